@@ -99,7 +99,7 @@ MAY_READ = {
         records/stores/tables.py _opened pq.ParquetFile
         records/machine/temporary.py _is_ours (folder / MARK).read_bytes
         records/stores/pack.py _is_copy path.read_bytes
-        report/command.py _said_to_be_of path.open
+        report/command.py _page_digest path.open
         """,
     RUN_ANYWAY: """
         gate/workers/pytest_worker.py pytest_collectreport path.read_text

@@ -16,7 +16,7 @@ from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
 from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.store import StoredRecord, has_record, read_contents, read_record
-from suite.report.model.outcome import outcome_of
+from suite.report.model.outcome import outcome_metric
 
 DONE, BROKEN = 0, 4
 
@@ -115,6 +115,6 @@ def _folders(folders: Mapping[str, Path], by: str | None, against: str | None, a
 
 def _entry(stored: StoredRecord, label: str) -> SummaryEntry:
     """A run with its summary, of whose readings only those that are compared need stay in memory."""
-    record, outcome = read_record(stored.folder), outcome_of(stored.record.case.workload)
+    record, outcome = read_record(stored.folder), outcome_metric(stored.record.case.workload)
     needed = replace(record, readings=outcome.readings(record) if outcome else ())
     return SummaryEntry(record=needed, summary=summary_of(record), label=label)

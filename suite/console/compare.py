@@ -20,10 +20,10 @@ from suite.records.labels import differing
 from suite.records.machines import recorded_machine
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.report.model.by_setting import design_of, experiments_by, resolved, telling
+from suite.report.model.by_setting import experiments_by, resolved, telling, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
-from suite.report.model.outcome import ScoredMetric, outcome_of
+from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
 from suite.statistics import paired
@@ -114,7 +114,7 @@ class EntryRun(Run):
     @property
     def outcome(self) -> ScoredMetric | None:
         """What its scores are of; None where it has none, so that its cost counts."""
-        outcome = outcome_of(self.record.case.workload)
+        outcome = outcome_metric(self.record.case.workload)
         return outcome if outcome and outcome.scores(self.record) else None
 
     @property
@@ -199,7 +199,7 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
         return replace(runs_by_record[id(current.record)], key=key)
 
     experiments = experiments_by([run.current for run in runs], workload, by, read, against)
-    names = telling([experiment.key for experiment in experiments], design_of(workload))
+    names = telling([experiment.key for experiment in experiments], workload_design(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
     settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
     return [
@@ -226,7 +226,7 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
         return None
     settings, names = [], _differing_names(runs)
     for run in runs:
-        design = design_of(run.record.case.workload)
+        design = workload_design(run.record.case.workload)
         values = {name: resolved(run.record, name, design) or "null" for name in names}
         settings.append(" ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items()))
     candidates = (settings, [run.label for run in runs], ["the first", "the second"])

@@ -34,7 +34,7 @@ from suite.records.stores.place import is_store
 from suite.records.stores.store import read_readings, reading_rows
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
-from suite.report.model.outcome import ScoredMetric, outcome_of
+from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord, Results, read_results
 from suite.report.model.run import SEED, Run
 from suite.statistics.intervals import launched_interval
@@ -153,7 +153,7 @@ class Runs:
         for name in [workload] if workload else self.workloads:
             if metric in (None, TIMED) and not workload_definition(name).get("outcome"):
                 rows += self._ratios(name, by, span, against)
-            elif outcome := outcome_of(name, span, metric):
+            elif outcome := outcome_metric(name, span, metric):
                 for experiment in self._experiments(name, by, outcome, against):
                     rows += _rows(experiment, by, outcome)
         if not rows:

@@ -36,8 +36,7 @@ class Joined:
 Text = str | Say | Joined
 Facets = Mapping[str, Text | Sequence[Text]]
 """The subject of a block, by `labels.FACETS`: a text, or all texts that hold for it."""
-PUNCTUATION = ("list", "notes", "sentence")
-"""Ways to join parts that each language has of its own."""
+PUNCTUATION = ("list", "notes", "sentence")  # ways to join parts that each language has of its own
 
 
 def say(key: str, **fields: object) -> Say:
@@ -63,8 +62,7 @@ def dotted(*parts: Text) -> Text:
     return joined(" · ", parts)
 
 
-LONGEST_TITLE = 90
-"""Characters that a title or a headline stays below, in every language."""
+LONGEST_TITLE = 90  # characters that a title or a headline stays below, in every language
 
 
 class Kind(StrEnum):

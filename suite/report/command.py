@@ -26,11 +26,10 @@ from suite.report.page.written_tables import markdown, readings_csv, tables_csv
 from suite.theory.devices.calibration_file import calibrated_by
 
 DONE, BROKEN = 0, 4
-ELSE_IN = "trust"
-"""The view of sections of other packages that name none."""
+DEFAULT_VIEW = "trust"  # of sections of other packages that name none
 HEAD_BYTES = 1 << 14
+# The digest of its folders that a page carries.
 MADE_OF = re.compile(rb'<meta name="suite-folders" content="([0-9a-f]{16})">')
-"""The digest of its folders that a page carries."""
 
 
 @contextmanager
@@ -68,12 +67,12 @@ def report(
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
     check_is_here(out)
     default, write = WRITERS[format]
-    path, made_of = out or Path("reports") / default, digest_of_folders(results or [RESULTS])
+    path, made_of = out or Path("reports") / default, folders_digest(results or [RESULTS])
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
     load_texts(lang)  # refuses a language that is not there before anything is read
     read = read or read_results(results or default_folders(), labels)
-    is_page_of_others = format == "html" and path.exists() and _said_to_be_of(path) != made_of
+    is_page_of_others = format == "html" and path.exists() and _page_digest(path) != made_of
     if out is None and not overwrite and is_page_of_others:
         raise ValueError(
             f"{path} is there and was made of other folders, or does not say of which: name another place with --out, "
@@ -86,13 +85,13 @@ def report(
     return path, BROKEN if read.damaged else DONE
 
 
-def digest_of_folders(folders: Iterable[Path]) -> str:
+def folders_digest(folders: Iterable[Path]) -> str:
     """Return a digest of where folders lie, in any order: it tells whether two pages are of the same, and no path."""
     places = sorted({shown(folder if is_store(folder) else Path(os.path.realpath(folder))) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _said_to_be_of(path: Path) -> str:
+def _page_digest(path: Path) -> str:
     """The digest that a page says it was made of; empty for any other file."""
     with path.open("rb") as file:
         match = MADE_OF.search(file.read(HEAD_BYTES))
@@ -121,14 +120,16 @@ def build_views(results: Results) -> dict[str, list[Section]]:
         built = {name: _opened_on_own(section, locate(name), results) for name, section in built.items()}
     sections = {view: [built[name] for name in of_view if name in built] for view, of_view in views.items()}
     for section in (built[name] for name in foreign if name in built):
-        sections[section.view if section.view in sections else ELSE_IN].append(section)
-    return {view: of_view if view == ELSE_IN else _own_first(of_view, results) for view, of_view in sections.items()}
+        sections[section.view if section.view in sections else DEFAULT_VIEW].append(section)
+    return {
+        view: of_view if view == DEFAULT_VIEW else _own_first(of_view, results) for view, of_view in sections.items()
+    }
 
 
 def _own_first(sections: Sequence[Section], results: Results) -> list[Section]:
-    own = {*results.own.labels} if results.own.records else {}
+    own_labels = results.own.labels if results.own.records else []
     for section in sections:
-        if any(block.facets.get(LABEL) in own for block in _blocks(section)):
+        if any(block.facets.get(LABEL) in own_labels for block in _blocks(section)):
             return [section, *(other for other in sections if other is not section)]
     return list(sections)
 
@@ -145,24 +146,19 @@ def _opened_on_own(section: Section, build: Callable[[Results], Section | None],
 
     if not any(map(is_reference, _blocks(section))):
         return section
-    own = build(results.own)
+    own_section = build(results.own)
     return replace(
         section,
         figures=sorted(section.figures, key=is_reference),
         tables=sorted(section.tables, key=is_reference),
-        headlines=own.headlines if own else section.headlines,
+        headlines=own_section.headlines if own_section else section.headlines,
     )
 
 
-def build_sections(results: Results) -> list[Section]:
-    """Build all of them, and those that are tables alone."""
-    alone = [section for name in read_yaml("report.yaml")["tables_only"] if (section := locate(name)(results))]
-    return [*alone, *chain.from_iterable(build_views(results).values())]
-
-
 def render_sections(results: Results, texts: Texts) -> list[Section]:
-    """Build the sections and render them in a language."""
-    return [texts.section(section) for section in build_sections(results)]
+    """Build the sections, those that are tables alone first, and render them in a language."""
+    tables = [section for name in read_yaml("report.yaml")["tables_only"] if (section := locate(name)(results))]
+    return [texts.section(section) for section in (*tables, *chain.from_iterable(build_views(results).values()))]
 
 
 def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = "") -> str:
@@ -177,17 +173,16 @@ def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = 
     )
 
 
-def _html(results: Results, lang: str, made_of: str) -> Iterable[str]:
-    return [whole_page(results, here=machine_id(), lang=lang, made_of=made_of)]
-
-
 def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in render_sections(results, load_texts(lang)) if section.id in wanted])]
 
 
 WRITERS: dict[str, tuple[str, Callable[[Results, str, str], Iterable[str]]]] = {
-    "html": ("index.html", _html),
+    "html": (
+        "index.html",
+        lambda results, lang, made_of: [whole_page(results, here=machine_id(), lang=lang, made_of=made_of)],
+    ),
     "markdown": ("index.md", _markdown),
     "csv": ("index.csv", lambda results, lang, _: tables_csv(render_sections(results, load_texts(lang)))),
     "readings": ("readings.csv", lambda results, *_: readings_csv(results)),

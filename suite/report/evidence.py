@@ -82,12 +82,12 @@ def lead_number(
     )
 
 
-def lead_of_comparison(comparison: Comparison, write: Write, about: Text) -> Lead:
+def comparison_lead(comparison: Comparison, write: Write, about: Text) -> Lead:
     count = say("answer.count.seed", count=comparison.pairs)
     return lead_number(comparison.mean, comparison.interval, write, about=about, count=count)
 
 
-def lead_of_times(
+def times_lead(
     ratio: Ratio, intervals: Sequence[Interval], about: Text, *, write: Write = numbers.times, neutral: float = 1.0
 ) -> Lead:
     """A ratio of two medians within the ends that both intervals leave it."""

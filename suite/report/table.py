@@ -13,8 +13,7 @@ P = TypeVar("P")
 Cell = Text | float | None
 Said = Callable[[Any], Text]
 BACKEND = say("column.backend")
-MOST_ROWS_OPEN = 16
-"""A longer table is a line that opens: the figures have said it already."""
+MOST_ROWS_OPEN = 16  # a longer table is a line that opens: the figures have said it already
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +69,11 @@ def plain(text: Text) -> Text:
 def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
     """Columns over a part of a row; dashes where a row has no such part."""
 
-    def cell_of(column: Column[P]) -> Callable[[R], Cell]:
-        return lambda row: None if (part_of_row := part(row)) is None else column.cell(part_of_row)
+    def cell(column: Column[P]) -> Callable[[R], Cell]:
+        return lambda row: None if (row_part := part(row)) is None else column.cell(row_part)
 
-    of_any_rows: Iterable[Column[Any]] = columns
-    return [replace(column, cell=cell_of(column)) for column in of_any_rows]
+    any_columns: Iterable[Column[Any]] = columns
+    return [replace(column, cell=cell(column)) for column in any_columns]
 
 
 def table(
@@ -94,10 +93,10 @@ def table(
     `facets` hold for all rows; `facets_of` says of each row what no column of its own does.
     """
     listed = list(rows)
-    written = [(column, [column.written(row) for row in listed]) for column in columns]
+    cells_by_column = [(column, [column.written(row) for row in listed]) for column in columns]
     filled = [
         (Head(title=column.title, kind=column.kind, facet=column.facet), cells)
-        for column, cells in written
+        for column, cells in cells_by_column
         if not column.only_where_known or any(cell != numbers.NOTHING for cell in cells)
     ]
     # A page hides the last columns of a wide table: a backend that tells rows apart stands among the first.

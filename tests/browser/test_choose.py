@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 import suite.report.page
-from suite.configuration.files import read_choice
-from suite.report.decide.data import decide_data, decide_words
+from suite.configuration.files import read_choice, read_text
+from suite.report.decide.data import decide_data
 from suite.theory.devices.calibration_file import calibrated_by
 from tests.browser.questions import order_of, rl_answer, rl_questions, serving_answer, serving_questions
 
@@ -38,7 +38,8 @@ def page_answers(browser, serving, rl):
     for name in ("served", "choose", "fit", "reasons"):
         page.add_script_tag(content=(SCRIPTS / f"{name}.js").read_text(encoding="utf-8"))
     orders = [order_of(at) for at in range(len(serving))]
-    asked = [decide_data(), decide_words("en"), serving, orders, rl]
+    words = {key: text for key, text in read_text("report", "en").items() if key.startswith("decide.")}
+    asked = [decide_data(), words, serving, orders, rl]
     answers = page.evaluate(ASK, json.loads(json.dumps(asked)))
     page.close()
     return answers

@@ -45,7 +45,7 @@ def worker():
 
 
 @pytest.fixture
-def outcome_of(worker, tmp_path):
+def outcome_metric(worker, tmp_path):
     """Runs a case in the process that persistent: its outcome and that process's number."""
 
     def run(workload, started=True):
@@ -57,46 +57,46 @@ def outcome_of(worker, tmp_path):
     return run
 
 
-def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_of):
-    (first, pid), (second, same) = outcome_of("Behaving"), outcome_of("Behaving")
+def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_metric):
+    (first, pid), (second, same) = outcome_metric("Behaving"), outcome_metric("Behaving")
     assert first[0] is second[0] is Status.OK
     assert pid == same
     if sys.platform != "win32":
-        assert outcome_of("Killed")[0] == (Status.FAILED, "the worker was killed by SIGKILL")
-    (third, other) = outcome_of("Behaving")
+        assert outcome_metric("Killed")[0] == (Status.FAILED, "the worker was killed by SIGKILL")
+    (third, other) = outcome_metric("Behaving")
     assert third[0] is Status.OK
     assert sys.platform == "win32" or other != pid
 
 
-def test_errors_leave_the_process_to_the_next_case(outcome_of):
-    _, pid = outcome_of("Behaving")
-    assert outcome_of("Exhausting")[0][0] is Status.OUT_OF_MEMORY
-    assert outcome_of("Raising")[0][0] is Status.FAILED
-    assert outcome_of("Behaving") == ((Status.OK, None), pid)
+def test_errors_leave_the_process_to_the_next_case(outcome_metric):
+    _, pid = outcome_metric("Behaving")
+    assert outcome_metric("Exhausting")[0][0] is Status.OUT_OF_MEMORY
+    assert outcome_metric("Raising")[0][0] is Status.FAILED
+    assert outcome_metric("Behaving") == ((Status.OK, None), pid)
 
 
-def test_another_packages_error_names_its_line(outcome_of):
+def test_another_packages_error_names_its_line(outcome_metric):
     lines = (FOREIGN / "misbehaving.py").read_text(encoding="utf-8").splitlines()
     for workload, statement in (("Raising", "raise RuntimeError("), ("RaisingInTorch", "torch.nn.Linear(")):
-        (_, reason), _ = outcome_of(workload)
+        (_, reason), _ = outcome_metric(workload)
         said = re.fullmatch(r"RuntimeError: .* \(misbehaving\.py, line (\d+)\)", reason)
         assert lines[int(said[1]) - 1].strip().startswith(statement)
 
 
-def test_an_interruption_and_the_workers_end_end_the_process(worker, outcome_of, tmp_path):
-    _, pid = outcome_of("Behaving")
+def test_an_interruption_and_the_workers_end_end_the_process(worker, outcome_metric, tmp_path):
+    _, pid = outcome_metric("Behaving")
     arguments = {"settings": settings("Slow"), "ceilings": CEILINGS, "takes_energy": False, "launches": 1}
     messages = worker.run("case", arguments, threads=1, stderr_log=Path(tmp_path / "log"), persistent=True)
     next(messages)
     messages.close()
     assert not psutil.pid_exists(pid)
-    _, pid = outcome_of("Behaving")
+    _, pid = outcome_metric("Behaving")
     worker.__exit__(None, None, None)
     assert not psutil.pid_exists(pid)
 
 
-def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome_of, tmp_path):
-    _, pid = outcome_of("Telling")
+def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome_metric, tmp_path):
+    _, pid = outcome_metric("Telling")
     arguments = {"settings": settings("Telling"), "ceilings": CEILINGS, "launch": 2, "launches": 3}
     messages = list(worker.run("launch", arguments, threads=1, stderr_log=tmp_path / "log", persistent=True))
     assert messages[-1]["outcome"] == (Status.OK, None)
@@ -126,35 +126,35 @@ def stop_server():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such signals")
-def test_a_signal_without_a_name_is_told_by_its_number(outcome_of):
-    assert outcome_of("KilledInRealTime")[0] == (Status.FAILED, "the worker was killed by signal 40")
+def test_a_signal_without_a_name_is_told_by_its_number(outcome_metric):
+    assert outcome_metric("KilledInRealTime")[0] == (Status.FAILED, "the worker was killed by signal 40")
 
 
 @needs_stops
-def test_a_stopped_worker_is_given_up_and_the_next_case_runs(outcome_of, impatient):
-    (status, reason), pid = outcome_of("Stopped")
+def test_a_stopped_worker_is_given_up_and_the_next_case_runs(outcome_metric, impatient):
+    (status, reason), pid = outcome_metric("Stopped")
     assert status is Status.FAILED
     assert re.fullmatch(r"the worker was stopped for 0\.2\d* s and given up", reason)
     assert impatient == [
         f"the worker, process {pid}, has been stopped for 0.1 s: kill -CONT {pid} wakes it; after 0.2 s it is given up"
     ]
-    assert outcome_of("Behaving")[0] == (Status.OK, None)
+    assert outcome_metric("Behaving")[0] == (Status.OK, None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the numbers of these signals are Linux's")
-def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_of, impatient):
-    assert outcome_of("StoppedNowAndThen")[0] == (Status.OK, None)
+def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_metric, impatient):
+    assert outcome_metric("StoppedNowAndThen")[0] == (Status.OK, None)
     assert impatient == []
 
 
 @needs_forks
-def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_of, impatient):
-    outcome_of("Killed")
+def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_metric, impatient):
+    outcome_metric("Killed")
     stop_server()
-    (status, reason), _ = outcome_of("Behaving", started=False)
+    (status, reason), _ = outcome_metric("Behaving", started=False)
     assert status is Status.FAILED
     assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
-    assert outcome_of("Behaving")[0] == (Status.OK, None)
+    assert outcome_metric("Behaving")[0] == (Status.OK, None)
 
 
 @pytest.fixture
@@ -170,23 +170,23 @@ def empty_server(monkeypatch):
 
 @needs_forks
 @pytest.mark.usefixtures("empty_server")
-def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_of, impatient, monkeypatch):
+def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_metric, impatient, monkeypatch):
     monkeypatch.setattr(stopped, "GIVEN_UP_AFTER_S", 60.0)
     stop_server()
     threading.Timer(0.1, worker.interrupt).start()
     with pytest.raises(TaskInterruptedError):
-        outcome_of("Behaving")
+        outcome_metric("Behaving")
 
 
 @needs_forks
-def test_a_fork_server_that_is_killed_is_replaced(outcome_of):
-    outcome_of("Behaving")
+def test_a_fork_server_that_is_killed_is_replaced(outcome_metric):
+    outcome_metric("Behaving")
     server = psutil.Process(forkserver._forkserver._forkserver_pid)
     server.kill()
     while server.status() != psutil.STATUS_ZOMBIE:
         pass
-    assert outcome_of("Killed")[0][0] is Status.FAILED  # in the process that stayed
-    assert outcome_of("Behaving")[0] == (Status.OK, None)
+    assert outcome_metric("Killed")[0][0] is Status.FAILED  # in the process that stayed
+    assert outcome_metric("Behaving")[0] == (Status.OK, None)
     assert forkserver._forkserver._forkserver_pid != server.pid
 
 

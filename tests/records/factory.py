@@ -103,6 +103,15 @@ def build(
     )
 
 
+def with_readings(record: Record, span: str, **values: float | Sequence[float]) -> Record:
+    """The record with other readings of these metrics of a span, a step each."""
+    kept = [reading for reading in record.readings if reading.span != span or reading.metric not in values]
+    for metric, given in values.items():
+        steps = enumerate(given if isinstance(given, Sequence) else [given])
+        kept += [Reading(step=step, span=span, metric=metric, value=value) for step, value in steps]
+    return replace(record, readings=kept)
+
+
 def in_launches(record: Record, *medians_s: float, spans: Sequence[str] = ("layer",), count: int = 6) -> Record:
     """The record timed in several launches, the samples of each of which are alike."""
     kept = [reading for reading in record.readings if reading.metric != "latency_s"]

@@ -1,5 +1,6 @@
 import pytest
 
+from suite.records import numbers
 from suite.records.numbers import bytes_iec, duration
 
 
@@ -17,3 +18,21 @@ def test_bytes_have_three_digits_and_the_unit_that_they_reach(value, text):
 )
 def test_a_duration_is_rounded_before_its_unit_is_chosen(seconds, text):
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (numbers.seconds(1.4712e-3), "1.47 ms"),
+        (numbers.seconds(9.996e-4), "1.00 ms"),
+        (numbers.seconds(12.5), "12.5 s"),
+        (numbers.seconds(4e-7), "400 ns"),
+        (numbers.seconds_range(9.4e-4, 1.1e-3), "0.940–1.10 ms"),
+        (bytes_iec(9.4 * 2**20), "9.40 MiB"),
+        (bytes_iec(0), "0 B"),
+        (numbers.percent(0.1406), "14 %"),
+        (numbers.percent(0.004), "0.40 %"),
+    ],
+)
+def test_numbers_read_well(text, expected):
+    assert text == expected

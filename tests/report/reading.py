@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from suite.records.record import Record
 from suite.records.stores.telemetry import TelemetrySample
@@ -18,8 +18,14 @@ def results_of(tmp_path, *records, **labelled) -> Results:
     """Records under one label, or lists of records by label."""
     labelled = labelled or {"results": records}
     for label, part in labelled.items():
+        (tmp_path / label).mkdir(parents=True, exist_ok=True)
         store(tmp_path / label, *part)
     return read_results([tmp_path / label for label in labelled])
+
+
+def built(build: Callable[[Results], Section | None], tmp_path, *records, lang="en", **labelled) -> Section | None:
+    """A section over records, in a language; None where it says nothing of them."""
+    return said(build(results_of(tmp_path, *records, **labelled)), lang)
 
 
 def rows_of(table: Table) -> list[dict[str, str]]:

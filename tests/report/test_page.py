@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from dataclasses import replace
 
 from plotly.offline import get_plotlyjs
 
@@ -87,18 +88,13 @@ def test_what_all_rows_share_is_said_once_for_the_table():
 
 
 def test_facets_are_english_whatever_the_language():
-    section = a_section(facets={"phase": say("phase.decode")})
-    content = view_content([section], ZH, EN, {})
-    assert content["sections"][0]["tables"][0]["facets"] == {"phase": "decode"}
-    assert content["terms"] == {"decode": ZH("phase.decode")}
-
-
-def test_a_figures_facets_are_english_too():
+    facets = {"phase": say("phase.decode")}
     view = View(title="", figure={"data": [], "layout": {}})
-    figure = Figure(title="F", caption="", views=[view], height_px=1, facets={"phase": say("phase.decode")})
-    section = Section(id="a", title="A", explanation="", figures=[figure])
-    content = view_content([section], ZH, EN, {})
-    assert content["sections"][0]["figures"][0]["facets"] == {"phase": "decode"}
+    figure = Figure(title="F", caption="", views=[view], height_px=1, facets=facets)
+    content = view_content([replace(a_section(facets=facets), figures=[figure])], ZH, EN, {})
+    (section,) = content["sections"]
+    assert [block["facets"] for block in (*section["tables"], *section["figures"])] == [{"phase": "decode"}] * 2
+    assert content["terms"] == {"decode": ZH("phase.decode")}
 
 
 def test_the_first_line_tells_ones_own_runs_from_references(tmp_path):
@@ -118,13 +114,9 @@ def test_facets_are_what_people_see():
 def test_points_name_runs_that_the_page_has(tmp_path):
     page = page_of(tmp_path, *(build(attention=name, seq_len=size) for name in ("gqa", "mla") for size in (64, 4096)))
     lines = blocks_of(page)["runs"]
-    numbers = {number for figure in figures_of(page) for trace in figure["data"] for number in numbers_in(trace)}
+    numbers = [trace.get("customdata", ()) for figure in figures_of(page) for trace in figure["data"]]
     assert len(lines) == 4
-    assert numbers <= set(range(4))
-
-
-def numbers_in(trace):
-    return [number for numbers in trace.get("customdata", ()) for number in numbers]
+    assert {number for part in numbers for runs in part for number in runs} <= set(range(4))
 
 
 def test_a_runs_record_stands_in_the_page_whole(tmp_path):

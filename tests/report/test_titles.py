@@ -1,12 +1,14 @@
 """Titles and headlines of the page over committed records: short in both languages, and no chains of settings."""
 
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
+from suite.report.answers.answers import build as build_claims
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import _no_search_for_cycles, build_sections
+from suite.report.command import _no_search_for_cycles, build_views
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 
@@ -18,7 +20,8 @@ SETTING = re.compile(r"\w=\S")
 @pytest.fixture(scope="module")
 @_no_search_for_cycles()
 def built():
-    return build_sections(read_results([REFERENCE / name for name in FOLDERS]))
+    results = read_results([REFERENCE / name for name in FOLDERS])
+    return [build_claims(results), *chain.from_iterable(build_views(results).values())]
 
 
 def test_titles_and_headlines_are_short_and_in_words(built):

@@ -30,6 +30,7 @@ QUESTIONS = (
 Verdicts = Mapping[str, ClaimVerdict]
 
 
+# The first view and the table of claims ask for the answers of the same results.
 @lru_cache(maxsize=1)
 def build_answers(results: Results, here: str) -> Answers:
     """Rule on every claim and rank the person's own runs.
@@ -38,14 +39,15 @@ def build_answers(results: Results, here: str) -> Answers:
     even where it took them.
     """
 
-    def is_from_here(label: str, record: Record) -> bool:
-        return label not in results.references and record.environment.get("machine_id") == here
+    def machine_side(is_here: bool) -> Results:
+        def belongs(label: str, record: Record) -> bool:
+            is_from_here = label not in results.references and record.environment.get("machine_id") == here
+            # What is computed holds on every machine.
+            return record.evidence is Evidence.PROJECTED or is_from_here is is_here
 
-    def is_projected(record: Record) -> bool:
-        return record.evidence is Evidence.PROJECTED  # what is computed holds on every machine
+        return results.narrowed(belongs)
 
-    from_here = results.narrowed(lambda label, record: is_projected(record) or is_from_here(label, record))
-    elsewhere = results.narrowed(lambda label, record: is_projected(record) or not is_from_here(label, record))
+    from_here, elsewhere = machine_side(True), machine_side(False)
     # One after the other: sections cache what they read of the last results alone. Closed forms need no records.
     ours = verdicts_on(from_here) if from_here.records else {}
     theirs = verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
@@ -70,9 +72,8 @@ def _rule(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) 
     """
     verdicts = [(verdict, badge) for verdict, badge in ((ours, Badge.HERE), (theirs, Badge.ELSEWHERE)) if verdict]
     if not verdicts:
-        return _ruling(
-            claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[say(f"claim.needs.{claim['id']}")]), None
-        )
+        needs = say(f"claim.needs.{claim['id']}")
+        return _ruling(claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[needs]), None)
     verdict, badge = max(verdicts, key=lambda pair: (pair[0].suffices, pair[0].suffices and bool(pair[0].machine)))
     ruling = _ruling(claim, verdict, badge)
     if verdict is ours and ours.machine and theirs and theirs.machine:
@@ -152,8 +153,8 @@ def _number(verdict: Ruling | ClaimVerdict) -> Text:
     if lead is None:
         return numbers.NOTHING
     inside = joined("; ", [lead.interval, lead.count])
-    written = say("claim.number.with", written=lead.written, inside=inside) if inside else lead.written
-    return say("claim.number.about", about=lead.about, written=written)
+    number = say("claim.number.with", written=lead.written, inside=inside) if inside else lead.written
+    return say("claim.number.about", about=lead.about, written=number)
 
 
 def _machine(ruling: Ruling) -> Text:

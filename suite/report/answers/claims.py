@@ -44,20 +44,15 @@ class ClaimVerdict:
     """The verdict of records on a claim: an outcome by rule, the estimate that it rests on, and all other numbers."""
 
     outcome: Standing
-    evidence: Sequence[Text]
-    """All numbers, a sentence each."""
+    evidence: Sequence[Text]  # all numbers, a sentence each
     answer: Text = ""
     """The verdict as an answer to the claim's question, where the word for the outcome is none."""
-    depends_on: Text = ""
-    """The settings that turn the outcome round, of DEPENDS."""
-    lead: Lead | None = None
-    """The estimate that the outcome follows from."""
-    flips: Text = ""
-    """The conditions under which the outcome is another, in a line."""
+    depends_on: Text = ""  # the settings that turn the outcome round, of DEPENDS
+    lead: Lead | None = None  # the estimate that the outcome follows from
+    flips: Text = ""  # the conditions under which the outcome is another, in a line
     machine: Text = ""
     """The machines whose measurements decided it; empty where closed forms or projections did."""
-    is_projected: bool = False
-    """The lead's number was computed, not measured."""
+    is_projected: bool = False  # the lead's number was computed, not measured
     suffices: bool = True
     """False where the records are too few to rule, so that those of another machine come first."""
 
@@ -92,7 +87,7 @@ def by_definition(_: Results, claim: Claim) -> ClaimVerdict:
     return ClaimVerdict(outcome=Standing.DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
 
 
-def standing_of_sizes(ratios: Iterable[float]) -> Standing:
+def size_standing(ratios: Iterable[float]) -> Standing:
     """The standing of a claim that a size is smaller, by its ratios to another in all cases: sizes have no noise."""
     ratios = list(ratios)
     if all(ratio < 1 for ratio in ratios):

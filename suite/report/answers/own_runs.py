@@ -12,7 +12,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.case import commands_again
-from suite.report.attention.groups import PHASES, by_key, representatives, titles_of
+from suite.report.attention.groups import group_timings, group_titles, phase_place, representatives
 from suite.report.attention.latency import RANGE
 from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
@@ -20,15 +20,14 @@ from suite.report.evidence import difference, verdict_of
 from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
 from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
-from suite.report.model.outcome import outcome_of
+from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design, naming
 from suite.report.table import Column, column, columns_of, table
 from suite.statistics.paired import ArmOutcome
 
-MOST_NAMED = 5
-"""Rows that a sentence names; the table has all."""
+MOST_NAMED = 5  # rows that a sentence names; the table has all
 
 
 def rank_own_runs(results: Results) -> list[Ranking]:
@@ -37,21 +36,22 @@ def rank_own_runs(results: Results) -> list[Ranking]:
 
 
 def _by_time(results: Results) -> list[Ranking]:
-    by_axes = by_key(timing for timing in timings(results) if timing.is_measured)
-    titles, rankings = titles_of(by_axes), []
-    for key, of_axes in by_axes.items():
-        for (tokens, extras), of_case in grouped(of_axes, lambda t: (t.tokens or 0, t.shared_extras)).items():
-            of_span = next(iter(by_span(of_case).values()))  # the whole layer, where it was timed
-            order = sorted(of_span, key=lambda timing: (not timing.is_checked, timing.median_s))
+    by_group = group_timings(timing for timing in timings(results) if timing.is_measured)
+    titles, rankings = group_titles(by_group), []
+    for key, in_group in by_group.items():
+        for (tokens, extras), case in grouped(in_group, lambda t: (t.tokens or 0, t.shared_extras)).items():
+            layers = next(iter(by_span(case).values()))  # kernels where no layer was timed
+            order = sorted(layers, key=lambda timing: (not timing.is_checked, timing.median_s))
             phase, context = order[0].axis("phase"), say("own.tokens", count=numbers.count(tokens)) if tokens else ""
             title = dotted(titles[key][0], context, titles[key][1], *extras, order[0].label if results.several else "")
-            place = PHASES.index(phase) if phase in PHASES else len(PHASES)
-            rankings.append(((place, -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title)))
+            rankings.append(
+                ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title))
+            )
     return [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
 
 
 def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
-    against = {timing: _against_faster(timing, faster) for faster, timing in pairwise(order)}
+    certainty = {timing: _certainty(timing, faster) for faster, timing in pairwise(order)}
     columns: list[Column[Timing]] = [
         column("column.variant", lambda timing: timing.marked(timing.sized_variant)),
         BACKEND,
@@ -59,23 +59,23 @@ def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
         # An interval within a single launch says nothing of the next.
         *columns_of(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
         column("table.over_least", lambda timing: timing.median_s / order[0].median_s, numbers.times),
-        column("own.above", lambda timing: say(f"own.above.{against[timing]}") if timing in against else ""),
+        column("own.above", lambda timing: say(f"own.above.{certainty[timing]}") if timing in certainty else ""),
         column("own.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
     ]
     chosen = representatives(order)
-    first, *others = [timing for timing in order if timing in chosen or len(chosen) == 1]
+    first, *slower = [timing for timing in order if timing in chosen or len(chosen) == 1]
     names = {
-        t: say("own.named", name=t.marked(t.full_name), number=numbers.seconds(t.median_s)) for t in (first, *others)
+        t: say("own.named", name=t.marked(t.full_name), number=numbers.seconds(t.median_s)) for t in (first, *slower)
     }
     return Ranking(
         view="speed",
-        finding=_finding(names, {timing: _against_faster(timing, first) for timing in others}, "fastest"),
+        finding=_finding(names, {timing: _certainty(timing, first) for timing in slower}, "fastest"),
         table=table(title, order, columns),
         commands=commands_again([timing.record.case for timing in order]),
     )
 
 
-def _against_faster(timing: Timing, faster: Timing) -> str:
+def _certainty(timing: Timing, faster: Timing) -> str:
     """How sure it is that a timing is slower than a faster one: a word of own.above and own.finding."""
     if not timing.is_checked:
         return "unchecked"
@@ -87,16 +87,17 @@ def _against_faster(timing: Timing, faster: Timing) -> str:
 def _by_score(results: Results) -> Iterator[Ranking]:
     layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
     trained = layout.split(layout.runs, design.tells_arms_apart, named)
-    experiments: list[tuple[str, Experiment[Any]]] = [("rl", experiment) for experiment in trained]
-    # A task without right answers is told by its loss, in its own section.
-    answered = [each for each in quality_experiments(results) if not any(map(is_by_loss, each.arms))]
-    for view, experiment in [*experiments, *(("quality", experiment) for experiment in answered)]:
-        yield from _ranked_arms(view, experiment)
+    for experiment in trained:
+        yield from _ranked_arms("rl", experiment)
+    for decoders in quality_experiments(results):
+        # A task without right answers is told by its loss, in its own section.
+        if not any(map(is_by_loss, decoders.arms)):
+            yield from _ranked_arms("quality", decoders)
 
 
 def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     """Rank arms by their mean over seeds, the best first; nothing where no run ended."""
-    outcome = outcome_of(view)
+    outcome = outcome_metric(view)
     assert outcome is not None
     scores = {arm: values for arm in experiment.arms if (values := arm.values(outcome.quantity(arm).value))}
     order = sorted(scores, key=lambda arm: fmean(scores[arm]), reverse=True)
@@ -139,9 +140,9 @@ def _finding(names: Mapping[Any, Text], rivals: Mapping[Any, str], ahead: str) -
     first = [*names][:1] + close
     rest = [row for row in names if row not in first]
 
-    def listed(rows: Sequence[Any]) -> Text:
+    def listing(rows: Sequence[Any]) -> Text:
         more = [say("own.more", count=len(rows) - MOST_NAMED)] if rows[MOST_NAMED:] else []
         return joined("list", [*(names[row] for row in rows[:MOST_NAMED]), *more])
 
-    sentence = say(f"own.finding.{finding}", rows=listed(first))
-    return joined("sentence", [sentence, say("own.others", rows=listed(rest)) if rest else ""])
+    sentence = say(f"own.finding.{finding}", rows=listing(first))
+    return joined("sentence", [sentence, say("own.others", rows=listing(rest)) if rest else ""])

@@ -11,10 +11,10 @@ from itertools import chain
 from statistics import fmean
 
 from suite.report.answers.claims import Claim, ClaimVerdict
-from suite.report.answers.trials import Question, Trial, decide_by_trials, trial_of_arms, trial_of_change
+from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials
 from suite.report.blocks import joined, say
 from suite.report.evidence import estimate
-from suite.report.model.experiment import grouped, of_outcome
+from suite.report.model.experiment import grouped, with_outcome
 from suite.report.model.formats import points, signed
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
@@ -27,8 +27,8 @@ from suite.report.quality.families import REVERSED, Family, asked_of
 from suite.report.quality.heads import MOST_OF_IT, carried
 from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
-FEWEST_FIRST = 2
-"""Heads that must come first for some attribute, or one head does all the work."""
+FEWEST_FIRST = 2  # heads that must come first for some attribute, or one head does all the work
+# Arms by the words of conf/claims.yaml; grouped heads are as wide as MHA's.
 ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
     "mla": design.is_plain_mla,
     "mla_usual_rank": lambda arm: design.is_plain_mla(arm) and design.has_default_rank(arm),
@@ -38,7 +38,6 @@ ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
     "gqa_mqa": lambda arm: arm.first.attention in ("gqa", "mqa") and arm.first.is_wide,
     "without_latent": lambda arm: not design.is_latent(arm),
 }
-"""Arms by the words of conf/claims.yaml; grouped heads are as wide as MHA's."""
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
@@ -54,12 +53,12 @@ def quality_trials(results: Results, over: Sequence[str], question: Question) ->
     measure = question["measure"]
     if measure in ("answered", "loss"):
         pairs = [pair for pair in _pairs(results, question) if (pair.quantity is design.LOSS) is (measure == "loss")]
-        trials = list(map(trial_of_arms, pairs))
+        trials = list(map(arms_trial, pairs))
     else:
-        of_family = {"grading": _gradings, "reversed": _reversed, "fixed": _fixed}.get(measure, _heads)
-        trials = [trial for family in families.families(results) for trial in of_family(family, question)]
+        family_trials = {"grading": _gradings, "reversed": _reversed, "fixed": _fixed}.get(measure, _heads)
+        trials = [trial for family in families.families(results) for trial in family_trials(family, question)]
     by_unit = grouped(trials, lambda trial: (trial.place, trial.values(over))).values()
-    return [trial for of_unit in by_unit if (trial := _mean_trial(of_unit, is_loss=measure == "loss"))]
+    return [trial for unit in by_unit if (trial := _mean_trial(unit, is_loss=measure == "loss"))]
 
 
 def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
@@ -78,14 +77,13 @@ def _pairs(results: Results, question: Question) -> list[QualityContrast]:
     """The comparisons of a question on its `tasks`, each perhaps with a kind (`two_hop/one hop`), or on all tasks; of
     task=tiers in the tier that is asked rarely.
     """
-    every = design.quality_experiments(results)
-    by_task = grouped(every, lambda experiment: experiment.value("task"))
     if question["against"] == "same_cache":
-        of_tiers = map(families.rare_contrasts, families.families(results))
+        in_tiers = [pair for family in families.families(results) for pair in families.rare_contrasts(family)]
         if question.get("tasks") == [design.TIERS_TASK]:
-            return list(chain.from_iterable(of_tiers))
+            return in_tiers
         of_tasks = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
-        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *chain.from_iterable(of_tiers)]
+        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *in_tiers]
+    by_task = grouped(design.quality_experiments(results), lambda experiment: experiment.value("task"))
     tasks: list[str] = question.get("tasks") or sorted(by_task, key=lambda task: task == design.TIERS_TASK)
     pairs = list[QualityContrast]()
     for task, _, kind in (name.partition("/") for name in tasks):
@@ -100,15 +98,15 @@ def _gradings(family: Family, question: Question) -> list[Trial]:
     """The tier asked often less the one asked rarely."""
     gradings = families.gradings_of(family.main)
     arms = [arm for arm in family.main.arms if ARMS[question["arms"]](arm) and arm in gradings]
-    return [trial_of_change(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
+    return [change_trial(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
 
 
 def _reversed(family: Family, _: Question) -> list[Trial]:
     """Latents that were trained on reversed queries beside those of skewed ones, in the tier that these ask rarely."""
-    against = families.form_contrasts(family)
-    arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in against]
-    follows = [against[arm] for arm in arms if asked_of(arm) == REVERSED and family.times(arm) == 1]
-    return [trial_of_arms(pair, [family.form_of(pair.arm), family.form_of(pair.other)]) for pair in follows]
+    contrasts = families.form_contrasts(family)
+    arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in contrasts]
+    pairs = [contrasts[arm] for arm in arms if asked_of(arm) == REVERSED and family.times(arm) == 1]
+    return [arms_trial(pair, [family.form_of(pair.arm), family.form_of(pair.other)]) for pair in pairs]
 
 
 def _fixed(family: Family, _: Question) -> list[Trial]:
@@ -117,7 +115,7 @@ def _fixed(family: Family, _: Question) -> list[Trial]:
     for arm in (forms[0] for forms in family.latents_in_forms):
         shares = [arm.by_seed(families.mix_share(mix)) for mix in ("trained", REVERSED)]
         if change := compare(*shares, margin=SHARE_MARGIN):
-            trials.append(trial_of_change(arm, change, points, variant_label(arm.first.attention)))
+            trials.append(change_trial(arm, change, points, variant_label(arm.first.attention)))
     return trials
 
 
@@ -125,17 +123,13 @@ def _heads(family: Family, question: Question) -> list[Trial]:
     """The share of an attribute's fall that its most needed head takes, or how many heads come first for some."""
     trials = []
     for arm in family.looked_into:
-        falls, change = carried(arm), None
+        falls = carried(arm)
         if question["measure"] == "head_share":
-            change, write, name = changes([of.share for of in falls], less=MOST_OF_IT), points, "claim.most_needed"
+            values, less, write, name = [fall.share for fall in falls], MOST_OF_IT, points, "claim.most_needed"
         else:
-            change, write, name = (
-                changes([float(of.first_heads) for of in falls], less=FEWEST_FIRST),
-                signed,
-                "claim.first",
-            )
-        if change:
-            trials.append(trial_of_change(arm, change, write, say(name)))
+            values, less, write, name = [float(fall.first_heads) for fall in falls], FEWEST_FIRST, signed, "claim.first"
+        if change := changes(values, less=less):
+            trials.append(change_trial(arm, change, write, say(name)))
     return trials
 
 
@@ -145,7 +139,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     narrow = _pairs(results, {"arms": "mla_other_rank", "against": "mha"})
     if verdict is None or not narrow:
         return verdict
-    lower = sorted(of_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
+    lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
     if not lower:
         return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
@@ -161,5 +155,5 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
 def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:
     """The verdict by trials. What a real model loses stands beside it: it was not trained with its latent."""
     verdict = decide(results, claim)
-    of_models = [compressed_told(model) for model in compress_experiments(results)]
-    return verdict and replace(verdict, evidence=[*verdict.evidence, *of_models])
+    compressed = [compressed_told(model) for model in compress_experiments(results)]
+    return verdict and replace(verdict, evidence=[*verdict.evidence, *compressed])

@@ -15,15 +15,15 @@ from suite.records import numbers
 from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import value_under
 from suite.records.record import Record
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, standing_of_sizes
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
 from suite.report.answers.trials import (
     Question,
     Trial,
+    arms_trial,
+    change_trial,
     decide_by_trials,
-    machine_of,
+    machine_label,
     pooled_trials,
-    trial_of_arms,
-    trial_of_change,
 )
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
@@ -40,16 +40,15 @@ from suite.report.rl.memory_design import Saving
 from suite.statistics.paired import Comparison
 from suite.statistics.pooled import Conclusion
 
-FORMAT = "format"
-"""Stands for format_weight and format_reward: `paid` or `unpaid`."""
+FORMAT = "format"  # stands for format_weight and format_reward: `paid` or `unpaid`
+# Measures of accuracy, and what both arms had spent as much of; `accuracy_at_seconds`: of the clock's seconds.
 BUDGETS = {"accuracy": design.COMPLETIONS, "steps": design.COMPLETIONS, "accuracy_at_steps": design.STEPS}
-"""Measures of accuracy, and what both arms had spent as much of; `accuracy_at_seconds`: of the clock's seconds."""
 QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
+# Measures by which a run's last evaluation is compared with its first.
 GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "corrections": evolution.CORRECTIONS}
-"""Measures by which a run's last evaluation is compared with its first."""
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
@@ -68,44 +67,42 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
     return [*design.algorithms(results), *design.large_factorials(results)]
 
 
-def _arms(experiment: RlExperiment, wanted: Mapping[str, str]) -> list[RlArm]:
+def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
     """The arms with a curve at these settings, whose values may be patterns.
 
     They are paid by the key, unless something else is asked for. A trial of a tuning sweep was drawn to be picked from.
     """
-    wanted = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **wanted}
+    values = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **values}
 
-    def is_at(arm: RlArm, name: str, pattern: str) -> bool:
-        value = ("paid" if _pays_format(arm) else "unpaid") if name == FORMAT else arm.first.value(name)
-        return fnmatchcase(value, pattern)
+    def setting(arm: RlArm, name: str) -> str:
+        if name != FORMAT:
+            return arm.first.value(name)
+        # Paid as part of a sum or as a gate. Older records say their weight alone.
+        is_gate, weight = arm.first.setting("format_reward") == "gate", arm.first.setting("format_weight")
+        return "paid" if is_gate or weight not in ("0", "0.0", "") else "unpaid"
 
     arms = [arm for arm in design.drawn(experiment) if not arm.value("trial")]
-    return [arm for arm in arms if all(is_at(arm, name, pattern) for name, pattern in wanted.items())]
+    return [arm for arm in arms if all(fnmatchcase(setting(arm, name), pattern) for name, pattern in values.items())]
 
 
-def _pays_format(arm: RlArm) -> bool:
-    """Whether the format is paid for, as part of a sum or as a gate. Older records say their weight alone."""
-    return arm.first.setting("format_reward") == "gate" or arm.first.setting("format_weight") not in ("0", "0.0", "")
-
-
-def pairs_of_arms(results: Results, question: Question) -> Iterator[tuple[RlArm, RlArm]]:
+def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlArm]]:
     """The arms that a question compares, which agree in all settings besides `differ_in`."""
     ours, theirs = question["arms"], question["against"]
     differ_in = question.get("differ_in") or {name for name in ours if theirs.get(name) != ours[name]}
     for experiment in _experiments(results, question["experiments"]):
-        others = _arms(experiment, theirs)
+        references = _arms(experiment, theirs)
         for arm in _arms(experiment, ours):
-            for other in others:
-                if other is not arm and _agree(arm.first.record, other.first.record, {SEED, *differ_in}):
-                    yield arm, other
+            for reference in references:
+                if reference is not arm and _agree(arm.first.record, reference.first.record, {SEED, *differ_in}):
+                    yield arm, reference
 
 
-def _agree(first: Record, second: Record, besides: set[str]) -> bool:
+def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
     """Whether records agree in all settings that a case names and both have.
 
     What no case names is an algorithm's own, as the place of its KL.
     """
-    names = {name for record in (first, second) for name in (*record.case.axes, *record.case.extras)} - besides
+    names = {name for record in (first, second) for name in (*record.case.axes, *record.case.extras)} - ignored
     values = [(_setting(first, name), _setting(second, name)) for name in names]
     return all(ours == theirs for ours, theirs in values if ours is not None and theirs is not None)
 
@@ -114,9 +111,9 @@ def _setting(record: Record, name: str) -> Any:
     """A setting as a case names it or its record resolved it, else as it was before it came; None where it does not
     apply.
     """
-    for named in (record.case.axes, record.case.extras):
-        if name in named:
-            return named[name]
+    for settings in (record.case.axes, record.case.extras):
+        if name in settings:
+            return settings[name]
     value = value_under(record.settings, name)
     value = EARLIER_DEFAULTS.get(name) if value is None else value
     return value if isinstance(value, str | int | float) else None
@@ -125,38 +122,36 @@ def _setting(record: Record, name: str) -> Any:
 def rl_trials(results: Results, question: Question) -> list[Trial]:
     """The comparisons that answer a question of conf/claims.yaml."""
     if "against" not in question:
-        return _trials_of_changes(results, question)
+        return _change_trials(results, question)
     trials = []
-    for arm, other in pairs_of_arms(results, question):
-        values = [(name, arm.first.value(name), other.first.value(name)) for name in (RECIPE, ALGORITHM)]
-        names = next(
-            ([label_of(name, ours), label_of(name, theirs)] for name, ours, theirs in values if ours != theirs), ()
-        )
-        trials += [trial_of_arms(compared, names) for compared in _contrasts(arm, other, question["measure"])]
+    for arm, reference in arm_pairs(results, question):
+        values = [(name, arm.first.value(name), reference.first.value(name)) for name in (RECIPE, ALGORITHM)]
+        labels = ([label_of(name, ours), label_of(name, theirs)] for name, ours, theirs in values if ours != theirs)
+        names = next(labels, ())
+        trials += [arms_trial(compared, names) for compared in _contrasts(arm, reference, question["measure"])]
     return trials
 
 
-def _contrasts(arm: RlArm, other: RlArm, measure: str) -> list[Contrast[RlRun]]:
+def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:
     if measure in BUDGETS or measure == "accuracy_at_seconds":
-        both = RlExperiment(key=arm.setting, arms=[arm, other], baseline=other)
+        both = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
         budget = BUDGETS.get(measure, arm.first.clock)
         rows = [row for row in at_equal_budgets(both, budget) if row.quantity.name == budget][:1]
         return [row.contrast for row in rows if row.contrast]
     if measure == "spread":
-        quantity = replace(stability.FALL, value={**_from_median(arm), **_from_median(other)}.get)
+        # How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads.
+        distances: dict[RlRun, float] = {}
+        for side in (arm, reference):
+            finals = {run: final for run in side.ended if (final := design.final(run)) is not None}
+            distances |= {run: abs(final - median(finals.values())) for run, final in finals.items()}
+        quantity = replace(stability.FALL, value=distances.get)
     else:
         quantity = QUANTITIES[measure]
-    compared = contrast(arm, other, quantity)
+    compared = contrast(arm, reference, quantity)
     return [compared] if compared else []
 
 
-def _from_median(arm: RlArm) -> dict[RlRun, float]:
-    """How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads."""
-    finals = {run: final for run in arm.ended if (final := design.final(run)) is not None}
-    return {run: abs(final - median(finals.values())) for run, final in finals.items()}
-
-
-def _trials_of_changes(results: Results, question: Question) -> list[Trial]:
+def _change_trials(results: Results, question: Question) -> list[Trial]:
     """The change in each arm by itself: from its first evaluation to its last, or what its last stage of RL added."""
     measure, trials = GAINS.get(question["measure"]), list[Trial]()
     write = signed if measure == evolution.LENGTH else points
@@ -166,7 +161,7 @@ def _trials_of_changes(results: Results, question: Question) -> list[Trial]:
             if change is not None:
                 bounds = (change.bounds[0], 1.0) if write is points else change.bounds
                 name = label_of(ALGORITHM, arm.first.value(ALGORITHM))
-                trials.append(trial_of_change(arm, replace(change, bounds=bounds), write, name))
+                trials.append(change_trial(arm, replace(change, bounds=bounds), write, name))
     return trials
 
 
@@ -183,8 +178,8 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
     """What the last stage added, where that is one of RL."""
-    of_stages, gains = stages.stages_of(arm.first), stages.gains_of([arm])[arm]
-    is_rl = bool(of_stages) and of_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == of_stages[-1][2]
+    arm_stages, gains = stages.stages_of(arm.first), stages.gains_of([arm])[arm]
+    is_rl = bool(arm_stages) and arm_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == arm_stages[-1][2]
     return gains[-1].added if is_rl else None
 
 
@@ -194,24 +189,24 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     Of the largest model the median saving leads; all projected savings decide, or all measured ones, as that one is.
     """
     by_seconds = decide(results, claim)
-    wanted = [claim["trial"]["decides"][0][side][ALGORITHM].rstrip("*") for side in ("arms", "against")]
+    algorithms = [claim["trial"]["decides"][0][side][ALGORITHM].rstrip("*") for side in ("arms", "against")]
     savings = [
         saving
         for saving in memory_design.savings(memory_design.memory_experiments(results))
-        if [saving.arm.value(ALGORITHM), saving.baseline.value(ALGORITHM)] == wanted
+        if [saving.arm.value(ALGORITHM), saving.baseline.value(ALGORITHM)] == algorithms
     ]
     if not savings:
         return by_seconds
-    largest = max(_parameters(saving) for saving in savings)
-    of_largest = [saving for saving in savings if _parameters(saving) == largest]
-    leading = sorted(of_largest, key=lambda saving: saving.share)[len(of_largest) // 2]
+    by_size = grouped(savings, lambda saving: saving.arm.first.parameters or 0.0)
+    largest = sorted(by_size[max(by_size)], key=lambda saving: saving.share)
+    leading = largest[len(largest) // 2]
     run, baseline = leading.arm.first, leading.baseline.first
     deciding = [saving for saving in savings if saving.arm.first.is_measured is run.is_measured]
     peaks = say("answer.memory", ours=numbers.bytes_iec(run.peak), theirs=numbers.bytes_iec(baseline.peak))
     share = 1 - leading.share
     by_evidence = grouped(savings, lambda saving: "measured" if saving.arm.first.is_measured else "projected")
     return ClaimVerdict(
-        outcome=standing_of_sizes(1 - saving.share for saving in deciding),
+        outcome=size_standing(1 - saving.share for saving in deciding),
         evidence=[
             *(say(f"claim.memory.{kind}", told=_least_saved(of_kind)) for kind, of_kind in by_evidence.items()),
             *(by_seconds.evidence if by_seconds else []),
@@ -223,17 +218,13 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
             numbers.percent,
             about=say("answer.about.memory", model=run.model, evidence=say(f"evidence.{run.evidence}")),
             count=peaks,
-            written=say("answer.of", share=numbers.percent(share), other=label_of(ALGORITHM, wanted[1])),
+            written=say("answer.of", share=numbers.percent(share), other=label_of(ALGORITHM, algorithms[1])),
             neutral=1.0,
         ),
         flips=_least_saved(deciding),
-        machine=machine_of(run) if run.is_measured else by_seconds.machine if by_seconds else "",
+        machine=machine_label(run) if run.is_measured else by_seconds.machine if by_seconds else "",
         is_projected=not run.is_measured,
     )
-
-
-def _parameters(saving: Saving) -> float:
-    return saving.arm.first.parameters or 0.0
 
 
 def _least_saved(savings: Sequence[Saving]) -> Text:
@@ -259,9 +250,13 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
     for question in claim["trial"]["decides"]:
         answer = pooled_trials(claim["trial"], rl_trials(results, question))
         conclusions |= {answer.pooled.conclusion} if answer else set()
-        arms |= dict.fromkeys(arm for pair in pairs_of_arms(results, question) for arm in pair)
+        arms |= dict.fromkeys(arm for pair in arm_pairs(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
-    prices = [_price_text(arm) for arm in arms if arm.values(price_of)]
+    prices = []
+    for arm, of_runs in ((arm, arm.values(price_of)) for arm in arms):
+        if of_runs:
+            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(of_runs, plain)
+            prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(of_runs)))
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
     return replace(
@@ -269,10 +264,3 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
         outcome=Standing.SUPPORTED if is_turned else unturned,
         evidence=[say("claim.cost.turned" if is_turned else "claim.cost.same"), *verdict.evidence, money],
     )
-
-
-def _price_text(arm: RlArm) -> Text:
-    """What a run of an arm costs, at the price of a device hour that its records give."""
-    prices = arm.values(price_of)
-    where = dotted(arm.value("task"), arm.value("policy"))
-    return say("claim.cost.price", where=where, arm=arm.name, cost=mean_with_range(prices, plain), count=len(prices))

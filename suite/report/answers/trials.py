@@ -15,7 +15,7 @@ from typing import Any
 from suite.records.machines import plain_name
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, sensitivity, setting_name
 from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
-from suite.report.evidence import Write, estimate, lead_number, lead_of_comparison
+from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT
 from suite.report.model.run import Pairs, Run, machine_name, number_of
@@ -24,14 +24,12 @@ from suite.statistics.pooled import Conclusion, Pooled, differing_rows
 
 Question = Mapping[str, Any]
 """A comparison as conf/claims.yaml words it, under `decides` or `beside`."""
-OTHER = "other "
-"""Begins the name of a setting that only the reference arm has, or has at another value."""
-ABOUT = "about"
-"""Which questions a comparison is of, where an experiment has several kinds."""
-MOST_CHANGES = 2
-"""Settings that the line on when an answer changes names."""
-UNIT_NAMES = ("task", "policy")
-"""Settings whose values name a unit, where a design says no others."""
+OTHER = "other "  # begins the name of a setting that only the reference arm has, or has at another value
+ABOUT = "about"  # which questions a comparison is of, where an experiment has several kinds
+MOST_CHANGES = 2  # settings that the line on when an answer changes names
+UNIT_NAMES = ("task", "policy")  # settings whose values name a unit, where a design says no others
+# The standing of a claim that the first arm is higher, and of one that it is lower: contradicted only by a clear
+# difference the other way.
 STANDINGS = {
     Conclusion.HIGHER: (Standing.SUPPORTED, Standing.CONTRADICTED),
     Conclusion.LOWER: (Standing.CONTRADICTED, Standing.SUPPORTED),
@@ -42,16 +40,13 @@ STANDINGS = {
     Conclusion.UNITS_DIFFER: (Standing.DEPENDS, Standing.DEPENDS),
     Conclusion.FEW: (Standing.UNTESTED, Standing.UNTESTED),
 }
-"""The standing of a claim that the first arm is higher, and of one that it is lower: contradicted only by a clear
-difference the other way."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
     """A comparison of two arms, or of one arm with its own beginning, at one choice of settings."""
 
-    name: Text
-    """What is subtracted from what: `GRPO minus PPO`."""
+    name: Text  # what is subtracted from what: `GRPO minus PPO`
     comparison: Comparison
     write: Write
     settings: Mapping[str, str]
@@ -74,8 +69,12 @@ class Trial:
     def values(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(map(self.value, names))
 
+    def settings_besides(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
+        """All settings but some, without those that say nothing."""
+        return frozenset((name, self.value(name)) for name in self.settings if name not in names and self.value(name))
 
-def trial_of_arms(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
+
+def arms_trial(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
     """A trial of two arms. `names`: what a sentence calls them, where that is not their own names."""
     arms = contrast.arm, contrast.other
     ours, theirs = ({**dict(arm.setting), **dict(arm.key)} for arm in arms)
@@ -83,20 +82,20 @@ def trial_of_arms(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
     differing = {OTHER + setting: value for setting, value in theirs.items() if ours.get(setting) != value}
     return Trial(
         name=say("claim.minus", arm=name, other=other_name),
-        comparison=replace(contrast.found, adjusted_p=None),
+        comparison=replace(contrast.found, adjusted_p=None),  # corrected again over the units of its claim
         write=contrast.quantity.difference,
         settings={ABOUT: contrast.about, **ours, **differing},
         arms=arms,
     )
 
 
-def trial_of_change(arm: Arm[Any], change: Comparison, write: Write, name: Text) -> Trial:
+def change_trial(arm: Arm[Any], change: Comparison, write: Write, name: Text) -> Trial:
     """A trial of what changed in one arm, by seed."""
     settings = {**dict(arm.setting), **dict(arm.key)}
     return Trial(name=name, comparison=replace(change, adjusted_p=None), write=write, settings=settings, arms=[arm])
 
 
-def machine_of(run: Run) -> str:
+def machine_label(run: Run) -> str:
     """The name of the machine that a run ran on."""
     return plain_name(machine_name(run.record))
 
@@ -112,12 +111,12 @@ class SettingEffect:
     def text(self, write: Write) -> Text:
         # Of settings that change together some may not apply any more, as a weight to a format that is a gate.
         settings = {name: value for name, value in self.settings.items() if value} or self.settings
-        named = [
+        texts = [
             say("claim.setting", name=setting_name(name), value=value or say("claim.default"))
             for name, value in settings.items()
         ]
         value = estimate(self.pooled.mean, self.pooled.interval, write)
-        return say("claim.change", settings=joined("list", named), value=value)
+        return say("claim.change", settings=joined("list", texts), value=value)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,10 +124,8 @@ class PooledTrials:
     """The estimate of a claim, and what other settings add to it."""
 
     over: Sequence[str]
-    trials: Sequence[Trial]
-    """One a unit."""
-    effects: Sequence[SettingEffect]
-    """The largest first."""
+    trials: Sequence[Trial]  # one a unit
+    effects: Sequence[SettingEffect]  # the largest first
 
     @functools.cached_property
     def pooled(self) -> Pooled:
@@ -143,18 +140,18 @@ class PooledTrials:
         ]
 
     @property
-    def telling(self) -> list[Trial]:
+    def tested(self) -> list[Trial]:
         """The trials of units that can tell."""
         return [trial for trial in self.judged if trial.comparison.is_tested]
 
     @property
     def contrary(self) -> list[Trial]:
         """The two units that contradict each other most clearly; none where none do."""
-        return [self.telling[place] for place in self.pooled.contradiction or ()]
+        return [self.tested[place] for place in self.pooled.contradiction or ()]
 
     @property
     def first(self) -> Trial:
-        return next(iter(self.telling), self.trials[0])
+        return next(iter(self.tested), self.trials[0])
 
     @property
     def unit_settings(self) -> list[str]:
@@ -165,7 +162,7 @@ class PooledTrials:
     def units(self) -> Text:
         """How many units can tell, with the word for them."""
         noun = "tasks" if self.unit_settings == ["task"] else "cases"
-        return say(f"claim.units.{noun}", count=len(self.telling))
+        return say(f"claim.units.{noun}", count=len(self.tested))
 
     @property
     def value(self) -> Text:
@@ -186,12 +183,12 @@ class PooledTrials:
 
     def lead(self, measure: Text) -> Lead:
         """The mean over units; where no unit can tell, the first one's."""
-        names = joined("list", dict.fromkeys(trial.name for trial in self.telling or self.trials[:1]))
-        if len(self.telling) < 2:
+        names = joined("list", dict.fromkeys(trial.name for trial in self.tested or self.trials[:1]))
+        if len(self.tested) < 2:
             about = say("answer.about", where=self.unit_name(self.first), name=names, measure=measure)
-            return lead_of_comparison(self.first.comparison, self.first.write, about)
+            return comparison_lead(self.first.comparison, self.first.write, about)
         about = say("answer.about.mean", units=self.units, name=names, measure=measure)
-        count = say("answer.count.units", count=sum(trial.comparison.pairs for trial in self.telling))
+        count = say("answer.count.units", count=sum(trial.comparison.pairs for trial in self.tested))
         return lead_number(self.pooled.mean, self.pooled.interval, self.first.write, about=about, count=count)
 
 
@@ -200,21 +197,23 @@ def pooled_trials(design: Question, trials: Sequence[Trial]) -> PooledTrials | N
     if not trials:
         return None
     over = design.get("over", UNIT_NAMES)
-    usual = {
+    usual_values = {
         name: _canonical("" if value is None else str(value).lower()) for name, value in design.get("at", {}).items()
     }
     by_unit = grouped(trials, lambda trial: trial.values(over))
-    deciding = [_usual_trial(of_unit, usual) for of_unit in by_unit.values()]
-    return PooledTrials(over=over, trials=deciding, effects=_setting_effects(trials, over, usual))
+    deciding = [_usual_trial(unit, usual_values) for unit in by_unit.values()]
+    return PooledTrials(over=over, trials=deciding, effects=_setting_effects(trials, over, usual_values))
 
 
-def _usual_trial(trials: Sequence[Trial], usual: Mapping[str, str]) -> Trial:
+def _usual_trial(trials: Sequence[Trial], usual_values: Mapping[str, str]) -> Trial:
     """The trial that a design means; chosen by settings and numbers of pairs, never by outcomes."""
 
     def distance(trial: Trial) -> tuple[object, ...]:
-        matches = sum(trial.value(name) == value for name, value in usual.items())
-        named = sum(len(arm.first.record.case.extras) for arm in trial.arms)  # the fewer, the nearer to the defaults
-        return -matches, named, -trial.comparison.pairs, sorted(trial.settings.items())
+        matches = sum(trial.value(name) == value for name, value in usual_values.items())
+        num_named = sum(
+            len(arm.first.record.case.extras) for arm in trial.arms
+        )  # the fewer, the nearer to the defaults
+        return -matches, num_named, -trial.comparison.pairs, sorted(trial.settings.items())
 
     return min(trials, key=distance)
 
@@ -226,33 +225,26 @@ def _setting_effects(
 
     Averaged over all pairs of trials that differ in nothing else, within a unit and an experiment.
     """
-    pooled: dict[Pairs, list[Comparison]] = {}
-    for of_place in grouped(trials, lambda trial: (trial.values(over), trial.place)).values():
-        usual = _usual_trial(of_place, usual_values)
+    changes: dict[Pairs, list[Comparison]] = {}
+    for place_trials in grouped(trials, lambda trial: (trial.values(over), trial.place)).values():
+        usual = _usual_trial(place_trials, usual_values)
         for names in sensitivity():
-            usual_level = usual.values(names)
-            at_usual = {_rest(trial, names): trial for trial in of_place if trial.values(names) == usual_level}
+            level = usual.values(names)
+            at_usual = {t.settings_besides(names): t for t in place_trials if t.values(names) == level}
             pairs: dict[tuple[str, ...], list[tuple[Trial, Trial]]] = {}
-            for trial in of_place:
-                partner, level = at_usual.get(_rest(trial, names)), trial.values(names)
-                if partner is not None and level != usual_level:
-                    pairs.setdefault(level, []).append((trial, partner))
-            for level, of_level in pairs.items():
-                changed = [pair for pair in zip(names, level, strict=True) if pair[1] != usual.value(pair[0])]
-                if change := _mean_change(of_level):
-                    pooled.setdefault(tuple(changed), []).append(change)
-    effects = [
-        SettingEffect(settings=dict(changed), pooled=Pooled(tuple(changes))) for changed, changes in pooled.items()
-    ]
-    effects = [effect for effect in effects if effect.pooled.telling]
+            for trial in place_trials:
+                partner = at_usual.get(trial.settings_besides(names))
+                if partner is not None and trial.values(names) != level:
+                    pairs.setdefault(trial.values(names), []).append((trial, partner))
+            for values, level_pairs in pairs.items():
+                changed = [pair for pair in zip(names, values, strict=True) if pair[1] != usual.value(pair[0])]
+                if change := _mean_change(level_pairs):
+                    changes.setdefault(tuple(changed), []).append(change)
+    pooled = {changed: Pooled(tuple(comparisons)) for changed, comparisons in changes.items()}
+    effects = [SettingEffect(settings=dict(changed), pooled=row) for changed, row in pooled.items() if row.telling]
     clear = differing_rows([effect.pooled for effect in effects])
-    judged = [replace(effect, is_clear=is_clear) for effect, is_clear in zip(effects, clear, strict=True)]
-    return sorted(judged, key=lambda effect: -abs(effect.pooled.mean))
-
-
-def _rest(trial: Trial, names: Sequence[str]) -> frozenset[tuple[str, str]]:
-    """All settings of a trial but some, without those that say nothing."""
-    return frozenset((name, trial.value(name)) for name in trial.settings if name not in names and trial.value(name))
+    effects = [replace(effect, is_clear=is_clear) for effect, is_clear in zip(effects, clear, strict=True)]
+    return sorted(effects, key=lambda effect: -abs(effect.pooled.mean))
 
 
 def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
@@ -281,7 +273,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     if not deciding:
         return None
     (question, answer), *stand_ins = deciding
-    beside = [*stand_ins, *answered(design.get("beside", ()))]
+    limits = [*stand_ins, *answered(design.get("beside", ()))]
     conclusion = answer.pooled.conclusion
     outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
     # None of the settings in which two units differ that contradict each other can be ruled out.
@@ -289,22 +281,22 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     flips = _when_it_changes(answer)
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
-    for limit, limiting in beside:
+    for limit, limiting in limits:
         standings = limit.get("unless", {})
         limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", outcome)))
         if outcome == Standing.SUPPORTED and limited != outcome:
             outcome, flips = limited, _beside("claim.unless", limit, limiting)
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
-    furthest = max(answer.telling or answer.trials, key=lambda trial: abs(trial.comparison.mean))
+    furthest = max(answer.tested or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = say(f"claim.about.{question['measure']}")
     return ClaimVerdict(
         outcome=outcome,
-        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *pair) for pair in beside)],
+        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("list", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
-        machine=machine_of(answer.first.arms[0].first),
+        machine=machine_label(answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
     )
 
@@ -312,13 +304,13 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
 def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
     """A sentence on the mean, one on each unit, and one on each setting that clearly moves the estimate."""
     sentences = list[Text]()
-    if len(answer.telling) > 1:
-        said = say(f"claim.said.{answer.pooled.conclusion}")
-        sentences.append(say("claim.mean", about=measure, units=answer.units, value=answer.value, said=said))
+    if len(answer.tested) > 1:
+        verdict = say(f"claim.said.{answer.pooled.conclusion}")
+        sentences.append(say("claim.mean", about=measure, units=answer.units, value=answer.value, said=verdict))
     for trial in answer.judged:
         fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": trial.comparison.pairs}
-        said = say(f"claim.said.{trial.comparison.outcome}")
-        sentences.append(say("claim.unit", value=trial.estimate, said=said, **fields))
+        verdict = say(f"claim.said.{trial.comparison.outcome}")
+        sentences.append(say("claim.unit", value=trial.estimate, said=verdict, **fields))
     if answer.effects:
         counts = {"clear": len(answer.clear_effects), "total": len(answer.effects)}
         sentences += [say("claim.changes", **counts), *answer.clear_effects]
@@ -328,7 +320,7 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     about = say(f"claim.about.{question.get('says', question['measure'])}")
     fields = {"about": about, "said": say(f"claim.said.{answer.pooled.conclusion}")}
-    return say(key, value=answer.value, **fields) if answer.telling else say("claim.beside.few", **fields)
+    return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 
 def _when_it_changes(answer: PooledTrials) -> Text:
@@ -338,7 +330,7 @@ def _when_it_changes(answer: PooledTrials) -> Text:
         first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
         sentences.append(say("claim.sides", first=first, second=second))
     unlearnt = [trial for trial in answer.trials if trial.comparison.outcome is ArmOutcome.FLOOR]
-    if unlearnt and answer.telling:
+    if unlearnt and answer.tested:
         sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, unlearnt))))
     if answer.clear_effects:
         sentences.append(say("claim.moves", told=joined("notes", answer.clear_effects[:MOST_CHANGES])))

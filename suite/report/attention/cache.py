@@ -13,7 +13,7 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Text, View, joi
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, variant_label, variant_style
 from suite.report.model.results import Results
-from suite.report.model.run import Run, tokens_of
+from suite.report.model.run import Run, context_tokens
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import plot
 from suite.report.plot.rows import bars
@@ -33,40 +33,39 @@ from suite.theory.layers.shapes import grouped_shape
 LONG_CONTEXT_TOKENS = 131_072
 STEP = Pass(batch=1, query_len=1, seq_len=LONG_CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
 """A decode step of one sequence."""
-MEMORY_GB = (24, 40, 80, 141)
-"""Decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200."""
+MEMORY_GB = (24, 40, 80, 141)  # decimal, as devices are sold: an RTX 4090, an A100, an H100, an H200
+# The article's model, and two of 2026 that keep less.
 PREMISE = {"latent": "deepseek-v3", "hybrid": "qwen3.5-397b-a17b", "compressed": "deepseek-v4-pro"}
-"""The article's model, and two of 2026 that keep less."""
-SIZES_OF = ("deepseek-v3", "deepseek-v2-lite", "llama-3.1-70b", "llama-3.1-8b")
-"""Models whose sizes every variant is given."""
-BEST_KNOWN = (
+# Models whose sizes every variant is given.
+MODELS_WITH_VARIANTS = ("deepseek-v3", "deepseek-v2-lite", "llama-3.1-70b", "llama-3.1-8b")
+BEST_KNOWN = (  # models of every family
     *("deepseek-v3", "deepseek-v3.2", "deepseek-v4-flash", "deepseek-v4-pro", "gemma-3-27b", "gemma-4-31b", "glm-5"),
     *("glm-5.3-flash", "gpt-oss-120b", "kimi-k2.5", "kimi-k3", "llama-2-7b", "llama-3.1-405b", "llama-3.1-70b"),
     *("llama-3.1-8b", "llama-4-maverick", "mimo-v2-flash", "minimax-m2.5", "minimax-m3", "mistral-small-4"),
     *("nemotron-3-super", "qwen2.5-72b", "qwen3-235b-a22b", "qwen3-32b", "qwen3.5-397b-a17b", "step-3.7-flash"),
 )
-"""Models of every family."""
 KIB, GIB = 1024, 1024**3
-ROOM = 1.3
-"""Widths of the widest bar: its size is written beside it."""
+ROOM = 1.3  # widths of the widest bar: its size is written beside it
+BAR_TEXT: Mapping[str, Any] = {"textposition": "outside", "cliponaxis": False}
 COLOURS = dict(zip(CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), strict=True))
 
 
 def build(results: Results) -> Section:
     """Build it from the models' published geometries, and from records of workload=capacity where there are any."""
     models = published_caches()
-    found = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
-    found.sort(key=lambda run: -(_at_most(run) or 0))
+    runs = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
+    runs.sort(key=lambda run: -(_at_most(run) or 0))
+    capacity_columns = [*CAPACITY_COLUMNS, *label_column(results.several)]
     tables = [
-        table(say("cache.table"), models, [*NAMED, *KEPT, *FITS, *LAYERS], note=say("cache.note"), folded=True),
-        table(say("capacity.table"), found, [*BATCH, *label_column(results.several)], note=say("capacity.note")),
+        table(say("cache.table"), models, MODEL_COLUMNS, note=say("cache.note"), folded=True),
+        table(say("capacity.table"), runs, capacity_columns, note=say("capacity.note")),
     ]
     return section(
         "cache",
-        explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if found else ""]),
-        figures=[_models_figure(models), *map(_variants_figure, SIZES_OF)],
+        explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if runs else ""]),
+        figures=[_models_figure(models), *map(_variants_figure, MODELS_WITH_VARIANTS)],
         tables=tables,
-        headlines=[_premise(), *(_fastest(run) for run in found[:1] if run.is_ok)],
+        headlines=[_premise(), *(_fastest(run) for run in runs[:1] if run.is_ok)],
     )
 
 
@@ -77,14 +76,15 @@ def _premise() -> Headline:
     full = next(layer for layer in hybrid.layers if layer.kind == "full")
     slopes = {name: numbers.bytes_iec(plan.growth_bytes) for name, plan in plans.items()}
     totals = {f"{name}_long": numbers.bytes_iec(plan.cache_bytes(LONG_CONTEXT_TOKENS)) for name, plan in plans.items()}
-    meeting = (hybrid.fixed_bytes - latent.fixed_bytes) / (latent.growth_bytes - hybrid.growth_bytes)
+    # A hybrid's states cost the same at any context, so it keeps less than a latent from this context on.
+    even = (hybrid.fixed_bytes - latent.fixed_bytes) / (latent.growth_bytes - hybrid.growth_bytes)
     detail = say(
         "cache.premise.detail",
         tokens=numbers.count(LONG_CONTEXT_TOKENS),
         state=numbers.bytes_iec(hybrid.state_bytes),
         full=numbers.count(full.count),
         layers=numbers.count(sum(layer.count for layer in hybrid.layers)),
-        even=numbers.count(meeting),
+        even=numbers.count(even),
         **slopes,
         **totals,
     )
@@ -93,9 +93,9 @@ def _premise() -> Headline:
 
 def _fastest(run: Run) -> Headline:
     """The model with the most tokens a second, and the batch that gives them."""
-    fields = {"batch": run.constant("largest_batch") or 0, "rate": _at_most(run) or 0}
-    written: dict[str, str] = {name: numbers.count(value) for name, value in fields.items()}
-    return Headline(text=say("capacity.finding", model=run.axis("geometry"), share=_devices(run), **written))
+    batch, rate = numbers.count(run.constant("largest_batch") or 0), numbers.count(_at_most(run) or 0)
+    text = say("capacity.finding", model=run.axis("geometry"), share=_devices(run), batch=batch, rate=rate)
+    return Headline(text=text)
 
 
 def _models_figure(models: Sequence[ModelCache]) -> Figure:
@@ -104,8 +104,11 @@ def _models_figure(models: Sequence[ModelCache]) -> Figure:
     points = {model.name: _point(model) for model in best_known}
     order = sorted(points, key=lambda name: points[name].x)
     families = grouped(best_known, lambda model: model.family)
-    drawn = {family: [points[model.name] for model in families[family]] for family in COLOURS if family in families}
-    series = [bars(say(f"cache.family.{name}"), part, colour=COLOURS[name], **BESIDE) for name, part in drawn.items()]
+    series = [
+        bars(say(f"cache.family.{name}"), [points[model.name] for model in families[name]], colour=colour, **BAR_TEXT)
+        for name, colour in COLOURS.items()
+        if name in families
+    ]
     tokens = numbers.count(LONG_CONTEXT_TOKENS)
     (low, least), *_, (high, most) = ((points[name].text, name) for name in order)
     ends = {"least": least, "low": low, "most": most, "high": high}
@@ -124,11 +127,8 @@ def _point(model: ModelCache) -> Point:
     parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
     whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
     hover = say("cache.hover", model=model.name, kept=parts, kinds=_kinds(model))
-    about = {"variant": variant_label(model.variant)}
-    return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=about)
-
-
-BESIDE: Mapping[str, Any] = {"textposition": "outside", "cliponaxis": False}
+    facets = {"variant": variant_label(model.variant)}
+    return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=facets)
 
 
 def _bar_plot(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: Text, most: float, **more: Any) -> Any:
@@ -152,22 +152,22 @@ def _variants_figure(name: str) -> Figure:
         "mqa": grouped_shape(geometry, kv_heads=1),
         "mla": absorbed_shape(geometry),
     }
-    kept = {variant: geometry.num_layers * shape.cache_bytes_per_token(STEP) for variant, shape in shapes.items()}
+    sizes = {variant: geometry.num_layers * shape.cache_bytes_per_token(STEP) for variant, shape in shapes.items()}
     series = []
-    for variant, size_bytes in kept.items():
+    for variant, size_bytes in sizes.items():
         label, size = variant_label(variant), numbers.bytes_iec(size_bytes)
-        hover, share = say("cache.of_variant", variant=label, size=size), numbers.percent(size_bytes / kept["mha"])
+        hover, share = say("cache.of_variant", variant=label, size=size), numbers.percent(size_bytes / sizes["mha"])
         point = Point(x=size_bytes / KIB, y=label, text=f"{size} ({share})", hover=hover)
-        series.append(bars(label, [point], colour=variant_style(variant).colour, **BESIDE))
-    names, axis = list(map(variant_label, kept)), say("cache.axis")
-    ratios = {variant: numbers.times(kept[variant] / kept["mla"]) for variant in ("gqa", "mha")}
-    least = variant_label(min(kept, key=kept.__getitem__))
+        series.append(bars(label, [point], colour=variant_style(variant).colour, **BAR_TEXT))
+    names, axis = list(map(variant_label, sizes)), say("cache.axis")
+    ratios = {variant: numbers.times(sizes[variant] / sizes["mla"]) for variant in ("gqa", "mha")}
+    least = variant_label(min(sizes, key=sizes.__getitem__))
     return Figure(
         title=name,
         family=say("cache.variants"),
         finding=say("cache.variants_finding", model=name, least=least, **ratios),
         caption=say("cache.variants_caption"),
-        views=[View(title="", figure=_bar_plot(series, names, axis, kept["mha"] / KIB, showlegend=False))],
+        views=[View(title="", figure=_bar_plot(series, names, axis, sizes["mha"] / KIB, showlegend=False))],
         height_px=230,
         facets={"geometry": name},
     )
@@ -179,16 +179,16 @@ def _kinds(model: ModelCache) -> Text:
 
 def _kind(layer: Layer) -> Text:
     """How many layers of a kind there are: 15 full, 45 with a state."""
-    window, every, kind = getattr(layer, "window", None), getattr(layer, "every", None), layer.kind
+    window, stride, kind = getattr(layer, "window", None), getattr(layer, "every", None), layer.kind
     if kind == "compressed":
-        kind = "window" if every is None else kind
+        kind = "window" if stride is None else kind
     elif window is not None and kind != "window":
         kind = f"{kind}_window"
-    sizes = {"count": layer.count, "window": window or 0, "every": every or 0}
+    sizes = {"count": layer.count, "window": window or 0, "every": stride or 0}
     return say(f"cache.kind.{kind}", **{name: numbers.count(size) for name, size in sizes.items()})
 
 
-def _tokens_in(size_gb: int, model: ModelCache) -> Text:
+def _tokens_that_fit(size_gb: int, model: ModelCache) -> Text:
     """Whole tokens of context whose cache fits."""
     tokens = model.plan.tokens_in(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
@@ -204,25 +204,21 @@ def _devices(run: Run) -> str:
     return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
 
 
-NAMED: list[Column[ModelCache]] = [
+MODEL_COLUMNS: list[Column[ModelCache]] = [
     column("column.model", lambda model: model.name),
     column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
-]
-KEPT: list[Column[ModelCache]] = [
     column("cache.per_token", lambda model: model.plan.growth_bytes, numbers.bytes_iec),
     column("cache.constant", lambda model: model.plan.fixed_bytes or None, numbers.bytes_iec),
     column("cache.long_context", lambda model: model.plan.cache_bytes(LONG_CONTEXT_TOKENS) / GIB, "{:,.2f}".format),
     column("cache.of_mha", lambda model: model.share_of_mha(LONG_CONTEXT_TOKENS), numbers.percent),
-]
-FITS = [column(say("cache.fits_in", size=gb), partial(_tokens_in, gb), kind=Kind.NUMBER) for gb in MEMORY_GB]
-LAYERS: list[Column[ModelCache]] = [
+    *(column(say("cache.fits_in", size=gb), partial(_tokens_that_fit, gb), kind=Kind.NUMBER) for gb in MEMORY_GB),
     column("cache.family", lambda model: say(f"cache.family.{model.family}")),
     column("cache.layers", _kinds),
 ]
-BATCH: list[Column[Run]] = [
+CAPACITY_COLUMNS: list[Column[Run]] = [
     column("column.model", lambda run: run.axis("geometry")),
     column("signmap.device", _devices, kind=Kind.CODE),
-    column("latency.context", lambda run: tokens_of(run.record), numbers.count),
+    column("latency.context", lambda run: context_tokens(run.record), numbers.count),
     column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
     column("capacity.most", _at_most, numbers.count),
     column("capacity.expected", lambda run: run.constant("expected_tokens_per_s", "step"), numbers.count),

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import told_apart
+from suite.report.attention.groups import differing_settings
 from suite.report.attention.timings import (
     CONTEXT,
     DTYPE,
@@ -22,9 +22,9 @@ from suite.report.attention.timings import (
     Timing,
     clock_names,
     order_finding,
+    record_timings,
     row_facets,
     span_title,
-    timings_of,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
@@ -40,11 +40,11 @@ from suite.report.table import Column, column, columns_of, label_column, table
 OURS, FOREIGN = "attention", "transformers"
 LATENT = "mla"
 SUBJECT = ("geometry", "phase", "dtype")
-AGREE = ("match", "seq_len", "query_len", "batch", "tp", "cache_dtype", "device", "threads")
-"""With family and SUBJECT, what must be equal for two forms to compute the same thing."""
-DAGGER = "†"
+# With family and SUBJECT, what must be equal for two forms to compute the same thing.
+COMPUTATION = ("match", "seq_len", "query_len", "batch", "tp", "cache_dtype", "device", "threads")
+DAGGER = "†"  # marks another library's layer
+# The ratio stands above its dot, that of the worst near the right edge.
 MARGIN = {"l": 8, "r": 40, "t": 18, "b": 8, "pad": 2}
-"""The ratio stands above its dot, that of the worst near the right edge."""
 
 
 class CallForm(dict[str, Timing]):
@@ -59,7 +59,7 @@ class CallForm(dict[str, Timing]):
         return self.first.record.case.workload == FOREIGN
 
     @property
-    def is_named(self) -> bool:
+    def has_named_backend(self) -> bool:
         """Whether somebody asked for this backend by name."""
         return self.first.axis("backend") != "auto"
 
@@ -69,13 +69,22 @@ class CallForm(dict[str, Timing]):
         return f"{backend} {DAGGER}" if self.is_foreign else f"{variant_label(self.first.variant)} · {backend}"
 
     @property
+    def family(self) -> str:
+        """The variant without its mode."""
+        return self.first.variant.partition("_")[0]
+
+    @property
+    def family_name(self) -> Text:
+        return self.first.marked(variant_label(self.family))
+
+    @property
     def subject(self) -> tuple[str, ...]:
-        return (family_of(self), *map(self.first.axis, SUBJECT))
+        return (self.family, *map(self.first.axis, SUBJECT))
 
     @property
     def computation(self) -> tuple[str, ...]:
         """What is equal for two forms that compute the same thing."""
-        return (*self.subject, *map(self.first.axis, AGREE), *extras(self.first.record), self.first.label)
+        return (*self.subject, *map(self.first.axis, COMPUTATION), *extras(self.first.record), self.first.label)
 
     def median_s(self, span: str) -> float | None:
         return self[span].median_s if span in self else None
@@ -88,81 +97,73 @@ Forms = Sequence[CallForm]
 def build(results: Results) -> Section | None:
     """Build it from every computation that was measured in at least two forms; None without any."""
     subjects = computations(results)
-    telling = [
-        (most, subject)
+    comparisons = [
+        (forms, subject)
         for subject in subjects
         for label in results.labels
-        if (most := _most_telling([forms for forms in subject if forms[0].first.label == label]))
+        if (forms := _richest([forms for forms in subject if forms[0].first.label == label]))
     ]
     # MLA has the most forms, and it is what readers come for.
-    telling.sort(key=lambda pair: (family_of(pair[0][0]) != LATENT, -len(pair[0])))
-    figures = [_figure(most, subject, results) for most, subject in telling]
+    comparisons.sort(key=lambda pair: (pair[0][0].family != LATENT, -len(pair[0])))
+    figures = [_figure(forms, subject, results) for forms, subject in comparisons]
     table = _table([forms for subject in subjects for forms in subject], results)
     return section("callstyle", figures=figures, tables=[table]) if subjects else None
 
 
 def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -> list[list[Forms]]:
     """Each computation that was measured in several forms, those of one family, geometry, phase and dtype together."""
-    records = [list(timings_of(current, workloads=workloads)) for current in results.records]
-    forms = [CallForm({timing.span: timing for timing in found}) for found in records if found]
+    records = [list(record_timings(current, workloads=workloads)) for current in results.records]
+    forms = [CallForm({timing.span: timing for timing in spans}) for spans in records if spans]
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
-    alike = grouped(sorted(forms, key=lambda form: form.is_named), lambda form: form.computation).values()
-    several = [_worst_first({form.name: form for form in same}.values(), LAYER) for same in alike]
+    by_computation = grouped(sorted(forms, key=lambda form: form.has_named_backend), lambda form: form.computation)
+    distinct = [_worst_first({form.name: form for form in forms}.values(), LAYER) for forms in by_computation.values()]
 
     def place(forms: Forms) -> tuple[object, ...]:
         first = forms[0]
-        return rank(family_of(first)), first.subject, first.first.tokens or 0, first.first.label
+        return rank(first.family), first.subject, first.first.tokens or 0, first.first.label
 
-    ordered = sorted((forms for forms in several if len(forms) > 1), key=place)
+    ordered = sorted((forms for forms in distinct if len(forms) > 1), key=place)
     return list(grouped(ordered, lambda forms: forms[0].subject).values())
-
-
-def family_of(form: CallForm) -> str:
-    """The variant without its mode."""
-    return form.first.variant.partition("_")[0]
 
 
 def _worst_first(forms: Iterable[CallForm], span: str) -> Forms:
     return sorted(forms, key=lambda form: (-(form.median_s(span) or 0), form.name))
 
 
-def _most_telling(subject: Sequence[Forms]) -> Forms | None:
+def _richest(subject: Sequence[Forms]) -> Forms | None:
     """The most forms, at the longest context. Modes alone, left to `auto`, are what every sweep has: None."""
-    telling = [forms for forms in subject if _is_telling([form for form in forms if LAYER in form])]
-    return max(telling, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
+    def is_comparison(forms: Forms) -> bool:
+        layers = [form for form in forms if LAYER in form]
+        if any(form.is_foreign for form in layers):
+            return len(layers) > 1
+        return any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
 
-def _is_telling(forms: Forms) -> bool:
-    if any(form.is_foreign for form in forms):
-        return len(forms) > 1
-    return any(form.is_named for form in forms) and len({form.first.backend for form in forms}) > 1
+    candidates = filter(is_comparison, subject)
+    return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 
 def _settings(computations: Iterable[Forms]) -> dict[Timing, str]:
     """What tells each computation from the others, by a timing of its first form."""
     firsts = {forms[0].first: [forms[0].first] for forms in computations}
-    return told_apart(firsts, besides=("attention", "backend", *SUBJECT, "seq_len"))
-
-
-def _family_name(timing: Timing) -> Text:
-    return timing.marked(variant_label(timing.variant.partition("_")[0]))
+    return differing_settings(firsts, ignore=("attention", "backend", *SUBJECT, "seq_len"))
 
 
 def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
     first, (geometry, phase, dtype) = forms[0].first, map(forms[0].first.axis, SUBJECT)
     by_span = {span: _worst_first([form for form in forms if span in form], span) for span in SPANS}
-    drawn = {span: part for span, part in by_span.items() if len(part) > 1}
+    compared = {span: part for span, part in by_span.items() if len(part) > 1}
     context = say("callstyle.tokens", tokens=numbers.count(first.tokens)) if first.tokens else ""
     label: dict[str, Text] = {LABEL: first.label} if results.several else {}
     return Figure(
-        title=dotted(_family_name(first), geometry, phase_name(phase), context, dtype),
+        title=dotted(forms[0].family_name, geometry, phase_name(phase), context, dtype),
         family=say("callstyle.family"),
-        finding=_finding(drawn[LAYER]),
+        finding=_finding(compared[LAYER]),
         settings=dotted(_settings(subject)[first], *label.values()),
         caption=joined("sentence", [say("callstyle.caption"), _foreign_note(forms)]),
-        views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in drawn.items()],
+        views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in compared.items()],
         height_px=90 + 34 * len(forms),
-        facets={"variant": _family_name(first), **row_facets(first), **label},
+        facets={"variant": forms[0].family_name, **row_facets(first), **label},
     )
 
 
@@ -216,8 +217,8 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
     settings = _settings(computations)
 
     def over_best(span: str, row: tuple[CallForm, Forms]) -> float | None:
-        median_s, known = row[0].median_s(span), [form[span].median_s for form in row[1] if span in form]
-        return median_s / min(known) if median_s else None
+        median_s = row[0].median_s(span)
+        return median_s / min(form[span].median_s for form in row[1] if span in form) if median_s else None
 
     times: list[Column[tuple[CallForm, Forms]]] = []
     for span in SPANS if any(INDEXER in form for form, _ in rows) else (LAYER, KERNEL):
@@ -236,5 +237,5 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
         ],
         note=joined("sentence", [say("callstyle.note"), _foreign_note(form for form, _ in rows)]),
         folded=True,
-        facets_of=lambda row: {"variant": _family_name(row[0].first), **row_facets(row[0].first)},
+        facets_of=lambda row: {"variant": row[0].family_name, **row_facets(row[0].first)},
     )

@@ -8,13 +8,13 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
 from suite.records.labels import differences
-from suite.report.attention.groups import axes_of, lines_of, representatives
+from suite.report.attention.groups import axes_without, line_names, representatives
 from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets, timings
 from suite.report.blocks import Facets, Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import Style
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, MOST_TOKENS, Pairs, extras
+from suite.report.model.run import LABEL, MOST_TOKENS, Pairs
 from suite.report.plot.marks import LINES, Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
@@ -25,13 +25,13 @@ from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES
 from suite.theory.layers.roofline import Ceilings
 
+# Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not.
 FEWEST_TRIED = 2
-"""Numbers of new tokens at one context, from which on it can be said where the two cross, or that they do not."""
 DEVICES = ("h100-sxm5-80gb", "h20-96gb")
 GEOMETRIES = ("deepseek-v2-lite", "deepseek-v3")
 CONTEXTS = tuple(1 << power for power in range(8, 18))
-NAMED_BY_VALUE = (LABEL, "device", "geometry", "dtype")
-"""Settings by whose value alone a line is called, before all others."""
+NAMED_BY_VALUE = (LABEL, "device", "geometry", "dtype")  # a line is called by their value alone, before all others
+# Wide and pale, so that it is seen beneath the lines that lie on it.
 BY_FLOPS = {"color": "rgba(128, 128, 128, 0.45)", "width": 7, "dash": "solid"}
 
 
@@ -48,8 +48,7 @@ class Crossing:
     """The number that is expected of good kernels, on a device with a calibration."""
     measured: Bracket | None = None
     tried: Sequence[int] = ()
-    timings: Sequence[Timing] = ()
-    """Those of both modes; the first for what they share."""
+    timings: Sequence[Timing] = ()  # those of both modes; the first for what they share
 
 
 def build(results: Results) -> Section:
@@ -57,21 +56,20 @@ def build(results: Results) -> Section:
     measured = crossings(results)
     specified = [
         Crossing(
-            settings=(("device", found.device), ("geometry", found.geometry)),
-            tokens=found.tokens,
-            by_flops=found.by_flops,
-            by_roofline=found.by_roofline,
-            expected=found.expected,
+            settings=(("device", crossover.device), ("geometry", crossover.geometry)),
+            tokens=crossover.tokens,
+            by_flops=crossover.by_flops,
+            by_roofline=crossover.by_roofline,
+            expected=crossover.expected,
         )
-        for found in specified_crossovers(GEOMETRIES, DEVICES, CONTEXTS)
+        for crossover in specified_crossovers(GEOMETRIES, DEVICES, CONTEXTS)
     ]
-    views = {"crossover.these_records": measured, "crossover.specifications": specified}
-    lines = {key: _series(of_view) for key, of_view in views.items()}
+    views = {"crossover.these_records": _series(measured), "crossover.specifications": _series(specified)}
     figure = Figure(
         title=say("crossover.figure"),
         finding=_finding(measured or specified),
         caption=say("crossover.caption"),
-        views=[View(title=say(key), figure=_plot(series)) for key, series in lines.items() if series],
+        views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
         height_px=420,
     )
     return section("crossover", figures=[figure], tables=[_table(measured, results)])
@@ -80,34 +78,34 @@ def build(results: Results) -> Section:
 def crossings(results: Results) -> list[Crossing]:
     """Every measured decode case of both modes; short contexts first."""
     layers = [t for t in representatives(timings(results)) if t.span == LAYER and t.is_measured and t.is_checked]
-    fit = [timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _count(timing)]
-    found = []
-    for (settings, tokens), case in sorted(grouped(fit, lambda t: (_settings(t), t.tokens or 0)).items()):
+    decodes = [timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _count(timing)]
+    measured = []
+    for (settings, tokens), case in sorted(grouped(decodes, lambda t: (_settings(t), t.tokens or 0)).items()):
         absorbed, reexpanded = (
             {_count(timing): timing for timing in case if timing.variant == variant}
             for variant in ("mla", "mla_latent")
         )
         tried = sorted(absorbed.keys() & reexpanded.keys())
-        if len(tried) >= FEWEST_TRIED:
-            both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
-            by_flops, by_roofline = _predicted(both, tokens)
-            crossing = Crossing(
-                settings=settings,
-                tokens=tokens,
-                by_flops=by_flops,
-                by_roofline=by_roofline,
-                measured=bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried]),
-                tried=tried,
-                timings=both,
-            )
-            found.append(crossing)
-    return found
+        if len(tried) < FEWEST_TRIED:
+            continue
+        both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
+        by_flops, by_roofline = _predicted(both, tokens)
+        crossing = Crossing(
+            settings=settings,
+            tokens=tokens,
+            by_flops=by_flops,
+            by_roofline=by_roofline,
+            measured=bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried]),
+            tried=tried,
+            timings=both,
+        )
+        measured.append(crossing)
+    return measured
 
 
 def _settings(timing: Timing) -> Pairs:
-    axes = axes_of(timing, ("attention", "backend", "query_len", "seq_len"))
-    own = [(name, value) for name, _, value in (setting.partition("=") for setting in extras(timing.record))]
-    return ((LABEL, timing.label), *((name, value) for name, value in axes if value), *own)
+    axes = axes_without(timing, ("attention", "backend", "query_len", "seq_len"))
+    return ((LABEL, timing.label), *(pair for pair in axes if pair[1]), *timing.extra_settings)
 
 
 def _count(timing: Timing) -> int:
@@ -124,7 +122,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | N
     first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
-    ceilings = [found for timing in both[1:] if (found := measured_ceilings(timing.record, LAYER))]
+    ceilings = [ceiling for timing in both[1:] if (ceiling := measured_ceilings(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}
@@ -132,48 +130,48 @@ def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | N
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
         if not ceilings:
             return by_flops, None
-        usual = Ceilings(
+        typical = Ceilings(
             flops_per_s=median(ceiling.flops_per_s for ceiling in ceilings),
             bytes_per_s=median(ceiling.bytes_per_s for ceiling in ceilings),
         )
-        passed = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": ELEMENT_BYTES[first.axis("dtype")]}
-        return by_flops, roofline_crossover(geometry, usual, **passed, **sizes)
+        forward = {"seq_len": tokens, "batch": axes["batch"], "element_bytes": ELEMENT_BYTES[first.axis("dtype")]}
+        return by_flops, roofline_crossover(geometry, typical, **forward, **sizes)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         return None, None
 
 
-def _series(found: Sequence[Crossing]) -> list[Series]:
-    lines = grouped(found, lambda crossing: crossing.settings)
-    drawn: dict[object, Series] = {}
-    for ordinal, (own, (settings, line)) in enumerate(zip(differences([*lines]), lines.items(), strict=True)):
-        told = own if len(lines) > 1 else {name: value for name, value in settings if name in NAMED_BY_VALUE}
-        heads = [told[name] for name in NAMED_BY_VALUE if name in told]
-        rest = [f"{name}={value}" for name, value in told.items() if name not in NAMED_BY_VALUE]
+def _series(crossings: Sequence[Crossing]) -> list[Series]:
+    lines = grouped(crossings, lambda crossing: crossing.settings)
+    series: dict[object, Series] = {}
+    for ordinal, (differing, (settings, line)) in enumerate(zip(differences([*lines]), lines.items(), strict=True)):
+        named = differing if len(lines) > 1 else {name: value for name, value in settings if name in NAMED_BY_VALUE}
+        heads = [named[name] for name in NAMED_BY_VALUE if name in named]
+        rest = [f"{name}={value}" for name, value in named.items() if name not in NAMED_BY_VALUE]
         by_flops = [_point(crossing.tokens, crossing.by_flops) for crossing in line]
-        of_flops = Series(name=say("crossover.flops"), points=by_flops, mode="lines", more={"line": BY_FLOPS})
-        drawn.setdefault(str([(point.x, point.y) for point in by_flops]), of_flops)  # many lines are one by FLOPs
-        drawn |= {part.name: part for part in _line(dotted(*heads, *rest), line, LINES[ordinal % len(LINES)])}
-    return [series for series in drawn.values() if any(point.y is not None for point in series.points)]
+        flops_line = Series(name=say("crossover.flops"), points=by_flops, mode="lines", more={"line": BY_FLOPS})
+        series.setdefault(str([(point.x, point.y) for point in by_flops]), flops_line)  # many lines are one by FLOPs
+        series |= {part.name: part for part in _line(dotted(*heads, *rest), line, LINES[ordinal % len(LINES)])}
+    return [part for part in series.values() if any(point.y is not None for point in part.points)]
 
 
 def _line(name: Text, line: Sequence[Crossing], style: Style) -> list[Series]:
     """The bound by the roofline, and what is expected or was measured."""
     timings = [timing for crossing in line for timing in crossing.timings]
-    about: Facets = {**row_facets(timings[0]), LABEL: timings[0].label} if timings else {}
-    look: dict[str, Any] = {"style": style, "facets": about}
+    facets: Facets = {**row_facets(timings[0]), LABEL: timings[0].label} if timings else {}
+    shared: dict[str, Any] = {"style": style, "facets": facets}
     bound, expected, points = (say(f"crossover.{key}", series=name) for key in ("bound", "expected_of", "points"))
     by_roofline = [_point(crossing.tokens, crossing.by_roofline) for crossing in line]
-    of_good = [_point(crossing.tokens, crossing.expected) for crossing in line]
+    by_calibration = [_point(crossing.tokens, crossing.expected) for crossing in line]
     measured = [
-        _point(crossing.tokens, found.at, (found.low, found.high))
+        _point(crossing.tokens, between.at, (between.low, between.high))
         for crossing in line
-        if (found := crossing.measured) and found.low is not None and found.high is not None
+        if (between := crossing.measured) and between.low is not None and between.high is not None
     ]
     runs = list(dict.fromkeys(timing.record.run_key for timing in timings))
     return [
-        Series(name=bound, points=by_roofline, mode="lines+markers", size=5, **look),
-        Series(name=expected, points=of_good, mode="lines+markers", **look),
-        Series(name=points, points=measured, size=10, runs=runs, **look),
+        Series(name=bound, points=by_roofline, mode="lines+markers", size=5, **shared),
+        Series(name=expected, points=by_calibration, mode="lines+markers", **shared),
+        Series(name=points, points=measured, size=10, runs=runs, **shared),
     ]
 
 
@@ -190,9 +188,9 @@ def _plot(series: Sequence[Series]) -> dict[str, Any]:
     return plot(series, xaxis=contexts, yaxis=log(say("crossover.new_tokens"), ticks))
 
 
-def _finding(found: Sequence[Crossing]) -> Text:
+def _finding(crossings: Sequence[Crossing]) -> Text:
     """Say from where on re-expanding is cheaper at the longest context, measured where it was, and by FLOPs."""
-    longest = max(found, key=lambda crossing: (crossing.measured is not None, crossing.tokens))
+    longest = max(crossings, key=lambda crossing: (crossing.measured is not None, crossing.tokens))
     fields = {"tokens": numbers.count(longest.tokens), "flops": _written(longest.by_flops)}
     if longest.measured is None or not longest.timings:
         device, roofline = dict(longest.settings).get("device", ""), _written(longest.by_roofline)
@@ -213,7 +211,7 @@ def _table(measured: Sequence[Crossing], results: Results) -> Table:
             column("crossover.by_flops", lambda crossing: crossing.by_flops, numbers.count),
             column("crossover.by_measured_ceilings", lambda crossing: crossing.by_roofline, numbers.count),
             *columns_of(lambda crossing: crossing.timings[0], label_column(results.several)),
-            column("column.backend", lambda crossing: lines_of(crossing.timings), kind=Kind.CODE),
+            column("column.backend", lambda crossing: line_names(crossing.timings), kind=Kind.CODE),
             column("crossover.tried", lambda crossing: joined("list", map(_written, crossing.tried)), kind=Kind.LONG),
         ],
         note=say("crossover.measured_note"),
@@ -221,16 +219,16 @@ def _table(measured: Sequence[Crossing], results: Results) -> Table:
     )
 
 
-def _crossed(found: Bracket | None) -> Text:
-    if found and found.low is None:
-        return say("crossover.below", count=_written(found.high))
-    if found and found.high is None:
-        return say("crossover.above", count=_written(found.low))
-    return _written(found.at if found else None)
+def _crossed(measured: Bracket | None) -> Text:
+    if measured and measured.low is None:
+        return say("crossover.below", count=_written(measured.high))
+    if measured and measured.high is None:
+        return say("crossover.above", count=_written(measured.low))
+    return _written(measured.at if measured else None)
 
 
-def _between(found: Bracket | None) -> str:
-    return f"{_written(found.low)}–{_written(found.high)}" if found and found.at is not None else ""
+def _between(measured: Bracket | None) -> str:
+    return f"{_written(measured.low)}–{_written(measured.high)}" if measured and measured.at is not None else ""
 
 
 def _written(count: float | None) -> str:

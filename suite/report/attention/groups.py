@@ -1,5 +1,4 @@
-"""Cases that may stand in one figure, how it is called, by what a reader chooses it, and which record stands for a
-case."""
+"""Cases that may stand in one figure, what the figure is called and chosen by, and which record stands for a case."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -15,16 +14,12 @@ from suite.report.model.labels import case_facets, phase_name
 from suite.report.model.run import LABEL, Pairs, machine_id
 
 K = TypeVar("K")
-LINE_AXES = ("attention", "backend", "seq_len")
-"""Axes that tell lines and their points apart. All others must agree for two timings to share a figure."""
-TITLE_AXES = ("geometry", "phase", "dtype", "device")
-"""Axes that are a figure's title by their value alone."""
-USUAL = {"query_len": "1", "threads": "1"}
-"""Axes that are told where they are anything else, whether cases differ in them or not."""
-CHOSEN_AXES = ("device", "query_len", "tp", "batch", "match", "cache_dtype", "threads")
-"""Axes by which a reader chooses a figure, besides those that are facets everywhere."""
-PHASES = ("decode", "prefill", "train")
-"""In the order in which figures stand."""
+GroupKey = Pairs  # what all timings of a figure share: axes, sizes of the model, label
+LINE_AXES = ("attention", "backend", "seq_len")  # these tell lines and points of one figure apart; all others agree
+TITLE_AXES = ("geometry", "phase", "dtype", "device")  # a title names them by their value alone
+USUAL_VALUES = {"query_len": "1", "threads": "1"}  # any other value is named even where no case differs in it
+FACET_AXES = ("device", "query_len", "tp", "batch", "match", "cache_dtype", "threads")  # besides those of every case
+PHASES = ("decode", "prefill", "train")  # in the order in which figures stand
 USUAL_VARIANTS = {"mha", "gqa", "mqa", "mla"}
 DEFAULT = say("facet.default")
 
@@ -37,26 +32,25 @@ class CaseGroup:
     settings: Text = ""
     facets: Mapping[str, Text] = field(default_factory=dict)
     """The subject by which a reader chooses it; empty for what has no figure."""
-    timings: Sequence[Timing]
-    """In the order of tables."""
-    drawn: Sequence[Timing] = ()
-    """Those that its figure shows."""
+    timings: Sequence[Timing]  # in the order of tables
+    plotted: Sequence[Timing] = ()
     names: Mapping[Timing, Text] = field(default_factory=dict)
     """The group of each timing, where the title does not say it."""
 
 
-def groups(found: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[CaseGroup]:
-    """A group for each figure, the most telling first; in the last one is what has none."""
-    keyed = by_key(found)
-    drawable = {key: drawn for key, of_key in keyed.items() if (drawn := _drawn(filter(is_drawable, of_key)))}
-    order = sorted(worth_drawing(drawable), key=lambda key: _place(drawable[key]))
-    facets, all_titles = chosen_by(order), titles_of(keyed)
+def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[CaseGroup]:
+    """A group for each figure, the most telling first; a last one for all cases without a figure."""
+    by_key = group_timings(timings)
+    drawable = {key: plotted for key in by_key if (plotted := _plotted(filter(is_drawable, by_key[key])))}
+    keys = sorted(groups_to_plot(drawable), key=lambda key: _place(drawable[key]))
+    facets, all_titles = group_facets(keys), group_titles(by_key)
     figures = [
-        CaseGroup(title=title, settings=own, facets=facets[key], timings=in_order(keyed[key]), drawn=drawable[key])
-        for key, (title, own) in titles_of(order).items()
+        CaseGroup(
+            title=title, settings=settings, facets=facets[key], timings=in_order(by_key[key]), plotted=drawable[key]
+        )
+        for key, (title, settings) in group_titles(keys).items()
     ]
-    rest = [(timing, dotted(*all_titles[key])) for key in keyed if key not in facets for timing in in_order(keyed[key])]
-    names = dict(rest)
+    names = {t: dotted(*all_titles[key]) for key in by_key if key not in facets for t in in_order(by_key[key])}
     return [*figures, *([CaseGroup(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
 
 
@@ -67,126 +61,139 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
     Of one backend the record with the most launches counts, of as many the newest. A layer that was not checked stands
     for a case only where no other does. A case is of one machine and label.
     """
-    cases = grouped(timings, lambda t: (t.label, machine_id(t.current), axes_of(t, ["backend"]), t.line[1:]))
+    cases = grouped(timings, lambda t: (t.label, machine_id(t.current), axes_without(t, ["backend"]), t.line[1:]))
     chosen = []
     for candidates in cases.values():
+        # Spans of one record stay together, so the layer decides for its kernel, too.
         layers = [timing for timing in candidates if timing.span == LAYER] or candidates
         by_backend = grouped(layers, lambda timing: timing.chosen_line[0]).values()
-        latest = [max(alike, key=lambda t: (t.interval.launches, started_at(t.record))) for alike in by_backend]
+        latest = [max(repeats, key=lambda t: (t.interval.launches, started_at(t.record))) for repeats in by_backend]
         best = min(latest, key=lambda t: (not t.is_checked, not t.is_auto, t.median_s))
         chosen += [timing for timing in candidates if timing.current is best.current]
     return chosen
 
 
-def _drawn(timings: Iterable[Timing]) -> list[Timing]:
+def _plotted(timings: Iterable[Timing]) -> list[Timing]:
     """One timing of a case for its figure; of a single variant that ran on several backends, all."""
     candidates = list(timings)
     lines = {(timing.variant, timing.line[1:]) for timing in candidates}
     return candidates if len(lines) == 1 else representatives(candidates)
 
 
-def _place(drawn: Sequence[Timing]) -> tuple[int, int, int]:
+def _place(plotted: Sequence[Timing]) -> tuple[int, int, int]:
     """By phase, then those with most of the usual variants, then those with most contexts."""
-    phase, variants = drawn[0].axis("phase"), {timing.variant for timing in drawn}
-    at = PHASES.index(phase) if phase in PHASES else len(PHASES)
-    return at, -len(variants & USUAL_VARIANTS), -len({timing.tokens for timing in drawn})
+    num_usual = len({timing.variant for timing in plotted} & USUAL_VARIANTS)
+    return phase_place(plotted[0].axis("phase")), -num_usual, -len({timing.tokens for timing in plotted})
 
 
-def by_key(found: Iterable[Timing]) -> dict[Pairs, list[Timing]]:
-    """Timings by the axes that those of one figure share and by their label, sorted by these."""
+def phase_place(phase: str) -> int:
+    return PHASES.index(phase) if phase in PHASES else len(PHASES)
 
-    def key(timing: Timing) -> Pairs:
+
+def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
+    """Timings by what those of one figure share and by their label, sorted by these."""
+
+    def key(timing: Timing) -> GroupKey:
         # Another width or number of heads is another model.
-        sizes = [setting.partition("=")[::2] for setting in timing.shared_extras if setting.startswith("geometry.")]
-        return (*axes_of(timing, LINE_AXES), *sizes, (LABEL, timing.label))
+        sizes = [pair for pair in timing.extra_settings if pair[0].startswith("geometry.")]
+        return (*axes_without(timing, LINE_AXES), *sizes, (LABEL, timing.label))
 
-    return dict(sorted(grouped(found, key).items()))
+    return dict(sorted(grouped(timings, key).items()))
 
 
-def worth_drawing(found: Mapping[Pairs, Sequence[Timing]]) -> list[Pairs]:
-    """The groups that get a figure: those of several launches first, since they alone tell an order.
+def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> list[GroupKey]:
+    """Choose the groups that get a figure: those of several launches first, since they alone tell an order.
 
-    Of a label none that differs only in its new tokens from one with more variants, and none of a single context where
-    others have several. What other labels have drops nothing: a person's few runs stand beside many reference records.
+    Two kinds of group are left to the tables: those that repeat another group of their label with a different number
+    of new tokens but fewer variants, and those with a single context where others of their label have several. What
+    other labels have drops nothing: a person's few runs stand beside many reference records.
     """
-    variants = {key: len({timing.variant for timing in of_key}) for key, of_key in found.items()}
-    contexts = {key: len({timing.tokens for timing in of_key} - {None}) for key, of_key in found.items()}
-    alike = grouped(found, lambda key: without(key, ["query_len"])).values()
-    most = {key: max(map(variants.__getitem__, keys)) for keys in alike for key in keys}
-    of_labels = grouped(found, lambda key: dict(key).get(LABEL)).values()
-    fewest = {key: min(2, max(map(contexts.__getitem__, keys))) for keys in of_labels for key in keys}
-    telling = [key for key in found if variants[key] == most[key] and contexts[key] >= fewest[key]]
-    return sorted(telling, key=lambda key: all(timing.interval.launches == 1 for timing in found[key]))
+    num_variants = {key: len({t.variant for t in timings}) for key, timings in timings_by_group.items()}
+    num_contexts = {key: len({t.tokens for t in timings} - {None}) for key, timings in timings_by_group.items()}
+    siblings = grouped(timings_by_group, lambda key: without(key, ["query_len"])).values()
+    most_variants = {key: max(num_variants[sibling] for sibling in keys) for keys in siblings for key in keys}
+    by_label = grouped(timings_by_group, lambda key: dict(key).get(LABEL)).values()
+    min_contexts = {key: min(2, max(map(num_contexts.__getitem__, keys))) for keys in by_label for key in keys}
+    keys = [
+        key
+        for key in timings_by_group
+        if num_variants[key] == most_variants[key] and num_contexts[key] >= min_contexts[key]
+    ]
+    return sorted(keys, key=lambda key: all(timing.interval.launches == 1 for timing in timings_by_group[key]))
 
 
-def titles_of(keys: Iterable[Pairs]) -> dict[Pairs, tuple[Text, Text]]:
+def group_titles(keys: Iterable[GroupKey]) -> dict[GroupKey, tuple[Text, Text]]:
     """For each group its title, and the settings in which groups differ.
 
     A setting that some lack differs from one that others have only where no title tells the two apart.
     """
     keys, titles = list(keys), {}
-    everywhere = differing(keys, ignoring=[""])
-    for key, of_title in zip(keys, differences(keys, alike_in=TITLE_AXES), strict=True):
+    differ_where_set = differing(keys, ignoring=[""])
+    for key, differ_under_title in zip(keys, differences(keys, alike_in=TITLE_AXES), strict=True):
         geometry, phase, *rest = (dict(key).get(name, "") for name in TITLE_AXES)
-        names = {*everywhere, *of_title} - {*TITLE_AXES, LABEL}
+        names = {*differ_where_set, *differ_under_title} - {*TITLE_AXES, LABEL}
         settings = [f"{name}={value}" for name, value in key if value and name in names]
         titles[key] = dotted(geometry, phase_name(phase), *rest), dotted(*settings)
     return titles
 
 
-def chosen_by(keys: Iterable[Pairs]) -> dict[Pairs, dict[str, Text]]:
+def group_facets(keys: Iterable[GroupKey]) -> dict[GroupKey, dict[str, Text]]:
     """For each group the facets by which a reader chooses it: those of every case, and what else differs.
 
     What a group has no value of is its default: a selector needs a word for it.
     """
     keys = list(keys)
     # A prompt has no new tokens a step, so passes differ in that without a choice.
-    telling = differing(keys, alike_in=["phase"])
-    others = telling - {*CHOSEN_AXES, *TITLE_AXES, LABEL}  # settings that no facet of their own says
-    rest = {key: ", ".join(f"{name}={value}" for name, value in key if name in others and value) for key in keys}
-    facets: dict[Pairs, dict[str, Text]] = {}
+    names = differing(keys, alike_in=["phase"])
+    unnamed = names - {*FACET_AXES, *TITLE_AXES, LABEL}  # settings that no facet of their own says
+    settings = {key: ", ".join(f"{name}={value}" for name, value in key if name in unnamed and value) for key in keys}
+    facets: dict[GroupKey, dict[str, Text]] = {}
     for key in keys:
         axes = dict(key)
-        facets[key] = case_facets(axes) | {name: axes.get(name) or DEFAULT for name in CHOSEN_AXES if name in telling}
+        facets[key] = case_facets(axes) | {name: axes.get(name) or DEFAULT for name in FACET_AXES if name in names}
         facets[key] |= {LABEL: axes[LABEL]} if LABEL in axes else {}
-        facets[key] |= {"settings": rest[key] or DEFAULT} if any(rest.values()) else {}
+        facets[key] |= {"settings": settings[key] or DEFAULT} if any(settings.values()) else {}
     return facets
 
 
-def told_apart(cases: Mapping[K, Sequence[Timing]], *, besides: Collection[str]) -> dict[K, str]:
-    """The axes in which cases differ, without some, and all further settings: `query_len=16, batch=8`.
+def differing_settings(cases: Mapping[K, Sequence[Timing]], *, ignore: Collection[str]) -> dict[K, str]:
+    """Describe each case by the axes that differ between cases and by all its further settings: `tp=16, batch=8`.
 
     A case may have several timings that agree in their axes.
     """
-    axes = {key: axes_of(of_case[0], besides) for key, of_case in cases.items()}
-    telling = differing(axes.values()) - {"query_len"}  # one query is what decoding means
+    axes = {key: axes_without(timings[0], ignore) for key, timings in cases.items()}
+    names = differing(axes.values()) - {"query_len"}  # one query is what decoding means
     texts = {}
-    for key, of_case in cases.items():
-        given = [f"{n}={value}" for n, value in axes[key] if value and (n in telling or value != USUAL.get(n, value))]
-        texts[key] = ", ".join([*given, *dict.fromkeys(setting for timing in of_case for setting in timing.line[1:])])
+    for key, timings in cases.items():
+        settings = [f"{n}={v}" for n, v in axes[key] if v and (n in names or v != USUAL_VALUES.get(n, v))]
+        texts[key] = ", ".join([*settings, *dict.fromkeys(setting for t in timings for setting in t.line[1:])])
     return texts
 
 
-def axes_of(timing: Timing, besides: Collection[str]) -> Pairs:
-    """The axes of a timing's case without some."""
-    return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in besides)
+def axes_without(timing: Timing, names: Collection[str]) -> Pairs:
+    return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in names)
 
 
 def side_by_side(
-    found: Iterable[Timing], first: str, other: str, besides: Collection[str] = ("attention",)
+    timings: Iterable[Timing], first: str, second: str, ignore: Collection[str] = ("attention",)
 ) -> list[tuple[Timing, Timing]]:
-    """Timings of two variants that agree in all axes but `besides`, and in all shared settings."""
-    cases = grouped(found, lambda timing: (timing.label, timing.span, axes_of(timing, besides), timing.shared_extras))
-    pairs = [(one, beside) for case in cases.values() for one in case for beside in case]
-    return [pair for pair in pairs if (pair[0].variant, pair[1].variant) == (first, other)]
+    """Pair the timings of two variants that agree in all axes but `ignore`, and in all shared settings."""
+    cases = grouped(timings, lambda t: (t.label, t.span, axes_without(t, ignore), t.shared_extras))
+    return [
+        (ours, theirs)
+        for case in cases.values()
+        for ours in case
+        for theirs in case
+        if (ours.variant, theirs.variant) == (first, second)
+    ]
 
 
-def lines_of(found: Iterable[Timing]) -> str:
+def line_names(timings: Iterable[Timing]) -> str:
     """The lines that timings belong to, each once."""
-    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in found))
+    return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in timings))
 
 
-def usual_context(found: Iterable[tuple[int | None, object]]) -> int | None:
+def most_common_context(cases: Iterable[tuple[int | None, object]]) -> int | None:
     """The longest of the contexts that have the most cases; each case counts once."""
-    cases = Counter(tokens for tokens, _ in set(found) if tokens)
-    return max(cases, key=lambda tokens: (cases[tokens], tokens), default=None)
+    counts = Counter(tokens for tokens, _ in set(cases) if tokens)
+    return max(counts, key=lambda tokens: (counts[tokens], tokens), default=None)

@@ -17,18 +17,19 @@ from suite.records.derived import constant
 from suite.records.labels import differences, differing, written
 from suite.records.machines import plain_name
 from suite.records.record import Evidence
-from suite.report.attention.groups import axes_of, chosen_by, representatives, titles_of, usual_context
+from suite.report.attention.groups import axes_without, group_facets, group_titles, most_common_context, representatives
 from suite.report.attention.timings import (
     CONTEXT,
     KERNEL,
     LAYER,
     REGIME,
+    VARIANT_SETTING,
     Timing,
     by_span,
     is_plausible,
+    record_timings,
     span_title,
     timings,
-    timings_of,
 )
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
@@ -46,8 +47,8 @@ from suite.theory.devices.calibration import relative_errors
 from suite.theory.devices.calibration_file import known_calibrations, load_calibration
 from suite.theory.devices.hardware import least_times_s
 
+# Axes that two cases need not share to stand in one figure.
 NOT_SHARED = ("attention", "hardware", "seq_len", "backend", "device", "threads")
-"""Axes that two cases need not share to stand in one figure."""
 MOST_GROUPS, FEWEST_VARIANTS = 6, 2
 FRAME_PX, ROW_PX, LARGEST_PX, LEAST_PX = 130, 20, 12, 7
 BASELINE, LATENT = "mha", "mla"
@@ -57,10 +58,8 @@ BASELINE, LATENT = "mha", "mla"
 class DeviceTime:
     """A variant's time on a device, by a timing there or by the closed forms that it holds."""
 
-    evidence: str
-    """`measured`, `projected` or `expected`."""
-    device: str
-    """Its row."""
+    evidence: str  # `measured`, `projected` or `expected`
+    device: str  # its row
     timing: Timing
     time_s: float
 
@@ -74,7 +73,7 @@ class DeviceTime:
         return rank(self.timing.variant), self.timing.sized_variant
 
     @property
-    def plain_device(self) -> str:
+    def device_name(self) -> str:
         """The device without what tells its row from others."""
         machine = machine_name(self.timing.record) or self.timing.label
         return machine if self.is_measured else self.device.removeprefix("≈ ")
@@ -92,41 +91,43 @@ def build(results: Results) -> Section | None:
     if not projected and not timings(results):
         return None
     keys = dict.fromkeys([*measured, *projected])
-    choices, figures, tables = chosen_by(keys), list[Figure](), list[Table]()
-    for key, (title, settings) in titles_of(keys).items():
-        about: dict[str, Any] = {"settings": settings, "facets": choices[key]}
+    facets, figures, tables = group_facets(keys), list[Figure](), list[Table]()
+    for key, (title, settings) in group_titles(keys).items():
+        subject: dict[str, Any] = {"settings": settings, "facets": facets[key]}
         contexts, times = _times(measured.get(key, ()), projected.get(key, ()))
         for tokens in contexts:
-            figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **about))
-        tables += [_table(title, span, of_span, results, **about) for span, of_span in _by_span(times).items()]
-    tables += [_published_table(), _errors_table(results)]
+            figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **subject))
+        tables += [_table(title, span, of_span, results, **subject) for span, of_span in _by_span(times).items()]
+    published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
+    tables += [published, _errors_table(results)]
     return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
     """The groups with the most machines and variants, and of those that differ in dtype alone one."""
-    measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), key_of)
-    reach = {key: (len(set(map(_machine, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
-    wanted: dict[Pairs, Pairs] = {}
-    for key in sorted(measured, key=lambda key: (-reach[key][0], -reach[key][1], key)):
-        machines, variants = reach[key]
+    measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), shared_key)
+    # The numbers of machines and of variants that a group compares.
+    sizes = {key: (len(set(map(_machine, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
+    chosen: dict[Pairs, Pairs] = {}
+    for key in sorted(measured, key=lambda key: (-sizes[key][0], -sizes[key][1], key)):
+        num_machines, num_variants = sizes[key]
         # One variant on one machine is no comparison, unless somebody asked for its projections.
-        if machines > 1 or variants >= FEWEST_VARIANTS or key in projected:
-            wanted.setdefault(without(key, ["dtype"]), key)
-    return {key: measured[key] for key in list(wanted.values())[:MOST_GROUPS]}
+        if num_machines > 1 or num_variants >= FEWEST_VARIANTS or key in projected:
+            chosen.setdefault(without(key, ["dtype"]), key)
+    return {key: measured[key] for key in list(chosen.values())[:MOST_GROUPS]}
 
 
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
     """Projected cases that may stand in one figure, by the axes and settings that they share."""
-    found = [timing for current in results.records for timing in timings_of(current, "bound_s", ["projection"])]
-    projected = [timing for timing in found if timing.record.evidence is Evidence.PROJECTED]
-    return dict(sorted(grouped(projected, key_of).items()))
+    bounds = [timing for current in results.records for timing in record_timings(current, "bound_s", ["projection"])]
+    projected = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
+    return dict(sorted(grouped(projected, shared_key).items()))
 
 
-def key_of(timing: Timing) -> Pairs:
+def shared_key(timing: Timing) -> Pairs:
     """What a timing shares with those on other devices."""
-    named = [(name, value) for name, _, value in (setting.partition("=") for setting in timing.shared_extras)]
-    return (*axes_of(timing, NOT_SHARED), *named)
+    settings = [pair for pair in timing.extra_settings if not pair[0].startswith(VARIANT_SETTING)]
+    return (*axes_without(timing, NOT_SHARED), *settings)
 
 
 def _machine(timing: Timing) -> Pairs:
@@ -138,29 +139,29 @@ def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
     """What tells machines apart, and no more; of several in one folder each has a label of its own."""
     machines, names = list(map(_machine, timings)), {}
     has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
-    for timing, machine, own in zip(timings, map(dict, machines), threads, strict=True):
+    for timing, machine, own_threads in zip(timings, map(dict, machines), threads, strict=True):
         label = machine[LABEL] if has_labels else ""
         # A label of one of several machines says its name.
         name = "" if plain_name(machine["name"]) in label else machine["name"]
-        names[timing] = " · ".join(filter(None, [label, name, written(own)]))
+        names[timing] = " · ".join(filter(None, [label, name, written(own_threads)]))
     return names
 
 
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
     """The contexts that are drawn, and every time: what was measured at the longest of the contexts that have the most
     variants on the most machines, its projections, and what was projected at any context."""
-    usual = usual_context((timing.tokens, (timing.variant, _machine(timing))) for timing in measured)
-    contexts = [usual] if usual else []
-    if usual not in {timing.tokens for timing in projected}:
-        apart = usual_context((timing.tokens, timing) for timing in projected)
-        contexts += [apart] if apart else []
-    here = sorted((timing for timing in measured if timing.tokens == usual), key=lambda timing: -timing.median_s)
-    rows = [("measured", name, timing, timing.median_s) for timing, name in _machine_names(here).items()]
-    for timing in here:
+    common = most_common_context((timing.tokens, (timing.variant, _machine(timing))) for timing in measured)
+    contexts = [common] if common else []
+    if common not in {timing.tokens for timing in projected}:
+        projected_context = most_common_context((timing.tokens, timing) for timing in projected)
+        contexts += [projected_context] if projected_context else []
+    longest = sorted((timing for timing in measured if timing.tokens == common), key=lambda timing: -timing.median_s)
+    rows = [("measured", name, timing, timing.median_s) for timing, name in _machine_names(longest).items()]
+    for timing in longest:
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
-            allowed = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
-            rows += [("projected", name, timing, time_s) for name, time_s in allowed.items()]
+            least_s = least_times_s(flops=flops, traffic_bytes=traffic, dtype=timing.axis("dtype"))
+            rows += [("projected", name, timing, time_s) for name, time_s in least_s.items()]
             rows += [("expected", f"≈ {name}", timing, s) for name, s in _expected(timing, flops, traffic)]
     for timing in projected:
         device = timing.axis("hardware") or numbers.NOTHING
@@ -175,15 +176,16 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
 def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[tuple[str, float]]:
     """Yield the seconds of a measured case that are expected of good kernels, on each device with a calibration."""
     cell = decode_cell(timing.record)
-    for known in known_calibrations():
-        expected = cell and known.expected_cell(cell)
+    for calibration in known_calibrations():
+        expected = cell and calibration.expected_cell(cell)
         if cell and expected and timing.span == LAYER:
-            rest = {"flops": flops, "traffic_bytes": traffic_bytes}
-            left = {name: whole - (constant(timing.record, KERNEL, name) or 0) for name, whole in rest.items()}
-            around, rows = cell.of.kernel, cell.batch * cell.query_len
-            expected = known.with_rest(expected, around=around, rows=rows, **left) if min(left.values()) >= 0 else None
+            # The products around the kernel: the layer's work less the kernel's.
+            layer = {"flops": flops, "traffic_bytes": traffic_bytes}
+            rest = {name: whole - (constant(timing.record, KERNEL, name) or 0) for name, whole in layer.items()}
+            around, rows, is_possible = cell.of.kernel, cell.batch * cell.query_len, min(rest.values()) >= 0
+            expected = calibration.with_rest(expected, around=around, rows=rows, **rest) if is_possible else None
         if expected:
-            yield known.name, expected.seconds
+            yield calibration.name, expected.seconds
 
 
 def _by_span(times: Iterable[DeviceTime]) -> dict[str, list[DeviceTime]]:
@@ -199,7 +201,7 @@ def _in_rows(times: Iterable[DeviceTime]) -> list[str]:
     )
 
 
-def _figure(title: Text, times: Sequence[DeviceTime], **about: Any) -> Figure:
+def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
     is_measured, spans = any(time.is_measured for time in times), _by_span(times)
     entries = len({time.variant for time in times}) + 2
     return Figure(
@@ -209,7 +211,7 @@ def _figure(title: Text, times: Sequence[DeviceTime], **about: Any) -> Figure:
         caption=say("hardware.caption"),
         views=[View(title=span_title(span), figure=_dots(of_span)) for span, of_span in spans.items()],
         height_px=FRAME_PX + ROW_PX * len(_in_rows(times)) + LEGEND_ROW_PX * -(-entries // 2),
-        **about,
+        **subject,
     )
 
 
@@ -220,21 +222,21 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     if not latent:
         return ""
     first = min(latent, key=lambda time: (not time.is_measured, time.time_s))
-    own = grouped((time for time in latent if time.variant == first.variant), lambda time: time.evidence)
-    best = {evidence: min(times, key=lambda time: time.time_s) for evidence, times in own.items()}
+    by_evidence = grouped((time for time in latent if time.variant == first.variant), lambda time: time.evidence)
+    best = {evidence: min(times, key=lambda time: time.time_s) for evidence, times in by_evidence.items()}
     kinds = ["measured" if first.is_measured else "projected", "expected" if "expected" in best else "projected"]
-    said = [
-        say(f"hardware.best.{kind}", time=numbers.seconds(best[kind].time_s), device=best[kind].plain_device)
+    sentences = [
+        say(f"hardware.best.{kind}", time=numbers.seconds(best[kind].time_s), device=best[kind].device_name)
         for kind in dict.fromkeys(kinds)
         if kind in best
     ]
-    return joined(": ", [first.variant[1], joined("notes", said)])
+    return joined(": ", [first.variant[1], joined("notes", sentences)])
 
 
 def _dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
     order, measured = _in_rows(times), {time.device for time in times if time.is_measured}
-    short = zip(order, short_names(order), strict=True)
-    rows = {device: figure_text(f"● {name}" if device in measured else name) for device, name in short}
+    names = zip(order, short_names(order), strict=True)
+    rows = {device: figure_text(f"● {name}" if device in measured else name) for device, name in names}
     series: list[Series] = []
     ordered = sorted(times, key=lambda time: (time.variant, not time.is_measured))
     for ordinal, of_variant in enumerate(grouped(ordered, lambda time: time.variant).values()):
@@ -262,11 +264,17 @@ def _point(time: DeviceTime, row: str) -> Point:
     return Point(x=time.time_s, y=row, hover=hover, runs=(time.timing.record.run_key,))
 
 
-def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **about: Any) -> Table:
+def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **subject: Any) -> Table:
     """A row for each time that was measured, projected by a record or expected, beside MHA's on the same device; the
     figure alone has what specifications allow for a measured case."""
     times = [time for time in times if time.evidence != "projected" or not time.timing.is_measured]
     order, mha_s = _in_rows(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
+
+    def regime(time: DeviceTime) -> Text:
+        """What limits it, where its own record says so."""
+        is_own = time.is_measured or (time.evidence == "projected" and not time.timing.is_measured)
+        return REGIME.written(time.timing) if is_own else ""
+
     timing: list[Column[Timing]] = [
         column("hardware.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
         column("hardware.of_mha", lambda timing: timing.cache_share, numbers.percent),
@@ -279,31 +287,19 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
         *columns_of(lambda time: time.timing, [CONTEXT]),
         column("column.median", lambda time: time.time_s, numbers.seconds),
         column("hardware.over_mha", lambda time: mha_s.get(time.place, 0) / time.time_s or None, numbers.times),
-        column("column.regime", _regime),
+        column("column.regime", regime),
         *columns_of(lambda time: time.timing, timing),
     ]
-    about["settings"] = dotted(title, about["settings"])
+    subject["settings"] = dotted(title, subject["settings"])
     rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.device), time.variant))
     note = say("hardware.note")
-    return table(span_title(span), rows, columns, family=span_title(span), note=note, folded=span != LAYER, **about)
-
-
-def _regime(time: DeviceTime) -> Text:
-    """What limits it, where its own record says so."""
-    is_own = time.is_measured or (time.evidence == "projected" and not time.timing.is_measured)
-    return REGIME.written(time.timing) if is_own else ""
+    return table(span_title(span), rows, columns, family=span_title(span), note=note, folded=span != LAYER, **subject)
 
 
 def _headline() -> Headline:
     shares = [figure.share for figure in published_figures()]
-    ends = {"low": min(shares), "middle": median(shares), "high": max(shares)}
-    written: dict[str, str] = {name: numbers.percent(share) for name, share in ends.items()}
-    return Headline(text=say("published.headline", **written))
-
-
-def _published_table() -> Table:
-    """Every figure as a share of its card's roofline."""
-    return table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
+    low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
+    return Headline(text=say("published.headline", low=low, middle=middle, high=high))
 
 
 DeviceErrors = tuple[str, Text, list[float]]
@@ -314,13 +310,13 @@ def _errors_table(results: Results) -> Table:
     """How far expected times are from measured cells, by device: those published with the calibration, then those of
     these records."""
     rows: list[DeviceErrors] = []
-    for known in known_calibrations():
-        errors = relative_errors([(known, cell) for cell in known.measured])
-        rows.append((known.name, say("hardware.others"), errors))
+    for calibration in known_calibrations():
+        errors = relative_errors([(calibration, cell) for cell in calibration.measured])
+        rows.append((calibration.name, say("hardware.others"), errors))
     timed = [(current.label, kernel) for current in results.records if (kernel := timed_kernel(current.record))]
-    for (label, device), of_both in grouped(timed, lambda item: (item[0], item[1][0])).items():
-        if calibration := load_calibration(device):
-            rows.append((device, label, relative_errors([(calibration, cell) for _, (_, cell) in of_both])))
+    for (label, device), kernels in grouped(timed, lambda item: (item[0], item[1][0])).items():
+        if own_calibration := load_calibration(device):
+            rows.append((device, label, relative_errors([(own_calibration, cell) for _, (_, cell) in kernels])))
     columns: list[Column[DeviceErrors]] = [
         column("signmap.device", lambda row: row[0], kind=Kind.CODE),
         column("hardware.whose", lambda row: row[1]),

@@ -20,7 +20,7 @@ from suite.report.attention.timings import (
     fell_to_math,
     is_clearly_faster,
     is_plausible,
-    one_a_record,
+    one_per_record,
     order_finding,
     timings,
 )
@@ -39,21 +39,21 @@ PLAUSIBLE_J = (1e-12, 1e12)
 
 def build(results: Results) -> Section | None:
     """Build it from every timing, and from the energies that records note; None without any timing."""
-    found = timings(results)
+    every_timing = timings(results)
     timed, powered = (
         groups(part, lambda timing: timing.tokens is not None)
-        for part in (found, [timing for timing in found if _joules(timing) is not None])
+        for part in (every_timing, [timing for timing in every_timing if _joules(timing) is not None])
     )
     blocks = [*((TIME, group) for group in timed), *((ENERGY, group) for group in powered)]
-    of_energy = say("latency.energy.explanation") if powered else ""
     if not blocks:
         return None
+    energy_text = say("latency.energy.explanation") if powered else ""
     return section(
         "latency",
-        explanation=joined("sentence", [say("latency.explanation"), of_energy]),
+        explanation=joined("sentence", [say("latency.explanation"), energy_text]),
         figures=[line_figure(metric, group) for metric, group in blocks],
         tables=[table for metric, group in blocks for table in span_tables(metric, group, results)],
-        headlines=[*_headlines(timed, results), *_fell(one_a_record(found))],
+        headlines=[*_headlines(timed, results), *_math_path_warning(one_per_record(every_timing))],
     )
 
 
@@ -61,17 +61,17 @@ def _fastest(order: Sequence[Timing]) -> Text:
     """Say which variant is fastest where that is clear, else what it and its rival take; and what MLA takes."""
     if not order:
         return ""
-    first, *others = order
-    if not others:
+    first, *slower = order
+    if not slower:
         time, tokens = numbers.seconds(first.median_s), numbers.count(first.tokens or 0)
         return say("finding.latency.alone", time=time, tokens=tokens, first=first.full_name)
-    rival = next((other for other in others if not is_clearly_faster(first, other)), others[0])
-    order_of_two = order_finding(first, rival, others, lambda timing: timing.full_name)
-    latent = next((timing for timing in others if timing.variant.partition("_")[0] == LATENT), None)
+    rival = next((timing for timing in slower if not is_clearly_faster(first, timing)), slower[0])
+    finding = order_finding(first, rival, slower, lambda timing: timing.full_name)
+    latent = next((timing for timing in slower if timing.variant.partition("_")[0] == LATENT), None)
     if latent in (None, rival) or first.variant == LATENT:
-        return order_of_two
+        return finding
     ratio = numbers.times(latent.median_s / first.median_s)
-    return joined("notes", [order_of_two, say("finding.latency.latent", variant=latent.full_name, ratio=ratio)])
+    return joined("notes", [finding, say("finding.latency.latent", variant=latent.full_name, ratio=ratio)])
 
 
 def _frugal(order: Sequence[Timing]) -> Text:
@@ -167,15 +167,15 @@ ENERGY = LineMetric(
 
 def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
     """Who is fastest at the longest context that several variants share, for the first figure of each pass."""
-    of_pass: dict[str, list[Timing]] = {}
+    orders: dict[str, list[Timing]] = {}
     for group in timed:
-        order = ranked(group.drawn, TIME.value)
+        order = ranked(group.plotted, TIME.value)
         if len({timing.variant for timing in order}) > 1:
-            of_pass.setdefault(order[0].axis("phase"), order)
-    found = []
-    for phase, order in of_pass.items():
-        first, *others = order
-        outcome = "fastest" if all(is_clearly_faster(first, other) for other in others) else "open"
+            orders.setdefault(order[0].axis("phase"), order)
+    headlines = []
+    for phase, order in orders.items():
+        first, *slower = order
+        outcome = "fastest" if all(is_clearly_faster(first, timing) for timing in slower) else "open"
         text = say(
             f"finding.latency.{outcome}",
             variant=variant_label(first.variant),
@@ -185,13 +185,13 @@ def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
             dtype=first.axis("dtype"),
             tokens=numbers.count(first.tokens or 0),
         )
-        found.append(
-            Headline(text=text, detail=joined(": ", [first.label if results.several else "", _fastest(order)]))
-        )
-    return found
+        detail = joined(": ", [first.label if results.several else "", _fastest(order)])
+        headlines.append(Headline(text=text, detail=detail))
+    return headlines
 
 
-def _fell(cases: Sequence[Timing]) -> list[Headline]:
+def _math_path_warning(cases: Sequence[Timing]) -> list[Headline]:
     """A backend is a request: torch may answer it with its math path without a word."""
-    counts = {"fell": numbers.count(sum(map(fell_to_math, cases))), "count": numbers.count(len(cases))}
-    return [Headline(text=say("latency.fell", **counts))] if any(map(fell_to_math, cases)) else []
+    num_fell = sum(map(fell_to_math, cases))
+    text = say("latency.fell", fell=numbers.count(num_fell), count=numbers.count(len(cases)))
+    return [Headline(text=text)] if num_fell else []

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.groups import CaseGroup, axes_of, representatives
+from suite.report.attention.groups import CaseGroup, axes_without, representatives
 from suite.report.attention.timings import (
     CONTEXT,
     LAYER,
-    OF_A_VARIANT,
     VARIANT,
+    VARIANT_SETTING,
     Timing,
     by_span,
     clock_names,
@@ -29,7 +29,6 @@ from suite.report.table import Column, column, label_column, table
 from suite.statistics.intervals import Interval, may_be_equal
 
 HIGHER_PX = 20
-
 Columns = Sequence[Column[Timing]]
 
 
@@ -37,12 +36,10 @@ Columns = Sequence[Column[Timing]]
 class LineMetric:
     """A number of a timing that is drawn against the context."""
 
-    key: str
-    """Of its texts: .family, .caption, .axis, .hover and .note below it."""
+    key: str  # of its texts: .family, .caption, .axis, .hover and .note below it
     value: Callable[[Timing], float | None]
     text: Callable[[float], str]
-    axis: Callable[[Text, Sequence[float]], Axis]
-    """Makes the axis from its title and all values."""
+    axis: Callable[[Text, Sequence[float]], Axis]  # makes the axis from its title and all values
     columns: Columns
     has_intervals: bool = False
     """It is the median itself, whose interval is drawn and says what may be equal."""
@@ -66,25 +63,25 @@ class LineMetric:
 
 def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
     """Draw a group, a view a span; None where it has nothing to draw."""
-    if not group.drawn:
+    if not group.plotted:
         return None
-    clock = clock_names(group.drawn)
+    clock = clock_names(group.plotted)
 
     def draw(part: Sequence[Timing]) -> dict[str, Any]:
         lines = _lines(metric, part)
         values = [value for line in lines for point in line.points for value in (point.y, *(point.ends or ()))]
         contexts = token_axis(say("latency.context"), [timing.tokens or 0 for timing in part])
-        # Tells the page which timings of a dropped record belong here.
+        # By this the page adds the timings of a record that a reader drops on it.
         joins = {"meta": {"joins": {"span": part[0].span}}} if metric.has_intervals else {}
         return plot(lines, xaxis=contexts, yaxis=metric.axis(say(f"{metric.key}.axis", clock=clock), values), **joins)
 
-    views = span_views(group.drawn, draw)
-    asked, drawn = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.drawn))
-    left_out = say("latency.one_backend") if drawn < asked else ""
+    views = span_views(group.plotted, draw)
+    backends, plotted = ({timing.chosen_line[0] for timing in part} for part in (group.timings, group.plotted))
+    left_out = say("latency.one_backend") if plotted < backends else ""
     return Figure(
         title=group.title,
         family=say(f"{metric.key}.family"),
-        finding=metric.finding(ranked(group.drawn, metric.value)),
+        finding=metric.finding(ranked(group.plotted, metric.value)),
         settings=group.settings,
         caption=joined("sentence", [say(f"{metric.key}.caption", clock=clock), left_out]),
         views=views,
@@ -93,16 +90,16 @@ def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
     )
 
 
-def ranked(found: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
+def ranked(timings: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
     """The timings that stand for each variant at the longest context that at least two have, the least first.
 
     A variant in sizes of its own counts apart, one whose layer was not checked not at all. Where only one variant is,
     its longest context.
     """
     values = {
-        timing: known
-        for timing in representatives(timing for timing in found if timing.span == LAYER and timing.is_checked)
-        if timing.tokens is not None and timing.is_measured and (known := value(timing))
+        timing: number
+        for timing in representatives(timing for timing in timings if timing.span == LAYER and timing.is_checked)
+        if timing.tokens is not None and timing.is_measured and (number := value(timing))
     }
     most_first = sorted(values, key=lambda timing: -values[timing])
     cases = grouped(most_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
@@ -117,9 +114,9 @@ def interval_level(interval: Interval) -> Text:
     return say(key, level=f"{100 * interval.level:.1f} %", count=interval.launches)
 
 
-def span_views(found: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
+def span_views(timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
     """A view for each span, drawn from that span's timings."""
-    return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(found).items()]
+    return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(timings).items()]
 
 
 def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
@@ -137,69 +134,65 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
     styles = [variant_style(line[0].variant) for line in lines]
     return [
         Series(
-            name=dotted(line[0].variant_name, *(part.removeprefix(OF_A_VARIANT) for part in own if part not in shared)),
+            name=dotted(
+                line[0].variant_name, *(text.removeprefix(VARIANT_SETTING) for text in texts if text not in shared)
+            ),
             points=list(map(metric.point, line)),
             style=style,
             ordinal=styles[:place].count(style),
             mode="lines+markers",
             facets={"variant": line[0].variant_name},
         )
-        for place, (line, style, own) in enumerate(zip(lines, styles, parts, strict=True))
+        for place, (line, style, texts) in enumerate(zip(lines, styles, parts, strict=True))
     ]
 
 
 def span_tables(metric: LineMetric, group: CaseGroup, results: Results) -> list[Table]:
     """All of a group, a table for each span, each row beside the least of its case."""
-    standing = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
+    candidates = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
     first, *rest = metric.columns
     note = say(f"{metric.key}.note", clock=clock_names(group.timings))
-    return [
-        case_table(
-            group,
-            of_span,
-            results,
-            [first, _over_least(metric, standing.get(span, ())), *rest],
-            span_title(span),
-            note=note,
-            folded=True,
-        )
-        for span, of_span in by_span(group.timings).items()
-    ]
+    tables = []
+    for span, timings in by_span(group.timings).items():
+        columns = [first, _over_least(metric, candidates.get(span, ())), *rest]
+        tables.append(case_table(group, timings, results, columns, span_title(span), note=note, folded=True))
+    return tables
 
 
 def case_table(
-    group: CaseGroup, found: Sequence[Timing], results: Results, columns: Columns, title: Text, **more: Any
+    group: CaseGroup, timings: Sequence[Timing], results: Results, columns: Columns, title: Text, **more: Any
 ) -> Table:
-    """A group's cases, each named by what it is."""
+    """A group's cases, each named by what it is; where some asked for a backend, whom `auto` chose says so."""
     title = dotted(group.title, title) if group.names else title
-    named = [*([column("column.group", group.names.get)] if group.names else []), VARIANT, CONTEXT]
-    rest = [_line_column(found), *(label_column(results.several) if group.names else [])]
-    about = {"family": title, "settings": dotted(group.title, group.settings), "facets": group.facets}
-    shown = about if group.facets else {"facets_of": row_facets}
-    return table(title, found, [*named, *columns, *rest], **shown, **more)
+    head = [*([column("column.group", group.names.get)] if group.names else []), VARIANT, CONTEXT]
+    auto = "auto: " if len({timing.is_auto for timing in timings}) > 1 else ""
+    line: Column[Timing] = column(
+        "column.backend", lambda row: auto * row.is_auto + ", ".join(row.line), kind=Kind.CODE
+    )
+    labels = label_column(results.several) if group.names else []
+    subject: dict[str, Any] = {"facets_of": row_facets}
+    if group.facets:
+        subject = {"family": title, "settings": dotted(group.title, group.settings), "facets": group.facets}
+    return table(title, timings, [*head, *columns, line, *labels], **subject, **more)
 
 
-def _line_column(found: Iterable[Timing]) -> Column[Timing]:
-    """The backend and the further settings of each row; where some asked for a backend, whom `auto` chose."""
-    auto = "auto: " if len({timing.is_auto for timing in found}) > 1 else ""
-    return column("column.backend", lambda row: auto * row.is_auto + ", ".join(row.line), kind=Kind.CODE)
-
-
-def _over_least(metric: LineMetric, standing: Sequence[Timing]) -> Column[Timing]:
-    """Each timing over the least of those that stand for its case, "≈" where the two may be one."""
+def _over_least(metric: LineMetric, candidates: Sequence[Timing]) -> Column[Timing]:
+    """Each timing over the least of the candidates of its case, "≈" where the two may be one."""
 
     def case(timing: Timing) -> tuple[object, ...]:
-        return axes_of(timing, ("attention", "backend")), timing.shared_extras, timing.label
+        return axes_without(timing, ("attention", "backend")), timing.shared_extras, timing.label
 
-    cases = grouped(standing, case)
-    least = {key: min(alike, key=lambda t: metric.value(t) or math.inf) for key, alike in cases.items()}
+    least = {
+        key: min(timings, key=lambda timing: metric.value(timing) or math.inf)
+        for key, timings in grouped(candidates, case).items()
+    }
 
-    def over(timing: Timing) -> Text:
+    def ratio(timing: Timing) -> Text:
         best = least.get(case(timing), timing)
-        value, of_best = metric.value(timing), metric.value(best)
-        if not value or not of_best or timing is best:
+        value, best_value = metric.value(timing), metric.value(best)
+        if not value or not best_value or timing is best:
             return ""
         is_open = metric.has_intervals and may_be_equal(best.interval, timing.interval)
-        return f"{'≈ ' * is_open}{numbers.times(value / of_best)}"
+        return f"{'≈ ' * is_open}{numbers.times(value / best_value)}"
 
-    return column("table.over_least", over, kind=Kind.NUMBER)
+    return column("table.over_least", ratio, kind=Kind.NUMBER)

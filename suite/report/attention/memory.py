@@ -8,7 +8,7 @@ from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.attention.groups import groups
 from suite.report.attention.lines import LineMetric, case_table, line_figure
-from suite.report.attention.timings import KERNEL, LAYER, Timing, one_a_record, timings
+from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record, timings
 from suite.report.blocks import Headline, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
@@ -22,23 +22,23 @@ TITLE = say("table.cases")
 
 def build(results: Results) -> Section | None:
     """Build it from the sizes that records note; None where none does."""
-    found = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
+    case_groups = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
     sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
     cases = [
-        [timing for timing in one_a_record(group.timings) if any(size(timing) is not None for size in sizes)]
-        for group in found
+        [timing for timing in one_per_record(group.timings) if any(size(timing) is not None for size in sizes)]
+        for group in case_groups
     ]
     if not any(cases):
         return None
-    errors = [_error_bytes(timing) for of_group in cases for timing in of_group]
+    errors = [_error_bytes(timing) for group_cases in cases for timing in group_cases]
     wrong = sum(map(bool, errors))
     warning = say("memory.differing", count=numbers.count(wrong), total=numbers.count(len(errors)))
     return section(
         "memory",
-        figures=[line_figure(PEAK, group) for group in found],
+        figures=[line_figure(PEAK, group) for group in case_groups],
         tables=[
-            case_table(group, of_group, results, PEAK.columns, TITLE if group.facets else "", folded=not wrong)
-            for group, of_group in zip(found, cases, strict=True)
+            case_table(group, group_cases, results, PEAK.columns, TITLE if group.facets else "", folded=not wrong)
+            for group, group_cases in zip(case_groups, cases, strict=True)
         ],
         headlines=[Headline(text=warning)] if wrong else [],
     )
@@ -69,7 +69,7 @@ def _least(order: Sequence[Timing]) -> Text:
     if len(order) < 2:
         return ""
     by_peak = grouped(order, lambda timing: _peak(timing) or 0.0)
-    (low, least), *_, (high, most) = 2 * [*by_peak.items()]
+    (low, least), *_, (high, most) = 2 * [*by_peak.items()]  # twice, since all may have one peak
     fields = {"tokens": numbers.count(order[0].tokens or 0), "size": numbers.bytes_iec(low)}
     fields |= {"ratio": numbers.times(high / low), "most": most[-1].full_name}
     names = joined("list", [timing.full_name for timing in least])

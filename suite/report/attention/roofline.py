@@ -22,8 +22,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import decimal_ticks, log
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
-ALIKE = 1.05
-"""Two measurements of one ceiling differ by as much."""
+SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much
 
 
 def build(results: Results) -> Section | None:
@@ -33,19 +32,19 @@ def build(results: Results) -> Section | None:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
 
     machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), key)
-    named_alike = [found[:3] for found in machines]
+    names = [machine[:3] for machine in machines]
     figures = []
-    for (name, dtype, threads, machine), drawn in machines.items():
-        of_several = machine[:8] if named_alike.count((name, dtype, threads)) > 1 else ""
+    for (name, dtype, threads, identity), cases in machines.items():
+        suffix = identity[:8] if names.count((name, dtype, threads)) > 1 else ""
         figure = Figure(
             title=dotted(name, dtype),
             family=say("roofline.family"),
-            finding=_finding(drawn),
+            finding=_finding(cases),
             caption=say("roofline.caption"),
-            views=span_views(drawn, _plot),
+            views=span_views(cases, _plot),
             height_px=520,
-            settings=dotted(f"threads={threads}" if threads else "", of_several),
-            facets={"machine": dotted(name, of_several), "dtype": dtype, **({"threads": threads} if threads else {})},
+            settings=dotted(f"threads={threads}" if threads else "", suffix),
+            facets={"machine": dotted(name, suffix), "dtype": dtype, **({"threads": threads} if threads else {})},
         )
         figures.append(figure)
     return section("roofline", figures=figures) if figures else None
@@ -55,18 +54,14 @@ def _flops_per_s(timing: Timing) -> float | None:
     return plausible_rate(timing.amount("flops"), timing.median_s)
 
 
-def _bytes_per_s(timing: Timing) -> float | None:
-    return plausible_rate(timing.amount("traffic_bytes"), timing.median_s)
-
-
 def _intensity(timing: Timing) -> float | None:
     """Useful FLOPs a byte of the least traffic."""
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
-def _finding(drawn: Sequence[Timing]) -> Text:
+def _finding(cases: Sequence[Timing]) -> Text:
     """Say how much of its roofline each pass reaches, in the median of its cases."""
-    layers = [timing for timing in drawn if timing.span == LAYER and timing.roofline[0] and timing.is_checked]
+    layers = [timing for timing in cases if timing.span == LAYER and timing.roofline[0] and timing.is_checked]
     phases = grouped(layers, lambda timing: timing.axis("phase"))
     passes = []
     for phase in sorted(phases):
@@ -75,10 +70,10 @@ def _finding(drawn: Sequence[Timing]) -> Text:
     return say("roofline.finding", passes=joined("list", passes)) if passes else ""
 
 
-def _plot(drawn: Sequence[Timing]) -> dict[str, Any]:
-    kinds = grouped(drawn, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
+def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
+    kinds = grouped(cases, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
     ordered = sorted(kinds, key=lambda kind: (rank(kind[0].variant), kind[0].axis("phase"), kind[0].label))
-    series = [*_roof(drawn), *map(_points, ordered)]
+    series = [*_roof(cases), *map(_points, ordered)]
     points = [point for line in series for point in line.points]
     return plot(
         [*_legend([kind[0] for kind in ordered]), *series],
@@ -104,40 +99,39 @@ def _points(kind: Sequence[Timing]) -> Series:
 
 
 def _point(timing: Timing) -> Point:
-    rates = {"flops": _flops_per_s(timing), "bytes": _bytes_per_s(timing)}
-    written = {name: numbers.NOTHING if rate is None else numbers.giga(rate) for name, rate in rates.items()}
+    rates = {"flops": _flops_per_s(timing), "bytes": plausible_rate(timing.amount("traffic_bytes"), timing.median_s)}
+    texts = {name: numbers.NOTHING if rate is None else numbers.giga(rate) for name, rate in rates.items()}
     about = {"geometry": timing.axis("geometry")}
-    hover = say("roofline.hover", tokens=CONTEXT.written(timing), share=SHARE.written(timing), **about, **written)
+    hover = say("roofline.hover", tokens=CONTEXT.written(timing), share=SHARE.written(timing), **about, **texts)
     rate = (rates["flops"] or 0) / 1e9
     return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=(timing.record.run_key,))
 
 
 def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
     """What colour and filling mean, once each: a line for every series would be dozens."""
-    styles = {timing.variant_name: variant_style(timing.variant) for timing in firsts}
-    phases = dict.fromkeys(timing.axis("phase") for timing in firsts)
     entries = []
-    for name, style in styles.items():
+    for name, style in {timing.variant_name: variant_style(timing.variant) for timing in firsts}.items():
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
-    for phase in phases:
+    for phase in dict.fromkeys(timing.axis("phase") for timing in firsts):
         title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
         entries.append(meaning(title, facets={"phase": title}, symbol="circle" + filling))
     return entries
 
 
-def _roof(timed: Sequence[Timing]) -> list[Series]:
+def _roof(cases: Sequence[Timing]) -> list[Series]:
     """The measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
-    ceilings = [ceiling for timing in timed if (ceiling := measured_ceilings(timing.record, timing.span))]
+    ceilings = [ceiling for timing in cases if (ceiling := measured_ceilings(timing.record, timing.span))]
     peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
     speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
     if not peaks or not speeds:
         return []
     peak, fastest, slowest = max(peaks), max(speeds), min(speeds)
-    intensities = [_intensity(timing) or 1 for timing in timed]
+    intensities = [_intensity(timing) or 1 for timing in cases]
+    # From left of every point and of where the roof bends to right of both.
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
     roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]
-    for speed, dash in ((fastest, "dash"), (slowest, "dot"))[: 1 if fastest < ALIKE * slowest else 2]:
+    for speed, dash in ((fastest, "dash"), (slowest, "dot"))[: 1 if fastest < SAME_CEILING * slowest else 2]:
         name = say("roofline.memory", rate=numbers.giga(speed))
         roof.append(_line(name, dash, (first, speed * first), (peak / speed, peak)))
     return roof

@@ -15,7 +15,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
-from suite.report.attention.groups import axes_of, lines_of, representatives, side_by_side, told_apart
+from suite.report.attention.groups import axes_without, differing_settings, line_names, representatives, side_by_side
 from suite.report.attention.timings import (
     CONTEXT,
     DTYPE,
@@ -37,7 +37,7 @@ from suite.report.model.run import LABEL, extras, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
-from suite.report.plot.rows import drawn_of, rows
+from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, columns_of, label_column, table
@@ -53,11 +53,10 @@ from suite.theory.layers.roofline import Ceilings
 RANKS, HEADS, QUERY_LENS = (1, 2, 4, 8), (128, 64, 32, 16), (1, 2, 4, 8, 16)
 FRAME_PX, ROW_PX = 110, 19
 TICKS = [(-2.0, "0.25×"), (-1.0, "0.5×"), (0.0, "1×"), (1.0, "2×"), (2.0, "4×")]
-AXES_OF_COLUMNS = ("attention", "geometry", "dtype", "query_len", "seq_len")
+COLUMN_AXES = ("attention", "geometry", "dtype", "query_len", "seq_len")
 PAIR_PX, MOST_DRAWN = 54, 14
-REACH = 2.0
-"""Colours end at 1/4 and 4 times: log2 of what the closed forms can give, 0.24 to 3.6."""
-MOST_OF_A_SIZE = 1 << 20
+REACH = 2.0  # colours end at 1/4 and 4 times: log2 of what the closed forms can give, 0.24 to 3.6
+LARGEST_SIZE = 1 << 20
 DISC = {"symbol": "circle", "color": "#ffffff", "line": {"color": "#1b1f24", "width": 2}, "size": 11}
 RING = {"symbol": "circle-open", "color": GREY, "line": {"width": 2.5}, "size": 14}
 
@@ -93,7 +92,7 @@ class VariantPair:
     @property
     def series(self) -> tuple[str, ...]:
         """What it shares with pairs at other contexts; numbers are padded, so that they sort as numbers."""
-        axes = {name: value.rjust(9) for name, value in axes_of(self.mla, ["backend", "seq_len"])}
+        axes = {name: value.rjust(9) for name, value in axes_without(self.mla, ["backend", "seq_len"])}
         order = [axes.pop(name, "") for name in ("geometry", "dtype", "tp", "query_len")]
         return (*order, *axes.values(), *extras(self.gqa.record), *extras(self.mla.record), self.mla.label)
 
@@ -110,7 +109,7 @@ class VariantPair:
         """Those of a cell of the map, where its FLOPs and cache bytes equal the map's to the unit."""
         axes, element_bytes = self.mla.record.case.axes, ELEMENT_BYTES.get(self.mla.axis("dtype"))
         sizes = (self.heads, axes.get("tp"), axes.get("query_len"), axes.get("batch"), self.mla.tokens)
-        if element_bytes is None or not all(isinstance(size, int) and 0 < size < MOST_OF_A_SIZE for size in sizes):
+        if element_bytes is None or not all(isinstance(size, int) and 0 < size < LARGEST_SIZE for size in sizes):
             return None
         rank_heads, tp, query_len, batch, seq_len = (int(size or 0) for size in sizes)
         forward = Pass(batch=batch, query_len=query_len, seq_len=seq_len, element_bytes=element_bytes)
@@ -149,7 +148,7 @@ def build(results: Results) -> Section:
         explanation=joined("sentence", explanation),
         figures=[*maps, *_pair_figures(elsewhere, results)],
         tables=[_pair_table(pairs, results)],
-        headlines=[Headline(text=_found(pairs))] if pairs else [],
+        headlines=[Headline(text=_finding(pairs))] if pairs else [],
     )
 
 
@@ -168,8 +167,8 @@ MapRow = tuple[Text, list[MapCell]]
 
 def known_devices() -> list[tuple[str, Ceilings]]:
     """The devices with a bfloat16 peak, the lowest ridge point first."""
-    found = [(hardware.name, ceilings) for hardware in known_hardware() if (ceilings := hardware.ceilings(MAP_DTYPE))]
-    return sorted(found, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
+    devices = [(hardware.name, ceilings) for hardware in known_hardware() if (ceilings := hardware.ceilings(MAP_DTYPE))]
+    return sorted(devices, key=lambda device: (device[1].ridge_flops_per_byte, device[0]))
 
 
 def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int, tp: int) -> Figure:
@@ -194,18 +193,19 @@ def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int,
 def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
     """By what is expected of good kernels where it is known for every number of new tokens, else by the bound."""
     calibration, cells = load_calibration(name), []
-    named = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
+    row = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
     expected = [expected_duel(calibration, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
-    for count, good in zip(QUERY_LENS, expected, strict=True):
+    for count, expected_good in zip(QUERY_LENS, expected, strict=True):
         bound = duel(ceilings, heads=heads, query_len=count, tp=tp)
         regimes = {"mla": say(f"regime.{bound.mla_regime}"), "gqa": say(f"regime.{bound.gqa_regime}")}
-        at_best = say("signmap.hover", row=named, count=count, ratio=ratio(bound.speedup), **regimes)
-        of_good: Text = say("signmap.hover_uncalibrated")
-        if good:
-            of_good = say("signmap.hover_expected", ratio=ratio(good.speedup))
-        shown = good if good and all(expected) else bound
-        cells.append(MapCell(speedup=shown.speedup, hover=joined("notes", [at_best, of_good])))
-    return dotted(named, say("signmap.expected") if all(expected) else ""), cells
+        bound_text = say("signmap.hover", row=row, count=count, ratio=ratio(bound.speedup), **regimes)
+        good_text: Text = say("signmap.hover_uncalibrated")
+        if expected_good:
+            good_text = say("signmap.hover_expected", ratio=ratio(expected_good.speedup))
+        # A row has one kind of number: expected ones only where every cell of it has one.
+        speedup = expected_good.speedup if expected_good and all(expected) else bound.speedup
+        cells.append(MapCell(speedup=speedup, hover=joined("notes", [bound_text, good_text])))
+    return dotted(row, say("signmap.expected") if all(expected) else ""), cells
 
 
 def _machines(pairs: Iterable[VariantPair]) -> dict[str, dict[Sizes, VariantPair]]:
@@ -229,59 +229,59 @@ def _machine_row(name: str, pairs: Mapping[Sizes, VariantPair], heads: int, tp: 
         cell = MapCell()
         if pair := pairs.get((heads, tp, count)):
             ends = {"ratio": pair.speedup.ratio, "low": pair.speedup.low, "high": pair.speedup.high}
-            written: dict[str, str] = {end: ratio(value) for end, value in ends.items()}
+            texts: dict[str, str] = {end: ratio(value) for end, value in ends.items()}
             context = numbers.count(pair.mla.tokens or 0)
-            hover = say("signmap.hover_measured", row=row, count=count, context=context, **written)
+            hover = say("signmap.hover_measured", row=row, count=count, context=context, **texts)
             cell = MapCell(speedup=pair.speedup.ratio, hover=hover, runs=pair.runs)
         cells.append(cell)
     return (row, cells) if any(cell.runs for cell in cells) else None
 
 
-def _heat(drawn: Sequence[MapRow]) -> dict[str, Any]:
-    speedups = [[cell.speedup for cell in cells] for _, cells in drawn]
+def _heat(map_rows: Sequence[MapRow]) -> dict[str, Any]:
+    speedups = [[cell.speedup for cell in cells] for _, cells in map_rows]
     colours = diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
     return heatmap(
         list(map(str, QUERY_LENS)),
-        [name for name, _ in drawn],
+        [name for name, _ in map_rows],
         values=[[None if value is None else round(math.log2(value), 3) for value in row] for row in speedups],
-        written=[["" if value is None else ratio(value) for value in row] for row in speedups],
-        hovers=[[cell.hover for cell in cells] for _, cells in drawn],
+        cell_texts=[["" if value is None else ratio(value) for value in row] for row in speedups],
+        hovers=[[cell.hover for cell in cells] for _, cells in map_rows],
         colours=colours | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
         upwards=True,
-        runs=[[cell.runs for cell in cells] for _, cells in drawn],
+        runs=[[cell.runs for cell in cells] for _, cells in map_rows],
         meta={"log2": "z"},
         margin={"l": 8, "r": 4, "t": 8, "b": 44, "pad": 2},
     )
 
 
-def settings_of(pairs: Sequence[VariantPair]) -> dict[VariantPair, str]:
+def pair_settings(pairs: Sequence[VariantPair]) -> dict[VariantPair, str]:
     """What tells each pair from the others, and what is not as usual."""
-    return told_apart({pair: (pair.gqa, pair.mla) for pair in pairs}, besides=AXES_OF_COLUMNS)
+    return differing_settings({pair: (pair.gqa, pair.mla) for pair in pairs}, ignore=COLUMN_AXES)
 
 
 def _pair_figures(pairs: Sequence[VariantPair], results: Results) -> list[Figure]:
     """The longest context of each series, a figure for each label and dtype."""
     longest = list({pair.series: pair for pair in pairs}.values())
-    of_figures = grouped(longest, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
+    by_label = grouped(longest, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
     figures = []
-    for label, dtype in sorted(of_figures, key=lambda key: (key[1], -len(of_figures[key]))):
-        drawn, left_out = drawn_of(of_figures[label, dtype], MOST_DRAWN)
+    for label, dtype in sorted(by_label, key=lambda key: (key[1], -len(by_label[key]))):
+        shown_pairs, left_out = first_rows(by_label[label, dtype], MOST_DRAWN)
         facets: dict[str, Text] = {"dtype": dtype, **({LABEL: label} if results.several else {})}
         figure = Figure(
             title=dotted(label if results.several else "", dtype),
             family=say("signmap.measured"),
-            finding=_found(of_figures[label, dtype]),
+            finding=_finding(by_label[label, dtype]),
             caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
-            views=[View(title="", figure=_dumbbells(drawn))],
-            height_px=100 + PAIR_PX * len(drawn),
+            views=[View(title="", figure=_dumbbells(shown_pairs))],
+            height_px=100 + PAIR_PX * len(shown_pairs),
             facets=facets,
         )
         figures.append(figure)
     return figures
 
 
-def _found(pairs: Sequence[VariantPair]) -> Text:
+def _finding(pairs: Sequence[VariantPair]) -> Text:
     """Say in how many pairs which kernel was faster; where no pair has several launches, how their one launch ended."""
     launches = min(2, max(min(pair.gqa.interval.launches, pair.mla.interval.launches) for pair in pairs))
     mla = sum(is_clearly_faster(pair.mla, pair.gqa, launches=launches) for pair in pairs)
@@ -292,12 +292,15 @@ def _found(pairs: Sequence[VariantPair]) -> Text:
 
 
 def _dumbbells(pairs: Sequence[VariantPair]) -> dict[str, Any]:
-    names = [_pair_name(pair, settings) for pair, settings in settings_of(pairs).items()]
+    names = []
+    for pair, settings in pair_settings(pairs).items():
+        sizes = say("signmap.row", count=pair.mla.axis("query_len"), context=numbers.count(pair.mla.tokens or 0))
+        names.append(dotted(pair.mla.axis("geometry"), sizes, settings))
 
     def point(row: int, value: float, ends: tuple[float, float] | None = None) -> Point:
-        about = {"geometry": pairs[row].mla.axis("geometry")}
+        facets = {"geometry": pairs[row].mla.axis("geometry")}
         hover = joined(": ", [names[row], ratio(value)])
-        return Point(x=value, y=row, ends=ends, hover=hover, facets=about, runs=pairs[row].runs)
+        return Point(x=value, y=row, ends=ends, hover=hover, facets=facets, runs=pairs[row].runs)
 
     measured = [point(n, p.speedup.ratio, (p.speedup.low, p.speedup.high)) for n, p in enumerate(pairs)]
     predicted = [point(n, pair.predicted) for n, pair in enumerate(pairs) if pair.predicted is not None]
@@ -305,13 +308,7 @@ def _dumbbells(pairs: Sequence[VariantPair]) -> dict[str, Any]:
     axis = log(say("signmap.scale"), [(tick, f"{text}×") for tick, text in decimal_ticks(ends, "{:g}".format)])
     ring = Series(name=say("signmap.predicted"), points=predicted, more={"marker": RING})
     disc = Series(name=say("signmap.measured_ratio"), points=measured, along="x", more={"marker": DISC})
-    drawn = [*([ring] if predicted else []), disc]
-    return rows(names, drawn, xaxis=axis, shift_px=17, shapes=[rule(x=1)])
-
-
-def _pair_name(pair: VariantPair, settings: str) -> Text:
-    sizes = say("signmap.row", count=pair.mla.axis("query_len"), context=numbers.count(pair.mla.tokens or 0))
-    return dotted(pair.mla.axis("geometry"), sizes, settings)
+    return rows(names, [*([ring] if predicted else []), disc], xaxis=axis, shift_px=17, shapes=[rule(x=1)])
 
 
 def _pair_table(pairs: Sequence[VariantPair], results: Results) -> Table:
@@ -330,8 +327,8 @@ def _pair_table(pairs: Sequence[VariantPair], results: Results) -> Table:
             column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
             column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
             *columns_of(mla, [DTYPE]),
-            column("column.backend", lambda pair: lines_of((pair.gqa, pair.mla)), kind=Kind.CODE),
-            column("column.settings", settings_of(pairs).get, kind=Kind.CODE),
+            column("column.backend", lambda pair: line_names((pair.gqa, pair.mla)), kind=Kind.CODE),
+            column("column.settings", pair_settings(pairs).get, kind=Kind.CODE),
             *columns_of(mla, label_column(results.several)),
         ],
         note=say("signmap.measured_note", reach=one_launch_reach()),

@@ -20,21 +20,19 @@ from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import case_facets, phase_name, rank, variant_label
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import PLAUSIBLE_S, Run, extras, tokens_of
+from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, ratio_of_medians
 
 T = TypeVar("T")
 SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
-OF_A_VARIANT = "attention."
+VARIANT_SETTING = "attention."  # begins the name of a setting of the variant itself
+# No device has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them.
 PLAUSIBLE_RATE = (1e-3, 1e24)
-"""No device has other FLOP/s, B/s or FLOP/B; a figure's axis would not bear them."""
+# torch's path of separate operators, taken without a word where no fused kernel fits.
 MATH_PATH = "_scaled_dot_product_attention_math"
-"""torch's path of separate operators, taken without a word where no fused kernel fits."""
-WHOLE_ATTENTION = "attention"
-"""Stands in the name of every operator that is one."""
-WALL_ABOVE_JUDGED = 1.10
-"""From here on the wall clock tells another story than the judged one, and the table says so."""
+WHOLE_ATTENTION = "attention"  # stands in the name of every operator that is one
+WALL_ABOVE_JUDGED = 1.10  # from here on the wall clock tells another story than the judged one, and the table says so
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,8 +41,7 @@ class Timing(Run):
 
     span: str
     interval: Interval
-    left_out: int
-    """Readings that no clock can have given."""
+    left_out: int  # readings that no clock can have given
     wall_over_judged: float | None
 
     @property
@@ -53,7 +50,7 @@ class Timing(Run):
 
     @property
     def own_sizes(self) -> str:
-        return ", ".join(extras(self.record, OF_A_VARIANT))
+        return ", ".join(extras(self.record, VARIANT_SETTING))
 
     @property
     def sized_variant(self) -> str:
@@ -88,7 +85,7 @@ class Timing(Run):
 
     @property
     def tokens(self) -> int | None:
-        return tokens_of(self.record)
+        return context_tokens(self.record)
 
     @property
     def median_s(self) -> float:
@@ -102,8 +99,8 @@ class Timing(Run):
     @property
     def cache_share(self) -> float | None:
         """Its cache over MHA's."""
-        kept, kept_mha = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
-        return kept / kept_mha if kept and kept_mha else None
+        size, mha_size = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
+        return size / mha_size if size and mha_size else None
 
     @property
     def line(self) -> tuple[str, ...]:
@@ -116,50 +113,61 @@ class Timing(Run):
         return (self.axis("backend") or self.backend, *self.line[1:])
 
     @property
+    def extra_settings(self) -> Pairs:
+        """The settings that its case names besides the axes, of those that apply."""
+        settings = sorted(self.record.case.extras.items())
+        return tuple((name, str(value)) for name, value in settings if value is not None)
+
+    @property
     def shared_extras(self) -> tuple[str, ...]:
         """The settings besides the axes that two variants can have in common."""
-        return tuple(setting for setting in extras(self.record) if not setting.startswith(OF_A_VARIANT))
+        return tuple(f"{name}={value}" for name, value in self.extra_settings if not name.startswith(VARIANT_SETTING))
 
     def amount(self, metric: str, span: str = "") -> float | None:
         """A size or a rate that the record notes once, of its own span unless another is named."""
         return constant(self.record, span or self.span, metric)
 
 
+# One page at a time: every section asks for the timings of the same results.
 @functools.lru_cache(maxsize=1)
 def timings(results: Results) -> Sequence[Timing]:
     """Every timing of an attention case that ran."""
-    return [timing for current in results.records for timing in timings_of(current)]
+    return [timing for current in results.records for timing in record_timings(current)]
 
 
-def timings_of(
+def record_timings(
     current: CurrentRecord, metric: str = "latency_s", workloads: Collection[str] = ("attention",)
 ) -> Iterable[Timing]:
     """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""
     is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
     readings = current.record.series(metric) if is_timed else ()
-    for span, of_span in grouped(readings, lambda reading: reading.span).items():
-        usable = [reading for reading in of_span if is_plausible(reading.value)]
+    for span, repeats in grouped(readings, lambda reading: reading.span).items():
+        usable = [reading for reading in repeats if is_plausible(reading.value)]
         if usable:
             interval = launched_interval(by_launch(usable))
             walls = [reading.wall_s for reading in usable if reading.wall_s is not None]
-            over = float(np.median(walls)) / interval.median if walls else 0.0
-            shown = over if over > WALL_ABOVE_JUDGED else None
-            left_out = len(of_span) - len(usable)
-            yield Timing(current=current, span=span, interval=interval, left_out=left_out, wall_over_judged=shown)
+            wall_ratio = float(np.median(walls)) / interval.median if walls else 0.0
+            yield Timing(
+                current=current,
+                span=span,
+                interval=interval,
+                left_out=len(repeats) - len(usable),
+                wall_over_judged=wall_ratio if wall_ratio > WALL_ABOVE_JUDGED else None,
+            )
 
 
-def is_clearly_faster(first: Timing, other: Timing, *, launches: int = 2) -> bool:
+def is_clearly_faster(first: Timing, second: Timing, *, launches: int = 2) -> bool:
     """Whether a sentence may say so: intervals over several launches do not overlap; one says little of the next."""
-    is_repeated = min(first.interval.launches, other.interval.launches) >= launches
-    return is_repeated and first.median_s < other.median_s and not may_be_equal(first.interval, other.interval)
+    is_repeated = min(first.interval.launches, second.interval.launches) >= launches
+    return is_repeated and first.median_s < second.median_s and not may_be_equal(first.interval, second.interval)
 
 
-def order_finding(best: Timing, rival: Timing, others: Iterable[Timing], name: Callable[[Timing], str]) -> Text:
-    """Say that the best is fastest where it is clearly faster than all others; else how far the rival is from it."""
-    over = ratio_of_medians(rival.interval, best.interval)
-    if all(is_clearly_faster(best, other) for other in others):
+def order_finding(best: Timing, rival: Timing, slower: Iterable[Timing], name: Callable[[Timing], str]) -> Text:
+    """Say that the best is fastest where it is clearly faster than all `slower`; else how far the rival is from it."""
+    ratio = ratio_of_medians(rival.interval, best.interval)
+    if all(is_clearly_faster(best, timing) for timing in slower):
         outcome = "apart"
-    elif over.low <= 1:
+    elif ratio.low <= 1:
         outcome = "open"
     else:
         outcome = "span" if is_clearly_faster(best, rival) else "few"
@@ -169,8 +177,8 @@ def order_finding(best: Timing, rival: Timing, others: Iterable[Timing], name: C
         best=name(best),
         time=numbers.seconds(best.median_s),
         rival=name(rival),
-        ratio=numbers.times(over.ratio),
-        range=times_range(over.low, over.high),
+        ratio=numbers.times(ratio.ratio),
+        range=times_range(ratio.low, ratio.high),
     )
 
 
@@ -179,21 +187,21 @@ def is_plausible(seconds: float) -> bool:
     return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
 
-def plausible_rate(amount: float | None, over: float | None = 1.0) -> float | None:
+def plausible_rate(amount: float | None, per: float | None = 1.0) -> float | None:
     """An amount for each unit of another, where both are known and a device could have it."""
-    if amount is None or over is None:
+    if amount is None or per is None:
         return None
-    return amount / over if PLAUSIBLE_RATE[0] < amount / over < PLAUSIBLE_RATE[1] else None
+    return amount / per if PLAUSIBLE_RATE[0] < amount / per < PLAUSIBLE_RATE[1] else None
 
 
-def in_order(found: Iterable[Timing]) -> list[Timing]:
+def in_order(timings: Iterable[Timing]) -> list[Timing]:
     """Sort as tables list them: by context, then from the widest cache to the most compressed."""
-    return sorted(found, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
+    return sorted(timings, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
 
 
-def by_span(found: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -> dict[str, list[T]]:
+def by_span(items: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -> dict[str, list[T]]:
     """Timings by their span, the whole layer first."""
-    spans = grouped(found, span)
+    spans = grouped(items, span)
     return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
 
 
@@ -201,9 +209,9 @@ def span_title(span: str) -> Text:
     return say_or(f"span.{span}", span)
 
 
-def one_a_record(found: Iterable[Timing]) -> list[Timing]:
+def one_per_record(timings: Iterable[Timing]) -> list[Timing]:
     """A timing of each record, for what its spans share."""
-    return list({id(timing.current): timing for timing in found}.values())
+    return list({id(timing.current): timing for timing in timings}.values())
 
 
 def row_facets(timing: Timing) -> Mapping[str, Text]:
@@ -211,9 +219,9 @@ def row_facets(timing: Timing) -> Mapping[str, Text]:
     return case_facets(timing.record.case.axes)
 
 
-def clock_names(found: Iterable[Timing]) -> Text:
+def clock_names(timings: Iterable[Timing]) -> Text:
     """The clocks that took the times."""
-    clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in found}
+    clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in timings}
     return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted(clocks)])
 
 

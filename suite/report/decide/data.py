@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, fields, replace
 from typing import Any, cast
 
-from suite.configuration.files import choices, read_choice, read_settings, read_text
+from suite.configuration.files import choices, read_choice, read_settings
 from suite.report.decide.polynomial import Polynomial, as_data
 from suite.theory.answers.asked import SIZES, short_names
 from suite.theory.answers.capacity import WEIGHT_BYTES
@@ -51,7 +51,7 @@ from suite.theory.devices.calibration import (
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import Hardware, known_hardware
-from suite.theory.layers.algebra import CacheRows, Layer, Pass, Scan
+from suite.theory.layers.algebra import CacheRows, Layer, Pass
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
@@ -59,8 +59,7 @@ from suite.theory.layers.layer_plan import plan_from
 from suite.theory.layers.parameters import parameters_from
 from suite.theory.layers.shapes import GroupedShape, LayerShape
 
-HEADS, GROUPS = "h", "g"
-"""One rank's share of the heads, and of the key-value heads."""
+HEADS, GROUPS = "h", "g"  # one rank's share of the heads, and of the key-value heads
 STEP = Pass(batch=1, query_len=1, seq_len=2, element_bytes=2)
 
 
@@ -74,7 +73,10 @@ def decide_data() -> dict[str, Any]:
         "computed": COMPUTED_BYTES,
         "divided": DIVIDED,
         "devices": {device.name: _device(device) for device in known_hardware()},
-        "algorithms": {name: _algorithm(name) for name in choices("algorithm")},
+        "algorithms": {
+            name: [algorithm.label, algorithm.has_critic, algorithm.has_reference, algorithm.kl_in_loss]
+            for name, algorithm in ((name, algorithm_named(name)) for name in choices("algorithm"))
+        },
         "short_models": _shorter("geometry"),
         "short_devices": _shorter("hardware"),
         "weights": WEIGHT_BYTES,
@@ -101,11 +103,6 @@ def decide_data() -> dict[str, Any]:
     }
 
 
-def decide_words(lang: str) -> dict[str, str]:
-    """The sentences of the chooser's script in one language, by their keys."""
-    return {key: text for key, text in read_text("report", lang).items() if key.startswith("decide.")}
-
-
 def _named(name: str) -> Any:
     """A size that the reader chooses, in place of a number."""
     return Polynomial.named(name)
@@ -115,16 +112,16 @@ def _model(name: str) -> dict[str, Any]:
     settings = read_choice("geometry", name)
     geometry, counted = geometry_from(settings), parameters_from(settings)
     experts = settings.get("moe") or {}
-    own = variants_of(settings)[0]
-    assert own.variant == OWN
+    as_published = variants_of(settings)[0]
+    assert as_published.variant == OWN
     shape = absorbed_shape(geometry)
     content = {
         "hidden_size": geometry.hidden_size,
         "num_heads": geometry.num_heads,
         "head_dim": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
         "groups": usual_groups(geometry),
-        "like": own.like,
-        "kv_heads": own.kv_heads,
+        "like": as_published.like,
+        "kv_heads": as_published.kv_heads,
         "table": settings["vocab_size"] * settings["hidden_size"],
         "mlps": counted.mlps,
         "idle": counted.idle,
@@ -201,18 +198,19 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "state": shared.state_bytes,
         "token": shared.token_work if shared.state_bytes else None,
         "rows": [_rows(rows) for rows in shared.cache_rows],
-        "scans": [_scan(scan) for scan in shared.scans(STEP)],
+        "scans": [
+            [
+                *(scan.pair_flops, scan.token_elements, [_rows(rows) for rows in scan.rows]),
+                *(scan.stride, scan.window or 0, scan.picks or 0, int(scan.is_chunked)),
+            ]
+            for scan in shared.scans(STEP)
+        ],
     }
     return cast(dict[str, Any], as_data({key: value for key, value in content.items() if value}))
 
 
 def _rows(rows: CacheRows) -> list[Any]:
     return [rows.count, rows.width, rows.stride, rows.at_most or 0, int(rows.is_wide)]
-
-
-def _scan(scan: Scan) -> list[Any]:
-    bounds = [scan.stride, scan.window or 0, scan.picks or 0, int(scan.is_chunked)]
-    return [scan.pair_flops, scan.token_elements, [_rows(rows) for rows in scan.rows], *bounds]
 
 
 class _NamedSizes(ModelSizes):
@@ -234,12 +232,12 @@ def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
         **{name: _named(name) for name in names},
     )
 
-    def labelled(held: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
-        parts = {f"{owner}/{kind}": as_data(size) for (owner, kind), size in held.items()}
+    def labelled(sizes: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+        parts = {f"{owner}/{kind}": as_data(size) for (owner, kind), size in sizes.items()}
         return {label: size for label, size in parts.items() if size}
 
-    made = [[moment.phase, moment.owner, as_data(moment.exists), labelled(moment.held)] for moment in moments(step)]
-    return {"static": labelled(static_parts(step)), "moments": made}
+    peaks = [[moment.phase, moment.owner, as_data(moment.exists), labelled(moment.held)] for moment in moments(step)]
+    return {"static": labelled(static_parts(step)), "moments": peaks}
 
 
 def _rl(settings: Mapping[str, Any]) -> list[int] | None:
@@ -279,11 +277,6 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
 
 def _errors(family: str, fit: Fit | Products) -> list[Any]:
     return [family, fit.p90_error, fit.median_error, fit.cells]
-
-
-def _algorithm(name: str) -> list[Any]:
-    algorithm = algorithm_named(name)
-    return [algorithm.label, algorithm.has_critic, algorithm.has_reference, algorithm.kl_in_loss]
 
 
 def _shorter(group: str) -> dict[str, str]:

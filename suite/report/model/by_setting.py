@@ -14,10 +14,10 @@ from suite.records.record import Record
 from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, grouped, runs_of, without
 from suite.report.model.labels import rank_of
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, setting_of
+from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, resolved_setting
 
 
-def design_of(workload: str) -> Design[Any]:
+def workload_design(workload: str) -> Design[Any]:
     """The design that a workload's YAML names under `design`; a plain one where it names none."""
     dotted = workload_definition(workload).get("design")
     if dotted is not None:
@@ -32,10 +32,10 @@ def belongs_to(design: Design[Any], by: str) -> Callable[[str], bool]:
     """
     definition = workload_definition(design.workload)
     needs = {**definition.get("only", {}), **definition.get("named_only", {})}
-    own = {by, *design.belongs.get(by, ())}
-    while more := {name for name, under in needs.items() if name not in own and not own.isdisjoint(under)}:
-        own |= more
-    return lambda name: name in own or name.startswith(f"{by}.")
+    names = {by, *design.belongs.get(by, ())}
+    while followers := {name for name, under in needs.items() if name not in names and not names.isdisjoint(under)}:
+        names |= followers
+    return lambda name: name in names or name.startswith(f"{by}.")
 
 
 def experiments_by(
@@ -50,21 +50,29 @@ def experiments_by(
     Arms stand in the order of the options' own files, others as they come. An experiment's baseline is its first arm,
     or the one that `against` names, by its name or its value; None where there is no such arm.
     """
-    design = design_of(workload)
+    design = workload_design(workload)
 
     def read_with(current: CurrentRecord, key: Pairs) -> R:
         # The setting that is asked about counts at its default, too, and where no case names it.
         value = dict(key).get(by) or resolved(current.record, by, design)
         return read(current, ((by, value), *without(key, [by])) if value else key)
 
-    asked = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
-    groups = grouped(arms_of(runs_of(records, asked), asked.is_factor), lambda arm: arm.setting)
-    return [_experiment(key, _named(arms, by), by, against) for key, arms in groups.items()]
+    by_design = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
+    groups = grouped(arms_of(runs_of(records, by_design), by_design.is_factor), lambda arm: arm.setting)
+
+    def is_baseline(arm: Arm[R]) -> bool:
+        return against in (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}")
+
+    experiments = []
+    for key, arms in groups.items():
+        arms = _named(arms, by)
+        experiments.append(Experiment(key=key, arms=arms, baseline=next(filter(is_baseline, arms), None)))
+    return experiments
 
 
 def resolved(record: Record, name: str, design: Design[Any]) -> str:
     """A setting as a record resolved it, or as it was before it came; empty where it says nothing."""
-    given = axis(record, name) or setting_of(record, name)
+    given = axis(record, name) or resolved_setting(record, name)
     return given or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
 
 
@@ -80,18 +88,16 @@ def telling(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
     return [name for name in names if name not in followers]
 
 
-def _experiment(key: Pairs, arms: Sequence[Arm[R]], by: str, against: str | None) -> Experiment[R]:
-    called = (arm for arm in arms if against in (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}"))
-    return Experiment(key=key, arms=arms, baseline=next(called, None))
-
-
 def _named(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
     """Name arms by their value and by the sizes that tell them apart, and sort them."""
     keys = [arm.key for arm in arms]
     sizes = {name for name in differing(keys) if name.startswith(f"{by}.")}
     # What a value brings along is said where arms of one value differ in it.
-    own = differences(keys, alike_in=[by])
-    named = [replace(arm, name=_name(arm, by, sizes | of_arm.keys())) for arm, of_arm in zip(arms, own, strict=True)]
+    brought_along = differences(keys, alike_in=[by])
+    named = [
+        replace(arm, name=_name(arm, by, sizes | of_arm.keys()))
+        for arm, of_arm in zip(arms, brought_along, strict=True)
+    ]
     return sorted(named, key=lambda arm: rank_of(by, arm.value(by))[0])
 
 

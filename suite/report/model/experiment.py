@@ -159,9 +159,9 @@ def runs_of(
     keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
     read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
-    alike = grouped(runs, lambda run: (run.key, run.axis(design.repeats))).values()
-    weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))
-    return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in alike]
+    by_seed = grouped(runs, lambda run: (run.key, run.axis(design.repeats))).values()
+    weigh = weight or (lambda run, _: (run.ended, started_at(run.record)))  # one that ended before a newer one
+    return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in by_seed]
 
 
 def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
@@ -192,10 +192,12 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
     """A title for each experiment, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     # What an experiment does not name is said, too, as the default that another one departs from.
-    own = differences(keys, alike_in=heads, unnamed=design.defaults)
+    differing = differences(keys, alike_in=heads, unnamed=design.defaults)
     titles = {}
-    for key, settings in zip(keys, own, strict=True):
-        title = dotted(*(_head(name, dict(key).get(name, "")) for name in heads))
+    for key, settings in zip(keys, differing, strict=True):
+        values = [(name, dict(key).get(name, "")) for name in heads]
+        has_label = (VARIANT, ALGORITHM, RECIPE)
+        title = dotted(*(label_of(name, value) if value and name in has_label else value for name, value in values))
         pairs = [pair for pair in settings.items() if pair[0] != LABEL and pair not in design.unsaid]
         titles[key] = title, dotted(*(setting_text(*pair) for pair in pairs))
     return titles
@@ -217,10 +219,6 @@ def without(key: Pairs, names: Collection[str]) -> Pairs:
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
     """A key with another value of a setting that it has."""
     return tuple((setting, value if setting == name else old) for setting, old in key)
-
-
-def _head(name: str, value: str) -> Text:
-    return label_of(name, value) if value and name in (VARIANT, ALGORITHM, RECIPE) else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,8 +263,10 @@ class Contrast(Generic[R]):
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = "") -> Contrast[R] | None:
     """Compare two arms; None where they have no pair."""
-    found = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
-    return None if found is None else Contrast(arm=arm, other=other, quantity=quantity, found=found, about=about)
+    comparison = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
+    if comparison is None:
+        return None
+    return Contrast(arm=arm, other=other, quantity=quantity, found=comparison, about=about)
 
 
 def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
@@ -288,6 +288,6 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
     return ranked[0] if is_ahead and len(judged) == len(pairs) > 0 else None
 
 
-def of_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
+def with_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
     """The comparisons that ended in one of these ways."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

@@ -26,8 +26,7 @@ COLOURS = {
     "purple": PURPLE,
     "grey": GREY,
 }
-LONGEST_COUNT = 16
-"""Digits of a setting from which it is no count."""
+LONGEST_COUNT = 16  # digits of a setting from which it is no count
 VARIANT, ALGORITHM, RECIPE = "attention", "algorithm", "recipe"
 FACETS = (
     *("algorithm", "variant", "geometry", "model", "phase", "dtype", "label", "device"),
@@ -45,12 +44,11 @@ class Style:
     marker: str = "circle"
 
 
-OTHER = Style(colour=GREY, marker="x")
-"""What is no option: its name tells it apart."""
+OTHER = Style(colour=GREY, marker="x")  # what is no option: its name tells it apart
+# Looks of options of other packages, which none of ours has.
 FOREIGN_COLOURS = ("#8C564B", "#17807E", "#7A4FA3", "#8A6D00", "#B5306E")
 FOREIGN_MARKERS = ("star-triangle-up", "star-square", "octagon", "hexagram", "diamond-tall", "star-triangle-down")
 FOREIGN_DASHES = ("solid", "dash", "dot", "dashdot")
-"""Looks of options of other packages, which none of ours has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +85,7 @@ def style_of(group: str, name: str) -> Style:
     """How an option is drawn; one that no YAML gives a look always has the same, by its name."""
     if name in looks(group):
         return looks(group)[name].style
-    digest = crc32(name.encode(errors="replace"))
+    digest = crc32(name.encode(errors="replace"))  # Python's own hash of a text differs from run to run
     return Style(
         colour=FOREIGN_COLOURS[digest % len(FOREIGN_COLOURS)],
         dash=FOREIGN_DASHES[(digest >> 8) % len(FOREIGN_DASHES)],
@@ -136,8 +134,8 @@ def record_facets(record: Record) -> dict[str, Text]:
 
 def setting_text(name: str, value: str) -> Text:
     """A setting in plain words; `name=value` of one that nobody has words for."""
-    written = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
-    return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", written),), f"{name}={value}"))
+    text = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
+    return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", text),), f"{name}={value}"))
 
 
 def phase_name(phase: str) -> Text:

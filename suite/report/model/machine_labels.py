@@ -34,10 +34,8 @@ def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, boo
         if all(part < set[str]().union(*of_arm.values()) for part in of_arm.values())
     }
     return [
-        (label, False) if record.case.workload in spread else (_labelled(label, name), True)
+        (label, False)
+        if record.case.workload in spread
+        else (f"{label} ({name})" if label and name else label or name, True)
         for record, name in zip(records, machine_names(records), strict=True)
     ]
-
-
-def _labelled(label: str, name: str) -> str:
-    return f"{label} ({name})" if label and name else label or name

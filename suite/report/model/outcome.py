@@ -27,20 +27,15 @@ class ScoredMetric:
 
     span: str
     metric: str
-    name: str = ""
-    """The word for it: `accuracy`."""
-    unit: str = ""
-    """`points` for shares, `nats` for losses."""
+    name: str = ""  # the word for it: `accuracy`
+    unit: str = ""  # `points` for shares, `nats` for losses
     per: str = ""
     """The metric of the same span that it is divided by. Two arms are then paired step by step, as windows of text."""
-    pair: str = "seed"
-    """The word for what two arms are paired by."""
+    pair: str = "seed"  # the word for what two arms are paired by
     margin: float | None = None
     """The smallest difference that matters, where it is not that of its unit."""
-    chance: str = ""
-    """The metric of the same span that is the level of guessing."""
-    best: float | None = None
-    """The best that can be reached."""
+    chance: str = ""  # the metric of the same span that is the level of guessing
+    best: float | None = None  # the best that can be reached
 
     def readings(self, record: Record) -> list[Reading]:
         """The readings that a comparison needs."""
@@ -85,7 +80,7 @@ class ScoredMetric:
         )
 
 
-def outcome_of(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
+def outcome_metric(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
     """What a workload is run for, or the metric that is asked for; None where nobody says which."""
     usual = workload_definition(workload).get("outcome", {})
     span, metric = span or usual.get("span"), metric or usual.get("metric")

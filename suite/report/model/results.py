@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -23,8 +23,8 @@ from suite.records.stores.store import Contents, Room, StoredRecord, read_conten
 from suite.report.model.machine_labels import machine_labels
 
 RESULTS = Path("results")
+# Folders below results/ of records that were committed: nobody's own runs, shown when they are asked for.
 KEPT = ("baseline", "reference")
-"""Folders below results/ of records that were committed: nobody's own runs, shown when they are asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,15 +101,16 @@ class Results:
         if len(records) == len(self.records):
             return self
         labels = {current.label for current in records}
+        by_label: dict[str, Any] = {
+            name: [item for item in getattr(self, name) if item.label in labels]
+            for name in ("damaged", "unfinished", "judgements", "withdrawn")
+        }
         return replace(
             self,
             labels=[label for label in self.labels if label in labels],
             records=records,
             every=[(label, record) for label, record in self.every if is_wanted(label, record)],
-            damaged=[run for run in self.damaged if run.label in labels],
-            unfinished=[run for run in self.unfinished if run.label in labels],
-            judgements=[judged for judged in self.judgements if judged.label in labels],
-            withdrawn=[run for run in self.withdrawn if run.label in labels],
+            **by_label,
         )
 
 
@@ -130,21 +131,11 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     for record in (stored.record for part in contents for stored in part.stored):
         settings[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
     changed = {case_id for case_id, of_case in settings.items() if len(of_case) > 1}
-    parts = [_of_folder(*one, changed, room) for one in zip(named, folders, contents, strict=True)]
-
-    def every(name: str) -> list[Any]:
-        return [one for part in parts for one in getattr(part, name)]
-
-    return Results(
-        labels=every("labels"),
-        records=every("records"),
-        every=every("every"),
-        damaged=every("damaged"),
-        unfinished=every("unfinished"),
-        judgements=every("judgements"),
-        withdrawn=every("withdrawn"),
-        references=frozenset(every("references")),
-    )
+    parts = [_read_folder(*folder, changed, room) for folder in zip(named, folders, contents, strict=True)]
+    together: dict[str, Any] = {
+        field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
+    }
+    return Results(**{**together, "references": frozenset(together["references"])})
 
 
 def _checked(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
@@ -155,7 +146,7 @@ def _checked(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
     return labels
 
 
-def _of_folder(label: str, folder: Path, contents: Contents, changed: Set[str], room: Room) -> Results:
+def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str], room: Room) -> Results:
     """What one folder holds. `changed`: cases that some record, here or elsewhere, has with other settings."""
     judgements, unreadable = _judgements(label, folder, room)
     damaged, labelled = [*contents.damaged, *unreadable], machine_labels(label, [run.record for run in contents.stored])
@@ -167,7 +158,11 @@ def _of_folder(label: str, folder: Path, contents: Contents, changed: Set[str], 
     if has_more or (not counts and not is_of_judgements_alone):
         counts[label] += 0
     # A folder above the reference records, such as results/ itself, may hold one's own beside them.
-    own = {name for (name, _), run in zip(labelled, contents.stored, strict=True) if not _is_kept(run.folder)}
+    own_names = {
+        name
+        for (name, _), run in zip(labelled, contents.stored, strict=True)
+        if not any(above == RESULTS.name and part in KEPT for above, part in pairwise(run.folder.absolute().parts))
+    }
     return Results(
         labels=[name for name, _ in counts.most_common()],
         records=list(_current(contents.stored, labelled, changed)),
@@ -176,13 +171,8 @@ def _of_folder(label: str, folder: Path, contents: Contents, changed: Set[str], 
         unfinished=[LeftOut(label=label, name=run.name) for run in contents.unfinished],
         judgements=judgements,
         withdrawn=withdrawn,
-        references=frozenset({name for name, _ in labelled} - own),
+        references=frozenset({name for name, _ in labelled} - own_names),
     )
-
-
-def _is_kept(folder: Path) -> bool:
-    """Whether a folder lies below results/reference or results/baseline."""
-    return any(above == RESULTS.name and name in KEPT for above, name in pairwise(folder.absolute().parts))
 
 
 def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
@@ -201,10 +191,10 @@ def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, boo
 
 
 def _current(
-    every: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: Set[str]
+    stored_records: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: Set[str]
 ) -> Iterable[CurrentRecord]:
     by_case: dict[tuple[str, str, bool], list[StoredRecord]] = defaultdict(list)
-    for stored, (label, is_of_one_machine) in zip(every, labelled, strict=True):
+    for stored, (label, is_of_one_machine) in zip(stored_records, labelled, strict=True):
         by_case[stored.record.case.id, label, is_of_one_machine].append(stored)
     for (case_id, label, is_of_one_machine), runs in by_case.items():
         newest = max(runs, key=lambda run: (started_at(run.record), run.folder.name))

@@ -3,6 +3,7 @@
 A record may be old or foreign: what it lacks, or has in another type, is absent here.
 """
 
+import functools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,7 @@ class Run:
 
     def setting(self, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
         """A setting as the record resolved it; empty where it says nothing."""
-        return setting_of(self.record, name, defaults)
+        return resolved_setting(self.record, name, defaults)
 
     def constant(self, metric: str, span: str = "case") -> float | None:
         """A size or a rate that is noted once and that a machine could have."""
@@ -85,7 +86,7 @@ def axis(record: Record, name: str) -> str:
     return "" if value is None else str(value)
 
 
-def tokens_of(record: Record) -> int | None:
+def context_tokens(record: Record) -> int | None:
     """The context of a case, where a device could hold it."""
     tokens = record.case.axes.get("seq_len")
     return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
@@ -100,7 +101,7 @@ def extras(record: Record, prefix: str = "") -> list[str]:
     return [text.removeprefix(prefix) for text in named if text.startswith(prefix)]
 
 
-def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
+def resolved_setting(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
     """A setting as the record resolved it, whether its case names it or not; empty where it says nothing."""
     value = record.case.extras.get(name)
     if value is None:
@@ -110,7 +111,7 @@ def setting_of(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAU
         # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
         if isinstance(fixed, list) and field in fixed:
             return ""
-    text = text_of(value)
+    text = plain_text(value)
     return "" if text in (defaults.get(name), AS_BEFORE.get(name)) else text
 
 
@@ -121,8 +122,8 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     differ in which of these it is are one experiment.
     """
     axes = record.case.axes
-    settings = [(name, text_of(axes[name])) for name in axes]
-    settings += [(name, setting_of(record, name, defaults)) for name in sorted(set(named) - set(axes))]
+    settings = [(name, plain_text(axes[name])) for name in axes]
+    settings += [(name, resolved_setting(record, name, defaults)) for name in sorted(set(named) - set(axes))]
     return tuple((name, value) for name, value in settings if value)
 
 
@@ -134,7 +135,7 @@ def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[s
 def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, str]:
     """The value that each of these settings has wherever no case names it, of those that have one."""
     values = {
-        name: {setting_of(record, name) for record in records if name not in record.case.extras} - {""}
+        name: {resolved_setting(record, name) for record in records if name not in record.case.extras} - {""}
         for name in named
     }
     return {name: of_name.pop() for name, of_name in values.items() if len(of_name) == 1}
@@ -142,7 +143,13 @@ def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, 
 
 def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:
     """Text of a record as a table or a figure may show it."""
-    return scrub(text, is_ours=False)[:longest] if isinstance(text, str) else ""
+    return _scrubbed(text)[:longest] if isinstance(text, str) else ""
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _scrubbed(text: str) -> str:
+    # A scrub reads the whole environment, and records repeat the same few values thousands of times.
+    return scrub(text, is_ours=False)
 
 
 def mapping(value: Any, name: str) -> Mapping[str, Any]:
@@ -165,7 +172,7 @@ def number_of(text: str) -> float | None:
     return value if 0 <= value < MOST else None
 
 
-def whole_of(text: str) -> int | None:
+def whole_number(text: str) -> int | None:
     """A setting that is a whole number above zero."""
     value = number_of(text)
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
@@ -173,13 +180,16 @@ def whole_of(text: str) -> int | None:
 
 def machine_name(record: Record) -> str:
     """The GPU's or the processor's own name, where the record has it."""
-    device, gpus = axis(record, "device"), record.environment.get("gpus")
-    if device.startswith("cuda"):
-        used = mapping(record.provenance, "device").get("name")  # of several GPUs the one that the case ran on
-        first = gpus[0] if isinstance(gpus, list) and gpus else None
-        return without_paths(str(used or first))[:LONGEST_TEXT] if used or first else device
-    cpu = record.environment.get("cpu")
-    return without_paths(str(cpu))[:LONGEST_TEXT] if cpu and device == "cpu" else device
+    device = axis(record, "device")
+    is_cpu = device == "cpu"
+    name = gpu_name(record) if device.startswith("cuda") else record.environment.get("cpu") if is_cpu else None
+    return without_paths(str(name))[:LONGEST_TEXT] if name else device
+
+
+def gpu_name(record: Record) -> str | None:
+    """The name of the GPU that the case ran on; without it, of the machine's first."""
+    gpus = record.environment.get("gpus")
+    return mapping(record.provenance, "device").get("name") or (gpus[0] if isinstance(gpus, list) and gpus else None)
 
 
 def machine_id(current: CurrentRecord) -> str:
@@ -187,6 +197,6 @@ def machine_id(current: CurrentRecord) -> str:
     return str(current.record.environment.get("machine_id") or current.label)
 
 
-def text_of(value: Any) -> str:
+def plain_text(value: Any) -> str:
     """A setting as an id writes it; empty for what is no plain value."""
     return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""

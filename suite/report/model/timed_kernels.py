@@ -5,21 +5,20 @@ foreign. What cannot be such a kernel is None.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from suite.records.derived import by_launch, constant
 from suite.records.record import Evidence, Record, Status
+from suite.report.model.run import gpu_name, mapping
 from suite.statistics.intervals import launched_interval
 from suite.theory.devices.calibration import DTYPE, EXPANDED, GQA, LEAST_PREFILL_FLOPS, MLA, WIDTHS, Cell, Kernel
 from suite.theory.devices.hardware import hardware_reported_as
 from suite.theory.layers.algebra import SERVED_BYTES
 
 KERNEL = "kernel"
-KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": MLA, "mla_absorbed": MLA}
-"""Variants and their decode kernels. MHA and MQA are GQA."""
+KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": MLA, "mla_absorbed": MLA}  # in decode; MHA and MQA are GQA
+# In a prefill MLA expands.
 PREFILL_KERNELS = {"mha": GQA, "gqa": GQA, "mqa": GQA, "mla": EXPANDED, "mla_expanded": EXPANDED}
-"""Variants and their prefill kernels; MLA expands there."""
 SHORTEST_PREFILL = 1024
 LARGEST = 1 << 31
 
@@ -53,8 +52,7 @@ def timed_prefill(record: Record) -> TimedPrefill | None:
     if device is None or kernel is None or time_s is None or not all((flops, heads, batch, seq_len)):
         return None
     width = (flops or 0) / (batch * heads * seq_len * (seq_len + 1))
-    is_known = width == sum(WIDTHS[kernel]) and seq_len >= SHORTEST_PREFILL and (flops or 0) >= LEAST_PREFILL_FLOPS
-    if not is_known:
+    if width != sum(WIDTHS[kernel]) or seq_len < SHORTEST_PREFILL or (flops or 0) < LEAST_PREFILL_FLOPS:
         return None
     return TimedPrefill(device=device, kernel=kernel, seq_len=seq_len, flops=flops or 0, time_s=time_s)
 
@@ -78,18 +76,13 @@ def _median_s(record: Record) -> float | None:
 
 def _heads(record: Record) -> int:
     """The query heads of one rank; 0 where a record does not say."""
-    geometry, tp = record.settings.get("geometry"), _size(record.case.axes.get("tp"))
-    heads = _size(geometry.get("num_heads")) if isinstance(geometry, Mapping) else 0
+    heads, tp = _size(mapping(record.settings, "geometry").get("num_heads")), _size(record.case.axes.get("tp"))
     return heads // tp if tp and heads % tp == 0 else 0
 
 
 def _device(record: Record) -> str | None:
-    if not str(record.case.axes.get("device")).startswith("cuda"):
-        return None
-    used, gpus = record.provenance.get("device"), record.environment.get("gpus")
-    name = used.get("name") if isinstance(used, Mapping) else None
-    first = gpus[0] if isinstance(gpus, list) and gpus else None
-    return hardware_reported_as(str(name or first))
+    is_gpu = str(record.case.axes.get("device")).startswith("cuda")
+    return hardware_reported_as(str(gpu_name(record))) if is_gpu else None
 
 
 def _kernel(record: Record) -> Kernel | None:

@@ -69,14 +69,14 @@ class _Writer:
         """A figure whose points say by number which runs they are made of, and by English words what about."""
         data = []
         for trace, ours in zip(figure["data"], rendered["data"], strict=True):
-            done = dict(ours)
+            numbered = dict(ours)
             if "meta" in trace:
-                done["meta"] = self.english.figure(trace["meta"])
-                self._learn(done["meta"], ours["meta"])
+                numbered["meta"] = self.english.figure(trace["meta"])
+                self._learn(numbered["meta"], ours["meta"])
             if "customdata" in trace:
-                known = self.run_numbers
-                done["customdata"] = [[known[key] for key in keys if key in known] for keys in trace["customdata"]]
-            data.append(done)
+                place = self.run_numbers
+                numbered["customdata"] = [[place[key] for key in keys if key in place] for keys in trace["customdata"]]
+            data.append(numbered)
         return {**rendered, "data": data}
 
     def _table(self, table: Table, rendered: Table) -> dict[str, Any]:
@@ -127,28 +127,28 @@ def answers_content(answers: Answers | None, texts: Texts, english: Texts) -> di
     """The answers in a language; nothing of none. Links name facets in English, as every address does."""
     if answers is None:
         return {}
-    said, keyed = (asdict(language.render_block(answers)) for language in (texts, english))
-    content: dict[str, Any] = _linked(said, keyed)
+    ours, in_english = (asdict(language.render_block(answers)) for language in (texts, english))
+    content: dict[str, Any] = _with_english_links(ours, in_english)
     return content
 
 
-def _linked(said: Any, keyed: Any) -> Any:
-    if isinstance(said, dict):
+def _with_english_links(ours: Any, in_english: Any) -> Any:
+    if isinstance(ours, dict):
         return {
-            name: {facet: figure_text(key) for facet, key in keyed[name].items()}
+            name: {facet: figure_text(key) for facet, key in in_english[name].items()}
             if name == "link"
-            else _linked(part, keyed[name])
-            for name, part in said.items()
+            else _with_english_links(part, in_english[name])
+            for name, part in ours.items()
         }
-    return list(map(_linked, said, keyed)) if isinstance(said, list) else said
+    return list(map(_with_english_links, ours, in_english)) if isinstance(ours, list) else ours
 
 
 def ran_content(results: Results, texts: Texts) -> dict[str, Any]:
     """The page's first line: a sentence on the person's own runs, and one on the reference records; empty for none."""
-    own = [current.record for current in results.own.records]
+    own_records = [current.record for current in results.own.records]
     references = [current.record for current in results.records if current.label in results.references]
     return {
-        "own": _ran("page.ran_own", own, texts) if own else "",
+        "own": _ran("page.ran_own", own_records, texts) if own_records else "",
         "references": _ran("page.ran_references", references, texts) if references else "",
         "nothing": "" if results.records else texts("page.no_records"),
     }
@@ -172,9 +172,9 @@ def _ran(key: str, records: Sequence[Record], texts: Texts) -> str:
     )
 
 
-def _few(every: Iterable[str], texts: Texts) -> str:
+def _few(names: Iterable[str], texts: Texts) -> str:
     """The first of the names, and how many more there are."""
-    names = [name for name in dict.fromkeys(every) if name]
-    shown = texts("punctuation.list").join(names[:MOST_NAMED]) or numbers.NOTHING
-    more = len(names) - MOST_NAMED
-    return texts("page.and_more", names=shown, count=more) if more > 0 else shown
+    distinct = [name for name in dict.fromkeys(names) if name]
+    listing = texts("punctuation.list").join(distinct[:MOST_NAMED]) or numbers.NOTHING
+    more = len(distinct) - MOST_NAMED
+    return texts("page.and_more", names=listing, count=more) if more > 0 else listing

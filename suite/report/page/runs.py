@@ -20,8 +20,7 @@ from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
 
 TIMED = ("latency_s", "cold_latency_s")
-MOST_READINGS = 1000
-"""Readings up to which the timings of a run stand in the page."""
+MOST_READINGS = 1000  # readings up to which the timings of a run stand in the page
 
 
 def runs_content(results: Results) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def _numbers(record: Record) -> list[list[Any]]:
     rows = []
     for (span, metric), repeats in record.by_span.items():
         if metric not in TIMED:
-            rows.append([span, metric, len(repeats), _plain(repeats.column("value")[-1])])
+            rows.append([span, metric, len(repeats), _plain(repeats.column("value")[-1])])  # where training ended
         elif usable := [reading for reading in repeats if is_plausible(reading.value)]:
             interval = launched_interval(by_launch(usable))
             ends = [interval.low, interval.high] if interval.count > 1 else []

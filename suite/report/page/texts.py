@@ -12,8 +12,7 @@ from suite.report.blocks import Joined, Say, Section, Text, View
 from suite.report.plot.text import figure_text
 
 LANGUAGES = languages("report")
-SECTIONS = "mla_grpo_suite.sections"
-"""The group of entry points in which other packages name sections of theirs."""
+SECTIONS = "mla_grpo_suite.sections"  # the group of entry points in which other packages name sections of theirs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +84,8 @@ def load_texts(lang: str) -> Texts:
     for point in foreign_sections():
         spec = find_spec(point.module)
         folder = Path(spec.origin).parent / "texts" if spec and spec.origin else None
-        for found in [folder / lang, folder / "en"] if folder else []:
-            path = found if found.is_dir() else found.with_suffix(".yaml")
+        for place in [folder / lang, folder / "en"] if folder else []:
+            path = place if place.is_dir() else place.with_suffix(".yaml")
             if path.exists():
                 theirs = read_sentences(path)
                 if twice := sorted(sentences.keys() & theirs.keys()):

@@ -10,8 +10,7 @@ from suite.report.plot.plots import plot
 from suite.report.plot.scales import Ticks, ticked
 from suite.report.plot.text import figure_text
 
-OPACITY = 0.7
-"""Text in the page's own colour stays readable on it, in light and in dark."""
+OPACITY = 0.7  # text in the page's own colour stays readable on it, in light and in dark
 
 
 def heatmap(
@@ -19,7 +18,7 @@ def heatmap(
     rows: Sequence[Text],
     *,
     values: Sequence[Sequence[float | None]],
-    written: Sequence[Sequence[Text]],
+    cell_texts: Sequence[Sequence[Text]],
     hovers: Sequence[Sequence[Text]],
     colours: dict[str, Any],
     title: Text,
@@ -35,7 +34,7 @@ def heatmap(
     row that has any is a trace of its own, since a trace names its runs by column. `behind`: those behind every cell.
     """
     names, heads = ([figure_text(text) for text in of] for of in (rows, columns))
-    own = [place for place, of_row in enumerate(runs) if any(of_row)]
+    run_rows = [place for place, of_row in enumerate(runs) if any(of_row)]
     empty: list[Any] = [None] * len(heads)
     shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
     ends = [-0.5, len(names) - 0.5]
@@ -59,19 +58,19 @@ def heatmap(
         }
 
     # Texts of the cells themselves would not follow the page's own colour.
-    texts = {
+    text_trace = {
         "type": "scatter",
         "mode": "text",
         "x": heads * len(names),
         "y": [name for name in names for _ in heads],
-        "text": [text for row in written for text in row],
+        "text": [text for row in cell_texts for text in row],
         "textfont": {"size": text_px},
         "hoverinfo": "skip",
     }
-    rest = cells(set(range(len(names))) - set(own), **({"customdata": [list(behind)]} if behind else {}))
-    made = [cells([place], customdata=[list(keys) for keys in runs[place]], showscale=False) for place in own]
+    rest = cells(set(range(len(names))) - set(run_rows), **({"customdata": [list(behind)]} if behind else {}))
+    with_runs = [cells([place], customdata=[list(keys) for keys in runs[place]], showscale=False) for place in run_rows]
     return plot(
-        [rest, *made, texts],
+        [rest, *with_runs, text_trace],
         xaxis={**shared, "side": "top", "range": [-0.5, len(heads) - 0.5], "title": {"text": title, "standoff": 4}},
         yaxis={**shared, "range": ends if upwards else ends[::-1], "tickfont": {"size": 10}, "dtick": 1},
         showlegend=False,

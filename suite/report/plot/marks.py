@@ -8,8 +8,7 @@ from suite.report.blocks import Facets, Text
 from suite.report.model.labels import BLUE, FACETS, GREEN, GREY, ORANGE, OTHER, PURPLE, SKY, VERMILION, Style
 from suite.report.plot.text import figure_text
 
-DIGITS = 5
-"""Significant ones of a point: a page of many curves stays small."""
+DIGITS = 5  # significant ones of a point: a page of many curves stays small
 FILLS = ("", "-open", "-dot", "-open-dot")
 """Several series of one style differ by the filling of their markers, and by their dash."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -38,8 +37,7 @@ class Point:
     hover: Text = ""
     ends: tuple[float, float] | None = None
     """The ends of its interval, along the axis of the values."""
-    text: Text = ""
-    """Written beside it."""
+    text: Text = ""  # written beside it
     facets: Mapping[str, Text] = field(default_factory=dict)
     """Its subject, where the points of a series differ in it."""
     runs: Sequence[str] = ()
@@ -53,21 +51,16 @@ class Series:
     name: Text
     points: Sequence[Point]
     style: Style = OTHER
-    ordinal: int = 0
-    """Which series of its style it is: each has a dash and a filling of its own."""
+    ordinal: int = 0  # which series of its style it is: each has a dash and a filling of its own
     mode: str = "markers"
     """One of Plotly's modes: lines, markers, lines+markers, with +text for texts beside the points."""
     facets: Facets = field(default_factory=dict)
-    runs: Sequence[str] = ()
-    """Run keys of the records that every point is made of."""
+    runs: Sequence[str] = ()  # run keys of the records that every point is made of
     in_legend: bool = True
-    group: Text = ""
-    """Series of one group are shown and hidden together; its own name where empty."""
-    along: str = "y"
-    """The axis of the values, along which intervals lie."""
+    group: Text = ""  # series of one group are shown and hidden together; its own name where empty
+    along: str = "y"  # the axis of the values, along which intervals lie
     size: float = 9
-    more: Mapping[str, Any] = field(default_factory=dict)
-    """Anything else of Plotly's scatter."""
+    more: Mapping[str, Any] = field(default_factory=dict)  # anything else of Plotly's scatter
 
 
 def trace(series: Series) -> dict[str, Any]:
@@ -128,15 +121,15 @@ def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[
 
 def _error_bars(points: Sequence[Point], along: str, colour: str) -> dict[str, Any]:
     """Intervals along an axis; none where any point has none."""
-    known = [(point.y if along == "y" else point.x, point.ends) for point in points if point.ends is not None]
-    if len(known) < len(points) or not known:
+    intervals = [(point.y if along == "y" else point.x, point.ends) for point in points if point.ends is not None]
+    if len(intervals) < len(points) or not intervals:
         return {}
     return {
         f"error_{along}": {
             "type": "data",
             "symmetric": False,
-            "array": [short(high - value) for value, (_, high) in known],
-            "arrayminus": [short(value - low) for value, (low, _) in known],
+            "array": [short(high - value) for value, (_, high) in intervals],
+            "arrayminus": [short(value - low) for value, (low, _) in intervals],
             "color": colour,
             "thickness": 1.25,
             "width": 4,

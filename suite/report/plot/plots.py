@@ -12,7 +12,7 @@ from suite.report.plot.text import figure_text
 Axis = dict[str, Any]
 HEIGHT_PX, LEGEND_ROW_PX, LEGEND_COLUMNS = 380, 19, 3
 PANEL_PX, FRAME_PX, GAP = 190, 130, 0.035
-BAND_OPACITY, STRETCH_OPACITY = 0.11, 0.18
+BAND_OPACITY = 0.11
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +64,15 @@ def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis, **more: Any) -
     return plot([*bands, *lines], xaxis=xaxis, yaxis=yaxis, **more)
 
 
-def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: bool = False) -> dict[str, Any]:
-    """Draw panels from the top down over one x axis; the middle one bears the title of their y axes.
+def panels(parts: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any]:
+    """Draw panels from the top down over one x axis, each with its title in the lower right corner.
 
-    Their own titles stand in their lower right corners, or in the upper ones.
+    The middle one bears the title of their y axes.
     """
-    count = len(found)
+    count = len(parts)
     height = (1 - GAP * (count - 1)) / count
     traces, axes, levels, titles = list[dict[str, Any]](), dict[str, Axis](), [], []
-    for place, panel in enumerate(found):
+    for place, panel in enumerate(parts):
         number = str(place + 1) if place else ""  # Plotly's names: yaxis, yaxis2 and so on
         low = max(0.0, 1 - (place + 1) * height - place * GAP)
         domain = [round(low, 4), round(min(1.0, low + height), 4)]
@@ -84,7 +84,20 @@ def panels(found: Sequence[Panel], *, xaxis: Axis, title: Text, titles_on_top: b
             "title": {"text": title, "standoff": 8} if place == count // 2 else {"text": ""},
         }
         levels += [] if panel.level is None else [rule(y=panel.level, axis=f"y{number}")]
-        titles.append(_panel_title(panel.title, domain, on_top=titles_on_top))
+        titles.append(
+            {
+                "text": figure_text(panel.title),
+                "xref": "paper",
+                "x": 1,
+                "xanchor": "right",
+                "yref": "paper",
+                "y": domain[0] + 0.005,
+                "yanchor": "bottom",
+                "xshift": -4,
+                "showarrow": False,
+                "font": {"size": 12, "weight": "bold"},
+            }
+        )
     last = f"y{count}" if count > 1 else "y"
     return plot(traces, xaxis={**xaxis, "anchor": last}, **axes, shapes=levels, annotations=titles)
 
@@ -98,23 +111,6 @@ def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", sol
         else {"xref": "paper", "x0": 0, "x1": 1, "yref": axis, "y0": y, "y1": y}
     )
     return {"type": "line", **ends, "layer": "below", "line": line}
-
-
-def stretch(begin: float, end: float, colour: str) -> dict[str, Any]:
-    """A coloured stretch of the x axis, behind everything."""
-    return {
-        "type": "rect",
-        "xref": "x",
-        "yref": "paper",
-        "x0": begin,
-        "x1": end,
-        "y0": 0,
-        "y1": 1,
-        "layer": "below",
-        "line": {"width": 0},
-        "fillcolor": colour,
-        "opacity": STRETCH_OPACITY,
-    }
 
 
 def height_px(entries: int) -> int:
@@ -142,21 +138,4 @@ def _band(line: Series) -> dict[str, Any]:
         "line": {"width": 0},
         "hoverinfo": "skip",
         **about(line.facets, ()),
-    }
-
-
-def _panel_title(text: Text, domain: Sequence[float], *, on_top: bool) -> dict[str, Any]:
-    """An annotation in a panel's right corner."""
-    low, high = domain
-    return {
-        "text": figure_text(text),
-        "xref": "paper",
-        "x": 1,
-        "xanchor": "right",
-        "yref": "paper",
-        "y": high - 0.005 if on_top else low + 0.005,
-        "yanchor": "top" if on_top else "bottom",
-        "xshift": -4,
-        "showarrow": False,
-        "font": {"size": 12, "weight": "bold"},
     }

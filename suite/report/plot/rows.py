@@ -1,12 +1,10 @@
 """Rows from the top, each under its name, since no room is beside a narrow plot: forests, dumbbells and bars."""
 
 from collections.abc import Mapping, Sequence
-from itertools import compress
-from operator import not_
 from typing import Any, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Facets, Text, dotted, say
+from suite.report.blocks import Facets, Text, say
 from suite.report.plot.marks import Point, Series, common
 from suite.report.plot.plots import Axis, layout, plot
 from suite.report.plot.text import figure_text
@@ -41,18 +39,10 @@ def rows(
     return plot(series, xaxis=xaxis, yaxis=yaxis, annotations=named, **more)
 
 
-def told_apart(parts: Sequence[Sequence[Text]]) -> tuple[list[Text], Text]:
-    """Rows' names by the parts in which they differ, and the parts that all share; all are a single row's."""
-    if len(parts) < 2:
-        return [dotted(*row) for row in parts], ""
-    differ = [len(set(map(repr, column))) > 1 for column in zip(*parts, strict=True)]
-    return [dotted(*compress(row, differ)) for row in parts], dotted(*compress(parts[0], map(not_, differ)))
-
-
-def drawn_of(found: Sequence[T], most: int) -> tuple[Sequence[T], Text]:
-    """The rows that a figure has room for, the first, and what its caption says of the others."""
-    left = len(found) - most
-    return found[:most], say("signmap.not_drawn", count=numbers.count(left)) if left > 0 else ""
+def first_rows(rows: Sequence[T], most: int) -> tuple[Sequence[T], Text]:
+    """The rows that a figure has room for, and what its caption says of the others."""
+    left = len(rows) - most
+    return rows[:most], say("signmap.not_drawn", count=numbers.count(left)) if left > 0 else ""
 
 
 def height_px(count: int, row_px: int = ROW_PX) -> int:

@@ -38,8 +38,8 @@ def time_axis(title: Text, seconds: Iterable[float], **more: Any) -> dict[str, A
 
 def roomy_time_axis(title: Text, seconds: Iterable[float]) -> dict[str, Any]:
     """An axis of times with room beside the outermost times, so that a single one still has a tick near it."""
-    known = list(seconds)
-    ends = [math.log10(min(known)) - ROOM_DECADES, math.log10(max(known)) + ROOM_DECADES]
+    times = list(seconds)
+    ends = [math.log10(min(times)) - ROOM_DECADES, math.log10(max(times)) + ROOM_DECADES]
     return time_axis(title, [10**end for end in ends], range=ends, tickfont={"size": 10})
 
 
@@ -49,8 +49,8 @@ def byte_axis(title: Text, sizes: Iterable[float], **more: Any) -> dict[str, Any
 
 def token_axis(title: Text, tokens: Iterable[int]) -> dict[str, Any]:
     """A logarithmic axis of contexts, a tick at each."""
-    known = sorted(set(tokens))
-    return log(title, [(value, numbers.count(value)) for value in known])
+    contexts = sorted(set(tokens))
+    return log(title, [(value, numbers.count(value)) for value in contexts])
 
 
 def categories(rows: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -69,7 +69,8 @@ def categories(rows: Sequence[str], **more: Any) -> dict[str, Any]:
 
 def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Ticks:
     """Round numbers of every decade that the values touch: the fewer, the more decades there are."""
-    low, high = min(known := list(values)), max(known)
+    values = list(values)
+    low, high = min(values), max(values)
     first, last, decades = math.floor(math.log10(low)), math.ceil(math.log10(high)), math.log10(high / low)
     if decades < NARROW_DECADES:  # may lie between two round numbers of a decade
         step = 10.0 ** math.floor(math.log10(max(high - low, low / 10)))
@@ -82,8 +83,8 @@ def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Tick
 
 def byte_ticks(sizes: Iterable[float]) -> Ticks:
     """Powers of two around the sizes, as far apart as leaves no more than a handful."""
-    known = list(sizes)
-    first, last = math.floor(math.log2(min(known))), math.ceil(math.log2(max(known)))
+    sizes = list(sizes)
+    first, last = math.floor(math.log2(min(sizes))), math.ceil(math.log2(max(sizes)))
     step = next(step for step in (1, 2, 4, 8, 16) if last - first <= MOST_TICKS * step or step == 16)
     first, last = first // step * step, max(-(-last // step), first // step + 1) * step
     ticks: Ticks = []

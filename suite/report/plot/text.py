@@ -10,8 +10,7 @@ from typing import Any
 from suite.records.labels import distinct
 
 LONGEST_TEXT = 80
-LONGEST_ROW_NAME = 20
-"""Characters of a row's name beside a plot: a narrow screen has no room for more."""
+LONGEST_ROW_NAME = 20  # characters of a row's name beside a plot: a narrow screen has no room for more
 NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "＄", "\n": " ", "\r": " ", "\t": " "})
 """Look-alikes stay what they are however often they are decoded."""
 

@@ -23,7 +23,7 @@ from suite.report.model.formats import PERCENT, ends_of, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Pairs, Run, clip_text, whole_of
+from suite.report.model.run import Pairs, Run, clip_text, whole_number
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, by_span, decoded_s, possible_readings
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
 from suite.statistics.scores import Estimate
@@ -98,7 +98,7 @@ class CompressRun(Run):
 
     @property
     def rank(self) -> int | None:
-        return whole_of(self.axis(RANK))
+        return whole_number(self.axis(RANK))
 
     @property
     def name(self) -> Text:

@@ -33,7 +33,18 @@ from suite.report.model.experiment import (
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, PLAUSIBLE_S, Pairs, Run, axis, number_of, share, whole_of
+from suite.report.model.run import (
+    LABEL,
+    MOST,
+    MOST_STEPS,
+    PLAUSIBLE_S,
+    Pairs,
+    Run,
+    axis,
+    number_of,
+    share,
+    whole_number,
+)
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 
 ALL = ""
@@ -276,7 +287,7 @@ def is_plain_mla(arm: QualityArm) -> bool:
 
 def latent_rank(arm: QualityArm) -> int | None:
     """Its latent's rank; where none is named, as the variant lays it over heads of this width."""
-    return (whole_of(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
+    return (whole_number(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
 
 
 def has_default_rank(arm: QualityArm) -> bool:
@@ -286,7 +297,7 @@ def has_default_rank(arm: QualityArm) -> bool:
 
 
 def _default_rank(arm: QualityArm) -> int | None:
-    head_dim = whole_of(arm.first.setting(HEAD_DIM))
+    head_dim = whole_number(arm.first.setting(HEAD_DIM))
     return head_dim and RATIO_OF_RANK * head_dim
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.evidence import verdict_of, with_rule
-from suite.report.model.experiment import grouped, judged, of_outcome, without
+from suite.report.model.experiment import grouped, judged, with_outcome, without
 from suite.report.model.formats import ends_of, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
@@ -80,7 +80,7 @@ def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label
     against = design.longest_against_mha(at_width, design.is_plain_mla)
     if not against:
         return None
-    counts = {outcome: len(of_outcome(against, outcome)) for outcome in ArmOutcome}
+    counts = {outcome: len(with_outcome(against, outcome)) for outcome in ArmOutcome}
     ended = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count])
     tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
     detail = say("quality.headline", count=len(against), tasks=tasks, told=ended)

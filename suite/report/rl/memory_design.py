@@ -20,7 +20,7 @@ from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, label_of, rank_of, setting_text
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, text_of
+from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, plain_text
 from suite.report.rl.design import DESIGN, OfSteps, numbers_by_step
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
@@ -65,7 +65,7 @@ class MemoryCase(Run):
     def case_settings(self) -> dict[str, str]:
         """Every axis and further setting of its case as its id writes them; empty where it does not apply."""
         case = self.record.case
-        return {name: text_of(value) for name, value in (*case.axes.items(), *sorted(case.extras.items()))}
+        return {name: plain_text(value) for name, value in (*case.axes.items(), *sorted(case.extras.items()))}
 
     @property
     def evidence(self) -> str:

@@ -329,7 +329,7 @@ def _map(factorial: Factorial, duels: Sequence[ArmDuel]) -> Figure:
         [level.name for level in factorial.arms.values()],
         [dotted(level_short(KL, kl), level_short(FORMAT, form)) for kl, form in factorial.settings],
         values=[[None if mean is None else round(mean, 1) for mean in row] for row in means],
-        written=[
+        cell_texts=[
             ["" if mean is None else f"{mean:.0f}{mark}" for mean, mark in zip(*row, strict=True)]
             for row in zip(means, marks, strict=True)
         ],

@@ -20,25 +20,22 @@ from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, t
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
-from suite.report.model.outcome import outcome_of
+from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Run, axis, clip_text, extras, mapping, share, tokens_of
+from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
 from suite.report.table import Column, column, columns_of, label_column, table
 
 POWER, AVERAGE_POWER, ENERGY, STEAL_SHARE = "power_instant_w", "power_average_w", "energy_j", "steal_share"
 MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15
 CPU = "cpu"
-OF_TRAINING = (ALGORITHM, "task", "policy", "steps", "prompts_per_step", "num_generations", "seed")
-TELLING = 0.05
-"""A run with a larger share of marked samples is to be compared with care."""
-STOLEN = 0.01
-"""Less stolen time moves no median."""
+TRAINING_AXES = (ALGORITHM, "task", "policy", "steps", "prompts_per_step", "num_generations", "seed")
+DISTURBED = 0.05  # a run with a larger share of marked samples is to be compared with care
+STOLEN = 0.01  # less stolen time moves no median
 STEAL = "steal"
-SOURCES = ("nvml", "rapl")
-"""Those that give power."""
+SOURCES = ("nvml", "rapl")  # those that give power
 MEASURED = "measured"
 MOST_REASONS, LONGEST_WHY, MOST_WAYS = 8, 200, 24
-MOST_OTHERS, MOST_TICKS = 1 << 20, 1 << 40
+MOST_PROCESSES, MOST_TICKS = 1 << 20, 1 << 40
 Curve = Sequence[tuple[float, float]]
 """Seconds since the case began, and watts or joules; in their order."""
 
@@ -47,29 +44,22 @@ Curve = Sequence[tuple[float, float]]
 class Power:
     """What one device drew through a run."""
 
-    quantity: str
-    """The source: one of the two powers, or the counter of joules."""
-    mean_w: float
-    """Weighted by time, since samples need not be evenly spaced."""
+    quantity: str  # the source: one of the two powers, or the counter of joules
+    mean_w: float  # weighted by time, since samples need not be evenly spaced
     peak_w: float
-    joules: float | None
-    """None where the device has no counter, or one that ran backwards."""
+    joules: float | None  # None where the device has no counter, or one that ran backwards
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TelemetryRun(Run):
     """A run with telemetry, or with the reason why it has none."""
 
-    powers: Mapping[str, Power]
-    """By device."""
+    powers: Mapping[str, Power]  # by device
     marked: Mapping[tuple[str, str], float]
     """Share of a device's samples that carry a mark, by device and mark."""
-    moments: int
-    """Times at which the device with the most samples was sampled."""
-    steal_share: float
-    """Mean of the samples: time that the host gave to others."""
-    is_unreadable: bool
-    """It has a series that could not be read."""
+    moments: int  # times at which the device with the most samples was sampled
+    steal_share: float  # mean of the samples: time that the host gave to others
+    is_unreadable: bool  # it has a series that could not be read
 
     @property
     def telemetry(self) -> Mapping[str, Any]:
@@ -79,25 +69,17 @@ class TelemetryRun(Run):
     def devices(self) -> Mapping[str, Any]:
         return mapping(self.telemetry, "devices")
 
-    def is_unused(self, device: str) -> bool:
-        """Whether the record says that the case did not run on a device. A CPU runs every case."""
-        return mapping(self.devices, device).get("used") is False
-
-    def device_name(self, device: str) -> Text:
-        """A device with its own name, where the record has it: gpu0 · NVIDIA H100."""
-        return dotted(device, clip_text(mapping(self.devices, device).get("name")))
-
 
 def run_settings(run: Run) -> str:
     """What else tells runs apart; of training runs that stands in no other column."""
     backend = str(run.record.provenance.get("backend") or run.axis("backend"))
-    training = [f"{name}={value}" for name in OF_TRAINING if (value := run.axis(name))]
+    training = [f"{name}={value}" for name in TRAINING_AXES if (value := run.axis(name))]
     return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
 
 
 def name_parts(record: Record) -> list[Text]:
     """Model, phase and context of a run; of a training run its task, algorithm and seed."""
-    algorithm, tokens = axis(record, ALGORITHM), tokens_of(record)
+    algorithm, tokens = axis(record, ALGORITHM), context_tokens(record)
     if algorithm:
         seed = axis(record, "seed") or numbers.NOTHING
         return [axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed)]
@@ -105,6 +87,7 @@ def name_parts(record: Record) -> list[Text]:
     return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
 
 
+# A series is read from its file, and a headline and two tables ask for the runs of the same results.
 @functools.lru_cache(maxsize=1)
 def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
     """The runs that say anything of telemetry."""
@@ -124,14 +107,13 @@ def _read(current: CurrentRecord, samples: Sequence[TelemetrySample], is_unreada
     by_device: dict[str, list[TelemetrySample]] = defaultdict(list)
     for sample in sorted(possible, key=lambda sample: sample.time_s):
         by_device[sample.device].append(sample)
-    of_devices = {clip_text(device): of_device for device, of_device in sorted(by_device.items())}
-    powers = {device: _power(of_device) for device, of_device in of_devices.items()}
-    steal = [share(sample.value) for sample in of_devices.get(CPU, ()) if sample.quantity == STEAL_SHARE]
+    series = {clip_text(device): device_samples for device, device_samples in sorted(by_device.items())}
+    steal = [share(sample.value) for sample in series.get(CPU, ()) if sample.quantity == STEAL_SHARE]
     return TelemetryRun(
         current=current,
-        marked=_marked(current.record, of_devices),
-        powers={device: power for device, power in powers.items() if power},
-        moments=max(map(_moments, of_devices.values()), default=0),
+        marked=_marked(current.record, series),
+        powers={device: power for device, device_samples in series.items() if (power := _power(device_samples))},
+        moments=max(map(_moments, series.values()), default=0),
         steal_share=fmean([value for value in steal if value is not None] or [0.0]),
         is_unreadable=is_unreadable,
     )
@@ -146,8 +128,7 @@ def _power(samples: Sequence[TelemetrySample]) -> Power | None:
     """The power of a device, from the best of its sources that has any."""
 
     def curve(quantity: str, most: float) -> Curve:
-        usable = (sample for sample in samples if sample.quantity == quantity and 0 <= sample.value < most)
-        return [(sample.time_s, sample.value) for sample in usable]
+        return [(s.time_s, s.value) for s in samples if s.quantity == quantity and 0 <= s.value < most]
 
     counter = curve(ENERGY, MOST_J)
     if any(last < first for (_, first), (_, last) in pairwise(counter)):
@@ -175,7 +156,7 @@ def _mean_over_time(watts: Curve) -> float:
     return area / elapsed_s if elapsed_s > 0 else fmean(value for _, value in watts)
 
 
-def _marked(record: Record, of_devices: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
+def _marked(record: Record, series: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
     """The marked shares as the record says them; where it says none, of its samples."""
     by_device = mapping(telemetry_facts(record), "marked_share")
     noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
@@ -184,11 +165,11 @@ def _marked(record: Record, of_devices: Mapping[str, Sequence[TelemetrySample]])
     }:
         return shares
     marked: dict[tuple[str, str], set[float]] = defaultdict(set)
-    for device, samples in of_devices.items():
+    for device, samples in series.items():
         for sample in samples:
             if sample.mark:
                 marked[device, clip_text(sample.mark)].add(sample.time_s)
-    return {(device, mark): len(times) / _moments(of_devices[device]) for (device, mark), times in marked.items()}
+    return {(device, mark): len(times) / _moments(series[device]) for (device, mark), times in marked.items()}
 
 
 Failure = tuple[Text, Text, Text]
@@ -202,10 +183,8 @@ class WatchedDevice:
     run: TelemetryRun
     device: str
     power: Power | None
-    shares: Mapping[str, float]
-    """The share of marked samples by mark, and that of stolen time."""
-    others: int
-    """Processes of others on the GPU."""
+    shares: Mapping[str, float]  # the share of marked samples by mark, and that of stolen time
+    foreign_processes: int  # processes of others on the GPU
 
     @property
     def worst(self) -> float:
@@ -215,9 +194,9 @@ class WatchedDevice:
     def reasons(self) -> str:
         """NVML's own names of why it held clocks back, the most frequent first: sw_power_cap 30 %."""
         shares = mapping(mapping(self.run.telemetry, "event_reasons_share"), self.device)
-        known = {clip_text(name): value for name in shares if (value := share(shares[name]))}
-        ranked = sorted(known, key=lambda name: -known[name])[:MOST_REASONS]
-        return ", ".join(f"{name} {numbers.percent(known[name])}" for name in ranked)
+        reasons = {clip_text(name): value for name in shares if (value := share(shares[name]))}
+        ranked = sorted(reasons, key=lambda name: -reasons[name])[:MOST_REASONS]
+        return ", ".join(f"{name} {numbers.percent(reasons[name])}" for name in ranked)
 
 
 def watched_devices(results: Results) -> list[WatchedDevice]:
@@ -228,22 +207,23 @@ def watched_devices(results: Results) -> list[WatchedDevice]:
     devices = [device for run in telemetry_runs(results) if run.is_measured for device in _devices(run)]
 
     def place(row: WatchedDevice) -> tuple[bool, float, int]:
-        return outcome_of(row.run.record.case.workload) is not None, -row.worst, -row.others
+        return outcome_metric(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
 
     return sorted(devices, key=place)
 
 
 def _devices(run: TelemetryRun) -> Iterable[WatchedDevice]:
     for device in map(clip_text, dict.fromkeys([CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)])):
-        # What a GPU does that the case did not use says nothing of the case.
-        if run.is_unused(device):
+        # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
+        if mapping(run.devices, device).get("used") is False:
             continue
         shares = {mark: value for (name, mark), value in run.marked.items() if name == device}
         if device == CPU and run.steal_share > STOLEN:
             shares[STEAL] = run.steal_share
-        power, others = run.powers.get(device), _count(mapping(run.devices, device).get("other_processes"), MOST_OTHERS)
-        if power or shares or others:
-            yield WatchedDevice(run=run, device=device, power=power, shares=shares, others=others)
+        power = run.powers.get(device)
+        processes = _count(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
+        if power or shares or processes:
+            yield WatchedDevice(run=run, device=device, power=power, shares=shares, foreign_processes=processes)
 
 
 def disturbance(results: Results) -> Headline | None:
@@ -253,11 +233,11 @@ def disturbance(results: Results) -> Headline | None:
     if not samples:
         return None
     devices = watched_devices(results)
-    disturbed = len({device.run for device in devices if device.worst > TELLING})
+    disturbed = len({device.run for device in devices if device.worst > DISTURBED})
     counts = {"count": numbers.count(disturbed), "runs": numbers.count(len(runs)), "samples": numbers.count(samples)}
-    is_any = any(device.shares or device.others for device in devices)
+    is_any = any(device.shares or device.foreign_processes for device in devices)
     outcome = "disturbed" if disturbed else "little" if is_any else "undisturbed"
-    text = say(f"trust.{outcome}", share=numbers.percent(TELLING), **counts)
+    text = say(f"trust.{outcome}", share=numbers.percent(DISTURBED), **counts)
     shares = [value for run in runs if (value := share(run.telemetry.get("sampler_cpu_share"))) is not None]
     return Headline(text=text, detail=say("trust.cost", share=numbers.percent(median(shares))) if shares else "")
 
@@ -268,6 +248,10 @@ def _count(value: Any, most: int) -> int:
 
 def device_table(results: Results) -> Table:
     """A row for each device of each run, the most disturbed first."""
+
+    def share_column(mark: str) -> Column[WatchedDevice]:
+        return column(f"trust.mark.{mark}", lambda row: row.shares.get(mark), numbers.percent, only_where_known=True)
+
     powers: list[Column[Power]] = [
         column("trust.mean_power", lambda power: power.mean_w, numbers.watts, only_where_known=True),
         column("trust.peak_power", lambda power: power.peak_w, numbers.watts, only_where_known=True),
@@ -277,11 +261,11 @@ def device_table(results: Results) -> Table:
         column("column.variant", lambda row: variant_label(row.run.axis(VARIANT)), facet="variant"),
         column("column.case", lambda row: dotted(*name_parts(row.run.record))),
         column("signmap.device", lambda row: row.device, kind=Kind.CODE),
-        *map(_share_column, (*Mark, STEAL)),
+        *map(share_column, (*Mark, STEAL)),
         *columns_of(lambda row: row.power, powers),
         *columns_of(lambda row: row.run, label_column(results.several)),
         column("trust.clock_reasons", lambda row: row.reasons, kind=Kind.CODE, only_where_known=True),
-        column("trust.others", lambda row: row.others or None, numbers.count, only_where_known=True),
+        column("trust.others", lambda row: row.foreign_processes or None, numbers.count, only_where_known=True),
         column("trust.power_from", _source, only_where_known=True),
         column("column.settings", lambda row: run_settings(row.run), kind=Kind.CODE),
     ]
@@ -292,10 +276,6 @@ def device_table(results: Results) -> Table:
         note=say("trust.devices_note"),
         facets_of=lambda row: case_facets(row.run.record.case.axes),
     )
-
-
-def _share_column(mark: str) -> Column[WatchedDevice]:
-    return column(f"trust.mark.{mark}", lambda row: row.shares.get(mark), numbers.percent, only_where_known=True)
 
 
 def _source(row: WatchedDevice) -> Text | None:
@@ -312,12 +292,12 @@ def missing_table(results: Results) -> Table:
     failures = [failure for run in telemetry_runs(results) for failure in dict.fromkeys(_failures(run))]
     ways = grouped(failures, lambda failure: failure[:2]).values()
     columns: list[Column[Sequence[Failure]]] = [
-        column("trust.what", lambda alike: alike[0][0]),
-        column("trust.state", lambda alike: alike[0][1]),
-        column("trust.why", lambda alike: alike[0][2], kind=Kind.LONG),
-        column("column.runs", lambda alike: len(alike), numbers.count),
+        column("trust.what", lambda row: row[0][0]),
+        column("trust.state", lambda row: row[0][1]),
+        column("trust.why", lambda row: row[0][2], kind=Kind.LONG),
+        column("column.runs", len, numbers.count),
     ]
-    return table(say("trust.unread"), sorted(ways, key=lambda alike: -len(alike))[:MOST_WAYS], columns)
+    return table(say("trust.unread"), sorted(ways, key=lambda row: -len(row))[:MOST_WAYS], columns)
 
 
 def _failures(run: TelemetryRun) -> Iterable[Failure]:
@@ -328,7 +308,7 @@ def _failures(run: TelemetryRun) -> Iterable[Failure]:
     for source in SOURCES:
         yield from _failure(say(f"trust.source.{source}"), mapping(mapping(run.telemetry, "sources"), source))
     for device, facts in run.devices.items():
-        name = run.device_name(clip_text(device))
+        name = dotted(clip_text(device), clip_text(mapping(run.devices, clip_text(device)).get("name")))
         yield from _failure(name, facts)
         for quantity, state in mapping(facts, "missing").items():
             if quantity in (POWER, AVERAGE_POWER):

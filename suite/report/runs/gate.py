@@ -32,7 +32,7 @@ from suite.report.model.results import Judged, Results, newest
 from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
-from suite.report.plot.rows import drawn_of, rows
+from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import Ticks, log
 from suite.report.plot.text import ending
 from suite.report.table import Column, column, table
@@ -40,15 +40,13 @@ from suite.report.table import Column, column, table
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
 LATENCY = "latency_s"
 MOST_DRAWN, FRAME_PX, ROW_PX, NAME_SHIFT_PX = 20, 110, 36, 14
-LONGEST_DRAWN = 46
-"""Characters of a row's name that a screen of 390 pixels has room for."""
-PLAUSIBLE = (1e-3, 1e3)
-"""A ratio beyond is in the table alone, since the axis would not bear it."""
-LEAST_REACH = 1.03
-"""The axis shows as much to either side of no change, however small the changes are."""
+LONGEST_DRAWN = 46  # characters of a row's name that a screen of 390 pixels has room for
+PLAUSIBLE = (1e-3, 1e3)  # a ratio beyond is in the table alone, since the axis would not bear it
+LEAST_REACH = 1.03  # the axis shows as much to either side of no change, however small the changes are
 ROOM = 1.15
 PERCENT_BELOW, MOST_TICKS = 2.0, 7
 STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
+# A colour and a symbol each, so that it reads without colours too; the triangles point to where the time went.
 STYLES = {
     Outcome.BROKEN: Style(colour=VERMILION, marker="x"),
     Outcome.MISSING: Style(colour=VERMILION, marker="x-open"),
@@ -61,9 +59,7 @@ STYLES = {
     Outcome.NEW: Style(colour=SKY, marker="star"),
     Outcome.SAME: Style(colour=GREY, marker="circle"),
 }
-"""A colour and a symbol each, so that it reads without colours too; the triangles point to where the time went."""
-BETWEEN = "\N{EN DASH}"
-"""Stands between an interval's ends until a language's own word does."""
+BETWEEN = "\N{EN DASH}"  # stands between an interval's ends until a language's own word does
 R = TypeVar("R")
 
 
@@ -72,8 +68,7 @@ class ShownJudgement:
     """A judgement as the page has it."""
 
     judged: Judged
-    label: str
-    """Empty where it stands alone."""
+    label: str  # empty where it stands alone
 
     @property
     def judgement(self) -> Judgement:
@@ -103,20 +98,20 @@ def build(results: Results) -> Section | None:
     latest = newest(results.judgements)
     if not latest:
         return None
-    shown = [ShownJudgement(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
+    on_page = [ShownJudgement(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]
     earlier = [judged for judged in results.judgements if judged not in latest]
     return section(
         "gate",
-        explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_summary, shown)]),
-        figures=list(map(_figure, shown)),
-        tables=[*(table for judgement in shown for table in _tables(judgement)), _earlier(earlier)],
+        explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_summary, on_page)]),
+        figures=list(map(_figure, on_page)),
+        tables=[*(table for judgement in on_page for table in _tables(judgement)), _earlier(earlier)],
     )
 
 
-def _summary(shown: ShownJudgement) -> Text:
+def _summary(judged: ShownJudgement) -> Text:
     """What was compared, when, and with which outcomes; then what is left undecided."""
-    judgement, (undecided, noisy, hidden) = shown.judgement, open_questions(shown.judgement)
-    at = say("gate.at", at=_date(shown.judged)) if shown.judged.at else ""
+    judgement, (undecided, noisy, hidden) = judged.judgement, open_questions(judged.judgement)
+    at = say("gate.at", at=_date(judged.judged)) if judged.judged.at else ""
     sides = {"before": _side(judgement.before), "after": _side(judgement.after)}
     counts = {"count": numbers.count(undecided), "noisy": numbers.count(noisy)}
     parts = [
@@ -127,7 +122,7 @@ def _summary(shown: ShownJudgement) -> Text:
         say("gate.hidden", most=hidden) if hidden else "",
     ]
     sentence = joined("sentence", parts)
-    return say("gate.of", label=shown.label, said=sentence) if shown.label else sentence
+    return say("gate.of", label=judged.label, said=sentence) if judged.label else sentence
 
 
 def _counts(judgement: Judgement) -> Text:
@@ -148,28 +143,28 @@ def _date(judged: Judged) -> str:
     return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
-def _figure(shown: ShownJudgement) -> Figure:
+def _figure(judged: ShownJudgement) -> Figure:
     """Draw the timings and other quantities with an interval, worst first.
 
     An exact quantity, and what changes by points, of which more is better, stand in the table alone.
     """
-    noisy = [verdict for verdict in shown.judgement.worst_first if verdict.low is not None]
-    every = [row for verdict in noisy if verdict.metric not in POINTS and (row := _drawn(verdict, shown)) is not None]
-    drawn, left_out = drawn_of(every, MOST_DRAWN)
-    label = shown.judged.label
+    noisy = [verdict for verdict in judged.judgement.worst_first if verdict.low is not None]
+    changes = [row for verdict in noisy if verdict.metric not in POINTS and (row := _row(verdict, judged)) is not None]
+    drawable, left_out = first_rows(changes, MOST_DRAWN)
+    label = judged.judged.label
     return Figure(
         title=say("gate.timed"),
-        finding=say("gate.finding", counts=_counts(shown.judgement)),
-        settings=shown.label,
+        finding=say("gate.finding", counts=_counts(judged.judgement)),
+        settings=judged.label,
         caption=joined("sentence", [say("gate.timed_caption"), say("gate.caption"), left_out]),
-        source=say("gate.source", label=label, at=shown.judged.at[:10]),
-        views=[View(title="", figure=_forest(drawn, label))] if drawn else [],
-        height_px=FRAME_PX + ROW_PX * len(drawn),
+        source=say("gate.source", label=label, at=judged.judged.at[:10]),
+        views=[View(title="", figure=_forest(drawable, label))] if drawable else [],
+        height_px=FRAME_PX + ROW_PX * len(drawable),
         facets={"label": label},
     )
 
 
-def _drawn(verdict: Verdict, shown: ShownJudgement) -> DrawnVerdict | None:
+def _row(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | None:
     ratio = _plausible(verdict.ratio)
     if ratio is None:
         return None
@@ -178,7 +173,7 @@ def _drawn(verdict: Verdict, shown: ShownJudgement) -> DrawnVerdict | None:
     low, high = (_plausible(end) or ratio for end in (verdict.low, verdict.high))
     return DrawnVerdict(
         verdict=verdict,
-        name=" · ".join(filter(None, [shown.names[verdict.case], _quantity(unnamed)])),
+        name=" · ".join(filter(None, [judged.names[verdict.case], _quantity(unnamed)])),
         ratio=ratio,
         low=min(low, ratio),
         high=max(high, ratio),
@@ -195,33 +190,33 @@ def _quantity(verdict: Verdict) -> str:
     return clip_text(quantity(verdict), LONGEST_NAME)
 
 
-def _forest(drawn: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
+def _forest(verdicts: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
     """Draw each quantity's change, what that may be by its interval, and what is allowed."""
-    ends = [end for row in drawn for end in (row.low, row.high, row.allowed) if end is not None]
+    ends = [end for row in verdicts for end in (row.low, row.high, row.allowed) if end is not None]
     low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
     room = (high / low) ** ((ROOM - 1) / 2)
     low, high = low / room, high * room
     # A piece for each row, below its name; together they are one dashed line where all are allowed the same.
     allowed = [
         Point(x=x, y=y)
-        for place, row in enumerate(drawn)
+        for place, row in enumerate(verdicts)
         if row.allowed is not None
         for x, y in ((row.allowed, place - 0.15), (row.allowed, place + 0.5), (None, None))
     ]
     line = Series(name=say("gate.allowed"), points=allowed, style=Style(colour=GREY, dash="dash"), mode="lines")
-    present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in drawn)]
+    present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in verdicts)]
     return rows(
-        distinct(ending(row.name, LONGEST_DRAWN) for row in drawn),
-        [*([line] if allowed else []), *(_changes(outcome, drawn, label) for outcome in present)],
+        distinct(ending(row.name, LONGEST_DRAWN) for row in verdicts),
+        [*([line] if allowed else []), *(_changes(outcome, verdicts, label) for outcome in present)],
         xaxis=log(say("gate.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)]),
         shift_px=NAME_SHIFT_PX,
         shapes=[rule(x=1, solid=True)],
     )
 
 
-def _changes(outcome: Outcome, drawn: Sequence[DrawnVerdict], label: str) -> Series:
+def _changes(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: str) -> Series:
     points = []
-    for place, row in enumerate(drawn):
+    for place, row in enumerate(verdicts):
         if row.verdict.outcome is outcome:
             allowed = numbers.NOTHING if row.allowed is None else percent(row.allowed)
             hover = say("gate.hover", name=row.name, change=_change(row.verdict), allowed=allowed)
@@ -248,34 +243,34 @@ def _ticks(low: float, high: float) -> Ticks:
         places = range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)
         return [(1 + step * place, f"{round(100 * step * place):+d} %" if place else "0") for place in places]
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
-    every = max(1, math.ceil(len(powers) / MOST_TICKS))
-    ticks = [2.0**power for power in powers if power % every == 0]
+    stride = max(1, math.ceil(len(powers) / MOST_TICKS))
+    ticks = [2.0**power for power in powers if power % stride == 0]
     return [(tick, f"{tick:,.0f}×" if tick >= 1 else f"{tick:.3g}×") for tick in ticks]
 
 
-def _tables(shown: ShownJudgement) -> list[Table]:
-    judgement = shown.judgement
-    same = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
-    others = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
+def _tables(judged: ShownJudgement) -> list[Table]:
+    judgement = judged.judgement
+    unchanged = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
+    changed = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
     warnings = [clip_text(warning, LONGEST_REASON) for warning in judgement.warnings]
     surroundings = [[clip_text(text, LONGEST_REASON) for text in row] for row in differences(judgement)]
     sides = [column(title, itemgetter(at)) for at, title in enumerate(("column.fact", "gate.before", "gate.after"))]
     return [
-        _verdicts("gate.table", others, shown),
-        _verdicts("gate.same", same, shown, folded=bool(others)),
-        _table("gate.differences", surroundings, sides, shown),
-        _table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], shown),
+        _verdicts("gate.table", changed, judged),
+        _verdicts("gate.same", unchanged, judged, folded=bool(changed)),
+        _table("gate.differences", surroundings, sides, judged),
+        _table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], judged),
     ]
 
 
-def _table(key: str, rows: Iterable[R], columns: Iterable[Column[R]], shown: ShownJudgement, **more: Any) -> Table:
-    return table(say(key), rows, columns, settings=shown.label, facets={"label": shown.judged.label}, **more)
+def _table(key: str, rows: Iterable[R], columns: Iterable[Column[R]], judged: ShownJudgement, **more: Any) -> Table:
+    return table(say(key), rows, columns, settings=judged.label, facets={"label": judged.judged.label}, **more)
 
 
-def _verdicts(key: str, verdicts: Sequence[Verdict], shown: ShownJudgement, *, folded: bool = False) -> Table:
+def _verdicts(key: str, verdicts: Sequence[Verdict], judged: ShownJudgement, *, folded: bool = False) -> Table:
     """Lay verdicts out; the note says what all cases share, and how they were judged, as far as it is known."""
-    settings = clip_text(shared_settings(verdict.case for verdict in shown.judgement.verdicts), LONGEST_REASON)
-    judged_with = joined("list", map(clip_text, facts(shown.judgement)))
+    settings = clip_text(shared_settings(verdict.case for verdict in judged.judgement.verdicts), LONGEST_REASON)
+    judged_with = joined("list", map(clip_text, facts(judged.judgement)))
     notes = [
         say("gate.shared", settings=settings) if settings else "",
         say("gate.judged_with", facts=judged_with) if judged_with else "",
@@ -285,7 +280,7 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], shown: ShownJudgement, *, f
         verdicts,
         [
             column("gate.verdict", lambda verdict: say(f"outcome.{verdict.outcome}")),
-            column("column.case", lambda verdict: shown.names[verdict.case]),
+            column("column.case", lambda verdict: judged.names[verdict.case]),
             column("gate.quantity", _quantity, kind=Kind.CODE),
             column("gate.change", _change, kind=Kind.NUMBER),
             column("gate.most", most, kind=Kind.NUMBER),
@@ -293,7 +288,7 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], shown: ShownJudgement, *, f
             column("gate.before", lambda verdict: before_and_after(verdict)[0], kind=Kind.NUMBER),
             column("gate.after", lambda verdict: before_and_after(verdict)[1], kind=Kind.NUMBER),
         ],
-        shown,
+        judged,
         note=joined("sentence", notes),
         folded=folded,
         facets_of=_facets,

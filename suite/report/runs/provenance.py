@@ -23,8 +23,7 @@ OF_ENVIRONMENT = (
     *("os", "python", "packages", "variables"),
 )
 MOST_BYTES = 1 << 60
-NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")
-"""Warnings that differ in nothing else are one."""
+NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")  # warnings that differ in nothing else are one
 Fact = tuple[str, Mapping[str, Text]]
 """A fact's name, and what it is under each label."""
 
@@ -55,16 +54,17 @@ def fact_table(results: Results) -> Table:
     }
     rows: list[Fact] = []
     for name, fact in facts.items():
-        of_labels = {label: _every_value(map(fact, records)) for label, records in by_label.items()}
-        rows += [(name, of_labels)] if any(of_labels.values()) else []
+        texts = {label: _every_value(map(fact, records)) for label, records in by_label.items()}
+        rows += [(name, texts)] if any(texts.values()) else []
     rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
     rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
     fact_name: Column[Fact] = column("column.fact", lambda row: say(f"fact.{row[0]}"))
     labels: list[Column[Mapping[str, Text]]] = [
         column(plain(label), itemgetter(label), kind=Kind.LONG) for label in results.labels
     ]
-    shown = rows if results.records else []
-    return table(say("trust.facts"), shown, [fact_name, *columns_of(lambda row: row[1], labels)])
+    return table(
+        say("trust.facts"), rows if results.records else [], [fact_name, *columns_of(lambda row: row[1], labels)]
+    )
 
 
 def _environment_fact(name: str, record: Record) -> Any:
@@ -112,10 +112,10 @@ def _written(value: Any) -> Text:
 def warning_table(results: Results) -> Table:
     """The warnings of the runs; those that differ in numbers alone are one row with the numbers of the first."""
     warnings = [(current.label, warning) for current in results.records for warning in run_warnings(current.record)]
-    alike = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
+    repeats = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
     columns: list[Column[Sequence[tuple[str, str]]]] = [
-        column("column.warning", lambda alike: scrub(alike[0][1], is_ours=False), kind=Kind.LONG),
-        column("column.label", lambda alike: alike[0][0], facet="label"),
-        column("column.records", lambda alike: len(alike), numbers.count),
+        column("column.warning", lambda row: scrub(row[0][1], is_ours=False), kind=Kind.LONG),
+        column("column.label", lambda row: row[0][0], facet="label"),
+        column("column.records", len, numbers.count),
     ]
-    return table(say("trust.warnings"), sorted(alike.values(), key=lambda alike: -len(alike)), columns)
+    return table(say("trust.warnings"), sorted(repeats.values(), key=lambda row: -len(row)), columns)

@@ -13,19 +13,17 @@ from suite.records.derived import by_launch
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
 from suite.report.evidence import difference, verdict_of
-from suite.report.model.by_setting import design_of, experiments_by, telling
+from suite.report.model.by_setting import experiments_by, telling, workload_design
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import VARIANT, variant_label
-from suite.report.model.outcome import outcome_of
+from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, PLAUSIBLE_S, Run
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import column, table
 from suite.statistics.intervals import Interval, launched_interval, ratio_of_medians
 from suite.statistics.paired import TOLD_APART
-
-LATENCY = "latency_s"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,26 +33,19 @@ class SpanTiming(Run):
     span: str
     interval: Interval
 
-    @property
-    def name(self) -> Text:
-        span, variant = say_or(f"span.{self.span}", self.span), variant_label(self.axis(VARIANT))
-        return dotted(variant, *name_parts(self.record), self.axis("dtype"), span)
-
 
 @dataclass(frozen=True, kw_only=True)
 class SharedCase:
     """A timing or a score of one case under a label, beside the first label that has it."""
 
     name: Text
-    labels: tuple[Text, Text]
-    """This one, and the first."""
+    labels: tuple[Text, Text]  # this one, and the first
     ours: Text
     theirs: Text
     change: Text
     verdict: Text
     is_clear: bool
-    distance: float = 0.0
-    """The logarithm of a ratio; 0 of a score."""
+    distance: float = 0.0  # the logarithm of a ratio; 0 of a score
     pairs: int | None = None
     settings: str = ""
 
@@ -89,19 +80,19 @@ def shared_headline(results: Results) -> Headline | None:
 
 def _timings(results: Results) -> Iterable[SharedCase]:
     """The spans of cases that at least two labels have timed."""
-    timings = [timing for current in results.records if current.is_of_one_machine for timing in _of_spans(current)]
-    for alike in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
-        by_label = {timing.label: timing for timing in alike}
-        first, *others = [by_label[label] for label in results.labels if label in by_label]
-        for timing in others:
+    timings = [timing for current in results.records if current.is_of_one_machine for timing in _spans(current)]
+    for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
+        by_label = {timing.label: timing for timing in cases}
+        first, *rest = [by_label[label] for label in results.labels if label in by_label]
+        for timing in rest:
             ratio = ratio_of_medians(timing.interval, first.interval)
-            written = {"ratio": numbers.times(ratio.ratio), "range": times_range(ratio.low, ratio.high)}
+            span, variant = say_or(f"span.{timing.span}", timing.span), variant_label(timing.axis(VARIANT))
             yield SharedCase(
-                name=timing.name,
+                name=dotted(variant, *name_parts(timing.record), timing.axis("dtype"), span),
                 labels=(timing.label, first.label),
                 ours=numbers.seconds(timing.interval.median),
                 theirs=numbers.seconds(first.interval.median),
-                change=say("trust.ratio", **written),
+                change=say("trust.ratio", ratio=numbers.times(ratio.ratio), range=times_range(ratio.low, ratio.high)),
                 verdict=say("trust.clear" if ratio.is_told_apart else "trust.unclear"),
                 is_clear=ratio.is_told_apart,
                 distance=abs(math.log(ratio.ratio)),
@@ -109,25 +100,25 @@ def _timings(results: Results) -> Iterable[SharedCase]:
             )
 
 
-def _of_spans(current: CurrentRecord) -> Iterable[SpanTiming]:
+def _spans(current: CurrentRecord) -> Iterable[SpanTiming]:
     """A record's timings by span; none of a workload that is run for a score."""
     record = current.record
-    readings = record.readings if record.status is Status.OK and outcome_of(record.case.workload) is None else ()
-    usable = [one for one in readings if one.metric == LATENCY and PLAUSIBLE_S[0] < one.value < PLAUSIBLE_S[1]]
-    for span, of_span in grouped(usable, lambda reading: reading.span).items():
-        yield SpanTiming(current=current, span=span, interval=launched_interval(by_launch(of_span)))
+    is_timed = record.status is Status.OK and outcome_metric(record.case.workload) is None
+    readings = [r for r in record.series("latency_s") if PLAUSIBLE_S[0] < r.value < PLAUSIBLE_S[1]] if is_timed else []
+    for span, repeats in grouped(readings, lambda reading: reading.span).items():
+        yield SpanTiming(current=current, span=span, interval=launched_interval(by_launch(repeats)))
 
 
 def _scores(results: Results) -> Iterable[SharedCase]:
     """The scores that at least two labels have, each label's beside the first's."""
     for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
-        outcome = outcome_of(workload)
+        outcome = outcome_metric(workload)
         scored = [current for current in records if outcome and outcome.scores(current.record)]
         if outcome is None or len({current.label for current in scored}) < 2:
             continue
         experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
         several = [experiment for experiment in experiments if experiment.baseline and experiment.others]
-        names = telling([experiment.key for experiment in several], design_of(workload))
+        names = telling([experiment.key for experiment in several], workload_design(workload))
         for experiment in several:
             settings = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
             for pair in outcome.contrasts(experiment.others, experiment.arms[0]):

@@ -10,7 +10,7 @@ from operator import itemgetter
 from suite.records import numbers
 from suite.records.machine.privacy import scrub
 from suite.records.record import Status
-from suite.report.blocks import Headline, Kind, Section, Table, Text, joined, say, section
+from suite.report.blocks import Headline, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, LeftOut, Results
 from suite.report.runs import devices, provenance, shared_cases
@@ -27,9 +27,12 @@ def build(results: Results) -> Section | None:
     left_out = [*results.damaged, *results.unfinished, *results.withdrawn]
     if not results.records and not left_out:
         return None
+    # Watching a run's memory slows it.
+    num_tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
+    tracked = say("trust.tracked", count=numbers.count(num_tracked)) if num_tracked else ""
     return section(
         "trust",
-        explanation=joined("sentence", [say("trust.explanation"), _tracked(results)]),
+        explanation=joined("sentence", [say("trust.explanation"), tracked]),
         tables=[
             _count_table(results),
             *_refused_tables(results),
@@ -51,15 +54,9 @@ def build(results: Results) -> Section | None:
 
 def _ran(results: Results) -> Headline:
     """How many of all cases ran."""
-    count = sum(current.record.status is Status.OK for current in results.records)
-    counts = {"ran": numbers.count(count), "count": numbers.count(len(results.records))}
-    return Headline(text=say("trust.some_ran" if count < len(results.records) else "trust.all_ran", **counts))
-
-
-def _tracked(results: Results) -> Text:
-    """How many runs watched their memory, which slows them; empty for none."""
-    count = sum(current.record.settings.get("track_memory") is True for current in results.records)
-    return say("trust.tracked", count=numbers.count(count)) if count else ""
+    ran, count = sum(current.record.status is Status.OK for current in results.records), len(results.records)
+    key = "trust.some_ran" if ran < count else "trust.all_ran"
+    return Headline(text=say(key, ran=numbers.count(ran), count=numbers.count(count)))
 
 
 def _count_table(results: Results) -> Table:

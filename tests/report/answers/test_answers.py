@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from suite.configuration.files import choices, languages, locate, read_yaml
-from suite.records.record import Reading
 from suite.report.answers.answers import QUESTIONS, build, build_answers
 from suite.report.answers.claims import Standing, claims
 from suite.report.blocks import Badge
 from suite.report.page.texts import load_texts
 from tests.records.factory import build as record
+from tests.records.factory import with_readings
 from tests.report.quality_records import in_memory
 from tests.report.reading import rows_of, said
 from tests.report.rl.runs import run
@@ -18,7 +18,7 @@ from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
 CLAIMS = claims()
-HERE, COUNTED = "a1b2c3d4", "cache_bytes_counted"
+HERE = "a1b2c3d4"
 ELSEWHERE = {"machine_id": "ffff0000", "cpu": "Another processor"}
 
 
@@ -38,6 +38,9 @@ def test_each_claim_has_a_rule_texts_a_section_and_commands(claim):
     assert callable(locate(claim["decided_by"]))
     assert {*claim.get("sweeps", ())} <= {*choices("sweep")}
     assert claim.get("sweeps") or claim.get("overrides") or claim["evidence"] == "definition"
+    modules = {dotted.split(".")[-2] for view in read_yaml("report.yaml")["views"].values() for dotted in view}
+    names = {"quality": "tasks", "quality_tiers": "tiers"}
+    assert names.get(claim["section"], claim["section"].removeprefix("rl_")) in modules
     keys = {f"claim.{part}{claim['id']}" for part in ("", "needs.", "compares.")}
     keys |= {f"claim.evidence.{claim['evidence']}", f"{claim['section']}.title"}
     questions = [*claim.get("trial", {}).get("decides", ()), *claim.get("trial", {}).get("beside", ())]
@@ -58,14 +61,6 @@ def test_there_are_twenty_seven_claims_and_six_questions():
     for lang in languages("report"):
         keys = {f"answer.question.{name}" for name in QUESTIONS} | {f"claim.outcome.{each}" for each in Standing}
         assert keys <= load_texts(lang).sentences.keys()
-
-
-def test_a_claims_section_is_one_that_the_report_builds():
-    views = read_yaml("report.yaml")["views"].values()
-    modules = {dotted.split(".")[-2] for view in views for dotted in view}
-    names = {"quality": "tasks", "quality_tiers": "tiers"}
-    for claim in CLAIMS:
-        assert names.get(claim["section"], claim["section"].removeprefix("rl_")) in modules, claim["id"]
 
 
 def test_this_machines_verdict_stands_first_and_others_beside_it():
@@ -119,10 +114,9 @@ def test_results_narrow_to_records_and_their_labels():
 
 
 def test_what_was_measured_elsewhere_goes_before_closed_forms():
-    counted = zip((record(attention=name, environment=ELSEWHERE) for name in ("mla", "mha")), (576, 4096), strict=True)
     cached = [
-        replace(each, readings=[*each.readings, Reading(step=0, span="case", metric=COUNTED, value=size)])
-        for each, size in counted
+        with_readings(record(attention=name, environment=ELSEWHERE), "case", cache_bytes_counted=size)
+        for name, size in (("mla", 576), ("mha", 4096))
     ]
     _, rulings = answered(record(attention="mqa"), *cached)
     ruling = rulings["mla-less-kv-memory"]

@@ -2,17 +2,15 @@
 
 import ast
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import suite
-from suite.records.record import Reading
-from suite.report.answers import attention_time
+from suite.report.answers import attention
 from suite.report.answers.claims import Standing, claims, verdicts_on
 from suite.report.page.texts import load_texts
-from tests.records.factory import build
+from tests.records.factory import build, with_readings
 from tests.report.quality_records import in_memory
 
 EN = load_texts("en")
@@ -38,20 +36,10 @@ def timed(variant, seconds, **facts):
     return build(attention=variant, latencies_s=(seconds,) * 7, settings=HEADS, **facts)
 
 
-def with_sizes(record, **sizes):
-    new = [Reading(step=0, span="case", metric=name, value=value) for name, value in sizes.items()]
-    return replace(record, readings=[*record.readings, *new])
-
-
 def kernel_share(tokens, share, **facts):
     """A decode step of MHA whose kernel takes this share."""
-    record = timed("mha", 1e-3, seq_len=tokens, **facts)
-    readings = [
-        replace(one, value=share * 1e-3) if (one.span, one.metric) == ("kernel", "latency_s") else one
-        for one in record.readings
-    ]
-    sizes = {"cache_bytes_counted": tokens * 8192, "parameter_count": 1 << 24}
-    return with_sizes(replace(record, readings=readings), **sizes)
+    record = with_readings(timed("mha", 1e-3, seq_len=tokens, **facts), "kernel", latency_s=(share * 1e-3,) * 7)
+    return with_readings(record, "case", cache_bytes_counted=tokens * 8192, parameter_count=1 << 24)
 
 
 @pytest.mark.parametrize(("claim", "phase"), [("mla-faster-inference", {}), ("mla-cheaper-training", TRAINING)])
@@ -118,17 +106,18 @@ def test_without_auto_each_variant_has_its_fastest_backend():
 
 
 def test_a_single_reading_suffices_for_no_verdict_on_speed():
-    verdict = speed(
-        *(build(attention=name, latencies_s=(s,), settings=HEADS) for name, s in (("mla", 1e-3), ("mha", 9)))
-    )
+    verdict = speed(*(build(attention=name, latencies_s=(s,)) for name, s in (("mla", 1e-3), ("mha", 9))))
     assert (verdict.outcome, verdict.suffices) == (Standing.OPEN, False)
 
 
 def test_a_cache_is_smaller_than_mhas_and_larger_than_others():
     records = [
-        with_sizes(timed(variant, 1e-3), cache_bytes_counted=4096 * 2 * kept) for variant, kept in ELEMENTS.items()
+        with_readings(timed(variant, 1e-3), "case", cache_bytes_counted=4096 * 2 * kept)
+        for variant, kept in ELEMENTS.items()
     ]
-    quantised = [with_sizes(timed(name, 1e-3, cache_dtype="int8"), cache_bytes_counted=1) for name in ("mla", "mha")]
+    quantised = [
+        with_readings(timed(name, 1e-3, cache_dtype="int8"), "case", cache_bytes_counted=1) for name in ("mla", "mha")
+    ]
     counted = verdict_on("mla-less-kv-memory", *quantised, *records)
     assert (counted.outcome, counted.lead.value) == (Standing.SUPPORTED, 576 / 4096)
     assert (counted.is_projected, counted.machine) == (False, "A processor")
@@ -185,7 +174,7 @@ def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome):
         for variant, times in (("mla", (1e-3, slowest)), ("mha", (1e-3, 5e-3)))
         for backend, seconds in zip(("sdpa_folded", "sdpa"), times, strict=True)
     ]
-    verdict = attention_time.hard_to_implement(in_memory(*records), claim)
+    verdict = attention.hard_to_implement(in_memory(*records), claim)
     assert (verdict.outcome, verdict.lead.value) == (outcome, pytest.approx(slowest / 1e-3))
     assert f"wider than MHA’s or GQA’s in {int(slowest > 5e-3)} of 1 comparisons" in text_of(verdict)
 

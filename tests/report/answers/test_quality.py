@@ -34,6 +34,9 @@ SELDOM = [0.13, 0.51, 1.0, 1.0, 1.0]
 """Below 1: by 87, 49, 0, 0, 0 points. The mean is 27.2, its standard error 39.7 / √5: -22.1 to +76.5."""
 
 
+MHA, GROUPED = {"attention": "mha"}, {"attention": "gqa", "extras": {"attention.kv_heads": 2}, "cache_bytes": 256.0}
+
+
 def verdict_on(claim, *records):
     return verdicts_on(in_memory(*records), claim).get(claim)
 
@@ -126,8 +129,8 @@ def test_a_higher_loss_counts_as_lower_with_its_own_sign():
     [(LOW, LOW, SUPPORTED), (NEAR, LOW, SUPPORTED), (NEAR, NEAR, EQUAL), (NEAR, WIDE, OPEN), (WIDE, WIDE, OPEN)],
 )
 def test_gqa_and_mqa_are_below_mha_or_not(gqa, mqa_, word):
-    grouped = recall(gqa, attention="gqa", extras={"attention.kv_heads": 2}, cache_bytes=256.0)
-    assert ruling("gqa-between", *recall(HIGH, attention="mha"), *grouped, *recall(mqa_, **mqa(16)))[0] == word
+    records = [*recall(HIGH, **MHA), *recall(gqa, **GROUPED), *recall(mqa_, **mqa(16))]
+    assert ruling("gqa-between", *records)[0] == word
 
 
 @pytest.mark.parametrize(
@@ -167,9 +170,6 @@ def below_half(**facts):
     return records
 
 
-MHA = {"attention": "mha"}
-
-
 @pytest.mark.parametrize(
     ("records", "word"),
     [
@@ -189,6 +189,35 @@ MHA = {"attention": "mha"}
 )
 def test_heads_specialise_where_each_attribute_has_its_own(records, word):
     assert ruling("heads-specialise", *records)[0] == word
+
+
+REVERSED = "reversed queries: 3 / 12 / 85 minus skewed queries: 85 / 12 / 3"
+
+
+@pytest.mark.parametrize(
+    ("claim", "records", "names"),
+    [
+        (
+            "heads-specialise",
+            [*tiers(1.0, falls=ONE_HEAD_EACH, **MHA), *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE)],
+            ["MHA: most needed head +50.0", "MLA rank 16: most needed head -25.0"],
+        ),
+        ("information-tiers", thirds([0.3] * 5, **mla(16)), ["tiers: MLA +70.0"]),
+        (
+            "grading-automatic",
+            [*tiers(0.2, **mla(16)), *thirds([0.95] * 5, **asked("reversed", **mla(16)))],
+            [f"MLA rank 16: {REVERSED} +75.0"],
+        ),
+        (
+            "gqa-between",
+            [*recall(HIGH, **MHA), *recall(LOW, **GROUPED), *recall(LOW, **mqa(16))],
+            ["recall: GQA-2 minus MHA, MQA minus MHA -41.0"],
+        ),
+    ],
+)
+def test_each_number_names_its_arms_and_what_was_asked(claim, records, names):
+    numbers = ruling(claim, *records)[1]
+    assert [name for name in names if name not in numbers] == [], numbers
 
 
 @pytest.mark.parametrize(

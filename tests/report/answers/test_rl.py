@@ -32,8 +32,9 @@ def ruling(claim, *records):
     return EN.render(verdict.word), " ".join(map(EN.render, verdict.evidence))
 
 
-def finals(algorithm, values, extras=None, **axes):
-    records = [run([0.1, 0.2, value], algorithm=algorithm, seed=seed, **axes) for seed, value in enumerate(values)]
+def finals(algorithm, values, extras=None, middle=0.2, **axes):
+    curves = [[0.1, middle, value] for value in values]
+    records = [run(curve, algorithm=algorithm, seed=seed, **axes) for seed, curve in enumerate(curves)]
     return [named(record, **extras) for record in records] if extras else records
 
 
@@ -45,7 +46,7 @@ def paid(algorithm, seconds):
 
 
 def falling(algorithm, values):
-    return [run([0.1, 0.9, value], algorithm=algorithm, seed=seed) for seed, value in enumerate(values)]
+    return finals(algorithm, values, middle=0.9)
 
 
 def recipe(name, values, **axes):
@@ -69,9 +70,7 @@ GIB = 1 << 30
 def costly(algorithm, values):
     """At 1 and at 2 CPU seconds a step; PPO's accuracy after one step stands at GRPO's two."""
     middle, seconds = (0.4, (0.25, 0.25, 0.5)) if algorithm == "ppo" else (0.6, (0.1, 0.1, 0.3))
-    return [
-        run([0.1, middle, value], algorithm=algorithm, seed=seed, cpu_s=seconds) for seed, value in enumerate(values)
-    ]
+    return finals(algorithm, values, middle=middle, cpu_s=seconds)
 
 
 def sides(ours, theirs=lambda _: [], better=HIGH, worse=LOW):

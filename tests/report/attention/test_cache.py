@@ -9,7 +9,7 @@ from suite.report.attention import cache
 from suite.report.model.results import read_results
 from suite.theory.answers.published import CACHE_FAMILIES, published_cache, published_caches
 from tests.records.factory import ENVIRONMENT, PROVENANCE
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of, said
 from tests.theory.answers.test_capacity import plan
 
 
@@ -43,30 +43,17 @@ def test_the_cache_of_a_published_model_is_the_known_one(model, kib_per_token):
     assert published_cache(model).plan.growth_bytes == kib_per_token * 1024
 
 
-@pytest.mark.parametrize(
-    ("model", "family"),
-    [
-        ("deepseek-v4-pro", "compressed"),
-        ("nemotron-3-super", "states"),
-        ("gemma-2-2b", "windows"),
-        ("dots3-note", "windows"),
-        ("glm-5", "latent"),
-        ("minimax-m3", "grouped"),
-    ],
-)
-def test_a_model_belongs_to_what_bounds_its_cache_most(model, family):
-    assert published_cache(model).family == family
+def test_a_model_belongs_to_what_bounds_its_cache_most():
+    families = {"deepseek-v4-pro": "compressed", "nemotron-3-super": "states", "glm-5": "latent"}
+    families |= {"gemma-2-2b": "windows", "dots3-note": "windows", "minimax-m3": "grouped"}
+    assert {model: published_cache(model).family for model in families} == families
 
 
 def test_a_row_has_the_constant_beside_the_slope(tmp_path):
     rows = fits(tmp_path)
     hybrid = rows["qwen3.5-397b-a17b"]
-    assert (hybrid["Layers"], hybrid["Per token"], hybrid["Constant"]) == (
-        "15 full, 45 with a state",
-        "30.0 KiB",
-        "183 MiB",
-    )
-    assert hybrid["GiB at 131,072 tokens"] == "3.93"
+    assert (hybrid["Layers"], hybrid["Per token"]) == ("15 full, 45 with a state", "30.0 KiB")
+    assert (hybrid["Constant"], hybrid["GiB at 131,072 tokens"]) == ("183 MiB", "3.93")
     compressed = "21 with one row for 4 tokens, 20 with one row for 128 tokens, 2 with a window of 128"
     assert rows["deepseek-v4-flash"]["Layers"] == compressed
     assert rows["llama-3-8b"]["Constant"] == "–"
@@ -85,7 +72,7 @@ def test_figures_draw_the_best_known_of_every_family(tmp_path):
     bars, *variants = cache.build(read_results([tmp_path])).figures
     for view in bars.views:
         assert {name for trace in view.figure["data"] for name in trace["y"]} == set(cache.BEST_KNOWN)
-    assert [figure.facets["geometry"] for figure in variants] == list(cache.SIZES_OF)
+    assert [figure.facets["geometry"] for figure in variants] == list(cache.MODELS_WITH_VARIANTS)
     assert {published_cache(name).family for name in cache.BEST_KNOWN} == set(CACHE_FAMILIES)
 
 
@@ -123,13 +110,9 @@ def capacity_record(geometry, hardware="h200-sxm-141gb", **changes):
     )
 
 
-def capacity_section(tmp_path, *records):
-    return said(cache.build(results_of(tmp_path, *records)))
-
-
 def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
     models = [("deepseek-v3", "tp"), ("deepseek-v3", "dp"), ("qwen3.5-397b-a17b", "dp")]
-    section = capacity_section(tmp_path, *(capacity_record(name, parallel=way) for name, way in models))
+    section = built(cache.build, tmp_path, *(capacity_record(name, parallel=way) for name, way in models))
     fastest, *others = rows_of(section.tables[1])
     assert (fastest["Model"], fastest["Tokens/s expected"]) == ("qwen3.5-397b-a17b", "–")
     assert [row["Device"] for row in others] == [f"8 × h200-sxm-141gb, {way}" for way in ("dp", "tp")]
@@ -140,7 +123,7 @@ def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
 
 
 def test_what_does_not_fit_says_how_large_it_is(tmp_path):
-    section = capacity_section(tmp_path, capacity_record("deepseek-v3", tp=1))
+    section = built(cache.build, tmp_path, capacity_record("deepseek-v3", tp=1))
     (row,) = rows_of(section.tables[1])
     assert row["Why"].startswith("the weights, 625 GiB on each device, do not fit")
     assert len(section.headlines) == 1

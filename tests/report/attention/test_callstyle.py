@@ -1,6 +1,7 @@
 """What the section on call forms says of records."""
 
 from dataclasses import replace
+from functools import partial
 
 import plotly.graph_objects
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from suite.records.case import Case
 from suite.report.attention.callstyle import build as build_section
 from tests.records.factory import build, in_launches
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of
+
+section_of = partial(built, build_section)
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 MATH = "_scaled_dot_product_attention_math"
@@ -26,10 +29,6 @@ def foreign(latency_s, **axes):
     layer = [reading for reading in record.readings if (reading.span, reading.metric) == ("layer", "latency_s")]
     case = Case(workload="transformers", axes={**record.case.axes, "backend": "eager"})
     return replace(record, case=case, readings=layer)
-
-
-def section_of(tmp_path, *records, **labelled):
-    return said(build_section(results_of(tmp_path, *records, **labelled)))
 
 
 def dots_of(figure, view=0):

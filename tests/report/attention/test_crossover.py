@@ -1,6 +1,7 @@
 """The crossover on the page: predicted for known devices, measured where records hold both modes."""
 
 import json
+from functools import partial
 
 import plotly.graph_objects
 import pytest
@@ -9,14 +10,10 @@ from suite.configuration.files import read_choice
 from suite.report.attention import crossover
 from suite.theory.answers.crossover import Bracket, bracket
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of
 
+section_of = partial(built, crossover.build)
 SETTINGS = {"geometry": read_choice("geometry", "deepseek-v2-lite"), "attention": {"q_lora_rank": None}}
-
-
-def section_of(tmp_path, *records):
-    (tmp_path / "results").mkdir(exist_ok=True)
-    return said(crossover.build(results_of(tmp_path, *records)))
 
 
 def both_modes(ratios, **facts):
@@ -77,9 +74,7 @@ def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
     section = section_of(tmp_path, *records)
     names = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
     assert sorted(names) == [
-        "measured · bfloat16 · tp=1",
-        "measured · bfloat16 · tp=2",
-        "measured · float32 · tp=1",
+        f"measured · {series}" for series in ("bfloat16 · tp=1", "bfloat16 · tp=2", "float32 · tp=1")
     ]
     assert section.figures[0].finding.endswith("from 128 (64–256) new tokens on, measured in bfloat16; 168 by FLOPs")
 

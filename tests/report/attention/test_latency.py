@@ -4,19 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from suite.records.record import Reading
 from suite.report.attention import latency
-from suite.report.model.results import read_results
-from tests.records.factory import build, in_launches, store
-from tests.report.reading import rows_of, said
+from tests.records.factory import build, in_launches, with_readings
+from tests.report.reading import results_of, rows_of, said
 
 FUSED = "_scaled_dot_product_flash_attention_for_cpu"
 MATH = "_scaled_dot_product_attention_math"
-
-
-def read(tmp_path, *records):
-    store(tmp_path / "results", *records)
-    return read_results([tmp_path / "results"])
 
 
 def section_of(results):
@@ -33,7 +26,7 @@ def details(results):
 
 
 def test_a_row_says_median_interval_level_and_roofline_share(tmp_path):
-    (row,) = table_of(read(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))))
+    (row,) = table_of(results_of(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))))
     assert row["Median"] == "3.00 ms"
     assert row["Interval"] == "2.00–4.00 ms"
     assert row["Confidence"] == "96.9 % within one launch"
@@ -46,30 +39,26 @@ def test_a_row_says_median_interval_level_and_roofline_share(tmp_path):
 
 
 def test_a_row_says_how_many_launches_its_interval_covers(tmp_path):
-    (row,) = table_of(read(tmp_path, in_launches(build(), 2.9e-3, 3e-3, 3.1e-3)))
+    (row,) = table_of(results_of(tmp_path, in_launches(build(), 2.9e-3, 3e-3, 3.1e-3)))
     assert row["Confidence"] == "95.0 % over 3 launches"
     assert row["Interval"] == "2.76–3.26 ms"  # Student's t of three: 4.30 of their error on a logarithmic scale
     assert row["n"] == "18"
 
 
-def test_each_span_has_the_ceilings_of_its_own_working_set(tmp_path):
-    results = read(tmp_path, build(latencies_s=(7e-3,) * 6))
-    (kernel,) = table_of(results, 1)
+def test_each_span_has_a_share_of_its_own_ceilings_or_none(tmp_path):
+    record = build(latencies_s=(7e-3,) * 6)
+    (kernel,) = table_of(results_of(tmp_path / "own", record), 1)
     # The kernel takes 0.4 of the 7 ms; 1.1e8 FLOP at 1e11 FLOP/s is 1.1 ms of 2.8 ms.
     assert kernel["Roofline share"] == "39 %"
-
-
-def test_a_record_without_ceilings_has_no_roofline_share(tmp_path):
-    record = build()
     bare = [reading for reading in record.readings if not reading.metric.startswith("ceiling")]
-    (row,) = table_of(read(tmp_path, replace(record, readings=bare)))
+    (row,) = table_of(results_of(tmp_path / "bare", replace(record, readings=bare)))
     assert row["Roofline share"] == row["Limited by"] == "–"
 
 
 def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
-    cold = [Reading(step=0, span="layer", metric="cold_latency_s", value=x) for x in (5e-3, 7e-3, 6e-3, float("nan"))]
-    record = build(latencies_s=(2e-3,) * 6)
-    layer, kernel = section_of(read(tmp_path, replace(record, readings=[*record.readings, *cold]))).tables
+    cold = (5e-3, 7e-3, 6e-3, float("nan"))
+    record = with_readings(build(latencies_s=(2e-3,) * 6), "layer", cold_latency_s=cold)
+    layer, kernel = section_of(results_of(tmp_path, record)).tables
     (row,) = rows_of(layer)
     assert (row["Median"], row["Cold"]) == ("2.00 ms", "6.00 ms")
     assert "Cold" not in rows_of(kernel)[0]
@@ -86,20 +75,20 @@ def test_a_cold_median_stands_beside_the_warm_one(tmp_path):
     ],
 )
 def test_a_row_says_which_operator_the_kernel_ran(tmp_path, operators, words):
-    (row,) = table_of(read(tmp_path, build(provenance={"operators": operators})))
+    (row,) = table_of(results_of(tmp_path, build(provenance={"operators": operators})))
     assert row.get("What the kernel ran", "–") == words
 
 
 def test_a_headline_counts_what_fell_to_the_math_path(tmp_path):
     fell, fused = ({"provenance": {"operators": {"kernel": [name]}}} for name in (MATH, FUSED))
-    section = section_of(read(tmp_path / "a", build(**fell), build(attention="mha", **fused)))
+    section = section_of(results_of(tmp_path / "a", build(**fell), build(attention="mha", **fused)))
     assert section.headlines[-1].text == "1 of 2 cases fell to torch’s math path"
-    assert not section_of(read(tmp_path / "b", build(**fused))).headlines
+    assert not section_of(results_of(tmp_path / "b", build(**fused))).headlines
 
 
 @pytest.mark.parametrize(("state", "words"), [("as_warm", "= warm"), ("every_run", "every run")])
 def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path, state, words):
-    (row,) = table_of(read(tmp_path, build(provenance={"cold": state})))
+    (row,) = table_of(results_of(tmp_path, build(provenance={"cold": state})))
     assert row["Cold"] == words
 
 
@@ -112,7 +101,7 @@ def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path, state, wor
     ],
 )
 def test_a_row_notes_what_its_median_does_not_say(tmp_path, facts, notes):
-    (row,) = table_of(read(tmp_path, build(**facts)))
+    (row,) = table_of(results_of(tmp_path, build(**facts)))
     assert row["Notes"] == notes
     assert (row["Interval"] == row["Confidence"] == "–") == ("latencies_s" in facts)
 
@@ -121,22 +110,22 @@ def test_the_newest_record_is_shown_and_older_are_counted(tmp_path):
     new = build(latencies_s=(1e-3,) * 6, provenance={"started_at": "2026-05-01T00:00:00+00:00"})
     old = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "2026-04-01T00:00:00+00:00"})
     never = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "9999-12-31T00:00:00+00:00"})
-    (row,) = table_of(read(tmp_path, new, old, never))
+    (row,) = table_of(results_of(tmp_path, new, old, never))
     assert row["Median"] == "1.00 ms"
     assert row["Notes"] == "newest shown, 2 older superseded"
 
 
 def test_changed_settings_are_said_but_not_ways_of_measuring(tmp_path):
     other = build(settings={"seed": 4, "measure": {"precision": 0.02}}, provenance={"started_at": "2026-04-01"})
-    (row,) = table_of(read(tmp_path, build(settings={"seed": 3}), other))
+    (row,) = table_of(results_of(tmp_path, build(settings={"seed": 3}), other))
     assert "settings changed" in row["Notes"]
     alike = build(settings={"seed": 3, "measure": {"precision": 0.5}}, seq_len=8192)
-    results = read(tmp_path / "alike", build(settings={"seed": 3}, seq_len=8192), alike)
+    results = results_of(tmp_path / "alike", build(settings={"seed": 3}, seq_len=8192), alike)
     assert not results.records[0].settings_changed
 
 
 def test_cases_that_may_not_be_compared_get_figures_of_their_own(tmp_path):
-    results = read(tmp_path, build(), build(attention="mha"), build(dtype="float32"), build(batch=8))
+    results = results_of(tmp_path, build(), build(attention="mha"), build(dtype="float32"), build(batch=8))
     section = section_of(results)
     assert sorted((figure.title, figure.settings) for figure in section.figures) == [
         ("deepseek-v2-lite · decode · bfloat16 · cpu", "batch=1"),
@@ -147,7 +136,7 @@ def test_cases_that_may_not_be_compared_get_figures_of_their_own(tmp_path):
 
 
 def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
-    results = read(
+    results = results_of(
         tmp_path,
         in_launches(build(), *[1.47e-3] * 3),
         in_launches(build(attention="mha"), *[2.31e-3] * 3),
@@ -175,20 +164,18 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
 )
 def test_a_figure_finds_the_fastest_or_says_it_cannot(tmp_path, mha_s, finding):
     mla, mha = in_launches(build(), *[1.47e-3] * 3), in_launches(build(attention="mha"), *mha_s)
-    assert section_of(read(tmp_path, mla, mha)).figures[0].finding == finding
+    assert section_of(results_of(tmp_path, mla, mha)).figures[0].finding == finding
 
 
 def test_a_finding_says_what_mla_takes_behind_others(tmp_path):
     times = {"mqa": 1e-3, "gqa": 2e-3, "mha": 3e-3, "mla": 4e-3}
     records = [in_launches(build(attention=name), *[time] * 3) for name, time in times.items()]
-    assert section_of(read(tmp_path, *records)).figures[0].finding.endswith("as long; MLA 4.00×")
+    assert section_of(results_of(tmp_path, *records)).figures[0].finding.endswith("as long; MLA 4.00×")
 
 
 def test_figures_are_one_family_told_apart_by_their_facets(tmp_path):
     records = [build(attention=name, batch=batch) for name in ("mla", "mha") for batch in (1, 8)]
-    store(tmp_path / "a", *records)
-    store(tmp_path / "b", *records)
-    figures = section_of(read_results([tmp_path / "a", tmp_path / "b"])).figures
+    figures = section_of(results_of(tmp_path, a=records, b=records)).figures
     facets = [tuple(figure.facets.items()) for figure in figures]
     assert len({figure.family for figure in figures}) == 1
     assert len(set(facets)) == 4
@@ -199,26 +186,24 @@ def test_another_number_of_heads_is_another_model(tmp_path):
     records = [
         build(attention=name, extras={"geometry.num_heads": heads}) for name in ("mla", "mha") for heads in (16, 64)
     ]
-    figures = section_of(read(tmp_path, *records)).figures
+    figures = section_of(results_of(tmp_path, *records)).figures
     assert [figure.facets["settings"] for figure in figures] == ["geometry.num_heads=16", "geometry.num_heads=64"]
     assert [trace["name"] for trace in figures[0].views[0].figure["data"]] == ["MHA", "MLA"]
 
 
 def test_points_name_their_runs_and_views_the_span_they_show(tmp_path):
     record = build()
-    (figure,) = section_of(read(tmp_path, record)).figures
+    (figure,) = section_of(results_of(tmp_path, record)).figures
     assert figure.views[1].figure["data"][0]["customdata"] == [[record.run_key]]
     joined = [view.figure["layout"]["meta"]["joins"]["span"] for view in figure.views]
     assert joined == ["layer", "kernel"]
 
 
 def test_a_headline_admits_what_its_intervals_do_not_tell(tmp_path):
-    (alike,) = details(read(tmp_path / "alike", build(), build(attention="mha")))
-    assert alike.endswith("too close to call")
-    assert section_of(read(tmp_path / "alike")).headlines[0].text.startswith("No clear order, from ")
-    once = [build(latencies_s=(1e-3,) * 6), build(attention="mha", latencies_s=(2e-3,) * 6)]
-    assert details(read(tmp_path / "once", *once))[0].endswith("by too few launches to call")
-    assert details(read(tmp_path / "alone", build())) == []
+    results = results_of(tmp_path / "alike", build(), build(attention="mha"))
+    (headline,) = section_of(results).headlines
+    assert (headline.text[:15], headline.detail[-17:]) == ("No clear order,", "too close to call")
+    assert details(results_of(tmp_path / "alone", build())) == []
 
 
 def test_each_pass_has_a_headline(tmp_path):
@@ -226,7 +211,9 @@ def test_each_pass_has_a_headline(tmp_path):
     records = [
         build(attention=name, phase=phase, **more) for name in ("mla", "mha", "gqa") for phase, more in passes.items()
     ]
-    section = section_of(read(tmp_path, *records, build(dtype="float32"), build(dtype="float32", attention="mha")))
+    section = section_of(
+        results_of(tmp_path, *records, build(dtype="float32"), build(dtype="float32", attention="mha"))
+    )
     passes = [headline.text.split(": ")[1].split(" ")[0] for headline in section.headlines]
     assert passes == ["decode", "prefill", "training"]
 
@@ -240,7 +227,7 @@ def test_the_fastest_backend_of_each_context_is_drawn(tmp_path):
         for n in range(1, 6)
         for length in ((1024, 4096) if n > 1 else (1024,))
     ]
-    section = section_of(read(tmp_path, *records))
+    section = section_of(results_of(tmp_path, *records))
     (figure,) = section.figures
     # b1 is faster still, but has one context only.
     assert [trace["y"] for trace in figure.views[0].figure["data"]] == [[1e-3, 2e-3]] * 3
@@ -250,7 +237,7 @@ def test_the_fastest_backend_of_each_context_is_drawn(tmp_path):
 
 def test_less_telling_new_tokens_share_the_last_table(tmp_path):
     drawn = [build(attention=attention) for attention in ("mla", "mha", "gqa")]
-    results = read(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
+    results = results_of(tmp_path, *drawn, *[build(attention=one, query_len=16) for one in ("mla", "mla_latent")])
     section = section_of(results)
     assert [one.title for one in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · cpu"]
     others = table_of(results, 2)
@@ -266,7 +253,7 @@ def test_no_line_joins_absorbed_prefills_with_expanded_ones(tmp_path):
         build(attention="mla_absorbed", phase="prefill", seq_len=4096, settings=absorbed),
         build(attention="mla_latent", phase="prefill", seq_len=1024),
     ]
-    section = section_of(read(tmp_path, *records))
+    section = section_of(results_of(tmp_path, *records))
     drawn = {trace["name"]: list(trace["x"]) for trace in section.figures[0].views[0].figure["data"]}
     assert drawn == {"MLA": [4096], "MLA (absorbed)": [1024, 4096], "MLA (latent)": [1024]}
 
@@ -275,15 +262,15 @@ def test_what_auto_chose_at_each_context_is_one_line(tmp_path):
     chosen = [
         build(seq_len=length, provenance={"backend": name}) for length, name in ((1024, "eager"), (4096, "other"))
     ]
-    section = section_of(read(tmp_path, *chosen))
+    section = section_of(results_of(tmp_path, *chosen))
     (trace,) = section.figures[0].views[0].figure["data"]
     assert (trace["name"], trace["x"]) == ("MLA", [1024, 4096])
-    assert [row["Backend"] for row in table_of(read(tmp_path / "b", *chosen))] == ["eager", "other"]
+    assert [row["Backend"] for row in table_of(results_of(tmp_path / "b", *chosen))] == ["eager", "other"]
 
 
 def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
     lines = [build(seq_len=length, tp=tp) for length in (1024, 4096) for tp in range(1, 11)]
-    results = read(tmp_path, *lines, build(batch=2))
+    results = results_of(tmp_path, *lines, build(batch=2))
     section = section_of(results)
     assert len(section.figures) == 10
     assert not any("batch=2" in figure.settings for figure in section.figures)
@@ -292,16 +279,15 @@ def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
 
 
 def with_energy(record, layer_j=0.06, kernel_j=0.02, tokens=1.0):
-    readings = [Reading(step=0, span="case", metric="tokens", value=tokens)]
+    record = with_readings(record, "case", tokens=tokens)
     for span, joules in (("layer", layer_j), ("kernel", kernel_j)):
-        of_span = {"energy_j": joules, "energy_power_w": 310.0, "energy_window_s": 1.3}
-        readings += [Reading(step=0, span=span, metric=name, value=value) for name, value in of_span.items()]
-    return replace(record, readings=[*record.readings, *readings])
+        record = with_readings(record, span, energy_j=joules, energy_power_w=310.0, energy_window_s=1.3)
+    return record
 
 
 def energy_of(tmp_path, *records):
     """The figures and the tables of energies, which stand behind those of times."""
-    section = section_of(read(tmp_path, *records))
+    section = section_of(results_of(tmp_path, *records))
     figures = [figure for figure in section.figures if figure.family.startswith("Energy")]
     return figures, [table for table in section.tables if "Per token" in [column.title for column in table.columns]]
 

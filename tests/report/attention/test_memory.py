@@ -1,25 +1,21 @@
 """What the memory section says of records."""
 
-from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from suite.records.record import Reading
 from suite.report.attention.memory import build as build_section
-from tests.records.factory import build
-from tests.report.reading import results_of, rows_of, said
+from tests.records.factory import build, with_readings
+from tests.report.reading import built, rows_of
+
+section_of = partial(built, build_section)
 
 CACHE = 4096 * 576 * 2
 
 
 def sized(record, *, layer=3 << 20, kernel=1 << 20, counted=CACHE):
-    sizes = {("layer", "peak_bytes"): layer, ("kernel", "peak_bytes"): kernel, ("case", "cache_bytes_counted"): counted}
-    added = [Reading(step=0, span=span, metric=name, value=value) for (span, name), value in sizes.items()]
-    return replace(record, readings=[*record.readings, *added])
-
-
-def section_of(tmp_path, *records, **labelled):
-    return said(build_section(results_of(tmp_path, *records, **labelled)))
+    record = with_readings(with_readings(record, "layer", peak_bytes=layer), "kernel", peak_bytes=kernel)
+    return with_readings(record, "case", cache_bytes_counted=counted)
 
 
 def test_a_row_has_the_cache_its_formula_and_both_peaks(tmp_path):
@@ -31,9 +27,7 @@ def test_a_row_has_the_cache_its_formula_and_both_peaks(tmp_path):
 
 def test_what_a_backend_keeps_has_a_column_where_any_does(tmp_path):
     def kept(value):
-        record = sized(build(seq_len=1024 + value))
-        reading = Reading(step=0, span="kernel", metric="kept_bytes", value=value)
-        return replace(record, readings=[*record.readings, reading])
+        return with_readings(sized(build(seq_len=1024 + value)), "kernel", kept_bytes=value)
 
     name = "Kept by the backend, beside the peaks"
     (with_one,) = section_of(tmp_path / "one", kept(0), kept(1 << 20)).tables

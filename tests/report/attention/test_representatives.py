@@ -1,16 +1,17 @@
 """Which record stands for a case that several have: in sentences, figures and tables alike."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from suite.records.record import Reading
 from suite.report.attention import crossover, hardware, latency, memory, roofline, signmap
 from suite.report.attention.groups import representatives
 from suite.report.attention.timings import LAYER, timings
-from tests.records.factory import build, in_launches
-from tests.report.reading import results_of, rows_of, said
+from tests.records.factory import build, in_launches, with_readings
+from tests.report.reading import built, results_of, rows_of, said
 
+section_of = partial(built, latency.build)
 UNCHECKED = {"layer_check": "none: the variant states no definition"}
 
 
@@ -26,26 +27,18 @@ def chosen(tmp_path, *records):
     return [timing.chosen_line[0] for timing in representatives(found)]
 
 
-def section_of(tmp_path, *records):
-    return said(latency.build(results_of(tmp_path, *records)))
-
-
-def test_what_auto_chose_stands_before_a_faster_backend(tmp_path):
-    records = [timed("mla", "eager", 3e-3), timed("mla", "sdpa", 1e-3), timed("mla", "auto", 2e-3, ran="flex")]
-    assert chosen(tmp_path, *records) == ["auto"]
-
-
-def test_without_auto_the_fastest_backend_stands(tmp_path):
-    assert chosen(tmp_path, timed("mla", "eager", 3e-3), timed("mla", "sdpa", 1e-3)) == ["sdpa"]
+def test_what_auto_chose_stands_or_else_the_fastest_backend(tmp_path):
+    asked = [timed("mla", "eager", 3e-3), timed("mla", "sdpa", 1e-3)]
+    assert chosen(tmp_path / "asked", *asked) == ["sdpa"]
+    assert chosen(tmp_path / "auto", *asked, timed("mla", "auto", 2e-3, ran="flex")) == ["auto"]
 
 
 def test_more_launches_stand_before_a_newer_record(tmp_path):
     kinds = {"new": ("2026-03-01", 1), "old": ("2026-02-01", 2), "older": ("2026-01-01", 2)}
-    found = []
+    layers = []
     for name, (day, launches) in kinds.items():
         record = timed("mla", "auto", 1e-3, launches=launches, provenance={"started_at": f"{day}T00:00:00+00:00"})
-        found += timings(results_of(tmp_path / name, record))
-    layers = [timing for timing in found if timing.span == LAYER]
+        layers += [timing for timing in timings(results_of(tmp_path / name, record)) if timing.span == LAYER]
     assert [representatives(part)[0] for part in (layers, layers[::-1])] == [layers[1]] * 2
 
 
@@ -99,8 +92,7 @@ def test_the_fastest_must_be_clear_of_every_other(tmp_path):
 
 
 def sized(record, peak):
-    peaks = [Reading(step=0, span=span, metric="peak_bytes", value=peak) for span in ("layer", "kernel")]
-    return replace(record, readings=[*record.readings, *peaks])
+    return with_readings(with_readings(record, "layer", peak_bytes=peak), "kernel", peak_bytes=peak)
 
 
 def test_an_unchecked_layer_is_marked_and_leads_nothing(tmp_path):
@@ -159,7 +151,7 @@ def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):
 
 def test_each_size_of_gqa_is_paired_with_mla(tmp_path):
     pairs = signmap.measured_pairs(ragged(tmp_path))
-    assert [(told, pair.mla.tokens) for pair, told in signmap.settings_of(pairs).items()] == [
+    assert [(told, pair.mla.tokens) for pair, told in signmap.pair_settings(pairs).items()] == [
         ("attention.kv_heads=1", 1024),
         ("attention.kv_heads=1", 4096),
         ("attention.kv_heads=2", 1024),

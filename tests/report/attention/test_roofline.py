@@ -3,24 +3,16 @@
 import json
 import re
 from dataclasses import replace
+from functools import partial
 
 import plotly.graph_objects
 import pytest
 
-from suite.records.record import Reading
 from suite.report.attention.roofline import build as build_section
-from tests.records.factory import build
-from tests.report.reading import results_of, said
+from tests.records.factory import build, with_readings
+from tests.report.reading import built
 
-
-def section_of(tmp_path, *records, **labelled):
-    return said(build_section(results_of(tmp_path, *records, **labelled)))
-
-
-def with_readings(record, span, metric, *values):
-    kept = [r for r in record.readings if (r.span, r.metric) != (span, metric)]
-    added = [Reading(step=step, span=span, metric=metric, value=value) for step, value in enumerate(values)]
-    return replace(record, readings=[*kept, *added])
+section_of = partial(built, build_section)
 
 
 def without(record, *metrics):
@@ -54,7 +46,7 @@ def test_the_roof_rises_to_the_arithmetic_ceiling(tmp_path):
 def test_the_fastest_and_slowest_memory_ceilings_are_drawn(tmp_path):
     speeds = {1024: 9e10, 2048: 5e10, 4096: 2e10, 8192: 2.01e10}
     records = [
-        with_readings(build(seq_len=tokens), "layer", "ceiling_bytes_per_s", speed) for tokens, speed in speeds.items()
+        with_readings(build(seq_len=tokens), "layer", ceiling_bytes_per_s=speed) for tokens, speed in speeds.items()
     ]
     _, *rising = lines_of(section_of(tmp_path, *records).figures[0])
     assert [line["name"] for line in rising] == ["Memory 90.0 GB/s", "Memory 20.0 GB/s"]
@@ -107,7 +99,7 @@ def test_without_work_there_is_no_section(tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e-320, 1e308])
 @pytest.mark.parametrize("metric", ["flops", "traffic_bytes", "ceiling_flops_per_s", "ceiling_bytes_per_s"])
 def test_an_impossible_quantity_is_left_out_and_breaks_nothing(tmp_path, metric, value):
-    section = section_of(tmp_path, with_readings(build(), "layer", metric, value))
+    section = section_of(tmp_path, with_readings(build(), "layer", **{metric: value}))
     for view in section.figures[0].views:
         plotly.graph_objects.Figure(view.figure)
         json.dumps(view.figure, allow_nan=False)

@@ -2,40 +2,29 @@
 
 import json
 from dataclasses import asdict, replace
+from functools import partial
 
 import plotly.graph_objects
 import pytest
 
 from suite.configuration.files import read_choice
-from suite.records.record import Evidence, Reading
+from suite.records.record import Evidence
 from suite.report.attention import signmap
-from suite.report.model.results import read_results
 from suite.theory.answers.sign_map import rivals, sized
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work
-from tests.records.factory import build, store
-from tests.report.reading import results_of, rows_of, said
+from tests.records.factory import build, with_readings
+from tests.report.reading import built, rows_of
 
+section_of = partial(built, signmap.build)
 CALIBRATED = {"h100-sxm5-80gb", "h200-sxm-141gb"}
 LLAMA = {"geometry": read_choice("geometry", "llama-3.1-8b")}
-
-
-def section_of(tmp_path, *records):
-    (tmp_path / "results").mkdir(exist_ok=True, parents=True)
-    return said(signmap.build(results_of(tmp_path, *records)))
 
 
 def pair(gqa_s=3e-3, mla_s=1e-3, **facts):
     """A GQA and an MLA case alike in all else; the kernel takes 0.4 of these times."""
     gqa = build(attention="gqa", latencies_s=(gqa_s,) * 7, **facts)
     return [gqa, build(attention="mla", latencies_s=(mla_s,) * 7, **facts)]
-
-
-def with_quantities(record, span="kernel", **constants):
-    """The record with other exact quantities of a span."""
-    kept = [one for one in record.readings if one.span != span or one.metric not in constants]
-    new = [Reading(step=0, span=span, metric=name, value=value) for name, value in constants.items()]
-    return replace(record, readings=kept + new)
 
 
 def map_of(section, tp, heads):
@@ -93,8 +82,8 @@ def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
 def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     gqa, mla = pair(settings=LLAMA, tp=2)
     # 2e9 B/s: 8 ms of memory traffic against 1 ms; 1.1e8 FLOP at 1e11 FLOP/s, 1.1 ms, is what limits MLA.
-    gqa = with_quantities(gqa, flops=1e6, traffic_bytes=1.6e7, ceiling_bytes_per_s=2e9)
-    mla = with_quantities(mla, traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
+    gqa = with_readings(gqa, "kernel", flops=1e6, traffic_bytes=1.6e7, ceiling_bytes_per_s=2e9)
+    mla = with_readings(mla, "kernel", traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
     section = section_of(tmp_path, gqa, mla)
     (row,) = rows_of(section.tables[0])
     assert not section.tables[0].folded
@@ -117,8 +106,8 @@ def on_the_map(query_len=1, dtype="bfloat16", heads=128, tp=1, seq_len=16384, **
     settings = {"geometry": {"num_heads": heads}}
     records = pair(query_len=query_len, dtype=dtype, tp=tp, seq_len=seq_len, settings=settings, **facts)
     return [
-        with_quantities(
-            with_quantities(record, **asdict(kernel_work(shape, forward))),
+        with_readings(
+            with_readings(record, "kernel", **asdict(kernel_work(shape, forward))),
             "case",
             cache_bytes=cache_bytes(shape, forward),
             cache_bytes_mha=cache_bytes(grouped_shape(sized(heads), tp=tp, kv_heads="all"), forward),
@@ -155,10 +144,7 @@ def test_another_dtype_has_rows_of_its_own(tmp_path):
 
 
 def test_machines_of_names_cut_alike_keep_their_own_rows(tmp_path):
-    folders = [tmp_path / "a very long name of one", tmp_path / "a very long name of another"]
-    for folder in folders:
-        store(folder, *on_the_map())
-    section = said(signmap.build(read_results(folders)))
+    section = section_of(tmp_path, **{f"a very long name of {name}": on_the_map() for name in ("one", "another")})
     names = [name for name in section.figures[0].views[0].figure["data"][0]["y"] if "MEASURED" in name]
     assert names == ["a very long name of…: MEASURED", "a very long name of… (2): MEASURED"]
 
@@ -168,7 +154,7 @@ def test_a_pair_of_other_sizes_is_not_on_the_map(tmp_path, side, quantity):
     records = on_the_map()
     span = "case" if quantity == "cache_bytes" else "kernel"
     value = next(one.value for one in records[side].readings if (one.span, one.metric) == (span, quantity))
-    records[side] = with_quantities(records[side], span, **{quantity: value + 2})
+    records[side] = with_readings(records[side], span, **{quantity: value + 2})
     section = section_of(tmp_path, *records)
     assert not any("MEASURED" in name for name, _ in cells(section, tp=1, heads=128))
     assert len(section.figures) == len(maps(section)) + 1
@@ -223,7 +209,7 @@ def test_hundreds_of_pairs_are_drawn_in_part_and_that_is_said(tmp_path):
 
 def test_impossible_quantities_break_no_figure(tmp_path):
     odd = pair(settings={"geometry": {"num_heads": 10**400}}, tp="two")
-    odd[0] = with_quantities(odd[0], flops=1e308, ceiling_flops_per_s=1e-300, traffic_bytes=float("nan"))
+    odd[0] = with_readings(odd[0], "kernel", flops=1e308, ceiling_flops_per_s=1e-300, traffic_bytes=float("nan"))
     for figure in section_of(tmp_path, *odd).figures:
         plotly.graph_objects.Figure(figure.views[0].figure)
         json.dumps(figure.views[0].figure, allow_nan=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import suite.report.page
-from suite.configuration.files import choices, read_choice
-from suite.report.decide.data import decide_data, decide_words
+from suite.configuration.files import choices, read_choice, read_text
+from suite.report.decide.data import decide_data
 from suite.report.decide.polynomial import Polynomial, as_data
 from suite.theory.answers.step_memory import model_sizes
 from suite.theory.layers.algebra import Pass
@@ -32,7 +32,7 @@ def test_the_data_is_small_and_of_all_models_and_devices():
 def test_the_scripts_say_every_word_and_no_other():
     names = ("served", "choose", "fit", "reasons", "decide")
     script = "".join((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in names)
-    words = {key.removeprefix("decide.") for key in decide_words("en")}
+    words = {key.removeprefix("decide.") for key in read_text("report", "en") if key.startswith("decide.")}
     said = {first or second for first, second in SAID.findall(script)}
     assert len(said) > 60
     assert sorted(said - words) == []

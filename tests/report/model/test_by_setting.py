@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.report.model.by_setting import belongs_to, design_of, experiments_by, telling
+from suite.report.model.by_setting import belongs_to, experiments_by, telling, workload_design
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import Run
 from suite.report.quality.design import DESIGN as QUALITY
@@ -29,9 +29,9 @@ def names_of(*records, by):
 
 
 def test_a_workload_names_its_design():
-    assert design_of("quality").is_factor is QUALITY.is_factor
-    assert design_of("rl_memory").workload == "rl_memory"
-    assert design_of("weather").workload == "weather"
+    assert workload_design("quality").is_factor is QUALITY.is_factor
+    assert workload_design("rl_memory").workload == "rl_memory"
+    assert workload_design("weather").workload == "weather"
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,10 @@
 """Several results side by side: only what at least two of them have stands there."""
 
-from dataclasses import replace
-
 import pytest
 
-from suite.records.record import Reading
 from suite.report.page.texts import load_texts
 from suite.report.runs.shared_cases import shared_headline, shared_table
-from tests.records.factory import build
+from tests.records.factory import build, in_launches
 from tests.report.reading import results_of, rows_of
 from tests.report.rl.runs import run
 
@@ -20,17 +17,6 @@ def rows_in(tmp_path, **labelled):
 
 def layers(rows):
     return [row for row in rows if row["Case"].endswith("Whole layer")]
-
-
-def in_launches(record, *medians_s, count=6):
-    """The record's timings of several launches, each of samples that are alike."""
-    kept = [reading for reading in record.readings if reading.metric != "latency_s"]
-    timed = [
-        Reading(step=step, span="layer", metric="latency_s", value=median_s, launch=launch)
-        for launch, median_s in enumerate(medians_s)
-        for step in range(count)
-    ]
-    return replace(record, readings=[*kept, *timed])
 
 
 def test_a_case_of_two_results_is_a_row_with_their_ratio(tmp_path):

@@ -1,5 +1,7 @@
 """What ran and what did not, and where the numbers come from."""
 
+from functools import partial
+
 import pytest
 
 from suite.records.record import Status
@@ -8,11 +10,9 @@ from suite.report.model.results import read_results
 from suite.report.runs.trust import build
 from tests.records.factory import build as record_of
 from tests.records.factory import store
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import built, rows_of, said
 
-
-def section_of(tmp_path, *records, **labelled):
-    return said(build(results_of(tmp_path, *records, **labelled)))
+section_of = partial(built, build)
 
 
 def table_of(section, title):

@@ -1,0 +1,452 @@
+"""Verdicts on the article's claims on attention: time, training, cache, FLOPs, and what MLA's form of a call costs.
+
+Times are ratios of two medians, which are clearly different where their intervals over launches share no value. For
+each rival and geometry one case decides, which conf/claims.yaml names; all other cases are counted beside it. Sizes
+need no statistics: they were counted on the real cache, or follow from a closed form.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from suite.records import numbers
+from suite.records.derived import noted
+from suite.records.labels import differing
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
+from suite.report.answers.trials import machine_label
+from suite.report.attention import callstyle, memory
+from suite.report.attention.groups import axes_without, representatives, side_by_side
+from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record, timings
+from suite.report.blocks import Lead, Text, joined, say
+from suite.report.evidence import Write, lead_number, times_lead
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import phase_name, rank, variant_label
+from suite.report.model.results import Results
+from suite.report.model.run import Pairs, mapping
+from suite.statistics.intervals import Ratio, ratio_of_medians
+from suite.theory.devices.calibration_file import load_calibration
+from suite.theory.layers.algebra import Pass
+from suite.theory.layers.attention_plan import ELEMENT_BYTES
+from suite.theory.layers.geometry import load_geometry
+from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
+from suite.theory.layers.shapes import LayerShape, grouped_shape, layer_work
+
+RIVALS = ("mha", "gqa")
+# The GPU, and the heads of queries and of keys, that others' measurements are told of.
+PUBLISHED_GPU, PUBLISHED_HEADS = "h100-sxm5-80gb", (128, 8)
+HALF = 0.5
+BELOW, ABOVE = -1, 1
+SERVED_DTYPE = "bfloat16"
+HARDER_LINES = 2.0  # a layer of so many times as many lines is harder to write, by any reading
+# Axes in which forms of a call agree that are compared.
+FORM_AXES = ("geometry", "phase", "dtype", "seq_len", "query_len", "threads")
+FORM_MODEL = "deepseek-v3"  # the published model whose sizes closed forms take
+CONTEXTS, LEAD_TOKENS = (512, 4096, 32_768, 131_072), 4096  # FLOPs are compared at all of them, one leads
+MODES = {"mla": "latent", "mla_expanded": "expanded"}  # what MLA caches: its latent, or keys and values written out
+MOST_LARGER = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeRatio:
+    """The median time of one timing over that of another."""
+
+    timing: Timing
+    base: Timing
+
+    @functools.cached_property
+    def ratio(self) -> Ratio:
+        return ratio_of_medians(self.timing.interval, self.base.interval)
+
+    @property
+    def tokens(self) -> int:
+        return self.timing.tokens or 0
+
+    @property
+    def case_fields(self) -> dict[str, str]:
+        return {name: self.timing.axis(name) for name in ("geometry", "dtype")}
+
+    @property
+    def is_repeated(self) -> bool:
+        return min(self.timing.interval.count, self.base.interval.count) > 1
+
+    def side(self, neutral: float = 1.0) -> int:
+        """BELOW or ABOVE `neutral`, where the whole interval lies there; else 0."""
+        if not self.is_repeated or self.ratio.low <= neutral <= self.ratio.high:
+            return 0
+        return BELOW if self.ratio.high < neutral else ABOVE
+
+    def distance(self, usual: Mapping[str, object]) -> tuple[object, ...]:
+        """Sorts cases by how near they are to what a claim means, and never by how they came out."""
+        matches = sum(self.timing.axis(name) == str(value) for name, value in usual.items())
+        launches = min(self.timing.interval.launches, self.base.interval.launches)
+        extras, axes = self.timing.shared_extras, sorted(axes_without(self.timing, ["attention", "backend"]))
+        return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_label(self.timing)
+
+    def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
+        """The ratio as the number of a verdict, about its case."""
+        about = say(key, tokens=numbers.count(self.tokens), **self.case_fields, **fields)
+        ratio = replace(self.ratio, high=min(self.ratio.high, 1.0)) if neutral < 1 else self.ratio  # a share ends at 1
+        return times_lead(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
+
+
+def speed_cases(results: Results, phase: str, variants: Sequence[str], span: str) -> list[TimeRatio]:
+    """MLA's timings of a span over MHA's and GQA's that agree in everything else: below 1 speaks for MLA."""
+    candidates = [
+        timing
+        for timing in representatives(timings(results))
+        if timing.is_measured and timing.is_checked and timing.tokens
+        if (timing.span, timing.axis("phase")) == (span, phase)
+    ]
+    return [
+        TimeRatio(timing=mla, base=rival)
+        for variant in variants
+        for rival_variant in RIVALS
+        for mla, rival in side_by_side(candidates, variant, rival_variant, ["attention", "backend"])
+    ]
+
+
+def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """MLA against MHA and GQA, as it is deployed; the whole layer decides, where it was timed, else the kernel.
+
+    The design's `phase` and `variants` decide; the groups `beside` it are counted.
+    """
+    design = claim["trial"]
+    phase, variants = design["phase"], design["variants"]
+    cases = speed_cases(results, phase, variants, LAYER) or speed_cases(results, phase, variants, KERNEL)
+    if not cases:
+        return None
+    by_unit = grouped(cases, lambda case: (case.base.variant, case.timing.axis("geometry"))).values()
+    deciding = [min(unit, key=lambda case: case.distance(design["at"])) for unit in by_unit]
+    by_rival = grouped(deciding, lambda case: case.base.variant)
+    standings = {rival: _standing([case.side() for case in cases], BELOW) for rival, cases in by_rival.items()}
+    outcomes = {*standings.values()}
+    first = min(by_rival.get("gqa", deciding), key=lambda case: case.distance(design["at"]))
+    lead = first.lead("answer.about.speed", other=first.base.sized_variant, phase=phase_name(phase))
+    case_texts = []
+    for case in deciding:
+        ends = {name: numbers.times(getattr(case.ratio, name)) for name in ("ratio", "low", "high")}
+        fields = {"other": case.base.sized_variant, "tokens": numbers.count(case.tokens), **ends, **case.case_fields}
+        case_texts.append(say("answer.told.case", **fields))
+    evidence: list[Text] = [say("answer.told.cases", told=joined("notes", case_texts))]
+    for group in design["beside"]:
+        if counted := speed_cases(results, group["phase"], group["variants"], group["span"]):
+            evidence.append(_counted(f"answer.told.{group['key']}", "answer.told.range", counted))
+    flips = _counted("answer.flips.cases", "answer.told.against", cases)
+    answers = [say(f"answer.than.{standing}", other=variant_label(rival)) for rival, standing in standings.items()]
+    return ClaimVerdict(
+        outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
+        evidence=evidence,
+        answer=joined("list", answers),
+        depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
+        lead=replace(lead, link={**first.case_fields, "phase": phase_name(phase)}),
+        flips=joined("sentence", [flips, _published_on_gpu() if design.get("tells_published") else ""]),
+        machine=machine_label(first.timing),
+        suffices=any(case.is_repeated for case in deciding),
+    )
+
+
+def _standing(sides: Sequence[int], supports: int) -> Standing:
+    """The standing of a claim by the sides on which its cases lie. `supports`: the side that bears it out."""
+    clear = {*sides} - {0}
+    if not clear:
+        return Standing.OPEN
+    return Standing.DEPENDS if len(clear) > 1 else Standing.SUPPORTED if supports in clear else Standing.CONTRADICTED
+
+
+def _counted(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:
+    """For each rival, in how many cases MLA is clearly faster and slower, and the ends of its ratios."""
+    parts = []
+    for rival, rival_cases in grouped(cases, lambda case: case.base.variant).items():
+        sides, ratios = [case.side() for case in rival_cases], [case.ratio.ratio for case in rival_cases]
+        counts = {"faster": sides.count(BELOW), "slower": sides.count(ABOVE), "total": len(sides)}
+        ends = {"low": numbers.times(min(ratios)), "high": numbers.times(max(ratios))}
+        phase = phase_name(rival_cases[0].timing.axis("phase"))
+        parts.append(say(part_key, other=variant_label(rival), phase=phase, **counts, **ends))
+    return say(key, told=joined("notes", parts))
+
+
+def _published_on_gpu() -> Text:
+    """What others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens."""
+    calibration = load_calibration(PUBLISHED_GPU)
+    speedups = calibration.speedups if calibration else ()
+    rows = [row for row in speedups if (row.heads, row.kv_heads) == PUBLISHED_HEADS]
+    if not rows:
+        return ""  # a calibration of one's own is in force, which holds nobody else's measurements
+    few, many = min(rows, key=lambda row: row.tokens), max(rows, key=lambda row: row.tokens)
+    fields = {"few": numbers.times(1 / few.speedup), "many": numbers.times(1 / many.speedup)}
+    fields |= {"up_to": numbers.count(few.tokens[1]), "beyond": numbers.count(many.tokens[0])}
+    return say("answer.flips.published", gpu="H100", heads=PUBLISHED_HEADS[0], **fields)
+
+
+def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
+    """What MHA pays for its context: the share of a decode step's time and memory that its cache takes.
+
+    A share above a half at the longest context of each case bears the claim out; below a half it speaks against it.
+    """
+    shares = kernel_shares(results)
+    if not shares:
+        return None
+    by_case = grouped(shares, _share_case)
+    longest = [max(case, key=lambda share: share.tokens) for case in by_case.values()]
+    first = max(longest, key=lambda share: (share.tokens, share.timing.axis("dtype") == SERVED_DTYPE))
+    first_case = by_case[_share_case(first)]
+    below, above = ([s.tokens for s in first_case if s.side(HALF) == side] for side in (BELOW, ABOVE))
+    flips = say("answer.flips.heavy_none", least=numbers.count(first_case[0].tokens))
+    if above and below:
+        flips = say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
+    sides = [share.side(HALF) for share in shares]
+    counts = {"above": sides.count(ABOVE), "below": sides.count(BELOW), "total": len(sides)}
+    return ClaimVerdict(
+        outcome=_standing([share.side(HALF) for share in longest], ABOVE),
+        evidence=[
+            say("answer.told.heavy", told=joined("notes", map(_share_text, first_case)), **first.case_fields),
+            say("answer.told.shares", **counts),
+        ],
+        depends_on=joined("list", map(setting_name, differing(map(_share_case, longest)))),
+        lead=first.lead("answer.about.heavy", write=numbers.percent, neutral=HALF),
+        flips=flips,
+        machine=machine_label(first.timing),
+        suffices=any(sides),
+    )
+
+
+def kernel_shares(results: Results) -> list[TimeRatio]:
+    """The kernel over the layer of every measured decode step of MHA with one new token, by case and context."""
+    decodes = [
+        timing
+        for timing in representatives(timings(results))
+        if (timing.variant, timing.axis("phase"), timing.axis("query_len")) == ("mha", "decode", "1")
+        if timing.is_measured and timing.tokens and not timing.axis("cache_dtype")
+    ]
+    by_record = grouped(decodes, lambda timing: timing.current.record.case.id + timing.label).values()
+    spans = [{timing.span: timing for timing in record} for record in by_record]
+    shares = [TimeRatio(timing=of[KERNEL], base=of[LAYER]) for of in spans if of.keys() >= {KERNEL, LAYER}]
+    return sorted(shares, key=lambda share: (_share_case(share), share.tokens))
+
+
+def _share_case(share: TimeRatio) -> Pairs:
+    """What it shares with other contexts."""
+    return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_label(share.timing)))
+
+
+def _share_text(share: TimeRatio) -> Text:
+    """The kernel's part of the time, and the cache's of the bytes that the layer holds, weights included."""
+    cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
+    element = ELEMENT_BYTES.get(share.base.axis("dtype"))
+    memory_share = (
+        numbers.percent(cache / (cache + weights * element)) if cache and weights and element else numbers.NOTHING
+    )
+    time = numbers.percent(share.ratio.ratio)
+    return say("answer.told.share", tokens=numbers.count(share.tokens), time=time, memory=memory_share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FormSpread(TimeRatio):
+    """The slowest form of one computation over its fastest, of whole layers."""
+
+    family: str
+    forms: int
+
+    @property
+    def case(self) -> tuple[str, ...]:
+        return (self.timing.label, *map(self.timing.axis, FORM_AXES))
+
+
+def form_spreads(results: Results) -> list[FormSpread]:
+    """The spread of each computation over the forms of a call, its modes among them."""
+    spreads = []
+    for forms in (forms for subject in callstyle.computations(results, (callstyle.OURS,)) for forms in subject):
+        layers = sorted((form[LAYER] for form in forms if LAYER in form), key=lambda timing: timing.median_s)
+        if len({timing.backend for timing in layers}) > 1:
+            fastest, *_, slowest = layers
+            spreads.append(FormSpread(family=forms[0].family, timing=slowest, base=fastest, forms=len(layers)))
+    return spreads
+
+
+def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """By the lines of MLA's layer over MHA's, and by its spread of speed over forms of a call beside MHA's and GQA's.
+
+    Each of the two bears the claim out where MLA's is larger, the lines by HARDER_LINES; both together support it.
+    Lines stand in conf/claims.yaml, where a test holds them against the code.
+    """
+    spreads = form_spreads(results)
+    mla_spreads = [spread for spread in spreads if spread.family == "mla"]
+    if not mla_spreads:
+        return None
+    counts: Mapping[str, int] = claim["trial"]["code"]
+    times = counts["lines"] / counts["other_lines"]
+    by_lines = Standing.SUPPORTED if times >= HARDER_LINES else Standing.CONTRADICTED if times <= 1 else Standing.OPEN
+    rivals = [spread for spread in spreads if spread.family in RIVALS]
+    pairs = [(ours, theirs) for ours in mla_spreads for theirs in rivals if ours.case == theirs.case]
+    wider = sum(ours.ratio.low > theirs.ratio.high for ours, theirs in pairs)
+    narrower = sum(ours.ratio.high < theirs.ratio.low for ours, theirs in pairs)
+    by_spread = Standing.OPEN
+    if bool(wider) != bool(narrower):
+        by_spread = Standing.SUPPORTED if wider else Standing.CONTRADICTED
+    both = {by_lines, by_spread}
+    first = min(mla_spreads, key=lambda spread: spread.distance(claim["trial"]["at"]))
+    spread_text = say("answer.told.spread", wider=wider, narrower=narrower, total=len(pairs)) if pairs else ""
+    return ClaimVerdict(
+        outcome=by_lines if len(both) == 1 else Standing.MIXED if Standing.SUPPORTED in both else Standing.OPEN,
+        evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
+        lead=first.lead("answer.about.spread", forms=first.forms),
+        flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),
+        machine=machine_label(first.timing),
+        suffices=bool(pairs),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheRatio:
+    """The bytes that MLA keeps of a token and layer over those of another cache."""
+
+    ratio: float
+    rival: str
+    rival_name: str
+    where: Text
+    mode: str = "latent"  # one of MODES
+    mla: Timing | None = None  # the case that was counted; None for a closed form
+
+    @property
+    def text(self) -> Text:
+        ratio = numbers.times(self.ratio)
+        return say(f"answer.told.cache.{self.mode}", other=self.rival_name, where=self.where, ratio=ratio)
+
+
+def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
+    """The latent that MLA caches against MHA's keys and values. It changes where another cache is smaller."""
+    counted, forms = counted_caches(results), caches_by_form()
+    caches = [*counted, *forms]
+    against_mha = [cache for cache in caches if (cache.mode, cache.rival) == ("latent", "mha")]
+    first = against_mha[0]
+    # The first case in which each rival's cache is smaller than MLA's.
+    larger = {(cache.mode, cache.rival_name): cache for cache in reversed(caches) if cache.ratio > 1}.values()
+    texts = [cache.text for cache in caches if cache in larger][:MOST_LARGER]
+    evidence = [say("answer.told.cached", told=joined("notes", [cache.text for cache in counted]))] if counted else []
+    form_texts = joined("notes", [cache.text for cache in forms])
+    return ClaimVerdict(
+        outcome=size_standing(cache.ratio for cache in against_mha),
+        evidence=[*evidence, say("answer.told.cached_forms", model=FORM_MODEL, told=form_texts)],
+        depends_on=setting_name("geometry"),
+        lead=lead_number(
+            first.ratio,
+            None,
+            numbers.times,
+            about=say("answer.about.cache", other=first.rival_name, where=first.where),
+            written=say("answer.of", share=numbers.percent(first.ratio), other=first.rival_name),
+            neutral=1.0,
+        ),
+        flips=say("answer.flips.cache", told=joined("notes", texts)),
+        machine=machine_label(first.mla) if first.mla else "",
+        is_projected=first.mla is None,
+    )
+
+
+def counted_caches(results: Results) -> list[CacheRatio]:
+    """The caches that records counted, each geometry and rival once: latents first, then by rival, those of models with
+    a latent of their own before others.
+    """
+    counted = [
+        timing
+        for timing in one_per_record(timings(results))
+        if timing.axis("phase") == "decode" and timing.axis("match") in ("", "heads") and timing.tokens
+        if memory.COUNTED(timing) and not timing.axis("cache_dtype") and not timing.own_sizes
+    ]
+    caches = dict[tuple[object, ...], CacheRatio]()
+    for (variant, mode), rival in ((item, rival) for item in MODES.items() for rival in RIVALS):
+        for mla, other in side_by_side(counted, variant, rival, ["attention", "backend", "query_len"]):
+            has_latent = mapping(mla.record.settings, "geometry").get("attention") == "mla"
+            tp = f"tp {mla.axis('tp')}" if mla.axis("tp") not in ("", "1") else ""
+            settings = [
+                say("answer.value.heads", value=value) if name == "geometry.num_heads" else f"{name}={value}"
+                for name, value in (setting.split("=", 1) for setting in mla.shared_extras)
+            ]
+            cache = CacheRatio(
+                ratio=(memory.COUNTED(mla) or 0.0) / (memory.COUNTED(other) or 1.0),
+                rival=rival,
+                rival_name=_name_with_heads(other),
+                where=joined(", ", [mla.axis("geometry"), *settings, tp]),
+                mode=mode,
+                mla=mla,
+            )
+            plainness = len(settings) + bool(tp), mla.axis("geometry"), mla.shared_extras, mla.axis("tp")
+            caches.setdefault((mode != "latent", rank(rival), not has_latent, *plainness), cache)
+    return [caches[place] for place in sorted(caches)]
+
+
+def _name_with_heads(timing: Timing) -> str:
+    """A variant with its key-value heads, by what its cache is of MHA's: GQA-2."""
+    heads, share = mapping(timing.record.settings, "geometry").get("num_heads"), timing.cache_share
+    if timing.variant != "gqa" or not isinstance(heads, int) or not share:
+        return variant_label(timing.variant)
+    tp = timing.axis("tp")
+    return f"{variant_label('gqa')}-{share * heads / int(tp if tp.isdecimal() else 1):.0f}"
+
+
+def caches_by_form() -> list[CacheRatio]:
+    """MLA's cache beside others by closed form, at a published model's sizes."""
+    geometry, step = load_geometry(FORM_MODEL), _pass(1)
+    mha, latent = grouped_shape(geometry, kv_heads="all"), absorbed_shape(geometry)
+    pairs = [
+        ("latent", latent, "mha", variant_label("mha"), mha),
+        ("latent", latent, "gqa", "GQA-8", grouped_shape(geometry, kv_heads=8)),
+        ("latent", latent, "gqa", "GQA-2", grouped_shape(geometry, kv_heads=2)),
+        ("expanded", expanded_shape(geometry), "mha", variant_label("mha"), mha),
+    ]
+    return [
+        CacheRatio(
+            ratio=ours.cache_bytes_per_token(step) / theirs.cache_bytes_per_token(step),
+            rival=rival,
+            rival_name=name,
+            where=FORM_MODEL,
+            mode=mode,
+        )
+        for mode, ours, rival, name, theirs in pairs
+    ]
+
+
+def _pass(seq_len: int, query_len: int = 1) -> Pass:
+    return Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2)
+
+
+def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
+    """FLOPs of MLA's whole layer against MHA's, by closed forms: expanded in a prefill and absorbed in decode.
+
+    MLA's projections are smaller and its kernel is larger, so the ratio grows with the context.
+    """
+    geometry = load_geometry(FORM_MODEL)
+    mha, gqa8 = grouped_shape(geometry, kv_heads="all"), grouped_shape(geometry, kv_heads=8)
+    prefill, decode = expanded_once_shape(geometry), absorbed_shape(geometry)
+
+    def ratio(shape: LayerShape, forward: Pass) -> float:
+        return layer_work(shape, forward).flops / layer_work(mha, forward).flops
+
+    ratios = {
+        "prefill": {tokens: ratio(prefill, _pass(tokens, tokens)) for tokens in CONTEXTS},
+        "decode": {tokens: ratio(decode, _pass(tokens)) for tokens in CONTEXTS},
+    }
+    evidence: list[Text] = []
+    for phase, by_tokens in ratios.items():
+        texts = [
+            say("answer.told.at", ratio=numbers.times(ratio), tokens=numbers.count(tokens))
+            for tokens, ratio in by_tokens.items()
+        ]
+        ratios_text = joined("list", texts)
+        evidence.append(say("answer.told.compute", phase=phase_name(phase), model=FORM_MODEL, told=ratios_text))
+    about = say("answer.about.compute", model=FORM_MODEL, tokens=numbers.count(LEAD_TOKENS))
+    even_mha, even_gqa = (numbers.count(_even_context(decode, rival)) for rival in (mha, gqa8))
+    return ClaimVerdict(
+        outcome=size_standing(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
+        evidence=evidence,
+        depends_on=joined("list", map(setting_name, ("seq_len", "phase"))),
+        lead=lead_number(ratios["prefill"][LEAD_TOKENS], None, numbers.times, about=about, neutral=1.0),
+        flips=say("answer.flips.compute", even_mha=even_mha, even_gqa=even_gqa),
+        is_projected=True,
+    )
+
+
+def _even_context(ours: LayerShape, theirs: LayerShape) -> int:
+    """The context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
+    first, second = ([layer_work(shape, _pass(tokens)).flops for tokens in (1, 2)] for shape in (ours, theirs))
+    slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
+    return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0  # rounded up: the first whole token
