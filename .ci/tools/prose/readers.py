@@ -20,9 +20,9 @@ from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
 from suite.report.rl import design, efficiency
 from suite.report.rl.contrasts import at_equal_budgets
-from suite.report.rl.stability import mean_of_steps
-from suite.report.rl.stages import stages_of
-from suite.report.rl.why import algorithm_name, duels_of, effects_of, factorial_of, level_name
+from suite.report.rl.stability import mean_over_steps
+from suite.report.rl.stages import read_stages
+from suite.report.rl.why import algorithm_name, arm_duels, build_factorial, factor_effects, level_name
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare
 from suite.statistics.seeds import mean_of_seeds
@@ -215,7 +215,7 @@ def preferred_loss():
     found = []
     for run in design.layout(whole("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
-            (*_, (_, begins, ends)) = stages_of(run)
+            (*_, (_, begins, ends)) = read_stages(run)
             found.append((run.of_step["example_loss"][begins], run.of_step["example_loss"][ends - 1]))
     assert all(last > first for first, last in found)
     return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*found, strict=True))
@@ -224,7 +224,7 @@ def preferred_loss():
 @functools.cache
 def compared(folder):
     """Return the algorithms of a folder by task: the experiment, and its arms beside its reference at equal budgets."""
-    experiments = [one for one in design.algorithms(whole(folder)) if len(one.arms) > 1]
+    experiments = [one for one in design.layout(whole(folder)).algorithms if len(one.arms) > 1]
     found = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
     assert len(found) == len(experiments), "a task has several experiments"
     return found
@@ -250,7 +250,7 @@ def arm_name(arm):
 
 def arms_of_sort():
     """Return the arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
-    found = design.algorithms(whole("cpu/rl"))
+    found = design.layout(whole("cpu/rl")).algorithms
     of_task = [experiment for experiment in found if dict(experiment.key)["task"] == "sort"]
     (alike, (eleven,)) = [experiment.arms for experiment in of_task]
     return {arm_name(arm): arm for arm in alike}, eleven
@@ -354,8 +354,8 @@ def grpo_chosen():
 def crossed():
     """Return the study of crossed settings as a table of cells, its effects, and the duels of its arms."""
     (experiment,) = design.layout(whole("cpu_rl_why")).factorials
-    cells = factorial_of(experiment)
-    return cells, effects_of(cells), duels_of(cells)
+    cells = build_factorial(experiment)
+    return cells, factor_effects(cells), arm_duels(cells)
 
 
 def effect(factor, level, verdict, algorithm="grpo"):
@@ -380,7 +380,7 @@ def changed_where_unpaid(verdict):
 
 @functools.cache
 def interactions():
-    return effects_of(crossed()[0], are_crossed=True)
+    return factor_effects(crossed()[0], are_crossed=True)
 
 
 def interactions_told():
@@ -391,7 +391,7 @@ def explained():
     """Return what PPO's critic explains in the arms that end above one half, the least and the most of it."""
     cells = crossed()[0].cells.items()
     learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(design.final) > 0.5]
-    shares = [mean_of_steps("explained_variance", arm) for arm in learnt]
+    shares = [mean_over_steps("explained_variance", arm) for arm in learnt]
     return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
@@ -408,7 +408,7 @@ def saved(**wanted):
 @functools.cache
 def ppo_arms():
     """Return the arms of PPO in which one setting at a time is another."""
-    (experiment,) = design.algorithms(whole("cpu_rl_ppo"))
+    (experiment,) = design.layout(whole("cpu_rl_ppo")).algorithms
     return experiment.arms
 
 

@@ -34,7 +34,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import SEED, number_of
 from suite.report.rl import design, evolution, memory_design, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets
-from suite.report.rl.cost import cost_s, price_of
+from suite.report.rl.cost import cost_s, run_price
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
 from suite.statistics.paired import Comparison
@@ -63,9 +63,10 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
     if name == RECIPE:
         return stages.recipes(results)
     if name in (SUPERVISION, REWARD_SOURCE):
-        return design.values_of(results, name)
+        return design.layout(results).rewards[name]
     # Those that cross settings in many arms, too.
-    return [*design.algorithms(results), *design.large_factorials(results)]
+    layout = design.layout(results)
+    return [*layout.algorithms, *layout.large_factorials]
 
 
 def _arms(experiment: RlExperiment, wanted: Mapping[str, str]) -> list[RlArm]:
@@ -79,7 +80,7 @@ def _arms(experiment: RlExperiment, wanted: Mapping[str, str]) -> list[RlArm]:
         value = ("paid" if _pays_format(arm) else "unpaid") if name == FORMAT else arm.first.value(name)
         return fnmatchcase(value, pattern)
 
-    arms = [arm for arm in design.drawn(experiment) if not arm.value("trial")]
+    arms = [arm for arm in experiment.drawn if not arm.value("trial")]
     return [arm for arm in arms if all(is_at(arm, name, pattern) for name, pattern in wanted.items())]
 
 
@@ -174,7 +175,7 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
     """None for a habit that cannot change: thoughts that all have one length, as columns of a sum, and corrections that
     the base model never makes.
     """
-    change = evolution.changes_of([arm])[measure].get(arm)
+    change = evolution.evaluation_changes([arm])[measure].get(arm)
     if change is None or (measure == evolution.CORRECTIONS and not evolution.corrects([arm])):
         return None
     values = (*change.ours, *change.theirs)
@@ -183,7 +184,7 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
     """What the last stage added, where that is one of RL."""
-    of_stages, gains = stages.stages_of(arm.first), stages.gains_of([arm])[arm]
+    of_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
     is_rl = bool(of_stages) and of_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == of_stages[-1][2]
     return gains[-1].added if is_rl else None
 
@@ -261,7 +262,7 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
         conclusions |= {answer.pooled.conclusion} if answer else set()
         arms |= dict.fromkeys(arm for pair in pairs_of_arms(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
-    prices = [_price_text(arm) for arm in arms if arm.values(price_of)]
+    prices = [_price_text(arm) for arm in arms if arm.values(run_price)]
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
     return replace(
@@ -273,6 +274,6 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 def _price_text(arm: RlArm) -> Text:
     """What a run of an arm costs, at the price of a device hour that its records give."""
-    prices = arm.values(price_of)
+    prices = arm.values(run_price)
     where = dotted(arm.value("task"), arm.value("policy"))
     return say("claim.cost.price", where=where, arm=arm.name, cost=mean_with_range(prices, plain), count=len(prices))

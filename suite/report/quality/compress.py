@@ -279,7 +279,7 @@ def _headline(experiment: CompressExperiment, *, has_label: bool) -> Headline | 
     return Headline(text=parts[0].text, detail=joined(": ", [experiment.label if has_label else "", detail]))
 
 
-def compressed_told(experiment: CompressExperiment) -> Text:
+def compressed_evidence(experiment: CompressExperiment) -> Text:
     """Say beside a claim what goes first under the best way to choose a latent; nothing where nothing does."""
     best = design.best_latent(experiment)
     first = next(iter(_goes_first(best, experiment)), None) if best else None

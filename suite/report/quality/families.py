@@ -56,9 +56,9 @@ class Family:
         updates = number_of(arm.value(design.UPDATES))
         return updates / self.usual_updates if updates and self.usual_updates else None
 
-    def form_of(self, arm: QualityArm) -> Text:
+    def form_name(self, arm: QualityArm) -> Text:
         """What an arm's training is called."""
-        form, times = say_or(f"quality_tiers.form.{asked_of(arm)}", asked_of(arm)), self.times(arm)
+        form, times = say_or(f"quality_tiers.form.{query_form(arm)}", query_form(arm)), self.times(arm)
         return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
 
     @property
@@ -67,7 +67,7 @@ class Family:
         the most forms first."""
 
         def place(arm: QualityArm) -> tuple[float, int]:
-            asked = asked_of(arm)
+            asked = query_form(arm)
             return self.times(arm) or 0.0, FORMS.index(asked) if asked in FORMS else len(FORMS)
 
         forms = []
@@ -81,13 +81,13 @@ class Family:
         return [arms for arms in self.in_forms if design.is_latent(arms[0])]
 
     @property
-    def looked_into(self) -> list[QualityArm]:
+    def probed_arms(self) -> list[QualityArm]:
         """Those whose heads are asked about: MHA, and latents that were trained in several forms, else all of them."""
         latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
         return [*filter(design.is_mha, self.main.arms), *latents]
 
 
-def asked_of(arm: QualityArm) -> str:
+def query_form(arm: QualityArm) -> str:
     """How an arm was asked, one of FORMS or a form that we do not know."""
     return arm.value(design.FREQUENCY) or design.SKEWED
 
@@ -136,7 +136,7 @@ def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     return {pair.arm: pair for pair in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
 
 
-def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
+def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
     """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
     ends = [design.share_of(tier) for tier in (design.TIERS[0], design.RARELY)]
     compared = {arm: compare(*map(arm.by_seed, ends), margin=LEAST_GAP) for arm in experiment.arms}

@@ -103,7 +103,7 @@ def _forms_table(family: Family) -> Table:
         [arm for arms in family.in_forms for arm in arms],
         [
             layout.NAME,
-            column("quality_tiers.form", family.form_of),
+            column("quality_tiers.form", family.form_name),
             *columns_of(against.get, [less, layout.VERDICT]),
             layout.SEEDS,
             *_tier_columns(family),
@@ -191,7 +191,7 @@ def _cached_verdict(less: Comparison) -> Text:
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
-    in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.gradings_of(family.main)
+    in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.tier_gradings(family.main)
     graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
     chosen = next(iter([*in_forms, *graded]), None)
     if chosen is None or len(family.tiers) < 2:

@@ -50,7 +50,7 @@ def cost_s(run: RlRun, clock: str = "") -> float | None:
     return None if seconds is None else _per_thousand(seconds, run) or None
 
 
-def price_of(run: RlRun) -> float | None:
+def run_price(run: RlRun) -> float | None:
     """What the phases of a run cost at the price of a device hour that its record gives; None without one.
 
     In seconds on the wall, since these are what is rented.

@@ -387,23 +387,6 @@ def layout(results: Results) -> RlLayout:
     return RlLayout(results)
 
 
-def algorithms(results: Results) -> Sequence[RlExperiment]:
-    return layout(results).algorithms
-
-
-def large_factorials(results: Results) -> Sequence[RlExperiment]:
-    return layout(results).large_factorials
-
-
-def values_of(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments about a setting of what a reward is of."""
-    return layout(results).rewards[name]
-
-
-def drawn(experiment: RlExperiment) -> list[RlArm]:
-    return experiment.drawn
-
-
 def cell_of(run: RlRun) -> tuple[str, str, str, str]:
     """The levels of a run's algorithm, deviation, KL (`none`, `loss 0.04`) and format (a weight, or `gate`)."""
     coefficient, weight = number_of(run.axis("kl_coef")), number_of(run.setting("format_weight"))

@@ -54,7 +54,7 @@ def corrects(arms: Iterable[RlArm]) -> bool:
     return any(value >= OFTEN for run in runs for name in names for value in run.series(name).values())
 
 
-def changes_of(arms: Sequence[RlArm]) -> Changes:
+def evaluation_changes(arms: Sequence[RlArm]) -> Changes:
     """Compare the last evaluation with the first, by metric and arm, each run with itself; all of them together."""
     changed = dict[tuple[str, RlArm], Comparison]()
     for metric, arm in product(METRICS, arms):

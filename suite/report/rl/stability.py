@@ -57,7 +57,7 @@ def build(results: Results) -> Section | None:
     }
     said = say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()})
     falls = {each: beside_reference(each, each.rivals, [(0.0, FALL)]) for each in experiments}
-    changed = {each: evolution.changes_of(each.arms) for each in evolution.thinking(results)}
+    changed = {each: evolution.evaluation_changes(each.arms) for each in evolution.thinking(results)}
     figures = [figure for figure in starmap(_figure, falls.items()) if figure.views]
     explanation = say("rl_stability.explanation")
     return section(
@@ -101,7 +101,7 @@ def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
         column("rl_stability.hacked", partial(_counted, is_form_alone), kind=Kind.NUMBER),
     ]
     for metric in MEASURES:
-        mean, text = partial(mean_of_steps, metric), numbers.percent if metric in SHARES else plain
+        mean, text = partial(mean_over_steps, metric), numbers.percent if metric in SHARES else plain
         columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
     fields = {"share": ENDING, "form": FORMED, "accuracy": UNLEARNT}
     note = say("rl_stability.note", **{name: numbers.percent(share) for name, share in fields.items()})
@@ -127,7 +127,7 @@ def _deepest(arm: RlArm) -> float | None:
     return max((100 * fall for fall in arm.values(worst_fall)), default=None)
 
 
-def mean_of_steps(metric: str, arm: RlArm) -> float | None:
+def mean_over_steps(metric: str, arm: RlArm) -> float | None:
     """The mean over the steps at the end, or over all, of runs that ended; the median of what has no bound below."""
     means, begins = [], 0.0 if metric in OVER_ALL else 1 - ENDING
     mean = median if metric in UNBOUNDED else fmean

@@ -79,7 +79,7 @@ Gains = Mapping[RlArm, Sequence[Gain]]
 
 def build(results: Results) -> Section | None:
     """Build it from recipes that agree in every other axis and say what their stages are."""
-    of_recipes = {experiment: gains_of(experiment.drawn) for experiment in recipes(results)}
+    of_recipes = {experiment: stage_gains(experiment.drawn) for experiment in recipes(results)}
     staged = {experiment: gains for experiment, gains in of_recipes.items() if any(gains.values())}
     if not staged:
         return None
@@ -130,7 +130,7 @@ def _parts_of_r1(experiment: RlExperiment) -> RlExperiment:
     return replace(experiment, arms=[*whole, *parts], baseline=whole[0] if len(whole) == 1 else None)
 
 
-def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
+def stage_gains(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
     """Every arm's gains, with Holm's correction over all of them together."""
     gains = {arm: _gains(arm) for arm in arms}
     together = iter(judge_together([gain.added for of_arm in gains.values() for gain in of_arm]))
@@ -139,7 +139,7 @@ def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
 
 def _gains(arm: RlArm) -> list[Gain]:
     """Gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
-    staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
+    staged = [(run, stages) for run in arm.ended if (stages := read_stages(run))]
     stages, gains = staged[0][1] if staged else [], []
     for place, (kind, begins, ends) in enumerate(stages, start=1):
         curves = {run: run.curve.by_step() for run, own in staged if own == stages and run.curve}
@@ -154,7 +154,7 @@ def _gains(arm: RlArm) -> list[Gain]:
     return gains
 
 
-def stages_of(run: RlRun) -> list[Stage]:
+def read_stages(run: RlRun) -> list[Stage]:
     """The stages of a run; none where a record says something else than stages."""
     listed = run.record.provenance.get("stages")
     if listed is None and run.value(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:

@@ -139,7 +139,7 @@ class ArmDuel:
     found: Comparison
 
 
-def factorial_of(experiment: RlExperiment) -> Factorial:
+def build_factorial(experiment: RlExperiment) -> Factorial:
     """Lay an experiment out in cells. What belongs to an algorithm and differs within it makes arms of their own."""
     is_own, drawn = belongs_to(design.DESIGN, ALGORITHM), experiment.drawn
     own = [{name: value for name, value in arm.key if is_own(name) and name not in design.CROSSED} for arm in drawn]
@@ -168,7 +168,7 @@ def factorial_of(experiment: RlExperiment) -> Factorial:
     return Factorial(experiment=experiment, arms=arms, cells=cells)
 
 
-def effects_of(factorial: Factorial, *, are_crossed: bool = False) -> list[FactorEffect]:
+def factor_effects(factorial: Factorial, *, are_crossed: bool = False) -> list[FactorEffect]:
     """What each level is worth with all other settings held: within each algorithm, then of arms; judged together.
 
     `are_crossed`: instead, what a level of another setting changes about it, the largest first.
@@ -196,7 +196,7 @@ def effects_of(factorial: Factorial, *, are_crossed: bool = False) -> list[Facto
     return sorted(judged, key=lambda row: -abs(row.found.mean)) if are_crossed else judged
 
 
-def duels_of(factorial: Factorial) -> list[ArmDuel]:
+def arm_duels(factorial: Factorial) -> list[ArmDuel]:
     """Compare all arms of each combination of KL and format, the best of it first, judged together: which of them leads
     was seen in these very runs, so that a leader stands for every pair that could have been told of."""
     duels, scores = [], factorial.scores
@@ -211,7 +211,7 @@ def duels_of(factorial: Factorial) -> list[ArmDuel]:
     return judged_rows(duels)
 
 
-def of_leaders(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
+def leader_duels(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
     """The leader's comparisons with the others by combination of KL and format, the next arm's first."""
     of_setting = grouped(duels, lambda duel: duel.setting)
     leaders = {setting: alike[0].better for setting, alike in of_setting.items()}
@@ -220,7 +220,7 @@ def of_leaders(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
 
 def leaders_alone(duels: Iterable[ArmDuel]) -> set[Setting]:
     """The combinations in which the rule tells the leader from every other arm."""
-    of_setting = of_leaders(duels).items()
+    of_setting = leader_duels(duels).items()
     return {setting for setting, led in of_setting if all(duel.found.outcome is ArmOutcome.HIGHER for duel in led)}
 
 
@@ -254,13 +254,13 @@ level_short = partial(level_name, length="short")
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments in which at least two factors are crossed."""
-    factorials = [factorial_of(experiment) for experiment in design.layout(results).factorials if experiment.drawn]
+    factorials = [build_factorial(experiment) for experiment in design.layout(results).factorials if experiment.drawn]
     if not factorials:
         return None
     figures, tables = list[Figure](), list[Table]()
     for factorial in factorials:
-        effects, changes = effects_of(factorial), effects_of(factorial, are_crossed=True)
-        figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial, duels_of(factorial))]
+        effects, changes = factor_effects(factorial), factor_effects(factorial, are_crossed=True)
+        figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial, arm_duels(factorial))]
         tables.append(_table(factorial, "rl_why.effects", effects))
         tables.append(_table(factorial, "rl_why.interactions", changes, folded=True))
     tables = with_rule([table for table in tables if table.rows])
@@ -314,7 +314,7 @@ def _row_name(row: FactorEffect) -> Text:
 
 def _map(factorial: Factorial, duels: Sequence[ArmDuel]) -> Figure:
     """Draw the mean accuracy of every cell; a dot marks the arms of a row that are not below its leader by the rule."""
-    led = [duel for of_leader in of_leaders(duels).values() for duel in of_leader]
+    led = [duel for of_leader in leader_duels(duels).values() for duel in of_leader]
     below = {(duel.other, *duel.setting) for duel in led if duel.found.outcome is ArmOutcome.HIGHER}
 
     def hover(cell: Cell) -> Text:

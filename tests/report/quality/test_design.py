@@ -17,7 +17,7 @@ from suite.report.quality import tiers as tiers_section
 from suite.report.quality.cache import at_nearest_cache
 from suite.report.quality.compress_design import BALANCED
 from suite.report.quality.design import TIERS, has_default_rank, latent_rank, quality_experiments
-from suite.report.quality.families import SHARES, families, form_contrasts, gradings_of
+from suite.report.quality.families import SHARES, families, form_contrasts, tier_gradings
 from suite.report.quality.tiers import found_in_cache
 from suite.statistics.holm import holm
 from tests.records.factory import build
@@ -83,7 +83,7 @@ def test_all_that_an_experiment_compares_is_judged_together():
         [one.found for one in form_contrasts(family).values()],
         # What is answered is not asked of the cache.
         [one for (_, tier), one in found_in_cache(family).items() if tier == TIERS[-1]],
-        gradings_of(family.main).values(),
+        tier_gradings(family.main).values(),
     ):
         tested = [one for one in found if one.is_tested]
         assert len(tested) > 1

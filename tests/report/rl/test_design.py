@@ -7,13 +7,16 @@ import pytest
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
-from suite.report.rl.design import algorithms
 from tests.records.factory import store
 from tests.report.reading import results_of
 from tests.report.rl.runs import named, run
 from tests.report.rl_records import PPO, rl_record
 
 EN = load_texts("en")
+
+
+def algorithms(results):
+    return design.layout(results).algorithms
 
 
 def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
@@ -141,7 +144,7 @@ def test_a_switch_at_its_default_is_no_arm_of_its_own(tmp_path):
         rl_record(seed=1),
         rl_record(seed=2, extras={"supervision": "outcome", "outcome_as_step": None, "critic_warmup_steps": 0}),
     ]
-    (found,) = design.values_of(results_of(tmp_path, *runs), "supervision")
+    (found,) = design.layout(results_of(tmp_path, *runs)).rewards["supervision"]
     assert [len(arm.runs) for arm in found.arms] == [2, 2]
 
 

@@ -14,7 +14,7 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last(tmp_path):
     results = results_of(tmp_path, *records, run([0.1, 0.2, 0.3], algorithm="ppo"))
     section = said(stability.build(results))
     (experiment,) = evolution.thinking(results)
-    changed = [one for of_arm in evolution.changes_of(experiment.arms).values() for one in of_arm.values()]
+    changed = [one for of_arm in evolution.evaluation_changes(experiment.arms).values() for one in of_arm.values()]
     assert [one.adjusted_p for one in changed] == holm([one.p for one in changed])
     thoughts = next(table for table in section.tables if table.title == "From first to last")
     (row,) = rows_of(thoughts)
@@ -31,7 +31,7 @@ def test_accuracy_that_does_not_beat_guessing_has_not_risen(tmp_path):
     records = [thinking([2.0, 3.0], [0.0, SORTED_ALREADY], seed=seed) for seed in range(5)]
     experiment, *_ = evolution.thinking(results_of(tmp_path, *map(noting_what_guessing_scores, records)))
     length, accuracy = (
-        next(iter(evolution.changes_of(experiment.arms)[metric].values())).outcome
+        next(iter(evolution.evaluation_changes(experiment.arms)[metric].values())).outcome
         for metric in ("thought_length", "accuracy")
     )
     assert (length, accuracy) == (ArmOutcome.HIGHER, ArmOutcome.FLOOR)

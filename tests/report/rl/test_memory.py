@@ -11,7 +11,7 @@ from suite.configuration.files import languages
 from suite.records.record import Evidence, Reading
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.rl import cost, efficiency, memory, stability
-from suite.report.rl.design import algorithms
+from suite.report.rl.design import layout
 from suite.report.rl.memory import LEAST_SHARE
 from suite.report.runs import trust
 from suite.theory.answers.published import published_memory
@@ -256,7 +256,7 @@ def test_a_finding_says_what_is_saved_of_which_evidence(tmp_path):
 def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
     tracked = replace(rl_record(seed=2, steps=2), settings={"track_memory": True})
     results = results_of(tmp_path, rl_record(seed=1, steps=2), tracked)
-    assert [run.seed for one in algorithms(results) for arm in one.arms for run in arm.runs] == ["1"]
+    assert [run.seed for one in layout(results).algorithms for arm in one.arms for run in arm.runs] == ["1"]
     assert rows_of(said(cost.build(results)).tables[0])[0]["Runs"] == "1"
     assert "Runs that held memory by owner: 1." in said(trust.build(results)).explanation
     alone = results_of(tmp_path / "alone", tracked)

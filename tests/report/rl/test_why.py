@@ -71,10 +71,10 @@ def test_interactions_are_sorted_by_size(section):
 
 def test_a_leader_leads_alone_only_by_the_rule(results):
     (experiment,) = design.layout(results).factorials
-    duels = why.duels_of(why.factorial_of(experiment))
+    duels = why.arm_duels(why.build_factorial(experiment))
     assert len(duels) == 18
     assert why.leaders_alone(duels) == {("none", "0.1"), ("none", "gate")}
-    leader, *_ = why.of_leaders(duels)["loss 0.04", "0.1"]
+    leader, *_ = why.leader_duels(duels)["loss 0.04", "0.1"]
     assert (leader.better, leader.other, leader.found.outcome) == ("grpo |batch", "ppo |", ArmOutcome.ALIKE)
 
 
