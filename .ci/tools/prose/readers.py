@@ -362,8 +362,8 @@ def effect(factor, level, verdict, algorithm="grpo"):
     """Return what a level of a setting is worth within an algorithm, or an arm against PPO at equal settings."""
     _, effects, _ = crossed()
     (found,) = [
-        one.found for one in effects
-        if one.of[:2] == (factor, level) and one.algorithm == (algorithm and algorithm_name(algorithm))
+        one.comparison for one in effects
+        if one.levels[:2] == (factor, level) and one.algorithm == (algorithm and algorithm_name(algorithm))
     ]  # fmt: skip
     assert found.outcome is verdict, found.outcome
     return points(found.mean, found.interval.low, found.interval.high)
@@ -373,7 +373,7 @@ def changed_where_unpaid(verdict):
     """Return what not paying the form changes about the worth of the batch's deviation within GRPO."""
     names = level_name("deviation", "batch"), level_name("deviation", "group")
     others = level_name("format", "0"), level_name("format", "0.1")
-    (found,) = [row.found for row in interactions() if (row.names, row.others) == (names, others)]
+    (found,) = [row.comparison for row in interactions() if (row.names, row.under) == (names, others)]
     assert found.outcome is verdict, found.outcome
     return points(found.mean, found.interval.low, found.interval.high)
 
@@ -384,7 +384,7 @@ def interactions():
 
 
 def interactions_told():
-    return f"{sum(row.found.outcome in TOLD_APART for row in interactions())} of {len(interactions())}"
+    return f"{sum(row.comparison.outcome in TOLD_APART for row in interactions())} of {len(interactions())}"
 
 
 def explained():

@@ -231,12 +231,14 @@ def rl(budget):
     for task, title in TASKS.items():
         experiment, every = found[task]
         rows = [row for row in every if row.quantity.name == budget]
-        held = rows[0].held
+        held = rows[0].amount
         titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(held)} s")
         reference, quantity = experiment.baseline, rows[0].quantity
         lines.setdefault(arm_name(reference), []).append(share(reference.mean(quantity.value)))
         for row in rows:
-            lines.setdefault(arm_name(row.arm), []).append(_ends_less(row.values, row.found))
+            lines.setdefault(arm_name(row.arm), []).append(
+                _ends_less(row.arm.values(row.quantity.value), row.comparison)
+            )
     if budget == design.COMPLETIONS:
         titles.append("all three: mean of the middle half")
         for arm, scores in over.items():
@@ -318,7 +320,7 @@ def why():
         (duel.setting, duel.other)
         for same in leader_duels(duels).values()
         for duel in same
-        if duel.found.outcome is ArmOutcome.HIGHER
+        if duel.comparison.outcome is ArmOutcome.HIGHER
     }
     kls = {"none": "none", "loss 0.04": "in the loss", "reward 0.04": "in the reward"}
     forms = {"0": "not paid", "0.1": "weight 0.1", "1": "weight 1", "gate": "as a gate"}

@@ -80,7 +80,7 @@ def _arms(experiment: RlExperiment, wanted: Mapping[str, str]) -> list[RlArm]:
         value = ("paid" if _pays_format(arm) else "unpaid") if name == FORMAT else arm.first.value(name)
         return fnmatchcase(value, pattern)
 
-    arms = [arm for arm in experiment.drawn if not arm.value("trial")]
+    arms = [arm for arm in experiment.trained_arms if not arm.value("trial")]
     return [arm for arm in arms if all(is_at(arm, name, pattern) for name, pattern in wanted.items())]
 
 
@@ -186,7 +186,7 @@ def _added_by_rl(arm: RlArm) -> Comparison | None:
     """What the last stage added, where that is one of RL."""
     of_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
     is_rl = bool(of_stages) and of_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == of_stages[-1][2]
-    return gains[-1].added if is_rl else None
+    return gains[-1].comparison if is_rl else None
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:

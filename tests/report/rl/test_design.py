@@ -21,7 +21,7 @@ def algorithms(results):
 
 def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
     (one,) = algorithms(results_of(tmp_path, run([0.1, 0.3, 0.6, 0.5], energy_j=2.0)))
-    (curve,) = design.curves_of(one.arms[0])
+    (curve,) = design.arm_curves(one.arms[0])
     assert curve.accuracy == [0.1, 0.3, 0.6, 0.5]
     assert curve.spent == {
         "steps": [0, 1, 2, 3],
@@ -37,7 +37,7 @@ def test_an_evaluation_stands_at_what_was_spent_before_it(tmp_path):
 def test_what_no_share_or_length_can_be_is_left_out(tmp_path):
     shares, lengths = {0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}, {0: 7.0, 1: 2e15, 2: -1.0}
     (one,) = design.layout(results_of(tmp_path, run([0.1, 0.2]))).runs
-    one = replace(one, of_step={"format": shares, "thought_length": lengths, "entropy": shares})
+    one = replace(one, step_metrics={"format": shares, "thought_length": lengths, "entropy": shares})
     assert one.series("format") == {1: 0.0, 2: 1.0}
     assert (one.series("thought_length"), one.series("entropy")) == ({0: 7.0}, shares)
 
@@ -168,7 +168,7 @@ def test_seeds_spread_over_machines_stay_one_arm_without_times(tmp_path):
     (found,) = algorithms(read(tmp_path, *records))
     assert [len(arm.runs) for arm in found.arms] == [3, 3]
     assert found.budgets(*design.BUDGETS) == ["completions", "tokens", "updates"]
-    assert not any(times for arm in found.arms for run in arm.runs for times in run.timed.values())
+    assert not any(times for arm in found.arms for run in arm.runs for times in run.seconds_by_clock.values())
 
 
 def test_an_arm_that_one_machine_has_whole_keeps_its_times(tmp_path):

@@ -45,21 +45,3 @@ def test_experiments_with_self_correction_come_first(tmp_path):
     figures = [figure for figure in section.figures if figure.title == "Thought over the steps"]
     assert [figure.facets["task"] for figure in figures] == ["sort", "addition"]
     assert ["Corrections" in [view.title for view in figure.views] for figure in figures] == [True, False]
-
-
-def test_thought_at_a_level_is_that_of_the_first_arrival(tmp_path):
-    records = [
-        thinking(lengths, accuracies, algorithm=algorithm, seed=seed)
-        for algorithm, lengths, accuracies in (
-            ("grpo", [2.0, 6.0, 8.0], [0.1, 0.3, 0.6]),
-            ("grpo_token_mean", [2.0, 4.0, 9.0], [0.1, 0.55, 0.4]),
-        )
-        for seed in range(5)
-    ]
-    (experiment,) = evolution.thinking(results_of(tmp_path, *records))
-    quarter, of_token_mean, _, late = evolution.at_levels(experiment)
-    assert experiment.baseline.value("algorithm") == "grpo"
-    assert (quarter.held, quarter.values, quarter.found) == (0.25, [6.0] * 5, None)
-    assert (of_token_mean.values, of_token_mean.found.mean) == ([4.0] * 5, -2.0)
-    # The level counts as reached however long it is held.
-    assert (late.held, late.values, late.outcome) == (0.5, [4.0] * 5, ArmOutcome.LOWER)
