@@ -19,12 +19,10 @@ from suite.report.model.formats import points, signed
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.quality import design, families
-from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.compress import compressed_evidence
 from suite.report.quality.compress_design import compress_experiments
-from suite.report.quality.design import QualityArm, QualityContrast
-from suite.report.quality.families import REVERSED, Family, query_form
-from suite.report.quality.heads import MOST_OF_IT, carried
+from suite.report.quality.design import QualityArm, QualityContrast, at_nearest_cache, is_same_cache
+from suite.report.quality.families import MOST_OF_IT, REVERSED, Family, carried, query_form
 from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
 FEWEST_FIRST = 2

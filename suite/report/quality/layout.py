@@ -1,41 +1,39 @@
-"""Tables, figures and sentences about arms of workload=quality and their differences."""
+"""Tables, figures and sentences about arms of workload=quality, their differences, and the bytes that they cache."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from statistics import fmean
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
-from suite.report.evidence import difference, p_columns, verdict_of
-from suite.report.model.formats import ends_of, nats, share_interval, share_with_range, with_range
-from suite.report.plot.marks import Point
-from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
+from suite.report.evidence import IN_WORDS, difference, p_columns, verdict_of
+from suite.report.model.experiment import grouped
+from suite.report.model.formats import nats, share_with_range, with_range
+from suite.report.model.labels import Style, rank, variant_label
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Axis
+from suite.report.plot.scales import byte_axis
+from suite.report.quality import design
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes
 from suite.report.table import Column, column, table
 from suite.statistics.paired import TOLD_APART, ArmOutcome
 
 R = TypeVar("R")
-MOST_NAMED = 3
-
-
-def listed(names: Sequence[Text]) -> Text:
-    """The first few of many, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    first = joined("list", names[:MOST_NAMED])
-    return say("quality.and_more", names=first, count=numbers.count(more)) if more > 0 else first
+OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def difference_text(pair: QualityContrast) -> Text:
     """A difference with its interval; of a loss how the loss itself moved."""
-    own, mean = pair.found.interval, pair.found.mean
+    interval, mean = pair.found.interval, pair.found.mean
     if pair.quantity is not LOSS:
         return difference(pair)
-    return with_range(-mean, own and replace(own, estimate=-mean, low=-own.high, high=-own.low), nats)
+    turned = interval and replace(interval, estimate=-mean, low=-interval.high, high=-interval.low)
+    return with_range(-mean, turned, nats)
 
 
 def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
     """The share of questions of a kind, with its interval over seeds."""
-    return share_with_range(arm.values(share_of(kind)))
+    return share_with_range(arm.values(design.final_share(kind)))
 
 
 def seeds_text(arm: QualityArm) -> Text:
@@ -49,15 +47,13 @@ def bytes_text(size: float) -> str:
     return f"{size:,.0f}"
 
 
-def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
-    """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
+def run_keys(*arms: QualityArm) -> list[str]:
+    return [run.record.run_key for arm in arms for run in arm.ended]
 
-    Figures of one key are a family, of which a reader chooses one. `caption`: in the place of the one under `key`.
-    `more`: anything else of a Figure.
-    """
-    is_single = all(len(arm.ended) == 1 for arm in arms)
-    sentences = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
-    return Figure(title=say(key), family=say(key), caption=joined("sentence", sentences), views=views, **more)
+
+def variant_facet(arm: QualityArm) -> dict[str, Text]:
+    """The variant of a row; what all rows of a table share would tell it from others of its family."""
+    return {"variant": arm.facets.get("variant", "")}
 
 
 def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
@@ -70,53 +66,56 @@ def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
     tested = [pair for pair in pairs if pair.found.is_tested]
     clear = [pair for pair in tested if pair.outcome in TOLD_APART]
     first = max(clear or tested or pairs, key=lambda pair: abs(pair.found.mean))
-    counts = {name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()}
-    fields: dict[str, Any] = {"arm": first.arm.name, "other": first.other.name, "verdict": verdict_of(first)}
-    fields |= {"about": about or first.arm.first.task, "difference": difference_text(first), "pairs": first.found.pairs}
-    fields["unit"] = say(f"quality.unit.{first.quantity.unit}")
-    kind = "untested" if not tested else "told" if clear else "open"
-    return say(f"quality.finding.{kind}", count=len(tested or pairs), **counts, **fields)
+    return say(
+        f"quality.finding.{'untested' if not tested else 'told' if clear else 'open'}",
+        count=len(tested or pairs),
+        arm=first.arm.name,
+        other=first.other.name,
+        verdict=verdict_of(first),
+        about=about or first.arm.first.task,
+        difference=difference_text(first),
+        pairs=first.found.pairs,
+        unit=say(f"quality.unit.{first.quantity.unit}"),
+        **{name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()},
+    )
 
 
-def runs_behind(*arms: QualityArm) -> list[str]:
-    """The run keys of arms."""
-    return [run.record.run_key for arm in arms for run in arm.ended]
+def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
+    """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
+
+    Figures of one key are a family, of which a reader chooses one. `caption`: in the place of the one under `key`.
+    `more`: anything else of a Figure.
+    """
+    is_single = all(len(arm.ended) == 1 for arm in arms)
+    sentences = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
+    return Figure(title=say(key), family=say(key), caption=joined("sentence", sentences), views=views, **more)
 
 
 def arm_table(
     key: str,
     rows: Iterable[R],
     columns: Iterable[Column[R]],
-    arm_of: Callable[[Any], QualityArm] = lambda arm: arm,
+    arm: Callable[[Any], QualityArm] | None = lambda row: row,
     **more: Any,
 ) -> Table:
-    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
-    fields = {"family": say(key), "note": say(f"{key}_note"), **more}
-    return table(say(key), rows, columns, facets_of=lambda row: variant_facet(arm_of(row)), **fields)
+    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table.
+
+    `arm`: of a row that is none; None where a row is about two.
+    """
+    defaults = {"family": say(key), "note": say(f"{key}_note")}
+    facets_of = (lambda row: variant_facet(arm(row))) if arm else None
+    return table(say(key), rows, columns, facets_of=facets_of, **defaults | more)
 
 
-def variant_facet(arm: QualityArm) -> dict[str, Text]:
-    """The variant of a row; what all rows of a table share would tell it from others of its family."""
-    return {"variant": arm.facets.get("variant", "")}
-
-
-def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
-    """The mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
-    mean, sentence = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
-    x, y = (place, mean) if along == "y" else (mean, place)
-    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=sentence)
-
-
-EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
+EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
 SIZES: list[Column[QualityArm]] = [
     column("quality.bytes", cache_bytes, bytes_text),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
-VERDICT: Column[QualityContrast] = column("rl_efficiency.in_words", verdict_of)
+VERDICT: Column[QualityContrast] = column(IN_WORDS, verdict_of)
 TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
-OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
@@ -129,3 +128,96 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
         column(theirs, lambda pair: share_with_range(pair.found.theirs), kind=Kind.NUMBER),
         *TESTED,
     ]
+
+
+def nearest_table(
+    key: str, pairs: Iterable[QualityContrast], about: Sequence[Column[QualityContrast]], **more: Any
+) -> Table:
+    """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
+
+    def times_as_wide(pair: QualityContrast) -> str:
+        return "=" if design.is_same_cache(pair) else numbers.times(design.cache_ratio(pair.arm, pair.other))
+
+    columns: list[Column[QualityContrast]] = [
+        column("quality.latent", lambda pair: pair.arm.name),
+        column("quality.against", lambda pair: pair.other.name),
+        *about,
+        *share_columns("quality.answered", "quality.other_answered"),
+        column("quality.bytes", lambda pair: cache_bytes(pair.arm), bytes_text),
+        column("quality.bytes_over", times_as_wide, kind=Kind.NUMBER),
+    ]
+    return arm_table(key, pairs, columns, None, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeLine:
+    """Sizes of one variant that a figure joins."""
+
+    arms: Sequence[QualityArm]  # from the narrowest cache to the widest
+    ordinal: int  # which line of its variant it is
+
+    @property
+    def name(self) -> Text:
+        first = self.arms[0]
+        if len(self.arms) == 1:
+            return first.name
+        name = design.name_without_parts(variant_label(first.first.attention), first)
+        size = "rank" if design.is_latent(first) else "groups" if self._has_groups else "width"
+        return say(f"quality.line.{size}", name=name) if size != "width" or self._has_widths else name
+
+    @property
+    def _has_groups(self) -> bool:
+        return any(arm.value(design.KV_HEADS) for arm in self.arms)
+
+    @property
+    def _has_widths(self) -> bool:
+        return any(not arm.first.is_wide for arm in self.arms)
+
+    def size_label(self, arm: QualityArm) -> str:
+        """What tells an arm from the others of the line, if there are any."""
+        if len(self.arms) == 1:
+            return ""
+        if design.is_latent(arm):
+            return str(design.latent_rank(arm) or "")
+        width = arm.value(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
+        sizes = [arm.value(design.KV_HEADS) if self._has_groups else "", width if self._has_widths else ""]
+        return "×".join(filter(None, sizes))
+
+    def series(self, points: Mapping[QualityArm, Point], mode: str, **more: Any) -> Series:
+        """Its series of the arms that have a point, each with its size beside it."""
+        first = self.arms[0]
+        return size_series(
+            self.name,
+            [replace(points[arm], text=self.size_label(arm)) for arm in self.arms if arm in points],
+            first.style,
+            # Marks of a latent and of grouped heads often lie on each other.
+            names_at="top center" if design.is_latent(first) else "bottom center",
+            ordinal=self.ordinal,
+            mode=mode,
+            facets=variant_facet(first),
+            more=more,
+        )
+
+
+def size_series(
+    name: Text, points: Sequence[Point], style: Style, *, names_at: str, more: Mapping[str, Any], **looks: Any
+) -> Series:
+    """A line over cache bytes whose points have their sizes beside them. `looks`: anything else of a Series."""
+    names = {"textposition": names_at, "textfont": {"size": 10, "color": style.colour}, "cliponaxis": False}
+    return Series(name=name, points=points, style=style, more={**names, **more}, **looks)
+
+
+def size_lines(arms: Iterable[QualityArm]) -> list[SizeLine]:
+    """Group arms of one variant that lack the same parts, in the order of variants."""
+    by_size = sorted(arms, key=lambda arm: cache_bytes(arm) or 0.0)
+    groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
+    keys = sorted(groups, key=lambda key: (rank(key[0]), key))
+    variants = [key[0] for key in keys]
+    return [
+        SizeLine(arms=groups[key], ordinal=variants[:place].count(variants[place])) for place, key in enumerate(keys)
+    ]
+
+
+def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
+    """An axis of cache bytes of arms that say theirs."""
+    return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])

@@ -180,8 +180,8 @@ def largest(rows: Sequence[tuple[Text, Comparison]], key: str, text: Callable[[f
     clear = [row for row in rows if row[1].outcome in TOLD_APART]
     name, first = max(clear or rows, key=lambda row: abs(row[1].mean))
     counts = {**count_outcomes(comparison.outcome for _, comparison in rows), "told": len(clear), "count": len(rows)}
-    difference = with_range(first.mean, first.interval, text)
-    return say(f"{key}_{'told' if clear else 'open'}", name=name, difference=difference, pairs=first.pairs, **counts)
+    fields = {"name": name, "difference": with_range(first.mean, first.interval, text), "pairs": first.pairs}
+    return say(f"{key}_told" if clear else f"{key}_open", **fields, **counts)
 
 
 @dataclass(frozen=True, kw_only=True)

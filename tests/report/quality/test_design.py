@@ -14,11 +14,10 @@ from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.quality import compress, tasks
 from suite.report.quality import tiers as tiers_section
-from suite.report.quality.cache import at_nearest_cache
 from suite.report.quality.compress_design import BALANCED
-from suite.report.quality.design import TIERS, has_default_rank, latent_rank, quality_experiments
+from suite.report.quality.design import TIERS, at_nearest_cache, has_default_rank, latent_rank, quality_experiments
 from suite.report.quality.families import SHARES, families, form_contrasts, tier_gradings
-from suite.report.quality.tiers import found_in_cache
+from suite.report.quality.tiers import cache_against_answers
 from suite.statistics.holm import holm
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -82,7 +81,7 @@ def test_all_that_an_experiment_compares_is_judged_together():
         [one.found for one in at_nearest_cache(family.main, TIERS)],
         [one.found for one in form_contrasts(family).values()],
         # What is answered is not asked of the cache.
-        [one for (_, tier), one in found_in_cache(family).items() if tier == TIERS[-1]],
+        [one for (_, tier), one in cache_against_answers(family).items() if tier == TIERS[-1]],
         tier_gradings(family.main).values(),
     ):
         tested = [one for one in found if one.is_tested]

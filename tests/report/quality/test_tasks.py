@@ -5,7 +5,7 @@ import pytest
 from suite.configuration.files import choices, read_choice
 from suite.report.quality import tasks
 from suite.report.quality.design import latent_rank, task_experiments
-from suite.report.quality.tasks import front_of, qualities
+from suite.report.quality.tasks import pareto_front, qualities
 from tests.report.quality_records import (
     OPEN,
     details,
@@ -70,7 +70,7 @@ def test_the_front_holds_what_no_other_beats_in_both():
         quality_record(0.4, task="recall", **mqa(12)),
     ]
     (one,) = task_experiments(in_memory(*records))
-    assert [latent_rank(arm) for arm in front_of(qualities(one))] == [8, 32]
+    assert [latent_rank(arm) for arm in pareto_front(qualities(one))] == [8, 32]
 
 
 def test_of_a_loss_the_front_has_the_lowest():
@@ -80,7 +80,7 @@ def test_of_a_loss_the_front_has_the_lowest():
         quality_record(0.5, task="plays", loss=1.7, **mla(32)),
     ]
     (one,) = task_experiments(in_memory(*records))
-    assert [arm.first.attention for arm in front_of(qualities(one))] == ["mla", "mha"]
+    assert [arm.first.attention for arm in pareto_front(qualities(one))] == ["mla", "mha"]
 
 
 def test_marks_on_the_front_are_filled_and_say_their_cpu_time():
