@@ -216,7 +216,7 @@ def preferred_loss():
     for run in design.layout(whole("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
             (*_, (_, begins, ends)) = read_stages(run)
-            found.append((run.of_step["example_loss"][begins], run.of_step["example_loss"][ends - 1]))
+            found.append((run.metrics["example_loss"][begins], run.metrics["example_loss"][ends - 1]))
     assert all(last > first for first, last in found)
     return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*found, strict=True))
 

@@ -32,7 +32,7 @@ from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, number_of
-from suite.report.rl import design, evolution, memory_design, stability, stages
+from suite.report.rl import design, memory_design, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, run_price
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
@@ -48,7 +48,7 @@ QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
-GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "corrections": evolution.CORRECTIONS}
+GAINS = {"gain": stability.ACCURACY, "thought_length": stability.LENGTH, "corrections": stability.CORRECTIONS}
 """Measures by which a run's last evaluation is compared with its first."""
 
 
@@ -59,7 +59,7 @@ def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
     """The experiments that a question is asked of, by the setting that they are about."""
     if name == "thought":
-        return evolution.thinking(results)
+        return stability.thinking(results)
     if name == RECIPE:
         return stages.recipes(results)
     if name in (SUPERVISION, REWARD_SOURCE):
@@ -160,7 +160,7 @@ def _from_median(arm: RlArm) -> dict[RlRun, float]:
 def _trials_of_changes(results: Results, question: Question) -> list[Trial]:
     """The change in each arm by itself: from its first evaluation to its last, or what its last stage of RL added."""
     measure, trials = GAINS.get(question["measure"]), list[Trial]()
-    write = signed if measure == evolution.LENGTH else points
+    write = signed if measure == stability.LENGTH else points
     for experiment in _experiments(results, question["experiments"]):
         for arm in _arms(experiment, question["arms"]):
             change = _added_by_rl(arm) if measure is None else _change(arm, measure)
@@ -175,11 +175,11 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
     """None for a habit that cannot change: thoughts that all have one length, as columns of a sum, and corrections that
     the base model never makes.
     """
-    change = evolution.evaluation_changes([arm])[measure].get(arm)
-    if change is None or (measure == evolution.CORRECTIONS and not evolution.corrects([arm])):
+    change = stability.evaluation_changes([arm])[measure].get(arm)
+    if change is None or (measure == stability.CORRECTIONS and not stability.corrects([arm])):
         return None
     values = (*change.ours, *change.theirs)
-    return None if measure == evolution.LENGTH and max(values) - min(values) < 1 else change
+    return None if measure == stability.LENGTH and max(values) - min(values) < 1 else change
 
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:

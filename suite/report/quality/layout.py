@@ -47,10 +47,6 @@ def bytes_text(size: float) -> str:
     return f"{size:,.0f}"
 
 
-def run_keys(*arms: QualityArm) -> list[str]:
-    return [run.record.run_key for arm in arms for run in arm.ended]
-
-
 def variant_facet(arm: QualityArm) -> dict[str, Text]:
     """The variant of a row; what all rows of a table share would tell it from others of its family."""
     return {"variant": arm.facets.get("variant", "")}

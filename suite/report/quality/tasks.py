@@ -16,16 +16,7 @@ from suite.report.plot.plots import height_px, plot, rule
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
-from suite.report.quality.design import (
-    TAKEN_AWAY,
-    QualityArm,
-    QualityContrast,
-    QualityExperiment,
-    QualityRun,
-    at_nearest_cache,
-    cache_bytes,
-    is_by_loss,
-)
+from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
@@ -48,7 +39,7 @@ def build(results: Results) -> Section | None:
     if not experiments:
         return None
     by_task = grouped(of_tasks, lambda experiment: experiment.value("task"))
-    pairs = [pair for experiment in of_tasks for pair in at_nearest_cache(experiment)]
+    pairs = [pair for experiment in of_tasks for pair in design.at_nearest_cache(experiment)]
     tables = [
         *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
         layout.nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT])),
@@ -104,7 +95,7 @@ def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label
 def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
     arms = [arm for experiment in experiments for arm in experiment.arms]
     against = {pair.arm: pair for each in experiments for pair in design.against_mha(each, by_loss=True)}
-    first, by_loss = arms[0].first, is_by_loss(arms[0])
+    first, by_loss = arms[0].first, design.is_by_loss(arms[0])
 
     def arrived(arm: QualityArm) -> Arrivals | None:
         """The updates until LEVEL was first answered; None where a seed's updates are not known."""
@@ -172,7 +163,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         return say("claim.rarely", title=name) if pair.about else name
 
     def both_caches(pair: QualityContrast) -> str:
-        sizes = [cache_bytes(arm) for arm in (pair.arm, pair.other)]
+        sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
         return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
 
     return layout.arm_table(
@@ -198,7 +189,7 @@ def _differences(experiments: Sequence[QualityExperiment]) -> Figure | None:
         ]
         for match in ("heads", "cache", "params")
     }
-    against["cache"] = [*map(at_nearest_cache, matched.get("heads", ())), *against["cache"]]
+    against["cache"] = [*map(design.at_nearest_cache, matched.get("heads", ())), *against["cache"]]
     views = {match: [pairs for pairs in of_match if pairs] for match, of_match in against.items()}
     views = {match: of_match for match, of_match in views.items() if of_match}
     if not views:
@@ -257,7 +248,7 @@ def _dots(pairs: Rows, axis_title: Text) -> dict[str, Any]:
 def _dot(pair: QualityContrast, y: float) -> Point:
     outcome = {"difference": layout.difference_text(pair), "said": verdict_of(pair)}
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
-    runs = layout.run_keys(pair.arm, pair.other)
+    runs = [*pair.arm.run_keys, *pair.other.run_keys]
     return Point(x=100 * pair.found.mean, y=y, ends=ends_of(pair.found.interval, factor=100), hover=hover, runs=runs)
 
 
@@ -268,7 +259,7 @@ def _pareto_figure(experiment: QualityExperiment) -> Figure:
         "quality.finding_front",
         name=cheapest.name,
         value=_quality_text(cheapest),
-        bytes=numbers.count(cache_bytes(cheapest) or 0),
+        bytes=numbers.count(design.cache_bytes(cheapest) or 0),
         pairs=len(cheapest.ended),
         front=len(front),
         count=len(experiment.arms),
@@ -285,20 +276,20 @@ def _pareto_figure(experiment: QualityExperiment) -> Figure:
 
 
 def _quality_text(arm: QualityArm) -> Text | None:
-    return _loss_text(arm) if is_by_loss(arm) else layout.answered_text(arm)
+    return _loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm)
 
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
     """The quality of each arm that says its cache: more is better, so a loss has its sign turned."""
-    quality = design.LOSS.value if is_by_loss(experiment.arms[0]) else design.final_share(design.ALL)
-    means = {arm: arm.mean(quality) for arm in experiment.arms if cache_bytes(arm)}
+    quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.final_share(design.ALL)
+    means = {arm: arm.mean(quality) for arm in experiment.arms if design.cache_bytes(arm)}
     return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
 def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
     """Arms that no other beats, by less cache and no less quality or as little and more; the cheapest first."""
     front: list[QualityArm] = []
-    for arm in sorted(qualities, key=lambda arm: (cache_bytes(arm) or 0.0, -qualities[arm])):
+    for arm in sorted(qualities, key=lambda arm: (design.cache_bytes(arm) or 0.0, -qualities[arm])):
         if not front or qualities[arm] > qualities[front[-1]]:
             front.append(arm)
     return front
@@ -307,11 +298,11 @@ def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
 def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> dict[str, Any]:
     points, series = {}, list[Series]()
     for arm, quality in qualities(experiment).items():
-        decode_s, size = design.decode_s(arm), numbers.count(cache_bytes(arm) or 0)
+        decode_s, size = design.decode_s(arm), numbers.count(design.cache_bytes(arm) or 0)
         decode = numbers.NOTHING if decode_s is None else numbers.seconds(decode_s)
         hover = say("quality.pareto_hover", name=arm.name, value=_quality_text(arm), bytes=size, decode=decode)
         hover = say("quality.on_front", said=hover) if arm in front else hover
-        points[arm] = Point(x=cache_bytes(arm), y=abs(quality), hover=hover, runs=layout.run_keys(arm))
+        points[arm] = Point(x=design.cache_bytes(arm), y=abs(quality), hover=hover, runs=arm.run_keys)
     for line in layout.size_lines(points):
         # Marks on the front are filled.
         style = line.arms[0].style
@@ -329,5 +320,5 @@ def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> 
     return plot(
         [beaten_by_none, *series],
         xaxis=layout.bytes_axis(points),
-        yaxis=by_loss if is_by_loss(experiment.arms[0]) else shares(say("quality.axis.answered")),
+        yaxis=by_loss if design.is_by_loss(experiment.arms[0]) else shares(say("quality.axis.answered")),
     )

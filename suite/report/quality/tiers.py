@@ -61,7 +61,7 @@ def _by_bytes(family: Family) -> Figure | None:
                 size, share = design.cache_bytes(arm) or 0.0, share_with_range(values)
                 sizes = {"name": arm.name, "bytes": numbers.count(size)}
                 hover = say("quality_tiers.mark_hover", share=share, count=len(values), **sizes)
-                ends, runs = ends_of(share_interval(values)), layout.run_keys(arm)
+                ends, runs = ends_of(share_interval(values)), arm.run_keys
                 marks[arm] = Point(x=size, y=fmean(values), ends=ends, hover=hover, runs=runs)
         series = [line.series(marks, "lines+markers+text") for line in layout.size_lines(marks)]
         title, level = say(f"quality_tiers.asked.{tier}"), arms[0].first.chance(tier)

@@ -21,18 +21,9 @@ from suite.report.model.run import machine_id, number_of
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, height_px, rows, stacked
 from suite.report.plot.scales import linear
-from suite.report.rl import design
+from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.rl.frames import (
-    ARM,
-    MOST_FIGURES,
-    SEEDS,
-    comparison_columns,
-    experiment_figure,
-    experiment_table,
-    run_keys,
-)
 from suite.report.rl.naming import named
 from suite.report.table import Column, column, columns_of
 
@@ -49,7 +40,7 @@ def build(results: Results) -> Section | None:
     judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
-    return section("rl_cost", figures=figures[:MOST_FIGURES], tables=tables) if tables else None
+    return section("rl_cost", figures=figures[: frames.MOST_FIGURES], tables=tables) if tables else None
 
 
 def cost_s(run: RlRun, clock: str = "") -> float | None:
@@ -109,11 +100,11 @@ def _figure(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Fig
         for row, arm in enumerate(arms):
             time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_phase_share(phase, arm))
             hover = say("rl_cost.hover", time=time, share=share)
-            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=run_keys(arm)))
+            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=arm.run_keys))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
     longest = max(map(_cost, arms), default=0.0)
     xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * longest], zeroline=True)
-    return experiment_figure(
+    return frames.experiment_figure(
         experiment,
         "rl_cost.phases",
         {"": rows([arm.short_name for arm in arms], traces, xaxis=xaxis, **stacked())},
@@ -128,7 +119,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
 
     def step_s(run: RlRun) -> float | None:
         seconds = _phases_s(run)
-        return None if seconds is None else seconds / len(run.step_metrics["completions"])
+        return None if seconds is None else seconds / len(run.metrics["completions"])
 
     def tokens_per_s(run: RlRun) -> float | None:
         tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
@@ -140,9 +131,9 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
     wall: Column[RlArm] = column(
         "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
     )
-    compared = comparison_columns("rl_cost.less_reference", lambda row: row.comparison, signed)[:2]
+    compared = frames.comparison_columns("rl_cost.less_reference", lambda row: row.comparison, signed)[:2]
     columns: list[Column[RlArm]] = [
-        ARM,
+        frames.ARM,
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
         column("rl_cost.step", lambda arm: arm.mean(step_s), numbers.seconds),
         *columns_of(by_arm.get, compared),
@@ -158,7 +149,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
     machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
     several = say("rl_cost.machines", count=len(machines)) if len(machines) > 1 else ""
     note = joined("sentence", [say("rl_cost.note", clock=clock), several])
-    return experiment_table(experiment, "rl_cost.table", experiment.arms, columns, note=note)
+    return frames.experiment_table(experiment, "rl_cost.table", experiment.arms, columns, note=note)
 
 
 def variant_experiments(results: Results) -> list[RlExperiment]:
@@ -193,13 +184,13 @@ def _variants_table(experiment: RlExperiment) -> Table:
     nothing is judged; the note begins with how the first algorithm's end."""
     cost_title = say("rl_cost.variants_cost", clock=experiment.clock_name)
     columns: list[Column[RlArm]] = [
-        ARM,
+        frames.ARM,
         column("column.variant", _variant),
         column("rl_cost.variants_accuracy", lambda arm: arm.mean(design.final), numbers.percent),
         column(
             "column.interval", lambda arm: percent_range(share_interval(arm.values(design.final))), kind=Kind.NUMBER
         ),
-        SEEDS,
+        frames.SEEDS,
         column(cost_title, lambda arm: arm.mean(cost_s), numbers.seconds),
         column("rl_cost.variants_parameters", lambda arm: arm.first.constant("policy_parameter_count"), numbers.count),
     ]
@@ -211,4 +202,4 @@ def _variants_table(experiment: RlExperiment) -> Table:
     seeds = min(len(arm.ended) for arm in variants)
     finding = say("rl_cost.variants_finding", arm=variants[0].name, told=joined("list", ends), count=seeds)
     note = joined("sentence", [finding, say("rl_cost.variants_note")])
-    return experiment_table(experiment, "rl_cost.variants", experiment.arms, columns, note=note)
+    return frames.experiment_table(experiment, "rl_cost.variants", experiment.arms, columns, note=note)

@@ -71,8 +71,8 @@ class RlRun(Run):
 
     curve: Curve | None
     """None where nothing was evaluated, or the run did not end well."""
-    step_metrics: SeriesByName
-    eval_metrics: SeriesByName
+    metrics: SeriesByName
+    """Of the steps, and those of the evaluations, whose names begin with `heldout_`."""
     seconds_by_clock: Mapping[str, SeriesByName]
     """By clock, then by span and step; NaN where a reading lacks it."""
 
@@ -99,8 +99,8 @@ class RlRun(Run):
         return share(self.constant(TRIVIAL_ACCURACY, EVALUATE))
 
     def series(self, metric: str) -> Mapping[int, float]:
-        """A metric by step, of the evaluations if its name begins with `heldout_`; without what it cannot be."""
-        values = (self.eval_metrics if metric.startswith("heldout_") else self.step_metrics).get(metric, {})
+        """A metric by step, without what it cannot be."""
+        values = self.metrics.get(metric, {})
         largest = LARGEST.get(metric.removeprefix("heldout_"))
         return values if largest is None else {step: value for step, value in values.items() if 0 <= value <= largest}
 
@@ -111,7 +111,7 @@ class RlRun(Run):
 
     def total(self, metric: str) -> float | None:
         """The sum over all steps."""
-        return sum(self.step_metrics[metric].values()) if metric in self.step_metrics else None
+        return sum(self.metrics[metric].values()) if metric in self.metrics else None
 
     def seconds(self, span: str, clock: str = "") -> float | None:
         """The seconds of the whole run in a span, by its own clock if none is named."""
@@ -179,7 +179,7 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     if record.settings.get("track_memory") is True:
         return None
     numbers = numbers_by_span(record)
-    step_metrics, eval_metrics = numbers.get(STEP, {}), numbers.get(EVALUATE, {})
+    step_metrics, evaluations = numbers.get(STEP, {}), numbers.get(EVALUATE, {})
     for metric in COUNTED.values():
         is_spread = metric == COUNTED[JOULES] and not current.is_of_one_machine
         if is_spread or min(step_metrics.get(metric, {}).values(), default=0.0) < 0:
@@ -189,15 +189,9 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     sensible = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
     if len(sensible) == len(factors):
         key = (*key[:-1], (COMPLETIONS, str(math.prod(sensible))), key[-1])
-    accuracy = eval_metrics.get("heldout_accuracy", {}) if record.status is Status.OK else {}
-    return RlRun(
-        current=current,
-        key=key,
-        curve=_curve(step_metrics, accuracy, seconds),
-        step_metrics=step_metrics,
-        eval_metrics=eval_metrics,
-        seconds_by_clock=seconds,
-    )
+    metrics = step_metrics | {name: values for name, values in evaluations.items() if name.startswith("heldout_")}
+    curve = _curve(metrics, seconds) if record.status is Status.OK else None
+    return RlRun(current=current, key=key, curve=curve, metrics=metrics, seconds_by_clock=seconds)
 
 
 def _seconds(record: Record, clock: str) -> SeriesByName:
@@ -212,14 +206,12 @@ def _seconds(record: Record, clock: str) -> SeriesByName:
     return totals
 
 
-def _curve(
-    step_metrics: SeriesByName, accuracy: Mapping[int, float], seconds: Mapping[str, SeriesByName]
-) -> Curve | None:
-    points = sorted((step, value) for step, value in accuracy.items() if 0 <= value <= 1)
+def _curve(metrics: SeriesByName, seconds: Mapping[str, SeriesByName]) -> Curve | None:
+    points = sorted((step, value) for step, value in metrics.get("heldout_accuracy", {}).items() if 0 <= value <= 1)
     if not points:
         return None
     steps = [step for step, _ in points]
-    amounts = {budget: step_metrics.get(metric, {}) for budget, metric in COUNTED.items()}
+    amounts = {budget: metrics.get(metric, {}) for budget, metric in COUNTED.items()}
     for clock, by_span in seconds.items():
         totals = Counter[int]()
         for phase in PHASES:

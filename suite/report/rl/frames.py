@@ -129,17 +129,12 @@ def count_text(count: int, total: int) -> Text:
     return say("rl_efficiency.arrived_of", arrived=count, runs=total)
 
 
-def run_keys(arm: RlArm) -> list[str]:
-    """The run keys of an arm's seeds."""
-    return [run.record.run_key for run in arm.ended]
-
-
 def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any) -> Series:
     """An arm's series beside those of other arms: of one style each has a look of its own.
 
     `second`: what a line shows that is drawn dotted and thin beside the arm's first one.
     """
-    look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": run_keys(arm)}
+    look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": arm.run_keys}
     if second:
         line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
         look |= {"name": dotted(arm.short_name, second), "in_legend": False, "more": {"line": line}}

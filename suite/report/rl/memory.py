@@ -128,11 +128,10 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
         rest = sum(at_peak.parts.values()) - sum(parts.values())
         if rest > 0:
             parts[NOBODY, OTHER] = parts.get((NOBODY, OTHER), 0.0) + rest
-        runs = [run.record.run_key for run in arm.runs]
         for (owner, kind), size in parts.items():
             share, name = numbers.percent(size / sum(parts.values())), say(f"rl_memory.owner.{owner}")
             hover = say("rl_memory.hover", owner=name, size=numbers.bytes_iec(size), share=share)
-            segments[owner, kind].append(Point(x=size, y=row, hover=hover, facets=_facets(arm), runs=runs))
+            segments[owner, kind].append(Point(x=size, y=row, hover=hover, facets=_facets(arm), runs=arm.run_keys))
         for owner in OWNERS:
             if size := sum(value for part, value in parts.items() if part[0] == owner):
                 text = joined(" ", [say(f"rl_memory.owner.{owner}"), numbers.bytes_iec(size)])

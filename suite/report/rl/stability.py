@@ -1,29 +1,32 @@
 """Stability of the algorithms: runs that collapsed or drifted, that found a way to be paid for nothing, and how their
 thought changed.
 
-An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
+An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections. A
+base model thinks and corrects itself as often as its corpus does: what training adds is the change, not the habit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import starmap
+from itertools import product, starmap
 from statistics import fmean, median
 from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import IN_WORDS, verdict, with_rule
 from suite.report.model.experiment import ArmQuantity
-from suite.report.model.formats import plain, points
+from suite.report.model.formats import plain, points, signed, with_range
+from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
-from suite.report.rl import design, evolution, frames
-from suite.report.rl.contrasts import AgainstReference, against_reference, finding
+from suite.report.rl import design, frames
+from suite.report.rl.contrasts import AgainstReference, against_reference, finding, largest
 from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES, count_text
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import is_collapsed, worst_drawdown
-from suite.statistics.paired import SHARE_MARGIN
+from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
 # A run that ends with so much form and less accuracy has learnt the form alone.
 FORMED, UNLEARNT = 0.9, 0.1
@@ -40,6 +43,14 @@ MEASURES = (
 )
 """Metrics of the steps in the table, those over all steps among others at the end."""
 
+LENGTH, CORRECTIONS, ACCURACY = METRICS = ("thought_length", "corrections", "accuracy")
+OFTEN = 0.01  # a share of thoughts from which corrections are no slip of sampling
+SEQUENCE_MEAN = "grpo"
+"""Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
+
+Changes = Mapping[str, Mapping[RlArm, Comparison]]
+"""Comparisons by metric and arm."""
+
 
 def build(results: Results) -> Section | None:
     """Build it from all runs, those that failed included, and from the arms whose thoughts were measured."""
@@ -54,14 +65,14 @@ def build(results: Results) -> Section | None:
         "hacked": sum(map(learnt_form_alone, runs)),
     }
     falls = {each: against_reference(each, each.rivals, [FALL]) for each in experiments}
-    changed = {each: evolution.evaluation_changes(each.arms) for each in evolution.thinking(results)}
+    changed = {each: evaluation_changes(each.arms) for each in thinking(results)}
     figures = [figure for figure in starmap(_figure, falls.items()) if figure.views]
     explanation = [say("rl_stability.explanation"), say("rl_evolution.explanation") if changed else ""]
     return section(
         "rl_stability",
         explanation=joined("sentence", explanation),
-        figures=[*figures[:MOST_FIGURES], *starmap(evolution.figure, [*changed.items()][:MOST_FIGURES])],
-        tables=with_rule([*starmap(_table, falls.items()), *starmap(evolution.changes_table, changed.items())]),
+        figures=[*figures[:MOST_FIGURES], *starmap(_thought_figure, [*changed.items()][:MOST_FIGURES])],
+        tables=with_rule([*starmap(_table, falls.items()), *starmap(_changes_table, changed.items())]),
         headlines=[
             Headline(text=say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()}))
         ],
@@ -142,3 +153,82 @@ def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Figur
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
         views[say(f"rl_stability.view.{metric}")] = frames.plot_over_steps(lines, yaxis)
     return frames.experiment_figure(experiment, "rl_stability.over", views, finding(rows, say("rl_stability.points")))
+
+
+def thinking(results: Results) -> list[RlExperiment]:
+    """The experiments with the arms whose thoughts were measured, of those that figures show, and GRPO as its paper has
+    it, else the first arm, as the baseline; those in which any arm corrects itself come first.
+    """
+    experiments = []
+    for experiment in design.layout(results).algorithms:
+        arms = [arm for arm in experiment.shown_arms if any(run.series(f"heldout_{LENGTH}") for run in arm.ended)]
+        sequence_means = [arm for arm in arms if arm.value(ALGORITHM) == SEQUENCE_MEAN]
+        if arms:
+            experiments.append(replace(experiment, arms=arms, baseline=[*sequence_means, *arms][0]))
+    return sorted(experiments, key=lambda experiment: not corrects(experiment.arms))
+
+
+def corrects(arms: Iterable[RlArm]) -> bool:
+    """Whether thoughts correct themselves often at any step or evaluation."""
+    runs = [run for arm in arms for run in arm.ended]
+    names = CORRECTIONS, f"heldout_{CORRECTIONS}"
+    return any(value >= OFTEN for run in runs for name in names for value in run.series(name).values())
+
+
+def evaluation_changes(arms: Sequence[RlArm]) -> Changes:
+    """Compare the last evaluation with the first, by metric and arm, each run with itself; all of them together."""
+    changed = dict[tuple[str, RlArm], Comparison]()
+    for metric, arm in product(METRICS, arms):
+        series = [values for run in arm.ended if len(values := run.series(f"heldout_{metric}")) > 1]
+        firsts, lasts = ([values[end(values)] for values in series] for end in (min, max))
+        if (change := changes(lasts, less=firsts, margin=None if metric == LENGTH else SHARE_MARGIN)) is not None:
+            bounds = design.accuracy_bounds(arm) if metric == ACCURACY else change.bounds
+            changed[metric, arm] = replace(change, bounds=bounds)
+    by_metric: dict[str, dict[RlArm, Comparison]] = {metric: {} for metric in METRICS}
+    for (metric, arm), change in zip(changed, judge_together([*changed.values()]), strict=True):
+        by_metric[metric][arm] = change
+    return by_metric
+
+
+def _thought_figure(experiment: RlExperiment, changed: Changes) -> Figure:
+    """Draw sampled completions as a line over the steps, greedy answers to held-out prompts dotted beside it."""
+    arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
+    for metric in (LENGTH, CORRECTIONS) if corrects(arms) else (LENGTH,):
+        lines = [*frames.step_lines(arms, metric), *frames.step_lines(arms, f"heldout_{metric}", second=second)]
+        scale = shares if metric == CORRECTIONS else linear
+        yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
+        views[say(f"rl_evolution.view.{metric}")] = frames.plot_over_steps(lines, yaxis)
+    lengths = [(arm.short_name, change) for arm, change in changed[LENGTH].items()]
+    finding = largest(lengths, "rl_evolution.finding", signed)
+    return frames.experiment_figure(experiment, "rl_evolution.over", views, finding)
+
+
+def _changes_table(experiment: RlExperiment, changed: Changes) -> Table:
+    """Lay out the first and the last evaluation, their difference, and the sampled completions beside them."""
+    columns = [
+        frames.ARM,
+        *_change_columns(LENGTH, changed, signed),
+        frames.SEEDS,
+        *_change_columns(CORRECTIONS, changed, points),
+    ]
+    return frames.experiment_table(experiment, "rl_evolution.changes", experiment.arms, columns)
+
+
+def _change_columns(metric: str, changed: Changes, text: Callable[[float], str]) -> list[Column[RlArm]]:
+    """First and last, their difference with its interval, what may be said of it; and first and last as sampled."""
+
+    def arrow(first: Sequence[float], last: Sequence[float]) -> Text:
+        write = plain if metric == LENGTH else numbers.percent
+        return say("rl_evolution.arrow", first=write(fmean(first)), last=write(fmean(last)))
+
+    def sampled_ends(arm: RlArm) -> Text | None:
+        ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := run.series(metric))]
+        return arrow(*zip(*ends, strict=True)) if ends else None
+
+    compared: list[Column[Comparison]] = [
+        column(f"rl_evolution.{metric}", lambda change: arrow(change.theirs, change.ours), kind=Kind.NUMBER),
+        column("rl_evolution.change", lambda change: with_range(change.mean, change.interval, text), kind=Kind.NUMBER),
+        column(IN_WORDS, verdict),
+    ]
+    sampled: Column[RlArm] = column(f"rl_evolution.sampled_{metric}", sampled_ends, kind=Kind.NUMBER)
+    return [*columns_of(changed[metric].get, compared), sampled]

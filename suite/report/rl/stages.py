@@ -53,7 +53,7 @@ class Gain:
 
     def mean_count(self, metric: str) -> float | None:
         """The mean over the runs of what the steps of the stage counted."""
-        series = [run.step_metrics.get(metric, {}) for run in self.runs]
+        series = [run.metrics.get(metric, {}) for run in self.runs]
         steps = [[values[step] for step in range(self.begins, self.ends) if step in values] for values in series]
         return fmean(sums) if (sums := [sum(values) for values in steps if values]) else None
 
@@ -64,7 +64,7 @@ class Gain:
     @property
     def preferred_share(self) -> float | None:
         """The mean over the runs of the share of pairs that its last step preferred."""
-        series = [run.step_metrics.get(PREFERRED, {}) for run in self.runs]
+        series = [run.metrics.get(PREFERRED, {}) for run in self.runs]
         shares = [values[self.ends - 1] for values in series if self.ends - 1 in values]
         return fmean(shares) if shares else None
 
@@ -186,7 +186,7 @@ def _forest(experiment: RlExperiment, gains: Gains) -> Figure:
         for arm, of_arm in gains.items()
         for gain in of_arm
     ]
-    return contrasts.forest(experiment, "rl_stages.added", rows, [key for arm in gains for key in frames.run_keys(arm)])
+    return contrasts.forest(experiment, "rl_stages.added", rows, [key for arm in gains for key in arm.run_keys])
 
 
 def _table(experiment: RlExperiment, gains: Gains) -> Table:

@@ -81,7 +81,7 @@ class Factorial:
 
     @property
     def run_keys(self) -> list[str]:
-        return [key for arm in self.cells.values() for key in frames.run_keys(arm)]
+        return [key for arm in self.cells.values() for key in arm.run_keys]
 
     def mean(self, cell: Cell) -> float | None:
         return self.cells[cell].mean(design.final) if cell in self.cells else None

@@ -37,7 +37,7 @@ def test_an_evaluation_stands_at_what_was_spent_before_it():
 def test_what_no_share_or_length_can_be_is_left_out():
     shares, lengths = {0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}, {0: 7.0, 1: 2e15, 2: -1.0}
     (record,) = design.layout(in_memory(run())).runs
-    record = replace(record, step_metrics={"format": shares, "thought_length": lengths, "entropy": shares})
+    record = replace(record, metrics={"format": shares, "thought_length": lengths, "entropy": shares})
     assert record.series("format") == {1: 0.0, 2: 1.0}
     assert (record.series("thought_length"), record.series("entropy")) == ({0: 7.0}, shares)
 

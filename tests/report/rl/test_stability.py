@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.report.rl import cost, efficiency, evolution, stability
+from suite.report.rl import cost, efficiency, stability
 from suite.statistics.holm import holm
 from suite.statistics.paired import ArmOutcome
 from tests.report.quality_records import in_memory
@@ -75,8 +75,8 @@ def test_what_failed_everywhere_still_has_its_row():
 def test_thought_is_told_from_the_first_evaluation_to_the_last():
     records = [thinking([2.0, 3.0, 4.0 + seed % 2], [0.1, 0.3, 0.6], [0.5, 0.5, 0.25], seed=seed) for seed in range(5)]
     records.append(run([0.1, 0.2, 0.3], algorithm="ppo"))
-    (experiment,) = evolution.thinking(in_memory(*records))
-    by_metric = evolution.evaluation_changes(experiment.arms).values()
+    (experiment,) = stability.thinking(in_memory(*records))
+    by_metric = stability.evaluation_changes(experiment.arms).values()
     changes = [change for by_arm in by_metric for change in by_arm.values()]
     assert [change.adjusted_p for change in changes] == holm([change.p for change in changes])
     section = section_of(stability, *records)
@@ -93,8 +93,8 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last():
 
 def test_accuracy_that_does_not_beat_guessing_has_not_risen():
     records = [thinking([2.0, 3.0], [0.0, SORTED_ALREADY], seed=seed) for seed in range(5)]
-    experiment, *_ = evolution.thinking(in_memory(*map(noting_what_guessing_scores, records)))
-    by_metric = evolution.evaluation_changes(experiment.arms)
+    experiment, *_ = stability.thinking(in_memory(*map(noting_what_guessing_scores, records)))
+    by_metric = stability.evaluation_changes(experiment.arms)
     outcomes = {metric: change.outcome for metric, by_arm in by_metric.items() for change in by_arm.values()}
     assert outcomes["thought_length"] is ArmOutcome.HIGHER
     assert outcomes["accuracy"] is ArmOutcome.FLOOR
