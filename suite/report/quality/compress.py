@@ -24,7 +24,6 @@ OVER_BFLOAT16 = {"float64": 4, "float32": 2}  # bytes of a number over those of 
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the runs of workload=compress; None without any."""
     experiments = design.compress_experiments(results)
     if not experiments:
         return None

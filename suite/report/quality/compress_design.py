@@ -101,7 +101,6 @@ class CompressRun(Run):
 
     @property
     def share_of_original(self) -> float | None:
-        """Its cache over that of the model as it is."""
         return _ratio(self.cache_bytes, self.original.cache_bytes if self.original else None)
 
     @property
@@ -142,7 +141,6 @@ class CompressRun(Run):
 
     @property
     def is_near(self) -> bool:
-        """Whether a close-up shows it."""
         return self.times is not None and self.times <= NEAR
 
     @property

@@ -219,7 +219,6 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
 
 def task_experiments(results: Results) -> list[QualityExperiment]:
-    """Those of tasks other than the tiers."""
     return [experiment for experiment in quality_experiments(results) if experiment.value("task") != TIERS_TASK]
 
 
@@ -241,7 +240,6 @@ def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
 
 
 def is_latent(arm: QualityArm) -> bool:
-    """Whether it caches a latent."""
     return arm.first.attention.split("_")[0] == "mla"
 
 
@@ -251,7 +249,6 @@ def is_mha(arm: QualityArm) -> bool:
 
 
 def lacks(arm: QualityArm, part: str) -> bool:
-    """Whether a part of MLA was taken away."""
     return arm.value(part) == TAKEN_AWAY[part]
 
 
@@ -261,7 +258,6 @@ def is_plain(arm: QualityArm) -> bool:
 
 
 def is_plain_mla(arm: QualityArm) -> bool:
-    """Whether it is MLA as others know it."""
     return is_latent(arm) and is_plain(arm)
 
 

@@ -61,7 +61,6 @@ class Family:
         return updates / self.usual_updates if updates and self.usual_updates else None
 
     def form_name(self, arm: QualityArm) -> Text:
-        """What an arm's training is called."""
         form, times = say_or(f"quality_tiers.form.{query_form(arm)}", query_form(arm)), self.times(arm)
         return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
 

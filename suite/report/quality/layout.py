@@ -1,7 +1,7 @@
 """Tables, figures and sentences about arms of workload=quality, their differences, and the bytes that they cache."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from suite.records import numbers
@@ -43,7 +43,6 @@ def seeds_text(arm: QualityArm) -> Text:
 
 
 def bytes_text(size: float) -> str:
-    """Write a token's cache."""
     return f"{size:,.0f}"
 
 
@@ -145,54 +144,49 @@ def nearest_table(
     return arm_table(key, pairs, columns, None, **more)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SizeLine:
-    """Sizes of one variant that a figure joins."""
+def size_lines(
+    points: Mapping[QualityArm, Point],
+    mode: str,
+    more: Callable[[Sequence[QualityArm]], Mapping[str, Any]] = lambda _: {},
+) -> list[Series]:
+    """A line for each variant, and each part that it lacks, through its sizes from the narrowest cache to the widest.
 
-    arms: Sequence[QualityArm]  # from the narrowest cache to the widest
-    ordinal: int  # which line of its variant it is
+    Each point has its size beside it. `more`: anything else of a line's Series.
+    """
+    by_size = sorted(points, key=lambda arm: cache_bytes(arm) or 0.0)
+    groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
+    variants, lines = list[str](), list[Series]()
+    for key in sorted(groups, key=lambda key: (rank(key[0]), key)):
+        arms, first = groups[key], groups[key][0]
+        has_groups = any(arm.value(design.KV_HEADS) for arm in arms)
+        has_widths = any(not arm.first.is_wide for arm in arms)
+        kind = "rank" if design.is_latent(first) else "groups" if has_groups else "width" if has_widths else ""
 
-    @property
-    def name(self) -> Text:
-        first = self.arms[0]
-        if len(self.arms) == 1:
-            return first.name
-        name = design.name_without_parts(variant_label(first.first.attention), first)
-        size = "rank" if design.is_latent(first) else "groups" if self._has_groups else "width"
-        return say(f"quality.line.{size}", name=name) if size != "width" or self._has_widths else name
-
-    @property
-    def _has_groups(self) -> bool:
-        return any(arm.value(design.KV_HEADS) for arm in self.arms)
-
-    @property
-    def _has_widths(self) -> bool:
-        return any(not arm.first.is_wide for arm in self.arms)
-
-    def size_label(self, arm: QualityArm) -> str:
-        """What tells an arm from the others of the line, if there are any."""
-        if len(self.arms) == 1:
-            return ""
-        if design.is_latent(arm):
-            return str(design.latent_rank(arm) or "")
-        width = arm.value(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
-        sizes = [arm.value(design.KV_HEADS) if self._has_groups else "", width if self._has_widths else ""]
-        return "×".join(filter(None, sizes))
-
-    def series(self, points: Mapping[QualityArm, Point], mode: str, **more: Any) -> Series:
-        """Its series of the arms that have a point, each with its size beside it."""
-        first = self.arms[0]
-        return size_series(
-            self.name,
-            [replace(points[arm], text=self.size_label(arm)) for arm in self.arms if arm in points],
+        name: Text = first.name
+        if len(arms) > 1:
+            name = design.name_without_parts(variant_label(first.first.attention), first)
+            name = say(f"quality.line.{kind}", name=name) if kind else name
+        line = size_series(
+            name,
+            [replace(points[arm], text=_size(arm, has_groups, has_widths) if len(arms) > 1 else "") for arm in arms],
             first.style,
             # Marks of a latent and of grouped heads often lie on each other.
             names_at="top center" if design.is_latent(first) else "bottom center",
-            ordinal=self.ordinal,
+            ordinal=variants.count(key[0]),
             mode=mode,
             facets=variant_facet(first),
-            more=more,
+            more=more(arms),
         )
+        lines.append(line)
+        variants.append(key[0])
+    return lines
+
+
+def _size(arm: QualityArm, has_groups: bool, has_widths: bool) -> str:
+    if design.is_latent(arm):
+        return str(design.latent_rank(arm) or "")
+    width = arm.value(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
+    return "×".join(filter(None, [arm.value(design.KV_HEADS) if has_groups else "", width if has_widths else ""]))
 
 
 def size_series(
@@ -203,17 +197,5 @@ def size_series(
     return Series(name=name, points=points, style=style, more={**names, **more}, **looks)
 
 
-def size_lines(arms: Iterable[QualityArm]) -> list[SizeLine]:
-    """Group arms of one variant that lack the same parts, in the order of variants."""
-    by_size = sorted(arms, key=lambda arm: cache_bytes(arm) or 0.0)
-    groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
-    keys = sorted(groups, key=lambda key: (rank(key[0]), key))
-    variants = [key[0] for key in keys]
-    return [
-        SizeLine(arms=groups[key], ordinal=variants[:place].count(variants[place])) for place, key in enumerate(keys)
-    ]
-
-
 def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
-    """An axis of cache bytes of arms that say theirs."""
     return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])

@@ -296,20 +296,20 @@ def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
 
 
 def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> dict[str, Any]:
-    points, series = {}, list[Series]()
+    points = {}
     for arm, quality in qualities(experiment).items():
         decode_s, size = design.decode_s(arm), numbers.count(design.cache_bytes(arm) or 0)
         decode = numbers.NOTHING if decode_s is None else numbers.seconds(decode_s)
         hover = say("quality.pareto_hover", name=arm.name, value=_quality_text(arm), bytes=size, decode=decode)
         hover = say("quality.on_front", said=hover) if arm in front else hover
         points[arm] = Point(x=design.cache_bytes(arm), y=abs(quality), hover=hover, runs=arm.run_keys)
-    for line in layout.size_lines(points):
-        # Marks on the front are filled.
-        style = line.arms[0].style
-        symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in line.arms]
+
+    def filled_on_front(arms: Sequence[QualityArm]) -> dict[str, Any]:
+        style = arms[0].style
+        symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in arms]
         outline = {"width": 1.5, "color": style.colour}
-        marker = {"color": style.colour, "symbol": symbols, "size": MARK_PX, "line": outline}
-        series.append(line.series(points, "markers+text", marker=marker))
+        return {"marker": {"color": style.colour, "symbol": symbols, "size": MARK_PX, "line": outline}}
+
     beaten_by_none = Series(
         name=say("quality.front"),
         points=[replace(points[arm], hover="", runs=()) for arm in front],
@@ -318,7 +318,7 @@ def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> 
     )
     by_loss = linear(say("quality.axis.loss"), autorange="reversed")
     return plot(
-        [beaten_by_none, *series],
+        [beaten_by_none, *layout.size_lines(points, "markers+text", filled_on_front)],
         xaxis=layout.bytes_axis(points),
         yaxis=by_loss if design.is_by_loss(experiment.arms[0]) else shares(say("quality.axis.answered")),
     )

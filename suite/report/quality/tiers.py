@@ -28,7 +28,6 @@ REACH = 1.17  # room above 100 % for the names of marks
 
 
 def build(results: Results) -> Section | None:
-    """Lay out each family of experiments that has answers by tier."""
     tiered = [family for family in families.families(results) if family.tiers]
     if not tiered:
         return None
@@ -63,7 +62,7 @@ def _by_bytes(family: Family) -> Figure | None:
                 hover = say("quality_tiers.mark_hover", share=share, count=len(values), **sizes)
                 ends, runs = ends_of(share_interval(values)), arm.run_keys
                 marks[arm] = Point(x=size, y=fmean(values), ends=ends, hover=hover, runs=runs)
-        series = [line.series(marks, "lines+markers+text") for line in layout.size_lines(marks)]
+        series = layout.size_lines(marks, "lines+markers+text")
         title, level = say(f"quality_tiers.asked.{tier}"), arms[0].first.chance(tier)
         tier_panels.append(Panel(title=title, series=series, yaxis=yaxis, level=level or None))
     # How latents stand beside grouped heads of the same cache in the rarest tier; else what a variant answers.

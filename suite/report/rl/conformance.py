@@ -27,7 +27,6 @@ Choice = tuple[str, dict[str, float]]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the records of its workload."""
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
     enumerated = [current for current in enumerated if _choices(current.record)]
     named = named_in(current.record for current in enumerated)

@@ -115,7 +115,6 @@ def judged_rows(rows: Iterable[J]) -> list[J]:
 
 
 def comparison_table(rows: Sequence[AgainstReference], title: str = "rl_efficiency.comparisons") -> Table:
-    """A table of the arms of one experiment beside its reference."""
     experiment, reference = rows[0].experiment, rows[0].reference
     gap, in_words, pairs, *tested = frames.comparison_columns("rl_efficiency.difference", lambda row: row.comparison)
 

@@ -58,7 +58,6 @@ def run_price(run: RlRun) -> float | None:
 
 
 def _phases_s(run: RlRun, clock: str = "") -> float | None:
-    """The seconds of rollout, score and update together."""
     seconds = [part for phase in PHASES if (part := run.seconds(phase, clock)) is not None]
     return sum(seconds) if run.is_ok and len(seconds) == len(PHASES) else None
 

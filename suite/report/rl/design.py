@@ -110,7 +110,6 @@ class RlRun(Run):
         return values[max(values)] if values else None
 
     def total(self, metric: str) -> float | None:
-        """The sum over all steps."""
         return sum(self.metrics[metric].values()) if metric in self.metrics else None
 
     def seconds(self, span: str, clock: str = "") -> float | None:
@@ -239,7 +238,6 @@ def mean_final(arm: RlArm) -> float:
 
 
 def arm_curves(arm: RlArm) -> list[Curve]:
-    """The curves of the runs that have one."""
     return [run.curve for run in arm.runs if run.curve is not None]
 
 

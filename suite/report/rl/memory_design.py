@@ -178,7 +178,6 @@ def _read_case(current: CurrentRecord, key: Pairs) -> MemoryCase:
 
 
 def settings_in_words(key: Pairs, names: Collection[str]) -> list[Text]:
-    """These settings of a key in plain words."""
     return [setting_text(name, value) for name, value in key if name in names and value]
 
 

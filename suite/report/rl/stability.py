@@ -106,7 +106,6 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
         return max((100 * fall for fall in arm.values(worst_fall)), default=None)
 
     def counted(name: str, holds: Callable[[RlRun], bool], runs: Callable[[RlArm], Sequence[RlRun]]) -> Column[RlArm]:
-        """How many of an arm's runs something holds for."""
         return column(
             f"rl_stability.{name}",
             lambda arm: count_text(sum(map(holds, runs(arm))), len(runs(arm))),

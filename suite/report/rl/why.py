@@ -109,7 +109,6 @@ class Factorial:
         return pairs
 
     def names(self, levels: Levels) -> tuple[Text, Text]:
-        """What a level and its reference are called."""
         factor, *pair = levels
         level, reference = (self.arms[key].name if factor == ARM else level_name(factor, key) for key in pair)
         return level, reference
@@ -233,7 +232,6 @@ def leader_duels(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
 
 
 def _level_order(factor: str, level: str) -> tuple[float, float, str]:
-    """Sort the levels of a factor."""
     if factor == FORMAT:
         weight = number_of(level)
         return (float(weight is None), weight or 0.0, level)
