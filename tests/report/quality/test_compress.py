@@ -135,8 +135,8 @@ def test_a_table_of_many_methods_asks_more_of_each():
     # 0.5 to 2.5 nats a word more: p is 0.0132, and relative to its own loss about as much; six times it is above 0.05.
     cut = compress_record("activation_svd", 192, added={"rare": (0.5, 1.0, 1.5, 2.0, 2.5)})
     noise = {"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)}
-    others = [compress_record("svd", 192, added=noise), compress_record(BALANCED, 192, added=noise)]
-    for records, ranking in (([cut], "rare words +1.500, then"), ([cut, *others], "rare words +1.500 and")):
+    noisy = [compress_record("svd", 192, added=noise), compress_record(BALANCED, 192, added=noise)]
+    for records, ranking in (([cut], "rare words +1.500, then"), ([cut, *noisy], "rare words +1.500 and")):
         rows = table(FIRST, compress_record(), *records)
         (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "by word")]
         assert row["Which class rises most"].startswith(ranking)
@@ -264,6 +264,6 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
     assert alone.outcome == with_model.outcome
     first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
-    beside = second.removeprefix(first)
-    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in beside
-    assert beside.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")
+    appended = second.removeprefix(first)
+    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in appended
+    assert appended.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")

@@ -142,9 +142,9 @@ def test_a_foreign_axis_or_seed_breaks_nothing():
 
 @pytest.mark.parametrize("lang", languages("report"))
 def test_every_figure_is_one_that_plotly_accepts(lang):
-    drawn = figures(*study(), lang=lang)
-    assert len(drawn) == 5
-    for figure in drawn:
+    plots = figures(*study(), lang=lang)
+    assert len(plots) == 5
+    for figure in plots:
         plotly.graph_objects.Figure(figure)
 
 
@@ -152,9 +152,9 @@ def test_hostile_names_are_shown_as_text():
     evil = quality_record((1.0, 1.0, 0.2), attention=EVIL, geometry=EVIL, extras={"attention.x": EVIL, "task.y": EVIL})
     foreign = quality_record(0.5, task=EVIL, extras={"task.y": EVIL}, settings={"attention": EVIL, "geometry": [EVIL]})
     kind = Reading(step=1, span=f"evaluate/{EVIL}", metric="answer_accuracy", value=0.5)
-    drawn = figures(replace(evil, readings=[*evil.readings, kind]), foreign, *study())
+    plots = figures(replace(evil, readings=[*evil.readings, kind]), foreign, *study())
     templates = {"%{hovertext}<extra>%{fullData.name}</extra>"}
-    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(drawn)) - templates)
+    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(plots)) - templates)
 
 
 @pytest.mark.parametrize("lang", languages("report"))

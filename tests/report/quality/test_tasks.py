@@ -27,8 +27,8 @@ def table(start, *records):
 
 
 def figure(section, start):
-    (found,) = [figure for figure in section.figures if figure.title.startswith(start)]
-    return found
+    (match,) = [figure for figure in section.figures if figure.title.startswith(start)]
+    return match
 
 
 def test_a_task_has_shares_differences_and_updates_to_a_level():

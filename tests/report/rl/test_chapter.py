@@ -1,4 +1,4 @@
-"""All sections of reinforcement learning together: beside others, and over odd and hostile records."""
+"""All sections of reinforcement learning together: beside attention_runs, and over odd and hostile records."""
 
 import re
 from dataclasses import replace
@@ -31,12 +31,12 @@ def ids(*records):
     return [section.id for section in sections(*records)]
 
 
-def figures(found):
-    return [view.figure for section in found for figure in section.figures for view in figure.views]
+def figures(built):
+    return [view.figure for section in built for figure in section.figures for view in figure.views]
 
 
-def accepted(found):
-    for figure in figures(found):
+def accepted(built):
+    for figure in figures(built):
         plotly.graph_objects.Figure(figure)
 
 
@@ -47,11 +47,11 @@ def test_a_section_stands_where_its_records_are():
 
 
 def test_training_runs_change_no_other_section():
-    others = [build(attention=name, seq_len=tokens) for name in ("mha", "mla") for tokens in (1024, 4096)]
+    attention_runs = [build(attention=name, seq_len=tokens) for name in ("mha", "mla") for tokens in (1024, 4096)]
     training = [*arms({"grpo": (0.6, 0.7), "ppo": (0.5, 0.6)}), failed(seed=9), conformance_record(CONFORMANCE)]
     mixed, alone = (
         {section.id: section for section in render_sections(in_memory(*records), load_texts("en"))}
-        for records in ([*others, *training], others)
+        for records in ([*attention_runs, *training], attention_runs)
     )
     ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "trust"}
     assert {name: section for name, section in mixed.items() if name not in ours} == {
@@ -90,9 +90,9 @@ def evaluated_at(step):
     ids=range(12),
 )
 def test_an_odd_training_record_breaks_nothing(record):
-    found = sections(record)
-    assert [section.id for section in found if section.headlines and section.id != "rl_stability"] == []
-    accepted(found)
+    built = sections(record)
+    assert [section.id for section in built if section.headlines and section.id != "rl_stability"] == []
+    accepted(built)
 
 
 ODD_STAGES = (
@@ -145,17 +145,17 @@ def test_hostile_names_are_shown_as_text():
             ({}, None),
         )
     ]
-    found = sections(*records)
-    assert len(found) == len(SECTIONS)
-    traces = [trace for figure in figures(found) for trace in figure["data"]]
-    drawn = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
-    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(drawn)) - {HOVER, VALUES})
+    built = sections(*records)
+    assert len(built) == len(SECTIONS)
+    traces = [trace for figure in figures(built) for trace in figure["data"]]
+    visible = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
+    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(visible)) - {HOVER, VALUES})
 
 
 @pytest.mark.parametrize("lang", languages("report"))
 def test_plotly_accepts_the_figures_of_a_whole_study(lang):
-    found = sections(*study(seeds=2), lang=lang)
-    assert [section.id for section in found] == ["rl_efficiency", "rl_cost", "rl_stability"]
-    assert len(found[2].figures[0].views) == 7
-    assert all(figure.caption for section in found for figure in section.figures)
-    accepted(found)
+    built = sections(*study(seeds=2), lang=lang)
+    assert [section.id for section in built] == ["rl_efficiency", "rl_cost", "rl_stability"]
+    assert len(built[2].figures[0].views) == 7
+    assert all(figure.caption for section in built for figure in section.figures)
+    accepted(built)

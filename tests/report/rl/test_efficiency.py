@@ -93,16 +93,16 @@ def test_the_task_that_is_learnt_slowest_is_drawn_first():
 
 
 @pytest.mark.parametrize(
-    ("others", "p", "words", "verdict"),
+    ("relatives", "p", "words", "verdict"),
     [
         ((), "0.026", "higher", "is higher"),
         (("rloo", "dr_grpo", "grpo_token_mean"), "0.106", "no clear difference (5 pairs)", "shows no clear difference"),
     ],
 )
-def test_among_many_arms_more_is_asked_of_each(others, p, words, verdict):
+def test_among_many_arms_more_is_asked_of_each(relatives, p, words, verdict):
     # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
     finals = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
-    section = section_of(efficiency, *arms(finals | dict.fromkeys(others, (0.15, 0.05, 0.1, 0.15, 0.06))))
+    section = section_of(efficiency, *arms(finals | dict.fromkeys(relatives, (0.15, 0.05, 0.1, 0.15, 0.06))))
     row, at_cpu = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
     assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (words, p, words)
     assert section.figures[0].finding.startswith(f"GRPO {verdict} at equal completions")

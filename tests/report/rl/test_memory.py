@@ -36,23 +36,23 @@ PPO_RUN = {"update": POLICY}
 
 def ppo(**axes):
     """100 GiB at its peak, which is the update's."""
-    held = {"rollout": POLICY, "update": POLICY | LOGITS | CRITIC | REFERENCE}
-    return memory_record(held, **PPO | axes)
+    parts = {"rollout": POLICY, "update": POLICY | LOGITS | CRITIC | REFERENCE}
+    return memory_record(parts, **PPO | axes)
 
 
 def grpo(has_reference=True, **axes):
     """60 GiB less what a reference takes, at the peak of its scores."""
-    held = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if has_reference else {})}
-    return memory_record(held, **GRPO | axes)
+    parts = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if has_reference else {})}
+    return memory_record(parts, **GRPO | axes)
 
 
-def run(held=None, *, more=(), **axes):
+def run(parts=None, *, more=(), **axes):
     """A run that held memory by owner."""
-    held = held or {"rollout": POLICY, "update": POLICY | LOGITS}
+    parts = parts or {"rollout": POLICY, "update": POLICY | LOGITS}
     lacks = dict.fromkeys(("geometry", "seq_len", "precision", "checkpointing", "shards"))
     axes = lacks | {"policy": "tiny", "dtype": "bf16"} | GRPO | axes
     return memory_record(
-        held, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
+        parts, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
     )
 
 
@@ -84,13 +84,13 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
     view = figure.views[0]
     assert {tuple(keys[0]) for trace in view.figure["data"] for keys in trace.get("customdata", ())}
     assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
-    parts = {
+    sizes = {
         ("Policy", "Parameters"): 20,
         ("Policy", "Logits"): 10,
         ("Critic", "Parameters"): 50,
         ("Reference", "Parameters"): 20,
     }
-    assert bars(view) == pytest.approx(parts, rel=1e-4)
+    assert bars(view) == pytest.approx(sizes, rel=1e-4)
     names = [note["text"] for note in view.figure["layout"]["annotations"]]
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
     assert "Projected, not measured" in figure.caption
@@ -115,8 +115,8 @@ def test_a_title_names_the_model_and_settings_stand_below_it():
 
 def test_small_and_unknown_parts_are_drawn_as_the_rest():
     small = 0.5 * LEAST_SHARE * 30 * GIB
-    held = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
-    section = section_of(memory_record(held))
+    parts = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
+    section = section_of(memory_record(parts))
     assert bars(section.figures[0].views[0])["Nobody’s own", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
     row = titled(section, PEAKS)[0]
     assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
@@ -167,8 +167,8 @@ def test_a_note_tells_the_range_of_what_is_saved():
 def test_which_gpus_fit_and_the_smallest_set_of_them():
     needs = {"gpu_24": {"devices_needed": 8}, "gpu_80": {"devices_needed": 2}, "gpu_141": {"devices_needed": 1}}
     constants = {"shards_1": {"peak_bytes_per_device": 100 * GIB}, **needs}
-    known = {"constants": constants, "settings": {"reserve_bytes_per_device": 3 * GIB / 2}}
-    records = [ppo(**known), ppo(**known, shards=8), grpo()]
+    facts = {"constants": constants, "settings": {"reserve_bytes_per_device": 3 * GIB / 2}}
+    records = [ppo(**facts), ppo(**facts, shards=8), grpo()]
     section = section_of(*records)
     of_ppo, of_grpo = (list(row.values()) for row in titled(section, FITS))
     assert of_ppo == ["llama-3.1-8b", "PPO", "8", "–", "2", "1", "1 × 141 GB", "100 GiB", "projected"]
@@ -285,8 +285,8 @@ def test_hostile_names_in_records_are_shown_as_text():
     section = section_of(*records, run(policy=EVIL))
     assert [len(figure.views) for figure in section.figures] == [4, 4, 3]
     traces = [trace for figure in section.figures for view in figure.views for trace in view.figure["data"]]
-    drawn = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
-    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(drawn)) - {HOVER})
+    visible = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
+    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(visible)) - {HOVER})
 
 
 @pytest.mark.parametrize("lang", languages("report"))
