@@ -42,7 +42,6 @@ MEASURES = (
     *("groups_without_signal", "completion_length", "truncated"),
 )
 """Metrics of the steps in the table, those over all steps among others at the end."""
-
 LENGTH, CORRECTIONS, ACCURACY = METRICS = ("thought_length", "corrections", "accuracy")
 OFTEN = 0.01  # a share of thoughts from which corrections are no slip of sampling
 SEQUENCE_MEAN = "grpo"

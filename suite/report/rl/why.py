@@ -96,14 +96,14 @@ class Factorial:
             yield algorithm, WITHIN, cells
         yield "", BETWEEN, self.scores
 
-    def levels(self, cells: Iterable[Cell], factors: Sequence[str]) -> list[Levels]:
+    def levels(self, cells: Cells, factors: Sequence[str]) -> list[Levels]:
         """Each factor's levels but the reference, with that."""
-        listed, pairs = list(cells), list[Levels]()
+        pairs = list[Levels]()
         ppo = [key for key, level in self.arms.items() if level.algorithm.partition(" ")[0] == REFERENCE_ALGORITHM]
         for place, factor in enumerate(factors):
-            levels = levels_of(listed, place)
-            levels = levels if factor == ARM else sorted(levels, key=partial(_level_order, factor))
-            usual = [*ppo, *self.arms][0] if factor == ARM else REFERENCES[factor]
+            levels, usual = levels_of(cells, place), [*ppo, *self.arms][0]
+            if factor != ARM:
+                levels, usual = sorted(levels, key=partial(_level_order, factor)), REFERENCES[factor]
             reference = usual if usual in levels else levels[0]
             pairs += [(factor, level, reference) for level in levels if level != reference]
         return pairs
