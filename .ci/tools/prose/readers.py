@@ -21,9 +21,9 @@ from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
 from suite.report.rl import design, efficiency
 from suite.report.rl.contrasts import at_equal_budgets
-from suite.report.rl.stability import mean_of_steps
-from suite.report.rl.stages import stages_of
-from suite.report.rl.why import algorithm_name, duels_of, effects_of, factorial_of, level_name
+from suite.report.rl.stability import mean_over_steps
+from suite.report.rl.stages import read_stages
+from suite.report.rl.why import algorithm_name, arm_duels, build_factorial, factor_effects, level_name
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare
 from suite.statistics.seeds import mean_of_seeds
@@ -216,8 +216,8 @@ def preferred_loss():
     found = []
     for run in design.layout(whole("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
-            (*_, (_, begins, ends)) = stages_of(run)
-            found.append((run.of_step["example_loss"][begins], run.of_step["example_loss"][ends - 1]))
+            (*_, (_, begins, ends)) = read_stages(run)
+            found.append((run.metrics["example_loss"][begins], run.metrics["example_loss"][ends - 1]))
     assert all(last > first for first, last in found)
     return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*found, strict=True))
 
@@ -225,7 +225,7 @@ def preferred_loss():
 @functools.cache
 def compared(folder):
     """The algorithms of a folder by task: the experiment, and its arms beside its reference at equal budgets."""
-    experiments = [one for one in design.algorithms(whole(folder)) if len(one.arms) > 1]
+    experiments = [one for one in design.layout(whole(folder)).algorithms if len(one.arms) > 1]
     found = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
     assert len(found) == len(experiments), "a task has several experiments"
     return found
@@ -251,7 +251,7 @@ def arm_name(arm):
 
 def arms_of_sort():
     """The arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
-    found = design.algorithms(whole("cpu/rl"))
+    found = design.layout(whole("cpu/rl")).algorithms
     of_task = [experiment for experiment in found if dict(experiment.key)["task"] == "sort"]
     (alike, (eleven,)) = [experiment.arms for experiment in of_task]
     return {arm_name(arm): arm for arm in alike}, eleven
@@ -355,16 +355,16 @@ def grpo_chosen():
 def crossed():
     """The study of crossed settings as a table of cells, its effects, and the duels of its arms."""
     (experiment,) = design.layout(whole("cpu_rl_why")).factorials
-    cells = factorial_of(experiment)
-    return cells, effects_of(cells), duels_of(cells)
+    cells = build_factorial(experiment)
+    return cells, factor_effects(cells), arm_duels(cells)
 
 
 def effect(factor, level, verdict, algorithm="grpo"):
     """What a level of a setting is worth within an algorithm, or an arm against PPO at equal settings."""
     _, effects, _ = crossed()
     (found,) = [
-        one.found for one in effects
-        if one.of[:2] == (factor, level) and one.algorithm == (algorithm and algorithm_name(algorithm))
+        one.comparison for one in effects
+        if one.levels[:2] == (factor, level) and one.algorithm == (algorithm and algorithm_name(algorithm))
     ]  # fmt: skip
     assert found.outcome is verdict, found.outcome
     return points(found.mean, found.interval.low, found.interval.high)
@@ -374,25 +374,25 @@ def changed_where_unpaid(verdict):
     """What not paying the form changes about the worth of the batch's deviation within GRPO."""
     names = level_name("deviation", "batch"), level_name("deviation", "group")
     others = level_name("format", "0"), level_name("format", "0.1")
-    (found,) = [row.found for row in interactions() if (row.names, row.others) == (names, others)]
+    (found,) = [row.comparison for row in interactions() if (row.names, row.under) == (names, others)]
     assert found.outcome is verdict, found.outcome
     return points(found.mean, found.interval.low, found.interval.high)
 
 
 @functools.cache
 def interactions():
-    return effects_of(crossed()[0], are_crossed=True)
+    return factor_effects(crossed()[0], are_crossed=True)
 
 
 def interactions_told():
-    return f"{sum(row.found.outcome in TOLD_APART for row in interactions())} of {len(interactions())}"
+    return f"{sum(row.comparison.outcome in TOLD_APART for row in interactions())} of {len(interactions())}"
 
 
 def explained():
     """What PPO's critic explains in the arms that end above one half, the least and the most of it."""
     cells = crossed()[0].cells.items()
     learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(design.final) > 0.5]
-    shares = [mean_of_steps("explained_variance", arm) for arm in learnt]
+    shares = [mean_over_steps("explained_variance", arm) for arm in learnt]
     return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
@@ -409,7 +409,7 @@ def saved(**wanted):
 @functools.cache
 def ppo_arms():
     """The arms of PPO in which one setting at a time is another."""
-    (experiment,) = design.algorithms(whole("cpu_rl_ppo"))
+    (experiment,) = design.layout(whole("cpu_rl_ppo")).algorithms
     return experiment.arms
 
 

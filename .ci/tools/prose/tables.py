@@ -6,8 +6,8 @@ from suite.records.numbers import bytes_iec
 from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
-from suite.report.rl.stability import mean_of_steps
-from suite.report.rl.why import of_leaders
+from suite.report.rl.stability import mean_over_steps
+from suite.report.rl.why import leader_duels
 from suite.statistics.learning import expected_best, expected_best_band
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap
@@ -210,12 +210,14 @@ def rl(budget):
     for task, title in TASKS.items():
         experiment, every = found[task]
         rows = [row for row in every if row.quantity.name == budget]
-        held = rows[0].held
+        held = rows[0].amount
         titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(held)} s")
         reference, quantity = experiment.baseline, rows[0].quantity
         lines.setdefault(arm_name(reference), []).append(share(reference.mean(quantity.value)))
         for row in rows:
-            lines.setdefault(arm_name(row.arm), []).append(_ends_less(row.values, row.found))
+            lines.setdefault(arm_name(row.arm), []).append(
+                _ends_less(row.arm.values(row.quantity.value), row.comparison)
+            )
     if budget == design.COMPLETIONS:
         titles.append("all three: mean of the middle half")
         for arm, scores in over.items():
@@ -288,9 +290,9 @@ def why():
     cells, _, duels = readers.crossed()
     below = {
         (duel.setting, duel.other)
-        for same in of_leaders(duels).values()
+        for same in leader_duels(duels).values()
         for duel in same
-        if duel.found.outcome is ArmOutcome.HIGHER
+        if duel.comparison.outcome is ArmOutcome.HIGHER
     }
     kls = {"none": "none", "loss 0.04": "in the loss", "reward 0.04": "in the reward"}
     forms = {"0": "not paid", "0.1": "weight 0.1", "1": "weight 1", "gate": "as a gate"}
@@ -328,7 +330,7 @@ def ppo_settings():
     judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in others])
     lines = []
     for (name, arm), one in zip(found.items(), [None, *judged], strict=True):
-        explains = f"{mean_of_steps('explained_variance', arm):.2f}"
+        explains = f"{mean_over_steps('explained_variance', arm):.2f}"
         lines.append([name, share(arm.mean(design.final)), _less(one) if one else "", explains])
     return laid_out(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
 

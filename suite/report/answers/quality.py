@@ -19,12 +19,10 @@ from suite.report.model.formats import points, signed
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.quality import design, families
-from suite.report.quality.cache import at_nearest_cache, is_same_cache
-from suite.report.quality.compress import compressed_told
+from suite.report.quality.compress import compressed_evidence
 from suite.report.quality.compress_design import compress_experiments
-from suite.report.quality.design import QualityArm, QualityContrast
-from suite.report.quality.families import REVERSED, Family, asked_of
-from suite.report.quality.heads import MOST_OF_IT, carried
+from suite.report.quality.design import QualityArm, QualityContrast, at_nearest_cache, is_same_cache
+from suite.report.quality.families import MOST_OF_IT, REVERSED, Family, carried, query_form
 from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
 FEWEST_FIRST = 2  # heads that must come first for some attribute, or one head does all the work
@@ -96,7 +94,7 @@ def _pairs(results: Results, question: Question) -> list[QualityContrast]:
 
 def _gradings(family: Family, question: Question) -> list[Trial]:
     """The tier asked often less the one asked rarely."""
-    gradings = families.gradings_of(family.main)
+    gradings = families.tier_gradings(family.main)
     arms = [arm for arm in family.main.arms if ARMS[question["arms"]](arm) and arm in gradings]
     return [change_trial(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
 
@@ -105,8 +103,8 @@ def _reversed(family: Family, _: Question) -> list[Trial]:
     """Latents that were trained on reversed queries beside those of skewed ones, in the tier that these ask rarely."""
     contrasts = families.form_contrasts(family)
     arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in contrasts]
-    pairs = [contrasts[arm] for arm in arms if asked_of(arm) == REVERSED and family.times(arm) == 1]
-    return [arms_trial(pair, [family.form_of(pair.arm), family.form_of(pair.other)]) for pair in pairs]
+    pairs = [contrasts[arm] for arm in arms if query_form(arm) == REVERSED and family.times(arm) == 1]
+    return [arms_trial(pair, [family.form_name(pair.arm), family.form_name(pair.other)]) for pair in pairs]
 
 
 def _fixed(family: Family, _: Question) -> list[Trial]:
@@ -122,7 +120,7 @@ def _fixed(family: Family, _: Question) -> list[Trial]:
 def _heads(family: Family, question: Question) -> list[Trial]:
     """The share of an attribute's fall that its most needed head takes, or how many heads come first for some."""
     trials = []
-    for arm in family.looked_into:
+    for arm in family.probed_arms:
         falls = carried(arm)
         if question["measure"] == "head_share":
             values, less, write, name = [fall.share for fall in falls], MOST_OF_IT, points, "claim.most_needed"
@@ -155,5 +153,5 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
 def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:
     """The verdict by trials. What a real model loses stands beside it: it was not trained with its latent."""
     verdict = decide(results, claim)
-    compressed = [compressed_told(model) for model in compress_experiments(results)]
+    compressed = [compressed_evidence(model) for model in compress_experiments(results)]
     return verdict and replace(verdict, evidence=[*verdict.evidence, *compressed])

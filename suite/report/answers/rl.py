@@ -32,9 +32,9 @@ from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, label_of
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, number_of
-from suite.report.rl import design, evolution, memory_design, stability, stages
+from suite.report.rl import design, memory_design, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets
-from suite.report.rl.cost import cost_s, price_of
+from suite.report.rl.cost import cost_s, run_price
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
 from suite.statistics.paired import Comparison
@@ -48,7 +48,7 @@ QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
 # Measures by which a run's last evaluation is compared with its first.
-GAINS = {"gain": evolution.ACCURACY, "thought_length": evolution.LENGTH, "corrections": evolution.CORRECTIONS}
+GAINS = {"gain": stability.ACCURACY, "thought_length": stability.LENGTH, "corrections": stability.CORRECTIONS}
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
@@ -58,13 +58,14 @@ def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
     """The experiments that a question is asked of, by the setting that they are about."""
     if name == "thought":
-        return evolution.thinking(results)
+        return stability.thinking(results)
     if name == RECIPE:
         return stages.recipes(results)
     if name in (SUPERVISION, REWARD_SOURCE):
-        return design.values_of(results, name)
+        return design.layout(results).rewards[name]
     # Those that cross settings in many arms, too.
-    return [*design.algorithms(results), *design.large_factorials(results)]
+    layout = design.layout(results)
+    return [*layout.algorithms, *layout.large_factorials]
 
 
 def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
@@ -81,7 +82,7 @@ def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
         is_gate, weight = arm.first.setting("format_reward") == "gate", arm.first.setting("format_weight")
         return "paid" if is_gate or weight not in ("0", "0.0", "") else "unpaid"
 
-    arms = [arm for arm in design.drawn(experiment) if not arm.value("trial")]
+    arms = [arm for arm in experiment.trained_arms if not arm.value("trial")]
     return [arm for arm in arms if all(fnmatchcase(setting(arm, name), pattern) for name, pattern in values.items())]
 
 
@@ -154,7 +155,7 @@ def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRu
 def _change_trials(results: Results, question: Question) -> list[Trial]:
     """The change in each arm by itself: from its first evaluation to its last, or what its last stage of RL added."""
     measure, trials = GAINS.get(question["measure"]), list[Trial]()
-    write = signed if measure == evolution.LENGTH else points
+    write = signed if measure == stability.LENGTH else points
     for experiment in _experiments(results, question["experiments"]):
         for arm in _arms(experiment, question["arms"]):
             change = _added_by_rl(arm) if measure is None else _change(arm, measure)
@@ -169,18 +170,18 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
     """None for a habit that cannot change: thoughts that all have one length, as columns of a sum, and corrections that
     the base model never makes.
     """
-    change = evolution.changes_of([arm])[measure].get(arm)
-    if change is None or (measure == evolution.CORRECTIONS and not evolution.corrects([arm])):
+    change = stability.evaluation_changes([arm])[measure].get(arm)
+    if change is None or (measure == stability.CORRECTIONS and not stability.corrects([arm])):
         return None
     values = (*change.ours, *change.theirs)
-    return None if measure == evolution.LENGTH and max(values) - min(values) < 1 else change
+    return None if measure == stability.LENGTH and max(values) - min(values) < 1 else change
 
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
     """What the last stage added, where that is one of RL."""
-    arm_stages, gains = stages.stages_of(arm.first), stages.gains_of([arm])[arm]
+    arm_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
     is_rl = bool(arm_stages) and arm_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == arm_stages[-1][2]
-    return gains[-1].added if is_rl else None
+    return gains[-1].comparison if is_rl else None
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
@@ -253,7 +254,7 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
         arms |= dict.fromkeys(arm for pair in arm_pairs(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = []
-    for arm, of_runs in ((arm, arm.values(price_of)) for arm in arms):
+    for arm, of_runs in ((arm, arm.values(run_price)) for arm in arms):
         if of_runs:
             where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(of_runs, plain)
             prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(of_runs)))

@@ -50,6 +50,11 @@ class Arm(Generic[R]):
         return [run for run in self.runs if run.ended]
 
     @property
+    def run_keys(self) -> list[str]:
+        """The run keys of the runs that ended: what a figure's numbers are made of."""
+        return [run.record.run_key for run in self.ended]
+
+    @property
     def failed(self) -> int:
         """How many seeds did not end well."""
         return len(self.runs) - len(self.ended)

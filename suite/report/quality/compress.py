@@ -12,31 +12,28 @@ from suite.report.plot.marks import Point
 from suite.report.plot.plots import height_px, plot, rule
 from suite.report.plot.scales import byte_axis, decimal_ticks, linear, log
 from suite.report.quality import compress_design as design
-from suite.report.quality.cache import size_series
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
 from suite.report.quality.design import ALL
-from suite.report.table import Column, column, table
-from suite.statistics.paired import ArmOutcome, Comparison
+from suite.report.quality.layout import size_series
+from suite.report.table import Column, column, columns_of, table
+from suite.statistics.paired import ArmOutcome
 
-MOST_DRAWN = 4
-"""Experiments; the rest stand in tables alone."""
+MOST_DRAWN = 4  # experiments; the rest stand in tables alone
 FEWEST_NEAR = 2
-OVER_BFLOAT16 = {"float64": 4, "float32": 2}
-"""Bytes of a number over those of one in bfloat16, by dtype."""
+OVER_BFLOAT16 = {"float64": 4, "float32": 2}  # bytes of a number over those of one in bfloat16, by dtype
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the runs of workload=compress; None without any."""
     experiments = design.compress_experiments(results)
     if not experiments:
         return None
-    first_of_label = {experiment.label: experiment for experiment in reversed(experiments)}
-    firsts = [first_of_label[label] for label in results.labels if label in first_of_label]
+    by_label = {experiment.label: experiment for experiment in reversed(experiments)}
+    firsts = [by_label[label] for label in results.labels if label in by_label]
     return section(
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
         figures=[_figure(experiment) for experiment in experiments[:MOST_DRAWN]],
-        tables=[lay_out(experiment) for experiment in experiments for lay_out in (_first_losses, _methods)],
+        tables=[build_table(each) for each in experiments for build_table in (_first_losses, _methods)],
         headlines=[_headline(experiment, has_label=results.several) for experiment in firsts],
     )
 
@@ -76,26 +73,26 @@ def _figure(experiment: CompressExperiment) -> Figure | None:
 
 
 def _plot(experiment: CompressExperiment, *, is_close_up: bool = False) -> dict[str, Any]:
-    drawn = {arm: _points(arm, is_close_up=is_close_up) for arm in (*experiment.others, experiment.baseline) if arm}
-    points = {arm: of_arm for arm, of_arm in drawn.items() if of_arm}
-    every = [point for of_arm in points.values() for point in of_arm]
-    if not every:
+    arms = [arm for arm in (*experiment.others, experiment.baseline) if arm]
+    points = {arm: marks for arm in arms if (marks := _points(arm, is_close_up=is_close_up))}
+    if not points:
         return {}
     # At one rank all methods keep as many bytes: the ranks are named at one line, of the longest the one on top.
     lines = [arm for arm in points if arm.first.is_low_rank]
     top = max(lines, key=lambda arm: (len(points[arm]), max(point.y for point in points[arm])), default=None)
     series = []
-    for arm, of_arm in points.items():
+    for arm, marks in points.items():
         is_line = arm.first.is_low_rank
-        of_method = [other for other in experiment.arms if other.first.method == arm.first.method]
-        looks: dict[str, Any] = {"ordinal": of_method.index(arm), "size": 8 if is_line else 11}
+        siblings = [sibling for sibling in experiment.arms if sibling.first.method == arm.first.method]
+        looks: dict[str, Any] = {"ordinal": siblings.index(arm), "size": 8 if is_line else 11}
         looks |= {"mode": "+".join(["lines"] * is_line + ["markers"] + ["text"] * (arm is top))}
         looks |= {"facets": {"label": experiment.label}, "more": {}}
-        series.append(size_series(arm.name, of_arm, arm.style, names_at="top right", **looks))
-    title, times = say("compress.axis.ratio"), [point.y for point in every]
+        series.append(size_series(arm.name, marks, arm.style, names_at="top right", **looks))
+    sizes, times = zip(*((point.x, point.y) for marks in points.values() for point in marks), strict=True)
+    title = say("compress.axis.ratio")
     return plot(
         series,
-        xaxis=byte_axis(say("quality.axis.bytes"), [point.x for point in every]),
+        xaxis=byte_axis(say("quality.axis.bytes"), sizes),
         yaxis=linear(title) if is_close_up else log(title, decimal_ticks(times, numbers.plain_tick)),
         shapes=[rule(y=1.0)],
     )
@@ -105,16 +102,15 @@ def _points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
     points = []
     for run in arm.runs:
         if run.cache_bytes and run.times is not None and (run.is_near or not is_close_up):
-            sentence = say(
+            hover = say(
                 "compress.hover",
                 perplexity=numbers.NOTHING if run.perplexity is None else design.perplexity_text(run.perplexity),
-                change=design.change_written(run) or numbers.NOTHING,
+                change=design.change_with_range(run) or numbers.NOTHING,
                 bytes=numbers.count(run.cache_bytes),
                 decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
             )
-            hover = say("compress.hover_rank", rank=run.rank, said=sentence) if run.rank else sentence
-            runs, ends = [run.record.run_key], ends_of(run.times_interval)
-            text = str(run.rank or "")
+            hover = say("compress.hover_rank", rank=run.rank, said=hover) if run.rank else hover
+            runs, ends, text = [run.record.run_key], ends_of(run.times_interval), str(run.rank or "")
             points.append(Point(x=run.cache_bytes, y=run.times, ends=ends, text=text, hover=hover, runs=runs))
     return points
 
@@ -130,11 +126,28 @@ def _first_losses(experiment: CompressExperiment) -> Table:
     rows: list[tuple[MethodArm, Rise | None]] = []
     for arm in experiment.others if experiment.baseline else []:
         rows += [(arm, rise) for rise in rises if rise.arm is arm] or [(arm, None)]
-    own = []
+    losses = []
     for name in CLASSES:
         if experiment.baseline and (loss := experiment.baseline.first.loss(name)) is not None:
-            own.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss:.2f}"))
-    fields = {"rise": numbers.percent(RISE), "own": joined("list", own) or numbers.NOTHING}
+            losses.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss:.2f}"))
+
+    def first_rank(row: tuple[MethodArm, Rise | None]) -> Text | None:
+        arm, rise = row
+        if rise is None:
+            has_times = any(run.times for run in arm.runs)
+            return say("compress.no_rise", rise=numbers.percent(RISE)) if has_times else None
+        share, rank = _cache_share(rise.run), rise.run.rank
+        return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
+
+    def largest_change(row: tuple[MethodArm, Rise | None]) -> Text | None:
+        runs = [row[1].run] if row[1] else row[0].runs
+        return design.change_with_range(max(runs, key=lambda run: run.times or 0.0))
+
+    rise_columns: list[Column[Rise]] = [
+        column("compress.measured", lambda rise: say(f"compress.by.{rise.measure.name}")),
+        column("compress.most", _ranking),
+    ]
+    fields = {"rise": numbers.percent(RISE), "own": joined("list", losses) or numbers.NOTHING}
     return _table(
         "first",
         experiment,
@@ -142,27 +155,14 @@ def _first_losses(experiment: CompressExperiment) -> Table:
         rows,
         [
             column("compress.method", lambda row: row[0].name),
-            column("compress.first_rank", lambda row: _first_rank(*row)),
-            column("compress.change", lambda row: _largest_change(*row), kind=Kind.NUMBER),
-            column("compress.measured", lambda row: row[1] and say(f"compress.by.{row[1].measure.name}")),
-            column("compress.most", lambda row: row[1] and _ranked(row[1])),
+            column("compress.first_rank", first_rank),
+            column("compress.change", largest_change, kind=Kind.NUMBER),
+            *columns_of(lambda row: row[1], rise_columns),
         ],
     )
 
 
-def _first_rank(arm: MethodArm, rise: Rise | None) -> Text | None:
-    if rise is None:
-        return say("compress.no_rise", rise=numbers.percent(RISE)) if any(run.times for run in arm.runs) else None
-    share, rank = _share(rise.run), rise.run.rank
-    return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
-
-
-def _largest_change(arm: MethodArm, rise: Rise | None) -> Text | None:
-    runs = [rise.run] if rise else arm.runs
-    return design.change_written(max(runs, key=lambda run: run.times or 0.0))
-
-
-def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
+def _ranking(rise: Rise, *, is_brief: bool = False) -> Text | None:
     """Say which class most, and the next one, or that the two do not differ clearly; unless `is_brief` by how much."""
     if len(rise.added) < 2:
         return None
@@ -170,9 +170,8 @@ def _ranked(rise: Rise, *, is_brief: bool = False) -> Text | None:
     fields: dict[str, Text] = {}
     for place, (name, added) in zip(("first", "second"), rise.added, strict=False):
         fields |= {place: say(f"compress.class.{name}"), f"{place}_value": text(added.mean)}
-    sentence = say(
-        f"compress.ranking.{gap.outcome if gap else ArmOutcome.FEW}", **fields, count=gap.pairs if gap else 0
-    )
+    outcome, count = (gap.outcome, gap.pairs) if gap else (ArmOutcome.FEW, 0)
+    sentence = say(f"compress.ranking.{outcome}", **fields, count=count)
     if is_brief or gap is None or gap.interval is None:
         return sentence
     return say("compress.ranking.by", said=sentence, gap=with_range(gap.mean, gap.interval, text))
@@ -183,17 +182,23 @@ def _methods(experiment: CompressExperiment) -> Table:
     verdicts, names = design.verdicts_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
 
-    def decoded(run: CompressRun) -> Text | None:
+    def decode_time(run: CompressRun) -> Text | None:
         """A token's time; with its context, where not all have the same."""
         if run.decode_s is None:
             return None
         time = numbers.seconds(run.decode_s)
         return say("compress.behind", time=time, tokens=run.setting("decode_len")) if len(lengths) > 1 else time
 
+    def in_words(run: CompressRun) -> Text | None:
+        change = verdicts.get(run)
+        if change is not None and change.outcome is ArmOutcome.FEW:
+            return say("compress.few_windows", count=change.pairs)
+        return None if change is None else verdict(change, "nats")
+
     def added(name: str) -> Column[CompressRun]:
         def cell(run: CompressRun) -> Text | None:
-            found = None if run is run.own else run.added(name)
-            return with_range(found.mean, found.interval, nats) if found else None
+            change = None if run is run.original else run.added(name)
+            return with_range(change.mean, change.interval, nats) if change else None
 
         return column(f"compress.added.{name}", cell, kind=Kind.NUMBER)
 
@@ -206,38 +211,34 @@ def _methods(experiment: CompressExperiment) -> Table:
     columns: list[Column[CompressRun]] = [
         column("compress.method", names.get),
         column("compress.rank", lambda run: run.rank, numbers.count),
-        column("compress.change", design.change_written, kind=Kind.NUMBER),
-        column(IN_WORDS, lambda run: _verdict(verdicts.get(run))),
+        column("compress.change", design.change_with_range, kind=Kind.NUMBER),
+        column(IN_WORDS, in_words),
         column("compress.perplexity", lambda run: run.perplexity, design.perplexity_text),
         column("quality.bytes", lambda run: run.cache_bytes, numbers.count),
-        column("compress.of_own", lambda run: run.share_of_own, numbers.percent),
+        column("compress.of_own", lambda run: run.share_of_original, numbers.percent),
         column("compress.of_mha", lambda run: run.share_of_mha, numbers.percent),
         *map(added, CLASSES),
-        column("quality.decode", decoded, kind=Kind.NUMBER),
+        column("quality.decode", decode_time, kind=Kind.NUMBER),
     ]
     return _table("methods", experiment, note, runs, columns)
-
-
-def _verdict(found: Comparison | None) -> Text | None:
-    if found is None:
-        return None
-    is_few = found.outcome is ArmOutcome.FEW
-    return say("compress.few_windows", count=found.pairs) if is_few else verdict(found, "nats")
 
 
 def _parts(experiment: CompressExperiment) -> list[Headline]:
     """What eight bits cost, down to which rank the best latent holds, and what goes first behind it: each as a point
     and as a sentence with its numbers.
     """
-    best = design.best_latent(experiment)
-    held = design.holds_until(best) if best else None
     parts = [_eight_bits(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
-    parts += [_part("only_full" if held.is_full else "holds", held, best.name)] if best and held else []
-    return [*parts, *_goes_first(best, experiment)] if best else parts
+    if best := design.best_latent(experiment):
+        if narrowest := design.holds_until(best):
+            # A latent that keeps as much as keys and values themselves cuts nothing.
+            is_full = narrowest.is_low_rank and (narrowest.share_of_original or 0) >= 1
+            parts.append(_part("only_full" if is_full else "holds", narrowest, best.name))
+        parts += _first_to_pay(best, experiment)
+    return parts
 
 
 def _part(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
-    fields = {"share": _share(run), "rank": run.rank or numbers.NOTHING, "rise": numbers.percent(RISE)}
+    fields = {"share": _cache_share(run), "rank": run.rank or numbers.NOTHING, "rise": numbers.percent(RISE)}
     fields["change"] = design.change_text(run.times) if run.times else numbers.NOTHING
     return Headline(
         text=say(f"compress.point.{kind}", name=design.method_name(run.method), **fields),
@@ -247,18 +248,18 @@ def _part(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
 
 def _eight_bits(run: CompressRun) -> Headline:
     of_half: Text = ""
-    dtype = run.axis("dtype")
-    if run.share_of_own is not None and dtype in OVER_BFLOAT16:
-        half = numbers.percent(run.share_of_own * OVER_BFLOAT16[dtype])
+    dtype, share = run.axis("dtype"), run.share_of_original
+    if share is not None and dtype in OVER_BFLOAT16:
+        half = numbers.percent(share * OVER_BFLOAT16[dtype])
         of_half = say("compress.headline.of_half", dtype=dtype, share=half)
-    interval = design.change_written(run) or numbers.NOTHING
+    interval = design.change_with_range(run) or numbers.NOTHING
     return _part("int8", run, design.method_name(run.method), of_half=of_half, interval=interval)
 
 
-def _goes_first(arm: MethodArm, experiment: CompressExperiment) -> list[Headline]:
+def _first_to_pay(arm: MethodArm, experiment: CompressExperiment) -> list[Headline]:
     """What pays at the first rank where perplexity rises; empty where it does not."""
     rises = [rise for rise in design.rises_in(experiment) if rise.arm is arm]
-    sentences = [sentence for rise in rises if (sentence := _ranked(rise, is_brief=True)) is not None]
+    sentences = [sentence for rise in rises if (sentence := _ranking(rise, is_brief=True)) is not None]
     if len(sentences) < len(design.MEASURES):
         return []
     by_nats, by_share = sentences
@@ -269,24 +270,24 @@ def _headline(experiment: CompressExperiment, *, has_label: bool) -> Headline | 
     parts = _parts(experiment) if experiment.baseline else []
     if experiment.baseline is None or not parts:
         return None
-    own = experiment.baseline.first
+    original = experiment.baseline.first
     detail = say(
         "compress.headline",
-        weights=own.weights or numbers.NOTHING,
-        windows=numbers.count(len(own.text[ALL])),
+        weights=original.weights or numbers.NOTHING,
+        windows=numbers.count(len(original.text[ALL])),
         told=joined("notes", [part.detail for part in parts]),
     )
     return Headline(text=parts[0].text, detail=joined(": ", [experiment.label if has_label else "", detail]))
 
 
-def compressed_told(experiment: CompressExperiment) -> Text:
+def compressed_evidence(experiment: CompressExperiment) -> Text:
     """Say beside a claim what goes first under the best way to choose a latent; nothing where nothing does."""
     best = design.best_latent(experiment)
-    first = next(iter(_goes_first(best, experiment)), None) if best else None
+    first = next(iter(_first_to_pay(best, experiment)), None) if best else None
     if best is None or first is None:
         return ""
     return say("claim.tiers.compressed", weights=best.runs[0].weights or numbers.NOTHING, told=first.detail)
 
 
-def _share(run: CompressRun) -> str:
-    return numbers.NOTHING if run.share_of_own is None else numbers.percent(run.share_of_own)
+def _cache_share(run: CompressRun) -> str:
+    return numbers.NOTHING if run.share_of_original is None else numbers.percent(run.share_of_original)

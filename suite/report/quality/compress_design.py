@@ -16,21 +16,23 @@ from itertools import takewhile
 
 from suite.records import numbers
 from suite.records.metrics import TEXT
-from suite.records.record import Reading, Status
+from suite.records.record import Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of
 from suite.report.model.formats import PERCENT, ends_of, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
+from suite.report.model.readings import MetricsBySpan, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import Pairs, Run, clip_text, whole_number
-from suite.report.quality.design import ALL, WITHOUT_EFFECT, by_span, decoded_s, possible_readings
+from suite.report.quality.design import ALL, WITHOUT_EFFECT, median_decode_s, series_below
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
 from suite.statistics.scores import Estimate
 from suite.statistics.seeds import ratio_by_cluster
 
 NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "activation_svd_balanced", "int8"
 LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)
+# In the order of tables; a method that is not here stands behind them.
 METHOD_STYLES = {
     NONE: Style(colour=VERMILION, dash="dash", marker="circle"),
     SVD: Style(colour=ORANGE, dash="dot", marker="diamond"),
@@ -38,20 +40,14 @@ METHOD_STYLES = {
     BALANCED: Style(colour=BLUE, dash="solid", marker="triangle-up"),
     INT8: Style(colour=PURPLE, dash="solid", marker="cross"),
 }
-"""In the order of tables; a method that is not here stands behind them."""
 METHODS = tuple(METHOD_STYLES)
-FREQUENT, COMMON, RARE, OTHER = "frequent", "common", "rare", "other"
-"""Classes of tokens: words by how often they occur, and names, punctuation and line ends."""
-CLASSES = (FREQUENT, COMMON, RARE, OTHER)
+# Classes of tokens: words by how often they occur, and names, punctuation and line ends.
+CLASSES = FREQUENT, COMMON, RARE, OTHER = ("frequent", "common", "rare", "other")
 METHOD, RANK, CALIBRATION, CHECKPOINT = "method", "rank", "calibration_windows", "checkpoint"
-RISE = 0.10
-"""A noticeable rise of perplexity."""
-NEAR = 2.0
-"""Up to so many times the perplexity of the model as it is, a figure's close-up shows a run."""
-MOST_NATS = 50.0
-"""The largest mean loss that can be. Guessing among a million tokens costs 14."""
-FROM_TIMES = 10
-"""From here on a perplexity is so many times as high; below, higher by a percentage."""
+RISE = 0.10  # a noticeable rise of perplexity
+NEAR = 2.0  # up to so many times the perplexity of the model as it is, a figure's close-up shows a run
+MOST_NATS = 50.0  # the largest mean loss that can be: guessing among a million tokens costs 14
+FROM_TIMES = 10  # from here on a perplexity is so many times as high; below, higher by a percentage
 MOST_PLAYS, LONGEST_ORIGIN = 12, 200
 
 
@@ -64,12 +60,12 @@ class WindowPart:
     words: float
 
 
-PerPart = Callable[[str, WindowPart], float]
+Divisor = Callable[[str, WindowPart], float]
 """Gives the divisor of a loss from a class and a window's part."""
 
 
-def count_of(name: str, part: WindowPart) -> float:
-    """Its tokens where the class is no words, else its words."""
+def count_units(name: str, part: WindowPart) -> float:
+    """The words of a class in a window; its tokens where the class is no words."""
     return part.tokens if name in (ALL, OTHER) else part.words
 
 
@@ -77,14 +73,12 @@ def count_of(name: str, part: WindowPart) -> float:
 class CompressRun(Run):
     """A model that has read held-out text."""
 
-    text: Mapping[str, Mapping[int, WindowPart]]
-    """Parts of the text by class, then by window."""
-    decode_s: float | None
-    """The median time of a new token."""
+    text: Mapping[str, Mapping[int, WindowPart]]  # by class, then by window
+    decode_s: float | None  # the median time of a new token
     reference: "CompressRun | None" = None
 
     @property
-    def own(self) -> "CompressRun | None":
+    def original(self) -> "CompressRun | None":
         """The model as it is."""
         return self if self.method == NONE else self.reference
 
@@ -101,28 +95,17 @@ class CompressRun(Run):
         return whole_number(self.axis(RANK))
 
     @property
-    def name(self) -> Text:
-        name = method_name(self.method)
-        return say("compress.name", name=name, rank=self.rank) if self.is_low_rank and self.rank else name
-
-    @property
     def cache_bytes(self) -> float | None:
         """Of a token, over all layers."""
         return self.constant("cache_bytes_per_token")
 
     @property
-    def share_of_own(self) -> float | None:
-        """Its cache over that of the model as it is."""
-        return _ratio(self.cache_bytes, self.own.cache_bytes if self.own else None)
+    def share_of_original(self) -> float | None:
+        return _ratio(self.cache_bytes, self.original.cache_bytes if self.original else None)
 
     @property
     def share_of_mha(self) -> float | None:
         return _ratio(self.cache_bytes, self.constant("cache_bytes_per_token_mha"))
-
-    @property
-    def is_full(self) -> bool:
-        """Whether it is a latent that keeps as much as keys and values themselves, so that nothing is cut."""
-        return self.is_low_rank and (self.share_of_own or 0) >= 1
 
     @property
     def weights(self) -> str:
@@ -131,8 +114,8 @@ class CompressRun(Run):
 
     @property
     def plays(self) -> Sequence[str]:
-        named = self.record.provenance.get("held_out_plays")
-        return [clip_text(name) for name in named[:MOST_PLAYS]] if isinstance(named, list) else []
+        names = self.record.provenance.get("held_out_plays")
+        return [clip_text(name) for name in names[:MOST_PLAYS]] if isinstance(names, list) else []
 
     @functools.cached_property
     def perplexity(self) -> float | None:
@@ -153,12 +136,11 @@ class CompressRun(Run):
 
     @property
     def times_interval(self) -> Estimate | None:
-        own = self.change.interval if self.change else None
-        return own and replace(own, low=math.exp(own.low), high=math.exp(own.high))
+        interval = self.change.interval if self.change else None
+        return interval and replace(interval, low=math.exp(interval.low), high=math.exp(interval.high))
 
     @property
     def is_near(self) -> bool:
-        """Whether a close-up shows it."""
         return self.times is not None and self.times <= NEAR
 
     @property
@@ -168,25 +150,25 @@ class CompressRun(Run):
     def loss(self, name: str) -> float | None:
         """The loss of a word of a class, or of a token of `other` and of all, in nats."""
         parts = list(self.text.get(name, {}).values())
-        counts = math.fsum(count_of(name, part) for part in parts)
+        counts = math.fsum(count_units(name, part) for part in parts)
         return math.fsum(part.loss for part in parts) / counts if counts > 0 else None
 
-    def added(self, name: str, per: PerPart = count_of) -> Comparison | None:
-        """Its loss of a class against that of the model as it is, window by window, over what `per` takes of the
+    def added(self, name: str, divisor: Divisor = count_units) -> Comparison | None:
+        """Its loss of a class against that of the model as it is, window by window, over what `divisor` takes of the
         latter: mostly nats a word.
 
         Only windows that both read count; None where there is none.
         """
-        ours, own = self.text.get(name, {}), self.own.text.get(name, {}) if self.own else {}
+        windows, originals = self.text.get(name, {}), self.original.text.get(name, {}) if self.original else {}
         pairs = [
-            (ours[window].loss, part.loss, per(name, part))
-            for window, part in own.items()
-            if window in ours and (ours[window].tokens, ours[window].words) == (part.tokens, part.words)
+            (windows[window].loss, part.loss, divisor(name, part))
+            for window, part in originals.items()
+            if window in windows and (windows[window].tokens, windows[window].words) == (part.tokens, part.words)
         ]
         if math.fsum(count for *_, count in pairs) <= 0:
             return None
-        losses, own_losses, counts = zip(*pairs, strict=True)
-        return changes(ratio_by_cluster(losses, counts), less=ratio_by_cluster(own_losses, counts))
+        losses, original_losses, counts = zip(*pairs, strict=True)
+        return changes(ratio_by_cluster(losses, counts), less=ratio_by_cluster(original_losses, counts))
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
@@ -197,17 +179,17 @@ def method_name(method: str) -> Text:
     return say_or(f"compress.method.{method}", method)
 
 
-def read_compress_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
+def read_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
     """Read a record; None of one that did not end well, or read no text."""
-    text = _text(possible_readings(current.record))
+    text = _read_text(numbers_by_span(current.record))
     if current.record.status is not Status.OK or ALL not in text:
         return None
-    return CompressRun(current=current, key=key, text=text, decode_s=decoded_s(current.record))
+    return CompressRun(current=current, key=key, text=text, decode_s=median_decode_s(current.record))
 
 
-def _text(readings: Sequence[Reading]) -> dict[str, dict[int, WindowPart]]:
+def _read_text(values: MetricsBySpan) -> dict[str, dict[int, WindowPart]]:
     """The classes of each window whose loss, tokens and words are all known."""
-    losses, tokens, words = (by_span(readings, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
+    losses, tokens, words = (series_below(values, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
     parts: dict[str, dict[int, WindowPart]] = defaultdict(dict)
     for name in losses.keys() & tokens.keys() & words.keys():
         for window in sorted(losses[name].keys() & tokens[name].keys() & words[name].keys()):
@@ -221,7 +203,7 @@ MethodArm = Arm[CompressRun]
 CompressExperiment = Experiment[CompressRun]
 DESIGN = Design(
     workload="compress",
-    read=read_compress_run,
+    read=read_run,
     is_factor=lambda name: name in (METHOD, CALIBRATION),
     repeats=RANK,
     ignored=WITHOUT_EFFECT,
@@ -232,26 +214,25 @@ DESIGN = Design(
 @functools.lru_cache(maxsize=1)
 def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
     """The experiments label by label, those with the most runs first. One that is alone needs no title."""
-    every = experiments(runs_of(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
+    untitled = experiments(runs_of(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
     titled = []
-    for experiment in every:
+    for experiment in untitled:
         baseline = next((arm for arm in experiment.arms if arm.first.method == NONE), None)
-        titled.append(replace(experiment, baseline=baseline, title=experiment.title if len(every) > 1 else ""))
+        titled.append(replace(experiment, baseline=baseline, title=experiment.title if len(untitled) > 1 else ""))
     labels = list(results.labels)
-    return sorted(titled, key=lambda one: (labels.index(one.label), -len(runs_in(one)), one.key))
+    return sorted(titled, key=lambda each: (labels.index(each.label), -len(runs_in(each)), each.key))
 
 
 def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
     """An experiment's methods in their order; one that stands there with several calibrations says its own."""
 
-    def place(arm: MethodArm) -> tuple[int, Pairs]:
+    def order(arm: MethodArm) -> tuple[int, Pairs]:
         method = arm.first.method
         return METHODS.index(method) if method in METHODS else len(METHODS), arm.key
 
     reference = next((arm.first for arm in arms if arm.first.method == NONE), None)
-    methods = [arm.first.method for arm in arms]
-    named = []
-    for arm in sorted(arms, key=place):
+    methods, named = [arm.first.method for arm in arms], []
+    for arm in sorted(arms, key=order):
         method, windows = arm.first.method, arm.value(CALIBRATION)
         name = method_name(method)
         if windows and methods.count(method) > 1:
@@ -270,11 +251,6 @@ def latents(experiment: CompressExperiment) -> list[MethodArm]:
     return [arm for arm in experiment.others if arm.first.is_low_rank]
 
 
-def change_written(run: CompressRun) -> Text | None:
-    """Write the change of a run's perplexity with its interval; None of the model as it is."""
-    return None if run is run.own or run.times is None else with_range(run.times, run.times_interval, change_text)
-
-
 def perplexity_text(value: float) -> str:
     return f"{value:,.2f}" if value < 100 else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
@@ -282,6 +258,12 @@ def perplexity_text(value: float) -> str:
 def change_text(ratio: float) -> str:
     """Write what becomes of a perplexity: +12.3 %, or 204×."""
     return numbers.times(ratio) if ratio >= FROM_TIMES else share_text(ratio - 1)
+
+
+def change_with_range(run: CompressRun) -> Text | None:
+    """Write the change of a run's perplexity with its interval; None of the model as it is."""
+    is_original = run is run.original
+    return None if is_original or run.times is None else with_range(run.times, run.times_interval, change_text)
 
 
 def share_text(share: float) -> str:
@@ -295,16 +277,15 @@ class Measure:
     """One of two ways to say what is added to a class."""
 
     name: str
-    per: PerPart
-    """The divisor of the added loss."""
+    divisor: Divisor  # of the added loss
     classes: Sequence[str]
     """Those that may be ranked by it: a token that is no word is not to be compared with words by nats."""
     text: Callable[[float], str]
 
 
 MEASURES = (
-    Measure(name="nats", per=count_of, classes=(FREQUENT, COMMON, RARE), text=nats),
-    Measure(name="share", per=lambda _, part: part.loss, classes=CLASSES, text=share_text),
+    Measure(name="nats", divisor=count_units, classes=(FREQUENT, COMMON, RARE), text=nats),
+    Measure(name="share", divisor=lambda _, part: part.loss, classes=CLASSES, text=share_text),
 )
 
 
@@ -323,37 +304,32 @@ class Rise:
 
 def rises_in(experiment: CompressExperiment) -> list[Rise]:
     """Where each method first costs more than RISE, by both measures; Holm's correction is over all."""
-    first = {arm: next((run for run in arm.runs if run.has_risen), None) for arm in experiment.others}
-    rises = [_rise(arm, run, measure) for arm, run in first.items() if run is not None for measure in MEASURES]
+    first_risen = [(arm, next((run for run in arm.runs if run.has_risen), None)) for arm in experiment.others]
+    rises = []
+    for arm, run, measure in [(arm, run, measure) for arm, run in first_risen if run for measure in MEASURES]:
+        added = [(name, change) for name in measure.classes if (change := run.added(name, measure.divisor))]
+        ranked = sorted(added, key=lambda item: -item[1].mean)
+        gap = None
+        if len(ranked) > 1 and ranked[0][1].pairs == ranked[1][1].pairs:
+            gap = changes(ranked[0][1].differences, less=ranked[1][1].differences)
+        rises.append(Rise(arm=arm, run=run, measure=measure, added=ranked, gap=gap))
     judged = iter(judge_together([rise.gap for rise in rises if rise.gap]))
     return [replace(rise, gap=next(judged)) if rise.gap else rise for rise in rises]
 
 
-def _rise(arm: MethodArm, run: CompressRun, measure: Measure) -> Rise:
-    known = [(name, added) for name in measure.classes if (added := run.added(name, measure.per)) is not None]
-    ranked = sorted(known, key=lambda named: -named[1].mean)
-    gap = _less(*(added for _, added in ranked[:2])) if len(ranked) > 1 else None
-    return Rise(arm=arm, run=run, measure=measure, added=ranked, gap=gap)
-
-
-def _less(first: Comparison, second: Comparison) -> Comparison | None:
-    """Compare two changes window by window; None where they are of different windows."""
-    if first.pairs != second.pairs:
-        return None
-    return changes(first.differences, less=second.differences)
-
-
 def verdicts_in(experiment: CompressExperiment) -> dict[CompressRun, Comparison]:
     """Each run against the model as it is, judged together. A loss has its sign turned, so that higher is better."""
-    compared = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
-    turned = [replace(found, ours=found.theirs, theirs=found.ours, margin=NATS_MARGIN) for found in compared.values()]
-    return dict(zip(compared, judge_together(turned), strict=True))
+    changes = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
+    turned = [
+        replace(change, ours=change.theirs, theirs=change.ours, margin=NATS_MARGIN) for change in changes.values()
+    ]
+    return dict(zip(changes, judge_together(turned), strict=True))
 
 
 def holds_until(arm: MethodArm) -> CompressRun | None:
     """The narrowest cache before perplexity first rises by more than RISE, or is unknown; None of no such."""
-    held = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
-    return held[-1] if held else None
+    holding = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
+    return holding[-1] if holding else None
 
 
 def best_latent(experiment: CompressExperiment) -> MethodArm | None:
@@ -362,7 +338,7 @@ def best_latent(experiment: CompressExperiment) -> MethodArm | None:
     def cost(arm: MethodArm) -> tuple[float, float]:
         risen = next((run.times for run in arm.runs if run.has_risen), None)
         # That full rank holds is no merit of one of them.
-        held = holds_until(arm) or arm.first.own
-        return (held.cache_bytes if held else None) or math.inf, risen or 0.0
+        narrowest = holds_until(arm) or arm.first.original
+        return (narrowest.cache_bytes if narrowest else None) or math.inf, risen or 0.0
 
     return min((arm for arm in latents(experiment) if any(run.times for run in arm.runs)), key=cost, default=None)

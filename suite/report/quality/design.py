@@ -6,7 +6,7 @@ stand in one experiment where everything but the variant and its sizes agrees.
 
 import functools
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, count, takewhile
@@ -14,7 +14,7 @@ from statistics import median
 
 from suite.records import numbers
 from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, below
-from suite.records.record import STEP, Reading, Record
+from suite.records.record import STEP, Record
 from suite.report.blocks import Text, joined, say
 from suite.report.model.experiment import (
     Arm,
@@ -32,6 +32,7 @@ from suite.report.model.experiment import (
 )
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
+from suite.report.model.readings import MetricsBySpan, SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import (
     LABEL,
@@ -47,52 +48,47 @@ from suite.report.model.run import (
 )
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 
-ALL = ""
-"""Stands for questions of every kind together, or for tokens of every class."""
+ALL = ""  # stands for questions of every kind together, or for tokens of every class
 TELLING = {"two_hop": "two hops"}
 """Tasks whose name is that of one kind of their questions: it stands for the task."""
 TIERS = ("often", "sometimes", "rarely")
 """Kinds of question of task=tiers, by how often they are asked where asking is uneven. Always the same attributes."""
 RARELY = TIERS[-1]
-TIERS_TASK, RECALL, PLAYS = "tiers", "recall", "plays"
-TASKS = (TIERS_TASK, RECALL, "two_hop", "copying", "counting", PLAYS)
-"""In the order of tables; a task that is not here stands behind them."""
-TASK_SETTING, FREQUENCY, SKEWED, UPDATES = "task.", "task.query_frequency", "skewed", "updates"
+TIERS_TASK, PLAYS = "tiers", "plays"
+TASKS = (TIERS_TASK, "recall", "two_hop", "copying", "counting", PLAYS)  # in the order of tables; others stand behind
+FREQUENCY, SKEWED, UPDATES = "task.query_frequency", "skewed", "updates"
 LATENT_NORM, ROPE_DIM = "attention.latent_norm", "attention.qk_rope_head_dim"
+TAKEN_AWAY = {ROPE_DIM: "0", LATENT_NORM: "false"}
+"""Parts that MLA can do without, and the value that says so."""
+MARKERS_WITHOUT = {ROPE_DIM: "triangle-left", LATENT_NORM: "triangle-right"}
 RANK, KV_HEADS = "attention.kv_lora_rank", "attention.kv_heads"
-HEAD_DIM = "geometry.head_dim"
-"""Heads narrower than MHA's make a narrow cache without a latent."""
-NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)
-"""Sizes that an arm's name says in words."""
-MARKERS_WITHOUT = {(ROPE_DIM, "0"): "triangle-left", (LATENT_NORM, "false"): "triangle-right"}
-"""Marks of variants that lack a part, by the setting that takes it away."""
-WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")
-"""Settings that change nothing of what is learnt."""
+HEAD_DIM = "geometry.head_dim"  # heads narrower than MHA's make a narrow cache without a latent
+NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)  # sizes that an arm's name says in words
+WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")  # settings that change nothing of what is learnt
+# DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/layers/latent_shapes.py).
 RATIO_OF_RANK = 4
-"""DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/layers/latent_shapes.py)."""
-
-BySpan = Mapping[str, Mapping[int, float]]
-"""Numbers by the part behind a span, mostly a kind of question; then by the steps before the evaluation."""
+LARGEST_RATIO = 1.5  # caches that differ by more are not compared
+EQUAL_RATIO = 1.05  # up to here two caches count as equal: sizes are whole numbers
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QualityRun(Run):
-    """One decoder trained on questions: what it answered of each kind, and when."""
+    """One decoder trained on questions: what it answered of each kind, and when.
 
-    answered: BySpan = field(default_factory=dict)
-    loss: BySpan = field(default_factory=dict)
-    without_heads: BySpan = field(default_factory=dict)
+    Series are by the kind of question, or whatever stands behind the span, then by the steps before the evaluation.
+    """
+
+    answered: SeriesByName = field(default_factory=dict)
+    loss: SeriesByName = field(default_factory=dict)
+    without_heads: SeriesByName = field(default_factory=dict)
     """The share still answered without a head, by head and kind: `head/kind`."""
-    recoverable: BySpan = field(default_factory=dict)
+    recoverable: SeriesByName = field(default_factory=dict)
     """The share that a linear reader finds in the cache."""
-    updates: Mapping[int, float] = field(default_factory=dict)
-    """Before each evaluation, as far as known."""
-    questions: float | None = None
-    """That it was trained on."""
+    updates: Mapping[int, float] = field(default_factory=dict)  # before each evaluation, as far as known
+    questions: float | None = None  # that it was trained on
     decode_s: float | None = None
     """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
-    is_wide: bool = True
-    """True if its heads are as wide as most."""
+    is_wide: bool = True  # as wide as most runs' heads
     experiment_name: Text = ""
 
     @property
@@ -112,14 +108,14 @@ class QualityRun(Run):
         return name_facets(self.record.case.axes) | {LABEL: self.label}
 
     @property
-    def telling(self) -> str:
+    def telling_kind(self) -> str:
         """The kind of question that the task is told by."""
         kind = TELLING.get(self.task, ALL)
         return kind if kind in self.answered else ALL
 
     def final(self, kind: str = ALL) -> float | None:
         """The share answered once trained."""
-        return last(self.answered, kind or self.telling)
+        return last(self.answered, kind or self.telling_kind)
 
     def final_loss(self) -> float | None:
         """The loss on a held-out answer once trained, in nats."""
@@ -127,13 +123,13 @@ class QualityRun(Run):
 
     def chance(self, kind: str = ALL) -> float | None:
         """The share that guessing answers."""
-        return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling]))))
+        return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling_kind]))))
 
     def curve(self) -> tuple[Sequence[float], Sequence[float]]:
         """Updates and shares of the evaluations whose updates are known, in order."""
-        shares = self.answered.get(self.telling, {})
+        shares = self.answered.get(self.telling_kind, {})
         curve = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
-        return [spent for spent, _ in curve], [value for _, value in curve]
+        return [updates for updates, _ in curve], [value for _, value in curve]
 
 
 QualityArm = Arm[QualityRun]
@@ -144,62 +140,55 @@ Value = Callable[[QualityRun], float | None]
 
 def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
     """Read a record; one that did not end well, or was never evaluated, gives a run that has nothing."""
-    run = QualityRun(current=current, key=key)
-    readings = possible_readings(current.record)
-    shares = [reading for reading in readings if reading.value <= 1]
-    answered = by_span(shares, "answer_accuracy", EVALUATE)
+    run, values = QualityRun(current=current, key=key), numbers_by_span(current.record)
+    answered = series_below(values, "answer_accuracy", EVALUATE, most=1)
     if not run.is_ok or ALL not in answered:
         return run
-    asked = by_span(readings, "questions", STEP).get(ALL)
+    questions = series_below(values, "questions", STEP).get(ALL)
     # Behind a missing step nobody knows how many updates there were.
-    by_step = by_span(readings, "updates", STEP).get(ALL, {})
-    counted = takewhile(lambda step: by_step.get(step, -1.0) >= 0, count())
+    updates = series_below(values, "updates", STEP).get(ALL, {})
+    steps = takewhile(updates.__contains__, count())
     return replace(
         run,
         answered=answered,
-        loss=by_span(readings, "answer_loss", EVALUATE),
-        without_heads=by_span(shares, "answer_accuracy", HEAD_ABLATION),
-        recoverable=by_span(shares, "linear_probe_accuracy", CACHED),
-        updates=dict(enumerate(accumulate((by_step[step] for step in counted), initial=0.0))),
-        questions=math.fsum(asked.values()) if asked else None,
-        decode_s=decoded_s(current.record) if current.is_of_one_machine else None,
+        loss=series_below(values, "answer_loss", EVALUATE),
+        without_heads=series_below(values, "answer_accuracy", HEAD_ABLATION, most=1),
+        recoverable=series_below(values, "linear_probe_accuracy", CACHED, most=1),
+        updates=dict(enumerate(accumulate((updates[step] for step in steps), initial=0.0))),
+        questions=math.fsum(questions.values()) if questions else None,
+        decode_s=median_decode_s(current.record) if current.is_of_one_machine else None,
     )
 
 
-def possible_readings(record: Record) -> list[Reading]:
-    """The readings whose step and value can be; nothing of these workloads is below zero."""
-    return list(filter(_is_possible, record.readings))
+def series_below(values: MetricsBySpan, metric: str, span: str, *, most: float = MOST) -> SeriesByName:
+    """A metric by what stands behind a span, and by step; ALL stands for the span itself.
+
+    Nothing of these workloads is below zero. `most`: 1 for a share.
+    """
+    series = {}
+    for name, metrics in values.items():
+        part = ALL if name == span else below(name, span)
+        by_step = {step: value for step, value in metrics.get(metric, {}).items() if 0 <= value <= most}
+        if part is not None and by_step:
+            series[part] = by_step
+    return series
 
 
-def _is_possible(reading: Reading) -> bool:
-    return 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST
-
-
-def decoded_s(record: Record) -> float | None:
+def median_decode_s(record: Record) -> float | None:
     """The median time of a new token, as QualityRun.decode_s has it."""
-    timed = [reading for reading in record.series("latency_s", DECODE) if _is_possible(reading)]
-    is_cpu = axis(record, "device") == "cpu"
-    taken = [
-        reading.process_cpu_s if is_cpu and reading.process_cpu_s is not None else reading.value for reading in timed
-    ]
-    usable = [value for value in taken if PLAUSIBLE_S[0] < value < PLAUSIBLE_S[1]]
-    return median(usable) if usable else None
+    is_cpu, times = axis(record, "device") == "cpu", list[float]()
+    for reading in record.series("latency_s", DECODE):
+        if 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST:
+            cpu_s = reading.process_cpu_s if is_cpu else None
+            times.append(reading.value if cpu_s is None else cpu_s)
+    plausible = [time for time in times if PLAUSIBLE_S[0] < time < PLAUSIBLE_S[1]]
+    return median(plausible) if plausible else None
 
 
-def last(numbers_by_span: BySpan, kind: str) -> float | None:
+def last(series: SeriesByName, kind: str) -> float | None:
     """The number of the last evaluation."""
-    by_step = numbers_by_span.get(kind)
+    by_step = series.get(kind)
     return by_step[max(by_step)] if by_step else None
-
-
-def by_span(readings: Iterable[Reading], metric: str, span: str) -> BySpan:
-    """A metric by what stands behind a span, and by step; ALL stands for the span itself."""
-    values: dict[str, dict[int, float]] = defaultdict(dict)
-    for reading in readings:
-        behind = ALL if reading.span == span else below(reading.span, span)
-        if reading.metric == metric and behind is not None:
-            values[behind][reading.step] = reading.value
-    return dict(values)
 
 
 DESIGN = Design(
@@ -221,18 +210,19 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     MHA is the baseline; where only match=heads has it, that one, which no matching changes.
     """
     runs = runs_of(results.records, DESIGN)
-    ended = {run.key for run in runs if run.ended}
+    ended_keys = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")
-    of_ended = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended]
-    named = [_named(experiment) for experiment in experiments(of_ended, DESIGN, has_labels=results.several, named=list)]
-    own = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in named}
+    runs = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended_keys]
+    unnamed = experiments(runs, DESIGN, has_labels=results.several, named=lambda arms: sorted(arms, key=arm_order))
+    listed = [replace(each, arms=[_named(arm, each.name) for arm in each.arms]) for each in unnamed]
+    mha = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in listed}
     labels = list(results.labels)
     return sorted(
-        (replace(each, baseline=own[each.key] or own.get(with_value(each.key, "match", "heads"))) for each in named),
+        (replace(each, baseline=mha[each.key] or mha.get(with_value(each.key, "match", "heads"))) for each in listed),
         key=lambda experiment: (
             labels.index(experiment.label),
-            task_rank(experiment.value("task")),
+            task_order(experiment.value("task")),
             -len(experiment.arms),
             [(name, number_of(value) or 0.0, value) for name, value in experiment.key],
         ),
@@ -240,33 +230,27 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
 
 def task_experiments(results: Results) -> list[QualityExperiment]:
-    """Those of tasks other than the tiers."""
     return [experiment for experiment in quality_experiments(results) if experiment.value("task") != TIERS_TASK]
 
 
-def task_rank(task: str) -> tuple[int, str]:
+def task_order(task: str) -> tuple[int, str]:
     """Sort tasks, those that we do not know last."""
     return (TASKS.index(task) if task in TASKS else len(TASKS), task)
 
 
-def order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
+def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     """Sort arms from the widest kind of cache to the most compressed, and of a kind the widest first."""
     return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
-def _named(experiment: QualityExperiment) -> QualityExperiment:
-    arms = []
-    for arm in sorted(experiment.arms, key=order):
-        runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
-        style = style_of(VARIANT, arm.first.attention)
-        without_a_part = (marker for (name, value), marker in MARKERS_WITHOUT.items() if arm.value(name) == value)
-        style = replace(style, marker=next(without_a_part, style.marker))
-        arms.append(replace(arm, name=variant_name(arm), style=style, runs=runs))
-    return replace(experiment, arms=arms)
+def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
+    style = style_of(VARIANT, arm.first.attention)
+    markers = (marker for part, marker in MARKERS_WITHOUT.items() if lacks(arm, part))
+    runs = [replace(run, experiment_name=experiment_name) for run in arm.runs]
+    return replace(arm, name=variant_name(arm), style=replace(style, marker=next(markers, style.marker)), runs=runs)
 
 
 def is_latent(arm: QualityArm) -> bool:
-    """Whether it caches a latent."""
     return arm.first.attention.split("_")[0] == "mla"
 
 
@@ -275,13 +259,16 @@ def is_mha(arm: QualityArm) -> bool:
     return arm.first.attention == "mha" and arm.first.is_wide
 
 
+def lacks(arm: QualityArm, part: str) -> bool:
+    return arm.value(part) == TAKEN_AWAY[part]
+
+
 def is_plain(arm: QualityArm) -> bool:
     """Whether it is a variant as others know it: with rotary embedding, and with its latent's norm."""
-    return arm.value(ROPE_DIM) != "0" and not arm.value(LATENT_NORM)
+    return not lacks(arm, ROPE_DIM) and not arm.value(LATENT_NORM)
 
 
 def is_plain_mla(arm: QualityArm) -> bool:
-    """Whether it is MLA as others know it."""
     return is_latent(arm) and is_plain(arm)
 
 
@@ -326,22 +313,22 @@ def variant_name(arm: QualityArm) -> Text:
         sized = f"{name}-{sizes[KV_HEADS]}"
     if not arm.first.is_wide:
         sized = say("quality.name.heads", name=sized, width=sizes.get(HEAD_DIM) or numbers.NOTHING)
-    rest = [
+    further = [
         f"{size.partition('.')[2]}={value}"
         for size, value in arm.key
         if "." in size and size not in NAMED and (size, value) != (ROPE_DIM, "0")
     ]
-    return joined(" ", [without_parts(sized, arm), f"({', '.join(rest)})" if rest else ""])
+    return joined(" ", [name_without_parts(sized, arm), f"({', '.join(further)})" if further else ""])
 
 
-def without_parts(name: Text, arm: QualityArm) -> Text:
+def name_without_parts(name: Text, arm: QualityArm) -> Text:
     """A name with the parts of MLA that an arm lacks."""
-    if arm.value(ROPE_DIM) == "0":
+    if lacks(arm, ROPE_DIM):
         name = say("quality.name.no_rope", name=name)
-    return say("quality.name.no_norm", name=name) if arm.value(LATENT_NORM) == "false" else name
+    return say("quality.name.no_norm", name=name) if lacks(arm, LATENT_NORM) else name
 
 
-def share_of(kind: str) -> Value:
+def final_share(kind: str) -> Value:
     """Gives a run's share of questions of a kind."""
     return lambda run: run.final(kind)
 
@@ -357,11 +344,13 @@ LOSS: ArmQuantity[QualityRun] = ArmQuantity(
 """With its sign turned, so that higher is better."""
 
 
-def compared(arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False) -> QualityContrast | None:
+def compare_arms(
+    arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False
+) -> QualityContrast | None:
     """Compare two arms by the questions of a kind; `by_loss`: by the loss where a task has no right answers."""
     answered = ArmQuantity(
         name="answered",
-        value=share_of(kind),
+        value=final_share(kind),
         text=numbers.percent,
         difference=points,
         unit="points",
@@ -374,20 +363,48 @@ def compared(arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bo
 def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool = False) -> list[QualityContrast]:
     """Compare every other arm with MHA, all of an experiment together; none where MHA is missing."""
     mha = experiment.baseline
-    return [] if mha is None else judged(compared(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+    return [] if mha is None else judged(compare_arms(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
 
 
 def longest_against_mha(
-    every: Iterable[QualityExperiment], is_chosen: Callable[[QualityArm], bool], kind: str = ALL
+    candidates: Iterable[QualityExperiment], is_chosen: Callable[[QualityArm], bool], kind: str = ALL
 ) -> list[QualityContrast]:
     """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
-    with_mha = [experiment for experiment in every if experiment.baseline is not None]
-    others = [arm for experiment in with_mha for arm in experiment.others]
-    alike = grouped(others, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
-    longest = {max(arms, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for arms in alike}
+    with_mha = [experiment for experiment in candidates if experiment.baseline is not None]
+    arms = [arm for experiment in with_mha for arm in experiment.others]
+    by_rest = grouped(arms, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
+    longest = {max(of_rest, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for of_rest in by_rest}
     return [
         pair
         for experiment in with_mha
         for pair in against_mha(experiment, kind, by_loss=True)
         if pair.arm in longest and is_chosen(pair.arm)
     ]
+
+
+def at_nearest_cache(
+    experiment: QualityExperiment, kinds: Sequence[str] = (ALL,), *, by_loss: bool = False
+) -> list[QualityContrast]:
+    """Compare every latent with the grouped heads of the nearest cache, or several as near; all of them together.
+
+    Whether a narrow cache loses detail is one question, whether MLA's loses more than another of its size is the other.
+    """
+    sized = [arm for arm in experiment.arms if cache_bytes(arm)]
+    heads = [arm for arm in sized if not is_latent(arm)]
+    pairs = []
+    for latent in filter(is_plain_mla, sized):
+        distances = {arm: abs(math.log(cache_ratio(latent, arm))) for arm in heads}
+        least = min(distances.values(), default=math.inf)
+        if least <= math.log(LARGEST_RATIO):
+            pairs += [(latent, arm) for arm, distance in distances.items() if distance <= least + 1e-9]
+    return judged(compare_arms(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
+
+
+def cache_ratio(arm: QualityArm, other: QualityArm) -> float:
+    """The bytes that the other arm caches over this one's."""
+    return (cache_bytes(other) or math.nan) / (cache_bytes(arm) or math.nan)
+
+
+def is_same_cache(pair: QualityContrast) -> bool:
+    """Whether both arms cache as much."""
+    return abs(math.log(cache_ratio(pair.arm, pair.other))) <= math.log(EQUAL_RATIO)

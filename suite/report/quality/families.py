@@ -2,45 +2,49 @@
 
 A tier is always the same attributes. How often it is asked is its form's: the third tier is asked rarely where asking
 is skewed, and most often where it is reversed.
+
+Heads are asked by how many points each attribute falls with one of them ablated. Two numbers tell "each head a feature
+of its own" from its two contraries. If every head served every attribute alike, the head that an attribute needs most
+would take 1/H of its fall; if one head served all attributes, that share would be 1 too, but only one head would come
+first for any. So the share of the largest fall is told with the number of heads that some attribute needs most. Falls
+do not add up exactly: a decoder is not linear in its heads.
 """
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from suite.report.blocks import Text, dotted, say, say_or
 from suite.report.model.experiment import grouped, judged, titles_of, without
 from suite.report.model.results import Results
 from suite.report.model.run import number_of
 from suite.report.quality import design
-from suite.report.quality.cache import at_nearest_cache, is_same_cache
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
-SHARES = (0.85, 0.12, 0.03)
-"""Shares of the skewed questions, by tier (suite/quality/tasks/tiers.py)."""
+SHARES = (0.85, 0.12, 0.03)  # of the skewed questions, by tier (suite/quality/tasks/tiers.py)
 UNIFORM, REVERSED = "uniform", "reversed"
 MIXES = {"trained": SHARES, REVERSED: SHARES[::-1]}
 """Ways to ask a decoder that was trained on uneven questions."""
 FORMS = (design.SKEWED, UNIFORM, "uniform_weighted", REVERSED, "shifted")
-LEAST_GAP = 0.05
-"""Tiers that lie nearer are not graded, however sure it is that they differ."""
+LEAST_GAP = 0.05  # tiers that lie nearer are not graded, however sure it is that they differ
+ATTRIBUTE = re.compile(r"attribute [1-9]\d?")
+ABLATED = re.compile(r"layer \d{1,3} head \d{1,3}/")
+LEAST_FALL = 0.05  # the falls of an attribute must come to as much together to say who carries it
+MOST_OF_IT = 0.5  # a head with more of an attribute's fall carries it more than all the others do together
+MOST_HEADS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Family:
     """Experiments that differ in how often each tier was asked, and in their updates."""
 
-    name: Text
-    """The settings that tell it from other families; empty where it stands alone."""
-    facets: Mapping[str, Text]
-    """Its label and its settings, by which a reader chooses it."""
-    main: QualityExperiment
-    """Skewed queries, with the number of updates that most variants have."""
-    uneven: Sequence[QualityExperiment]
-    """Skewed queries, with any number of updates; `main` is one of them."""
-    arms: Sequence[QualityArm]
-    """In every form."""
+    name: Text  # the settings that tell it from other families; empty where it stands alone
+    facets: Mapping[str, Text]  # its label and its settings, by which a reader chooses it
+    main: QualityExperiment  # skewed queries, with the number of updates that most variants have
+    arms: Sequence[QualityArm]  # in every form
 
     @property
     def usual_updates(self) -> float:
@@ -49,16 +53,15 @@ class Family:
     @property
     def tiers(self) -> list[str]:
         """Those that an arm has answers of."""
-        return [tier for tier in design.TIERS if any(arm.values(design.share_of(tier)) for arm in self.main.arms)]
+        return [tier for tier in design.TIERS if any(arm.values(design.final_share(tier)) for arm in self.main.arms)]
 
     def times(self, arm: QualityArm) -> float | None:
         """An arm's updates over the usual ones."""
         updates = number_of(arm.value(design.UPDATES))
         return updates / self.usual_updates if updates and self.usual_updates else None
 
-    def form_of(self, arm: QualityArm) -> Text:
-        """What an arm's training is called."""
-        form, times = say_or(f"quality_tiers.form.{asked_of(arm)}", asked_of(arm)), self.times(arm)
+    def form_name(self, arm: QualityArm) -> Text:
+        form, times = say_or(f"quality_tiers.form.{query_form(arm)}", query_form(arm)), self.times(arm)
         return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
 
     @property
@@ -66,28 +69,30 @@ class Family:
         """Variants that were trained in several forms, each with its skewed one first: MHA, then latents, then others,
         the most forms first."""
 
-        def place(arm: QualityArm) -> tuple[float, int]:
-            asked = asked_of(arm)
-            return self.times(arm) or 0.0, FORMS.index(asked) if asked in FORMS else len(FORMS)
+        def order(arm: QualityArm) -> tuple[float, int]:
+            form = query_form(arm)
+            return self.times(arm) or 0.0, FORMS.index(form) if form in FORMS else len(FORMS)
 
-        forms = []
+        variants = []
         for first in self.main.arms:
-            others = [arm for arm in self.arms if arm.key == first.key and arm is not first and self.times(arm)]
-            forms += [[first, *sorted(others, key=place)]] if others else []
-        return sorted(forms, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms)))
+            forms = [arm for arm in self.arms if arm.key == first.key and arm is not first and self.times(arm)]
+            variants += [[first, *sorted(forms, key=order)]] if forms else []
+        return sorted(
+            variants, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms))
+        )
 
     @property
     def latents_in_forms(self) -> list[list[QualityArm]]:
         return [arms for arms in self.in_forms if design.is_latent(arms[0])]
 
     @property
-    def looked_into(self) -> list[QualityArm]:
+    def probed_arms(self) -> list[QualityArm]:
         """Those whose heads are asked about: MHA, and latents that were trained in several forms, else all of them."""
         latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
         return [*filter(design.is_mha, self.main.arms), *latents]
 
 
-def asked_of(arm: QualityArm) -> str:
+def query_form(arm: QualityArm) -> str:
     """How an arm was asked, one of FORMS or a form that we do not know."""
     return arm.value(design.FREQUENCY) or design.SKEWED
 
@@ -95,17 +100,17 @@ def asked_of(arm: QualityArm) -> str:
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
     """A family of each experiment that was under skewed queries, those with the most variants first."""
-    every = [one for one in design.quality_experiments(results) if one.value("task") == design.TIERS_TASK]
-    by_rest = grouped(every, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
+    tiered = [each for each in design.quality_experiments(results) if each.value("task") == design.TIERS_TASK]
+    by_rest = grouped(tiered, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
     titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
-    found = []
-    for rest, alike in by_rest.items():
-        if uneven := [experiment for experiment in alike if not experiment.value(design.FREQUENCY)]:
-            main = max(uneven, key=lambda tried: (len(tried.arms), sum(len(arm.ended) for arm in tried.arms)))
-            arms = sorted((arm for experiment in alike for arm in experiment.arms), key=design.order)
+    listed = []
+    for rest, experiments in by_rest.items():
+        if uneven := [experiment for experiment in experiments if not experiment.value(design.FREQUENCY)]:
+            main = max(uneven, key=lambda each: (len(each.arms), sum(len(arm.ended) for arm in each.arms)))
+            arms = sorted((arm for experiment in experiments for arm in experiment.arms), key=design.arm_order)
             facets = {"label": main.label, "setting": titles[rest][1] or say("rl.usual")}
-            found.append(Family(name=dotted(*titles[rest]), facets=facets, main=main, uneven=uneven, arms=arms))
-    return sorted(found, key=lambda family: (-len(family.main.arms), family.main.key))
+            listed.append(Family(name=dotted(*titles[rest]), facets=facets, main=main, arms=arms))
+    return sorted(listed, key=lambda family: (-len(family.main.arms), family.main.key))
 
 
 def mix_share(mix: str) -> Value:
@@ -121,24 +126,24 @@ def mix_share(mix: str) -> Value:
 
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
-    pairs = at_nearest_cache(family.main, [*reversed(family.tiers)])
+    pairs = design.at_nearest_cache(family.main, [*reversed(family.tiers)])
     return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not ArmOutcome.CEILING]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
     """Compare, in the tier that is asked rarely, latents with grouped heads of the same cache."""
-    return [pair for pair in tier_contrasts(family) if is_same_cache(pair) and pair.about == design.RARELY]
+    return [pair for pair in tier_contrasts(family) if design.is_same_cache(pair) and pair.about == design.RARELY]
 
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare forms of training with the same variant under skewed queries, in the tier asked rarely there, by arm."""
     pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
-    return {pair.arm: pair for pair in judged(design.compared(*pair, design.RARELY) for pair in pairs)}
+    return {pair.arm: pair for pair in judged(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
 
 
-def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
+def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
     """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
-    ends = [design.share_of(tier) for tier in (design.TIERS[0], design.RARELY)]
+    ends = [design.final_share(tier) for tier in (design.TIERS[0], design.RARELY)]
     compared = {arm: compare(*map(arm.by_seed, ends), margin=LEAST_GAP) for arm in experiment.arms}
     gradings = {arm: grading for arm, grading in compared.items() if grading is not None}
     return dict(zip(gradings, judge_together([*gradings.values()]), strict=True))
@@ -147,3 +152,45 @@ def gradings_of(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
 def is_graded(grading: Comparison | None) -> bool:
     """Whether the tier asked often is answered better than the one asked rarely, and by some points."""
     return grading is not None and grading.outcome is ArmOutcome.HIGHER and grading.mean >= LEAST_GAP
+
+
+@dataclass(frozen=True, kw_only=True)
+class Falls:
+    """How much less one run answers of each attribute, as a share of the questions, without each of its heads."""
+
+    heads: Sequence[str]
+    by_attribute: Sequence[Sequence[float]]
+    """For each attribute the fall without each head."""
+
+    @property
+    def carriers(self) -> list[tuple[int, float]]:
+        """For each attribute that falls at all, the head with the largest fall and its share of all falls."""
+        positive = [[max(0.0, fall) for fall in falls] for falls in self.by_attribute]
+        return [(falls.index(max(falls)), max(falls) / sum(falls)) for falls in positive if sum(falls) >= LEAST_FALL]
+
+    @property
+    def share(self) -> float:
+        """The largest share that one head has, the mean over attributes."""
+        return fmean(share for _, share in self.carriers)
+
+    @property
+    def first_heads(self) -> int:
+        """How many heads some attribute needs most."""
+        return len({head for head, _ in self.carriers})
+
+
+def _read_falls(run: QualityRun) -> Falls | None:
+    """The falls of a run; None where no head was ablated, or there is a single one."""
+    heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)})[:MOST_HEADS]
+    by_attribute = []
+    for kind in filter(ATTRIBUTE.fullmatch, run.answered):
+        shares = [design.last(run.without_heads, f"{head}/{kind}") for head in heads]
+        if None not in shares:
+            by_attribute.append([(run.final(kind) or 0.0) - (share or 0.0) for share in shares])
+    return Falls(heads=heads, by_attribute=by_attribute) if len(heads) > 1 and by_attribute else None
+
+
+def carried(arm: QualityArm) -> list[Falls]:
+    """The falls of the runs that have as many heads as the first, where some attribute falls: a head carries it."""
+    falls = [of_run for run in arm.runs if (of_run := _read_falls(run)) is not None]
+    return [of_run for of_run in falls if len(of_run.heads) == len(falls[0].heads) and of_run.carriers]

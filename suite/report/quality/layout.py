@@ -1,41 +1,39 @@
-"""Tables, figures and sentences about arms of workload=quality and their differences."""
+"""Tables, figures and sentences about arms of workload=quality, their differences, and the bytes that they cache."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from statistics import fmean
 from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
-from suite.report.evidence import difference, p_columns, verdict_of
-from suite.report.model.formats import ends_of, nats, share_interval, share_with_range, with_range
-from suite.report.plot.marks import Point
-from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes, share_of
+from suite.report.evidence import IN_WORDS, difference, p_columns, verdict_of
+from suite.report.model.experiment import grouped
+from suite.report.model.formats import nats, share_with_range, with_range
+from suite.report.model.labels import Style, rank, variant_label
+from suite.report.plot.marks import Point, Series
+from suite.report.plot.plots import Axis
+from suite.report.plot.scales import byte_axis
+from suite.report.quality import design
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes
 from suite.report.table import Column, column, table
 from suite.statistics.paired import TOLD_APART, ArmOutcome
 
 R = TypeVar("R")
-MOST_NAMED = 3
-
-
-def listed(names: Sequence[Text]) -> Text:
-    """The first few of many, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    first = joined("list", names[:MOST_NAMED])
-    return say("quality.and_more", names=first, count=numbers.count(more)) if more > 0 else first
+OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def difference_text(pair: QualityContrast) -> Text:
     """A difference with its interval; of a loss how the loss itself moved."""
-    own, mean = pair.found.interval, pair.found.mean
+    interval, mean = pair.found.interval, pair.found.mean
     if pair.quantity is not LOSS:
         return difference(pair)
-    return with_range(-mean, own and replace(own, estimate=-mean, low=-own.high, high=-own.low), nats)
+    turned = interval and replace(interval, estimate=-mean, low=-interval.high, high=-interval.low)
+    return with_range(-mean, turned, nats)
 
 
 def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
     """The share of questions of a kind, with its interval over seeds."""
-    return share_with_range(arm.values(share_of(kind)))
+    return share_with_range(arm.values(design.final_share(kind)))
 
 
 def seeds_text(arm: QualityArm) -> Text:
@@ -45,8 +43,36 @@ def seeds_text(arm: QualityArm) -> Text:
 
 
 def bytes_text(size: float) -> str:
-    """Write a token's cache."""
     return f"{size:,.0f}"
+
+
+def variant_facet(arm: QualityArm) -> dict[str, Text]:
+    """The variant of a row; what all rows of a table share would tell it from others of its family."""
+    return {"variant": arm.facets.get("variant", "")}
+
+
+def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
+    """The largest clear difference, or that there is none, with how many there are; empty of no pair.
+
+    Where nothing was tested, the largest difference with the reason. `about`: the questions, else the task is named.
+    """
+    if not pairs:
+        return ""
+    tested = [pair for pair in pairs if pair.found.is_tested]
+    clear = [pair for pair in tested if pair.outcome in TOLD_APART]
+    first = max(clear or tested or pairs, key=lambda pair: abs(pair.found.mean))
+    return say(
+        f"quality.finding.{'untested' if not tested else 'told' if clear else 'open'}",
+        count=len(tested or pairs),
+        arm=first.arm.name,
+        other=first.other.name,
+        verdict=verdict_of(first),
+        about=about or first.arm.first.task,
+        difference=difference_text(first),
+        pairs=first.found.pairs,
+        unit=say(f"quality.unit.{first.quantity.unit}"),
+        **{name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()},
+    )
 
 
 def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
@@ -60,63 +86,31 @@ def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption:
     return Figure(title=say(key), family=say(key), caption=joined("sentence", sentences), views=views, **more)
 
 
-def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
-    """The largest clear difference, or that there is none, with how many there are; empty of no pair.
-
-    Where nothing was tested, the largest difference with the reason. `about`: the questions, else the task is named.
-    """
-    if not pairs:
-        return ""
-    tested = [pair for pair in pairs if pair.found.is_tested]
-    clear = [pair for pair in tested if pair.outcome in TOLD_APART]
-    first = max(clear or tested or pairs, key=lambda pair: abs(pair.found.mean))
-    counts = {name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()}
-    fields: dict[str, Any] = {"arm": first.arm.name, "other": first.other.name, "verdict": verdict_of(first)}
-    fields |= {"about": about or first.arm.first.task, "difference": difference_text(first), "pairs": first.found.pairs}
-    fields["unit"] = say(f"quality.unit.{first.quantity.unit}")
-    kind = "untested" if not tested else "told" if clear else "open"
-    return say(f"quality.finding.{kind}", count=len(tested or pairs), **counts, **fields)
-
-
-def runs_behind(*arms: QualityArm) -> list[str]:
-    """The run keys of arms."""
-    return [run.record.run_key for arm in arms for run in arm.ended]
-
-
 def arm_table(
     key: str,
     rows: Iterable[R],
     columns: Iterable[Column[R]],
-    arm_of: Callable[[Any], QualityArm] = lambda arm: arm,
+    arm: Callable[[Any], QualityArm] | None = lambda row: row,
     **more: Any,
 ) -> Table:
-    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table."""
-    fields = {"family": say(key), "note": say(f"{key}_note"), **more}
-    return table(say(key), rows, columns, facets_of=lambda row: variant_facet(arm_of(row)), **fields)
+    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table.
+
+    `arm`: of a row that is none; None where a row is about two.
+    """
+    defaults = {"family": say(key), "note": say(f"{key}_note")}
+    facets_of = (lambda row: variant_facet(arm(row))) if arm else None
+    return table(say(key), rows, columns, facets_of=facets_of, **defaults | more)
 
 
-def variant_facet(arm: QualityArm) -> dict[str, Text]:
-    """The variant of a row; what all rows of a table share would tell it from others of its family."""
-    return {"variant": arm.facets.get("variant", "")}
-
-
-def share_point(place: float, values: Sequence[float], hover: str, *, along: str = "y", **fields: object) -> Point:
-    """The mean share of the seeds at a place of the other axis. `hover`: a key, with `fields` in it."""
-    mean, sentence = fmean(values), say(hover, share=share_with_range(values), count=len(values), **fields)
-    x, y = (place, mean) if along == "y" else (mean, place)
-    return Point(x=x, y=y, ends=ends_of(share_interval(values)), hover=sentence)
-
-
-EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
+EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
 SIZES: list[Column[QualityArm]] = [
     column("quality.bytes", cache_bytes, bytes_text),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
-VERDICT: Column[QualityContrast] = column("rl_efficiency.in_words", verdict_of)
+VERDICT: Column[QualityContrast] = column(IN_WORDS, verdict_of)
 TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
-OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
@@ -129,3 +123,79 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
         column(theirs, lambda pair: share_with_range(pair.found.theirs), kind=Kind.NUMBER),
         *TESTED,
     ]
+
+
+def nearest_table(
+    key: str, pairs: Iterable[QualityContrast], about: Sequence[Column[QualityContrast]], **more: Any
+) -> Table:
+    """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
+
+    def times_as_wide(pair: QualityContrast) -> str:
+        return "=" if design.is_same_cache(pair) else numbers.times(design.cache_ratio(pair.arm, pair.other))
+
+    columns: list[Column[QualityContrast]] = [
+        column("quality.latent", lambda pair: pair.arm.name),
+        column("quality.against", lambda pair: pair.other.name),
+        *about,
+        *share_columns("quality.answered", "quality.other_answered"),
+        column("quality.bytes", lambda pair: cache_bytes(pair.arm), bytes_text),
+        column("quality.bytes_over", times_as_wide, kind=Kind.NUMBER),
+    ]
+    return arm_table(key, pairs, columns, None, **more)
+
+
+def size_lines(
+    points: Mapping[QualityArm, Point],
+    mode: str,
+    more: Callable[[Sequence[QualityArm]], Mapping[str, Any]] = lambda _: {},
+) -> list[Series]:
+    """A line for each variant, and each part that it lacks, through its sizes from the narrowest cache to the widest.
+
+    Each point has its size beside it. `more`: anything else of a line's Series.
+    """
+    by_size = sorted(points, key=lambda arm: cache_bytes(arm) or 0.0)
+    groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
+    variants, lines = list[str](), list[Series]()
+    for key in sorted(groups, key=lambda key: (rank(key[0]), key)):
+        arms, first = groups[key], groups[key][0]
+        has_groups = any(arm.value(design.KV_HEADS) for arm in arms)
+        has_widths = any(not arm.first.is_wide for arm in arms)
+        kind = "rank" if design.is_latent(first) else "groups" if has_groups else "width" if has_widths else ""
+
+        name: Text = first.name
+        if len(arms) > 1:
+            name = design.name_without_parts(variant_label(first.first.attention), first)
+            name = say(f"quality.line.{kind}", name=name) if kind else name
+        line = size_series(
+            name,
+            [replace(points[arm], text=_size(arm, has_groups, has_widths) if len(arms) > 1 else "") for arm in arms],
+            first.style,
+            # Marks of a latent and of grouped heads often lie on each other.
+            names_at="top center" if design.is_latent(first) else "bottom center",
+            ordinal=variants.count(key[0]),
+            mode=mode,
+            facets=variant_facet(first),
+            more=more(arms),
+        )
+        lines.append(line)
+        variants.append(key[0])
+    return lines
+
+
+def _size(arm: QualityArm, has_groups: bool, has_widths: bool) -> str:
+    if design.is_latent(arm):
+        return str(design.latent_rank(arm) or "")
+    width = arm.value(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
+    return "×".join(filter(None, [arm.value(design.KV_HEADS) if has_groups else "", width if has_widths else ""]))
+
+
+def size_series(
+    name: Text, points: Sequence[Point], style: Style, *, names_at: str, more: Mapping[str, Any], **looks: Any
+) -> Series:
+    """A line over cache bytes whose points have their sizes beside them. `looks`: anything else of a Series."""
+    names = {"textposition": names_at, "textfont": {"size": 10, "color": style.colour}, "cliponaxis": False}
+    return Series(name=name, points=points, style=style, more={**names, **more}, **looks)
+
+
+def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
+    return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])

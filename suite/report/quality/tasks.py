@@ -16,50 +16,50 @@ from suite.report.plot.plots import height_px, plot, rule
 from suite.report.plot.rows import rows
 from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
-from suite.report.quality.cache import SizeLine, at_nearest_cache, bytes_axis, lines_of, nearest_table
-from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
+from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 from suite.statistics.paired import JUDGED, ArmOutcome
 
 LEVEL = 0.95
-TAKEN_AWAY = {design.ROPE_DIM: "0", design.LATENT_NORM: "false"}
-"""Parts that MLA can do without, and the value that says so."""
 MOST_TASKS, MOST_PX, FEWEST = 16, 880, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
 SIZES = ("triangle-down", "triangle-left", "triangle-right", "star", "hexagon", "pentagon", "hexagram")
 """Markers of the sizes of a variant behind its first, that no variant has as its own."""
 MARK_PX = 12
 
+Rows = Sequence[Sequence[QualityContrast]]
+"""The comparisons of each experiment, a row of a figure."""
+
 
 def build(results: Results) -> Section | None:
     """Lay out every task but the tiers."""
-    every, of_tasks = design.quality_experiments(results), design.task_experiments(results)
-    if not every:
+    experiments, of_tasks = design.quality_experiments(results), design.task_experiments(results)
+    if not experiments:
         return None
     by_task = grouped(of_tasks, lambda experiment: experiment.value("task"))
-    pairs = [pair for experiment in of_tasks for pair in at_nearest_cache(experiment)]
+    pairs = [pair for experiment in of_tasks for pair in design.at_nearest_cache(experiment)]
     tables = [
-        *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_rank)),
-        nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT])),
-        _parts_table(every),
+        *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
+        layout.nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT])),
+        _parts_table(experiments),
     ]
-    fields = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
+    quoted = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
     # Of each task and label the experiment with the most arms, and of as many the last: it is the hardest.
-    alike = grouped(of_tasks, lambda experiment: (experiment.label, experiment.value("task"))).values()
-    fullest = [max(reversed(same), key=lambda experiment: len(experiment.arms)) for same in alike]
-    drawn = [experiment for experiment in fullest if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
+    groups = grouped(of_tasks, lambda experiment: (experiment.label, experiment.value("task"))).values()
+    fullest = [max(reversed(group), key=lambda experiment: len(experiment.arms)) for group in groups]
+    to_draw = [experiment for experiment in fullest if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
     return section(
         "quality",
-        explanation=joined("sentence", [say("quality.explanation"), _sizes(every)]),
-        figures=[_differences(of_tasks), *map(_pareto_figure, drawn)],
-        tables=[*with_rule([table for table in tables if table.rows]), *quoted_tables("published_quality", **fields)],
+        explanation=joined("sentence", [say("quality.explanation"), _decoder_sizes(experiments)]),
+        figures=[_differences(of_tasks), *map(_pareto_figure, to_draw)],
+        tables=[*with_rule([table for table in tables if table.rows]), *quoted_tables("published_quality", **quoted)],
         headlines=[_headline(of_tasks, label, has_label=results.several) for label in results.labels],
     )
 
 
-def _sizes(experiments: Iterable[QualityExperiment]) -> Text:
+def _decoder_sizes(experiments: Iterable[QualityExperiment]) -> Text:
     """Say how small the decoders are that a claim rests on, and what so small ones can show."""
 
     def between(values: Iterable[float | None]) -> Text:
@@ -76,7 +76,7 @@ def _sizes(experiments: Iterable[QualityExperiment]) -> Text:
 
 def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
     """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
-    at_width = [one for one in experiments if one.label == label and one.value("match") == "heads"]
+    at_width = [each for each in experiments if each.label == label and each.value("match") == "heads"]
     against = design.longest_against_mha(at_width, design.is_plain_mla)
     if not against:
         return None
@@ -92,25 +92,31 @@ def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label
     )
 
 
-ARRIVED: list[Column[Arrivals]] = [
-    column("quality.arrival", lambda arrived: arrived.median, numbers.count),
-    column(
-        "rl_efficiency.arrived",
-        lambda arrived: say("rl_efficiency.arrived_of", arrived=arrived.arrived, runs=arrived.runs),
-        kind=Kind.NUMBER,
-    ),
-]
-
-
-def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
-    arms = [arm for experiment in of_task for arm in experiment.arms]
-    against = {pair.arm: pair for experiment in of_task for pair in design.against_mha(experiment, by_loss=True)}
+def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
+    arms = [arm for experiment in experiments for arm in experiment.arms]
+    against = {pair.arm: pair for each in experiments for pair in design.against_mha(each, by_loss=True)}
     first, by_loss = arms[0].first, design.is_by_loss(arms[0])
+
+    def arrived(arm: QualityArm) -> Arrivals | None:
+        """The updates until LEVEL was first answered; None where a seed's updates are not known."""
+        curves = [run.curve() for run in arm.ended]
+        if not all(updates for updates, _ in curves):
+            return None
+        return arrivals([to_threshold(updates, shares, LEVEL) for updates, shares in curves])
+
+    arrival_columns: list[Column[Arrivals]] = [
+        column("quality.arrival", lambda arrived: arrived.median, numbers.count),
+        column(
+            "rl_efficiency.arrived",
+            lambda arrived: say("rl_efficiency.arrived_of", arrived=arrived.arrived, runs=arrived.runs),
+            kind=Kind.NUMBER,
+        ),
+    ]
     answered: Column[QualityArm] = column("quality.answered", layout.answered_text, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
     less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.difference_text, kind=Kind.NUMBER)
     notes = [
-        say("quality.task_note_two_hop") if first.telling != design.ALL else "",
+        say("quality.task_note_two_hop") if first.telling_kind != design.ALL else "",
         say("quality.task_note_loss" if by_loss else "quality.task_note"),
     ]
     return layout.arm_table(
@@ -124,7 +130,7 @@ def _task_table(of_task: Sequence[QualityExperiment]) -> Table:
             layout.SEEDS,
             *([answered] if by_loss else []),
             *layout.SIZES,
-            *columns_of(_arrivals, ARRIVED),
+            *columns_of(arrived, arrival_columns),
             *columns_of(against.get, layout.TESTED),
         ],
         note=joined("sentence", notes),
@@ -137,51 +143,41 @@ def _loss_text(arm: QualityArm) -> Text | None:
     return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
 
 
-def _arrivals(arm: QualityArm) -> Arrivals | None:
-    """The updates until LEVEL was first answered; None where a seed's updates are not known."""
-    curves = [run.curve() for run in arm.ended]
-    if not all(spent for spent, _ in curves):
-        return None
-    return arrivals([to_threshold(spent, shares, LEVEL) for spent, shares in curves])
-
-
-def _parts_table(every: Sequence[QualityExperiment]) -> Table:
+def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
     """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
     pairs = []
-    for experiment in every:
+    for experiment in experiments:
         latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
         for key, arm in latents.items():
-            for name, value in TAKEN_AWAY.items():
-                whole = latents.get(without(key, [name])) if arm.value(name) == value else None
+            for part in TAKEN_AWAY:
+                whole = latents.get(without(key, [part])) if design.lacks(arm, part) else None
                 kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
-                pairs += [design.compared(arm, whole, kind) for kind in kinds] if whole else []
+                pairs += [design.compare_arms(arm, whole, kind) for kind in kinds] if whole else []
+
+    def taken_away(pair: QualityContrast) -> Text:
+        part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
+        return say(f"quality.part.{part.rpartition('.')[2]}")
+
+    def experiment_and_tier(pair: QualityContrast) -> Text:
+        name = pair.arm.first.experiment_name
+        return say("claim.rarely", title=name) if pair.about else name
+
+    def both_caches(pair: QualityContrast) -> str:
+        sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
+        return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
+
     return layout.arm_table(
         "quality.contrasts",
         judged(pairs),
         [
             column("column.variant", lambda pair: pair.other.name),
-            column("quality.taken_away", _taken_away),
-            column("quality.experiment", _experiment_and_tier),
+            column("quality.taken_away", taken_away),
+            column("quality.experiment", experiment_and_tier),
             *layout.share_columns("quality.without", "quality.with_it"),
-            column("quality.bytes", _both_caches, kind=Kind.NUMBER),
+            column("quality.bytes", both_caches, kind=Kind.NUMBER),
         ],
         lambda pair: pair.arm,
     )
-
-
-def _taken_away(pair: QualityContrast) -> Text:
-    part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
-    return say(f"quality.part.{part.rpartition('.')[2]}")
-
-
-def _experiment_and_tier(pair: QualityContrast) -> Text:
-    name = pair.arm.first.experiment_name
-    return say("claim.rarely", title=name) if pair.about else name
-
-
-def _both_caches(pair: QualityContrast) -> str:
-    sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
-    return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
 
 
 def _differences(experiments: Sequence[QualityExperiment]) -> Figure | None:
@@ -189,56 +185,59 @@ def _differences(experiments: Sequence[QualityExperiment]) -> Figure | None:
     matched = grouped(experiments, lambda experiment: experiment.value("match"))
     against = {
         match: [
-            [pair for pair in design.against_mha(one) if design.is_plain(pair.arm)] for one in matched.get(match, ())
+            [pair for pair in design.against_mha(each) if design.is_plain(pair.arm)] for each in matched.get(match, ())
         ]
         for match in ("heads", "cache", "params")
     }
-    against["cache"] = [*map(at_nearest_cache, matched.get("heads", ())), *against["cache"]]
-    every = {match: [pairs for pairs in of_match if pairs] for match, of_match in against.items()}
-    every = {match: of_match for match, of_match in every.items() if of_match}
-    if not every:
+    against["cache"] = [*map(design.at_nearest_cache, matched.get("heads", ())), *against["cache"]]
+    views = {match: [pairs for pairs in of_match if pairs] for match, of_match in against.items()}
+    views = {match: of_match for match, of_match in views.items() if of_match}
+    if not views:
         return None
-    drawn = {match: of_match[: max(1, (MOST_PX - FRAME_PX) // _row_px(of_match))] for match, of_match in every.items()}
-    caption = [say("quality.differences_caption"), say("quality.not_drawn") if drawn != every else ""]
+    fitting = {
+        match: of_match[: max(1, (MOST_PX - FRAME_PX) // _row_px(of_match))] for match, of_match in views.items()
+    }
+    caption = [say("quality.differences_caption"), say("quality.not_drawn") if fitting != views else ""]
     return layout.figure(
         "quality.differences",
         [
             View(title=say(f"quality.match.{match}"), figure=_dots(of_match, say(f"quality.axis.{match}")))
-            for match, of_match in drawn.items()
+            for match, of_match in fitting.items()
         ],
-        [pair.arm for of_match in drawn.values() for pairs in of_match for pair in pairs],
+        [pair.arm for of_match in fitting.values() for pairs in of_match for pair in pairs],
         joined("sentence", caption),
-        finding=layout.finding([pair for pairs in next(iter(every.values())) for pair in pairs]),
-        height_px=FRAME_PX + max(len(of_match) * _row_px(of_match) for of_match in drawn.values()),
+        finding=layout.finding([pair for pairs in next(iter(views.values())) for pair in pairs]),
+        height_px=FRAME_PX + max(len(of_match) * _row_px(of_match) for of_match in fitting.values()),
     )
 
 
-def _by_name(rows: Iterable[Sequence[QualityContrast]]) -> dict[Text, QualityArm]:
+def _by_name(pairs: Rows) -> dict[Text, QualityArm]:
     """The first arm of each name, in the order of variants."""
-    arms: dict[Text, QualityArm] = {}
-    for arm in sorted((pair.arm for row in rows for pair in row), key=design.order):
-        arms.setdefault(arm.name, arm)
-    return arms
+    arms = sorted((pair.arm for row in pairs for pair in row), key=design.arm_order)
+    return {name: namesakes[0] for name, namesakes in grouped(arms, lambda arm: arm.name).items()}
 
 
-def _row_px(rows: Iterable[Sequence[QualityContrast]]) -> int:
-    return NAME_PX + DOT_PX * len(_by_name(rows))
+def _row_px(pairs: Rows) -> int:
+    return NAME_PX + DOT_PX * len(_by_name(pairs))
 
 
-def _dots(drawn: Sequence[Sequence[QualityContrast]], axis_title: Text) -> dict[str, Any]:
+def _dots(pairs: Rows, axis_title: Text) -> dict[str, Any]:
     """Draw a row for each experiment, and in it a dot for each variant."""
-    arms = _by_name(drawn)
-    each = DOT_PX / (NAME_PX + DOT_PX * len(arms))
-    variants = [arm.first.attention for arm in arms.values()]
-    series, pairs = [], [(place, pair) for place, row in enumerate(drawn) for pair in row]
+    arms, variants, series = _by_name(pairs), list[str](), list[Series]()
     for line, (name, arm) in enumerate(arms.items()):
-        offset, ordinal = each * (line - (len(arms) - 1) / 2), variants[:line].count(variants[line])
-        points = [_dot(pair, place + offset) for place, pair in pairs if pair.arm.name == name]
-        style = replace(arm.style, marker=_marker(arm.style.marker, ordinal))
-        facets = layout.variant_facet(arm)
-        series.append(Series(name=name, points=points, style=style, facets=facets, along="x", size=8))
+        offset = DOT_PX / _row_px(pairs) * (line - (len(arms) - 1) / 2)
+        # A marker for each of several sizes of a variant, which a small dot within would not tell apart.
+        ordinal, marker = variants.count(arm.first.attention), arm.style.marker
+        if ordinal:
+            marker = f"{SIZES[(ordinal - 1) % len(SIZES)]}{'-open' * (ordinal > len(SIZES))}"
+        variants.append(arm.first.attention)
+        points = [
+            _dot(pair, place + offset) for place, row in enumerate(pairs) for pair in row if pair.arm.name == name
+        ]
+        look: dict[str, Any] = {"style": replace(arm.style, marker=marker), "along": "x", "size": 8}
+        series.append(Series(name=name, points=points, facets=layout.variant_facet(arm), **look))
     return rows(
-        [row[0].arm.first.experiment_name for row in drawn],
+        [row[0].arm.first.experiment_name for row in pairs],
         series,
         xaxis=linear(axis_title),
         shapes=[rule(x=0, solid=True)],
@@ -246,27 +245,22 @@ def _dots(drawn: Sequence[Sequence[QualityContrast]], axis_title: Text) -> dict[
     )
 
 
-def _marker(usual: str, ordinal: int) -> str:
-    """A marker for one of several sizes of a variant, which a small dot within would not tell apart."""
-    return usual if ordinal == 0 else f"{SIZES[(ordinal - 1) % len(SIZES)]}{'-open' * (ordinal > len(SIZES))}"
-
-
 def _dot(pair: QualityContrast, y: float) -> Point:
     outcome = {"difference": layout.difference_text(pair), "said": verdict_of(pair)}
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
-    runs = layout.runs_behind(pair.arm, pair.other)
+    runs = [*pair.arm.run_keys, *pair.other.run_keys]
     return Point(x=100 * pair.found.mean, y=y, ends=ends_of(pair.found.interval, factor=100), hover=hover, runs=runs)
 
 
 def _pareto_figure(experiment: QualityExperiment) -> Figure:
-    front = front_of(qualities(experiment))
-    first = front[0]
+    front = pareto_front(qualities(experiment))
+    cheapest = front[0]
     finding = say(
         "quality.finding_front",
-        name=first.name,
-        value=_quality_text(first),
-        bytes=numbers.count(design.cache_bytes(first) or 0),
-        pairs=len(first.ended),
+        name=cheapest.name,
+        value=_quality_text(cheapest),
+        bytes=numbers.count(design.cache_bytes(cheapest) or 0),
+        pairs=len(cheapest.ended),
         front=len(front),
         count=len(experiment.arms),
     )
@@ -287,12 +281,12 @@ def _quality_text(arm: QualityArm) -> Text | None:
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
     """The quality of each arm that says its cache: more is better, so a loss has its sign turned."""
-    quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.share_of(design.ALL)
+    quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.final_share(design.ALL)
     means = {arm: arm.mean(quality) for arm in experiment.arms if design.cache_bytes(arm)}
     return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
-def front_of(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
+def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
     """Arms that no other beats, by less cache and no less quality or as little and more; the cheapest first."""
     front: list[QualityArm] = []
     for arm in sorted(qualities, key=lambda arm: (design.cache_bytes(arm) or 0.0, -qualities[arm])):
@@ -302,11 +296,20 @@ def front_of(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
 
 
 def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> dict[str, Any]:
-    of_arms = qualities(experiment)
     points = {}
-    for arm, quality in of_arms.items():
-        hover, runs = _hover(arm, is_on_front=arm in front), layout.runs_behind(arm)
-        points[arm] = Point(x=design.cache_bytes(arm), y=abs(quality), hover=hover, runs=runs)
+    for arm, quality in qualities(experiment).items():
+        decode_s, size = design.decode_s(arm), numbers.count(design.cache_bytes(arm) or 0)
+        decode = numbers.NOTHING if decode_s is None else numbers.seconds(decode_s)
+        hover = say("quality.pareto_hover", name=arm.name, value=_quality_text(arm), bytes=size, decode=decode)
+        hover = say("quality.on_front", said=hover) if arm in front else hover
+        points[arm] = Point(x=design.cache_bytes(arm), y=abs(quality), hover=hover, runs=arm.run_keys)
+
+    def filled_on_front(arms: Sequence[QualityArm]) -> dict[str, Any]:
+        style = arms[0].style
+        symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in arms]
+        outline = {"width": 1.5, "color": style.colour}
+        return {"marker": {"color": style.colour, "symbol": symbols, "size": MARK_PX, "line": outline}}
+
     beaten_by_none = Series(
         name=say("quality.front"),
         points=[replace(points[arm], hover="", runs=()) for arm in front],
@@ -315,22 +318,7 @@ def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> 
     )
     by_loss = linear(say("quality.axis.loss"), autorange="reversed")
     return plot(
-        [beaten_by_none, *(_sized(line, points, front) for line in lines_of(of_arms))],
-        xaxis=bytes_axis(of_arms),
+        [beaten_by_none, *layout.size_lines(points, "markers+text", filled_on_front)],
+        xaxis=layout.bytes_axis(points),
         yaxis=by_loss if design.is_by_loss(experiment.arms[0]) else shares(say("quality.axis.answered")),
     )
-
-
-def _sized(line: SizeLine, points: Mapping[QualityArm, Point], front: Sequence[QualityArm]) -> Series:
-    """Marks that are filled on the front."""
-    style = line.arms[0].style
-    symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in line.arms if arm in points]
-    marker = {"color": style.colour, "symbol": symbols, "size": MARK_PX, "line": {"width": 1.5, "color": style.colour}}
-    return line.series(points, "markers+text", marker=marker)
-
-
-def _hover(arm: QualityArm, *, is_on_front: bool) -> Text:
-    taken_s, size = design.decode_s(arm), numbers.count(design.cache_bytes(arm) or 0)
-    decode = numbers.NOTHING if taken_s is None else numbers.seconds(taken_s)
-    sentence = say("quality.pareto_hover", name=arm.name, value=_quality_text(arm), bytes=size, decode=decode)
-    return say("quality.on_front", said=sentence) if is_on_front else sentence

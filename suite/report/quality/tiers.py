@@ -8,47 +8,42 @@ questions that the tables answer by rule.
 from dataclasses import replace
 from functools import partial
 from statistics import fmean
-from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
-from suite.report.evidence import p_columns, verdict, verdict_of, with_rule
-from suite.report.model.formats import points, share_with_range, with_range
+from suite.report.evidence import IN_WORDS, p_columns, verdict, verdict_of, with_rule
+from suite.report.model.formats import ends_of, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
+from suite.report.plot.marks import Point
 from suite.report.plot.plots import Panel, panels, panels_height_px
 from suite.report.plot.scales import linear
 from suite.report.quality import design, families, layout
-from suite.report.quality.cache import bytes_axis, lines_of, nearest_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
-from suite.report.quality.families import Family
-from suite.report.quality.heads import heads_table
+from suite.report.quality.families import Family, carried
 from suite.report.table import Column, column, columns_of
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES = 4
-REACH = 1.17
-"""Room above 100 % for the names of marks."""
+REACH = 1.17  # room above 100 % for the names of marks
 
 
 def build(results: Results) -> Section | None:
-    """Lay out each family of experiments that has answers by tier."""
     tiered = [family for family in families.families(results) if family.tiers]
     if not tiered:
         return None
     if len(tiered) == 1:
         tiered = [replace(tiered[0], name="")]
-    tables = (_pairs_table, _forms_table, _variants_table, _cached_table, heads_table)
+    tables = []
+    for family in tiered:
+        builders = (_pairs_table, _forms_table, _variants_table, _cached_table, _heads_table)
+        drafts = [build_table(family) for build_table in builders]
+        tables += [replace(each, settings=family.name, facets=family.facets) for each in drafts if each.rows]
     return section(
         "quality_tiers",
         figures=[_by_bytes(family) for family in tiered[:MOST_FAMILIES]],
-        tables=with_rule([table for family in tiered for lay_out in tables if (table := lay_out(family)).rows]),
+        tables=with_rule(tables),
         headlines=[_headline(family, has_label=results.several) for family in tiered],
     )
-
-
-def _of(family: Family) -> dict[str, Any]:
-    """What tells a family's figures and tables from those of others."""
-    return {"settings": family.name, "facets": family.facets}
 
 
 def _by_bytes(family: Family) -> Figure | None:
@@ -57,42 +52,41 @@ def _by_bytes(family: Family) -> Figure | None:
     if not arms:
         return None
     yaxis = linear("", range=[0, REACH], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
-    drawn = []
+    tier_panels = []
     for tier in family.tiers:
         marks = {}
         for arm in arms:
-            if values := arm.values(design.share_of(tier)):
-                size = design.cache_bytes(arm) or 0.0
-                sizes: dict[str, Any] = {"name": arm.name, "bytes": numbers.count(size)}
-                point = layout.share_point(size, values, "quality_tiers.mark_hover", **sizes)
-                marks[arm] = replace(point, runs=layout.runs_behind(arm))
-        series = [line.series(marks, "lines+markers+text") for line in lines_of(marks)]
+            if values := arm.values(design.final_share(tier)):
+                size, share = design.cache_bytes(arm) or 0.0, share_with_range(values)
+                sizes = {"name": arm.name, "bytes": numbers.count(size)}
+                hover = say("quality_tiers.mark_hover", share=share, count=len(values), **sizes)
+                ends, runs = ends_of(share_interval(values)), arm.run_keys
+                marks[arm] = Point(x=size, y=fmean(values), ends=ends, hover=hover, runs=runs)
+        series = layout.size_lines(marks, "lines+markers+text")
         title, level = say(f"quality_tiers.asked.{tier}"), arms[0].first.chance(tier)
-        drawn.append(Panel(title=title, series=series, yaxis=yaxis, level=level or None))
-    plotted = panels(drawn, xaxis=bytes_axis(arms), title=say("quality.axis.answered"))
+        tier_panels.append(Panel(title=title, series=series, yaxis=yaxis, level=level or None))
+    # How latents stand beside grouped heads of the same cache in the rarest tier; else what a variant answers.
+    finding = layout.finding(families.rare_contrasts(family), say(f"quality_tiers.asked.{design.RARELY}"))
+    if not finding:
+        arm = next((arm for arm in family.main.arms if design.is_plain_mla(arm)), family.main.arms[0])
+        answers = " / ".join(_percents(arm, family))
+        finding = say("quality_tiers.finding", name=arm.name, answers=answers, count=len(arm.ended))
+    plot = panels(tier_panels, xaxis=layout.bytes_axis(arms), title=say("quality.axis.answered"))
     return layout.figure(
         "quality_tiers.by_bytes",
-        [View(title="", figure=plotted)],
+        [View(title="", figure=plot)],
         arms,
         say("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates)),
-        finding=_nearest_finding(family),
+        finding=finding,
         height_px=panels_height_px(len(family.tiers)),
-        **_of(family),
+        settings=family.name,
+        facets=family.facets,
     )
-
-
-def _nearest_finding(family: Family) -> Text:
-    """Say how latents stand beside grouped heads of the same cache in the rarest tier; else what a variant answers."""
-    if finding := layout.finding(families.rare_contrasts(family), say(f"quality_tiers.asked.{design.RARELY}")):
-        return finding
-    arm = next((arm for arm in family.main.arms if design.is_plain_mla(arm)), family.main.arms[0])
-    answers = " / ".join(_percents(arm, family))
-    return say("quality_tiers.finding", name=arm.name, answers=answers, count=len(arm.ended))
 
 
 def _pairs_table(family: Family) -> Table:
     tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
-    return nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [tier], **_of(family))
+    return layout.nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [tier])
 
 
 def _forms_table(family: Family) -> Table:
@@ -103,20 +97,19 @@ def _forms_table(family: Family) -> Table:
         [arm for arms in family.in_forms for arm in arms],
         [
             layout.NAME,
-            column("quality_tiers.form", family.form_of),
+            column("quality_tiers.form", family.form_name),
             *columns_of(against.get, [less, layout.VERDICT]),
             layout.SEEDS,
             *_tier_columns(family),
             *columns_of(against.get, layout.TESTED),
         ],
-        **_of(family),
     )
 
 
 def _variants_table(family: Family) -> Table:
     columns = [layout.NAME, *_tier_columns(family), layout.SEEDS, *layout.SIZES]
     columns.append(column("quality.decode", design.decode_s, numbers.seconds))
-    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns, **_of(family))
+    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns)
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
@@ -133,10 +126,19 @@ def recoverable(tier: str) -> Value:
 
 def _cached_table(family: Family) -> Table:
     """Compare what is in the cache with what is answered: was it dropped, or is it not looked for?"""
-    against = found_in_cache(family)
+    against = cache_against_answers(family)
+
+    def in_words(less: Comparison) -> Text:
+        if _is_answered(less):
+            return say("quality_tiers.cached.answered")
+        return say_or(f"quality_tiers.cached.{less.outcome}", verdict(less))
+
+    def recoverable_text(row: tuple[QualityArm, str]) -> Text | None:
+        return share_with_range(row[0].values(recoverable(row[1])))
+
     less: list[Column[Comparison]] = [
         column("quality_tiers.found_less", lambda less: with_range(less.mean, less.interval, points), kind=Kind.NUMBER),
-        column("rl_efficiency.in_words", _cached_verdict),
+        column(IN_WORDS, in_words),
     ]
     return layout.arm_table(
         "quality_tiers.cached",
@@ -144,54 +146,65 @@ def _cached_table(family: Family) -> Table:
             (arm, tier)
             for arm in family.main.arms
             for tier in family.tiers
-            if arm.values(recoverable(tier)) and arm.values(design.share_of(tier))
+            if arm.values(recoverable(tier)) and arm.values(design.final_share(tier))
         ],
         [
             *columns_of(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
-            column(
-                "quality_tiers.found",
-                lambda row: share_with_range(row[0].values(recoverable(row[1]))),
-                kind=Kind.NUMBER,
-            ),
+            column("quality_tiers.found", recoverable_text, kind=Kind.NUMBER),
             *columns_of(against.get, less),
             *p_columns(lambda row: None if row not in against or _is_answered(against[row]) else against[row]),
         ],
         lambda row: row[0],
-        **_of(family),
     )
 
 
-def found_in_cache(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
-    """Compare what is found in the cache with what is answered, by arm and tier; all of a family together.
+def cache_against_answers(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
+    """Compare what a reader finds in the cache with what is answered, by arm and tier; all of a family together.
 
     Where nearly all is answered nothing is asked of the cache, so those are no part of what Holm corrects.
     """
-    every = {
+    compared = {
         (arm, tier): less
         for arm in family.main.arms
         for tier in family.tiers
-        if (less := compare(*map(arm.by_seed, (recoverable(tier), design.share_of(tier))), margin=SHARE_MARGIN))
+        if (less := compare(*map(arm.by_seed, (recoverable(tier), design.final_share(tier))), margin=SHARE_MARGIN))
     }
-    asked = {key: less for key, less in every.items() if not _is_answered(less)}
-    return every | dict(zip(asked, judge_together([*asked.values()]), strict=True))
+    questions = {key: less for key, less in compared.items() if not _is_answered(less)}
+    return compared | dict(zip(questions, judge_together([*questions.values()]), strict=True))
 
 
 def _is_answered(less: Comparison) -> bool:
     return fmean(less.theirs) >= 1 - ALL_BUT
 
 
-def _cached_verdict(less: Comparison) -> Text:
-    """Whether more, less or as much is in the cache as is answered; or that nearly all of it is answered."""
-    if _is_answered(less):
-        return say("quality_tiers.cached.answered")
-    return say_or(f"quality_tiers.cached.{less.outcome}", verdict(less))
+def _heads_table(family: Family) -> Table:
+    """Say of each arm how much the most needed head carries, and how many heads come first; means of the seeds."""
+    return layout.arm_table(
+        "quality_tiers.heads_table",
+        [(arm, falls) for arm in family.main.arms if (falls := carried(arm))],
+        [
+            *columns_of(lambda row: row[0], [layout.NAME]),
+            column("rl.seeds", lambda row: len(row[1]), numbers.count),
+            column("quality_tiers.head_count", lambda row: len(row[1][0].heads), numbers.count),
+            column(
+                "quality_tiers.largest_share",
+                lambda row: share_with_range([falls.share for falls in row[1]]),
+                kind=Kind.NUMBER,
+            ),
+            column("quality_tiers.if_alike", lambda row: 1 / len(row[1][0].heads), numbers.percent),
+            column(
+                "quality_tiers.first_heads", lambda row: fmean(falls.first_heads for falls in row[1]), "{:.1f}".format
+            ),
+        ],
+        lambda row: row[0],
+    )
 
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
-    in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.gradings_of(family.main)
+    in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.tier_gradings(family.main)
     graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
     chosen = next(iter([*in_forms, *graded]), None)
     if chosen is None or len(family.tiers) < 2:
@@ -215,5 +228,5 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
 
 
 def _percents(arm: QualityArm, family: Family) -> list[str]:
-    means = [arm.mean(design.share_of(tier)) for tier in family.tiers]
+    means = [arm.mean(design.final_share(tier)) for tier in family.tiers]
     return [numbers.NOTHING if mean is None else numbers.percent(mean) for mean in means]

@@ -9,6 +9,7 @@ from suite.records import numbers
 from suite.records.metrics import METRICS
 from suite.records.record import Record
 from suite.report.blocks import Section, Table, Text, dotted, joined, say, say_or, section
+from suite.report.evidence import IN_WORDS
 from suite.report.model.experiment import grouped, titles_of
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
@@ -16,8 +17,7 @@ from suite.report.model.run import LABEL, case_key, clip_text, named_in
 from suite.report.rl.design import DESIGN
 from suite.report.table import Column, column, columns_of, table
 
-EXACT = 1e-9
-"""Below it a difference is rounding: expectations are enumerated in float64."""
+EXACT = 1e-9  # below it a difference is rounding: expectations are enumerated in float64
 VALUE_BIAS, GRADIENT_BIAS = "value_bias", "gradient_bias"
 EQUAL = "equal"
 MOST_CELLS, LONGEST_SPAN = 4000, 120
@@ -27,7 +27,6 @@ Choice = tuple[str, dict[str, float]]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the records of its workload."""
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
     enumerated = [current for current in enumerated if _choices(current.record)]
     named = named_in(current.record for current in enumerated)
@@ -51,14 +50,14 @@ def _family(choice: Choice) -> str:
 def _choices(record: Record) -> list[Choice]:
     """The numbers of each span, in the record's order, but for what it cost."""
     readings = [reading for reading in record.readings[:MOST_CELLS] if reading.metric not in ("latency_s", "energy_j")]
-    of_span = grouped(readings, lambda reading: reading.span)
-    return [(span, {reading.metric: reading.value for reading in group}) for span, group in of_span.items()]
+    by_span = grouped(readings, lambda reading: reading.span)
+    return [(span, {reading.metric: reading.value for reading in group}) for span, group in by_span.items()]
 
 
 def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
     columns: list[Column[Choice]] = [
         column("rl_conformance.choice", lambda choice: clip_text(choice[0].removeprefix(f"{family} "), LONGEST_SPAN)),
-        column("rl_efficiency.in_words", lambda choice: joined("notes", _verdicts(choice[1]))),
+        column(IN_WORDS, lambda choice: joined("notes", _verdicts(choice[1]))),
     ]
     for metric in dict.fromkeys(metric for _, values in choices for metric in values):
         quantity = METRICS.get(metric)
@@ -76,20 +75,20 @@ def _number(value: float) -> str:
 
 
 def _verdicts(values: dict[str, float]) -> list[Text]:
-    """What is said of the value, of the gradient and of what must be equal, of those that it has."""
+    """What may be said of the value, of the gradient and of what must be equal, of those that it has."""
     sentences: list[Text] = []
     if (bias := values.get(VALUE_BIAS)) is not None:
         biased = say("rl_conformance.value_biased", bias=f"{bias:+.3g}")
         sentences.append(biased if abs(bias) > EXACT else say("rl_conformance.value"))
     if (bias := values.get(GRADIENT_BIAS)) is not None:
-        sentences.append(_of_gradient(bias, values.get("gradient_norm_ratio"), values.get("gradient_cosine")))
+        sentences.append(_gradient_verdict(bias, values.get("gradient_norm_ratio"), values.get("gradient_cosine")))
     if (difference := values.get("largest_difference")) is not None:
         differs = say("rl_conformance.differs", by=f"{difference:.3g}")
         sentences.append(say("rl_conformance.equal") if abs(difference) <= EXACT else differs)
     return sentences
 
 
-def _of_gradient(bias: float, ratio: float | None, cosine: float | None) -> Text:
+def _gradient_verdict(bias: float, ratio: float | None, cosine: float | None) -> Text:
     if abs(bias) <= EXACT:
         return say("rl_conformance.gradient")
     if ratio is not None and abs(ratio) <= EXACT:

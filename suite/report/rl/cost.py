@@ -21,36 +21,34 @@ from suite.report.model.run import machine_id, number_of
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, height_px, rows, stacked
 from suite.report.plot.scales import linear
-from suite.report.rl import design
-from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, finding
+from suite.report.rl import design, frames
+from suite.report.rl.contrasts import AgainstReference, against_reference, finding
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
-from suite.report.rl.frames import MOST_FIGURES, figure_of, runs_behind, table_of
 from suite.report.rl.naming import named
 from suite.report.table import Column, column, columns_of
 
 LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
 """Colours and patterns, so that the parts of a bar differ in greyscale too."""
-OF_A_VARIANT = "attention."
-MOST_SAID = 4
+VARIANT_SIZES = "attention."
+MOST_NAMED = 4
 
 
 def build(results: Results) -> Section | None:
     """Build it from the runs with every phase timed and completions counted, and the algorithms that were trained with
     at least two variants."""
     experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed(experiment)).arms]
-    judged = {experiment: beside_reference(experiment, experiment.others, [(0.0, COST)]) for experiment in experiments}
+    judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
-    return section("rl_cost", figures=figures[:MOST_FIGURES], tables=tables) if tables else None
+    return section("rl_cost", figures=figures[: frames.MOST_FIGURES], tables=tables) if tables else None
 
 
 def cost_s(run: RlRun, clock: str = "") -> float | None:
     """The seconds of all phases for a thousand completions; None where one of them is not known."""
-    seconds = _phases_s(run, clock)
-    return None if seconds is None else _per_thousand(seconds, run) or None
+    return _per_thousand(_phases_s(run, clock), run) or None
 
 
-def price_of(run: RlRun) -> float | None:
+def run_price(run: RlRun) -> float | None:
     """What the phases of a run cost at the price of a device hour that its record gives; None without one.
 
     In seconds on the wall, since these are what is rented.
@@ -60,7 +58,6 @@ def price_of(run: RlRun) -> float | None:
 
 
 def _phases_s(run: RlRun, clock: str = "") -> float | None:
-    """The seconds of rollout, score and update together."""
     seconds = [part for phase in PHASES if (part := run.seconds(phase, clock)) is not None]
     return sum(seconds) if run.is_ok and len(seconds) == len(PHASES) else None
 
@@ -77,7 +74,7 @@ COST = ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference=s
 def _timed(experiment: RlExperiment) -> RlExperiment:
     """An experiment with the runs alone whose cost is known, and without arms that have none."""
     runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
-    timed = {arm: replace(arm, runs=of_arm) for arm, of_arm in runs.items() if of_arm}
+    timed = {arm: replace(arm, runs=runs[arm]) for arm in experiment.arms if runs[arm]}
     baseline = timed.get(experiment.baseline) if experiment.baseline else None
     return replace(experiment, arms=[*timed.values()], baseline=baseline)
 
@@ -90,23 +87,23 @@ def _phase(phase: str, arm: RlArm) -> float:
     return arm.mean(lambda run: _per_thousand(run.seconds(phase), run)) or 0.0
 
 
-def _share(phase: str, arm: RlArm) -> float:
+def _phase_share(phase: str, arm: RlArm) -> float:
     return _phase(phase, arm) / _cost(arm)
 
 
-def _figure(experiment: RlExperiment, judged: Sequence[Beside]) -> Figure:
+def _figure(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Figure:
     """Draw a row for each arm, in which its phases lie end to end."""
-    arms, traces, clock = experiment.chosen, [], experiment.clock_name
+    arms, traces, clock = experiment.shown_arms, [], experiment.clock_name
     for phase, (colour, pattern) in LOOKS.items():
         points = []
         for row, arm in enumerate(arms):
-            time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_share(phase, arm))
+            time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_phase_share(phase, arm))
             hover = say("rl_cost.hover", time=time, share=share)
-            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=runs_behind(arm)))
+            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=arm.run_keys))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
     longest = max(map(_cost, arms), default=0.0)
     xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * longest], zeroline=True)
-    return figure_of(
+    return frames.experiment_figure(
         experiment,
         "rl_cost.phases",
         {"": rows([arm.short_name for arm in arms], traces, xaxis=xaxis, **stacked())},
@@ -116,94 +113,92 @@ def _figure(experiment: RlExperiment, judged: Sequence[Beside]) -> Figure:
     )
 
 
-def _table(experiment: RlExperiment, judged: Sequence[Beside]) -> Table:
-    clock, of_arm = experiment.clock_name, {row.arm: row for row in judged}
+def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Table:
+    clock, by_arm = experiment.clock_name, {row.arm: row for row in judged}
+
+    def step_s(run: RlRun) -> float | None:
+        seconds = _phases_s(run)
+        return None if seconds is None else seconds / len(run.metrics["completions"])
+
+    def tokens_per_s(run: RlRun) -> float | None:
+        tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
+        return tokens / seconds if tokens and seconds else None
+
+    def joules(run: RlRun) -> float | None:
+        return _per_thousand(run.total("energy_j"), run)
+
     wall: Column[RlArm] = column(
         "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
     )
-    compared = difference_columns("rl_cost.less_reference", signed)[:2]
+    compared = frames.comparison_columns("rl_cost.less_reference", lambda row: row.comparison, signed)[:2]
     columns: list[Column[RlArm]] = [
-        column("rl.arm", lambda arm: arm.name),
+        frames.ARM,
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
-        column("rl_cost.step", lambda arm: arm.mean(_step_s), numbers.seconds),
-        *columns_of(of_arm.get, compared),
+        column("rl_cost.step", lambda arm: arm.mean(step_s), numbers.seconds),
+        *columns_of(by_arm.get, compared),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
-        *(column(f"rl.phase.{phase}", partial(_share, phase), numbers.percent) for phase in PHASES),
-        column("rl_cost.tokens_per_s", lambda arm: arm.mean(_tokens_per_s), numbers.count),
+        *(column(f"rl.phase.{phase}", partial(_phase_share, phase), numbers.percent) for phase in PHASES),
+        column("rl_cost.tokens_per_s", lambda arm: arm.mean(tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
         *([wall] if experiment.clock == design.CPU else []),
-        column("rl_cost.joules", lambda arm: arm.mean(_joules), numbers.joules, only_where_known=True),
+        column("rl_cost.joules", lambda arm: arm.mean(joules), numbers.joules, only_where_known=True),
         column("rl_cost.whole", lambda arm: arm.mean(_phases_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
     ]
     machines = {machine_id(run.current) for arm in experiment.arms for run in arm.runs}
     several = say("rl_cost.machines", count=len(machines)) if len(machines) > 1 else ""
     note = joined("sentence", [say("rl_cost.note", clock=clock), several])
-    return table_of(experiment, "rl_cost.table", experiment.arms, columns, note=note)
-
-
-def _tokens_per_s(run: RlRun) -> float | None:
-    tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
-    return tokens / seconds if tokens and seconds else None
-
-
-def _joules(run: RlRun) -> float | None:
-    return _per_thousand(run.total("energy_j"), run)
-
-
-def _step_s(run: RlRun) -> float | None:
-    seconds = _phases_s(run)
-    return None if seconds is None else seconds / len(run.of_step["completions"])
+    return frames.experiment_table(experiment, "rl_cost.table", experiment.arms, columns, note=note)
 
 
 def variant_experiments(results: Results) -> list[RlExperiment]:
     """The experiments whose arms differ in their attention variant, too, with the algorithms alone that were trained
     with at least two."""
 
-    def is_of_variant(name: str) -> bool:
-        return name == VARIANT or name.startswith(OF_A_VARIANT)
+    def sets_variant(name: str) -> bool:
+        return name == VARIANT or name.startswith(VARIANT_SIZES)
 
     def naming(arms: Sequence[RlArm]) -> list[RlArm]:
         """Name arms by all but their variant, under each name the variant with the widest cache first."""
         by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), _variant(arm)))
-        return named(by_variant, ALGORITHM, is_said=lambda name: not is_of_variant(name))
+        return named(by_variant, ALGORITHM, is_said=lambda name: not sets_variant(name))
 
-    layout, several = design.layout(results), []
-    runs = [run for run in layout.by_rl_alone if run.ended]
-    for experiment in layout.split(runs, lambda name: is_of_variant(name) or design.tells_arms_apart(name), naming):
-        of_name = grouped(experiment.arms, lambda arm: arm.name).values()
-        arms = [arm for of_variants in of_name if len(of_variants) > 1 for arm in of_variants]
-        several += [replace(experiment, arms=arms)] if arms else []
-    return several
+    layout, experiments = design.layout(results), []
+    runs = [run for run in layout.runs_by_rl_alone if run.ended]
+    for experiment in layout.split(runs, lambda name: sets_variant(name) or design.tells_arms_apart(name), naming):
+        by_name = grouped(experiment.arms, lambda arm: arm.name).values()
+        arms = [arm for variants in by_name if len(variants) > 1 for arm in variants]
+        experiments += [replace(experiment, arms=arms)] if arms else []
+    return experiments
 
 
 def _variant(arm: RlArm) -> str:
     """A variant with the sizes that somebody set: GQA (kv_heads=2)."""
-    sizes = [f"{name.removeprefix(OF_A_VARIANT)}={size}" for name, size in arm.key if name.startswith(OF_A_VARIANT)]
+    sizes = [f"{name.removeprefix(VARIANT_SIZES)}={size}" for name, size in arm.key if name.startswith(VARIANT_SIZES)]
     return variant_label(arm.value(VARIANT)) + (f" ({', '.join(sizes)})" if sizes else "")
 
 
 def _variants_table(experiment: RlExperiment) -> Table:
     """Lay out the variants of each algorithm. Each trains base models of its own, so their seeds are no pairs and
     nothing is judged; the note begins with how the first algorithm's end."""
+    cost_title = say("rl_cost.variants_cost", clock=experiment.clock_name)
     columns: list[Column[RlArm]] = [
-        column("rl.arm", lambda arm: arm.name),
+        frames.ARM,
         column("column.variant", _variant),
         column("rl_cost.variants_accuracy", lambda arm: arm.mean(design.final), numbers.percent),
         column(
             "column.interval", lambda arm: percent_range(share_interval(arm.values(design.final))), kind=Kind.NUMBER
         ),
-        column("rl.seeds", lambda arm: len(arm.ended), numbers.count),
-        column(
-            say("rl_cost.variants_cost", clock=experiment.clock_name), lambda arm: arm.mean(cost_s), numbers.seconds
-        ),
+        frames.SEEDS,
+        column(cost_title, lambda arm: arm.mean(cost_s), numbers.seconds),
         column("rl_cost.variants_parameters", lambda arm: arm.first.constant("policy_parameter_count"), numbers.count),
     ]
-    first = [arm for arm in experiment.arms if arm.name == experiment.arms[0].name][:MOST_SAID]
+    variants = [arm for arm in experiment.arms if arm.name == experiment.arms[0].name][:MOST_NAMED]
     ends = [
         say("rl_cost.variants_ends", variant=_variant(arm), accuracy=numbers.percent(design.mean_final(arm)))
-        for arm in first
+        for arm in variants
     ]
-    fields = {"arm": first[0].name, "told": joined("list", ends), "count": min(len(arm.ended) for arm in first)}
-    note = joined("sentence", [say("rl_cost.variants_finding", **fields), say("rl_cost.variants_note")])
-    return table_of(experiment, "rl_cost.variants", experiment.arms, columns, note=note)
+    seeds = min(len(arm.ended) for arm in variants)
+    finding = say("rl_cost.variants_finding", arm=variants[0].name, told=joined("list", ends), count=seeds)
+    note = joined("sentence", [finding, say("rl_cost.variants_note")])
+    return frames.experiment_table(experiment, "rl_cost.variants", experiment.arms, columns, note=note)

@@ -19,15 +19,15 @@ from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, grouped, runs_of, titles_of
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
+from suite.report.model.readings import SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of, share
-from suite.report.rl.naming import SHAPE, beside, named
+from suite.report.rl.naming import SHAPE, named, with_baseline
 from suite.statistics.factorial import is_crossed
 
 COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES = "completions", "tokens", "updates", "cpu", "wall", "joules"
 BUDGETS = (COMPLETIONS, TOKENS, UPDATES, CPU, WALL, JOULES)
-STEPS = "steps"
-"""No budget that a record counts: the steps themselves, which are a budget where each step trains on as much."""
+STEPS = "steps"  # no budget that a record counts, but one where each step trains on as much
 COUNTED = {COMPLETIONS: "completions", TOKENS: "sampled_tokens", UPDATES: "updates", JOULES: "energy_j"}
 """Budgets that are a metric of the span `step`."""
 CLOCKS = {CPU: "process_cpu_s", WALL: "wall_s"}
@@ -40,35 +40,29 @@ SHARES = (
 LARGEST = {**dict.fromkeys(SHARES, 1.0), "thought_length": MOST}
 """Metrics that are no number below 0, and the largest that they can be."""
 SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
+# Settings that older records do not have: to name the default says no more than to name none.
 DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"}
-"""Settings that older records do not have. To name the default says no more than to name none."""
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
 """Settings in which all arms of an experiment agree."""
-SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")
-"""And those that say more of them."""
+SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")  # and those that say more of them
 CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
 """Settings that the factors of a factorial design are made of, beside the algorithm."""
-MOST_LINES = 12
-USUAL = "trl_default"
-"""The algorithm that others are compared with where PPO is not among them: GRPO as most people run it."""
-
-OfSteps = Mapping[str, Mapping[int, float]]
-"""Numbers by step, of several metrics or spans."""
+MOST_LINES = 12  # in a figure; of more arms it shows the best of each algorithm
+USUAL = "trl_default"  # GRPO as most people run it: the reference where PPO is not among the arms
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """Held-out accuracy at the evaluations, and what had been spent before each."""
 
-    at: Sequence[int]
-    """Training steps before the evaluation."""
+    steps: Sequence[int]  # training steps before the evaluation
     accuracy: Sequence[float]
     spent: Mapping[str, Sequence[float]]
     """Amounts by budget, or STEPS; a budget that is not known at every evaluation is not there."""
 
     def by_step(self, budget: str = "") -> dict[int, float]:
         """The accuracy by step, or what had been spent of a budget."""
-        return dict(zip(self.at, self.spent[budget] if budget else self.accuracy, strict=True))
+        return dict(zip(self.steps, self.spent[budget] if budget else self.accuracy, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,10 +71,10 @@ class RlRun(Run):
 
     curve: Curve | None
     """None where nothing was evaluated, or the run did not end well."""
-    of_step: OfSteps
-    evaluated: OfSteps
-    timed: Mapping[str, OfSteps]
-    """Seconds by clock; no number where a reading lacks it."""
+    metrics: SeriesByName
+    """Of the steps, and those of the evaluations, whose names begin with `heldout_`."""
+    seconds_by_clock: Mapping[str, SeriesByName]
+    """By clock, then by span and step; NaN where a reading lacks it."""
 
     @property
     def ended(self) -> bool:
@@ -105,18 +99,22 @@ class RlRun(Run):
         return share(self.constant(TRIVIAL_ACCURACY, EVALUATE))
 
     def series(self, metric: str) -> Mapping[int, float]:
-        """A metric by step, of the evaluations if its name begins with `heldout_`; without what it cannot be."""
-        values = (self.evaluated if metric.startswith("heldout_") else self.of_step).get(metric, {})
+        """A metric by step, without what it cannot be."""
+        values = self.metrics.get(metric, {})
         largest = LARGEST.get(metric.removeprefix("heldout_"))
         return values if largest is None else {step: value for step, value in values.items() if 0 <= value <= largest}
 
+    def last(self, metric: str) -> float | None:
+        """A metric at the last step that has it."""
+        values = self.series(metric)
+        return values[max(values)] if values else None
+
     def total(self, metric: str) -> float | None:
-        """The sum over all steps."""
-        return sum(self.of_step[metric].values()) if metric in self.of_step else None
+        return sum(self.metrics[metric].values()) if metric in self.metrics else None
 
     def seconds(self, span: str, clock: str = "") -> float | None:
         """The seconds of the whole run in a span, by its own clock if none is named."""
-        seconds = sum(self.timed[clock or self.clock].get(span, {0: math.nan}).values())
+        seconds = sum(self.seconds_by_clock[clock or self.clock].get(span, {0: math.nan}).values())
         return seconds if math.isfinite(seconds) else None
 
 
@@ -128,27 +126,27 @@ class RlExperiment(Experiment[RlRun]):
     """Arms of reinforcement learning that may be compared, and what figures and sentences show of them."""
 
     @functools.cached_property
-    def drawn(self) -> list[RlArm]:
+    def trained_arms(self) -> list[RlArm]:
         """The arms with a curve."""
         return [arm for arm in self.arms if arm.ended]
 
     @functools.cached_property
-    def chosen(self) -> list[RlArm]:
-        """What figures and sentences show: all arms, or where that is too many the best of each algorithm."""
-        if len(self.drawn) <= MOST_LINES:
-            return self.drawn
-        of_algorithm = grouped(self.drawn, lambda arm: arm.value(ALGORITHM))
-        return [max(arms, key=mean_final) for arms in of_algorithm.values()]
+    def shown_arms(self) -> list[RlArm]:
+        """The arms of figures and sentences: all, or where those are too many the best of each algorithm."""
+        if len(self.trained_arms) <= MOST_LINES:
+            return self.trained_arms
+        by_algorithm = grouped(self.trained_arms, lambda arm: arm.value(ALGORITHM))
+        return [max(arms, key=mean_final) for arms in by_algorithm.values()]
 
     @property
     def is_picked(self) -> bool:
         """Whether figures show fewer arms than there are: arms picked by their scores cannot be judged by them."""
-        return len(self.chosen) < len(self.drawn)
+        return len(self.shown_arms) < len(self.trained_arms)
 
     @property
     def rivals(self) -> list[RlArm]:
         """The arms with a curve besides the baseline."""
-        return [arm for arm in self.drawn if arm is not self.baseline]
+        return [arm for arm in self.trained_arms if arm is not self.baseline]
 
     @property
     def most_seeds(self) -> int:
@@ -157,27 +155,21 @@ class RlExperiment(Experiment[RlRun]):
 
     @property
     def clock(self) -> str:
-        """The clock that its seconds are told by; all its runs are on one device."""
+        """The clock of its seconds; all its runs are on one device."""
         return self.arms[0].first.clock
 
     @property
     def clock_name(self) -> Text:
         return say(f"rl.clock.{self.clock}")
 
+    @property
+    def curves(self) -> list[Curve]:
+        return [curve for arm in self.arms for curve in arm_curves(arm)]
+
     def budgets(self, *names: str) -> list[str]:
         """Those that every curve has."""
-        curves = [curve for arm in self.arms for curve in curves_of(arm)]
+        curves = self.curves
         return [budget for budget in names if curves and all(budget in curve.spent for curve in curves)]
-
-
-def numbers_by_step(record: Record, *, above: float = -MOST) -> dict[str, dict[str, dict[int, float]]]:
-    """The numbers of each span by metric and step, of those that a run could have."""
-    numbers = defaultdict[str, dict[str, dict[int, float]]](lambda: defaultdict(dict))
-    for (span, metric), readings in record.by_span.items():
-        for step, value in zip(readings.column("step"), readings.column("value"), strict=True):
-            if 0 <= step < MOST_STEPS and above < value < MOST:
-                numbers[span][metric][step] = value
-    return numbers
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
@@ -185,24 +177,24 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     record = current.record
     if record.settings.get("track_memory") is True:
         return None
-    of_span = numbers_by_step(record)
-    of_step, evaluated = of_span.get(STEP, {}), of_span.get(EVALUATE, {})
+    numbers = numbers_by_span(record)
+    step_metrics, evaluations = numbers.get(STEP, {}), numbers.get(EVALUATE, {})
     for metric in COUNTED.values():
-        is_of_another = metric == COUNTED[JOULES] and not current.is_of_one_machine
-        if is_of_another or min(of_step.get(metric, {}).values(), default=0.0) < 0:
-            of_step.pop(metric, None)
-    timed = {clock: _seconds(record, field) if current.is_of_one_machine else {} for clock, field in CLOCKS.items()}
+        is_spread = metric == COUNTED[JOULES] and not current.is_of_one_machine
+        if is_spread or min(step_metrics.get(metric, {}).values(), default=0.0) < 0:
+            step_metrics.pop(metric, None)
+    seconds = {clock: _seconds(record, field) if current.is_of_one_machine else {} for clock, field in CLOCKS.items()}
     factors = [record.case.axes.get(name) for name in ("steps", *SHAPE)]
     sensible = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
-    planned = [(COMPLETIONS, str(math.prod(sensible)))] if len(sensible) == len(factors) else []
-    accuracy = evaluated.get("heldout_accuracy", {}) if record.status is Status.OK else {}
-    curve = _curve(of_step, accuracy, timed)
-    key = (*key[:-1], *planned, key[-1])
-    return RlRun(current=current, key=key, curve=curve, of_step=of_step, evaluated=evaluated, timed=timed)
+    if len(sensible) == len(factors):
+        key = (*key[:-1], (COMPLETIONS, str(math.prod(sensible))), key[-1])
+    metrics = step_metrics | {name: values for name, values in evaluations.items() if name.startswith("heldout_")}
+    curve = _curve(metrics, seconds) if record.status is Status.OK else None
+    return RlRun(current=current, key=key, curve=curve, metrics=metrics, seconds_by_clock=seconds)
 
 
-def _seconds(record: Record, clock: str) -> OfSteps:
-    """The seconds of each span by step; no number where a reading lacks this field."""
+def _seconds(record: Record, clock: str) -> SeriesByName:
+    """The seconds of each span by step; NaN where a reading lacks this field."""
     totals = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
     for (span, metric), readings in record.by_span.items():
         timings = zip(readings.column("step"), readings.column(clock), strict=True) if metric == "latency_s" else ()
@@ -213,27 +205,27 @@ def _seconds(record: Record, clock: str) -> OfSteps:
     return totals
 
 
-def _curve(of_step: OfSteps, accuracy: Mapping[int, float], timed: Mapping[str, OfSteps]) -> Curve | None:
-    points = sorted((step, value) for step, value in accuracy.items() if 0 <= value <= 1)
+def _curve(metrics: SeriesByName, seconds: Mapping[str, SeriesByName]) -> Curve | None:
+    points = sorted((step, value) for step, value in metrics.get("heldout_accuracy", {}).items() if 0 <= value <= 1)
     if not points:
         return None
-    at = [step for step, _ in points]
-    by_step = {budget: of_step.get(metric, {}) for budget, metric in COUNTED.items()}
-    for clock, of_span in timed.items():
-        seconds = Counter[int]()
+    steps = [step for step, _ in points]
+    amounts = {budget: metrics.get(metric, {}) for budget, metric in COUNTED.items()}
+    for clock, by_span in seconds.items():
+        totals = Counter[int]()
         for phase in PHASES:
-            seconds.update(of_span.get(phase, {}))
-        by_step[clock] = {step: value for step, value in seconds.items() if math.isfinite(value)}
-    spent = {budget: before for budget in BUDGETS if (before := _before(at, by_step[budget])) is not None}
-    return Curve(at=at, accuracy=[value for _, value in points], spent={STEPS: at, **spent})
+            totals.update(by_span.get(phase, {}))
+        amounts[clock] = {step: total for step, total in totals.items() if math.isfinite(total)}
+    spent = {budget: before for budget in BUDGETS if (before := _spent_before(steps, amounts[budget])) is not None}
+    return Curve(steps=steps, accuracy=[value for _, value in points], spent={STEPS: steps, **spent})
 
 
-def _before(at: Sequence[int], by_step: Mapping[int, float]) -> list[float] | None:
-    """What was spent before each evaluation; None where a step is missing, or nothing was spent."""
-    if not by_step or any(step not in by_step for step in range(at[-1])):
+def _spent_before(steps: Sequence[int], amounts: Mapping[int, float]) -> list[float] | None:
+    """What was spent before each of these steps; None where a step is missing, or nothing was spent."""
+    if not amounts or any(step not in amounts for step in range(steps[-1])):
         return None
-    sums = [0.0, *accumulate(by_step[step] for step in range(at[-1]))]
-    return [sums[step] for step in at] if sums[-1] > 0 or at[-1] == 0 else None
+    sums = [0.0, *accumulate(amounts[step] for step in range(steps[-1]))]
+    return [sums[step] for step in steps] if sums[-1] > 0 or steps[-1] == 0 else None
 
 
 def final(run: RlRun) -> float | None:
@@ -245,8 +237,7 @@ def mean_final(arm: RlArm) -> float:
     return arm.mean(final) or 0.0
 
 
-def curves_of(arm: RlArm) -> list[Curve]:
-    """The curves of the runs that have one."""
+def arm_curves(arm: RlArm) -> list[Curve]:
     return [run.curve for run in arm.runs if run.curve is not None]
 
 
@@ -273,11 +264,7 @@ DESIGN = Design(
 )
 
 
-def _sitting(run: RlRun) -> tuple[Pairs, str]:
-    return _setting(run), str(run.record.provenance.get("commit"))
-
-
-def _setting(run: RlRun) -> Pairs:
+def _shared_settings(run: RlRun) -> Pairs:
     return tuple(pair for pair in run.key if not tells_arms_apart(pair[0]))
 
 
@@ -294,16 +281,18 @@ class RlLayout:
         seconds are of one sitting; else the newest.
         """
 
+        def sitting(run: RlRun) -> tuple[Pairs, str]:
+            return _shared_settings(run), str(run.record.provenance.get("commit"))
+
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
-            return [_sitting(other) for other in runs].count(_sitting(run)), started_at(run.record)
+            return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
 
         return runs_of(self.results.records, DESIGN, weight)
 
     @functools.cached_property
-    def by_rl_alone(self) -> Sequence[RlRun]:
+    def runs_by_rl_alone(self) -> Sequence[RlRun]:
         """The runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
-        told_by = (RECIPE, REWARD_SOURCE)
-        return [run for run in self.runs if all(run.value(name) == DEFAULTS[name] for name in told_by)]
+        return [run for run in self.runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_SOURCE))]
 
     def split(
         self,
@@ -313,12 +302,12 @@ class RlLayout:
         is_shown: Callable[[Sequence[RlArm]], bool] = bool,
     ) -> list[RlExperiment]:
         """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
-        of_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
-        shown = {key: arms for key, arms in of_setting.items() if is_shown(arms)}
-        titles = titles_of(list(shown), DESIGN, has_labels=self.results.several)
+        by_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
+        groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
+        titles = titles_of(list(groups), DESIGN, has_labels=self.results.several)
         return [
             RlExperiment(key=key, arms=naming(arms), title=titles[key][0], settings=titles[key][1])
-            for key, arms in shown.items()
+            for key, arms in groups.items()
         ]
 
     @functools.cached_property
@@ -326,43 +315,48 @@ class RlLayout:
         """The experiments with algorithms, those with GRPO and PPO first, and of these the ones that show the most
         arms. An arm that is alone among algorithms and not among recipes stands with those.
         """
-        of_recipes = {_setting(run) for run in self.runs if run.value(RECIPE) != DEFAULTS[RECIPE]}
+        with_recipes = {_shared_settings(run) for run in self.runs if run.value(RECIPE) != DEFAULTS[RECIPE]}
 
         def is_shown(arms: Sequence[RlArm]) -> bool:
-            return len(arms) > 1 or arms[0].setting not in of_recipes
+            return len(arms) > 1 or arms[0].setting not in with_recipes
 
         # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
         crossed = {run for experiment in self.large_factorials for arm in experiment.arms for run in arm.runs}
-        runs = [run for run in self.by_rl_alone if run not in crossed]
+        runs = [run for run in self.runs_by_rl_alone if run not in crossed]
         experiments = []
         for experiment in self.split(runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown):
-            arms = experiment.chosen
+            arms = experiment.shown_arms
             # PPO on grouped prompts differs from the others in nothing but the algorithm.
             ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
             usual = [arm for arm in arms if arm.value(ALGORITHM) == USUAL]
-            experiments.append(beside(experiment, next(iter([*ppo, *usual, *arms]), None)))
-
+            experiments.append(with_baseline(experiment, next(iter([*ppo, *usual, *arms]), None)))
         # People come with the question which of the two is better.
-        def lacks_pair(experiment: RlExperiment) -> bool:
-            return not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in experiment.arms}
-
-        return sorted(most_arms_first(experiments), key=lacks_pair)
+        return sorted(
+            most_arms_first(experiments),
+            key=lambda experiment: not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in experiment.arms},
+        )
 
     @functools.cached_property
     def factorials(self) -> Sequence[RlExperiment]:
         """The experiments in which two or more of algorithm, deviation, KL and format are crossed, and nothing else
         differs but what belongs to an algorithm."""
-        of_algorithm = belongs_to(DESIGN, ALGORITHM)
+        is_algorithms_own = belongs_to(DESIGN, ALGORITHM)
 
-        def not_crossed(arm: RlArm) -> Pairs:
+        def uncrossed_settings(arm: RlArm) -> Pairs:
             case = arm.first.record.case  # what another case names, the algorithm's own file may set
-            own = [pair for pair in arm.key if pair[0] in case.axes or pair[0] in case.extras]
-            return tuple(pair for pair in own if pair[0] not in CROSSED and not of_algorithm(pair[0]))
+            return tuple(
+                (name, value)
+                for name, value in arm.key
+                if (name in case.axes or name in case.extras) and name not in CROSSED and not is_algorithms_own(name)
+            )
 
-        experiments = self.split(self.by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
-        alike = [(of, arms) for of in experiments for arms in grouped(of.arms, not_crossed).values()]
-        crossed = [(experiment, arms) for experiment, arms in alike if is_crossed({cell_of(arm.first) for arm in arms})]
-        return most_arms_first(replace(experiment, arms=arms) for experiment, arms in crossed)
+        experiments = self.split(self.runs_by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
+        return most_arms_first(
+            replace(experiment, arms=arms)
+            for experiment in experiments
+            for arms in grouped(experiment.arms, uncrossed_settings).values()
+            if is_crossed({factor_levels(arm.first) for arm in arms})
+        )
 
     @property
     def large_factorials(self) -> list[RlExperiment]:
@@ -372,14 +366,13 @@ class RlLayout:
     @functools.cached_property
     def rewards(self) -> Mapping[str, Sequence[RlExperiment]]:
         """By setting of what a reward is of, the experiments whose arms agree in all but it and what belongs to it."""
-
-        def of_setting(name: str) -> list[RlExperiment]:
+        rewards = {}
+        for name in (SUPERVISION, REWARD_SOURCE):
             naming = functools.partial(named, lead=name)
             experiments = self.split(self.runs, belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
-            with_default = [beside(experiment, default_arm(experiment, name)) for experiment in experiments]
-            return sorted(with_default, key=lambda experiment: experiment.key)
-
-        return {name: of_setting(name) for name in (SUPERVISION, REWARD_SOURCE)}
+            with_default = [with_baseline(experiment, default_arm(experiment, name)) for experiment in experiments]
+            rewards[name] = sorted(with_default, key=lambda experiment: experiment.key)
+        return rewards
 
 
 @functools.lru_cache(maxsize=1)
@@ -387,24 +380,7 @@ def layout(results: Results) -> RlLayout:
     return RlLayout(results)
 
 
-def algorithms(results: Results) -> Sequence[RlExperiment]:
-    return layout(results).algorithms
-
-
-def large_factorials(results: Results) -> Sequence[RlExperiment]:
-    return layout(results).large_factorials
-
-
-def values_of(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments about a setting of what a reward is of."""
-    return layout(results).rewards[name]
-
-
-def drawn(experiment: RlExperiment) -> list[RlArm]:
-    return experiment.drawn
-
-
-def cell_of(run: RlRun) -> tuple[str, str, str, str]:
+def factor_levels(run: RlRun) -> tuple[str, str, str, str]:
     """The levels of a run's algorithm, deviation, KL (`none`, `loss 0.04`) and format (a weight, or `gate`)."""
     coefficient, weight = number_of(run.axis("kl_coef")), number_of(run.setting("format_weight"))
     place = "reward" if run.setting("use_kl_in_reward") == "true" else "loss"
@@ -415,9 +391,11 @@ def cell_of(run: RlRun) -> tuple[str, str, str, str]:
 
 def most_arms_first(experiments: Iterable[RlExperiment]) -> list[RlExperiment]:
     """Sort experiments by how many arms figures show, then by seeds and name."""
-    return sorted(experiments, key=lambda experiment: (-len(experiment.chosen), -experiment.most_seeds, experiment.key))
+    return sorted(
+        experiments, key=lambda experiment: (-len(experiment.shown_arms), -experiment.most_seeds, experiment.key)
+    )
 
 
 def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:
     """The arm with a setting's default; None where it has no curve."""
-    return next((arm for arm in experiment.drawn if arm.first.value(name) == DEFAULTS[name]), None)
+    return next((arm for arm in experiment.trained_arms if arm.first.value(name) == DEFAULTS[name]), None)

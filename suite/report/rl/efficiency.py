@@ -16,139 +16,131 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, dotted, joined, say, section
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, dotted, joined, say, section
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import grouped, leading_arm, titles_of
 from suite.report.model.formats import percent_range
 from suite.report.model.labels import ALGORITHM, label_of
 from suite.report.model.results import Results
 from suite.report.rl import contrasts, design, frames
-from suite.report.rl.contrasts import PAIR, Beside, asked_rows, at, at_equal_budgets, comparison_table
+from suite.report.rl.contrasts import PAIR, AgainstReference, at, at_equal_budgets, comparison_table, grpo_against_ppo
 from suite.report.rl.design import RlArm, RlExperiment, mean_final
-from suite.report.rl.frames import MOST_FIGURES, figure_of, table_of
-from suite.report.table import Column, column
+from suite.report.rl.frames import ARM, MOST_FIGURES, experiment_table
+from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
 from suite.statistics.paired import ArmOutcome
 from suite.statistics.scores import iqm, mean, stratified_bootstrap
 
 LEVELS = (0.5, 0.7)
-TRIALS = (1, 2, 4, 8, 16)
-"""Numbers of a tuning sweep's trials after which the best is told."""
+TRIALS = (1, 2, 4, 8, 16)  # numbers of a tuning sweep's trials after which the best is told
 FEWEST_SEEDS = 2
 
-OverTasks = tuple[RlExperiment, Mapping[RlArm, NDArray[np.float64]]]
-"""Experiments that differ in their task alone, as one; final accuracies of its arms, a row a seed of all tasks."""
-Compared = Mapping[RlExperiment, Sequence[Beside]]
-"""Experiments, and their arms beside their references."""
+Scores = Mapping[RlArm, NDArray[np.float64]]
+"""Final accuracies of arms, a row a seed and a column a task."""
 
 
 def build(results: Results) -> Section | None:
     """Build it from the experiments with a curve, of algorithms and of what their rewards are of."""
     layout = design.layout(results)
-    compared = _compared(layout.algorithms)
-    of_rewards = [
-        (experiment, rows, f"rl_efficiency.{name}")
+    compared = {each: at_equal_budgets(each) for each in layout.algorithms if each.trained_arms}
+    rewards = [
+        (experiment, at_equal_budgets(experiment), f"rl_efficiency.{name}")
         for name, experiments in layout.rewards.items()
-        for experiment, rows in _compared(experiments).items()
+        for experiment in experiments
+        if experiment.trained_arms
     ]
-    if not compared and not of_rewards:
+    if not compared and not rewards:
         return None
-    slowest_first = sorted(compared, key=lambda each: (not asked_rows(compared[each]), -_slowness(each)))
-    judged = [*compared.values(), *map(_beside_grpo, compared)]
-    explanation = [say("rl_efficiency.explanation"), *([say("rl_efficiency.rewards")] if of_rewards else [])]
+
+    def distance_from_best(experiment: RlExperiment) -> float:
+        # Of a task that is learnt before the first evaluation all lines lie on each other.
+        curves = [curve.accuracy for curve in experiment.curves]
+        return fmean(1 - fmean(accuracy) / max(accuracy) if max(accuracy) else 0.0 for accuracy in curves)
+
+    slowest_first = sorted(compared, key=lambda each: (not grpo_against_ppo(compared[each]), -distance_from_best(each)))
+    explanation = [say("rl_efficiency.explanation"), say("rl_efficiency.rewards") if rewards else ""]
     tables = [
-        *map(comparison_table, filter(None, judged)),
-        *(comparison_table(rows, name) for _, rows, name in of_rewards if rows),
+        *map(comparison_table, filter(None, [*compared.values(), *map(_compare_with_grpo, compared)])),
+        *(comparison_table(rows, title) for _, rows, title in rewards if rows),
         *map(_arrivals, compared),
         *filter(None, map(_tuning, compared)),
-        *(_tasks_table(*pair) for pair in over_tasks(list(compared), has_labels=results.several)),
+        *starmap(_tasks_table, over_tasks(list(compared), has_labels=results.several)),
     ]
     return section(
         "rl_efficiency",
         explanation=joined("sentence", explanation),
         figures=[
             *(_figure(each, compared[each]) for each in slowest_first[:MOST_FIGURES]),
-            *starmap(_figure, of_rewards[:MOST_FIGURES]),
+            *starmap(_figure, rewards[:MOST_FIGURES]),
         ],
         tables=with_rule(tables),
         headlines=[_headline(compared)],
     )
 
 
-def _compared(experiments: Sequence[RlExperiment]) -> dict[RlExperiment, list[Beside]]:
-    return {experiment: at_equal_budgets(experiment) for experiment in experiments if experiment.drawn}
-
-
-def _slowness(experiment: RlExperiment) -> float:
-    """How far curves lie below their best, in the mean. Of a task that is learnt before the first evaluation all lines
-    lie on each other.
-    """
-    curves = [curve.accuracy for arm in experiment.drawn for curve in design.curves_of(arm)]
-    return fmean(1 - fmean(accuracy) / max(accuracy) if max(accuracy) else 0.0 for accuracy in curves)
-
-
-def _beside_grpo(experiment: RlExperiment) -> list[Beside]:
+def _compare_with_grpo(experiment: RlExperiment) -> list[AgainstReference]:
     """Compare with GRPO too, where PPO is the reference: GRPO's relatives change one thing of it."""
-    first = {arm.value(ALGORITHM): arm for arm in reversed(experiment.drawn)}
-    is_beside_ppo = experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == PAIR[1]
-    if not is_beside_ppo or len(first) < 3 or PAIR[0] not in first:
+    grpo, ppo = PAIR
+    first_arms = {arm.value(ALGORITHM): arm for arm in reversed(experiment.trained_arms)}
+    is_against_ppo = experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == ppo
+    if not is_against_ppo or len(first_arms) < 3 or grpo not in first_arms:
         return []
-    return at_equal_budgets(replace(experiment, baseline=first[PAIR[0]]))
+    return at_equal_budgets(replace(experiment, baseline=first_arms[grpo]))
 
 
-def _headline(compared: Compared) -> Headline | None:
+def _headline(compared: Mapping[RlExperiment, Sequence[AgainstReference]]) -> Headline | None:
     """How GRPO stands against PPO at equal completions, in all experiments with both."""
     rows = [at(design.COMPLETIONS, rows) for experiment, rows in compared.items() if not experiment.is_picked]
-    outcomes = Counter(row.outcome for of_one in rows for row in asked_rows(of_one))
-    told = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in ArmOutcome if outcomes[outcome]]
-    point = say("rl_efficiency.point_asked", told=joined("list", told))
-    return Headline(text=point, detail=say("rl_efficiency.asked_of", count=outcomes.total())) if told else None
+    outcomes = Counter(row.outcome for of_experiment in rows for row in grpo_against_ppo(of_experiment))
+    counts = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in ArmOutcome if outcomes[outcome]]
+    point = say("rl_efficiency.point_asked", told=joined("list", counts))
+    return Headline(text=point, detail=say("rl_efficiency.asked_of", count=outcomes.total())) if counts else None
 
 
-def _figure(experiment: RlExperiment, rows: Sequence[Beside], name: str = "rl_efficiency.over") -> Figure:
-    return figure_of(experiment, name, frames.over_budgets(experiment), _finding(experiment, rows))
-
-
-def _finding(experiment: RlExperiment, rows: Sequence[Beside]) -> Text:
-    """What differs at equal completions; else how the best arm ends."""
+def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference], title: str = "rl_efficiency.over") -> Figure:
+    """Draw accuracy over each budget. It finds what differs at equal completions; else how the best arm ends."""
     if (counted := at(design.COMPLETIONS, rows)) and not experiment.is_picked:
-        return contrasts.finding(counted, say("rl.points"), say("rl_efficiency.at.completions"))
-    best, kind = max(experiment.drawn, key=mean_final), "picked" if experiment.is_picked else "best"
-    fields = {"accuracy": numbers.percent(mean_final(best)), "count": len(best.ended)}
-    return say(f"rl_efficiency.finding.{kind}", arm=best.short_name, **fields)
+        finding = contrasts.finding(counted, say("rl.points"), say("rl_efficiency.at.completions"))
+    else:
+        best = max(experiment.trained_arms, key=mean_final)
+        key = f"rl_efficiency.finding.{'picked' if experiment.is_picked else 'best'}"
+        accuracy = numbers.percent(mean_final(best))
+        finding = say(key, arm=best.short_name, accuracy=accuracy, count=len(best.ended))
+    return frames.experiment_figure(experiment, title, frames.curves_by_budget(experiment), finding)
 
 
 def _arrivals(experiment: RlExperiment) -> Table:
     """Lay out what each level of accuracy cost each arm."""
 
-    def until(budget: str, row: tuple[RlArm, float]) -> Arrivals:
-        arm, level = row
-        return arrivals([to_threshold(curve.spent[budget], curve.accuracy, level) for curve in design.curves_of(arm)])
+    def arrived(budget: str, row: tuple[RlArm, float]) -> Arrivals:
+        curves = design.arm_curves(row[0])
+        return arrivals([to_threshold(curve.spent[budget], curve.accuracy, row[1]) for curve in curves])
 
     def median(budget: str, row: tuple[RlArm, float]) -> float | None:
-        return until(budget, row).median
-
-    def arrived(row: tuple[RlArm, float]) -> Text:
-        return frames.arrived_of(until(design.STEPS, row).arrived, row[0])
+        return arrived(budget, row).median
 
     columns: list[Column[tuple[RlArm, float]]] = [
-        column("rl.arm", lambda row: row[0].name),
+        *columns_of(lambda row: row[0], [ARM]),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
-        column("rl_efficiency.arrived", arrived, kind=Kind.NUMBER),
+        column(
+            "rl_efficiency.arrived",
+            lambda row: frames.count_text(arrived(design.STEPS, row).arrived, len(row[0].ended)),
+            kind=Kind.NUMBER,
+        ),
+        *(
+            column(frames.budget_name(budget), partial(median, budget), partial(frames.format_amount, budget))
+            for budget in experiment.budgets(design.COMPLETIONS, design.TOKENS, experiment.clock, design.JOULES)
+        ),
     ]
-    for budget in experiment.budgets(design.COMPLETIONS, design.TOKENS, experiment.clock, design.JOULES):
-        text = partial(frames.amount, budget)
-        columns.append(column(frames.budget_name(budget), partial(median, budget), text))
-    rows = [(arm, level) for level in LEVELS for arm in experiment.drawn]
-    return table_of(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0])
+    rows = [(arm, level) for level in LEVELS for arm in experiment.trained_arms]
+    return experiment_table(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0])
 
 
 def _tuning(experiment: RlExperiment) -> Table | None:
     """Lay out what the best of so many tuning trials is expected to score, at as many trials for each algorithm; None
     where no algorithm was tried with several settings.
     """
-    tried = [arm for arm in experiment.drawn if arm.value("trial")]
-    trials = grouped(tried, lambda arm: arm.value(ALGORITHM))
+    trials = grouped((arm for arm in experiment.trained_arms if arm.value("trial")), lambda arm: arm.value(ALGORITHM))
     most = max(map(len, trials.values()), default=0)
     if most < 2:
         return None
@@ -163,51 +155,53 @@ def _tuning(experiment: RlExperiment) -> Table | None:
     columns: list[Column[list[RlArm]]] = [
         column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].value(ALGORITHM)), facet="algorithm"),
         column("rl_efficiency.trials", len, numbers.count),
-        *(column(say("rl_efficiency.best_of", count=of), partial(best, of), numbers.percent) for of in counts),
+        *(column(say("rl_efficiency.best_of", count=n), partial(best, n), numbers.percent) for n in counts),
         column("column.interval", band, kind=Kind.NUMBER),
         column("rl_efficiency.best_arm", lambda arms: max(arms, key=mean_final).name),
     ]
-    return table_of(experiment, "rl_efficiency.tuning", trials.values(), columns, lambda arms: arms[0])
+    return experiment_table(experiment, "rl_efficiency.tuning", trials.values(), columns, lambda arms: arms[0])
 
 
-def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list[OverTasks]:
-    """The experiments of which at least two arms ran on all of at least two tasks.
+def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list[tuple[RlExperiment, Scores]]:
+    """The experiments of which at least two arms ran on all of at least two tasks, those that differ in their task
+    alone as one.
 
     A task's base model may read as much as the task needs; one task under several of them is not several tasks.
     """
-    alike = grouped(experiments, lambda experiment: tuple(pair for pair in experiment.key if not _is_of_task(pair)))
-    titles, over = titles_of(list(alike), design.DESIGN, has_labels=has_labels), list[OverTasks]()
-    for key, of_tasks in alike.items():
-        scores = _scored(of_tasks)
+
+    def beside_task(experiment: RlExperiment) -> tuple[tuple[str, str], ...]:
+        return tuple(pair for pair in experiment.key if pair[0].partition(".")[0] not in ("task", "base"))
+
+    by_rest = grouped(experiments, beside_task)
+    titles, pooled = titles_of(list(by_rest), design.DESIGN, has_labels=has_labels), []
+    for key, of_tasks in by_rest.items():
+        scores = _scores(of_tasks)
         tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in of_tasks}
         if len(scores) > 1 and 1 < len(of_tasks) == len(tasks):
             title, settings = titles[key]
             settings = dotted(settings, joined("list", [experiment.value("task") for experiment in of_tasks]))
-            over.append((replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings), scores))
-    return over
+            experiment = replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings)
+            pooled.append((experiment, scores))
+    return pooled
 
 
-def _is_of_task(pair: tuple[str, str]) -> bool:
-    return pair[0].partition(".")[0] in ("task", "base")
-
-
-def _scored(of_tasks: Sequence[RlExperiment]) -> dict[RlArm, NDArray[np.float64]]:
+def _scores(experiments: Sequence[RlExperiment]) -> Scores:
     """The scores of the arms that ran on all tasks with at least two seeds."""
-    by_arm = {}
-    for arm in max(of_tasks, key=lambda experiment: len(experiment.arms)).drawn:
-        twins = [other for experiment in of_tasks for other in experiment.drawn if other.key == arm.key]
-        everywhere = [other.by_seed(design.final) for other in twins]
-        seeds = [seed for seed in everywhere[0] if all(seed in scores for scores in everywhere)]
-        if len(twins) == len(of_tasks) and len(seeds) >= FEWEST_SEEDS:
-            by_arm[arm] = np.asarray([[scores[seed] for scores in everywhere] for seed in seeds])
-    return by_arm
+    scores = {}
+    for arm in max(experiments, key=lambda experiment: len(experiment.arms)).trained_arms:
+        twins = [twin for experiment in experiments for twin in experiment.trained_arms if twin.key == arm.key]
+        finals = [twin.by_seed(design.final) for twin in twins]
+        seeds = [seed for seed in finals[0] if all(seed in by_seed for by_seed in finals)]
+        if len(twins) == len(experiments) and len(seeds) >= FEWEST_SEEDS:
+            scores[arm] = np.asarray([[by_seed[seed] for by_seed in finals] for seed in seeds])
+    return scores
 
 
-def _tasks_table(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.float64]]) -> Table:
+def _tasks_table(experiment: RlExperiment, scores: Scores) -> Table:
     """Lay out where arms end over all tasks; its note begins with which of them leads."""
     middles = {arm: stratified_bootstrap(iqm, scores_RT) for arm, scores_RT in scores.items()}
     columns: list[Column[RlArm]] = [
-        column("rl.arm", lambda arm: arm.name),
+        ARM,
         column("rl_efficiency.tasks_count", lambda arm: scores[arm].shape[1], numbers.count),
         column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
         column("rl_efficiency.iqm", lambda arm: middles[arm].estimate, numbers.percent),
@@ -216,10 +210,15 @@ def _tasks_table(experiment: RlExperiment, scores: Mapping[RlArm, NDArray[np.flo
     ]
     best = max(middles, key=lambda arm: middles[arm].estimate)
     # A row is a seed, which the arms of an experiment have alike.
-    by_seed = {arm: {str(row): s for row, s in enumerate(of_arm.mean(1).tolist())} for arm, of_arm in scores.items()}
-    kind = "tasks" if leading_arm(by_seed) is best else "tasks_open"
-    fields = {"middle": numbers.percent(middles[best].estimate), "interval": percent_range(middles[best])}
-    tasks, count = scores[best].shape[1], len(scores[best])
-    told = say(f"rl_efficiency.finding.{kind}", arm=best.short_name, tasks=tasks, count=count, **fields)
-    note = joined("sentence", [told, say("rl_efficiency.tasks_note")])
-    return table_of(experiment, "rl_efficiency.tasks", experiment.arms, columns, note=note)
+    by_seed = {arm: {str(row): s for row, s in enumerate(s_RT.mean(1).tolist())} for arm, s_RT in scores.items()}
+    count, tasks = scores[best].shape
+    leader = say(
+        f"rl_efficiency.finding.{'tasks' if leading_arm(by_seed) is best else 'tasks_open'}",
+        arm=best.short_name,
+        tasks=tasks,
+        count=count,
+        middle=numbers.percent(middles[best].estimate),
+        interval=percent_range(middles[best]),
+    )
+    note = joined("sentence", [leader, say("rl_efficiency.tasks_note")])
+    return experiment_table(experiment, "rl_efficiency.tasks", experiment.arms, columns, note=note)

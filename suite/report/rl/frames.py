@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
+from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
+from suite.report.evidence import IN_WORDS, p_columns, verdict
 from suite.report.model.experiment import Experiment
-from suite.report.model.formats import ends_of, percent_range
+from suite.report.model.formats import ends_of, percent_range, points, with_range
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
 from suite.report.model.run import LABEL
 from suite.report.plot.marks import VALUES, Point, Series, short
@@ -19,30 +20,33 @@ from suite.report.plot.plots import Axis, banded, height_px, rule
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.report.table import Column, table
+from suite.report.table import Column, column, columns_of, table
+from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 R = TypeVar("R")
-Names = Mapping[RlArm, Mapping[int, Text]]
-"""Words beside the lines of arms, by step."""
 SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
 MOST_FIGURES = 12
 MOST_POINTS = 60
-MOST_BANDS = 4
-"""Lines whose bands can be told from each other."""
-STEP_DIGITS = 4
-"""Significant ones of a number of a step."""
+MOST_BANDS = 4  # lines whose bands can be told from each other
+STEP_DIGITS = 4  # significant ones of a number of a step
+
+ARM: Column[RlArm] = column("rl.arm", lambda arm: arm.name)
+SEEDS: Column[RlArm] = column("rl.seeds", lambda arm: len(arm.ended), numbers.count)
+GUESSING: Column[RlArm] = column(
+    "rl.guessing", lambda arm: arm.first.trivial_accuracy, numbers.percent, only_where_known=True
+)
 
 
-def facets_of(experiment: Experiment[Any]) -> dict[str, Text]:
+def experiment_facets(experiment: Experiment[Any]) -> dict[str, Text]:
     """What tells an experiment from others, by which a reader chooses one."""
     variant = experiment.value(VARIANT)
-    named: dict[str, Text] = {name: experiment.value(name) for name in ("task", "policy")}
-    named |= {"variant": variant_label(variant) if variant else "", LABEL: experiment.label}
-    return {name: text for name, text in named.items() if text} | {"setting": experiment.settings or say("rl.usual")}
+    facets: dict[str, Text] = {name: experiment.value(name) for name in ("task", "policy")}
+    facets |= {"variant": variant_label(variant) if variant else "", LABEL: experiment.label}
+    return {name: text for name, text in facets.items() if text} | {"setting": experiment.settings or say("rl.usual")}
 
 
-def figure_of(
+def experiment_figure(
     experiment: RlExperiment, title: str, views: Mapping[Text, Any], finding: Text, caption: Text = "", **more: Any
 ) -> Figure:
     """A figure of an experiment, one of a family by its title's key, with those views in which anything is drawn.
@@ -51,20 +55,19 @@ def figure_of(
     alone are drawn.
     """
     key = f"{title.partition('.')[0]}.caption{'' if experiment.most_seeds > 1 else '_single'}"
-    best = say("rl.best_drawn") if experiment.is_picked else ""
     return Figure(
         title=say(title),
         family=say(title),
         finding=finding,
-        caption=caption or joined("sentence", [say(key), best]),
+        caption=caption or joined("sentence", [say(key), say("rl.best_drawn") if experiment.is_picked else ""]),
         settings=experiment.name,
         views=[View(title=name, figure=figure) for name, figure in views.items() if figure["data"]],
-        facets=facets_of(experiment),
-        **{"height_px": height_px(len(experiment.chosen)), **more},
+        facets=experiment_facets(experiment),
+        **{"height_px": height_px(len(experiment.shown_arms)), **more},
     )
 
 
-def table_of(
+def experiment_table(
     experiment: RlExperiment,
     title: str,
     rows: Iterable[R],
@@ -76,38 +79,54 @@ def table_of(
 
     `arm`: of a row that is none; None where a row is about no single arm.
     """
-    shown = list(rows)
-    algorithms = {arm(row).facets.get(ALGORITHM, "") for row in shown} if arm else set()
+    listed = list(rows)
+
+    def row_facets(row: R) -> dict[str, Text]:
+        return {ALGORITHM: arm(row).facets.get(ALGORITHM, "")} if arm else {}
+
     # What all rows share would tell the tables of a family apart.
-    of_row = (lambda row: {ALGORITHM: arm(row).facets.get(ALGORITHM, "")}) if arm and len(algorithms) > 1 else None
-    more = {
+    is_told_by_row = len({str(row_facets(row)) for row in listed}) > 1
+    defaults = {
         "settings": experiment.name,
-        "facets": facets_of(experiment),
+        "facets": experiment_facets(experiment),
         "family": say(title),
         "note": say(f"{title}_note"),
-        **more,
     }
-    return table(say(title), shown, columns, facets_of=of_row, **more)
+    return table(say(title), listed, columns, facets_of=row_facets if is_told_by_row else None, **defaults | more)
+
+
+def comparison_columns(
+    title: str,
+    comparison: Callable[[Any], Comparison | None],
+    text: Callable[[float], str] = points,
+) -> list[Column[Any]]:
+    """A difference with its interval, the verdict on it, over how many pairs it is, and both p."""
+
+    def num_pairs(row: Any) -> int:
+        compared = comparison(row)
+        return compared.pairs if compared else 0
+
+    cells: list[Column[Comparison]] = [
+        column(title, lambda compared: with_range(compared.mean, compared.interval, text), kind=Kind.NUMBER),
+        column(IN_WORDS, verdict),
+    ]
+    pairs: Column[Any] = column("rl_efficiency.pairs", num_pairs, numbers.count)
+    return [*columns_of(comparison, cells), pairs, *p_columns(comparison)]
 
 
 def budget_name(budget: str) -> Text:
     return say(f"rl.budget.{budget}")
 
 
-def amount(budget: str, value: float) -> str:
+def format_amount(budget: str, value: float) -> str:
     """What was spent of a budget, with its unit."""
     write = {design.CPU: numbers.seconds, design.WALL: numbers.seconds, design.JOULES: numbers.joules}
     return write.get(budget, numbers.count)(value)
 
 
-def arrived_of(count: int, arm: RlArm) -> Text:
-    """How many of an arm's curves came so far."""
-    return say("rl_efficiency.arrived_of", arrived=count, runs=len(arm.ended))
-
-
-def runs_behind(arm: RlArm) -> list[str]:
-    """The run keys of an arm's seeds."""
-    return [run.record.run_key for run in arm.ended]
+def count_text(count: int, total: int) -> Text:
+    """So many of so many runs: `2 of 5`."""
+    return say("rl_efficiency.arrived_of", arrived=count, runs=total)
 
 
 def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any) -> Series:
@@ -115,16 +134,16 @@ def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, se
 
     `second`: what a line shows that is drawn dotted and thin beside the arm's first one.
     """
-    look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": runs_behind(arm)}
+    look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": arm.run_keys}
     if second:
         line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
         look |= {"name": dotted(arm.short_name, second), "in_legend": False, "more": {"line": line}}
-    ordinal = [other for other in arms if other.style == arm.style].index(arm)
+    ordinal = [sibling for sibling in arms if sibling.style == arm.style].index(arm)
     return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.short_name, **look | more)
 
 
 @functools.lru_cache(maxsize=4096)
-def bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
+def _bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
     """The percentile bootstrap's interval of a mean: a band shows a spread, and judges nothing."""
     return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
 
@@ -134,36 +153,46 @@ def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band
 
     Nothing is interpolated: between two evaluations nobody looked.
     """
-    curves, points = design.curves_of(arm), []
-    for step in [step for step in curves[0].at if all(step in curve.at for curve in curves)]:
+    curves, evaluations = design.arm_curves(arm), []
+    for step in [step for step in curves[0].steps if all(step in curve.steps for curve in curves)]:
         scores = tuple(curve.by_step()[step] for curve in curves)
-        spent, interval = fmean(curve.by_step(budget)[step] for curve in curves), bootstrap_interval(scores)
-        fields = {"spent": amount(budget, spent), "budget": budget_name(budget), "count": len(scores)}
-        fields |= {"accuracy": numbers.percent(fmean(scores)), "interval": percent_range(interval)}
-        hover, text = say("rl_efficiency.hover", **fields), names.get(step, "")
+        spent, interval = fmean(curve.by_step(budget)[step] for curve in curves), _bootstrap_interval(scores)
+        hover = say(
+            "rl_efficiency.hover",
+            spent=format_amount(budget, spent),
+            budget=budget_name(budget),
+            count=len(scores),
+            accuracy=numbers.percent(fmean(scores)),
+            interval=percent_range(interval),
+        )
         ends = ends_of(interval) if has_band else None
-        points.append(Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=text))
-    return points
+        evaluations.append(Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=names.get(step, "")))
+    return evaluations
 
 
-def over_budgets(
-    experiment: RlExperiment, budgets: Sequence[str] = design.BUDGETS, names: Names | None = None
+def curves_by_budget(
+    experiment: RlExperiment,
+    budgets: Sequence[str] = design.BUDGETS,
+    names: Mapping[RlArm, Mapping[int, Text]] | None = None,
 ) -> dict[Text, Any]:
     """A figure for each budget that every curve has: held-out accuracy over what had been spent, and the level of
     guessing where anybody knows it.
 
-    `names`: what stands beside a line at a step.
+    `names`: what stands beside an arm's line at a step.
     """
-    arms, figures = experiment.chosen, {}
+    arms, figures = experiment.shown_arms, {}
     levels = [rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
     yaxis = shares(say("rl_efficiency.axis"), rangemode="tozero")
     for budget in experiment.budgets(*budgets):
         lines = []
         for arm in arms:
-            written = (names or {}).get(arm, {})
-            points = _evaluations(arm, budget, written, has_band=len(arms) <= MOST_BANDS)
-            look = {"textfont": {"size": 10, "color": arm.style.colour}, "textposition": "top left"} if written else {}
-            lines.append(arm_series(arm, points, arms, mode="lines+text" if written else "lines", more=look))
+            step_names = (names or {}).get(arm, {})
+            evaluations = _evaluations(arm, budget, step_names, has_band=len(arms) <= MOST_BANDS)
+            look: dict[str, Any] = {}
+            if step_names:
+                font = {"size": 10, "color": arm.style.colour}
+                look = {"mode": "lines+text", "more": {"textfont": font, "textposition": "top left"}}
+            lines.append(arm_series(arm, evaluations, arms, **look))
         suffix = {"ticksuffix": SUFFIXES[budget]} if budget in SUFFIXES else {}
         xaxis = linear(say(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix)
         figures[budget_name(budget)] = banded(lines, xaxis=xaxis, yaxis=yaxis, shapes=levels)
@@ -178,17 +207,16 @@ def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, sec
     for arm in arms:
         seeds = [series for run in arm.ended if (series := run.series(metric))]
         steps = sorted(set.intersection(*map(set, seeds))) if seeds else []
-        size, points = max(1, -(-len(steps) // MOST_POINTS)), []
+        size, means = max(1, -(-len(steps) // MOST_POINTS)), []
         for block in [steps[start : start + size] for start in range(0, len(steps), size)]:
             values = [fmean(series[step] for step in block) for series in seeds]
             value, *ends = (short(number, STEP_DIGITS) for number in (fmean(values), min(values), max(values)))
             is_wide = has_band and not second and len(values) > 1 and len(arms) <= MOST_BANDS
-            points.append(Point(x=fmean(block), y=value, ends=(ends[0], ends[1]) if is_wide else None))
-        lines += [arm_series(arm, points, arms, second=second)] if points else []
+            means.append(Point(x=fmean(block), y=value, ends=(ends[0], ends[1]) if is_wide else None))
+        lines += [arm_series(arm, means, arms, second=second)] if means else []
     return [replace(line, more={**line.more, "hoverinfo": "all", "hovertemplate": VALUES}) for line in lines]
 
 
-def over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
-    """Numbers over the steps."""
-    axis = {"hoverformat": ".3~g", **yaxis} if "tickformat" not in yaxis else {"hoverformat": ".0%", **yaxis}
+def plot_over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
+    axis = {"hoverformat": ".3~g" if "tickformat" not in yaxis else ".0%", **yaxis}
     return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=axis)

@@ -6,7 +6,7 @@ projection of ours that is most like them.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -27,7 +27,7 @@ from suite.report.plot.plots import LEGEND_ROW_PX
 from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, linear, ticked
 from suite.report.rl import memory_design as design
-from suite.report.rl.memory_design import TITLED, MemoryArm, MemoryExperiment, Part, Saving, written
+from suite.report.rl.memory_design import TITLED, MemoryArm, MemoryExperiment, Part, Saving, settings_in_words
 from suite.report.table import Column, column, columns_of, label_column, table
 from suite.theory.answers.published import NEEDS, SAVING, PublishedMemory, published_memory
 
@@ -48,14 +48,12 @@ LOOKS = {
 }
 """Colour and pattern of a kind."""
 FRAME_PX, ROW_PX, NAME_SHIFT_PX = 110, 78, 26
+# Heights of the bar and of the strip below it, and the distance of their middles, in rows.
 BAR, STRIP, STRIP_DOWN = 0.34, 0.24, 0.31
-"""Heights of the bar and of the strip below it, and the distance of their middles, in rows."""
-LEAST_SHARE = 0.005
-"""A share of the longest bar: smaller parts are drawn as one."""
+LEAST_SHARE = 0.005  # of the longest bar: smaller parts are drawn as one
 COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
 GPUS_GB = (24, 48, 80, 141)
-ANY = "any"
-"""In a published figure's settings: whatever is given."""
+ANY = "any"  # in a published figure's settings: whatever is given
 
 
 def build(results: Results) -> Section | None:
@@ -63,12 +61,12 @@ def build(results: Results) -> Section | None:
     experiments = design.memory_experiments(results)
     if not experiments:
         return None
-    drawn, savings = design.drawn_experiments(experiments), design.savings(experiments)
+    savings = design.savings(experiments)
     arms = [arm for experiment in experiments for arm in experiment.arms]
     lay_out = partial(_table, has_labels=results.several)
     return section(
         "rl_memory",
-        figures=[_bars(experiment, experiments) for experiment in drawn],
+        figures=[_figure(experiment, experiments) for experiment in design.experiments_to_draw(experiments)],
         tables=[
             _fits_table(arms, lay_out),
             _savings_table(savings, lay_out),
@@ -78,7 +76,7 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _bars(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment]) -> Figure:
+def _figure(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment]) -> Figure:
     """Draw what is held at the peak of a step, then of each of its phases."""
     arms, first = experiment.arms, experiment.arms[0].first
     phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
@@ -86,29 +84,27 @@ def _bars(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment])
     views = [View(title=say("rl_memory.peak"), figure=_stacks(arms))]
     if len(phases) > 1:
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
-    of_model = differing([other.key for other in experiments if other.arms[0].first.model == first.model])
-    rest = written(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
-    evidence, also = say(f"evidence.{first.evidence}"), say("rl_memory.also", settings=joined("list", rest))
+    of_model = differing([each.key for each in experiments if each.arms[0].first.model == first.model])
+    unsaid = settings_in_words(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
+    evidence, also = say(f"evidence.{first.evidence}"), say("rl_memory.also", settings=joined("list", unsaid))
+    # What an algorithm without a critic saves of PPO's peak, GRPO first; else what the first arm holds.
+    if savings := design.savings([experiment]):
+        saving = max(savings, key=lambda saving: saving.arm.first.has_reference)
+        way = "less" if saving.share >= 0 else "more"
+        finding = say(f"rl_memory.finding_pair.{way}", **_saving_fields(saving))
+    else:
+        peak, phase = numbers.bytes_iec(first.peak), say(f"rl.phase.{first.peak_phase}")
+        finding = say("rl_memory.finding", arm=arms[0].name, peak=peak, phase=phase)
     return Figure(
         title=say("rl_memory.held"),
         family=say("rl_memory.held"),
-        finding=_holds(experiment),
+        finding=finding,
         settings=dotted(experiment.name, evidence),
-        caption=joined("sentence", [say(f"rl_memory.caption.{first.evidence}"), also if rest else ""]),
+        caption=joined("sentence", [say(f"rl_memory.caption.{first.evidence}"), also if unsaid else ""]),
         views=views,
         height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
         facets={"model": first.model, "evidence": evidence, "label": first.label},
     )
-
-
-def _holds(experiment: MemoryExperiment) -> Text:
-    """What an algorithm without a critic saves of PPO's peak, GRPO first; else what the first arm holds."""
-    if savings := design.savings([experiment]):
-        first = max(savings, key=lambda saving: saving.arm.first.has_reference)
-        return say(f"rl_memory.finding_pair.{_way(first)}", **_fields(first))
-    arm = experiment.arms[0]
-    phase = say(f"rl.phase.{arm.first.peak_phase}")
-    return say("rl_memory.finding", arm=arm.name, peak=numbers.bytes_iec(arm.first.peak), phase=phase)
 
 
 def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
@@ -117,24 +113,29 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
     A colour with a pattern is a kind; an owner is a strip below its part of the bar with its name, so that the legend
     holds kinds alone and both read in greyscale.
     """
-    held = {
-        arm: arm.first.phases[phase or arm.first.peak_phase] for arm in arms if not phase or phase in arm.first.phases
-    }
-    longest = max(at_peak.peak for at_peak in held.values())
-    parts_of_arm = {arm: _drawn_parts(at_peak.parts, longest) for arm, at_peak in held.items()}
+    phases = {arm: arm.first.phases.get(phase or arm.first.peak_phase) for arm in arms}
+    peaks = {arm: at_peak for arm, at_peak in phases.items() if at_peak}
+    longest = max(at_peak.peak for at_peak in peaks.values())
     segments: dict[Part, list[Point]] = defaultdict(list)
     strips: dict[str, list[Point]] = defaultdict(list)
-    for row, (arm, parts) in enumerate(parts_of_arm.items()):
-        behind: dict[str, Any] = {"facets": _facets_of(arm), "runs": _runs(arm)}
+    names = []
+    for row, (arm, at_peak) in enumerate(peaks.items()):
+        highest, fields = say(f"rl.phase.{arm.first.peak_phase}"), {"name": arm.name}
+        fields["peak"] = numbers.bytes_iec(at_peak.peak)
+        names.append(say("rl_memory.row", **fields) if phase else say("rl_memory.row_phase", **fields, phase=highest))
+        # Parts too small to see are drawn as nobody's, at the end of the bar.
+        parts = {part: size for part, size in at_peak.parts.items() if size >= LEAST_SHARE * longest}
+        rest = sum(at_peak.parts.values()) - sum(parts.values())
+        if rest > 0:
+            parts[NOBODY, OTHER] = parts.get((NOBODY, OTHER), 0.0) + rest
         for (owner, kind), size in parts.items():
-            share = numbers.percent(size / sum(parts.values()))
-            name = say(f"rl_memory.owner.{owner}")
+            share, name = numbers.percent(size / sum(parts.values())), say(f"rl_memory.owner.{owner}")
             hover = say("rl_memory.hover", owner=name, size=numbers.bytes_iec(size), share=share)
-            segments[owner, kind].append(Point(x=size, y=row, hover=hover, **behind))
+            segments[owner, kind].append(Point(x=size, y=row, hover=hover, facets=_facets(arm), runs=arm.run_keys))
         for owner in OWNERS:
             if size := sum(value for part, value in parts.items() if part[0] == owner):
                 text = joined(" ", [say(f"rl_memory.owner.{owner}"), numbers.bytes_iec(size)])
-                strips[owner].append(Point(x=size, y=row + STRIP_DOWN, text=text, facets=_facets_of(arm)))
+                strips[owner].append(Point(x=size, y=row + STRIP_DOWN, text=text, facets=_facets(arm)))
     traces, in_legend = [], set[str]()
     for owner, kind in [(owner, kind) for owner in (*OWNERS, NOBODY) for kind in (*KINDS, OTHER)]:
         if points := segments.get((owner, kind)):
@@ -146,11 +147,6 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
     look = {"width": STRIP, "in_legend": False, "textfont": {"size": 11}, **inside}
     owners = [owner for owner in OWNERS if owner in strips]
     traces += [bars(say(f"rl_memory.owner.{owner}"), strips[owner], colour=STRIPS[owner], **look) for owner in owners]
-    names = []
-    for arm, at_peak in held.items():
-        fields = {"name": arm.name, "peak": numbers.bytes_iec(at_peak.peak)}
-        highest = say(f"rl.phase.{arm.first.peak_phase}")
-        names.append(say("rl_memory.row", **fields) if phase else say("rl_memory.row_phase", **fields, phase=highest))
     return by_row.rows(
         names,
         traces,
@@ -161,24 +157,11 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
     )
 
 
-def _drawn_parts(parts: Mapping[Part, float], longest: float) -> dict[Part, float]:
-    """The parts of a bar, those too small to see as nobody's at its end."""
-    drawn = {part: value for part, value in parts.items() if value >= LEAST_SHARE * longest}
-    rest = sum(parts.values()) - sum(drawn.values())
-    if rest > 0:
-        drawn[NOBODY, OTHER] = drawn.get((NOBODY, OTHER), 0.0) + rest
-    return drawn
-
-
-def _facets_of(arm: MemoryArm) -> dict[str, Text]:
+def _facets(arm: MemoryArm) -> dict[str, Text]:
     return {ALGORITHM: labels.label_of(ALGORITHM, arm.value(ALGORITHM))}
 
 
-def _runs(*arms: MemoryArm) -> list[str]:
-    return [run.record.run_key for arm in arms for run in arm.runs]
-
-
-def _fields(saving: Saving) -> dict[str, Text]:
+def _saving_fields(saving: Saving) -> dict[str, Text]:
     return {
         "arm": labels.label_of(ALGORITHM, saving.arm.value(ALGORITHM)),
         "baseline": labels.label_of(ALGORITHM, saving.baseline.value(ALGORITHM)),
@@ -189,8 +172,8 @@ def _fields(saving: Saving) -> dict[str, Text]:
     }
 
 
-def _way(saving: Saving) -> str:
-    return "less" if saving.share >= 0 else "more"
+def _range(low: str, high: str) -> Text:
+    return low if low == high else say("rl.range", low=low, high=high)
 
 
 def parameters(value: float) -> str:
@@ -213,21 +196,21 @@ def _table(
 
     Its note ends with what all cases agree in, which no row says. `but`: settings that columns of their own say.
     """
-    sentences, own_names = [note or say(f"rl_memory.{name}_note")], {}
+    sentences, differ = [note or say(f"rl_memory.{name}_note")], {}
     for workload, cases in grouped(map(arm, rows), lambda arm: arm.first.record.case.workload).items():
         keys = [case.setting for case in cases]
-        own_names[workload] = differing(keys) - {*TITLED, *but}
-        alike = written(keys[0], {name for name, _ in keys[0]} - own_names[workload] - {*TITLED, *but})
-        sentences += [say(f"rl_memory.alike.{workload}", settings=joined("list", alike))] if alike else []
+        differ[workload] = differing(keys) - {*TITLED, *but}
+        shared = settings_in_words(keys[0], {name for name, _ in keys[0]} - differ[workload] - {*TITLED, *but})
+        sentences += [say(f"rl_memory.alike.{workload}", settings=joined("list", shared))] if shared else []
 
     def settings(case: MemoryArm) -> Text:
-        return joined("list", written(case.setting, own_names[case.first.record.case.workload]))
+        return joined("list", settings_in_words(case.setting, differ[case.first.record.case.workload]))
 
-    usual: list[Column[MemoryArm]] = [
+    names: list[Column[MemoryArm]] = [
         column("column.model", lambda case: case.first.model, facet="model"),
         column("column.algorithm", lambda case: case.name),
     ]
-    of_case: list[Column[MemoryArm]] = [
+    details: list[Column[MemoryArm]] = [
         column("column.settings", settings, kind=Kind.LONG, only_where_known=True),
         column("fact.evidence", lambda case: say(f"evidence.{case.first.evidence}")),
         *label_column(has_labels),
@@ -235,9 +218,9 @@ def _table(
     return table(
         say(f"rl_memory.{name}"),
         rows,
-        [*columns_of(arm, usual), *columns, *columns_of(arm, of_case)],
+        [*columns_of(arm, names), *columns, *columns_of(arm, details)],
         note=joined("sentence", sentences),
-        facets_of=lambda row: _facets_of(arm(row)),
+        facets_of=lambda row: _facets(arm(row)),
     )
 
 
@@ -248,6 +231,12 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
     def at_hand(metric: str, span: str, arm: MemoryArm) -> float | None:
         return noted(arm.first.record, span, metric)
 
+    def smallest_set(arm: MemoryArm) -> Text:
+        """The set with the least memory together; of equal ones the fewest devices."""
+        counts = {size: count for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None}
+        sets = [(count * size, count, size) for size, count in counts.items()]
+        return say("rl_memory.set", count=min(sets)[1], size=min(sets)[2]) if sets else ""
+
     projections = [arm for arm in arms if not arm.first.is_measured]
     # How many devices are needed depends on everything but how many there are.
     cases = grouped(projections, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key))
@@ -256,34 +245,28 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
         return None
     columns: list[Column[MemoryArm]] = [
         *(column(say("rl_memory.gpu", size=gb), partial(design.devices_needed, gb), numbers.count) for gb in GPUS_GB),
-        column("rl_memory.smallest", _smallest, kind=Kind.NUMBER),
-        column("rl_memory.on_one", partial(design.peak_of_one, 1), numbers.bytes_iec),
+        column("rl_memory.smallest", smallest_set, kind=Kind.NUMBER),
+        column("rl_memory.on_one", partial(design.peak_per_device, 1), numbers.bytes_iec),
         column("rl_memory.gpus_at_hand", lambda arm: arm.first.setting(design.GPUS), only_where_known=True),
-        column("rl_memory.spare", spare, _signed_bytes, only_where_known=True),
+        column(
+            "rl_memory.spare",
+            spare,
+            lambda size: f"{'−' if size < 0 else ''}{numbers.bytes_iec(abs(size))}",
+            only_where_known=True,
+        ),
         column("rl_memory.batch", partial(at_hand, "rollout_batch", design.GPUS), numbers.count, only_where_known=True),
     ]
     for phase in PHASES:
         title = say("rl_memory.bound", phase=say(f"rl.phase.{phase}"))
         bound_s = partial(at_hand, "bound_s", f"{design.GPUS}/{phase}")
         columns.append(column(title, bound_s, numbers.duration, only_where_known=True))
-    stated = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
+    settings = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
     reserve: Text = say("rl_memory.reserve_unknown")
-    if reserves := [value for value in stated if value is not None]:
-        low, high = numbers.bytes_iec(min(reserves)), numbers.bytes_iec(max(reserves))
-        reserve = low if low == high else say("rl.range", low=low, high=high)
+    if reserves := [value for value in settings if value is not None]:
+        reserve = _range(numbers.bytes_iec(min(reserves)), numbers.bytes_iec(max(reserves)))
     sentences = [say("rl_memory.fits_note", reserve=reserve)]
     sentences += [say("rl_memory.gpus_note")] if any(spare(arm) is not None for arm in arms) else []
     return lay_out("fits", arms, columns, but={design.SHARDS, design.GPUS}, note=joined("sentence", sentences))
-
-
-def _signed_bytes(value: float) -> str:
-    return f"{'−' if value < 0 else ''}{numbers.bytes_iec(abs(value))}"
-
-
-def _smallest(arm: MemoryArm) -> Text:
-    """The set with the least memory together; of equal ones the fewest devices."""
-    sets = [(count * size, count, size) for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None]
-    return say("rl_memory.set", count=min(sets)[1], size=min(sets)[2]) if sets else ""
 
 
 def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> Table:
@@ -296,12 +279,11 @@ def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> 
         column("rl_memory.parameters", lambda saving: saving.arm.first.parameters, parameters),
     ]
     ranges = []
-    for alike in grouped(savings, lambda saving: (saving.arm.first.evidence, saving.arm.value(ALGORITHM))).values():
-        low, high = (numbers.percent(end(saving.share for saving in alike)) for end in (min, max))
-        saves = low if low == high else say("rl.range", low=low, high=high)
-        evidence = say(f"evidence.{alike[0].arm.first.evidence}")
-        more = {"evidence": evidence, "saves": saves, "count": len(alike)}
-        ranges.append(say("rl_memory.saves", **_fields(alike[0]), **more))
+    for group in grouped(savings, lambda saving: (saving.arm.first.evidence, saving.arm.value(ALGORITHM))).values():
+        shares, evidence = [saving.share for saving in group], say(f"evidence.{group[0].arm.first.evidence}")
+        saves = _range(numbers.percent(min(shares)), numbers.percent(max(shares)))
+        fields = _saving_fields(group[0])
+        ranges.append(say("rl_memory.saves", **fields, evidence=evidence, saves=saves, count=len(group)))
     note = joined("sentence", [*ranges, say("rl_memory.savings_note")])
     return lay_out("savings", savings, columns, arm=lambda saving: saving.arm, note=note)
 
@@ -309,21 +291,21 @@ def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> 
 def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table:
     """Lay out each phase's peak, what a GPU's allocator held at most, and the whole's peak by owner and by kind."""
 
-    def of_phase(phase: str, arm: MemoryArm) -> float | None:
+    def phase_peak(phase: str, arm: MemoryArm) -> float | None:
         return arm.first.phases[phase].peak if phase in arm.first.phases else None
 
-    def of_part(place: int, name: str, arm: MemoryArm) -> float | None:
+    def part_size(place: int, name: str, arm: MemoryArm) -> float | None:
         parts = arm.first.phases[arm.first.peak_phase].parts
-        return sum(value for part, value in parts.items() if part[place] == name) or None
+        return sum(size for part, size in parts.items() if part[place] == name) or None
 
     columns: list[Column[MemoryArm]] = [
         column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
-        *(column(f"rl.phase.{phase}", partial(of_phase, phase), numbers.bytes_iec) for phase in PHASES),
+        *(column(f"rl.phase.{phase}", partial(phase_peak, phase), numbers.bytes_iec) for phase in PHASES),
         column("rl_memory.allocator", lambda arm: arm.first.allocator, numbers.bytes_iec, only_where_known=True),
     ]
-    for place, (by, names) in enumerate({"owner": (*OWNERS, NOBODY), "kind": (*KINDS, OTHER)}.items()):
+    for place, (axis, names) in enumerate({"owner": (*OWNERS, NOBODY), "kind": (*KINDS, OTHER)}.items()):
         for name in names:
-            size, title = partial(of_part, place, name), f"rl_memory.{by}.{name}"
+            title, size = f"rl_memory.{axis}.{name}", partial(part_size, place, name)
             columns.append(column(title, size, numbers.bytes_iec, only_where_known=True))
     return lay_out("peaks", arms, columns)
 
@@ -331,58 +313,48 @@ def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
 def _published_table(arms: Sequence[MemoryArm], savings: Sequence[Saving]) -> Table:
     """Lay out published figures, each beside the most usual of our comparable projections."""
     projections = [arm for arm in arms if not arm.first.is_measured]
-    oddity = design.unusual([arm.setting for arm in projections])
+    oddity = design.count_unusual_settings([arm.setting for arm in projections])
     projections.sort(key=lambda arm: oddity[arm.setting])
-    saved = {saving.arm: saving.share for saving in reversed(savings) if saving.arm.first.has_reference}
-    rows = []
-    for figure in published_memory():
-        theirs = _quantity(figure, figure.count, figure.peak, figure.share)
-        rows.append((figure, theirs, *_comparable(figure, projections, saved)))
-    return table(
-        say("rl_memory.published"),
-        rows,
-        [
-            column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
-            column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
-            column("published.figure", lambda row: row[1], kind=Kind.NUMBER),
-            column("rl_memory.ours", lambda row: row[2], kind=Kind.NUMBER),
-            column("rl_memory.our_settings", lambda row: row[3], kind=Kind.LONG),
-            column("published.source", lambda row: row[0].source, kind=Kind.LONG),
-            column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
-        ],
-        note=say("rl_memory.published_note"),
-    )
+    shares = {saving.arm: saving.share for saving in reversed(savings) if saving.arm.first.has_reference}
 
+    def amount(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
+        """What a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
+        if figure.kind == NEEDS:
+            return "" if count is None else say("rl_memory.set", count=count, size=figure.gpu_gb)
+        if figure.kind == SAVING:
+            return "" if share is None else numbers.percent(share)
+        return peak
 
-def _quantity(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
-    """What a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
-    if figure.kind == NEEDS:
-        return "" if count is None else say("rl_memory.set", count=count, size=figure.gpu_gb)
-    if figure.kind == SAVING:
-        return "" if share is None else numbers.percent(share)
-    return peak
+    def is_like(value: str, wanted: Any) -> bool:
+        return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
 
+    def comparable(figure: PublishedMemory) -> tuple[Text, Text]:
+        """What the first comparable projection says, and its settings; nothing where none is.
 
-def _comparable(
-    figure: PublishedMemory, projections: Sequence[MemoryArm], saved: Mapping[MemoryArm, float]
-) -> tuple[Text, Text]:
-    """What the first comparable projection says, and its settings; nothing where none is.
+        It says its peak for each number of shards, whatever its own.
+        """
+        like = dict(figure.like or {})
+        shards = like.pop(design.SHARDS, 1)
+        for arm in projections if figure.like is not None else ():
+            settings, peak = arm.first.case_settings, design.peak_per_device(shards, arm)
+            peak_text = "" if peak is None else numbers.bytes_iec(peak)
+            ours = amount(figure, design.devices_needed(figure.gpu_gb, arm), peak_text, shares.get(arm))
+            if ours and all(is_like(settings.get(name, ""), wanted) for name, wanted in like.items()):
+                return ours, joined("list", [setting_text(name, value) for name, value in settings.items() if value])
+        return "", ""
 
-    It says its peak for each number of shards, whatever its own.
-    """
-    like = dict(figure.like or {})
-    shards = like.pop(design.SHARDS, 1)
-    for arm in projections if figure.like is not None else ():
-        settings, peak = arm.first.case_settings, design.peak_of_one(shards, arm)
-        needed, written_peak = (
-            design.devices_needed(figure.gpu_gb, arm),
-            "" if peak is None else numbers.bytes_iec(peak),
-        )
-        text = _quantity(figure, needed, written_peak, saved.get(arm))
-        if text and all(_is_as(settings.get(name, ""), wanted) for name, wanted in like.items()):
-            return text, joined("list", [setting_text(name, value) for name, value in settings.items() if value])
-    return "", ""
-
-
-def _is_as(value: str, wanted: Any) -> bool:
-    return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
+    columns: list[Column[tuple[PublishedMemory, tuple[Text, Text]]]] = [
+        column("rl_memory.what", lambda row: say(f"rl_memory.what.{row[0].kind}")),
+        column("published.problem", lambda row: row[0].problem, kind=Kind.LONG),
+        column(
+            "published.figure",
+            lambda row: amount(row[0], row[0].count, row[0].peak, row[0].share),
+            kind=Kind.NUMBER,
+        ),
+        column("rl_memory.ours", lambda row: row[1][0], kind=Kind.NUMBER),
+        column("rl_memory.our_settings", lambda row: row[1][1], kind=Kind.LONG),
+        column("published.source", lambda row: row[0].source, kind=Kind.LONG),
+        column("column.notes", lambda row: row[0].note, kind=Kind.LONG),
+    ]
+    rows = [(figure, comparable(figure)) for figure in published_memory()]
+    return table(say("rl_memory.published"), rows, columns, note=say("rl_memory.published_note"))

@@ -19,26 +19,23 @@ from suite.report.blocks import Text, dotted
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
 from suite.report.model.labels import ALGORITHM, label_of, rank_of, setting_text
+from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, plain_text
-from suite.report.rl.design import DESIGN, OfSteps, numbers_by_step
+from suite.report.rl.design import DESIGN
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
 """The workloads, and the axis that names the model of a case."""
 EVIDENCE = "evidence"
-TITLED = {EVIDENCE, LABEL, *MODELS.values()}
-"""Settings that a title or a column of its own says."""
+TITLED = {EVIDENCE, LABEL, *MODELS.values()}  # settings that a title or a column of its own says
 UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
 """Settings that change no size: of records that differ in them alone, the one that held most counts."""
-MOST_PROJECTED, MOST_MEASURED = 16, 4
-"""Experiments that are drawn, one for each model."""
-SLACK = 1 + 1e-9
-"""Rounding of sums."""
+MOST_PROJECTED, MOST_MEASURED = 16, 4  # experiments that are drawn, one for each model
+SLACK = 1 + 1e-9  # rounding of sums
+# Said even where nobody names it: older cases sampled all at once, as nobody named either.
 BATCH_THAT_FITS = ("rollout_batch", "fit")
-"""A setting that is said even where nobody names it: older cases sampled all at once, as nobody named either."""
 GPUS, SHARDS = "gpus", "shards"
-COUNTS = (1, 2, 4, 8)
-"""Numbers of devices that a projection divides its states among."""
+COUNTS = (1, 2, 4, 8)  # numbers of devices that a projection divides its states among
 Part = tuple[str, str]
 """Owner and kind."""
 
@@ -48,10 +45,8 @@ class Phase:
     """One phase of a step at its peak."""
 
     peak: float
-    parts: Mapping[Part, float]
-    """Their sum is the peak."""
-    allocator: float | None
-    """The most that the allocator of a GPU held meanwhile."""
+    parts: Mapping[Part, float]  # their sum is the peak
+    allocator: float | None  # the most that the allocator of a GPU held meanwhile
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,62 +85,68 @@ class MemoryCase(Run):
 
     @property
     def has_reference(self) -> bool:
-        is_held = any(owner == REFERENCE for phase in self.phases.values() for owner, _ in phase.parts)
-        return is_held or self.constant("reference_parameter_count") is not None
+        owners = {owner for phase in self.phases.values() for owner, _ in phase.parts}
+        return REFERENCE in owners or self.constant("reference_parameter_count") is not None
 
     @property
     def allocator(self) -> float | None:
         """The most that the allocator of a GPU held in any phase."""
-        return max((held for phase in self.phases.values() if (held := phase.allocator)), default=None)
+        return max((phase.allocator for phase in self.phases.values() if phase.allocator), default=None)
 
 
 MemoryArm = Arm[MemoryCase]
 MemoryExperiment = Experiment[MemoryCase]
 
 
-def phases_of(record: Record) -> dict[str, Phase]:
-    """The peaks of a record's phases; none where it tracks no memory or did not end well."""
+def read_phases(record: Record) -> dict[str, Phase]:
+    """Each phase of a record at the step that held most; none where it tracks no memory or did not end well."""
     if record.status is not Status.OK:
         return {}
-    of_span = numbers_by_step(record, above=0)
-    return {phase: _phase(of_span, phase) for phase in PHASES if PEAK in of_span.get(phase, {})}
-
-
-def _phase(of_spans: Mapping[str, OfSteps], phase: str) -> Phase:
-    """A phase at the step that held most."""
-    peaks, allocator = (of_spans[phase].get(metric, {}) for metric in (PEAK, ALLOCATOR_PEAK))
-    at = max(peaks, key=lambda step: (peaks[step], -step))
-    peak, parts = peaks[at], defaultdict[Part, float](float)
-    for span, of_span in of_spans.items():
-        of, owner, kind = holder_parts(span) or ("", "", "")
-        if of == phase and (size := of_span.get(PART, {}).get(at)):
-            parts[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += size
-    if sum(parts.values()) > peak * SLACK:
-        parts.clear()  # They cannot be this peak's.
-    rest = peak - sum(parts.values())
-    if rest > peak * (SLACK - 1):
-        parts[NOBODY, OTHER] += rest
-    return Phase(peak=peak, parts=parts, allocator=max(allocator.values(), default=None))
+    sizes = {
+        (span, metric): {step: size for step, size in by_step.items() if size > 0}
+        for span, metrics in numbers_by_span(record).items()
+        for metric, by_step in metrics.items()
+    }
+    phases = {}
+    for phase in PHASES:
+        if not (peaks := sizes.get((phase, PEAK))):
+            continue
+        at = max(peaks, key=lambda step: (peaks[step], -step))
+        parts = defaultdict[Part, float](float)
+        for (span, metric), by_step in sizes.items():
+            part_phase, owner, kind = holder_parts(span) or ("", "", "")
+            if part_phase == phase and metric == PART and at in by_step:
+                parts[owner if owner in OWNERS else NOBODY, kind if kind in KINDS else OTHER] += by_step[at]
+        if sum(parts.values()) > peaks[at] * SLACK:
+            parts.clear()  # They cannot be this peak's.
+        rest = peaks[at] - sum(parts.values())
+        if rest > peaks[at] * (SLACK - 1):
+            parts[NOBODY, OTHER] += rest
+        allocator = max(sizes.get((phase, ALLOCATOR_PEAK), {}).values(), default=None)
+        phases[phase] = Phase(peak=peaks[at], parts=parts, allocator=allocator)
+    return phases
 
 
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
     """Projections, then runs, of either the largest model first, and of a model those with the most arms."""
 
-    def place(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
+    def order(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
         size = max(arm.first.parameters or 0.0 for arm in experiment.arms)
         return experiment.arms[0].first.is_measured, -size, -len(experiment.arms), experiment.key
 
-    return sorted((experiment for workload in MODELS for experiment in _experiments(results, workload)), key=place)
+    return sorted((experiment for workload in MODELS for experiment in _experiments(results, workload)), key=order)
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     tracked = [
-        current for current in results.records if current.record.case.workload == workload and phases_of(current.record)
+        current
+        for current in results.records
+        if current.record.case.workload == workload and read_phases(current.record)
     ]
     records = [current.record for current in tracked]
     design = Design(
         workload=workload,
-        read=_read,
+        read=_read_case,
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
@@ -154,29 +155,29 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     )
     cases = runs_of(tracked, design, weight=lambda case, _: case.peak)
     # What tells an arm from others of its algorithm in any experiment is in its name.
-    of_algorithm = grouped(arms_of(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
-    differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in of_algorithm.items()}
+    by_algorithm = grouped(arms_of(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
+    differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in by_algorithm.items()}
 
-    def named(arm: MemoryArm) -> MemoryArm:
-        algorithm = arm.value(ALGORITHM)
-        return replace(arm, name=dotted(label_of(ALGORITHM, algorithm), *written(arm.key, differ[algorithm])))
+    def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
+        by_rank = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.value(ALGORITHM)), arm.key))
+        algorithms = [arm.value(ALGORITHM) for arm in by_rank]
+        return [
+            replace(arm, name=dotted(label_of(ALGORITHM, name), *settings_in_words(arm.key, differ[name])))
+            for arm, name in zip(by_rank, algorithms, strict=True)
+        ]
 
-    def ordered(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
-        return [named(arm) for arm in sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.value(ALGORITHM)), arm.key))]
-
-    return experiments(cases, design, has_labels=results.several, named=ordered)
+    return experiments(cases, design, has_labels=results.several, named=named)
 
 
-def _read(current: CurrentRecord, key: Pairs) -> MemoryCase:
+def _read_case(current: CurrentRecord, key: Pairs) -> MemoryCase:
     """A case, whose key says what it is evidence of too, and that its rollout's batch is one that fits."""
     record, (name, value) = current.record, BATCH_THAT_FITS
-    unsaid = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
-    key = ((EVIDENCE, str(record.evidence)), *unsaid, *key)
-    return MemoryCase(current=current, key=key, phases=phases_of(record))
+    fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
+    key = ((EVIDENCE, str(record.evidence)), *fits, *key)
+    return MemoryCase(current=current, key=key, phases=read_phases(record))
 
 
-def written(key: Pairs, names: Collection[str]) -> list[Text]:
-    """These settings of a key in plain words."""
+def settings_in_words(key: Pairs, names: Collection[str]) -> list[Text]:
     return [setting_text(name, value) for name, value in key if name in names and value]
 
 
@@ -191,28 +192,28 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
     reserve = number_of(arm.first.setting("reserve_bytes_per_device"))
     if reserve is None:
         return None
-    peaks = {shards: peak for shards in COUNTS if (peak := peak_of_one(shards, arm)) is not None}
+    peaks = {shards: peak for shards in COUNTS if (peak := peak_per_device(shards, arm)) is not None}
     return min((shards for shards, peak in peaks.items() if peak <= size_gb * 1e9 - reserve), default=None)
 
 
-def peak_of_one(shards: int, arm: MemoryArm) -> float | None:
+def peak_per_device(shards: int, arm: MemoryArm) -> float | None:
     """The peak of each of several devices that share a step."""
     return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
 
 
-def drawn_experiments(candidates: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
+def experiments_to_draw(candidates: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
     """For each model the experiment with the most arms, and of those the most usual; of the largest models, those where
     arms stand side by side before the others.
     """
-    oddity = unusual([experiment.key for experiment in candidates])
-    of_model = grouped(candidates, lambda each: (each.arms[0].first.is_measured, each.arms[0].first.model))
-    best = [min(alike, key=lambda each: (-len(each.arms), oddity[each.key])) for alike in of_model.values()]
+    oddity = count_unusual_settings([experiment.key for experiment in candidates])
+    by_model = grouped(candidates, lambda each: (each.arms[0].first.is_measured, each.arms[0].first.model))
+    best = [min(of_model, key=lambda each: (-len(each.arms), oddity[each.key])) for of_model in by_model.values()]
     best.sort(key=lambda experiment: len(experiment.arms) == 1)
     by_evidence = grouped(best, lambda experiment: experiment.arms[0].first.is_measured)
     return by_evidence.get(False, [])[:MOST_PROJECTED] + by_evidence.get(True, [])[:MOST_MEASURED]
 
 
-def unusual(keys: Sequence[Pairs]) -> dict[Pairs, int]:
+def count_unusual_settings(keys: Sequence[Pairs]) -> dict[Pairs, int]:
     """In how many settings each key is not as most are, of those that it has."""
     usual = {name: Counter(dict(key).get(name, "") for key in keys).most_common(1)[0][0] for name in differing(keys)}
     return {key: sum(usual.get(name, value) != value for name, value in key) for key in keys}

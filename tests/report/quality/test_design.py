@@ -14,11 +14,10 @@ from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.quality import compress, tasks
 from suite.report.quality import tiers as tiers_section
-from suite.report.quality.cache import at_nearest_cache
 from suite.report.quality.compress_design import BALANCED
-from suite.report.quality.design import TIERS, has_default_rank, latent_rank, quality_experiments
-from suite.report.quality.families import SHARES, families, form_contrasts, gradings_of
-from suite.report.quality.tiers import found_in_cache
+from suite.report.quality.design import TIERS, at_nearest_cache, has_default_rank, latent_rank, quality_experiments
+from suite.report.quality.families import SHARES, families, form_contrasts, tier_gradings
+from suite.report.quality.tiers import cache_against_answers
 from suite.statistics.holm import holm
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -35,10 +34,19 @@ from tests.report.quality_records import (
     thirds,
     tiers,
 )
-from tests.report.reading import sections_of
-from tests.report.test_hostile import EVIL, page_of, parsed, texts
+from tests.report.test_hostile import EVIL, texts
 
 SECTIONS = (tiers_section, tasks)
+
+
+def only_arms(*records):
+    (experiment,) = quality_experiments(in_memory(*records))
+    return experiment.arms
+
+
+def figures(*records, lang="en"):
+    sections = [section_of(module, *records, lang=lang) for module in SECTIONS]
+    return [view.figure for section in sections for figure in section.figures for view in figure.views]
 
 
 def test_without_such_records_there_are_no_such_sections():
@@ -52,99 +60,79 @@ def test_the_tiers_of_the_page_are_those_that_the_task_asks():
 
 
 def test_runs_of_an_arm_differ_in_their_seed():
-    named = quality_record(0.5, seed=1, extras={"task.query_frequency": "skewed"})
+    said_default = quality_record(0.5, seed=1, extras={"task.query_frequency": "skewed"})
     older = quality_record(0.1, seed=1, started_at="2026-01-01T10:00:00+00:00")
     broken = quality_record(seed=2, status=Status.FAILED)
-    ((only,),) = [one.arms for one in quality_experiments(in_memory(quality_record(0.3), named, older, broken))]
-    assert only.by_seed(lambda run: run.final()) == {"0": pytest.approx(0.3), "1": pytest.approx(0.5)}
-    assert only.failed == 1
+    again = quality_record(seed=1, status=Status.FAILED, extras={"task.query_frequency": "skewed"})
+    (arm,) = only_arms(quality_record(0.3), said_default, older, broken, again)
+    assert arm.by_seed(lambda run: run.final()) == {"0": pytest.approx(0.3), "1": pytest.approx(0.5)}
+    assert arm.failed == 1, "a seed that ended once has not failed"
+
+
+def test_an_arm_that_never_ended_is_none():
+    failed = [quality_record(seed=seed, lr=0.1, status=Status.FAILED) for seed in (0, 1)]
+    assert len(only_arms(quality_record(0.5), *failed)) == 1
 
 
 def test_an_arm_without_a_rank_has_that_of_deepseek_s_ratio():
-    results = in_memory(quality_record(**mla(None)), quality_record(**mla(32), seed=1))
-    ((wide, narrow),) = [one.arms for one in quality_experiments(results)]
+    wide, narrow = only_arms(quality_record(**mla(None)), quality_record(**mla(32), seed=1))
     assert (latent_rank(wide), has_default_rank(wide)) == (64, True)
     assert (latent_rank(narrow), has_default_rank(narrow)) == (32, False)
 
 
 def test_all_that_an_experiment_compares_is_judged_together():
     often, seldom, wide = (0.9, 0.8, 0.95, 0.7, 0.85), (0.2, 0.3, 0.25, 0.4, 0.1), (0.5, 0.3, 0.45, 0.35, 0.6)
-    records = [
-        *thirds(seldom, wide, **mla(16)),
-        *thirds(wide, often, **mla(24)),
-        *thirds(often, **mqa(12)),
-        *thirds((0.6, 0.7, 0.4, 0.5, 0.9), **mqa(16)),
-        *thirds(wide, **asked("uniform", **mla(16))),
-        *thirds(often, **asked("reversed", **mla(16))),
-    ]
-    (family,) = families(in_memory(*records))
-    for found in (
-        [one.found for one in at_nearest_cache(family.main, TIERS)],
-        [one.found for one in form_contrasts(family).values()],
+    (family,) = families(
+        in_memory(
+            *thirds(seldom, wide, **mla(16)),
+            *thirds(wide, often, **mla(24)),
+            *thirds(often, **mqa(12)),
+            *thirds((0.6, 0.7, 0.4, 0.5, 0.9), **mqa(16)),
+            *thirds(wide, **asked("uniform", **mla(16))),
+            *thirds(often, **asked("reversed", **mla(16))),
+        )
+    )
+    cached = cache_against_answers(family)
+    for comparisons in (
+        [pair.found for pair in at_nearest_cache(family.main, TIERS)],
+        [pair.found for pair in form_contrasts(family).values()],
         # What is answered is not asked of the cache.
-        [one for (_, tier), one in found_in_cache(family).items() if tier == TIERS[-1]],
-        gradings_of(family.main).values(),
+        [less for (_, tier), less in cached.items() if tier == TIERS[-1]],
+        tier_gradings(family.main).values(),
     ):
-        tested = [one for one in found if one.is_tested]
+        tested = [comparison for comparison in comparisons if comparison.is_tested]
         assert len(tested) > 1
-        assert [one.adjusted_p for one in tested] == holm([one.p for one in tested]) != [one.p for one in tested]
+        p = [comparison.p for comparison in tested]
+        assert [comparison.adjusted_p for comparison in tested] == holm(p) != p
 
 
-def test_the_rule_is_said_in_one_family_of_a_section():
+@pytest.mark.parametrize("module", SECTIONS)
+def test_the_rule_is_said_in_one_family_of_a_section(module):
+    tables = section_of(module, *study()).tables
+    for sentence in ("after Holm’s correction", "p (flips) counts all sign flips"):
+        ruled = [table.family for table in tables if sentence in table.note]
+        assert ruled == [table.family for table in tables if table.family == ruled[0]]
+
+
+def build_all(*records):
     for module in SECTIONS:
-        tables = section_of(module, *study()).tables
-        for sentence in ("after Holm’s correction", "p (flips) counts all sign flips"):
-            said = [table.family for table in tables if sentence in table.note]
-            assert said == [table.family for table in tables if table.family == said[0]]
+        module.build(in_memory(*records))
+    details(in_memory(*records))
 
 
 def test_every_record_can_be_missing():
-    every = study()
-    for left in [every[:1], every[2:4], every[6:8], every[10:12], every[-2:], every[::7]]:
-        results = in_memory(*left)
-        for module in SECTIONS:
-            module.build(results)
-        details(results)
+    records = study()
+    for part in [records[:1], records[2:4], records[6:8], records[10:12], records[-2:], records[::7]]:
+        build_all(*part)
 
 
 def test_metrics_can_be_missing_or_senseless():
     record = quality_record((1.0, 1.0, 0.2), cached=(1.0, 1.0, 0.2), falls=ALL_HEADS_ALIKE)
-    only = [replace(record, readings=[one for one in record.readings if one.metric == "answer_accuracy"])]
-    wild = [
-        replace(one, value=value)
-        for one in record.readings
-        for value in (float("nan"), float("inf"), -1.0, 1e300)
-        if one.step
-    ]
-    only.append(replace(quality_record(seed=1), readings=[*record.readings, *wild]))
-    only.append(replace(quality_record(seed=2), readings=[Reading(step=1 << 40, span="x", metric="y", value=1)]))
-    for left in only:
-        results = in_memory(left)
-        for module in SECTIONS:
-            module.build(results)
-
-
-@pytest.mark.parametrize("lang", languages("report"))
-def test_every_figure_is_one_that_plotly_accepts(lang):
-    sections = [section_of(module, *study(), lang=lang) for module in SECTIONS]
-    figures = [view.figure for section in sections for one in section.figures for view in one.views]
-    assert len(figures) == 5
-    for figure in figures:
-        plotly.graph_objects.Figure(figure)
-
-
-def test_hostile_text_stays_text(tmp_path):
-    evil = quality_record((1.0, 1.0, 0.2), attention=EVIL, geometry=EVIL, extras={"attention.x": EVIL, "task.y": EVIL})
-    other = quality_record(0.5, task=EVIL, extras={"task.y": EVIL}, settings={"attention": EVIL, "geometry": [EVIL]})
-    spans = [Reading(step=1, span=f"evaluate/{EVIL}", metric="answer_accuracy", value=0.5)]
-    page = page_of(tmp_path, replace(evil, readings=[*evil.readings, *spans]), other, *study())
-    elements = parsed(page)
-    assert "quality_tiers" in sections_of(page)
-    assert "b" not in elements.tags
-    figures = [data for data in elements.data if "data" in data]
-    ours = {"%{hovertext}<extra>%{fullData.name}</extra>", "%{y}: %{text}<extra>%{fullData.name}</extra>"}
-    for text in set(texts(figures)) - ours:
-        assert not re.search(r"[<>$]|%\{", text)
+    senseless = [float("nan"), float("inf"), -1.0, 1e300]
+    wild = [replace(reading, value=value) for reading in record.readings for value in senseless if reading.step]
+    build_all(replace(record, readings=[r for r in record.readings if r.metric == "answer_accuracy"]))
+    build_all(replace(record, readings=[*record.readings, *wild]))
+    build_all(replace(record, readings=[Reading(step=1 << 40, span="x", metric="y", value=1)]))
 
 
 def test_a_foreign_axis_or_seed_breaks_nothing():
@@ -152,14 +140,21 @@ def test_a_foreign_axis_or_seed_breaks_nothing():
     assert section_of(tasks, odd, quality_record(seed=10**400)) is not None
 
 
-def test_runs_that_never_ended_are_counted_by_seed():
-    ended = [quality_record(0.5, seed=seed) for seed in (0, 1)]
-    failed = [quality_record(seed=seed, lr=0.1, status=Status.FAILED) for seed in (0, 1)]
-    again = quality_record(seed=1, status=Status.FAILED, extras={"task.query_frequency": "skewed"})
-    other = quality_record(seed=2, status=Status.FAILED)
-    (study,) = quality_experiments(in_memory(*ended, *failed, again, other))
-    (alone,) = study.arms
-    assert (len(alone.ended), alone.failed) == (2, 1), "a seed that ended once has not failed"
+@pytest.mark.parametrize("lang", languages("report"))
+def test_every_figure_is_one_that_plotly_accepts(lang):
+    plots = figures(*study(), lang=lang)
+    assert len(plots) == 5
+    for figure in plots:
+        plotly.graph_objects.Figure(figure)
+
+
+def test_hostile_names_are_shown_as_text():
+    evil = quality_record((1.0, 1.0, 0.2), attention=EVIL, geometry=EVIL, extras={"attention.x": EVIL, "task.y": EVIL})
+    foreign = quality_record(0.5, task=EVIL, extras={"task.y": EVIL}, settings={"attention": EVIL, "geometry": [EVIL]})
+    kind = Reading(step=1, span=f"evaluate/{EVIL}", metric="answer_accuracy", value=0.5)
+    plots = figures(replace(evil, readings=[*evil.readings, kind]), foreign, *study())
+    templates = {"%{hovertext}<extra>%{fullData.name}</extra>"}
+    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(plots)) - templates)
 
 
 @pytest.mark.parametrize("lang", languages("report"))
@@ -176,15 +171,14 @@ def test_a_headline_is_short_in_every_language(lang):
 
 
 def test_the_point_of_a_headline_needs_evidence():
-    def point(records):
-        return section_of(tiers_section, *records).headlines[0].text
+    def point(module, records):
+        return section_of(module, *records).headlines[0].text
 
     latents = tiers(0.2, **mla(16)) + tiers(0.98, **asked("uniform", **mla(16)))
     share = "MLA rank 16 answers 100 % of what is asked often and 20 % of what is asked rarely"
-    assert point(latents) == share
-    assert point(latents + tiers(0.5, **mqa(12))) == (
-        "MLA rank 16 keeps fewer rare details than MQA with heads of 12 with the same cache"
-    )
-    assert point(latents + tiers(0.5, seeds=4, **mqa(12))) == share
-    assert section_of(tasks, *study(5)).headlines[0].text.endswith("lower in 3, higher in 0 of 3 judged")
-    assert section_of(tasks, *study(4)).headlines[0].text.endswith("none of which can be judged")
+    fewer = "MLA rank 16 keeps fewer rare details than MQA with heads of 12 with the same cache"
+    assert point(tiers_section, latents) == share
+    assert point(tiers_section, latents + tiers(0.5, **mqa(12))) == fewer
+    assert point(tiers_section, latents + tiers(0.5, seeds=4, **mqa(12))) == share
+    assert point(tasks, study(5)).endswith("lower in 3, higher in 0 of 3 judged")
+    assert point(tasks, study(4)).endswith("none of which can be judged")

@@ -5,7 +5,7 @@ import pytest
 from suite.configuration.files import choices, read_choice
 from suite.report.quality import tasks
 from suite.report.quality.design import latent_rank, task_experiments
-from suite.report.quality.tasks import front_of, qualities
+from suite.report.quality.tasks import pareto_front, qualities
 from tests.report.quality_records import (
     OPEN,
     details,
@@ -19,14 +19,25 @@ from tests.report.quality_records import (
     table_of,
 )
 
+BY_VARIANT, MHA = "By variant", {"attention": "mha"}
+
+
+def table(start, *records):
+    return table_of(section_of(tasks, *records), start)
+
+
+def figure(section, start):
+    (match,) = [figure for figure in section.figures if figure.title.startswith(start)]
+    return match
+
 
 def test_a_task_has_shares_differences_and_updates_to_a_level():
-    records = [
-        *recall([1.0, 0.98, 0.99, 1.0, 0.98], attention="mha"),
+    mha, narrow, matched = table(
+        BY_VARIANT,
+        *recall([1.0, 0.98, 0.99, 1.0, 0.98], **MHA),
         *recall([0.96, 0.2, 0.97, 0.9, 0.4], **mla(16)),
         *recall([0.6, 0.5, 0.4, 0.55, 0.45], match="params", **mla(16)),
-    ]
-    mha, narrow, matched = table_of(section_of(tasks, *records), "By variant")
+    )
     # Evaluated after 0, 200 and 400 updates; half way it lies in the middle of start and end.
     assert (mha["Updates to 95 %"], mha["Arrived"], mha["Less MHA (points)"]) == ("400", "5 of 5", "–")
     assert (narrow["Updates to 95 %"], narrow["Arrived"], narrow["In words"]) == ("–", "2 of 5", OPEN)
@@ -36,109 +47,110 @@ def test_a_task_has_shares_differences_and_updates_to_a_level():
 
 
 def test_two_hops_are_told_by_questions_that_take_two():
-    records = [
-        quality_record(0.6, task="two_hop", seed=seed, kinds={"one hop": 0.9, "two hops": two}, **said)
-        for said, shares in (({"attention": "mha"}, (0.5, 0.52)), (mla(16), (0.3, 0.33)))
-        for seed, two in enumerate(shares)
-    ]
-    mha, narrow = table_of(section_of(tasks, *records), "By variant")
+    mha, narrow = table(
+        BY_VARIANT,
+        *(
+            quality_record(0.6, task="two_hop", seed=seed, kinds={"one hop": 0.9, "two hops": two}, **variant)
+            for variant, shares in ((MHA, (0.5, 0.52)), (mla(16), (0.3, 0.33)))
+            for seed, two in enumerate(shares)
+        ),
+    )
     assert (mha["Answered"].split(" (")[0], narrow["Less MHA (points)"].split()[0]) == ("51 %", "-19.5")
 
 
 def test_a_loss_that_is_higher_is_called_worse():
-    records = [
-        quality_record(0.5, task="plays", loss=loss, seed=seed, **said)
-        for said, losses in (
-            ({"attention": "mha"}, (1.5, 1.52, 1.5, 1.52, 1.51)),
-            (mla(16), (1.7, 1.73, 1.71, 1.72, 1.72)),
-            (mla(32), (1.3, 1.33, 1.31, 1.32, 1.32)),
-        )
-        for seed, loss in enumerate(losses)
-    ]
-    _, better, worse = table_of(section_of(tasks, *records), "By variant")
+    losses = (
+        (MHA, (1.5, 1.52, 1.5, 1.52, 1.51)),
+        (mla(16), (1.7, 1.73, 1.71, 1.72, 1.72)),
+        (mla(32), (1.3, 1.33, 1.31, 1.32, 1.32)),
+    )
+    _, better, worse = table(
+        BY_VARIANT,
+        *(
+            quality_record(0.5, task="plays", loss=loss, seed=seed, **variant)
+            for variant, of_seeds in losses
+            for seed, loss in enumerate(of_seeds)
+        ),
+    )
     assert (worse["Variant"], worse["In words"]) == ("MLA rank 16", "worse (higher loss)")
     # 0.2, 0.21, 0.21, 0.2, 0.21: a standard error of 0.00548 / √5, and as one of two t(4, 98.75 %) = 3.495.
     assert worse["Less MHA (nats)"] == "+0.206 (+0.197 to +0.215)"
     assert (better["In words"], better["Less MHA (nats)"].split()[0]) == ("better (lower loss)", "-0.194")
 
 
-def test_the_front_holds_what_no_other_beats_in_both():
-    records = [
-        quality_record(0.9, task="recall", attention="mha"),
-        quality_record(0.9, task="recall", **mla(32)),
-        quality_record(0.5, task="recall", **mla(8)),
-        quality_record(0.4, task="recall", **mqa(12)),
-    ]
-    (one,) = task_experiments(in_memory(*records))
-    assert [latent_rank(arm) for arm in front_of(qualities(one))] == [8, 32]
-
-
-def test_of_a_loss_the_front_has_the_lowest():
-    records = [
-        quality_record(0.5, task="plays", attention="mha", loss=1.5),
-        quality_record(0.5, task="plays", loss=1.6, **mla(16)),
-        quality_record(0.5, task="plays", loss=1.7, **mla(32)),
-    ]
-    (one,) = task_experiments(in_memory(*records))
-    assert [arm.first.attention for arm in front_of(qualities(one))] == ["mla", "mha"]
+@pytest.mark.parametrize(
+    ("arms", "front"),
+    [
+        ([(0.9, MHA), (0.9, mla(32)), (0.5, mla(8)), (0.4, mqa(12))], [8, 32]),
+        # Of a loss the front has the lowest; MHA has no rank.
+        ([(0.5, MHA | {"loss": 1.5}), (0.5, mla(16) | {"loss": 1.6}), (0.5, mla(32) | {"loss": 1.7})], [16, None]),
+    ],
+)
+def test_the_front_holds_what_no_other_beats_in_both(arms, front):
+    records = [quality_record(final, task="plays" if "loss" in arm else "recall", **arm) for final, arm in arms]
+    (experiment,) = task_experiments(in_memory(*records))
+    assert [latent_rank(arm) for arm in pareto_front(qualities(experiment))] == front
 
 
 def test_marks_on_the_front_are_filled_and_say_their_cpu_time():
-    records = [
-        quality_record(0.9, task="recall", attention="mha", decode_s=4e-3),
+    section = section_of(
+        tasks,
+        quality_record(0.9, task="recall", decode_s=4e-3, **MHA),
         quality_record(0.5, task="recall", decode_s=1e-3, **mla(8)),
         quality_record(0.4, task="recall", **mqa(12)),
-    ]
-    (figure,) = [one for one in section_of(tasks, *records).figures if one.title == "Quality against cache"]
-    assert figure.finding.startswith("MLA rank 8: 50 % with 64 B a token, n = 1, the least cache of 2 that none beats")
-    traces = {trace["name"]: trace for trace in figure.views[0].figure["data"]}
-    symbols = {name: trace["marker"]["symbol"] for name, trace in traces.items() if "marker" in trace}
-    assert [symbol[0].endswith("-open") for symbol in symbols.values()] == [False, True, False]
+    )
+    pareto = figure(section, "Quality against cache")
+    assert pareto.finding.startswith("MLA rank 8: 50 % with 64 B a token, n = 1, the least cache of 2 that none beats")
+    traces = {trace["name"]: trace for trace in pareto.views[0].figure["data"]}
+    symbols = [trace["marker"]["symbol"] for trace in traces.values() if "marker" in trace]
+    assert [symbol[0].endswith("-open") for symbol in symbols] == [False, True, False]
     assert "a token takes 4.00 ms" in traces["MHA"]["hovertext"][0]
 
 
 def test_mla_without_rope_or_norm_stands_beside_itself():
-    records = [
+    rows = table(
+        "MLA without RoPE",
         *recall([0.9, 0.91, 0.9, 0.9, 0.91], **mla(16)),
         *recall([0.7, 0.8, 0.75, 0.72, 0.6], **mla(16, **{"attention.qk_rope_head_dim": 0})),
         *recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(16, **{"attention.latent_norm": False})),
         *recall([0.1] * 5, **mla(8)),
-    ]
-    found = table_of(section_of(tasks, *records), "MLA without RoPE")
-    told = {row["Without"]: row for row in found}
-    assert (told["RoPE"]["Difference (points)"].split()[0], told["RoPE"]["In words"]) == ("-19.0", "lower")
+    )
+    by_part = {row["Without"]: row for row in rows}
+    rope = by_part["RoPE"]
+    assert (rope["Difference (points)"].split()[0], rope["In words"]) == ("-19.0", "lower")
     # -20, -11, -15, -18, -31: t is 5.65 and p 0.0048 alone, of two contrasts twice.
-    assert told["RoPE"]["p (t, Holm)"] == "0.010"
-    assert told["RoPE"]["Cache (B / token)"] == "64 / 96"
-    assert told["norm"]["In words"] == OPEN
+    assert (rope["p (t, Holm)"], rope["Cache (B / token)"]) == ("0.010", "64 / 96")
+    assert by_part["norm"]["In words"] == OPEN
 
 
 def test_by_width_by_cache_and_by_parameters_are_three_questions():
     section = section_of(tasks, *study(3), *recall([0.7] * 3, **mqa(12, **{"task.pairs": 4})))
-    (figure,) = [one for one in section.figures if one.title.startswith("Task by task")]
-    assert [view.title for view in figure.views] == ["By width", "By cache", "By parameters"]
-    by_cache = {trace["name"]: trace["x"] for trace in figure.views[1].figure["data"]}
+    differences = figure(section, "Task by task")
+    assert [view.title for view in differences.views] == ["By width", "By cache", "By parameters"]
+    by_cache = {trace["name"]: trace["x"] for trace in differences.views[1].figure["data"]}
     assert by_cache == {"MLA rank 16": [pytest.approx(-19.3, abs=0.05)]}
 
 
-def test_a_table_of_many_asks_more_and_all_places_agree():
+@pytest.mark.parametrize(
+    ("ranks", "p", "words", "finding", "ended"),
+    [
+        ((), "0.013", "lower", "MLA rank 16 against MHA (recall): -30.0 (", "lower"),
+        ((4, 8, 24, 32), "0.066", OPEN, "No clear difference in 5 comparisons", "no clear difference"),
+    ],
+)
+def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding, ended):
     # 10 to 50 points lower: p is 0.0132 alone, and five times as much among five.
-    mha, narrow = recall([0.9] * 5, attention="mha"), recall([0.8, 0.7, 0.6, 0.5, 0.4], **mla(16))
-    others = [one for rank in (4, 8, 24, 32) for one in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
-    for records, p, outcome, said, count in (
-        ([*mha, *narrow], "0.013", "lower", "lower", 1),
-        ([*mha, *narrow, *others], "0.066", OPEN, "no clear difference", 5),
-    ):
-        section = section_of(tasks, *records)
-        (row,) = [row for row in table_of(section, "By variant") if row["Variant"] == "MLA rank 16"]
-        assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == (outcome, p, "0.062")
-        (figure,) = [one for one in section.figures if one.title.startswith("Task by task")]
-        assert figure.finding.startswith(
-            "MLA rank 16 against MHA (recall): -30.0 (" if count == 1 else "No clear difference in 5 comparisons"
-        )
-        (trace,) = [one for one in figure.views[0].figure["data"] if one["name"] == "MLA rank 16"]
-        assert trace["hovertext"][0].endswith(f", {outcome}")
-        assert details(in_memory(*records))[-1].endswith(f"({count} compared): {said} in {count}.")
+    records = [*recall([0.9] * 5, **MHA), *recall([0.8, 0.7, 0.6, 0.5, 0.4], **mla(16))]
+    records += [record for rank in ranks for record in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
+    section = section_of(tasks, *records)
+    (row,) = [row for row in table_of(section, BY_VARIANT) if row["Variant"] == "MLA rank 16"]
+    assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == (words, p, "0.062")
+    differences = figure(section, "Task by task")
+    assert differences.finding.startswith(finding)
+    (trace,) = [trace for trace in differences.views[0].figure["data"] if trace["name"] == "MLA rank 16"]
+    assert trace["hovertext"][0].endswith(f", {words}")
+    count = 1 + len(ranks)
+    assert details(in_memory(*records))[-1].endswith(f"({count} compared): {ended} in {count}.")
 
 
 def test_a_quoted_table_names_its_source_and_fills_its_columns():
@@ -147,6 +159,6 @@ def test_a_quoted_table_names_its_source_and_fills_its_columns():
     assert len(quoted) == len(choices("published_quality")) >= 5
     assert all("Quoted, not measured here" in table.note for table in quoted)
     for name in choices("published_quality"):
-        said = read_choice("published_quality", name)
-        assert said["source"]
-        assert all(len(values) == len(said["columns"]) for values in said["rows"].values())
+        published = read_choice("published_quality", name)
+        assert published["source"]
+        assert all(len(values) == len(published["columns"]) for values in published["rows"].values())

@@ -12,7 +12,6 @@ from tests.report.quality_records import (
     ONE_FOR_ALL,
     ONE_HEAD_EACH,
     OPEN,
-    arm,
     asked,
     details,
     in_memory,
@@ -21,6 +20,7 @@ from tests.report.quality_records import (
     quality_record,
     section_of,
     table_of,
+    thirds,
     tiers,
 )
 from tests.report.reading import said
@@ -28,8 +28,12 @@ from tests.report.reading import said
 THIRDS = (0.30, 0.32, 0.31, 0.30, 0.32)
 
 
+def table(start, *records):
+    return table_of(section_of(tiers_section, *records), start)
+
+
 @pytest.mark.parametrize(
-    ("ours", "theirs", "difference", "said"),
+    ("ours", "theirs", "difference", "words"),
     [
         # t(4, 97.5 %) = 2.776; differences of -5, -4, -6, -5, -5 points have a standard error of 0.707 / √5 = 0.316.
         ((0.25, 0.28, 0.25, 0.25, 0.27), THIRDS, "-5.0 (-5.9 to -4.1)", "lower"),
@@ -50,49 +54,47 @@ THIRDS = (0.30, 0.32, 0.31, 0.30, 0.32)
         ((0.25,), (0.30,), "-5.0", "few seeds (1)"),
     ],
 )
-def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, difference, said):
-    latents = arm([(1.0, 1.0, third) for third in ours], **mla(16))
-    grouped = arm([(1.0, 1.0, third) for third in theirs], **mqa(12))
-    wider = arm([(1.0, 1.0, 0.9) for _ in theirs], **mqa(16))
-    (row,) = table_of(section_of(tiers_section, *latents, *grouped, *wider), "Is it MLA")
+def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, difference, words):
+    wider = thirds([0.9] * len(theirs), **mqa(16))
+    (row,) = table("Is it MLA", *thirds(ours, **mla(16)), *thirds(theirs, **mqa(12)), *wider)
     assert (row["MLA"], row["Against"], row["Its cache"]) == ("MLA rank 16", "MQA with heads of 12", "=")
     assert (row["Tier"], row["Seeds"]) == ("Third tier (3 %)", str(len(ours)))
-    assert (row["Difference (points)"], row["In words"]) == (difference, said)
+    assert (row["Difference (points)"], row["In words"]) == (difference, words)
 
 
 def test_only_seeds_that_both_have_are_compared():
-    latents = arm([(1.0, 1.0, third) for third in (0.2, 0.2, 0.9)], seeds=(1, 2, 7), **mla(16))
-    grouped = arm([(1.0, 1.0, third) for third in (0.9, 0.3, 0.31)], seeds=(0, 1, 2), **mqa(12))
-    (row,) = table_of(section_of(tiers_section, *latents, *grouped), "Is it MLA")
+    latents = [
+        quality_record((1.0, 1.0, third), seed=seed, **mla(16)) for seed, third in ((1, 0.2), (2, 0.2), (7, 0.9))
+    ]
+    (row,) = table("Is it MLA", *latents, *thirds((0.9, 0.3, 0.31), **mqa(12)))
     assert (row["Seeds"], row["Difference (points)"].split()[0]) == ("2", "-10.5")
 
 
 def test_the_nearest_cache_is_named_and_one_too_far_is_left_out():
-    records = [*tiers(0.2, **mla(4)), *tiers(0.3, **mqa(8)), *tiers(0.9, **mla(56))]
-    (row,) = table_of(section_of(tiers_section, *records), "Is it MLA")
+    (row,) = table("Is it MLA", *tiers(0.2, **mla(4)), *tiers(0.3, **mqa(8)), *tiers(0.9, **mla(56)))
     assert (row["MLA"], row["Against"], row["Its cache"]) == ("MLA rank 4", "MQA with heads of 8", "1.33×")
 
 
 def test_a_form_of_training_is_compared_with_the_uneven_one():
-    records = [
+    rows = table(
+        "The same decoder, trained differently",
         *tiers(0.2, **mla(16)),
         *tiers(0.9, **asked("uniform", **mla(16))),
         *tiers(0.1, **asked("uniform_weighted", **mla(16))),
         *tiers(0.2, updates=1600, **mla(16)),
         *tiers(1.0, **asked("uniform", attention="mha")),
-    ]
-    found = table_of(section_of(tiers_section, *records), "The same decoder, trained differently")
-    assert [(row["Training"], row["In words"]) for row in found] == [
+    )
+    assert [(row["Training"], row["In words"]) for row in rows] == [
         ("skewed queries: 85 / 12 / 3", "–"),
         ("uniform queries", "higher"),
         ("uniform queries, loss weighted 85 / 12 / 3", "lower"),
         ("skewed queries: 85 / 12 / 3, 4 × the updates", ALIKE),
     ]
-    assert found[1]["Third tier, less skewed (points)"] == "+70.0 (+70.0 to +70.0)"
+    assert rows[1]["Third tier, less skewed (points)"] == "+70.0 (+70.0 to +70.0)"
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("cached", "words"),
     [
         ((0.5, 0.5, 0.5, 0.5, 0.5), "more is in the cache than is answered"),
         ((0.1, 0.1, 0.1, 0.1, 0.1), "answered beyond a linear reader"),
@@ -102,24 +104,21 @@ def test_a_form_of_training_is_compared_with_the_uneven_one():
         ((0.5, 0.5, 0.5), "few seeds (3)"),
     ],
 )
-def test_the_cache_is_compared_with_the_answers(found, said):
-    records = [
-        quality_record((1.0, 1.0, third), seed=seed, cached=(1.0, 1.0, of_cache), **mla(16))
-        for seed, (third, of_cache) in enumerate(zip((0.2, 0.21, 0.22, 0.2, 0.21), found, strict=False))
-    ]
-    first, _, third = table_of(section_of(tiers_section, *records), "Dropped from the cache")
-    assert (first["In words"], third["In words"]) == ("answered", said)
+def test_the_cache_is_compared_with_the_answers(cached, words):
+    answered = (0.2, 0.21, 0.22, 0.2, 0.21)[: len(cached)]
+    first, _, third = table("Dropped from the cache", *thirds(answered, cached, **mla(16)))
+    assert (first["In words"], third["In words"]) == ("answered", words)
 
 
 def test_heads_are_told_by_their_share_and_how_many_come_first():
-    records = [
+    rows = table(
+        "Do heads",
         *tiers(1.0, attention="mha", falls=ONE_HEAD_EACH),
         *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE),
         *tiers(1.0, **mla(8), falls=ONE_FOR_ALL),
-    ]
-    found = table_of(section_of(tiers_section, *records), "Do heads")
+    )
     names = ("Variant", "Largest share of one head", "If all alike", "Heads that come first")
-    assert [tuple(row[name] for name in names) for row in found] == [
+    assert [tuple(row[name] for name in names) for row in rows] == [
         ("MHA", "100 % (100–100)", "25 %", "4.0"),
         ("MLA rank 16", "25 % (25–25)", "25 %", "1.0"),
         ("MLA rank 8", "100 % (100–100)", "25 %", "1.0"),
@@ -127,30 +126,28 @@ def test_heads_are_told_by_their_share_and_how_many_come_first():
 
 
 def test_no_head_carries_an_attribute_that_was_never_learnt():
-    still = section_of(tiers_section, *tiers(1.0, attention="mha", falls=[[0.01] * 6] * 4))
-    assert not [table for table in still.tables if table.title.startswith("Do heads")]
+    tables = section_of(tiers_section, *tiers(1.0, attention="mha", falls=[[0.01] * 6] * 4)).tables
+    assert not [table for table in tables if table.title.startswith("Do heads")]
 
 
 def test_an_arm_without_its_cache_size_stands_in_tables_alone():
     record = quality_record((1.0, 1.0, 0.2))
-    bare = replace(record, readings=[one for one in record.readings if one.span != "case"])
-    section = section_of(tiers_section, bare)
+    section = section_of(tiers_section, replace(record, readings=[r for r in record.readings if r.span != "case"]))
     assert section.figures == []
     assert table_of(section, "Skewed queries")[0]["Cache (B / token)"] == "–"
 
 
 def test_one_seed_is_said_to_be_one():
-    alone = section_of(tiers_section, quality_record((1.0, 1.0, 0.2)))
-    assert "One seed" in alone.figures[0].caption
-    assert "error_y" not in alone.figures[0].views[0].figure["data"][0]
-    several = section_of(tiers_section, *tiers(0.2), quality_record((1.0, 1.0, 0.5), **mla(8)))
-    assert "One seed" not in several.figures[0].caption
+    (alone,) = section_of(tiers_section, quality_record((1.0, 1.0, 0.2))).figures
+    assert "One seed" in alone.caption
+    assert "error_y" not in alone.views[0].figure["data"][0]
+    (several,) = section_of(tiers_section, *tiers(0.2), quality_record((1.0, 1.0, 0.5), **mla(8))).figures
+    assert "One seed" not in several.caption
 
 
 def test_several_results_stand_side_by_side_and_are_never_pooled():
     results = in_memory(before=tiers(0.2, **mla(16)), after=tiers(0.9, **mla(16)))
     assert [len(family.main.arms[0].runs) for family in families(results)] == [5, 5]
-    section = said(tiers_section.build(results))
-    figures = [figure for figure in section.figures if figure.title == "Accuracy by tier against cache bytes"]
-    assert [figure.settings for figure in figures] == ["tiers · after", "tiers · before"]
+    settings = [figure.settings for figure in said(tiers_section.build(results)).figures]
+    assert settings == ["tiers · after", "tiers · before"]
     assert [sentence.split(":")[0] for sentence in details(results)] == ["after", "before"]

@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from suite.report.rl import cost, efficiency
-from tests.report.reading import results_of, rows_of
+from tests.report.reading import rows_of
 from tests.report.rl.runs import failed, rows, run, section_of
 
 
-def test_cost_is_split_into_phases_and_evaluation_apart(tmp_path):
+def test_cost_is_split_into_phases_and_evaluation_apart():
     records = [run([0.1, 0.2, 0.3], seed=0), run([0.1, 0.2, 0.3], seed=1, cpu_s=(0.25, 0.25, 1.5))]
-    section = section_of(cost, tmp_path, *records)
+    section = section_of(cost, *records)
     (row,) = rows_of(section.tables[0])
     # Ten completions a step take 1 and 2 CPU seconds: 100 and 200 s a thousand.
     assert row["CPU seconds / 1,000 completions"] == "150 s"
@@ -22,38 +22,35 @@ def test_cost_is_split_into_phases_and_evaluation_apart(tmp_path):
     assert {bar["name"]: bar["x"] for bar in bars} == {"Rollout": [25.0], "Score": [25.0], "Update": [100.0]}
 
 
-def test_a_run_without_one_phases_time_has_no_cost(tmp_path):
-    whole, other = run([0.1, 0.2, 0.3], seed=0), run([0.1, 0.2, 0.3], seed=1)
-    unscored = replace(other, readings=[one for one in other.readings if one.span != "score"])
-    (row,) = rows(cost, tmp_path / "a", whole, unscored)
+def test_a_run_without_one_phases_time_has_no_cost():
+    whole, partial = run(seed=0), run(seed=1)
+    unscored = replace(partial, readings=[reading for reading in partial.readings if reading.span != "score"])
+    (row,) = rows(cost, whole, unscored)
     assert (row["CPU seconds / 1,000 completions"], row["Runs"]) == ("100 s", "1")
-    assert cost.build(results_of(tmp_path / "b", unscored, failed(seed=2))) is None
+    assert section_of(cost, unscored, failed(seed=2)) is None
 
 
-def test_recorded_energy_is_a_budget_and_a_column(tmp_path):
+def test_recorded_energy_is_a_budget_and_a_column():
     records = [run([0.1, 0.2], seed=seed, energy_j=3.0) for seed in (0, 1)]
-    assert rows(cost, tmp_path, *records)[0]["Energy / 1,000"] == "300 J"
-    section = section_of(efficiency, tmp_path / "again", *records)
-    assert section.figures[0].views[-1].title == "Joules"
+    assert rows(cost, *records)[0]["Energy / 1,000"] == "300 J"
+    assert section_of(efficiency, *records).figures[0].views[-1].title == "Joules"
 
 
-def test_a_gpu_is_told_by_the_wall_clock(tmp_path):
-    section = section_of(cost, tmp_path, run([0.1, 0.2], device="cuda"))
-    (row,) = rows_of(section.tables[0])
+def test_a_gpu_is_told_by_the_wall_clock():
+    (row,) = rows(cost, run([0.1, 0.2], device="cuda"))
     assert row["wall-clock seconds / 1,000 completions"] == "200 s"
     assert "Wall clock / 1,000" not in row
 
 
-def test_two_trained_variants_stand_side_by_side(tmp_path):
+def test_two_trained_variants_stand_side_by_side():
     alone = [run([0.1, 0.5], seed=seed, algorithm="rloo") for seed in (0, 1)]
-    assert len(section_of(cost, tmp_path, *alone).tables) == 1
+    assert len(section_of(cost, *alone).tables) == 1
     both = [
         run([0.1, final], seed=seed, attention=attention)
         for attention, finals in (("mla", (0.4, 0.6, 0.5)), ("mha", (0.6, 0.8, 0.7)))
         for seed, final in enumerate(finals)
     ]
-    section = section_of(cost, tmp_path / "both", *alone, *both)
-    variants = section.tables[-1]
+    variants = section_of(cost, *alone, *both).tables[-1]
     mha, mla = rows_of(variants)
     # t(2, 97.5 %) = 4.303, and a standard error of 10 / √3 points.
     assert (mha["Arm"], mha["Variant"], mha["Final accuracy"], mha["Interval"]) == ("GRPO", "MHA", "70 %", "45–95 %")

@@ -1,19 +1,27 @@
 """Sample efficiency."""
 
-from dataclasses import replace
-
 import pytest
 
-from suite.records.case import Case
 from suite.report.rl import efficiency
-from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import SORTED_ALREADY, arms, fed, named, noting_what_guessing_scores, rows, run, section_of
+from tests.report.reading import rows_of
+from tests.report.rl.runs import (
+    SORTED_ALREADY,
+    arms,
+    fed,
+    named,
+    noting_what_guessing_scores,
+    rows,
+    run,
+    section_of,
+    titled,
+)
 
 BASE = (0.6, 0.6, 0.71, 0.6, 0.65)
+PROCESS, MAJORITY = "Process against outcome supervision", "The group’s majority against the key"
 
 
 @pytest.mark.parametrize(
-    ("ours", "difference", "words", "told"),
+    ("ours", "difference", "words", "verdict"),
     [
         ([final + 0.1 for final in BASE], "+10.0 (+10.0 to +10.0)", "higher", "is higher"),
         (
@@ -27,120 +35,112 @@ BASE = (0.6, 0.6, 0.71, 0.6, 0.65)
         ((0.7,), "+10.0", "few seeds (1)", "has few seeds"),
     ],
 )
-def test_grpo_is_compared_with_ppo_at_equal_budgets(tmp_path, ours, difference, words, told):
-    section = section_of(efficiency, tmp_path, *arms({"grpo": ours, "ppo": BASE[: len(ours)]}))
+def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words, verdict):
+    section = section_of(efficiency, *arms({"grpo": ours, "ppo": BASE[: len(ours)]}))
     first, at_cpu = rows_of(section.tables[0])
     assert (first["Held equal"], at_cpu["Held equal"]) == ("Completions: 20", "CPU seconds: 2.00 s")
     assert (first["Arm"], first["Difference (points)"], first["In words"]) == ("GRPO", difference, words)
-    finding = f"GRPO {told} at equal completions: {difference} points against PPO, n = {len(ours)}"
+    finding = f"GRPO {verdict} at equal completions: {difference} points against PPO, n = {len(ours)}"
     assert section.figures[0].finding == finding
-    single = len(ours) == 1
-    assert single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
-    assert single == ("single seed" in section.figures[0].caption)
+    is_single = len(ours) == 1
+    assert is_single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
+    assert is_single == ("single seed" in section.figures[0].caption)
 
 
-def test_a_slower_arm_counts_by_an_earlier_evaluation(tmp_path):
+def test_a_slower_arm_counts_by_an_earlier_evaluation():
     slow = [run([0.1, 0.4, 0.9], algorithm="ppo", seed=seed, cpu_s=(0.5, 0.5, 1.0)) for seed in range(5)]
     fast = [run([0.1, 0.3, 0.6], algorithm="grpo", seed=seed) for seed in range(5)]
-    at_completions, at_cpu = rows(efficiency, tmp_path, *slow, *fast)
+    at_completions, at_cpu = rows(efficiency, *slow, *fast)
     assert at_completions["Difference (points)"].startswith("-30.0")
     # Two CPU seconds are all of GRPO's run and the first step of PPO's.
     assert (at_cpu["Held equal"], at_cpu["Difference (points)"].split()[0]) == ("CPU seconds: 2.00 s", "+20.0")
     assert (at_completions["In words"], at_cpu["In words"]) == ("lower", "higher")
 
 
-def test_the_headline_tells_how_grpo_stands_everywhere(tmp_path):
+def test_the_headline_tells_how_grpo_stands_everywhere():
     finals = {"add": {"grpo": 0.8, "ppo": 0.2}, "copy": {"grpo": 0.2, "ppo": 0.8}, "sort": {"rloo": 0.2, "ppo": 0.8}}
     records = [
         run([0.1, final + 0.01 * seed], algorithm=algorithm, seed=seed, task=task)
-        for task, of_algorithms in finals.items()
-        for algorithm, final in of_algorithms.items()
+        for task, by_algorithm in finals.items()
+        for algorithm, final in by_algorithm.items()
         for seed in range(5)
     ]
-    section = section_of(efficiency, tmp_path, *records)
-    text = "GRPO against PPO at equal completions: higher in 1, lower in 1"
-    assert [headline.text for headline in section.headlines] == [text]
+    section = section_of(efficiency, *records)
+    (headline,) = section.headlines
+    assert headline.text == "GRPO against PPO at equal completions: higher in 1, lower in 1"
     assert [figure.facets["task"] for figure in section.figures] == ["add", "copy", "sort"]
 
 
-def test_grpos_relatives_are_compared_with_grpo_too(tmp_path):
+def test_grpos_relatives_are_compared_with_grpo_too():
     levels = {"ppo": 0.5, "grpo": 0.6, "dr_grpo": 0.7}
     records = arms({name: [level + seed / 100 for seed in range(5)] for name, level in levels.items()})
-    section = section_of(efficiency, tmp_path, *records)
-    tables = {table.facets["reference"]: rows_of(table) for table in section.tables if "reference" in table.facets}
-    differences = {
-        reference: {row["Arm"]: row["Difference (points)"].split()[0] for row in rows}
-        for reference, rows in tables.items()
-    }
-    assert differences["PPO"] == {"GRPO": "+10.0", "Dr. GRPO": "+20.0"}
-    assert differences["GRPO"] == {"PPO": "-10.0", "Dr. GRPO": "+10.0"}
+    tables = [table for table in section_of(efficiency, *records).tables if "reference" in table.facets]
+    assert {
+        table.facets["reference"]: {row["Arm"]: row["Difference (points)"].split()[0] for row in rows_of(table)}
+        for table in tables
+    } == {"PPO": {"GRPO": "+10.0", "Dr. GRPO": "+20.0"}, "GRPO": {"PPO": "-10.0", "Dr. GRPO": "+10.0"}}
 
 
-def test_the_task_that_is_learnt_slowest_is_drawn_first(tmp_path):
-    middles = {"addition": 0.9, "sort": 0.3}
+def test_the_task_that_is_learnt_slowest_is_drawn_first():
     records = [
         run([0.1, middle, 0.9 + seed / 100], algorithm=algorithm, seed=seed, task=task)
-        for task, middle in middles.items()
+        for task, middle in {"addition": 0.9, "sort": 0.3}.items()
         for algorithm in ("grpo", "ppo")
         for seed in range(3)
     ]
-    figures = section_of(efficiency, tmp_path, *records).figures
+    figures = section_of(efficiency, *records).figures
     assert [figure.facets["task"] for figure in figures[:2]] == ["sort", "addition"]
 
 
-def test_among_many_arms_more_is_asked_of_each(tmp_path):
+@pytest.mark.parametrize(
+    ("relatives", "p", "words", "verdict"),
+    [
+        ((), "0.026", "higher", "is higher"),
+        (("rloo", "dr_grpo", "grpo_token_mean"), "0.106", "no clear difference (5 pairs)", "shows no clear difference"),
+    ],
+)
+def test_among_many_arms_more_is_asked_of_each(relatives, p, words, verdict):
     # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
-    ours = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
-    others = dict.fromkeys(("rloo", "dr_grpo", "grpo_token_mean"), (0.15, 0.05, 0.1, 0.15, 0.06))
-    for finals, p, outcome, told in (
-        (ours, "0.026", "higher", "GRPO is higher at equal completions"),
-        (
-            ours | others,
-            "0.106",
-            "no clear difference (5 pairs)",
-            "GRPO shows no clear difference at equal completions",
-        ),
-    ):
-        results = results_of(tmp_path / str(len(finals)), *arms(finals))
-        section = said(efficiency.build(results))
-        (row, at_cpu) = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
-        assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (outcome, p, outcome)
-        assert section.figures[0].finding.startswith(told)
-        ruled = ["after Holm’s correction" in table.note for table in section.tables]
-        assert ruled == ["reference" in table.facets for table in section.tables]
+    finals = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
+    section = section_of(efficiency, *arms(finals | dict.fromkeys(relatives, (0.15, 0.05, 0.1, 0.15, 0.06))))
+    row, at_cpu = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
+    assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (words, p, words)
+    assert section.figures[0].finding.startswith(f"GRPO {verdict} at equal completions")
+    ruled = ["after Holm’s correction" in table.note for table in section.tables]
+    assert ruled == ["reference" in table.facets for table in section.tables]
 
 
-def test_ppo_on_grouped_prompts_is_the_reference(tmp_path):
-    lone = [run([0.1, 0.2], algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
-    grouped = [run([0.1, 0.3], algorithm="ppo", seed=seed) for seed in (0, 1)]
-    section = section_of(efficiency, tmp_path, *lone, *grouped)
-    assert (section.tables[0].title, section.tables[0].settings) == (
+def test_ppo_on_grouped_prompts_is_the_reference():
+    lone = [run(algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
+    grouped = [run(algorithm="ppo", seed=seed) for seed in (0, 1)]
+    table = section_of(efficiency, *lone, *grouped).tables[0]
+    assert (table.title, table.settings) == (
         "Against the reference",
         "sort · small · MHA · reference: PPO · 5 × 2",
     )
-    assert rows_of(section.tables[0])[0]["Arm"] == "PPO · 10 × 1"
+    assert rows_of(table)[0]["Arm"] == "PPO · 10 × 1"
 
 
-def test_arms_without_a_shared_seed_are_not_judged(tmp_path):
+def test_arms_without_a_shared_seed_are_not_judged():
     ours = [run([0.1, final], algorithm="grpo", seed=seed) for seed, final in ((5, 0.8), (6, 0.9))]
     theirs = [run([0.1, final], algorithm="ppo", seed=seed) for seed, final in ((0, 0.2), (1, 0.3))]
-    row = rows(efficiency, tmp_path, *ours, *theirs)[0]
+    row = rows(efficiency, *ours, *theirs)[0]
     assert (row["Pairs"], row["Difference (points)"]) == ("0", "–")
     assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
 
 
-def test_a_level_costs_the_median_of_all_seeds(tmp_path):
+def test_a_level_costs_the_median_of_all_seeds():
     curves = ([0.1, 0.5, 0.6], [0.1, 0.2, 0.7], [0.1, 0.1, 0.4])
-    half, most = rows(efficiency, tmp_path, *(run(curve, seed=seed) for seed, curve in enumerate(curves)))
+    half, most = rows(efficiency, *(run(curve, seed=seed) for seed, curve in enumerate(curves)))
     # At 50 %: 10, 20 and never. At 70 %: one of three, so the median never arrives.
     assert (half["Accuracy reached"], half["Arrived"], half["Completions"]) == ("50 %", "2 of 3", "20")
     assert (half["Tokens"], half["CPU seconds"]) == ("100", "2.00 s")
     assert (most["Arrived"], most["Completions"], most["CPU seconds"]) == ("1 of 3", "–", "–")
 
 
-def test_a_curve_is_the_mean_over_the_mean_spent(tmp_path):
+def test_a_curve_is_the_mean_over_the_mean_spent():
     records = [run([0.1, 0.2, 0.6], seed=0), run([0.1, 0.4, 0.8], seed=1, cpu_s=(1.0, 0.5, 0.5))]
-    (figure,) = section_of(efficiency, tmp_path, *records).figures
+    (figure,) = section_of(efficiency, *records).figures
     assert [view.title for view in figure.views] == ["Completions", "Tokens", "Updates", "CPU seconds", "Wall clock"]
     band, line = figure.views[3].figure["data"]
     assert (line["name"], line["x"]) == ("GRPO", [0, 1.5, 3.0])
@@ -149,7 +149,7 @@ def test_a_curve_is_the_mean_over_the_mean_spent(tmp_path):
 
 
 @pytest.mark.parametrize("updates", [{"sort": 300, "add": 300}, {"sort": 300, "add": 1000}])
-def test_two_tasks_give_an_interquartile_mean(tmp_path, updates):
+def test_two_tasks_give_an_interquartile_mean(updates):
     finals = {"sort": (0.1, 0.5), "add": (0.7, 0.9)}
     records = [
         named(run([0.0, final], algorithm=algorithm, task=task, seed=seed), **{"base.updates": updates[task]})
@@ -157,52 +157,47 @@ def test_two_tasks_give_an_interquartile_mean(tmp_path, updates):
         for task, of_seeds in finals.items()
         for seed, final in enumerate(of_seeds)
     ]
-    section = section_of(efficiency, tmp_path, *records)
-    ppo, grpo = rows_of(section.tables[-1])
+    ppo, grpo = titled(section_of(efficiency, *records), "Over all tasks")
     # Of 0.1, 0.5, 0.7, 0.9 the lowest and the highest go.
     assert (grpo["Arm"], grpo["Tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
     assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
 
 
-@pytest.mark.parametrize(("gain", "is_highest"), [(0.0, False), (0.2, True)])
-def test_an_arm_leads_over_tasks_only_where_every_other_is_lower(tmp_path, gain, is_highest):
-    noise = (0.1, -0.1, 0.05, -0.05, 0.02, -0.02)
-    records = [
-        run([0.0, 0.5 + noise[(seed + shift) % 6] + (gain if algorithm == "rloo" else 0)], task=task, seed=seed, **arm)
-        for shift, algorithm in enumerate(("grpo", "ppo", "rloo"))
-        for arm in [{"algorithm": algorithm}]
-        for task in ("sort", "add")
-        for seed in range(6)
-    ]
-    note = section_of(efficiency, tmp_path, *records).tables[-1].note
-    assert note.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
-
-
-def test_one_task_under_two_base_models_is_not_two_tasks(tmp_path):
+def test_one_task_under_two_base_models_is_not_two_tasks():
     records = [
         named(run([0.0, 0.5], algorithm=algorithm, seed=seed), **{"base.updates": updates})
         for algorithm in ("grpo", "ppo")
         for updates in (300, 1000)
         for seed in (0, 1)
     ]
-    section = section_of(efficiency, tmp_path, *records)
-    assert "Over all tasks" not in [table.title for table in section.tables]
+    assert "Over all tasks" not in [table.title for table in section_of(efficiency, *records).tables]
 
 
-def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
+@pytest.mark.parametrize(("gain", "is_highest"), [(0.0, False), (0.2, True)])
+def test_an_arm_leads_over_tasks_only_where_every_other_is_lower(gain, is_highest):
+    noise = (0.1, -0.1, 0.05, -0.05, 0.02, -0.02)
     records = [
-        replace(
-            one := run([0.1, 0.1 * trial], algorithm=algorithm, seed=0, lr=1e-4 * (1 + trial)),
-            case=Case(workload="rl", axes=one.case.axes, extras={"trial": trial}),
-        )
-        for algorithm, trials in (("grpo", range(1, 9)), ("ppo", range(1, 6)))
-        for trial in trials
+        run([0.0, 0.5 + noise[(seed + shift) % 6] + added], task=task, seed=seed, algorithm=algorithm)
+        for shift, (algorithm, added) in enumerate({"grpo": 0, "ppo": 0, "rloo": gain}.items())
+        for task in ("sort", "add")
+        for seed in range(6)
     ]
-    section = section_of(efficiency, tmp_path, *records)
-    lines = [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace]
+    note = section_of(efficiency, *records).tables[-1].note
+    assert note.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
+
+
+def test_of_many_trials_the_best_of_each_algorithm_is_drawn():
+    records = [
+        named(run([0.1, 0.1 * trial], algorithm=algorithm, seed=0, lr=1e-4 * (1 + trial)), trial=trial)
+        for algorithm, count in (("grpo", 8), ("ppo", 5))
+        for trial in range(1, count + 1)
+    ]
+    section = section_of(efficiency, *records)
+    (figure,) = section.figures
+    lines = [trace["name"] for trace in figure.views[0].figure["data"] if "fill" not in trace]
     assert lines == ["PPO · trial 5", "GRPO · trial 8"]
-    assert "the best of each algorithm is drawn" in section.figures[0].caption
-    assert section.figures[0].finding.endswith("picked by that very score, so not judged")
+    assert "the best of each algorithm is drawn" in figure.caption
+    assert figure.finding.endswith("picked by that very score, so not judged")
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")
@@ -210,26 +205,18 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn(tmp_path):
     assert (grpo["Best of 1"], grpo["Best trial"]) == ("45 %", "GRPO · lr=0.0009 · trial=8")
 
 
-PROCESS, MAJORITY = "Process against outcome supervision", "The group’s majority against the key"
-
-
-def named_rows(section, title):
-    return next(rows_of(table) for table in section.tables if table.title == title)
-
-
-def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
-    records = [
+def test_a_reward_is_compared_with_all_else_the_same():
+    section = section_of(
+        efficiency,
         *fed("supervision", "outcome", (0.6, 0.5, 0.6, 0.5, 0.6)),
         *fed("supervision", "process", (0.8, 0.7, 0.8, 0.7, 0.8)),
         *fed("reward_source", "majority", (0.5, 0.6, 0.5, 0.6, 0.55), task="addition"),
         *(run([0.1, 0.2, final], seed=seed, task="addition") for seed, final in enumerate((0.6, 0.5, 0.6, 0.5, 0.55))),
         *fed("reward_source", "majority", (0.5, 0.6), task="alone"),
-    ]
-    results = results_of(tmp_path, *records)
-    section = said(efficiency.build(results))
+    )
     assert "every token of a completion gets the same advantage" in section.explanation
     assert "GRPO compares samples of one policy" in section.explanation
-    process, majority = (named_rows(section, title) for title in (PROCESS, MAJORITY))
+    process, majority = titled(section, PROCESS), titled(section, MAJORITY)
     assert {row["Arm"] for row in process} == {"supervision=process"}
     assert (process[0]["Held equal"], process[0]["Difference (points)"]) == (
         "Completions: 20",
@@ -241,18 +228,17 @@ def test_a_reward_is_compared_with_all_else_the_same(tmp_path):
     assert [figure.facets["task"] for figure in section.figures if figure.title == MAJORITY] == ["addition"]
 
 
-def test_settings_of_one_value_keep_the_reference(tmp_path):
+def test_settings_of_one_value_keep_the_reference():
     records = [run([0.1, 0.2, 0.5], seed=0), run([0.1, 0.2, 0.6], seed=1)]
     for is_step in (False, True):
         process = [run([0.1, 0.2, 0.8], seed=seed) for seed in (0, 1)]
-        records += [named(one, supervision="process", outcome_as_step=is_step) for one in process]
-    arms = [row["Arm"] for row in named_rows(section_of(efficiency, tmp_path, *records), PROCESS)]
-    assert {"supervision=process", "supervision=process · outcome_as_step=true"} == set(arms)
+        records += [named(record, supervision="process", outcome_as_step=is_step) for record in process]
+    names = {row["Arm"] for row in titled(section_of(efficiency, *records), PROCESS)}
+    assert names == {"supervision=process", "supervision=process · outcome_as_step=true"}
 
 
-def test_votes_that_copy_the_prompt_are_no_better_than_guessing(tmp_path):
+def test_votes_that_copy_the_prompt_are_no_better_than_guessing():
     key, votes = fed("reward_source", "ground_truth", [0.0] * 5), fed("reward_source", "majority", [SORTED_ALREADY] * 5)
-    section = section_of(efficiency, tmp_path, *map(noting_what_guessing_scores, [*key, *votes]))
-    row, *_ = named_rows(section, MAJORITY)
+    row, *_ = titled(section_of(efficiency, *map(noting_what_guessing_scores, [*key, *votes])), MAJORITY)
     assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4 %")
     assert row["In words"] == "neither beats guessing (7.4 %)"

@@ -10,57 +10,59 @@ import pytest
 from suite.configuration.files import languages
 from suite.records.record import Evidence, Reading
 from suite.report.blocks import LONGEST_TITLE
+from suite.report.plot.marks import HOVER
 from suite.report.rl import cost, efficiency, memory, stability
-from suite.report.rl.design import algorithms
+from suite.report.rl.design import layout
 from suite.report.rl.memory import LEAST_SHARE
 from suite.report.runs import trust
 from suite.theory.answers.published import published_memory
 from tests.records.factory import build
-from tests.report.reading import results_of, rows_of, said
+from tests.report.quality_records import in_memory
+from tests.report.reading import rows_of, said
+from tests.report.rl import runs
+from tests.report.rl.runs import titled
 from tests.report.rl_memory_records import SIZES, memory_record, sweep
 from tests.report.rl_records import rl_record
 from tests.report.test_hostile import EVIL, texts
 
-TEMPLATE = "%{hovertext}<extra>%{fullData.name}</extra>"
 GIB = 1 << 30
-PEAKS = "Peaks by phase, owner and kind"
+PEAKS, FITS, SAVINGS = "Peaks by phase, owner and kind", "Which GPUs fit", "What the critic costs"
 POLICY, LOGITS = {("policy", "parameters"): 20 * GIB}, {("policy", "logits"): 10 * GIB}
 CRITIC, REFERENCE = {("critic", "parameters"): 50 * GIB}, {("reference", "parameters"): 20 * GIB}
 PPO = {"algorithm": "ppo", "critic": "own"}
 GRPO = {"algorithm": "grpo", "critic": None}
-
-
 PPO_RUN = {"update": POLICY}
 
 
 def ppo(**axes):
     """100 GiB at its peak, which is the update's."""
-    held = {"rollout": POLICY, "update": POLICY | LOGITS | CRITIC | REFERENCE}
-    return memory_record(held, **PPO | axes)
+    parts = {"rollout": POLICY, "update": POLICY | LOGITS | CRITIC | REFERENCE}
+    return memory_record(parts, **PPO | axes)
 
 
 def grpo(has_reference=True, **axes):
     """60 GiB less what a reference takes, at the peak of its scores."""
-    held = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if has_reference else {})}
-    return memory_record(held, **GRPO | axes)
+    parts = {"score": POLICY | LOGITS | {("policy", "activations"): 10 * GIB} | (REFERENCE if has_reference else {})}
+    return memory_record(parts, **GRPO | axes)
 
 
-def run(held=None, *, more=(), **axes):
+def run(parts=None, *, more=(), **axes):
     """A run that held memory by owner."""
-    held = held or {"rollout": POLICY, "update": POLICY | LOGITS}
+    parts = parts or {"rollout": POLICY, "update": POLICY | LOGITS}
     lacks = dict.fromkeys(("geometry", "seq_len", "precision", "checkpointing", "shards"))
     axes = lacks | {"policy": "tiny", "dtype": "bf16"} | GRPO | axes
     return memory_record(
-        held, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
+        parts, workload="rl", evidence=Evidence.MEASURED, settings={"track_memory": True}, more=more, **axes
     )
 
 
-def section_of(tmp_path, *records):
-    return said(memory.build(results_of(tmp_path, *records)))
+def section_of(*records, lang="en"):
+    return runs.section_of(memory, *records, lang=lang)
 
 
-def table(section, title):
-    return next(rows_of(one) for one in section.tables if one.title == title)
+def cells(records, title, *names):
+    """The cells of some columns of a table, row by row."""
+    return [tuple(row[name] for name in names) for row in titled(section_of(*records), title)]
 
 
 def bars(view):
@@ -72,207 +74,190 @@ def bars(view):
     }
 
 
-def test_without_such_records_there_is_no_such_section(tmp_path):
-    assert section_of(tmp_path, build(), rl_record(seed=1, steps=2)) is None
+def test_without_such_records_there_is_no_such_section():
+    assert section_of(build(), rl_record()) is None
 
 
-def test_a_bar_is_a_peak_stacked_by_owner_and_kind(tmp_path):
-    (figure,) = section_of(tmp_path, ppo(), grpo()).figures[:1]
+def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
+    figure = section_of(ppo(), grpo()).figures[0]
     assert (figure.facets["model"], figure.facets["evidence"]) == ("llama-3.1-8b", "projected")
-    assert figure.finding == "GRPO holds 60.0 GiB at the peak, PPO 100 GiB: 40 % less"
-    assert {tuple(keys[0]) for trace in figure.views[0].figure["data"] for keys in trace.get("customdata", ())}
+    view = figure.views[0]
+    assert {tuple(keys[0]) for trace in view.figure["data"] for keys in trace.get("customdata", ())}
     assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
-    assert bars(figure.views[0]) == pytest.approx(
-        {
-            ("Policy", "Parameters"): 20,
-            ("Policy", "Logits"): 10,
-            ("Critic", "Parameters"): 50,
-            ("Reference", "Parameters"): 20,
-        },
-        rel=1e-4,
-    )
-    names = [note["text"] for note in figure.views[0].figure["layout"]["annotations"]]
+    sizes = {
+        ("Policy", "Parameters"): 20,
+        ("Policy", "Logits"): 10,
+        ("Critic", "Parameters"): 50,
+        ("Reference", "Parameters"): 20,
+    }
+    assert bars(view) == pytest.approx(sizes, rel=1e-4)
+    names = [note["text"] for note in view.figure["layout"]["annotations"]]
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
     assert "Projected, not measured" in figure.caption
     assert "micro-batch 1" in figure.caption
+    # The legend names kinds, strips name owners.
+    legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
+    assert legend == ["Parameters", "Activations", "Logits"]
+    strips = {text for trace in view.figure["data"] for text in trace.get("text", ())}
+    assert strips == {"Policy 30.0 GiB", "Critic 50.0 GiB", "Reference 20.0 GiB", "Policy 40.0 GiB"}
 
 
-def test_a_title_names_the_model_and_settings_stand_below_it(tmp_path):
-    figures = section_of(tmp_path, ppo(), grpo(), grpo(seq_len=4096), ppo(geometry="tiny", parameters=1.0)).figures
-    assert [(one.title, one.settings) for one in figures[:2]] == [
-        ("What is held at the peak of a step", "llama-3.1-8b · 1,024 tokens · projected"),
-        ("What is held at the peak of a step", "tiny · projected"),
+def test_a_title_names_the_model_and_settings_stand_below_it():
+    figures = section_of(ppo(), grpo(), grpo(seq_len=4096), ppo(geometry="tiny", parameters=1.0)).figures
+    assert {figure.title for figure in figures} == {"What is held at the peak of a step"}
+    assert [figure.settings for figure in figures[:2]] == [
+        "llama-3.1-8b · 1,024 tokens · projected",
+        "tiny · projected",
     ]
     assert "gqa attention, bf16, groups of 8" in figures[0].caption
     assert "gqa attention, bf16, 1,024 tokens" in figures[1].caption
 
 
-def test_the_legend_names_kinds_and_strips_name_owners(tmp_path):
-    view = section_of(tmp_path, ppo(), grpo()).figures[0].views[0]
-    legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
-    assert legend == ["Parameters", "Activations", "Logits"]
-    strips = {text for trace in view.figure["data"] for text in trace.get("text", ())}
-    assert {"Policy 30.0 GiB", "Critic 50.0 GiB", "Reference 20.0 GiB", "Policy 40.0 GiB"} == strips
-
-
-def test_small_and_unknown_parts_are_drawn_as_the_rest(tmp_path):
+def test_small_and_unknown_parts_are_drawn_as_the_rest():
     small = 0.5 * LEAST_SHARE * 30 * GIB
-    held = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
-    section = section_of(tmp_path, memory_record(held))
+    parts = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
+    section = section_of(memory_record(parts))
     assert bars(section.figures[0].views[0])["Nobody’s own", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
-    row = table(section, PEAKS)[0]
+    row = titled(section, PEAKS)[0]
     assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
 
 
-def test_parts_that_exceed_their_peak_cannot_be_its_parts(tmp_path):
-    record = ppo()
-    readings = [replace(r, value=GIB) if r.metric == "held_peak_bytes" else r for r in record.readings]
-    section = section_of(tmp_path, replace(record, readings=readings))
+def test_parts_that_exceed_their_peak_cannot_be_its_parts():
+    readings = [replace(r, value=GIB) if r.metric == "held_peak_bytes" else r for r in ppo().readings]
+    section = section_of(replace(ppo(), readings=readings))
     assert bars(section.figures[0].views[0]) == pytest.approx({("Nobody’s own", "The rest"): 1}, rel=1e-4)
 
 
-def test_the_step_and_the_seed_that_held_most_speak(tmp_path):
+def test_the_step_and_the_seed_that_held_most_speak():
     later = tuple(replace(r, step=1, value=2 * r.value) for r in run().readings if r.span != "case")
-    section = section_of(tmp_path, run(more=later))
-    row = table(section, PEAKS)[0]
+    section = section_of(run(more=later))
+    row = titled(section, PEAKS)[0]
     assert (row["Peak of a step"], row["Rollout"], row["Policy"]) == ("60.0 GiB", "40.0 GiB", "60.0 GiB")
     assert section.figures[0].settings == "tiny · measured"
     assert "Measured on the tensors of a run" in section.figures[0].caption
-    of_seeds = section_of(tmp_path / "seeds", run(seed=0), run({"update": POLICY | LOGITS | CRITIC}, seed=1))
-    assert [row["Peak of a step"] for row in table(of_seeds, PEAKS)] == ["80.0 GiB"]
+    seeds = run(seed=0), run({"update": POLICY | LOGITS | CRITIC}, seed=1)
+    assert cells(seeds, PEAKS, "Peak of a step") == [("80.0 GiB",)]
 
 
-def test_an_algorithm_without_a_critic_saves_of_ppos_peak(tmp_path):
+def test_an_algorithm_without_a_critic_saves_of_ppos_peak():
     records = [ppo(), grpo(), grpo(has_reference=False, algorithm="dr_grpo", kl_coef=0.0)]
-    rows = table(section_of(tmp_path, *records), "What the critic costs")
-    assert [(row["Algorithm"], row["Its peak"], row["Peak of a step"], row["Saved"]) for row in rows] == [
-        ("GRPO", "100 GiB", "60.0 GiB", "40 %"),
-        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60 %"),
+    assert cells(records, SAVINGS, "Algorithm", "Its peak", "Peak of a step", "Saved", "Evidence") == [
+        ("GRPO", "100 GiB", "60.0 GiB", "40 %", "projected"),
+        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60 %", "projected"),
     ]
-    assert {row["Evidence"] for row in rows} == {"projected"}
 
 
-def test_arms_differ_in_a_critics_setting_and_in_no_other(tmp_path):
+def test_arms_differ_in_a_critics_setting_and_in_no_other():
     records = [ppo(), ppo(critic="shared_trunk"), ppo(seq_len=4096), grpo(), grpo(micro_batch=4)]
-    rows = table(section_of(tmp_path, *records), "What the critic costs")
-    assert [(row["Algorithm"], row["Against"]) for row in rows] == [
+    assert cells(records, SAVINGS, "Algorithm", "Against") == [
         ("GRPO", "PPO · a critic of its own"),
         ("GRPO", "PPO · a critic on the policy’s trunk"),
     ]
+    small = {"critic_model": "qwen2.5-0.5b"}
+    rows = titled(section_of(ppo(), ppo(extras=small, settings=small), grpo()), SAVINGS)
+    assert ["critic qwen2.5-0.5b" in str(row) for row in rows].count(True) == 1 == len(rows) - 1
 
 
-def test_a_note_tells_the_range_of_what_is_saved(tmp_path):
-    records = [ppo(), grpo(), ppo(seq_len=4096), grpo(False, seq_len=4096), run(PPO_RUN, **PPO), run()]
-    section = section_of(tmp_path, *records)
-    note = next(one.note for one in section.tables if one.title == "What the critic costs")
+def test_a_note_tells_the_range_of_what_is_saved():
+    section = section_of(ppo(), grpo(), ppo(seq_len=4096), grpo(False, seq_len=4096), run(PPO_RUN, **PPO), run())
+    note = next(table.note for table in section.tables if table.title == SAVINGS)
     assert note.startswith("GRPO saves 40 % to 60 % of PPO’s peak (projected, n = 2). GRPO saves -50 % of PPO’s peak")
 
 
-def test_which_gpus_fit_and_the_smallest_set_of_them(tmp_path):
+def test_which_gpus_fit_and_the_smallest_set_of_them():
     needs = {"gpu_24": {"devices_needed": 8}, "gpu_80": {"devices_needed": 2}, "gpu_141": {"devices_needed": 1}}
-    found = {"shards_1": {"peak_bytes_per_device": 100 * GIB}, **needs}
-    settings = {"reserve_bytes_per_device": 3 * GIB / 2}
-    records = [ppo(constants=found, settings=settings), ppo(constants=found, settings=settings, shards=8), grpo()]
-    section = section_of(tmp_path, *records)
-    fits = table(section, "Which GPUs fit")
-    assert [row["Algorithm"] for row in fits] == ["PPO", "GRPO"]
-    told = ["llama-3.1-8b", "PPO", "8", "–", "2", "1", "1 × 141 GB", "100 GiB", "projected"]
-    assert list(fits[0].values()) == told
-    assert set(list(fits[1].values())[2:-1]) == {"–"}
+    constants = {"shards_1": {"peak_bytes_per_device": 100 * GIB}, **needs}
+    facts = {"constants": constants, "settings": {"reserve_bytes_per_device": 3 * GIB / 2}}
+    records = [ppo(**facts), ppo(**facts, shards=8), grpo()]
+    section = section_of(*records)
+    of_ppo, of_grpo = (list(row.values()) for row in titled(section, FITS))
+    assert of_ppo == ["llama-3.1-8b", "PPO", "8", "–", "2", "1", "1 × 141 GB", "100 GiB", "projected"]
+    assert (of_grpo[1], set(of_grpo[2:-1])) == ("GRPO", {"–"})
     assert "1.50 GiB are kept back" in section.tables[0].note
-    more = grpo(constants=found, settings={"reserve_bytes_per_device": 2 * GIB})
-    assert "1.50 GiB to 2.00 GiB are kept back" in section_of(tmp_path / "more", *records, more).tables[0].note
+    more = grpo(constants=constants, settings={"reserve_bytes_per_device": 2 * GIB})
+    assert "1.50 GiB to 2.00 GiB are kept back" in section_of(*records[:2], more).tables[0].note
 
 
-def test_a_size_that_no_record_names_is_told_by_its_peaks(tmp_path):
+def test_a_size_that_no_record_names_is_told_by_its_peaks():
     peaks = {f"shards_{count}": {"peak_bytes_per_device": 120e9 / count} for count in (1, 2, 4, 8)}
     record = grpo(constants=peaks, settings={"reserve_bytes_per_device": 1e6})
-    (row,) = table(section_of(tmp_path, record), "Which GPUs fit")
-    assert [row[f"{size} GB"] for size in (24, 48, 80, 141)] == ["8", "4", "2", "1"]
+    assert cells([record], FITS, "24 GB", "48 GB", "80 GB", "141 GB") == [("8", "4", "2", "1")]
 
 
-def test_what_an_allocator_held_stands_beside_the_peak(tmp_path):
+def test_what_an_allocator_held_stands_beside_the_peak():
     allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
-    (row,) = table(section_of(tmp_path, run(more=allocator)), PEAKS)
-    assert (row["Update"], row["Allocator"]) == ("30.0 GiB", "33.0 GiB")
+    assert cells([run(more=allocator)], PEAKS, "Update", "Allocator") == [("30.0 GiB", "33.0 GiB")]
 
 
-def test_beside_a_published_figure_stands_a_comparable_one(tmp_path):
+def test_beside_a_published_figure_stands_a_comparable_one():
     needs = {"gpu_40": {"devices_needed": 4}, "gpu_24": {"devices_needed": 8}}
-    alike = {"geometry": "qwen2.5-7b", "lora_rank": None, "reference": "offloaded", "constants": needs}
-    of_llama = ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b")
-    section = section_of(tmp_path, grpo(**alike, seq_len=4096), grpo(**alike, seq_len=64), *of_llama, grpo(False))
-    rows = {row["Problem"]: row for row in table(section, "Published, and ours beside it")}
+    qwen = {"geometry": "qwen2.5-7b", "lora_rank": None, "reference": "offloaded", "constants": needs}
+    llama = ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b")
+    section = section_of(grpo(**qwen, seq_len=4096), grpo(**qwen, seq_len=64), *llama, grpo(False))
+    rows = {row["Problem"]: row for row in titled(section, "Published, and ours beside it")}
     assert len(rows) == len(published_memory())
-    row = rows["EasyR1, GRPO, 7B, bfloat16, all weights"]
-    assert (row["What"], row["Published"], row["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
-    assert "4,096 tokens" in row["Our settings"]
     assert all(row["Source"] for row in rows.values())
+    needed = rows.pop("EasyR1, GRPO, 7B, bfloat16, all weights")
+    assert (needed["What"], needed["Published"], needed["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
+    assert "4,096 tokens" in needed["Our settings"]
     saving = rows["ReMax, without a critic, against PPO, a model of 7B"]
     assert (saving["Published"], saving["Ours, projected"]) == ("46 %", "40 %")
-    assert {other["Ours, projected"] for other in rows.values() if other is not row} == {"–", "40 %"}
+    assert {row["Ours, projected"] for row in rows.values()} == {"–", "40 %"}
 
 
-def answer(gpus, spare_bytes, **axes):
-    of_gpus = {"spare_bytes": spare_bytes, **({"rollout_batch": 100} if spare_bytes > 0 else {})}
-    bounds = {"gpus/rollout": {"bound_s": 300.0}} if "h100" in gpus else {}
-    settings = {"gpus": gpus}
-    return ppo(constants={"gpus": of_gpus} | bounds, settings=settings, extras=settings, **axes)
+def test_the_gpus_at_hand_are_answered_for():
+    def answer(gpus, spare_bytes, **axes):
+        at_hand = {"spare_bytes": spare_bytes, **({"rollout_batch": 100} if spare_bytes > 0 else {})}
+        bounds = {"gpus/rollout": {"bound_s": 300.0}} if "h100" in gpus else {}
+        return ppo(constants={"gpus": at_hand} | bounds, settings={"gpus": gpus}, extras={"gpus": gpus}, **axes)
 
-
-def test_the_gpus_at_hand_are_answered_for(tmp_path):
-    found = section_of(tmp_path, answer("4xh100-sxm5-80gb", 30 * GIB, shards=4), answer("1x80", -25 * GIB), grpo())
+    records = [answer("4xh100-sxm5-80gb", 30 * GIB, shards=4), answer("1x80", -25 * GIB), grpo()]
     names = ("GPUs at hand", "Spare on each", "Completions at once", "Rollout, at least")
-    told = sorted([row[name] for name in names] for row in table(found, "Which GPUs fit"))
-    assert told == [
-        ["1x80", "−25.0 GiB", "–", "–"],
-        ["4xh100-sxm5-80gb", "30.0 GiB", "100", "5 min 0 s"],
-        ["–", "–", "–", "–"],
+    assert sorted(cells(records, FITS, *names)) == [
+        ("1x80", "−25.0 GiB", "–", "–"),
+        ("4xh100-sxm5-80gb", "30.0 GiB", "100", "5 min 0 s"),
+        ("–", "–", "–", "–"),
     ]
 
 
-def test_a_smaller_critic_is_one_more_to_save_against(tmp_path):
-    small = ppo(extras={"critic_model": "qwen2.5-0.5b"}, settings={"critic_model": "qwen2.5-0.5b"})
-    rows = table(section_of(tmp_path, ppo(), small, grpo()), "What the critic costs")
-    assert len(rows) == 2
-    assert sum("critic qwen2.5-0.5b" in str(row) for row in rows) == 1
+def test_all_at_once_and_a_batch_that_fits_are_two_cases():
+    section = section_of(ppo(settings={"rollout_batch": "fit"}), grpo(settings={"rollout_batch": None}))
+    assert sum("as many completions at once as fit" in str(row) for row in titled(section, PEAKS)) == 1
+    assert SAVINGS not in [table.title for table in section.tables]
 
 
-def test_all_at_once_and_a_batch_that_fits_are_two_cases(tmp_path):
-    fit, all_at_once = ppo(settings={"rollout_batch": "fit"}), grpo(settings={"rollout_batch": None})
-    section = section_of(tmp_path, fit, all_at_once)
-    rows = table(section, PEAKS)
-    assert sum("as many completions at once as fit" in str(row) for row in rows) == 1
-    assert "What the critic costs" not in [one.title for one in section.tables]
-
-
-def test_a_finding_says_what_is_saved_of_which_evidence(tmp_path):
-    projected, measured = section_of(tmp_path, ppo(), grpo(), run(PPO_RUN, **PPO), run()).figures
+def test_a_finding_says_what_is_saved_of_which_evidence():
+    projected, measured = section_of(ppo(), grpo(), run(PPO_RUN, **PPO), run()).figures
     assert projected.finding == "GRPO holds 60.0 GiB at the peak, PPO 100 GiB: 40 % less"
     assert measured.finding == "GRPO holds 30.0 GiB at the peak, PPO 20.0 GiB: 50 % more"
     assert (projected.facets["evidence"], measured.facets["evidence"]) == ("projected", "measured")
 
 
-def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
-    tracked = replace(rl_record(seed=2, steps=2), settings={"track_memory": True})
-    results = results_of(tmp_path, rl_record(seed=1, steps=2), tracked)
-    assert [run.seed for one in algorithms(results) for arm in one.arms for run in arm.runs] == ["1"]
+def test_a_tracked_run_is_in_no_comparison_of_time():
+    tracked = rl_record(seed=2, settings={"track_memory": True})
+    results = in_memory(rl_record(seed=1), tracked)
+    (experiment,) = layout(results).algorithms
+    assert [run.seed for arm in experiment.arms for run in arm.runs] == ["1"]
     assert rows_of(said(cost.build(results)).tables[0])[0]["Runs"] == "1"
     assert "Runs that held memory by owner: 1." in said(trust.build(results)).explanation
-    alone = results_of(tmp_path / "alone", tracked)
-    assert [module.build(alone) for module in (efficiency, cost, stability)] == [None] * 3
+    assert [module.build(in_memory(tracked)) for module in (efficiency, cost, stability)] == [None] * 3
+
+
+def with_readings(change):
+    """PPO's record with other readings; those that become None are left out."""
+    return replace(ppo(), readings=[reading for each in ppo().readings if (reading := change(each))])
 
 
 @pytest.mark.parametrize(
     "record",
     [
-        replace(ppo(), readings=[replace(r, value=float("nan")) for r in ppo().readings]),
-        replace(ppo(), readings=[replace(r, value=-1.0) for r in ppo().readings]),
-        replace(ppo(), readings=[replace(r, value=1e300) for r in ppo().readings]),
-        replace(ppo(), readings=[r for r in ppo().readings if r.metric != "held_bytes"]),
-        replace(ppo(), readings=[r for r in ppo().readings if r.metric != "held_peak_bytes"]),
-        replace(ppo(), readings=[replace(r, span=r.span.replace("update", "//a/b/c")) for r in ppo().readings]),
-        replace(ppo(), readings=[replace(r, step=-1) for r in ppo().readings]),
+        with_readings(lambda r: replace(r, value=float("nan"))),
+        with_readings(lambda r: replace(r, value=-1.0)),
+        with_readings(lambda r: replace(r, value=1e300)),
+        with_readings(lambda r: None if r.metric == "held_bytes" else r),
+        with_readings(lambda r: None if r.metric == "held_peak_bytes" else r),
+        with_readings(lambda r: replace(r, span=r.span.replace("update", "//a/b/c"))),
+        with_readings(lambda r: replace(r, step=-1)),
         memory_record({"update": {("", ""): 1.0, (EVIL, EVIL): 2.0}, EVIL: POLICY}),
         ppo(algorithm=None, geometry=None, attention=None, seq_len="many", micro_batch=10**400, shards=-1),
         ppo(geometry=3, kl_coef="x", workload=EVIL, label=EVIL, evidence=EVIL),
@@ -283,35 +268,32 @@ def test_a_tracked_run_is_in_no_comparison_of_time(tmp_path):
     ],
     ids=range(14),
 )
-def test_an_odd_record_of_memory_breaks_nothing(tmp_path, record):
-    results = results_of(tmp_path, record, grpo(), grpo(geometry="tiny", parameters=5.0))
-    assert trust.build(results) is not None
-    section = said(memory.build(results))
-    for view in (view for figure in section.figures for view in figure.views):
-        json.dumps(view.figure, allow_nan=False)
+def test_an_odd_record_of_memory_breaks_nothing(record):
+    records = record, grpo(), grpo(geometry="tiny", parameters=5.0)
+    assert trust.build(in_memory(*records)) is not None
+    for figure in section_of(*records).figures:
+        json.dumps([view.figure for view in figure.views], allow_nan=False)
 
 
-def test_hostile_names_in_records_are_shown_as_text(tmp_path):
-    named = dict.fromkeys(("geometry", "attention", "seq_len", "precision", "critic"), EVIL)
+def test_hostile_names_in_records_are_shown_as_text():
+    evil = dict.fromkeys(("geometry", "attention", "seq_len", "precision", "critic"), EVIL)
     records = [
-        make(**named | axes, extras={EVIL: EVIL})
+        make(**evil | axes, extras={EVIL: EVIL})
         for make in (ppo, grpo)
         for axes in ({}, {"geometry": "2" + EVIL, "parameters": 5.0}, {"algorithm": EVIL})
     ]
-    results = results_of(tmp_path, *records, run(policy=EVIL))
-    section = said(memory.build(results))
+    section = section_of(*records, run(policy=EVIL))
     assert [len(figure.views) for figure in section.figures] == [4, 4, 3]
     traces = [trace for figure in section.figures for view in figure.views for trace in view.figure["data"]]
-    drawn = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
-    for text in set(texts(drawn)) - {TEMPLATE}:
-        assert not re.search(r"[<>$]|%\{", text)
+    visible = [{name: value for name, value in trace.items() if name != "meta"} for trace in traces]
+    assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(visible)) - {HOVER})
 
 
-def test_plotly_accepts_a_whole_sweep_in_every_language(tmp_path):
-    results = results_of(tmp_path, *sweep(tuple(SIZES)[:2], num_generations=(16,)), run(PPO_RUN, **PPO), run())
-    for lang in languages("report"):
-        section = said(memory.build(results), lang)
-        assert len(section.figures) == 3
-        assert all(len(one.title) < LONGEST_TITLE for one in (*section.figures, *section.tables))
-        for view in (view for figure in section.figures for view in figure.views):
-            plotly.graph_objects.Figure(view.figure)
+@pytest.mark.parametrize("lang", languages("report"))
+def test_plotly_accepts_a_whole_sweep_in_every_language(lang):
+    records = [*sweep(tuple(SIZES)[:2], num_generations=(16,)), run(PPO_RUN, **PPO), run()]
+    section = section_of(*records, lang=lang)
+    assert len(section.figures) == 3
+    assert all(len(block.title) < LONGEST_TITLE for block in (*section.figures, *section.tables))
+    for view in (view for figure in section.figures for view in figure.views):
+        plotly.graph_objects.Figure(view.figure)

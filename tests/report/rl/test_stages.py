@@ -3,7 +3,7 @@
 import pytest
 
 from suite.report.rl import stages
-from tests.report.reading import results_of, rows_of, said
+from tests.report.reading import rows_of
 from tests.report.rl.runs import (
     SORTED_ALREADY,
     named,
@@ -13,18 +13,18 @@ from tests.report.rl.runs import (
     run,
     section_of,
     staged,
+    titled,
 )
 
-AGAINST = "Recipes against the reference"
+AGAINST, BY_STAGE = "Recipes against the reference", "Stage by stage"
 
 
-def named_table(section, title):
-    return next(table for table in section.tables if table.title == title)
+def at_equal_steps(table):
+    return [row for row in rows_of(table) if row["Held equal"].startswith("Training steps")]
 
 
-def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
-    section = section_of(stages, tmp_path, *recipes(5))
-    sft, zero, first, second = rows_of(named_table(section, "Stage by stage"))
+def test_each_stage_is_told_by_what_it_added_to_each_seed():
+    sft, zero, first, second = titled(section_of(stages, *recipes(5)), BY_STAGE)
     assert [row["Recipe"] for row in (sft, zero, first, second)] == ["SFT", "R1-Zero", "R1", "R1"]
     assert (first["Stage"], second["Stage"], zero["Stage"]) == ("1 of 2: SFT", "2 of 2: RL", "RL")
     # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90. The first of four by p, so a quarter of 5 % lies
@@ -41,20 +41,18 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed(tmp_path):
     assert sft["Examples"] == "40"
 
 
-def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
+def test_recipes_are_compared_with_r1_zero_at_equal_steps():
     barren = [
         staged(recipe, [0.0] * 5, *kinds, seed=seed, task="addition")
         for recipe, kinds in {"r1": ("sft", "rl"), "r1_zero": ("rl",)}.items()
         for seed in range(5)
     ]
-    results = results_of(tmp_path, *recipes(5), *barren)
-    section = said(stages.build(results))
-    contests = [table for table in section.tables if table.title == AGAINST]
-    at_steps = [[row for row in rows_of(table) if row["Held equal"].startswith("Training steps")] for table in contests]
-    told = [[(row["Arm"], row["In words"]) for row in rows] for rows in at_steps]
-    assert told == [[("SFT", "lower"), ("R1", "higher")], [("R1", "neither beats guessing (0 %)")]]
+    section = section_of(stages, *recipes(5), *barren)
+    sort, addition = (at_equal_steps(table) for table in section.tables if table.title == AGAINST)
+    assert [(row["Arm"], row["In words"]) for row in sort] == [("SFT", "lower"), ("R1", "higher")]
+    assert [(row["Arm"], row["In words"]) for row in addition] == [("R1", "neither beats guessing (0 %)")]
     # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45. The second of four by p: t(4, 99.17 %) = 3.961.
-    assert at_steps[0][1]["Difference (points)"].startswith("+46.0 (")
+    assert sort[1]["Difference (points)"].startswith("+46.0 (")
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
     finding = section.figures[0].finding
     assert finding.startswith("R1 is higher after as many steps: +46.0 (")
@@ -64,106 +62,90 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps(tmp_path):
 COPIES = [SORTED_ALREADY] * 4 + [0.09]
 
 
-@pytest.mark.parametrize("told", [noting_what_guessing_scores, of_older_settings])
-def test_a_policy_that_copies_its_prompt_has_learnt_nothing(tmp_path, told):
-    ends = {"r1_zero": COPIES, "sft": [0.0] * 5, "r1": [0.12] * 5}
-    kinds = {"r1_zero": "rl", "sft": "sft", "r1": "rl"}
-    records = [
-        told(staged(recipe, [0.0, end, end], kinds[recipe], seed=seed))
-        for recipe, of_recipe in ends.items()
-        for seed, end in enumerate(of_recipe)
-    ]
-    section = section_of(stages, tmp_path, *records)
-    by_stage = {row["Recipe"]: row for row in rows_of(named_table(section, "Stage by stage"))}
-    assert by_stage["R1-Zero"]["In words"] == by_stage["SFT"]["In words"] == "neither beats guessing (7.4 %)"
-    assert (by_stage["R1-Zero"]["Guessing"], by_stage["R1-Zero"]["p (t, Holm)"]) == ("7.4 %", "–")
-    assert by_stage["R1"]["In words"] == "higher"
-    beside = {row["Arm"]: row for row in rows_of(named_table(section, AGAINST))}
-    assert (beside["SFT"]["In words"], beside["R1"]["In words"]) == ("neither beats guessing (7.4 %)", "higher")
+@pytest.mark.parametrize("noting", [noting_what_guessing_scores, of_older_settings])
+def test_a_policy_that_copies_its_prompt_has_learnt_nothing(noting):
+    ends = {("r1_zero", "rl"): COPIES, ("sft", "sft"): [0.0] * 5, ("r1", "rl"): [0.12] * 5}
+    section = section_of(
+        stages,
+        *(
+            noting(staged(recipe, [0.0, end, end], kind, seed=seed))
+            for (recipe, kind), of_seeds in ends.items()
+            for seed, end in enumerate(of_seeds)
+        ),
+    )
+    by_recipe = {row["Recipe"]: row for row in titled(section, BY_STAGE)}
+    assert by_recipe["R1-Zero"]["In words"] == by_recipe["SFT"]["In words"] == "neither beats guessing (7.4 %)"
+    assert (by_recipe["R1-Zero"]["Guessing"], by_recipe["R1-Zero"]["p (t, Holm)"]) == ("7.4 %", "–")
+    assert by_recipe["R1"]["In words"] == "higher"
+    against = {row["Arm"]: row["In words"] for row in titled(section, AGAINST)}
+    assert against == {"SFT": "neither beats guessing (7.4 %)", "R1": "higher"}
     (line,) = section.figures[0].views[0].figure["layout"]["shapes"]
     assert line["y0"] == line["y1"] == SORTED_ALREADY
 
 
-def test_of_other_held_out_prompts_no_guess_is_known(tmp_path):
-    records = [
-        of_older_settings(staged("r1", [0.0, end, end], "rl", seed=seed), eval_prompts=64)
-        for seed, end in enumerate(COPIES)
-    ]
-    (row,) = rows_of(named_table(section_of(stages, tmp_path, *records), "Stage by stage"))
+def test_of_other_held_out_prompts_no_guess_is_known():
+    records = [staged("r1", [0.0, end, end], "rl", seed=seed) for seed, end in enumerate(COPIES)]
+    section = section_of(stages, *(of_older_settings(record, eval_prompts=64) for record in records))
+    (row,) = titled(section, BY_STAGE)
     assert row["In words"] == "higher"
     assert "Guessing" not in row
 
 
-def test_a_name_stands_where_a_stage_ends(tmp_path):
-    figure = section_of(stages, tmp_path, *recipes()).figures[0]
+def test_a_name_stands_where_a_stage_ends():
+    figure = section_of(stages, *recipes()).figures[0]
     assert [view.title for view in figure.views] == ["Training steps", "CPU seconds"]
     lines = {trace["name"]: trace for trace in figure.views[0].figure["data"] if "fill" not in trace}
     assert (lines["R1"]["x"], lines["R1"]["text"]) == ([0, 1, 2, 3, 4], ["", "", "SFT", "", ""])
     assert (lines["R1"]["y"], lines["R1-Zero"]["mode"]) == ([0, 0.1, 0.4, 0.6, 0.9], "lines")
 
 
-def test_distillation_stands_beside_rl_and_names_its_teacher(tmp_path):
-    teacher = {"process_cpu_s": 40.0, "heldout_accuracy": 0.9}
-    records = [
-        staged(
-            "distill", [0.0, 0.3, 0.6], "distill", seed=seed, policy="tiny", teacher=teacher, more={"completions": 0}
-        )
-        for seed in (0, 1)
-    ]
+def test_distillation_stands_beside_rl_and_names_its_teacher():
+    distilled = {"policy": "tiny", "teacher": {"process_cpu_s": 40.0}, "more": {"completions": 0}}
+    records = [staged("distill", [0.0, 0.3, 0.6], "distill", seed=seed, **distilled) for seed in (0, 1)]
     records += [staged("r1_zero", [0.0, 0.1, 0.2], "rl", seed=seed, policy="tiny") for seed in (0, 1)]
-    section = section_of(stages, tmp_path, *records)
-    zero, distilled = rows_of(named_table(section, "Stage by stage"))
-    assert (distilled["Recipe"], distilled["Stage"], distilled["Teacher, CPU"]) == (
-        "Distilled",
-        "distillation",
-        "40.0 s",
-    )
-    assert zero["Teacher, CPU"] == "–"
-    assert rows_of(named_table(section, AGAINST))[0]["Difference (points)"] == "+40.0 (+40.0 to +40.0)"
-
-
-def test_published_stages_are_folded_and_name_their_source(tmp_path):
-    published = [
-        table for table in section_of(stages, tmp_path, *recipes()).tables if table.title.startswith("Published")
+    section = section_of(stages, *records)
+    assert [(row["Recipe"], row["Stage"], row["Teacher, CPU"]) for row in titled(section, BY_STAGE)] == [
+        ("R1-Zero", "RL", "–"),
+        ("Distilled", "distillation", "40.0 s"),
     ]
+    assert titled(section, AGAINST)[0]["Difference (points)"] == "+40.0 (+40.0 to +40.0)"
+
+
+def test_published_stages_are_folded_and_name_their_source():
+    published = [table for table in section_of(stages, *recipes()).tables if table.title.startswith("Published")]
     assert all(table.folded for table in published)
-    of_stages = next(table for table in published if "table 2" in table.note)
-    assert of_stages.note.startswith("Nature 645:633 (2025)")
-    assert list(rows_of(of_stages)[0].values()) == ["AIME 2024", "77.9", "59.0", "74.0", "78.1", "79.8"]
+    second = next(table for table in published if "table 2" in table.note)
+    assert second.note.startswith("Nature 645:633 (2025)")
+    assert list(rows_of(second)[0].values()) == ["AIME 2024", "77.9", "59.0", "74.0", "78.1", "79.8"]
 
 
-def test_r1_zero_with_another_question_stays_out_of_the_recipes(tmp_path):
-    records = [
+def test_r1_zero_with_another_question_stays_out_of_the_recipes():
+    figure = section_of(
+        stages,
         *recipes(),
         *(named(run([0.1] * 5, seed=seed), supervision="process") for seed in (0, 1)),
         *(named(staged("r1", [0.1] * 5, "sft", "rl", seed=seed), filtered=False) for seed in (0, 1)),
-    ]
-    section = section_of(stages, tmp_path, *records)
-    assert [trace["name"] for trace in section.figures[0].views[0].figure["data"] if "fill" not in trace] == [
-        "SFT",
-        "R1-Zero",
-        "R1",
-        "R1 · not filtered",
-    ]
+    ).figures[0]
+    lines = [trace["name"] for trace in figure.views[0].figure["data"] if "fill" not in trace]
+    assert lines == ["SFT", "R1-Zero", "R1", "R1 · not filtered"]
 
 
-def test_parts_of_r1_stand_beside_r1_with_what_they_preferred(tmp_path):
+def test_parts_of_r1_stand_beside_r1_with_what_they_preferred():
     finals = {"r1": 0.9, "r1_unfiltered": 0.5, "r1_preference": 0.8, "r1_zero": 0.4}
     kinds = {"r1": ("sft", "own"), "r1_unfiltered": ("sft", "own_unfiltered"), "r1_preference": ("sft", "preference")}
-    kept = {"r1_preference": {"pairs_kept": 3, "preference_accuracy": 0.75}}
+    pairs = {"r1_preference": {"pairs_kept": 3, "preference_accuracy": 0.75}}
     records = [
-        staged(recipe, [0, 0.1, 0.2, 0.3, final], *kinds.get(recipe, ("rl",)), seed=seed, more=kept.get(recipe, {}))
+        staged(recipe, [0, 0.1, 0.2, 0.3, final], *kinds.get(recipe, ("rl",)), seed=seed, more=pairs.get(recipe, {}))
         for recipe, final in finals.items()
         for seed in range(5)
     ]
-    section = section_of(stages, tmp_path, *records)
-    of_stages = {(row["Recipe"], row["Stage"]): row for row in rows_of(named_table(section, "Stage by stage"))}
-    told = of_stages["R1 preference", "2 of 2: preferences"]
-    assert (told["Pairs"], told["Preferred"]) == ("6", "75 %")
-    assert of_stages["R1 unfiltered", "2 of 2: own unfiltered"]["Preferred"] == "–"
-    beside = next(table for table in section.tables if table.facets.get("reference") == "R1")
-    at_steps = [row for row in rows_of(beside) if row["Held equal"].startswith("Training steps")]
-    assert [(row["Arm"], row["Difference (points)"]) for row in at_steps] == [
+    section = section_of(stages, *records)
+    by_stage = {(row["Recipe"], row["Stage"]): row for row in titled(section, BY_STAGE)}
+    preference = by_stage["R1 preference", "2 of 2: preferences"]
+    assert (preference["Pairs"], preference["Preferred"]) == ("6", "75 %")
+    assert by_stage["R1 unfiltered", "2 of 2: own unfiltered"]["Preferred"] == "–"
+    against = next(table for table in section.tables if table.facets.get("reference") == "R1")
+    assert [(row["Arm"], row["Difference (points)"]) for row in at_equal_steps(against)] == [
         ("R1 unfiltered", "-40.0 (-40.0 to -40.0)"),
         ("R1 preference", "-10.0 (-10.0 to -10.0)"),
     ]

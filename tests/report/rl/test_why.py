@@ -6,12 +6,14 @@ import pytest
 
 from suite.report.rl import design, efficiency, why
 from suite.statistics.paired import ArmOutcome
-from tests.report.reading import results_of, rows_of, said
-from tests.report.rl.runs import named, noting_what_guessing_scores, run, section_of
+from tests.report.quality_records import in_memory
+from tests.report.reading import said
+from tests.report.rl.runs import named, noting_what_guessing_scores, run, section_of, titled
 
 NOISE = (0.0, 0.01, 0.02, 0.03, 0.04)
 KLS = {"none": {}, "loss": {"kl_coef": 0.04}, "reward": {"kl_coef": 0.04, "use_kl_in_reward": True}}
 FORMATS = {"0.1": {"format_weight": 0.1}, "gate": {"format_reward": "gate"}}
+WORTH, INTERACTIONS = "What each setting is worth", "What depends on what"
 
 
 def cell(algorithm, final, seed, *, kl="none", form="0.1", deviation=None, **axes):
@@ -32,13 +34,9 @@ def study(seeds=5, kls=tuple(KLS), forms=tuple(FORMATS)):
     return records
 
 
-def by_title(section):
-    return {table.title: rows_of(table) for table in section.tables}
-
-
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return results_of(tmp_path_factory.mktemp("study"), *study())
+def results():
+    return in_memory(*study())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def section(results):
 
 
 def test_an_effect_is_averaged_over_the_other_settings(section):
-    rows = by_title(section)["What each setting is worth"]
+    rows = titled(section, WORTH)
     (batch,) = [row for row in rows if row["Level"] == "the batch’s deviation"]
     # 30 points without a KL, 20 under each of two others.
     assert batch["Difference (points)"].startswith("+23.3 (")
@@ -55,42 +53,40 @@ def test_an_effect_is_averaged_over_the_other_settings(section):
     assert (batch["Algorithm"], batch["In words"], batch["Pairs"]) == ("GRPO", "higher", "5")
     (arm,) = [row for row in rows if row["Algorithm"] == "at equal settings" and row["Level"] == "GRPO · group"]
     assert (arm["Against"], arm["In words"]) == ("PPO", "lower")
-
-
-def test_the_number_of_comparisons_stands_with_each_table(section):
-    effects, _ = section.tables
     # GRPO: 1 of deviation, 2 of KL, 1 of format; PPO: 3; 2 arms.
-    assert "9 comparisons are corrected together: the smallest p must be below 0.0056" in effects.note
+    note = section.tables[0].note
+    assert "9 comparisons are corrected together: the smallest p must be below 0.0056" in note
 
 
 def test_interactions_are_sorted_by_size(section):
-    first, *_ = by_title(section)["What depends on what"]
+    first, *_ = titled(section, INTERACTIONS)
     assert first["Difference (points)"].startswith("-10.")
     assert first["Under"] in (f"a KL of 0.04 in the {place} against no KL" for place in ("loss", "reward"))
 
 
 def test_a_leader_leads_alone_only_by_the_rule(results):
     (experiment,) = design.layout(results).factorials
-    duels = why.duels_of(why.factorial_of(experiment))
+    duels = why.arm_duels(why.build_factorial(experiment))
     assert len(duels) == 18
-    assert why.leaders_alone(duels) == {("none", "0.1"), ("none", "gate")}
-    leader, *_ = why.of_leaders(duels)["loss 0.04", "0.1"]
-    assert (leader.better, leader.other, leader.found.outcome) == ("grpo |batch", "ppo |", ArmOutcome.ALIKE)
+    leaders = why.leader_duels(duels)
+    alone = {setting for setting, of_setting in leaders.items() if all(duel.is_clear for duel in of_setting)}
+    assert alone == {("none", "0.1"), ("none", "gate")}
+    duel, *_ = leaders["loss 0.04", "0.1"]
+    assert (duel.better, duel.other, duel.comparison.outcome) == ("grpo |batch", "ppo |", ArmOutcome.ALIKE)
 
 
 def test_effects_that_the_rule_tells_are_filled(section):
     forest, cells = (figure.views[0].figure for figure in section.figures)
     filled = {(trace["name"], trace["marker"]["symbol"]) for trace in forest["data"]}
-    assert ("GRPO", "circle") in filled
-    assert ("PPO", "circle-open") in filled
+    assert {("GRPO", "circle"), ("PPO", "circle-open")} <= filled
     # Without a KL the batch's deviation leads alone; with one it is not told from PPO.
     assert [text.endswith("•") for text in cells["data"][1]["text"][:6]] == [False, False, True, False, False, True]
     assert [text.endswith("•") for text in cells["data"][1]["text"][6:9]] == [True, False, True]
 
 
-def test_few_seeds_say_nothing(tmp_path):
-    section = section_of(why, tmp_path, *study(seeds=2, kls=("none", "loss")))
-    assert {row["In words"] for row in by_title(section)["What each setting is worth"]} == {"few seeds (2)"}
+def test_few_seeds_say_nothing():
+    section = section_of(why, *study(seeds=2, kls=("none", "loss")))
+    assert {row["In words"] for row in titled(section, WORTH)} == {"few seeds (2)"}
     assert section.figures[0].finding.startswith("No effect of 7 clearly differs from nothing")
 
 
@@ -100,17 +96,17 @@ def test_large_factorials_are_no_comparison_of_algorithms(results):
     assert efficiency.build(results) is None
 
 
-def test_settings_that_are_not_crossed_give_no_section(tmp_path):
-    assert why.build(results_of(tmp_path, cell("grpo", 0.5, 0, kl="loss"), cell("ppo", 0.5, 0, kl="reward"))) is None
-
-
-def test_arms_that_do_not_beat_guessing_are_all_alike(tmp_path):
-    records = [noting_what_guessing_scores(record, 0.9) for record in study()]
-    rows = by_title(said(why.build(results_of(tmp_path, *records))))["What each setting is worth"]
-    assert {row["In words"] for row in rows} == {"neither beats guessing (90 %)"}
-
-
-def test_a_small_factorial_stays_with_the_algorithms_too(tmp_path):
-    results = results_of(tmp_path, *study(seeds=1, kls=("none", "loss"), forms=("0.1",)))
+def test_a_small_factorial_stays_with_the_algorithms_too():
+    results = in_memory(*study(seeds=1, kls=("none", "loss"), forms=("0.1",)))
     assert len(design.layout(results).algorithms[0].arms) == 6
     assert why.build(results) is not None
+
+
+def test_settings_that_are_not_crossed_give_no_section():
+    assert section_of(why, cell("grpo", 0.5, 0, kl="loss"), cell("ppo", 0.5, 0, kl="reward")) is None
+
+
+def test_arms_that_do_not_beat_guessing_are_all_alike():
+    records = [noting_what_guessing_scores(record, 0.9) for record in study(kls=("none", "loss"))]
+    rows = titled(section_of(why, *records), WORTH)
+    assert {row["In words"] for row in rows} == {"neither beats guessing (90 %)"}
