@@ -156,7 +156,7 @@ class Decoder(torch.nn.Module):
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
         return rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
-    def attention_of(self, layer: int) -> AttentionLayer:
+    def attention_layer(self, layer: int) -> AttentionLayer:
         return self._blocks[layer].attention
 
     def replace_attention(self, layer: int, attention: AttentionLayer) -> None:

@@ -28,7 +28,7 @@ PACKED_FROM_BYTES = 64 << 20
 """Bytes of weights from which packing pays: more than the last cache has for one core."""
 
 
-def engine_of(decoder: Decoder) -> "Decoder | PackedDecoder":
+def rollout_engine(decoder: Decoder) -> "Decoder | PackedDecoder":
     """Return the sampler of a rollout: a copy where that is faster, else the decoder itself."""
     return PackedDecoder(decoder) if packs(decoder) else decoder
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder, scored_in
-from suite.lm.packed import PackedDecoder, engine_of
+from suite.lm.packed import PackedDecoder, rollout_engine
 from suite.lm.tokenizer import END, PAD
 from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
@@ -94,7 +94,7 @@ def sample(
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    run = _Run(engine_of(model), prompts, copies=copies, longest=longest, end=end)
+    run = _Run(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.

@@ -96,7 +96,7 @@ class Example:
     given: int = 0
 
 
-def batch_of(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
+def pad_examples(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
     """Return tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
     longest = max(len(example.ids) for example in examples) + 1
     tokens_BS = torch.full((len(examples), longest), PAD)
@@ -117,7 +117,7 @@ def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
 
 
 def train_on(model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, limits: Limits) -> list[float]:
-    """Do one update for each batch of `batch_of`, and return the losses. Raises NotFiniteError."""
+    """Do one update for each batch of `pad_examples`, and return the losses. Raises NotFiniteError."""
     optimiser = Optimiser(model, lr=lr, limits=limits)
     losses = []
     for tokens_BS, learnt_BS in batches:

@@ -30,7 +30,7 @@ class QuestionBatch:
     mask_11SS: Tensor | None
 
     @classmethod
-    def of(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
+    def from_questions(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
         def tensor(array: NDArray[Any]) -> Tensor:
             return torch.from_numpy(array).to(device)
 
@@ -65,20 +65,20 @@ def embed(model: Decoder, tokens_BSK: Tensor) -> Tensor:
     return x_ND.view(batch, length, -1)
 
 
-def logits_of(model: Decoder, asked: QuestionBatch) -> Tensor:
+def answer_logits(model: Decoder, asked: QuestionBatch) -> Tensor:
     """Return logits_BQV of the asked tokens, which are the last of each sequence."""
     h_BSD = model.through(embed(model, asked.tokens_BSK), asked.mask_11SS)
     return model.logits(h_BSD[:, -asked.answers_BQ.shape[1] :])
 
 
-def losses_of(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
+def answer_losses(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
     """Return the loss of each answer, in nats, [B, Q]."""
     losses_N = F.cross_entropy(logits_BQV.flatten(0, 1), answers_BQ.flatten(), reduction="none")
     return losses_N.view_as(answers_BQ)
 
 
 def training_loss(model: Decoder, asked: QuestionBatch) -> Tensor:
-    losses_BQ = losses_of(logits_of(model, asked), asked.answers_BQ)
+    losses_BQ = answer_losses(answer_logits(model, asked), asked.answers_BQ)
     return (losses_BQ if asked.weights_BQ is None else losses_BQ * asked.weights_BQ).mean()
 
 
@@ -106,8 +106,8 @@ def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> AnswerTotals
     matter."""
     sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=asked.kinds_BQ.device)
     for part in asked.parts():
-        logits_BQV = logits_of(model, part)
-        losses_BQ = losses_of(logits_BQV, part.answers_BQ)
+        logits_BQV = answer_logits(model, part)
+        losses_BQ = answer_losses(logits_BQV, part.answers_BQ)
         right_BQ = logits_BQV.argmax(dim=-1) == part.answers_BQ
         of_question_3M = torch.stack((torch.ones_like(losses_BQ), right_BQ, losses_BQ)).flatten(1).double()
         sums_3N.index_add_(1, part.kinds_BQ.flatten(), of_question_3M)

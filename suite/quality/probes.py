@@ -52,7 +52,7 @@ def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
     return float(((tried_NE @ weights_EC).argmax(dim=1) == classes_N[FITTED_ON:]).double().mean())
 
 
-def heads_of(model: Decoder) -> list[tuple[int, int]]:
+def all_heads(model: Decoder) -> list[tuple[int, int]]:
     """Return the layer and head of each."""
     return [(layer, head) for layer in range(model.shape.num_layers) for head in range(model.shape.layer.num_heads)]
 
@@ -60,7 +60,7 @@ def heads_of(model: Decoder) -> list[tuple[int, int]]:
 @contextmanager
 def ablated_head(model: Decoder, layer: int, head: int) -> Iterator[None]:
     """Keep this head's output from the residual stream: the columns that map it there are 0 meanwhile."""
-    weight_DE = model.attention_of(layer).w_o
+    weight_DE = model.attention_layer(layer).w_o
     assert isinstance(weight_DE, torch.nn.Parameter)
     width = weight_DE.shape[1] // model.shape.layer.num_heads
     columns = slice(head * width, (head + 1) * width)

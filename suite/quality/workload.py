@@ -13,7 +13,7 @@ from suite.measure.rng import numpy_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError, time_repeats
 from suite.quality.answers import AnswerTotals, QuestionBatch, answers_to, training_loss
 from suite.quality.plan import QualityPlan
-from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
+from suite.quality.probes import ablated_head, all_heads, linear_probe_accuracies
 from suite.quality.tasks.task import HasDetails
 from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
@@ -43,7 +43,7 @@ class QualityWorkload:
             warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm, decay_updates=plan.updates
         )
         self._optimiser = Optimiser(self.model, lr=plan.lr, limits=limits)
-        self._held_out = QuestionBatch.of(plan.task.held_out(), device)
+        self._held_out = QuestionBatch.from_questions(plan.task.held_out(), device)
 
     def constants(self) -> Iterable[Reading]:
         of_kind = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
@@ -88,7 +88,7 @@ class QualityWorkload:
         plan = self.plan
         generator = numpy_rng(plan.seed, "questions", number)
         questions = plan.task.training(plan.batch, generator, number / plan.updates)
-        loss = training_loss(self.model, QuestionBatch.of(questions, self.model.made.device))
+        loss = training_loss(self.model, QuestionBatch.from_questions(questions, self.model.made.device))
         loss.backward()
         self._optimiser.update("the model")
         return float(loss.detach())
@@ -105,7 +105,7 @@ class QualityWorkload:
 
     def _probe(self, meter: Meter) -> None:
         """Evaluate the trained decoder without each head, and probe its cache."""
-        for layer, head in heads_of(self.model):
+        for layer, head in all_heads(self.model):
             with ablated_head(self.model, layer, head):
                 answers = self._held_out_answers()
             for name, kinds in self._reported_kinds():

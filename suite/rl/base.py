@@ -20,7 +20,7 @@ from suite.lm.autocast import AutocastDecoder
 from suite.lm.checkpoint.load import fill
 from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import Decoder, FactoryKwargs
-from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
+from suite.lm.training import Example, Limits, NotFiniteError, pad_examples, train_on
 from suite.measure.artifact_cache import cached_artifact
 from suite.measure.rng import python_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError
@@ -86,7 +86,7 @@ def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
     model = _decoder(plan, attention, _trained_in(plan))
     begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
     batches = (
-        batch_of(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
+        pad_examples(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
         for _ in range(plan.base_updates)
     )
     limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)

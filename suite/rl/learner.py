@@ -129,7 +129,7 @@ class Learner:
     def values(self, critic: Critic, experience: Experience) -> Tensor:
         """Return the value before each sampled token, by a critic as it is now."""
         with attribute_to(CRITIC, ACTIVATIONS):
-            return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._parts_of(experience)])
+            return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._micro_batches(experience)])
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
         """Return the log-probability of each sampled token by the policy as it is now."""
@@ -173,15 +173,15 @@ class Learner:
         return seen
 
     def _policy_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
-        divisors = Divisors.of(minibatch.mask_NT, longest=self._objective.longest_completion)
+        divisors = Divisors.from_mask(minibatch.mask_NT, longest=self._objective.longest_completion)
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for part in minibatch.parts(self._plan.micro_batch):
             # In a function of its own, so that nothing of one micro-batch is held while the next is computed.
-            for name, value in self._policy_gradients_of(part, divisors).items():
+            for name, value in self._micro_batch_gradients(part, divisors).items():
                 sums[name] += value
         return {name: float(value) for name, value in sums.items()}
 
-    def _policy_gradients_of(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
+    def _micro_batch_gradients(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
         """Add a micro-batch's share of the minibatch's gradient, and return its share of what is noted."""
         objective, plan = self._objective, self._plan
         h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
@@ -218,7 +218,7 @@ class Learner:
     def _critic_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
         if self.critic is None or self.critic.shares_trunk:
             return {}
-        tokens = Divisors.of(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
+        tokens = Divisors.from_mask(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
         total: Tensor | float = 0.0
         for part in minibatch.parts(self._plan.micro_batch):
             loss = self._value_loss(self.critic(part.prompts, part.tokens_NT), part, tokens)
@@ -269,7 +269,7 @@ class Learner:
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
         parts = []
         with attribute_to(owner, ACTIVATIONS):
-            for prompts, tokens_MT in self._parts_of(experience):
+            for prompts, tokens_MT in self._micro_batches(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
                 parts.append(
                     token_log_probs(model, h_MTD, tokens_MT, self._plan.temperature, chunk=self._plan.logits_chunk)
@@ -288,7 +288,7 @@ class Learner:
             optimisers[CRITIC] = self.critic, self._critic_optimiser
         return optimisers
 
-    def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
+    def _micro_batches(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
         """Yield prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):

@@ -75,7 +75,7 @@ class Divisors:
     the padded width of the batch, would make the loss depend on padding."""
 
     @classmethod
-    def of(cls, mask_NT: Tensor, *, longest: int) -> "Divisors":
+    def from_mask(cls, mask_NT: Tensor, *, longest: int) -> "Divisors":
         """Count a minibatch, given its whole mask."""
         return cls(tokens=int(mask_NT.sum()), sequences=mask_NT.shape[0], longest=longest)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
-from suite.lm.checkpoint.sizes import sizes_of
+from suite.lm.checkpoint.sizes import read_sizes
 from suite.lm.tokenizer import END, Tokenizer
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
@@ -82,9 +82,9 @@ class CheckpointVocabulary:
 
     @cached_property
     def _words(self) -> Any:
-        from suite.lm.checkpoint.tokenizer import tokenizer_of  # with torch, which no plan may bring
+        from suite.lm.checkpoint.tokenizer import load_tokenizer  # with torch, which no plan may bring
 
-        return tokenizer_of(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
+        return load_tokenizer(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
 
     @property
     def end(self) -> int:
@@ -154,7 +154,7 @@ def policy_from(settings: Mapping[str, Any]) -> Policy:
         )
     checkpoint = str(sizes["checkpoint"])
     if not is_package(checkpoint):
-        sizes = {**sizes, **sizes_of(checkpoint, "policy.checkpoint")}
+        sizes = {**sizes, **read_sizes(checkpoint, "policy.checkpoint")}
     shape = decoder_shape(sizes, attention, vocab_size=sizes["vocab_size"], where="policy.")
     if not isinstance(shape.layer, GroupedShape) or shape.layer.kv_heads != sizes["num_kv_heads"]:
         raise ValueError(

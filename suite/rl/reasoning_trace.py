@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from suite.rl.tasks.task import CORRECTION, parse
 
 
-def traces_of(completions: Sequence[Sequence[str]]) -> list[Sequence[str] | None]:
+def reasoning_traces(completions: Sequence[Sequence[str]]) -> list[Sequence[str] | None]:
     """Return each completion's trace; None where there is none, or several."""
     places = [parse(completion).thought for completion in completions]
     return [None if place is None else text[place] for text, place in zip(completions, places, strict=True)]
@@ -17,7 +17,7 @@ def corrects_itself(trace: Sequence[str]) -> bool:
     return CORRECTION in trace
 
 
-def answers_of(completions: Sequence[Sequence[str]]) -> list[str]:
+def parsed_answers(completions: Sequence[Sequence[str]]) -> list[str]:
     """Return each completion's answer; empty where there is none, or several."""
     places = [parse(completion).answer for completion in completions]
     return ["" if place is None else "".join(text[place]) for text, place in zip(completions, places, strict=True)]

@@ -15,7 +15,7 @@ from suite.measure.meter import Meter
 from suite.measure.rng import python_rng, torch_rng
 from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
-from suite.rl.reasoning_trace import answers_of, corrects_itself, majority_vote, traces_of
+from suite.rl.reasoning_trace import corrects_itself, majority_vote, parsed_answers, reasoning_traces
 from suite.rl.tasks.task import Item, Score, draw
 
 NOTHING_SAMPLED = {"completions": 0.0, "sampled_tokens": 0.0}
@@ -115,7 +115,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
                 with_entropy=True,
             )
     with meter.span("score"):
-        scores = scores_of(plan, [item for item in items for _ in range(copies)], samples)
+        scores = score_samples(plan, [item for item in items for _ in range(copies)], samples)
         parts = reward_parts(plan, scores, samples)
         totals = [plan.reward.total(of_completion) for of_completion in parts]
         dtype = samples.mask_NT.dtype
@@ -137,11 +137,11 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     )
 
 
-def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
+def score_samples(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
     """Score each completion by the task, its end token aside; once where a group has the same one several times."""
     scores: dict[tuple[int, tuple[str, ...]], Score] = {}
     found = []
-    for item, completion in zip(items, completions_of(plan, samples), strict=True):
+    for item, completion in zip(items, decode_completions(plan, samples), strict=True):
         key = id(item), tuple(completion)
         if key not in scores:
             scores[key] = plan.task.score(item, completion)
@@ -149,7 +149,7 @@ def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Sco
     return found
 
 
-def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
+def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
     """Return the completions as the task's tokens, without the end token."""
     lengths = (sampled.mask_NT.sum(dim=1).long() - (~sampled.is_truncated_N).long()).tolist()
     rows = sampled.tokens_NT.tolist()
@@ -163,7 +163,7 @@ def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> lis
     """
     right = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
-        right = majority_vote(answers_of(completions_of(plan, samples)), plan.num_generations)
+        right = majority_vote(parsed_answers(decode_completions(plan, samples)), plan.num_generations)
     lengths = samples.mask_NT.sum(dim=1).long().tolist()
     return [
         plan.reward.parts(accuracy=correct, form=score.format, length=length)
@@ -202,7 +202,7 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
         "format": mean([score.format for score in scores]),
         **({"step_reward": mean(steps)} if steps else {}),
         **{part: mean([score.parts[part] for score in scores]) for part in scores[0].parts},
-        **trace_readings([text for experience in sampled for text in completions_of(plan, experience)]),
+        **trace_readings([text for experience in sampled for text in decode_completions(plan, experience)]),
         "entropy": sum(float(experience.entropy_NT.sum()) for experience in sampled) / tokens,
         "groups_without_signal": mean(silent),
         "completion_length": tokens / len(scores),
@@ -212,7 +212,7 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
 
 def trace_readings(completions: Sequence[Sequence[str]], prefix: str = "") -> dict[str, float]:
     """Return how long the traces are that there are, and the share of completions that correct themselves in theirs."""
-    traces = traces_of(completions)
+    traces = reasoning_traces(completions)
     lengths = [len(trace) for trace in traces if trace is not None]
     corrected = [float(trace is not None and corrects_itself(trace)) for trace in traces]
     return {

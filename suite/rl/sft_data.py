@@ -25,7 +25,7 @@ class SftData(ABC):
         return NOTHING_SAMPLED
 
     @abstractmethod
-    def of_step(self, step: int, count: int) -> Sequence[Example]:
+    def step_examples(self, step: int, count: int) -> Sequence[Example]:
         """Return `count` texts, or none where there is nothing to learn from. `step`: of the run."""
 
     def state(self) -> list[Any]:
@@ -42,7 +42,7 @@ class Corpus(SftData):
     def __init__(self, plan: RlPlan) -> None:
         self._plan = plan
 
-    def of_step(self, step: int, count: int) -> Sequence[Example]:
+    def step_examples(self, step: int, count: int) -> Sequence[Example]:
         return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
@@ -52,7 +52,7 @@ class TextPool(SftData):
     def __init__(self, plan: RlPlan, examples: Sequence[Example], *, first: int) -> None:
         self._plan, self._examples, self._first = plan, examples, first
 
-    def of_step(self, step: int, count: int) -> Sequence[Example]:
+    def step_examples(self, step: int, count: int) -> Sequence[Example]:
         places = pool_places(len(self._examples), step - self._first, count, self._plan.seed, self._first)
         return [self._examples[place] for place in places]
 

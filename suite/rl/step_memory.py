@@ -30,7 +30,7 @@ class TrackedMemory:
         return {"memory": FACT}
 
     @contextmanager
-    def of_step(self, meter: Meter) -> Iterator[None]:
+    def track_step(self, meter: Meter) -> Iterator[None]:
         """Note the peaks of the phases that are run meanwhile, at their end."""
         holdings, handles = self._holdings, []
         for tensors, owner, kind in self._owned_tensors():

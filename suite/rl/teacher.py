@@ -46,7 +46,7 @@ class Teacher:
     """Its key, its accuracy on the held-out prompts and what its training took, its base model's aside."""
 
 
-def teacher_of(
+def load_teacher(
     settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], TeachersCourse]
 ) -> Teacher:
     """Train it here by the course of its settings, or read it from where another case left it."""

@@ -22,14 +22,14 @@ STRATA = 8
 """Trials that share out every range among them: as many as sweep=rl_tuned has."""
 
 
-def of_trial(trial: int, name: str, low: float, high: float) -> float:
+def trial_value(trial: int, name: str, low: float, high: float) -> float:
     """Return a setting's value in a trial: log-uniform between two bounds, with three digits. Raise ValueError for what
     is no trial."""
     value = math.log(low) + _drawn(trial, name) * (math.log(high) - math.log(low))
     return float(f"{math.exp(value):.3g}")
 
 
-def choice_of_trial(trial: int, name: str, choices: Sequence[Any]) -> Any:
+def trial_choice(trial: int, name: str, choices: Sequence[Any]) -> Any:
     """Return a setting's value in a trial, each choice as likely. Raise ValueError for what is no trial."""
     return choices[int(_drawn(trial, name) * len(choices))]
 
@@ -46,7 +46,7 @@ def _drawn(trial: int, name: str) -> float:
     return (order[place] + python_rng("trial", trial, name).random()) / STRATA
 
 
-def best_of(folder: str, algorithm: str, rank: int, name: str) -> Any:
+def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
     """Return a setting's value in one of the algorithm's best trials, rank 1 the best: the one with the highest final
     held-out accuracy, the mean over its seeds. None for a setting that the algorithm does not have, as the critic's
     rate.

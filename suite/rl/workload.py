@@ -19,11 +19,11 @@ from suite.rl.base import Base, base_model, new_decoder
 from suite.rl.plan import RlPlan, critic_settings
 from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
-from suite.rl.rollout import completions_of, mean, scores_of, trace_readings
+from suite.rl.rollout import decode_completions, mean, score_samples, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
 from suite.rl.step_memory import TrackedMemory
 from suite.rl.tasks.task import draw, trivial_accuracy
-from suite.rl.teacher import teacher_of
+from suite.rl.teacher import load_teacher
 
 LAST_LOSSES = 20
 """Updates of the base model that its loss is the mean of: its noise is larger than what one update changes."""
@@ -41,7 +41,7 @@ class RlWorkload:
         plan = self.plan
         keep_freed_memory()
         self._base = base_model(plan, self._settings, shared)
-        self._teacher = teacher_of(self._settings, shared, type(self)) if plan.recipe.teacher else None
+        self._teacher = load_teacher(self._settings, shared, type(self)) if plan.recipe.teacher else None
         self._critic_base = None
         if plan.critic_base is not None and any(stage.kind == RL for stage in plan.recipe.stages):
             self._critic_base = base_model(plan.critic_base, critic_settings(self._settings), shared)
@@ -76,7 +76,7 @@ class RlWorkload:
         begins = self.plan.recipe.begins_at(meter.step)
         if begins and meter.step > 0:
             self._begin(self._number + 1)
-        with self._memory.of_step(meter) if self._memory else nullcontext():
+        with self._memory.track_step(meter) if self._memory else nullcontext():
             self._step(meter, looks=begins or meter.step % self.plan.eval_every == 0)
 
     def _step(self, meter: Meter, *, looks: bool) -> None:
@@ -125,13 +125,13 @@ class RlWorkload:
                 end=self.plan.vocabulary.end,
                 generator=None,
             )
-            scores = scores_of(self.plan, self._held_out, samples)
+            scores = score_samples(self.plan, self._held_out, samples)
         meter.note(
             EVALUATE,
             heldout_accuracy=mean([score.accuracy for score in scores]),
             heldout_format=mean([score.format for score in scores]),
             heldout_length=float(samples.lengths.mean()),
-            **trace_readings(completions_of(self.plan, samples), "heldout_"),
+            **trace_readings(decode_completions(self.plan, samples), "heldout_"),
         )
 
 

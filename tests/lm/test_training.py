@@ -10,7 +10,7 @@ from suite.lm.training import (
     Limits,
     NotFiniteError,
     Optimiser,
-    batch_of,
+    pad_examples,
     token_loss,
     train_on,
 )
@@ -29,15 +29,15 @@ def test_a_repeated_batch_is_learnt():
 
 
 def test_given_tokens_and_padding_are_not_learnt():
-    tokens_BS, learnt_BS = batch_of([Example(ids=[5, 6, 7, 8], given=2), Example(ids=[9])], CPU)
+    tokens_BS, learnt_BS = pad_examples([Example(ids=[5, 6, 7, 8], given=2), Example(ids=[9])], CPU)
     assert tokens_BS.tolist() == [[5, 6, 7, 8, 1], [9, 1, 0, 0, 0]]
     assert learnt_BS.tolist() == [[0, 0, 1, 1, 1], [1, 1, 0, 0, 0]]
 
 
 def test_the_loss_is_the_mean_over_learnt_tokens():
     model = decoder(dtype=torch.float64)
-    short = batch_of([Example(ids=[5, 6, 7])], CPU)
-    padded = batch_of([Example(ids=[5, 6, 7]), Example(ids=[8] * 9, given=10)], CPU)
+    short = pad_examples([Example(ids=[5, 6, 7])], CPU)
+    padded = pad_examples([Example(ids=[5, 6, 7]), Example(ids=[8] * 9, given=10)], CPU)
     torch.testing.assert_close(token_loss(model, *short), token_loss(model, *padded), rtol=0, atol=1e-12)
 
 

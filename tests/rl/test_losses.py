@@ -19,7 +19,7 @@ every_mode = pytest.mark.parametrize("mode", AGGREGATIONS)
 
 @every_mode
 def test_each_mode_has_its_divisor(mode):
-    divisors = Divisors.of(MASK, longest=8)
+    divisors = Divisors.from_mask(MASK, longest=8)
     assert (divisors.tokens, divisors.sequences, divisors.longest) == (6, 3, 8)
     assert aggregate(LOSS, MASK, mode, divisors).item() == pytest.approx(BY_HAND[mode], abs=1e-14)
 
@@ -27,7 +27,7 @@ def test_each_mode_has_its_divisor(mode):
 @every_mode
 def test_micro_batches_add_up_to_their_minibatch(mode):
     loss = LOSS.clone().requires_grad_()
-    divisors = Divisors.of(MASK, longest=8)
+    divisors = Divisors.from_mask(MASK, longest=8)
     whole = aggregate(loss, MASK, mode, divisors)
     parts = sum(aggregate(loss[rows], MASK[rows], mode, divisors) for rows in ([0], [2, 1]))
     assert parts.item() == pytest.approx(whole.item(), abs=1e-12)
@@ -38,7 +38,7 @@ def test_micro_batches_add_up_to_their_minibatch(mode):
 @every_mode
 @pytest.mark.parametrize("garbage", [1e30, torch.inf, torch.nan])
 def test_neither_amount_nor_content_of_padding_matters(mode, garbage):
-    divisors = Divisors.of(MASK, longest=8)
+    divisors = Divisors.from_mask(MASK, longest=8)
     loss, mask = (
         padded(torch.where(MASK > 0, LOSS, garbage), left=2, right=3, filled=garbage),
         padded(MASK, left=2, right=3),
@@ -53,7 +53,7 @@ def test_neither_amount_nor_content_of_padding_matters(mode, garbage):
 @every_mode
 def test_a_minibatch_of_empty_completions_has_a_loss_of_zero(mode):
     nothing = torch.zeros_like(MASK)
-    assert aggregate(LOSS, nothing, mode, Divisors.of(nothing, longest=8)).item() == 0
+    assert aggregate(LOSS, nothing, mode, Divisors.from_mask(nothing, longest=8)).item() == 0
 
 
 def test_an_unknown_mode_is_refused_with_the_choices():

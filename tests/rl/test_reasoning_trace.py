@@ -1,4 +1,4 @@
-from suite.rl.reasoning_trace import answers_of, corrects_itself, majority_vote, traces_of
+from suite.rl.reasoning_trace import corrects_itself, majority_vote, parsed_answers, reasoning_traces
 from suite.rl.tasks.task import tokens
 
 COMPLETIONS = [
@@ -8,14 +8,14 @@ COMPLETIONS = [
 
 
 def test_a_trace_stands_between_its_tags():
-    thoughts = traces_of(COMPLETIONS)
+    thoughts = reasoning_traces(COMPLETIONS)
     assert thoughts == [list("21!12"), None, None, None]
     assert corrects_itself(thoughts[0])
     assert not corrects_itself(list("12"))
 
 
 def test_of_several_answers_or_none_there_is_none():
-    assert answers_of(COMPLETIONS) == ["12", "", "", ""]
+    assert parsed_answers(COMPLETIONS) == ["12", "", "", ""]
 
 
 def test_the_first_of_the_commonest_answers_wins():

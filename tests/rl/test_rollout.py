@@ -12,7 +12,7 @@ from suite.rl.rollout import (
     groups_with_signal,
     reward_parts,
     rollout_readings,
-    scores_of,
+    score_samples,
     step_rewards,
 )
 from suite.rl.tasks.task import Item, Score, StepReward
@@ -144,7 +144,7 @@ def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
         entropy_NT=None,
         is_truncated_N=torch.ones(4, dtype=torch.bool),
     )
-    scores = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
+    scores = score_samples(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
     assert [score.accuracy for score in scores] == [0, 0, 1, 0]
     assert rewards(wanted, scores, given) == [1, 1, 0, 1]
     by_key = plan(num_generations=4, prompts_per_step=4)
@@ -181,7 +181,7 @@ def test_a_scorer_sees_the_completion_without_its_end(is_truncated):
         entropy_NT=None,
         is_truncated_N=torch.tensor([is_truncated]),
     )
-    (score,) = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")], given)
+    (score,) = score_samples(wanted, [Item(prompt="s21=", content="12", answer="12")], given)
     assert (score.accuracy, score.format) == (1.0, 1.0)
 
 

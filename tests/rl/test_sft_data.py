@@ -24,7 +24,7 @@ def pool(count, first=0):
 
 def test_a_pool_is_read_evenly_in_changing_orders():
     lessons = pool(5, first=3)
-    read = [lesson.ids[0] for step in range(3, 8) for lesson in lessons.of_step(step, 4)]
+    read = [lesson.ids[0] for step in range(3, 8) for lesson in lessons.step_examples(step, 4)]
     assert set(Counter(read).values()) == {4}
     passes = [read[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(order) == list(range(5)) for order in passes)
@@ -32,11 +32,11 @@ def test_a_pool_is_read_evenly_in_changing_orders():
 
 
 def test_a_step_reads_a_pool_as_it_does_whatever_came_before():
-    assert pool(5).of_step(7, 3) == pool(5).of_step(7, 3) != pool(5).of_step(8, 3)
+    assert pool(5).step_examples(7, 3) == pool(5).step_examples(7, 3) != pool(5).step_examples(8, 3)
 
 
 def test_an_empty_pool_has_nothing_to_learn_from():
-    assert pool(0).of_step(0, 4) == []
+    assert pool(0).step_examples(0, 4) == []
 
 
 def test_solutions_are_right_and_of_no_held_out_content():
@@ -51,7 +51,7 @@ def test_solutions_are_right_and_of_no_held_out_content():
 
 def test_more_of_the_corpus_is_new_at_every_step():
     corpus = Corpus(plan())
-    assert corpus.of_step(1, 8) == corpus.of_step(1, 8) != corpus.of_step(2, 8)
+    assert corpus.step_examples(1, 8) == corpus.step_examples(1, 8) != corpus.step_examples(2, 8)
 
 
 @pytest.mark.parametrize("valid", [None, torch.tensor([[False, True]] + [[True, True]] * 3)])

@@ -30,11 +30,11 @@ def check_folder(place: CheckpointFiles) -> None:
     if place.gguf:
         return
     for path in _readable_files(place.folder):
-        if (fault := _fault_of(path, place.folder)) is not None:
+        if (fault := _file_fault(path, place.folder)) is not None:
             raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
     weights = {path.name for path in place.weight_files()}
     for path in sorted(place.folder.glob(f"*{INDEX}")):
-        if (fault := _fault_of_index(path, weights)) is not None:
+        if (fault := _index_fault(path, weights)) is not None:
             raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
 
 
@@ -51,7 +51,7 @@ def _readable_files(folder: Path) -> list[Path]:
     return sorted(path for path in below if path.suffix in (*_BESIDE, WEIGHTS) or path.name == TEMPLATES)
 
 
-def _fault_of(path: Path, folder: Path) -> str | None:
+def _file_fault(path: Path, folder: Path) -> str | None:
     try:
         status, leads_to = path.stat(), path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # the latter of links in a circle
@@ -69,7 +69,7 @@ def _fault_of(path: Path, folder: Path) -> str | None:
     return None
 
 
-def _fault_of_index(path: Path, weights: set[str]) -> str | None:
+def _index_fault(path: Path, weights: set[str]) -> str | None:
     """A fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
     try:
         index, _ = parse_json(read_bounded(path, MOST_BESIDE_BYTES, may_be_link=True), most_values=MOST_WEIGHTS)

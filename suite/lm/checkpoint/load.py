@@ -12,8 +12,8 @@ from torch import Tensor
 from suite.attention.grouped import GroupedAttention
 from suite.configuration.values import clipped
 from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing
-from suite.lm.checkpoint.sizes import CONFIG, shape_from, sizes_of
-from suite.lm.checkpoint.tensors import tensors_of
+from suite.lm.checkpoint.sizes import CONFIG, read_sizes, shape_from
+from suite.lm.checkpoint.tensors import stored_tensors
 from suite.lm.decoder import Block, Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 
@@ -29,11 +29,11 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
     """Load a package's checkpoint or a folder's. Raises ValueError or UnsupportedError, in one sentence."""
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
-    shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
+    shape, attention = shape_from(read_sizes(checkpoint, "checkpoint"), "checkpoint")
     place = locate_checkpoint(checkpoint)
     if place.gguf is None:
         # Refused before they take memory; a few weights that are missing are named later.
-        stored_count = sum(math.prod(stored.shape) for _, stored in tensors_of(place))
+        stored_count = sum(math.prod(stored.shape) for _, stored in stored_tensors(place))
         if shape.parameter_count > FAR_BEYOND * stored_count:
             raise UnsupportedError(
                 f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
@@ -54,7 +54,7 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
     """
     wanted = named_weights(decoder)
     strange, head = [], None
-    for name, stored in tensors_of(place):
+    for name, stored in stored_tensors(place):
         if name == HEAD and decoder.head is None and stored.shape == decoder.embedding.shape:
             head = stored.read()
         elif name in wanted and wanted[name].shape == stored.shape:

@@ -70,7 +70,7 @@ def is_package(checkpoint: str) -> bool:
     return checkpoint in PACKAGES
 
 
-def weights_of(checkpoint: str) -> str:
+def describe_weights(checkpoint: str) -> str:
     """Describe the weights for a record, without a path."""
     place = locate_checkpoint(checkpoint)
     return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"

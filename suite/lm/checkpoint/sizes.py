@@ -44,7 +44,7 @@ DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
 """Values of both families, for a file that leaves them out."""
 
 
-def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
+def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
     """Return the sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
 
     `where`: the setting that names it. Raises ValueError, in one sentence, for a missing file or another model.
@@ -66,7 +66,7 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
 
 
 def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict[str, Any]]:
-    """Return the shape of the decoder of these sizes, as `sizes_of` gives them, and its settings under `attention`."""
+    """The shape of the decoder of these sizes, as `read_sizes` gives them, and its settings under `attention`."""
     attention = {**read_choice("attention", "gqa"), "kv_heads": sizes["num_kv_heads"]}
     named = {"name": "checkpoint", **sizes}
     return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention

@@ -66,7 +66,7 @@ class _Entry:
     end: int
 
 
-def tensors_of(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
+def stored_tensors(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
     """Yield names and tensors, in the precision that they are stored in. Raises UnsupportedError, in one sentence."""
     check_folder(place)
     files = place.weight_files()

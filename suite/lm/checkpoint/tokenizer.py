@@ -64,7 +64,7 @@ class CheckpointTokenizer:
         return token_ids
 
 
-def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
+def load_tokenizer(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
     """Load a checkpoint's tokenizer. `vocab_size`: of the weights.
 
     Raises UnsupportedError where a folder has no tokenizer that ends a text.

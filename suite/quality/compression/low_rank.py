@@ -45,7 +45,7 @@ class Factors:
     """Share of the squared norm of keys and values that is kept where inputs have the moments it is measured by."""
 
 
-def factors_of(
+def low_rank_factors(
     weight_ED: Tensor, *, rank: int, fitted_to_DD: Tensor | None, balances: bool, moments_DD: Tensor
 ) -> Factors:
     """Return the product of this rank that loses least, in float64.

@@ -73,12 +73,12 @@ class Frequencies:
             running += count
         return cls(frequent=frozenset(classes[FREQUENT]), common=frozenset(classes[COMMON]))
 
-    def class_of(self, word: str) -> str:
+    def word_class(self, word: str) -> str:
         word = word.lower()
         return FREQUENT if word in self.frequent else COMMON if word in self.common else RARE
 
 
-def words_of_tokens(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
+def token_words(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
     """Return for each token the number of its word: the first that its characters touch, or NO_WORD."""
     begins, ends = [begin for begin, _ in words], [end for _, end in words]
 
@@ -124,8 +124,8 @@ def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies
     for play in plays:
         ids, places = tokens.encode_with_places(play.text)
         words = words_in(play.text)
-        numbers = words_of_tokens(words, places)
-        classes = [frequencies.class_of(play.text[slice(*span)]) for span in words]
+        numbers = token_words(words, places)
+        classes = [frequencies.word_class(play.text[slice(*span)]) for span in words]
         counts = Counter(numbers)
         cut = zip(whole_windows(ids, length), whole_windows(numbers, length), strict=True)
         windows += [_window(part, of_part, classes, counts) for part, of_part in cut]

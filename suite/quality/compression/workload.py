@@ -20,11 +20,11 @@ from suite.attention.grouped import GroupedAttention
 from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint
-from suite.lm.checkpoint.tokenizer import tokenizer_of
+from suite.lm.checkpoint.tokenizer import load_tokenizer
 from suite.measure.meter import Meter
 from suite.measure.stateful import time_repeats
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of, shared_moments
+from suite.quality.compression.low_rank import low_rank_factors, shared_moments
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
 from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly, read_windows, whole_windows
 from suite.records.metrics import DECODE, TEXT, within
@@ -43,7 +43,7 @@ class CompressionWorkload:
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
         plan = self.plan
-        self._tokens = tokenizer_of(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
+        self._tokens = load_tokenizer(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
         self._others = shakespeare.other_plays()
         frequencies = Frequencies.in_texts(play.text for play in self._others)
         cut = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
@@ -101,7 +101,7 @@ class CompressionWorkload:
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         for number, moments_DD in enumerate(moments_LDD):
             layer = self._grouped_layer(number)
-            factors = factors_of(
+            factors = low_rank_factors(
                 torch.cat((layer.w_k, layer.w_v)),
                 rank=plan.rank,
                 fitted_to_DD=None if plan.method == SVD else moments_DD,
@@ -112,7 +112,7 @@ class CompressionWorkload:
             self._found[f"layer {number}"] = {"retained_variance": factors.retained_variance}
 
     def _grouped_layer(self, number: int) -> GroupedAttention:
-        layer = self.decoder.attention_of(number)
+        layer = self.decoder.attention_layer(number)
         assert isinstance(layer, GroupedAttention)
         return layer
 

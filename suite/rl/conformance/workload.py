@@ -274,7 +274,7 @@ def expected_gradient(
     loss, shares_D2 = mask_NT.new_zeros(()), []
     for start in range(0, len(mask_NT), size):
         draw = slice(start, start + size)
-        divisors = Divisors.of(mask_NT[draw], longest=objective.longest_completion)
+        divisors = Divisors.from_mask(mask_NT[draw], longest=objective.longest_completion)
         loss = loss + aggregate(term.loss_NT[draw], mask_NT[draw], objective.loss_agg_mode, divisors)
         ends = term.clipped_low_NT[draw], term.clipped_high_NT[draw]
         shares_D2.append([float(aggregate(end_NT, mask_NT[draw], "token-mean", divisors)) for end_NT in ends])

@@ -49,7 +49,7 @@ class Models:
         headless = self._frozen(owner, _headless(self._plan.shape))
         return self._labelled(Critic(headless).requires_grad_(False), owner)
 
-    def base_of(self, policy: Decoder, owner: str) -> Decoder:
+    def unadapted_base(self, policy: Decoder, owner: str) -> Decoder:
         """Make a decoder of an adapted policy's own weights, without its adapters."""
         return unadapted(policy, self._base(owner, Decoder, self._plan.shape))
 

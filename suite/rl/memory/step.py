@@ -144,7 +144,7 @@ class _Step:
             self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
         self._base = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
-            self._base = models.base_of(policy, REFERENCE)
+            self._base = models.unadapted_base(policy, REFERENCE)
         self._scorers = None if plan.scorers_offloaded else self._new_scorers()
         self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 

@@ -64,7 +64,7 @@ class RlMemoryWorkload:
         if plan.engine != NONE:
             meter.note(ROLLOUT, rollout_batch=batch)
         if plan.gpus is not None:
-            self._answer(meter, projection, peak_of(phases), plan.gpus)
+            self._answer(meter, projection, highest_peak(phases), plan.gpus)
 
     def _answer(self, meter: Meter, projection: "Projection", peak: int, gpus: Gpus) -> None:
         """Note whether these GPUs hold the step, what they have to spare, and how they sample best."""
@@ -109,13 +109,13 @@ class Projection:
         peaks = self._step.peaks(divided.share)
         phases = {ROLLOUT: rollout_phase(batch), SCORE: SCORE, UPDATE: update_phase(plan.micro_batches(shards))}
         return {
-            phase: divided.of(peaks[name].held, gathered_bytes=_gathered_bytes(plan, phase))
+            phase: divided.per_device(peaks[name].held, gathered_bytes=_gathered_bytes(plan, phase))
             for phase, name in phases.items()
         }
 
     def least_peak(self, shards: int) -> int:
         """The peak of a step on one device, with the smallest rollout that the plan allows."""
-        return peak_of(self.phases(shards, self._least_batch(shards)))
+        return highest_peak(self.phases(shards, self._least_batch(shards)))
 
     def frugal_batch(self, shards: int) -> int:
         """The completions that one device samples at once: where these are to fit, the most that hold no more
@@ -151,7 +151,7 @@ class Projection:
         return 1 if self._plan.rollout_batch == FIT else self._plan.rollout_rows(shards)
 
 
-def peak_of(phases: Phases) -> int:
+def highest_peak(phases: Phases) -> int:
     """The bytes of the phase that holds most."""
     return max(sum(owned_bytes.values()) for owned_bytes in phases.values())
 
@@ -182,7 +182,7 @@ class Division:
             return 0.0  # copies of single weights, in whose place a unit is gathered
         return 1.0
 
-    def of(self, held: OwnedTensors, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
+    def per_device(self, held: OwnedTensors, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
         """What each device holds of what one would, with the unit that it gathers."""
         parts = {label: math.ceil(value * self.share(label)) for label, value in held.items()}
         if self.shards > 1:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.lm.training import Example, Limits, Optimiser, batch_of, token_loss
+from suite.lm.training import Example, Limits, Optimiser, pad_examples, token_loss
 from suite.measure.memory_tracker import OwnedTensors, attribute_to
 from suite.measure.meter import Meter
 from suite.records.holdings import ACTIVATIONS, OPTIMISER, OTHER, PARAMETERS, POLICY
@@ -37,7 +37,7 @@ class SftStage:
     def step(self, meter: Meter, *, looks: bool) -> None:
         meter.note(STEP, **self._data.prepare(meter))
         with meter.span("update"):
-            examples = self._data.of_step(meter.step, self._plan.completions * self._plan.inner_epochs)
+            examples = self._data.step_examples(meter.step, self._plan.completions * self._plan.inner_epochs)
             seen = self._update(examples)
         meter.note(STEP, examples=float(len(examples)), **seen)
 
@@ -69,7 +69,7 @@ class SftStage:
     def _gradient(self, minibatch: Sequence[Example]) -> float:
         """Leave the gradient of the minibatch's loss in the parameters, and return the loss, a mean over its learnt
         tokens."""
-        tokens_BS, learnt_BS = batch_of(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
+        tokens_BS, learnt_BS = pad_examples(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
         learnt, size = learnt_BS[:, 1:].sum(), self._plan.micro_batch
         total: Tensor | float = 0.0
         for rows in torch.arange(len(tokens_BS), device=tokens_BS.device).split(size):

@@ -110,7 +110,7 @@ def differentiate(batch, objective, chunks=None):
     scored, mask_NT = batch.scored, batch.scored.mask_NT
     estimated = ESTIMATORS.load(objective.adv_estimator)(scored, objective)
     policy_loss = POLICY_LOSSES.load(objective.policy_loss)
-    divisors = Divisors.of(mask_NT, longest=objective.longest_completion)
+    divisors = Divisors.from_mask(mask_NT, longest=objective.longest_completion)
     log_p_NT = batch.log_p_NT.clone().requires_grad_()
     old_values_NT = torch.zeros_like(mask_NT) if scored.values_NT is None else scored.values_NT
     values_NT = updated(old_values_NT).requires_grad_()

@@ -59,7 +59,7 @@ def test_gspo_is_the_papers_mean_over_completions():
     mask = mask_of([3, 1], 3)
     advantages = tensor([2.0, 2, 2], [-1.0, 0, 0])
     term = gspo.token_losses(log_p, old, advantages, mask, objective(**CLIPS))
-    loss = aggregate(term.loss_NT, mask, "seq-mean-token-mean", Divisors.of(mask, longest=3))
+    loss = aggregate(term.loss_NT, mask, "seq-mean-token-mean", Divisors.from_mask(mask, longest=3))
     assert loss.item() == pytest.approx((-2 * math.exp(0.2) + math.exp(0.1)) / 2, abs=1e-15)
 
 
@@ -103,7 +103,7 @@ def test_the_layout_changes_neither_loss_nor_gradient(name, mode, garbage):
     generator = torch.Generator().manual_seed(3)
     log_p, old = (0.3 * torch.randn(2, 4, 5, generator=generator, dtype=torch.float64)).unbind()
     mask, advantages = mask_of([5, 0, 2, 4], 5), torch.randn(4, 1, generator=generator, dtype=torch.float64)
-    divisors = Divisors.of(mask, longest=5)
+    divisors = Divisors.from_mask(mask, longest=5)
 
     def loss_and_gradient(chunks, left):
         leaf = log_p.clone().requires_grad_()
