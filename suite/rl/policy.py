@@ -5,10 +5,10 @@ writes its own: ids are read back as the tasks' tokens, as scorers want them.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
 from suite.lm.checkpoint.sizes import read_sizes
@@ -30,31 +30,11 @@ POSITIONS = 512
 """Longest prompt and completion together."""
 
 
-class Vocabulary(Protocol):
-    """A way from the texts of tasks to ids, and back."""
-
-    vocab_size: int
-    is_of_tasks: bool
-    """An id is a token of the tasks: a character or a tag. Else it may be several, or a part of a tag."""
-
-    @property
-    def end(self) -> int:
-        """The id of the token that ends a completion."""
-        ...
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def prompt(self, task: Task, item: Item) -> list[int]:
-        """Return the ids that a completion of this item goes on from."""
-        ...
-
-    def decode(self, ids: Iterable[int]) -> Sequence[str]:
-        """Return tokens of the tasks, as a scorer reads them."""
-        ...
-
-
 class TaskVocabulary:
-    """The one vocabulary of all tasks, for policies that learn to write from nothing: so none depends on its task."""
+    """The one vocabulary of all tasks, for policies that learn to write from nothing: so none depends on its task.
+
+    `is_of_tasks`: an id is a token of the tasks, a character or a tag; else it may be several, or a part of a tag.
+    """
 
     end, is_of_tasks = END, True
 
@@ -69,6 +49,7 @@ class TaskVocabulary:
         return self.encode(item.prompt)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
+        """Tokens of the tasks, as a scorer reads them."""
         return self._tokenizer.decode(ids)
 
 
@@ -94,8 +75,8 @@ class CheckpointVocabulary:
         return list(self._words.encode(text))
 
     def prompt(self, task: Task, item: Item) -> list[int]:
-        """Return the question, behind one of the task's own with its solution, the same for all. Raises ValueError for
-        a prompt that the positions have no room for."""
+        """The question, behind an example of the task with its solution, the same for all. Raises ValueError for a
+        prompt that the positions have no room for."""
         chance = random.Random(0)
         example = draw(task, chance, held_out=False)
         turns = (task.question(example), task.solution(example, chance), task.question(item))
@@ -111,9 +92,7 @@ class CheckpointVocabulary:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The vocabulary, the shape and the beginning of a policy."""
-
-    vocabulary: Vocabulary
+    vocabulary: TaskVocabulary | CheckpointVocabulary
     shape: DecoderShape
     checkpoint: str | None = None
     """The weights that it begins as, as suite.lm.checkpoint has them; None for a base model that is trained here."""
@@ -144,14 +123,12 @@ class Policy:
 
 
 def policy_from(settings: Mapping[str, Any]) -> Policy:
-    """Read a policy from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
+    """Raises ValueError, in one sentence, for what is wrong in itself."""
     sizes, attention = settings["policy"], settings["attention"]
     if "checkpoint" not in sizes:
-        task_vocabulary = TaskVocabulary()
-        return Policy(
-            vocabulary=task_vocabulary,
-            shape=decoder_shape(sizes, attention, vocab_size=task_vocabulary.vocab_size, where="policy."),
-        )
+        vocabulary = TaskVocabulary()
+        shape = decoder_shape(sizes, attention, vocab_size=vocabulary.vocab_size, where="policy.")
+        return Policy(vocabulary=vocabulary, shape=shape)
     checkpoint = str(sizes["checkpoint"])
     if not is_package(checkpoint):
         sizes = {**sizes, **read_sizes(checkpoint, "policy.checkpoint")}

@@ -1,5 +1,6 @@
 """Rollouts: prompts, what the policy made of them, what the task says of that, and what a step of them cost."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,8 +16,7 @@ from suite.measure.meter import Meter
 from suite.measure.rng import python_rng, torch_rng
 from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
-from suite.rl.reasoning_trace import corrects_itself, majority_vote, parsed_answers, reasoning_traces
-from suite.rl.tasks.task import Item, Score, draw
+from suite.rl.tasks.task import CORRECTION, Item, Score, draw, parse
 
 NOTHING_SAMPLED = {"completions": 0.0, "sampled_tokens": 0.0}
 
@@ -41,7 +41,7 @@ class Experience:
 
     @property
     def compared(self) -> Tensor:
-        """Return what an estimator compares within a group: each part of the reward, or their sum."""
+        """What an estimator compares within a group: each part of the reward, or their sum."""
         return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
     def rows(self, kept_K: Tensor) -> "Experience":
@@ -52,8 +52,6 @@ class Experience:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutBatch:
-    """The experience of one step, before and after groups are dropped."""
-
     kept: Experience | None
     """The completions that are learnt from; None where every group was dropped."""
     sampled: Sequence[Experience]
@@ -84,21 +82,21 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
     """Return the numbers of the groups in which rewards differ, any of them where there are several."""
     numbers, index_N = groups_N.unique(return_inverse=True)
+    index_NK = index_N[:, None].expand_as(rewards_NK)
     highest, lowest = (
         rewards_NK.new_zeros(len(numbers), rewards_NK.shape[1]).scatter_reduce(
-            0, index_N[:, None].expand_as(rewards_NK), rewards_NK, reduce, include_self=False
+            0, index_NK, rewards_NK, reduce, include_self=False
         )
         for reduce in ("amax", "amin")
     )
-    differ: Tensor = numbers[(highest > lowest).any(dim=1)]
-    return differ
+    with_signal: Tensor = numbers[(highest > lowest).any(dim=1)]
+    return with_signal
 
 
 def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies: int) -> Experience:
     """Sample and reward `copies` completions of each prompt, in their timed spans. `round_` tells the rollouts of one
     step apart."""
-    names = (plan.seed, meter.step, round_)
-    device, count = policy.made.device, plan.completions // copies
+    names, device, count = (plan.seed, meter.step, round_), policy.made.device, plan.completions // copies
     with meter.span("rollout"):
         chance = python_rng(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
@@ -117,10 +115,9 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     with meter.span("score"):
         scores = score_samples(plan, [item for item in items for _ in range(copies)], samples)
         parts = reward_parts(plan, scores, samples)
-        totals = [plan.reward.total(of_completion) for of_completion in parts]
-        dtype = samples.mask_NT.dtype
-        rewards_N = torch.tensor(totals, dtype=dtype, device=device)
-        parts_NK = torch.tensor(parts, dtype=dtype, device=device) if plan.objective.normalises_parts else None
+        kind = {"dtype": samples.mask_NT.dtype, "device": device}
+        rewards_N = torch.tensor([plan.reward.total(row) for row in parts], **kind)
+        parts_NK = torch.tensor(parts, **kind) if plan.objective.normalises_parts else None
     assert samples.entropy_NT is not None
     groups_N = torch.arange(len(items), device=device).repeat_interleave(copies)
     return Experience(
@@ -139,14 +136,14 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
 
 def score_samples(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
     """Score each completion by the task, its end token aside; once where a group has the same one several times."""
-    scores: dict[tuple[int, tuple[str, ...]], Score] = {}
-    found = []
+    cached: dict[tuple[int, tuple[str, ...]], Score] = {}
+    scores = []
     for item, completion in zip(items, decode_completions(plan, samples), strict=True):
         key = id(item), tuple(completion)
-        if key not in scores:
-            scores[key] = plan.task.score(item, completion)
-        found.append(scores[key])
-    return found
+        if key not in cached:
+            cached[key] = plan.task.score(item, completion)
+        scores.append(cached[key])
+    return scores
 
 
 def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
@@ -157,18 +154,34 @@ def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Se
 
 
 def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> list[list[float]]:
-    """Return the parts of each completion's reward.
-
-    With reward_source=majority it is not the key that says what is accurate, but the vote of a group.
-    """
-    right = [score.accuracy for score in scores]
+    """The parts of each completion's reward. With reward_source=majority accuracy is the vote of the group, not the
+    key's."""
+    accuracies = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
-        right = majority_vote(parsed_answers(decode_completions(plan, samples)), plan.num_generations)
+        answers = [parsed_answer(completion) for completion in decode_completions(plan, samples)]
+        accuracies = majority_vote(answers, plan.num_generations)
     lengths = samples.mask_NT.sum(dim=1).long().tolist()
     return [
-        plan.reward.parts(accuracy=correct, form=score.format, length=length)
-        for correct, score, length in zip(right, scores, lengths, strict=True)
+        plan.reward.parts(accuracy=accuracy, form=score.format, length=length)
+        for accuracy, score, length in zip(accuracies, scores, lengths, strict=True)
     ]
+
+
+def parsed_answer(completion: Sequence[str]) -> str:
+    """Empty where there is none, or several."""
+    place = parse(completion).answer
+    return "" if place is None else "".join(completion[place])
+
+
+def majority_vote(answers: Sequence[str], size: int) -> list[float]:
+    """1 where an answer is the commonest of its group of `size` that lie next to each other, else 0 (TTRL, arXiv
+    2504.16084). Of several as common the first wins; an empty answer has no vote. Answers are compared as texts."""
+    votes: list[float] = []
+    for start in range(0, len(answers), size):
+        group = answers[start : start + size]
+        commonest = Counter(filter(None, group)).most_common(1)
+        votes += [float(bool(commonest) and answer == commonest[0][0]) for answer in group]
+    return votes
 
 
 def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
@@ -211,14 +224,12 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
 
 
 def trace_readings(completions: Sequence[Sequence[str]], prefix: str = "") -> dict[str, float]:
-    """Return how long the traces are that there are, and the share of completions that correct themselves in theirs."""
-    traces = reasoning_traces(completions)
-    lengths = [len(trace) for trace in traces if trace is not None]
-    corrected = [float(trace is not None and corrects_itself(trace)) for trace in traces]
-    return {
-        **({f"{prefix}thought_length": mean(lengths)} if lengths else {}),
-        f"{prefix}corrections": mean(corrected),
-    }
+    """Mean length of the thoughts that there are, and the share of completions whose thought corrects itself: has the
+    marker that corpora write between two attempts, whatever the second is worth."""
+    places = [parse(completion).thought for completion in completions]
+    traces = [text[place] for text, place in zip(completions, places, strict=True) if place is not None]
+    lengths = {f"{prefix}thought_length": mean([len(trace) for trace in traces])} if traces else {}
+    return {**lengths, f"{prefix}corrections": sum(CORRECTION in trace for trace in traces) / len(completions)}
 
 
 def mean(values: Sequence[float]) -> float:
@@ -229,17 +240,17 @@ def joined(parts: Sequence[Experience]) -> Experience:
     """Join several rounds, each padded to the longest completion and the longest prompt."""
     longest = max(part.tokens_NT.shape[1] for part in parts)
 
-    def together(name: str) -> Tensor:
-        filled = PAD if name == "tokens_NT" else 0
+    def concatenated(name: str) -> Tensor:
         tensors = [getattr(part, name) for part in parts]
         if not name.endswith("_NT"):
             return torch.cat(tensors)
-        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) for x in tensors])
+        padding = PAD if name == "tokens_NT" else 0
+        return torch.cat([F.pad(x_NT, (0, longest - x_NT.shape[1]), value=padding) for x_NT in tensors])
 
     return Experience(
         prompts=_joined_prompts([part.prompts for part in parts]),
         scores=[score for part in parts for score in part.scores],
-        **{name: together(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
+        **{name: concatenated(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
     )
 
 
@@ -248,8 +259,8 @@ def _joined_prompts(parts: Sequence[Prompts]) -> Prompts:
     tokens, valid = [], []
     for part in parts:
         room = longest - part.tokens_PS.shape[1], 0
-        own_PS = torch.ones_like(part.tokens_PS, dtype=torch.bool) if part.valid_PS is None else part.valid_PS
+        valid_PS = torch.ones_like(part.tokens_PS, dtype=torch.bool) if part.valid_PS is None else part.valid_PS
         tokens.append(F.pad(part.tokens_PS, room, value=PAD))
-        valid.append(F.pad(own_PS, room, value=False))
+        valid.append(F.pad(valid_PS, room, value=False))
     is_padded = any(part.valid_PS is not None or part.tokens_PS.shape[1] < longest for part in parts)
     return Prompts(tokens_PS=torch.cat(tokens), valid_PS=torch.cat(valid) if is_padded else None)
