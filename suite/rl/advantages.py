@@ -59,8 +59,8 @@ class Estimator(Protocol):
 
 
 def token_rewards(scored: Scored) -> Tensor:
-    """Return the reward of each token, 0 on padding: the KL's price at each, the outcome's reward at the last
-    (InstructGPT; verl; TRL to 1.12). An empty completion has no last token, so that nobody gets its outcome."""
+    """The reward of each token, 0 on padding: the KL's price at each, the outcome's reward at the last (InstructGPT;
+    verl; TRL to 1.12). An empty completion has no last token, so that nobody gets its outcome."""
     mask_NT = scored.mask_NT
     left_NT = mask_NT.flip(1).cumsum(dim=1).flip(1)
     rewards_NT = torch.where((mask_NT > 0) & (left_NT == 1), scored.rewards_N[:, None], 0)
@@ -68,41 +68,40 @@ def token_rewards(scored: Scored) -> Tensor:
 
 
 def sequence_rewards(scored: Scored) -> Tensor:
-    """Return the outcome's reward of each completion, less the KL's price along it."""
+    """The outcome's reward of each completion, less the KL's price along it."""
     if scored.kl_NT is None:
         return scored.rewards_N
     return scored.rewards_N - torch.where(scored.mask_NT > 0, scored.kl_NT, 0).sum(dim=1)
 
 
 def members(groups_N: Tensor) -> Tensor:
-    """Return the N by N table of who belongs to whose group."""
+    """The N by N table of who belongs to whose group."""
     return groups_N[:, None] == groups_N[None, :]
 
 
 def centred(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Return rewards less their group's mean: exactly 0 where all of a group are equal, whatever their mean is rounded
-    to."""
+    """Rewards less their group's mean: exactly 0 where all of a group are equal, whatever their mean is rounded to."""
     same_NN = members(groups_N)
     means_N = torch.where(same_NN, rewards_N, 0).sum(dim=1) / same_NN.sum(dim=1)
     return torch.where(differ(rewards_N, same_NN), rewards_N - means_N, 0)
 
 
 def differ(rewards_N: Tensor, same_NN: Tensor) -> Tensor:
-    """Return, for each completion, whether its group's rewards are not all equal."""
+    """True for each completion whose group's rewards are not all equal."""
     highest_N = torch.where(same_NN, rewards_N, -torch.inf).amax(dim=1)
     lowest_N = torch.where(same_NN, rewards_N, torch.inf).amin(dim=1)
     return highest_N > lowest_N
 
 
 def deviations(centred_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Return the unbiased standard deviation of each completion's group; 0 for a group of one."""
+    """The unbiased standard deviation of each completion's group; 0 for a group of one."""
     same_NN = members(groups_N)
     squares_N = torch.where(same_NN, centred_N**2, 0).sum(dim=1)
     return (squares_N / (same_NN.sum(dim=1) - 1).clamp(min=1)).sqrt()
 
 
 def whiten(values_NT: Tensor, mask_NT: Tensor) -> Tensor:
-    """Return values less their mean over their standard deviation, both over the mask, with the unbiased variance; 0 on
+    """Values less their mean over their standard deviation, both over the mask, with the unbiased variance; 0 on
     padding. Exactly 0 where all values are equal, which rounding of their mean would otherwise blow up, and so where
     there is one value only."""
     seen_NT = mask_NT > 0

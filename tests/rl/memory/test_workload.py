@@ -97,8 +97,8 @@ def test_the_batch_is_the_largest_that_fits(projection):
 
 def test_a_batch_that_fits_adds_nothing_to_the_peak(projection):
     batch = projection.frugal_batch(2)
-    assert highest_peak(projection.phases(2, batch)) == projection.least_peak(2)
-    assert batch == 32 or highest_peak(projection.phases(2, batch + 1)) > projection.least_peak(2)
+    assert highest_peak(projection.phases(2, batch)) == projection.smallest_peak(2)
+    assert batch == 32 or highest_peak(projection.phases(2, batch + 1)) > projection.smallest_peak(2)
 
 
 def test_gpus_of_a_known_device_have_a_least_time():
