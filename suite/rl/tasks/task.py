@@ -29,7 +29,7 @@ MOST_PROMPT_PARTS = 16  # a prompt with more numbers and words is a text, of whi
 
 
 def tokens(text: str) -> list[str]:
-    """Cut a text into tokens: each tag is one."""
+    """Cut a text into characters and tags."""
     return _TOKEN.findall(text)
 
 
@@ -85,7 +85,7 @@ class Task(Protocol):
         ...
 
     def question(self, item: Item) -> str:
-        """Return the prompt in English, for a policy that reads it. The answer is the same, to the character."""
+        """The prompt in English, for a policy that reads it. The answer is the same, to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
@@ -114,8 +114,7 @@ class WritesAnything(Protocol):
 
 
 def make(settings: Mapping[str, Any]) -> Task:
-    """Make the task that resolved settings ask for. Raise ValueError for what is wrong in itself, or
-    NeedsPackageError."""
+    """Raises ValueError for what is wrong in itself, or NeedsPackageError."""
     task: Task = load_task(settings, workload="rl", example="sort", method="score")
     return task
 
