@@ -29,12 +29,12 @@ PACKED_FROM_BYTES = 64 << 20
 
 
 def rollout_engine(decoder: Decoder) -> "Decoder | PackedDecoder":
-    """Return the sampler of a rollout: a copy where that is faster, else the decoder itself."""
+    """The sampler of a rollout: a copy where that is faster, else the decoder itself."""
     return PackedDecoder(decoder) if packs(decoder) else decoder
 
 
 def packs(decoder: Decoder) -> bool:
-    """Return whether packing was measured to pay: float32 on a CPU, of grouped layers."""
+    """True if packing was measured to pay: float32 on a CPU, of grouped layers."""
     factory = decoder.made
     return (
         factory.device.type == "cpu"

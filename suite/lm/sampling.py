@@ -70,7 +70,7 @@ class Samples:
 
 
 def prompts_from(ids: Sequence[Sequence[int]], device: torch.device) -> Prompts:
-    """Return prompts from their ids, padded on the left where they differ in length."""
+    """Prompts from their ids, padded on the left where they differ in length."""
     longest = max(map(len, ids))
     tokens_PS = torch.tensor([[PAD] * (longest - len(prompt)) + list(prompt) for prompt in ids], device=device)
     if all(len(prompt) == longest for prompt in ids):
@@ -94,7 +94,7 @@ def sample(
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    run = _Run(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
+    run = _Rollout(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
@@ -113,24 +113,18 @@ def sample(
 
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
-    """Return minus the entropy of each distribution, in nats."""
+    """Minus the entropy of each distribution, in nats."""
     with attribute_to(kind=LOGITS):
         terms_NV = log_p_NV.exp() * log_p_NV
     return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
 def tempered(logits_NV: Tensor, temperature: float) -> Tensor:
-    """Return the logits of the distribution at a temperature."""
+    """The logits of the distribution at a temperature."""
     return logits_NV if temperature == 1.0 else logits_NV / temperature
 
 
-def _next_tokens(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
-    with attribute_to(kind=LOGITS):
-        noisy_NV = log_p_NV if noise_NV is None else log_p_NV - noise_NV
-    return noisy_NV.argmax(dim=-1, keepdim=True)
-
-
-class _Run:
+class _Rollout:
     """One rollout: the tokens so far, the rows that go on, and their caches. B: rows in the batch."""
 
     def __init__(
@@ -158,7 +152,9 @@ class _Run:
         while True:
             with attribute_to(kind=LOGITS):
                 log_p_BV = F.log_softmax(tempered(self._model.logits(h_BD), temperature), dim=-1)
-            chosen_B1 = _next_tokens(log_p_BV, None if noise is None else self._rows(next(noise)))
+                noisy_BV = log_p_BV if noise is None else log_p_BV - self._rows(next(noise))
+            chosen_B1 = noisy_BV.argmax(dim=-1, keepdim=True)
+            del noisy_BV
             self._store(self.tokens_TN, chosen_B1[:, 0])
             self._store(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
             if with_entropy:
@@ -212,17 +208,17 @@ class _Run:
         """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
         the end of the rollout. None where every row has ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
-        kept_B = (~self._ended_B).nonzero()[:, 0]
-        if len(kept_B) == 0:
+        rows_B = (~self._ended_B).nonzero()[:, 0]
+        if len(rows_B) == 0:
             return None
-        if len(kept_B) > COMPACTED_BELOW * len(self._ended_B):
+        if len(rows_B) > COMPACTED_BELOW * len(self._ended_B):
             return chosen_B1
-        self._going_B = kept_B if self._going_B is None else self._going_B[kept_B]
-        self._ended_B = self._ended_B[kept_B]
+        self._going_B = rows_B if self._going_B is None else self._going_B[rows_B]
+        self._ended_B = self._ended_B[rows_B]
         if self._seen_BT is not None:
-            self._seen_BT = self._seen_BT[kept_B]
-        self._select(kept_B)
-        return chosen_B1[kept_B]
+            self._seen_BT = self._seen_BT[rows_B]
+        self._select(rows_B)
+        return chosen_B1[rows_B]
 
     def _advance(self, chosen_B1: Tensor) -> Tensor:
         if self._filled == self._caches[0].tensors[0].shape[2]:

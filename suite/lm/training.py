@@ -41,7 +41,7 @@ class Limits:
     stays."""
 
     def rate(self, done: int) -> float:
-        """Return the rate of the update that follows `done` others, as a share of the highest."""
+        """The rate of the update that follows `done` others, as a share of the highest."""
         warm = min(1.0, (done + 1) / max(self.warmup_updates, 1))
         if self.decay_updates is None:
             return warm
@@ -76,7 +76,7 @@ class Optimiser:
         return norm
 
     def state_tensors(self) -> list[Tensor]:
-        """Return the tensors that it keeps from one update to the next."""
+        """The tensors that it keeps from one update to the next."""
         tensors = [value for state in self._adamw.state.values() for value in state.values()]
         return [value for value in tensors if isinstance(value, Tensor)]
 
@@ -97,7 +97,7 @@ class Example:
 
 
 def pad_examples(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
-    """Return tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
+    """tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
     longest = max(len(example.ids) for example in examples) + 1
     tokens_BS = torch.full((len(examples), longest), PAD)
     learnt_BS = torch.zeros(len(examples), longest)
@@ -109,7 +109,7 @@ def pad_examples(examples: Sequence[Example], device: torch.device, *, end: int 
 
 
 def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
+    """The mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
     logits_BSV = model.logits(model(tokens_BS[:, :-1]))
     losses = F.cross_entropy(logits_BSV.flatten(0, 1), tokens_BS[:, 1:].flatten(), reduction="none")
     weights = learnt_BS[:, 1:].flatten().to(losses.dtype)

@@ -17,10 +17,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from suite.lm.autocast import AutocastDecoder
 from suite.lm.checkpoint.load import fill
 from suite.lm.checkpoint.locate import locate_checkpoint
-from suite.lm.decoder import Decoder, FactoryKwargs
+from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
 from suite.lm.training import Example, Limits, NotFiniteError, pad_examples, train_on
 from suite.measure.artifact_cache import cached_artifact
 from suite.measure.meter import Meter

@@ -81,7 +81,8 @@ class Learner:
     @attribute_to(NOBODY, EXPERIENCE)
     def compute_advantages(self, experience: Experience) -> tuple[TrainingBatch, dict[str, float]]:
         """Estimate advantages, with whatever reference and critic they need: the batch to train on, and readings."""
-        objective, readings = self._objective, {}
+        objective = self._objective
+        readings: dict[str, float] = {}
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
         values_NT = None if self.critic is None else self.values(self.critic, experience)
         kl_NT = rewards_NT = ends_NT = None

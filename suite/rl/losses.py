@@ -42,9 +42,8 @@ class PolicyLoss(Protocol):
 def kl_estimates(
     log_p_NT: Tensor, log_reference_NT: Tensor, kl_type: str, log_p_old_NT: Tensor | None = None
 ) -> Tensor:
-    """Return one estimate a token, in nats. `log_p_old_NT` is that of the policy that sampled, for k3_unbiased alone;
-    without it the sampling policy is taken to be this one. Padding is not looked at: its log-probabilities need only be
-    finite.
+    """One estimate a token, in nats. `log_p_old_NT` is that of the policy that sampled, for k3_unbiased alone; without
+    it the sampling policy is taken to be this one. Padding is not looked at: its log-probabilities need only be finite.
 
     k3_unbiased is k3·ρ, ρ = π / π_old, with the gradient through ρ and without a clip: DeepSeek-V3.2 (arXiv
     2512.02556) eq. 7, and TRL 1.16 with use_bias_correction_kl, its default."""
@@ -81,7 +80,7 @@ class Divisors:
 
 
 def aggregate(loss_NT: Tensor, mask_NT: Tensor, mode: str, divisors: Divisors) -> Tensor:
-    """Return a micro-batch's share of the minibatch's loss. An empty completion adds 0."""
+    """A micro-batch's share of the minibatch's loss. An empty completion adds 0."""
     masked_NT = torch.where(mask_NT > 0, loss_NT, 0)
     if mode == "token-mean":
         return masked_NT.sum() / max(divisors.tokens, 1)

@@ -45,7 +45,7 @@ class Registry:
             )
 
     def load(self, name: str) -> Any:
-        """Return the function of the file of this name, or the one behind a dotted name. Raise ValueError, naming the
+        """The function of the file of this name, or the one behind a dotted name. Raises ValueError, naming the
         choices, where there is none."""
         self.check(name)
         return locate(name if "." in name else f"{self.module(name)}.{self.function}")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,7 +81,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
-    """Return the numbers of the groups in which rewards differ, any of them where there are several."""
+    """The numbers of the groups in which rewards differ, any of them where there are several."""
     numbers, index_N = groups_N.unique(return_inverse=True)
     index_NK = index_N[:, None].expand_as(rewards_NK)
     highest, lowest = (
@@ -115,7 +116,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     with meter.span("score"):
         scores = score_samples(plan, [item for item in items for _ in range(copies)], samples)
         parts = reward_parts(plan, scores, samples)
-        kind = {"dtype": samples.mask_NT.dtype, "device": device}
+        kind: dict[str, Any] = {"dtype": samples.mask_NT.dtype, "device": device}
         rewards_N = torch.tensor([plan.reward.total(row) for row in parts], **kind)
         parts_NK = torch.tensor(parts, **kind) if plan.objective.normalises_parts else None
     assert samples.entropy_NT is not None
@@ -147,7 +148,7 @@ def score_samples(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list
 
 
 def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
-    """Return the completions as the task's tokens, without the end token."""
+    """The completions as the task's tokens, without the end token."""
     lengths = (sampled.mask_NT.sum(dim=1).long() - (~sampled.is_truncated_N).long()).tolist()
     rows = sampled.tokens_NT.tolist()
     return [plan.vocabulary.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
@@ -185,8 +186,8 @@ def majority_vote(answers: Sequence[str], size: int) -> list[float]:
 
 
 def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
-    """Return the checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of
-    one more step, which ends where the completion does."""
+    """The checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of one
+    more step, which ends where the completion does."""
     rewards_NT, ends_NT = (torch.zeros_like(experience.mask_NT) for _ in range(2))
     for row, score in enumerate(experience.scores):
         for step in score.steps:
@@ -199,7 +200,7 @@ def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tens
 
 
 def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, float]:
-    """Return what a step's rollouts cost and were worth, those that taught nothing included."""
+    """What a step's rollouts cost and were worth, those that taught nothing included."""
     scores = [score for experience in sampled for score in experience.scores]
     steps = [step.reward for score in scores for step in score.steps]
     tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)

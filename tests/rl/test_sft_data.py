@@ -11,7 +11,7 @@ from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
 from suite.rl.rollout import Experience
-from suite.rl.sft_data import Corpus, Sampled, TextPool, distinct, solutions, verified
+from suite.rl.sft_data import Corpus, Sampled, TextPool, solutions, verified
 from suite.rl.tasks.task import Score, is_held_out
 from tests.rl.cases import plan, recipe, settings
 
@@ -83,11 +83,6 @@ def test_unfiltered_are_the_same_completions_wrong_ones_too():
     assert seen[0] == seen[1]
     assert (kept[0], noted["accuracy"]) == (0, 0)  # it has learnt nothing
     assert 0 < kept[1] == len({tuple(ids) for ids, _ in lessons.state()}) <= noted["completions"]
-
-
-def test_equal_texts_are_kept_once():
-    texts = [Example(ids=[1, 2], given=1), Example(ids=[1, 3], given=1), Example(ids=[1, 2], given=1)]
-    assert distinct(texts) == texts[:2]
 
 
 def test_a_decoder_is_sampled_once_at_the_first_step():

@@ -29,26 +29,19 @@ def check_folder(place: CheckpointFiles) -> None:
     folder."""
     if place.gguf:
         return
-    for path in _readable_files(place.folder):
-        if (fault := _file_fault(path, place.folder)) is not None:
-            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
-    weights = {path.name for path in place.weight_files()}
-    for path in sorted(place.folder.glob(f"*{INDEX}")):
-        if (fault := _index_fault(path, weights)) is not None:
-            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
-
-
-def _shown_name(path: Path) -> str:
-    return clipped(path.name)[1:-1]
-
-
-def _readable_files(folder: Path) -> list[Path]:
-    """List the files that a decoder and its tokens may be read from, by this package or by transformers."""
+    folder, weights = place.folder, {path.name for path in place.weight_files()}
     try:
         below = [path for within in (folder, folder / TEMPLATES) if within.is_dir() for path in within.iterdir()]
     except OSError as error:
         raise UnsupportedError(f"the checkpoint {folder.name} cannot be read ({error.strerror or error})") from error
-    return sorted(path for path in below if path.suffix in (*_BESIDE, WEIGHTS) or path.name == TEMPLATES)
+    # All that a decoder and its tokens may be read from, by this package or by transformers.
+    readable = sorted(path for path in below if path.suffix in (*_BESIDE, WEIGHTS) or path.name == TEMPLATES)
+    faults = [(path, _file_fault(path, folder)) for path in readable]
+    if not any(fault for _, fault in faults):
+        faults = [(path, _index_fault(path, weights)) for path in sorted(folder.glob(f"*{INDEX}"))]
+    for path, fault in faults:
+        if fault is not None:
+            raise UnsupportedError(f"{clipped(path.name)[1:-1]} of the checkpoint {place.name} {fault}")
 
 
 def _file_fault(path: Path, folder: Path) -> str | None:

@@ -51,11 +51,11 @@ class CheckpointFiles:
         return self.gguf or self.folder.resolve().name
 
     def weight_files(self) -> list[Path]:
-        """Return the files of weights, sorted; none where the folder has no weights."""
+        """The files of weights, sorted; none where the folder has no weights."""
         return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob(f"*{WEIGHTS}"))
 
     def digest(self) -> str:
-        """Return the sha256 over names and contents of all that a decoder and its tokens are read from."""
+        """The sha256 over names and contents of all that a decoder and its tokens are read from."""
         configuration_files = () if self.gguf else sorted(self.folder.glob("*.json"))
         digest = hashlib.sha256()
         for path in (*configuration_files, *self.weight_files()):
@@ -77,8 +77,7 @@ def describe_weights(checkpoint: str) -> str:
 
 
 def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
-    """Return a package's files, which are installed where `missing` is None, or a folder's, which is not looked
-    into."""
+    """A package's files, which are installed where `missing` is None, or a folder's, which is not looked into."""
     if not is_package(checkpoint):
         return CheckpointFiles(folder=Path(checkpoint))
     (folder,) = _folders(checkpoint)
@@ -86,7 +85,7 @@ def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
 
 
 def missing(checkpoint: str) -> str | None:
-    """Return a sentence on requirements that are not installed here; None where all are."""
+    """A sentence on requirements that are not installed here; None where all are."""
     name = Path(checkpoint).name  # a record may hold the sentence
     lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
     if lacking:

@@ -45,7 +45,7 @@ DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
 
 
 def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
-    """Return the sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
+    """The sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
 
     `where`: the setting that names it. Raises ValueError, in one sentence, for a missing file or another model.
     """
@@ -73,8 +73,7 @@ def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict
 
 
 def sizes_from(config: Any, where: str) -> dict[str, Any]:
-    """Return sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this
-    decoder."""
+    """Sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this decoder."""
     if not isinstance(config, Mapping):
         raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {clipped(config)}")
     family = config.get("model_type")

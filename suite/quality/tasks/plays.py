@@ -45,7 +45,7 @@ class Plays:
         return self._windows(text, generator.integers(len(text) - self._window, size=sequences))
 
     def held_out(self) -> Questions:
-        """Return windows that begin equally far from each other."""
+        """Windows that begin equally far from each other."""
         text = _ids(held_out_plays())
         windows = HELD_OUT_CHARACTERS // self._window
         return self._windows(text, np.linspace(0, len(text) - self._window - 1, windows, dtype=np.int64))

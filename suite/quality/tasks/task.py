@@ -56,13 +56,13 @@ class QualityTask(Protocol):
     """Layers with which a decoder can answer at all."""
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        """Return the questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
+        """The questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
 
     def held_out(self) -> Questions:
-        """Return the questions of every evaluation, the same for every seed and variant."""
+        """The questions of every evaluation, the same for every seed and variant."""
 
     def facts(self) -> Mapping[str, Any]:
-        """Return facts of the questions for a reader, as plain data."""
+        """Facts of the questions for a reader, as plain data."""
 
 
 class OneDistribution:
@@ -87,27 +87,27 @@ class HasDetails(Protocol):
     """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
-        """Return tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
+        """tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
 
 
 def make(settings: Mapping[str, Any]) -> QualityTask:
-    """Return the task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
+    """The task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
     task: QualityTask = load_task(settings, workload="quality", example="tiers", method="held_out")
     return task
 
 
 def single(tokens_BS: Ids) -> Ids:
-    """Return tokens_BSK of tokens that are one id each."""
+    """tokens_BSK of tokens that are one id each."""
     return tokens_BS[..., None]
 
 
 def in_any_order(count: int, sequences: int, generator: np.random.Generator) -> Ids:
-    """Return the numbers below `count` in an order of its own for each sequence: [B, count]."""
+    """The numbers below `count` in an order of its own for each sequence: [B, count]."""
     return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)
 
 
 def questions_apart(context: int, questions: int) -> NDArray[np.bool_]:
-    """Return visible_SS: the context is causal, and a question sees it and itself, no other question."""
+    """visible_SS: the context is causal, and a question sees it and itself, no other question."""
     visible_SS = np.eye(context + questions, dtype=np.bool_)
     visible_SS[:, :context] |= np.tri(context + questions, context, dtype=np.bool_)
     return visible_SS

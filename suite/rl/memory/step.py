@@ -21,8 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.lm.autocast import AutocastDecoder
-from suite.lm.decoder import Decoder, FactoryKwargs
+from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
 from suite.lm.lora import adapt, unadapted
 from suite.lm.sampling import Prompts
 from suite.measure.memory_tracker import MemoryTracker, Peak, attribute_to

@@ -176,7 +176,8 @@ def gdpo(completions, objective):
 def maxrl(completions, objective):
     def advantage(completion, group):
         rewards = [member.reward for member in group]
-        return completion.reward / (sum(rewards) / len(rewards)) - 1 if len(set(rewards)) > 1 else 0.0
+        mean = sum(rewards) / len(rewards)
+        return completion.reward / mean - 1 if len(set(rewards)) > 1 and mean > 0 else 0.0
 
     return by_group(completions, advantage)
 
