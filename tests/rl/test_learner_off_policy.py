@@ -99,7 +99,10 @@ def written_losses(objective, experience, before, now):
     loss, slopes = oracle.loss_and_slopes(completions, objective, oracle.advantages(completions, objective))
     surrogate = times(slopes, now["log_p"])
     entropy = times(oracle.token_weights(completions, objective), now["entropy"])
-    loss, surrogate = loss - objective.entropy_coef * float(entropy.detach()), surrogate - objective.entropy_coef * entropy
+    loss, surrogate = (
+        loss - objective.entropy_coef * float(entropy.detach()),
+        surrogate - objective.entropy_coef * entropy,
+    )
     if not objective.has_critic:
         return loss, surrogate, None
     returns, values = oracle.gae_returns(completions, objective), [row.tolist() for row in now["values"]]
