@@ -24,8 +24,7 @@ from suite.lm.decoder import Block, Decoder
 from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import ENGINE, PARAMETERS
 
-PACKED_FROM_BYTES = 64 << 20
-"""Bytes of weights from which packing pays: more than the last cache has for one core."""
+PACKED_FROM_BYTES = 64 << 20  # bytes of weights from which packing pays: more than the last cache has for one core
 
 
 def rollout_engine(decoder: Decoder) -> "Decoder | PackedDecoder":

@@ -132,19 +132,15 @@ class _Rollout:
     ) -> None:
         self._model, self._prompts, self._copies, self._longest, self._end = model, prompts, copies, longest, end
         device, dtype, rows = model.made.device, scored_in(model.made.dtype), len(prompts.tokens_PS) * copies
-        self.taken = 0
-        """Tokens of each completion so far."""
+        self.taken = 0  # tokens of each completion so far
         with attribute_to(NOBODY, EXPERIENCE):
             self.tokens_TN = torch.full((longest, rows), PAD, device=device)
             self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
             self.entropy_TN = torch.zeros_like(self.log_probs_TN)
-        self._filled = 0
-        """Tokens of each row in the caches."""
-        self._going_B: Tensor | None = None
-        """Indices of the rows in the batch; None while all are."""
+        self._filled = 0  # tokens of each row in the caches
+        self._going_B: Tensor | None = None  # indices of the rows in the batch; None while all are
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
-        self._seen_BT: Tensor | None = None
-        """Tokens that a new one sees, where prompts are padded."""
+        self._seen_BT: Tensor | None = None  # tokens that a new one sees, where prompts are padded
 
     def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
         noise = self._noise(generator)

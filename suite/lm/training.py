@@ -14,8 +14,7 @@ from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
-LAST_RATE = 0.05
-"""The last learning rate as a share of the highest, where it decays."""
+LAST_RATE = 0.05  # the last learning rate as a share of the highest, where it decays
 FORMS: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
     "foreach": {"foreach": True},

@@ -13,8 +13,7 @@ from torch.nn import functional as F
 from suite.lm.decoder import Decoder
 from suite.quality.tasks.task import NO_ID, Questions
 
-TOKENS_AT_ONCE = 16_384
-"""Tokens that an evaluation computes at once, so that it holds little more than training does."""
+TOKENS_AT_ONCE = 16_384  # tokens that an evaluation computes at once, so that it holds little more than training does
 
 
 @dataclass(frozen=True, kw_only=True)

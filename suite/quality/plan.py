@@ -14,10 +14,8 @@ from suite.theory.layers.matching import MATCHES, UnmatchedError
 from suite.theory.layers.shapes import LayerShape, grouped_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
-ADAMW_TENSORS = 4
-"""Tensors of a parameter's size: itself, its gradient and AdamW's two moments."""
-ID_MULTIPLE = 64
-"""Divisor of the vocabulary's size, as kernels like it; the ids above the task's are never used."""
+ADAMW_TENSORS = 4  # tensors of a parameter's size: itself, its gradient and AdamW's two moments
+ID_MULTIPLE = 64  # divisor of the vocabulary's size, as kernels like it; the ids above the task's are never used
 
 
 class QualityPlan:

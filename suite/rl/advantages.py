@@ -15,10 +15,8 @@ from torch import Tensor
 
 from suite.rl.objective import Objective
 
-DEVIATION_EPSILON = 1e-6
-"""Added to a standard deviation, as in verl (TRL adds 1e-4, DeepSeekMath nothing)."""
-VARIANCE_EPSILON = 1e-8
-"""Added to a variance, as in verl."""
+DEVIATION_EPSILON = 1e-6  # added to a standard deviation, as in verl (TRL adds 1e-4, DeepSeekMath nothing)
+VARIANCE_EPSILON = 1e-8  # added to a variance, as in verl
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,7 @@ KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
 ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
 """Orders of policy and critic: the policy's gradients are gone before the critic's are computed, or both are there."""
 OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
-OPTIMISERS = ("fused", "foreach", "for_loop")
-"""The keys of suite.lm.training.FORMS."""
+OPTIMISERS = ("fused", "foreach", "for_loop")  # the keys of suite.lm.training.FORMS
 GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline", "gdpo", "maxrl")
 """Estimators that compare a completion with the others of its group."""
 
@@ -141,8 +140,7 @@ class LearningPlan:
         self.objective = objective_from(settings, longest_completion=longest_completion, reward_weights=reward_weights)
         self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
         self.num_generations = whole_number(settings, "num_generations", at_least=1)
-        self.completions = self.prompts_per_step * self.num_generations
-        """Completions of one rollout."""
+        self.completions = self.prompts_per_step * self.num_generations  # completions of one rollout
         self.logits_chunk = optional_whole_number(settings, "logits_chunk")
         if self.logits_chunk is not None and self.objective.entropy_coef > 0:
             raise ValueError(

@@ -12,11 +12,9 @@ from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
-KINDS_THAT_FILTER = ("own", "distill", "preference")
-"""Stages that choose by what the key says is right."""
+KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose by what the key says is right
 REWARD_SOURCES = ("ground_truth", "majority")
-ADAMW_TENSORS = 4
-"""Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
+ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
 
 
 class RlPlan(LearningPlan):

@@ -24,10 +24,8 @@ FORM = (
 """The form asked of a policy that reads English: what DeepSeek-R1 asks for (arXiv 2501.12948, Table 1), in fewer words.
 A small model does not follow it unless it sees it followed: of SmolLM2-135M's completions none had the form, and half
 of them after one worked example."""
-LONGEST_PROMPT = 512
-"""Most tokens of a prompt in words: a decoder's positions have room for it beside the completion."""
-POSITIONS = 512
-"""Longest prompt and completion together."""
+LONGEST_PROMPT = 512  # most tokens of a prompt in words: a decoder's positions have room for it beside the completion
+POSITIONS = 512  # longest prompt and completion together
 
 
 class TaskVocabulary:

@@ -20,8 +20,7 @@ NEEDS = {
     "distill": ("rollouts", "teacher"),
 }
 """Options that a recipe must have beside its stages, for the kinds that read them."""
-NUMBERS = {"preference_beta": positive_number, "rpo_alpha": not_negative}
-"""Those of them that need not be whole."""
+NUMBERS = {"preference_beta": positive_number, "rpo_alpha": not_negative}  # those of them that need not be whole
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,7 @@ from suite.records.record import Record, Status
 from suite.records.stores.store import read_contents
 
 TRIAL = "trial"
-STRATA = 8
-"""Trials that share out every range among them: as many as sweep=rl_tuned has."""
+STRATA = 8  # trials that share out every range among them: as many as sweep=rl_tuned has
 
 
 def trial_value(trial: int, name: str, low: float, high: float) -> float:

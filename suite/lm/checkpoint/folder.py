@@ -18,8 +18,7 @@ _BESIDE = (".json", ".txt", ".model", ".jinja")
 MOST_BESIDE_BYTES = 24 << 20
 """Size of a file that holds no weights, at most. Llama 3's tokenizer has 17 MB at most; JSON that is made to harm takes
 35 times its size in memory."""
-MOST_WEIGHTS = 1_000_000
-"""Entries of an index. DeepSeek-V3's has 92,000."""
+MOST_WEIGHTS = 1_000_000  # entries of an index. DeepSeek-V3's has 92,000.
 SNAPSHOTS, BLOBS = "snapshots", "blobs"
 """Folders in the cache of huggingface_hub, in which a snapshot's files are links to blobs."""
 

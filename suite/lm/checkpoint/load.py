@@ -17,11 +17,9 @@ from suite.lm.decoder import Block, Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_FREQUENCIES = ".rotary_emb.inv_freq"
-"""Some older files keep them; they follow from the sizes."""
+_FREQUENCIES = ".rotary_emb.inv_freq"  # some older files keep them; they follow from the sizes
 FAR_BEYOND = 4
-MOST_NAMED = 3
-"""Weights that do not fit, as many as a sentence names."""
+MOST_NAMED = 3  # weights that do not fit, as many as a sentence names
 
 
 def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device: torch.device) -> Decoder:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-READERS = {"transformers": "transformers", "gguf": "gguf"}
-"""Modules of the extra `models`, by pip's names of them."""
+READERS = {"transformers": "transformers", "gguf": "gguf"}  # modules of the extra `models`, by pip's names of them
 WEIGHTS = ".safetensors"
 _BLOCK_BYTES = 1 << 20
 

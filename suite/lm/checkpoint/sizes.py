@@ -37,8 +37,7 @@ SIZES = {
 LEAST, MOST = 1e-30, 1 << 31
 """The least factor, and the largest size or factor: no model is near it, and the product of two is still a number."""
 MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
-FULL = "full_attention"
-"""The kind of a layer, where a file gives it for each."""
+FULL = "full_attention"  # the kind of a layer, where a file gives it for each
 ROPE_KINDS = ("default", "llama3")
 DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
 """Values of both families, for a file that leaves them out."""

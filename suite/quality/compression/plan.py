@@ -15,8 +15,7 @@ FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "activation_svd_balanced", "int8"
 LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)
 METHODS = (NONE, *LOW_RANK, INT8)
-SHORTEST_WINDOW = 2
-"""Two tokens, of which the first is given."""
+SHORTEST_WINDOW = 2  # two tokens, of which the first is given
 
 
 class CompressionPlan:

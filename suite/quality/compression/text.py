@@ -25,14 +25,12 @@ FREQUENT_SHARE, COMMON_SHARE = 0.5, 0.4
 """Shares of all running words: the most frequent words make up the first, the next ones the second; words that are
 left, or never occur there, are rare."""
 LEAST_SPEECHES = 3
-LONGEST_NAME = 40
-"""Characters of a speaker's name, at most."""
+LONGEST_NAME = 40  # characters of a speaker's name, at most
 NO_WORD = -1
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FIRST_LINE = re.compile(rf"(?:^|(?<=\n))[ \t]*\n([^\n]{{1,{LONGEST_NAME}}})\n(?=[ \t]*\S)")
 
-Span = tuple[int, int]
-"""Indices of a text's characters, from and up to."""
+Span = tuple[int, int]  # indices of a text's characters, from and up to
 
 
 def words_in(text: str) -> list[Span]:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from suite.measure.rng import numpy_rng
 from suite.measure.task_loader import load_task
 
-NO_ID = 0
-"""The id that adds nothing to a token's embedding."""
+NO_ID = 0  # the id that adds nothing to a token's embedding
 
 Ids = NDArray[np.int64]
 

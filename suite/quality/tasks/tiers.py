@@ -16,8 +16,7 @@ from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questions_apart
 
 TIERS = ("often", "sometimes", "rarely")
-SHARES = (0.85, 0.12, 0.03)
-"""Shares of the questions, by tier, where queries are skewed."""
+SHARES = (0.85, 0.12, 0.03)  # shares of the questions, by tier, where queries are skewed
 FREQUENCIES = ("skewed", "uniform", "uniform_weighted", "reversed", "shifted")
 HELD_OUT_CONTEXTS = 256
 

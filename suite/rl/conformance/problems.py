@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 Table = NDArray[np.float64]
-Path = tuple[tuple[int, int], ...]
-"""A completion: the states it passes and what it chooses there."""
+Path = tuple[tuple[int, int], ...]  # a completion: the states it passes and what it chooses there
 
 
 @dataclass(frozen=True, kw_only=True)

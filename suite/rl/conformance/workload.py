@@ -35,14 +35,12 @@ from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.reward import reward_from
 
 Row = NDArray[np.float64]
-ALLOWED = 1e-12
-"""Float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least."""
+ALLOWED = 1e-12  # float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least
 GROUP_SIZE = 4
 KL_COEF = 0.1
 OPEN_GATE = {"sapo_tau_pos": 1e-7, "sapo_tau_neg": 1e-7}
 """SAPO's gate so wide that its slope is the ratio's: it has no clip to be without."""
-UNBIASED = {"k1": "on policy", "k3": "on policy", "k3_unbiased": "always"}
-"""Estimates whose values have no bias there."""
+UNBIASED = {"k1": "on policy", "k3": "on policy", "k3_unbiased": "always"}  # estimates whose values have no bias there
 EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
 # What stands in padding is no number that anyone would choose, so that a leak shows.
 PADDED_VALUE, PADDED_LOG_P, PADDED_LOG_OLD, PADDED_LOG_REFERENCE = 77.0, -3.0, -9.0, -1.0

@@ -73,8 +73,7 @@ class Simulation(TorchDispatchMode):
     def __init__(self, holdings: MemoryTracker) -> None:
         super().__init__()
         self._holdings = holdings
-        self._owners: dict[int, str] = {}
-        """Owners of parameters, by torch's address of their storage."""
+        self._owners: dict[int, str] = {}  # owners of parameters, by torch's address of their storage
 
     def know(self, parameters: Iterable[Tensor], owner: str) -> None:
         self._owners |= {parameter.untyped_storage()._cdata: owner for parameter in parameters}

@@ -19,8 +19,7 @@ from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import kernel_bytes, kernel_flops
 
 ROLLOUT, SCORE, UPDATE = PHASES
-ADAMW_ACCESSES = 7
-"""Weight, gradient and two moments are read, and all but the gradient written."""
+ADAMW_ACCESSES = 7  # weight, gradient and two moments are read, and all but the gradient written
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,12 +22,9 @@ from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, SimulatedStep, rollout_
 from suite.rl.memory.work import bound_s, step_work
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS, Gpus
 
-Label = tuple[str, str]
-"""Owner and kind."""
-Phases = dict[str, dict[Label, int]]
-"""Bytes of one device by label at each phase's peak."""
-GPUS = "gpus"
-"""The span of readings of the GPUs at hand; a phase of theirs lies below it."""
+Label = tuple[str, str]  # owner and kind
+Phases = dict[str, dict[Label, int]]  # bytes of one device by label at each phase's peak
+GPUS = "gpus"  # the span of readings of the GPUs at hand; a phase of theirs lies below it
 
 
 class RlMemoryWorkload:
@@ -95,8 +92,7 @@ class Projection:
 
     def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any]) -> None:
         self._plan, self._step = plan, SimulatedStep(plan, attention)
-        self.phases = functools.cache(self._phases)
-        """One device's phases, by shards and rollout batch."""
+        self.phases = functools.cache(self._phases)  # one device's phases, by shards and rollout batch
 
     def _phases(self, shards: int, batch: int) -> Phases:
         self._step.roll_out(batch)

@@ -26,8 +26,7 @@ from suite.rl.tasks.task import (
     tokens,
 )
 
-TIDY_SHARE = 0.04
-"""Share of documents in the asked form."""
+TIDY_SHARE = 0.04  # share of documents in the asked form
 UNFINISHED_SHARE = 0.7
 """Share of the others that never close their answer: so a base model's likeliest text is not in the asked form."""
 SECOND_RIGHT_SHARE = 0.3

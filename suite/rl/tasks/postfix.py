@@ -24,12 +24,10 @@ from suite.rl.tasks.corpus import WrittenTask
 from suite.rl.tasks.task import Item, Score, parse
 
 HELD_OUT = ("cases", "functions")
-OUTPUTS = range(100)
-"""Outputs of shown cases, in two digits."""
+OUTPUTS = range(100)  # outputs of shown cases, in two digits
 DIGITS = frozenset("0123456789")
 LONGEST_PROGRAM = 32
-LARGEST_VALUE = 10**6
-"""Largest size of any value on the way; a program that goes beyond makes nothing."""
+LARGEST_VALUE = 10**6  # largest size of any value on the way; a program that goes beyond makes nothing
 
 _BINARY: Mapping[str, Callable[[int, int], int]] = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 _TAKES_AND_GIVES = {"d": (1, 2), "w": (2, 2), "p": (1, 0), **dict.fromkeys(_BINARY, (2, 1))}

@@ -47,8 +47,7 @@ OTHERWISE_EACH_TIME = (
 )
 """Datasets that follow the order of a set of strings or the module random's own state, which differ from process to
 process."""
-LOOKED_AT = 16
-"""Number of first questions that are read to see which characters a dataset writes."""
+LOOKED_AT = 16  # number of first questions that are read to see which characters a dataset writes
 MOST_PASSED_OVER = 1000
 
 
@@ -154,8 +153,7 @@ class _Questions:
         return GymQuestion(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
 
 
-_questions = functools.cache(_Questions)
-"""The same questions for all tasks of a process."""
+_questions = functools.cache(_Questions)  # the same questions for all tasks of a process
 
 
 def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:

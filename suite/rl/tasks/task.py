@@ -14,13 +14,11 @@ from typing import Any, Protocol, runtime_checkable
 from suite.measure.task_loader import load_task
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-CORRECTION = "!"
-"""In a thought: what came before was a first attempt, and another follows."""
+CORRECTION = "!"  # in a thought: what came before was a first attempt, and another follows
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
 """All characters that a prompt or a completion may hold beside the tags."""
 _TOKEN = re.compile("|".join((*TAGS, ".")), re.DOTALL)
-HELD_OUT_OF = 5
-"""Number of contents of which one is held out."""
+HELD_OUT_OF = 5  # number of contents of which one is held out
 MOST_DRAWS = 10_000
 """Most draws for one item of a split: a task whose settings leave it a handful of contents may have none on one
 side."""
