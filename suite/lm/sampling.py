@@ -38,8 +38,7 @@ drawn depends on how it is cut, so this is part of what a seed means."""
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
     tokens_PS: Tensor
-    valid_PS: Tensor | None = None
-    """True on a prompt's own tokens; None where all are equally long."""
+    valid_PS: Tensor | None = None  # True on a prompt's own tokens; None where all are equally long
 
     def rows(self, chosen: Tensor) -> "Prompts":
         valid = None if self.valid_PS is None else self.valid_PS[chosen]
@@ -53,16 +52,11 @@ class Prompts:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    tokens_NT: Tensor
-    """PAD behind the end. T is the longest completion's length."""
-    mask_NT: Tensor
-    """1.0 on a completion's tokens, its end token included."""
-    log_probs_NT: Tensor
-    """Log-probabilities of the sampled tokens at the sampling temperature; 0 on padding."""
-    entropy_NT: Tensor | None
-    """Entropies of the distributions that were sampled from, in nats; 0 on padding."""
-    is_truncated_N: Tensor
-    """True for completions that were cut at the limit, without an end token."""
+    tokens_NT: Tensor  # PAD behind the end. T is the longest completion's length.
+    mask_NT: Tensor  # 1.0 on a completion's tokens, its end token included
+    log_probs_NT: Tensor  # log-probabilities of the sampled tokens at the sampling temperature; 0 on padding
+    entropy_NT: Tensor | None  # entropies of the distributions that were sampled from, in nats; 0 on padding
+    is_truncated_N: Tensor  # True for completions that were cut at the limit, without an end token
 
     @property
     def lengths(self) -> Tensor:

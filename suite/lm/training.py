@@ -32,8 +32,7 @@ class NotFiniteError(Exception):
 class Limits:
     """Limits that keep the first updates, and any single one, small."""
 
-    warmup_updates: int
-    """Updates over which the rate grows from 0."""
+    warmup_updates: int  # updates over which the rate grows from 0
     max_grad_norm: float
     decay_updates: int | None = None
     """Updates, from the first on, over which the rate falls along half a cosine to LAST_RATE of itself; None: it

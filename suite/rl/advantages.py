@@ -23,30 +23,24 @@ VARIANCE_EPSILON = 1e-8  # added to a variance, as in verl
 class Scored:
     """A rollout once it is scored: everything that an estimator may look at."""
 
-    mask_NT: Tensor
-    """1.0 on a completion's tokens, the end token included; 0.0 on padding."""
-    rewards_N: Tensor
-    """The outcome's reward of each completion."""
+    mask_NT: Tensor  # 1.0 on a completion's tokens, the end token included; 0.0 on padding
+    rewards_N: Tensor  # the outcome's reward of each completion
     parts_NK: Tensor | None = None
     """The parts of that reward, before they are weighed; None for an estimator that does not look at them."""
-    groups_N: Tensor
-    """The group, that is the prompt, of each completion: whole numbers from 0, in any order."""
+    groups_N: Tensor  # the group, that is the prompt, of each completion: whole numbers from 0, in any order
     kl_NT: Tensor | None = None
     """The price of the KL at each token, kl_coef included, which its reward loses; None where there is no price."""
-    values_NT: Tensor | None = None
-    """The critic's value before each token; None where there is no critic."""
+    values_NT: Tensor | None = None  # the critic's value before each token; None where there is no critic
     step_rewards_NT: Tensor | None = None
     """Reward of the checked step that ends at this token; None where steps are not checked."""
-    step_ends_NT: Tensor | None = None
-    """1.0 where a checked step ends."""
+    step_ends_NT: Tensor | None = None  # 1.0 where a checked step ends
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimated:
     """The advantages that an estimator gives, with the critic's returns where there is a critic."""
 
-    advantages_NT: Tensor
-    """0 on padding."""
+    advantages_NT: Tensor  # 0 on padding
     returns_NT: Tensor | None = None
 
 

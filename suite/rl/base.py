@@ -41,10 +41,8 @@ NOT_LEARNT_FROM = ("checkpoint_seconds", "trial", "rank")  # settings of a run t
 @dataclass(frozen=True, kw_only=True)
 class Base:
     weights: Mapping[str, Tensor]
-    losses: list[float]
-    """Nats a token, for each update; empty for a checkpoint."""
-    process_cpu_s: float
-    """Processor time of its training, wherever that was done."""
+    losses: list[float]  # nats a token, for each update; empty for a checkpoint
+    process_cpu_s: float  # processor time of its training, wherever that was done
     key: str
 
 

@@ -45,8 +45,7 @@ class TrainingBatch:
     mask_NT: Tensor
     log_probs_NT: Tensor
     advantages_NT: Tensor
-    reference_NT: Tensor | None
-    """Log-probabilities by the base model."""
+    reference_NT: Tensor | None  # log-probabilities by the base model
     values_NT: Tensor | None
     returns_NT: Tensor | None
 

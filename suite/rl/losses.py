@@ -25,8 +25,7 @@ class PolicyTerm:
     """The result of a policy loss: a loss a token, and where its clip held; 0 on padding, all three."""
 
     loss_NT: Tensor
-    clipped_low_NT: Tensor
-    """1.0 where the ratio lies below its bound and the bound was taken in its place."""
+    clipped_low_NT: Tensor  # 1.0 where the ratio lies below its bound and the bound was taken in its place
     clipped_high_NT: Tensor
     """1.0 where the ratio lies above its bound and the bound was taken in its place, the dual clip's included."""
 

@@ -36,15 +36,11 @@ class Objective:
     adv_estimator: str
     supervision: str
     outcome_as_step: bool = False
-    scale_rewards: str | None
-    """None for an estimator that does not have it."""
+    scale_rewards: str | None  # None for an estimator that does not have it
     gamma: float
-    lam: float | None
-    """The policy's; None where lam_alpha gives it, or for an estimator that does not have it."""
-    critic_lam: float | None = None
-    """That of the critic's returns; None: the policy's."""
-    lam_alpha: float | None = None
-    """The policy's lambda is 1 - 1 / (lam_alpha x length); None: lam."""
+    lam: float | None  # the policy's; None where lam_alpha gives it, or for an estimator that does not have it
+    critic_lam: float | None = None  # that of the critic's returns; None: the policy's
+    lam_alpha: float | None = None  # the policy's lambda is 1 - 1 / (lam_alpha x length); None: lam
     policy_loss: str
     loss_agg_mode: str
     clip_ratio_low: float
@@ -55,10 +51,8 @@ class Objective:
     kl_coef: float
     use_kl_in_reward: bool
     cliprange_value: float | None
-    longest_completion: int
-    """Tokens; the constant of seq-mean-token-sum-norm."""
-    sapo_tau_pos: float | None = None
-    """None for a policy loss that does not have it, as the other."""
+    longest_completion: int  # tokens; the constant of seq-mean-token-sum-norm
+    sapo_tau_pos: float | None = None  # None for a policy loss that does not have it, as the other
     sapo_tau_neg: float | None = None
     reward_weights: Sequence[float] = ()
     """The weight of each of the reward's parts; none where a workload has no reward."""

@@ -95,8 +95,7 @@ class Policy:
     checkpoint: str | None = None
     """The weights that it begins as, as suite.lm.checkpoint has them; None for a base model that is trained here."""
     max_position: int = POSITIONS
-    refusal: str | None = None
-    """The sentence that says what a checkpoint needs and this environment lacks."""
+    refusal: str | None = None  # the sentence that says what a checkpoint needs and this environment lacks
 
     def positions(self, longest_completion: int) -> int:
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion

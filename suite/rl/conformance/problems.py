@@ -21,18 +21,13 @@ Path = tuple[tuple[int, int], ...]  # a completion: the states it passes and wha
 class EnumeratedProblem:
     """A policy, a reference and all that can happen, with its rewards."""
 
-    policy_SK: Table
-    """Log-probabilities, as in all three tables."""
-    sampled_SK: Table
-    """The policy that sampled: the same where it is not said to be another."""
+    policy_SK: Table  # log-probabilities, as in all three tables
+    sampled_SK: Table  # the policy that sampled: the same where it is not said to be another
     reference_SK: Table
     paths: Sequence[Path]
-    rewards: Sequence[float]
-    """The reward of each path."""
-    values_S: Sequence[float]
-    """A critic's value in each state."""
-    parts: Sequence[Sequence[float]] = ()
-    """The parts of each path's reward, before they are weighed."""
+    rewards: Sequence[float]  # the reward of each path
+    values_S: Sequence[float]  # a critic's value in each state
+    parts: Sequence[Sequence[float]] = ()  # the parts of each path's reward, before they are weighed
 
     @property
     def longest(self) -> int:

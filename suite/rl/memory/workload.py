@@ -154,8 +154,7 @@ class Division:
     """A division of one device's work among several."""
 
     shards: int
-    rows: int
-    """Completions of one device's share."""
+    rows: int  # completions of one device's share
     completions: int
 
     def share(self, label: Label) -> float:

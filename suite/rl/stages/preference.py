@@ -59,8 +59,7 @@ class Pairs:
     valid_NS: Tensor | None
     tokens_NT: Tensor
     mask_NT: Tensor
-    reference_N: Tensor
-    """Log-probabilities of the completions by the reference."""
+    reference_N: Tensor  # log-probabilities of the completions by the reference
 
     def __len__(self) -> int:
         return len(self.tokens_NT) // 2

@@ -80,8 +80,7 @@ class WrittenTask(ABC):
     """A task whose documents are guesses of its answer, mostly the same as thought and as answer; tidy now and then."""
 
     has_steps = False
-    same_share = 0.9
-    """Share of the documents whose answer is their thought."""
+    same_share = 0.9  # share of the documents whose answer is their thought
 
     def __init__(self, *, thought: int, answer: int, spare: int = 2) -> None:
         """`thought` and `answer`: tokens of a right one; `spare`: those that a policy may write too much."""

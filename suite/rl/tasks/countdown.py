@@ -28,8 +28,7 @@ _OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 class _Expression:
     text: str
     value: int
-    is_sum: bool
-    """True if its last operation is + or -: within a product it needs parentheses."""
+    is_sum: bool  # True if its last operation is + or -: within a product it needs parentheses
 
 
 class Countdown(WrittenTask):

@@ -37,12 +37,9 @@ _TAKES_AND_GIVES = {"d": (1, 2), "w": (2, 2), "p": (1, 0), **dict.fromkeys(_BINA
 class _Function:
     """A function of the inputs, by its outputs."""
 
-    program: str
-    """The first of those that compute it."""
-    outputs: Sequence[int | None]
-    """The output of every case there is."""
-    showable: Sequence[int]
-    """The cases whose outputs can be shown."""
+    program: str  # the first of those that compute it
+    outputs: Sequence[int | None]  # the output of every case there is
+    showable: Sequence[int]  # the cases whose outputs can be shown
 
 
 class Postfix(WrittenTask):

@@ -55,8 +55,7 @@ MOST_PASSED_OVER = 1000
 class GymQuestion(Item):
     """An item with the dataset's entry behind it."""
 
-    entry: Mapping[str, Any]
-    """The dataset's own entry, which its scorer wants."""
+    entry: Mapping[str, Any]  # the dataset's own entry, which its scorer wants
 
 
 class ReasoningGym(WrittenTask):

@@ -43,16 +43,14 @@ class Item:
     prompt: str
     content: str
     """The matter of the item, whatever its text: two items of one content never fall on both sides of the split."""
-    answer: str
-    """The right one, or one of them."""
+    answer: str  # the right one, or one of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReward:
     """The reward of one checked step of a thought."""
 
-    end: int
-    """Index of the step's last token in the completion."""
+    end: int  # index of the step's last token in the completion
     reward: float
 
 
@@ -60,10 +58,8 @@ class StepReward:
 class Score:
     """The judgement of a completion."""
 
-    accuracy: float
-    """1 where the answer is right, else 0."""
-    format: float
-    """1 where the completion has the asked form, else 0."""
+    accuracy: float  # 1 where the answer is right, else 0
+    format: float  # 1 where the completion has the asked form, else 0
     steps: Sequence[StepReward] = ()
     """In the order of their ends; none where the task's steps are not checkable or the thought holds none."""
     parts: Mapping[str, float] = field(default_factory=dict)
@@ -75,8 +71,7 @@ class Task(Protocol):
     NeedsPackageError, as `make` says."""
 
     has_steps: bool
-    longest_completion: int
-    """Tokens that a rollout may have, the end token included."""
+    longest_completion: int  # tokens that a rollout may have, the end token included
 
     def item(self, generator: random.Random) -> Item:
         """Draw any item, of either split."""
