@@ -153,7 +153,11 @@ class _Rollout:
             going_B1 = self._drop_ended(chosen_B1)
             if going_B1 is None or self.taken == self._longest:
                 return
-            h_BD = self._advance(going_B1)
+            if self._filled == self._caches[0].tensors[0].shape[2]:
+                self._select(_row_numbers(going_B1))
+            mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
+            h_BD = self._model.decode(going_B1, self._caches, self._filled, mask)[:, 0]
+            self._filled += 1
 
     def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
         """noise_NV of one token after another; None where the likeliest is taken.
@@ -209,14 +213,6 @@ class _Rollout:
             self._seen_BT = self._seen_BT[rows_B]
         self._select(rows_B)
         return chosen_B1[rows_B]
-
-    def _advance(self, chosen_B1: Tensor) -> Tensor:
-        if self._filled == self._caches[0].tensors[0].shape[2]:
-            self._select(_row_numbers(chosen_B1))
-        mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
-        h_B1D = self._model.decode(chosen_B1, self._caches, self._filled, mask)
-        self._filled += 1
-        return h_B1D[:, 0]
 
     def _select(self, rows_B: Tensor) -> None:
         """Copy rows of the caches as far as they are filled, with room for more tokens."""

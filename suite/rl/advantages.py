@@ -7,8 +7,8 @@ Membership of a group is an N by N table in place of a loop over groups: no more
 bits on every run, and no index that an accelerator would add up in any order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -44,10 +44,7 @@ class Estimated:
     returns_NT: Tensor | None = None
 
 
-class Estimator(Protocol):
-    """The function `advantages` of a file in suite/rl/estimators."""
-
-    def __call__(self, scored: Scored, objective: Objective) -> Estimated: ...
+Estimator = Callable[[Scored, Objective], Estimated]  # the function `advantages` of a file in suite/rl/estimators
 
 
 def token_rewards(scored: Scored) -> Tensor:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -106,17 +106,6 @@ def artifact_key(settings: Mapping[str, Any], code: Mapping[str, Any]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-class TeachersCourse(Protocol):
-    """The part of suite.rl.workload.RlWorkload that trains a teacher."""
-
-    steps: int
-    policy: Decoder
-
-    def prepare(self, shared: Path) -> None: ...
-
-    def step(self, meter: Meter) -> None: ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Teacher:
     decoder: Decoder
@@ -124,10 +113,11 @@ class Teacher:
     """Its key, its accuracy on the held-out prompts and what its training took, its base model's aside."""
 
 
-def load_teacher(
-    settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], TeachersCourse]
-) -> Teacher:
-    """Train the recipe's teacher by the course of its settings, or read it from where another case left it."""
+def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]) -> Teacher:
+    """Train the recipe's teacher by the course of its settings, or read it from where another case left it.
+
+    `course`: suite.rl.workload.RlWorkload, which imports this module.
+    """
     settings = teacher_settings(settings)
     key_settings = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
     key_settings["code"] = sorted(code_named_in(settings))
@@ -140,7 +130,7 @@ def load_teacher(
     return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **teacher})
 
 
-def _train_teacher(course: TeachersCourse, shared: Path) -> dict[str, Any]:
+def _train_teacher(course: Any, shared: Path) -> dict[str, Any]:
     meter = Meter()
     try:
         course.prepare(shared)

@@ -11,8 +11,8 @@ Aggregation, under verl's names: the divisors are those of the whole minibatch a
 micro-batches add up to it. Dividing by a micro-batch's own tokens would weigh a token by the company it keeps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -30,12 +30,8 @@ class PolicyTerm:
     """1.0 where the ratio lies above its bound and the bound was taken in its place, the dual clip's included."""
 
 
-class PolicyLoss(Protocol):
-    """The function `token_losses` of a file in suite/rl/policy_losses."""
-
-    def __call__(
-        self, log_p_NT: Tensor, log_p_old_NT: Tensor, advantages_NT: Tensor, mask_NT: Tensor, objective: Objective
-    ) -> PolicyTerm: ...
+# The function `token_losses` of a file in suite/rl/policy_losses: of log_p_NT, log_p_old_NT, advantages_NT, mask_NT.
+PolicyLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Objective], PolicyTerm]
 
 
 def kl_estimates(

@@ -1,6 +1,6 @@
 """A stage of a recipe: how a policy is trained for some of a run's steps. Its kinds lie in suite/rl/stages."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -61,7 +61,4 @@ class Stage(Protocol):
         ...
 
 
-class BeginStage(Protocol):
-    """The function `begin` of a file in suite/rl/stages."""
-
-    def __call__(self, at: StageBegin) -> Stage: ...
+BeginStage = Callable[[StageBegin], Stage]  # the function `begin` of a file in suite/rl/stages

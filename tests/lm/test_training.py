@@ -53,20 +53,6 @@ def test_the_rate_grows_then_stays_or_falls_along_a_cosine():
     assert rates[8:] == pytest.approx([LAST_RATE] * 4)
 
 
-def test_the_optimiser_takes_the_rate_of_each_update():
-    model = decoder()
-    optimiser = Optimiser(model, lr=0.1, limits=Limits(warmup_updates=2, max_grad_norm=1.0, decay_updates=4))
-    moved = []
-    for _ in range(3):
-        before = model.norm.detach().clone()
-        model.norm.grad = torch.ones_like(model.norm)
-        optimiser.update("the model")
-        moved.append(float((before - model.norm.detach()).abs().mean()))
-    cosine = [LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * done / 4)) / 2 for done in (1, 2)]
-    # A gradient that stays the same moves a weight by the rate itself.
-    assert moved == pytest.approx([0.05, *(0.1 * rate for rate in cosine)], rel=1e-3)
-
-
 def test_a_gradient_that_is_no_number_is_refused_with_its_model():
     model = decoder()
     optimiser = Optimiser(model, lr=1e-3, limits=LIMITS)

@@ -49,7 +49,7 @@ def test_arms_of_r1_differ_from_it_in_what_they_ask_about():
 
 def test_a_recipe_names_the_code_of_all_its_stages():
     modules = stage_modules(recipe("distill"))
-    assert set(modules) == {f"suite.rl.stages.{name}" for name in ("distill", "sft", "rl", "rejection_sampling")}
+    assert set(modules) == {f"suite.rl.stages.{name}" for name in ("distill", "sft", "rl", "own")}
     assert all(callable(locate(f"{module}.begin")) for module in modules)
 
 
@@ -109,6 +109,6 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(changes, sentence):
 
 def test_a_policy_without_task_tokens_learns_by_rl_alone(monkeypatch):
     monkeypatch.setattr(TaskVocabulary, "is_of_tasks", False)
-    assert plan().recipe.is_rl_alone
+    assert [stage.kind for stage in plan().recipe.stages] == ["rl"]
     with pytest.raises(ValueError, match=r"learns by recipe=r1_zero alone; got stages sft$"):
         plan(recipe=recipe("sft"))

@@ -46,6 +46,9 @@ EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
 PADDED_VALUE, PADDED_LOG_P, PADDED_LOG_OLD, PADDED_LOG_REFERENCE = 77.0, -3.0, -9.0, -1.0
 
 
+_read_settings = functools.cache(read_settings)
+
+
 class ConformanceWorkload:
     """A suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
 
@@ -98,14 +101,9 @@ class Ledger:
 
 def objective(longest: int, **changes: Any) -> Objective:
     """The objective of workload=rl with these changes."""
-    settings = {**_default_settings(), **changes}
+    settings = {**_read_settings("rl"), **changes}
     weights = reward_from(settings, longest_completion=longest).weights
     return objective_from(settings, longest_completion=longest, reward_weights=weights)
-
-
-@functools.cache
-def _default_settings() -> Mapping[str, Any]:
-    return read_settings("rl")
 
 
 class Draws:

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import pytest
 
 from suite.configuration.files import read_choice
@@ -70,11 +67,6 @@ def test_the_largest_unit_is_a_block_or_vocabulary_matrix():
 def test_latent_attention_takes_no_biases_of_a_geometry():
     assert plan().shape.qkv_bias
     assert not plan(attention="mla").shape.qkv_bias
-
-
-def test_the_plan_needs_no_torch():
-    look = "import sys, suite.rl.memory.plan; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_every_setting_that_an_algorithm_names_is_known():
