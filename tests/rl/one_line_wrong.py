@@ -208,19 +208,19 @@ def outcome(change, folder):
         import suite
 
         assert Path(suite.__file__).is_relative_to(folder)
-        return trained(Path(folder)) if change.trains else checked()
+        return trained(Path(folder)) if change.trains else checked(Path(change.file).stem)
     except Exception:
         return traceback.format_exc()
 
 
-def checked():
+def checked(name):
     from suite.measure.meter import Meter
     from suite.measure.workload import IncorrectError
     from suite.rl.conformance.workload import ConformanceWorkload
     from tests.rl.conformance.checks import check_everything
 
     try:
-        check_everything()
+        check_everything(first=name)
         ConformanceWorkload(SETTINGS).step(Meter())
     except (AssertionError, IncorrectError) as error:
         return f"incorrect: {' '.join(str(error).split())}"

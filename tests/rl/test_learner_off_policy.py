@@ -12,10 +12,10 @@ import torch
 from suite.configuration.files import choices
 from suite.lm.sampling import Prompts
 from suite.rl.critic import Critic
-from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score, StepReward
 from tests.rl.conformance import oracle
 from tests.rl.conformance.oracle import Completion
+from tests.rl.examples import experience, mask_of
 from tests.rl.test_learner import learner
 
 LENGTHS = [11, 3, 2, 7, 1, 11, 5, 2, 9, 4, 6, 11, 8, 10, 3, 7]
@@ -40,17 +40,17 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
     if changes.get("critic") == "shared_trunk":
         critic = Critic(trained.policy, shares_trunk=True)
         trained = type(trained)(plan, trained.policy, trained.reference, critic)
-    experience, objective = made_up(), plan.objective
+    rollout, objective = made_up(), plan.objective
     with torch.no_grad():
-        before = read(plan, trained, experience)
+        before = read(plan, trained, rollout)
         log_probs_NT = torch.nn.utils.rnn.pad_sequence(before["log_p"], batch_first=True)
-        batch, _ = trained.compute_advantages(replace(experience, log_probs_NT=log_probs_NT))
+        batch, _ = trained.compute_advantages(replace(rollout, log_probs_NT=log_probs_NT))
         for seed, model in enumerate([trained.policy, *([trained.critic] if trained.critic else [])]):
             noise = torch.Generator().manual_seed(seed)
             for parameter in model.parameters():
                 parameter += 0.05 * torch.randn(parameter.shape, generator=noise, dtype=parameter.dtype)
-    now = read(plan, trained, experience)
-    loss, surrogate, value_surrogate = written_losses(objective, experience, before, now)
+    now = read(plan, trained, rollout)
+    loss, surrogate, value_surrogate = written_losses(objective, rollout, before, now)
     if plan.shares_trunk:
         expected = [(trained.critic, surrogate + plan.value_coef * value_surrogate)]
     else:
@@ -72,12 +72,12 @@ def test_the_gradient_off_policy_is_that_of_the_written_loss(changes):
         assert (readings[end] > 0) == (has_bound and objective.policy_loss != "sapo")
 
 
-def written_losses(objective, experience, before, now):
+def written_losses(objective, rollout, before, now):
     """The policy's loss, and what has the gradients of the policy's and of the critic's: each slope times what it is
     the slope by."""
     completions = [
         Completion(
-            reward=float(experience.rewards_N[row]),
+            reward=float(rollout.rewards_N[row]),
             group=row // 4,
             log_p=now["log_p"][row].tolist(),
             log_old=old,
@@ -89,8 +89,8 @@ def written_losses(objective, experience, before, now):
                 else 0.0
                 for log_p, log_reference in zip(old, reference, strict=True)
             ],
-            parts=experience.parts_NK[row].tolist(),
-            steps=steps_of(objective, experience, row),
+            parts=rollout.parts_NK[row].tolist(),
+            steps=steps_of(objective, rollout, row),
         )
         for row, (old, reference) in enumerate(
             zip([x.tolist() for x in before["log_p"]], [x.tolist() for x in before["log_reference"]], strict=True)
@@ -114,10 +114,10 @@ def times(slopes, rows):
     return sum((row.new_tensor(slope) * row).sum() for slope, row in zip(slopes, rows, strict=True))
 
 
-def steps_of(objective, experience, row):
+def steps_of(objective, rollout, row):
     """With `outcome_as_step` the outcome is one more step, which ends with the completion."""
-    steps = [(step.end, step.reward) for step in experience.scores[row].steps]
-    return [*steps, (LENGTHS[row] - 1, float(experience.rewards_N[row]))] if objective.outcome_as_step else steps
+    steps = [(step.end, step.reward) for step in rollout.scores[row].steps]
+    return [*steps, (LENGTHS[row] - 1, float(rollout.rewards_N[row]))] if objective.outcome_as_step else steps
 
 
 def flat(tensors):
@@ -130,24 +130,20 @@ def made_up():
     prompts, tokens = (torch.randint(1, 20, (16, length), generator=chance) for length in (4, 11))
     ends = [range(1, length - 1, 2) for length in LENGTHS]
     steps = [[StepReward(end=end, reward=float(end * row % 3)) for end in ends[row]] for row in range(16)]
-    nothing = torch.zeros(16, 11, dtype=torch.float64)
-    return Experience(
+    return experience(
+        mask_of(LENGTHS, 11),
+        [Score(accuracy=0.0, format=0.0, steps=of_row) for of_row in steps],
         prompts=Prompts(tokens_PS=prompts),
         tokens_NT=tokens,
-        mask_NT=(torch.arange(11) < torch.tensor(LENGTHS)[:, None]).double(),
-        log_probs_NT=nothing,
-        entropy_NT=nothing,
-        is_truncated_N=torch.zeros(16, dtype=torch.bool),
         groups_N=torch.arange(16) // 4,
         rewards_N=torch.randn(16, generator=chance, dtype=torch.float64),
         parts_NK=torch.randn(16, 2, generator=chance, dtype=torch.float64),
-        scores=[Score(accuracy=0.0, format=0.0, steps=of_row) for of_row in steps],
     )
 
 
-def read(plan, trained, experience):
+def read(plan, trained, rollout):
     """What policy, reference and critic say of each completion's tokens."""
-    prompts, tokens = experience.prompts.tokens_PS, experience.tokens_NT
+    prompts, tokens = rollout.prompts.tokens_PS, rollout.tokens_NT
     whole, first = torch.cat((prompts, tokens), dim=1)[:, :-1], prompts.shape[1] - 1
 
     def log_p(model):

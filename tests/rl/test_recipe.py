@@ -67,34 +67,16 @@ def test_a_recipe_names_the_code_of_all_its_stages():
         ({"recipe": recipe("r1"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages, and sft gets"),
         ({"recipe": {"stages": [half("rl"), half("sft")]}}, "recipe.examples must be given for a stage of kind sft"),
         ({"recipe": {**recipe("sft"), "examples": 0}}, "recipe.examples must be a whole number of at least 1; got 0"),
-        (
-            {"recipe": {**recipe("distill"), "teacher": "r1"}},
-            "recipe.teacher must have a policy and a recipe; got 'r1'",
-        ),
+        ({"recipe": {**recipe("distill"), "teacher": "r1"}}, "recipe.teacher must have a policy and a recipe; got"),
         ({"recipe": recipe("distill"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages"),
         ({"reward_source": "vote"}, "reward_source must be one of ground_truth, majority; got 'vote'"),
-        (
-            {"reward_source": "majority", "recipe": recipe("r1"), "steps": 50},
-            "a stage of kind own filters by the key and needs reward_source=ground_truth",
-        ),
-        (
-            {"reward_source": "majority", "recipe": {**PAIRS, "preference_beta": 0.1}},
-            "a stage of kind preference filters by the key and needs reward_source=ground_truth",
-        ),
+        ({"reward_source": "majority", "recipe": recipe("r1"), "steps": 50}, "a stage of kind own filters by the key"),
+        ({"reward_source": "majority", "recipe": {**PAIRS, "preference_beta": 0.1}}, "a stage of kind preference"),
         ({"recipe": PAIRS}, "recipe.preference_beta must be given for a stage of kind preference; got none"),
         ({"recipe": {**PAIRS, "preference_beta": 0}}, "recipe.preference_beta must be a number above 0; got 0"),
-        (
-            {"recipe": {**PAIRS, "preference_beta": 0.1, "rpo_alpha": -1}},
-            "recipe.rpo_alpha must be a number of at least 0; got -1",
-        ),
-        (
-            {"recipe": {**PAIRS, "preference_beta": 0.1}, "num_generations": 1, **PPO},
-            "num_generations must be at least 2 for a stage of kind preference, which compares the completions of one",
-        ),
-        (
-            {"recipe": {**PAIRS, "preference_beta": 0.1}, "micro_batch": 3},
-            "micro_batch must be even for a stage of kind preference, which trains on pairs of completions; got 3",
-        ),
+        ({"recipe": {**PAIRS, "preference_beta": 0.1, "rpo_alpha": -1}}, "recipe.rpo_alpha must be a number of at"),
+        ({"recipe": {**PAIRS, "preference_beta": 0.1}, "num_generations": 1, **PPO}, "num_generations must be at"),
+        ({"recipe": {**PAIRS, "preference_beta": 0.1}, "micro_batch": 3}, "micro_batch must be even for a stage of"),
         ({"reward_source": "majority", "supervision": "process"}, "supervision=process checks steps by the key"),
         (
             {"reward_source": "majority", "num_generations": 1, "prompts_per_step": 16, "adv_estimator": "gae"},

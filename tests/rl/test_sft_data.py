@@ -10,10 +10,10 @@ from suite.lm.tokenizer import END, PAD
 from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.rollout import Experience
 from suite.rl.sft_data import Corpus, Sampled, TextPool, solutions, verified
 from suite.rl.tasks.task import Score, is_held_out
 from tests.rl.cases import plan, recipe, settings
+from tests.rl.examples import experience, mask_of
 
 RIGHT, FORMLESS, WRONG = Score(accuracy=1, format=1), Score(accuracy=1, format=0), Score(accuracy=0, format=1)
 
@@ -56,20 +56,15 @@ def test_more_of_the_corpus_is_new_at_every_step():
 
 @pytest.mark.parametrize("valid", [None, torch.tensor([[False, True]] + [[True, True]] * 3)])
 def test_verified_completions_keep_prompt_and_lose_the_end(valid):
-    zeros = torch.zeros(4, 3)
-    experience = Experience(
+    sampled = experience(
+        mask_of([2, 3, 2, 2], 3),
+        [RIGHT, RIGHT, FORMLESS, WRONG],
         prompts=Prompts(tokens_PS=torch.tensor([[7, 8]] * 4), valid_PS=valid),
         tokens_NT=torch.tensor([[5, END, PAD], [5, 6, 6], [5, END, PAD], [5, END, PAD]]),
-        mask_NT=torch.tensor([[1.0, 1, 0], [1, 1, 1], [1, 1, 0], [1, 1, 0]]),
-        log_probs_NT=zeros,
-        entropy_NT=zeros,
         is_truncated_N=torch.tensor([False, True, False, False]),
-        groups_N=torch.arange(4),
-        rewards_N=zeros[:, 0],
-        scores=[RIGHT, RIGHT, FORMLESS, WRONG],
     )
     first = Example(ids=[7, 8, 5], given=2) if valid is None else Example(ids=[8, 5], given=1)
-    assert verified(experience) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
+    assert verified(sampled) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
 
 
 def test_unfiltered_are_the_same_completions_wrong_ones_too():
