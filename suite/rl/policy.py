@@ -101,7 +101,7 @@ class Policy:
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion
 
     def check(self, settings: Mapping[str, Any], task: Task, longest_completion: int) -> None:
-        """Raise ValueError, in one sentence, unless a checkpoint can be asked this."""
+        """Raises ValueError, in one sentence, unless a checkpoint can be asked this."""
         if self.checkpoint is None:
             return
         if settings["max_completion_length"] is None:

@@ -43,10 +43,10 @@ class Experience:
         """What an estimator compares within a group: each part of the reward, or their sum."""
         return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
-    def rows(self, kept_K: Tensor) -> "Experience":
-        tensors = {name: value[kept_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        scores = [self.scores[index] for index in kept_K.tolist()]
-        return replace(self, prompts=self.prompts.rows(kept_K), scores=scores, **tensors)
+    def rows(self, rows_K: Tensor) -> "Experience":
+        tensors = {name: value[rows_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        scores = [self.scores[row] for row in rows_K.tolist()]
+        return replace(self, prompts=self.prompts.rows(rows_K), scores=scores, **tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +59,20 @@ class RolloutBatch:
 def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatch:
     """Sample one step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
+    if not plan.filter_groups:
+        experience = rollout(plan, policy, meter, 0, copies=plan.num_generations)
+        return RolloutBatch(kept=experience, sampled=[experience])
     sampled: list[Experience] = []
-    batches: list[Experience] = []
+    with_signal: list[Experience] = []
     wanted = plan.prompts_per_step
-    for round_ in range(plan.filter_rounds if plan.filter_groups else 1):
-        experience = rollout(plan, policy, meter, round_, copies=plan.num_generations)
+    while wanted and len(sampled) < plan.filter_rounds:
+        experience = rollout(plan, policy, meter, len(sampled), copies=plan.num_generations)
         sampled.append(experience)
-        if not plan.filter_groups:
-            return RolloutBatch(kept=experience, sampled=sampled)
         groups = groups_with_signal(experience.compared, experience.groups_N)[:wanted]
         wanted -= len(groups)
-        batches.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
-        if wanted == 0:
-            break
-    rows = sum(len(experience.scores) for experience in batches)
-    return RolloutBatch(kept=joined(batches) if rows else None, sampled=sampled)
+        with_signal.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
+    has_rows = any(len(experience.scores) for experience in with_signal)
+    return RolloutBatch(kept=joined(with_signal) if has_rows else None, sampled=sampled)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
