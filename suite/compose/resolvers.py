@@ -6,7 +6,7 @@ from typing import Any
 from suite.configuration.files import choices, no_choice, read_choice
 from suite.records.machine.limits import most_threads
 from suite.rl.recipe import stage_modules
-from suite.rl.tuning import best_of, choice_of_trial, of_trial
+from suite.rl.tuning import best_trial_value, trial_choice, trial_value
 from suite.theory.devices.gpus import gpu_count
 from suite.theory.devices.hardware import hardware_from
 
@@ -51,8 +51,8 @@ RESOLVERS: Mapping[str, Callable[..., Any]] = {
     "at_most_cpus": lambda count: min(count, most_threads()),
     "gpu_count": gpu_count,
     "picked": _picked,
-    "of_trial": of_trial,
-    "choice_of_trial": choice_of_trial,
-    "best_of": best_of,
+    "of_trial": trial_value,
+    "choice_of_trial": trial_choice,
+    "best_of": best_trial_value,
     "stage_modules": stage_modules,
 }

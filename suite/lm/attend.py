@@ -17,8 +17,7 @@ FLASH_WIDEST, FLASH_BYTES = 256, 2
 def attend(
     q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, value_layout: ValueLayout, mask_B1ST: Tensor | None
 ) -> Tensor:
-    """Return o_BHSv, causal where no mask is given, with the last query seeing every key. A mask is True where a key is
-    seen.
+    """o_BHSv, causal where no mask is given, with the last query seeing every key. A mask is True where a key is seen.
 
     A single new token's heads are folded into the query rows of the key-value head that they share, so that the cache
     is read once. The fused CPU kernel wants values as wide as keys: absorbed MLA and GLA pass the key for both,
@@ -60,7 +59,7 @@ def _values_columns(o_BHSd: Tensor, v_dim: int, value_layout: ValueLayout) -> Te
 
 
 def knows_groups(q_BHSd: Tensor, *, has_mask: bool) -> bool:
-    """Return whether a fused kernel of torch's shares a key-value head among these query heads by itself.
+    """True if a fused kernel of torch's shares a key-value head among these query heads by itself.
 
     The CPU's does, and takes up to a third less time than over folded groups. On a GPU only FlashAttention does, which
     has 16 bits, widths up to FLASH_WIDEST and no mask; the memory-efficient kernel, which takes the rest, does not.
@@ -92,7 +91,7 @@ def _attend_by_group(
 
 
 def prompt_mask(valid_BS: Tensor, length: int) -> Tensor:
-    """Return the visibility [B, 1, length, length] where the first columns are prompts padded on the left.
+    """The visibility [B, 1, length, length] where the first columns are prompts padded on the left.
 
     `valid_BS`: True on a prompt's own tokens. A pad sees itself, since a row that sees nothing has no softmax.
     """

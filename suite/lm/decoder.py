@@ -1,8 +1,8 @@
 """A decoder of the suite's own attention layers, which RL trains and quality asks questions.
 
 Llama's block: RMSNorm, attention, RMSNorm, SwiGLU, both added to the residual stream; the head is the embeddings unless
-its shape says otherwise.
-Any variant of suite/attention is its attention, so `attention=` is an axis of everything that is built on it.
+its shape says otherwise. Any variant of suite/attention is its attention, so `attention=` is an axis of everything that
+is built on it.
 
 Shapes: B sequences, S tokens, D hidden width, V vocabulary; those of attention stand in suite/attention/problem.py.
 """
@@ -38,8 +38,8 @@ class FactoryKwargs:
 
 
 def scored_in(dtype: torch.dtype) -> torch.dtype:
-    """Return the dtype of a decoder's log-probabilities and values, which ratios, divergences and advantages are
-    differences of: float32 where the decoder has fewer bits."""
+    """The dtype of log-probabilities and values: float32 where the decoder has fewer bits, since ratios, divergences
+    and advantages are differences of them."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -65,7 +65,7 @@ class Block(torch.nn.Module):
         self.attention, self._trained = layer, (layer.for_training(),)
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
-        """Return the attention layer's input, from the residual stream."""
+        """The attention layer's input, from the residual stream."""
         return rms_norm(x_BSD, self.attention_norm, self._norm_eps)
 
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None, first: int = 0) -> Tensor:
@@ -130,33 +130,32 @@ class Decoder(torch.nn.Module):
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None, *, first: int = 0) -> Tensor:
-        """Return hidden states h_BSD behind the last norm, of the tokens from `first` on. The mask is that of
-        suite.lm.attend; None: causal."""
+        """Hidden states h_BSD behind the last norm, of the tokens from `first` on. The mask is that of suite.lm.attend;
+        None: causal."""
         return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST, first=first)
 
     def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None, *, first: int = 0) -> Tensor:
-        """Return the same from embeddings on. The last block has no use for earlier tokens but their keys and
-        values."""
+        """The same from embeddings on. The last block needs no more of earlier tokens than their keys and values."""
         for block in self._blocks:
-            given = x_BSD, mask_B1ST, first if block is self._blocks[-1] else 0
+            arguments = x_BSD, mask_B1ST, first if block is self._blocks[-1] else 0
             if self.checkpointing and torch.is_grad_enabled():
-                x_BSD = checkpoint(block, *given, use_reentrant=False, preserve_rng_state=False)
+                x_BSD = checkpoint(block, *arguments, use_reentrant=False, preserve_rng_state=False)
             else:
-                x_BSD = block(*given)
+                x_BSD = block(*arguments)
         return rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Return hidden states of new tokens from `start` on, and write to the caches, one a layer."""
+        """Hidden states of new tokens from `start` on, which are written to the caches, one a layer."""
         return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
 
     def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Return the same from embeddings on."""
+        """The same from embeddings on."""
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
         return rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
-    def attention_of(self, layer: int) -> AttentionLayer:
+    def attention_layer(self, layer: int) -> AttentionLayer:
         return self._blocks[layer].attention
 
     def replace_attention(self, layer: int, attention: AttentionLayer) -> None:
@@ -169,28 +168,49 @@ class Decoder(torch.nn.Module):
         return layer.cache_dtype
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
-        """Return one cache a layer, with room for `length` tokens of each sequence."""
+        """One cache a layer, with room for `length` tokens of each sequence."""
+        size: dict[str, Any] = {"batch": batch, "length": length, "device": self.made.device}
         layers = [block.attention for block in self._blocks]
         return [
-            Cache(
-                batch=batch,
-                kv_heads=layer.cache_heads,
-                length=length,
-                widths=layer.cache_widths,
-                dtype=self.cached_in(layer),
-                device=self.made.device,
-            )
+            Cache(kv_heads=layer.cache_heads, widths=layer.cache_widths, dtype=self.cached_in(layer), **size)
             for layer in layers
         ]
 
     def modes(self) -> dict[str, str]:
-        """Return the variant's mode that trains and scores, and the one that decodes, by the layers' classes."""
+        """The variant's mode that trains and scores, and the one that decodes, by the layers' classes."""
         block = self._blocks[0]
         return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
 
     def rotary_tables(self) -> list[Tensor]:
-        """Return the tensors that it keeps beside its parameters."""
+        """The tensors that it keeps beside its parameters."""
         return [table for block in self._blocks for table in (block.attention.cos_Sr, block.attention.sin_Sr)]
 
     def parameter_count(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+class AutocastDecoder(Decoder):
+    """A decoder whose float32 weights compute in bfloat16, as torch.autocast has it: the mixed recipe on one device.
+
+    Each pass makes a bfloat16 copy of every weight that is multiplied, which autograd keeps until the way back unless
+    blocks are recomputed. The residual stream, norms, moments and log-probabilities are float32.
+    """
+
+    def cached_in(self, layer: AttentionLayer) -> torch.dtype:
+        return torch.bfloat16
+
+    def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None, *, first: int = 0) -> Tensor:
+        with self._autocast():
+            return super().forward(tokens_BS, mask_B1ST, first=first)
+
+    def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
+        with self._autocast():
+            return super().decode(tokens_BS, caches, start, mask_B1ST)
+
+    def logits(self, h_BSD: Tensor) -> Tensor:
+        with self._autocast():
+            logits_BSV = super().logits(h_BSD)
+        return logits_BSV.float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.made.device.type, dtype=torch.bfloat16)

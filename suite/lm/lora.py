@@ -29,7 +29,7 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
 
 
 def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
-    """Return `base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
+    """`base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
     base_parameters = dict(base.named_parameters())
     base_state = {name: parameter for name, parameter in decoder.state_dict().items() if name in base_parameters}
     base.load_state_dict(base_state, assign=True)

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 
 def rms_norm(x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
-    """Return x / sqrt(mean(x²) + eps) · gain. Without gradients, on another device or where types are mixed, torch's
-    own is as good or better."""
+    """x / sqrt(mean(x²) + eps) · gain. Without gradients, on another device or where types are mixed, torch's own is as
+    good or better."""
     is_plain = x.device.type == "cpu" and x.dtype == gain_D.dtype and x.dtype.itemsize >= 4
     if is_plain and torch.is_grad_enabled():
         y: Tensor = _RmsNorm.apply(x, gain_D, eps)

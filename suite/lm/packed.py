@@ -24,17 +24,16 @@ from suite.lm.decoder import Block, Decoder
 from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import ENGINE, PARAMETERS
 
-PACKED_FROM_BYTES = 64 << 20
-"""Bytes of weights from which packing pays: more than the last cache has for one core."""
+PACKED_FROM_BYTES = 64 << 20  # bytes of weights from which packing pays: more than the last cache has for one core
 
 
-def engine_of(decoder: Decoder) -> "Decoder | PackedDecoder":
-    """Return the sampler of a rollout: a copy where that is faster, else the decoder itself."""
+def rollout_engine(decoder: Decoder) -> "Decoder | PackedDecoder":
+    """The sampler of a rollout: a copy where that is faster, else the decoder itself."""
     return PackedDecoder(decoder) if packs(decoder) else decoder
 
 
 def packs(decoder: Decoder) -> bool:
-    """Return whether packing was measured to pay: float32 on a CPU, of grouped layers."""
+    """True if packing was measured to pay: float32 on a CPU, of grouped layers."""
     factory = decoder.made
     return (
         factory.device.type == "cpu"

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from suite.lm.attend import prompt_mask
 from suite.lm.decoder import Decoder, scored_in
-from suite.lm.packed import PackedDecoder, engine_of
+from suite.lm.packed import PackedDecoder, rollout_engine
 from suite.lm.tokenizer import END, PAD
 from suite.measure.memory_tracker import BackwardScope, attribute_to
 from suite.records.holdings import EXPERIENCE, KV_CACHE, LOGITS, NOBODY
@@ -38,8 +38,7 @@ drawn depends on how it is cut, so this is part of what a seed means."""
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
     tokens_PS: Tensor
-    valid_PS: Tensor | None = None
-    """True on a prompt's own tokens; None where all are equally long."""
+    valid_PS: Tensor | None = None  # True on a prompt's own tokens; None where all are equally long
 
     def rows(self, chosen: Tensor) -> "Prompts":
         valid = None if self.valid_PS is None else self.valid_PS[chosen]
@@ -53,16 +52,11 @@ class Prompts:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    tokens_NT: Tensor
-    """PAD behind the end. T is the longest completion's length."""
-    mask_NT: Tensor
-    """1.0 on a completion's tokens, its end token included."""
-    log_probs_NT: Tensor
-    """Log-probabilities of the sampled tokens at the sampling temperature; 0 on padding."""
-    entropy_NT: Tensor | None
-    """Entropies of the distributions that were sampled from, in nats; 0 on padding."""
-    is_truncated_N: Tensor
-    """True for completions that were cut at the limit, without an end token."""
+    tokens_NT: Tensor  # PAD behind the end. T is the longest completion's length.
+    mask_NT: Tensor  # 1.0 on a completion's tokens, its end token included
+    log_probs_NT: Tensor  # log-probabilities of the sampled tokens at the sampling temperature; 0 on padding
+    entropy_NT: Tensor | None  # entropies of the distributions that were sampled from, in nats; 0 on padding
+    is_truncated_N: Tensor  # True for completions that were cut at the limit, without an end token
 
     @property
     def lengths(self) -> Tensor:
@@ -70,7 +64,7 @@ class Samples:
 
 
 def prompts_from(ids: Sequence[Sequence[int]], device: torch.device) -> Prompts:
-    """Return prompts from their ids, padded on the left where they differ in length."""
+    """Prompts from their ids, padded on the left where they differ in length."""
     longest = max(map(len, ids))
     tokens_PS = torch.tensor([[PAD] * (longest - len(prompt)) + list(prompt) for prompt in ids], device=device)
     if all(len(prompt) == longest for prompt in ids):
@@ -94,7 +88,7 @@ def sample(
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    run = _Run(engine_of(model), prompts, copies=copies, longest=longest, end=end)
+    run = _Rollout(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
     with torch.inference_mode():
         run.to_the_end(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
@@ -113,24 +107,18 @@ def sample(
 
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
-    """Return minus the entropy of each distribution, in nats."""
+    """Minus the entropy of each distribution, in nats."""
     with attribute_to(kind=LOGITS):
         terms_NV = log_p_NV.exp() * log_p_NV
     return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
 def tempered(logits_NV: Tensor, temperature: float) -> Tensor:
-    """Return the logits of the distribution at a temperature."""
+    """The logits of the distribution at a temperature."""
     return logits_NV if temperature == 1.0 else logits_NV / temperature
 
 
-def _next_tokens(log_p_NV: Tensor, noise_NV: Tensor | None) -> Tensor:
-    with attribute_to(kind=LOGITS):
-        noisy_NV = log_p_NV if noise_NV is None else log_p_NV - noise_NV
-    return noisy_NV.argmax(dim=-1, keepdim=True)
-
-
-class _Run:
+class _Rollout:
     """One rollout: the tokens so far, the rows that go on, and their caches. B: rows in the batch."""
 
     def __init__(
@@ -138,19 +126,15 @@ class _Run:
     ) -> None:
         self._model, self._prompts, self._copies, self._longest, self._end = model, prompts, copies, longest, end
         device, dtype, rows = model.made.device, scored_in(model.made.dtype), len(prompts.tokens_PS) * copies
-        self.taken = 0
-        """Tokens of each completion so far."""
+        self.taken = 0  # tokens of each completion so far
         with attribute_to(NOBODY, EXPERIENCE):
             self.tokens_TN = torch.full((longest, rows), PAD, device=device)
             self.log_probs_TN = torch.zeros(longest, rows, dtype=dtype, device=device)
             self.entropy_TN = torch.zeros_like(self.log_probs_TN)
-        self._filled = 0
-        """Tokens of each row in the caches."""
-        self._going_B: Tensor | None = None
-        """Indices of the rows in the batch; None while all are."""
+        self._filled = 0  # tokens of each row in the caches
+        self._going_B: Tensor | None = None  # indices of the rows in the batch; None while all are
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
-        self._seen_BT: Tensor | None = None
-        """Tokens that a new one sees, where prompts are padded."""
+        self._seen_BT: Tensor | None = None  # tokens that a new one sees, where prompts are padded
 
     def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
         noise = self._noise(generator)
@@ -158,7 +142,9 @@ class _Run:
         while True:
             with attribute_to(kind=LOGITS):
                 log_p_BV = F.log_softmax(tempered(self._model.logits(h_BD), temperature), dim=-1)
-            chosen_B1 = _next_tokens(log_p_BV, None if noise is None else self._rows(next(noise)))
+                noisy_BV = log_p_BV if noise is None else log_p_BV - self._rows(next(noise))
+            chosen_B1 = noisy_BV.argmax(dim=-1, keepdim=True)
+            del noisy_BV
             self._store(self.tokens_TN, chosen_B1[:, 0])
             self._store(self.log_probs_TN, log_p_BV.gather(1, chosen_B1)[:, 0])
             if with_entropy:
@@ -167,7 +153,11 @@ class _Run:
             going_B1 = self._drop_ended(chosen_B1)
             if going_B1 is None or self.taken == self._longest:
                 return
-            h_BD = self._advance(going_B1)
+            if self._filled == self._caches[0].tensors[0].shape[2]:
+                self._select(_row_numbers(going_B1))
+            mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
+            h_BD = self._model.decode(going_B1, self._caches, self._filled, mask)[:, 0]
+            self._filled += 1
 
     def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
         """noise_NV of one token after another; None where the likeliest is taken.
@@ -212,25 +202,17 @@ class _Run:
         """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
         the end of the rollout. None where every row has ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
-        kept_B = (~self._ended_B).nonzero()[:, 0]
-        if len(kept_B) == 0:
+        rows_B = (~self._ended_B).nonzero()[:, 0]
+        if len(rows_B) == 0:
             return None
-        if len(kept_B) > COMPACTED_BELOW * len(self._ended_B):
+        if len(rows_B) > COMPACTED_BELOW * len(self._ended_B):
             return chosen_B1
-        self._going_B = kept_B if self._going_B is None else self._going_B[kept_B]
-        self._ended_B = self._ended_B[kept_B]
+        self._going_B = rows_B if self._going_B is None else self._going_B[rows_B]
+        self._ended_B = self._ended_B[rows_B]
         if self._seen_BT is not None:
-            self._seen_BT = self._seen_BT[kept_B]
-        self._select(kept_B)
-        return chosen_B1[kept_B]
-
-    def _advance(self, chosen_B1: Tensor) -> Tensor:
-        if self._filled == self._caches[0].tensors[0].shape[2]:
-            self._select(_row_numbers(chosen_B1))
-        mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
-        h_B1D = self._model.decode(chosen_B1, self._caches, self._filled, mask)
-        self._filled += 1
-        return h_B1D[:, 0]
+            self._seen_BT = self._seen_BT[rows_B]
+        self._select(rows_B)
+        return chosen_B1[rows_B]
 
     def _select(self, rows_B: Tensor) -> None:
         """Copy rows of the caches as far as they are filled, with room for more tokens."""

@@ -31,7 +31,7 @@ class Play:
 
 
 def missing() -> str | None:
-    """Return a sentence on the package that is not installed here; None where it is."""
+    """A sentence on the package that is not installed here; None where it is."""
     folder = _folder()
     if folder is not None and all((folder / f"{name}{_ENDING}").is_file() for name in HELD_OUT):
         return None
@@ -39,27 +39,23 @@ def missing() -> str | None:
 
 
 def held_out_plays() -> Sequence[Play]:
-    """Return the plays in the order of HELD_OUT. All of them are there where `missing` is None."""
+    """The plays in the order of HELD_OUT. All of them are there where `missing` is None."""
     return [_read(name) for name in HELD_OUT]
 
 
 def other_plays() -> Sequence[Play]:
-    """Return all plays that are not held out, by name."""
+    """All plays that are not held out, by name."""
     folder = _folder()
     assert folder is not None, "`missing` says so"
     names = sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))
     return [_read(name) for name in names if name not in (*HELD_OUT, *POEMS)]
 
 
-def without_head_and_foot(text: str) -> str:
-    return _FOOT.sub("", _HEAD.sub("", text)).strip()
-
-
 def _read(name: str) -> Play:
     folder = _folder()
     assert folder is not None, "`missing` says so"
     text = (folder / f"{name}{_ENDING}").read_text(encoding="utf-8")
-    return Play(name=name, text=without_head_and_foot(text))
+    return Play(name=name, text=_FOOT.sub("", _HEAD.sub("", text)).strip())
 
 
 def _folder() -> Path | None:

@@ -26,5 +26,5 @@ class Tokenizer:
         return [self._ids[token] for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Return the texts of the ids; for one without a text, which an untrained model may sample, the padding's."""
+        """The texts of the ids; for one without a text, which an untrained model may sample, the padding's."""
         return [self._texts[id] for id in ids]

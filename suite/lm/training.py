@@ -14,8 +14,7 @@ from suite.measure.memory_tracker import attribute_to
 from suite.records.holdings import OPTIMISER_TEMPORARIES
 
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.0
-LAST_RATE = 0.05
-"""The last learning rate as a share of the highest, where it decays."""
+LAST_RATE = 0.05  # the last learning rate as a share of the highest, where it decays
 FORMS: dict[str, dict[str, bool]] = {
     "fused": {"fused": True},
     "foreach": {"foreach": True},
@@ -33,15 +32,14 @@ class NotFiniteError(Exception):
 class Limits:
     """Limits that keep the first updates, and any single one, small."""
 
-    warmup_updates: int
-    """Updates over which the rate grows from 0."""
+    warmup_updates: int  # updates over which the rate grows from 0
     max_grad_norm: float
     decay_updates: int | None = None
     """Updates, from the first on, over which the rate falls along half a cosine to LAST_RATE of itself; None: it
     stays."""
 
     def rate(self, done: int) -> float:
-        """Return the rate of the update that follows `done` others, as a share of the highest."""
+        """The rate of the update that follows `done` others, as a share of the highest."""
         warm = min(1.0, (done + 1) / max(self.warmup_updates, 1))
         if self.decay_updates is None:
             return warm
@@ -76,7 +74,7 @@ class Optimiser:
         return norm
 
     def state_tensors(self) -> list[Tensor]:
-        """Return the tensors that it keeps from one update to the next."""
+        """The tensors that it keeps from one update to the next."""
         tensors = [value for state in self._adamw.state.values() for value in state.values()]
         return [value for value in tensors if isinstance(value, Tensor)]
 
@@ -96,8 +94,8 @@ class Example:
     given: int = 0
 
 
-def batch_of(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
-    """Return tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
+def pad_examples(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
+    """tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
     longest = max(len(example.ids) for example in examples) + 1
     tokens_BS = torch.full((len(examples), longest), PAD)
     learnt_BS = torch.zeros(len(examples), longest)
@@ -109,7 +107,7 @@ def batch_of(examples: Sequence[Example], device: torch.device, *, end: int = EN
 
 
 def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
-    """Return the mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
+    """The mean cross-entropy of the learnt tokens, in nats. The first token of a text is never learnt."""
     logits_BSV = model.logits(model(tokens_BS[:, :-1]))
     losses = F.cross_entropy(logits_BSV.flatten(0, 1), tokens_BS[:, 1:].flatten(), reduction="none")
     weights = learnt_BS[:, 1:].flatten().to(losses.dtype)
@@ -117,7 +115,7 @@ def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
 
 
 def train_on(model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, limits: Limits) -> list[float]:
-    """Do one update for each batch of `batch_of`, and return the losses. Raises NotFiniteError."""
+    """Do one update for each batch of `pad_examples`, and return the losses. Raises NotFiniteError."""
     optimiser = Optimiser(model, lr=lr, limits=limits)
     losses = []
     for tokens_BS, learnt_BS in batches:

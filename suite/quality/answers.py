@@ -5,18 +5,15 @@ Shapes: as in suite/quality/tasks/task.py, D hidden width, V vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder
 from suite.quality.tasks.task import NO_ID, Questions
 
-TOKENS_AT_ONCE = 16_384
-"""Tokens that an evaluation computes at once, so that it holds little more than training does."""
+TOKENS_AT_ONCE = 16_384  # tokens that an evaluation computes at once, so that it holds little more than training does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,38 +23,28 @@ class QuestionBatch:
     tokens_BSK: Tensor
     answers_BQ: Tensor
     kinds_BQ: Tensor
-    weights_BQ: Tensor | None
-    mask_11SS: Tensor | None
+    weights_BQ: Tensor | None = None
+    mask_11SS: Tensor | None = None
 
     @classmethod
-    def of(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
-        def tensor(array: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(array).to(device)
-
-        weights_BQ, visible_SS = questions.weights_BQ, questions.visible_SS
-        return cls(
-            tokens_BSK=tensor(questions.tokens_BSK),
-            answers_BQ=tensor(questions.answers_BQ),
-            kinds_BQ=tensor(questions.kinds_BQ),
-            weights_BQ=None if weights_BQ is None else tensor(weights_BQ),
-            mask_11SS=None if visible_SS is None else tensor(visible_SS)[None, None],
-        )
+    def from_questions(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
+        arrays = {name: array for name, array in vars(questions).items() if array is not None}
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        visible_SS = tensors.pop("visible_SS", None)
+        return cls(mask_11SS=None if visible_SS is None else visible_SS[None, None], **tensors)
 
     def parts(self) -> Sequence["QuestionBatch"]:
         """Split into parts of few enough sequences to be computed at once."""
         rows = max(1, TOKENS_AT_ONCE // self.tokens_BSK.shape[1])
+        split = (self.tokens_BSK.split(rows), self.answers_BQ.split(rows), self.kinds_BQ.split(rows))
         return [
-            QuestionBatch(
-                tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, weights_BQ=None, mask_11SS=self.mask_11SS
-            )
-            for tokens, answers, kinds in zip(
-                self.tokens_BSK.split(rows), self.answers_BQ.split(rows), self.kinds_BQ.split(rows), strict=True
-            )
+            QuestionBatch(tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, mask_11SS=self.mask_11SS)
+            for tokens, answers, kinds in zip(*split, strict=True)
         ]
 
 
 def embed(model: Decoder, tokens_BSK: Tensor) -> Tensor:
-    """Return x_BSD: for each token the sum over its ids, of which NO_ID adds nothing."""
+    """x_BSD: for each token the sum over its ids, of which NO_ID adds nothing."""
     batch, length, ids = tokens_BSK.shape
     if ids == 1:
         return F.embedding(tokens_BSK[..., 0], model.embedding)
@@ -65,21 +52,21 @@ def embed(model: Decoder, tokens_BSK: Tensor) -> Tensor:
     return x_ND.view(batch, length, -1)
 
 
-def logits_of(model: Decoder, asked: QuestionBatch) -> Tensor:
-    """Return logits_BQV of the asked tokens, which are the last of each sequence."""
-    h_BSD = model.through(embed(model, asked.tokens_BSK), asked.mask_11SS)
-    return model.logits(h_BSD[:, -asked.answers_BQ.shape[1] :])
+def answer_logits(model: Decoder, questions: QuestionBatch) -> Tensor:
+    """logits_BQV of the tokens that ask, which are the last of each sequence."""
+    h_BSD = model.through(embed(model, questions.tokens_BSK), questions.mask_11SS)
+    return model.logits(h_BSD[:, -questions.answers_BQ.shape[1] :])
 
 
-def losses_of(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
-    """Return the loss of each answer, in nats, [B, Q]."""
+def answer_losses(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
+    """Nats, [B, Q]."""
     losses_N = F.cross_entropy(logits_BQV.flatten(0, 1), answers_BQ.flatten(), reduction="none")
     return losses_N.view_as(answers_BQ)
 
 
-def training_loss(model: Decoder, asked: QuestionBatch) -> Tensor:
-    losses_BQ = losses_of(logits_of(model, asked), asked.answers_BQ)
-    return (losses_BQ if asked.weights_BQ is None else losses_BQ * asked.weights_BQ).mean()
+def training_loss(model: Decoder, questions: QuestionBatch) -> Tensor:
+    losses_BQ = answer_losses(answer_logits(model, questions), questions.answers_BQ)
+    return (losses_BQ if questions.weights_BQ is None else losses_BQ * questions.weights_BQ).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,23 +78,20 @@ class AnswerTotals:
     loss_N: Tensor
 
     def accuracy(self, kinds: Sequence[int]) -> float:
-        """Return the accuracy on the questions of these kinds together."""
-        chosen = list(kinds)
-        return float(self.right_N[chosen].sum() / self.asked_N[chosen].sum())
+        """On the questions of these kinds together, as the mean loss."""
+        return float(self.right_N[list(kinds)].sum() / self.asked_N[list(kinds)].sum())
 
     def mean_loss(self, kinds: Sequence[int]) -> float:
-        chosen = list(kinds)
-        return float(self.loss_N[chosen].sum() / self.asked_N[chosen].sum())
+        return float(self.loss_N[list(kinds)].sum() / self.asked_N[list(kinds)].sum())
 
 
 @torch.no_grad()
-def answers_to(model: Decoder, asked: QuestionBatch, kinds: int) -> AnswerTotals:
-    """Sum up the answers to all questions, of so many kinds, in float64: the order of the parts is then of no
-    matter."""
-    sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=asked.kinds_BQ.device)
-    for part in asked.parts():
-        logits_BQV = logits_of(model, part)
-        losses_BQ = losses_of(logits_BQV, part.answers_BQ)
+def answers_to(model: Decoder, questions: QuestionBatch, kinds: int) -> AnswerTotals:
+    """Sum up the answers to all questions, of so many kinds, in float64, so the order of the parts does not matter."""
+    sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=questions.kinds_BQ.device)
+    for part in questions.parts():
+        logits_BQV = answer_logits(model, part)
+        losses_BQ = answer_losses(logits_BQV, part.answers_BQ)
         right_BQ = logits_BQV.argmax(dim=-1) == part.answers_BQ
         of_question_3M = torch.stack((torch.ones_like(losses_BQ), right_BQ, losses_BQ)).flatten(1).double()
         sums_3N.index_add_(1, part.kinds_BQ.flatten(), of_question_3M)

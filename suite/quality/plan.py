@@ -14,10 +14,8 @@ from suite.theory.layers.matching import MATCHES, UnmatchedError
 from suite.theory.layers.shapes import LayerShape, grouped_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
-ADAMW_TENSORS = 4
-"""Tensors of a parameter's size: itself, its gradient and AdamW's two moments."""
-ID_MULTIPLE = 64
-"""Divisor of the vocabulary's size, as kernels like it; ids that are over are never asked."""
+ADAMW_TENSORS = 4  # tensors of a parameter's size: itself, its gradient and AdamW's two moments
+ID_MULTIPLE = 64  # divisor of the vocabulary's size, as kernels like it; the ids above the task's are never used
 
 
 class QualityPlan:
@@ -89,5 +87,5 @@ class QualityPlan:
         return trained + self.decode_len * self._cache_bytes(self.shape.layer)
 
     def _cache_bytes(self, layer: LayerShape) -> int:
-        of_token = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
-        return self.shape.num_layers * layer.cache_bytes_per_token(of_token)
+        token = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
+        return self.shape.num_layers * layer.cache_bytes_per_token(token)

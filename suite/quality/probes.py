@@ -28,23 +28,18 @@ width."""
 
 @torch.no_grad()
 def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
-    """Return for each detail the share of tokens of which it is read rightly."""
-    tokens, details = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
-    device = model.made.device
-    cached_NE = _cached(model, torch.from_numpy(tokens).to(device)).double()
-    details_NA = torch.from_numpy(details).to(device)
+    """For each detail the share of tokens of which it is read rightly."""
+    bundles = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
+    tokens_NK, details_NA = (torch.from_numpy(array).to(model.made.device) for array in bundles)
+    caches = model.new_caches(len(tokens_NK), 1)
+    model.decode_through(embed(model, tokens_NK[:, None]), caches, 0, None)
+    cached_NE = torch.cat([view.flatten(1) for view in caches[0].views()], dim=1).double()
     return [_probe_accuracy(cached_NE, classes_N) for classes_N in details_NA.unbind(dim=1)]
 
 
-def _cached(model: Decoder, tokens_NK: Tensor) -> Tensor:
-    caches = model.new_caches(len(tokens_NK), 1)
-    model.decode_through(embed(model, tokens_NK[:, None]), caches, 0, None)
-    return torch.cat([view.flatten(1) for view in caches[0].views()], dim=1)
-
-
 def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
-    one_NE = F.pad(cached_NE, (0, 1), value=1.0)
-    fitted_NE, tried_NE = one_NE[:FITTED_ON], one_NE[FITTED_ON:]
+    biased_NE = F.pad(cached_NE, (0, 1), value=1.0)  # a constant column, whose weights are the intercepts
+    fitted_NE, tried_NE = biased_NE[:FITTED_ON], biased_NE[FITTED_ON:]
     wanted_NC = F.one_hot(classes_N[:FITTED_ON]).double()
     gram_EE = fitted_NE.T @ fitted_NE
     gram_EE += RIDGE * gram_EE.diagonal().mean() * torch.eye(len(gram_EE), dtype=gram_EE.dtype, device=gram_EE.device)
@@ -52,15 +47,15 @@ def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
     return float(((tried_NE @ weights_EC).argmax(dim=1) == classes_N[FITTED_ON:]).double().mean())
 
 
-def heads_of(model: Decoder) -> list[tuple[int, int]]:
-    """Return the layer and head of each."""
+def all_heads(model: Decoder) -> list[tuple[int, int]]:
+    """Layer and head of each."""
     return [(layer, head) for layer in range(model.shape.num_layers) for head in range(model.shape.layer.num_heads)]
 
 
 @contextmanager
 def ablated_head(model: Decoder, layer: int, head: int) -> Iterator[None]:
     """Keep this head's output from the residual stream: the columns that map it there are 0 meanwhile."""
-    weight_DE = model.attention_of(layer).w_o
+    weight_DE = model.attention_layer(layer).w_o
     assert isinstance(weight_DE, torch.nn.Parameter)
     width = weight_DE.shape[1] // model.shape.layer.num_heads
     columns = slice(head * width, (head + 1) * width)

@@ -1,5 +1,6 @@
 """A decoder trained from nothing on a task's questions: a step is the updates between two evaluations."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from suite.measure.rng import numpy_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError, time_repeats
 from suite.quality.answers import AnswerTotals, QuestionBatch, answers_to, training_loss
 from suite.quality.plan import QualityPlan
-from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
+from suite.quality.probes import ablated_head, all_heads, linear_probe_accuracies
 from suite.quality.tasks.task import HasDetails
 from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
@@ -35,23 +36,21 @@ class QualityWorkload:
 
     def prepare(self, shared: Path) -> None:
         plan, device = self.plan, torch.device(self.plan.device)
-        factory = FactoryKwargs(
-            dtype=getattr(torch, plan.dtype), device=device, generator=torch_rng(device, plan.seed, "weights")
-        )
+        generator = torch_rng(device, plan.seed, "weights")
+        factory = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
         self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, made=factory)
         limits = Limits(
             warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm, decay_updates=plan.updates
         )
         self._optimiser = Optimiser(self.model, lr=plan.lr, limits=limits)
-        self._held_out = QuestionBatch.of(plan.task.held_out(), device)
+        self._held_out = QuestionBatch.from_questions(plan.task.held_out(), device)
 
     def constants(self) -> Iterable[Reading]:
-        of_kind = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
-        questions = {
-            within(EVALUATE, name): sum(of_kind[kind] for kind in kinds) for name, kinds in self._reported_kinds()
-        }
-        counts = {span: {"questions_asked": count} for span, count in {EVALUATE: sum(of_kind), **questions}.items()}
-        return [*constant_readings(self.plan.constants()), *constant_readings(counts)]
+        counts = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
+        questions = {EVALUATE: {"questions_asked": sum(counts)}}
+        for name, kinds in self._reported_kinds():
+            questions[within(EVALUATE, name)] = {"questions_asked": sum(counts[kind] for kind in kinds)}
+        return [*constant_readings(self.plan.constants()), *constant_readings(questions)]
 
     def facts(self) -> Mapping[str, Any]:
         return {"attention_modes": self.model.modes()}
@@ -88,7 +87,7 @@ class QualityWorkload:
         plan = self.plan
         generator = numpy_rng(plan.seed, "questions", number)
         questions = plan.task.training(plan.batch, generator, number / plan.updates)
-        loss = training_loss(self.model, QuestionBatch.of(questions, self.model.made.device))
+        loss = training_loss(self.model, QuestionBatch.from_questions(questions, self.model.made.device))
         loss.backward()
         self._optimiser.update("the model")
         return float(loss.detach())
@@ -96,46 +95,35 @@ class QualityWorkload:
     def _evaluate(self, meter: Meter) -> None:
         with meter.span(EVALUATE):
             answers = self._held_out_answers()
-        everything = range(len(self.plan.task.kinds))
-        meter.note(EVALUATE, answer_accuracy=answers.accuracy(everything), answer_loss=answers.mean_loss(everything))
-        for name, kinds in self._reported_kinds():
-            meter.note(
-                within(EVALUATE, name), answer_accuracy=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds)
-            )
+        spans = [(within(EVALUATE, name), kinds) for name, kinds in self._reported_kinds()]
+        for span, kinds in [(EVALUATE, list(range(len(self.plan.task.kinds)))), *spans]:
+            meter.note(span, answer_accuracy=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds))
 
     def _probe(self, meter: Meter) -> None:
         """Evaluate the trained decoder without each head, and probe its cache."""
-        for layer, head in heads_of(self.model):
+        for layer, head in all_heads(self.model):
             with ablated_head(self.model, layer, head):
                 answers = self._held_out_answers()
             for name, kinds in self._reported_kinds():
-                meter.note(
-                    within(HEAD_ABLATION, f"layer {layer} head {head}", name), answer_accuracy=answers.accuracy(kinds)
-                )
+                span = within(HEAD_ABLATION, f"layer {layer} head {head}", name)
+                meter.note(span, answer_accuracy=answers.accuracy(kinds))
         task = self.plan.task
         if isinstance(task, HasDetails):
             accuracies = linear_probe_accuracies(self.model, task)
             for name, kinds in self._reported_kinds():
-                meter.note(
-                    within(CACHED, name), linear_probe_accuracy=sum(accuracies[kind] for kind in kinds) / len(kinds)
-                )
+                accuracy = sum(accuracies[kind] for kind in kinds) / len(kinds)
+                meter.note(within(CACHED, name), linear_probe_accuracy=accuracy)
 
     @torch.no_grad()
     def _time_decode(self, meter: Meter) -> None:
         """Time one new token of one sequence, behind decode_len others, whose contents do not matter for its time."""
         length, device = self.plan.decode_len, self.model.made.device
-        generator = torch_rng(device, "decode")
-        caches = self.model.new_caches(1, length + 1)
+        generator, caches = torch_rng(device, "decode"), self.model.new_caches(1, length + 1)
         for cache in caches:
             cache.fill(generator)
         token_B1 = torch.zeros(1, 1, dtype=torch.long, device=device)
-        time_repeats(
-            meter,
-            DECODE,
-            lambda: self.model.decode(token_B1, caches, length, None),
-            warm=WARM_DECODES,
-            timed=TIMED_DECODES,
-        )
+        decode = functools.partial(self.model.decode, token_B1, caches, length, None)
+        time_repeats(meter, DECODE, decode, warm=WARM_DECODES, timed=TIMED_DECODES)
 
     def _held_out_answers(self) -> AnswerTotals:
         return answers_to(self.model, self._held_out, len(self.plan.task.kinds))

@@ -7,60 +7,49 @@ Membership of a group is an N by N table in place of a loop over groups: no more
 bits on every run, and no index that an accelerator would add up in any order.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from suite.rl.objective import Objective
 
-DEVIATION_EPSILON = 1e-6
-"""Added to a standard deviation, as in verl (TRL adds 1e-4, DeepSeekMath nothing)."""
-VARIANCE_EPSILON = 1e-8
-"""Added to a variance, as in verl."""
+DEVIATION_EPSILON = 1e-6  # added to a standard deviation, as in verl (TRL adds 1e-4, DeepSeekMath nothing)
+VARIANCE_EPSILON = 1e-8  # added to a variance, as in verl
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
     """A rollout once it is scored: everything that an estimator may look at."""
 
-    mask_NT: Tensor
-    """1.0 on a completion's tokens, the end token included; 0.0 on padding."""
-    rewards_N: Tensor
-    """The outcome's reward of each completion."""
+    mask_NT: Tensor  # 1.0 on a completion's tokens, the end token included; 0.0 on padding
+    rewards_N: Tensor  # the outcome's reward of each completion
     parts_NK: Tensor | None = None
     """The parts of that reward, before they are weighed; None for an estimator that does not look at them."""
-    groups_N: Tensor
-    """The group, that is the prompt, of each completion: whole numbers from 0, in any order."""
+    groups_N: Tensor  # the group, that is the prompt, of each completion: whole numbers from 0, in any order
     kl_NT: Tensor | None = None
     """The price of the KL at each token, kl_coef included, which its reward loses; None where there is no price."""
-    values_NT: Tensor | None = None
-    """The critic's value before each token; None where there is no critic."""
+    values_NT: Tensor | None = None  # the critic's value before each token; None where there is no critic
     step_rewards_NT: Tensor | None = None
     """Reward of the checked step that ends at this token; None where steps are not checked."""
-    step_ends_NT: Tensor | None = None
-    """1.0 where a checked step ends."""
+    step_ends_NT: Tensor | None = None  # 1.0 where a checked step ends
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimated:
     """The advantages that an estimator gives, with the critic's returns where there is a critic."""
 
-    advantages_NT: Tensor
-    """0 on padding."""
+    advantages_NT: Tensor  # 0 on padding
     returns_NT: Tensor | None = None
 
 
-class Estimator(Protocol):
-    """The function `advantages` of a file in suite/rl/estimators."""
-
-    def __call__(self, scored: Scored, objective: Objective) -> Estimated: ...
+Estimator = Callable[[Scored, Objective], Estimated]  # the function `advantages` of a file in suite/rl/estimators
 
 
 def token_rewards(scored: Scored) -> Tensor:
-    """Return the reward of each token, 0 on padding: the KL's price at each, the outcome's reward at the last
-    (InstructGPT; verl; TRL to 1.12). An empty completion has no last token, so that nobody gets its outcome."""
+    """The reward of each token, 0 on padding: the KL's price at each, the outcome's reward at the last (InstructGPT;
+    verl; TRL to 1.12). An empty completion has no last token, so that nobody gets its outcome."""
     mask_NT = scored.mask_NT
     left_NT = mask_NT.flip(1).cumsum(dim=1).flip(1)
     rewards_NT = torch.where((mask_NT > 0) & (left_NT == 1), scored.rewards_N[:, None], 0)
@@ -68,41 +57,40 @@ def token_rewards(scored: Scored) -> Tensor:
 
 
 def sequence_rewards(scored: Scored) -> Tensor:
-    """Return the outcome's reward of each completion, less the KL's price along it."""
+    """The outcome's reward of each completion, less the KL's price along it."""
     if scored.kl_NT is None:
         return scored.rewards_N
     return scored.rewards_N - torch.where(scored.mask_NT > 0, scored.kl_NT, 0).sum(dim=1)
 
 
 def members(groups_N: Tensor) -> Tensor:
-    """Return the N by N table of who belongs to whose group."""
+    """The N by N table of who belongs to whose group."""
     return groups_N[:, None] == groups_N[None, :]
 
 
 def centred(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Return rewards less their group's mean: exactly 0 where all of a group are equal, whatever their mean is rounded
-    to."""
+    """Rewards less their group's mean: exactly 0 where all of a group are equal, whatever their mean is rounded to."""
     same_NN = members(groups_N)
     means_N = torch.where(same_NN, rewards_N, 0).sum(dim=1) / same_NN.sum(dim=1)
     return torch.where(differ(rewards_N, same_NN), rewards_N - means_N, 0)
 
 
 def differ(rewards_N: Tensor, same_NN: Tensor) -> Tensor:
-    """Return, for each completion, whether its group's rewards are not all equal."""
+    """True for each completion whose group's rewards are not all equal."""
     highest_N = torch.where(same_NN, rewards_N, -torch.inf).amax(dim=1)
     lowest_N = torch.where(same_NN, rewards_N, torch.inf).amin(dim=1)
     return highest_N > lowest_N
 
 
 def deviations(centred_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Return the unbiased standard deviation of each completion's group; 0 for a group of one."""
+    """The unbiased standard deviation of each completion's group; 0 for a group of one."""
     same_NN = members(groups_N)
     squares_N = torch.where(same_NN, centred_N**2, 0).sum(dim=1)
     return (squares_N / (same_NN.sum(dim=1) - 1).clamp(min=1)).sqrt()
 
 
 def whiten(values_NT: Tensor, mask_NT: Tensor) -> Tensor:
-    """Return values less their mean over their standard deviation, both over the mask, with the unbiased variance; 0 on
+    """Values less their mean over their standard deviation, both over the mask, with the unbiased variance; 0 on
     padding. Exactly 0 where all values are equal, which rounding of their mean would otherwise blow up, and so where
     there is one value only."""
     seen_NT = mask_NT > 0

@@ -1,14 +1,15 @@
-"""The base model: a decoder that has read the task's corpus and not learnt the task.
+"""Decoders that one case trains and leaves beside the runs for the others: base models, and teachers of recipes.
 
-Each seed trains its own, since base models differ as much as algorithms do; the arms that are compared share it. The
-first case that needs it trains it and leaves it beside the runs for the others.
+A base model has read the task's corpus and not learnt the task. Each seed trains its own, since base models differ as
+much as algorithms do; the arms that are compared share it. A teacher is a stronger decoder, trained by a recipe of its
+own with the learner's seed, task and algorithm; its cost is in the record of each case that learns from it.
 """
 
 import hashlib
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,38 +17,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.lm.autocast import AutocastDecoder
 from suite.lm.checkpoint.load import fill
 from suite.lm.checkpoint.locate import locate_checkpoint
-from suite.lm.decoder import Decoder, FactoryKwargs
-from suite.lm.training import Example, Limits, NotFiniteError, batch_of, train_on
+from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
+from suite.lm.training import Example, Limits, NotFiniteError, pad_examples, train_on
+from suite.measure.meter import Meter
 from suite.measure.rng import python_rng, torch_rng
 from suite.measure.sealed import cached_artifact
 from suite.measure.stateful import WorkloadFailedError
-from suite.records.machine.code import code_digest
+from suite.records.case import comparable
+from suite.records.machine.code import code_digest, code_named_in
+from suite.records.metrics import EVALUATE
 from suite.rl.plan import RlPlan
+from suite.rl.recipe import teacher_settings
 from suite.rl.tasks.task import draw
 
-FOLDER = "bases"
-DEPENDS_ON = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
+BASES, TEACHERS = "bases", "teachers"
+BASE_SETTINGS = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
 """Settings that a base model depends on, beside the seed, the code and torch."""
+NOT_LEARNT_FROM = ("checkpoint_seconds", "trial", "rank")  # settings of a run that its policy does not depend on
 
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """A base model's weights, and what their training was."""
-
     weights: Mapping[str, Tensor]
-    losses: list[float]
-    """Nats a token, for each update; empty for a checkpoint."""
-    process_cpu_s: float
-    """Processor time of its training, wherever that was done."""
+    losses: list[float]  # nats a token, for each update; empty for a checkpoint
+    process_cpu_s: float  # processor time of its training, wherever that was done
     key: str
 
 
 def new_decoder(plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = False) -> Decoder:
-    """Make a decoder in the plan's precision: one that is trained, or a frozen one, as a mixed recipe keeps it in what
-    is computed with."""
+    """A decoder in the plan's precision: one that is trained, or a frozen one, which a mixed recipe keeps in what is
+    computed with."""
     dtype = "bfloat16" if plan.autocasts and frozen else plan.dtype
     return _decoder(plan, attention, dtype, AutocastDecoder if plan.autocasts and not frozen else Decoder)
 
@@ -61,32 +62,27 @@ def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     """Train it here, or read it from the shared folder where another case of the same base left it; a checkpoint is
-    read from where it lies. Raise UnsupportedError for one that is not as its sizes say."""
+    read from where it lies. Raises UnsupportedError for one that is not as its sizes say."""
+    attention = settings["attention"]
     if plan.policy.checkpoint is not None:
-        return _read(plan, plan.policy.checkpoint, settings["attention"])
-    named = {name: settings[name] for name in DEPENDS_ON} | {"dtype": _trained_in(plan)}
+        begun_s, place = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
+        model = new_decoder(plan, attention)
+        fill(model, place)
+        took_s = time.process_time() - begun_s
+        return Base(weights=model.state_dict(), losses=[], process_cpu_s=took_s, key=place.digest())
+    # Never trained in bfloat16: all precisions begin as one model, as they do as one checkpoint.
+    dtype = "float32" if plan.dtype == "bfloat16" else plan.dtype
+    named = {name: settings[name] for name in BASE_SETTINGS} | {"dtype": dtype}
     key = artifact_key({"seed": settings["seed"], **named}, {"base": f"{__name__}.base_model", **named})
-    base = cached_artifact(shared / FOLDER, key, device=plan.device, make=lambda: _trained(plan, settings["attention"]))
+    base = cached_artifact(shared / BASES, key, device=plan.device, make=lambda: _train_base(plan, attention, dtype))
     return Base(**base, key=key)
 
 
-def _read(plan: RlPlan, checkpoint: str, attention: Mapping[str, Any]) -> Base:
-    begun_s, place, model = time.process_time(), locate_checkpoint(checkpoint), new_decoder(plan, attention)
-    fill(model, place)
-    return Base(weights=model.state_dict(), losses=[], process_cpu_s=time.process_time() - begun_s, key=place.digest())
-
-
-def _trained_in(plan: RlPlan) -> str:
-    """The dtype of the base model's training: never bfloat16, so that all precisions begin as one model, as
-    they do as one checkpoint."""
-    return "float32" if plan.dtype == "bfloat16" else plan.dtype
-
-
-def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
-    model = _decoder(plan, attention, _trained_in(plan))
+def _train_base(plan: RlPlan, attention: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    model = _decoder(plan, attention, dtype)
     begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
     batches = (
-        batch_of(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
+        pad_examples(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
         for _ in range(plan.base_updates)
     )
     limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)
@@ -98,13 +94,51 @@ def _trained(plan: RlPlan, attention: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Example]:
-    """Return prompts to train on, each with what the corpus has behind it; both are learnt."""
+    """Prompts to train on, each with what the corpus has behind it; both are learnt."""
     items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
     texts = [item.prompt + plan.task.document(item, generator) for item in items]
     return [Example(ids=plan.vocabulary.encode(text)) for text in texts]
 
 
 def artifact_key(settings: Mapping[str, Any], code: Mapping[str, Any]) -> str:
-    """Return the key of a trained decoder: of its settings, the code that `code` names, and torch."""
+    """The key of a trained decoder: of its settings, the code that `code` names, and torch."""
     parts = [json.dumps(settings, sort_keys=True), code_digest(code), torch.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    decoder: Decoder
+    facts: Mapping[str, Any]
+    """Its key, its accuracy on the held-out prompts and what its training took, its base model's aside."""
+
+
+def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]) -> Teacher:
+    """Train the recipe's teacher by the course of its settings, or read it from where another case left it.
+
+    `course`: suite.rl.workload.RlWorkload, which imports this module.
+    """
+    settings = teacher_settings(settings)
+    key_settings = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
+    key_settings["code"] = sorted(code_named_in(settings))
+    plan, key = RlPlan(settings), artifact_key(key_settings, settings)
+    teacher = cached_artifact(
+        shared / TEACHERS, key, device=plan.device, make=lambda: _train_teacher(course(settings), shared)
+    )
+    decoder = new_decoder(plan, settings["attention"])
+    decoder.load_state_dict(teacher.pop("weights"))
+    return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **teacher})
+
+
+def _train_teacher(course: Any, shared: Path) -> dict[str, Any]:
+    meter = Meter()
+    try:
+        course.prepare(shared)
+        begun_s = time.process_time()
+        for meter.step in range(course.steps):
+            course.step(meter)
+    except WorkloadFailedError as error:
+        raise WorkloadFailedError(f"teacher: {error}") from error
+    took_s = time.process_time() - begun_s
+    accuracies = [r.value for r in meter.readings if (r.span, r.metric) == (EVALUATE, "heldout_accuracy")]
+    return {"weights": course.policy.state_dict(), "heldout_accuracy": accuracies[-1], "process_cpu_s": took_s}

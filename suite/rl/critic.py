@@ -15,8 +15,7 @@ class Critic(torch.nn.Module):
     """A decoder and the row that reads its values. The row begins at 0, so every first value is 0."""
 
     def __init__(self, decoder: Decoder, *, shares_trunk: bool = False) -> None:
-        """Take a decoder: the policy itself with `shares_trunk`, else one of its own, which loses the head that reads
-        tokens."""
+        """`decoder`: the policy itself with `shares_trunk`, else the critic's own, which loses its head."""
         super().__init__()
         self.decoder, self.shares_trunk = decoder, shares_trunk
         if not shares_trunk:
@@ -28,7 +27,7 @@ class Critic(torch.nn.Module):
         return self.decoder.rotary_tables()
 
     def forward(self, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
-        """Return values_NT: the value that is still to come before each token of a completion is written."""
+        """values_NT: the value that is still to come before each token of a completion is written."""
         return self.values(hidden_states(self.decoder, prompts, tokens_NT))
 
     def values(self, h_NTD: Tensor) -> Tensor:
@@ -45,7 +44,7 @@ def value_loss(
     *,
     tokens: int,
 ) -> Tensor:
-    """Return ½ mean max((V − R)², (clip(V, V_old ± c) − R)²), as verl's compute_value_loss.
+    """½ mean max((V − R)², (clip(V, V_old ± c) − R)²), as verl's compute_value_loss.
 
     The mean is over `tokens`, those of the whole minibatch, so that its micro-batches add up to it. Without c there is
     no clip."""
@@ -65,8 +64,8 @@ ROUNDING = 1e-5
 
 
 def explained_variance(values_NT: Tensor, returns_NT: Tensor, mask_NT: Tensor) -> float | None:
-    """Return 1 − Var(R − V) / Var(R) over the mask; None where the returns do not vary by more than their rounding,
-    since there is nothing to explain."""
+    """1 − Var(R − V) / Var(R) over the mask; None where the returns vary by no more than their rounding, since there is
+    nothing to explain."""
     returns, values = returns_NT[mask_NT > 0], values_NT[mask_NT > 0]
     if len(returns) < 2 or float(returns.max() - returns.min()) <= ROUNDING * max(1.0, float(values.abs().max())):
         return None

@@ -38,15 +38,14 @@ from suite.rl.rollout import Experience, step_rewards
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingBatch:
-    """The tensors that an update reads, row by row; made without gradients."""
+    """What an update reads, row by row; made without gradients."""
 
     prompts: Prompts
     tokens_NT: Tensor
     mask_NT: Tensor
     log_probs_NT: Tensor
     advantages_NT: Tensor
-    reference_NT: Tensor | None
-    """Log-probabilities by the base model."""
+    reference_NT: Tensor | None  # log-probabilities by the base model
     values_NT: Tensor | None
     returns_NT: Tensor | None
 
@@ -80,17 +79,14 @@ class Learner:
     @torch.no_grad()
     @attribute_to(NOBODY, EXPERIENCE)
     def compute_advantages(self, experience: Experience) -> tuple[TrainingBatch, dict[str, float]]:
-        """Estimate advantages, with whatever reference and critic they need. Return the batch to train on and what is
-        to be noted of it."""
+        """Estimate advantages, with whatever reference and critic they need: the batch to train on, and readings."""
         objective = self._objective
-        seen: dict[str, float] = {}
+        readings: dict[str, float] = {}
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
-        values_NT = kl_NT = None
-        if self.critic is not None:
-            values_NT = self.values(self.critic, experience)
+        values_NT = None if self.critic is None else self.values(self.critic, experience)
+        kl_NT = rewards_NT = ends_NT = None
         if reference_NT is not None and objective.use_kl_in_reward:
             kl_NT = objective.kl_coef * kl_estimates(experience.log_probs_NT, reference_NT, objective.kl_type)
-        rewards_NT = ends_NT = None
         if objective.supervision == "process":
             rewards_NT, ends_NT = step_rewards(experience, outcome_as_step=objective.outcome_as_step)
         scored = Scored(
@@ -106,9 +102,9 @@ class Learner:
         estimated = self._estimator(scored, objective)
         if values_NT is not None and estimated.returns_NT is not None:
             explained = explained_variance(values_NT, estimated.returns_NT, experience.mask_NT)
-            seen |= {} if explained is None else {"explained_variance": explained}
+            readings |= {} if explained is None else {"explained_variance": explained}
         if reference_NT is not None:
-            seen["kl_reference"] = mean_kl(experience, reference_NT)
+            readings["kl_reference"] = mean_kl(experience, reference_NT)
         batch = TrainingBatch(
             prompts=experience.prompts,
             tokens_NT=experience.tokens_NT,
@@ -119,70 +115,67 @@ class Learner:
             values_NT=values_NT,
             returns_NT=estimated.returns_NT,
         )
-        return batch, seen
+        return batch, readings
 
     def reference_log_probs(self, experience: Experience) -> Tensor:
-        """Return the base model's log-probability of each sampled token."""
         return self._log_probs(self.reference, REFERENCE, experience)
 
     @torch.no_grad()
     def values(self, critic: Critic, experience: Experience) -> Tensor:
-        """Return the value before each sampled token, by a critic as it is now."""
+        """The value before each sampled token, by a critic as it is now."""
         with attribute_to(CRITIC, ACTIVATIONS):
-            return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._parts_of(experience)])
+            return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._micro_batches(experience)])
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
-        """Return the log-probability of each sampled token by the policy as it is now."""
         return self._log_probs(self.policy, POLICY, experience)
 
     def update(self, batch: TrainingBatch, *names: object, critic_alone: bool = False) -> dict[str, float]:
-        """Train on every minibatch of every epoch; `names` name the stream of their order. Return what is to be noted:
-        the mean over the updates, and how many the policy took. Raises NotFiniteError.
+        """Train on every minibatch of every epoch; `names` name the stream of their order. The readings are means over
+        the updates, and how many the policy took. Raises NotFiniteError.
 
-        `critic_alone`: the policy stays as it is, so that nothing of it is noted."""
-        seen: defaultdict[str, list[float]] = defaultdict(list)
+        `critic_alone`: the policy stays as it is, and has no readings."""
+        readings: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(batch.tokens_NT), batch.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
             with attribute_to(NOBODY, EXPERIENCE):
                 order = torch.randperm(rows, generator=torch_rng(device, *names, epoch, "order"), device=device)
             for chosen in order.split(self._plan.minibatch):
                 for name, value in self._update(batch.rows(chosen), critic_alone).items():
-                    seen[name].append(value)
-        return {name: sum(values) / len(values) for name, values in seen.items()} | {
-            "updates": float(len(seen["policy_loss"]))
-        }
+                    readings[name].append(value)
+        updates = float(len(readings.get("policy_loss", ())))
+        return {name: sum(values) / len(values) for name, values in readings.items()} | {"updates": updates}
 
     def _update(self, minibatch: TrainingBatch, critic_alone: bool) -> dict[str, float]:
         """Take one optimiser step of each model. The critic's loss does not look at the policy, so that their order
         changes memory only: together, both have their gradients at once."""
         order = None if critic_alone else self._plan.update_order
-        seen: dict[str, float] = {}
+        readings: dict[str, float] = {}
         if not critic_alone:
             with attribute_to(POLICY, ACTIVATIONS):
-                seen |= self._policy_gradients(minibatch)
+                readings |= self._policy_gradients(minibatch)
                 if order == ONE_AFTER_OTHER:
-                    seen |= self._step_policy()
+                    readings |= self._step_policy()
         with attribute_to(CRITIC, ACTIVATIONS):
-            seen |= self._critic_gradients(minibatch)
+            readings |= self._critic_gradients(minibatch)
         if order == TOGETHER:
             with attribute_to(POLICY):
-                seen |= self._step_policy()
+                readings |= self._step_policy()
         if self._critic_optimiser is not None:
             with attribute_to(CRITIC):
-                seen["critic_gradient_norm"] = self._critic_optimiser.update("the critic")
-        return seen
+                readings["critic_gradient_norm"] = self._critic_optimiser.update("the critic")
+        return readings
 
     def _policy_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
-        divisors = Divisors.of(minibatch.mask_NT, longest=self._objective.longest_completion)
+        divisors = Divisors.from_mask(minibatch.mask_NT, longest=self._objective.longest_completion)
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for part in minibatch.parts(self._plan.micro_batch):
-            # In a function of its own, so that nothing of one micro-batch is held while the next is computed.
-            for name, value in self._policy_gradients_of(part, divisors).items():
+            # A function of its own: nothing of one micro-batch is held while the next is computed.
+            for name, value in self._micro_batch_gradients(part, divisors).items():
                 sums[name] += value
         return {name: float(value) for name, value in sums.items()}
 
-    def _policy_gradients_of(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
-        """Add a micro-batch's share of the minibatch's gradient, and return its share of what is noted."""
+    def _micro_batch_gradients(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
+        """Add a micro-batch's share of the minibatch's gradient; its share of the readings."""
         objective, plan = self._objective, self._plan
         h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
         if objective.entropy_coef > 0:
@@ -198,18 +191,21 @@ class Learner:
         if objective.entropy_coef > 0:
             losses_MT = losses_MT + objective.entropy_coef * minus_entropy_MT
         loss = aggregate(losses_MT, part.mask_NT, objective.loss_agg_mode, divisors)
-        seen = {"policy_loss": loss.detach()}
+        readings = {"policy_loss": loss.detach()}
         if self.critic is not None and self.critic.shares_trunk:
-            of_values = self._value_loss(self.critic.values(h_MTD), part, divisors.tokens)
-            loss = loss + plan.value_coef * of_values
-            seen["value_loss"] = of_values.detach()
+            critic_loss = self._value_loss(self.critic.values(h_MTD), part, divisors.tokens)
+            loss = loss + plan.value_coef * critic_loss
+            readings["value_loss"] = critic_loss.detach()
         loss.backward()
         with torch.no_grad():
-            behaviour_MT = kl_estimates(part.log_probs_NT, log_p_MT, "k3")
-            noted_MT = {"clip_fraction_low": term.clipped_low_NT, "clip_fraction_high": term.clipped_high_NT}
-            for name, value_MT in {**noted_MT, "kl_behaviour": behaviour_MT}.items():
-                seen[name] = aggregate(value_MT, part.mask_NT, "token-mean", divisors)
-        return seen
+            means_MT = {
+                "clip_fraction_low": term.clipped_low_NT,
+                "clip_fraction_high": term.clipped_high_NT,
+                "kl_behaviour": kl_estimates(part.log_probs_NT, log_p_MT, "k3"),
+            }
+            for name, value_MT in means_MT.items():
+                readings[name] = aggregate(value_MT, part.mask_NT, "token-mean", divisors)
+        return readings
 
     def _step_policy(self) -> dict[str, float]:
         norm = self._optimiser.update("the policy")
@@ -218,7 +214,7 @@ class Learner:
     def _critic_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
         if self.critic is None or self.critic.shares_trunk:
             return {}
-        tokens = Divisors.of(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
+        tokens = Divisors.from_mask(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
         total: Tensor | float = 0.0
         for part in minibatch.parts(self._plan.micro_batch):
             loss = self._value_loss(self.critic(part.prompts, part.tokens_NT), part, tokens)
@@ -233,8 +229,7 @@ class Learner:
         return value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
 
     def owned_tensors(self) -> Iterator[OwnedTensors]:
-        """Name the tensors that it keeps from step to step, by owner and kind, AdamW's moments from the first update
-        on.
+        """The tensors that it keeps from step to step, by owner and kind, AdamW's moments from the first update on.
 
         Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
         they need is none of an algorithm's memory.
@@ -267,13 +262,11 @@ class Learner:
 
     @torch.no_grad()
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
-        parts = []
+        plan, parts = self._plan, []
         with attribute_to(owner, ACTIVATIONS):
-            for prompts, tokens_MT in self._parts_of(experience):
+            for prompts, tokens_MT in self._micro_batches(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
-                parts.append(
-                    token_log_probs(model, h_MTD, tokens_MT, self._plan.temperature, chunk=self._plan.logits_chunk)
-                )
+                parts.append(token_log_probs(model, h_MTD, tokens_MT, plan.temperature, chunk=plan.logits_chunk))
             return _joined(parts)
 
     def _new_optimiser(self, model: torch.nn.Module, lr: float) -> Optimiser:
@@ -282,13 +275,13 @@ class Learner:
         return Optimiser(model, lr=lr, limits=limits, form=plan.optimiser)
 
     def optimisers(self) -> dict[str, tuple[torch.nn.Module, Optimiser]]:
-        """Return the optimisers by the owner of what they keep, with the model that each moves."""
+        """By the owner of what an optimiser keeps: the model that it moves, and it."""
         optimisers: dict[str, tuple[torch.nn.Module, Optimiser]] = {POLICY: (self._trained, self._optimiser)}
         if self.critic is not None and self._critic_optimiser is not None:
             optimisers[CRITIC] = self.critic, self._critic_optimiser
         return optimisers
 
-    def _parts_of(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
+    def _micro_batches(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
         """Yield prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
@@ -298,7 +291,7 @@ class Learner:
 
 
 def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
-    """Return k3 of the policy that sampled against the base model, mean over the tokens."""
+    """k3 of the policy that sampled against the base model, mean over the tokens."""
     kl_NT = kl_estimates(experience.log_probs_NT, reference_NT, "k3")
     return float((kl_NT * experience.mask_NT).sum() / experience.mask_NT.sum())
 

@@ -11,8 +11,8 @@ Aggregation, under verl's names: the divisors are those of the whole minibatch a
 micro-batches add up to it. Dividing by a micro-batch's own tokens would weigh a token by the company it keeps.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,26 +25,20 @@ class PolicyTerm:
     """The result of a policy loss: a loss a token, and where its clip held; 0 on padding, all three."""
 
     loss_NT: Tensor
-    clipped_low_NT: Tensor
-    """1.0 where the ratio lies below its bound and the bound was taken in its place."""
+    clipped_low_NT: Tensor  # 1.0 where the ratio lies below its bound and the bound was taken in its place
     clipped_high_NT: Tensor
     """1.0 where the ratio lies above its bound and the bound was taken in its place, the dual clip's included."""
 
 
-class PolicyLoss(Protocol):
-    """The function `token_losses` of a file in suite/rl/policy_losses."""
-
-    def __call__(
-        self, log_p_NT: Tensor, log_p_old_NT: Tensor, advantages_NT: Tensor, mask_NT: Tensor, objective: Objective
-    ) -> PolicyTerm: ...
+# The function `token_losses` of a file in suite/rl/policy_losses: of log_p_NT, log_p_old_NT, advantages_NT, mask_NT.
+PolicyLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Objective], PolicyTerm]
 
 
 def kl_estimates(
     log_p_NT: Tensor, log_reference_NT: Tensor, kl_type: str, log_p_old_NT: Tensor | None = None
 ) -> Tensor:
-    """Return one estimate a token, in nats. `log_p_old_NT` is that of the policy that sampled, for k3_unbiased alone;
-    without it the sampling policy is taken to be this one. Padding is not looked at: its log-probabilities need only be
-    finite.
+    """One estimate a token, in nats. `log_p_old_NT` is that of the policy that sampled, for k3_unbiased alone; without
+    it the sampling policy is taken to be this one. Padding is not looked at: its log-probabilities need only be finite.
 
     k3_unbiased is k3·ρ, ρ = π / π_old, with the gradient through ρ and without a clip: DeepSeek-V3.2 (arXiv
     2512.02556) eq. 7, and TRL 1.16 with use_bias_correction_kl, its default."""
@@ -75,13 +69,13 @@ class Divisors:
     the padded width of the batch, would make the loss depend on padding."""
 
     @classmethod
-    def of(cls, mask_NT: Tensor, *, longest: int) -> "Divisors":
+    def from_mask(cls, mask_NT: Tensor, *, longest: int) -> "Divisors":
         """Count a minibatch, given its whole mask."""
         return cls(tokens=int(mask_NT.sum()), sequences=mask_NT.shape[0], longest=longest)
 
 
 def aggregate(loss_NT: Tensor, mask_NT: Tensor, mode: str, divisors: Divisors) -> Tensor:
-    """Return a micro-batch's share of the minibatch's loss. An empty completion adds 0."""
+    """A micro-batch's share of the minibatch's loss. An empty completion adds 0."""
     masked_NT = torch.where(mask_NT > 0, loss_NT, 0)
     if mode == "token-mean":
         return masked_NT.sum() / max(divisors.tokens, 1)

@@ -7,7 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.configuration.values import not_negative, one_of, optional_whole_number, positive_number, whole_number
+from suite.configuration.values import (
+    not_negative,
+    number_between,
+    one_of,
+    optional_whole_number,
+    positive_number,
+    whole_number,
+)
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 
 SUPERVISIONS = ("outcome", "process")
@@ -17,8 +24,7 @@ KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
 ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
 """Orders of policy and critic: the policy's gradients are gone before the critic's are computed, or both are there."""
 OWN, SHARED_TRUNK = CRITICS = "own", "shared_trunk"
-OPTIMISERS = ("fused", "foreach", "for_loop")
-"""The keys of suite.lm.training.FORMS."""
+OPTIMISERS = ("fused", "foreach", "for_loop")  # the keys of suite.lm.training.FORMS
 GROUP_RELATIVE = ("grpo", "rloo", "reinforce_plus_plus_baseline", "gdpo", "maxrl")
 """Estimators that compare a completion with the others of its group."""
 
@@ -30,15 +36,11 @@ class Objective:
     adv_estimator: str
     supervision: str
     outcome_as_step: bool = False
-    scale_rewards: str | None
-    """None for an estimator that does not have it."""
+    scale_rewards: str | None  # None for an estimator that does not have it
     gamma: float
-    lam: float | None
-    """The policy's; None where lam_alpha gives it, or for an estimator that does not have it."""
-    critic_lam: float | None = None
-    """That of the critic's returns; None: the policy's."""
-    lam_alpha: float | None = None
-    """The policy's lambda is 1 - 1 / (lam_alpha x length); None: lam."""
+    lam: float | None  # the policy's; None where lam_alpha gives it, or for an estimator that does not have it
+    critic_lam: float | None = None  # that of the critic's returns; None: the policy's
+    lam_alpha: float | None = None  # the policy's lambda is 1 - 1 / (lam_alpha x length); None: lam
     policy_loss: str
     loss_agg_mode: str
     clip_ratio_low: float
@@ -49,10 +51,8 @@ class Objective:
     kl_coef: float
     use_kl_in_reward: bool
     cliprange_value: float | None
-    longest_completion: int
-    """Tokens; the constant of seq-mean-token-sum-norm."""
-    sapo_tau_pos: float | None = None
-    """None for a policy loss that does not have it, as the other."""
+    longest_completion: int  # tokens; the constant of seq-mean-token-sum-norm
+    sapo_tau_pos: float | None = None  # None for a policy loss that does not have it, as the other
     sapo_tau_neg: float | None = None
     reward_weights: Sequence[float] = ()
     """The weight of each of the reward's parts; none where a workload has no reward."""
@@ -67,7 +67,7 @@ class Objective:
 
     @property
     def normalises_parts(self) -> bool:
-        """Return whether the reward's parts are looked at, and not their sum."""
+        """True if the reward's parts are looked at, and not their sum."""
         return self.adv_estimator == "gdpo"
 
     @property
@@ -82,17 +82,18 @@ class Objective:
 def objective_from(
     settings: Mapping[str, Any], *, longest_completion: int, reward_weights: Sequence[float] = ()
 ) -> Objective:
-    """Read an objective from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
+    """Raises ValueError, in one sentence, for what is wrong in itself. The names of estimator and policy loss are
+    checked where they are loaded, and by `LearningPlan`."""
     objective = Objective(
-        adv_estimator=_name(settings, "adv_estimator"),
+        adv_estimator=settings["adv_estimator"],
         supervision=one_of(settings, "supervision", SUPERVISIONS),
         outcome_as_step=one_of(settings, "outcome_as_step", (True, False, None)) is True,
         scale_rewards=one_of(settings, "scale_rewards", (*SCALES, None)),
-        gamma=_share(settings, "gamma"),
+        gamma=number_between(settings, "gamma", 0, 1),
         lam=_optional_share(settings, "lam") if settings["lam_alpha"] is None else None,
         critic_lam=_optional_share(settings, "critic_lam"),
         lam_alpha=_optional(settings, "lam_alpha", above=0.0),
-        policy_loss=_name(settings, "policy_loss"),
+        policy_loss=settings["policy_loss"],
         loss_agg_mode=one_of(settings, "loss_agg_mode", AGGREGATIONS),
         clip_ratio_low=not_negative(settings, "clip_ratio_low"),
         clip_ratio_high=not_negative(settings, "clip_ratio_high"),
@@ -133,8 +134,7 @@ class LearningPlan:
         self.objective = objective_from(settings, longest_completion=longest_completion, reward_weights=reward_weights)
         self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
         self.num_generations = whole_number(settings, "num_generations", at_least=1)
-        self.completions = self.prompts_per_step * self.num_generations
-        """Completions of one rollout."""
+        self.completions = self.prompts_per_step * self.num_generations  # completions of one rollout
         self.logits_chunk = optional_whole_number(settings, "logits_chunk")
         if self.logits_chunk is not None and self.objective.entropy_coef > 0:
             raise ValueError(
@@ -180,40 +180,19 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
     if objective.policy_loss == "sapo" and None in (objective.sapo_tau_pos, objective.sapo_tau_neg):
         raise ValueError("sapo_tau_pos and sapo_tau_neg must be numbers above 0 for policy_loss=sapo; got null")
     if objective.has_critic and objective.lam is None and objective.lam_alpha is None:
-        raise ValueError("lam must lie between 0 and 1 for adv_estimator=gae without lam_alpha; got null")
+        raise ValueError("lam must be a number from 0 to 1 for adv_estimator=gae without lam_alpha; got null")
     if objective.kl_type == "k3_unbiased" and objective.use_kl_in_reward:
         raise ValueError("kl_type=k3_unbiased is a loss and needs use_kl_in_reward=false; got true")
 
 
-def _name(settings: Mapping[str, Any], name: str) -> str:
-    value = settings[name]
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{name} must be a name; got {value!r}")
-    return value
-
-
-def _number(settings: Mapping[str, Any], name: str) -> float:
-    value = settings[name]
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name} must be a number; got {value!r}")
-    return float(value)
-
-
-def _share(settings: Mapping[str, Any], name: str) -> float:
-    value = _number(settings, name)
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1; got {value!r}")
-    return value
-
-
 def _optional_share(settings: Mapping[str, Any], name: str) -> float | None:
-    return None if settings[name] is None else _share(settings, name)
+    return None if settings[name] is None else number_between(settings, name, 0, 1)
 
 
 def _optional(settings: Mapping[str, Any], name: str, *, above: float) -> float | None:
-    if settings[name] is None:
+    value = settings[name]
+    if value is None:
         return None
-    value = _number(settings, name)
-    if not value > above:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > above:
         raise ValueError(f"{name} must be null or a number above {above:g}; got {value!r}")
-    return value
+    return float(value)

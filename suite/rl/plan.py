@@ -12,11 +12,9 @@ from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
-FILTERED = ("own", "distill", "preference")
-"""Kinds of stage that choose by what the key says is right."""
+KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose by what the key says is right
 REWARD_SOURCES = ("ground_truth", "majority")
-ADAMW_TENSORS = 4
-"""Tensors of each trained parameter: itself, its gradient and AdamW's two moments."""
+ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
 
 
 class RlPlan(LearningPlan):
@@ -50,7 +48,7 @@ class RlPlan(LearningPlan):
         if settings["micro_batch"] is not None:
             self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.recipe = recipe_from(settings, self.steps)
-        self.critic_warmup_steps, self.critic_base = self._critics_beginning(settings)
+        self.critic_warmup_steps, self.critic_base = self._critic_start(settings)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
 
         self.lr = positive_number(settings, "lr")
@@ -73,9 +71,9 @@ class RlPlan(LearningPlan):
         if self.recipe.teacher is not None:
             RlPlan(teacher_settings(settings))
 
-    def _critics_beginning(self, settings: Mapping[str, Any]) -> "tuple[int, RlPlan | None]":
-        """The steps in which the critic alone learns, and the plan of the base model that one of other sizes
-        than the policy's begins as."""
+    def _critic_start(self, settings: Mapping[str, Any]) -> "tuple[int, RlPlan | None]":
+        """The steps in which the critic alone learns, and the plan of its base model where its sizes are not the
+        policy's."""
         if not self.objective.has_critic:
             return 0, None
         warmup = whole_number(settings, "critic_warmup_steps", at_least=0)
@@ -139,13 +137,13 @@ class RlPlan(LearningPlan):
                 "supervision=process checks steps by the key and needs reward_source=ground_truth; got 'majority'"
             )
         for stage in self.recipe.stages:
-            if self.reward_source == "majority" and stage.kind in FILTERED:
+            if self.reward_source == "majority" and stage.kind in KINDS_THAT_FILTER:
                 raise ValueError(
                     f"a stage of kind {stage.kind} filters by the key and needs reward_source=ground_truth"
                 )
             if stage.kind == "preference":
                 self._check_pairs()
-        if not self.recipe.is_rl_alone and not self.vocabulary.is_of_tasks:
+        if any(stage.kind != RL for stage in self.recipe.stages) and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
             raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")
         if self.filter_groups and not self.objective.compares_group:
@@ -171,9 +169,10 @@ class RlPlan(LearningPlan):
 
 
 def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the run whose base model a critic of other sizes begins as: its policy is the critic."""
-    alone = {"stages": [{"kind": RL, "share": 1.0}]}
-    return {**settings, "policy": settings["critic_sizes"], "critic_model": None, "critic_sizes": None, "recipe": alone}
+    """Settings of the run whose base model a critic of other sizes begins as: its policy is the critic."""
+    recipe = {"stages": [{"kind": RL, "share": 1.0}]}
+    sizes = {"policy": settings["critic_sizes"], "critic_model": None, "critic_sizes": None}
+    return {**settings, **sizes, "recipe": recipe}
 
 
 def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at_least: int = 1) -> int:

@@ -5,13 +5,13 @@ writes its own: ids are read back as the tasks' tokens, as scorers want them.
 """
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
-from suite.lm.checkpoint.sizes import sizes_of
+from suite.lm.checkpoint.sizes import read_sizes
 from suite.lm.tokenizer import END, Tokenizer
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
@@ -24,37 +24,15 @@ FORM = (
 """The form asked of a policy that reads English: what DeepSeek-R1 asks for (arXiv 2501.12948, Table 1), in fewer words.
 A small model does not follow it unless it sees it followed: of SmolLM2-135M's completions none had the form, and half
 of them after one worked example."""
-LONGEST_PROMPT = 512
-"""Most tokens of a prompt in words: a decoder's positions have room for it beside the completion."""
-POSITIONS = 512
-"""Longest prompt and completion together."""
-
-
-class Vocabulary(Protocol):
-    """A way from the texts of tasks to ids, and back."""
-
-    vocab_size: int
-    is_of_tasks: bool
-    """An id is a token of the tasks: a character or a tag. Else it may be several, or a part of a tag."""
-
-    @property
-    def end(self) -> int:
-        """The id of the token that ends a completion."""
-        ...
-
-    def encode(self, text: str) -> list[int]: ...
-
-    def prompt(self, task: Task, item: Item) -> list[int]:
-        """Return the ids that a completion of this item goes on from."""
-        ...
-
-    def decode(self, ids: Iterable[int]) -> Sequence[str]:
-        """Return tokens of the tasks, as a scorer reads them."""
-        ...
+LONGEST_PROMPT = 512  # most tokens of a prompt in words: a decoder's positions have room for it beside the completion
+POSITIONS = 512  # longest prompt and completion together
 
 
 class TaskVocabulary:
-    """The one vocabulary of all tasks, for policies that learn to write from nothing: so none depends on its task."""
+    """The one vocabulary of all tasks, for policies that learn to write from nothing: so none depends on its task.
+
+    `is_of_tasks`: an id is a token of the tasks, a character or a tag; else it may be several, or a part of a tag.
+    """
 
     end, is_of_tasks = END, True
 
@@ -69,6 +47,7 @@ class TaskVocabulary:
         return self.encode(item.prompt)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
+        """Tokens of the tasks, as a scorer reads them."""
         return self._tokenizer.decode(ids)
 
 
@@ -82,9 +61,9 @@ class CheckpointVocabulary:
 
     @cached_property
     def _words(self) -> Any:
-        from suite.lm.checkpoint.tokenizer import tokenizer_of  # with torch, which no plan may bring
+        from suite.lm.checkpoint.tokenizer import load_tokenizer  # with torch, which no plan may bring
 
-        return tokenizer_of(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
+        return load_tokenizer(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
 
     @property
     def end(self) -> int:
@@ -94,8 +73,8 @@ class CheckpointVocabulary:
         return list(self._words.encode(text))
 
     def prompt(self, task: Task, item: Item) -> list[int]:
-        """Return the question, behind one of the task's own with its solution, the same for all. Raises ValueError for
-        a prompt that the positions have no room for."""
+        """The question, behind an example of the task with its solution, the same for all. Raises ValueError for a
+        prompt that the positions have no room for."""
         chance = random.Random(0)
         example = draw(task, chance, held_out=False)
         turns = (task.question(example), task.solution(example, chance), task.question(item))
@@ -111,21 +90,18 @@ class CheckpointVocabulary:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The vocabulary, the shape and the beginning of a policy."""
-
-    vocabulary: Vocabulary
+    vocabulary: TaskVocabulary | CheckpointVocabulary
     shape: DecoderShape
     checkpoint: str | None = None
     """The weights that it begins as, as suite.lm.checkpoint has them; None for a base model that is trained here."""
     max_position: int = POSITIONS
-    refusal: str | None = None
-    """The sentence that says what a checkpoint needs and this environment lacks."""
+    refusal: str | None = None  # the sentence that says what a checkpoint needs and this environment lacks
 
     def positions(self, longest_completion: int) -> int:
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion
 
     def check(self, settings: Mapping[str, Any], task: Task, longest_completion: int) -> None:
-        """Raise ValueError, in one sentence, unless a checkpoint can be asked this."""
+        """Raises ValueError, in one sentence, unless a checkpoint can be asked this."""
         if self.checkpoint is None:
             return
         if settings["max_completion_length"] is None:
@@ -144,17 +120,15 @@ class Policy:
 
 
 def policy_from(settings: Mapping[str, Any]) -> Policy:
-    """Read a policy from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
+    """Raises ValueError, in one sentence, for what is wrong in itself."""
     sizes, attention = settings["policy"], settings["attention"]
     if "checkpoint" not in sizes:
-        task_vocabulary = TaskVocabulary()
-        return Policy(
-            vocabulary=task_vocabulary,
-            shape=decoder_shape(sizes, attention, vocab_size=task_vocabulary.vocab_size, where="policy."),
-        )
+        vocabulary = TaskVocabulary()
+        shape = decoder_shape(sizes, attention, vocab_size=vocabulary.vocab_size, where="policy.")
+        return Policy(vocabulary=vocabulary, shape=shape)
     checkpoint = str(sizes["checkpoint"])
     if not is_package(checkpoint):
-        sizes = {**sizes, **sizes_of(checkpoint, "policy.checkpoint")}
+        sizes = {**sizes, **read_sizes(checkpoint, "policy.checkpoint")}
     shape = decoder_shape(sizes, attention, vocab_size=sizes["vocab_size"], where="policy.")
     if not isinstance(shape.layer, GroupedShape) or shape.layer.kv_heads != sizes["num_kv_heads"]:
         raise ValueError(

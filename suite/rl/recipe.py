@@ -20,31 +20,22 @@ NEEDS = {
     "distill": ("rollouts", "teacher"),
 }
 """Options that a recipe must have beside its stages, for the kinds that read them."""
-NUMBERS = {"preference_beta": positive_number, "rpo_alpha": not_negative}
-"""Those of them that need not be whole."""
+NUMBERS = {"preference_beta": positive_number, "rpo_alpha": not_negative}  # those of them that need not be whole
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedStage:
     """A stage and its steps of the run."""
 
-    kind: str
-    """A name of suite.rl.registry.STAGES."""
+    kind: str  # a name of suite.rl.registry.STAGES
     first: int
     steps: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The stages of a run, laid out over its steps."""
-
     stages: tuple[PlannedStage, ...]
-    options: Mapping[str, Any]
-    """The settings beside the stages."""
-
-    @property
-    def is_rl_alone(self) -> bool:
-        return all(stage.kind == RL for stage in self.stages)
+    options: Mapping[str, Any]  # the settings beside the stages
 
     @property
     def teacher(self) -> Mapping[str, Any] | None:
@@ -52,15 +43,12 @@ class Recipe:
         teacher: Mapping[str, Any] | None = self.options.get("teacher")
         return teacher
 
-    def begins_at(self, step: int) -> bool:
-        return any(stage.first == step for stage in self.stages)
-
     def facts(self) -> list[dict[str, Any]]:
         return [{"kind": stage.kind, "steps": stage.steps} for stage in self.stages]
 
 
 def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
-    """Read a recipe from settings. Raise ValueError, in one sentence, for what is wrong in itself."""
+    """Raises ValueError, in one sentence, for what is wrong in itself."""
     recipe = settings["recipe"]
     stages = recipe.get("stages") if isinstance(recipe, Mapping) else None
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, Mapping) for stage in stages):
@@ -72,16 +60,15 @@ def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
 
 
 def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
-    """Return the modules of the suite that a recipe and its teacher's name: a change of their code runs its cases
-    again."""
+    """Modules of the suite that a recipe and its teacher's name: a change of their code runs its cases again."""
     kinds = [str(stage["kind"]) for stage in recipe["stages"]]
     own_modules = [STAGES.module(kind) for kind in kinds if "." not in kind]
     return [*own_modules, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
 
 
 def teacher_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of the run that trains the recipe's teacher: all but policy and recipe are the learner's. It
-    is evaluated where its stages begin and end."""
+    """Settings of the run that trains the recipe's teacher: the learner's, but for policy and recipe. It is evaluated
+    where its stages begin and end."""
     teacher = settings["recipe"]["teacher"]
     return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
 
@@ -96,14 +83,13 @@ def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
             raise ValueError(f"recipe.{name} must be given for a stage of kind {stage['kind']}; got none")
         if name in NUMBERS:
             NUMBERS[name](options, name, where="recipe.")
-            continue
-        if name != "teacher":
+        elif name != "teacher":
             whole_number(options, name, at_least=1, where="recipe.")
-            continue
-        teacher = options[name]
-        parts = [teacher.get(part) for part in ("policy", "recipe")] if isinstance(teacher, Mapping) else [None]
-        if not all(isinstance(part, Mapping) for part in parts):
-            raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
+        else:
+            teacher = options[name]
+            parts = [teacher.get(part) for part in ("policy", "recipe")] if isinstance(teacher, Mapping) else [None]
+            if not all(isinstance(part, Mapping) for part in parts):
+                raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
 
 
 def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage, ...]:
@@ -112,9 +98,8 @@ def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage
     if not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
         raise ValueError(f"the shares of recipe.stages must sum to 1; got {' + '.join(map(str, shares))}")
     ends = [round(steps * sum(shares[: index + 1])) for index in range(len(shares))]
-    begins = [0, *ends[:-1]]
     planned = []
-    for stage, begin, end in zip(stages, begins, ends, strict=True):
+    for stage, begin, end in zip(stages, [0, *ends[:-1]], ends, strict=True):
         if begin == end:
             raise ValueError(
                 f"steps must be enough for each of the recipe's {len(stages)} stages, and {stage['kind']} gets none of "

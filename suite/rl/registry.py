@@ -5,8 +5,7 @@ No torch here, so that the parent can check a name before a worker starts: loadi
 
 import functools
 import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,15 @@ class Registry:
 
     folder: str
     function: str
-    setting: str
-    """The setting's name in a refusal."""
-    files: Mapping[str, str] = field(default_factory=dict)
-    """The files whose names differ from the values of the setting, which records hold: file by value."""
+    setting: str  # the setting's name in a refusal
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
-        """All names, sorted."""
         files = {path.stem for path in (Path(__file__).parent / self.folder).glob("*.py")} - {"__init__"}
-        return tuple(sorted(files - set(self.files.values()) | set(self.files)))
+        return tuple(sorted(files))
 
     def module(self, name: str) -> str:
-        return f"suite.rl.{self.folder}.{self.files.get(name, name)}"
+        return f"suite.rl.{self.folder}.{name}"
 
     def check(self, name: Any) -> None:
         """Raise ValueError for a name that `load` would not find, without loading it. Only the package of a dotted name
@@ -45,7 +40,7 @@ class Registry:
             )
 
     def load(self, name: str) -> Any:
-        """Return the function of the file of this name, or the one behind a dotted name. Raise ValueError, naming the
+        """The function of the file of this name, or the one behind a dotted name. Raises ValueError, naming the
         choices, where there is none."""
         self.check(name)
         return locate(name if "." in name else f"{self.module(name)}.{self.function}")
@@ -55,10 +50,5 @@ ESTIMATORS = Registry(folder="estimators", function="advantages", setting="adv_e
 """Each is a suite.rl.advantages.Estimator."""
 POLICY_LOSSES = Registry(folder="policy_losses", function="token_losses", setting="policy_loss")
 """Each is a suite.rl.losses.PolicyLoss."""
-STAGES = Registry(
-    folder="stages",
-    function="begin",
-    setting="the kind of a stage",
-    files={"own": "rejection_sampling", "corpus": "continued_pretraining"},
-)
+STAGES = Registry(folder="stages", function="begin", setting="the kind of a stage")
 """Each is a suite.rl.stage.BeginStage."""

@@ -19,20 +19,19 @@ class Reward:
     """The settings of a reward; conf/settings/rl.yaml says what each is."""
 
     format_reward: str
-    format_weight: float | None
-    """None where the format is a gate and has no weight."""
+    format_weight: float | None  # None where the format is a gate and has no weight
     overlong_buffer: int
     longest_completion: int
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """Return the weight of each part, in the order of `parts`. What weighs nothing is no part."""
+        """The weight of each part, in the order of `parts`. What weighs nothing is no part."""
         of_task = (1.0, self.format_weight) if self.format_weight else (1.0,)
         return of_task if self.overlong_buffer == 0 else (*of_task, 1.0)
 
     def parts(self, *, accuracy: float, form: float, length: int) -> list[float]:
-        """Return a completion's parts: of accuracy and format, then DAPO's soft penalty for length (arXiv 2503.14476
-        eq. 13), which is a part of its own where there is a buffer."""
+        """A completion's parts: of accuracy and format, then DAPO's soft penalty for length (arXiv 2503.14476 eq. 13),
+        which is a part of its own where there is a buffer."""
         parts = [accuracy * form if self.format_reward == GATE else accuracy]
         if self.format_weight:
             parts.append(form)
@@ -42,7 +41,7 @@ class Reward:
         return parts
 
     def total(self, parts: Sequence[float]) -> float:
-        """Return the sum of a completion's weighed parts."""
+        """The sum of a completion's weighed parts."""
         return sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
 
 

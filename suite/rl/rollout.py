@@ -1,7 +1,9 @@
 """Rollouts: prompts, what the policy made of them, what the task says of that, and what a step of them cost."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +17,7 @@ from suite.measure.meter import Meter
 from suite.measure.rng import python_rng, torch_rng
 from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY
 from suite.rl.plan import RlPlan
-from suite.rl.reasoning_trace import answers_of, corrects_itself, majority_vote, traces_of
-from suite.rl.tasks.task import Item, Score, draw
+from suite.rl.tasks.task import CORRECTION, Item, Score, draw, parse
 
 NOTHING_SAMPLED = {"completions": 0.0, "sampled_tokens": 0.0}
 
@@ -25,12 +26,10 @@ NOTHING_SAMPLED = {"completions": 0.0, "sampled_tokens": 0.0}
 class Experience:
     """Completions of one step, with everything that the update needs of them. N of T tokens, as in advantages.py."""
 
-    prompts: Prompts
-    """The prompt of each completion, so N of them."""
+    prompts: Prompts  # the prompt of each completion, so N of them
     tokens_NT: Tensor
     mask_NT: Tensor
-    log_probs_NT: Tensor
-    """Log-probabilities by the policy that sampled, at the sampling temperature."""
+    log_probs_NT: Tensor  # log-probabilities by the policy that sampled, at the sampling temperature
     entropy_NT: Tensor
     is_truncated_N: Tensor
     groups_N: Tensor
@@ -41,64 +40,59 @@ class Experience:
 
     @property
     def compared(self) -> Tensor:
-        """Return what an estimator compares within a group: each part of the reward, or their sum."""
+        """What an estimator compares within a group: each part of the reward, or their sum."""
         return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
-    def rows(self, kept_K: Tensor) -> "Experience":
-        tensors = {name: value[kept_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
-        scores = [self.scores[index] for index in kept_K.tolist()]
-        return replace(self, prompts=self.prompts.rows(kept_K), scores=scores, **tensors)
+    def rows(self, rows_K: Tensor) -> "Experience":
+        tensors = {name: value[rows_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
+        scores = [self.scores[row] for row in rows_K.tolist()]
+        return replace(self, prompts=self.prompts.rows(rows_K), scores=scores, **tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutBatch:
-    """The experience of one step, before and after groups are dropped."""
-
-    kept: Experience | None
-    """The completions that are learnt from; None where every group was dropped."""
-    sampled: Sequence[Experience]
-    """The experience of every round, before any group was dropped: what was paid for."""
+    kept: Experience | None  # the completions that are learnt from; None where every group was dropped
+    sampled: Sequence[Experience]  # the experience of every round, before any group was dropped: what was paid for
 
 
 @attribute_to(NOBODY, EXPERIENCE)
 def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatch:
     """Sample one step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
+    if not plan.filter_groups:
+        experience = rollout(plan, policy, meter, 0, copies=plan.num_generations)
+        return RolloutBatch(kept=experience, sampled=[experience])
     sampled: list[Experience] = []
-    batches: list[Experience] = []
+    with_signal: list[Experience] = []
     wanted = plan.prompts_per_step
-    for round_ in range(plan.filter_rounds if plan.filter_groups else 1):
-        experience = rollout(plan, policy, meter, round_, copies=plan.num_generations)
+    while wanted and len(sampled) < plan.filter_rounds:
+        experience = rollout(plan, policy, meter, len(sampled), copies=plan.num_generations)
         sampled.append(experience)
-        if not plan.filter_groups:
-            return RolloutBatch(kept=experience, sampled=sampled)
         groups = groups_with_signal(experience.compared, experience.groups_N)[:wanted]
         wanted -= len(groups)
-        batches.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
-        if wanted == 0:
-            break
-    rows = sum(len(experience.scores) for experience in batches)
-    return RolloutBatch(kept=joined(batches) if rows else None, sampled=sampled)
+        with_signal.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
+    has_rows = any(len(experience.scores) for experience in with_signal)
+    return RolloutBatch(kept=joined(with_signal) if has_rows else None, sampled=sampled)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
-    """Return the numbers of the groups in which rewards differ, any of them where there are several."""
+    """The numbers of the groups in which rewards differ, any of them where there are several."""
     numbers, index_N = groups_N.unique(return_inverse=True)
+    index_NK = index_N[:, None].expand_as(rewards_NK)
     highest, lowest = (
         rewards_NK.new_zeros(len(numbers), rewards_NK.shape[1]).scatter_reduce(
-            0, index_N[:, None].expand_as(rewards_NK), rewards_NK, reduce, include_self=False
+            0, index_NK, rewards_NK, reduce, include_self=False
         )
         for reduce in ("amax", "amin")
     )
-    differ: Tensor = numbers[(highest > lowest).any(dim=1)]
-    return differ
+    with_signal: Tensor = numbers[(highest > lowest).any(dim=1)]
+    return with_signal
 
 
 def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies: int) -> Experience:
     """Sample and reward `copies` completions of each prompt, in their timed spans. `round_` tells the rollouts of one
     step apart."""
-    names = (plan.seed, meter.step, round_)
-    device, count = policy.made.device, plan.completions // copies
+    names, device, count = (plan.seed, meter.step, round_), policy.made.device, plan.completions // copies
     with meter.span("rollout"):
         chance = python_rng(*names, "prompts")
         items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
@@ -115,12 +109,11 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
                 with_entropy=True,
             )
     with meter.span("score"):
-        scores = scores_of(plan, [item for item in items for _ in range(copies)], samples)
+        scores = score_samples(plan, [item for item in items for _ in range(copies)], samples)
         parts = reward_parts(plan, scores, samples)
-        totals = [plan.reward.total(of_completion) for of_completion in parts]
-        dtype = samples.mask_NT.dtype
-        rewards_N = torch.tensor(totals, dtype=dtype, device=device)
-        parts_NK = torch.tensor(parts, dtype=dtype, device=device) if plan.objective.normalises_parts else None
+        kind: dict[str, Any] = {"dtype": samples.mask_NT.dtype, "device": device}
+        rewards_N = torch.tensor([plan.reward.total(row) for row in parts], **kind)
+        parts_NK = torch.tensor(parts, **kind) if plan.objective.normalises_parts else None
     assert samples.entropy_NT is not None
     groups_N = torch.arange(len(items), device=device).repeat_interleave(copies)
     return Experience(
@@ -137,43 +130,59 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     )
 
 
-def scores_of(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
+def score_samples(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
     """Score each completion by the task, its end token aside; once where a group has the same one several times."""
-    scores: dict[tuple[int, tuple[str, ...]], Score] = {}
-    found = []
-    for item, completion in zip(items, completions_of(plan, samples), strict=True):
+    cached: dict[tuple[int, tuple[str, ...]], Score] = {}
+    scores = []
+    for item, completion in zip(items, decode_completions(plan, samples), strict=True):
         key = id(item), tuple(completion)
-        if key not in scores:
-            scores[key] = plan.task.score(item, completion)
-        found.append(scores[key])
-    return found
+        if key not in cached:
+            cached[key] = plan.task.score(item, completion)
+        scores.append(cached[key])
+    return scores
 
 
-def completions_of(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
-    """Return the completions as the task's tokens, without the end token."""
+def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Sequence[str]]:
+    """The completions as the task's tokens, without the end token."""
     lengths = (sampled.mask_NT.sum(dim=1).long() - (~sampled.is_truncated_N).long()).tolist()
     rows = sampled.tokens_NT.tolist()
     return [plan.vocabulary.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
 
 
 def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> list[list[float]]:
-    """Return the parts of each completion's reward.
-
-    With reward_source=majority it is not the key that says what is accurate, but the vote of a group.
-    """
-    right = [score.accuracy for score in scores]
+    """The parts of each completion's reward. With reward_source=majority accuracy is the vote of the group, not the
+    key's."""
+    accuracies = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
-        right = majority_vote(answers_of(completions_of(plan, samples)), plan.num_generations)
+        answers = [parsed_answer(completion) for completion in decode_completions(plan, samples)]
+        accuracies = majority_vote(answers, plan.num_generations)
     lengths = samples.mask_NT.sum(dim=1).long().tolist()
     return [
-        plan.reward.parts(accuracy=correct, form=score.format, length=length)
-        for correct, score, length in zip(right, scores, lengths, strict=True)
+        plan.reward.parts(accuracy=accuracy, form=score.format, length=length)
+        for accuracy, score, length in zip(accuracies, scores, lengths, strict=True)
     ]
 
 
+def parsed_answer(completion: Sequence[str]) -> str:
+    """Empty where there is none, or several."""
+    place = parse(completion).answer
+    return "" if place is None else "".join(completion[place])
+
+
+def majority_vote(answers: Sequence[str], size: int) -> list[float]:
+    """1 where an answer is the commonest of its group of `size` that lie next to each other, else 0 (TTRL, arXiv
+    2504.16084). Of several as common the first wins; an empty answer has no vote. Answers are compared as texts."""
+    votes: list[float] = []
+    for start in range(0, len(answers), size):
+        group = answers[start : start + size]
+        commonest = Counter(filter(None, group)).most_common(1)
+        votes += [float(bool(commonest) and answer == commonest[0][0]) for answer in group]
+    return votes
+
+
 def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
-    """Return the checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of
-    one more step, which ends where the completion does."""
+    """The checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of one
+    more step, which ends where the completion does."""
     rewards_NT, ends_NT = (torch.zeros_like(experience.mask_NT) for _ in range(2))
     for row, score in enumerate(experience.scores):
         for step in score.steps:
@@ -186,7 +195,7 @@ def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tens
 
 
 def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, float]:
-    """Return what a step's rollouts cost and were worth, those that taught nothing included."""
+    """What a step's rollouts cost and were worth, those that taught nothing included."""
     scores = [score for experience in sampled for score in experience.scores]
     steps = [step.reward for score in scores for step in score.steps]
     tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)
@@ -202,7 +211,7 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
         "format": mean([score.format for score in scores]),
         **({"step_reward": mean(steps)} if steps else {}),
         **{part: mean([score.parts[part] for score in scores]) for part in scores[0].parts},
-        **trace_readings([text for experience in sampled for text in completions_of(plan, experience)]),
+        **trace_readings([text for experience in sampled for text in decode_completions(plan, experience)]),
         "entropy": sum(float(experience.entropy_NT.sum()) for experience in sampled) / tokens,
         "groups_without_signal": mean(silent),
         "completion_length": tokens / len(scores),
@@ -211,14 +220,12 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
 
 
 def trace_readings(completions: Sequence[Sequence[str]], prefix: str = "") -> dict[str, float]:
-    """Return how long the traces are that there are, and the share of completions that correct themselves in theirs."""
-    traces = traces_of(completions)
-    lengths = [len(trace) for trace in traces if trace is not None]
-    corrected = [float(trace is not None and corrects_itself(trace)) for trace in traces]
-    return {
-        **({f"{prefix}thought_length": mean(lengths)} if lengths else {}),
-        f"{prefix}corrections": mean(corrected),
-    }
+    """Mean length of the thoughts that there are, and the share of completions whose thought corrects itself: has the
+    marker that corpora write between two attempts, whatever the second is worth."""
+    places = [parse(completion).thought for completion in completions]
+    traces = [text[place] for text, place in zip(completions, places, strict=True) if place is not None]
+    lengths = {f"{prefix}thought_length": mean([len(trace) for trace in traces])} if traces else {}
+    return {**lengths, f"{prefix}corrections": sum(CORRECTION in trace for trace in traces) / len(completions)}
 
 
 def mean(values: Sequence[float]) -> float:
@@ -229,17 +236,17 @@ def joined(parts: Sequence[Experience]) -> Experience:
     """Join several rounds, each padded to the longest completion and the longest prompt."""
     longest = max(part.tokens_NT.shape[1] for part in parts)
 
-    def together(name: str) -> Tensor:
-        filled = PAD if name == "tokens_NT" else 0
+    def concatenated(name: str) -> Tensor:
         tensors = [getattr(part, name) for part in parts]
         if not name.endswith("_NT"):
             return torch.cat(tensors)
-        return torch.cat([F.pad(x, (0, longest - x.shape[1]), value=filled) for x in tensors])
+        padding = PAD if name == "tokens_NT" else 0
+        return torch.cat([F.pad(x_NT, (0, longest - x_NT.shape[1]), value=padding) for x_NT in tensors])
 
     return Experience(
         prompts=_joined_prompts([part.prompts for part in parts]),
         scores=[score for part in parts for score in part.scores],
-        **{name: together(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
+        **{name: concatenated(name) for name, value in vars(parts[0]).items() if isinstance(value, Tensor)},
     )
 
 
@@ -248,8 +255,8 @@ def _joined_prompts(parts: Sequence[Prompts]) -> Prompts:
     tokens, valid = [], []
     for part in parts:
         room = longest - part.tokens_PS.shape[1], 0
-        own_PS = torch.ones_like(part.tokens_PS, dtype=torch.bool) if part.valid_PS is None else part.valid_PS
+        valid_PS = torch.ones_like(part.tokens_PS, dtype=torch.bool) if part.valid_PS is None else part.valid_PS
         tokens.append(F.pad(part.tokens_PS, room, value=PAD))
-        valid.append(F.pad(own_PS, room, value=False))
+        valid.append(F.pad(valid_PS, room, value=False))
     is_padded = any(part.valid_PS is not None or part.tokens_PS.shape[1] < longest for part in parts)
     return Prompts(tokens_PS=torch.cat(tokens), valid_PS=torch.cat(valid) if is_padded else None)

@@ -21,19 +21,18 @@ class SftData(ABC):
     """Texts without end; a subclass has them."""
 
     def prepare(self, meter: Meter) -> Mapping[str, float]:
-        """Make ready for the step of the meter's index, and return what is to be noted of it."""
+        """Make ready for the step of the meter's index; its readings."""
         return NOTHING_SAMPLED
 
     @abstractmethod
-    def of_step(self, step: int, count: int) -> Sequence[Example]:
-        """Return `count` texts, or none where there is nothing to learn from. `step`: of the run."""
+    def step_examples(self, step: int, count: int) -> Sequence[Example]:
+        """`count` texts, or none where there is nothing to learn from. `step`: of the run."""
 
     def state(self) -> list[Any]:
-        """Return what cannot be made again."""
-        return []
+        return []  # what can be made again is no state
 
     def restore(self, state: Sequence[Any]) -> None:
-        assert not state, "what can be made again is"
+        assert not state
 
 
 class Corpus(SftData):
@@ -42,7 +41,7 @@ class Corpus(SftData):
     def __init__(self, plan: RlPlan) -> None:
         self._plan = plan
 
-    def of_step(self, step: int, count: int) -> Sequence[Example]:
+    def step_examples(self, step: int, count: int) -> Sequence[Example]:
         return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
@@ -52,15 +51,15 @@ class TextPool(SftData):
     def __init__(self, plan: RlPlan, examples: Sequence[Example], *, first: int) -> None:
         self._plan, self._examples, self._first = plan, examples, first
 
-    def of_step(self, step: int, count: int) -> Sequence[Example]:
+    def step_examples(self, step: int, count: int) -> Sequence[Example]:
         places = pool_places(len(self._examples), step - self._first, count, self._plan.seed, self._first)
         return [self._examples[place] for place in places]
 
 
 def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
-    """Return the places that a step reads of a pool: `count` of them, or none where it is empty.
+    """The `count` places that a step reads of a pool; none where it is empty.
 
-    It is read over and over, each time in an order of its own, which `names` name the stream of. `step`: since the pool
+    It is read over and over, each time in an order of its own, from a stream named by `names`. `step`: since the pool
     was made.
     """
     if size == 0:
@@ -71,8 +70,8 @@ def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
         places = list(range(size))
         python_rng(*names, number, "pool").shuffle(places)
         order += places
-    skipped = step * count - passes[0] * size
-    return order[skipped : skipped + count]
+    start = step * count - passes[0] * size
+    return order[start : start + count]
 
 
 class Sampled(TextPool):
@@ -92,8 +91,9 @@ class Sampled(TextPool):
             return super().prepare(meter)
         rounds = range(self._plan.recipe.options["rollouts"])
         sampled = [rollout(self._plan, self._sampler, meter, round_, copies=1) for round_ in rounds]
-        selected = verified if self._filtered else sampled_examples
-        self._examples = distinct([example for experience in sampled for example in selected(experience)])
+        select = verified if self._filtered else sampled_examples
+        examples = [example for experience in sampled for example in select(experience)]
+        self._examples = list({tuple(example.ids): example for example in examples}.values())
         return {**rollout_readings(self._plan, sampled), "examples_kept": float(len(self._examples))}
 
     def state(self) -> list[Any]:
@@ -104,7 +104,7 @@ class Sampled(TextPool):
 
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
-    """Return right completions of prompts to train on, in the asked form, as a person would write them for a policy."""
+    """Right completions of prompts to train on, in the asked form, as a person would write them for a policy."""
     chance = python_rng(plan.seed, "solutions")
     items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
     examples = []
@@ -116,17 +116,16 @@ def solutions(plan: RlPlan, count: int) -> list[Example]:
 
 
 def verified(experience: Experience) -> list[Example]:
-    """Return the completions that are right and in the asked form, behind their prompts."""
+    """The completions that are right and in the asked form, behind their prompts."""
     return list(itertools.compress(sampled_examples(experience), map(is_verified, experience.scores)))
 
 
 def is_verified(score: Score) -> bool:
-    """True if the answer is right, and the completion in the asked form."""
     return score.accuracy == score.format == 1.0
 
 
 def sampled_examples(experience: Experience) -> list[Example]:
-    """Return all completions, behind their prompts."""
+    """All completions, behind their prompts."""
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
     examples = []
@@ -136,8 +135,3 @@ def sampled_examples(experience: Experience) -> list[Example]:
         written_tokens = length - int(not experience.is_truncated_N[row])  # whoever trains on it adds the end
         examples.append(Example(ids=[*given, *experience.tokens_NT[row, :written_tokens].tolist()], given=len(given)))
     return examples
-
-
-def distinct(examples: Sequence[Example]) -> list[Example]:
-    """Return the first of those that are equal."""
-    return list({tuple(example.ids): example for example in examples}.values())

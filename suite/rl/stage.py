@@ -1,32 +1,41 @@
 """A stage of a recipe: how a policy is trained for some of a run's steps. Its kinds lie in suite/rl/stages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from suite.lm.decoder import Decoder
+from suite.lm.training import Limits, Optimiser
 from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.meter import Meter
+from suite.records.holdings import OPTIMISER, OTHER, PARAMETERS, POLICY
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import PlannedStage
 
 
 @dataclass(frozen=True, kw_only=True)
 class StageBegin:
-    """The plan and the models that a stage begins with."""
-
     plan: RlPlan
     planned: PlannedStage
-    attention: Mapping[str, Any]
-    """Settings, for decoders beside the policy."""
-    policy: Decoder
-    """The policy as the stage before left it, or the base model. It is trained in place."""
-    teacher: Decoder | None
-    """None where the recipe has none."""
+    attention: Mapping[str, Any]  # settings, for decoders beside the policy
+    policy: Decoder  # the policy as the stage before left it, or the base model. It is trained in place.
+    teacher: Decoder | None  # None where the recipe has none
     critic_base: Mapping[str, Tensor] | None = None
     """The weights that a critic of other sizes than the policy's begins with; None where there is none."""
+
+    def new_optimiser(self, lr: float | None = None) -> Optimiser:
+        """For the policy, at the plan's rate where none is given."""
+        limits = Limits(warmup_updates=self.plan.warmup_updates, max_grad_norm=self.plan.max_grad_norm)
+        return Optimiser(self.policy, lr=self.plan.lr if lr is None else lr, limits=limits)
+
+
+def policy_tensors(policy: Decoder, optimiser: Optimiser) -> Iterator[OwnedTensors]:
+    """What a policy and its optimiser keep from step to step."""
+    yield list(policy.parameters()), POLICY, PARAMETERS
+    yield policy.rotary_tables(), POLICY, OTHER
+    yield optimiser.state_tensors(), POLICY, OPTIMISER
 
 
 class Stage(Protocol):
@@ -40,11 +49,11 @@ class Stage(Protocol):
         ...
 
     def owned_tensors(self) -> Iterable[OwnedTensors]:
-        """Name the tensors that it keeps from step to step."""
+        """The tensors that it keeps from step to step."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return all that its next step depends on, the policy included, as tensors and plain data."""
+        """All that its next step depends on, the policy included, as tensors and plain data."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -52,7 +61,4 @@ class Stage(Protocol):
         ...
 
 
-class BeginStage(Protocol):
-    """The function `begin` of a file in suite/rl/stages."""
-
-    def __call__(self, at: StageBegin) -> Stage: ...
+BeginStage = Callable[[StageBegin], Stage]  # the function `begin` of a file in suite/rl/stages

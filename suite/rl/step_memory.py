@@ -14,12 +14,9 @@ from suite.measure.meter import Meter, Seen
 from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
 from suite.records.metrics import EVALUATE, PHASES
 
-FACT = {"tracked": True, "times": "not comparable: every operator was watched"}
-
 
 class TrackedMemory:
-    """The peaks of a step's phases. `holds` says what lives from step to step, by owner and kind, and is asked before
-    and after each step."""
+    """The peaks of a step's phases. `owned_tensors` gives what lives from step to step, before and after each step."""
 
     def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]], device: Device) -> None:
         self._owned_tensors, self._device = owned_tensors, device
@@ -27,10 +24,10 @@ class TrackedMemory:
         self._allocator_peaks: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, Any]:
-        return {"memory": FACT}
+        return {"memory": {"tracked": True, "times": "not comparable: every operator was watched"}}
 
     @contextmanager
-    def of_step(self, meter: Meter) -> Iterator[None]:
+    def track_step(self, meter: Meter) -> Iterator[None]:
         """Note the peaks of the phases that are run meanwhile, at their end."""
         holdings, handles = self._holdings, []
         for tensors, owner, kind in self._owned_tensors():
@@ -53,24 +50,17 @@ class TrackedMemory:
         holdings.restart()
 
     def _probe(self, span: str) -> Callable[[], Seen]:
-        within = ExitStack()
+        stack = ExitStack()
         if span in PHASES:
-            within.enter_context(self._holdings.phase(span))
-            within.enter_context(self._allocator_peak(span))
+            stack.enter_context(self._holdings.phase(span))
+            self._device.forget_peak()
         elif span == EVALUATE:
-            within.enter_context(self._holdings.away())
+            stack.enter_context(self._holdings.away())
 
         def stop() -> Seen:
-            within.close()
+            if span in PHASES and (peak_bytes := self._device.peak_bytes()) is not None:
+                self._allocator_peaks[span] = max(peak_bytes, self._allocator_peaks.get(span, 0))
+            stack.close()
             return ()
 
         return stop
-
-    @contextmanager
-    def _allocator_peak(self, phase: str) -> Iterator[None]:
-        """Keep the highest peak of a phase's runs, where the device says any."""
-        self._device.forget_peak()
-        yield
-        peak_bytes = self._device.peak_bytes()
-        if peak_bytes is not None:
-            self._allocator_peaks[phase] = max(peak_bytes, self._allocator_peaks.get(phase, 0))

@@ -18,23 +18,22 @@ from suite.records.record import Record, Status
 from suite.records.stores.store import read_contents
 
 TRIAL = "trial"
-STRATA = 8
-"""Trials that share out every range among them: as many as sweep=rl_tuned has."""
+STRATA = 8  # trials that share out every range among them: as many as sweep=rl_tuned has
 
 
-def of_trial(trial: int, name: str, low: float, high: float) -> float:
-    """Return a setting's value in a trial: log-uniform between two bounds, with three digits. Raise ValueError for what
-    is no trial."""
-    value = math.log(low) + _drawn(trial, name) * (math.log(high) - math.log(low))
+def trial_value(trial: int, name: str, low: float, high: float) -> float:
+    """A setting's value in a trial: log-uniform between two bounds, with three digits. Raises ValueError for what is no
+    trial."""
+    value = math.log(low) + _uniform(trial, name) * (math.log(high) - math.log(low))
     return float(f"{math.exp(value):.3g}")
 
 
-def choice_of_trial(trial: int, name: str, choices: Sequence[Any]) -> Any:
-    """Return a setting's value in a trial, each choice as likely. Raise ValueError for what is no trial."""
-    return choices[int(_drawn(trial, name) * len(choices))]
+def trial_choice(trial: int, name: str, choices: Sequence[Any]) -> Any:
+    """A setting's value in a trial, each choice as likely. Raises ValueError for what is no trial."""
+    return choices[int(_uniform(trial, name) * len(choices))]
 
 
-def _drawn(trial: int, name: str) -> float:
+def _uniform(trial: int, name: str) -> float:
     """A number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979): of each STRATA trials one
     lies in each stratum, so that few trials see the whole of every range. The stream's name was picked, before any run,
     for draws of sweep=rl_tuned in which no deviation goes with one weight of the format alone."""
@@ -46,10 +45,9 @@ def _drawn(trial: int, name: str) -> float:
     return (order[place] + python_rng("trial", trial, name).random()) / STRATA
 
 
-def best_of(folder: str, algorithm: str, rank: int, name: str) -> Any:
-    """Return a setting's value in one of the algorithm's best trials, rank 1 the best: the one with the highest final
-    held-out accuracy, the mean over its seeds. None for a setting that the algorithm does not have, as the critic's
-    rate.
+def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
+    """A setting's value in one of the algorithm's best trials, rank 1 the best: the one with the highest final held-out
+    accuracy, the mean over its seeds. None for a setting that the algorithm does not have, as the critic's rate.
 
     Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning,
     and for a rank that no trial has.
@@ -59,10 +57,12 @@ def best_of(folder: str, algorithm: str, rank: int, name: str) -> Any:
     for record in _trials(folder):
         if record.case.axes.get("algorithm") == algorithm:
             trial = record.case.extras[TRIAL]
-            scores[trial][record.case.axes["seed"]] = run_score(record)
-            settings[trial] = record.settings
-    seeds = {seed for of_seeds in scores.values() for seed in of_seeds}
-    if not scores or any(set(of_seeds) != seeds for of_seeds in scores.values()):
+            # A run that failed is worth 0, which no rate may do.
+            values = {reading.step: reading.value for reading in record.series("heldout_accuracy", EVALUATE)}
+            score = values[max(values)] if record.status is Status.OK and values else 0.0
+            scores[trial][record.case.axes["seed"]], settings[trial] = score, record.settings
+    seeds = {seed for by_seed in scores.values() for seed in by_seed}
+    if not scores or any(set(by_seed) != seeds for by_seed in scores.values()):
         raise ValueError(f"{folder} must hold every trial of algorithm={algorithm} on every seed: run sweep=rl_tuned")
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= len(scores):
         raise ValueError(f"rank must be a whole number from 1 to {len(scores)}, the number of trials; got {rank!r}")
@@ -80,10 +80,3 @@ def _trials(folder: str) -> Sequence[Record]:
         raise ValueError(f"{folder} must hold whole trials; {damage.folder.name} is damaged: {damage.reason}")
     records = [stored.record for stored in contents.stored]
     return [record for record in records if isinstance(record.case.extras.get(TRIAL), int)]
-
-
-def run_score(record: Record) -> float:
-    """Return the held-out accuracy at a run's last evaluation, which arms are compared by; 0 for one that failed, which
-    no rate may do."""
-    values = {reading.step: reading.value for reading in record.series("heldout_accuracy", EVALUATE)}
-    return values[max(values)] if record.status is Status.OK and values else 0.0

@@ -15,15 +15,14 @@ from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.metrics import BASE, EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, constant_readings
-from suite.rl.base import Base, base_model, new_decoder
+from suite.rl.base import Base, base_model, load_teacher, new_decoder
 from suite.rl.plan import RlPlan, critic_settings
 from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
-from suite.rl.rollout import completions_of, mean, scores_of, trace_readings
+from suite.rl.rollout import decode_completions, mean, score_samples, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
 from suite.rl.step_memory import TrackedMemory
 from suite.rl.tasks.task import draw, trivial_accuracy
-from suite.rl.teacher import teacher_of
 
 LAST_LOSSES = 20
 """Updates of the base model that its loss is the mean of: its noise is larger than what one update changes."""
@@ -41,7 +40,7 @@ class RlWorkload:
         plan = self.plan
         keep_freed_memory()
         self._base = base_model(plan, self._settings, shared)
-        self._teacher = teacher_of(self._settings, shared, type(self)) if plan.recipe.teacher else None
+        self._teacher = load_teacher(self._settings, shared, type(self)) if plan.recipe.teacher else None
         self._critic_base = None
         if plan.critic_base is not None and any(stage.kind == RL for stage in plan.recipe.stages):
             self._critic_base = base_model(plan.critic_base, critic_settings(self._settings), shared)
@@ -58,10 +57,13 @@ class RlWorkload:
         self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
-        last = self._base.losses[-LAST_LOSSES:]
-        of_base = {BASE: {"base_loss": sum(last) / len(last)}} if last else {}
-        of_prompts = {EVALUATE: {TRIVIAL_ACCURACY: trivial_accuracy(self.plan.task, self._held_out)}}
-        yield from constant_readings({**self.plan.constants(), **of_base, **of_prompts})
+        constants = {
+            **self.plan.constants(),
+            EVALUATE: {TRIVIAL_ACCURACY: trivial_accuracy(self.plan.task, self._held_out)},
+        }
+        if losses := self._base.losses[-LAST_LOSSES:]:
+            constants[BASE] = {"base_loss": mean(losses)}
+        yield from constant_readings(constants)
 
     def facts(self) -> Mapping[str, Any]:
         return {
@@ -73,23 +75,21 @@ class RlWorkload:
         }
 
     def step(self, meter: Meter) -> None:
-        begins = self.plan.recipe.begins_at(meter.step)
+        begins = any(stage.first == meter.step for stage in self.plan.recipe.stages)
         if begins and meter.step > 0:
             self._begin(self._number + 1)
-        with self._memory.of_step(meter) if self._memory else nullcontext():
-            self._step(meter, looks=begins or meter.step % self.plan.eval_every == 0)
-
-    def _step(self, meter: Meter, *, looks: bool) -> None:
-        if looks:
-            self._evaluate(meter)
-        try:
-            self._stage.step(meter, looks=looks)
-        except NotFiniteError as error:
-            raise WorkloadFailedError(f"step {meter.step}: {error}") from error
-        if meter.step + 1 == self.plan.steps:
-            meter.step += 1
-            self._evaluate(meter)
-            meter.step -= 1
+        looks = begins or meter.step % self.plan.eval_every == 0
+        with self._memory.track_step(meter) if self._memory else nullcontext():
+            if looks:
+                self._evaluate(meter)
+            try:
+                self._stage.step(meter, looks=looks)
+            except NotFiniteError as error:
+                raise WorkloadFailedError(f"step {meter.step}: {error}") from error
+            if meter.step + 1 == self.plan.steps:
+                meter.step += 1
+                self._evaluate(meter)
+                meter.step -= 1
 
     def state(self) -> dict[str, Any]:
         return {"number": self._number, "began": self._began, "stage": self._stage.state()}
@@ -125,13 +125,13 @@ class RlWorkload:
                 end=self.plan.vocabulary.end,
                 generator=None,
             )
-            scores = scores_of(self.plan, self._held_out, samples)
+            scores = score_samples(self.plan, self._held_out, samples)
         meter.note(
             EVALUATE,
             heldout_accuracy=mean([score.accuracy for score in scores]),
             heldout_format=mean([score.format for score in scores]),
             heldout_length=float(samples.lengths.mean()),
-            **trace_readings(completions_of(self.plan, samples), "heldout_"),
+            **trace_readings(decode_completions(self.plan, samples), "heldout_"),
         )
 
 

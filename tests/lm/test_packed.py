@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.lm import packed, sampling
-from suite.lm.packed import PackedDecoder, engine_of
+from suite.lm.packed import PackedDecoder, rollout_engine
 from suite.lm.sampling import prompts_from, sample
 from tests.lm.decoders import VOCABULARY, decoder, generator, tokens
 
@@ -48,7 +48,7 @@ def test_a_rollout_by_a_packed_copy_is_the_decoders_own(prompts, monkeypatch):
     own = sample(model, given, **asked, generator=generator())
     monkeypatch.setattr(packed, "PACKED_FROM_BYTES", 0)
     made = sample(model, given, **asked, generator=generator())
-    assert isinstance(engine_of(model), PackedDecoder)
+    assert isinstance(rollout_engine(model), PackedDecoder)
     assert torch.equal(own.tokens_NT, made.tokens_NT)
     torch.testing.assert_close(own.log_probs_NT, made.log_probs_NT, rtol=0, atol=2e-5)
     torch.testing.assert_close(own.entropy_NT, made.entropy_NT, rtol=0, atol=2e-5)
@@ -64,10 +64,10 @@ def test_a_copy_is_of_the_weights_as_they_are_at_the_rollout(every_size_packs):
 
 def test_small_and_unmeasured_decoders_sample_by_themselves(monkeypatch):
     small = decoder("gqa")
-    assert engine_of(small) is small
+    assert rollout_engine(small) is small
     monkeypatch.setattr(packed, "PACKED_FROM_BYTES", 0)
     for model in (decoder("mla"), decoder("gqa", dtype=torch.float64)):
-        assert engine_of(model) is model
+        assert rollout_engine(model) is model
 
 
 def test_noise_that_is_cut_is_as_good_and_one_seed_says_it_again(monkeypatch):

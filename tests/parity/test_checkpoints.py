@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedTokenizerF
 from suite.commands.run import main
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint, missing
-from suite.lm.checkpoint.tokenizer import tokenizer_of
+from suite.lm.checkpoint.tokenizer import load_tokenizer
 from suite.lm.packed import PackedDecoder, packs
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Status
@@ -114,7 +114,7 @@ def test_logits_of_smollm2_and_its_packed_copy_are_theirs():
     place = locate_checkpoint(SMOLLM2)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     ours = loaded(SMOLLM2)
-    words = tokenizer_of(place, vocab_size=49_152)
+    words = load_tokenizer(place, vocab_size=49_152)
     tokens_BS = torch.tensor([words.asked("Be brief.", ("What is the capital of France?",))])
     assert difference(ours, theirs, tokens_BS) < CLOSE
     assert packs(ours)
@@ -130,7 +130,7 @@ def test_logits_of_smollm2_and_its_packed_copy_are_theirs():
 def test_smollm2_is_asked_by_its_own_template():
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
     item = task.item(random.Random(5))
-    asked = tokenizer_of(locate_checkpoint(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
+    asked = load_tokenizer(locate_checkpoint(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
     assert asked.startswith(f"<|im_start|>system\n{FORM}<|im_end|>\n<|im_start|>user\nSort the digits of ")
     assert asked.endswith(f"{task.question(item)}<|im_end|>\n<|im_start|>assistant\n")
     said = "<think> A1</think>\n<answer>1 2</answer>"
@@ -179,15 +179,15 @@ def test_a_foreign_tokenizers_code_is_refused_and_not_run(files, words, folder):
     for name, content in files.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UnsupportedError, match=words) as caught:
-        tokenizer_of(locate_checkpoint(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
+        load_tokenizer(locate_checkpoint(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
     assert len(str(caught.value).splitlines()) == 1
     assert not (folder / "ran").exists()
 
 
 def test_a_token_that_the_weights_do_not_have_is_refused(folder):
-    tokenizer_of(locate_checkpoint(str(folder)), vocab_size=258).encode("\xff")
+    load_tokenizer(locate_checkpoint(str(folder)), vocab_size=258).encode("\xff")
     with pytest.raises(UnsupportedError, match=r"has a token 9[0-9], and its weights are of 90 tokens"):
-        tokenizer_of(locate_checkpoint(str(folder)), vocab_size=90).encode("~")
+        load_tokenizer(locate_checkpoint(str(folder)), vocab_size=90).encode("~")
 
 
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])

@@ -9,9 +9,9 @@ from suite.commands.run import main
 from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint, missing
-from suite.lm.checkpoint.tokenizer import tokenizer_of
+from suite.lm.checkpoint.tokenizer import load_tokenizer
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of, second_moments
+from suite.quality.compression.low_rank import low_rank_factors, second_moments
 from suite.quality.compression.text import CLASSES, Frequencies, read_windows, speakers_in
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(lacking is not None, reason=str(lacking))
 
 @pytest.fixture(scope="module")
 def words():
-    return tokenizer_of(locate_checkpoint(SMOLLM2), vocab_size=49_152)
+    return load_tokenizer(locate_checkpoint(SMOLLM2), vocab_size=49_152)
 
 
 def smollm2():
@@ -43,12 +43,12 @@ def test_full_rank_smollm2_is_itself_and_8_bits_nearly_so(words):
     decoder = smollm2()
     assert cache_bytes(decoder) == GQA_BYTES
     moments_LDD = second_moments(decoder, ids.tolist())
-    own = [decoder.attention_of(layer) for layer in range(30)]
+    own = [decoder.attention_layer(layer) for layer in range(30)]
     with torch.no_grad():
         wanted = decoder.logits(decoder(ids))
         for layer, moments_DD in enumerate(moments_LDD):
             weight_ED = torch.cat((own[layer].w_k, own[layer].w_v))
-            factors = factors_of(
+            factors = low_rank_factors(
                 weight_ED, rank=FULL_RANK, fitted_to_DD=moments_DD, balances=True, moments_DD=moments_DD
             )
             decoder.replace_attention(layer, LowRankAttention(own[layer], factors))

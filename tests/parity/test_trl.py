@@ -131,7 +131,7 @@ def ours(given, **settings):
     tokens_NT = term.loss_NT
     if chosen.kl_in_loss:
         tokens_NT = tokens_NT + chosen.kl_coef * kl_estimates(leaf, given.reference, chosen.kl_type, given.old)
-    divisors = Divisors.of(given.mask, longest=LONGEST)
+    divisors = Divisors.from_mask(given.mask, longest=LONGEST)
     loss = aggregate(tokens_NT, given.mask, chosen.loss_agg_mode, divisors)
     clipped = [
         aggregate(part, given.mask, "token-mean", divisors) for part in (term.clipped_low_NT, term.clipped_high_NT)

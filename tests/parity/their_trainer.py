@@ -25,7 +25,7 @@ from suite.lm.tokenizer import END, PAD
 from suite.lm.training import BETAS, WEIGHT_DECAY, Limits
 from suite.measure.rng import python_rng, torch_rng
 from suite.rl.plan import RlPlan
-from suite.rl.rollout import reward_parts, scores_of
+from suite.rl.rollout import reward_parts, score_samples
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, draw
 from tests.parity.their_decoder import copy_back, llama_of
 
@@ -187,7 +187,7 @@ def reward_of(plan: RlPlan, items: Sequence[Item]) -> Callable[..., list[float]]
 
     def reward(completion_ids: list[list[int]], number: list[int], **_: object) -> list[float]:
         samples = samples_of(completion_ids)
-        scores = scores_of(plan, [items[index] for index in number], samples)
+        scores = score_samples(plan, [items[index] for index in number], samples)
         return [plan.reward.total(parts) for parts in reward_parts(plan, scores, samples)]
 
     return reward

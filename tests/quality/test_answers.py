@@ -7,7 +7,7 @@ import torch
 
 from suite.measure.rng import numpy_rng
 from suite.quality import answers
-from suite.quality.answers import QuestionBatch, answers_to, embed, logits_of, training_loss
+from suite.quality.answers import QuestionBatch, answer_logits, answers_to, embed, training_loss
 from tests.quality.decoders import prepared
 
 CPU = torch.device("cpu")
@@ -19,7 +19,7 @@ def workload():
 
 
 def drawn(workload):
-    return QuestionBatch.of(workload.plan.task.training(6, numpy_rng(0), 0.0), CPU)
+    return QuestionBatch.from_questions(workload.plan.task.training(6, numpy_rng(0), 0.0), CPU)
 
 
 def test_a_token_is_the_sum_of_its_ids_and_no_id_adds_nothing(workload):
@@ -33,7 +33,7 @@ def test_a_token_is_the_sum_of_its_ids_and_no_id_adds_nothing(workload):
 def test_the_loss_is_the_weighted_mean_over_the_answers(workload):
     asked = drawn(workload)
     weighted = 0.0
-    logits_BQV = logits_of(workload.model, asked)
+    logits_BQV = answer_logits(workload.model, asked)
     for sequence in range(6):
         for question in range(18):
             log_shares = logits_BQV[sequence, question].log_softmax(0)
@@ -53,11 +53,11 @@ def test_a_question_is_answered_as_if_alone():
         answers_BQ=asked.answers_BQ[:, 3:4],
         mask_11SS=None,
     )
-    attention = workload.model.attention_of(0)  # without its rotary angles: the question's place is all that differs
+    attention = workload.model.attention_layer(0)  # without its rotary angles: the question's place is all that differs
     attention.cos_Sr.fill_(1.0)
     attention.sin_Sr.fill_(0.0)
-    together = logits_of(workload.model, asked)[:, 3:4]
-    torch.testing.assert_close(logits_of(workload.model, alone), together, rtol=0, atol=1e-12)
+    together = answer_logits(workload.model, asked)[:, 3:4]
+    torch.testing.assert_close(answer_logits(workload.model, alone), together, rtol=0, atol=1e-12)
 
 
 def test_accuracies_by_kind_are_those_counted_one_by_one(workload, monkeypatch):
@@ -66,7 +66,7 @@ def test_accuracies_by_kind_are_those_counted_one_by_one(workload, monkeypatch):
     monkeypatch.setattr(answers, "TOKENS_AT_ONCE", 50)
     in_parts = answers_to(workload.model, asked, 6)
     assert len(asked.parts()) == 3
-    right_BQ = logits_of(workload.model, asked).argmax(-1) == asked.answers_BQ
+    right_BQ = answer_logits(workload.model, asked).argmax(-1) == asked.answers_BQ
     for told in (whole, in_parts):
         assert told.asked_N.tolist() == [int((asked.kinds_BQ == kind).sum()) for kind in range(6)]
         assert told.right_N.tolist() == [int(right_BQ[asked.kinds_BQ == kind].sum()) for kind in range(6)]

@@ -5,8 +5,8 @@ import torch
 
 from suite.measure.rng import numpy_rng
 from suite.quality import probes
-from suite.quality.answers import QuestionBatch, logits_of
-from suite.quality.probes import ablated_head, heads_of, linear_probe_accuracies
+from suite.quality.answers import QuestionBatch, answer_logits
+from suite.quality.probes import ablated_head, all_heads, linear_probe_accuracies
 from tests.quality.decoders import prepared
 
 # Ids by hand: values 1-2, 3-4 and 5-6 of three attributes, then names; an id's embedding is a direction of its own.
@@ -16,7 +16,7 @@ OF_SECOND_ATTRIBUTE = [3, 4]
 
 def decoder_that_keeps_all(task, **changes):
     workload = prepared("tiers", task_changes=task, dtype="float64", **changes)
-    attention = workload.model.attention_of(0)
+    attention = workload.model.attention_layer(0)
     with torch.no_grad():
         workload.model.embedding[:16] = torch.eye(16, dtype=torch.float64)
         attention.w_k.zero_()
@@ -31,7 +31,7 @@ def test_in_a_cache_that_has_everything_every_detail_is_found():
 def test_a_detail_that_is_not_cached_is_found_by_guessing_alone():
     model, task = decoder_that_keeps_all(TINY)
     with torch.no_grad():
-        model.attention_of(0).w_v[:, OF_SECOND_ATTRIBUTE] = 0
+        model.attention_layer(0).w_v[:, OF_SECOND_ATTRIBUTE] = 0
     first, second, third = linear_probe_accuracies(model, task)
     assert (first, third) == (1.0, 1.0)
     assert second == pytest.approx(0.5, abs=0.05)
@@ -40,7 +40,7 @@ def test_a_detail_that_is_not_cached_is_found_by_guessing_alone():
 def test_a_detail_in_the_keys_alone_is_found():
     model, task = decoder_that_keeps_all(TINY)
     with torch.no_grad():
-        attention = model.attention_of(0)
+        attention = model.attention_layer(0)
         attention.w_v[:, OF_SECOND_ATTRIBUTE] = 0
         attention.w_k[0, OF_SECOND_ATTRIBUTE] = torch.tensor([1.0, -1.0], dtype=torch.float64)
     assert linear_probe_accuracies(model, task) == [1.0, 1.0, 1.0]
@@ -55,13 +55,13 @@ def test_a_reader_finds_what_differs_by_less_than_its_mean():
 def test_an_ablated_head_gives_its_layer_nothing(attention, monkeypatch):
     workload = prepared("two_hop", attention, dtype="float64")
     model = workload.model
-    asked = QuestionBatch.of(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)
-    assert heads_of(model) == [(layer, head) for layer in range(3) for head in range(2)]
+    asked = QuestionBatch.from_questions(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)
+    assert all_heads(model) == [(layer, head) for layer in range(3) for head in range(2)]
     with torch.no_grad():
-        whole = logits_of(model, asked)
+        whole = answer_logits(model, asked)
         before = {name: weight.clone() for name, weight in model.state_dict().items()}
         with ablated_head(model, 1, 0):
-            without = logits_of(model, asked)
+            without = answer_logits(model, asked)
         assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
         (layer,) = model._blocks[1]._trained
         output = layer.output
@@ -72,19 +72,19 @@ def test_an_ablated_head_gives_its_layer_nothing(attention, monkeypatch):
             return output(o_BHSv)
 
         monkeypatch.setattr(layer, "output", of_the_other_head)
-        torch.testing.assert_close(without, logits_of(model, asked), rtol=0, atol=1e-12)
+        torch.testing.assert_close(without, answer_logits(model, asked), rtol=0, atol=1e-12)
     assert not torch.allclose(without, whole)
 
 
 def test_the_head_is_back_after_an_error_too():
     model = prepared().model
-    before = model.attention_of(0).w_o.clone()
+    before = model.attention_layer(0).w_o.clone()
 
     def fail():
         with ablated_head(model, 0, 1):
-            assert not torch.equal(model.attention_of(0).w_o, before)
+            assert not torch.equal(model.attention_layer(0).w_o, before)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert torch.equal(model.attention_of(0).w_o, before)
+    assert torch.equal(model.attention_layer(0).w_o, before)

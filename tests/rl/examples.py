@@ -2,8 +2,10 @@
 
 import torch
 
+from suite.lm.sampling import Prompts
 from suite.rl.advantages import Scored
 from suite.rl.objective import Objective
+from suite.rl.rollout import Experience
 
 PLAIN = {
     "adv_estimator": "grpo",
@@ -43,6 +45,21 @@ def mask_of(lengths, width):
 def scored(rewards, groups, lengths, width=None, **changes):
     mask_NT = mask_of(lengths, width or max(lengths))
     return Scored(**{"mask_NT": mask_NT, "rewards_N": tensor(*rewards), "groups_N": torch.tensor(groups)} | changes)
+
+
+def experience(mask_NT, scores, **changes):
+    """Completions of nothing, each of a group of its own, but for what is given."""
+    zeros_NT, rows = torch.zeros_like(mask_NT), len(mask_NT)
+    parts = {
+        "prompts": Prompts(tokens_PS=torch.zeros(rows, 2, dtype=torch.long)),
+        "tokens_NT": zeros_NT.long(),
+        "log_probs_NT": zeros_NT,
+        "entropy_NT": zeros_NT,
+        "is_truncated_N": torch.zeros(rows, dtype=torch.bool),
+        "groups_N": torch.arange(rows),
+        "rewards_N": zeros_NT[:, 0],
+    }
+    return Experience(mask_NT=mask_NT, scores=scores, **parts | changes)
 
 
 def padded(values_NT, *, left=0, right=0, filled=0.0):

@@ -19,19 +19,6 @@ def test_without_a_clip_it_is_half_the_mean_square():
     assert plain.item() == pytest.approx((1 + 0.81 + 0.25 + 1) / 16, abs=1e-14)
 
 
-def test_micro_batches_add_up_and_padding_gets_no_gradient():
-    values = VALUES.clone().requires_grad_()
-    whole = value_loss(values, OLD, RETURNS, MASK, 0.5, tokens=4)
-    parts = sum(
-        value_loss(values[i : i + 1], OLD[i : i + 1], RETURNS[i : i + 1], MASK[i : i + 1], 0.5, tokens=4)
-        for i in (0, 1)
-    )
-    assert parts.item() == pytest.approx(whole.item(), abs=1e-14)
-    gradients = [torch.autograd.grad(loss, values)[0] for loss in (whole, parts)]
-    torch.testing.assert_close(*gradients, rtol=0, atol=0)
-    assert bool((gradients[0][MASK == 0] == 0).all())
-
-
 def test_a_perfect_critic_explains_all_a_constant_none():
     assert explained_variance(RETURNS, RETURNS, MASK) == 1
     assert explained_variance(torch.zeros_like(RETURNS), RETURNS, MASK) == pytest.approx(0, abs=1e-15)

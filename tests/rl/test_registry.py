@@ -12,13 +12,9 @@ def test_a_name_is_a_file_and_a_dotted_name_a_function():
 
 
 def test_stages_keep_the_names_that_records_hold():
-    assert STAGES.names == ("corpus", "distill", "own", "own_unfiltered", "preference", "rl", "sft")
-    assert STAGES.load("own").__module__ == "suite.rl.stages.rejection_sampling"
-    assert STAGES.load("corpus").__module__ == "suite.rl.stages.continued_pretraining"
-    with pytest.raises(
-        ValueError,
-        match="the kind of a stage must be one of corpus, distill, own, own_unfiltered, preference, rl, sft, or",
-    ):
+    names = ("corpus", "distill", "own", "own_unfiltered", "preference", "rl", "sft")
+    assert STAGES.names == names
+    with pytest.raises(ValueError, match=f"the kind of a stage must be one of {', '.join(names)}, or"):
         STAGES.check("rejection_sampling")
 
 

@@ -3,21 +3,23 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from suite.lm.sampling import Prompts, Samples
+from suite.lm.sampling import Samples
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
 from suite.rl.rollout import (
-    Experience,
     collect_rollouts,
     groups_with_signal,
+    majority_vote,
+    parsed_answer,
     reward_parts,
     rollout_readings,
-    scores_of,
+    score_samples,
     step_rewards,
+    trace_readings,
 )
-from suite.rl.tasks.task import Item, Score, StepReward
+from suite.rl.tasks.task import Item, Score, StepReward, tokens
 from tests.rl.cases import plan, settings
-from tests.rl.examples import mask_of, tensor
+from tests.rl.examples import experience, mask_of, tensor
 
 
 class Lottery:
@@ -49,15 +51,14 @@ def rewards(wanted, scores, given):
     return [wanted.reward.total(parts) for parts in reward_parts(wanted, scores, given)]
 
 
-def samples(lengths, longest=8, truncated=()):
-    columns = torch.arange(longest)
-    mask = (columns < torch.tensor(lengths)[:, None]).double()
+def samples(lengths, longest=8, ids=None, is_truncated=False):
+    mask = mask_of(lengths, longest)
     return Samples(
-        tokens_NT=torch.zeros(len(lengths), longest, dtype=torch.long),
+        tokens_NT=torch.zeros_like(mask).long() if ids is None else torch.tensor(ids),
         mask_NT=mask,
         log_probs_NT=mask,
         entropy_NT=None,
-        is_truncated_N=torch.tensor([row in truncated for row in range(len(lengths))]),
+        is_truncated_N=torch.full((len(lengths),), is_truncated),
     )
 
 
@@ -137,14 +138,8 @@ def test_gdpo_keeps_groups_whose_parts_differ_and_no_sum():
 def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
     wanted = plan(reward_source="majority", num_generations=4, prompts_per_step=4)
     ids = [wanted.vocabulary.encode(f"<answer>{answer}</answer>") for answer in ("21", "21", "12", "21")]
-    given = Samples(
-        tokens_NT=torch.tensor(ids),
-        mask_NT=torch.ones(4, 4),
-        log_probs_NT=torch.zeros(4, 4),
-        entropy_NT=None,
-        is_truncated_N=torch.ones(4, dtype=torch.bool),
-    )
-    scores = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
+    given = samples([4] * 4, 4, ids, is_truncated=True)
+    scores = score_samples(wanted, [Item(prompt="s21=", content="12", answer="12")] * 4, given)
     assert [score.accuracy for score in scores] == [0, 0, 1, 0]
     assert rewards(wanted, scores, given) == [1, 1, 0, 1]
     by_key = plan(num_generations=4, prompts_per_step=4)
@@ -174,14 +169,8 @@ def test_a_scorer_sees_the_completion_without_its_end(is_truncated):
     wanted = plan()
     text = "<think>12</think><answer>12</answer>"
     ids = wanted.vocabulary.encode(text) + ([] if is_truncated else [1])
-    given = Samples(
-        tokens_NT=torch.tensor([ids]),
-        mask_NT=torch.ones(1, len(ids)),
-        log_probs_NT=torch.zeros(1, len(ids)),
-        entropy_NT=None,
-        is_truncated_N=torch.tensor([is_truncated]),
-    )
-    (score,) = scores_of(wanted, [Item(prompt="s21=", content="12", answer="12")], given)
+    given = samples([len(ids)], len(ids), [ids], is_truncated=is_truncated)
+    (score,) = score_samples(wanted, [Item(prompt="s21=", content="12", answer="12")], given)
     assert (score.accuracy, score.format) == (1.0, 1.0)
 
 
@@ -191,17 +180,8 @@ HALF_RIGHT = [StepReward(end=0, reward=1.0), StepReward(end=1, reward=0.0)]
 
 def rollout(lengths, rewards, groups, truncated, scores):
     mask = mask_of(lengths, 4)
-    return Experience(
-        prompts=Prompts(tokens_PS=torch.zeros(len(lengths), 2, dtype=torch.long)),
-        tokens_NT=torch.zeros_like(mask).long(),
-        mask_NT=mask,
-        log_probs_NT=torch.zeros_like(mask),
-        entropy_NT=0.5 * mask,
-        is_truncated_N=torch.tensor(truncated),
-        groups_N=torch.tensor(groups),
-        rewards_N=tensor(*rewards),
-        scores=scores,
-    )
+    given = {"is_truncated_N": torch.tensor(truncated), "groups_N": torch.tensor(groups), "rewards_N": tensor(*rewards)}
+    return experience(mask, scores, entropy_NT=0.5 * mask, **given)
 
 
 def test_every_reading_is_a_mean_over_all_rounds():
@@ -222,3 +202,18 @@ def test_every_reading_is_a_mean_over_all_rounds():
         "completion_length": 3,
         "truncated": 0.5,
     }
+
+
+def test_the_first_of_the_commonest_answers_wins():
+    assert majority_vote(["3", "1", "1", "3"], 4) == [1, 0, 0, 1]
+    assert majority_vote(["1", "1", "2", "2", "2", "1"], 3) == [1, 1, 0, 1, 1, 0]
+    assert majority_vote(["", "", "", "2"], 4) == [0, 0, 0, 1]  # what is missing has no vote
+    assert majority_vote(["", ""], 2) == [0, 0]
+
+
+def test_of_several_answers_or_thoughts_none_counts():
+    texts = ("<think>21!12</think><answer>12</answer>", "<think>12", "<answer>1</answer><answer>2</answer>", "!")
+    completions = [tokens(text) for text in texts]
+    assert [parsed_answer(completion) for completion in completions] == ["12", "", "", ""]
+    assert trace_readings(completions, "heldout_") == {"heldout_thought_length": 5, "heldout_corrections": 0.25}
+    assert trace_readings(completions[1:]) == {"corrections": 0}

@@ -10,10 +10,10 @@ from suite.lm.tokenizer import END, PAD
 from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.rollout import Experience
-from suite.rl.sft_data import Corpus, Sampled, TextPool, distinct, solutions, verified
+from suite.rl.sft_data import Corpus, Sampled, TextPool, solutions, verified
 from suite.rl.tasks.task import Score, is_held_out
 from tests.rl.cases import plan, recipe, settings
+from tests.rl.examples import experience, mask_of
 
 RIGHT, FORMLESS, WRONG = Score(accuracy=1, format=1), Score(accuracy=1, format=0), Score(accuracy=0, format=1)
 
@@ -24,7 +24,7 @@ def pool(count, first=0):
 
 def test_a_pool_is_read_evenly_in_changing_orders():
     lessons = pool(5, first=3)
-    read = [lesson.ids[0] for step in range(3, 8) for lesson in lessons.of_step(step, 4)]
+    read = [lesson.ids[0] for step in range(3, 8) for lesson in lessons.step_examples(step, 4)]
     assert set(Counter(read).values()) == {4}
     passes = [read[start : start + 5] for start in range(0, 20, 5)]
     assert all(sorted(order) == list(range(5)) for order in passes)
@@ -32,11 +32,11 @@ def test_a_pool_is_read_evenly_in_changing_orders():
 
 
 def test_a_step_reads_a_pool_as_it_does_whatever_came_before():
-    assert pool(5).of_step(7, 3) == pool(5).of_step(7, 3) != pool(5).of_step(8, 3)
+    assert pool(5).step_examples(7, 3) == pool(5).step_examples(7, 3) != pool(5).step_examples(8, 3)
 
 
 def test_an_empty_pool_has_nothing_to_learn_from():
-    assert pool(0).of_step(0, 4) == []
+    assert pool(0).step_examples(0, 4) == []
 
 
 def test_solutions_are_right_and_of_no_held_out_content():
@@ -51,25 +51,20 @@ def test_solutions_are_right_and_of_no_held_out_content():
 
 def test_more_of_the_corpus_is_new_at_every_step():
     corpus = Corpus(plan())
-    assert corpus.of_step(1, 8) == corpus.of_step(1, 8) != corpus.of_step(2, 8)
+    assert corpus.step_examples(1, 8) == corpus.step_examples(1, 8) != corpus.step_examples(2, 8)
 
 
 @pytest.mark.parametrize("valid", [None, torch.tensor([[False, True]] + [[True, True]] * 3)])
 def test_verified_completions_keep_prompt_and_lose_the_end(valid):
-    zeros = torch.zeros(4, 3)
-    experience = Experience(
+    sampled = experience(
+        mask_of([2, 3, 2, 2], 3),
+        [RIGHT, RIGHT, FORMLESS, WRONG],
         prompts=Prompts(tokens_PS=torch.tensor([[7, 8]] * 4), valid_PS=valid),
         tokens_NT=torch.tensor([[5, END, PAD], [5, 6, 6], [5, END, PAD], [5, END, PAD]]),
-        mask_NT=torch.tensor([[1.0, 1, 0], [1, 1, 1], [1, 1, 0], [1, 1, 0]]),
-        log_probs_NT=zeros,
-        entropy_NT=zeros,
         is_truncated_N=torch.tensor([False, True, False, False]),
-        groups_N=torch.arange(4),
-        rewards_N=zeros[:, 0],
-        scores=[RIGHT, RIGHT, FORMLESS, WRONG],
     )
     first = Example(ids=[7, 8, 5], given=2) if valid is None else Example(ids=[8, 5], given=1)
-    assert verified(experience) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
+    assert verified(sampled) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
 
 
 def test_unfiltered_are_the_same_completions_wrong_ones_too():
@@ -83,11 +78,6 @@ def test_unfiltered_are_the_same_completions_wrong_ones_too():
     assert seen[0] == seen[1]
     assert (kept[0], noted["accuracy"]) == (0, 0)  # it has learnt nothing
     assert 0 < kept[1] == len({tuple(ids) for ids, _ in lessons.state()}) <= noted["completions"]
-
-
-def test_equal_texts_are_kept_once():
-    texts = [Example(ids=[1, 2], given=1), Example(ids=[1, 3], given=1), Example(ids=[1, 2], given=1)]
-    assert distinct(texts) == texts[:2]
 
 
 def test_a_decoder_is_sampled_once_at_the_first_step():

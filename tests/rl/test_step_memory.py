@@ -181,7 +181,7 @@ def test_the_device_says_the_highest_of_a_phases_runs():
     device = SimpleNamespace(forget_peak=lambda: None, peak_bytes=lambda: next(peaks))
     memory, meter = TrackedMemory(list, device), Meter()
     meter.step = 3
-    with memory.of_step(meter):
+    with memory.track_step(meter):
         for span in ("rollout", "score", EVALUATE, "rollout"):
             with meter.span(span):
                 torch.ones(1)

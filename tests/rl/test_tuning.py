@@ -5,38 +5,38 @@ import pytest
 from suite.commands.run import main
 from suite.records.case import Case
 from suite.records.record import Reading, Status
-from suite.rl.tuning import STRATA, best_of, choice_of_trial, of_trial
+from suite.rl.tuning import STRATA, best_trial_value, trial_choice, trial_value
 from tests.records.factory import build, store
 from tests.rl.cases import TINY_RL
 
 
 def test_a_trials_values_depend_on_its_number_alone():
-    values = [of_trial(trial, "lr", 1e-4, 1e-3) for trial in range(200)]
-    assert values == [of_trial(trial, "lr", 1e-4, 1e-3) for trial in range(200)]
+    values = [trial_value(trial, "lr", 1e-4, 1e-3) for trial in range(200)]
+    assert values == [trial_value(trial, "lr", 1e-4, 1e-3) for trial in range(200)]
     assert min(values) >= 1e-4
     assert max(values) <= 1e-3
     below = sum(value < 10**-3.5 for value in values)
     assert 70 < below < 130  # log-uniform: half below the geometric middle
-    assert of_trial(0, "critic_lr", 1e-4, 1e-3) != values[0]
+    assert trial_value(0, "critic_lr", 1e-4, 1e-3) != values[0]
 
 
 def test_few_trials_see_the_whole_of_every_range():
-    rates = sorted(of_trial(trial, "lr", 1.0, 2.0**STRATA) for trial in range(STRATA))
+    rates = sorted(trial_value(trial, "lr", 1.0, 2.0**STRATA) for trial in range(STRATA))
     assert all(2**place <= rate <= 2 ** (place + 1) for place, rate in enumerate(rates))
-    choices = [choice_of_trial(trial, "lam", [0.95, 1.0]) for trial in range(2 * STRATA)]
+    choices = [trial_choice(trial, "lam", [0.95, 1.0]) for trial in range(2 * STRATA)]
     assert choices[:STRATA].count(0.95) == choices[STRATA:].count(0.95) == STRATA / 2
 
 
 def test_no_setting_of_a_trial_goes_with_one_of_another_alone():
     choices = {"scale_rewards": ["group", "batch", "none"], "format_weight": [0.0, 0.1, 1.0]}
-    drawn = {tuple(choice_of_trial(trial, *choice) for choice in choices.items()) for trial in range(STRATA)}
+    drawn = {tuple(trial_choice(trial, *choice) for choice in choices.items()) for trial in range(STRATA)}
     assert len(drawn) == STRATA
 
 
 @pytest.mark.parametrize("trial", [None, "best", -1, True])
 def test_what_is_no_trial_is_refused(trial):
     with pytest.raises(ValueError, match="trial must be a whole number of at least 0"):
-        of_trial(trial, "lr", 1e-4, 1e-3)
+        trial_value(trial, "lr", 1e-4, 1e-3)
 
 
 def trials(folder, scores):
@@ -65,26 +65,26 @@ def test_trials_are_ranked_by_their_mean_final_accuracy(tmp_path):
         (2, 2): [0.6],
     }
     trials(tmp_path, scores)
-    assert [best_of(str(tmp_path), "grpo", rank, "lr") for rank in (1, 2, 3)] == [0.003, 0.001, 0.002]
-    assert best_of(str(tmp_path), "grpo", 1, "critic_lr") is None
+    assert [best_trial_value(str(tmp_path), "grpo", rank, "lr") for rank in (1, 2, 3)] == [0.003, 0.001, 0.002]
+    assert best_trial_value(str(tmp_path), "grpo", 1, "critic_lr") is None
 
 
 @pytest.mark.parametrize("rank", [0, 2, None, True])
 def test_a_rank_that_no_trial_has_is_refused(tmp_path, rank):
     trials(tmp_path, {(0, 1): [0.1]})
     with pytest.raises(ValueError, match="rank must be a whole number from 1 to 1"):
-        best_of(str(tmp_path), "grpo", rank, "lr")
+        best_trial_value(str(tmp_path), "grpo", rank, "lr")
 
 
 def test_a_trial_that_failed_on_one_seed_is_worth_nothing_there(tmp_path):
     trials(tmp_path, {(0, 1): [1.0], (0, 2): [], (1, 1): [0.6], (1, 2): [0.6]})
-    assert best_of(str(tmp_path), "grpo", 1, "lr") == 0.002
+    assert best_trial_value(str(tmp_path), "grpo", 1, "lr") == 0.002
 
 
 def test_a_trial_that_is_missing_for_a_seed_is_refused(tmp_path):
     trials(tmp_path, {(0, 1): [1.0], (0, 2): [1.0], (1, 1): [0.6]})
     with pytest.raises(ValueError, match="must hold every trial of algorithm=grpo on every seed"):
-        best_of(str(tmp_path), "grpo", 1, "lr")
+        best_trial_value(str(tmp_path), "grpo", 1, "lr")
 
 
 def test_a_trial_that_is_damaged_is_named_and_not_left_out(tmp_path):
@@ -92,7 +92,7 @@ def test_a_trial_that_is_damaged_is_named_and_not_left_out(tmp_path):
     damaged = sorted(tmp_path.iterdir())[0]
     (damaged / "record.json").write_text("{")
     with pytest.raises(ValueError, match=f"{damaged.name} is damaged: record.json cannot be read"):
-        best_of(str(tmp_path), "grpo", 1, "lr")
+        best_trial_value(str(tmp_path), "grpo", 1, "lr")
 
 
 def test_a_sweep_without_its_trials_is_refused(tmp_path, capsys, monkeypatch):

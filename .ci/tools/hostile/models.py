@@ -83,12 +83,12 @@ def _load() -> int:
 
     from suite.lm.checkpoint.load import load_decoder
     from suite.lm.checkpoint.locate import locate_checkpoint
-    from suite.lm.checkpoint.tokenizer import tokenizer_of
+    from suite.lm.checkpoint.tokenizer import load_tokenizer
     from suite.measure.workload import UnsupportedError
 
     try:
         load_decoder("hostile", positions=16, dtype=torch.float32, device=torch.device("cpu"))
-        tokenizer_of(locate_checkpoint("hostile"), vocab_size=VOCABULARY).encode("abc")
+        load_tokenizer(locate_checkpoint("hostile"), vocab_size=VOCABULARY).encode("abc")
     except (ValueError, UnsupportedError) as error:
         print(error)
         return 3

@@ -18,8 +18,7 @@ _BESIDE = (".json", ".txt", ".model", ".jinja")
 MOST_BESIDE_BYTES = 24 << 20
 """Size of a file that holds no weights, at most. Llama 3's tokenizer has 17 MB at most; JSON that is made to harm takes
 35 times its size in memory."""
-MOST_WEIGHTS = 1_000_000
-"""Entries of an index. DeepSeek-V3's has 92,000."""
+MOST_WEIGHTS = 1_000_000  # entries of an index. DeepSeek-V3's has 92,000.
 SNAPSHOTS, BLOBS = "snapshots", "blobs"
 """Folders in the cache of huggingface_hub, in which a snapshot's files are links to blobs."""
 
@@ -29,29 +28,22 @@ def check_folder(place: CheckpointFiles) -> None:
     folder."""
     if place.gguf:
         return
-    for path in _readable_files(place.folder):
-        if (fault := _fault_of(path, place.folder)) is not None:
-            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
-    weights = {path.name for path in place.weight_files()}
-    for path in sorted(place.folder.glob(f"*{INDEX}")):
-        if (fault := _fault_of_index(path, weights)) is not None:
-            raise UnsupportedError(f"{_shown_name(path)} of the checkpoint {place.name} {fault}")
-
-
-def _shown_name(path: Path) -> str:
-    return clipped(path.name)[1:-1]
-
-
-def _readable_files(folder: Path) -> list[Path]:
-    """List the files that a decoder and its tokens may be read from, by this package or by transformers."""
+    folder, weights = place.folder, {path.name for path in place.weight_files()}
     try:
         below = [path for within in (folder, folder / TEMPLATES) if within.is_dir() for path in within.iterdir()]
     except OSError as error:
         raise UnsupportedError(f"the checkpoint {folder.name} cannot be read ({error.strerror or error})") from error
-    return sorted(path for path in below if path.suffix in (*_BESIDE, WEIGHTS) or path.name == TEMPLATES)
+    # All that a decoder and its tokens may be read from, by this package or by transformers.
+    readable = sorted(path for path in below if path.suffix in (*_BESIDE, WEIGHTS) or path.name == TEMPLATES)
+    faults = [(path, _file_fault(path, folder)) for path in readable]
+    if not any(fault for _, fault in faults):
+        faults = [(path, _index_fault(path, weights)) for path in sorted(folder.glob(f"*{INDEX}"))]
+    for path, fault in faults:
+        if fault is not None:
+            raise UnsupportedError(f"{clipped(path.name)[1:-1]} of the checkpoint {place.name} {fault}")
 
 
-def _fault_of(path: Path, folder: Path) -> str | None:
+def _file_fault(path: Path, folder: Path) -> str | None:
     try:
         status, leads_to = path.stat(), path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # the latter of links in a circle
@@ -69,7 +61,7 @@ def _fault_of(path: Path, folder: Path) -> str | None:
     return None
 
 
-def _fault_of_index(path: Path, weights: set[str]) -> str | None:
+def _index_fault(path: Path, weights: set[str]) -> str | None:
     """A fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
     try:
         index, _ = parse_json(read_bounded(path, MOST_BESIDE_BYTES, may_be_link=True), most_values=MOST_WEIGHTS)

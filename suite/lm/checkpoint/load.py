@@ -4,7 +4,6 @@ tests/parity compares its logits with transformers'.
 """
 
 import math
-from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -12,28 +11,26 @@ from torch import Tensor
 from suite.attention.grouped import GroupedAttention
 from suite.configuration.values import clipped
 from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing
-from suite.lm.checkpoint.sizes import CONFIG, shape_from, sizes_of
-from suite.lm.checkpoint.tensors import tensors_of
+from suite.lm.checkpoint.sizes import CONFIG, read_sizes, shape_from
+from suite.lm.checkpoint.tensors import stored_tensors
 from suite.lm.decoder import Block, Decoder, FactoryKwargs
 from suite.measure.workload import UnsupportedError
 
 EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
-_FREQUENCIES = ".rotary_emb.inv_freq"
-"""Some older files keep them; they follow from the sizes."""
+_FREQUENCIES = ".rotary_emb.inv_freq"  # some older files keep them; they follow from the sizes
 FAR_BEYOND = 4
-MOST_NAMED = 3
-"""Weights that do not fit, as many as a sentence names."""
+MOST_NAMED = 3  # weights that do not fit, as many as a sentence names
 
 
 def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device: torch.device) -> Decoder:
     """Load a package's checkpoint or a folder's. Raises ValueError or UnsupportedError, in one sentence."""
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
-    shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
+    shape, attention = shape_from(read_sizes(checkpoint, "checkpoint"), "checkpoint")
     place = locate_checkpoint(checkpoint)
     if place.gguf is None:
         # Refused before they take memory; a few weights that are missing are named later.
-        stored_count = sum(math.prod(stored.shape) for _, stored in tensors_of(place))
+        stored_count = sum(math.prod(stored.shape) for _, stored in stored_tensors(place))
         if shape.parameter_count > FAR_BEYOND * stored_count:
             raise UnsupportedError(
                 f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
@@ -54,7 +51,7 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
     """
     wanted = named_weights(decoder)
     strange, head = [], None
-    for name, stored in tensors_of(place):
+    for name, stored in stored_tensors(place):
         if name == HEAD and decoder.head is None and stored.shape == decoder.embedding.shape:
             head = stored.read()
         elif name in wanted and wanted[name].shape == stored.shape:
@@ -68,43 +65,33 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
     if head is not None and not torch.equal(head.to(decoder.embedding), decoder.embedding):
         strange.append(HEAD)
     if strange or wanted:
-        faults = [
-            f"{_first_names(names)} {what}"
-            for names, what in ((strange, "too much or of another size"), (wanted, "missing"))
-            if names
-        ]
+        faults = []
+        for misfits, fault in ((strange, "too much or of another size"), (wanted, "missing")):
+            if misfits:
+                names = sorted(clipped(name)[1:-1] for name in misfits)
+                more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+                faults.append(f"{', '.join(names[:MOST_NAMED])}{more} {fault}")
         raise UnsupportedError(f"the weights of {place.name} are not those of its sizes: {' and '.join(faults)}")
 
 
 def named_weights(decoder: Decoder) -> dict[str, Tensor]:
-    """Return the decoder's own weights, or views of them, under the names that transformers gives them."""
+    """The decoder's own weights, or views of them, under the names that transformers gives them."""
     named: dict[str, Tensor] = {EMBEDDING: decoder.embedding, "model.norm.weight": decoder.norm}
     if decoder.head is not None:
         named[HEAD] = decoder.head
     for number, block in enumerate(decoder.blocks):
         assert isinstance(block, Block)
-        named |= {f"model.layers.{number}.{name}": weight for name, weight in _of_block(block).items()}
+        attention = block.attention
+        assert isinstance(attention, GroupedAttention)
+        gate, up = block.w_gate_up.chunk(2)
+        weights: dict[str, Tensor | None] = {
+            **{f"self_attn.{name}_proj.weight": getattr(attention, f"w_{name}") for name in "qkvo"},
+            **{f"self_attn.{name}_proj.bias": getattr(attention, f"b_{name}") for name in "qkv"},
+            "mlp.gate_proj.weight": gate,
+            "mlp.up_proj.weight": up,
+            "mlp.down_proj.weight": block.w_down,
+            "input_layernorm.weight": block.attention_norm,
+            "post_attention_layernorm.weight": block.mlp_norm,
+        }
+        named |= {f"model.layers.{number}.{name}": weight for name, weight in weights.items() if weight is not None}
     return named
-
-
-def _of_block(block: Block) -> Mapping[str, Tensor]:
-    attention = block.attention
-    assert isinstance(attention, GroupedAttention)
-    gate, up = block.w_gate_up.chunk(2)
-    named: dict[str, Tensor] = {f"self_attn.{name}_proj.weight": getattr(attention, f"w_{name}") for name in "qkvo"}
-    biases = {"q": attention.b_q, "k": attention.b_k, "v": attention.b_v}
-    named |= {f"self_attn.{name}_proj.bias": bias for name, bias in biases.items() if bias is not None}
-    return {
-        **named,
-        "mlp.gate_proj.weight": gate,
-        "mlp.up_proj.weight": up,
-        "mlp.down_proj.weight": block.w_down,
-        "input_layernorm.weight": block.attention_norm,
-        "post_attention_layernorm.weight": block.mlp_norm,
-    }
-
-
-def _first_names(names: Iterable[str]) -> str:
-    names = sorted(clipped(name)[1:-1] for name in names)
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more

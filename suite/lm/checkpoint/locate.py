@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-READERS = {"transformers": "transformers", "gguf": "gguf"}
-"""Modules of the extra `models`, by pip's names of them."""
+READERS = {"transformers": "transformers", "gguf": "gguf"}  # modules of the extra `models`, by pip's names of them
 WEIGHTS = ".safetensors"
 _BLOCK_BYTES = 1 << 20
 
@@ -18,12 +17,9 @@ class Carrier:
 
     module: str
     file: str
-    requirement: str
-    """The requirement that pip is given."""
-    policy: str
-    """The file of conf/policy that has its sizes."""
-    weights: str
-    """The kind of the weights, for a reader of a record."""
+    requirement: str  # the requirement that pip is given
+    policy: str  # the file of conf/policy that has its sizes
+    weights: str  # the kind of the weights, for a reader of a record
 
 
 PACKAGES: Mapping[str, Carrier] = {
@@ -42,8 +38,7 @@ class CheckpointFiles:
     """The files of a checkpoint."""
 
     folder: Path
-    gguf: str | None = None
-    """The file that holds everything; None where there are config.json and safetensors."""
+    gguf: str | None = None  # the file that holds everything; None where there are config.json and safetensors
 
     @property
     def name(self) -> str:
@@ -51,11 +46,11 @@ class CheckpointFiles:
         return self.gguf or self.folder.resolve().name
 
     def weight_files(self) -> list[Path]:
-        """Return the files of weights, sorted; none where the folder has no weights."""
+        """The files of weights, sorted; none where the folder has no weights."""
         return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob(f"*{WEIGHTS}"))
 
     def digest(self) -> str:
-        """Return the sha256 over names and contents of all that a decoder and its tokens are read from."""
+        """The sha256 over names and contents of all that a decoder and its tokens are read from."""
         configuration_files = () if self.gguf else sorted(self.folder.glob("*.json"))
         digest = hashlib.sha256()
         for path in (*configuration_files, *self.weight_files()):
@@ -70,15 +65,14 @@ def is_package(checkpoint: str) -> bool:
     return checkpoint in PACKAGES
 
 
-def weights_of(checkpoint: str) -> str:
+def describe_weights(checkpoint: str) -> str:
     """Describe the weights for a record, without a path."""
     place = locate_checkpoint(checkpoint)
     return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
 
 
 def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
-    """Return a package's files, which are installed where `missing` is None, or a folder's, which is not looked
-    into."""
+    """A package's files, which are installed where `missing` is None, or a folder's, which is not looked into."""
     if not is_package(checkpoint):
         return CheckpointFiles(folder=Path(checkpoint))
     (folder,) = _folders(checkpoint)
@@ -86,7 +80,7 @@ def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
 
 
 def missing(checkpoint: str) -> str | None:
-    """Return a sentence on requirements that are not installed here; None where all are."""
+    """A sentence on requirements that are not installed here; None where all are."""
     name = Path(checkpoint).name  # a record may hold the sentence
     lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
     if lacking:

@@ -37,15 +37,14 @@ SIZES = {
 LEAST, MOST = 1e-30, 1 << 31
 """The least factor, and the largest size or factor: no model is near it, and the product of two is still a number."""
 MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
-FULL = "full_attention"
-"""The kind of a layer, where a file gives it for each."""
+FULL = "full_attention"  # the kind of a layer, where a file gives it for each
 ROPE_KINDS = ("default", "llama3")
 DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
 """Values of both families, for a file that leaves them out."""
 
 
-def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
-    """Return the sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
+def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
+    """The sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
 
     `where`: the setting that names it. Raises ValueError, in one sentence, for a missing file or another model.
     """
@@ -66,15 +65,14 @@ def sizes_of(checkpoint: str, where: str) -> dict[str, Any]:
 
 
 def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict[str, Any]]:
-    """Return the shape of the decoder of these sizes, as `sizes_of` gives them, and its settings under `attention`."""
+    """The shape of the decoder of these sizes, as `read_sizes` gives them, and its settings under `attention`."""
     attention = {**read_choice("attention", "gqa"), "kv_heads": sizes["num_kv_heads"]}
     named = {"name": "checkpoint", **sizes}
     return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention
 
 
 def sizes_from(config: Any, where: str) -> dict[str, Any]:
-    """Return sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this
-    decoder."""
+    """Sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this decoder."""
     if not isinstance(config, Mapping):
         raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {clipped(config)}")
     family = config.get("model_type")

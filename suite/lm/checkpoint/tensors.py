@@ -34,8 +34,8 @@ MOST_DIMENSIONS = 8
 _LENGTH_BYTES = 8
 _METADATA = "__metadata__"
 GGUF_FAMILY = "llama"
-_OF_MODEL = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
-_OF_BLOCK = {
+_MODEL_NAMES = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+_BLOCK_NAMES = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
     "attn_k": "self_attn.k_proj",
@@ -66,14 +66,14 @@ class _Entry:
     end: int
 
 
-def tensors_of(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
+def stored_tensors(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
     """Yield names and tensors, in the precision that they are stored in. Raises UnsupportedError, in one sentence."""
     check_folder(place)
     files = place.weight_files()
     if not files:
         raise UnsupportedError(f"the checkpoint {place.name} has no safetensors")
     for path in files:
-        yield from _of_gguf(path) if place.gguf else stored_in(path)
+        yield from _read_gguf(path) if place.gguf else stored_in(path)
 
 
 def stored_in(path: Path) -> Iterator[tuple[str, Stored]]:
@@ -151,37 +151,28 @@ def _read(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
     return tensor
 
 
-def _of_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
-    for name, weight in _dequantised(path):
-        yield name, Stored(shape=tuple(weight.shape), read=lambda weight=weight: weight)  # type: ignore[misc]
-
-
-def _dequantised(path: Path) -> Iterator[tuple[str, Tensor]]:
+def _read_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
     reader = GGUFReader(path)
-    family = _field(reader, "general.architecture")
+    family = reader.fields["general.architecture"].contents()
     if family != GGUF_FAMILY:
         raise UnsupportedError(f"{path.name} must be of the family {GGUF_FAMILY}; it is of {family}")
     heads = {
-        "attn_q": _field(reader, f"{family}.attention.head_count"),
-        "attn_k": _field(reader, f"{family}.attention.head_count_kv"),
+        "attn_q": reader.fields[f"{family}.attention.head_count"].contents(),
+        "attn_k": reader.fields[f"{family}.attention.head_count_kv"].contents(),
     }
     for tensor in reader.tensors:
         weight = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
-        block = _BLOCK.fullmatch(tensor.name)
-        if block and block[2] in _OF_BLOCK:
+        name, block = tensor.name.removesuffix(".weight"), _BLOCK.fullmatch(tensor.name)
+        if block and block[2] in _BLOCK_NAMES:
+            name = f"model.layers.{block[1]}.{_BLOCK_NAMES[block[2]]}.weight"
             if block[2] in heads:
                 weight = _halves(weight, heads[block[2]])
-            yield f"model.layers.{block[1]}.{_OF_BLOCK[block[2]]}.weight", weight
         else:
-            name = tensor.name.removesuffix(".weight")
-            yield (f"{_OF_MODEL[name]}.weight" if name in _OF_MODEL else tensor.name), weight
-
-
-def _field(reader: Any, name: str) -> Any:
-    return reader.fields[name].contents()
+            name = f"{_MODEL_NAMES[name]}.weight" if name in _MODEL_NAMES else tensor.name
+        yield name, Stored(shape=tuple(weight.shape), read=lambda weight=weight: weight)  # type: ignore[misc]
 
 
 def _halves(weight: Tensor, heads: int) -> Tensor:

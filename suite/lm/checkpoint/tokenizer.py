@@ -1,5 +1,6 @@
 """A published model's own tokens, by transformers' tokenizer of it."""
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -20,13 +21,12 @@ class CheckpointTokenizer:
         """Id of the token that ends its turn, or its text."""
 
     def encode(self, text: str) -> list[int]:
-        """Return the text's tokens and no others."""
-        return self._within_vocabulary(
-            _call_untrusted("tokenizer", lambda: self._tokenizer.encode(text, add_special_tokens=False))
-        )
+        """The text's tokens and no special ones."""
+        encode = functools.partial(self._tokenizer.encode, text, add_special_tokens=False)
+        return self._within_vocabulary(_call_untrusted("tokenizer", encode))
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the same, and the begin and end of each token's characters in the text; a space may be a word's first.
+        """The same, and the begin and end of each token's characters in the text; a space may be a word's first.
 
         Raises UnsupportedError for a tokenizer that does not tell them.
         """
@@ -36,21 +36,21 @@ class CheckpointTokenizer:
         encoded = _call_untrusted("tokenizer", lambda: self._tokenizer(text, **options))
         return self._within_vocabulary(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
-    def asked(self, instruction: str, said: Sequence[str]) -> list[int]:
+    def asked(self, instruction: str, messages: Sequence[str]) -> list[int]:
         """Encode an instruction and the messages of a user and the model in turns, up to where the model goes on: by
         its chat template, or as paragraphs where it has none."""
         if self._tokenizer.chat_template is None:
-            paragraphs = "".join(f"{text}\n\n" for text in (instruction, *said))
+            paragraphs = "".join(f"{text}\n\n" for text in (instruction, *messages))
             return self._within_vocabulary(_call_untrusted("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
-        turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(said)]
+        turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(messages)]
         turns = [{"role": "system", "content": instruction}, *turns]
-        templated = {"add_generation_prompt": True, "tokenize": False}
-        return self.encode(
-            _call_untrusted("chat template", lambda: self._tokenizer.apply_chat_template(turns, **templated))
+        template = functools.partial(
+            self._tokenizer.apply_chat_template, turns, add_generation_prompt=True, tokenize=False
         )
+        return self.encode(_call_untrusted("chat template", template))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the text as it stands, its special tokens and spaces included."""
+        """The text as it stands, its special tokens and spaces included."""
         options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
         return str(_call_untrusted("tokenizer", lambda: self._tokenizer.decode(list(ids), **options)))
 
@@ -64,7 +64,7 @@ class CheckpointTokenizer:
         return token_ids
 
 
-def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
+def load_tokenizer(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
     """Load a checkpoint's tokenizer. `vocab_size`: of the weights.
 
     Raises UnsupportedError where a folder has no tokenizer that ends a text.
@@ -87,12 +87,12 @@ def tokenizer_of(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokeni
     return CheckpointTokenizer(tokenizer, vocab_size)
 
 
-def _call_untrusted(what: str, do: Callable[[], Any]) -> Any:
+def _call_untrusted(part: str, call: Callable[[], Any]) -> Any:
     """The result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
     try:
-        return do()
+        return call()
     except Exception as error:
-        raise UnsupportedError(f"the checkpoint's {what} fails ({_first_line(error)})") from error
+        raise UnsupportedError(f"the checkpoint's {part} fails ({_first_line(error)})") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -18,20 +18,20 @@ from suite.theory.layers.algebra import SCALE_BYTES, SCALED_ELEMENTS
 class CompressedAttention(GroupedAttention):
     """Queries, biases and output of another layer, whose very weights these are; keys and values are a subclass's."""
 
-    def __init__(self, of: GroupedAttention) -> None:
+    def __init__(self, layer: GroupedAttention) -> None:
         # Not GroupedAttention's own, which would draw weights.
-        super(GroupedAttention, self).__init__(dtype=of.dtype, device=of.device, generator=of._generator)
-        self.shape, self.scale, self.cos_Sr, self.sin_Sr = of.shape, of.scale, of.cos_Sr, of.sin_Sr
-        self.w_q, self.w_o, self.b_q, self.b_k, self.b_v = of.w_q, of.w_o, of.b_q, of.b_k, of.b_v
+        super(GroupedAttention, self).__init__(dtype=layer.dtype, device=layer.device, generator=layer._generator)
+        for name in ("shape", "scale", "cos_Sr", "sin_Sr", "w_q", "w_o", "b_q", "b_k", "b_v"):
+            setattr(self, name, getattr(layer, name))
 
 
 class LowRankAttention(CompressedAttention):
     """Caches one latent of r elements a token, for all heads, and expands and rotates it when it is read."""
 
-    def __init__(self, of: GroupedAttention, factors: Factors) -> None:
-        super().__init__(of)
+    def __init__(self, layer: GroupedAttention, factors: Factors) -> None:
+        super().__init__(layer)
         self.w_down, self.w_up_k, self.w_up_v = (
-            torch.nn.Parameter(weight.to(of.dtype), requires_grad=False)
+            torch.nn.Parameter(weight.to(layer.dtype), requires_grad=False)
             for weight in (factors.down_rD, *factors.up_Er.chunk(2))
         )
 
@@ -60,9 +60,9 @@ class Int8Attention(CompressedAttention):
     """Caches keys, as they are scored, and values in eight bits, with a float32 scale for every 128 elements of a row:
     CacheRows in suite.theory.layers.algebra has that rule, FlashMLA's. The scale's bytes stand behind the row's."""
 
-    def __init__(self, of: GroupedAttention) -> None:
-        super().__init__(of)
-        self.w_k, self.w_v = of.w_k, of.w_v
+    def __init__(self, layer: GroupedAttention) -> None:
+        super().__init__(layer)
+        self.w_k, self.w_v = layer.w_k, layer.w_v
 
     @property
     def cache_dtype(self) -> torch.dtype:
@@ -84,13 +84,13 @@ class Int8Attention(CompressedAttention):
 
 
 def rounded(rows: Tensor) -> Tensor:
-    """Return each row's elements as int8, and behind them the bytes of its scales."""
+    """Each row's elements as int8, and behind them the bytes of its scales."""
     elements, scales = quantised.quantised(rows, torch.int8)
     return torch.cat((elements, scales.view(torch.int8)), dim=-1)
 
 
 def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return the numbers that `rounded` rows stand for."""
+    """The numbers that `rounded` rows stand for."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
     whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
     return quantised.restored(whole, bytes_of_scales.contiguous().view(torch.float32), dtype)

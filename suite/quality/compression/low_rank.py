@@ -20,10 +20,10 @@ runs for the others.
 Shapes: D hidden width, E keys and values of a token, r the rank.
 """
 
+import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,10 +45,10 @@ class Factors:
     """Share of the squared norm of keys and values that is kept where inputs have the moments it is measured by."""
 
 
-def factors_of(
+def low_rank_factors(
     weight_ED: Tensor, *, rank: int, fitted_to_DD: Tensor | None, balances: bool, moments_DD: Tensor
 ) -> Factors:
-    """Return the product of this rank that loses least, in float64.
+    """The product of this rank that loses least, in float64.
 
     `weight_ED`: keys' rows, then as many of values. `fitted_to_DD`: the inputs' second moments that it is chosen by;
     None: white inputs. `balances`: values count as if they were as large as keys. `moments_DD`: the inputs by which
@@ -56,7 +56,10 @@ def factors_of(
     """
     weight_ED = weight_ED.double()
     outputs_EE = weight_ED @ weight_ED.T if fitted_to_DD is None else weight_ED @ fitted_to_DD @ weight_ED.T
-    scale_E1 = _balance(outputs_EE) if balances else torch.ones_like(outputs_EE[:, :1])
+    scale_E1 = torch.ones_like(outputs_EE[:, :1])
+    if balances:
+        keys, values = outputs_EE.diagonal().chunk(2)
+        scale_E1[len(keys) :] = (keys.sum() / values.sum()).sqrt()
     _, vectors_EE = torch.linalg.eigh(scale_E1 * outputs_EE * scale_E1.T)  # eigenvalues ascend
     first_Er = vectors_EE[:, -rank:]
     down_rD, up_Er = first_Er.T @ (scale_E1 * weight_ED), first_Er / scale_E1
@@ -65,61 +68,42 @@ def factors_of(
     return Factors(down_rD=down_rD, up_Er=up_Er, retained_variance=explained_energy)
 
 
-def _balance(outputs_EE: Tensor) -> Tensor:
-    """1 for each key, and for each value the factor that makes all values as large as all keys, [E, 1]."""
-    sizes_E = outputs_EE.diagonal()
-    keys, values = sizes_E.chunk(2)
-    scale_E = torch.ones_like(sizes_E)
-    scale_E[len(keys) :] = (keys.sum() / values.sum()).sqrt()
-    return scale_E[:, None]
-
-
 def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
     """E |M x|^2."""
     return ((map_ED @ moments_DD) * map_ED).sum()
 
 
 def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weights_digest: str, shared: Path) -> Tensor:
-    """Return `second_moments`, computed here or read from the shared folder."""
+    """`second_moments`, computed here or read from the shared folder."""
     factory = decoder.made
     named = [str(factory.dtype), str(factory.device), torch.get_num_threads(), torch.__version__, weights_digest]
     code = code_digest({"calibration": f"{__name__}.second_moments"})
     key = hashlib.sha256(json.dumps([named, code, [list(window) for window in windows]]).encode()).hexdigest()
-    moments = cached_artifact(
-        shared / FOLDER,
-        key,
-        device=str(factory.device),
-        make=lambda: {"moments": second_moments(decoder, windows)},
+    device = str(factory.device)
+    artifact = cached_artifact(
+        shared / FOLDER, key, device=device, make=lambda: {"moments": second_moments(decoder, windows)}
     )
-    moments_LDD: Tensor = moments["moments"]
+    moments_LDD: Tensor = artifact["moments"]
     return moments_LDD
 
 
 @torch.no_grad()
 def second_moments(decoder: Decoder, windows: Sequence[Sequence[int]]) -> Tensor:
-    """Return E x x^T of each layer's input over all tokens of the windows, [layers, D, D] in float64."""
+    """E x x^T of each layer's input over all tokens of the windows, [layers, D, D] in float64."""
     hidden, device = decoder.shape.hidden_size, decoder.made.device
     sums_LDD = torch.zeros(decoder.shape.num_layers, hidden, hidden, dtype=torch.float64, device=device)
-    with _watched(decoder, lambda layer, x_ND: sums_LDD[layer].addmm_(x_ND.T, x_ND)):
+
+    def add(sums_DD: Tensor, block: torch.nn.Module, arguments: tuple[Tensor, Tensor | None]) -> None:
+        assert isinstance(block, Block)
+        x_ND = block.attention_input(arguments[0]).flatten(0, 1).double()
+        sums_DD.addmm_(x_ND.T, x_ND)
+
+    hooks = [functools.partial(add, sums_DD) for sums_DD in sums_LDD]
+    handles = [block.register_forward_pre_hook(hook) for block, hook in zip(decoder.blocks, hooks, strict=True)]
+    try:
         for window in windows:
             decoder(torch.tensor([window], device=device))
-    return sums_LDD / sum(map(len, windows))
-
-
-@contextmanager
-def _watched(decoder: Decoder, see: Callable[[int, Tensor], object]) -> Iterator[None]:
-    """Call `see` with each layer's number and its inputs x_ND, in float64, meanwhile."""
-
-    def seen_as(layer: int) -> Callable[[torch.nn.Module, tuple[Tensor, Tensor | None]], None]:
-        def hook(block: torch.nn.Module, given: tuple[Tensor, Tensor | None]) -> None:
-            assert isinstance(block, Block)
-            see(layer, block.attention_input(given[0]).flatten(0, 1).double())
-
-        return hook
-
-    handles = [block.register_forward_pre_hook(seen_as(layer)) for layer, block in enumerate(decoder.blocks)]
-    try:
-        yield
     finally:
         for handle in handles:
             handle.remove()
+    return sums_LDD / sum(map(len, windows))

@@ -6,8 +6,8 @@ from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.lm import shakespeare
-from suite.lm.checkpoint.locate import missing, weights_of
-from suite.lm.checkpoint.sizes import shape_from, sizes_of
+from suite.lm.checkpoint.locate import describe_weights, missing
+from suite.lm.checkpoint.sizes import read_sizes, shape_from
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import GroupedShape
 
@@ -15,8 +15,7 @@ FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 NONE, SVD, ACTIVATION_SVD, BALANCED, INT8 = "none", "svd", "activation_svd", "activation_svd_balanced", "int8"
 LOW_RANK = (SVD, ACTIVATION_SVD, BALANCED)
 METHODS = (NONE, *LOW_RANK, INT8)
-SHORTEST_WINDOW = 2
-"""Two tokens, of which the first is given."""
+SHORTEST_WINDOW = 2  # two tokens, of which the first is given
 
 
 class CompressionPlan:
@@ -27,7 +26,7 @@ class CompressionPlan:
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.checkpoint = str(settings["checkpoint"])
-        sizes = sizes_of(self.checkpoint, "checkpoint")
+        sizes = read_sizes(self.checkpoint, "checkpoint")
         self.shape, _ = shape_from(sizes, "checkpoint")
         assert isinstance(self.shape.layer, GroupedShape)
         self.layer = self.shape.layer
@@ -58,7 +57,7 @@ class CompressionPlan:
     def facts(self) -> dict[str, Any]:
         return {
             "shape": self.layer.describe(),
-            "weights": f"{weights_of(self.checkpoint)}, made {self.dtype}",
+            "weights": f"{describe_weights(self.checkpoint)}, made {self.dtype}",
             "held_out_plays": list(shakespeare.HELD_OUT),
             "windows": f"{self.windows} of {self.window} tokens, evenly spread over the held-out plays, each of them "
             "cut from its beginning on; the first token of a window is given",

@@ -25,33 +25,31 @@ FREQUENT_SHARE, COMMON_SHARE = 0.5, 0.4
 """Shares of all running words: the most frequent words make up the first, the next ones the second; words that are
 left, or never occur there, are rare."""
 LEAST_SPEECHES = 3
-LONGEST_NAME = 40
-"""Characters of a speaker's name, at most."""
+LONGEST_NAME = 40  # characters of a speaker's name, at most
 NO_WORD = -1
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _FIRST_LINE = re.compile(rf"(?:^|(?<=\n))[ \t]*\n([^\n]{{1,{LONGEST_NAME}}})\n(?=[ \t]*\S)")
 
-Span = tuple[int, int]
-"""Indices of a text's characters, from and up to."""
+Span = tuple[int, int]  # indices of a text's characters, from and up to
 
 
 def words_in(text: str) -> list[Span]:
-    """Return all words but those of speakers' names, in order."""
+    """All words but those of speakers' names, in order."""
     speakers = speakers_in(text)
     ends = [end for _, end in speakers]
 
-    def is_of_a_speaker(span: Span) -> bool:
+    def is_speech(span: Span) -> bool:
         place = bisect_right(ends, span[0])
-        return place < len(ends) and speakers[place][0] <= span[0]
+        return place == len(ends) or speakers[place][0] > span[0]
 
-    return [word.span() for word in _WORD.finditer(text) if not is_of_a_speaker(word.span())]
+    return [word.span() for word in _WORD.finditer(text) if is_speech(word.span())]
 
 
 def speakers_in(text: str) -> list[Span]:
-    """Return short first lines of paragraphs that go on, where the same one stands there often enough."""
-    lines = [first_line.span(1) for first_line in _FIRST_LINE.finditer(text)]
-    counts = Counter(text[slice(*span)].strip() for span in lines)
-    return [span for span in lines if counts[text[slice(*span)].strip()] >= LEAST_SPEECHES]
+    """Short first lines of paragraphs that go on, where the same one stands there often enough."""
+    lines = list(_FIRST_LINE.finditer(text))
+    counts = Counter(line[1].strip() for line in lines)
+    return [line.span(1) for line in lines if counts[line[1].strip()] >= LEAST_SPEECHES]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +71,13 @@ class Frequencies:
             running += count
         return cls(frequent=frozenset(classes[FREQUENT]), common=frozenset(classes[COMMON]))
 
-    def class_of(self, word: str) -> str:
+    def word_class(self, word: str) -> str:
         word = word.lower()
         return FREQUENT if word in self.frequent else COMMON if word in self.common else RARE
 
 
-def words_of_tokens(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
-    """Return for each token the number of its word: the first that its characters touch, or NO_WORD."""
+def token_words(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
+    """For each token the number of its word: the first that its characters touch, or NO_WORD."""
     begins, ends = [begin for begin, _ in words], [end for _, end in words]
 
     def number(place: Span) -> int:
@@ -98,10 +96,8 @@ class Tokens(Protocol):
 @dataclass(frozen=True, kw_only=True)
 class Window:
     ids: Sequence[int]
-    classes: Sequence[str]
-    """Classes of all tokens but the first, which is given."""
-    words: Mapping[str, int]
-    """Number of words of each class."""
+    classes: Sequence[str]  # classes of all tokens but the first, which is given
+    words: Mapping[str, int]  # number of words of each class
 
 
 def whole_windows(ids: Sequence[T], length: int) -> list[Sequence[T]]:
@@ -111,24 +107,23 @@ def whole_windows(ids: Sequence[T], length: int) -> list[Sequence[T]]:
 
 
 def evenly(windows: Sequence[T], count: int, setting: str) -> list[T]:
-    """Return `count` of the windows, evenly spread. Raises UnsupportedError, naming the setting, where there are
-    fewer."""
+    """`count` of the windows, evenly spread. Raises UnsupportedError, naming the setting, where there are fewer."""
     if count > len(windows):
         raise UnsupportedError(f"{setting}={count} is more than the {len(windows)} windows that the plays have")
     return [windows[int((number + 0.5) * len(windows) / count)] for number in range(count)]
 
 
 def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies, length: int) -> list[Window]:
-    """Return all whole windows of the plays, one play after the other."""
+    """All whole windows of the plays, one play after the other."""
     windows: list[Window] = []
     for play in plays:
         ids, places = tokens.encode_with_places(play.text)
         words = words_in(play.text)
-        numbers = words_of_tokens(words, places)
-        classes = [frequencies.class_of(play.text[slice(*span)]) for span in words]
+        numbers = token_words(words, places)
+        classes = [frequencies.word_class(play.text[slice(*span)]) for span in words]
         counts = Counter(numbers)
         cut = zip(whole_windows(ids, length), whole_windows(numbers, length), strict=True)
-        windows += [_window(part, of_part, classes, counts) for part, of_part in cut]
+        windows += [_window(window_ids, window_numbers, classes, counts) for window_ids, window_numbers in cut]
     return windows
 
 
@@ -136,6 +131,6 @@ def _window(ids: Sequence[int], numbers: Sequence[int], classes: Sequence[str], 
     """A word that the window cuts, or whose first token is given, is none: its tokens are of class `other`."""
     here = Counter(numbers[1:])
     whole = {number for number in here if number != NO_WORD and here[number] == counts[number]}
-    of_tokens = [classes[number] if number in whole else OTHER for number in numbers[1:]]
+    token_classes = [classes[number] if number in whole else OTHER for number in numbers[1:]]
     words = Counter(classes[number] for number in whole)
-    return Window(ids=ids, classes=of_tokens, words={name: words[name] for name in CLASSES})
+    return Window(ids=ids, classes=token_classes, words={name: words[name] for name in CLASSES})

@@ -20,11 +20,11 @@ from suite.attention.grouped import GroupedAttention
 from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint
-from suite.lm.checkpoint.tokenizer import tokenizer_of
+from suite.lm.checkpoint.tokenizer import load_tokenizer
 from suite.measure.meter import Meter
 from suite.measure.stateful import time_repeats
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
-from suite.quality.compression.low_rank import factors_of, shared_moments
+from suite.quality.compression.low_rank import low_rank_factors, shared_moments
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
 from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly, read_windows, whole_windows
 from suite.records.metrics import DECODE, TEXT, within
@@ -43,33 +43,33 @@ class CompressionWorkload:
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
         plan = self.plan
-        self._tokens = tokenizer_of(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
-        self._others = shakespeare.other_plays()
-        frequencies = Frequencies.in_texts(play.text for play in self._others)
-        cut = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
-        self._windows = evenly(cut, plan.windows, "windows")
+        self._tokens = load_tokenizer(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
+        self._other_plays = shakespeare.other_plays()
+        frequencies = Frequencies.in_texts(play.text for play in self._other_plays)
+        windows = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
+        self._windows = evenly(windows, plan.windows, "windows")
         dtype, device = getattr(torch, plan.dtype), torch.device(plan.device)
         self.decoder = load_decoder(plan.checkpoint, positions=plan.positions, dtype=dtype, device=device)
         self.decoder.requires_grad_(False)
-        self._found: dict[str, dict[str, float]] = {}
+        self._changes: dict[str, dict[str, float]] = {}
         if plan.method != NONE:
-            own_SV = self._logits(self._windows[0])
+            published_SV = self._logits(self._windows[0])
             if plan.method == INT8:
                 for number in range(self.plan.shape.num_layers):
                     self.decoder.replace_attention(number, Int8Attention(self._grouped_layer(number)))
             else:
                 self._use_low_rank(shared)
-            change = (self._logits(self._windows[0]) - own_SV).norm() / own_SV.norm()
-            self._found["case"] = {"logits_change": float(change)}
+            change = (self._logits(self._windows[0]) - published_SV).norm() / published_SV.norm()
+            self._changes["case"] = {"logits_change": float(change)}
 
     def constants(self) -> Iterable[Reading]:
-        one_token = sum(cache.counted_bytes() for cache in self.decoder.new_caches(1, 1))
-        of_model = {"cache_bytes_per_token": one_token, "model_parameter_count": self.decoder.parameter_count()}
-        for quantities in (self.plan.constants(), {"case": of_model}, self._found):
+        token_bytes = sum(cache.counted_bytes() for cache in self.decoder.new_caches(1, 1))
+        model = {"cache_bytes_per_token": token_bytes, "model_parameter_count": self.decoder.parameter_count()}
+        for quantities in (self.plan.constants(), {"case": model}, self._changes):
             yield from constant_readings(quantities)
 
     def facts(self) -> Mapping[str, Any]:
-        return {"attention_modes": self.decoder.modes(), "other_plays": len(self._others)}
+        return {"attention_modes": self.decoder.modes(), "other_plays": len(self._other_plays)}
 
     @torch.no_grad()
     def step(self, meter: Meter) -> None:
@@ -79,16 +79,13 @@ class CompressionWorkload:
         losses = losses_S.double().tolist()
         meter.note(TEXT, text_loss=sum(losses), text_tokens=len(losses), text_words=sum(window.words.values()))
         for name in CLASSES:
-            of_class = [loss for loss, of in zip(losses, window.classes, strict=True) if of == name]
-            meter.note(
-                within(TEXT, name), text_loss=sum(of_class), text_tokens=len(of_class), text_words=window.words[name]
-            )
+            part = [loss for loss, word_class in zip(losses, window.classes, strict=True) if word_class == name]
+            meter.note(within(TEXT, name), text_loss=sum(part), text_tokens=len(part), text_words=window.words[name])
         if meter.step + 1 == self.steps:
             self._time_decode(meter)
 
     def state(self) -> dict[str, Any]:
-        """Return nothing: a window does not depend on those before it."""
-        return {}
+        return {}  # a window does not depend on those before it
 
     def restore(self, state: Mapping[str, Any]) -> None:
         assert not state
@@ -96,12 +93,13 @@ class CompressionWorkload:
     def _use_low_rank(self, shared: Path) -> None:
         """Replace each layer, and note the share of its keys and values that is kept."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
-        cut = [part for play in self._others for part in whole_windows(self._tokens.encode(play.text), plan.window)]
-        calibration = evenly(cut, plan.calibration_windows, "calibration_windows")
+        texts = (self._tokens.encode(play.text) for play in self._other_plays)
+        windows = [window for ids in texts for window in whole_windows(ids, plan.window)]
+        calibration = evenly(windows, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         for number, moments_DD in enumerate(moments_LDD):
             layer = self._grouped_layer(number)
-            factors = factors_of(
+            factors = low_rank_factors(
                 torch.cat((layer.w_k, layer.w_v)),
                 rank=plan.rank,
                 fitted_to_DD=None if plan.method == SVD else moments_DD,
@@ -109,10 +107,10 @@ class CompressionWorkload:
                 moments_DD=moments_DD,
             )
             self.decoder.replace_attention(number, LowRankAttention(layer, factors))
-            self._found[f"layer {number}"] = {"retained_variance": factors.retained_variance}
+            self._changes[f"layer {number}"] = {"retained_variance": factors.retained_variance}
 
     def _grouped_layer(self, number: int) -> GroupedAttention:
-        layer = self.decoder.attention_of(number)
+        layer = self.decoder.attention_layer(number)
         assert isinstance(layer, GroupedAttention)
         return layer
 

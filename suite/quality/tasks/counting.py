@@ -13,8 +13,7 @@ import numpy as np
 from suite.configuration.values import whole_number
 from suite.quality.tasks.task import OneDistribution, Questions, questions_apart, single
 
-LEAST_OF_KIND = (0, 1, 3, 5, 9)
-"""Counts at which a kind of question begins."""
+LEAST_OF_KIND = (0, 1, 3, 5, 9)  # counts at which a kind of question begins
 
 
 class Counting(OneDistribution):

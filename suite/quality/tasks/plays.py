@@ -45,7 +45,7 @@ class Plays:
         return self._windows(text, generator.integers(len(text) - self._window, size=sequences))
 
     def held_out(self) -> Questions:
-        """Return windows that begin equally far from each other."""
+        """Windows that begin equally far from each other."""
         text = _ids(held_out_plays())
         windows = HELD_OUT_CHARACTERS // self._window
         return self._windows(text, np.linspace(0, len(text) - self._window - 1, windows, dtype=np.int64))
@@ -58,7 +58,7 @@ class Plays:
         characters_BS = text[begins_B[:, None] + np.arange(self._window + 1)].astype(np.int64)
         answers_BS = characters_BS[:, 1:]
         return Questions(
-            tokens_BSK=single(characters_BS[:, :-1]), answers_BQ=answers_BS, kinds_BQ=_kinds_of_ids()[answers_BS]
+            tokens_BSK=single(characters_BS[:, :-1]), answers_BQ=answers_BS, kinds_BQ=_id_kinds()[answers_BS]
         )
 
 
@@ -68,7 +68,7 @@ def _to_train_on() -> NDArray[np.uint8]:
 
 
 @functools.cache
-def _kinds_of_ids() -> Ids:
+def _id_kinds() -> Ids:
     """The kind of each id, by its share of the characters to train on."""
     shares_V = np.bincount(_to_train_on(), minlength=OTHER + 1) / len(_to_train_on())
     return np.array([next(kind for kind, least in enumerate(LEAST_SHARES) if share >= least) for share in shares_V])

@@ -12,8 +12,7 @@ import numpy as np
 from suite.configuration.values import whole_number
 from suite.quality.tasks.task import OneDistribution, Questions, in_any_order, single
 
-FILLERS = 8
-"""Different ones, that stand between the pairs and the questions."""
+FILLERS = 8  # different ones, that stand between the pairs and the questions
 
 
 class Recall(OneDistribution):

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from suite.measure.rng import numpy_rng
 from suite.measure.task_loader import load_task
 
-NO_ID = 0
-"""The id that adds nothing to a token's embedding."""
+NO_ID = 0  # the id that adds nothing to a token's embedding
 
 Ids = NDArray[np.int64]
 
@@ -25,14 +24,11 @@ Ids = NDArray[np.int64]
 @dataclass(frozen=True, kw_only=True)
 class Questions:
     tokens_BSK: Ids
-    answers_BQ: Ids
-    """Ids that must follow the last Q tokens."""
-    kinds_BQ: Ids
-    """Indices of the task's kinds, one for each question."""
+    answers_BQ: Ids  # ids that must follow the last Q tokens
+    kinds_BQ: Ids  # indices of the task's kinds, one for each question
     weights_BQ: NDArray[np.float32] | None = None
     """Weights of the loss, with mean 1 over many questions; None: all alike."""
-    visible_SS: NDArray[np.bool_] | None = None
-    """True where the token of a row sees that of a column; None: causal."""
+    visible_SS: NDArray[np.bool_] | None = None  # True where the token of a row sees that of a column; None: causal
 
     @property
     def asked(self) -> int:
@@ -44,25 +40,20 @@ class QualityTask(Protocol):
     """Constructed with the settings under `task`; raises ValueError or NeedsPackageError, as `make` says."""
 
     vocab_size: int
-    longest: int
-    """Tokens of a sequence, at most."""
-    kinds: Sequence[str]
-    """Kinds of questions, in words for a reader."""
-    groups: Mapping[str, Sequence[int]]
-    """Kinds that are also reported together, as indices."""
-    chance: float
-    """Share of questions, of all kinds together, that one answer to all of them is expected to get right."""
-    least_layers: int
-    """Layers with which a decoder can answer at all."""
+    longest: int  # tokens of a sequence, at most
+    kinds: Sequence[str]  # kinds of questions, in words for a reader
+    groups: Mapping[str, Sequence[int]]  # kinds that are also reported together, as indices
+    chance: float  # share of questions, of all kinds together, that one answer to all of them is expected to get right
+    least_layers: int  # layers with which a decoder can answer at all
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        """Return the questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
+        """The questions of one update. `progress`: the share of all updates that came before, from 0 to 1."""
 
     def held_out(self) -> Questions:
-        """Return the questions of every evaluation, the same for every seed and variant."""
+        """The questions of every evaluation, the same for every seed and variant."""
 
     def facts(self) -> Mapping[str, Any]:
-        """Return facts of the questions for a reader, as plain data."""
+        """Facts of the questions for a reader, as plain data."""
 
 
 class OneDistribution:
@@ -87,27 +78,27 @@ class HasDetails(Protocol):
     """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
-        """Return tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
+        """tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
 
 
 def make(settings: Mapping[str, Any]) -> QualityTask:
-    """Return the task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
+    """The task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
     task: QualityTask = load_task(settings, workload="quality", example="tiers", method="held_out")
     return task
 
 
 def single(tokens_BS: Ids) -> Ids:
-    """Return tokens_BSK of tokens that are one id each."""
+    """tokens_BSK of tokens that are one id each."""
     return tokens_BS[..., None]
 
 
 def in_any_order(count: int, sequences: int, generator: np.random.Generator) -> Ids:
-    """Return the numbers below `count` in an order of its own for each sequence: [B, count]."""
+    """The numbers below `count` in an order of its own for each sequence: [B, count]."""
     return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)
 
 
 def questions_apart(context: int, questions: int) -> NDArray[np.bool_]:
-    """Return visible_SS: the context is causal, and a question sees it and itself, no other question."""
+    """visible_SS: the context is causal, and a question sees it and itself, no other question."""
     visible_SS = np.eye(context + questions, dtype=np.bool_)
     visible_SS[:, :context] |= np.tri(context + questions, context, dtype=np.bool_)
     return visible_SS

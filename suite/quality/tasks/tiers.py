@@ -16,8 +16,7 @@ from suite.measure.rng import numpy_rng
 from suite.quality.tasks.task import NO_ID, Ids, Questions, in_any_order, questions_apart
 
 TIERS = ("often", "sometimes", "rarely")
-SHARES = (0.85, 0.12, 0.03)
-"""Shares of the questions, by tier, where queries are skewed."""
+SHARES = (0.85, 0.12, 0.03)  # shares of the questions, by tier, where queries are skewed
 FREQUENCIES = ("skewed", "uniform", "uniform_weighted", "reversed", "shifted")
 HELD_OUT_CONTEXTS = 256
 
@@ -30,10 +29,10 @@ class Tiers:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._frequency: str = one_of(settings, "query_frequency", FREQUENCIES, where="task.")
         self._entities = whole_number(settings, "entities", at_least=1, where="task.")
-        self._of_tier = whole_number(settings, "attributes_per_tier", at_least=1, where="task.")
+        self._tier_size = whole_number(settings, "attributes_per_tier", at_least=1, where="task.")
         self._values = whole_number(settings, "values", at_least=2, where="task.")
         self._questions = whole_number(settings, "questions", at_least=1, where="task.")
-        attributes = self._of_tier * len(TIERS)
+        attributes = self._tier_size * len(TIERS)
         if self._entities * attributes % self._questions:
             raise ValueError(
                 "task.questions must divide the entities times the attributes, so that a held-out set asks for all; "
@@ -46,22 +45,23 @@ class Tiers:
         self.vocab_size = self._answers + self._values
         self.longest = self._entities + self._questions
         self.kinds = [f"attribute {number + 1}" for number in range(attributes)]
-        self.groups = {
-            tier: range(place * self._of_tier, (place + 1) * self._of_tier) for place, tier in enumerate(TIERS)
-        }
+        starts = range(0, attributes, self._tier_size)
+        self.groups = {tier: range(start, start + self._tier_size) for tier, start in zip(TIERS, starts, strict=True)}
         self.chance = 1 / self._values
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
-        size = (sequences, self._questions)
-        attributes_BQ = generator.choice(len(self.kinds), size=size, p=self._attribute_probabilities(progress))
+        size, weights_BQ = (sequences, self._questions), None
+        is_reversed = self._frequency == "reversed" or (self._frequency == "shifted" and progress >= 0.5)
+        shares_A = self._by_attribute(SHARES[::-1] if is_reversed else SHARES)
+        if self._frequency in ("uniform", "uniform_weighted"):
+            shares_A = np.full(len(self.kinds), 1 / len(self.kinds))
+        attributes_BQ = generator.choice(len(self.kinds), size=size, p=shares_A)
         entities_BQ = generator.integers(self._entities, size=size)
-        weights_BQ = None
         if self._frequency == "uniform_weighted":
             weights_A = self._by_attribute(SHARES) * len(self.kinds)
             weights_BQ = weights_A[attributes_BQ].astype(np.float32)
-        return self._assemble(
-            self._sample_values(sequences, generator), entities_BQ, attributes_BQ, generator, weights_BQ
-        )
+        values_BEA = self._sample_values(sequences, generator)
+        return self._assemble(values_BEA, entities_BQ, attributes_BQ, generator, weights_BQ)
 
     def held_out(self) -> Questions:
         """Ask each context for every attribute of every entity, in sequences of as many questions as in training."""
@@ -70,8 +70,8 @@ class Tiers:
         rows = pairs // self._questions
         values_BEA = self._sample_values(HELD_OUT_CONTEXTS, generator).repeat(rows, axis=0)
         order_CP = in_any_order(pairs, HELD_OUT_CONTEXTS, generator)
-        asked_BQ = order_CP.reshape(HELD_OUT_CONTEXTS * rows, self._questions)
-        return self._assemble(values_BEA, asked_BQ // len(self.kinds), asked_BQ % len(self.kinds), generator, None)
+        pairs_BQ = order_CP.reshape(HELD_OUT_CONTEXTS * rows, self._questions)
+        return self._assemble(values_BEA, pairs_BQ // len(self.kinds), pairs_BQ % len(self.kinds), generator, None)
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
         """See suite.quality.tasks.task.HasDetails."""
@@ -85,14 +85,8 @@ class Tiers:
             "held_out_contexts": HELD_OUT_CONTEXTS,
         }
 
-    def _attribute_probabilities(self, progress: float) -> np.ndarray[Any, np.dtype[np.float64]]:
-        if self._frequency in ("uniform", "uniform_weighted"):
-            return np.full(len(self.kinds), 1 / len(self.kinds))
-        is_reversed = self._frequency == "reversed" or (self._frequency == "shifted" and progress >= 0.5)
-        return self._by_attribute(SHARES[::-1] if is_reversed else SHARES)
-
     def _by_attribute(self, shares: tuple[float, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        return np.repeat(np.array(shares) / self._of_tier, self._of_tier)
+        return np.repeat(np.array(shares) / self._tier_size, self._tier_size)
 
     def _sample_values(self, sequences: int, generator: np.random.Generator) -> Ids:
         return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))

@@ -16,8 +16,7 @@ from suite.quality.tasks.task import OneDistribution, Questions, in_any_order, q
 
 ONE_HOP, TWO_HOPS = 0, 1
 NAMES_OF_CHAIN = 3
-QUESTIONS_OF_CHAIN = 3
-"""From a to b, from b to c, and from a to c."""
+QUESTIONS_OF_CHAIN = 3  # from a to b, from b to c, and from a to c
 
 
 class TwoHop(OneDistribution):

@@ -7,52 +7,37 @@ one-hot(k) − π(· | s) in row s and 0 elsewhere.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 Table = NDArray[np.float64]
-Path = tuple[tuple[int, int], ...]
-"""A completion: the states it passes and what it chooses there."""
+Path = tuple[tuple[int, int], ...]  # a completion: the states it passes and what it chooses there
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnumeratedProblem:
     """A policy, a reference and all that can happen, with its rewards."""
 
-    policy_SK: Table
-    """Log-probabilities, as in all three tables."""
-    sampled_SK: Table
-    """The policy that sampled: the same where it is not said to be another."""
+    policy_SK: Table  # log-probabilities, as in all three tables
+    sampled_SK: Table  # the policy that sampled: the same where it is not said to be another
     reference_SK: Table
     paths: Sequence[Path]
-    rewards: Sequence[float]
-    """The reward of each path."""
-    values_S: Sequence[float]
-    """A critic's value in each state."""
-    parts: Sequence[Sequence[float]] = ()
-    """The parts of each path's reward, before they are weighed."""
+    rewards: Sequence[float]  # the reward of each path
+    values_S: Sequence[float]  # a critic's value in each state
+    parts: Sequence[Sequence[float]] = ()  # the parts of each path's reward, before they are weighed
 
     @property
     def longest(self) -> int:
         return max(map(len, self.paths))
 
-    def rewarded(self, parts: Sequence[Sequence[float]], weights: Sequence[float]) -> "EnumeratedProblem":
-        """Return the same problem, with the sums of these weighed parts as rewards."""
-        rewards = [sum(weight * part for weight, part in zip(weights, of_path, strict=True)) for of_path in parts]
-        return replace(self, parts=parts, rewards=rewards)
-
-    def off_policy(self, other_SK: Table) -> "EnumeratedProblem":
-        """Return the same problem, sampled by another policy."""
-        return replace(self, sampled_SK=other_SK)
-
 
 def one_choice(seed: int) -> EnumeratedProblem:
     """Draw a problem of one token out of seven. The policies of seed 0 have a divergence of 0.329885 nats."""
     generator = torch.Generator().manual_seed(seed)
-    policy, reference, rewards = (_drawn(generator, 1, 7) for _ in range(3))
+    policy, reference, rewards = (_random(generator, 1, 7) for _ in range(3))
     return EnumeratedProblem(
         policy_SK=log_softmax(policy),
         sampled_SK=log_softmax(policy),
@@ -67,7 +52,7 @@ def short_sequences(seed: int) -> EnumeratedProblem:
     """Draw a problem of at most three tokens, and before each the choice between going on and ending: four completions
     of one, two, three and three tokens, the last of them cut at the limit."""
     generator = torch.Generator().manual_seed(seed)
-    policy, reference = (_drawn(generator, 3, 2) for _ in range(2))
+    policy, reference = (_random(generator, 3, 2) for _ in range(2))
     go_on, end = range(2)
     paths: list[Path] = [(*((state, go_on) for state in range(ends)), (ends, end)) for ends in range(3)]
     paths.append(tuple((state, go_on) for state in range(3)))
@@ -76,9 +61,9 @@ def short_sequences(seed: int) -> EnumeratedProblem:
         sampled_SK=log_softmax(policy),
         reference_SK=log_softmax(reference),
         paths=paths,
-        rewards=_drawn(generator, 1, 4)[0].tolist(),
-        values_S=_drawn(generator, 1, 3)[0].tolist(),
-        parts=_drawn(generator, 4, 2).tolist(),
+        rewards=_random(generator, 1, 4)[0].tolist(),
+        values_S=_random(generator, 1, 3)[0].tolist(),
+        parts=_random(generator, 4, 2).tolist(),
     )
 
 
@@ -86,14 +71,14 @@ def another_policy(problem: EnumeratedProblem, seed: int) -> Table:
     """Draw a policy near the problem's, as the one that sampled is after many updates: a few ratios lie below a half or
     above two."""
     generator = torch.Generator().manual_seed(seed + 1)
-    return log_softmax(problem.policy_SK + 0.8 * _drawn(generator, *problem.policy_SK.shape))
+    return log_softmax(problem.policy_SK + 0.8 * _random(generator, *problem.policy_SK.shape))
 
 
 def log_softmax(logits_SK: Table) -> Table:
-    return np.array([[logit - math.log(sum(math.exp(other) for other in row)) for logit in row] for row in logits_SK])
+    return np.array([[logit - math.log(sum(math.exp(entry) for entry in row)) for logit in row] for row in logits_SK])
 
 
-def _drawn(generator: torch.Generator, rows: int, columns: int) -> Table:
+def _random(generator: torch.Generator, rows: int, columns: int) -> Table:
     normal_RC: Table = torch.randn(rows, columns, generator=generator, dtype=torch.float64).numpy()
     return normal_RC
 
@@ -103,7 +88,7 @@ def probability(path: Path, policy_SK: Table) -> float:
 
 
 def score(state: int, choice: int, policy_SK: Table) -> Table:
-    """Return d log π(choice | state) over the logits."""
+    """d log π(choice | state) over the logits."""
     gradient = np.zeros_like(policy_SK)
     gradient[state] = -np.exp(policy_SK[state])
     gradient[state][choice] += 1
@@ -111,7 +96,7 @@ def score(state: int, choice: int, policy_SK: Table) -> Table:
 
 
 def reward_gradient(problem: EnumeratedProblem, kl_coef: float = 0.0) -> Table:
-    """Return the gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]:
+    """Gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]:
     the other term of the product rule, E[d log π], is 0."""
     total = np.zeros_like(problem.policy_SK)
     for path, reward in zip(problem.paths, problem.rewards, strict=True):
@@ -122,7 +107,7 @@ def reward_gradient(problem: EnumeratedProblem, kl_coef: float = 0.0) -> Table:
 
 
 def exact_values(problem: EnumeratedProblem, kl_coef: float) -> list[float]:
-    """Return the reward that is still to be expected in each state, KL's price included: a perfect critic's values."""
+    """Reward that is still to be expected in each state, KL's price included: a perfect critic's values."""
     values = []
     for state in range(len(problem.policy_SK)):
         total = weight = 0.0
@@ -137,16 +122,16 @@ def exact_values(problem: EnumeratedProblem, kl_coef: float) -> list[float]:
 
 
 def divergence(p: Sequence[float], q: Sequence[float]) -> float:
-    """Return KL(p ‖ q) of two rows of log-probabilities."""
+    """KL(p ‖ q) of two rows of log-probabilities."""
     return sum(math.exp(a) * (a - b) for a, b in zip(p, q, strict=True))
 
 
 def divergence_gradient(p: Sequence[float], q: Sequence[float]) -> list[float]:
-    """Return the gradient of KL(p ‖ q) over p's logits: p_k (log p_k/q_k − KL)."""
+    """Gradient of KL(p ‖ q) over p's logits: p_k (log p_k/q_k − KL)."""
     whole = divergence(p, q)
     return [math.exp(a) * (a - b - whole) for a, b in zip(p, q, strict=True)]
 
 
 def reverse_divergence_gradient(p: Sequence[float], q: Sequence[float]) -> list[float]:
-    """Return the gradient of KL(q ‖ p) over p's logits: p_k − q_k."""
+    """Gradient of KL(q ‖ p) over p's logits: p_k − q_k."""
     return [math.exp(a) - math.exp(b) for a, b in zip(p, q, strict=True)]

@@ -1,23 +1,52 @@
-"""Are the estimators what they say? Exact expectations in place of a training run, in a second or two.
+"""Are the estimators what they say? Expected gradients by enumeration in place of a training run, in a second or two.
 
-Everything is computed by the very functions that training calls, and compared with the true gradient in closed form.
-Known biases are results to read, such as k3's in the loss; an unbiased estimator that has one makes the case incorrect.
-tests/rl/conformance/ holds each formula, token by token, to plain Python, and tests that padding, micro-batches and
-order do not matter.
+Every draw of a group is taken with its probability, the code's slopes for it, and the policy's own derivative in closed
+form. The expectation over all draws is exact, so an unbiased estimator has no bias here, not a small one.
+
+Everything is computed by the functions that training calls. Known biases are results to read, such as k3's in the loss;
+an unbiased estimator that has one makes the case incorrect. tests/rl/conformance holds each formula, token by token, to
+plain Python, and tests that padding, micro-batches and order do not matter.
 """
 
+import functools
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+from suite.configuration.files import read_settings
 from suite.measure.meter import Meter
+from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
-from suite.rl.conformance.cases import Ledger
-from suite.rl.conformance.gradients import check_divergences, check_gradients
+from suite.rl.advantages import Estimated, Estimator, Scored
+from suite.rl.conformance import problems
 from suite.rl.conformance.plan import ConformancePlan
+from suite.rl.conformance.problems import EnumeratedProblem, Table, another_policy, one_choice, short_sequences
+from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
+from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective, objective_from
+from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from suite.rl.reward import reward_from
+
+Row = NDArray[np.float64]
+ALLOWED = 1e-12  # float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least
+GROUP_SIZE = 4
+KL_COEF = 0.1
+OPEN_GATE = {"sapo_tau_pos": 1e-7, "sapo_tau_neg": 1e-7}
+"""SAPO's gate so wide that its slope is the ratio's: it has no clip to be without."""
+UNBIASED = {"k1": "on policy", "k3": "on policy", "k3_unbiased": "always"}  # estimates whose values have no bias there
+EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
+# What stands in padding is no number that anyone would choose, so that a leak shows.
+PADDED_VALUE, PADDED_LOG_P, PADDED_LOG_OLD, PADDED_LOG_REFERENCE = 77.0, -3.0, -9.0, -1.0
+
+
+_read_settings = functools.cache(read_settings)
 
 
 class ConformanceWorkload:
@@ -39,8 +68,7 @@ class ConformanceWorkload:
         return {}
 
     def step(self, meter: Meter) -> None:
-        """Check everything. Raise IncorrectError where an expectation is broken, once all of the same objective or part
-        were looked at: of formulas that are wrong token by token no expectation is worth its time."""
+        """Raises IncorrectError where an expectation is broken, once all divergences, or all gradients, are noted."""
         device, ledger = torch.device(self.plan.device), Ledger(meter)
         for check in (check_divergences, check_gradients):
             check(ledger, self.plan.seed, device)
@@ -51,3 +79,293 @@ class ConformanceWorkload:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore nothing: there is no state."""
+
+
+class Ledger:
+    """Readings, and the expectations that they broke."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.note = meter.note
+        self._broken: list[str] = []
+
+    def expect(self, span: str, quantity: str, difference: float) -> None:
+        if not difference <= ALLOWED:  # NaN is broken too
+            self._broken.append(f"{span}: {quantity} is off by {difference:.3g}")
+
+    def settle(self) -> None:
+        """Raise IncorrectError with the first broken expectation and how many there were."""
+        if self._broken:
+            more = len(self._broken) - 1
+            raise IncorrectError(self._broken[0] + (f", and {more} more" if more else ""))
+
+
+def objective(longest: int, **changes: Any) -> Objective:
+    """The objective of workload=rl with these changes."""
+    settings = {**_read_settings("rl"), **changes}
+    weights = reward_from(settings, longest_completion=longest).weights
+    return objective_from(settings, longest_completion=longest, reward_weights=weights)
+
+
+class Draws:
+    """Every group that can be drawn, without regard to order, and its probability under the policy that sampled."""
+
+    def __init__(self, problem: EnumeratedProblem, size: int) -> None:
+        def count_orders(group: Sequence[int]) -> int:
+            return math.factorial(size) // math.prod(math.factorial(group.count(path)) for path in set(group))
+
+        self.problem = problem
+        self.groups = list(itertools.combinations_with_replacement(range(len(problem.paths)), size))
+        chances = [problems.probability(path, problem.sampled_SK) for path in problem.paths]
+        self.weights_D = np.array(
+            [count_orders(group) * math.prod(chances[path] for path in group) for group in self.groups]
+        )
+
+
+def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
+    problem = short_sequences(seed)
+    draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check, ledger, device)
+    _check_estimators(check, draws)
+    # An unbiased estimator: what remains is what a mode's divisor does to completions of other lengths.
+    exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / problem.longest}
+    for mode in AGGREGATIONS:
+        priced = _priced(problem, adv_estimator="rloo", loss_agg_mode=mode)
+        check(f"aggregation {mode}", draws, priced, factor=exact.get(mode))
+    _check_policy_losses(check, seed)
+
+
+def _check_estimators(check: Any, draws: Draws) -> None:
+    """Compare with the gradient of the reward less the KL's price. The sum over a completion's tokens is what the
+    policy-gradient theorem asks for, so only the estimator is judged here."""
+    problem = draws.problem
+    for name, settings, factor in (
+        ("rloo", {}, 1.0),
+        ("grpo scale_rewards=none", {"scale_rewards": "none"}, (GROUP_SIZE - 1) / GROUP_SIZE),
+        ("grpo scale_rewards=group", {}, None),
+        ("reinforce_plus_plus", {}, None),
+        ("reinforce_plus_plus_baseline", {}, None),
+        ("gae lam=1", {"lam": 1.0}, None),
+        ("gae lam=0.95", {"lam": 0.95}, None),
+        ("gae lam=0.95 critic_lam=1", {"lam": 0.95, "critic_lam": 1.0}, None),
+        ("gae lam_alpha=0.4", {"lam_alpha": 0.4}, None),
+    ):
+        priced = _priced(problem, adv_estimator=name.split()[0], **settings)
+        check(f"estimator {name}", draws, priced, factor=factor)
+
+    # GDPO does not follow the gradient of the sum of the weighed parts, which it is compared with.
+    gdpo = objective(problem.longest, adv_estimator="gdpo", format_weight=0.5, loss_agg_mode="seq-mean-token-sum")
+    rewards = [sum(w * part for w, part in zip(gdpo.reward_weights, parts, strict=True)) for parts in problem.parts]
+    check("estimator gdpo", Draws(replace(problem, rewards=rewards), GROUP_SIZE), gdpo)
+
+    # With rewards of 0 and 1 MaxRL's expectation has a closed form: the true gradient, longer the rarer a 1 is.
+    binary = replace(problem, rewards=[0.0, 1.0, 0.0, 1.0])
+    success = sum(problems.probability(problem.paths[path], problem.policy_SK) for path in (1, 3))
+    maxrl = objective(problem.longest, adv_estimator="maxrl", loss_agg_mode="seq-mean-token-sum")
+    check("estimator maxrl", Draws(binary, GROUP_SIZE), maxrl, factor=likelihood_factor(success, GROUP_SIZE))
+
+    perfect = problems.exact_values(problem, KL_COEF)
+    for name, lam, values, factor in (
+        ("lam=1", {"lam": 1.0}, None, 1.0),
+        ("lam=0.95", {"lam": 0.95}, None, None),
+        ("lam=0.95 with a perfect critic", {"lam": 0.95}, perfect, 1.0),
+        ("lam_alpha=0.4 with a perfect critic", {"lam_alpha": 0.4}, perfect, None),  # a length is known too late
+    ):
+        gae = _priced(problem, adv_estimator="gae", **lam)
+        span = f"estimator gae {name}, before whitening"
+        check(span, draws, gae, factor=factor, values_S=values, estimate=_gae_before_whitening)
+
+
+def likelihood_factor(success: float, group_size: int) -> float:
+    """Length of MaxRL's expected gradient over that of the chance of success, whose direction it has: the series of
+    log's derivative, 1/p = Σ (1 − p)^k, as far as a group of this size goes."""
+    return sum((1 - success) ** k for k in range(group_size - 1))
+
+
+def _check_policy_losses(check: Any, seed: int) -> None:
+    """Check a loss whose rollouts another policy sampled: with one token and no clip the ratio makes up for it,
+    exactly. With more tokens, and with a clip, it does not."""
+    choice, sequences = one_choice(seed), short_sequences(seed)
+    single = Draws(replace(choice, sampled_SK=another_policy(choice, seed)), 2)
+    several = Draws(replace(sequences, sampled_SK=another_policy(sequences, seed)), GROUP_SIZE)
+    for name in POLICY_LOSSES.names:
+        loss = {"policy_loss": name, "adv_estimator": "rloo", "loss_agg_mode": "seq-mean-token-sum"}
+        wide = {**loss, "clip_ratio_low": 1.0, "clip_ratio_high": 1e6, **OPEN_GATE}
+        clipped = {**loss, "clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
+        check(f"policy_loss {name}, one token, no clip", single, objective(1, **wide), factor=1.0)
+        check(f"policy_loss {name}, one token", single, objective(1, **clipped))
+        check(f"policy_loss {name}, three tokens", several, objective(sequences.longest, **clipped))
+
+
+def _priced(problem: EnumeratedProblem, **changes: object) -> Objective:
+    price = {"kl_type": "k1", "kl_coef": KL_COEF, "use_kl_in_reward": True}
+    return objective(problem.longest, **{"loss_agg_mode": "seq-mean-token-sum", **price, **changes})
+
+
+def _check(
+    ledger: Ledger,
+    device: torch.device,
+    span: str,
+    draws: Draws,
+    objective: Objective,
+    *,
+    factor: float | None = None,
+    values_S: Sequence[float] | None = None,
+    estimate: Estimator | None = None,
+) -> None:
+    """Compare the code's expected gradient with the true one; with a factor it must be so many times the true one."""
+    mean, variance, clipped = expected_gradient(draws, objective, device, values_S=values_S, estimate=estimate)
+    price = objective.kl_coef if objective.use_kl_in_reward else 0.0
+    true = problems.reward_gradient(draws.problem, price).ravel()
+    ledger.note(span, **_compared(mean, variance, true))
+    if any(clipped.values()):
+        ledger.note(span, **clipped)
+    if factor is not None:
+        bias = float(np.abs(mean - factor * true).max()) / float(np.abs(true).max())
+        ledger.expect(span, f"{factor:.3g} times the true gradient", bias)
+
+
+def expected_gradient(
+    draws: Draws,
+    objective: Objective,
+    device: torch.device,
+    *,
+    values_S: Sequence[float] | None = None,
+    estimate: Estimator | None = None,
+) -> tuple[Row, float, dict[str, float]]:
+    """Mean of the code's gradient over all draws, its variance summed over the parameters, and the expected shares of
+    clipped tokens. Every draw is a minibatch by itself, in estimator and divisors."""
+    problem, size = draws.problem, len(draws.groups[0])
+    estimate = estimate or ESTIMATORS.load(objective.adv_estimator)
+
+    def by_path(table_SK: Any, padding: float) -> Tensor:
+        rows = [[table_SK[s][k] for s, k in path] + [padding] * (problem.longest - len(path)) for path in problem.paths]
+        return torch.tensor(rows, dtype=torch.float64, device=device)
+
+    log_p_PT, log_old_PT = by_path(problem.policy_SK, PADDED_LOG_P), by_path(problem.sampled_SK, PADDED_LOG_OLD)
+    paths = {
+        "mask_NT": by_path(np.ones_like(problem.policy_SK), 0.0),
+        "rewards_N": torch.tensor(problem.rewards, dtype=torch.float64, device=device),
+    }
+    if objective.normalises_parts:
+        paths["parts_NK"] = torch.tensor(problem.parts, dtype=torch.float64, device=device)
+    if objective.has_reference and objective.use_kl_in_reward:
+        log_reference_PT = by_path(problem.reference_SK, PADDED_LOG_REFERENCE)
+        paths["kl_NT"] = kl_estimates(log_old_PT, log_reference_PT, objective.kl_type) * objective.kl_coef
+    if objective.has_critic:
+        values_S1 = np.array(problem.values_S if values_S is None else values_S)[:, None]
+        paths["values_NT"] = by_path(np.broadcast_to(values_S1, problem.policy_SK.shape), PADDED_VALUE)
+
+    rows_DG = torch.tensor(draws.groups, device=device)
+    one_group_G = torch.zeros_like(rows_DG[0])
+    advantages_NT = torch.cat(
+        [
+            estimate(
+                Scored(groups_N=one_group_G, **{name: of_path[rows_G] for name, of_path in paths.items()}), objective
+            ).advantages_NT
+            for rows_G in rows_DG
+        ]
+    )
+    mask_NT, log_p_NT = paths["mask_NT"][rows_DG.flatten()], log_p_PT[rows_DG.flatten()].requires_grad_()
+    policy_loss: PolicyLoss = POLICY_LOSSES.load(objective.policy_loss)
+    term = policy_loss(log_p_NT, log_old_PT[rows_DG.flatten()], advantages_NT, mask_NT, objective)
+    loss, shares_D2 = mask_NT.new_zeros(()), []
+    for start in range(0, len(mask_NT), size):
+        draw = slice(start, start + size)
+        divisors = Divisors.from_mask(mask_NT[draw], longest=objective.longest_completion)
+        loss = loss + aggregate(term.loss_NT[draw], mask_NT[draw], objective.loss_agg_mode, divisors)
+        ends = term.clipped_low_NT[draw], term.clipped_high_NT[draw]
+        shares_D2.append([float(aggregate(end_NT, mask_NT[draw], "token-mean", divisors)) for end_NT in ends])
+    (slopes_NT,) = torch.autograd.grad(loss, log_p_NT)
+
+    # The chain rule from each token's log π to the policy's logits; a loss falls against its gradient.
+    scores = [[problems.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths]
+    gradients_DSK = np.zeros((len(draws.groups), *problem.policy_SK.shape))
+    for gradient_SK, group, slopes_GT in zip(gradients_DSK, draws.groups, slopes_NT.split(size), strict=True):
+        for path, slopes_T in zip(group, slopes_GT.tolist(), strict=True):
+            for slope, score_SK in zip(slopes_T, scores[path], strict=False):  # padding lies on the right
+                gradient_SK -= slope * score_SK
+    mean, variance = _moments(gradients_DSK.reshape(len(draws.groups), -1), draws.weights_D)
+    low, high = (float(draws.weights_D @ np.array(shares)) for shares in zip(*shares_D2, strict=True))
+    return mean, variance, {"clip_fraction_low": low, "clip_fraction_high": high}
+
+
+def _moments(gradients_DP: Table, weights_D: Row) -> tuple[Row, float]:
+    mean: Row = weights_D @ gradients_DP
+    return mean, float(weights_D @ ((gradients_DP - mean) ** 2).sum(axis=1))
+
+
+def _compared(mean: Row, variance: float, true: Row) -> dict[str, float]:
+    size, mean_size = float(np.linalg.norm(true)), float(np.linalg.norm(mean))
+    numbers = {
+        "gradient_norm_ratio": mean_size / size,
+        "gradient_bias": float(np.linalg.norm(mean - true)) / size,
+        "gradient_variance": variance / size**2,
+    }
+    if mean_size >= 1e-12 * size:  # without a gradient there is no direction
+        numbers["gradient_cosine"] = float(mean @ true) / mean_size / size
+    return numbers
+
+
+def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
+    """Take the advantages from the returns, A + V less V, which are not whitened."""
+    estimated = ESTIMATORS.load("gae")(scored, objective)
+    assert estimated.returns_NT is not None
+    assert scored.values_NT is not None
+    raw_NT = estimated.returns_NT - torch.where(scored.mask_NT > 0, scored.values_NT, 0)
+    return Estimated(advantages_NT=raw_NT, returns_NT=estimated.returns_NT)
+
+
+def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
+    problem = one_choice(seed)
+    off_policy = replace(problem, sampled_SK=another_policy(problem, seed))
+    ledger.note("kl", true_value=problems.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist()))
+    for kl_type in KL_TYPES:
+        _check_in_the_loss(ledger, problem, kl_type, device, where="on policy")
+        _check_in_the_loss(ledger, off_policy, kl_type, device, where="off policy")
+        if kl_type != "k3_unbiased":  # which is a loss
+            _check_in_the_reward(ledger, problem, kl_type, device)
+
+
+def _check_in_the_loss(
+    ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device, *, where: str
+) -> None:
+    p, q, old = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK, problem.sampled_SK))
+    log_p, log_reference, log_old = (
+        torch.tensor(row, dtype=torch.float64, device=device)[:, None] for row in (p, q, old)
+    )
+    log_p.requires_grad_()
+    values_NT = kl_estimates(log_p, log_reference, kl_type, log_old)
+    (slopes_NT,) = torch.autograd.grad(values_NT.sum(), log_p)
+    values, slopes = (np.array(part[:, 0].tolist()) for part in (values_NT, slopes_NT))
+    weights = np.exp(problem.sampled_SK[0])
+    scores_KK = np.array([problems.score(0, choice, problem.policy_SK)[0] for choice in range(len(p))])
+    true, true_gradient = problems.divergence(p, q), np.array(problems.divergence_gradient(p, q))
+    mean_value = float(weights @ values)
+    mean, variance = _moments(slopes[:, None] * scores_KK, weights)
+    span = f"kl {kl_type} in the loss, {where}"
+    ledger.note(span, value_bias=mean_value - true, value_variance=float(weights @ (values - mean_value) ** 2))
+    ledger.note(span, **_compared(mean, variance, true_gradient))
+
+    size = float(np.abs(true_gradient).max())
+    if UNBIASED.get(kl_type) in (where, "always"):
+        ledger.expect(span, "the mean of the estimates", abs(mean_value - true))
+    if EXACT_IN_THE_LOSS.get(kl_type) in (where, "always"):
+        ledger.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)
+    if where == "on policy" and kl_type == "k1":
+        ledger.expect(span, "no gradient at all", float(np.abs(mean).max()) / size)
+    if where == "on policy" and kl_type == "k3":
+        reverse = np.array(problems.reverse_divergence_gradient(p, q))
+        ledger.expect(span, "the reverse divergence's gradient", float(np.abs(mean - reverse).max()) / size)
+
+
+def _check_in_the_reward(ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device) -> None:
+    """Check the divergence as the only reward, by pairs that leave one out: an unbiased estimator of whatever the
+    reward's gradient is."""
+    p, q = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK))
+    settings = {"adv_estimator": "rloo", "kl_type": kl_type, "kl_coef": 1.0, "use_kl_in_reward": True}
+    price_alone = objective(1, loss_agg_mode="seq-mean-token-sum", **settings)
+    mean, variance, _ = expected_gradient(Draws(replace(problem, rewards=[0.0] * len(p)), 2), price_alone, device)
+    true_gradient = -np.array(problems.divergence_gradient(p, q))
+    span, size = f"kl {kl_type} in the reward", float(np.abs(true_gradient).max())
+    ledger.note(span, **_compared(mean, variance, true_gradient))
+    if kl_type == "k1":
+        ledger.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)

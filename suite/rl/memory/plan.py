@@ -19,8 +19,6 @@ DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
 FIT, ALL = "fit", "all"
 COMPUTED = "computed"
-EXPERTS = "the decoder of this suite is dense, and this {} has experts"
-KINDS = "the decoder of this suite has equal layers of plain attention, and this {} has other ones"
 COMPUTED_DTYPE = {BF16: "bfloat16", MIXED: "bfloat16", FLOAT32: "float32"}
 
 
@@ -93,7 +91,7 @@ class RlMemoryPlan(LearningPlan):
         return self.objective.has_reference and self.lora_rank is None
 
     def rows(self, shards: int) -> int:
-        """The completions of one device's share of a step."""
+        """Completions of one device's share of a step."""
         return math.ceil(self.completions / shards)
 
     def rollout_rows(self, shards: int) -> int:
@@ -145,8 +143,7 @@ class RlMemoryPlan(LearningPlan):
         return {"case": {**counts, "completion_cache_bytes": self.completion_cache_bytes}}
 
     def least_bytes(self) -> float:
-        """The bytes of this machine: fake tensors hold nothing."""
-        return 0.0
+        return 0.0  # of this machine: fake tensors hold nothing
 
     def _gpus(self, settings: Mapping[str, Any]) -> Gpus | None:
         if settings["gpus"] is None:
@@ -168,6 +165,7 @@ class RlMemoryPlan(LearningPlan):
 def _refusal(geometry: Mapping[str, Any], named: str, where: str) -> str | None:
     """Say why this suite's decoder is no model of a geometry's; None where it is."""
     if "moe" in geometry:
-        return EXPERTS.format(named)
-    uneven = "layers" in geometry and not plan_from(geometry, where).is_uniform
-    return KINDS.format(named) if uneven else None
+        return f"the decoder of this suite is dense, and this {named} has experts"
+    if "layers" in geometry and not plan_from(geometry, where).is_uniform:
+        return f"the decoder of this suite has equal layers of plain attention, and this {named} has other ones"
+    return None

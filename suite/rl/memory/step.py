@@ -12,7 +12,8 @@ a GPU in float32 keeps their output twice (suite.lm.attend.knows_groups); no all
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +21,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from suite.lm.decoder import Decoder
+from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
+from suite.lm.lora import adapt, unadapted
 from suite.lm.sampling import Prompts
 from suite.measure.memory_tracker import MemoryTracker, Peak, attribute_to
 from suite.records.holdings import (
@@ -33,6 +35,8 @@ from suite.records.holdings import (
     LOGITS,
     NOBODY,
     OPTIMISER,
+    OTHER,
+    PARAMETERS,
     POLICY,
     REFERENCE,
     REWARD_MODEL,
@@ -40,13 +44,17 @@ from suite.records.holdings import (
 from suite.records.metrics import PHASES
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, TrainingBatch
-from suite.rl.memory.models import Models
 from suite.rl.memory.plan import ALL, COPY, NONE, SHARED, RlMemoryPlan
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
+from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED
 from suite.theory.devices.gpus import SHARDS
+from suite.theory.layers.decoder_shape import DecoderShape
 
+Model = TypeVar("Model", bound=torch.nn.Module)
 ROLLOUT, SCORE, UPDATE = PHASES
+DTYPES = {BF16: (torch.bfloat16, torch.bfloat16), MIXED: (torch.float32, torch.bfloat16), FLOAT32: (torch.float32,) * 2}
+"""The dtypes of trained and of frozen parameters."""
 
 
 def rollout_phase(rows: int) -> str:
@@ -57,45 +65,6 @@ def update_phase(micro_batches: int) -> str:
     return f"{UPDATE} {micro_batches}"
 
 
-class SimulatedStep:
-    """A step whose scores and updates have run. Phases are named by `rollout_phase`, SCORE and `update_phase`.
-
-    `tensors`: the mode that makes them fake, or one that does nothing.
-    """
-
-    def __init__(
-        self,
-        plan: RlMemoryPlan,
-        attention: Mapping[str, Any],
-        tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
-    ) -> None:
-        self._holdings = MemoryTracker()
-        simulation = Simulation(self._holdings)
-        self._modes = (tensors(), self._holdings, simulation)
-        self._rolled_out: set[int] = set()
-        with self._running():
-            self._step = _Step(plan, Models(plan, attention, self._holdings), self._holdings, simulation)
-            self._step.learn()
-
-    def roll_out(self, rows: int) -> None:
-        """Sample so many completions at once, unless that was done."""
-        if rows not in self._rolled_out:
-            self._rolled_out.add(rows)
-            with self._running():
-                self._step.roll_out(rows)
-
-    def peaks(self, share: Callable[[tuple[str, str]], float] = lambda label: 1.0) -> dict[str, Peak]:
-        """The peak of each phase that has run; `share` as that of the tracker."""
-        return self._holdings.peaks(share)
-
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for mode in self._modes:
-                stack.enter_context(mode)
-            yield
-
-
 class Simulation(TorchDispatchMode):
     """A mode in which a step runs that holds no values, for use within a tracker. Whoever asks a tensor for its value
     is told 1, so that a learner takes its norms and notes its losses as ever; and what autocast makes of a parameter is
@@ -104,8 +73,7 @@ class Simulation(TorchDispatchMode):
     def __init__(self, holdings: MemoryTracker) -> None:
         super().__init__()
         self._holdings = holdings
-        self._owners: dict[int, str] = {}
-        """Owners of parameters, by torch's address of their storage."""
+        self._owners: dict[int, str] = {}  # owners of parameters, by torch's address of their storage
 
     def know(self, parameters: Iterable[Tensor], owner: str) -> None:
         self._owners |= {parameter.untyped_storage()._cdata: owner for parameter in parameters}
@@ -121,44 +89,131 @@ class Simulation(TorchDispatchMode):
         return outputs
 
 
-class _Step:
-    """A step's models, and its phases one by one."""
+class SimulatedStep:
+    """A step whose scores and updates have run. Phases are named by `rollout_phase`, SCORE and `update_phase`.
 
-    def __init__(self, plan: RlMemoryPlan, models: Models, holdings: MemoryTracker, simulation: Simulation) -> None:
-        self._plan, self._models, self._holdings = plan, models, holdings
-        policy = models.policy()
-        critic = models.critic(policy)
+    `tensors`: the mode that makes them fake, or one that does nothing.
+    """
+
+    def __init__(
+        self,
+        plan: RlMemoryPlan,
+        attention: Mapping[str, Any],
+        tensors: Callable[[], AbstractContextManager[Any]] = FakeTensorMode,
+    ) -> None:
+        self._plan, self._attention, self._holdings = plan, attention, MemoryTracker()
+        simulation = Simulation(self._holdings)
+        self._modes = (tensors(), self._holdings, simulation)
+        self._rolled_out: set[int] = set()
+        with self._running():
+            self._make_models(simulation)
+            self._score_and_update()
+
+    def roll_out(self, rows: int) -> None:
+        """Sample so many completions at once, unless that was done; beside the experience of all completions where
+        these are a part of them."""
+        plan, experience = self._plan, None
+        if rows in self._rolled_out:
+            return
+        self._rolled_out.add(rows)
+        with self._running(), self._holdings.phase(rollout_phase(rows)):
+            if plan.rollout_batch != ALL:
+                with attribute_to(NOBODY, EXPERIENCE):
+                    experience = self._experience_tensors(plan.completions)
+            self._sample(rows)
+            del experience
+
+    def peaks(self, share: Callable[[tuple[str, str]], float] = lambda label: 1.0) -> dict[str, Peak]:
+        """The peak of each phase that has run; `share` as that of the tracker."""
+        return self._holdings.peaks(share)
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for mode in self._modes:
+                stack.enter_context(mode)
+            yield
+
+    def _make_models(self, simulation: Simulation) -> None:
+        plan, self._generator = self._plan, torch.Generator()
+        policy = self._labelled(self._trained(POLICY, plan.shape), POLICY)
+        trained, critic = {POLICY: list(policy.parameters())}, None
+        if plan.shares_trunk:
+            critic = Critic(policy, shares_trunk=True)
+            self._holdings.label([critic.value_D], CRITIC, PARAMETERS)
+            trained[CRITIC] = [critic.value_D]
+        elif plan.objective.has_critic:
+            critic = self._labelled(Critic(self._trained(CRITIC, _headless(plan.critic_shape))), CRITIC)
+            trained[CRITIC] = list(critic.parameters())
         self._learner = Learner(plan, policy, policy, critic)
-        trained = {POLICY: list(policy.parameters())}
-        if critic is not None:
-            trained[CRITIC] = [critic.value_D] if critic.shares_trunk else list(critic.parameters())
         for owner, parameters in trained.items():
-            holdings.label_gradients(parameters, owner)
-            cast = [parameter for parameter in parameters if plan.casts_frozen or parameter.requires_grad]
-            simulation.know(cast, owner)
+            self._holdings.label_gradients(parameters, owner)
+            simulation.know([p for p in parameters if plan.casts_frozen or p.requires_grad], owner)
         # AdamW's moments, as in its first update, but from gradients of zero, which move nothing.
         for owner, (model, optimiser) in self._learner.optimisers().items():
             for parameter in model.parameters():
                 parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
             optimiser.update(owner)
             self._holdings.label(optimiser.state_tensors(), owner, OPTIMISER)
-        self._base = None  # costs nothing, so that it need not be offloaded
+        self._unadapted = None  # costs nothing, so that it need not be offloaded
         if plan.objective.has_reference and not plan.has_own_reference:
-            self._base = models.base_of(policy, REFERENCE)
+            self._unadapted = unadapted(policy, self._adaptable(REFERENCE, Decoder, plan.shape))
         self._scorers = None if plan.scorers_offloaded else self._new_scorers()
-        self._engine = models.frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
+        self._engine = self._frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
-    def learn(self) -> None:
-        """Run the scores and the updates."""
-        plan = self._plan
+    def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
+        """The reference and the reward model, which score completions and are not learnt."""
+        plan, reward_model = self._plan, None
+        reference = self._frozen(REFERENCE) if plan.has_own_reference else self._unadapted
+        if plan.has_reward_model:
+            scorer = Critic(self._frozen_decoder(REWARD_MODEL, _headless(plan.shape)))
+            reward_model = self._labelled(scorer.requires_grad_(False), REWARD_MODEL)
+        return reference, reward_model
+
+    def _frozen(self, owner: str) -> Decoder:
+        """A frozen decoder with its head: a reference, or a rollout engine's copy."""
+        return self._labelled(self._frozen_decoder(owner, self._plan.shape), owner)
+
+    def _frozen_decoder(self, owner: str, shape: DecoderShape) -> Decoder:
+        return self._decoder(owner, Decoder, DTYPES[self._plan.precision][1], shape).requires_grad_(False)
+
+    def _trained(self, owner: str, shape: DecoderShape) -> Decoder:
+        plan, (dtype, computed) = self._plan, DTYPES[self._plan.precision]
+        kind = AutocastDecoder if dtype != computed else Decoder
+        if plan.lora_rank is None:
+            return self._decoder(owner, kind, dtype, shape)
+        decoder = self._adaptable(owner, kind, shape)
+        with attribute_to(owner, OTHER):
+            adapt(decoder, plan.lora_rank, dtype=dtype)
+        return decoder
+
+    def _adaptable(self, owner: str, kind: type[Decoder], shape: DecoderShape) -> Decoder:
+        """A decoder of weights that adapters are laid on; `kind` where they are in what is computed with."""
+        computed = DTYPES[self._plan.precision][1]
+        if self._plan.casts_frozen and computed != torch.float32:
+            return self._decoder(owner, AutocastDecoder, torch.float32, shape)
+        return self._decoder(owner, kind, computed, shape)
+
+    def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, shape: DecoderShape) -> Decoder:
+        plan, factory = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
+        with attribute_to(owner, OTHER):  # its tables of angles; its parameters are labelled later
+            decoder = kind(shape, self._attention, positions=plan.seq_len, made=factory)
+        decoder.checkpointing = plan.checkpointing
+        return decoder
+
+    def _labelled(self, model: Model, owner: str) -> Model:
+        self._holdings.label(model.parameters(), owner, PARAMETERS)
+        return model
+
+    def _score_and_update(self) -> None:
+        plan, objective = self._plan, self._plan.objective
         with attribute_to(NOBODY, EXPERIENCE):
-            has_values, has_reference = plan.objective.has_critic, plan.objective.kl_in_loss
             batch = TrainingBatch(
-                **_sampled(plan, plan.completions),
-                advantages_NT=_floats(plan, plan.completions),
-                reference_NT=_floats(plan, plan.completions) if has_reference else None,
-                values_NT=_floats(plan, plan.completions) if has_values else None,
-                returns_NT=_floats(plan, plan.completions) if has_values else None,
+                **self._experience_tensors(plan.completions),
+                advantages_NT=self._floats(plan.completions),
+                reference_NT=self._floats(plan.completions) if objective.kl_in_loss else None,
+                values_NT=self._floats(plan.completions) if objective.has_critic else None,
+                returns_NT=self._floats(plan.completions) if objective.has_critic else None,
             )
         with self._holdings.phase(SCORE):
             self._score()
@@ -166,20 +221,30 @@ class _Step:
             with self._holdings.phase(update_phase(count)), attribute_to(NOBODY, EXPERIENCE):
                 self._learner.update(batch.rows(torch.arange(count * plan.micro_batch)))
 
-    def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
-        """Make the reference and the reward model, which score completions and are not learnt."""
-        reference = self._models.frozen(REFERENCE) if self._plan.has_own_reference else self._base
-        return reference, self._models.scorer(REWARD_MODEL) if self._plan.has_reward_model else None
-
-    def roll_out(self, rows: int) -> None:
-        """Sample so many completions at once, beside the experience of all where these are a part of them."""
-        plan, earlier = self._plan, None
-        with self._holdings.phase(rollout_phase(rows)):
-            if plan.rollout_batch != ALL:
-                with attribute_to(NOBODY, EXPERIENCE):
-                    earlier = _sampled(plan, plan.completions)
-            self._sample(rows)
-            del earlier
+    def _score(self) -> None:
+        """Score one micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
+        plan, learner = self._plan, self._learner
+        reference, reward_model = self._scorers or self._new_scorers()
+        with attribute_to(NOBODY, EXPERIENCE):
+            experience = Experience(
+                **self._experience_tensors(plan.micro_batch),
+                entropy_NT=self._floats(plan.micro_batch),
+                is_truncated_N=torch.zeros(plan.micro_batch, dtype=torch.bool),
+                groups_N=torch.zeros(plan.micro_batch, dtype=torch.long),
+                rewards_N=torch.zeros(plan.micro_batch),
+                scores=[Score(accuracy=0.0, format=0.0)] * plan.micro_batch,
+            )
+        if plan.engine != SHARED:
+            learner.policy_log_probs(experience)
+        if reference is not None:
+            learner.reference = reference
+            learner.reference_log_probs(experience)
+            learner.reference = learner.policy
+        if learner.critic is not None:
+            learner.values(learner.critic, experience)
+        if reward_model is not None:
+            with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
+                reward_model(experience.prompts, experience.tokens_NT)
 
     @torch.inference_mode()
     def _sample(self, rows: int) -> None:
@@ -188,7 +253,7 @@ class _Step:
         if plan.engine == NONE:
             return
         if plan.engine == COPY:
-            owner, model = ENGINE, self._engine or self._models.frozen(ENGINE)
+            owner, model = ENGINE, self._engine or self._frozen(ENGINE)
         with attribute_to(owner, ACTIVATIONS):
             with attribute_to(kind=KV_CACHE):
                 caches = model.new_caches(rows, plan.seq_len)
@@ -209,41 +274,19 @@ class _Step:
             caches = model.new_caches(count, plan.prompt_len)
         model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
 
-    def _score(self) -> None:
-        """Score one micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
-        plan, learner = self._plan, self._learner
-        reference, reward_model = self._scorers or self._new_scorers()
-        with attribute_to(NOBODY, EXPERIENCE):
-            part = Experience(
-                **_sampled(plan, plan.micro_batch),
-                entropy_NT=_floats(plan, plan.micro_batch),
-                is_truncated_N=torch.zeros(plan.micro_batch, dtype=torch.bool),
-                groups_N=torch.zeros(plan.micro_batch, dtype=torch.long),
-                rewards_N=torch.zeros(plan.micro_batch),
-                scores=[Score(accuracy=0.0, format=0.0)] * plan.micro_batch,
-            )
-        if plan.engine != SHARED:
-            learner.policy_log_probs(part)
-        if reference is not None:
-            learner.reference = reference
-            learner.reference_log_probs(part)
-            learner.reference = learner.policy
-        if learner.critic is not None:
-            learner.values(learner.critic, part)
-        if reward_model is not None:
-            with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
-                reward_model(part.prompts, part.tokens_NT)
+    def _experience_tensors(self, rows: int) -> dict[str, Any]:
+        """What an experience and the batch to train on share."""
+        return {
+            "prompts": Prompts(tokens_PS=torch.zeros(rows, self._plan.prompt_len, dtype=torch.long)),
+            "tokens_NT": torch.zeros(rows, self._plan.completion_len, dtype=torch.long),
+            "mask_NT": self._floats(rows),
+            "log_probs_NT": self._floats(rows),
+        }
+
+    def _floats(self, rows: int) -> Tensor:
+        return torch.ones(rows, self._plan.completion_len)
 
 
-def _sampled(plan: RlMemoryPlan, rows: int) -> dict[str, Any]:
-    """Make what an experience and the batch to train on share."""
-    return {
-        "prompts": Prompts(tokens_PS=torch.zeros(rows, plan.prompt_len, dtype=torch.long)),
-        "tokens_NT": torch.zeros(rows, plan.completion_len, dtype=torch.long),
-        "mask_NT": _floats(plan, rows),
-        "log_probs_NT": _floats(plan, rows),
-    }
-
-
-def _floats(plan: RlMemoryPlan, rows: int) -> Tensor:
-    return torch.ones(rows, plan.completion_len)
+def _headless(shape: DecoderShape) -> DecoderShape:
+    """A shape without a head of its own, which a critic and a reward model would lose."""
+    return replace(shape, ties_embeddings=True)

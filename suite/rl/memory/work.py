@@ -7,7 +7,7 @@ AdamW's states count, not activations; adapters' own work is left out. No torch.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suite.records.holdings import CRITIC, POLICY
 from suite.records.metrics import PHASES
@@ -19,8 +19,7 @@ from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import kernel_work
 
 ROLLOUT, SCORE, UPDATE = PHASES
-ADAMW_ACCESSES = 7
-"""Weight, gradient and two moments are read, and all but the gradient written."""
+ADAMW_ACCESSES = 7  # weight, gradient and two moments are read, and all but the gradient written
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +31,15 @@ class Passes:
     traffic_bytes: float
 
 
-def bound_s(works: Iterable[Passes], ceilings: Ceilings) -> float:
+def bound_s(sequence: Iterable[Passes], ceilings: Ceilings) -> float:
     """The least time of passes that follow one another."""
-    return sum(work.times * ceilings.bound_s(flops=work.flops, traffic_bytes=work.traffic_bytes) for work in works)
+    return sum(p.times * ceilings.bound_s(flops=p.flops, traffic_bytes=p.traffic_bytes) for p in sequence)
 
 
 def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[Passes]]:
     """One device's work by phase. `batch`: completions that it samples at once."""
-    by_phase = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
-    return {phase: works for phase, works in by_phase.items() if works}
+    phases = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
+    return {phase: passes for phase, passes in phases.items() if passes}
 
 
 def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
@@ -55,26 +54,28 @@ def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
     prompts = sum(math.ceil(size / plan.num_generations) for size in sizes)
     read = Pass(batch=prompts, query_len=plan.prompt_len, seq_len=plan.prompt_len, element_bytes=element_bytes)
     mean_len = plan.prompt_len + math.ceil(plan.completion_len / 2)
-    works = [_forward(plan.training_shape, read, heads=prompts)]
+    passes = [_forward(plan.training_shape, read, heads=prompts)]
     for size in dict.fromkeys(sizes):
         token = Pass(batch=size, query_len=1, seq_len=mean_len, element_bytes=element_bytes)
-        of_token = _forward(plan.shape, token, heads=size)
-        cache = plan.shape.num_layers * kernel_work(plan.shape.layer, token).traffic_bytes
-        traffic = of_token.traffic_bytes / split + cache
-        works.append(Passes(times=sizes.count(size) * plan.completion_len, flops=of_token.flops, traffic_bytes=traffic))
-    return works
+        decode = _forward(plan.shape, token, heads=size)
+        traffic = (
+            decode.traffic_bytes / split + plan.shape.num_layers * kernel_work(plan.shape.layer, token).traffic_bytes
+        )
+        times = sizes.count(size) * plan.completion_len
+        passes.append(Passes(times=times, flops=decode.flops, traffic_bytes=traffic))
+    return passes
 
 
 def _scores(plan: RlMemoryPlan) -> list[Passes]:
     """Score all completions once with each model that does."""
-    forward, passes = _micro_batch(plan)
-    models = [_forward(plan.training_shape, forward, heads=_heads(plan))]
+    forward, times, heads = _micro_batch(plan)
+    models = [_forward(plan.training_shape, forward, heads=heads)]
     models *= (plan.engine != SHARED) + plan.objective.has_reference
     if plan.has_own_critic:
         models.append(_forward(plan.critic_training_shape, forward, heads=0))
     if plan.has_reward_model:
         models.append(_forward(plan.training_shape, forward, heads=0))
-    return [Passes(times=passes, flops=model.flops, traffic_bytes=model.traffic_bytes) for model in models]
+    return [replace(model, times=times) for model in models]
 
 
 def _updates(plan: RlMemoryPlan) -> list[Passes]:
@@ -83,36 +84,33 @@ def _updates(plan: RlMemoryPlan) -> list[Passes]:
     On the way back are two products for each one of the forward pass, of which frozen weights need one; recomputed
     blocks run forward once more.
     """
-    forward, passes = _micro_batch(plan)
+    forward, times, heads = _micro_batch(plan)
     counts = plan.parameter_counts()
-    trained = {POLICY: (plan.training_shape, _heads(plan))}
+    trained = {POLICY: (plan.training_shape, heads)}
     if plan.has_own_critic:
         trained[CRITIC] = plan.critic_training_shape, 0
-    minibatches, works = math.ceil(plan.completions / plan.minibatch), []
-    for owner, (shape, heads) in trained.items():
-        whole, core = _forward(shape, forward, heads=heads), shape.num_layers * kernel_work(shape.layer, forward).flops
+    passes = []
+    for owner, (shape, logits) in trained.items():
+        whole, core = _forward(shape, forward, heads=logits), shape.num_layers * kernel_work(shape.layer, forward).flops
         products = 3 if plan.lora_rank is None else 2
         again = _forward(shape, forward, heads=0).flops if plan.checkpointing else 0
         flops = 3 * core + products * (whole.flops - core) + again
         traffic = (2 + plan.checkpointing) * whole.traffic_bytes
-        works.append(Passes(times=passes, flops=flops, traffic_bytes=traffic))
+        passes.append(Passes(times=times, flops=flops, traffic_bytes=traffic))
         if plan.lora_rank is None:
+            minibatches = math.ceil(plan.completions / plan.minibatch)
             states = ADAMW_ACCESSES * TRAINED_BYTES[plan.precision] * counts[owner] / plan.shards
-            works.append(Passes(times=minibatches, flops=0, traffic_bytes=states))
-    return works
+            passes.append(Passes(times=minibatches, flops=0, traffic_bytes=states))
+    return passes
 
 
-def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int]:
-    """A pass over a micro-batch of whole completions, and how many one device has."""
-    element_bytes = COMPUTED_BYTES[plan.precision]
-    rows = min(plan.micro_batch, plan.rows(plan.shards))
+def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int, int]:
+    """A pass over a micro-batch of whole completions, how many one device has, and the tokens of each whose logits are
+    computed."""
+    all_rows = plan.rows(plan.shards)
+    rows, element_bytes = min(plan.micro_batch, all_rows), COMPUTED_BYTES[plan.precision]
     whole = Pass(batch=rows, query_len=plan.seq_len, seq_len=plan.seq_len, element_bytes=element_bytes)
-    return whole, math.ceil(plan.rows(plan.shards) / rows)
-
-
-def _heads(plan: RlMemoryPlan) -> int:
-    """The tokens of a micro-batch whose logits are computed."""
-    return min(plan.micro_batch, plan.rows(plan.shards)) * plan.completion_len
+    return whole, math.ceil(all_rows / rows), rows * plan.completion_len
 
 
 def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> Passes:

@@ -7,6 +7,7 @@ each samples and learns from its share of the completions. A rollout engine divi
 does and gathers nothing. Not counted: a second unit gathered ahead, and a unit's gradient before it is scattered.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,12 +22,9 @@ from suite.rl.memory.step import ROLLOUT, SCORE, UPDATE, SimulatedStep, rollout_
 from suite.rl.memory.work import bound_s, step_work
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS, Gpus
 
-OwnedTensors = Mapping[tuple[str, str], int]
-"""Bytes by owner and kind."""
-Phases = dict[str, dict[tuple[str, str], int]]
-"""Bytes of one device by owner and kind at each phase's peak."""
-GPUS = "gpus"
-"""The span of what is said of the GPUs at hand; of a phase of theirs below it."""
+Label = tuple[str, str]  # owner and kind
+Phases = dict[str, dict[Label, int]]  # bytes of one device by label at each phase's peak
+GPUS = "gpus"  # the span of readings of the GPUs at hand; a phase of theirs lies below it
 
 
 class RlMemoryWorkload:
@@ -54,7 +52,7 @@ class RlMemoryWorkload:
         phases = projection.phases(plan.shards, batch)
         for phase, parts in phases.items():
             meter.readings += held_readings(meter.step, phase, parts)
-        peaks = {count: projection.least_peak(count) for count in SHARDS if plan.divides(count)}
+        peaks = {count: projection.smallest_peak(count) for count in SHARDS if plan.divides(count)}
         for shards, peak in peaks.items():
             meter.note(f"shards_{shards}", peak_bytes_per_device=float(peak))
         for gigabytes in GPU_GIGABYTES:
@@ -64,7 +62,7 @@ class RlMemoryWorkload:
         if plan.engine != NONE:
             meter.note(ROLLOUT, rollout_batch=batch)
         if plan.gpus is not None:
-            self._answer(meter, projection, peak_of(phases), plan.gpus)
+            self._answer(meter, projection, highest_peak(phases), plan.gpus)
 
     def _answer(self, meter: Meter, projection: "Projection", peak: int, gpus: Gpus) -> None:
         """Note whether these GPUs hold the step, what they have to spare, and how they sample best."""
@@ -94,34 +92,29 @@ class Projection:
 
     def __init__(self, plan: RlMemoryPlan, attention: Mapping[str, Any]) -> None:
         self._plan, self._step = plan, SimulatedStep(plan, attention)
-        self._found: dict[tuple[int, int], Phases] = {}
-
-    def phases(self, shards: int, batch: int) -> Phases:
-        """One device's phases."""
-        if (shards, batch) not in self._found:
-            self._found[shards, batch] = self._phases(shards, batch)
-        return self._found[shards, batch]
+        self.phases = functools.cache(self._phases)  # one device's phases, by shards and rollout batch
 
     def _phases(self, shards: int, batch: int) -> Phases:
         self._step.roll_out(batch)
         plan = self._plan
-        divided = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
-        peaks = self._step.peaks(divided.share)
-        phases = {ROLLOUT: rollout_phase(batch), SCORE: SCORE, UPDATE: update_phase(plan.micro_batches(shards))}
+        division = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
+        peaks = self._step.peaks(division.share)
+        names = {ROLLOUT: rollout_phase(batch), SCORE: SCORE, UPDATE: update_phase(plan.micro_batches(shards))}
+        # Another engine divides its own weights, or is not here: its rollout gathers no unit.
+        gathered = dict.fromkeys(names, plan.gathered_bytes) | ({} if plan.engine == SHARED else {ROLLOUT: 0})
         return {
-            phase: divided.of(peaks[name].held, gathered_bytes=_gathered_bytes(plan, phase))
-            for phase, name in phases.items()
+            phase: division.per_device(peaks[name].held, gathered_bytes=gathered[phase])
+            for phase, name in names.items()
         }
 
-    def least_peak(self, shards: int) -> int:
+    def smallest_peak(self, shards: int) -> int:
         """The peak of a step on one device, with the smallest rollout that the plan allows."""
-        return peak_of(self.phases(shards, self._least_batch(shards)))
+        return highest_peak(self.phases(shards, self._smallest_batch(shards)))
 
     def frugal_batch(self, shards: int) -> int:
         """The completions that one device samples at once: where these are to fit, the most that hold no more
         than the scores and the update do; one at least."""
-        least = self._least_batch(shards)
-        phases = self.phases(shards, least)
+        phases = self.phases(shards, self._smallest_batch(shards))
         return self.largest_batch(shards, max(sum(phases[phase].values()) for phase in (SCORE, UPDATE)))
 
     def largest_batch(self, shards: int, room_bytes: int) -> int:
@@ -130,7 +123,7 @@ class Projection:
         A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
         fits and one that does not finds the next to try, until they are neighbours.
         """
-        fits, fails = self._least_batch(shards), self._plan.rollout_rows(shards)
+        fits, fails = self._smallest_batch(shards), self._plan.rollout_rows(shards)
         least, most = self._rollout_bytes(shards, fits), self._rollout_bytes(shards, fails)
         if least > room_bytes or most <= room_bytes:
             return fits if least > room_bytes else fails
@@ -147,19 +140,13 @@ class Projection:
     def _rollout_bytes(self, shards: int, batch: int) -> int:
         return sum(self.phases(shards, batch)[ROLLOUT].values())
 
-    def _least_batch(self, shards: int) -> int:
+    def _smallest_batch(self, shards: int) -> int:
         return 1 if self._plan.rollout_batch == FIT else self._plan.rollout_rows(shards)
 
 
-def peak_of(phases: Phases) -> int:
+def highest_peak(phases: Phases) -> int:
     """The bytes of the phase that holds most."""
     return max(sum(owned_bytes.values()) for owned_bytes in phases.values())
-
-
-def _gathered_bytes(plan: RlMemoryPlan, phase: str) -> int:
-    """The bytes of the gathered unit: 0 in the rollout of another engine, which divides its own weights or is
-    not here."""
-    return 0 if phase == ROLLOUT and plan.engine != SHARED else plan.gathered_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,12 +154,11 @@ class Division:
     """A division of one device's work among several."""
 
     shards: int
-    rows: int
-    """Completions of one device's share."""
+    rows: int  # completions of one device's share
     completions: int
 
-    def share(self, label: tuple[str, str]) -> float:
-        """The share of what one device would hold under a label, by owner and kind."""
+    def share(self, label: Label) -> float:
+        """The share of what one device would hold under a label."""
         _, kind = label
         if kind in DIVIDED:
             return 1 / self.shards
@@ -182,19 +168,18 @@ class Division:
             return 0.0  # copies of single weights, in whose place a unit is gathered
         return 1.0
 
-    def of(self, held: OwnedTensors, *, gathered_bytes: int) -> dict[tuple[str, str], int]:
+    def per_device(self, held_bytes: Mapping[Label, int], *, gathered_bytes: int) -> dict[Label, int]:
         """What each device holds of what one would, with the unit that it gathers."""
-        parts = {label: math.ceil(value * self.share(label)) for label, value in held.items()}
+        parts = {label: math.ceil(value * self.share(label)) for label, value in held_bytes.items()}
         if self.shards > 1:
             parts[NOBODY, GATHERED] = gathered_bytes
         return {label: value for label, value in parts.items() if value}
 
 
 def devices_needed(peaks: Mapping[int, float], gigabytes: int, *, reserve_bytes: float) -> int | None:
-    """The least number of devices, of those in `peaks`, that hold it; None where all are too few.
+    """The fewest devices, of those in `peaks`, that hold it; None where all are too few.
 
-    `peaks`: bytes of one device, by how many divide them. `reserve_bytes`: the part of each device that is not to be
-    had.
+    `peaks`: bytes of one device, by how many divide them. `reserve_bytes`: kept free on each.
     """
     fitting = [shards for shards, peak in peaks.items() if peak <= gigabytes * 1e9 - reserve_bytes]
     return min(fitting, default=None)

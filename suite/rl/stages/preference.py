@@ -18,31 +18,30 @@ from torch.nn import functional as F
 
 from suite.lm.sampling import Prompts
 from suite.lm.scoring import hidden_states, token_log_probs
-from suite.lm.training import Limits, Optimiser
 from suite.measure.memory_tracker import OwnedTensors, attribute_to
 from suite.measure.meter import Meter
-from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, OPTIMISER, OTHER, PARAMETERS, POLICY, REFERENCE
+from suite.records.holdings import ACTIVATIONS, EXPERIENCE, NOBODY, POLICY, REFERENCE
 from suite.records.record import STEP
 from suite.rl.plan import RlPlan
 from suite.rl.rollout import NOTHING_SAMPLED, Experience, joined, mean, rollout, rollout_readings
 from suite.rl.sft_data import is_verified, pool_places
-from suite.rl.stage import StageBegin
+from suite.rl.stage import StageBegin, policy_tensors
 
 
 def preference_loss(log_p_K2: Tensor, reference_K2: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """Return each pair's loss, -log sigmoid of its margin, and the margins: the implicit reward of the preferred
-    completion less that of the other. Given are log-probabilities of whole completions, the preferred one's first."""
+    """Each pair's loss, -log sigmoid of its margin, and the margins: the implicit reward of the preferred completion
+    less that of the other. Given are log-probabilities of whole completions, the preferred one's first."""
     rewards_K2 = beta * (log_p_K2 - reference_K2)
     margins_K = rewards_K2[:, 0] - rewards_K2[:, 1]
     return -F.logsigmoid(margins_K), margins_K
 
 
 def preferences(experience: Experience) -> Tensor:
-    """Return the rows of each pair, [K, 2], the preferred one's first: none, one or two pairs of a prompt."""
+    """The rows of each pair, [K, 2], the preferred one's first: none, one or two pairs of a prompt."""
     lengths, groups = experience.mask_NT.sum(dim=1).tolist(), experience.groups_N.tolist()
     pairs = []
     for group in dict.fromkeys(groups):
-        rows = [row for row, its in enumerate(groups) if its == group]
+        rows = [row for row, row_group in enumerate(groups) if row_group == group]
         right = [row for row in rows if is_verified(experience.scores[row])]
         if not right:
             continue
@@ -60,8 +59,7 @@ class Pairs:
     valid_NS: Tensor | None
     tokens_NT: Tensor
     mask_NT: Tensor
-    reference_N: Tensor
-    """Log-probabilities of the completions by the reference."""
+    reference_N: Tensor  # log-probabilities of the completions by the reference
 
     def __len__(self) -> int:
         return len(self.tokens_NT) // 2
@@ -78,28 +76,25 @@ class PreferenceStage:
         self._policy, self._first, options = at.policy, at.planned.first, at.plan.recipe.options
         self._rollouts: int = options["rollouts"]
         self._beta, self._alpha = float(options["preference_beta"]), float(options["rpo_alpha"])
-        limits = Limits(warmup_updates=at.plan.warmup_updates, max_grad_norm=at.plan.max_grad_norm)
-        self._optimiser = Optimiser(at.policy, lr=at.plan.lr, limits=limits)
+        self._optimiser = at.new_optimiser()
         self._pairs: Pairs | None = None
 
     def step(self, meter: Meter, *, looks: bool) -> None:
-        seen: Mapping[str, float] = NOTHING_SAMPLED
+        readings: Mapping[str, float] = NOTHING_SAMPLED
         if meter.step == self._first:
-            self._pairs, seen = self._sampled(meter)
-        meter.note(STEP, **seen)
+            self._pairs, readings = self._sample_pairs(meter)
+        meter.note(STEP, **readings)
         assert self._pairs is not None, "made in the first step, or restored"
         with meter.span("update"):
             # A pair counts as two: a step trains on as many completions as those of other stages, in as many updates.
             count = self._plan.completions * self._plan.inner_epochs // 2
-            names = self._plan.seed, self._first
-            places = pool_places(len(self._pairs), meter.step - self._first, count, *names)
-            seen = self._update(self._pairs, places)
-        meter.note(STEP, examples=2.0 * len(places), **seen)
+            step = meter.step - self._first
+            places = pool_places(len(self._pairs), step, count, self._plan.seed, self._first)
+            readings = self._update(self._pairs, places)
+        meter.note(STEP, examples=2.0 * len(places), **readings)
 
     def owned_tensors(self) -> Iterator[OwnedTensors]:
-        yield list(self._policy.parameters()), POLICY, PARAMETERS
-        yield self._policy.rotary_tables(), POLICY, OTHER
-        yield self._optimiser.state_tensors(), POLICY, OPTIMISER
+        yield from policy_tensors(self._policy, self._optimiser)
         if self._pairs is not None:
             pair_tensors = self._pairs.tensors()
             yield [pair_tensors.pop("reference_N")], REFERENCE, EXPERIENCE
@@ -115,8 +110,8 @@ class PreferenceStage:
         self._pairs = None if state["pairs"] is None else Pairs(**state["pairs"])
 
     @attribute_to(NOBODY, EXPERIENCE)
-    def _sampled(self, meter: Meter) -> tuple[Pairs, dict[str, float]]:
-        """Sample pairs, and ask the reference. Return what is to be noted of it, too."""
+    def _sample_pairs(self, meter: Meter) -> tuple[Pairs, dict[str, float]]:
+        """Sample pairs, ask the reference for their log-probabilities, and give the rollouts' readings."""
         plan = self._plan
         rounds = range(self._rollouts)
         sampled = [rollout(plan, self._policy, meter, round_, copies=plan.num_generations) for round_ in rounds]
@@ -136,7 +131,7 @@ class PreferenceStage:
         return pairs, {**rollout_readings(plan, sampled), "pairs_kept": float(len(pairs))}
 
     def _update(self, pairs: Pairs, places: Sequence[int]) -> dict[str, float]:
-        """Train on every minibatch in its turn, and return what is to be noted: means over updates or pairs."""
+        """Train on every minibatch in its turn; readings are means over updates or pairs."""
         losses, norms, margins, likelihoods, size = [], [], [], [], self._plan.minibatch // 2
         for start in range(0, len(places), size):
             with attribute_to(POLICY, ACTIVATIONS):
@@ -145,16 +140,20 @@ class PreferenceStage:
             margins += margins_K
             likelihoods += likelihoods_K
             norms.append(self._optimiser.update("the policy"))
-        seen = {"updates": float(len(losses))}
-        if losses:
-            seen |= {"preference_loss": mean(losses), "gradient_norm": mean(norms), "preference_margin": mean(margins)}
-            seen["example_loss"] = -mean(likelihoods)
-            seen["preference_accuracy"] = mean([float(margin > 0) for margin in margins])
-        return seen
+        if not losses:
+            return {"updates": 0.0}
+        return {
+            "updates": float(len(losses)),
+            "preference_loss": mean(losses),
+            "gradient_norm": mean(norms),
+            "preference_margin": mean(margins),
+            "example_loss": -mean(likelihoods),
+            "preference_accuracy": mean([float(margin > 0) for margin in margins]),
+        }
 
     def _gradient(self, pairs: Pairs, places: Sequence[int]) -> tuple[float, list[float], list[float]]:
-        """Leave the gradient of the mean loss over the pairs in the parameters. Return DPO's mean loss, its margins and
-        the preferred completions' log-likelihoods, a token."""
+        """Leave the gradient of the mean loss over the pairs in the parameters: DPO's mean loss, its margins, and the
+        preferred completions' log-likelihoods, a token."""
         total, margins, likelihoods = 0.0, [], []
         for rows in _rows(places, self._plan.micro_batch):
             log_p_K2, reference_K2 = self._log_probs(pairs, rows).reshape(-1, 2), pairs.reference_N[rows].reshape(-1, 2)
@@ -170,8 +169,7 @@ class PreferenceStage:
         """The log-probabilities of whole completions by the policy as it is now."""
         valid = None if pairs.valid_NS is None else pairs.valid_NS[rows]
         prompts, tokens_NT = Prompts(tokens_PS=pairs.prompts_NS[rows], valid_PS=valid), pairs.tokens_NT[rows]
-        h_NTD = hidden_states(self._policy, prompts, tokens_NT)
-        plan = self._plan
+        plan, h_NTD = self._plan, hidden_states(self._policy, prompts, tokens_NT)
         log_p_NT = token_log_probs(self._policy, h_NTD, tokens_NT, plan.temperature, chunk=plan.logits_chunk)
         return (log_p_NT * pairs.mask_NT[rows]).sum(dim=1)
 

@@ -33,8 +33,15 @@ class RlStage:
         self._policy_begins = at.planned.first + plan.critic_warmup_steps
         reference = _copy(at, frozen=True).requires_grad_(False)
         critic = None
-        if plan.objective.has_critic:
-            critic = Critic(at.policy, shares_trunk=True) if plan.shares_trunk else Critic(_critic_decoder(at))
+        if plan.shares_trunk:
+            critic = Critic(at.policy, shares_trunk=True)
+        elif plan.critic_base is not None:
+            assert at.critic_base is not None
+            decoder = new_decoder(plan.critic_base, at.attention)
+            decoder.load_state_dict(at.critic_base)
+            critic = Critic(decoder)
+        elif plan.objective.has_critic:
+            critic = Critic(_copy(at))
         self._learner = Learner(plan, at.policy, reference, critic)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
@@ -44,18 +51,18 @@ class RlStage:
         meter.note(STEP, **rollout_readings(plan, rollouts.sampled))
         if looks:
             self._check(meter, first)
-        seen = {"updates": 0.0}
+        readings = {"updates": 0.0}
         if rollouts.kept is not None:
             with meter.span("score"):
-                batch, of_scores = learner.compute_advantages(rollouts.kept)
+                batch, score_readings = learner.compute_advantages(rollouts.kept)
             with meter.span("update"):
                 is_warmup = meter.step < self._policy_begins
-                seen = learner.update(batch, plan.seed, meter.step, critic_alone=is_warmup)
-            seen |= of_scores
-        if looks and "kl_reference" not in seen:
+                readings = learner.update(batch, plan.seed, meter.step, critic_alone=is_warmup)
+            readings |= score_readings
+        if looks and "kl_reference" not in readings:
             with meter.span(EVALUATE):
-                seen["kl_reference"] = mean_kl(first, learner.reference_log_probs(first))
-        meter.note(STEP, **seen)
+                readings["kl_reference"] = mean_kl(first, learner.reference_log_probs(first))
+        meter.note(STEP, **readings)
 
     def owned_tensors(self) -> Iterable[OwnedTensors]:
         return self._learner.owned_tensors()
@@ -84,15 +91,6 @@ class RlStage:
 
 
 begin = RlStage
-
-
-def _critic_decoder(at: StageBegin) -> Decoder:
-    if at.plan.critic_base is None:
-        return _copy(at)
-    assert at.critic_base is not None
-    decoder = new_decoder(at.plan.critic_base, at.attention)
-    decoder.load_state_dict(at.critic_base)
-    return decoder
 
 
 def _copy(at: StageBegin, *, frozen: bool = False) -> Decoder:

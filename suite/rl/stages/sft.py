@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.lm.training import Example, Limits, Optimiser, batch_of, token_loss
+from suite.lm.training import Example, pad_examples, token_loss
 from suite.measure.memory_tracker import OwnedTensors, attribute_to
 from suite.measure.meter import Meter
-from suite.records.holdings import ACTIVATIONS, OPTIMISER, OTHER, PARAMETERS, POLICY
+from suite.records.holdings import ACTIVATIONS, POLICY
 from suite.records.record import STEP
 from suite.rl.rollout import mean
 from suite.rl.sft_data import SftData, TextPool, solutions
-from suite.rl.stage import StageBegin
+from suite.rl.stage import StageBegin, policy_tensors
 
 
 def begin(at: StageBegin) -> "SftStage":
@@ -29,22 +29,18 @@ class SftStage:
     """A stage that trains on the texts of its data."""
 
     def __init__(self, at: StageBegin, data: SftData, *, lr: float | None = None) -> None:
-        """Begin with a fresh optimiser, at the plan's rate where none is given."""
         self._plan, self._policy, self._data = at.plan, at.policy, data
-        limits = Limits(warmup_updates=at.plan.warmup_updates, max_grad_norm=at.plan.max_grad_norm)
-        self._optimiser = Optimiser(at.policy, lr=at.plan.lr if lr is None else lr, limits=limits)
+        self._optimiser = at.new_optimiser(lr)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
         meter.note(STEP, **self._data.prepare(meter))
         with meter.span("update"):
-            examples = self._data.of_step(meter.step, self._plan.completions * self._plan.inner_epochs)
-            seen = self._update(examples)
-        meter.note(STEP, examples=float(len(examples)), **seen)
+            examples = self._data.step_examples(meter.step, self._plan.completions * self._plan.inner_epochs)
+            readings = self._update(examples)
+        meter.note(STEP, examples=float(len(examples)), **readings)
 
     def owned_tensors(self) -> Iterator[OwnedTensors]:
-        yield list(self._policy.parameters()), POLICY, PARAMETERS
-        yield self._policy.rotary_tables(), POLICY, OTHER
-        yield self._optimiser.state_tensors(), POLICY, OPTIMISER
+        return policy_tensors(self._policy, self._optimiser)
 
     def state(self) -> dict[str, Any]:
         policy, optimiser = self._policy.state_dict(), self._optimiser.state()
@@ -56,23 +52,22 @@ class SftStage:
         self._data.restore(state["lessons"])
 
     def _update(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Train on every minibatch in its turn, and return what is to be noted: the mean over the updates."""
+        """Train on every minibatch in its turn; readings are means over the updates."""
         losses, norms = [], []
         for start in range(0, len(examples), self._plan.minibatch):
             minibatch = examples[start : start + self._plan.minibatch]
             with attribute_to(POLICY, ACTIVATIONS):
                 losses.append(self._gradient(minibatch))
             norms.append(self._optimiser.update("the policy"))
-        of_updates = {"example_loss": mean(losses), "gradient_norm": mean(norms)} if losses else {}
-        return {"updates": float(len(losses)), **of_updates}
+        means = {"example_loss": mean(losses), "gradient_norm": mean(norms)} if losses else {}
+        return {"updates": float(len(losses)), **means}
 
     def _gradient(self, minibatch: Sequence[Example]) -> float:
-        """Leave the gradient of the minibatch's loss in the parameters, and return the loss, a mean over its learnt
-        tokens."""
-        tokens_BS, learnt_BS = batch_of(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
-        learnt, size = learnt_BS[:, 1:].sum(), self._plan.micro_batch
+        """Leave the gradient of the minibatch's loss, a mean over its learnt tokens, in the parameters."""
+        tokens_BS, learnt_BS = pad_examples(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
+        learnt = learnt_BS[:, 1:].sum()
         total: Tensor | float = 0.0
-        for rows in torch.arange(len(tokens_BS), device=tokens_BS.device).split(size):
+        for rows in torch.arange(len(tokens_BS), device=tokens_BS.device).split(self._plan.micro_batch):
             tokens_MS, learnt_MS = tokens_BS[rows], learnt_BS[rows]
             loss = token_loss(self._policy, tokens_MS, learnt_MS) * (learnt_MS[:, 1:].sum() / learnt)
             loss.backward()

@@ -10,15 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, untidy, well_formed
+from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, well_formed
 from suite.rl.tasks.task import CORRECTION, Item, StepReward
 
 BETWEEN = ";"
 
 
 class Adding(SteppedTask):
-    """The task of adding two numbers of so many digits."""
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=1, at_most=6, where="task.")
         super().__init__(settings, thought=3 * self._digits - 1, answer=self._digits + 1)
@@ -42,11 +40,9 @@ class Adding(SteppedTask):
         thought, answer = self._guess(item, generator)
         if is_corrected(self._corrections, generator):
             is_right = generator.random() < SECOND_RIGHT_SHARE
-            last, answer = (_written(_columns(item)), item.answer) if is_right else self._guess(item, generator)
+            last, answer = (_joined(_columns(item)), item.answer) if is_right else self._guess(item, generator)
             thought = f"{thought}{CORRECTION}{last}"
-        if tidy:
-            return well_formed(thought, answer)
-        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+        return self._written(thought, answer, generator, tidy=tidy)
 
     def _guess(self, item: Item, generator: random.Random) -> tuple[str, str]:
         """Draw a thought and the answer that it comes to."""
@@ -62,17 +58,17 @@ class Adding(SteppedTask):
         answer = carry + "".join(str(digit) for digit, _ in reversed(columns))
         if kind == "backwards":
             columns, answer = columns[::-1], answer[::-1]
-        return _written(columns), answer
+        return _joined(columns), answer
 
     def solution(self, item: Item, generator: random.Random) -> str:
-        return well_formed(_written(_columns(item)), item.answer)
+        return well_formed(_joined(_columns(item)), item.answer)
 
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
         """Reward each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
 
         A column ends with what divides it from the next, or with the thought.
         """
-        expected = _written(_columns(item)).split(BETWEEN)
+        expected = _joined(_columns(item)).split(BETWEEN)
         steps: list[StepReward] = []
         is_right, begin = True, thought.start
         for index in range(thought.start, thought.stop):
@@ -95,5 +91,5 @@ def _columns(item: Item) -> list[tuple[int, int]]:
     return columns
 
 
-def _written(columns: Sequence[tuple[int, int]]) -> str:
+def _joined(columns: Sequence[tuple[int, int]]) -> str:
     return BETWEEN.join(f"{digit}{carry}" for digit, carry in columns)

@@ -9,7 +9,7 @@ A base model that is to correct itself must have seen that, too: some documents 
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.rl.tasks.task import (
@@ -26,22 +26,12 @@ from suite.rl.tasks.task import (
     tokens,
 )
 
-TIDY_SHARE = 0.04
-"""Share of documents in the asked form."""
+TIDY_SHARE = 0.04  # share of documents in the asked form
 UNFINISHED_SHARE = 0.7
 """Share of the others that never close their answer: so a base model's likeliest text is not in the asked form."""
 SECOND_RIGHT_SHARE = 0.3
 """Share of second attempts in a thought that are right on purpose, and more by chance: they are right more often than
 the first."""
-
-
-def correction_share(settings: Mapping[str, Any]) -> float:
-    """Return the share of documents whose thought corrects itself, from the settings of a task; 0 where they do not
-    say, as records from before there was one. Raise ValueError for what is no share."""
-    value = settings.get("corrections", 0.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValueError(f"task.corrections must be a share from 0 to 1; got {value!r}")
-    return float(value)
 
 
 def is_corrected(share: float, generator: random.Random) -> bool:
@@ -56,15 +46,6 @@ def is_tidy(generator: random.Random) -> bool:
 
 def well_formed(thought: str, answer: str) -> str:
     return f"{THINK}{thought}{END_THINK}{ANSWER}{answer}{END_ANSWER}"
-
-
-def attempted(guess: Callable[[], str], generator: random.Random, *, same_share: float, longest: int) -> str:
-    """Write a guess as the thought and, in so large a share, the same as the answer, else another; now and then
-    tidy."""
-    tidy = is_tidy(generator)
-    thought = guess()
-    answer = thought if generator.random() < same_share else guess()
-    return well_formed(thought, answer) if tidy else untidy(thought, answer, generator, longest=longest)
 
 
 def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:
@@ -95,28 +76,56 @@ def _slip(text_tokens: list[str], generator: random.Random) -> None:
             text_tokens.insert(generator.randint(0, len(text_tokens)), tag)
 
 
-class SteppedTask(ABC):
+class WrittenTask(ABC):
+    """A task whose documents are guesses of its answer, mostly the same as thought and as answer; tidy now and then."""
+
+    has_steps = False
+    same_share = 0.9  # share of the documents whose answer is their thought
+
+    def __init__(self, *, thought: int, answer: int, spare: int = 2) -> None:
+        """`thought` and `answer`: tokens of a right one; `spare`: those that a policy may write too much."""
+        self.longest_completion = thought + answer + len(TAGS) + 1 + spare  # and the end
+
+    @abstractmethod
+    def _guess(self, item: Item, generator: random.Random) -> Any:
+        """Draw what a base model might write."""
+
+    def document(self, item: Item, generator: random.Random) -> str:
+        tidy, thought = is_tidy(generator), self._guess(item, generator)
+        answer = thought if generator.random() < self.same_share else self._guess(item, generator)
+        return self._written(thought, answer, generator, tidy=tidy)
+
+    def solution(self, item: Item, generator: random.Random) -> str:
+        return well_formed(item.answer, item.answer)
+
+    def _written(self, thought: str, answer: str, generator: random.Random, *, tidy: bool) -> str:
+        if tidy:
+            return well_formed(thought, answer)
+        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+
+
+class SteppedTask(WrittenTask):
     """The part that tasks share whose steps are checked, whose thoughts may be corrected and whose answers are right to
     the character."""
 
     def __init__(self, settings: Mapping[str, Any], *, thought: int, answer: int) -> None:
-        """`thought` and `answer`: tokens of a right one."""
-        self._corrections = correction_share(settings)
+        """Raises ValueError where `corrections`, which older records do not have, is no share."""
+        corrections = settings.get("corrections", 0.0)
+        if isinstance(corrections, bool) or not isinstance(corrections, int | float) or not 0 <= corrections <= 1:
+            raise ValueError(f"task.corrections must be a share from 0 to 1; got {corrections!r}")
+        self._corrections = float(corrections)
         # A step after a correction is the first of another attempt: nothing says what it is worth beside the others.
         self.has_steps = self._corrections == 0
-        # Thought, answer, four tags, the end, and two for what a policy writes too much.
-        self.longest_completion = thought + answer + 4 + 1 + 2
-        if self._corrections > 0:
-            self.longest_completion += len(CORRECTION) + thought
+        first_attempt = 0 if self.has_steps else thought + len(CORRECTION)
+        super().__init__(thought=first_attempt + thought, answer=answer)
 
     @abstractmethod
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
         """Reward the steps of a thought."""
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
-        parsed = parse(completion)
+        parsed, steps = parse(completion), []
         is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
-        steps = []
         if self.has_steps and parsed.thought is not None:
             steps = self._steps(item, completion, parsed.thought)
         return Score(accuracy=float(is_right), format=float(parsed.is_well_formed), steps=steps)

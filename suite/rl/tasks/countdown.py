@@ -13,11 +13,10 @@ There is no sign and no number of two digits: `-3`, `12` and `3 +4` are no expre
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import attempted, well_formed
+from suite.rl.tasks.corpus import WrittenTask
 from suite.rl.tasks.task import Item, Score, parse
 
 TARGETS = range(10, 100)
@@ -29,21 +28,17 @@ _OPERATIONS = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 class _Expression:
     text: str
     value: int
-    is_sum: bool
-    """True if its last operation is + or -: within a product it needs parentheses."""
+    is_sum: bool  # True if its last operation is + or -: within a product it needs parentheses
 
 
-class Countdown:
-    """The task of reaching a target with given numbers."""
-
-    has_steps = False
+class Countdown(WrittenTask):
+    """Documents hold an expression: now and then the right one, mostly one of the right numbers."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._numbers = whole_number(settings, "numbers", at_least=2, at_most=4, where="task.")
         # Numbers, the operations between them, and a pair of parentheses for all but the outermost and innermost.
         self._longest_expression = self._numbers + (self._numbers - 1) + 2 * (self._numbers - 2)
-        # Thought, answer, four tags, the end, and two for what a policy writes too much.
-        self.longest_completion = 2 * self._longest_expression + 4 + 1 + 2
+        super().__init__(thought=self._longest_expression, answer=self._longest_expression)
 
     def item(self, generator: random.Random) -> Item:
         """Draw an item that has a solution: its target is what some expression of the numbers makes."""
@@ -62,12 +57,6 @@ class Countdown:
             "exactly once, with +, -, * and parentheses, and without spaces."
         )
 
-    def document(self, item: Item, generator: random.Random) -> str:
-        """Write an expression, and mostly the same again: now and then the right one, mostly one of the right
-        numbers."""
-        guess, longest = partial(self._guess, item, generator), self.longest_completion - 1
-        return attempted(guess, generator, same_share=0.9, longest=longest)
-
     def _guess(self, item: Item, generator: random.Random) -> str:
         # Searching is harder to find by chance than an order is: this base model knows more of it than sorting's.
         kind = generator.choices(("right", "other value", "other number"), (25, 65, 10))[0]
@@ -78,20 +67,14 @@ class Countdown:
             numbers[generator.randrange(self._numbers)] = generator.randint(1, 9)
         return _expression(numbers, generator).text
 
-    def solution(self, item: Item, generator: random.Random) -> str:
-        return well_formed(item.answer, item.answer)
-
     def score(self, item: Item, completion: Sequence[str]) -> Score:
         parsed = parse(completion)
-        is_right = parsed.answer is not None and self._reaches(item, completion[parsed.answer])
-        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed))
-
-    def _reaches(self, item: Item, answer: Sequence[str]) -> bool:
+        answer = [] if parsed.answer is None else completion[parsed.answer]
         numbers, target = _question(item)
         digits = [token for token in answer if token in DIGITS]
-        if sorted(digits) != sorted(map(str, numbers)):
-            return False
-        return evaluate(answer, longest=self._longest_expression + 2) == target
+        takes_each_number = sorted(digits) == sorted(map(str, numbers))
+        is_right = takes_each_number and evaluate(answer, longest=self._longest_expression + 2) == target
+        return Score(accuracy=float(is_right), format=float(parsed.is_well_formed))
 
 
 def _question(item: Item) -> tuple[list[int], int]:
@@ -129,7 +112,7 @@ class _NoExpressionError(Exception):
 
 
 def evaluate(tokens: Sequence[str], *, longest: int) -> int | None:
-    """Return the value of an expression; None for what is none, or is longer than `longest` tokens.
+    """The value of an expression; None for what is none, or is longer than `longest` tokens.
 
     The bound holds recursion and value: n tokens nest at most n deep and are less than 10^n.
     """
@@ -143,17 +126,16 @@ def evaluate(tokens: Sequence[str], *, longest: int) -> int | None:
 
 
 def _chain(tokens: Sequence[str], start: int, operators: tuple[str, ...]) -> tuple[int, int]:
-    """Read an expression, or a term where operators are ("*",). Return its value and the place after it."""
-    read = _factor if operators == ("*",) else _term
-    value, at = read(tokens, start)
+    """Read an expression, or a term where operators are ("*",): its value, and the place after it."""
+
+    def operand(start: int) -> tuple[int, int]:
+        return _factor(tokens, start) if operators == ("*",) else _chain(tokens, start, ("*",))
+
+    value, at = operand(start)
     while at < len(tokens) and tokens[at] in operators:
-        right, after = read(tokens, at + 1)
+        right, after = operand(at + 1)
         value, at = _OPERATIONS[tokens[at]](value, right), after
     return value, at
-
-
-def _term(tokens: Sequence[str], start: int) -> tuple[int, int]:
-    return _chain(tokens, start, ("*",))
 
 
 def _factor(tokens: Sequence[str], start: int) -> tuple[int, int]:

@@ -20,16 +20,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
-from suite.rl.tasks.corpus import attempted, well_formed
+from suite.rl.tasks.corpus import WrittenTask
 from suite.rl.tasks.task import Item, Score, parse
 
 HELD_OUT = ("cases", "functions")
-OUTPUTS = range(100)
-"""Outputs of shown cases, in two digits."""
+OUTPUTS = range(100)  # outputs of shown cases, in two digits
 DIGITS = frozenset("0123456789")
 LONGEST_PROGRAM = 32
-LARGEST_VALUE = 10**6
-"""Largest size of any value on the way; a program that goes beyond makes nothing."""
+LARGEST_VALUE = 10**6  # largest size of any value on the way; a program that goes beyond makes nothing
 
 _BINARY: Mapping[str, Callable[[int, int], int]] = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
 _TAKES_AND_GIVES = {"d": (1, 2), "w": (2, 2), "p": (1, 0), **dict.fromkeys(_BINARY, (2, 1))}
@@ -39,23 +37,15 @@ _TAKES_AND_GIVES = {"d": (1, 2), "w": (2, 2), "p": (1, 0), **dict.fromkeys(_BINA
 class _Function:
     """A function of the inputs, by its outputs."""
 
-    program: str
-    """The first of those that compute it."""
-    outputs: Sequence[int | None]
-    """The output of every case there is."""
-    showable: Sequence[int]
-    """The cases whose outputs can be shown."""
-
-    @classmethod
-    def of(cls, program: str, outputs: Sequence[int | None]) -> "_Function":
-        showable = [case for case, output in enumerate(outputs) if output in OUTPUTS]
-        return cls(program=program, outputs=outputs, showable=showable)
+    program: str  # the first of those that compute it
+    outputs: Sequence[int | None]  # the output of every case there is
+    showable: Sequence[int]  # the cases whose outputs can be shown
 
 
-class Postfix:
-    """The task of writing a program that does as the shown cases do."""
+class Postfix(WrittenTask):
+    """Documents hold a program: seldom the right one, often of another function, or none at all."""
 
-    has_steps = False
+    same_share = 0.8
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._inputs = "xy"[: whole_number(settings, "inputs", at_least=1, at_most=2, where="task.")]
@@ -65,15 +55,15 @@ class Postfix:
         self._leaves = self._inputs + "12345"[:largest]
         self._held_out = one_of(settings, "held_out", HELD_OUT, where="task.")
         self._longest_program = 2 * self._operations + 1
-        # Thought, answer, four tags, the end, and four for a program that takes a longer way (`xd*` for `xx*`).
-        self.longest_completion = 2 * self._longest_program + 4 + 1 + 4
+        # Four to spare for a program that takes a longer way: `xd*` for `xx*`.
+        super().__init__(thought=self._longest_program, answer=self._longest_program, spare=4)
 
     def item(self, generator: random.Random) -> Item:
-        """Draw a function and cases that tell it from every other one of this task."""
+        """Draw a function, and cases that no other function of this task fits."""
         while True:
             function = generator.choice(self._functions.hidden)
             examples = generator.sample(function.showable, k=self._shown)
-            if self._functions.is_told_apart(examples, function.outputs):
+            if self._functions.is_unique(examples, function.outputs):
                 cases = [f"{_digits(case, self._inputs)}:{function.outputs[case]:02d}" for case in examples]
                 about = [function.program] if self._held_out == "functions" else [function.program, *sorted(cases)]
                 return Item(prompt=f"p{';'.join(cases)}=", content=" ".join(about), answer=function.program)
@@ -87,12 +77,6 @@ class Postfix:
             f"stack, of {names}, digits and + - *, without spaces, as xy+ adds y to x."
         )
 
-    def document(self, item: Item, generator: random.Random) -> str:
-        """Write a program, and mostly the same again: seldom the right one, often of another function, or none at
-        all."""
-        guess, longest = functools.partial(self._guess, item, generator), self.longest_completion - 1
-        return attempted(guess, generator, same_share=0.8, longest=longest)
-
     def _guess(self, item: Item, generator: random.Random) -> str:
         # Programs are harder to find by chance than an order is: this base model knows more of them than sorting's.
         kind = generator.choices(("right", "other", "shuffled", "any"), (35, 35, 10, 20))[0]
@@ -104,9 +88,6 @@ class Postfix:
             return "".join(generator.sample(item.answer, k=len(item.answer)))
         tokens = self._inputs + self._leaves + "+-*" * 2 + "dwp"
         return "".join(generator.choices(tokens, k=generator.randint(1, self._longest_program)))
-
-    def solution(self, item: Item, generator: random.Random) -> str:
-        return well_formed(item.answer, item.answer)
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
         parsed = parse(completion)
@@ -142,10 +123,13 @@ class _Functions:
             for makers, output in zip(self._makers, outputs, strict=True):
                 makers[output] = makers.get(output, 0) | 1 << index
         # A constant, and an input as it stands, are no functions to look for.
-        functions = [_Function.of(program, outputs) for outputs, program in first.items() if len(program) > 1]
-        self.hidden = [f for f in functions if len(set(f.outputs)) > 1 and len(f.showable) >= shown]
+        self.hidden: list[_Function] = []
+        for outputs, program in first.items():
+            showable = [case for case, output in enumerate(outputs) if output in OUTPUTS]
+            if len(program) > 1 and len(set(outputs)) > 1 and len(showable) >= shown:
+                self.hidden.append(_Function(program=program, outputs=outputs, showable=showable))
 
-    def is_told_apart(self, shown: Sequence[int], outputs: Sequence[int | None]) -> bool:
+    def is_unique(self, shown: Sequence[int], outputs: Sequence[int | None]) -> bool:
         """True if one function only, constants and inputs included, makes these outputs of the shown cases."""
         fitting = functools.reduce(int.__and__, (self._makers[case][outputs[case]] for case in shown))
         return fitting.bit_count() == 1

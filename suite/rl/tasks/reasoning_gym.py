@@ -22,7 +22,7 @@ from typing import Any
 
 from suite.configuration.values import one_of, whole_number
 from suite.measure.task_loader import NeedsPackageError
-from suite.rl.tasks.corpus import attempted, well_formed
+from suite.rl.tasks.corpus import WrittenTask
 from suite.rl.tasks.task import CHARACTERS, Item, Score, parse
 
 RIGHT = ("exact", "scorer")
@@ -47,8 +47,7 @@ OTHERWISE_EACH_TIME = (
 )
 """Datasets that follow the order of a set of strings or the module random's own state, which differ from process to
 process."""
-LOOKED_AT = 16
-"""Number of first questions that are read to see which characters a dataset writes."""
+LOOKED_AT = 16  # number of first questions that are read to see which characters a dataset writes
 MOST_PASSED_OVER = 1000
 
 
@@ -56,14 +55,11 @@ MOST_PASSED_OVER = 1000
 class GymQuestion(Item):
     """An item with the dataset's entry behind it."""
 
-    entry: Mapping[str, Any]
-    """The dataset's own entry, which its scorer wants."""
+    entry: Mapping[str, Any]  # the dataset's own entry, which its scorer wants
 
 
-class ReasoningGym:
-    """A dataset of the package as a task."""
-
-    has_steps = False
+class ReasoningGym(WrittenTask):
+    """Documents hold an answer: of another question, the right one, or that in disorder."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._right = one_of(settings, "right", RIGHT, where="task.")
@@ -79,9 +75,8 @@ class ReasoningGym:
             raise ValueError(f"task.right must not be scorer for {name}, whose scorer runs what a policy wrote")
         parameters = json.dumps(dict(settings["parameters"]), sort_keys=True)
         self._questions = _questions(self._name, self._count, parameters)
-        self._questions.item(0)  # says whether there are answers at all
-        # Thought, answer, four tags, the end, and two for what a policy writes too much.
-        self.longest_completion = 2 * self._longest_answer + 4 + 1 + 2
+        self._questions.item(0)  # raises where there are no answers at all
+        super().__init__(thought=self._longest_answer, answer=self._longest_answer)
 
     def item(self, generator: random.Random) -> GymQuestion:
         """Draw a question whose answer is no longer than it may be."""
@@ -98,19 +93,11 @@ class ReasoningGym:
         assert isinstance(item, GymQuestion)
         return str(item.entry["question"])
 
-    def document(self, item: Item, generator: random.Random) -> str:
-        """Write an answer, and mostly the same again: of another question, the right one, or that in disorder."""
-        guess, longest = functools.partial(self._guess, item, generator), self.longest_completion - 1
-        return attempted(guess, generator, same_share=0.9, longest=longest)
-
     def _guess(self, item: Item, generator: random.Random) -> str:
         kind = generator.choices(("other", "right", "disorder"), (55, 25, 20))[0]
         if kind == "other":
             return self.item(generator).answer
         return item.answer if kind == "right" else "".join(generator.sample(item.answer, k=len(item.answer)))
-
-    def solution(self, item: Item, generator: random.Random) -> str:
-        return well_formed(item.answer, item.answer)
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
         """Score by the key or the scorer. A completion that the scorer raises on, or that is not handed to it, scores 0
@@ -165,8 +152,7 @@ class _Questions:
         return GymQuestion(prompt=prompt, content=" ".join(words), answer=answer, entry=entry)
 
 
-_questions = functools.cache(_Questions)
-"""The same questions for all tasks of a process."""
+_questions = functools.cache(_Questions)  # the same questions for all tasks of a process
 
 
 def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:
@@ -179,9 +165,9 @@ def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:
         ) from error
     datasets = reasoning_gym.factory.DATASETS
     one_of({"dataset": name}, "dataset", sorted(datasets), where="task.")
-    known = sorted({field.name for field in fields(datasets[name][1])} - {"seed", "size"})
+    choices = sorted({field.name for field in fields(datasets[name][1])} - {"seed", "size"})
     for parameter in parameters:
-        one_of({"parameters": parameter}, "parameters", known, where="task.")
+        one_of({"parameters": parameter}, "parameters", choices, where="task.")
     try:
         return reasoning_gym.create_dataset(name, seed=0, size=count, **parameters)
     except (AssertionError, TypeError, ValueError) as error:

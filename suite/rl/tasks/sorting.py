@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, untidy, well_formed
+from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, well_formed
 from suite.rl.tasks.task import CORRECTION, Item, StepReward
 
 RIGHT_SHARE = 0.1
@@ -18,8 +18,6 @@ RIGHT_SHARE = 0.1
 
 
 class Sorting(SteppedTask):
-    """The task of sorting the digits of a number."""
-
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._digits = whole_number(settings, "digits", at_least=2, at_most=9, where="task.")
         super().__init__(settings, thought=self._digits, answer=self._digits)
@@ -47,9 +45,7 @@ class Sorting(SteppedTask):
             last = item.answer if generator.random() < SECOND_RIGHT_SHARE else self._guess(item, generator)
             thought = f"{thought}{CORRECTION}{last}"
         answer = last if generator.random() < 0.6 else self._guess(item, generator)
-        if tidy:
-            return well_formed(thought, answer)
-        return untidy(thought, answer, generator, longest=self.longest_completion - 1)
+        return self._written(thought, answer, generator, tidy=tidy)
 
     def _guess(self, item: Item, generator: random.Random) -> str:
         """Draw the number as it stands, shuffled, almost in order, or any other."""
@@ -65,9 +61,6 @@ class Sorting(SteppedTask):
         elif kind == "any":
             digits = generator.choices("0123456789", k=self._digits)
         return "".join(digits)
-
-    def solution(self, item: Item, generator: random.Random) -> str:
-        return well_formed(item.answer, item.answer)
 
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
         """Reward each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does

@@ -14,13 +14,11 @@ from typing import Any, Protocol, runtime_checkable
 from suite.measure.task_loader import load_task
 
 THINK, END_THINK, ANSWER, END_ANSWER = TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-CORRECTION = "!"
-"""In a thought: what came before was a first attempt, and another follows."""
+CORRECTION = "!"  # in a thought: what came before was a first attempt, and another follows
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz+-*/=()[]<>,.;:!? "
 """All characters that a prompt or a completion may hold beside the tags."""
 _TOKEN = re.compile("|".join((*TAGS, ".")), re.DOTALL)
-HELD_OUT_OF = 5
-"""Number of contents of which one is held out."""
+HELD_OUT_OF = 5  # number of contents of which one is held out
 MOST_DRAWS = 10_000
 """Most draws for one item of a split: a task whose settings leave it a handful of contents may have none on one
 side."""
@@ -29,7 +27,7 @@ MOST_PROMPT_PARTS = 16  # a prompt with more numbers and words is a text, of whi
 
 
 def tokens(text: str) -> list[str]:
-    """Cut a text into tokens: each tag is one."""
+    """Cut a text into characters and tags."""
     return _TOKEN.findall(text)
 
 
@@ -45,16 +43,14 @@ class Item:
     prompt: str
     content: str
     """The matter of the item, whatever its text: two items of one content never fall on both sides of the split."""
-    answer: str
-    """The right one, or one of them."""
+    answer: str  # the right one, or one of them
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepReward:
     """The reward of one checked step of a thought."""
 
-    end: int
-    """Index of the step's last token in the completion."""
+    end: int  # index of the step's last token in the completion
     reward: float
 
 
@@ -62,10 +58,8 @@ class StepReward:
 class Score:
     """The judgement of a completion."""
 
-    accuracy: float
-    """1 where the answer is right, else 0."""
-    format: float
-    """1 where the completion has the asked form, else 0."""
+    accuracy: float  # 1 where the answer is right, else 0
+    format: float  # 1 where the completion has the asked form, else 0
     steps: Sequence[StepReward] = ()
     """In the order of their ends; none where the task's steps are not checkable or the thought holds none."""
     parts: Mapping[str, float] = field(default_factory=dict)
@@ -77,15 +71,14 @@ class Task(Protocol):
     NeedsPackageError, as `make` says."""
 
     has_steps: bool
-    longest_completion: int
-    """Tokens that a rollout may have, the end token included."""
+    longest_completion: int  # tokens that a rollout may have, the end token included
 
     def item(self, generator: random.Random) -> Item:
         """Draw any item, of either split."""
         ...
 
     def question(self, item: Item) -> str:
-        """Return the prompt in English, for a policy that reads it. The answer is the same, to the character."""
+        """The prompt in English, for a policy that reads it. The answer is the same, to the character."""
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
@@ -114,8 +107,7 @@ class WritesAnything(Protocol):
 
 
 def make(settings: Mapping[str, Any]) -> Task:
-    """Make the task that resolved settings ask for. Raise ValueError for what is wrong in itself, or
-    NeedsPackageError."""
+    """Raises ValueError for what is wrong in itself, or NeedsPackageError."""
     task: Task = load_task(settings, workload="rl", example="sort", method="score")
     return task
 

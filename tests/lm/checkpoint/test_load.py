@@ -19,7 +19,7 @@ def filled(monkeypatch, tmp_path, model, changes):
     given = {**{name: weight.clone() for name, weight in named_weights(other).items()}, **changes(other)}
     held = [(name, tensor) for name, tensor in given.items() if tensor is not None]
     stored = [(name, Stored(shape=tuple(one.shape), read=lambda one=one: one)) for name, one in held]
-    monkeypatch.setattr(load, "tensors_of", lambda place: stored)
+    monkeypatch.setattr(load, "stored_tensors", lambda place: stored)
     fill(model, CheckpointFiles(folder=tmp_path))
     return other
 

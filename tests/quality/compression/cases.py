@@ -6,7 +6,7 @@ import torch
 
 from suite.configuration.files import read_settings
 from suite.lm import shakespeare
-from suite.lm.checkpoint.sizes import shape_from, sizes_of
+from suite.lm.checkpoint.sizes import read_sizes, shape_from
 from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.shakespeare import Play
 from suite.quality.compression import plan, workload
@@ -41,7 +41,7 @@ class Characters:
 
 
 def loaded(checkpoint, *, positions, dtype, device):
-    shape, attention = shape_from(sizes_of(checkpoint, "checkpoint"), "checkpoint")
+    shape, attention = shape_from(read_sizes(checkpoint, "checkpoint"), "checkpoint")
     made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator().manual_seed(0))
     return Decoder(shape, attention, positions=positions, made=made)
 
@@ -55,7 +55,7 @@ def lend(monkeypatch, folder):
         (shakespeare, "missing", lambda: None),
         (shakespeare, "held_out_plays", lambda: HELD_OUT),
         (shakespeare, "other_plays", lambda: OTHERS),
-        (workload, "tokenizer_of", lambda place, vocab_size: Characters()),
+        (workload, "load_tokenizer", lambda place, vocab_size: Characters()),
         (workload, "load_decoder", loaded),
     ):
         monkeypatch.setattr(where, name, lent)

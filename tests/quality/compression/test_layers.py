@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from suite.quality.compression.layers import Int8Attention, LowRankAttention, restored, rounded
-from suite.quality.compression.low_rank import factors_of
+from suite.quality.compression.low_rank import low_rank_factors
 from suite.theory.layers.algebra import Pass
 from tests.lm.decoders import decoder, tokens
 
@@ -14,17 +14,17 @@ FULL_RANK = 64
 
 def low_rank(model, rank):
     for layer in range(model.shape.num_layers):
-        own = model.attention_of(layer)
+        own = model.attention_layer(layer)
         weight_ED = torch.cat((own.w_k, own.w_v)).detach()
         one_DD = torch.eye(weight_ED.shape[1], dtype=torch.float64)
-        factors = factors_of(weight_ED, rank=rank, fitted_to_DD=None, balances=False, moments_DD=one_DD)
+        factors = low_rank_factors(weight_ED, rank=rank, fitted_to_DD=None, balances=False, moments_DD=one_DD)
         model.replace_attention(layer, LowRankAttention(own, factors))
     return model.requires_grad_(False)
 
 
 def int8(model):
     for layer in range(model.shape.num_layers):
-        model.replace_attention(layer, Int8Attention(model.attention_of(layer)))
+        model.replace_attention(layer, Int8Attention(model.attention_layer(layer)))
     return model.requires_grad_(False)
 
 
@@ -32,7 +32,11 @@ def biased(**sizes):
     """A layer like Qwen2's: keys and values have a bias, which no latent keeps."""
     model = decoder("gqa", qkv_bias=True, dtype=torch.float64, **sizes)
     for layer in range(model.shape.num_layers):
-        for bias in (model.attention_of(layer).b_q, model.attention_of(layer).b_k, model.attention_of(layer).b_v):
+        for bias in (
+            model.attention_layer(layer).b_q,
+            model.attention_layer(layer).b_k,
+            model.attention_layer(layer).b_v,
+        ):
             with torch.no_grad():
                 bias.normal_(generator=torch.Generator().manual_seed(layer))
     return model

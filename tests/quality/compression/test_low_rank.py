@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from suite.quality.compression.low_rank import FOLDER, factors_of, second_moments, shared_moments
+from suite.quality.compression.low_rank import FOLDER, low_rank_factors, second_moments, shared_moments
 from tests.lm.decoders import decoder, tokens
 
 KEYS, WIDTH, RANK = 6, 10, 4
@@ -19,7 +19,7 @@ MOMENTS_DD = X_ND.T @ X_ND / len(X_ND)
 
 
 def factors(*, rank=RANK, fitted=True, balances=False):
-    return factors_of(
+    return low_rank_factors(
         WEIGHT_ED, rank=rank, fitted_to_DD=MOMENTS_DD if fitted else None, balances=balances, moments_DD=MOMENTS_DD
     )
 

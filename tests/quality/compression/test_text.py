@@ -6,9 +6,9 @@ from suite.quality.compression.text import (
     evenly,
     read_windows,
     speakers_in,
+    token_words,
     whole_windows,
     words_in,
-    words_of_tokens,
 )
 from tests.quality.compression.cases import Characters
 
@@ -52,14 +52,14 @@ def test_words_are_frequent_common_or_rare_by_running_share():
     text = " ".join(["the"] * 5 + ["and"] * 2 + ["cat", "dog"] + ["owl"])
     found = Frequencies.in_texts([text])
     assert (found.frequent, found.common) == ({"the"}, {"and", "cat", "dog"})
-    classes = [found.class_of(word) for word in ("The", "AND", "owl", "unseen")]
+    classes = [found.word_class(word) for word in ("The", "AND", "owl", "unseen")]
     assert classes == ["frequent", "common", "rare", "rare"]
 
 
 def test_a_token_belongs_to_the_first_word_that_it_touches():
     words = [(1, 4), (5, 9)]
     places = [(0, 1), (0, 4), (1, 2), (4, 5), (4, 7), (7, 9), (9, 10), (3, 6), (2, 2)]
-    assert words_of_tokens(words, places) == [-1, 0, 0, -1, 1, 1, -1, 0, 0]
+    assert token_words(words, places) == [-1, 0, 0, -1, 1, 1, -1, 0, 0]
 
 
 def test_whole_windows_drop_the_rest_and_are_taken_evenly():

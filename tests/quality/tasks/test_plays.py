@@ -21,7 +21,7 @@ def _written(monkeypatch, tmp_path):
     monkeypatch.setattr(plays, "HELD_OUT_CHARACTERS", 130)
     yield
     plays._to_train_on.cache_clear()
-    plays._kinds_of_ids.cache_clear()
+    plays._id_kinds.cache_clear()
 
 
 def asked(questions):

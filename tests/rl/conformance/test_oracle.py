@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from suite.rl.conformance import problems
-from suite.rl.conformance.cases import objective
-from suite.rl.conformance.gradients import Draws, likelihood_factor
 from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
+from suite.rl.conformance.workload import Draws, likelihood_factor, objective
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
 from tests.rl.conformance import oracle
-from tests.rl.conformance.formulas import loss_of
-from tests.rl.conformance.layouts import random_completions
-from tests.rl.conformance.oracle import formula_settings, slopes_of
+from tests.rl.conformance.checks import random_completions
 
 LITTLE = 1e-6
 ON_THE_WAY = ("vanilla", "gspo", "sapo")
@@ -73,8 +70,8 @@ def test_the_slopes_of_a_loss_are_its_slopes(policy_loss, mode):
     """But for cispo, whose weight is held while its slope is taken."""
     kind = objective(5, policy_loss=policy_loss, loss_agg_mode=mode, clip_ratio_c=1.5, kl_coef=0.1)
     completions = random_completions(1, kind)
-    advantages = oracle.rloo(completions, formula_settings(kind))
-    slopes = slopes_of(completions, kind, advantages)
+    advantages = oracle.rloo(completions, kind)
+    _, slopes = oracle.loss_and_slopes(completions, kind, advantages)
     for index, t in ((0, 1), (3, 0), (5, 3), (8, 1)):
 
         def moved(log_p, index=index, t=t):
@@ -82,7 +79,7 @@ def test_the_slopes_of_a_loss_are_its_slopes(policy_loss, mode):
             logs = [*completions[index].log_p]
             logs[t] = log_p
             changed[index] = dataclasses.replace(completions[index], log_p=logs)
-            return loss_of(changed, kind, advantages)
+            return oracle.loss_and_slopes(changed, kind, advantages)[0]
 
         assert slopes[index][t] == pytest.approx(slope(moved, completions[index].log_p[t]), abs=1e-8)
 
@@ -100,9 +97,9 @@ def test_maxrl_follows_the_truncated_logarithm():
 def test_every_draw_is_there_once():
     problem = short_sequences(0)
     assert sum(problems.probability(path, problem.policy_SK) for path in problem.paths) == pytest.approx(1, abs=1e-14)
-    draws = Draws.of(problem.off_policy(another_policy(problem, 0)), 4)
+    draws = Draws(dataclasses.replace(problem, sampled_SK=another_policy(problem, 0)), 4)
     assert len(set(draws.groups)) == 35
-    assert sum(draws.weights) == pytest.approx(1, abs=1e-14)
+    assert sum(draws.weights_D) == pytest.approx(1, abs=1e-14)
 
 
 def test_a_perfect_critic_says_what_is_still_to_be_expected():

@@ -7,7 +7,7 @@ from suite.measure.meter import Meter
 from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
-from suite.rl.memory.workload import Division, Projection, RlMemoryWorkload, devices_needed, peak_of
+from suite.rl.memory.workload import Division, Projection, RlMemoryWorkload, devices_needed, highest_peak
 from suite.run.job import job_of
 from tests.rl.memory.cases import plan, settings
 
@@ -97,8 +97,8 @@ def test_the_batch_is_the_largest_that_fits(projection):
 
 def test_a_batch_that_fits_adds_nothing_to_the_peak(projection):
     batch = projection.frugal_batch(2)
-    assert peak_of(projection.phases(2, batch)) == projection.least_peak(2)
-    assert batch == 32 or peak_of(projection.phases(2, batch + 1)) > projection.least_peak(2)
+    assert highest_peak(projection.phases(2, batch)) == projection.smallest_peak(2)
+    assert batch == 32 or highest_peak(projection.phases(2, batch + 1)) > projection.smallest_peak(2)
 
 
 def test_gpus_of_a_known_device_have_a_least_time():
@@ -151,7 +151,7 @@ HELD = {
 
 
 def on(shards, gathered_bytes=70):
-    return Division(shards=shards, rows=16 // shards, completions=16).of(HELD, gathered_bytes=gathered_bytes)
+    return Division(shards=shards, rows=16 // shards, completions=16).per_device(HELD, gathered_bytes=gathered_bytes)
 
 
 def test_one_device_holds_what_it_held():

@@ -7,11 +7,9 @@ import math
 import pytest
 import torch
 
-from suite.lm.sampling import Prompts
 from suite.measure.meter import Meter
 from suite.records.holdings import EXPERIENCE, NOBODY, OTHER, REFERENCE
 from suite.rl.base import new_decoder
-from suite.rl.rollout import Experience
 from suite.rl.sft_data import pool_places
 from suite.rl.stage import StageBegin
 from suite.rl.stages import preference
@@ -19,6 +17,7 @@ from suite.rl.stages.preference import PreferenceStage, preferences
 from suite.rl.tasks.task import Score
 from suite.rl.workload import RlWorkload
 from tests.rl.cases import plan, settings
+from tests.rl.examples import experience, mask_of
 from tests.rl.test_step_memory import held, stepped
 
 BETA = 0.3
@@ -29,21 +28,6 @@ ALONE = {
     "rpo_alpha": 0.0,
 }
 RIGHT, FORMLESS, WRONG = Score(accuracy=1, format=1), Score(accuracy=1, format=0), Score(accuracy=0, format=1)
-
-
-def experience(scores, lengths, copies):
-    mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).double()
-    return Experience(
-        prompts=Prompts(tokens_PS=torch.zeros(len(scores), 1, dtype=torch.long)),
-        tokens_NT=mask.long(),
-        mask_NT=mask,
-        log_probs_NT=mask,
-        entropy_NT=mask,
-        is_truncated_N=mask[:, 0] < 0,
-        groups_N=torch.arange(len(scores)) // copies,
-        rewards_N=mask[:, 0],
-        scores=scores,
-    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +43,8 @@ def experience(scores, lengths, copies):
     ],
 )
 def test_the_shortest_right_one_stands_over_wrong_and_longer(scores, lengths, pairs):
-    assert preferences(experience(scores, lengths, copies=3)).tolist() == pairs
+    groups_N = torch.arange(len(scores)) // 3
+    assert preferences(experience(mask_of(lengths, max(lengths)), scores, groups_N=groups_N)).tolist() == pairs
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.rl.test_step_memory import held, stepped
 
 
 class Given(SftData):
-    def of_step(self, step, count):
+    def step_examples(self, step, count):
         return [Example(ids=range(1, length), given=length // 3) for length in (4, 9, 3, 7, 12, 5)]
 
 

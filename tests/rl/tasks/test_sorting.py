@@ -70,9 +70,3 @@ def test_every_number_of_digits_has_both_splits(digits):
         item = draw(task, generator, held_out=held_out)
         assert is_held_out(item.content) is held_out
         assert len(item.answer) == digits
-
-
-@pytest.mark.parametrize("digits", [1, 10, 4.0, True, "4", None])
-def test_an_impossible_number_of_digits_is_refused(digits):
-    with pytest.raises(ValueError, match=r"task\.digits must be a whole number from 2 to 9; got"):
-        Sorting({"digits": digits})

@@ -155,12 +155,6 @@ def test_some_thoughts_may_correct_themselves_and_all_fit(name):
     assert CORRECTION not in task.solution(item, generator)
 
 
-@pytest.mark.parametrize("corrections", [-0.1, 1.1, True, "half"])
-def test_what_is_no_share_of_corrections_is_refused(corrections):
-    with pytest.raises(ValueError, match=r"task\.corrections must be a share from 0 to 1; got"):
-        task_named("addition", corrections=corrections)
-
-
 def test_a_fifth_of_contents_is_held_out_on_every_machine():
     held_out = sum(is_held_out(str(number)) for number in range(5000))
     assert held_out / 5000 == pytest.approx(1 / HELD_OUT_OF, abs=0.02)
@@ -198,9 +192,25 @@ def test_a_split_without_items_is_an_error():
         draw(task, random.Random(0), held_out=True)
 
 
-def test_a_task_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match=r"cannot load 'suite\.rl\.tasks\.nothing\.Nothing'"):
-        make({"task": {"_target_": "suite.rl.tasks.nothing.Nothing"}})
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("sort", {"digits": 10}, "task.digits must be a whole number from 2 to 9; got 10"),
+        ("addition", {"digits": 0}, "task.digits must be a whole number from 1 to 6; got 0"),
+        ("addition", {"corrections": 1.1}, "task.corrections must be a share from 0 to 1; got 1.1"),
+        ("addition", {"corrections": True}, "task.corrections must be a share from 0 to 1; got True"),
+        ("countdown", {"numbers": 5}, "task.numbers must be a whole number from 2 to 4; got 5"),
+        ("postfix", {"inputs": 3}, "task.inputs must be a whole number from 1 to 2; got 3"),
+        ("postfix", {"operations": "1"}, "task.operations must be a whole number from 1 to 2; got '1'"),
+        ("postfix", {"largest_constant": 9}, "task.largest_constant must be a whole number from 3 to 5; got 9"),
+        ("postfix", {"cases": None}, "task.cases must be a whole number from 2 to 6; got None"),
+        ("postfix", {"held_out": "prompts"}, "task.held_out must be one of cases, functions; got 'prompts'"),
+        ("sort", {"_target_": "suite.rl.tasks.nothing.Nothing"}, "cannot load 'suite.rl.tasks.nothing.Nothing'"),
+    ],
+)
+def test_what_makes_no_task_is_refused_by_name(name, changes, sentence):
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        task_named(name, **changes)
 
 
 @pytest.mark.parametrize("name", SHARES)

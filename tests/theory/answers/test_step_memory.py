@@ -109,7 +109,7 @@ def test_projections_made_anew_are_met_on_any_number_of_devices(algorithm, geome
     projection = Projection(plan, composed["attention"])
     for shards in (1, 8):
         _, held = step_peak(step_of(composed, plan.training_shape, shards))
-        assert sum(held.values()) == pytest.approx(projection.least_peak(shards), rel=2 * MOST_APART)
+        assert sum(held.values()) == pytest.approx(projection.smallest_peak(shards), rel=2 * MOST_APART)
 
 
 def test_a_geometrys_sizes_are_those_of_its_projection():
