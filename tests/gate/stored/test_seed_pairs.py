@@ -28,7 +28,7 @@ from suite.gate.stored.seed_pairs import (
     judge_arm,
     judging_of,
     list_seeds,
-    loss_of_a_token,
+    loss_per_token,
 )
 from suite.gate.verdict import Outcome
 from suite.records.record import Reading, Status
@@ -370,7 +370,7 @@ def outcomes(generator, tolerances, *, collapsing=0.0, spread=0.05, fall=0.0):
         last = np.where(generator.random(5) < collapsing, 0.0, generator.normal(0.75 - lower, spread, 5))
         mean = 0.6 * last + generator.normal(0, spread / 2, 5)
         values = zip(QUANTITIES, (last, mean, generator.lognormal(0, 0.03, 5)), strict=True)
-        sides.append([[TakenValue(value=float(one), of=()) for one in of_seeds] for _, of_seeds in values])
+        sides.append([[TakenValue(value=float(one), readings=()) for one in of_seeds] for _, of_seeds in values])
     tested = [compare_pairs(ARM, *each) for each in zip(QUANTITIES, *sides, strict=True)]
     return {verdict.outcome for verdict in judge_together(tested, tolerances)}
 
@@ -436,12 +436,12 @@ def test_decoders_are_judged_by_answers_and_their_training(tmp_path, finals, cos
     assert {one.metric for one in judgement.verdicts if one.span in ("last", "mean")} <= {"answer_accuracy"}
 
 
-def test_a_compressed_model_is_judged_by_its_loss_of_a_token():
+def test_a_compressed_model_is_judged_by_its_loss_per_token():
     record = quality_record()
     read = [Reading(step=step, span="text", metric="text_loss", value=loss) for step, loss in enumerate((30.0, 50.0))]
     read += [Reading(step=step, span="text", metric="text_tokens", value=20.0) for step in range(2)]
-    assert loss_of_a_token(replace(record, readings=read)).value == pytest.approx(2.0)
-    assert loss_of_a_token(record) is None
+    assert loss_per_token(replace(record, readings=read)).value == pytest.approx(2.0)
+    assert loss_per_token(record) is None
 
 
 @pytest.mark.parametrize("workload", [name for name in choices("workload") if is_judged_by_seed(name)])
