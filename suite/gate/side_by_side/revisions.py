@@ -116,7 +116,7 @@ def after(top: Path, into: Path) -> Tree:
     return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
 
 
-def files_of(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
+def file_states(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
     """The state of each file of a tree whose name ends so: no program can set a file's ctime.
 
     By default of what Python imports: what a case writes beside its code, such as a cache, is its own matter.
@@ -200,7 +200,7 @@ class Revisions:
         """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""
         if self.older_files is None:
             return
-        now = files_of(self.trees[0], "")
+        now = file_states(self.trees[0], "")
         for name, state in self.older_files.items():
             if now.get(name) != state:
                 raise WorkerError(f"{name} of the older revision was changed while it was measured")
@@ -226,7 +226,11 @@ class Revisions:
     ) -> Mapping[str, Any]:
         """Let a side build a case. Raises as WorkerClient.ask, and BadAnswerError for what cannot be."""
         answer = workers[side].ask(
-            "build", id=key_of(case.id, side), settings=case.settings[side], examine=examine, slowed=self.slowed[side]
+            "build",
+            id=worker_key(case.id, side),
+            settings=case.settings[side],
+            examine=examine,
+            slowed=self.slowed[side],
         )
         return checked_build(answer, examined=examine)
 
@@ -234,10 +238,10 @@ class Revisions:
         self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, seed: int, calls: int
     ) -> Mapping[str, Sequence[str]]:
         """Let a side check a case again, and return the operators of its timed parts. Raises as `build`."""
-        answer = workers[side].ask("recheck", id=key_of(case.id, side), seed=seed, calls=calls)
-        return checked_operators("recheck", "parts", answer.get("parts"))
+        answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
+        return checked_operators(answer)
 
 
-def key_of(case: str, side: int) -> str:
+def worker_key(case: str, side: int) -> str:
     """The name of a case in a worker, which may hold both sides."""
     return f"{SIDES[side]} {case}"

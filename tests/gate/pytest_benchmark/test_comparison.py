@@ -12,8 +12,7 @@ import pytest
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.pytest_benchmark.callgrind import InstructionCounting
-from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, _not_run, enough_s
-from suite.gate.pytest_benchmark.timing import JudgingClock
+from suite.gate.pytest_benchmark.comparison import ExaminedBenchmark, SuiteComparison, _not_run, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import timing
@@ -219,8 +218,8 @@ def test_a_broken_test_is_said_to_have_failed_before():
 
 def test_a_call_with_a_set_up_is_not_counted_and_says_so():
     found = [
-        FoundBenchmark(
-            case=case, clock=JudgingClock(name="thread_cpu"), sides=({"is_set_up": False}, {"is_set_up": is_set_up})
+        ExaminedBenchmark(
+            case=case, clock="thread_cpu", sides=({"is_set_up": False}, {"is_set_up": is_set_up})
         )
         for case, is_set_up in (("plain", False), ("set up", True))
     ]
@@ -240,8 +239,8 @@ def test_counts_of_instructions_lie_beside_the_judgement():
 def test_time_that_calls_no_change_is_refused_or_times_fewer():
     """A change of one in 40 is called from seven launches on, of five rounds with 3 ms and a call on each side."""
     found = [
-        FoundBenchmark(
-            case=f"t{call_ms}", clock=JudgingClock(name="thread_cpu"), sides=({"call_s": call_ms / 1000},) * 2
+        ExaminedBenchmark(
+            case=f"t{call_ms}", clock="thread_cpu", sides=({"call_s": call_ms / 1000},) * 2
         )
         for call_ms in range(1, 41)
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from suite.gate.rules.fingerprint import changed_settings
-from suite.gate.side_by_side.pairing import Expanded, command_of, expanded_from, paired
+from suite.gate.side_by_side.pairing import Expanded, command_line, expanded_from, paired
 from suite.records.case import Case
 
 FOREIGN = Path(__file__).parents[2] / "foreign" / "conf"
@@ -55,7 +55,7 @@ def test_a_case_finds_its_match_in_a_tree_with_older_names():
     assert not changed_settings(
         before[0].settings, decode.settings | {"attention": absorbed | decode.settings["attention"]}
     )
-    assert (before[1].called, before[1].id) == ("workload=attention attention=mla phase=prefill", prefill.id)
+    assert (before[1].old_id, before[1].id) == ("workload=attention attention=mla phase=prefill", prefill.id)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_could_be_meant_twice_or_differs_stays_apart(before, after):
 def test_a_text_of_any_form_survives_the_command_line(strange):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    overrides = command_of(case(phase="decode", extras={"note": strange}).case)
+    overrides = command_line(case(phase="decode", extras={"note": strange}).case)
     assert overrides[:2] == ["-m", "workload='attention'"]
     assert OverridesParser.create().parse_override(overrides[-1]).value() == strange
 
@@ -113,7 +113,7 @@ def test_a_case_composes_to_itself(tmp_path, monkeypatch, asked):
 
     monkeypatch.chdir(tmp_path)
     (one,) = [job_of(one) for one in compose(["-m", *asked])]
-    (composed_again,) = compose(command_of(one.case, [*asked, "hydra.sweep.dir=elsewhere"]))
+    (composed_again,) = compose(command_line(one.case, [*asked, "hydra.sweep.dir=elsewhere"]))
     again = job_of(composed_again)
     assert one.case.extras
     assert again.case == one.case

@@ -231,7 +231,7 @@ def environment_with(folder, path):
 )
 def test_whoever_writes_into_the_older_tree_is_found(tmp_path, change, said):
     (tmp_path / "code.py").write_text("code")
-    trees = revisions.Revisions(trees=(tmp_path, tmp_path), logs=tmp_path, older_files=revisions.files_of(tmp_path))
+    trees = revisions.Revisions(trees=(tmp_path, tmp_path), logs=tmp_path, older_files=revisions.file_states(tmp_path))
     trees.check_older_files()
     change(tmp_path)
     if said is None:
