@@ -46,6 +46,7 @@ class Trees:
         self._folder = real(Path(tree, folder))
         self._roots = [path for top in (self._folder, self.top) for path in (top, str(Path(top, "src")))]
         self.test_files: set[str] = set()
+        """Files of tests, which are no code to judge."""
         self._code: set[str] = set()
         self._places: set[str] = set()
         """Folders of judged packages, and files of judged modules."""
@@ -53,12 +54,18 @@ class Trees:
     def come_first(self, given: Sequence[str]) -> None:
         """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
         here = real(FOLDER)
-        others = [*given, *(path for path in sys.path if real(path or ".") != here)]
-        in_tree = [self._in_tree(path) for path in (*others, *_editable_folders())]
+        paths = [*given, *(path for path in sys.path if real(path or ".") != here)]
+        editable = [  # folders that setuptools' finders of editable installs know
+            str(Path(path).parent)
+            for name, module in list(sys.modules.items())
+            if name.startswith("__editable__")
+            for path in getattr(module, "MAPPING", {}).values()
+        ]
+        in_tree = map(self._in_tree, [*paths, *editable])
         roots = list(dict.fromkeys([*self._roots, *filter(None, in_tree)]))
         self._roots = [root for root in roots if Path(root).is_dir()]
         os.environ["PYTHONPATH"] = os.pathsep.join([*self._roots, *given])
-        sys.path[:] = [*self._roots, *(path for path in others if path not in self._roots)]
+        sys.path[:] = [*self._roots, *(path for path in paths if path not in self._roots)]
         # Before the finders of editable installs, of which some come first and know the user's checkout alone.
         first: list[Any] = [
             importlib.machinery.BuiltinImporter,
@@ -66,10 +73,6 @@ class Trees:
             importlib.machinery.PathFinder,
         ]
         sys.meta_path[:] = [*first, *(finder for finder in sys.meta_path if finder not in first)]
-
-    def take_tests(self, files: Sequence[str]) -> None:
-        """Take note of the files of tests, which are no code to judge."""
-        self.test_files = {file for file in map(real, files) if is_in(file, self.top)}
 
     def holds(self, path: str) -> bool:
         return is_in(real(path), self.top)
@@ -239,7 +242,28 @@ class FileWatch:
         self.opened[str(path)][1].add(opener)
 
 
-def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
+@contextlib.contextmanager
+def profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
+    """Take note of each module and function of which code runs, as far as Python's profiler sees."""
+
+    def see(frame: Any, event: str, argument: Any) -> None:
+        seen.add((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
+        if event == "c_call":
+            owner = getattr(argument, "__self__", None)
+            modules = (argument.__module__, getattr(type(owner), "__module__", ""))
+            seen.update((str(module), argument.__name__) for module in modules)
+
+    previous = sys.getprofile()
+    threading.setprofile(see)
+    sys.setprofile(see)
+    try:
+        yield
+    finally:
+        sys.setprofile(previous)
+        threading.setprofile(None)
+
+
+def benchmark_parts(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
     """Digests of what makes a benchmark: its test, its fixtures in the tree, pytest's settings, its files of tests.
 
     `tests`: ids of all; `conftests`: files that were loaded. Of a file counts what acts on import or as a hook, and
@@ -251,6 +275,7 @@ def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict
     parts = {f"setting {name}": str(getattr(settings[name], "value", settings[name])) for name in counted}
     parts["test"] = _source_digest(getattr(item, "function", None) or getattr(item, "obj", None))
     file, (node, _, own) = real(item.path), item.nodeid.partition("::")
+    # By file, the names from which its statements are followed; of a conftest.py those that act by themselves.
     used: dict[str, set[str]] = {path: set() for path in conftests if is_in(file, str(Path(path).parent))}
     used[file] = {own.partition("::")[0].partition("[")[0]}
     info = getattr(item, "_fixtureinfo", None)
@@ -261,16 +286,16 @@ def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict
             parts[f"fixture {name}"] = _source_digest(function)
             used.setdefault(path, set()).add(function.__name__)
     plain = {id.partition("[")[0] for id in tests}
-    others = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {own.partition("[")[0]}
+    other_tests = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {own.partition("[")[0]}
     for path, names in used.items():
-        parts[os.path.relpath(path, tree)] = _used_digest(Path(path), names, others)
+        parts[os.path.relpath(path, tree)] = _used_digest(Path(path), names, other_tests)
     return parts
 
 
-def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
+def _used_digest(path: Path, starts: Set[str], other_tests: Set[str]) -> str:
     """Digest a file's statements that act by themselves, and those that `starts`, which have digests, lead to by names.
 
-    `others`: tests that are none of them.
+    `other_tests`: tests that are none of them.
     """
     content = path.read_bytes()
     try:
@@ -279,15 +304,15 @@ def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
         return digest(content)
     for statement in body:
         if isinstance(statement, ast.ClassDef):
-            name = statement.name
-            statement.body = [part for part in statement.body if f"{name}::{getattr(part, 'name', '')}" not in others]
+            prefix = f"{statement.name}::"
+            statement.body = [part for part in statement.body if prefix + getattr(part, "name", "") not in other_tests]
     names, used, count = set(starts), [statement for statement in body if not _defined(statement)], -1
     while count < len(used):
         count = len(used)
         names |= {node.id for statement in used for node in ast.walk(statement) if isinstance(node, ast.Name)}
         used = [statement for statement in body if statement in used or names & _defined(statement)]
-    told = [one for one in used if isinstance(one, ast.ClassDef) or not starts & _defined(one)]
-    return digest("".join(map(ast.dump, told)).encode())
+    counted = [part for part in used if isinstance(part, ast.ClassDef) or not starts & _defined(part)]
+    return digest("".join(map(ast.dump, counted)).encode())
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -327,14 +352,6 @@ def _loaded_files() -> Iterator[tuple[str, str]]:
             is_worker = real(os.path.dirname(file)) == real(FOLDER)  # noqa: PTH120
             if isinstance(file, str) and os.path.isabs(file) and not is_worker:  # noqa: PTH117
                 yield name, file
-
-
-def _editable_folders() -> Iterator[str]:
-    """Yield the folders that setuptools' finders of editable installs know."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("__editable__"):
-            mapping = getattr(module, "MAPPING", {})
-            yield from (str(Path(path).parent) for path in mapping.values())
 
 
 def _installed_files(names: set[str]) -> set[str]:

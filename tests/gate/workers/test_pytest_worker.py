@@ -110,8 +110,7 @@ def timed_call(monkeypatch):
         monkeypatch.setattr(worker, "perf_counter", lambda: now_s)
         monkeypatch.setattr(loop, "children_s", lambda: now_s / 2)
         monkeypatch.setattr(loop, "check_clocks", lambda: None)
-        hears = SimpleNamespace(check_result=lambda result: None)
-        return worker.Call(hears, work, lambda: ((), {}), is_set_up=False, teardown=None, disable_gc=False)
+        return worker.Call(work, lambda: ((), {}))
 
     return make
 
@@ -120,14 +119,15 @@ def timed_call(monkeypatch):
 def test_the_call_after_a_switch_counts_if_it_is_long(timed_call, before_s, counted_s):
     """It finds the other side's data in the caches, which is much of a short call. One call fills each sample here."""
     call = timed_call(*before_s, before_s[0] + 0.03, before_s[0])
-    assert call.calibrate(call.first(None)) == pytest.approx(before_s[0])
+    call.make()
+    assert call.calibrate(before_s[0]) == pytest.approx(before_s[0])
     sample = call.sample(SimpleNamespace(update=lambda seconds: None))
     assert (sample["wall_s"], sample["calls"]) == (pytest.approx(counted_s), 1)
 
 
 def test_every_clock_says_the_seconds_of_one_call(timed_call):
     call = timed_call(*[1e-4] * 100)
-    call.calibrate(call.first(None))
+    call.calibrate(1e-4)
     sample = call.sample(SimpleNamespace(update=lambda seconds: None))
     assert sample["calls"] > 10
     clocks = {"wall_s": 1e-4, "thread_cpu_s": 1e-4, "process_cpu_s": 1e-4, "children_s": 5e-5}
