@@ -20,9 +20,9 @@ from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, la
 from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.side_by_side.answers import checked_ceilings
+from suite.gate.side_by_side.answers import checked_ceilings, checked_operators
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_line, expanded_from, paired
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, file_states
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, file_states, worker_key
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
@@ -298,10 +298,11 @@ class RevisionComparison(GateComparison):
             self.least_s[benchmark] = least_s(work, ceilings, case.settings[BEFORE], benchmark.clock)
         return benchmarks
 
-    def _recheck(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
+    def _recheck(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
         """Raise FailedError where a case that was timed by now computes something else, or does other work."""
         seed, calls = self._random.getrandbits(31), self._random.randrange(20)
-        parts = revisions.recheck(workers, case, side, seed=seed, calls=calls)
+        answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
+        parts = checked_operators(answer)
         for span, operators in self.parts[case.id][side].items():
             now = parts.get(span, ())
             if sorted(now) != sorted(operators):

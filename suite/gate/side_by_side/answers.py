@@ -60,11 +60,11 @@ def _has_fields(fields: Mapping[str, Predicate]) -> Predicate:
     return lambda value: isinstance(value, dict) and all(is_so(value.get(name)) for name, is_so in fields.items())
 
 
-def _count_from(least: int) -> Rule:
-    return (
-        f"a whole number from {least} on",
-        lambda value: isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53,
-    )
+def _count_from(least: int, most: int | None = None) -> Rule:
+    def is_count(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= (most or 1 << 53)
+
+    return f"a whole number from {least} {'on' if most is None else f'to {most}'}", is_count
 
 
 SECONDS: Rule = ("a finite number of seconds from 0 on", _is_seconds)
@@ -193,3 +193,8 @@ def checked_opening(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str
             "beside": TEXTS,
         }
     return _check("open", answer, rules)
+
+
+def checked_counting(answer: Mapping[str, Any], *, most: int) -> Mapping[str, Any]:
+    """Pytest's answer to `sample` under valgrind: how many calls more its second count has. Raises BadAnswerError."""
+    return _check("sample", answer, {"more": _count_from(1, most)})

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from suite.gate.side_by_side.answers import checked_build, checked_operators
+from suite.gate.side_by_side.answers import checked_build
 from suite.gate.side_by_side.worker_client import SIDES as SIDES
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
@@ -91,8 +91,8 @@ def before(top: Path, revision: str, into: Path) -> Tree:
     if _is_shallow(top):  # nothing is shared, and other revisions are left out
         git(folder, "-c", "protocol.version=2", "fetch", "--quiet", "--depth=1", "origin", commit)
     git(folder, "checkout", "--quiet", "--detach", commit)
-    if gone := git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
-        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {gone.splitlines()[0]}")
+    if missing := git(folder, "ls-files", "--deleted"):  # a damaged object: git says so and still ends with 0
+        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {missing.splitlines()[0]}")
     return Tree(side=Side(label=revision, commit=commit), folder=folder)
 
 
@@ -180,15 +180,15 @@ class Revisions:
         workers: Sequence[WorkerClient] | None = None,
         errors: tuple[type[Exception], ...] = (WorkerError,),
     ) -> None:
-        """Do something with each item. One at which an error ends it is told, and the rest goes on in fresh workers.
+        """Do something with each item. `failed` gets an error that ends one, and the rest goes on in fresh workers.
 
         `workers`: those to begin with, where some run already.
         """
-        left = list(items)
-        while left:
+        remaining = list(items)
+        while remaining:
             with nullcontext(workers) if workers else self.launched() as running:
-                while left:
-                    item = left.pop(0)
+                while remaining:
+                    item = remaining.pop(0)
                     try:
                         do(running, item)
                     except errors as error:
@@ -233,13 +233,6 @@ class Revisions:
             slowed=self.slowed[side],
         )
         return checked_build(answer, examined=examine)
-
-    def recheck(
-        self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, seed: int, calls: int
-    ) -> Mapping[str, Sequence[str]]:
-        """Let a side check a case again, and return the operators of its timed parts. Raises as `build`."""
-        answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
-        return checked_operators(answer)
 
 
 def worker_key(case: str, side: int) -> str:

@@ -29,7 +29,7 @@ from suite.statistics.launches import Effect
 Say = Callable[[str], None]
 WAITING = 1.5
 """Wall time holds the work of others, which takes turns with both sides and moves their ratio by far less."""
-Recheck = Callable[[Revisions, Sequence[WorkerClient], BenchmarkCase, int], None]
+Recheck = Callable[[Sequence[WorkerClient], BenchmarkCase, int], None]
 LAUNCH_S = 2.5
 """Measuring time of a launch, about what its start costs: shorter ones would mostly start, and longer ones tell little
 more, since a launch counts once."""
@@ -149,16 +149,17 @@ class TimingComparison:
         In the first they were checked when they were built. One that a worker does not survive ends the look.
         """
         launch, unbroken = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
+        if self.recheck is None or launch < 2:
+            return
         timed = {sample.case for sample in self.rounds.samples if sample.launch == launch} & unbroken
         cases = [case for case in self.cases if case.id in timed]
-        if self.recheck is None or launch < 2 or not cases:
-            return
-        # The choice is the system's, which the code under test cannot foresee.
-        for case in [case for case in cases if case.id not in self._rechecked] or [random.SystemRandom().choice(cases)]:
+        unchecked = [case for case in cases if case.id not in self._rechecked]
+        # The system's choice, which the code under test cannot foresee.
+        for case in unchecked or random.SystemRandom().sample(cases, min(1, len(cases))):
             self._rechecked.add(case.id)
             for side in (BEFORE, AFTER):
                 try:
-                    self.recheck(self.revisions, workers, case, side)
+                    self.recheck(workers, case, side)
                 except ANY_ERROR as error:
                     is_dead = isinstance(error, WorkerError)
                     again = "" if is_dead else "checked again: "

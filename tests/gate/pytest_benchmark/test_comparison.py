@@ -218,9 +218,7 @@ def test_a_broken_test_is_said_to_have_failed_before():
 
 def test_a_call_with_a_set_up_is_not_counted_and_says_so():
     found = [
-        ExaminedBenchmark(
-            case=case, clock="thread_cpu", sides=({"is_set_up": False}, {"is_set_up": is_set_up})
-        )
+        ExaminedBenchmark(case=case, clock="thread_cpu", sides=({"is_set_up": False}, {"is_set_up": is_set_up}))
         for case, is_set_up in (("plain", False), ("set up", True))
     ]
     comparison = bare()
@@ -239,9 +237,7 @@ def test_counts_of_instructions_lie_beside_the_judgement():
 def test_time_that_calls_no_change_is_refused_or_times_fewer():
     """A change of one in 40 is called from seven launches on, of five rounds with 3 ms and a call on each side."""
     found = [
-        ExaminedBenchmark(
-            case=f"t{call_ms}", clock="thread_cpu", sides=({"call_s": call_ms / 1000},) * 2
-        )
+        ExaminedBenchmark(case=f"t{call_ms}", clock="thread_cpu", sides=({"call_s": call_ms / 1000},) * 2)
         for call_ms in range(1, 41)
     ]
     needed_s = sum(7 * 5 * 2 * (max(3, call_ms) + call_ms) / 1000 for call_ms in range(1, 41))
