@@ -19,6 +19,7 @@ from tools.benchmarks import gate_stored_tails
 
 NOW = 30
 """Minute of the candidate, after all stored runs."""
+LOGS = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
 WIDE = [run(median_s, minute=minute) for minute, median_s in enumerate((1e-3, 1.3e-3, 0.8e-3, 1.2e-3, 0.9e-3))]
 
 
@@ -76,31 +77,30 @@ def test_a_time_is_judged_by_the_spread_of_stored_runs(tmp_path, before, now_s, 
         assert replace(judgement, inconclusive_fails=True).exit_code == 3
 
 
+def times_judged(stored_s, *candidates_s):
+    """The verdicts on times that are judged together, each beside the same stored ones."""
+    changes = [compare_times(str(n), "layer", stored_s, [time_s], "wall") for n, time_s in enumerate(candidates_s)]
+    return judge_together(changes, Tolerances())
+
+
 def test_a_prediction_is_wider_than_an_interval_of_the_mean():
     """Computed by hand: t(2, 99 %) = 6.965, and a further run varies by s√(1 + 1/5) about the mean of five."""
-    logs = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    (verdict,) = judge_together([compare_times("c", "layer", np.exp(logs), [1.0], "wall")], Tolerances())
-    assert np.log(verdict.high) == pytest.approx(6.965 * logs.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
+    (verdict,) = times_judged(np.exp(LOGS), 1.0)
+    assert np.log(verdict.high) == pytest.approx(6.965 * LOGS.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
     assert (verdict.ratio, verdict.outcome) == (pytest.approx(1.0), Outcome.INCONCLUSIVE)  # it could hide a change
 
 
 def test_the_error_is_spent_over_all_benchmarks():
     """Among four it fails; among fifty the same is what chance gives, and that is said."""
-    stored_s = np.exp([-0.02, -0.01, 0.0, 0.01, 0.02])
-    slow = compare_times("c", "layer", stored_s, [1.3], "wall")
-    calm = [compare_times(str(index), "layer", stored_s, [1.0], "wall") for index in range(49)]
-    assert judge_together([slow, *calm[:3]], Tolerances())[0].outcome is Outcome.SLOWER
-    among_fifty = judge_together([slow, *calm], Tolerances())[0]
-    assert among_fifty.outcome is Outcome.INCONCLUSIVE
-    assert among_fifty.low > 1.02
+    assert times_judged(np.exp(LOGS), 1.3, *[1.0] * 3)[0].outcome is Outcome.SLOWER
+    among_fifty = times_judged(np.exp(LOGS), 1.3, *[1.0] * 49)[0]
+    assert (among_fifty.outcome, among_fifty.low > 1.02) == (Outcome.INCONCLUSIVE, True)
     assert "not among all that is tested" in among_fifty.reason
 
 
 def test_stored_runs_without_any_spread_are_no_division_by_zero():
-    same, slower = judge_together(
-        [compare_times("c", span, [1.0] * 5, [now], "wall") for span, now in (("a", 1.0), ("b", 1.5))], Tolerances()
-    )
-    assert (same.outcome, slower.outcome) == (Outcome.SAME, Outcome.SLOWER)
+    outcomes = [verdict.outcome for verdict in times_judged([1.0] * 5, 1.0, 1.5)]
+    assert outcomes == [Outcome.SAME, Outcome.SLOWER]
 
 
 @pytest.mark.parametrize("runs", gate_stored_tails.RUNS)
@@ -125,14 +125,11 @@ def test_the_simulated_rule_is_the_shipped_one(runs, cases, stored):
     logs_JCR = 0.03 * gate_stored_tails.RUNS[runs](generator, (12, cases, stored + 1))
     logs_JCR[:, 0, -1] += np.linspace(0, 2, 12)
 
-    def shipped(logs_CR):
-        changes = [
-            compare_times(str(case), "layer", np.exp(row[:-1]), np.exp(row[-1:]), "wall")
-            for case, row in enumerate(logs_CR)
-        ]
-        return [verdict.outcome is Outcome.SLOWER for verdict in judge_together(changes, Tolerances())]
-
-    called = list(map(shipped, logs_JCR))
+    called = []
+    for logs_CR in logs_JCR:
+        times_CR = enumerate(np.exp(logs_CR))
+        changes = [compare_times(str(case), "layer", row[:-1], row[-1:], "wall") for case, row in times_CR]
+        called.append([verdict.outcome is Outcome.SLOWER for verdict in judge_together(changes, Tolerances())])
     assert called == gate_stored_tails.slower(logs_JCR).tolist()
     assert 0 < sum(map(sum, called)) < 12
 
@@ -151,11 +148,10 @@ def test_the_simulated_rule_is_the_shipped_one(runs, cases, stored):
     ],
 )
 def test_what_all_timings_share_may_be_the_hour(shifts, outcome):
-    changes = [compare_times(str(n), "layer", BASE_S, [1e-3 * (1 + shift)], "wall") for n, shift in enumerate(shifts)]
-    verdicts = judge_together(changes, Tolerances())
-    assert verdicts[0].outcome is outcome
-    assert (verdicts[0].low < 1 < verdicts[0].high) is (outcome in (Outcome.INCONCLUSIVE, Outcome.SAME))
-    assert ("may be the hour of the new run" in verdicts[0].reason) is (outcome is Outcome.INCONCLUSIVE)
+    first, *_ = times_judged(BASE_S, *(1e-3 * (1 + shift) for shift in shifts))
+    assert first.outcome is outcome
+    assert (first.low < 1 < first.high) is (outcome in (Outcome.INCONCLUSIVE, Outcome.SAME))
+    assert ("may be the hour of the new run" in first.reason) is (outcome is Outcome.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize(
