@@ -113,7 +113,8 @@ class InstructionCounting:
         say(f"{LAUNCHES} launches under valgrind, in which everything takes 5 to 50 times as long")
 
         def count(workers: Sequence[WorkerClient], case: str) -> None:
-            self.counts.setdefault(case, []).append(self._count(workers, case))
+            instructions = self._count(workers, case)
+            self.counts.setdefault(case, []).append(instructions)
 
         def failed(case: str, error: Exception) -> None:
             self.broken[case] = f"under valgrind: {error}"

@@ -11,7 +11,6 @@ import pytest
 
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
-from suite.gate.pytest_benchmark.callgrind import InstructionCounting
 from suite.gate.pytest_benchmark.comparison import ExaminedBenchmark, SuiteComparison, _not_run, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
@@ -224,14 +223,6 @@ def test_a_call_with_a_set_up_is_not_counted_and_says_so():
     comparison = bare()
     assert comparison._countable(found) == ["plain"]
     assert [(verdict.case, verdict.outcome) for verdict in comparison.verdicts] == [("set up", Outcome.UNJUDGED)]
-
-
-def test_counts_of_instructions_lie_beside_the_judgement():
-    comparison = bare()
-    assert comparison.tables() == {}
-    comparison.timing = InstructionCounting(revisions=None, cases=[], tolerances=Tolerances())
-    comparison.timing.counts["a"] = [(1, 2)]
-    assert json.loads(comparison.tables()["counts.json"]) == {"a": [[1, 2]]}
 
 
 def test_time_that_calls_no_change_is_refused_or_times_fewer():
