@@ -236,7 +236,7 @@ CHEATS = {
     "sleeping": ("slower", "times as long by wall time, of which thread_cpu sees nothing"),
 }
 TARGETS = {"gone": "Workload", "asked": "Workload", "fresh": "Workload", "resized": "Workload", "wider": "Workload"}
-LAUNCHES = 4
+LAUNCHES = 3
 TO_FIND_IT = ("--set", "hydra.searchpath=[file://conf]", "--sweep", "some")
 
 
@@ -293,7 +293,7 @@ def judged(tmp_path_factory):
         patched.setattr(timing, "SHARE", 1 / (LAUNCHES + 1))
         out = str(folder / "out")
         patched.setattr(
-            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "4", "--out", out]
+            sys, "argv", ["suite", "gate", "--against", "HEAD", *TO_FIND_IT, "--seconds", "3", "--out", out]
         )
         code = command_line.main()
     assert repo.digest() == digest
