@@ -31,6 +31,7 @@ class BadAnswerError(WorkerError):
 def _is_number(value: Any) -> bool:
     """Whether a value is a number that a double can hold; NaN and infinity are such, and are judged broken."""
     try:
+        # JSON's true is an int to Python, and a whole number of 400 digits is one that no double holds.
         return isinstance(value, int | float) and not isinstance(value, bool) and float(value) is not None
     except OverflowError:
         return False
@@ -99,9 +100,9 @@ def _check(request: str, answer: Mapping[str, Any], rules: Mapping[str, Rule]) -
     for name, (rule, is_so) in rules.items():
         value = answer.get(name)
         if not is_so(value):
-            shown = repr(value)
-            shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
-            raise BadAnswerError(f"the worker's answer to `{request}` cannot be: {name} must be {rule}; got {shown}")
+            text = repr(value)
+            text = text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+            raise BadAnswerError(f"the worker's answer to `{request}` cannot be: {name} must be {rule}; got {text}")
     return answer
 
 
@@ -137,7 +138,7 @@ def unexplained(sample: Mapping[str, Any], spent: Spent) -> float:
 
     The dropped first call counts among them. A sample that is believable stays below 1.
     """
-    if spent.cpu_s is None:
+    if spent.cpu_s is None:  # elsewhere than on Linux, where nothing shows from outside
         return 0.0
     calls = sample["calls"] + 1
     calls_s: float = max(sample["thread_cpu_s"], sample["process_cpu_s"]) * calls

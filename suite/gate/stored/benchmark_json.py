@@ -111,6 +111,7 @@ def holds_benchmarks(path: Path) -> bool:
     """Whether a path means files of pytest-benchmark, in place of records: a file, or a folder with such."""
     if not path.is_dir():
         return path.is_file() or path.suffix == SUFFIX
+    # A record in it means records, since those may lie beside any other JSON.
     names = [name for _, names in folders_below(path, []) for name in names]
     return RECORD not in names and any(name.endswith(SUFFIX) and name != JUDGEMENT for name in names)
 
@@ -159,7 +160,7 @@ def read_runs(role: str, paths: Sequence[Path]) -> BenchmarkRuns:
     files: dict[str, Path] = {}
     for path in paths:
         for file in _list_files(path, reasons):
-            files.setdefault(os.path.realpath(file), file)
+            files.setdefault(os.path.realpath(file), file)  # a file that is named twice counts once
     if len(files) > MOST_FILES:
         reasons.append(f"there are {len(files):,} files, and at most {MOST_FILES:,} are read")
     runs = []
@@ -226,8 +227,9 @@ def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -
         facts={"cpu": model} | {name: _text(machine.get(name)) for name in (*FACTS, *SHOWN) if name != "cpu"},
         host=_text(machine.get("node")) or "",
         machine=model or _text(machine.get("processor")) or "",
+        # A host's name tells machines apart, and is not to be published: hashed, it does the one without the other.
         machine_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        commit=None if id in ("unversioned", "unknown") else id,
+        commit=None if id in ("unversioned", "unknown") else id,  # pytest-benchmark's words for no repository
         dirty=commit.get("dirty") is True,
         at=_text(content.get("datetime")) or "",
         timed=timed,
@@ -270,7 +272,7 @@ def _problem(data: Any) -> str:
     if not isinstance(data, list) or not data:
         return "holds no times"
     for value in data:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):  # JSON's true is an int to Python
             return "holds something that is no number in place of a time"
         if not SHORTEST_S < value < LONGEST_S:
             return f"holds {float(value):.6g} s, which is no time that can be compared"
@@ -289,6 +291,7 @@ def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[Benchm
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(case=name, metric=LATENCY, outcome=outcome, reason=reason)
 
+    # A time that is none in any file breaks the benchmark: another file's may be as wrong and look plausible.
     for role, runs in ((BASELINE, before), (CANDIDATE, after)):
         for run in runs:
             if problem := run.impossible.get(name):

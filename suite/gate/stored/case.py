@@ -81,7 +81,7 @@ def compare_times(
         shift=math.log(after_s / before_s),
         # The error of a prediction: of one further run, about the mean of the stored ones.
         error=float(logs.std(ddof=1)) * math.sqrt(1 + 1 / len(logs)),
-        freedom=HEAVIEST_TAILS,
+        freedom=HEAVIEST_TAILS,  # `judge_together` raises it where all timings show lighter tails
         deviations=deviations.tolist(),
         values=f"{seconds(before_s)} in {len(logs)} stored runs, {seconds(after_s)} now",
         runs="stored runs",
@@ -129,6 +129,7 @@ def stored_judgement(
 def judge_case(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun], tolerances: Tolerances) -> CaseJudgement:
     """Judge the newest run of a case by its stored ones. Both sides are oldest first; one of them may be empty."""
     new = counting(new)
+    # What failed or cannot be read is reported before anything is compared, since the rest could look the same.
     if broken := [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]:
         return CaseJudgement(verdicts=broken)
     if not is_ok(old) or not is_ok(new):
@@ -248,7 +249,7 @@ def unsound(case: str, role: str, runs: Sequence[StoredRun]) -> Iterator[Verdict
             if reading.metric in METRICS and (is_impossible or not math.isfinite(reading.value)):
                 reason = f"{role} run {run.name} holds {reading.value!r}, which cannot be compared"
                 yield broken_verdict(case, reason, span=reading.span, metric=reading.metric)
-                break
+                break  # one reading of a run says enough
 
 
 def broken_verdict(case: str, reason: str, **fields: Any) -> Verdict:

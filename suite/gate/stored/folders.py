@@ -48,7 +48,7 @@ def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **r
     Below a folder lie any number of runs. Several of one case are repeats: of the candidate the newest and those of
     its run key count, of the baseline all of them are the spread. `rules`: as `stored_judgement` takes them.
     """
-    room = Room()
+    room = Room()  # one for both sides, which lie in memory together
     before, after = read_runs(BASELINE, baseline, room), read_runs(CANDIDATE, candidate, room)
     judged = []
     if before.by_case and after.by_case:
@@ -90,7 +90,7 @@ def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **r
 
 def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
     """Read every run below a folder, as far as there is room. Nothing found there raises, nor its absence."""
-    label = root.resolve().name
+    label = root.resolve().name  # of `.` too
 
     def name(folder: Path) -> str:
         return "/".join((label, *folder.relative_to(root).parts))

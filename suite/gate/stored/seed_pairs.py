@@ -112,7 +112,7 @@ def loss_per_token(record: Record) -> TakenValue | None:
         [reading for reading in record.series(metric) if reading.span == TEXT or below(reading.span, TEXT)]
         for metric in ("text_loss", "text_tokens")
     )
-    total = math.fsum(reading.value for reading in tokens)
+    total = math.fsum(reading.value for reading in tokens)  # windows differ in length, so no mean of means
     if not losses or not total > 0:
         return None
     return _taken(math.fsum(reading.value for reading in losses) / total, losses)
@@ -122,6 +122,7 @@ def cost(phases: Sequence[str], record: Record) -> TakenValue | None:
     """The CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only waits."""
     timed = [reading for reading in record.series(LATENCY) if reading.span in phases]
     is_cpu = record.settings.get("device") == "cpu"
+    # The span's own clock may be that of one thread, so an old record without the process's has no cost.
     if not timed or (is_cpu and any(reading.process_cpu_s is None for reading in timed)):
         return None
     value = math.fsum((reading.process_cpu_s or 0.0) if is_cpu else reading.value for reading in timed)
@@ -172,7 +173,7 @@ def compare_pairs(
     case: str, quantity: Quantity, before: Sequence[TakenValue], after: Sequence[TakenValue], notes: Sequence[str] = ()
 ) -> TestedChange:
     """Compare values in the order of their seeds, which are at least two."""
-    old, new = ([taken.value for taken in side] for side in (before, after))
+    old, new = ([run.value for run in side] for side in (before, after))
     # On the scale on which it is tested, above 0 is for the worse.
     pairs = changes([b - a if quantity.is_accuracy else math.log(a / b) for b, a in zip(old, new, strict=True)])
     assert pairs is not None
@@ -264,6 +265,7 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
     remarks, failures, pairs = SeedRemarks(case), list[str](), list[SeedPair]()
     for seed in sorted({*old, *new}, key=lambda seed: (len(seed), seed)):
         stored, now = old.get(seed, ()), counting(new.get(seed, ()))
+        # A seed whose stored run is itself unsound is no failure of the candidate: it is broken, below.
         is_sound_before = is_ok(stored) and not [*unsound(case, BASELINE, stored)]
         bad = bad_record(now)
         if bad is not None and bad.record.status in ALWAYS_BAD and is_sound_before:
@@ -274,6 +276,7 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
             pairs.append(_pair(seed, ok_records(stored), now[-1].record))
             continue
         for verdict in broken or [presence(case, stored, now)]:
+            # The remark is on the whole arm, so the reading that it is about is named in words.
             place = f"{verdict.metric} of {verdict.span}: " if verdict.metric else ""
             remarks.add(seed, verdict.outcome, f"{place}{verdict.reason}")
     exact, noisy = _exact(case, pairs, tolerances), [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
@@ -346,7 +349,7 @@ def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterat
     if spent is None:
         return
     timed = []
-    for pair in pairs:
+    for pair in pairs:  # each remark names its seed, since the others are compared all the same
         if pair.obstacles:
             reason = f"times are not comparable: {'; '.join(pair.obstacles)}"
             remarks.add(pair.seed, Outcome.INCOMPARABLE, reason, spent)
@@ -373,7 +376,7 @@ def _compared(
         elif old.readings != new.readings:
             counts = f"{_count(len(old.readings), 'reading')} before, {_count(len(new.readings), 'reading')} now"
             remarks.add(pair.seed, Outcome.INCOMPARABLE, f"is of other steps: {counts}", quantity)
-        elif not quantity.is_accuracy and not all(0 < taken.value < math.inf for taken in (old, new)):
+        elif not quantity.is_accuracy and not all(0 < run.value < math.inf for run in (old, new)):
             reason = f"{old.value!r} before, {new.value!r} now, which cannot be compared"
             remarks.add(pair.seed, Outcome.BROKEN, reason, quantity)
         else:
@@ -382,7 +385,7 @@ def _compared(
     if len(before) >= FEWEST_PAIRS:
         yield compare_pairs(case, quantity, before, after, notes)
     elif before:
-        averages = [quantity.average([taken.value for taken in side]) for side in (before, after)]
+        averages = [quantity.average([run.value for run in side]) for side in (before, after)]
         yield Verdict(
             case=case,
             span=quantity.span,

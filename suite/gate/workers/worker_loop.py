@@ -58,13 +58,13 @@ def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, 
     Then the tree reads nothing, and whatever it prints is no answer. A thread waits for requests in the kernel; when
     the other end hangs up it queues None and calls `hung_up`, which is to end the process, whatever that is in.
     """
-    asked, answers = os.dup(0), os.dup(1)
+    incoming, answers = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def read() -> None:
-        with contextlib.suppress(OSError, ValueError), os.fdopen(asked, encoding="utf-8") as lines:
+        with contextlib.suppress(OSError, ValueError), os.fdopen(incoming, encoding="utf-8") as lines:
             for line in lines:
                 waiting.put(json.loads(line))
         waiting.put(None)

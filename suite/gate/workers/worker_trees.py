@@ -96,23 +96,23 @@ class Trees:
         while count < len(self._code):
             count = len(self._code)
             self._code |= {path for path, (_, openers) in opened.items() if self._is_judged(path, openers)}
-        held = {name for name, file in here.items() if file in self._code}
-        shallow = {name for name in held if not any(parent in held for parent in _parents(name))}
-        ran = {name for name, _ in later}
-        ran_here = {top for name in ran & held for top in shallow if name == top or name.startswith(top + ".")}
+        judged = {name for name, file in here.items() if file in self._code}
+        shallow = {name for name in judged if not any(parent in judged for parent in _parents(name))}
+        running = {name for name, _ in later} & judged
+        ran_here = {top for name in running for top in shallow if name == top or name.startswith(top + ".")}
         return {
             "ran": {name: self.relative(files[name]) for name in sorted(ran_here)},
             "imported": {name: self.relative(files[name]) for name in sorted(shallow)},
-            "elsewhere": self._elsewhere(files, held, shallow, ran_here),
+            "elsewhere": self._elsewhere(files, shallow, is_run=bool(ran_here)),
             "once": {
                 f"{name}.{function}": self.relative(files[name])
                 for name, function in sorted(first - later)
-                if name in held and function != "<module>"
+                if name in judged and function != "<module>"
             },
         }
 
     def beside(self, opened: Opened, plugins: Set[str]) -> dict[str, str]:
-        """Return digests of the files that ran or were read and are neither judged code nor tests. After `code`.
+        """Digests of the files that ran or were read and are neither judged code nor tests. After `code`.
 
         `plugins`: files of pytest's plugins, which are none of the judged even where they lie among them.
         """
@@ -144,36 +144,37 @@ class Trees:
             return is_within or not self._code.isdisjoint(openers)
         return is_within and openers <= self._code
 
-    def _elsewhere(
-        self, files: Mapping[str, str], held: set[str], shallow: set[str], ran_here: set[str]
-    ) -> dict[str, str]:
-        """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
+    def _elsewhere(self, files: Mapping[str, str], shallow: set[str], *, is_run: bool) -> dict[str, str]:
+        """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason.
+
+        `is_run`: code of the tree ran in the call.
+        """
         reasons: dict[str, str] = {}
         installed = _installed_files(shallow)
-        others = {name: file for name, file in files.items() if not is_in(file, self.top)}
-        for name, file in others.items():
+        outside = {name: file for name, file in files.items() if not is_in(file, self.top)}
+        for name, file in outside.items():
             if is_in(file, self._checkout) and not _is_in_environment(file):
                 reasons[name] = "was imported from the checkout"
             elif file in installed or any(parent in shallow for parent in _parents(name)):
                 reasons[name] = "was imported from the installed copy"
         for name in sorted(shallow):
             reasons.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
-        if not ran_here:
+        if not is_run:
             aside = _packages_aside(Path(self.top))
-            for name in sorted({name.partition(".")[0] for name in others} & aside.keys()):
+            for name in sorted({name.partition(".")[0] for name in outside} & aside.keys()):
                 reasons[name] = f"lies in {aside[name]}/, and what is installed was imported"
         return reasons
 
     def _compiled_only(self, package: str) -> Iterator[str]:
-        """Find compiled modules of a package's installed copy that the tree's copy lacks."""
+        """Yield compiled modules of a package's installed copy that the tree's copy lacks."""
         place = package.replace(".", os.sep)
         copies = [Path(folder, place) for folder in sys.path if not self.holds(folder or ".")]
-        kept = [Path(root, place) for root in self._roots]
+        in_tree = [Path(root, place) for root in self._roots]
         for copy in copies:
             for path in copy.rglob("*") if copy.is_dir() else ():
                 suffix = next((end for end in importlib.machinery.EXTENSION_SUFFIXES if path.name.endswith(end)), None)
                 relative = path.relative_to(copy)
-                if suffix is not None and not any((folder / relative).exists() for folder in kept):
+                if suffix is not None and not any((folder / relative).exists() for folder in in_tree):
                     yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
 
     def _in_tree(self, path: str) -> str | None:
@@ -274,10 +275,10 @@ def benchmark_parts(item: Any, tests: Set[str], conftests: Set[str], tree: str) 
     counted = [name for name in settings if not name.startswith(HARMLESS)]
     parts = {f"setting {name}": str(getattr(settings[name], "value", settings[name])) for name in counted}
     parts["test"] = _source_digest(getattr(item, "function", None) or getattr(item, "obj", None))
-    file, (node, _, own) = real(item.path), item.nodeid.partition("::")
+    file, (node, _, test) = real(item.path), item.nodeid.partition("::")
     # By file, the names from which its statements are followed; of a conftest.py those that act by themselves.
     used: dict[str, set[str]] = {path: set() for path in conftests if is_in(file, str(Path(path).parent))}
-    used[file] = {own.partition("::")[0].partition("[")[0]}
+    used[file] = {test.partition("::")[0].partition("[")[0]}
     info = getattr(item, "_fixtureinfo", None)
     for name, definitions in (info.name2fixturedefs if info else {}).items():
         function = inspect.unwrap(definitions[-1].func)
@@ -286,7 +287,7 @@ def benchmark_parts(item: Any, tests: Set[str], conftests: Set[str], tree: str) 
             parts[f"fixture {name}"] = _source_digest(function)
             used.setdefault(path, set()).add(function.__name__)
     plain = {id.partition("[")[0] for id in tests}
-    other_tests = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {own.partition("[")[0]}
+    other_tests = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {test.partition("[")[0]}
     for path, names in used.items():
         parts[os.path.relpath(path, tree)] = _used_digest(Path(path), names, other_tests)
     return parts
