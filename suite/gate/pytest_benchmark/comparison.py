@@ -10,7 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, Instr
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock, least_s
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
-from suite.gate.side_by_side.against import Answer, GateComparison, ask_each, in_words
+from suite.gate.side_by_side.against import Answer, GateComparison, in_words
 from suite.gate.side_by_side.answers import checked_opening
 from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, file_states
 from suite.gate.side_by_side.settings import OPTION
@@ -65,9 +65,13 @@ class SuiteComparison(GateComparison):
     """The command that ran in each tree before."""
     counted: CountedRevisions | None = None
     """Workers that count instructions, where these judge in place of time."""
+    benchmarks: list["ExaminedBenchmark"] = field(default_factory=list)
+    """Those of which times may be compared."""
     _start_s: float = 0.0
     _files: Sequence[Mapping[str, FileState]] = ()
     """All files of both trees, before any code of theirs ran."""
+    _following: Mapping[str, str] = field(default_factory=dict)
+    """The benchmark that comes next, for whose sake pytest keeps the fixtures that both need."""
 
     def run(self, say: Say) -> None:
         """Compare the revisions. Raises WorkerError where a worker does not start."""
@@ -75,7 +79,8 @@ class SuiteComparison(GateComparison):
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
-        benchmarks = self.examine(say)
+        self.examine(say)
+        benchmarks = self.benchmarks
         if not benchmarks and self._is_nothing_judged(self._refusal):
             return
         if self.counted is not None:
@@ -95,8 +100,8 @@ class SuiteComparison(GateComparison):
             )
         self.timing.run(say)
 
-    def examine(self, say: Say) -> list["ExaminedBenchmark"]:
-        """Run each benchmark once on both sides, and return those of which times may be compared."""
+    def examine(self, say: Say) -> None:
+        """Run each benchmark once on both sides, and take note of those of which times may be compared."""
         # Compiled code of another time would run in place of what lies in the trees.
         for tree in self.revisions.trees:
             for cache in tree.rglob("__pycache__"):
@@ -109,13 +114,15 @@ class SuiteComparison(GateComparison):
             cases = self._paired(*collections)
             self._start_s = time.monotonic() - begun_s
             say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
+            self._following = dict(itertools.pairwise(case.id for case in cases))
             if not any(side["others"] for side in collections):
-                return self._run_once_each(workers, cases)
+                self._examine_each(self.revisions, workers, cases, self._run_to_end)
+                return
         # A test that is no benchmark may change what these do, so its file is imported no more.
         files = {benchmark["file"] for side in collections for benchmark in side["benchmarks"]}
         self.revisions = replace(self.revisions, only=sorted(files))
         with replace(self.revisions, watches=True).launched() as workers:
-            return self._run_once_each(workers, cases)
+            self._examine_each(self.revisions, workers, cases, self._run_to_end)
 
     def facts(self) -> dict[str, Any]:
         counted = {"floor": USUAL.minimum_effect, "target": USUAL.equivalence_margin} if self.counted else {}
@@ -128,8 +135,8 @@ class SuiteComparison(GateComparison):
             **counted,
         }
 
-    def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-        """The ids of the benchmarks that both have and that are the same. The others get verdicts here."""
+    def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[BenchmarkCase]:
+        """The benchmarks that both have and that are the same. The others get verdicts here."""
         old, new = ({benchmark["id"]: benchmark for benchmark in side["benchmarks"]} for side in (before, after))
         self.first = not old and not before["failed"]
         for place, reason in after["failed"].items():
@@ -148,7 +155,7 @@ class SuiteComparison(GateComparison):
             names = {**before_parts, **after_parts}
             changed = ", ".join(name for name in names if before_parts.get(name) != after_parts.get(name))
             if self._is_comparable(id, [f"the benchmark itself changed: its {changed}"] if changed else []):
-                comparable.append(id)
+                comparable.append(BenchmarkCase(id=id, settings=({}, {})))
         return comparable
 
     def _is_comparable(self, case: str, reasons: Sequence[str]) -> bool:
@@ -163,23 +170,29 @@ class SuiteComparison(GateComparison):
     def _note(self, id: str, text: str) -> None:
         self.notes.setdefault(id, []).append(text)
 
-    def _run_once_each(self, workers: Sequence[WorkerClient], cases: Sequence[str]) -> list["ExaminedBenchmark"]:
-        """Run each test once on both sides. One that takes a worker down is broken."""
-        benchmarks: list[ExaminedBenchmark] = []
-        nexts = dict(itertools.pairwise(cases))  # for whose sake pytest keeps the fixtures that both need
+    def _run_to_end(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Mapping[str, Any]:
+        """A side's answer on a benchmark once its test has passed, with the CPUs that stay busy after its calls."""
+        worker = workers[side]
+        facts = worker.ask("open", id=case.id, following=self._following.get(case.id), examine=True)
+        begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
+        time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
+        deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
+        answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
+        worker.ask("close")
+        return {**answer, "deferred": deferred}
 
-        def run_once(running: Sequence[WorkerClient], case: str) -> None:
-            answers = ask_each(lambda side: _run_to_end(running[side], case, nexts.get(case)))
-            benchmarks.extend(self._compared(case, *answers))
+    def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        if isinstance(new, FailedError):
+            when = "before and now" if isinstance(old, FailedError) else "now"
+            return Outcome.BROKEN, f"{when} {new}"
+        if isinstance(new, UnsupportedHereError):
+            if isinstance(old, UnsupportedHereError):
+                return Outcome.UNJUDGED, str(new)
+            return Outcome.MISSING, f"ran before, and now {new}"
+        return Outcome.NEW, f"runs now; before, {old}"
 
-        self.revisions.for_each(cases, run_once, self._broken, workers)
-        return benchmarks
-
-    def _compared(self, case: str, old: Answer, new: Answer) -> Iterator["ExaminedBenchmark"]:
-        """Yield the benchmark if its times may be compared; else its verdict is added."""
-        if isinstance(old, Exception) or isinstance(new, Exception):
-            self._add(case, *_not_run(old, new))
-            return
+    def _compare(self, benchmark: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        case = benchmark.id
         if old["is_set_up"] != new["is_set_up"]:
             self._add(case, Outcome.BROKEN, "its call has a set-up of its own in one of the two revisions alone")
             return
@@ -201,7 +214,7 @@ class SuiteComparison(GateComparison):
             self._note(
                 case, f"a call takes {1e6 * new['call_s']:.2g} µs and is timed by itself: a part is the clock's own"
             )
-        yield ExaminedBenchmark(case=case, clock=clock, sides=(old, new))
+        self.benchmarks.append(ExaminedBenchmark(case=case, clock=clock, sides=(old, new)))
 
     def _refusal(self, verdicts: Sequence[Verdict]) -> Verdict:
         """The verdict on a suite of which no benchmark runs code of the revisions. `verdicts`: one on each."""
@@ -283,28 +296,6 @@ class ExaminedBenchmark:
     @property
     def calls_s(self) -> Sequence[float]:
         return [side["call_s"] for side in self.sides]
-
-
-def _run_to_end(worker: WorkerClient, case: str, following: str | None) -> Mapping[str, Any]:
-    """A side's answer on a benchmark once its test has passed, with the CPUs that stay busy after its calls."""
-    facts = worker.ask("open", id=case, following=following, examine=True)
-    begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
-    time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
-    deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
-    answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
-    worker.ask("close")
-    return {**answer, "deferred": deferred}
-
-
-def _not_run(old: Answer, new: Answer) -> tuple[Outcome, str]:
-    if isinstance(new, FailedError):
-        when = "before and now" if isinstance(old, FailedError) else "now"
-        return Outcome.BROKEN, f"{when} {new}"
-    if isinstance(new, UnsupportedHereError):
-        if isinstance(old, UnsupportedHereError):
-            return Outcome.UNJUDGED, str(new)
-        return Outcome.MISSING, f"ran before, and now {new}"
-    return Outcome.NEW, f"runs now; before, {old}"
 
 
 def _foreign_code(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:

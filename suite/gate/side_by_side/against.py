@@ -8,10 +8,12 @@ import math
 import random
 import sys
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ Code = Mapping[str, str | None]
 
 
 @dataclass(kw_only=True)
-class GateComparison:
+class GateComparison(ABC):
     """A comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
 
     before: Tree
@@ -61,12 +63,21 @@ class GateComparison:
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    @abstractmethod
     def run(self, say: Say) -> None:
-        raise NotImplementedError
+        """Judge everything that was chosen, and add the verdicts."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
         """Facts of a judgement that only this form of comparison has."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        """The verdict where either side met an error in place of an answer."""
+
+    @abstractmethod
+    def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Judge by the answers of both sides what needs no clock, and take note of what is then to be timed."""
 
     def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
         """The judgement of whatever has been found by now."""
@@ -107,8 +118,37 @@ class GateComparison:
     def _add(self, case: str, outcome: Outcome, reason: str, **fields: Any) -> None:
         self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **fields))
 
-    def _broken(self, case: Any, error: Exception) -> None:
-        self._add(getattr(case, "id", case), Outcome.BROKEN, str(error))
+    def _examine_each(
+        self,
+        revisions: Revisions,
+        workers: Sequence[WorkerClient],
+        cases: Sequence[BenchmarkCase],
+        ask: Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]],
+    ) -> None:
+        """Ask both sides about each case, one after the other, and judge their answers.
+
+        Where a side's worker is gone, the case is broken, and the rest goes on in fresh ones.
+        """
+
+        def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
+            answers: list[Answer] = []
+            for side in (BEFORE, AFTER):
+                try:
+                    answers.append(ask(running, case, side))
+                except (FailedError, UnsupportedHereError) as error:
+                    answers.append(error)
+                except WorkerError as error:
+                    raise WorkerError(f"{SIDES[side]}: {error}") from error
+            old, new = answers
+            if isinstance(old, Exception) or isinstance(new, Exception):
+                self._add(case.id, *self._without_answer(old, new))
+            else:
+                self._compare(case, old, new)
+
+        def broken(case: BenchmarkCase, error: Exception) -> None:
+            self._add(case.id, Outcome.BROKEN, str(error))
+
+        revisions.for_each(cases, examine, broken, workers)
 
     def _is_nothing_judged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
         """Whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
@@ -137,7 +177,8 @@ class RevisionComparison(GateComparison):
     parts: dict[str, tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]] = field(default_factory=dict)
     """Operators of each case's timed parts on both sides, before any timing."""
     least_s: dict[Benchmark, float] = field(default_factory=dict)
-    """The time below which no machine does what a benchmark has to."""
+    """What is to be timed, with the time below which no machine does what it has to."""
+    _ceilings: Mapping[str, float] = field(default_factory=dict)
     _random: random.Random = field(default_factory=random.SystemRandom)
     """The source of seeds and numbers that the code under test cannot foresee."""
 
@@ -161,12 +202,10 @@ class RevisionComparison(GateComparison):
             cases = self._cases(workers)
             if not cases and self._is_nothing_judged(self._refusal):
                 return
-            benchmarks: list[Benchmark] = []
-
-            def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
-                benchmarks.extend(self._examine(revisions, running, case))
-
-            revisions.for_each(cases, examine, self._broken, workers)
+            # Rates of a worker as it began; the older side's, which is not the candidate's.
+            self._ceilings = checked_ceilings(workers[BEFORE].hello)
+            self._examine_each(revisions, workers, cases, partial(revisions.build, examine=True))
+            benchmarks = list(self.least_s)
             if self.verdicts and not self.compared and not self.first:  # as where all is unsupported on both sides
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
                 self._add("nothing", Outcome.BROKEN, reason)
@@ -260,24 +299,28 @@ class RevisionComparison(GateComparison):
         )
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
-    def _examine(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase) -> list[Benchmark]:
-        """Judge what needs no clock, and return the spans that are then to be timed."""
-        old, new = ask_each(lambda side: revisions.build(workers, case, side, examine=True))
-        if isinstance(old, Exception) or isinstance(new, Exception):
-            self._add(case.id, *_unbuilt(old, new))
-            return []
+    def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        if isinstance(new, FailedError):
+            return Outcome.BROKEN, f"fails now: {new}"
+        if isinstance(new, UnsupportedHereError):
+            if isinstance(old, UnsupportedHereError):
+                return Outcome.SAME, f"unsupported on both sides: {new}"
+            return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
+        return Outcome.NEW, f"runs now, and before did not: {old}"
+
+    def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
-            return []
+            return
         exact = judge_exact(case.id, _exact_quantities(old), _exact_quantities(new), self.tolerances)
         if not exact and not old["spans"] and not new["spans"]:
             self._add(case.id, Outcome.BROKEN, "neither side holds anything that can be judged")
-            return []
+            return
         self.compared = True
         self.verdicts += exact
         if changed := changed_settings(*case.settings):
             reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"
             self._add(case.id, Outcome.INCOMPARABLE, reason, metric=LATENCY)
-            return []
+            return
         if not old["spans"] and not new["spans"] and new["clock"] is not None:
             reason = "no part of it can be repeated by itself, so its time is not judged"
             self._add(case.id, Outcome.INCONCLUSIVE, reason, metric=LATENCY)
@@ -287,16 +330,12 @@ class RevisionComparison(GateComparison):
         if undone := [*work_undone(old, new)]:
             for span, reason in undone:
                 self._add(case.id, Outcome.BROKEN, reason, span=span)
-            return []
+            return
         self.parts[case.id] = (old["parts"], new["parts"])
-        benchmarks = [
-            Benchmark(case=case.id, span=span, clock=old["clock"]) for span in new["spans"] if span in old["spans"]
-        ]
-        ceilings = checked_ceilings(workers[BEFORE].hello)
-        for benchmark in benchmarks:
-            work = old["readings"].get(benchmark.span, {})  # the older side's: a change of it is judged above
-            self.least_s[benchmark] = least_s(work, ceilings, case.settings[BEFORE], benchmark.clock)
-        return benchmarks
+        for span in [span for span in new["spans"] if span in old["spans"]]:
+            work = old["readings"].get(span, {})  # the older side's: a change of it is judged above
+            benchmark = Benchmark(case=case.id, span=span, clock=old["clock"])
+            self.least_s[benchmark] = least_s(work, self._ceilings, case.settings[BEFORE], benchmark.clock)
 
     def _recheck(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
         """Raise FailedError where a case that was timed by now computes something else, or does other work."""
@@ -307,29 +346,6 @@ class RevisionComparison(GateComparison):
             now = parts.get(span, ())
             if sorted(now) != sorted(operators):
                 raise FailedError(f"{span} ran {_in_list(operators)} before, and {_in_list(now)} now")
-
-
-def ask_each(ask: Callable[[int], Mapping[str, Any]]) -> tuple[Answer, Answer]:
-    """Each side's answer, or the error that it met. Raises WorkerError, with the side, where its worker is gone."""
-    answers: list[Answer] = []
-    for side in (BEFORE, AFTER):
-        try:
-            answers.append(ask(side))
-        except (FailedError, UnsupportedHereError) as error:
-            answers.append(error)
-        except WorkerError as error:
-            raise WorkerError(f"{SIDES[side]}: {error}") from error
-    return answers[BEFORE], answers[AFTER]
-
-
-def _unbuilt(old: Answer, new: Answer) -> tuple[Outcome, str]:
-    if isinstance(new, FailedError):
-        return Outcome.BROKEN, f"fails now: {new}"
-    if isinstance(new, UnsupportedHereError):
-        if isinstance(old, UnsupportedHereError):
-            return Outcome.SAME, f"unsupported on both sides: {new}"
-        return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
-    return Outcome.NEW, f"runs now, and before did not: {old}"
 
 
 def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

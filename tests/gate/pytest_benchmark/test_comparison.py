@@ -11,7 +11,7 @@ import pytest
 
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
-from suite.gate.pytest_benchmark.comparison import ExaminedBenchmark, SuiteComparison, _not_run, enough_s
+from suite.gate.pytest_benchmark.comparison import ExaminedBenchmark, SuiteComparison, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import timing
@@ -203,7 +203,8 @@ def bare(*, trusts=False):
 def test_a_changed_benchmark_is_judged_where_it_is_trusted():
     for trusts, expected in ((False, ["a", "c"]), (True, ["a", "b", "c"])):
         comparison = bare(trusts=trusts)
-        assert comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1")) == expected
+        cases = comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1"))
+        assert [case.id for case in cases] == expected
         assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
         assert comparison.notes.get("b", []) == ["the benchmark itself changed: its test"] * trusts
         assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
@@ -211,8 +212,8 @@ def test_a_changed_benchmark_is_judged_where_it_is_trusted():
 
 def test_a_broken_test_is_said_to_have_failed_before():
     failed = FailedError("the test fails: no module re2")
-    assert _not_run(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
-    assert _not_run({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
+    assert bare()._without_answer(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
+    assert bare()._without_answer({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
 
 
 def test_a_call_with_a_set_up_is_not_counted_and_says_so():

@@ -88,7 +88,7 @@ def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
         "README.md": "new",
     }
     comparison = examined(tmp_path, base, candidate)
-    assert comparison.compared == ["test_one"]
+    assert [benchmark.case for benchmark in comparison.benchmarks] == ["benchmarks/test_one.py::test_one"]
     assert not reasons(comparison)
     # The unit test would have patched it.
     assert comparison.revisions.only == ["benchmarks/test_one.py"]
