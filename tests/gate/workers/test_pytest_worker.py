@@ -68,13 +68,8 @@ def test_a_benchmark_is_sampled_within_its_test(flat, tmp_path):
         assert [benchmark["id"] for benchmark in collected["benchmarks"]] == [
             f"test_flat.py::{name}" for name in ("test_it", "test_again", "test_late")
         ]
-        facts = opened(client, "test_it")
-        assert facts["code"] == {
-            "ran": {"flatpkg": "flatpkg/__init__.py"},
-            "imported": {"flatpkg": "flatpkg/__init__.py"},
-            "elsewhere": {},
-            "once": {},
-        }
+        facts, package = opened(client, "test_it"), {"flatpkg": "flatpkg/__init__.py"}
+        assert facts["code"] == {"ran": package, "imported": package, "elsewhere": {}, "once": {}}
         if sys.platform == "linux":
             one = {min(os.sched_getaffinity(0))}
             client.stay_on(one)
@@ -161,10 +156,8 @@ def test_compiled_parts_of_the_installed_copy_are_missed(flat, tmp_path, monkeyp
 
 def test_modules_of_the_checkout_are_seen(flat, tmp_path, monkeypatch):
     checkout = projects.write(tmp_path / "checkout", {"tools/helper.py": "HELP = 1\n"})
-    test = FLAT["test_flat.py"].replace(
-        "import time\n", f"import sys, time\nsys.path.append({str(checkout)!r} + '/tools')\nimport helper\n"
-    )
-    projects.write(flat, {"test_flat.py": test})
+    lines = f"import sys\nsys.path.append({str(checkout)!r} + '/tools')\nimport helper\n"
+    projects.write(flat, {"test_flat.py": lines + FLAT["test_flat.py"]})
     with worker_for(flat, tmp_path / "logs", checkout=checkout) as (client, _):
         elsewhere = opened(client, "test_it")["code"]["elsewhere"]
     assert elsewhere == {"helper": "was imported from the checkout"}
@@ -182,18 +175,10 @@ def test_folders_of_the_checkout_on_the_path_become_the_trees(flat, tmp_path, mo
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_worker_is_made_for_python_3_9(name):
-    found = ast.parse(Path(worker.__file__).with_name(name).read_text(encoding="utf-8"), feature_version=(3, 9))
-    names = {
-        name.partition(".")[0]
-        for node in ast.walk(found)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    tree = ast.parse(Path(worker.__file__).with_name(name).read_text(encoding="utf-8"), feature_version=(3, 9))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    names = {alias.name.partition(".")[0] for node in imports for alias in node.names}
+    names |= {node.module.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     # `suite` for the judge alone, which reads constants
     own = {Path(file).stem for file in FILES} | {"suite"}
     assert names <= sys.stdlib_module_names | {"pytest", "pytest_benchmark"} | own
