@@ -325,6 +325,7 @@ def doubts(
     """Yield reasons why the times of two sides are of different things. `files`: of each tree before any code ran."""
     here = {**files[BEFORE], **files[AFTER]}  # what a run makes is no part of its workload
     seen = [name for name in sorted({**old["beside"], **new["beside"]}) if name in here]
+    # By digest: a file that both sides have alike may still have been read by one of them alone.
     differing = [
         name for name in seen if len({_digest(*side, name) for side in zip(trees, (old, new), strict=True)}) > 1
     ]

@@ -81,6 +81,7 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
     """
     outside = [folder for folder in _python_path() if not Path(folder).resolve().is_relative_to(top)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(outside)}
+    # A minute, since a first import of pytest from a cold disk may take many seconds.
     command = [path, "-c", ASK]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)

@@ -119,6 +119,7 @@ class WorkerClient:
             self._requests.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
+        # Looked for before and after: a parent that has ended no longer names its children.
         family |= self._family()
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
