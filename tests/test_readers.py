@@ -36,7 +36,7 @@ MAY_READ = {
         """,
     SYSTEM: """
         gate/workers/pytest_worker.py _end path.read_bytes
-        gate/workers/pytest_worker.py _run_delay_s open
+        gate/workers/worker_loop.py run_delay_s open
         gate/workers/worker_trees.py _installed_files distribution.read_text
         gate/side_by_side/rounds.py _pressure path.read_text
         measure/child.py _limit_memory Path('/proc/self/status').read_text
@@ -64,7 +64,7 @@ MAY_READ = {
         commands/gpu_parts.py _examine json.loads
         commands/gpu_parts.py _part log.read_text
         gate/output/benchmark_json.py _machine json.loads
-        gate/pytest_benchmark/callgrind.py _total path.read_bytes
+        gate/pytest_benchmark/callgrind.py take_counts path.read_bytes
         gate/pytest_benchmark/project.py prepare log.read_text
         gate/workers/pytest_worker.py main json.loads
         gate/workers/worker_loop.py read json.loads

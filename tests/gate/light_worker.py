@@ -31,7 +31,7 @@ class Worker:
         if "refuses" in told:
             raise ImportError(told["refuses"])
         clocks = [type(clock).__name__ for clock in loop.CLOCKS_BOUND]
-        return {"protocol": self.protocol, "environment": {}, "clocks": clocks, "now": type(time.thread_time).__name__}
+        return {"protocol": self.protocol, "clocks": clocks, "now": type(time.thread_time).__name__}
 
     def expand(self, arguments):
         if self.expanded is not ...:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.gate.stored.seed_pairs import arm_of
+from suite.gate.stored.seed_pairs import without_seed
 from suite.records.case import Case
 from suite.records.metrics import PHASES
 from suite.records.record import Reading, Status
@@ -11,7 +11,7 @@ from tests.records.factory import build
 STEPS = 4
 AXES = {"algorithm": "grpo", "task": "sort", "attention": "mha", "steps": STEPS, "lr": 3e-4, "critic_lr": None}
 SETTINGS = {"device": "cpu", "threads": 1, "steps": STEPS}
-ARM = arm_of(Case(workload="rl", axes={**AXES, "seed": 0, "device": "cpu"})).id
+ARM = without_seed(Case(workload="rl", axes={**AXES, "seed": 0, "device": "cpu"})).id
 
 
 def rl_run(seed, accuracy, *, minute=0, cost_s=1.0, settings=None, status=Status.OK, reason=None, environment=None):

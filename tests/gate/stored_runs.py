@@ -27,6 +27,6 @@ def stored(tmp_path, before, after):
     """Two folders of runs, `before` and `after`."""
     for name, records in (("before", before), ("after", after)):
         if records is not None:
-            (tmp_path / name).mkdir()
+            (tmp_path / name).mkdir(parents=True)
             store(tmp_path / name, *records)
     return tmp_path / "before", tmp_path / "after"

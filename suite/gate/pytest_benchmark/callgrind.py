@@ -18,16 +18,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from statistics import mean, median, stdev
 
 from suite.gate.pytest_benchmark.project import ProjectRevisions
+from suite.gate.rules.decision import AFTER, BEFORE
 from suite.gate.rules.multiple_testing import TestedChange, judge_together
 from suite.gate.rules.tolerances import Tolerance, Tolerances
-from suite.gate.side_by_side.answers import BadAnswerError, checked_opening
+from suite.gate.side_by_side.answers import BadAnswerError, checked_counting, checked_opening
 from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import Rounds
 from suite.gate.side_by_side.timing import Say
@@ -35,7 +35,8 @@ from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient, ask_b
 from suite.gate.verdict import Outcome, Verdict
 from suite.gate.workers import counting_worker
 
-COUNTS = "counts.json"
+COUNTS, COUNT_FILE = "counts.json", "counts"
+"""The table of the results, and how callgrind's own files begin, which end with a number each."""
 CLOCK = METRIC = "instructions"
 LAUNCHES = 3
 USUAL = Tolerance(minimum_effect=0.01, equivalence_margin=0.02)
@@ -47,7 +48,7 @@ SHARED_FREEDOM = 8
 """Degrees of freedom that the spread of all benchmarks counts for, beside the two of three launches."""
 UNSEEN = "instructions see no cache, no waiting and no other process, and no AVX-512, which valgrind lacks"
 TOTALS = re.compile(rb"^totals: (\d+)$", re.MULTILINE)
-MOST_DUMP_BYTES = 256 << 20
+MOST_COUNT_BYTES = 256 << 20
 
 
 def check_valgrind() -> str:
@@ -70,20 +71,27 @@ class CountedRevisions(ProjectRevisions):
         ask = [self.python, "-c", "import sys; print(sys.executable)"]  # `python` may be a script that starts another
         python = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
         return [
-            *(
-                self.valgrind,
-                "--tool=callgrind",
-                "--instr-atstart=no",
-                "--vex-iropt-register-updates=allregs-at-mem-access",
-            ),
-            f"--callgrind-out-file={self.counts(side)}",
+            self.valgrind,
+            "--tool=callgrind",
+            "--instr-atstart=no",
+            "--vex-iropt-register-updates=allregs-at-mem-access",
+            f"--callgrind-out-file={self.logs / COUNT_FILE}-{SIDES[side]}",
             f"--log-file={self.logs / f'valgrind-{SIDES[side]}.log'}",
             *(python, counting_worker.__file__, argument),
         ]
 
-    def counts(self, side: int) -> Path:
-        """The file whose name, with a number behind it, each count of a side has."""
-        return self.logs / f"counts-{SIDES[side]}"
+    def take_counts(self, side: int) -> list[int]:
+        """The instructions of each count that a side's worker has written, which are removed."""
+        counts = {}
+        for path in self.logs.glob(f"{COUNT_FILE}-{SIDES[side]}.*"):
+            number = path.name.rpartition(".")[2]
+            if number.isdecimal():
+                if path.stat().st_size > MOST_COUNT_BYTES:
+                    raise BadAnswerError(f"a count of callgrind is larger than {MOST_COUNT_BYTES:,} bytes")
+                total = TOTALS.search(path.read_bytes())
+                counts[int(number)] = int(total[1]) if total else 0
+                path.unlink()
+        return [counts[number] for number in sorted(counts)]
 
 
 @dataclass(kw_only=True)
@@ -96,76 +104,70 @@ class InstructionCounting:
     rounds: Rounds = field(default_factory=lambda: Rounds(order=random.Random(0)))
     counts: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     """Instructions of a call before and after, launch by launch."""
-    broken: dict[str, Verdict] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    """Cases that failed while they were counted, with the reason."""
 
     def run(self, say: Say) -> None:
         """Count in every launch. What breaks in one of them is left out of the others."""
         begun_s = time.monotonic()
         say(f"{LAUNCHES} launches under valgrind, in which everything takes 5 to 50 times as long")
-        for _ in range(LAUNCHES if self.cases else 0):
-            self.rounds.launches += 1
-            self._count_all([case for case in self.cases if case not in self.broken])
-            self.rounds.measured_s = time.monotonic() - begun_s
-            say(
-                f"{self.rounds.measured_s:.0f} s: instructions counted in {self.rounds.launches} of {LAUNCHES} launches"
-            )
-
-    def verdicts(self) -> list[Verdict]:
-        whole = {case: counts for case, counts in self.counts.items() if len(counts) > 1 and case not in self.broken}
-        shifts = {case: [math.log(after / before) for before, after in counts] for case, counts in whole.items()}
-        spreads = {case: stdev(counts) for case, counts in shifts.items()}
-        shared = max(LEAST_SPREAD, median(spreads.values())) if spreads else LEAST_SPREAD
-        changes = [
-            _change(case, counts, shifts[case], max(spreads[case], _moderated(spreads[case], shared, len(counts))))
-            for case, counts in whole.items()
-        ]
-        judged = [replace(one, notes=[*one.notes, UNSEEN]) for one in judge_together(changes, self.tolerances)]
-        return [*self.broken.values(), *judged]
-
-    def tables(self) -> dict[str, bytes]:
-        """The counts of each launch, before and after, as a file by name."""
-        return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
-
-    def _count_all(self, cases: Sequence[str]) -> None:
-        """Count each benchmark once. Where one breaks, a side may be within its call: the rest goes on in others."""
 
         def count(workers: Sequence[WorkerClient], case: str) -> None:
             instructions = self._count(workers, case)
             self.counts.setdefault(case, []).append(instructions)
 
         def failed(case: str, error: Exception) -> None:
-            reason = f"under valgrind: {error}"
-            self.broken[case] = Verdict(case=case, metric=METRIC, clock=CLOCK, outcome=Outcome.BROKEN, reason=reason)
+            self.broken[case] = f"under valgrind: {error}"
 
-        self.revisions.for_each(cases, count, failed, errors=ANY_ERROR)
+        for _ in range(LAUNCHES if self.cases else 0):
+            self.rounds.launches += 1
+            # Where a case breaks, a side may still be within its call, so the others go on in fresh workers.
+            cases = [case for case in self.cases if case not in self.broken]
+            self.revisions.for_each(cases, count, failed, errors=ANY_ERROR)
+            self.rounds.measured_s = time.monotonic() - begun_s
+            say(
+                f"{self.rounds.measured_s:.0f} s: instructions counted in {self.rounds.launches} of {LAUNCHES} launches"
+            )
+
+    def verdicts(self) -> list[Verdict]:
+        counted = {case: counts for case, counts in self.counts.items() if len(counts) > 1 and case not in self.broken}
+        shifts = {case: [math.log(after / before) for before, after in counts] for case, counts in counted.items()}
+        spreads = {case: stdev(case_shifts) for case, case_shifts in shifts.items()}
+        shared = max([LEAST_SPREAD, *([median(spreads.values())] if spreads else [])])
+        changes = []
+        for case, counts in counted.items():
+            # Between the spread of one benchmark, of few launches, and that of all; never below its own.
+            freedom = len(counts) - 1
+            variance = (SHARED_FREEDOM * shared**2 + freedom * spreads[case] ** 2) / (SHARED_FREEDOM + freedom)
+            changes.append(_change(case, counts, shifts[case], max(spreads[case], math.sqrt(variance))))
+        judged = judge_together(changes, self.tolerances)
+        return [
+            *(
+                Verdict(case=case, metric=METRIC, clock=CLOCK, outcome=Outcome.BROKEN, reason=reason)
+                for case, reason in self.broken.items()
+            ),
+            *(replace(verdict, notes=[*verdict.notes, UNSEEN]) for verdict in judged),
+        ]
+
+    def tables(self) -> dict[str, bytes]:
+        """The counts of each launch, before and after, as a file by name."""
+        return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
 
     def _count(self, workers: Sequence[WorkerClient], case: str) -> tuple[float, float]:
-        """Instructions a call, before and after."""
-        for side in (0, 1):  # what a worker left that has ended
-            for path in _dumps(self.revisions.counts(side)).values():
-                path.unlink()
+        """Instructions a call, before and after: the second of two counts has so many calls more than the first."""
+        for side in (BEFORE, AFTER):
+            self.revisions.take_counts(side)  # of a worker that has ended
         opening = partial(checked_opening, examined=False)
         ask_both(workers, "open", opening, id=case, following=None, examine=False)
-        more = [_more(answer) for answer in ask_both(workers, "sample")]
+        samples = ask_both(workers, "sample", partial(checked_counting, most=counting_worker.MOST_MORE))
         ask_both(workers, "close")
-        before, after = (self._difference(side) / more[side] for side in (0, 1))
-        return before, after
-
-    def _difference(self, side: int) -> int:
-        """The instructions that the second of the two counts has more than the first, which are taken away."""
-        dumps = _dumps(self.revisions.counts(side))
-        few, many = (_total(dumps[number]) for number in sorted(dumps)[-2:]) if len(dumps) > 1 else (0, 0)
-        for path in dumps.values():
-            path.unlink()
-        if not 0 < few < many:
-            raise BadAnswerError(f"callgrind counted {few:,} instructions in one call, and {many:,} in several")
-        return many - few
-
-
-def _moderated(own: float, shared: float, launches: int) -> float:
-    """A spread between that of one benchmark, of few launches, and that of all."""
-    freedom = launches - 1
-    return math.sqrt((SHARED_FREEDOM * shared**2 + freedom * own**2) / (SHARED_FREEDOM + freedom))
+        instructions = []
+        for side, sample in enumerate(samples):
+            few, many = (0, 0, *self.revisions.take_counts(side))[-2:]
+            if not 0 < few < many:
+                raise BadAnswerError(f"callgrind counted {few:,} instructions in one call, and {many:,} in several")
+            instructions.append((many - few) / sample["more"])
+        return instructions[BEFORE], instructions[AFTER]
 
 
 def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[float], spread: float) -> TestedChange:
@@ -186,23 +188,3 @@ def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[f
         launches=len(shifts),
         clock=CLOCK,
     )
-
-
-def _more(answer: Mapping[str, object]) -> int:
-    more = answer.get("more")
-    if not isinstance(more, int) or isinstance(more, bool) or not 1 <= more <= counting_worker.MOST_MORE:
-        raise BadAnswerError(f"the worker's answer to `sample` must tell its calls; got {str(more)[:60]!r}")
-    return more
-
-
-def _dumps(name: Path) -> dict[int, Path]:
-    """The counts that were written, by their numbers."""
-    numbers = {path: path.name.removeprefix(f"{name.name}.") for path in name.parent.glob(f"{name.name}.*")}
-    return {int(number): path for path, number in numbers.items() if number.isdecimal()}
-
-
-def _total(path: Path) -> int:
-    if path.stat().st_size > MOST_DUMP_BYTES:
-        raise BadAnswerError(f"a count of callgrind is larger than {MOST_DUMP_BYTES:,} bytes")
-    total = TOTALS.search(path.read_bytes())
-    return int(total[1]) if total else 0

@@ -10,18 +10,18 @@ import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from suite.gate.output.sentences import first_of
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
-from suite.gate.pytest_benchmark.timing import JudgingClock, SuiteTiming, clock_of, least_s
+from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock, least_s
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
-from suite.gate.side_by_side.against import GateComparison, Told, in_words, told_by_both
+from suite.gate.side_by_side.against import Answer, GateComparison, in_words
 from suite.gate.side_by_side.answers import checked_opening
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, files_of
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, file_states
 from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient
@@ -40,11 +40,11 @@ USUAL_S = 120.0
 SHORT_S = 2e-5
 """To read the clocks takes about a microsecond."""
 MOST_PATHS = 12
-KEPT = 3.0
+FAR_FASTER = 3.0
 """Times as fast as before from which a call is asked whether its first one did the work for it."""
 MOST_DEFERRED = 0.02
 """CPUs that may be busy once the calls have returned; where nothing is left to be done, at most 0.0011 were."""
-LOOKS = re.compile(
+LOOKS_AT_RUNNER = re.compile(
     rb"PYTEST_\w+|pytest_benchmark|orig_argv|_getframe|currentframe|inspect\.stack|modules\[.__main__|/proc/self|getppid"
     rb"|.pytest. (?:not )?in sys\.modules"
 )
@@ -65,9 +65,13 @@ class SuiteComparison(GateComparison):
     """The command that ran in each tree before."""
     counted: CountedRevisions | None = None
     """Workers that count instructions, where these judge in place of time."""
+    benchmarks: list["ExaminedBenchmark"] = field(default_factory=list)
+    """Those of which times may be compared."""
     _start_s: float = 0.0
     _files: Sequence[Mapping[str, FileState]] = ()
     """All files of both trees, before any code of theirs ran."""
+    _following: Mapping[str, str] = field(default_factory=dict)
+    """The benchmark that comes next, for whose sake pytest keeps the fixtures that both need."""
 
     def run(self, say: Say) -> None:
         """Compare the revisions. Raises WorkerError where a worker does not start."""
@@ -75,47 +79,50 @@ class SuiteComparison(GateComparison):
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
-        benchmarks = self.examine(say)
+        self.examine(say)
+        benchmarks = self.benchmarks
         if not benchmarks and self._is_nothing_judged(self._refusal):
             return
         if self.counted is not None:
-            self.timing = InstructionCounting(
-                revisions=self.counted, cases=self._countable(benchmarks), tolerances=self.tolerances
+            revisions = replace(self.counted, only=self.revisions.only, older_files=self.revisions.older_files)
+            cases = self._countable(benchmarks)
+            self.timing = InstructionCounting(revisions=revisions, cases=cases, tolerances=self.tolerances)
+        else:
+            seconds = enough_s(benchmarks) if self.seconds is None else self.seconds
+            if benchmarks:
+                self._say_costs(benchmarks, seconds, say)
+            self.timing = SuiteTiming(
+                revisions=self.revisions,
+                cases=[BenchmarkCase(id=benchmark.case, settings=({}, {})) for benchmark in benchmarks],
+                benchmarks=[fitting.benchmark for fitting in self._fitting(benchmarks, seconds, say)],
+                tolerances=self.tolerances,
+                seconds=seconds,
             )
-            self.timing.run(say)
-            return
-        seconds = enough_s(benchmarks) if self.seconds is None else self.seconds
-        if benchmarks:
-            self._say_costs(benchmarks, seconds, say)
-        self.timing = SuiteTiming(
-            revisions=self.revisions,
-            cases=[BenchmarkCase(id=one.case, settings=({}, {})) for one in benchmarks],
-            benchmarks=[one.benchmark for one in self._fitting(benchmarks, seconds, say)],
-            tolerances=self.tolerances,
-            seconds=seconds,
-        )
         self.timing.run(say)
 
-    def examine(self, say: Say) -> list["FoundBenchmark"]:
-        """Run each benchmark once on both sides, and return those of which times may be compared."""
-        # What lies in the trees before any code of theirs runs, without compiled code of another time.
+    def examine(self, say: Say) -> None:
+        """Run each benchmark once on both sides, and take note of those of which times may be compared."""
+        # Compiled code of another time would run in place of what lies in the trees.
         for tree in self.revisions.trees:
             for cache in tree.rglob("__pycache__"):
                 shutil.rmtree(cache)
-        self._files = [files_of(tree, "") for tree in self.revisions.trees]
-        self._use(older_files=files_of(self.revisions.trees[BEFORE]))
+        self._files = [file_states(tree, "") for tree in self.revisions.trees]
+        self.revisions = replace(self.revisions, older_files=file_states(self.revisions.trees[BEFORE]))
         begun_s = time.monotonic()
         with replace(self.revisions, watches=True).launched() as workers:
             collections = [worker.collection for worker in workers]
             cases = self._paired(*collections)
             self._start_s = time.monotonic() - begun_s
             say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
+            self._following = dict(itertools.pairwise(case.id for case in cases))
             if not any(side["others"] for side in collections):
-                return self._run_once_each(workers, cases)
+                self._examine_each(self.revisions, workers, cases, self._run_to_end)
+                return
         # A test that is no benchmark may change what these do, so its file is imported no more.
-        self._use(only=sorted({benchmark["file"] for side in collections for benchmark in side["benchmarks"]}))
+        files = {benchmark["file"] for side in collections for benchmark in side["benchmarks"]}
+        self.revisions = replace(self.revisions, only=sorted(files))
         with replace(self.revisions, watches=True).launched() as workers:
-            return self._run_once_each(workers, cases)
+            self._examine_each(self.revisions, workers, cases, self._run_to_end)
 
     def facts(self) -> dict[str, Any]:
         counted = {"floor": USUAL.minimum_effect, "target": USUAL.equivalence_margin} if self.counted else {}
@@ -128,13 +135,9 @@ class SuiteComparison(GateComparison):
             **counted,
         }
 
-    def _use(self, **fields: Any) -> None:
-        self.revisions = replace(self.revisions, **fields)
-        self.counted = replace(self.counted, **fields) if self.counted else None
-
-    def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-        """The ids of the benchmarks that both have and that are the same. The others get verdicts here."""
-        old, new = ({one["id"]: one for one in side["benchmarks"]} for side in (before, after))
+    def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[BenchmarkCase]:
+        """The benchmarks that both have and that are the same. The others get verdicts here."""
+        old, new = ({benchmark["id"]: benchmark for benchmark in side["benchmarks"]} for side in (before, after))
         self.first = not old and not before["failed"]
         for place, reason in after["failed"].items():
             self._add(place, Outcome.BROKEN, f"cannot be collected now: {reason}")
@@ -144,92 +147,100 @@ class SuiteComparison(GateComparison):
             self._add(id, Outcome.MISSING, "a benchmark before, and none now")
         for id in new.keys() - old.keys():
             self._add(id, Outcome.NEW, "there is no such benchmark before")
-        both = [id for id in new if id in old]
-        for id in both:
+        comparable = []
+        for id in [id for id in new if id in old]:
             if new[id]["timer"]:
                 self._note(id, "its own timer is not used, but the gate's clocks")
-        comparable = []
-        for id in both:
             before_parts, after_parts = old[id]["parts"], new[id]["parts"]
             names = {**before_parts, **after_parts}
             changed = ", ".join(name for name in names if before_parts.get(name) != after_parts.get(name))
             if self._is_comparable(id, [f"the benchmark itself changed: its {changed}"] if changed else []):
-                comparable.append(id)
+                comparable.append(BenchmarkCase(id=id, settings=({}, {})))
         return comparable
 
-    def _is_comparable(self, case: str, doubts: Sequence[str]) -> bool:
-        """Whether a benchmark is judged in spite of what may have made it another one, which is then named."""
-        if doubts and not self.trusts_candidate:
-            reason = f"{'; '.join(doubts)}; {OPTION} judges it all the same"
-            self._add(case, Outcome.INCOMPARABLE, reason)
+    def _is_comparable(self, case: str, reasons: Sequence[str]) -> bool:
+        """Whether a benchmark is judged in spite of reasons to take it for another one, which are then noted."""
+        if reasons and not self.trusts_candidate:
+            self._add(case, Outcome.INCOMPARABLE, f"{'; '.join(reasons)}; {OPTION} judges it all the same")
             return False
-        for doubt in doubts:
-            self._note(case, doubt)
+        for reason in reasons:
+            self._note(case, reason)
         return True
 
     def _note(self, id: str, text: str) -> None:
         self.notes.setdefault(id, []).append(text)
 
-    def _run_once_each(self, workers: Sequence[WorkerClient], cases: Sequence[str]) -> list["FoundBenchmark"]:
-        """Run each test once on both sides. One that takes a worker down is broken."""
-        benchmarks: list[FoundBenchmark] = []
-        nexts = dict(itertools.pairwise(cases))  # for whose sake pytest keeps the fixtures that both need
+    def _run_to_end(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Mapping[str, Any]:
+        """A side's answer on a benchmark once its test has passed, with the CPUs that stay busy after its calls."""
+        worker = workers[side]
+        facts = worker.ask("open", id=case.id, following=self._following.get(case.id), examine=True)
+        begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
+        time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
+        deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
+        answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
+        worker.ask("close")
+        return {**answer, "deferred": deferred}
 
-        def run_once(running: Sequence[WorkerClient], case: str) -> None:
-            told = told_by_both(lambda side: _run_to_end(running[side], case, nexts.get(case)))
-            benchmarks.extend(self._compared(case, *told))
+    def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        if isinstance(new, FailedError):
+            when = "before and now" if isinstance(old, FailedError) else "now"
+            return Outcome.BROKEN, f"{when} {new}"
+        if isinstance(new, UnsupportedHereError):
+            if isinstance(old, UnsupportedHereError):
+                return Outcome.UNJUDGED, str(new)
+            return Outcome.MISSING, f"ran before, and now {new}"
+        return Outcome.NEW, f"runs now; before, {old}"
 
-        self.revisions.for_each(cases, run_once, self._broken, workers)
-        return benchmarks
-
-    def _compared(self, case: str, old: Told, new: Told) -> Iterator["FoundBenchmark"]:
-        """Yield the benchmark if its times may be compared; else its verdict is told."""
-        if isinstance(old, Exception) or isinstance(new, Exception):
-            self._add(case, *_not_run(old, new))
-            return
+    def _compare(self, benchmark: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        case = benchmark.id
         if old["is_set_up"] != new["is_set_up"]:
             self._add(case, Outcome.BROKEN, "its call has a set-up of its own in one of the two revisions alone")
             return
-        if unheld := _unheld(old["code"], new["code"]):
-            self._add(case, *unheld)
+        if obstacle := _foreign_code(old["code"], new["code"]):
+            self._add(case, Outcome.UNJUDGED, obstacle)
             return
         self.code[case] = in_words(*(side["code"]["ran"] or side["code"]["imported"] for side in (old, new)))
+        # From now on, nobody may write into what the older side was seen to read.
         read = {name: state for name, state in self._files[BEFORE].items() if name in old["beside"]}
-        self._use(older_files={**read, **(self.revisions.older_files or {})})
+        self.revisions = replace(self.revisions, older_files={**read, **(self.revisions.older_files or {})})
         if not self._is_comparable(case, [*doubts(old, new, self.revisions.trees, self._files)]):
             return
         if not old["code"]["ran"] and not new["code"]["ran"]:
             self._note(case, "no Python code of the revisions was seen to run in its call; named is what was imported")
-        clock = clock_of((old["probes"], new["probes"]))
-        if clock.note:
-            self._note(case, clock.note)
+        clock, note = choose_clock((old["probes"], new["probes"]))
+        if note:
+            self._note(case, note)
         if new["is_set_up"] and new["call_s"] < SHORT_S:
             self._note(
                 case, f"a call takes {1e6 * new['call_s']:.2g} µs and is timed by itself: a part is the clock's own"
             )
-        yield FoundBenchmark(case=case, clock=clock, sides=(old, new))
+        self.benchmarks.append(ExaminedBenchmark(case=case, clock=clock, sides=(old, new)))
 
-    def _refusal(self, told: Sequence[Verdict]) -> Verdict:
-        """The verdict on a suite of which no benchmark runs code of the revisions. `told`: one on each."""
-        reasons = list(dict.fromkeys(verdict.reason for verdict in told))
+    def _refusal(self, verdicts: Sequence[Verdict]) -> Verdict:
+        """The verdict on a suite of which no benchmark runs code of the revisions. `verdicts`: one on each."""
+        reasons = list(dict.fromkeys(verdict.reason for verdict in verdicts))
         more = f"; and {len(reasons) - MOST_NAMED} other reasons" * (len(reasons) > MOST_NAMED)
         return Verdict(
             case="every benchmark",
             outcome=Outcome.BROKEN,
-            reason=f"none of {len(told)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
+            reason=f"none of {len(verdicts)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
 
-    def _countable(self, benchmarks: Sequence["FoundBenchmark"]) -> list[str]:
+    def _countable(self, benchmarks: Sequence["ExaminedBenchmark"]) -> list[str]:
         """The benchmarks that can be repeated between two counts; the others are named."""
-        for one in benchmarks:
-            if one.sides[AFTER]["is_set_up"]:
+        cases = []
+        for benchmark in benchmarks:
+            if benchmark.sides[AFTER]["is_set_up"]:
                 reason = "its call has a set-up of its own, and instructions are counted of many calls in a row"
-                self._add(one.case, Outcome.UNJUDGED, reason)
-        return [one.case for one in benchmarks if not one.sides[AFTER]["is_set_up"]]
+                self._add(benchmark.case, Outcome.UNJUDGED, reason)
+            else:
+                cases.append(benchmark.case)
+        return cases
 
-    def _say_costs(self, benchmarks: Sequence["FoundBenchmark"], seconds: float, say: Say) -> None:
+    def _say_costs(self, benchmarks: Sequence["ExaminedBenchmark"], seconds: float, say: Say) -> None:
         setup_s, first_s, call_s = (
-            sum(one.largest(name) for one in benchmarks) for name in ("setup_s", "first_s", "call_s")
+            sum(max(float(side[name]) for side in benchmark.sides) for benchmark in benchmarks)
+            for name in ("setup_s", "first_s", "call_s")
         )
         say(
             f"each of {len(benchmarks)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
@@ -241,15 +252,17 @@ class SuiteComparison(GateComparison):
             f"with about {launch_s:.1f} s to start: {seconds + launches * launch_s:.0f} s in all at most"
         )
 
-    def _fitting(self, benchmarks: Sequence["FoundBenchmark"], seconds: float, say: Say) -> list["FoundBenchmark"]:
+    def _fitting(
+        self, benchmarks: Sequence["ExaminedBenchmark"], seconds: float, say: Say
+    ) -> list["ExaminedBenchmark"]:
         """The benchmarks of which a change can be called within the time; the longer ones are inconclusive.
 
         Raises ValueError where that is none.
         """
         launches, fitting, needed_s = launches_for_change(len(benchmarks)), [], 0.0
-        for one in sorted(benchmarks, key=lambda one: least_s(one.calls_s)):
-            needed_s += least_s(one.calls_s, launches)
-            fitting += [one] if needed_s <= seconds else []
+        for benchmark in sorted(benchmarks, key=lambda benchmark: least_s(benchmark.calls_s)):
+            needed_s += least_s(benchmark.calls_s, launches)
+            fitting += [benchmark] if needed_s <= seconds else []
         if benchmarks and not fitting:
             shortest_s = min(least_s(benchmark.calls_s, 1) for benchmark in benchmarks)
             raise ValueError(
@@ -260,72 +273,47 @@ class SuiteComparison(GateComparison):
             f"{len(benchmarks)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
             f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
         )
-        left_out = [one for one in benchmarks if one not in fitting]
-        for one in left_out:
-            self._add(one.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=one.clock.name)
+        left_out = [benchmark for benchmark in benchmarks if benchmark not in fitting]
+        for benchmark in left_out:
+            self._add(benchmark.case, Outcome.INCONCLUSIVE, reason, metric=LATENCY, clock=benchmark.clock)
         if left_out:
-            say(f"not timed: {', '.join(one.case for one in left_out)}: {reason}")
-        return [one for one in benchmarks if one in fitting]
+            say(f"not timed: {', '.join(benchmark.case for benchmark in left_out)}: {reason}")
+        return [benchmark for benchmark in benchmarks if benchmark in fitting]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FoundBenchmark:
+class ExaminedBenchmark:
     """A benchmark that ran on both sides, with what was seen."""
 
     case: str
-    clock: JudgingClock
+    clock: str
     sides: tuple[Mapping[str, Any], Mapping[str, Any]]
 
     @property
     def benchmark(self) -> Benchmark:
-        return Benchmark(case=self.case, span="", clock=self.clock.name)
+        return Benchmark(case=self.case, span="", clock=self.clock)
 
     @property
     def calls_s(self) -> Sequence[float]:
         return [side["call_s"] for side in self.sides]
 
-    def largest(self, name: str) -> float:
-        return max(float(side[name]) for side in self.sides)
 
-
-def _run_to_end(worker: WorkerClient, case: str, following: str | None) -> Mapping[str, Any]:
-    """A side's answer on a benchmark once its test has passed."""
-    facts = worker.ask("open", id=case, following=following, examine=True)
-    begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
-    time.sleep(PAUSE_S)  # the worker does nothing but wait for the next request
-    deferred = (worker.family_cpu_s() - begun_cpu_s) / (time.monotonic() - begun_s)
-    answer = checked_opening({**facts, **worker.ask("code")}, examined=True)
-    worker.ask("close")
-    return {**answer, "deferred": deferred}
-
-
-def _not_run(old: Told, new: Told) -> tuple[Outcome, str]:
-    if isinstance(new, FailedError):
-        when = "before and now" if isinstance(old, FailedError) else "now"
-        return Outcome.BROKEN, f"{when} {new}"
-    if isinstance(new, UnsupportedHereError):
-        if isinstance(old, UnsupportedHereError):
-            return Outcome.UNJUDGED, str(new)
-        return Outcome.MISSING, f"ran before, and now {new}"
-    return Outcome.NEW, f"runs now; before, {old}"
-
-
-def _unheld(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[Outcome, str] | None:
-    """The outcome and the reason of a benchmark for which code of elsewhere runs in place of a revision's."""
+def _foreign_code(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """Why a benchmark is not judged whose code is, on either side, none of the revision's; empty where it is."""
     if elsewhere := {**old["elsewhere"], **new["elsewhere"]}:
         reasons = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
-        return Outcome.UNJUDGED, f"{first_of(reasons, MOST_NAMED)}; {TO_MEND}"
-    if not old["imported"] or not new["imported"]:
-        sides = [side for side, code in zip(SIDES, (old, new), strict=True) if not code["imported"]]
-        where = "neither revision" if len(sides) == len(SIDES) else f"the revision {sides[0]}"
-        return Outcome.UNJUDGED, f"it runs no code of {where} but its own test; {TO_MEND}"
-    return None
+        return f"{first_of(reasons, MOST_NAMED)}; {TO_MEND}"
+    lacking = [side for side, code in zip(SIDES, (old, new), strict=True) if not code["imported"]]
+    if not lacking:
+        return ""
+    where = "neither revision" if len(lacking) == len(SIDES) else f"the revision {lacking[0]}"
+    return f"it runs no code of {where} but its own test; {TO_MEND}"
 
 
-def enough_s(benchmarks: Sequence[FoundBenchmark]) -> float:
+def enough_s(benchmarks: Sequence[ExaminedBenchmark]) -> float:
     """A cap under which each benchmark has twice the time for the launches that a change needs."""
     launches = launches_for_change(len(benchmarks))
-    return max(USUAL_S, math.ceil(2 * sum(least_s(one.calls_s, launches) for one in benchmarks)))
+    return max(USUAL_S, math.ceil(2 * sum(least_s(benchmark.calls_s, launches) for benchmark in benchmarks)))
 
 
 def doubts(
@@ -337,6 +325,7 @@ def doubts(
     """Yield reasons why the times of two sides are of different things. `files`: of each tree before any code ran."""
     here = {**files[BEFORE], **files[AFTER]}  # what a run makes is no part of its workload
     seen = [name for name in sorted({**old["beside"], **new["beside"]}) if name in here]
+    # By digest: a file that both sides have alike may still have been read by one of them alone.
     differing = [
         name for name in seen if len({_digest(*side, name) for side in zip(trees, (old, new), strict=True)}) > 1
     ]
@@ -345,7 +334,7 @@ def doubts(
     if old["code"]["ran"] and not new["code"]["ran"]:
         yield f"its call ran {', '.join(old['code']['ran'])} before, and now no code of the revision that is judged"
     once = new["code"]["once"].keys() - old["code"]["once"].keys()
-    if once and old["call_s"] > KEPT * new["call_s"] and KEPT * new["first_s"] > old["call_s"]:
+    if once and old["call_s"] > FAR_FASTER * new["call_s"] and FAR_FASTER * new["first_s"] > old["call_s"]:
         yield f"its first call alone does the work now, as where a result is kept: {', '.join(sorted(once))}"
     if new["deferred"] > max(2 * old["deferred"], MOST_DEFERRED):
         yield (
@@ -371,5 +360,7 @@ def _looks(
         paths = [tree / name for tree in trees]
         if name.endswith(".py") and name.startswith(tuple(places)) and not any(path.is_symlink() for path in paths):
             before, after = (path.read_bytes() if path.is_file() else b"" for path in paths)
-            if before != after and (words := set(LOOKS.findall(after)) - set(LOOKS.findall(before))):
+            if before != after and (
+                words := set(LOOKS_AT_RUNNER.findall(after)) - set(LOOKS_AT_RUNNER.findall(before))
+            ):
                 yield name, sorted(word.decode(errors="replace") for word in words)

@@ -32,25 +32,20 @@ class ProjectPython:
 
     path: str
     reason: str
-    python: str
-    pytest: str
-    pytest_benchmark: str
-
-    @property
-    def versions(self) -> str:
-        return f"Python {self.python}, pytest {self.pytest}, pytest-benchmark {self.pytest_benchmark}"
+    versions: str
+    """In words, those of Python, pytest and pytest-benchmark."""
 
 
-def find_python(asked: Path | None, top: Path, folder: Path) -> ProjectPython:
-    """The project's Python: the one asked for, or the first that has pytest-benchmark.
+def find_python(requested: Path | None, top: Path, folder: Path) -> ProjectPython:
+    """The project's Python: the requested one, or the first that has pytest-benchmark.
 
     Looked for are the environments in the current folder and at the repository's top, the active environment, and
     `python` on PATH. Raises ValueError where none can run the suite.
     """
-    if asked is not None:
-        candidate = _probe(interpreter(asked), "--python", top)
+    if requested is not None:
+        candidate = _probe(interpreter(requested), "--python", top)
         if candidate is None:
-            raise ValueError(f"python must have pytest and pytest-benchmark; {str(asked)!r} cannot import both")
+            raise ValueError(f"python must have pytest and pytest-benchmark; {str(requested)!r} cannot import both")
         return candidate
     tried = []
     for reason, path in _candidates(top, folder):
@@ -58,22 +53,22 @@ def find_python(asked: Path | None, top: Path, folder: Path) -> ProjectPython:
         if environment != top and git(top, "ls-files", "--", str(environment)):
             tried.append(f"{reason}, which git tracks, so that it is part of what is judged")
             continue
-        candidate = _probe(path, "; not by ".join([reason, *filter(lambda one: "git" in one, tried)]), top)
+        tracked = [refusal for refusal in tried if "git" in refusal]
+        candidate = _probe(path, "; not by ".join([reason, *tracked]), top)
         if candidate is not None:
             return candidate
         tried.append(reason)
     raise ValueError(
-        f"no Python here has pytest and pytest-benchmark (tried: {', '.join(tried) or 'none found'}); name the "
-        "project's own by --python"
+        f"no Python here has pytest and pytest-benchmark (tried: {', '.join(tried)}); name the project's own by "
+        "--python"
     )
 
 
 def _candidates(top: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    for base in dict.fromkeys((folder, top)):
-        for name in ENVIRONMENTS:
-            path = base / name / "bin" / "python"
-            if path.exists():
-                yield f"{name} of the project", str(path)
+    for base, name in itertools.product(dict.fromkeys((folder, top)), ENVIRONMENTS):
+        path = base / name / "bin" / "python"
+        if path.exists():
+            yield f"{name} of the project", str(path)
     if active := os.environ.get("VIRTUAL_ENV"):
         yield "the active environment", str(Path(active, "bin", "python"))
     yield "python on PATH", "python"
@@ -84,9 +79,9 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
 
     It imports nothing of the checkout, where a `pytest.py` may lie. Its folder stays, by which a shim may choose.
     """
-    searched = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    others = [part for part in searched if not Path(part).resolve().is_relative_to(top)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(others)}
+    outside = [folder for folder in _python_path() if not Path(folder).resolve().is_relative_to(top)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(outside)}
+    # A minute, since a first import of pytest from a cold disk may take many seconds.
     command = [path, "-c", ASK]
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=environment)
@@ -95,7 +90,12 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
         return None
     if tuple(map(int, python.split(".")[:2])) < OLDEST:
         raise ValueError(f"python must be 3.9 or newer; {reason} is {python}")
-    return ProjectPython(path=path, reason=reason, python=python, pytest=pytest, pytest_benchmark=benchmark)
+    versions = f"Python {python}, pytest {pytest}, pytest-benchmark {benchmark}"
+    return ProjectPython(path=path, reason=reason, versions=versions)
+
+
+def _python_path() -> list[str]:
+    return [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
 def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
@@ -181,7 +181,7 @@ class ProjectRevisions(Revisions):
             "watches": self.watches,
             "temporary": str(temporary),
             "padding": random.getrandbits(32),
-            "path": [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path],
+            "path": _python_path(),
         }
         # The same on both sides of a launch. Hashes differ from launch to launch, so that a lucky order of a set is a
         # launch's and no revision's. The worker opens PYTHONPATH itself: with a relative one a tree's

@@ -17,7 +17,7 @@ from statistics import median
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, Benchmark
 from suite.gate.side_by_side.answers import UNEXPLAINED, checked_opening
 from suite.gate.side_by_side.rounds import BrokenSampleError
-from suite.gate.side_by_side.timing import Say, TimingComparison
+from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient, ask_both
 from suite.gate.workers.pytest_worker import LONG_CALL_S
 from suite.gate.workers.worker_loop import LEAST_SAMPLE_S
@@ -38,23 +38,15 @@ LEAST_IN_THREADS_S = 2e-5
 class SuiteTiming(TimingComparison):
     """The timing of a suite's benchmarks and its verdicts."""
 
-    def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
-        """Take a turn of each benchmark that is open, in random order, and analyse them all."""
-        ends_s = self.rounds.measured_s + self.launch_s
-        self.rounds.begin_launch()
+    def _build(self, workers: Sequence[WorkerClient]) -> None:
+        """The tests were collected when the workers started, and a benchmark is opened in its turn."""
+
+    def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
+        """Give each benchmark that is open a turn, in random order, with an equal share of the time that is left."""
         order = self.rounds.order.sample(self.decisions.open, len(self.decisions.open))
         for place, (benchmark, following) in enumerate(itertools.zip_longest(order, order[1:])):
             seconds = max(0.0, ends_s - self.rounds.measured_s) / (len(order) - place)
-            try:
-                self._turn(workers, benchmark, following.case if following else None, seconds)
-            except BrokenSampleError as broken:
-                self._leave_out(broken)
-                return
-        self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
-        self._say_progress(say)
-
-    def _build(self, workers: Sequence[WorkerClient]) -> None:
-        """The tests were collected when the workers started, and a benchmark is opened in its turn."""
+            self._turn(workers, benchmark, following.case if following else None, seconds)
 
     def _turn(
         self, workers: Sequence[WorkerClient], benchmark: Benchmark, following: str | None, seconds: float
@@ -62,8 +54,8 @@ class SuiteTiming(TimingComparison):
         """Take the rounds of one benchmark in this launch. Raises BrokenSampleError."""
         first = len(self.rounds.samples)
         try:
-            asked = {"id": benchmark.case, "following": following, "examine": False}
-            before, _ = ask_both(workers, "open", partial(checked_opening, examined=False), **asked)
+            request = {"id": benchmark.case, "following": following, "examine": False}
+            before, _ = ask_both(workers, "open", partial(checked_opening, examined=False), **request)
             self.rounds.begin_turn()
             self.rounds.counts_cpu = not before["is_set_up"]  # as the older revision says, which is not the candidate's
             begun_s = [worker.family_cpu_s() for worker in workers]
@@ -73,16 +65,17 @@ class SuiteTiming(TimingComparison):
             ask_both(workers, "close")
         except ANY_ERROR as error:
             raise BrokenSampleError(benchmark.case, str(error)) from error
-        told_s = []
+        calls_s = []
         for side, name in enumerate(SIDES):
-            taken = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
-            told_s.append(sum(getattr(sample, benchmark.column) * sample.calls for sample in taken))
-            process_s = median(sample.process_cpu_s for sample in taken)
-            others_s = median(sample.process_cpu_s - sample.thread_cpu_s for sample in taken)
-            if is_unseen(benchmark.clock, thread_cpu_s=process_s - others_s, process_cpu_s=process_s):
+            samples = [sample for sample in self.rounds.samples[first:] if sample.arm == side]
+            calls_s.append(sum(getattr(sample, benchmark.column) * sample.calls for sample in samples))
+            process_s = median(sample.process_cpu_s for sample in samples)
+            threads_s = median(sample.process_cpu_s - sample.thread_cpu_s for sample in samples)
+            if benchmark.clock == "thread_cpu" and threads_s > max(2 * OTHER_THREADS * process_s, LEAST_IN_THREADS_S):
                 raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
-        times = [cpu_s / calls_s for cpu_s, calls_s in zip(spent_s, told_s, strict=True)]
-        allowed_s = UNEXPLAINED * max(1.0, times[BEFORE]) * told_s[AFTER] + UNEXPLAINED_TURN_S
+        times = [cpu_s / side_s for cpu_s, side_s in zip(spent_s, calls_s, strict=True)]
+        # What the older revision uses beside its calls is nobody's cheat, so as large a share is the newer one's too.
+        allowed_s = UNEXPLAINED * max(1.0, times[BEFORE]) * calls_s[AFTER] + UNEXPLAINED_TURN_S
         if self.rounds.counts_cpu and spent_s[AFTER] > allowed_s:
             reason = (
                 f"after: its processes used {times[AFTER]:.3g} times the CPU time that its calls tell of, and before "
@@ -100,13 +93,13 @@ class SuiteTiming(TimingComparison):
         if benchmark.clock != "thread_cpu" or sys.platform != "linux":
             yield
             return
-        every = os.sched_getaffinity(0)
-        one = self.rounds.order.choice(sorted(every))
+        cpus = os.sched_getaffinity(0)
+        shared_cpu = self.rounds.order.choice(sorted(cpus))
         for worker in workers:
-            worker.stay_on({one})
+            worker.stay_on({shared_cpu})
         yield
         for worker in workers:
-            worker.stay_on(every)
+            worker.stay_on(cpus)
 
 
 def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:
@@ -115,44 +108,26 @@ def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:
     return launches * LEAST_ROUNDS * samples_s
 
 
-@dataclass(frozen=True, kw_only=True)
-class JudgingClock:
-    """A clock by the name that `Benchmark` has, and a sentence where it is not the usual one."""
-
-    name: str
-    note: str = ""
-
-
-def clock_of(sides: Sequence[Sequence[Probe]]) -> JudgingClock:
-    """The clock for the calls of both sides.
+def choose_clock(sides: Sequence[Sequence[Probe]]) -> tuple[str, str]:
+    """The clock for the calls of both sides, as `Benchmark` names it, and a sentence where it is not the usual one.
 
     Of each side's probes the one that waited least counts: what others on the machine do only adds to waiting.
     """
-    calls = [min(probes, key=_waited) for probes in sides]
-    elsewhere = max(max(_waited(call), _in_children(call)) for call in calls)
-    in_children = max(map(_in_children, calls))
-    what = "in child processes" if in_children >= NOTED_ELSEWHERE else "waiting"
+    calls = [min(probes, key=_waiting_share) for probes in sides]
+    in_children = max(call["children_s"] / max(call["wall_s"], call["children_s"]) for call in calls)
+    elsewhere = max(in_children, *map(_waiting_share, calls))
+    where = "in child processes" if in_children >= NOTED_ELSEWHERE else "waiting"
     if elsewhere >= MOST_ELSEWHERE:
-        return JudgingClock(name="wall", note=f"judged by wall time, since {elsewhere:.0%} of a call is spent {what}")
-    unseen = f"; {elsewhere:.0%} of a call is spent {what}, which it does not see" * (elsewhere >= NOTED_ELSEWHERE)
-    others = [(call["process_cpu_s"] - call["thread_cpu_s"], call) for call in calls]
-    if any(s > OTHER_THREADS * call["process_cpu_s"] and s * call["calls"] > LEAST_IN_THREADS_S for s, call in others):
-        note = f"judged by the CPU time of all threads, since it uses several{unseen}"
-        return JudgingClock(name="process_cpu", note=note)
-    return JudgingClock(name="thread_cpu", note=f"judged by CPU time{unseen}" if unseen else "")
+        return "wall", f"judged by wall time, since {elsewhere:.0%} of a call is spent {where}"
+    unseen = f"; {elsewhere:.0%} of a call is spent {where}, which it does not see" * (elsewhere >= NOTED_ELSEWHERE)
+    for call in calls:
+        threads_s = call["process_cpu_s"] - call["thread_cpu_s"]
+        if threads_s > OTHER_THREADS * call["process_cpu_s"] and threads_s * call["calls"] > LEAST_IN_THREADS_S:
+            return "process_cpu", f"judged by the CPU time of all threads, since it uses several{unseen}"
+    return "thread_cpu", f"judged by CPU time{unseen}" if unseen else ""
 
 
-def is_unseen(clock: str, *, thread_cpu_s: float, process_cpu_s: float) -> bool:
-    """Whether a call uses threads that its clock does not see."""
-    others_s = process_cpu_s - thread_cpu_s
-    return clock == "thread_cpu" and others_s > max(2 * OTHER_THREADS * process_cpu_s, LEAST_IN_THREADS_S)
-
-
-def _waited(probe: Probe) -> float:
+def _waiting_share(probe: Probe) -> float:
     """The share of wall time without CPU time; waiting for a CPU, which others cause, is in neither."""
     alone_s = probe["wall_s"] - probe["run_delay_s"]
     return max(0.0, 1 - probe["process_cpu_s"] / alone_s) if alone_s > 0 else 0.0
-
-
-def _in_children(probe: Probe) -> float:
-    return probe["children_s"] / max(probe["wall_s"], probe["children_s"])

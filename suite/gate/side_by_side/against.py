@@ -8,10 +8,12 @@ import math
 import random
 import sys
 import tomllib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,29 +22,29 @@ from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, la
 from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.side_by_side.answers import checked_ceilings
-from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_of, expanded_from, paired
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, files_of
+from suite.gate.side_by_side.answers import checked_ceilings, checked_operators
+from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_line, expanded_from, paired
+from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, file_states, worker_key
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
 from suite.gate.workers.worker_loop import LEAST_SAMPLE_S
 from suite.records.metrics import METRICS
 
-FASTER = 4.0
+CEILING_ROOM = 4.0
 """Times as fast as a product of matrices and a copy were measured here; nothing that was measured came near it."""
 DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S = 2e16, 1e14
 """Above any GPU that there is, in its lowest precision and out of its cache."""
 LEAST_COVERED = 3.0
 """Between two runs of the same code, shares of times at their least were seen to differ by less than twice."""
-Told = Mapping[str, Any] | Exception
+Answer = Mapping[str, Any] | Exception
 """What a side answered, or the error that it met."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
 
 @dataclass(kw_only=True)
-class GateComparison:
+class GateComparison(ABC):
     """A comparison of two revisions as far as it has come, so that an interruption loses nothing of it."""
 
     before: Tree
@@ -61,21 +63,38 @@ class GateComparison:
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
+    @abstractmethod
     def run(self, say: Say) -> None:
-        raise NotImplementedError
+        """Judge everything that was chosen, and add the verdicts."""
 
+    @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Return what a judgement tells of this form of comparison alone."""
-        raise NotImplementedError
+        """Facts of a judgement that only this form of comparison has."""
+
+    @abstractmethod
+    def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        """The verdict where either side met an error in place of an answer."""
+
+    @abstractmethod
+    def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Judge by the answers of both sides what needs no clock, and take note of what is then to be timed."""
 
     def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
         """The judgement of whatever has been found by now."""
         timed = self.timing.verdicts() if self.timing else []
+        verdicts = [
+            replace(
+                verdict,
+                code=self.code.get(verdict.case, ""),
+                notes=[*self.notes.get(verdict.case, ()), *verdict.notes],
+            )
+            for verdict in (*self.verdicts, *timed)
+        ]
         return Judgement(
             form="against",
             before=self.before.side,
             after=self.after.side,
-            verdicts=[self._told(verdict) for verdict in (*self.verdicts, *timed)],
+            verdicts=verdicts,
             warnings=self.warnings,
             facts={
                 "started_at": self.started_at.isoformat(timespec="seconds"),
@@ -96,15 +115,40 @@ class GateComparison:
         """Every sample and the state of the machine beside it, as files by name."""
         return self.timing.tables() if self.timing else {}
 
-    def _told(self, verdict: Verdict) -> Verdict:
-        notes = [*self.notes.get(verdict.case, ()), *verdict.notes]
-        return replace(verdict, code=self.code.get(verdict.case, ""), notes=notes)
+    def _add(self, case: str, outcome: Outcome, reason: str, **fields: Any) -> None:
+        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **fields))
 
-    def _add(self, case: str, outcome: Outcome, reason: str, **more: Any) -> None:
-        self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **more))
+    def _examine_each(
+        self,
+        revisions: Revisions,
+        workers: Sequence[WorkerClient],
+        cases: Sequence[BenchmarkCase],
+        ask: Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]],
+    ) -> None:
+        """Ask both sides about each case, one after the other, and judge their answers.
 
-    def _broken(self, case: Any, error: Exception) -> None:
-        self._add(getattr(case, "id", case), Outcome.BROKEN, str(error))
+        Where a side's worker is gone, the case is broken, and the rest goes on in fresh ones.
+        """
+
+        def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
+            answers: list[Answer] = []
+            for side in (BEFORE, AFTER):
+                try:
+                    answers.append(ask(running, case, side))
+                except (FailedError, UnsupportedHereError) as error:
+                    answers.append(error)
+                except WorkerError as error:
+                    raise WorkerError(f"{SIDES[side]}: {error}") from error
+            old, new = answers
+            if isinstance(old, Exception) or isinstance(new, Exception):
+                self._add(case.id, *self._without_answer(old, new))
+            else:
+                self._compare(case, old, new)
+
+        def broken(case: BenchmarkCase, error: Exception) -> None:
+            self._add(case.id, Outcome.BROKEN, str(error))
+
+        revisions.for_each(cases, examine, broken, workers)
 
     def _is_nothing_judged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
         """Whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
@@ -133,8 +177,9 @@ class RevisionComparison(GateComparison):
     parts: dict[str, tuple[Mapping[str, Sequence[str]], Mapping[str, Sequence[str]]]] = field(default_factory=dict)
     """Operators of each case's timed parts on both sides, before any timing."""
     least_s: dict[Benchmark, float] = field(default_factory=dict)
-    """The time below which no machine does what a benchmark has to."""
-    _drawn: random.Random = field(default_factory=random.SystemRandom)
+    """What is to be timed, with the time below which no machine does what it has to."""
+    _ceilings: Mapping[str, float] = field(default_factory=dict)
+    _random: random.Random = field(default_factory=random.SystemRandom)
     """The source of seeds and numbers that the code under test cannot foresee."""
 
     def run(self, say: Say) -> None:
@@ -147,7 +192,7 @@ class RevisionComparison(GateComparison):
             trees=(self.before.folder, self.after.folder),
             logs=self.folder,
             python=self.interpreter,
-            older_files=files_of(self.before.folder),
+            older_files=file_states(self.before.folder),
         )
         if _requirements(self.before.folder) != _requirements(self.after.folder):
             self.warnings.append(
@@ -157,13 +202,10 @@ class RevisionComparison(GateComparison):
             cases = self._cases(workers)
             if not cases and self._is_nothing_judged(self._refusal):
                 return
-            benchmarks: list[Benchmark] = []
-            revisions.for_each(
-                cases,
-                lambda running, case: benchmarks.extend(self._examine(revisions, running, case)),
-                self._broken,
-                workers,
-            )
+            # Rates of a worker as it began; the older side's, which is not the candidate's.
+            self._ceilings = checked_ceilings(workers[BEFORE].hello)
+            self._examine_each(revisions, workers, cases, partial(revisions.build, examine=True))
+            benchmarks = list(self.least_s)
             if self.verdicts and not self.compared and not self.first:  # as where all is unsupported on both sides
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
                 self._add("nothing", Outcome.BROKEN, reason)
@@ -228,11 +270,11 @@ class RevisionComparison(GateComparison):
         pairs = []
         for new in added:
             try:
-                (old,) = expanded_from(worker.ask("expand", arguments=command_of(new.case, self.chosen)))
+                (old,) = expanded_from(worker.ask("expand", arguments=command_line(new.case, self.chosen)))
             except FailedError as error:
                 self._add(new.id, Outcome.NEW, f"the revision before cannot compose it: {error}")
                 continue
-            if old.called:
+            if old.old_id:
                 self._add(new.id, Outcome.NEW, _other_meaning(old))
             else:
                 pairs.append((old, new))
@@ -240,9 +282,9 @@ class RevisionComparison(GateComparison):
 
     def _is_held(self, case: str, old: Code, new: Code) -> bool:
         """Whether both revisions hold the code of a case; where one does not, that becomes its verdict."""
-        self.installed |= {name for code in (old, new) for name in _split(code)[1]}
-        if unheld := _unheld(old, new):
-            self._add(case, *unheld)
+        self.installed |= _installed(old) | _installed(new)
+        if obstacle := _foreign_code(old, new):
+            self._add(case, *obstacle)
             self.code.pop(case, None)
             return False
         self.code[case] = in_words(old, new)
@@ -257,24 +299,28 @@ class RevisionComparison(GateComparison):
         )
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
-    def _examine(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase) -> list[Benchmark]:
-        """Judge what needs no clock, and return the spans that are then to be timed."""
-        old, new = told_by_both(lambda side: revisions.build(workers, case, side, examine=True))
-        if isinstance(old, Exception) or isinstance(new, Exception):
-            self._add(case.id, *_unbuilt(old, new))
-            return []
+    def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        if isinstance(new, FailedError):
+            return Outcome.BROKEN, f"fails now: {new}"
+        if isinstance(new, UnsupportedHereError):
+            if isinstance(old, UnsupportedHereError):
+                return Outcome.SAME, f"unsupported on both sides: {new}"
+            return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
+        return Outcome.NEW, f"runs now, and before did not: {old}"
+
+    def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
-            return []
-        exact = judge_exact(case.id, _exact(old), _exact(new), self.tolerances)
+            return
+        exact = judge_exact(case.id, _exact_quantities(old), _exact_quantities(new), self.tolerances)
         if not exact and not old["spans"] and not new["spans"]:
             self._add(case.id, Outcome.BROKEN, "neither side holds anything that can be judged")
-            return []
+            return
         self.compared = True
         self.verdicts += exact
         if changed := changed_settings(*case.settings):
             reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"
             self._add(case.id, Outcome.INCOMPARABLE, reason, metric=LATENCY)
-            return []
+            return
         if not old["spans"] and not new["spans"] and new["clock"] is not None:
             reason = "no part of it can be repeated by itself, so its time is not judged"
             self._add(case.id, Outcome.INCONCLUSIVE, reason, metric=LATENCY)
@@ -284,48 +330,22 @@ class RevisionComparison(GateComparison):
         if undone := [*work_undone(old, new)]:
             for span, reason in undone:
                 self._add(case.id, Outcome.BROKEN, reason, span=span)
-            return []
+            return
         self.parts[case.id] = (old["parts"], new["parts"])
-        benchmarks = [
-            Benchmark(case=case.id, span=span, clock=old["clock"]) for span in new["spans"] if span in old["spans"]
-        ]
-        for benchmark in benchmarks:
-            must = old["readings"].get(benchmark.span, {})  # the older side's: a change of it is judged above
-            self.least_s[benchmark] = least_s(
-                must, checked_ceilings(workers[BEFORE].hello), case.settings[BEFORE], benchmark.clock
-            )
-        return benchmarks
+        for span in [span for span in new["spans"] if span in old["spans"]]:
+            work = old["readings"].get(span, {})  # the older side's: a change of it is judged above
+            benchmark = Benchmark(case=case.id, span=span, clock=old["clock"])
+            self.least_s[benchmark] = least_s(work, self._ceilings, case.settings[BEFORE], benchmark.clock)
 
-    def _recheck(self, revisions: Revisions, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
+    def _recheck(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
         """Raise FailedError where a case that was timed by now computes something else, or does other work."""
-        told = revisions.recheck(workers, case, side, seed=self._drawn.getrandbits(31), calls=self._drawn.randrange(20))
+        seed, calls = self._random.getrandbits(31), self._random.randrange(20)
+        answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
+        parts = checked_operators(answer)
         for span, operators in self.parts[case.id][side].items():
-            now = told.get(span, ())
+            now = parts.get(span, ())
             if sorted(now) != sorted(operators):
                 raise FailedError(f"{span} ran {_in_list(operators)} before, and {_in_list(now)} now")
-
-
-def told_by_both(ask: Callable[[int], Mapping[str, Any]]) -> tuple[Told, Told]:
-    """Each side's answer, or the error that it met. Raises WorkerError, with the side, where its worker is gone."""
-    told: list[Told] = []
-    for side in (BEFORE, AFTER):
-        try:
-            told.append(ask(side))
-        except (FailedError, UnsupportedHereError) as error:
-            told.append(error)
-        except WorkerError as error:
-            raise WorkerError(f"{SIDES[side]}: {error}") from error
-    return told[BEFORE], told[AFTER]
-
-
-def _unbuilt(old: Told, new: Told) -> tuple[Outcome, str]:
-    if isinstance(new, FailedError):
-        return Outcome.BROKEN, f"fails now: {new}"
-    if isinstance(new, UnsupportedHereError):
-        if isinstance(old, UnsupportedHereError):
-            return Outcome.SAME, f"unsupported on both sides: {new}"
-        return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
-    return Outcome.NEW, f"runs now, and before did not: {old}"
 
 
 def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -334,20 +354,18 @@ def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tupl
     By the operators, and, since Python's own work has none, by the time of a part beside that of its span.
     """
     for span in [span for span in new["spans"] if span in old["spans"]]:
-        lacking, lacked = (
-            set(side["operators"].get(span, ())) - set(side["parts"].get(span, ())) for side in (new, old)
+        left_out_before, left_out_now = (
+            set(side["operators"].get(span, ())) - set(side["parts"].get(span, ())) for side in (old, new)
         )
-        if more := lacking - lacked:
+        if more := left_out_now - left_out_before:
             yield span, f"its timed part leaves out what its span of a step runs: {_in_list(sorted(more))}"
         before, now = (side["coverage"].get(span, 0.0) for side in (old, new))
         if now < before / LEAST_COVERED:
-            yield (
-                span,
-                f"its timed part takes {now:.2g} times as long as its span of a step, and took {before:.2g} before",
-            )
+            reason = f"takes {now:.2g} times as long as its span of a step, and took {before:.2g} before"
+            yield span, f"its timed part {reason}"
 
 
-def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], settings: Mapping[str, Any], clock: str) -> float:
+def least_s(work: Mapping[str, float], ceilings: Mapping[str, float], settings: Mapping[str, Any], clock: str) -> float:
     """The time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
 
     A worker's ceilings are of one thread, and were measured before it could find its tree.
@@ -357,47 +375,47 @@ def least_s(must: Mapping[str, float], ceilings: Mapping[str, float], settings: 
     else:
         is_whole = settings.get("dtype") == "float32" and settings.get("matmul_precision") in (None, "highest")
         names = ("float32_flops_per_s" if is_whole else "flops_per_s", "bytes_per_s")
-        most_flops, most_bytes = (FASTER * ceilings.get(name, math.inf) for name in names)
-    return max(must.get("flops", 0.0) / most_flops, must.get("traffic_bytes", 0.0) / most_bytes)
+        most_flops, most_bytes = (CEILING_ROOM * ceilings.get(name, math.inf) for name in names)
+    return max(work.get("flops", 0.0) / most_flops, work.get("traffic_bytes", 0.0) / most_bytes)
 
 
 def _in_list(operators: Sequence[str]) -> str:
     return ", ".join(operators) or "nothing"
 
 
-def _unheld(old: Code, new: Code) -> tuple[Outcome, str] | None:
+def _foreign_code(old: Code, new: Code) -> tuple[Outcome, str] | None:
     """The outcome and the reason of a case for which installed code would run in place of a revision's."""
-    (held_before, others_before), (held_now, others_now) = map(_split, (old, new))
-    if lost := held_before & others_now:
+    installed_before, installed_now = _installed(old), _installed(new)
+    in_tree_before, in_tree_now = old.keys() - installed_before, new.keys() - installed_now
+    if lost := in_tree_before & installed_now:
         return Outcome.MISSING, f"{_listed(lost)} lay in the revision before, and now what is installed here would run"
-    if gained := held_now & others_before:
+    if gained := in_tree_now & installed_before:
         reason = f"{_listed(gained)} did not lie in the revision before, where what is installed here would run"
         return Outcome.NEW, reason
-    if not held_before or not held_now:
-        others = _listed(others_before | others_now)
-        return Outcome.UNJUDGED, f"it runs what is installed here, {others}, and no code of the revisions"
+    if not in_tree_before or not in_tree_now:
+        modules = _listed(installed_before | installed_now)
+        return Outcome.UNJUDGED, f"it runs what is installed here, {modules}, and no code of the revisions"
     return None
 
 
-def _split(code: Code) -> tuple[set[str], set[str]]:
-    """The modules that lie in the tree, and those that do not."""
-    held = {module for module, file in code.items() if file is not None}
-    return held, code.keys() - held
+def _installed(code: Code) -> set[str]:
+    """The modules that do not lie in the tree."""
+    return {module for module, file in code.items() if file is None}
 
 
 def in_words(old: Code, new: Code) -> str:
-    """Return `normed (src/normed/__init__.py)`, with both files where it moved."""
-    files: dict[str, list[str]] = {}
+    """Write `normed (src/normed/__init__.py)`, with both files where it moved."""
+    paths: dict[str, list[str]] = {}
     for name, file in (*old.items(), *new.items()):
-        files.setdefault(name, []).extend([file] if file else [])
-    return ", ".join(f"{name} ({' → '.join(dict.fromkeys(found))})" for name, found in files.items() if found)
+        paths.setdefault(name, []).extend([file] if file else [])
+    return ", ".join(f"{name} ({' → '.join(dict.fromkeys(files))})" for name, files in paths.items() if files)
 
 
 def _listed(modules: set[str]) -> str:
     return ", ".join(sorted(modules))
 
 
-def _exact(built: Mapping[str, Any]) -> Exact:
+def _exact_quantities(built: Mapping[str, Any]) -> Exact:
     exact = {
         span: {name: value for name, value in readings.items() if name in METRICS and METRICS[name].exact}
         for span, readings in built["readings"].items()

@@ -11,7 +11,7 @@ from typing import Any
 from suite.gate.side_by_side.worker_client import Spent, WorkerError
 from suite.gate.workers.worker_loop import CLOCKS
 
-JUDGING = ("wall", "thread_cpu", "process_cpu", "device")
+JUDGING_CLOCKS = ("wall", "thread_cpu", "process_cpu", "device")
 MOST_SHOWN, MOST_SPANS = 60, 100
 ROOM, ROOM_S = 1.001, 1e-3
 """Room for the difference of two clocks that are read one after the other."""
@@ -19,7 +19,8 @@ UNEXPLAINED, UNEXPLAINED_S, UNEXPLAINED_CALL_S = 2.5, 1e-3, 20e-6
 """CPU time that may come to a sample's calls: a first call in cold caches, the request itself, clocks of each call."""
 PROBED = ("wall_s", "thread_cpu_s", "process_cpu_s", "children_s", "run_delay_s", "calls")
 CODE = ("ran", "imported", "elsewhere", "once")
-Rule = tuple[str, Callable[[Any], bool]]
+Predicate = Callable[[Any], bool]
+Rule = tuple[str, Predicate]
 """What a field must be, in words, and whether a value is so."""
 
 
@@ -27,13 +28,90 @@ class BadAnswerError(WorkerError):
     """An answer that cannot be true; the message says what it holds, and the rule."""
 
 
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number that a double can hold; NaN and infinity are such, and are judged broken."""
+    try:
+        # JSON's true is an int to Python, and a whole number of 400 digits is one that no double holds.
+        return isinstance(value, int | float) and not isinstance(value, bool) and float(value) is not None
+    except OverflowError:
+        return False
+
+
+def _is_seconds(value: Any) -> bool:
+    return _is_number(value) and 0 <= value < math.inf
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_truth(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _all_in_list(is_so: Predicate) -> Predicate:
+    return lambda value: isinstance(value, list) and all(map(is_so, value))
+
+
+def _all_by_name(is_so: Predicate) -> Predicate:
+    return lambda value: isinstance(value, dict) and all(map(is_so, value.values()))
+
+
+def _has_fields(fields: Mapping[str, Predicate]) -> Predicate:
+    return lambda value: isinstance(value, dict) and all(is_so(value.get(name)) for name, is_so in fields.items())
+
+
+def _count_from(least: int, most: int | None = None) -> Rule:
+    def is_count(value: Any) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= (most or 1 << 53)
+
+    return f"a whole number from {least} {'on' if most is None else f'to {most}'}", is_count
+
+
+SECONDS: Rule = ("a finite number of seconds from 0 on", _is_seconds)
+JUDGED_SECONDS: Rule = ("a finite number of seconds above 0", lambda value: _is_seconds(value) and value > 0)
+TRUTH: Rule = ("true or false", _is_truth)
+TEXTS: Rule = ("texts by name", _all_by_name(_is_text))
+FILES: Rule = ("files by module, or null", _all_by_name(lambda file: file is None or isinstance(file, str)))
+OPERATORS: Rule = ("lists of names by span", _all_by_name(_all_in_list(_is_text)))
+SPANS: Rule = (
+    f"a list of names, each once and at most {MOST_SPANS}",
+    lambda value: _all_in_list(_is_text)(value) and len(set(value)) == len(value) <= MOST_SPANS,
+)
+EXAMINED: dict[str, Rule] = {
+    "readings": ("numbers by span and metric", _all_by_name(_all_by_name(_is_number))),
+    "operators": OPERATORS,
+    "parts": OPERATORS,
+    "coverage": ("shares by span", _all_by_name(_is_seconds)),
+    "code": FILES,
+}
+"""Fields of a case that was examined when it was built."""
+CASE: dict[str, Rule] = {
+    "workload": ("a name", _is_text),
+    **dict.fromkeys(("axes", "extras", "settings"), ("values by name", lambda value: isinstance(value, dict))),
+    "code": FILES,
+}
+_is_benchmark = _has_fields({"id": _is_text, "file": _is_text, "timer": _is_truth, "parts": _all_by_name(_is_text)})
+_is_probe = _has_fields(dict.fromkeys(PROBED, _is_seconds) | {"wall_s": JUDGED_SECONDS[1]})
+
+
+def _check(request: str, answer: Mapping[str, Any], rules: Mapping[str, Rule]) -> Mapping[str, Any]:
+    """An answer whose fields are as the rules say. Raises BadAnswerError."""
+    for name, (rule, is_so) in rules.items():
+        value = answer.get(name)
+        if not is_so(value):
+            text = repr(value)
+            text = text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+            raise BadAnswerError(f"the worker's answer to `{request}` cannot be: {name} must be {rule}; got {text}")
+    return answer
+
+
 def checked_sample(answer: Mapping[str, Any], spent: Spent, clock: str) -> dict[str, Any]:
-    """The fields of a sample that a worker tells. Raises BadAnswerError.
+    """The fields of a sample that a worker reports. Raises BadAnswerError.
 
     `spent`: the time that the request took by the judge's own clocks. `clock`: the one that judges.
     """
-    judging = f"{clock}_s"
-    rules = {name: JUDGED_SECONDS if name == judging else SECONDS for name in CLOCKS}
+    rules = {name: JUDGED_SECONDS if name == f"{clock}_s" else SECONDS for name in CLOCKS}
     if answer.get("device_s") is not None:
         rules["device_s"] = JUDGED_SECONDS
     elif clock == "device":
@@ -45,7 +123,7 @@ def checked_sample(answer: Mapping[str, Any], spent: Spent, clock: str) -> dict[
     limits_s = {"wall_s": spent.wall_s, "device_s": spent.wall_s}
     if spent.cpu_s is not None:
         limits_s |= {"thread_cpu_s": spent.cpu_s, "process_cpu_s": spent.cpu_s}
-    least_calls = (calls + 1) // 2  # as many calls took the median or longer
+    least_calls = (calls + 1) // 2  # half of the calls, rounded up, took the median or longer
     for name, limit_s in limits_s.items():
         if sample[name] is not None and sample[name] * least_calls > ROOM * limit_s + ROOM_S:
             raise BadAnswerError(
@@ -60,141 +138,64 @@ def unexplained(sample: Mapping[str, Any], spent: Spent) -> float:
 
     The dropped first call counts among them. A sample that is believable stays below 1.
     """
-    if spent.cpu_s is None:
+    if spent.cpu_s is None:  # elsewhere than on Linux, where nothing shows from outside
         return 0.0
     calls = sample["calls"] + 1
-    told_s: float = max(sample["thread_cpu_s"], sample["process_cpu_s"]) * calls
-    share: float = spent.cpu_s / (UNEXPLAINED * told_s + UNEXPLAINED_S + UNEXPLAINED_CALL_S * calls)
+    calls_s: float = max(sample["thread_cpu_s"], sample["process_cpu_s"]) * calls
+    share: float = spent.cpu_s / (UNEXPLAINED * calls_s + UNEXPLAINED_S + UNEXPLAINED_CALL_S * calls)
     return share
 
 
 def checked_build(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, Any]:
-    """An answer to `build`. Raises BadAnswerError.
-
-    `examined`: it tells the exact quantities and the code, too.
-    """
-    clocks = (*JUDGING, *([] if answer.get("spans") else [None]))
-    rules: dict[str, Rule] = {
-        "spans": (f"a list of names, each once and at most {MOST_SPANS}", _are_names),
-        "clock": (f"one of {', '.join(JUDGING)}", lambda clock: clock in clocks),
-    }
-    if examined:
-        rules |= {
-            "readings": ("numbers by span and metric", _by_name(_by_name(_is_number))),
-            "operators": OPERATORS,
-            "parts": OPERATORS,
-            "coverage": ("shares by span", _by_name(lambda share: _is_number(share) and 0 <= share < math.inf)),
-            "code": FILES,
-        }
-    return _check("build", answer, rules)
+    """An answer to `build`. Raises BadAnswerError. `examined`: it has the exact quantities and the code, too."""
+    clocks = (*JUDGING_CLOCKS, *([] if answer.get("spans") else [None]))  # without a span no clock judges
+    clock: Rule = (f"one of {', '.join(JUDGING_CLOCKS)}", lambda value: value in clocks)
+    return _check("build", answer, {"spans": SPANS, "clock": clock, **(EXAMINED if examined else {})})
 
 
 def checked_cases(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The cases of an answer to `expand`. Raises BadAnswerError."""
-    _check("expand", answer, {"cases": ("a list of cases", _list_of(lambda case: isinstance(case, dict)))})
-    cases: list[Mapping[str, Any]] = answer["cases"]
-    named = dict.fromkeys(("axes", "extras", "settings"), ("values by name", lambda value: isinstance(value, dict)))
-    for case in cases:
-        _check("expand", case, {"workload": ("a name", _is_text), **named, "code": FILES})
-    return cases
+    _check("expand", answer, {"cases": ("a list of cases", _all_in_list(lambda case: isinstance(case, dict)))})
+    return [_check("expand", case, CASE) for case in answer["cases"]]
 
 
-def checked_operators(request: str, name: str, operators: Any) -> Mapping[str, list[str]]:
-    """Return operators by span. Raises BadAnswerError for what cannot be such."""
-    checked: Mapping[str, list[str]] = _check(request, {name: operators}, {name: OPERATORS})[name]
-    return checked
+def checked_operators(answer: Mapping[str, Any]) -> Mapping[str, list[str]]:
+    """The operators by span of an answer to `recheck`. Raises BadAnswerError."""
+    operators: Mapping[str, list[str]] = _check("recheck", answer, {"parts": OPERATORS})["parts"]
+    return operators
 
 
 def checked_ceilings(hello: Mapping[str, Any]) -> dict[str, float]:
     """The rates that a worker measured as it began, by name; none of what is no rate."""
     rates: dict[str, Any] = {name: hello.get(name) for name in ("float32_flops_per_s", "flops_per_s", "bytes_per_s")}
-    return {name: float(rate) for name, rate in rates.items() if _is_number(rate) and 0 < rate < math.inf}
+    return {name: float(rate) for name, rate in rates.items() if _is_seconds(rate) and rate > 0}
 
 
 def checked_collection(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return pytest's answer to `collect`: benchmarks, what failed, and whether others were read.
+    """Pytest's answer to `collect`: benchmarks, what failed, and whether other files were read.
 
     Raises BadAnswerError.
     """
-    fields = {"id": _is_text, "file": _is_text, "timer": _is_truth, "parts": _by_name(_is_text)}
-
-    def is_benchmark(value: Any) -> bool:
-        return isinstance(value, dict) and all(is_so(value.get(name)) for name, is_so in fields.items())
-
-    benchmarks = ("a list of ids, files and parts", _list_of(is_benchmark))
+    benchmarks = ("a list of ids, files and parts", _all_in_list(_is_benchmark))
     return _check("collect", answer, {"failed": TEXTS, "others": TRUTH, "benchmarks": benchmarks})
 
 
 def checked_opening(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str, Any]:
-    """Return pytest's answer to `open`: times and, where it was examined, probes and code. Raises BadAnswerError."""
+    """Pytest's answer to `open`: times and, where it was examined, probes and code. Raises BadAnswerError."""
     rules: dict[str, Rule] = {**dict.fromkeys(("setup_s", "first_s", "call_s"), SECONDS), "is_set_up": TRUTH}
-
-    def is_probe(value: Any) -> bool:
-        return isinstance(value, dict) and all(_are_seconds(value.get(name)) for name in PROBED) and value["wall_s"] > 0
-
-    def is_code(value: Any) -> bool:
-        return isinstance(value, dict) and all(_by_name(_is_text)(value.get(name)) for name in CODE)
-
     if examined:
-        rules["probes"] = (f"a list with {', '.join(PROBED)}", lambda value: bool(value) and _list_of(is_probe)(value))
-        rules |= {"code": (f"texts by name under {', '.join(CODE)}", is_code), "beside": TEXTS}
+        is_code = _has_fields(dict.fromkeys(CODE, _all_by_name(_is_text)))
+        rules |= {
+            "probes": (
+                f"a list with {', '.join(PROBED)}",
+                lambda value: bool(value) and _all_in_list(_is_probe)(value),
+            ),
+            "code": (f"texts by name under {', '.join(CODE)}", is_code),
+            "beside": TEXTS,
+        }
     return _check("open", answer, rules)
 
 
-def _check(request: str, answer: Mapping[str, Any], rules: Mapping[str, Rule]) -> Mapping[str, Any]:
-    """An answer whose fields are as the rules say. Raises BadAnswerError."""
-    for name, (rule, is_so) in rules.items():
-        value = answer.get(name)
-        if not is_so(value):
-            shown = repr(value)
-            shown = shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + "…"
-            raise BadAnswerError(f"the worker's answer to `{request}` cannot be: {name} must be {rule}; got {shown}")
-    return answer
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a number that a double can hold; NaN and infinity are such, and are judged broken."""
-    try:
-        return isinstance(value, int | float) and not isinstance(value, bool) and float(value) is not None
-    except OverflowError:
-        return False
-
-
-def _are_seconds(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < math.inf
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_truth(value: Any) -> bool:
-    return isinstance(value, bool)
-
-
-def _list_of(is_so: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, list) and all(map(is_so, value))
-
-
-def _by_name(is_so: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    """Whether a value is an object whose parts are so; JSON has no other names than texts."""
-    return lambda value: isinstance(value, dict) and all(map(is_so, value.values()))
-
-
-def _are_names(value: Any) -> bool:
-    return _list_of(_is_text)(value) and len(set(value)) == len(value) <= MOST_SPANS
-
-
-def _count_from(least: int) -> Rule:
-    def is_count(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and least <= value < 1 << 53
-
-    return f"a whole number from {least} on", is_count
-
-
-SECONDS: Rule = ("a finite number of seconds from 0 on", _are_seconds)
-JUDGED_SECONDS: Rule = ("a finite number of seconds above 0", lambda value: _are_seconds(value) and value > 0)
-TRUTH: Rule = ("true or false", _is_truth)
-TEXTS: Rule = ("texts by name", _by_name(_is_text))
-FILES: Rule = ("files by module, or null", _by_name(lambda file: file is None or isinstance(file, str)))
-OPERATORS: Rule = ("lists of names by span", _by_name(_list_of(_is_text)))
+def checked_counting(answer: Mapping[str, Any], *, most: int) -> Mapping[str, Any]:
+    """Pytest's answer to `sample` under valgrind: how many calls more its second count has. Raises BadAnswerError."""
+    return _check("sample", answer, {"more": _count_from(1, most)})

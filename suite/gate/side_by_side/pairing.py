@@ -25,7 +25,7 @@ class Expanded:
     settings: Mapping[str, Any]
     code: Mapping[str, str | None]
     """Modules that the settings name code of, each with its file in the tree; None for one that lies elsewhere."""
-    called: str | None = None
+    old_id: str | None = None
     """The id in its own tree, where that is another."""
 
     @property
@@ -49,23 +49,22 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
     expanded = []
     for content in checked_cases(answer):
         settings = content["settings"]
-        called = Case(workload=content["workload"], axes=content["axes"], extras=content["extras"])
+        in_its_tree = Case(workload=content["workload"], axes=content["axes"], extras=content["extras"])
         try:
-            case = called.today(settings)
+            case = in_its_tree.today(settings)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise BadAnswerError(f"the worker's answer to `expand` has a case that cannot be: {error}") from error
-        old_id = None if case.id == called.id else called.id
-        expanded.append(Expanded(case=case, settings=settings, code=content["code"], called=old_id))
+        old_id = None if case.id == in_its_tree.id else in_its_tree.id
+        expanded.append(Expanded(case=case, settings=settings, code=content["code"], old_id=old_id))
     return expanded
 
 
 def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
     """Raise ValueError for a workload that is judged by seed: no step of a run repeats another."""
-    workloads = [expanded.case.workload for expanded in cases]
-    if found := list(filter(is_judged_by_seed, workloads)):
+    if judged_by_seed := [case.case.workload for case in cases if is_judged_by_seed(case.case.workload)]:
         raise ValueError(
-            f"sweep must have no case of workload={found[0]}, which is judged by stored records of paired seeds (suite "
-            f"gate --baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
+            f"sweep must have no case of workload={judged_by_seed[0]}, which is judged by stored records of paired "
+            f"seeds (suite gate --baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
         )
 
 
@@ -79,12 +78,12 @@ def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
         else:
             added.append(new)
     for new in [*added]:
-        alike = [old for old in gone.values() if _agree(old.case, new.case)]
-        rivals = [other for other in added if alike and _agree(alike[0].case, other.case)]
-        if len(alike) == len(rivals) == 1:
-            both.append((gone.pop(alike[0].id), new))
+        matches = [old for old in gone.values() if _agree(old.case, new.case)]
+        rivals = [rival for rival in added if matches and _agree(matches[0].case, rival.case)]
+        if len(matches) == len(rivals) == 1:  # what could be meant twice stays apart
+            both.append((gone.pop(matches[0].id), new))
             added.remove(new)
-    by_old_id = {old.called: old for old in gone.values() if old.called}
+    by_old_id = {old.old_id: old for old in gone.values() if old.old_id}
     redefined = [(gone.pop(by_old_id[new.id].id), new) for new in added if new.id in by_old_id]
     added = [new for new in added if new.id not in by_old_id]
     return Paired(both=both, redefined=redefined, gone=list(gone.values()), added=added)
@@ -92,23 +91,22 @@ def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
 
 def _agree(old: Case, new: Case) -> bool:
     """Whether all axes of one case stand in the other with the same values."""
-    these, those = _pairs(old).items(), _pairs(new).items()
-    return these <= those or those <= these
+    old_axes, new_axes = _axes(old).items(), _axes(new).items()
+    return old_axes <= new_axes or new_axes <= old_axes
 
 
-def _pairs(case: Case) -> dict[str, Any]:
+def _axes(case: Case) -> dict[str, Any]:
     return {"workload": case.workload, **case.axes, **case.extras}
 
 
-def command_of(case: Case, chosen: Sequence[str] = ()) -> list[str]:
+def command_line(case: Case, chosen: Sequence[str] = ()) -> list[str]:
     """The case as a command line that Hydra reads, for a tree whose sweep does not have it.
 
     `chosen`: settings of the command line that compared the trees. Those of Hydra, such as where it looks for groups,
     are in no case, and are needed here too.
     """
-    of_hydra = [setting for setting in chosen if setting.startswith("hydra.")]
-    pairs = _pairs(case).items()
-    return ["-m", *of_hydra, *(f"{name}={_quoted(value)}" for name, value in pairs if value is not None)]
+    hydra = [setting for setting in chosen if setting.startswith("hydra.")]
+    return ["-m", *hydra, *(f"{name}={_quoted(value)}" for name, value in _axes(case).items() if value is not None)]
 
 
 def _quoted(value: Any) -> str:
@@ -117,6 +115,6 @@ def _quoted(value: Any) -> str:
     Hydra reads a backslash in them as itself unless a quote follows.
     """
     if isinstance(value, str):
-        escaped = BEFORE_A_QUOTE.sub(lambda found: 2 * found[1] + "\\'" * bool(found[2]), value)
+        escaped = BEFORE_A_QUOTE.sub(lambda match: 2 * match[1] + "\\'" * bool(match[2]), value)
         return f"'{escaped}'"
     return str(value).lower() if isinstance(value, bool) else str(value)

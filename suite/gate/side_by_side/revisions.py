@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from suite.gate.side_by_side.answers import checked_build, checked_operators
+from suite.gate.side_by_side.answers import checked_build
 from suite.gate.side_by_side.worker_client import SIDES as SIDES
 from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
 from suite.gate.verdict import Side
@@ -91,8 +91,8 @@ def before(top: Path, revision: str, into: Path) -> Tree:
     if _is_shallow(top):  # nothing is shared, and other revisions are left out
         git(folder, "-c", "protocol.version=2", "fetch", "--quiet", "--depth=1", "origin", commit)
     git(folder, "checkout", "--quiet", "--detach", commit)
-    if gone := git(folder, "ls-files", "--deleted"):  # where an object is damaged, git says so and still ends with 0
-        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {gone.splitlines()[0]}")
+    if missing := git(folder, "ls-files", "--deleted"):  # a damaged object: git says so and still ends with 0
+        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {missing.splitlines()[0]}")
     return Tree(side=Side(label=revision, commit=commit), folder=folder)
 
 
@@ -116,7 +116,7 @@ def after(top: Path, into: Path) -> Tree:
     return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
 
 
-def files_of(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
+def file_states(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
     """The state of each file of a tree whose name ends so: no program can set a file's ctime.
 
     By default of what Python imports: what a case writes beside its code, such as a cache, is its own matter.
@@ -180,15 +180,15 @@ class Revisions:
         workers: Sequence[WorkerClient] | None = None,
         errors: tuple[type[Exception], ...] = (WorkerError,),
     ) -> None:
-        """Do something with each item. One at which an error ends it is told, and the rest goes on in fresh workers.
+        """Do something with each item. `failed` gets an error that ends one, and the rest goes on in fresh workers.
 
         `workers`: those to begin with, where some run already.
         """
-        left = list(items)
-        while left:
+        remaining = list(items)
+        while remaining:
             with nullcontext(workers) if workers else self.launched() as running:
-                while left:
-                    item = left.pop(0)
+                while remaining:
+                    item = remaining.pop(0)
                     try:
                         do(running, item)
                     except errors as error:
@@ -200,7 +200,7 @@ class Revisions:
         """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""
         if self.older_files is None:
             return
-        now = files_of(self.trees[0], "")
+        now = file_states(self.trees[0], "")
         for name, state in self.older_files.items():
             if now.get(name) != state:
                 raise WorkerError(f"{name} of the older revision was changed while it was measured")
@@ -226,18 +226,15 @@ class Revisions:
     ) -> Mapping[str, Any]:
         """Let a side build a case. Raises as WorkerClient.ask, and BadAnswerError for what cannot be."""
         answer = workers[side].ask(
-            "build", id=key_of(case.id, side), settings=case.settings[side], examine=examine, slowed=self.slowed[side]
+            "build",
+            id=worker_key(case.id, side),
+            settings=case.settings[side],
+            examine=examine,
+            slowed=self.slowed[side],
         )
         return checked_build(answer, examined=examine)
 
-    def recheck(
-        self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, seed: int, calls: int
-    ) -> Mapping[str, Sequence[str]]:
-        """Let a side check a case again, and return the operators of its timed parts. Raises as `build`."""
-        answer = workers[side].ask("recheck", id=key_of(case.id, side), seed=seed, calls=calls)
-        return checked_operators("recheck", "parts", answer.get("parts"))
 
-
-def key_of(case: str, side: int) -> str:
+def worker_key(case: str, side: int) -> str:
     """The name of a case in a worker, which may hold both sides."""
     return f"{SIDES[side]} {case}"

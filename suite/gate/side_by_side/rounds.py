@@ -6,26 +6,20 @@ import io
 import os
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
-import pynvml
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained
-from suite.gate.side_by_side.revisions import SIDES, key_of
-from suite.gate.side_by_side.worker_client import (
-    ANY_ERROR,
-    WorkerClient,
-)
-from suite.records.machine.nvml import ShownGpu, find_gpus
+from suite.gate.side_by_side.revisions import SIDES, worker_key
+from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient
 
-T = TypeVar("T")
 PRESSURE = Path("/proc/pressure/cpu")
 SAMPLES, SURROUNDINGS = "rounds.csv.gz", "surroundings.csv.gz"
 
@@ -33,7 +27,7 @@ SAMPLES, SURROUNDINGS = "rounds.csv.gz", "surroundings.csv.gz"
 class BrokenSampleError(Exception):
     """A case that can be sampled no more.
 
-    `is_disbelieved`: by what its worker told, which lives on and may sample the others.
+    `is_disbelieved`: its worker gave an answer that cannot be; it lives on and may sample the other cases.
     """
 
     def __init__(self, case: str, reason: str, *, is_disbelieved: bool = False) -> None:
@@ -54,9 +48,6 @@ class Surroundings:
     """Share of the last ten seconds in which somebody waited for a CPU."""
     stolen_s: float | None
     """CPU time that the host gave to others, since it started."""
-    gpu_clock_hz: float | None
-    gpu_temperature_c: float | None
-    gpu_event_reasons: int | None
 
 
 def csv_table(row: type, rows: Sequence[Any]) -> bytes:
@@ -77,8 +68,8 @@ class Rounds:
 
     order: random.Random
     counts_cpu: bool = True
-    """A worker's CPU time, as the kernel counted, must fit the calls that it tells of. Not where a request does more
-    than what is timed, as the set-up of another project's benchmark."""
+    """True if a worker's CPU time, as the kernel counted, must fit the calls that it reports. Not where a request does
+    more than what is timed, as the set-up of another project's benchmark."""
     least_s: Mapping[Benchmark, float] = field(default_factory=dict)
     """Times that no machine goes below, by the work that must be done."""
     samples: list[Sample] = field(default_factory=list)
@@ -90,7 +81,7 @@ class Rounds:
     _least: int = LEAST_ROUNDS
     """The number of rounds that the launch has at least."""
     _unexplained: dict[tuple[Benchmark, int], list[float]] = field(default_factory=dict)
-    """CPU time of each sample of this launch, or turn, beside that of its calls."""
+    """By benchmark and side: CPU time of each sample of this launch, or turn, as a share of what its calls explain."""
 
     def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
         """Take more rounds of the launch: each benchmark once a round and side, until the time is over.
@@ -98,18 +89,17 @@ class Rounds:
         A launch has LEAST_ROUNDS at least. Raises BrokenSampleError; samples taken before are kept.
         """
         begun, before_s = time.monotonic(), self.measured_s
-        reads_gpu = any(benchmark.clock == "device" for benchmark in benchmarks)
         while self._number < self._least or time.monotonic() - begun < seconds:
             for benchmark in self.order.sample(benchmarks, len(benchmarks)):
-                # Both samples of a round or none.
+                # Both samples of a round or none: where the second raises, the first is not kept.
                 self.samples += [
                     self._sample(workers[side], benchmark, side, position)
                     for position, side in enumerate(self.order.sample((BEFORE, AFTER), 2))
                 ]
             self.measured_s = before_s + time.monotonic() - begun
-            self.surroundings.append(look_around(self.launches, self._number, self.measured_s, reads_gpu=reads_gpu))
+            self.surroundings.append(look_around(self.launches, self._number, self.measured_s))
             self._number += 1
-        # Else a rest of the time that is too short for a round would be asked for without end.
+        # Also where no round fitted: else a rest of the time that is too short would be asked for without end.
         self.measured_s = before_s + time.monotonic() - begun
         self._check_cpu_time(benchmarks)
 
@@ -125,7 +115,7 @@ class Rounds:
 
     def _sample(self, worker: WorkerClient, benchmark: Benchmark, side: int, position: int) -> Sample:
         try:
-            answer, spent = worker.ask_timed("sample", id=key_of(benchmark.case, side), span=benchmark.span)
+            answer, spent = worker.ask_timed("sample", id=worker_key(benchmark.case, side), span=benchmark.span)
             sample = checked_sample(answer, spent, benchmark.clock)
             if sample[benchmark.column] < self.least_s.get(benchmark, 0.0):
                 raise BadAnswerError(
@@ -142,7 +132,7 @@ class Rounds:
         return Sample(case=benchmark.case, span=benchmark.span, **place, **sample)
 
     def _check_cpu_time(self, benchmarks: Sequence[Benchmark]) -> None:
-        """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch tell.
+        """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch report.
 
         By the median: any one sample may hold a collection of garbage, or a compiler.
         """
@@ -155,9 +145,8 @@ class Rounds:
                 raise BrokenSampleError(benchmark.case, reason, is_disbelieved=True)
 
 
-def look_around(launch: int, number: int, measured_s: float, *, reads_gpu: bool) -> Surroundings:
+def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
     """Read the state of the machine."""
-    clock_hz, temperature_c, reasons = _gpu() if reads_gpu else (None, None, None)
     return Surroundings(
         launch=launch,
         round=number,
@@ -165,9 +154,6 @@ def look_around(launch: int, number: int, measured_s: float, *, reads_gpu: bool)
         load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         cpu_pressure=_pressure(),
         stolen_s=getattr(psutil.cpu_times(), "steal", None),
-        gpu_clock_hz=clock_hz,
-        gpu_temperature_c=temperature_c,
-        gpu_event_reasons=reasons,
     )
 
 
@@ -175,22 +161,3 @@ def _pressure(path: Path = PRESSURE) -> float | None:
     with suppress(OSError, ValueError, IndexError):
         return float(path.read_text().split("avg10=")[1].split()[0]) / 100
     return None
-
-
-def _gpu() -> tuple[float | None, float | None, int | None]:
-    """Read the SM clock, temperature and event reasons of the first readable GPU; None for what it does not say."""
-    readable = find_gpus().readable
-    if not readable:
-        return None, None, None
-    return (
-        _read(lambda gpu: 1e6 * pynvml.nvmlDeviceGetClockInfo(gpu, pynvml.NVML_CLOCK_SM), readable[0]),
-        _read(lambda gpu: float(pynvml.nvmlDeviceGetTemperature(gpu, pynvml.NVML_TEMPERATURE_GPU)), readable[0]),
-        _read(lambda gpu: int(pynvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)), readable[0]),
-    )
-
-
-def _read(read: Callable[[Any], T], gpu: ShownGpu) -> T | None:
-    try:
-        return read(gpu.handle)
-    except pynvml.NVMLError:
-        return None

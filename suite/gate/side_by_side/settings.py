@@ -69,6 +69,7 @@ def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *,
     """
     trees = (before, after)
     differing = []
+    # The sweep may lie in any package's conf/, as that of a variant; a judge only where the one that runs does.
     for about, names in (
         ("tolerances", {TOLERANCES} if any((tree / JUDGE).is_dir() for tree in trees) else ()),
         ("acceptances", {ACCEPTED}),
@@ -88,6 +89,7 @@ def _found(trees: Iterable[Path], pattern: str) -> set[Path]:
 
 def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
     """The files of the judge that runs, if it lies in the checkout: the gate's, and what was imported."""
+    # Whatever of the suite was imported to judge could change the verdict, not the gate's own folder alone.
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "suite"]
     files = {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}
     running = {file.relative_to(checkout) for file in files if file.is_relative_to(checkout)}

@@ -29,7 +29,7 @@ from suite.statistics.launches import Effect
 Say = Callable[[str], None]
 WAITING = 1.5
 """Wall time holds the work of others, which takes turns with both sides and moves their ratio by far less."""
-Recheck = Callable[[Revisions, Sequence[WorkerClient], BenchmarkCase, int], None]
+Recheck = Callable[[Sequence[WorkerClient], BenchmarkCase, int], None]
 LAUNCH_S = 2.5
 """Measuring time of a launch, about what its start costs: shorter ones would mostly start, and longer ones tell little
 more, since a launch counts once."""
@@ -74,20 +74,15 @@ class TimingComparison:
 
     def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
         """Take one launch's rounds and analyse them, with workers that have built everything that is open."""
-        ends_s = self.rounds.measured_s + self.launch_s
+        ends_s = self.rounds.measured_s + _launch_s(self.rounds.measured_s, self.seconds)
         self.rounds.begin_launch()
-        while self._goes_on and self.rounds.measured_s < ends_s:
-            try:
-                self.rounds.take(workers, self.decisions.open, seconds=ends_s - self.rounds.measured_s)
-            except BrokenSampleError as broken:
-                self._leave_out(broken)
-                if not broken.is_disbelieved:
-                    return
+        try:
+            self._take_rounds(workers, ends_s)
+        except BrokenSampleError as broken:
+            self._leave_out(broken)
+            return
         self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
         self._recheck_some(workers)
-        self._say_progress(say)
-
-    def _say_progress(self, say: Say) -> None:
         count, needed = len(self.decisions.benchmarks), self.decisions.launches_for_change
         measured_s = self.rounds.measured_s
         say(
@@ -101,23 +96,28 @@ class TimingComparison:
             )
 
     @property
-    def launch_s(self) -> float:
-        """The measuring time of the next launch."""
-        return _launch_s(self.rounds.measured_s, self.seconds)
-
-    @property
     def _goes_on(self) -> bool:
         return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
+
+    def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
+        """Sample what is open until so much has been measured. Raises BrokenSampleError where the launch is lost."""
+        while self._goes_on and self.rounds.measured_s < ends_s:
+            try:
+                self.rounds.take(workers, self.decisions.open, seconds=ends_s - self.rounds.measured_s)
+            except BrokenSampleError as broken:
+                if not broken.is_disbelieved:
+                    raise
+                self._leave_out(broken)  # its worker lives on, and the other cases are sampled on
 
     def verdicts(self) -> list[Verdict]:
         """The verdict on each benchmark and on each case that broke."""
         samples, benchmarks = self.rounds.samples, self.decisions.benchmarks
-        closed, by_wall = self.decisions.close(samples), effects_of(samples, benchmarks, "wall_s")
-        walls, verdicts = log_ratios(samples, benchmarks, "wall_s"), []
+        closed, wall_effects = self.decisions.close(samples), effects_of(samples, benchmarks, "wall_s")
+        wall_ratios, verdicts = log_ratios(samples, benchmarks, "wall_s"), []
         for benchmark in benchmarks:
-            verdict = self._verdict(benchmark, closed.get(benchmark), by_wall.get(benchmark, (None,))[0])
-            if benchmark in walls:
-                verdict = _with_waiting(verdict, cautious_effect(walls[benchmark]))
+            verdict = self._verdict(benchmark, closed.get(benchmark), wall_effects.get(benchmark, (None,))[0])
+            if benchmark in wall_ratios:
+                verdict = _with_waiting(verdict, cautious_effect(wall_ratios[benchmark]))
             verdicts.append(verdict)
         return verdicts + [
             Verdict(case=case, outcome=Outcome.BROKEN, reason=f"failed while it was timed: {reason}")
@@ -148,18 +148,18 @@ class TimingComparison:
 
         In the first they were checked when they were built. One that a worker does not survive ends the look.
         """
-        if self.recheck is None or self.rounds.launches < 2:
+        launch, unbroken = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
+        if self.recheck is None or launch < 2:
             return
-        launch, left = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
-        timed = {sample.case for sample in self.rounds.samples if sample.launch == launch} & left
+        timed = {sample.case for sample in self.rounds.samples if sample.launch == launch} & unbroken
         cases = [case for case in self.cases if case.id in timed]
-        if not cases:
-            return
-        for case in [case for case in cases if case.id not in self._rechecked] or [random.SystemRandom().choice(cases)]:
+        unchecked = [case for case in cases if case.id not in self._rechecked]
+        # The system's choice, which the code under test cannot foresee.
+        for case in unchecked or random.SystemRandom().sample(cases, min(1, len(cases))):
             self._rechecked.add(case.id)
             for side in (BEFORE, AFTER):
                 try:
-                    self.recheck(self.revisions, workers, case, side)
+                    self.recheck(workers, case, side)
                 except ANY_ERROR as error:
                     is_dead = isinstance(error, WorkerError)
                     again = "" if is_dead else "checked again: "
@@ -175,6 +175,11 @@ class TimingComparison:
 
     def _verdict(self, benchmark: Benchmark, decision: Decision | None, by_wall: Effect | None) -> Verdict:
         tolerance = self.tolerances.tolerance(benchmark.case, benchmark.span, LATENCY)
+        times_s: tuple[list[float], list[float]] = [], []
+        for sample in self.rounds.samples:
+            if (sample.case, sample.span) == (benchmark.case, benchmark.span):
+                times_s[sample.arm].append(getattr(sample, benchmark.column))
+        before_s, after_s = (median(side_s) if side_s else None for side_s in times_s)
         verdict = Verdict(
             case=benchmark.case,
             span=benchmark.span,
@@ -182,13 +187,20 @@ class TimingComparison:
             outcome=Outcome.INCONCLUSIVE,
             reason="too few launches within the time to judge it",
             clock=benchmark.clock,
-            before=median_s(self.rounds.samples, benchmark, BEFORE),
-            after=median_s(self.rounds.samples, benchmark, AFTER),
+            before=before_s,
+            after=after_s,
             allowed=1 + tolerance.minimum_effect,
         )
         if decision is None:
             return verdict
         low, high = decision.effect.bounds(LEVEL)
+        notes = list(_disagreement(benchmark, decision.effect, by_wall, tolerance))
+        if decision.outcome in (Outcome.SLOWER, Outcome.FASTER) and decision.effect.shared:
+            notes.insert(
+                0,
+                f"warning: launches shift all timings alike, by {decision.effect.shared:.1%}, and where that lasts for "
+                "minutes it looks like a change: compare once more",
+            )
         return replace(
             verdict,
             outcome=decision.outcome,
@@ -199,7 +211,7 @@ class TimingComparison:
             level=LEVEL,
             rounds=decision.rounds,
             launches=decision.launches,
-            notes=[*_shared_shift(decision), *_disagreement(benchmark, decision.effect, by_wall, tolerance)],
+            notes=notes,
         )
 
     def _reason(self, decision: Decision, tolerance: Tolerance) -> str:
@@ -242,16 +254,6 @@ def _launch_s(measured_s: float, seconds: float) -> float:
     return min(max(at_first_s, GROWTH * measured_s), seconds - measured_s)
 
 
-def median_s(samples: Sequence[Sample], benchmark: Benchmark, side: int) -> float | None:
-    """A side's median time by the judging clock; None without a sample."""
-    values = [
-        getattr(sample, benchmark.column)
-        for sample in samples
-        if (sample.case, sample.span, sample.arm) == (benchmark.case, benchmark.span, side)
-    ]
-    return median(values) if values else None
-
-
 def _with_waiting(verdict: Verdict, by_wall: Effect) -> Verdict:
     """Call what is far slower by wall time slower, though no CPU time says so: it sleeps, or another process works."""
     if not verdict.clock.endswith("_cpu") or verdict.ratio is None:
@@ -261,15 +263,6 @@ def _with_waiting(verdict: Verdict, by_wall: Effect) -> Verdict:
         return verdict
     reason = f"takes {math.exp(by_wall.estimate):.3g} times as long by wall time, of which {verdict.clock} sees nothing"
     return replace(verdict, outcome=Outcome.SLOWER, reason=reason)
-
-
-def _shared_shift(decision: Decision) -> Sequence[str]:
-    if decision.outcome not in (Outcome.SLOWER, Outcome.FASTER) or not decision.effect.shared:
-        return []
-    return [
-        f"warning: launches shift all timings alike, by {decision.effect.shared:.1%}, and where that lasts for minutes "
-        "it looks like a change: compare once more"
-    ]
 
 
 def _disagreement(benchmark: Benchmark, judged: Effect, by_wall: Effect | None, tolerance: Tolerance) -> Sequence[str]:

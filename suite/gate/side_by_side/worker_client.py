@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
 import psutil
 
@@ -102,6 +102,9 @@ class WorkerClient:
                 # A Ctrl-C is for the parent, which then closes the pipe.
                 start_new_session=True,
             )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._requests, self._answers = self._process.stdin, self._process.stdout
 
     def __enter__(self) -> "WorkerClient":
         return self
@@ -113,9 +116,10 @@ class WorkerClient:
         """Hang up, which ends the worker whatever it is doing, and end every process that it left."""
         family = self._family()
         with suppress(OSError):
-            self._pipe(self._process.stdin).close()
+            self._requests.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
+        # Looked for before and after: a parent that has ended no longer names its children.
         family |= self._family()
         with suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -123,14 +127,14 @@ class WorkerClient:
         for process in family | self._family():  # psutil knows a process by its start too, not by its number alone
             with suppress(psutil.Error):
                 process.kill()
-        self._pipe(self._process.stdout).close()
+        self._answers.close()
 
     def _family(self) -> set[psutil.Process]:
         """The worker's descendants, and the others of its session, whose parents may have ended."""
         family = set()
         with suppress(psutil.Error):
             family |= {*psutil.Process(self._process.pid).children(recursive=True)}
-        for pid in psutil.pids():
+        for pid in psutil.pids():  # a process that its parent left behind is nobody's child, but keeps the session
             with suppress(psutil.Error, OSError):
                 if pid != self._process.pid and os.getsid(pid) == self._process.pid:
                     family.add(psutil.Process(pid))
@@ -156,7 +160,7 @@ class WorkerClient:
         return self._process.poll() is None
 
     def greet(self) -> Mapping[str, Any]:
-        """Return what the worker says of itself. Raises WorkerError where it does not start or speaks otherwise."""
+        """The worker's first answer. Raises WorkerError where it does not start or speaks another protocol."""
         hello = self._received()
         if "error" in hello:
             raise WorkerError(f"the worker cannot start: {_clipped(hello['error'])}")
@@ -179,8 +183,8 @@ class WorkerClient:
         begun_s, begun_cpu_s = time.perf_counter(), self._cpu_s()
         answer = self.ask(do, **arguments)
         wall_s, cpu_s = time.perf_counter() - begun_s, self._cpu_s()
-        is_known = cpu_s is not None and begun_cpu_s is not None
-        return answer, Spent(wall_s=wall_s, cpu_s=cpu_s - begun_cpu_s if is_known else None)  # type: ignore[operator]
+        spent_cpu_s = None if cpu_s is None or begun_cpu_s is None else cpu_s - begun_cpu_s
+        return answer, Spent(wall_s=wall_s, cpu_s=spent_cpu_s)
 
     def _cpu_s(self, pid: int | None = None) -> float | None:
         """The CPU time that the kernel counted so far for the worker, or for another process.
@@ -198,16 +202,14 @@ class WorkerClient:
 
         Raises WorkerError where an answer lies there already, which would be taken for the answer to this.
         """
-        stdout = self._pipe(self._process.stdout).fileno()
-        if select.select([stdout], [], [], 0)[0]:
-            if os.read(stdout, 1):
+        if select.select([self._answers], [], [], 0)[0]:
+            if os.read(self._answers.fileno(), 1):
                 self._process.kill()
                 raise WorkerError("the worker answered what nobody had asked")
             raise WorkerError(self._death())
         try:
-            stdin = self._pipe(self._process.stdin)
-            stdin.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
-            stdin.flush()
+            self._requests.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
+            self._requests.flush()
         except OSError as error:
             raise WorkerError(self._death()) from error
 
@@ -237,11 +239,14 @@ class WorkerClient:
 
     def _line(self) -> bytes:
         """Its output up to the end of a line, or to its own end, as where it stops within an answer."""
-        descriptor, received = self._pipe(self._process.stdout).fileno(), b""
+        descriptor, received = self._answers.fileno(), b""
         until_s = time.monotonic() + LONGEST_ANSWER_S
         while not received.endswith(b"\n"):
             if not select.select([descriptor], [], [], max(0.0, until_s - time.monotonic()))[0]:
-                how = " and is stopped, as by SIGSTOP" if self._is_stopped() else ""
+                how = ""
+                with suppress(psutil.NoSuchProcess):
+                    if psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED:
+                        how = " and is stopped, as by SIGSTOP"
                 self._process.kill()  # what it answers later would be taken for the answer to something else
                 raise WorkerError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s{how}")
             part = os.read(descriptor, MOST_AT_ONCE_BYTES)
@@ -253,11 +258,6 @@ class WorkerClient:
                 raise WorkerError(f"the worker's answer is longer than {MOST_ANSWER_BYTES >> 20} MiB")
         return received
 
-    def _is_stopped(self) -> bool:
-        with suppress(psutil.NoSuchProcess):
-            return psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
-        return False
-
     def _death(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
@@ -265,11 +265,6 @@ class WorkerClient:
         how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         complaint = self._log.read_text(errors="replace").strip()[-LONGEST_COMPLAINT:]
         return f"the worker {how}{': ' + complaint if complaint else ''}"
-
-    @staticmethod
-    def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-        assert pipe is not None
-        return pipe
 
 
 def ask_both(
@@ -286,7 +281,7 @@ def ask_both(
     return answers[len(SIDES) :]
 
 
-def _clipped(told: Any) -> str:
-    """What a worker told as a text that a sentence can hold."""
-    text = str(told)
+def _clipped(content: Any) -> str:
+    """What a worker answered as a text that a sentence can hold."""
+    text = str(content)
     return text if len(text) <= LONGEST_COMPLAINT else text[:LONGEST_COMPLAINT] + "…"

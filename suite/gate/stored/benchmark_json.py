@@ -8,12 +8,11 @@ A file may be anybody's. Its size, its containers and its values are bounded; it
 run. The host's name is compared and never told.
 """
 
-import datetime
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -92,105 +91,88 @@ class BenchmarkRuns:
     """The files of one side."""
 
     label: str
-    runs: Sequence[BenchmarkRun] = ()
+    runs: Sequence[BenchmarkRun]
     """Oldest first."""
-    broken: Sequence[str] = field(default_factory=list)
-    """A sentence for each that cannot be read, or that is not there."""
-    files: frozenset[str] = frozenset()
+    broken: Sequence[Verdict]
+    """One for each that cannot be read, or that is not there."""
+    files: frozenset[str]
 
     @property
-    def names(self) -> set[str]:
-        return {name for run in self.runs for name in (*run.timed, *run.impossible)}
+    def names(self) -> dict[str, None]:
+        """Every benchmark once, in the order of the runs."""
+        return dict.fromkeys(name for run in self.runs for name in (*run.timed, *run.impossible))
+
+    @property
+    def side(self) -> Side:
+        return side(self.label, [run.commit for run in self.runs], [run.dirty for run in self.runs])
 
 
 def holds_benchmarks(path: Path) -> bool:
     """Whether a path means files of pytest-benchmark, in place of records: a file, or a folder with such."""
     if not path.is_dir():
         return path.is_file() or path.suffix == SUFFIX
+    # A record in it means records, since those may lie beside any other JSON.
     names = [name for _, names in folders_below(path, []) for name in names]
     return RECORD not in names and any(name.endswith(SUFFIX) and name != JUDGEMENT for name in names)
 
 
 def judge_benchmarks(
-    baseline: Sequence[Path],
-    candidate: Sequence[Path],
-    *,
-    tolerances: Tolerances,
-    accepted: Path | None = None,
-    today: datetime.date | None = None,
-    inconclusive_fails: bool = False,
+    baseline: Sequence[Path], candidate: Sequence[Path], *, tolerances: Tolerances, **rules: Any
 ) -> Judgement:
     """Judge files by files; each path is a file or a folder of such. Nothing found in them raises.
 
-    `accepted`: a file of acceptances.
+    `rules`: as `stored_judgement` takes them.
     """
-    sides = read_runs(baseline), read_runs(candidate)
-    before, after = sides
-    verdicts = [
-        broken_verdict(role, reason)
-        for role, runs in zip((BASELINE, CANDIDATE), sides, strict=True)
-        for reason in runs.broken
-    ]
+    before, after = read_runs(BASELINE, baseline), read_runs(CANDIDATE, candidate)
+    verdicts, judged = [*before.broken, *after.broken], list[Verdict | TestedChange]()
     if before.files & after.files:
         verdicts.append(broken_verdict(CANDIDATE, OVERLAPPING))
-    are_both = bool(before.runs and after.runs)
-    judged = list(_judge_all(before, after)) if are_both else []
-    verdicts += [verdict for verdict in judged if isinstance(verdict, Verdict)]
-    if are_both and not before.names & after.names:
-        verdicts.append(broken_verdict("nothing", "no benchmark stands on both sides, so nothing was judged"))
+    differences, warnings = dict[str, list[str | None]](), list[str]()
     newest = after.runs[-1] if after.runs else None
-    usable = [run for run in before.runs if newest and not _obstacles(run, newest)]
-    left_out = len(before.runs) - len(usable)
-    differences = {}
     if newest and before.runs:
+        judged = _judge_all(before, after)
+        if not before.names.keys() & after.names.keys():
+            verdicts.append(broken_verdict("nothing", "no benchmark stands on both sides, so nothing was judged"))
+        usable = [run for run in before.runs if not _obstacles(run, newest)]
         old = [*before.runs, *usable][-1]  # the newest that can be compared, or the newest
         differences = {name: [old.facts[name], fact] for name, fact in newest.facts.items() if old.facts[name] != fact}
+        if usable and len(usable) < len(before.runs):
+            warnings.append(
+                f"{len(before.runs) - len(usable)} of {len(before.runs)} stored files are of another machine or Python "
+                "than the candidate, and left out"
+            )
     return stored_judgement(
-        _side(before),
-        _side(after),
-        verdicts,
+        before.side,
+        after.side,
+        [*verdicts, *(verdict for verdict in judged if isinstance(verdict, Verdict))],
         [change for change in judged if isinstance(change, TestedChange)],
         differences=differences,
-        warnings=[
-            f"{left_out} of {len(before.runs)} stored files are of another machine or Python than the candidate, and "
-            "left out"
-        ]
-        if newest and usable and left_out
-        else [],
-        facts={
-            "started_at": newest.at if newest else "",
-            "machine": newest.machine if newest else "",
-        },
+        warnings=warnings,
+        facts={"started_at": newest.at if newest else "", "machine": newest.machine if newest else ""},
         tolerances=tolerances,
-        accepted=accepted,
-        today=today,
-        inconclusive_fails=inconclusive_fails,
+        **rules,
     )
 
 
-def _side(runs: BenchmarkRuns) -> Side:
-    return side(runs.label, [run.commit for run in runs.runs], [run.dirty for run in runs.runs])
-
-
-def read_runs(paths: Sequence[Path]) -> BenchmarkRuns:
+def read_runs(role: str, paths: Sequence[Path]) -> BenchmarkRuns:
     """Read every file that the paths name, or that lies in their folders. Nothing found there raises."""
-    broken: list[str] = []
+    reasons: list[str] = []
     files: dict[str, Path] = {}
     for path in paths:
-        for file in _files_of(path, broken):
-            files.setdefault(os.path.realpath(file), file)
+        for file in _list_files(path, reasons):
+            files.setdefault(os.path.realpath(file), file)  # a file that is named twice counts once
     if len(files) > MOST_FILES:
-        broken.append(f"there are {len(files):,} files, and at most {MOST_FILES:,} are read")
+        reasons.append(f"there are {len(files):,} files, and at most {MOST_FILES:,} are read")
     runs = []
     for file in list(files.values())[:MOST_FILES]:
         try:
             runs.append(read_run(file))
         except CorruptRecordError as error:
-            broken.append(f"{file.name}: {error}")
+            reasons.append(f"{file.name}: {error}")
     return BenchmarkRuns(
         label=_name(paths[0]) if len(paths) == 1 else f"{len(files)} files",
         runs=sorted(runs, key=lambda run: (run.at, run.name)),
-        broken=broken,
+        broken=[broken_verdict(role, reason) for reason in reasons],
         files=frozenset(files),
     )
 
@@ -200,19 +182,16 @@ def _name(path: Path) -> str:
     return Path(os.path.realpath(path)).name
 
 
-def _files_of(path: Path, broken: list[str]) -> list[Path]:
+def _list_files(path: Path, reasons: list[str]) -> list[Path]:
+    """The files that a path names. `reasons`: gets a sentence for what cannot be listed."""
     if not path.is_dir():
         return [path]
     damaged: list[Damage] = []
-    files = [
-        folder / name
-        for folder, names in folders_below(path, damaged)
-        for name in sorted(names)
-        if name.endswith(SUFFIX)
-    ]
-    broken += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
+    folders = folders_below(path, damaged)
+    files = [folder / name for folder, names in folders for name in sorted(names) if name.endswith(SUFFIX)]
+    reasons += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
     if not files:
-        broken.append(f"{_name(path)} holds no file that ends with {SUFFIX}")
+        reasons.append(f"{_name(path)} holds no file that ends with {SUFFIX}")
     return files
 
 
@@ -240,16 +219,17 @@ def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -
     machine, commit = (_object(content, name) for name in ("machine_info", "commit_info"))
     cpu = _object(machine, "cpu")
     model = _text(cpu.get("brand_raw", cpu.get("brand")))
-    told = [machine.get(name) for name in ("node", "processor", "machine", "system")]
-    identity = json.dumps([*told, model, cpu.get("count")], default=str)
+    parts = [machine.get(name) for name in ("node", "processor", "machine", "system")]
+    identity = json.dumps([*parts, model, cpu.get("count")], default=str)
     id = _text(commit.get("id"))
     return BenchmarkRun(
         name=path.name,
         facts={"cpu": model} | {name: _text(machine.get(name)) for name in (*FACTS, *SHOWN) if name != "cpu"},
         host=_text(machine.get("node")) or "",
         machine=model or _text(machine.get("processor")) or "",
+        # A host's name tells machines apart, and is not to be published: hashed, it does the one without the other.
         machine_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
-        commit=None if id in ("unversioned", "unknown") else id,
+        commit=None if id in ("unversioned", "unknown") else id,  # pytest-benchmark's words for no repository
         dirty=commit.get("dirty") is True,
         at=_text(content.get("datetime")) or "",
         timed=timed,
@@ -292,70 +272,70 @@ def _problem(data: Any) -> str:
     if not isinstance(data, list) or not data:
         return "holds no times"
     for value in data:
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):  # JSON's true is an int to Python
             return "holds something that is no number in place of a time"
         if not SHORTEST_S < value < LONGEST_S:
             return f"holds {float(value):.6g} s, which is no time that can be compared"
     return ""
 
 
-def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> Iterator[Verdict | TestedChange]:
+def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> list[Verdict | TestedChange]:
     newest = after.runs[-1]
-    if others := [run for run in after.runs if _differing(run, newest) or run.host != newest.host]:
+    if foreign := [run for run in after.runs if _differing(run, newest) or run.host != newest.host]:
         reason = "the candidate's own files are of several machines or Pythons, and are no runs of one thing"
-        yield Verdict(case=others[0].name, outcome=Outcome.INCOMPARABLE, reason=reason, metric=LATENCY)
-        return
-    every = (*before.runs, *after.runs)
-    for name in dict.fromkeys(name for run in every for name in (*run.timed, *run.impossible)):
-        yield _judge_one(name, before.runs, after.runs)
+        return [Verdict(case=foreign[0].name, outcome=Outcome.INCOMPARABLE, reason=reason, metric=LATENCY)]
+    return [_judge_one(name, before.runs, after.runs) for name in before.names | after.names]
 
 
 def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[BenchmarkRun]) -> Verdict | TestedChange:
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(case=name, metric=LATENCY, outcome=outcome, reason=reason)
 
+    # A time that is none in any file breaks the benchmark: another file's may be as wrong and look plausible.
     for role, runs in ((BASELINE, before), (CANDIDATE, after)):
         for run in runs:
             if problem := run.impossible.get(name):
                 return verdict(Outcome.BROKEN, f"{role} file {run.name} {problem}")
-    stored, newest = [run for run in before if name in run.timed], after[-1]
-    now = [run.timed[name] for run in after if name in run.timed]
-    if not now:
+    newest, stored = after[-1], [run for run in before if name in run.timed]
+    candidates = [run.timed[name] for run in after if name in run.timed]
+    if not candidates:
         return verdict(Outcome.MISSING, f"it is in {len(stored)} stored runs, and in no file of the candidate")
     if not stored:
         return verdict(Outcome.NEW, "it is in no stored run, so there is nothing to compare with")
-    # A run that was copied counts once.
-    alike = {run.timed[name].digest: run for run in stored if not _obstacles(run, newest)}
-    if not alike:
+    # By the digest of its rounds a run that was copied counts once.
+    comparable = {run.timed[name].digest: run for run in stored if not _obstacles(run, newest)}
+    if not comparable:
         reason = f"times are not comparable: {'; '.join(_obstacles(stored[-1], newest))}"
         return verdict(Outcome.INCOMPARABLE, reason)
-    if any(timed.digest in alike for timed in now):
+    if any(timed.digest in comparable for timed in candidates):
         return verdict(Outcome.INCOMPARABLE, COPIED)
-    timers = {timed.timer for timed in now}
-    timed_alike = [run for run in alike.values() if {run.timed[name].timer} == timers]
-    if not timed_alike:
-        theirs = ", ".join(sorted({run.timed[name].timer or UNKNOWN for run in alike.values()}))
-        ours = ", ".join(sorted(timer or UNKNOWN for timer in timers))
-        return verdict(Outcome.INCOMPARABLE, f"times are not comparable: timer: {theirs} before, {ours} now")
+    timers, stored_timers = (
+        {timed.timer or UNKNOWN for timed in timings}
+        for timings in (candidates, [run.timed[name] for run in comparable.values()])
+    )
     by_host: dict[str, list[float]] = {}
-    for run in timed_alike:
-        by_host.setdefault(run.host, []).append(run.timed[name].median_s)
-    drawn_s = by_host.get(newest.host, [])
-    if len(drawn_s) < FEWEST_RUNS <= len(by_host):  # one time for each of so many hosts
-        drawn_s = list(map(median, by_host.values()))
-    if not drawn_s:
+    for run in comparable.values():
+        if {run.timed[name].timer or UNKNOWN} == timers:
+            by_host.setdefault(run.host, []).append(run.timed[name].median_s)
+    if not by_host:
+        before_now = f"{', '.join(sorted(stored_timers))} before, {', '.join(sorted(timers))} now"
+        return verdict(Outcome.INCOMPARABLE, f"times are not comparable: timer: {before_now}")
+    stored_s = by_host.get(newest.host, [])
+    if len(stored_s) < FEWEST_RUNS <= len(by_host):  # one time for each of so many hosts
+        stored_s = list(map(median, by_host.values()))
+    if not stored_s:
         reason = (
             f"the stored runs are of fewer than {FEWEST_RUNS} other hosts, so their spread does not tell how hosts "
             "differ, even where the CPU's model is the same"
         )
         return verdict(Outcome.INCOMPARABLE, reason)
-    if len(drawn_s) < FEWEST_RUNS:
+    if len(stored_s) < FEWEST_RUNS:
         reason = (
             f"time needs {FEWEST_RUNS} stored runs of this benchmark on this machine, and the rounds of one run are no "
-            f"repeats of it; there are {len(drawn_s)}"
+            f"repeats of it; there are {len(stored_s)}"
         )
         return verdict(Outcome.INCONCLUSIVE, reason)
-    return compare_times(name, "", drawn_s, [timed.median_s for timed in now], timers.pop())
+    return compare_times(name, "", stored_s, [timed.median_s for timed in candidates], candidates[0].timer)
 
 
 def _obstacles(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:

@@ -66,13 +66,12 @@ def compare_times(
     """
     logs = np.log(np.asarray(stored_s, dtype=float))
     before_s, after_s = float(np.exp(logs.mean())), float(np.median(candidate_s))
-    residuals, squares = logs - logs.mean(), float(((logs - logs.mean()) ** 2).sum())
+    residuals = logs - logs.mean()
     # Residuals studentised without their own run: each run stands as far from the others as a new one would.
-    others = np.maximum(squares * (1 - 1 / len(logs)) - residuals**2, 0.0)
+    squares_without = np.maximum(float((residuals**2).sum()) * (1 - 1 / len(logs)) - residuals**2, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        deviations = np.nan_to_num(
-            residuals * np.sqrt((len(logs) - 2) / others), nan=0.0, posinf=np.inf, neginf=-np.inf
-        )
+        deviations = residuals * np.sqrt((len(logs) - 2) / squares_without)
+    deviations = np.nan_to_num(deviations, nan=0.0, posinf=np.inf, neginf=-np.inf)  # runs without any spread
     return TestedChange(
         case=case,
         span=span,
@@ -80,9 +79,9 @@ def compare_times(
         before=before_s,
         after=after_s,
         shift=math.log(after_s / before_s),
-        # Of a prediction: of one further run, about the mean of the stored ones.
+        # The error of a prediction: of one further run, about the mean of the stored ones.
         error=float(logs.std(ddof=1)) * math.sqrt(1 + 1 / len(logs)),
-        freedom=HEAVIEST_TAILS,
+        freedom=HEAVIEST_TAILS,  # `judge_together` raises it where all timings show lighter tails
         deviations=deviations.tolist(),
         values=f"{seconds(before_s)} in {len(logs)} stored runs, {seconds(after_s)} now",
         runs="stored runs",
@@ -102,20 +101,20 @@ def stored_judgement(
     warnings: Sequence[str],
     facts: Mapping[str, Any],
     tolerances: Tolerances,
-    accepted: Path | None,
-    today: datetime.date | None,
-    inconclusive_fails: bool,
+    accepted: Path | None = None,
+    today: datetime.date | None = None,
+    inconclusive_fails: bool = False,
 ) -> Judgement:
-    """Test all changes together and let pass what a file of acceptances says."""
+    """Test all changes together, and let pass what the file `accepted` lets pass `today`."""
     judged = [*verdicts, *judge_together(changes, tolerances)]
-    judged, more = apply_file(judged, accepted, today or datetime.date.today())
+    judged, more_warnings = apply_file(judged, accepted, today or datetime.date.today())
     return Judgement(
         form="stored",
         before=before,
         after=after,
         verdicts=judged,
         differences=differences,
-        warnings=[*warnings, *more],
+        warnings=[*warnings, *more_warnings],
         facts={
             "floor": tolerances.default_minimum_effect,
             "target": tolerances.default_equivalence_margin,
@@ -128,81 +127,74 @@ def stored_judgement(
 
 
 def judge_case(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun], tolerances: Tolerances) -> CaseJudgement:
-    """Judge a case. Both sides are oldest first; one of them may be empty."""
+    """Judge the newest run of a case by its stored ones. Both sides are oldest first; one of them may be empty."""
     new = counting(new)
+    # What failed or cannot be read is reported before anything is compared, since the rest could look the same.
     if broken := [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]:
         return CaseJudgement(verdicts=broken)
-    if not ran(old) or not ran(new):
+    if not is_ok(old) or not is_ok(new):
         return CaseJudgement(verdicts=[presence(case, old, new)])
-    return _judge_pair(case, ok_records(old), ok_records(new), tolerances)
-
-
-def _judge_pair(case: str, old: Sequence[Record], new: Sequence[Record], tolerances: Tolerances) -> CaseJudgement:
-    """Judge the newest record by the newest stored one, if possible one that times may be compared with."""
-    after = new[-1]
-    usable = [record for record in old if not obstacles(record, after)]
-    before = usable[-1] if usable else old[-1]
-    in_the_way = obstacles(before, after)
+    stored, candidates = ok_records(old), ok_records(new)
+    after = candidates[-1]
+    usable = [record for record in stored if not obstacles(record, after)]
+    before = [*stored, *usable][-1]  # the newest whose times can be compared, or the newest
     try:
         exact = judge_exact(case, exact_of_record(before), exact_of_record(after), tolerances)
     except ValueError as error:
-        return CaseJudgement(verdicts=[Verdict(case=case, outcome=Outcome.BROKEN, reason=str(error))])
-    exact = [replace(verdict, notes=[*verdict.notes, *in_the_way]) for verdict in exact]
-    times = list(_judge_times(case, usable, before, new, in_the_way))
-    comparisons = [time for time in times if isinstance(time, TestedChange)]
-    verdicts = [*exact, *(time for time in times if isinstance(time, Verdict))]
-    if not verdicts and not comparisons:
-        verdicts = [Verdict(case=case, outcome=Outcome.BROKEN, reason="neither run holds anything that can be judged")]
+        return CaseJudgement(verdicts=[broken_verdict(case, str(error))])
+    times = list(_judge_times(case, usable, before, candidates))
+    tested = [time for time in times if isinstance(time, TestedChange)]
+    verdicts = [replace(verdict, notes=[*verdict.notes, *obstacles(before, after)]) for verdict in exact]
+    verdicts += [time for time in times if isinstance(time, Verdict)]
+    if not verdicts and not tested:
+        verdicts = [broken_verdict(case, "neither run holds anything that can be judged")]
     return CaseJudgement(
         verdicts=verdicts,
-        tested=comparisons,
-        pairs=[(before, after)] if exact or comparisons else [],
+        tested=tested,
+        pairs=[(before, after)] if exact or tested else [],
         differences=differences(surroundings(before), surroundings(after))[1],
     )
 
 
 def _judge_times(
-    case: str, usable: Sequence[Record], before: Record, new: Sequence[Record], in_the_way: Sequence[str]
+    case: str, usable: Sequence[Record], before: Record, candidates: Sequence[Record]
 ) -> Iterator[Verdict | TestedChange]:
     """Yield verdicts on spans that only one side has timed, then comparisons of the others, or why there is none."""
-    old_s, new_s = medians_s(before), medians_s(new[-1])
+    old_s, new_s = medians_s(before), medians_s(candidates[-1])
 
     def verdict(outcome: Outcome, reason: str, span: str = "") -> Verdict:
-        was, now = old_s.get(span), new_s.get(span)
-        return Verdict(case=case, span=span, metric=LATENCY, outcome=outcome, reason=reason, before=was, after=now)
+        was_s, now_s = old_s.get(span), new_s.get(span)
+        return Verdict(case=case, span=span, metric=LATENCY, outcome=outcome, reason=reason, before=was_s, after=now_s)
 
-    for span in [span for span in old_s if span not in new_s]:
-        yield verdict(Outcome.MISSING, "is no longer timed", span)
-    for span in [span for span in new_s if span not in old_s]:
-        yield verdict(Outcome.NEW, "was not timed before", span)
-    shared = [span for span in new_s if span in old_s]
-    stored = {timings(record): record for record in usable if timings(record)}  # a run that was copied counts once
-    if not shared:
+    yield from (verdict(Outcome.MISSING, "is no longer timed", span) for span in old_s if span not in new_s)
+    yield from (verdict(Outcome.NEW, "was not timed before", span) for span in new_s if span not in old_s)
+    spans = [span for span in new_s if span in old_s]
+    if not spans:
         return
-    if in_the_way:
-        yield verdict(Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(in_the_way)}")
-    elif any(timings(record) in stored for record in new):
+    stored = {timings(record): record for record in usable if timings(record)}  # a run that was copied counts once
+    if reasons := obstacles(before, candidates[-1]):
+        yield verdict(Outcome.INCOMPARABLE, f"times are not comparable: {'; '.join(reasons)}")
+    elif any(timings(record) in stored for record in candidates):
         yield verdict(Outcome.INCOMPARABLE, COPIED)
     else:
-        clock = str(new[-1].provenance.get("clock") or "")
-        stored_medians, new_medians = ([medians_s(record) for record in side] for side in (stored.values(), new))
-        for span in shared:
-            drawn_s, now_s = (
-                [medians[span] for medians in side if span in medians] for side in (stored_medians, new_medians)
-            )
-            if len(drawn_s) < FEWEST_RUNS:
-                reason = f"time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(drawn_s)}"
+        clock = str(candidates[-1].provenance.get("clock") or "")
+        sides = [[medians_s(record) for record in records] for records in (stored.values(), candidates)]
+        for span in spans:
+            stored_s, candidate_s = ([medians[span] for medians in side if span in medians] for side in sides)
+            if len(stored_s) < FEWEST_RUNS:
+                reason = f"time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(stored_s)}"
                 yield verdict(Outcome.INCONCLUSIVE, reason, span)
             else:
-                yield compare_times(case, span, drawn_s, now_s, clock)
+                yield compare_times(case, span, stored_s, candidate_s, clock)
 
 
 def medians_s(record: Record) -> dict[str, float]:
     """A record's median time of each span: one draw, since the steps of one run share its conditions."""
-    by_span: dict[str, list[float]] = {}
-    for reading in record.series(LATENCY):
-        by_span.setdefault(reading.span, []).append(reading.value)
-    return {span: float(np.median(values)) for span, values in by_span.items()}
+    return {
+        span: float(np.median([reading.value for reading in readings]))
+        for (span, metric), readings in record.by_span.items()
+        if metric == LATENCY
+    }
 
 
 def timings(record: Record) -> tuple[float, ...]:
@@ -217,9 +209,12 @@ def obstacles(before: Record, after: Record) -> list[str]:
 
 def changed_conditions(before: Record, after: Record) -> list[str]:
     """Why nothing noisy of these two can be compared, wherever they ran."""
-    changed = changed_settings(before.settings, after.settings)
-    kinds = [] if before.evidence is after.evidence else [f"evidence: {before.evidence} before, {after.evidence} now"]
-    return [*([f"settings changed: {', '.join(changed)}"] if changed else []), *kinds]
+    reasons = []
+    if changed := changed_settings(before.settings, after.settings):
+        reasons.append(f"settings changed: {', '.join(changed)}")
+    if before.evidence is not after.evidence:
+        reasons.append(f"evidence: {before.evidence} before, {after.evidence} now")
+    return reasons
 
 
 def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
@@ -231,54 +226,49 @@ def ok_records(runs: Sequence[StoredRun]) -> list[Record]:
     return [run.record for run in runs if run.record.status is Status.OK]
 
 
-def ran(runs: Sequence[StoredRun]) -> bool:
+def is_ok(runs: Sequence[StoredRun]) -> bool:
     return bool(runs) and runs[-1].record.status is Status.OK
 
 
-def bad_run(runs: Sequence[StoredRun]) -> StoredRun | None:
-    """A run that is not sound, the newest first.
-
-    An interrupted one counts only where no later run took its place.
-    """
+def bad_record(runs: Sequence[StoredRun]) -> StoredRun | None:
+    """The newest run that is not sound. An interrupted one counts only where no later run took its place."""
     if runs and runs[-1].record.status is Status.INTERRUPTED:
         return runs[-1]
     return next((run for run in reversed(runs) if run.record.status in ALWAYS_BAD), None)
 
 
 def unsound(case: str, role: str, runs: Sequence[StoredRun]) -> Iterator[Verdict]:
-    """Yield a verdict on a run that failed, and on readings that no comparison can use."""
-    bad = bad_run(runs)
+    """Yield a verdict on a run that failed, and on the first reading of each run that no comparison can use."""
+    bad = bad_record(runs)
     if bad is not None:
         reason = f"{role} run {bad.name} is {bad.record.status}: {bad.record.reason or 'no reason is given'}"
-        yield Verdict(case=case, outcome=Outcome.BROKEN, reason=reason)
+        yield broken_verdict(case, reason)
     for run in runs:
         for reading in run.record.readings if run.record.status is Status.OK else ():
             is_impossible = reading.metric == LATENCY and reading.value <= 0
             if reading.metric in METRICS and (is_impossible or not math.isfinite(reading.value)):
                 reason = f"{role} run {run.name} holds {reading.value!r}, which cannot be compared"
-                yield Verdict(
-                    case=case, span=reading.span, metric=reading.metric, outcome=Outcome.BROKEN, reason=reason
-                )
-                break
+                yield broken_verdict(case, reason, span=reading.span, metric=reading.metric)
+                break  # one reading of a run says enough
 
 
-def broken_verdict(case: str, reason: str) -> Verdict:
-    return Verdict(case=case, outcome=Outcome.BROKEN, reason=reason)
+def broken_verdict(case: str, reason: str, **fields: Any) -> Verdict:
+    return Verdict(case=case, outcome=Outcome.BROKEN, reason=reason, **fields)
 
 
 def side(label: str, commits: Iterable[str | None], dirty: Iterable[bool]) -> Side:
     """A side, with its commit where all of its runs are of one."""
-    every = set(commits)
-    return Side(label=label, commit=(every.pop() or None) if len(every) == 1 else None, dirty=any(dirty))
+    unique = set(commits)
+    return Side(label=label, commit=(unique.pop() or None) if len(unique) == 1 else None, dirty=any(dirty))
 
 
 def presence(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun]) -> Verdict:
     """The verdict on a case of which a side has no run, or only one that was refused as unsupported."""
-    if not ran(old) and not ran(new) and old and new:
+    if old and new and not is_ok(old) and not is_ok(new):
         reason = f"unsupported on both sides, so nothing was compared: {new[-1].record.reason or 'no reason is given'}"
         return Verdict(case=case, outcome=Outcome.SAME, reason=reason)
-    if new and not ran(old):
+    if new and not is_ok(old):
         reason = f"{'unsupported' if old else 'not'} in the baseline, so there is nothing to compare with"
         return Verdict(case=case, outcome=Outcome.NEW, reason=reason)
-    gone = f"now unsupported: {new[-1].record.reason}" if new else "there is no run of it in the candidate"
-    return Verdict(case=case, outcome=Outcome.MISSING, reason=f"it is in the baseline, and {gone}")
+    lack = f"now unsupported: {new[-1].record.reason}" if new else "there is no run of it in the candidate"
+    return Verdict(case=case, outcome=Outcome.MISSING, reason=f"it is in the baseline, and {lack}")

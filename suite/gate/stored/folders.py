@@ -5,10 +5,10 @@ stored, and runs of learning by pairs of one seed. Whatever is missing, damaged 
 since a run that is passed over in silence is a regression that nobody sees.
 """
 
-import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from suite.gate.rules.tolerances import Tolerances, machine_kind
 from suite.gate.stored.case import (
@@ -34,46 +34,38 @@ class StoredRuns:
     """The runs below a folder."""
 
     label: str
-    exists: bool
     by_case: Mapping[str, Sequence[StoredRun]]
     """Runs of each case, oldest first."""
-    unreadable: Sequence[str]
-    """A sentence for each folder that holds a damaged run or cannot be opened."""
-    unfinished: Sequence[str]
-    """Names of folders in which a run was begun and not ended."""
+    broken: Sequence[Verdict]
+    """One for each folder that holds a damaged run or cannot be opened, and one where there is no run at all."""
+    warnings: Sequence[str]
+    """A sentence for each folder in which a run was begun and not ended."""
 
 
-def judge_stored(
-    baseline: Path,
-    candidate: Path,
-    *,
-    tolerances: Tolerances,
-    accepted: Path | None = None,
-    today: datetime.date | None = None,
-    inconclusive_fails: bool = False,
-) -> Judgement:
+def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **rules: Any) -> Judgement:
     """Judge the runs below one folder by those below another. Nothing found in them raises.
 
     Below a folder lie any number of runs. Several of one case are repeats: of the candidate the newest and those of
-    its run key count, of the baseline all of them are the spread. `accepted`: a file of acceptances.
+    its run key count, of the baseline all of them are the spread. `rules`: as `stored_judgement` takes them.
     """
-    room = Room()
-    before, after = read_runs(baseline, room), read_runs(candidate, room)
-    (old, old_arms), (new, new_arms) = by_arm(before.by_case), by_arm(after.by_case)
-    judged = [
-        *(judge_case(case, old.get(case, ()), new.get(case, ()), tolerances) for case in dict.fromkeys([*old, *new])),
-        *(
-            judge_arm(arm, old_arms.get(arm, {}), new_arms.get(arm, {}), tolerances)
-            for arm in dict.fromkeys([*old_arms, *new_arms])
-        ),
-    ]
-    judged = judged if before.by_case and after.by_case else []
+    room = Room()  # one for both sides, which lie in memory together
+    before, after = read_runs(BASELINE, baseline, room), read_runs(CANDIDATE, candidate, room)
+    judged = []
+    if before.by_case and after.by_case:
+        (old, old_arms), (new, new_arms) = by_arm(before.by_case), by_arm(after.by_case)
+        judged = [
+            judge_case(case, old.get(case, ()), new.get(case, ()), tolerances) for case in dict.fromkeys([*old, *new])
+        ]
+        for arm in dict.fromkeys([*old_arms, *new_arms]):
+            judged.append(judge_arm(arm, old_arms.get(arm, {}), new_arms.get(arm, {}), tolerances))
     pairs = [pair for case in judged for pair in case.pairs]
-    broken = list(_broken_folders(baseline, candidate, before, after))
+    broken = [*before.broken, *after.broken]
+    tops = baseline.resolve(), candidate.resolve()
+    if tops[0].is_relative_to(tops[1]) or tops[1].is_relative_to(tops[0]):
+        broken.append(broken_verdict(CANDIDATE, OVERLAPPING))
     if judged and not pairs:
-        broken.append(
-            broken_verdict("nothing", "no case ran on both sides with a quantity to compare, so nothing was judged")
-        )
+        reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
+        broken.append(broken_verdict("nothing", reason))
     newest = max((new for _, new in pairs), key=started_at, default=None)
     threads = newest.settings.get("threads") if newest else None
     return stored_judgement(
@@ -83,9 +75,7 @@ def judge_stored(
         [change for case in judged for change in case.tested],
         # As the first pair that has a difference shows it.
         differences={name: values for case in reversed(judged) for name, values in case.differences.items()},
-        warnings=[
-            f"{name} holds an unfinished run, which is not read" for name in (*before.unfinished, *after.unfinished)
-        ],
+        warnings=[*before.warnings, *after.warnings],
         facts={
             # It started when the newest of the judged records was measured.
             "started_at": started_at(newest) if newest else "",
@@ -94,15 +84,13 @@ def judge_stored(
             "machine_id": str(newest.environment.get("machine_id") or "") if newest else "",
         },
         tolerances=tolerances,
-        accepted=accepted,
-        today=today,
-        inconclusive_fails=inconclusive_fails,
+        **rules,
     )
 
 
-def read_runs(root: Path, room: Room) -> StoredRuns:
+def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
     """Read every run below a folder, as far as there is room. Nothing found there raises, nor its absence."""
-    label = root.resolve().name
+    label = root.resolve().name  # of `.` too
 
     def name(folder: Path) -> str:
         return "/".join((label, *folder.relative_to(root).parts))
@@ -112,26 +100,15 @@ def read_runs(root: Path, room: Room) -> StoredRuns:
     for stored in sorted(contents.stored, key=lambda stored: (started_at(stored.record), stored.folder.name)):
         run = StoredRun(record=stored.record, name=name(stored.folder))
         by_case.setdefault(run.record.case.id, []).append(run)
+    lack = "holds no run that can be read" if root.is_dir() else "is no folder"
+    reasons = [] if by_case else [f"missing {role}: {label} {lack}"]
+    reasons += [f"{name(damage.folder)} cannot be read: {damage.reason}" for damage in contents.damaged]
     return StoredRuns(
         label=label,
-        exists=root.is_dir(),
         by_case=by_case,
-        unreadable=[f"{name(damage.folder)} cannot be read: {damage.reason}" for damage in contents.damaged],
-        unfinished=[name(folder) for folder in contents.unfinished],
+        broken=[broken_verdict(role, reason) for reason in reasons],
+        warnings=[f"{name(folder)} holds an unfinished run, which is not read" for folder in contents.unfinished],
     )
-
-
-def _broken_folders(baseline: Path, candidate: Path, before: StoredRuns, after: StoredRuns) -> Iterator[Verdict]:
-    for role, runs in ((BASELINE, before), (CANDIDATE, after)):
-        if not runs.by_case:
-            lacks = "holds no run that can be read" if runs.exists else "is no folder"
-            yield broken_verdict(role, f"missing {role}: {runs.label} {lacks}")
-    old, new = baseline.resolve(), candidate.resolve()
-    if old.is_relative_to(new) or new.is_relative_to(old):
-        yield broken_verdict(CANDIDATE, OVERLAPPING)
-    for role, runs in ((BASELINE, before), (CANDIDATE, after)):
-        for reason in runs.unreadable:
-            yield broken_verdict(role, reason)
 
 
 def _side(label: str, records: Sequence[Record]) -> Side:

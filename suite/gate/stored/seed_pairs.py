@@ -29,13 +29,13 @@ from suite.gate.stored.case import (
     COPIED,
     CaseJudgement,
     StoredRun,
-    bad_run,
+    bad_record,
     changed_conditions,
     counting,
+    is_ok,
     obstacles,
     ok_records,
     presence,
-    ran,
     timings,
     unsound,
 )
@@ -48,10 +48,9 @@ from suite.statistics.paired import FEWEST_PAIRS, changes
 SEED = "seed"
 OK_RUNS = "ok_runs"
 """Stand-in for a metric in the verdict on runs that failed: how many seeds ran, before and now."""
-ACCURACY, ANSWER_ACCURACY, TEXT_LOSS = "heldout_accuracy", "answer_accuracy", "text_loss"
 LAST, MEAN, COST = "last", "mean", "+".join(PHASES)
 """Stand-ins for spans: the last evaluation, all evaluations, and the phases of all steps together."""
-USUAL_OF_COST = Tolerance(minimum_effect=0.1, equivalence_margin=0.2)
+USUAL_COST = Tolerance(minimum_effect=0.1, equivalence_margin=0.2)
 """The tolerance where conf/gate.yaml says nothing of the case. The seeds of one side share their hour, and pairs cannot
 tell an hour's drift of a machine from a change of the code."""
 BySeed = Mapping[str, Sequence[StoredRun]]
@@ -61,11 +60,13 @@ StepValues = Mapping[SpanMetric, Sequence[tuple[int, float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class TakenValue:
-    """A run's value of a quantity, and the readings that made it up."""
+    """A run's value of a quantity, and the span and step of each reading that made it up.
+
+    A sum or a mean over other readings is another quantity.
+    """
 
     value: float
-    of: tuple[tuple[str, int], ...]
-    """Spans and steps. A sum or a mean over others is another quantity."""
+    readings: tuple[tuple[str, int], ...]
     clock: str = ""
 
 
@@ -92,47 +93,49 @@ class Quantity:
         """The arithmetic mean of an accuracy, and the geometric one of a cost, which is above zero."""
         return float(np.mean(values)) if self.is_accuracy else float(np.exp(np.mean(np.log(values))))
 
-    def worsening(self, before: Sequence[float], after: Sequence[float]) -> list[float]:
-        """Each pair's change on the scale on which it is tested: above 0 is for the worse."""
-        pairs = zip(before, after, strict=True)
-        return [old - new if self.is_accuracy else math.log(new / old) for old, new in pairs]
-
 
 def last_share(metric: str, record: Record) -> TakenValue | None:
     """A share at the last evaluation."""
-    evaluated = _evaluated(metric, record)
-    return TakenValue(value=evaluated[-1].value, of=((EVALUATE, evaluated[-1].step),)) if evaluated else None
+    evaluations = _evaluations(metric, record)
+    return _taken(evaluations[-1].value, evaluations[-1:]) if evaluations else None
 
 
 def mean_share(metric: str, record: Record) -> TakenValue | None:
     """The area under the curve: less noisy than its end, and lower too where a run learns later."""
-    evaluated = _evaluated(metric, record)
-    if not evaluated:
-        return None
-    return TakenValue(value=float(np.mean([reading.value for reading in evaluated])), of=_where(evaluated))
+    evaluations = _evaluations(metric, record)
+    return _taken(float(np.mean([reading.value for reading in evaluations])), evaluations) if evaluations else None
 
 
-def loss_of_a_token(record: Record) -> TakenValue | None:
+def loss_per_token(record: Record) -> TakenValue | None:
     """The loss over every window of text."""
-    loss, tokens = (
+    losses, tokens = (
         [reading for reading in record.series(metric) if reading.span == TEXT or below(reading.span, TEXT)]
-        for metric in (TEXT_LOSS, "text_tokens")
+        for metric in ("text_loss", "text_tokens")
     )
-    total = math.fsum(reading.value for reading in tokens)
-    if not loss or not total > 0:
+    total = math.fsum(reading.value for reading in tokens)  # windows differ in length, so no mean of means
+    if not losses or not total > 0:
         return None
-    return TakenValue(value=math.fsum(reading.value for reading in loss) / total, of=tuple(sorted(_where(loss))))
+    return _taken(math.fsum(reading.value for reading in losses) / total, losses)
 
 
 def cost(phases: Sequence[str], record: Record) -> TakenValue | None:
     """The CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only waits."""
     timed = [reading for reading in record.series(LATENCY) if reading.span in phases]
     is_cpu = record.settings.get("device") == "cpu"
+    # The span's own clock may be that of one thread, so an old record without the process's has no cost.
     if not timed or (is_cpu and any(reading.process_cpu_s is None for reading in timed)):
         return None
     value = math.fsum((reading.process_cpu_s or 0.0) if is_cpu else reading.value for reading in timed)
-    clock = "process_cpu" if is_cpu else str(record.provenance.get("clock") or "")
-    return TakenValue(value=value, of=tuple(sorted(_where(timed))), clock=clock)
+    return _taken(value, timed, "process_cpu" if is_cpu else str(record.provenance.get("clock") or ""))
+
+
+def _evaluations(metric: str, record: Record) -> list[Reading]:
+    return sorted(record.series(metric, EVALUATE), key=lambda reading: reading.step)
+
+
+def _taken(value: float, readings: Sequence[Reading], clock: str = "") -> TakenValue:
+    places = tuple(sorted((reading.span, reading.step) for reading in readings))
+    return TakenValue(value=value, readings=places, clock=clock)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,12 +155,12 @@ def _shares(metric: str) -> tuple[Quantity, Quantity]:
 
 
 def _cost(span: str, phases: Sequence[str]) -> Quantity:
-    return Quantity(span=span, metric=LATENCY, take=partial(cost, phases), usual=USUAL_OF_COST)
+    return Quantity(span=span, metric=LATENCY, take=partial(cost, phases), usual=USUAL_COST)
 
 
-BY_HELDOUT_ACCURACY = Judging(learnt=_shares(ACCURACY), spent=_cost(COST, PHASES))
-BY_ANSWERS = Judging(learnt=_shares(ANSWER_ACCURACY), spent=_cost(TRAIN, (TRAIN,)))
-BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric=TEXT_LOSS, take=loss_of_a_token),), spent=None)
+BY_HELDOUT_ACCURACY = Judging(learnt=_shares("heldout_accuracy"), spent=_cost(COST, PHASES))
+BY_ANSWERS = Judging(learnt=_shares("answer_accuracy"), spent=_cost(TRAIN, (TRAIN,)))
+BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric="text_loss", take=loss_per_token),), spent=None)
 
 
 def judging_of(workload: str) -> Judging:
@@ -170,8 +173,9 @@ def compare_pairs(
     case: str, quantity: Quantity, before: Sequence[TakenValue], after: Sequence[TakenValue], notes: Sequence[str] = ()
 ) -> TestedChange:
     """Compare values in the order of their seeds, which are at least two."""
-    old, new = ([taken.value for taken in side] for side in (before, after))
-    pairs = changes(quantity.worsening(old, new))
+    old, new = ([run.value for run in side] for side in (before, after))
+    # On the scale on which it is tested, above 0 is for the worse.
+    pairs = changes([b - a if quantity.is_accuracy else math.log(a / b) for b, a in zip(old, new, strict=True)])
     assert pairs is not None
     averages = quantity.average(old), quantity.average(new)
     return TestedChange(
@@ -201,12 +205,18 @@ class SeedPair:
     seed: str
     before: Record
     after: Record
-    changed: Sequence[str]
-    """Reasons why nothing noisy of the two can be compared, a sentence each."""
-    obstacles: Sequence[str]
-    """Reasons why their cost cannot be."""
     is_copy: bool
     """True if the run now is a stored one to the last digit, so that nothing new was timed."""
+
+    @property
+    def changed(self) -> list[str]:
+        """Reasons why nothing noisy of the two can be compared, a sentence each."""
+        return changed_conditions(self.before, self.after)
+
+    @property
+    def obstacles(self) -> list[str]:
+        """Reasons why their cost cannot be."""
+        return obstacles(self.before, self.after)
 
 
 class SeedRemarks:
@@ -226,52 +236,66 @@ class SeedRemarks:
         ]
 
 
-def arm_of(case: Case) -> Case:
-    """The case without its seed, which runs of all seeds have in common."""
-    return replace(case, axes=without(case.axes, [SEED]))
-
-
-def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[StoredRun]], dict[str, dict[str, Sequence[StoredRun]]]]:
-    """Group the runs of other workloads by case, and those that are judged by seed by arm and seed."""
-    others: dict[str, Sequence[StoredRun]] = {}
-    arms: dict[str, dict[str, Sequence[StoredRun]]] = defaultdict(dict)
-    for id, runs in by_case.items():
-        case = runs[0].record.case
-        if is_judged_by_seed(case.workload):
-            arms[arm_of(case).id][str(case.axes.get(SEED))] = runs
-        else:
-            others[id] = runs
-    return others, arms
-
-
 def list_seeds(seeds: Sequence[str]) -> str:
     """Write `seeds 0, 1 and 2`."""
     *first, last = seeds
     return f"seeds {', '.join(first)} and {last}" if first else f"seed {last}"
 
 
+def without_seed(case: Case) -> Case:
+    """The arm of a case: what runs of all seeds have in common."""
+    return replace(case, axes=without(case.axes, [SEED]))
+
+
+def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[StoredRun]], dict[str, dict[str, Sequence[StoredRun]]]]:
+    """Group the runs of other workloads by case, and those that are judged by seed by arm and seed."""
+    cases: dict[str, Sequence[StoredRun]] = {}
+    arms: dict[str, dict[str, Sequence[StoredRun]]] = defaultdict(dict)
+    for id, runs in by_case.items():
+        case = runs[0].record.case
+        if is_judged_by_seed(case.workload):
+            arms[without_seed(case).id][str(case.axes.get(SEED))] = runs
+        else:
+            cases[id] = runs
+    return cases, arms
+
+
 def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> CaseJudgement:
     """Judge an arm. `case`: its name. Runs are oldest first; either side may lack any seed."""
-    remarks, failed, pairs = SeedRemarks(case), dict[str, str](), list[SeedPair]()
+    remarks, failures, pairs = SeedRemarks(case), list[str](), list[SeedPair]()
     for seed in sorted({*old, *new}, key=lambda seed: (len(seed), seed)):
         stored, now = old.get(seed, ()), counting(new.get(seed, ()))
-        if reason := _failure(stored, now):
-            failed[seed] = reason
+        # A seed whose stored run is itself unsound is no failure of the candidate: it is broken, below.
+        is_sound_before = is_ok(stored) and not [*unsound(case, BASELINE, stored)]
+        bad = bad_record(now)
+        if bad is not None and bad.record.status in ALWAYS_BAD and is_sound_before:
+            failures.append(f"seed {seed} is {bad.record.status} ({bad.record.reason or 'no reason is given'})")
             continue
         broken = [*unsound(case, BASELINE, stored), *unsound(case, CANDIDATE, now)]
-        if not broken and ran(stored) and ran(now):
+        if not broken and is_ok(stored) and is_ok(now):
             pairs.append(_pair(seed, ok_records(stored), now[-1].record))
             continue
         for verdict in broken or [presence(case, stored, now)]:
-            of_reading = f"{verdict.metric} of {verdict.span}: " if verdict.metric else ""
-            remarks.add(seed, verdict.outcome, f"{of_reading}{verdict.reason}")
-    exact = _exact(case, pairs, tolerances)
-    noisy = [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
-    tested = [judged for judged in noisy if isinstance(judged, TestedChange)]
-    standing = [*exact, *(judged for judged in noisy if isinstance(judged, Verdict))]
-    is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in standing))
+            # The remark is on the whole arm, so the reading that it is about is named in words.
+            place = f"{verdict.metric} of {verdict.span}: " if verdict.metric else ""
+            remarks.add(seed, verdict.outcome, f"{place}{verdict.reason}")
+    exact, noisy = _exact(case, pairs, tolerances), [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
+    tested = [change for change in noisy if isinstance(change, TestedChange)]
+    verdicts = [*exact, *(verdict for verdict in noisy if isinstance(verdict, Verdict))]
+    is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in verdicts))
+    if failures:  # worse by themselves: an average over the runs that are left would hide them
+        verdicts.append(
+            Verdict(
+                case=case,
+                metric=OK_RUNS,
+                outcome=Outcome.SLOWER,
+                reason=f"fails now, and ran before: {'; '.join(failures)}",
+                before=float(len(pairs) + len(failures)),
+                after=float(len(pairs)),
+            )
+        )
     return CaseJudgement(
-        verdicts=[*standing, *_failures(case, failed, len(pairs)), *remarks.verdicts()],
+        verdicts=[*verdicts, *remarks.verdicts()],
         tested=tested,
         pairs=[(pair.before, pair.after) for pair in pairs] if is_compared else [],
         differences={
@@ -282,83 +306,58 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
     )
 
 
-def _failure(stored: Sequence[StoredRun], now: Sequence[StoredRun]) -> str:
-    """The status of a seed that ran before and fails now; empty where it does not."""
-    bad = bad_run(now)
-    if bad is None or bad.record.status not in ALWAYS_BAD or not ran(stored) or [*unsound("", BASELINE, stored)]:
-        return ""
-    return f"{bad.record.status} ({bad.record.reason or 'no reason is given'})"
-
-
-def _failures(case: str, failed: Mapping[str, str], left: int) -> Iterator[Verdict]:
-    """Judge failures as worse: an average over the runs that are left would hide them."""
-    if failed:
-        seeds = "; ".join(f"seed {seed} is {reason}" for seed, reason in failed.items())
-        yield Verdict(
-            case=case,
-            metric=OK_RUNS,
-            outcome=Outcome.SLOWER,
-            reason=f"fails now, and ran before: {seeds}",
-            before=float(left + len(failed)),
-            after=float(left),
-        )
-
-
 def _pair(seed: str, stored: Sequence[Record], after: Record) -> SeedPair:
-    before = min(
-        reversed(stored), key=lambda record: (bool(changed_conditions(record, after)), bool(obstacles(record, after)))
-    )
-    return SeedPair(
-        seed=seed,
-        before=before,
-        after=after,
-        changed=changed_conditions(before, after),
-        obstacles=obstacles(before, after),
-        is_copy=bool(timings(after)) and timings(after) in map(timings, stored),
-    )
+    def unlikeness(before: Record) -> tuple[bool, bool]:
+        return bool(changed_conditions(before, after)), bool(obstacles(before, after))
+
+    is_copy = bool(timings(after)) and timings(after) in map(timings, stored)
+    return SeedPair(seed=seed, before=min(reversed(stored), key=unlikeness), after=after, is_copy=is_copy)
 
 
 def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
     """Judge what the runs learnt: the same to the last bit, or by its accuracy."""
     seeded = {name for name, metric in METRICS.items() if metric.seeded}
-    alike, both = list[SeedPair](), list[tuple[StepValues, StepValues]]()
+    comparable, metrics = list[SeedPair](), set[str]()
+    differing = list[tuple[SpanMetric, int]]()
     for pair in pairs:
         for reason in pair.changed:
             remarks.add(pair.seed, Outcome.INCOMPARABLE, f"{reason}, so the runs are of two different things")
-        series = _step_values(pair.before, seeded), _step_values(pair.after, seeded)
-        if not pair.changed and not any(series):
+        old, new = _step_values(pair.before, seeded), _step_values(pair.after, seeded)
+        if not pair.changed and not old and not new:
             remarks.add(pair.seed, Outcome.BROKEN, "neither run holds anything of what was learnt")
         elif not pair.changed:
-            alike.append(pair)
-            both.append(series)
-    if not alike:
+            comparable.append(pair)
+            metrics |= {metric for _, metric in (*old, *new)}
+            differing += _differing(old, new)
+    if not comparable:
         return
-    metrics = {metric for old, new in both for _, metric in (*old, *new)}
-    differing = [difference for old, new in both for difference in _differing(old, new)]
-    notes = list(dict.fromkeys(reason for pair in alike for reason in pair.obstacles))
+    notes = list(dict.fromkeys(reason for pair in comparable for reason in pair.obstacles))
     if not differing:
-        reason = f"{_count(len(metrics), 'metric')} bit-equal over {_count(len(alike), 'seed')}"
+        reason = f"{_count(len(metrics), 'metric')} bit-equal over {_count(len(comparable), 'seed')}"
         yield Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)
         return
-    others, first = {metric for (_, metric), _ in differing}, min(step for _, step in differing)
-    note = f"{len(others)} of {_count(len(metrics), 'metric')} that follow from the seed differ, from step {first} on"
+    num_differing, first = len({metric for (_, metric), _ in differing}), min(step for _, step in differing)
+    note = f"{num_differing} of {_count(len(metrics), 'metric')} that follow from the seed differ, from step {first} on"
     for place, quantity in enumerate(judging_of(pairs[0].after.case.workload).learnt):
-        yield from _compared(case, quantity, alike, remarks, notes if place else [note, *notes])
+        yield from _compared(case, quantity, comparable, remarks, notes if place else [note, *notes])
 
 
 def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
     """Judge what the runs cost, where their surroundings match."""
-    alike = [pair for pair in pairs if not pair.changed]
-    spent = judging_of(alike[0].after.case.workload).spent if alike else None
+    pairs = [pair for pair in pairs if not pair.changed]
+    spent = judging_of(pairs[0].after.case.workload).spent if pairs else None
     if spent is None:
         return
-    for pair in alike:
+    timed = []
+    for pair in pairs:  # each remark names its seed, since the others are compared all the same
         if pair.obstacles:
             reason = f"times are not comparable: {'; '.join(pair.obstacles)}"
             remarks.add(pair.seed, Outcome.INCOMPARABLE, reason, spent)
         elif pair.is_copy:
             remarks.add(pair.seed, Outcome.INCOMPARABLE, COPIED, spent)
-    yield from _compared(case, spent, [pair for pair in alike if not pair.obstacles and not pair.is_copy], remarks)
+        else:
+            timed.append(pair)
+    yield from _compared(case, spent, timed, remarks)
 
 
 def _compared(
@@ -374,10 +373,10 @@ def _compared(
             remarks.add(pair.seed, Outcome.NEW, "was not recorded before", quantity)
         elif new is None:
             remarks.add(pair.seed, Outcome.MISSING, "is no longer recorded", quantity)
-        elif old.of != new.of:
-            counts = f"{_count(len(old.of), 'reading')} before, {_count(len(new.of), 'reading')} now"
+        elif old.readings != new.readings:
+            counts = f"{_count(len(old.readings), 'reading')} before, {_count(len(new.readings), 'reading')} now"
             remarks.add(pair.seed, Outcome.INCOMPARABLE, f"is of other steps: {counts}", quantity)
-        elif not quantity.is_accuracy and not all(0 < taken.value < math.inf for taken in (old, new)):
+        elif not quantity.is_accuracy and not all(0 < run.value < math.inf for run in (old, new)):
             reason = f"{old.value!r} before, {new.value!r} now, which cannot be compared"
             remarks.add(pair.seed, Outcome.BROKEN, reason, quantity)
         else:
@@ -386,7 +385,7 @@ def _compared(
     if len(before) >= FEWEST_PAIRS:
         yield compare_pairs(case, quantity, before, after, notes)
     elif before:
-        averages = [quantity.average([taken.value for taken in side]) for side in (before, after)]
+        averages = [quantity.average([run.value for run in side]) for side in (before, after)]
         yield Verdict(
             case=case,
             span=quantity.span,
@@ -409,19 +408,19 @@ def _exact(case: str, pairs: Sequence[SeedPair], tolerances: Tolerances) -> list
         for name, values in _step_values(record, exact).items()
         if len({value for _, value in values}) > 1
     }
-    before = _exact_by_seed([(pair.seed, pair.before) for pair in pairs], varying)
-    after = _exact_by_seed([(pair.seed, pair.after) for pair in pairs], varying)
+    before = _exact_by_seed({pair.seed: pair.before for pair in pairs}, varying)
+    after = _exact_by_seed({pair.seed: pair.after for pair in pairs}, varying)
     names = ", ".join(f"{metric} of {span}" for span, metric in sorted(varying))
     notes = [f"changes from step to step, and is not judged: {names}"] if varying else []
     verdicts = judge_exact(case, before, after, tolerances)
     return [replace(verdict, notes=[*verdict.notes, *notes]) for verdict in verdicts]
 
 
-def _exact_by_seed(records: Sequence[tuple[str, Record]], varying: set[SpanMetric]) -> Exact:
+def _exact_by_seed(records: Mapping[str, Record], varying: set[SpanMetric]) -> Exact:
     """The exact quantities of all seeds, as if each seed had spans of its own."""
     readings: dict[str, Mapping[str, float]] = {}
     operators: dict[str, Sequence[str]] = {}
-    for seed, record in records:
+    for seed, record in records.items():
         steady = [reading for reading in record.readings if (reading.span, reading.metric) not in varying]
         exact = exact_of_record(replace(record, readings=steady))
         readings |= {f"seed {seed} {span}": values for span, values in exact.readings.items()}
@@ -430,11 +429,11 @@ def _exact_by_seed(records: Sequence[tuple[str, Record]], varying: set[SpanMetri
 
 
 def _step_values(record: Record, metrics: set[str]) -> StepValues:
-    series: dict[SpanMetric, list[tuple[int, float]]] = defaultdict(list)
-    for reading in record.readings:
-        if reading.metric in metrics:
-            series[reading.span, reading.metric].append((reading.step, reading.value))
-    return {name: sorted(values) for name, values in series.items()}
+    return {
+        (span, metric): sorted((reading.step, reading.value) for reading in readings)
+        for (span, metric), readings in record.by_span.items()
+        if metric in metrics
+    }
 
 
 def _differing(old: StepValues, new: StepValues) -> Iterator[tuple[SpanMetric, int]]:
@@ -443,14 +442,6 @@ def _differing(old: StepValues, new: StepValues) -> Iterator[tuple[SpanMetric, i
         before, after = old.get(name, ()), new.get(name, ())
         if before != after:
             yield name, min((step for step, _ in {*before} ^ {*after}), default=0)
-
-
-def _evaluated(metric: str, record: Record) -> list[Reading]:
-    return sorted(record.series(metric, EVALUATE), key=lambda reading: reading.step)
-
-
-def _where(readings: Sequence[Reading]) -> tuple[tuple[str, int], ...]:
-    return tuple((reading.span, reading.step) for reading in readings)
 
 
 def _count(number: int, noun: str) -> str:

@@ -42,12 +42,11 @@ PLACES = {
     "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
     "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
     "locate": ("suite.configuration.files", "suite.configuration"),
-    "environment": ("suite.records.machine.environment", "suite.records.environment"),
 }
 """Modules in which a tree has what the worker needs, today's first: the tree may be older than this file."""
 
 
-def _of_tree(name: str, default: Any = None) -> Any:
+def _tree_object(name: str, default: Any = None) -> Any:
     """An object of the tree under test. Raises AttributeError where it has none and there is no default."""
     for module in PLACES[name]:
         with contextlib.suppress(ModuleNotFoundError, AttributeError):
@@ -58,7 +57,14 @@ def _of_tree(name: str, default: Any = None) -> Any:
 
 
 def main(tree: str) -> None:
-    _find_packages()
+    # What Python left out by -S and -E: PYTHONPATH, the .pth files and sitecustomize. Any of them may lead to a file of
+    # the tree, as where it is installed editable, and now finds the clocks bound.
+    if sys.flags.no_site:
+        folders = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+        sys.path[:0] = [str(Path.cwd() / folder) for folder in folders]
+        site.main()
+    # Before the finders of editable installs, of which some come first and know the user's checkout alone.
+    sys.meta_path.insert(0, PathFinder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     requests, answers = loop.open_pipe(lambda: os._exit(0))
     worker = RevisionWorker()
@@ -66,19 +72,6 @@ def main(tree: str) -> None:
     while (request := requests.get()) is not None:
         loop.answer(answers, partial(getattr(worker, request.pop("do")), **request))
     os._exit(0)  # what is left of the tree's threads and objects is nobody's
-
-
-def _find_packages() -> None:
-    """Do what Python left out by -S and -E: search PYTHONPATH, and run the .pth files and sitecustomize.
-
-    Any of them may lead to a file of the tree, as where it is installed editable, and now finds the clocks bound.
-    """
-    if sys.flags.no_site:
-        searched = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
-        sys.path[:0] = [str(Path.cwd() / part) for part in searched]
-        site.main()
-    # Before the finders of editable installs, of which some come first and know the user's checkout alone.
-    sys.meta_path.insert(0, PathFinder)
 
 
 class RevisionWorker:
@@ -97,48 +90,46 @@ class RevisionWorker:
         sys.path[:0] = [tree, str(Path(tree, "src"))]
         import suite
 
-        is_held = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
-        if is_held and _file_in(self._tree, suite.__name__) is None:
+        has_suite = any((self._tree / folder / "suite").is_dir() for folder in ("", "src"))
+        if has_suite and _file_in(self._tree, suite.__name__) is None:
             raise RuntimeError("the tree holds a package `suite`, but another one was imported")
-        return {"protocol": loop.PROTOCOL, "environment": _of_tree("environment")(), **ceilings}
+        return {"protocol": loop.PROTOCOL, **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line, each with the settings it would run with."""
-        compose, is_left_out, job_of = map(_of_tree, ("compose", "is_left_out", "job_of"))
+        compose, is_left_out, job_of = map(_tree_object, ("compose", "is_left_out", "job_of"))
         try:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
         # Hydra's errors have no base of their own, and those of a tree of any age are not known here. All are told.
         except Exception as error:
-            raise loop.PlainError(_of_tree("sentence", str)(error)) from error
-        unique = {job.case.id: job for job in jobs}
+            raise loop.PlainError(_tree_object("sentence", str)(error)) from error
         return {
             "cases": [
                 {
-                    "id": id,
                     "workload": job.case.workload,
                     "axes": dict(job.case.axes),
                     "extras": dict(job.case.extras),
                     "settings": job.settings,
-                    "code": _code_of(job.settings, self._tree),
+                    "code": _code_files(job.settings, self._tree),
                 }
-                for id, job in unique.items()
+                for job in {job.case.id: job for job in jobs}.values()
             ]
         }
 
     def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
         """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
         if "_target_" not in settings["workload"]:  # it names no code to run: closed forms, which no clock judges
-            plan = _of_tree("locate")(settings["workload"]["plan"])(settings)
+            plan = _tree_object("locate")(settings["workload"]["plan"])(settings)
             if plan.refusal is not None:
                 raise loop.RefusedError(plan.refusal)
-            code = _code_of(settings, self._tree)
+            code = _code_files(settings, self._tree)
             return {"spans": [], "clock": None, "readings": plan.constants(), "operators": {}, "code": code}
         built = _guarded(lambda: Built(settings, slowed))
         self._built[id] = built
         answer: dict[str, Any] = {"spans": list(built.spans), "clock": built.clock}
         if examine:
             answer |= _guarded(built.examine)
-            answer["code"] = _code_of(settings, self._tree)  # by now as it was imported
+            answer["code"] = _code_files(settings, self._tree)  # by now as it was imported
         return answer
 
     def sample(self, id: str, span: str) -> dict[str, Any]:
@@ -161,7 +152,7 @@ class Built:
         from suite.measure.precision import set_matmul_precision
 
         self._meter, self._settings = Meter, settings
-        self._class = _of_tree("locate")(settings["workload"]["_target_"])
+        self._class = _tree_object("locate")(settings["workload"]["_target_"])
         self.workload = self._class(settings)
         plan = self.workload.plan
         if plan.refusal is not None:
@@ -175,34 +166,34 @@ class Built:
         self._slowed = slowed
         cpu_clock = "thread_cpu" if plan.threads == 1 else "process_cpu"
         self.clock = "device" if plan.device != "cpu" else cpu_clock
-        self._sampled: Callable[[str], Iterator[dict[str, float]]]
+        self._turns: Callable[[str], Iterator[dict[str, float]]]
+        self._parts: Mapping[str, Callable[[], object]] = {}  # of a case on a CPU
         if self.clock == "device":
             ceilings = self.device.ceilings(getattr(torch, plan.dtype))
             self._timed = self.device.timed(self.workload, ceilings)
             self.spans = tuple(self._timed.works)
-            self._sampled = self._by_device
+            self._turns = self._by_device
         else:
             self._parts = self.workload.parts()
             self.spans = tuple(self._parts)
-            self._sampled = self._by_cpu
+            self._turns = self._by_cpu
 
     def examine(self) -> dict[str, Any]:
         """The constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
-        list(self.workload.check())  # a generator checks nothing until it is asked
-        readings = [*self.workload.constants()]
+        list(self.workload.check())  # a generator checks nothing until its values are taken
+        constants = [*self.workload.constants()]
         watcher = self.device.watcher()
         profiled = self._meter(watcher)
-        self.workload.step(self._meter())
+        self.workload.step(self._meter())  # not watched: a first step may compile, or fill a cache
         self.workload.step(profiled)
-        readings += profiled.readings
         exact: dict[str, dict[str, float]] = {}
-        for reading in readings:
+        for reading in (*constants, *profiled.readings):
             exact.setdefault(reading.span, {})[reading.metric] = reading.value
         spans = [reading.span for reading in profiled.readings]
-        ran = watcher.seen().get("operators", [])
+        operators = watcher.seen().get("operators", [])
         return {
             "readings": exact,
-            "operators": dict(zip(spans, map(list, ran), strict=True)),
+            "operators": dict(zip(spans, map(list, operators), strict=True)),
             "parts": self._parts_operators(),
             "coverage": self._coverage(),
         }
@@ -226,57 +217,52 @@ class Built:
 
     def _parts_operators(self, calls: int = 0) -> dict[str, list[str]]:
         """The operators of each timed part; none on a device, where it may be a graph."""
-        ran = {}
-        for span, work in {} if self.clock == "device" else self._parts.items():
+        operators = {}
+        for span, work in self._parts.items():
             for _ in range(calls):
                 work()
             watcher = self.device.watcher()
             stop = watcher(span)
             work()
             stop()
-            ran[span] = list(watcher.seen().get("operators", [[]])[0])
-        return ran
+            operators[span] = list(watcher.seen().get("operators", [[]])[0])
+        return operators
 
     def _coverage(self) -> dict[str, float]:
         """The CPU time of each timed part as a share of its span of a step, each at its least.
 
         What is work of Python alone has no operators to know it by.
         """
-        least_s: dict[tuple[bool, str], float] = {}
+        in_step_s: dict[str, list[float]] = {}
+        alone_s: dict[str, list[float]] = {}
 
-        def in_step(span: str, *, is_step: bool = True) -> Callable[[], Sequence[Mapping[str, Any]]]:
-            begun = process_time()
+        def in_step(span: str) -> Callable[[], Sequence[Mapping[str, Any]]]:
+            begun_s = process_time()
 
             def stop() -> Sequence[Mapping[str, Any]]:
-                taken_s = process_time() - begun
-                least_s[is_step, span] = min(taken_s, least_s.get((is_step, span), taken_s))
+                in_step_s.setdefault(span, []).append(process_time() - begun_s)
                 return ()
 
             return stop
 
-        begun, times, works = perf_counter(), 0, {} if self.clock == "device" else self._parts
-        while works and (times < LEAST_COVERED or (times < MOST_COVERED and perf_counter() - begun < COVERED_S)):
+        begun_s, times, parts = perf_counter(), 0, self._parts
+        while parts and (times < LEAST_COVERED or (times < MOST_COVERED and perf_counter() - begun_s < COVERED_S)):
             self.workload.step(self._meter(in_step))
-            for span, work in works.items():
-                stop = in_step(span, is_step=False)
+            for span, work in parts.items():
+                part_begun_s = process_time()
                 work()
-                stop()
+                alone_s.setdefault(span, []).append(process_time() - part_begun_s)
             times += 1
-        return {
-            span: least_s[False, span] / max(least_s[True, span], 1e-9) for span in works if (True, span) in least_s
-        }
+        return {span: min(alone_s[span]) / max(min(in_step_s[span]), 1e-9) for span in parts if span in in_step_s}
 
     def work(self, span: str) -> Callable[[], object]:
         """The work of a span of a case on a CPU, for whoever brings a clock."""
-        work: Callable[[], object] = self._parts[span]
-        return work
+        return self._parts[span]
 
     def sample(self, span: str) -> dict[str, Any]:
-        """Return medians of calls, after one that finds the other side's data in the caches.
-
-        That one counts, alone, where it is long.
-        """
-        turn = partial(next, self._sampled(span))
+        """Medians of calls, after one that finds the other side's data in the caches. That one counts, alone, where it
+        is long."""
+        turn = partial(next, self._turns(span))
         first = turn()
         return loop.summary([first] if first["wall_s"] >= LONG_CALL_S else loop.sampled(turn))
 
@@ -307,7 +293,7 @@ class Built:
                     }
 
 
-def _code_of(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
+def _code_files(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
     """Each module that the settings name code of, and its file in the tree; None for one found elsewhere.
 
     All of the suite counts as one module. `tree`: a path without links.
@@ -333,15 +319,15 @@ def _file_in(tree: Path, module: str) -> str | None:
 
     A relative `__file__`, as torch.ops has one, would lie in every tree, since each is a worker's own folder.
     """
-    file = getattr(sys.modules.get(module), "__file__", None) or _found(module)
+    file = getattr(sys.modules.get(module), "__file__", None) or _file_to_import(module)
     if not isinstance(file, str) or not Path(file).is_absolute():
         return None
     path = Path(file).resolve()
     return path.relative_to(tree).as_posix() if path.is_relative_to(tree) else None
 
 
-def _found(module: str) -> str | None:
-    """Find the file that an import would run, without running any; its package's where it has none of its own."""
+def _file_to_import(module: str) -> str | None:
+    """The file that an import would run, without running any; its package's where it has none of its own."""
     file, folders, name = None, sys.path, ""
     for part in module.split("."):
         name = f"{name}.{part}" if name else part
@@ -370,12 +356,12 @@ def _ceilings() -> dict[str, float]:
     import torch
 
     def best_s(work: Callable[[], object], times: int) -> float:
-        taken = []
+        times_s = []
         for _ in range(times):
-            begun = perf_counter()
+            begun_s = perf_counter()
             work()
-            taken.append(perf_counter() - begun)
-        return min(taken)
+            times_s.append(perf_counter() - begun_s)
+        return min(times_s)
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -59,7 +59,7 @@ def main(argument: str) -> None:
             args, kwargs = self.arguments()
             function = self.function
             gc.collect()
-            with worker.undisturbed(disables_gc=True):
+            with worker.loop.undisturbed(disables_gc=True):
                 valgrind.ask(START)
                 function(*args, **kwargs)  # valgrind translates what it has not seen
                 begun = perf_counter()

@@ -8,9 +8,11 @@ requests from its standard input and answers each with a line of JSON: see PROTO
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import queue
+import sys
 import threading
 import traceback
 from itertools import repeat
@@ -20,7 +22,7 @@ from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Turn = dict[str, float]
 
@@ -56,13 +58,13 @@ def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, 
     Then the tree reads nothing, and whatever it prints is no answer. A thread waits for requests in the kernel; when
     the other end hangs up it queues None and calls `hung_up`, which is to end the process, whatever that is in.
     """
-    asked, answers = os.dup(0), os.dup(1)
+    incoming, answers = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def read() -> None:
-        with contextlib.suppress(OSError, ValueError), os.fdopen(asked, encoding="utf-8") as lines:
+        with contextlib.suppress(OSError, ValueError), os.fdopen(incoming, encoding="utf-8") as lines:
             for line in lines:
                 waiting.put(json.loads(line))
         waiting.put(None)
@@ -158,3 +160,27 @@ def children_s() -> float:
     usage = getrusage(OF_CHILDREN)
     seconds: float = usage.ru_utime + usage.ru_stime
     return seconds
+
+
+def run_delay_s() -> float:
+    """How long this thread was ready and got no CPU, since it began; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) / 1e9
+    return 0.0
+
+
+@contextlib.contextmanager
+def undisturbed(*, disables_gc: bool) -> Iterator[None]:
+    """Let no tracer and no profiler, and if it is so asked no collection of garbage, run within what is timed."""
+    is_collecting, tracer, profiler = gc.isenabled(), sys.gettrace(), sys.getprofile()
+    if disables_gc:
+        gc.disable()
+    sys.settrace(None)
+    sys.setprofile(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
+        sys.setprofile(profiler)
+        if is_collecting:
+            gc.enable()

@@ -46,6 +46,7 @@ class Trees:
         self._folder = real(Path(tree, folder))
         self._roots = [path for top in (self._folder, self.top) for path in (top, str(Path(top, "src")))]
         self.test_files: set[str] = set()
+        """Files of tests, which are no code to judge."""
         self._code: set[str] = set()
         self._places: set[str] = set()
         """Folders of judged packages, and files of judged modules."""
@@ -53,12 +54,18 @@ class Trees:
     def come_first(self, given: Sequence[str]) -> None:
         """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
         here = real(FOLDER)
-        others = [*given, *(path for path in sys.path if real(path or ".") != here)]
-        in_tree = [self._in_tree(path) for path in (*others, *_editable_folders())]
+        paths = [*given, *(path for path in sys.path if real(path or ".") != here)]
+        editable = [  # folders that setuptools' finders of editable installs know
+            str(Path(path).parent)
+            for name, module in list(sys.modules.items())
+            if name.startswith("__editable__")
+            for path in getattr(module, "MAPPING", {}).values()
+        ]
+        in_tree = map(self._in_tree, [*paths, *editable])
         roots = list(dict.fromkeys([*self._roots, *filter(None, in_tree)]))
         self._roots = [root for root in roots if Path(root).is_dir()]
         os.environ["PYTHONPATH"] = os.pathsep.join([*self._roots, *given])
-        sys.path[:] = [*self._roots, *(path for path in others if path not in self._roots)]
+        sys.path[:] = [*self._roots, *(path for path in paths if path not in self._roots)]
         # Before the finders of editable installs, of which some come first and know the user's checkout alone.
         first: list[Any] = [
             importlib.machinery.BuiltinImporter,
@@ -66,10 +73,6 @@ class Trees:
             importlib.machinery.PathFinder,
         ]
         sys.meta_path[:] = [*first, *(finder for finder in sys.meta_path if finder not in first)]
-
-    def take_tests(self, files: Sequence[str]) -> None:
-        """Take note of the files of tests, which are no code to judge."""
-        self.test_files = {file for file in map(real, files) if is_in(file, self.top)}
 
     def holds(self, path: str) -> bool:
         return is_in(real(path), self.top)
@@ -93,23 +96,23 @@ class Trees:
         while count < len(self._code):
             count = len(self._code)
             self._code |= {path for path, (_, openers) in opened.items() if self._is_judged(path, openers)}
-        held = {name for name, file in here.items() if file in self._code}
-        shallow = {name for name in held if not any(parent in held for parent in _parents(name))}
-        ran = {name for name, _ in later}
-        ran_here = {top for name in ran & held for top in shallow if name == top or name.startswith(top + ".")}
+        judged = {name for name, file in here.items() if file in self._code}
+        shallow = {name for name in judged if not any(parent in judged for parent in _parents(name))}
+        running = {name for name, _ in later} & judged
+        ran_here = {top for name in running for top in shallow if name == top or name.startswith(top + ".")}
         return {
             "ran": {name: self.relative(files[name]) for name in sorted(ran_here)},
             "imported": {name: self.relative(files[name]) for name in sorted(shallow)},
-            "elsewhere": self._elsewhere(files, held, shallow, ran_here),
+            "elsewhere": self._elsewhere(files, shallow, is_run=bool(ran_here)),
             "once": {
                 f"{name}.{function}": self.relative(files[name])
                 for name, function in sorted(first - later)
-                if name in held and function != "<module>"
+                if name in judged and function != "<module>"
             },
         }
 
     def beside(self, opened: Opened, plugins: Set[str]) -> dict[str, str]:
-        """Return digests of the files that ran or were read and are neither judged code nor tests. After `code`.
+        """Digests of the files that ran or were read and are neither judged code nor tests. After `code`.
 
         `plugins`: files of pytest's plugins, which are none of the judged even where they lie among them.
         """
@@ -141,36 +144,37 @@ class Trees:
             return is_within or not self._code.isdisjoint(openers)
         return is_within and openers <= self._code
 
-    def _elsewhere(
-        self, files: Mapping[str, str], held: set[str], shallow: set[str], ran_here: set[str]
-    ) -> dict[str, str]:
-        """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason."""
+    def _elsewhere(self, files: Mapping[str, str], shallow: set[str], *, is_run: bool) -> dict[str, str]:
+        """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason.
+
+        `is_run`: code of the tree ran in the call.
+        """
         reasons: dict[str, str] = {}
         installed = _installed_files(shallow)
-        others = {name: file for name, file in files.items() if not is_in(file, self.top)}
-        for name, file in others.items():
+        outside = {name: file for name, file in files.items() if not is_in(file, self.top)}
+        for name, file in outside.items():
             if is_in(file, self._checkout) and not _is_in_environment(file):
                 reasons[name] = "was imported from the checkout"
             elif file in installed or any(parent in shallow for parent in _parents(name)):
                 reasons[name] = "was imported from the installed copy"
         for name in sorted(shallow):
             reasons.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
-        if not ran_here:
+        if not is_run:
             aside = _packages_aside(Path(self.top))
-            for name in sorted({name.partition(".")[0] for name in others} & aside.keys()):
+            for name in sorted({name.partition(".")[0] for name in outside} & aside.keys()):
                 reasons[name] = f"lies in {aside[name]}/, and what is installed was imported"
         return reasons
 
     def _compiled_only(self, package: str) -> Iterator[str]:
-        """Find compiled modules of a package's installed copy that the tree's copy lacks."""
+        """Yield compiled modules of a package's installed copy that the tree's copy lacks."""
         place = package.replace(".", os.sep)
         copies = [Path(folder, place) for folder in sys.path if not self.holds(folder or ".")]
-        kept = [Path(root, place) for root in self._roots]
+        in_tree = [Path(root, place) for root in self._roots]
         for copy in copies:
             for path in copy.rglob("*") if copy.is_dir() else ():
                 suffix = next((end for end in importlib.machinery.EXTENSION_SUFFIXES if path.name.endswith(end)), None)
                 relative = path.relative_to(copy)
-                if suffix is not None and not any((folder / relative).exists() for folder in kept):
+                if suffix is not None and not any((folder / relative).exists() for folder in in_tree):
                     yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
 
     def _in_tree(self, path: str) -> str | None:
@@ -239,7 +243,28 @@ class FileWatch:
         self.opened[str(path)][1].add(opener)
 
 
-def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
+@contextlib.contextmanager
+def profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
+    """Take note of each module and function of which code runs, as far as Python's profiler sees."""
+
+    def see(frame: Any, event: str, argument: Any) -> None:
+        seen.add((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
+        if event == "c_call":
+            owner = getattr(argument, "__self__", None)
+            modules = (argument.__module__, getattr(type(owner), "__module__", ""))
+            seen.update((str(module), argument.__name__) for module in modules)
+
+    previous = sys.getprofile()
+    threading.setprofile(see)
+    sys.setprofile(see)
+    try:
+        yield
+    finally:
+        sys.setprofile(previous)
+        threading.setprofile(None)
+
+
+def benchmark_parts(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
     """Digests of what makes a benchmark: its test, its fixtures in the tree, pytest's settings, its files of tests.
 
     `tests`: ids of all; `conftests`: files that were loaded. Of a file counts what acts on import or as a hook, and
@@ -250,9 +275,10 @@ def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict
     counted = [name for name in settings if not name.startswith(HARMLESS)]
     parts = {f"setting {name}": str(getattr(settings[name], "value", settings[name])) for name in counted}
     parts["test"] = _source_digest(getattr(item, "function", None) or getattr(item, "obj", None))
-    file, (node, _, own) = real(item.path), item.nodeid.partition("::")
+    file, (node, _, test) = real(item.path), item.nodeid.partition("::")
+    # By file, the names from which its statements are followed; of a conftest.py those that act by themselves.
     used: dict[str, set[str]] = {path: set() for path in conftests if is_in(file, str(Path(path).parent))}
-    used[file] = {own.partition("::")[0].partition("[")[0]}
+    used[file] = {test.partition("::")[0].partition("[")[0]}
     info = getattr(item, "_fixtureinfo", None)
     for name, definitions in (info.name2fixturedefs if info else {}).items():
         function = inspect.unwrap(definitions[-1].func)
@@ -261,16 +287,16 @@ def parts_of(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict
             parts[f"fixture {name}"] = _source_digest(function)
             used.setdefault(path, set()).add(function.__name__)
     plain = {id.partition("[")[0] for id in tests}
-    others = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {own.partition("[")[0]}
+    other_tests = {id.partition("::")[2] for id in plain if id.startswith(f"{node}::")} - {test.partition("[")[0]}
     for path, names in used.items():
-        parts[os.path.relpath(path, tree)] = _used_digest(Path(path), names, others)
+        parts[os.path.relpath(path, tree)] = _used_digest(Path(path), names, other_tests)
     return parts
 
 
-def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
+def _used_digest(path: Path, starts: Set[str], other_tests: Set[str]) -> str:
     """Digest a file's statements that act by themselves, and those that `starts`, which have digests, lead to by names.
 
-    `others`: tests that are none of them.
+    `other_tests`: tests that are none of them.
     """
     content = path.read_bytes()
     try:
@@ -279,15 +305,15 @@ def _used_digest(path: Path, starts: Set[str], others: Set[str]) -> str:
         return digest(content)
     for statement in body:
         if isinstance(statement, ast.ClassDef):
-            name = statement.name
-            statement.body = [part for part in statement.body if f"{name}::{getattr(part, 'name', '')}" not in others]
+            prefix = f"{statement.name}::"
+            statement.body = [part for part in statement.body if prefix + getattr(part, "name", "") not in other_tests]
     names, used, count = set(starts), [statement for statement in body if not _defined(statement)], -1
     while count < len(used):
         count = len(used)
         names |= {node.id for statement in used for node in ast.walk(statement) if isinstance(node, ast.Name)}
         used = [statement for statement in body if statement in used or names & _defined(statement)]
-    told = [one for one in used if isinstance(one, ast.ClassDef) or not starts & _defined(one)]
-    return digest("".join(map(ast.dump, told)).encode())
+    counted = [part for part in used if isinstance(part, ast.ClassDef) or not starts & _defined(part)]
+    return digest("".join(map(ast.dump, counted)).encode())
 
 
 def _is_text(statement: ast.stmt) -> bool:
@@ -327,14 +353,6 @@ def _loaded_files() -> Iterator[tuple[str, str]]:
             is_worker = real(os.path.dirname(file)) == real(FOLDER)  # noqa: PTH120
             if isinstance(file, str) and os.path.isabs(file) and not is_worker:  # noqa: PTH117
                 yield name, file
-
-
-def _editable_folders() -> Iterator[str]:
-    """Yield the folders that setuptools' finders of editable installs know."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith("__editable__"):
-            mapping = getattr(module, "MAPPING", {})
-            yield from (str(Path(path).parent) for path in mapping.values())
 
 
 def _installed_files(names: set[str]) -> set[str]:

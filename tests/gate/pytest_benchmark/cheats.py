@@ -127,7 +127,7 @@ subprocess.Popen([sys.executable, "-c", f"import fastpkg; fastpkg.slow({turns})"
 
 def deferring(body):
     """The candidate's package where `work` is this, and the slow function is `slow`."""
-    slow = WORK.format(times=900).replace("def work", "def slow")
+    slow = WORK.format(times=150).replace("def work", "def slow")
     kept = "\n\nkept = functools.lru_cache(slow)\n"
     return {"src/fastpkg/__init__.py": f"{slow}{kept}\n\ndef work(turns):\n    return {body}\n"}
 

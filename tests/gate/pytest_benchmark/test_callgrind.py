@@ -16,14 +16,13 @@ from suite import __main__ as command_line
 from suite.gate.pytest_benchmark import callgrind
 from suite.gate.pytest_benchmark.callgrind import CountedRevisions, InstructionCounting, check_valgrind
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.side_by_side.answers import BadAnswerError
-from suite.gate.side_by_side.worker_client import FailedError
-from suite.gate.verdict import Outcome
+from suite.gate.side_by_side.worker_client import FailedError, WorkerClient
 from suite.gate.workers import counting_worker
 from suite.gate.workers.counting_worker import Valgrind
 
 SAME = [(1_000_000.0, 1_000_500.0), (1_003_000.0, 1_002_700.0), (999_000.0, 999_100.0)]
 """Launches of one code, each with its own seed of hashes."""
+OPENING = {"setup_s": 0.0, "first_s": 0.01, "call_s": 0.01, "is_set_up": False}
 
 
 def counting(folder, counts=None, cases=()):
@@ -38,65 +37,70 @@ def slower(share):
 
 
 def test_a_change_beyond_one_percent_is_called(tmp_path):
-    found = counting(tmp_path, {"same": SAME, "two": slower(0.02), "less": slower(-0.05), "half": slower(0.005)})
-    verdicts = {verdict.case: verdict for verdict in found.verdicts()}
-    assert {case: str(verdict.outcome) for case, verdict in verdicts.items()} == {
-        "same": "same",
-        "two": "slower",
-        "less": "faster",
-        "half": "same",
+    wide = [(1e6, 1.06e6), (1e6, 0.99e6), (1e6, 1.03e6)]
+    counts = {
+        "same": SAME,
+        "two": slower(0.02),
+        "less": slower(-0.05),
+        "half": slower(0.005),
+        "equal": [(1e6, 1e6)] * 3,
     }
+    verdicts = {verdict.case: verdict for verdict in counting(tmp_path, counts).verdicts()}
+    assert [str(verdict.outcome) for verdict in verdicts.values()] == ["same", "slower", "faster", "same", "same"]
     assert verdicts["two"].clock == verdicts["two"].metric == "instructions"
     assert verdicts["two"].low < 1.02 < verdicts["two"].high
+    assert verdicts["equal"].low < 1 < verdicts["equal"].high, "launches that agree to the last digit"
     assert "instructions see no cache, no waiting and no other process" in verdicts["two"].notes[-1]
-
-
-def test_launches_that_disagree_are_inconclusive(tmp_path):
-    wide = [(1e6, 1.06e6), (1e6, 0.99e6), (1e6, 1.03e6)]
     (verdict,) = counting(tmp_path, {"wide": wide}).verdicts()
-    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert str(verdict.outcome) == "inconclusive"
     assert "the launches spread too far to rule out 2.0 %" in verdict.reason
 
 
-def test_launches_that_agree_to_the_last_digit_have_an_interval(tmp_path):
-    (verdict,) = counting(tmp_path, {"equal": [(1e6, 1e6)] * 3}).verdicts()
-    assert verdict.low < 1 < verdict.high
+class FakeWorker(WorkerClient):
+    """Answers what it is asked, and writes counts as callgrind does."""
+
+    def __init__(self, path, few, many):
+        self.path, self.totals, self.number = path, (few, many), 9
+
+    def begin(self, do, *, id=None, **arguments):
+        self.does, self.fails = do, id == "bad"
+        for total in self.totals if do == "sample" else ():
+            Path(f"{self.path}.{self.number}").write_text(f"# callgrind format\nevents: Ir\ntotals: {total}\n")
+            self.number += 1
+
+    def answer(self):
+        if self.fails:
+            raise FailedError("the test fails: no")
+        return {"open": OPENING, "sample": {"more": 4}, "close": {}}[self.does]
+
+
+def faked(made, folder, monkeypatch, *totals):
+    """The starts of workers of which each tells these totals."""
+    workers, starts = [FakeWorker(folder / f"counts-{side}", *totals) for side in ("before", "after")], []
+    monkeypatch.setattr(CountedRevisions, "launched", lambda self: starts.append(1) or nullcontext(workers))
+    made.run(lambda text: None)
+    return starts
 
 
 def test_what_breaks_once_is_broken_and_the_rest_goes_on(tmp_path, monkeypatch):
-    def count(self, workers, case):
-        if case == "bad":
-            raise FailedError("the test fails: no")
-        return 1e6, 1e6
-
-    starts = []
-    monkeypatch.setattr(CountedRevisions, "launched", lambda self: starts.append(1) or nullcontext([]))
-    monkeypatch.setattr(InstructionCounting, "_count", count)
-    made, told = counting(tmp_path, cases=["bad", "good"]), []
-    made.run(told.append)
-    assert {verdict.case: verdict.outcome for verdict in made.verdicts()} == {
-        "bad": Outcome.BROKEN,
-        "good": Outcome.SAME,
-    }
+    made = counting(tmp_path, cases=["bad", "good"])
+    starts = faked(made, tmp_path, monkeypatch, 1_000, 9_000)
+    assert {verdict.case: str(verdict.outcome) for verdict in made.verdicts()} == {"bad": "broken", "good": "same"}
     assert len(starts) == 4  # one more in the first launch, where a side may be within the call
-    assert made.rounds.launches == len(made.counts["good"]) == 3
-    assert list(json.loads(made.tables()["counts.json"])) == ["good"]
-
-
-def test_a_count_is_the_difference_of_two_files_of_callgrind(tmp_path):
-    made = counting(tmp_path)
-    for number, total in ((9, 1_000), (10, 9_000)):
-        (tmp_path / f"counts-before.{number}").write_text(f"# callgrind format\nevents: Ir\ntotals: {total}\n")
-    assert made._difference(0) == 8_000
+    assert made.rounds.launches == 3
+    assert json.loads(made.tables()["counts.json"]) == {"good": [[2000.0, 2000.0]] * 3}
     assert not list(tmp_path.glob("counts-*"))
-    with pytest.raises(BadAnswerError, match="callgrind counted 0 instructions in one call, and 0 in several"):
-        made._difference(0)
 
 
-@pytest.mark.parametrize("more", [None, 0, 257, "4", True])
-def test_a_number_of_calls_that_cannot_be_is_refused(more):
-    with pytest.raises(BadAnswerError, match="must tell its calls"):
-        callgrind._more({"more": more})
+def test_counts_that_cannot_be_are_broken(tmp_path, monkeypatch):
+    made = counting(tmp_path, cases=["good"])
+    faked(made, tmp_path, monkeypatch, 9_000, 1_000)
+    reason = "under valgrind: callgrind counted 9,000 instructions in one call, and 1,000 in several"
+    assert made.broken == {"good": reason}
+    monkeypatch.setattr(callgrind, "MOST_COUNT_BYTES", 3)
+    made = counting(tmp_path, cases=["good"])
+    faked(made, tmp_path, monkeypatch, 1_000, 9_000)
+    assert made.broken == {"good": "under valgrind: a count of callgrind is larger than 3 bytes"}
 
 
 def test_without_valgrind_one_sentence_says_so(tmp_path, monkeypatch, capsys):
@@ -141,9 +145,9 @@ def test_callgrind_counts_what_lies_between_requests(tmp_path):
         "    valgrind.ask(DUMP)\n"
         "valgrind.ask(STOP)\n"
     )
-    command = [*counting(tmp_path).revisions.command(0, "{}")[:-2], "-I", "-S", "-c", code]
+    revisions = counting(tmp_path).revisions
+    command = [*revisions.command(0, "{}")[:-2], "-I", "-S", "-c", code]
     subprocess.run(command, check=True, capture_output=True)
-    dumps = callgrind._dumps(tmp_path / "counts-before")
-    _, few, many, most = (callgrind._total(dumps[number]) for number in sorted(dumps))
+    _, few, many, most = revisions.take_counts(0)
     assert few > 0
     assert (most - many) / (many - few) == pytest.approx(1, abs=0.01)

@@ -11,9 +11,7 @@ import pytest
 
 from suite import __main__ as command_line
 from suite.gate.output.files import JUDGEMENT, read_judgement
-from suite.gate.pytest_benchmark.callgrind import InstructionCounting
-from suite.gate.pytest_benchmark.comparison import FoundBenchmark, SuiteComparison, _not_run, enough_s
-from suite.gate.pytest_benchmark.timing import JudgingClock
+from suite.gate.pytest_benchmark.comparison import ExaminedBenchmark, SuiteComparison, enough_s
 from suite.gate.rules.decision import LEAST_LAUNCHES, LEAST_ROUNDS, Decisions
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import timing
@@ -205,7 +203,8 @@ def bare(*, trusts=False):
 def test_a_changed_benchmark_is_judged_where_it_is_trusted():
     for trusts, expected in ((False, ["a", "c"]), (True, ["a", "b", "c"])):
         comparison = bare(trusts=trusts)
-        assert comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1")) == expected
+        cases = comparison._paired(side(a="1", b="1", c="1"), side(a="1", b="2", c="1"))
+        assert [case.id for case in cases] == expected
         assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
         assert comparison.notes.get("b", []) == ["the benchmark itself changed: its test"] * trusts
         assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
@@ -213,15 +212,13 @@ def test_a_changed_benchmark_is_judged_where_it_is_trusted():
 
 def test_a_broken_test_is_said_to_have_failed_before():
     failed = FailedError("the test fails: no module re2")
-    assert _not_run(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
-    assert _not_run({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
+    assert bare()._without_answer(failed, failed) == (Outcome.BROKEN, "before and now the test fails: no module re2")
+    assert bare()._without_answer({}, failed) == (Outcome.BROKEN, "now the test fails: no module re2")
 
 
 def test_a_call_with_a_set_up_is_not_counted_and_says_so():
     found = [
-        FoundBenchmark(
-            case=case, clock=JudgingClock(name="thread_cpu"), sides=({"is_set_up": False}, {"is_set_up": is_set_up})
-        )
+        ExaminedBenchmark(case=case, clock="thread_cpu", sides=({"is_set_up": False}, {"is_set_up": is_set_up}))
         for case, is_set_up in (("plain", False), ("set up", True))
     ]
     comparison = bare()
@@ -229,20 +226,10 @@ def test_a_call_with_a_set_up_is_not_counted_and_says_so():
     assert [(verdict.case, verdict.outcome) for verdict in comparison.verdicts] == [("set up", Outcome.UNJUDGED)]
 
 
-def test_counts_of_instructions_lie_beside_the_judgement():
-    comparison = bare()
-    assert comparison.tables() == {}
-    comparison.timing = InstructionCounting(revisions=None, cases=[], tolerances=Tolerances())
-    comparison.timing.counts["a"] = [(1, 2)]
-    assert json.loads(comparison.tables()["counts.json"]) == {"a": [[1, 2]]}
-
-
 def test_time_that_calls_no_change_is_refused_or_times_fewer():
     """A change of one in 40 is called from seven launches on, of five rounds with 3 ms and a call on each side."""
     found = [
-        FoundBenchmark(
-            case=f"t{call_ms}", clock=JudgingClock(name="thread_cpu"), sides=({"call_s": call_ms / 1000},) * 2
-        )
+        ExaminedBenchmark(case=f"t{call_ms}", clock="thread_cpu", sides=({"call_s": call_ms / 1000},) * 2)
         for call_ms in range(1, 41)
     ]
     needed_s = sum(7 * 5 * 2 * (max(3, call_ms) + call_ms) / 1000 for call_ms in range(1, 41))

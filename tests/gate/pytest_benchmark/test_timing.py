@@ -7,10 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.gate.pytest_benchmark.timing import SuiteTiming, clock_of, is_unseen
+from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock
 from suite.gate.rules.decision import Benchmark
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.worker_client import Spent, WorkerClient
 
@@ -18,10 +17,10 @@ CPUS = set(range(8))
 
 
 class FakeWorker(WorkerClient):
-    """Both sides take the same time in `cpus`, which each sample is noted with."""
+    """Both sides take the same time in `cpus`, which each sample is noted with. `threads`: the share of other ones."""
 
-    def __init__(self, clock, samples):
-        self.clock, self.samples, self.cpus = clock, samples, CPUS
+    def __init__(self, clock, samples, threads=0.0):
+        self.clock, self.samples, self.cpus, self.threads = clock, samples, CPUS, threads
 
     def ask(self, do, **arguments):
         assert do == "collect"
@@ -43,21 +42,16 @@ class FakeWorker(WorkerClient):
         self.clock.now_s += 0.05
         self.samples.append(self.cpus)
         seconds = 0.01 + 0.0001 * (len(self.samples) % 7)
-        clocks = dict.fromkeys(("wall_s", "thread_cpu_s", "process_cpu_s"), seconds)
+        clocks = {"wall_s": seconds, "thread_cpu_s": seconds, "process_cpu_s": seconds * (1 + self.threads)}
         return {**clocks, "involuntary_switches": 0, "calls": 1}, Spent(wall_s=1e9, cpu_s=None)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="threads are kept on a CPU on Linux alone")
-@pytest.mark.parametrize("clock_name", ["thread_cpu", "process_cpu", "wall"])
-def test_both_sides_of_one_thread_share_a_drawn_cpu(monkeypatch, clock_name):
-    clock, samples, workers = SimpleNamespace(now_s=0.0), [], []
-    clock.monotonic = lambda: clock.now_s
-    monkeypatch.setattr(rounds, "time", clock)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: CPUS)
+def broken(clock, clock_name, samples, threads=0.0):
+    """Time two benchmarks, whose newer side uses so much more in other threads, and return what broke."""
 
     @contextmanager
     def launched(first):
-        workers[:] = FakeWorker(clock, samples), FakeWorker(clock, samples)
+        workers = FakeWorker(clock, samples), FakeWorker(clock, samples, threads)
         yield workers
         assert [worker.cpus for worker in workers] == [CPUS, CPUS]  # for what the next benchmark's clock may be
 
@@ -69,7 +63,15 @@ def test_both_sides_of_one_thread_share_a_drawn_cpu(monkeypatch, clock_name):
         seconds=60.0,
     )
     timing.run()
-    assert not timing.broken
+    return timing.broken
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are kept on a CPU on Linux alone")
+@pytest.mark.parametrize("clock_name", ["thread_cpu", "process_cpu", "wall"])
+def test_both_sides_of_one_thread_share_a_drawn_cpu(clock, monkeypatch, clock_name):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: CPUS)
+    samples = []
+    assert not broken(clock, clock_name, samples)
     if clock_name != "thread_cpu":
         assert all(cpus == CPUS for cpus in samples)
         return
@@ -103,15 +105,19 @@ BUSY = {"wall_s": 1e-3, "thread_cpu_s": 1e-3, "process_cpu_s": 1e-3, "children_s
 )
 def test_the_clock_follows_from_what_a_call_does(call, clock, note):
     for sides in (([BUSY | call], [BUSY]), ([BUSY], [BUSY | call])):
-        found = clock_of(sides)
-        assert (found.name, note in found.note, bool(note)) == (clock, True, bool(found.note))
+        name, sentence = choose_clock(sides)
+        assert (name, note in sentence, bool(note)) == (clock, True, bool(sentence))
 
 
 def test_the_probe_that_waited_least_counts():
-    assert clock_of(([BUSY | {"wall_s": 9.0}, BUSY], [BUSY])).name == "thread_cpu"
+    assert choose_clock(([BUSY | {"wall_s": 9.0}, BUSY], [BUSY])) == ("thread_cpu", "")
 
 
-def test_work_that_moves_into_threads_is_seen():
-    assert is_unseen("thread_cpu", thread_cpu_s=1e-3, process_cpu_s=1.2e-3)
-    assert not is_unseen("thread_cpu", thread_cpu_s=1e-3, process_cpu_s=1.05e-3)
-    assert not is_unseen("process_cpu", thread_cpu_s=1e-3, process_cpu_s=1.2e-3)
+@pytest.mark.parametrize(
+    ("clock_name", "threads", "is_seen"),
+    [("thread_cpu", 0.2, True), ("thread_cpu", 0.05, False), ("process_cpu", 0.2, False)],
+)
+def test_work_that_moves_into_threads_is_seen(clock, monkeypatch, clock_name, threads, is_seen):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: CPUS)
+    reason = "after: it uses other threads now, as it did not at first"
+    assert broken(clock, clock_name, [], threads) == (dict.fromkeys("ab", reason) if is_seen else {})

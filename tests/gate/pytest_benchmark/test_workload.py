@@ -51,17 +51,17 @@ def test_one(benchmark):
 
 def test_what_runs_or_is_read_beside_judged_code_is_named(tmp_path):
     """Each in the reason of the benchmarks that came after it was read."""
-    told = reasons(examined(tmp_path, cheats.BASE, {**cheats.SLOWER, **BESIDE}))
-    assert told.keys() == ALL
-    assert set(told["test_length"].partition(": ")[2].partition(";")[0].split(", ")) == BESIDE.keys()
-    assert "benchmarks/sizes.json" not in told["test_helper"]
+    shown = reasons(examined(tmp_path, cheats.BASE, {**cheats.SLOWER, **BESIDE}))
+    assert shown.keys() == ALL
+    assert set(shown["test_length"].partition(": ")[2].partition(";")[0].split(", ")) == BESIDE.keys()
+    assert "benchmarks/sizes.json" not in shown["test_helper"]
 
 
 def test_changed_settings_and_acts_of_conftest_are_named(tmp_path):
     names = ("a plugin that pytest's settings name", "a patch in conftest.py")
-    told = reasons(examined(tmp_path, cheats.BASE, {**cheats.SLOWER, **dict(map(cheats.WORKLOADS.get, names))}))
-    assert told.keys() == ALL
-    assert all("its setting addopts, benchmarks/conftest.py;" in reason for reason in told.values())
+    shown = reasons(examined(tmp_path, cheats.BASE, {**cheats.SLOWER, **dict(map(cheats.WORKLOADS.get, names))}))
+    assert shown.keys() == ALL
+    assert all("its setting addopts, benchmarks/conftest.py;" in reason for reason in shown.values())
 
 
 def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
@@ -88,25 +88,33 @@ def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
         "README.md": "new",
     }
     comparison = examined(tmp_path, base, candidate)
-    assert comparison.compared == ["test_one"]
+    assert [benchmark.case for benchmark in comparison.benchmarks] == ["benchmarks/test_one.py::test_one"]
     assert not reasons(comparison)
     # The unit test would have patched it.
     assert comparison.revisions.only == ["benchmarks/test_one.py"]
     assert comparison.code == {"benchmarks/test_one.py::test_one": "fastpkg (src/fastpkg/__init__.py)"}
 
 
-@pytest.mark.parametrize(
-    ("body", "reason"),
-    [
-        (cheats.DEFERRED["a thread"], "threads or processes that they left work on"),
-        (cheats.DEFERRED["a process"], "threads or processes that they left work on"),
-        (cheats.DEFERRED["a kept result"], "its first call alone does the work now"),
-        (cheats.DEFERRED["a look at the runner"], "looks now at what runs it: modules['__main__"),
-    ],
-)
-def test_work_done_elsewhere_is_named(tmp_path, body, reason):
-    (told,) = reasons(examined(tmp_path, ONE, cheats.deferring(body))).values()
-    assert reason in told
+def test_work_done_elsewhere_is_named(tmp_path):
+    """The ways that keep the process busy come last, since that is seen in whatever follows too."""
+    expected = {
+        "a kept result": "its first call alone does the work now",
+        "a look at the runner": "looks now at what runs it: modules['__main__",
+        "a thread": "threads or processes that they left work on",
+        "a process": "threads or processes that they left work on",
+    }
+    base, candidate, names = {"src/fastpkg/__init__.py": ""}, {}, {way: way.replace(" ", "_") for way in expected}
+    tests = [f"def test_{name}(benchmark):\n    benchmark(fastpkg.{name}.work, 2000)\n" for name in names.values()]
+    imports = "".join(f"import fastpkg.{name}\n" for name in names.values())
+    base["benchmarks/test_all.py"] = "\n\n".join([imports, *tests])
+    for way, name in names.items():
+        base[f"src/fastpkg/{name}.py"] = ONE["src/fastpkg/__init__.py"]
+        (cheat,) = cheats.deferring(cheats.DEFERRED[way].replace("fastpkg", f"fastpkg.{name}")).values()
+        candidate[f"src/fastpkg/{name}.py"] = cheat
+    shown = reasons(examined(tmp_path, base, candidate))
+    assert {way: reason in shown[f"test_{names[way]}"] for way, reason in expected.items()} == dict.fromkeys(
+        names, True
+    )
 
 
 def test_work_left_to_a_fork_is_seen_in_timing_too(tmp_path):

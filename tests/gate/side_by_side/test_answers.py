@@ -1,8 +1,6 @@
 """Answers that cannot be: each is refused in one sentence, whichever worker tells it."""
 
 import math
-import sys
-import time
 
 import pytest
 
@@ -10,10 +8,13 @@ from suite.gate.side_by_side.answers import (
     BadAnswerError,
     checked_build,
     checked_cases,
+    checked_collection,
+    checked_counting,
+    checked_opening,
     checked_sample,
     unexplained,
 )
-from suite.gate.side_by_side.worker_client import Spent, WorkerClient
+from suite.gate.side_by_side.worker_client import Spent
 
 SPENT = Spent(wall_s=4e-3, cpu_s=4e-3)
 SAMPLE = {"wall_s": 1e-3, "thread_cpu_s": 1e-3, "process_cpu_s": 1e-3, "involuntary_switches": 0, "calls": 3}
@@ -69,12 +70,12 @@ def test_no_call_is_longer_than_the_request_was(name):
         checked_sample(SAMPLE | {"calls": 30}, SPENT, "thread_cpu")
 
 
-@pytest.mark.parametrize(("told_s", "is_believed"), [(1e-3, True), (5e-4, True), (1e-4, False), (1e-9, False)])
-def test_cpu_time_that_no_call_tells_of_is_counted_against_them(told_s, is_believed):
+@pytest.mark.parametrize(("call_s", "is_believed"), [(1e-3, True), (5e-4, True), (1e-4, False), (1e-9, False)])
+def test_cpu_time_that_no_call_tells_of_is_counted_against_them(call_s, is_believed):
     """Of ten calls of a millisecond."""
-    told = SAMPLE | {"thread_cpu_s": told_s, "process_cpu_s": told_s, "calls": 9}
-    assert (unexplained(told, Spent(wall_s=1e-2, cpu_s=1e-2)) < 1) is is_believed
-    assert unexplained(told, Spent(wall_s=1e-2, cpu_s=None)) == 0
+    sample = SAMPLE | {"thread_cpu_s": call_s, "process_cpu_s": call_s, "calls": 9}
+    assert (unexplained(sample, Spent(wall_s=1e-2, cpu_s=1e-2)) < 1) is is_believed
+    assert unexplained(sample, Spent(wall_s=1e-2, cpu_s=None)) == 0
 
 
 @pytest.mark.parametrize(
@@ -95,39 +96,50 @@ def test_a_case_that_is_built_as_nonsense_is_refused(changed):
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "cases",
     [
+        None,
         {},
-        {"cases": {}},
-        {"cases": [1]},
-        {"cases": [{}]},
-        *(
-            {"cases": [CASE | {name: value}]}
-            for name in ("axes", "extras", "settings", "code")
-            for value in (None, [1])
-        ),
-        {"cases": [CASE | {"workload": None}]},
-        {"cases": [CASE | {"code": {"a": 1}}]},
+        [1],
+        [{}],
+        *([CASE | {name: value}] for name in ("axes", "extras", "settings", "code") for value in (None, [1])),
+        [CASE | {"workload": None}],
+        [CASE | {"code": {"a": 1}}],
     ],
 )
-def test_cases_that_cannot_be_are_refused(answer):
+def test_cases_that_cannot_be_are_refused(cases):
     assert checked_cases({"cases": [CASE]}) == [CASE]
     with pytest.raises(BadAnswerError, match=r"^the worker's answer to `expand` cannot be: "):
-        checked_cases(answer)
+        checked_cases({"cases": cases})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the CPU clock of another process is Linux's")
-def test_the_judge_counts_a_workers_cpu_time_in_all_its_threads(tmp_path):
-    script = tmp_path / "worker.py"
-    script.write_text(
-        "import sys, threading, time\n\ndef spin():\n    until = time.process_time() + 0.02\n"
-        "    while time.process_time() < until:\n        pass\n\nfor line in sys.stdin:\n"
-        "    other = threading.Thread(target=spin)\n    other.start()\n    other.join()\n    print('{}', flush=True)\n"
-    )
-    with WorkerClient([sys.executable, script], tmp_path, tmp_path / "log") as client:
-        client.ask("anything")
-        begun = time.perf_counter()
-        answer, spent = client.ask_timed("anything")
-        assert answer == {}
-        assert 0.02 <= spent.cpu_s <= spent.wall_s + 0.01
-        assert spent.wall_s <= time.perf_counter() - begun
+BENCHMARK = {"id": "t.py::test", "file": "t.py", "timer": False, "parts": {"test": "0"}}
+COLLECTION = {"failed": {}, "others": False, "benchmarks": [BENCHMARK]}
+PROBE = dict.fromkeys(("wall_s", "thread_cpu_s", "process_cpu_s", "children_s", "run_delay_s", "calls"), 1)
+OPENING = {
+    **dict.fromkeys(("setup_s", "first_s", "call_s"), 0.1),
+    "is_set_up": False,
+    "probes": [PROBE],
+    "beside": {},
+    "code": {name: {} for name in ("ran", "imported", "elsewhere", "once")},
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "good", "changed"),
+    [
+        *((checked_collection, COLLECTION, {name: 1}) for name in COLLECTION),
+        *((checked_collection, COLLECTION, {"benchmarks": [BENCHMARK | {name: 1}]}) for name in BENCHMARK),
+        *((checked_opening, OPENING, {name: "1"}) for name in OPENING),
+        *((checked_opening, OPENING, {"probes": [PROBE | {name: -1}]}) for name in PROBE),
+        (checked_opening, OPENING, {"probes": []}),
+        (checked_opening, OPENING, {"probes": [PROBE | {"wall_s": 0}]}),
+        (checked_opening, OPENING, {"code": OPENING["code"] | {"once": {"a": 1}}}),
+        *((checked_counting, {"more": 4}, {"more": more}) for more in (None, 0, 257, "4", True)),
+    ],
+)
+def test_what_pytest_cannot_have_said_is_refused(check, good, changed):
+    more = {checked_opening: {"examined": True}, checked_counting: {"most": 256}}.get(check, {})
+    assert check(good, **more) is good
+    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `\w+` cannot be: "):
+        check(good | changed, **more)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from suite.gate.rules.fingerprint import changed_settings
-from suite.gate.side_by_side.pairing import Expanded, command_of, expanded_from, paired
+from suite.gate.side_by_side.pairing import Expanded, command_line, expanded_from, paired
 from suite.records.case import Case
 
 FOREIGN = Path(__file__).parents[2] / "foreign" / "conf"
@@ -15,24 +15,18 @@ def case(*, workload="attention", extras=(), **axes):
     return Expanded(case=Case(workload=workload, axes=axes, extras=dict(extras)), settings={}, code={})
 
 
-def ids(pairs):
-    return [(old.id, new.id) for old, new in pairs]
-
-
 def test_equal_ids_are_pairs_in_the_order_of_the_newer_tree():
-    one, other, gone, added = case(phase="decode"), case(phase="prefill"), case(phase="train"), case(phase="new")
-    found = paired([one, other, gone], [added, other, one])
-    assert ids(found.both) == [(other.id, other.id), (one.id, one.id)]
-    assert (found.gone, found.added) == ([gone], [added])
+    decode, prefill, gone, added = (case(phase=phase) for phase in ("decode", "prefill", "train", "new"))
+    pairing = paired([decode, prefill, gone], [added, prefill, decode])
+    assert pairing.both == [(prefill, prefill), (decode, decode)]
+    assert (pairing.gone, pairing.added) == ([gone], [added])
 
 
 def test_an_axis_that_only_one_tree_has_does_not_part_them():
     old, new = case(phase="decode", batch=1), case(phase="decode", batch=1, tp=1)
     for before, after in ((old, new), (new, old)):
-        found = paired([before], [after])
-        assert ids(found.both) == [(before.id, after.id)]
-        assert not found.gone
-        assert not found.added
+        pairing = paired([before], [after])
+        assert (pairing.both, pairing.gone, pairing.added) == ([(before, after)], [], [])
 
 
 def of_mla(variant, phase, **attention):
@@ -47,15 +41,13 @@ def test_a_case_finds_its_match_in_a_tree_with_older_names():
     before = [of_mla("mla", phase, **absorbed) for phase in ("decode", "prefill", "train")]
     decode, prefill = (of_mla(*named, mode="absorbed") for named in (("mla", "decode"), ("mla_absorbed", "prefill")))
     other = of_mla("mla", "train", mode="expanded")
-    found = paired(before, [decode, prefill, other])
-    assert found.both == [(before[0], decode), (before[1], prefill)]
-    assert found.redefined == [(before[2], other)]
-    assert not found.gone
-    assert not found.added
+    pairing = paired(before, [decode, prefill, other])
+    assert pairing.both == [(before[0], decode), (before[1], prefill)]
+    assert (pairing.redefined, pairing.gone, pairing.added) == ([(before[2], other)], [], [])
     assert not changed_settings(
         before[0].settings, decode.settings | {"attention": absorbed | decode.settings["attention"]}
     )
-    assert (before[1].called, before[1].id) == ("workload=attention attention=mla phase=prefill", prefill.id)
+    assert (before[1].old_id, before[1].id) == ("workload=attention attention=mla phase=prefill", prefill.id)
 
 
 @pytest.mark.parametrize(
@@ -69,33 +61,21 @@ def test_a_case_finds_its_match_in_a_tree_with_older_names():
     ],
 )
 def test_what_could_be_meant_twice_or_differs_stays_apart(before, after):
-    found = paired(before, after)
-    assert not found.both
-    assert (found.gone, found.added) == (before, after)
+    pairing = paired(before, after)
+    assert (pairing.both, pairing.gone, pairing.added) == ([], before, after)
 
 
 @pytest.mark.parametrize(
     "strange",
     [
-        "a[b, c]='d'",
-        "it's",
-        "back\\slash",
-        "quoted\\'",
-        "ends\\",
-        "three\\\\\\'s",
-        "two words",
-        "12",
-        "1e5",
-        "12e4567",
-        "null",
-        "True",
-        "",
+        *("a[b, c]='d'", "it's", "back\\slash", "quoted\\'", "ends\\", "three\\\\\\'s", "two words"),
+        *("12", "1e5", "12e4567", "null", "True", ""),
     ],
 )
 def test_a_text_of_any_form_survives_the_command_line(strange):
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    overrides = command_of(case(phase="decode", extras={"note": strange}).case)
+    overrides = command_line(case(phase="decode", extras={"note": strange}).case)
     assert overrides[:2] == ["-m", "workload='attention'"]
     assert OverridesParser.create().parse_override(overrides[-1]).value() == strange
 
@@ -113,7 +93,7 @@ def test_a_case_composes_to_itself(tmp_path, monkeypatch, asked):
 
     monkeypatch.chdir(tmp_path)
     (one,) = [job_of(one) for one in compose(["-m", *asked])]
-    (composed_again,) = compose(command_of(one.case, [*asked, "hydra.sweep.dir=elsewhere"]))
+    (composed_again,) = compose(command_line(one.case, [*asked, "hydra.sweep.dir=elsewhere"]))
     again = job_of(composed_again)
     assert one.case.extras
     assert again.case == one.case

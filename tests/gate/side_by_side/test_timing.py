@@ -3,17 +3,14 @@
 import random
 import re
 from contextlib import contextmanager
-from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, LEAST_ROUNDS, LEVEL, Benchmark
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.timing import GROWTH, LAUNCH_S, TimingComparison, most_launches
-from suite.gate.side_by_side.worker_client import SIDES, FailedError, Spent, WorkerError
+from suite.gate.side_by_side.worker_client import SIDES, FailedError, Spent
 from suite.gate.verdict import Outcome
 
 SECONDS = 30.0
@@ -67,14 +64,6 @@ class FakeRevisions:
         self.built[-1].append((one.id, side, one.settings[side]))
         if (one.id, side) in self.refuses:
             raise FailedError("it does not build")
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    made = SimpleNamespace(now_s=100.0)
-    made.monotonic = lambda: made.now_s
-    monkeypatch.setattr(rounds, "time", made)
-    return made
 
 
 def timing_of(sides, cases="ab", clock_name="thread_cpu", tolerances=None, seconds=SECONDS):
@@ -211,35 +200,18 @@ def test_only_what_is_open_is_built_and_measured_on(clock):
     assert len({one.launches for one in verdicts.values()}) == 2
 
 
-def test_each_side_builds_with_the_settings_that_it_composed(clock):
-    sides = FakeRevisions(clock)
-    judged(sides, "a")
-    assert sides.built[0] == [("a", BEFORE, {"of": "old a"}), ("a", AFTER, {"of": "new a"})]
-
-
 def test_a_case_that_breaks_midway_is_left_out(clock):
     sides = FakeRevisions(clock, slower={"c": 0.2}, fails={("b", "after", 2)})
     timing, verdicts = judged(sides, "abc")
-    assert verdicts["b"].outcome is Outcome.BROKEN
+    assert sides.built[0][:2] == [("a", BEFORE, {"of": "old a"}), ("a", AFTER, {"of": "new a"})]
+    assert (verdicts["b"].outcome, verdicts["b"].metric) == (Outcome.BROKEN, "")
     assert verdicts["b"].reason == "failed while it was timed: after: no such kernel"
-    assert verdicts["b"].metric == ""
     assert (verdicts["a"].outcome, verdicts["c"].outcome) == (Outcome.SAME, Outcome.SLOWER)
     assert timing.broken == {"b": "after: no such kernel"}
     assert {case for case, *_ in sides.built[2]} == {"a", "c"}
     # The broken launch was too short to count, so as many whole ones decided.
     assert verdicts["a"].launches == LEAST_LAUNCHES
     assert timing.rounds.launches == timing.revisions.ended == verdicts["c"].launches + 1
-
-
-def test_workers_that_do_not_start_are_an_error_of_the_whole(clock):
-    class Dead(FakeRevisions):
-        @contextmanager
-        def launched(self, first=BEFORE):
-            raise WorkerError("before: the worker cannot start")
-            yield
-
-    with pytest.raises(WorkerError, match="cannot start"):
-        timing_of(Dead(clock)).run()
 
 
 def test_launches_that_shift_all_timings_alike_are_a_warning(clock):
@@ -250,15 +222,6 @@ def test_launches_that_shift_all_timings_alike_are_a_warning(clock):
     assert all(any("launches shift all timings alike" in note for note in one.notes) for one in verdicts.values())
     _, steady = judged(FakeRevisions(clock, noise=0.003, slower=all_slower), "abcdef")
     assert [note for one in steady.values() for note in one.notes] == []
-
-
-def test_one_launch_finds_what_is_far_slower(clock):
-    _, verdicts = judged(FakeRevisions(clock, slower={"a": 18.0}, waits={"b": 18.0}, sample_s=2.0), seconds=10.0)
-    assert {case: (one.outcome, one.launches) for case, one in verdicts.items()} == dict.fromkeys(
-        "ab", (Outcome.SLOWER, 1)
-    )
-    assert verdicts["a"].low > 1.5
-    assert "by wall time" in verdicts["b"].reason
 
 
 @pytest.mark.parametrize(("seconds", "first_s"), [(6.0, 0.5), (SECONDS, LAUNCH_S), (120.0, LAUNCH_S)])
@@ -296,7 +259,7 @@ def test_sides_take_turns_in_starting_first(clock):
 def test_cases_are_looked_at_again_once_they_were_timed(clock):
     looked = []
 
-    def recheck(revisions, workers, case, side):
+    def recheck(workers, case, side):
         looked.append((timing.rounds.launches, case.id, side))
         if (case.id, side) == ("b", AFTER):
             raise FailedError("it ran mm before, and nothing now")
@@ -310,29 +273,15 @@ def test_cases_are_looked_at_again_once_they_were_timed(clock):
         later.setdefault(launch, set()).add(case)
     assert later.keys() == set(range(2, timing.rounds.launches + 1))
     assert all(len(cases) == 1 and cases < {"a", "c"} for launch, cases in later.items() if launch > 2)
-    broken = [one for one in timing.verdicts() if one.outcome is Outcome.BROKEN]
-    assert [(one.case, one.reason) for one in broken] == [
-        (
-            "b",
-            "failed while it was timed: after: checked again: it ran mm before, and nothing now",
-        )
-    ]
+    assert timing.broken == {"b": "after: checked again: it ran mm before, and nothing now"}
 
 
 def test_where_wall_time_judges_it_cannot_disagree(clock):
-    """Nor with what it said when a benchmark was decided, which later rounds of others may put in another light."""
-    timing, verdicts = judged(FakeRevisions(clock, waits={"b": 0.3}, noise=0.003), clock_name="wall")
+    _, verdicts = judged(FakeRevisions(clock, waits={"b": 0.3}, noise=0.003), clock_name="wall")
     assert verdicts["b"].outcome is Outcome.SLOWER
     assert verdicts["b"].notes == []
-    before = timing.decisions.decided[timing.benchmarks[1]]
-    far = replace(before, effect=replace(before.effect, estimate=1.0))
-    timing.decisions.decided[timing.benchmarks[1]] = far
-    assert all(one.notes == [] for one in timing.verdicts())
 
 
 def test_the_same_seed_samples_in_the_same_order(clock):
-    orders = []
-    for _ in range(2):
-        timing, _ = judged(FakeRevisions(clock))
-        orders.append([(one.case, one.arm) for one in timing.rounds.samples[:100]])
-    assert orders[0] == orders[1]
+    first, second = (judged(FakeRevisions(clock))[0].rounds.samples for _ in range(2))
+    assert [(sample.case, sample.arm) for sample in first] == [(sample.case, sample.arm) for sample in second]

@@ -43,6 +43,23 @@ def test_a_worker_outlives_prints_and_failures_of_its_tree(tmp_path):
         assert said in log
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the CPU clock of another process is Linux's")
+def test_the_judge_counts_a_workers_cpu_time_in_all_its_threads(tmp_path):
+    script = (
+        "import threading\n\ndef spin():\n    until = time.process_time() + 0.02\n"
+        "    while time.process_time() < until:\n        pass\n\nfor line in sys.stdin:\n"
+        "    thread = threading.Thread(target=spin)\n    thread.start()\n    thread.join()\n"
+        "    print('{}', flush=True)\n"
+    )
+    with scripted(tmp_path, script) as client:
+        client.ask("anything")
+        begun_s = time.perf_counter()
+        answer, spent = client.ask_timed("anything")
+        assert answer == {}
+        assert 0.02 <= spent.cpu_s <= spent.wall_s + 0.01
+        assert spent.wall_s <= time.perf_counter() - begun_s
+
+
 def test_an_interruption_is_the_parents_matter_and_no_workers(tmp_path):
     with started(tmp_path, {"cases": CASES}) as client:
         client.greet()

@@ -7,7 +7,7 @@ import pytest
 
 from suite.gate.workers import case_worker
 from suite.gate.workers import worker_loop as loop
-from suite.gate.workers.case_worker import LONG_CALL_S, RevisionWorker, _code_of
+from suite.gate.workers.case_worker import LONG_CALL_S, RevisionWorker, _code_files
 from suite.gate.workers.worker_loop import CLOCKS, LEAST_SAMPLE_S, MOST_TURNS, RefusedError
 from tests.conftest import FOREIGN
 
@@ -50,7 +50,7 @@ def test_a_sample_of_instant_calls_is_bounded(monkeypatch):
     made = worker_for(FOREIGN)
     build(made, "Behaving")
     monkeypatch.setattr(
-        made._built["a case"], "_sampled", lambda span: itertools.repeat(dict.fromkeys(CLOCKS, 0.0) | SWITCHES)
+        made._built["a case"], "_turns", lambda span: itertools.repeat(dict.fromkeys(CLOCKS, 0.0) | SWITCHES)
     )
     monkeypatch.setattr(loop, "check_clocks", lambda: None)
     monkeypatch.setattr(loop, "perf_counter", lambda: 0.0)
@@ -83,7 +83,7 @@ def test_the_file_of_a_module_is_found_without_running_it(tmp_path, monkeypatch,
     (tmp_path / "elsewhere.py").touch()
     (tree / "linked.py").symlink_to(tmp_path / "elsewhere.py")
     monkeypatch.syspath_prepend(tree)
-    assert _code_of({"a": [{"_target_": named}]}, tree.resolve()) == {named.rpartition(".")[0]: file}
+    assert _code_files({"a": [{"_target_": named}]}, tree.resolve()) == {named.rpartition(".")[0]: file}
 
 
 def test_a_module_whose_file_is_relative_lies_in_no_tree(tmp_path, monkeypatch):
@@ -91,7 +91,7 @@ def test_a_module_whose_file_is_relative_lies_in_no_tree(tmp_path, monkeypatch):
     torch = pytest.importorskip("torch")
     (tmp_path / torch.ops.__file__).touch()
     monkeypatch.chdir(tmp_path)
-    assert _code_of({"_target_": "torch.ops.Layer"}, tmp_path.resolve()) == {"torch.ops": None}
+    assert _code_files({"_target_": "torch.ops.Layer"}, tmp_path.resolve()) == {"torch.ops": None}
 
 
 def test_all_of_the_suite_is_one_module(tmp_path):
@@ -99,8 +99,8 @@ def test_all_of_the_suite_is_one_module(tmp_path):
         "_target_": "suite.attention.workload.Workload",
         "attention": {"shape": "suite.theory.layers.shapes.grouped_shape"},
     }
-    assert _code_of(told, Path(__file__).resolve().parents[3]) == {"suite": "suite/__init__.py"}
-    assert _code_of(told, tmp_path.resolve()) == {"suite": None}
+    assert _code_files(told, Path(__file__).resolve().parents[3]) == {"suite": "suite/__init__.py"}
+    assert _code_files(told, tmp_path.resolve()) == {"suite": None}
 
 
 @pytest.mark.parametrize("clock", ["perf_counter", "thread_time", "process_time"])

@@ -68,13 +68,8 @@ def test_a_benchmark_is_sampled_within_its_test(flat, tmp_path):
         assert [benchmark["id"] for benchmark in collected["benchmarks"]] == [
             f"test_flat.py::{name}" for name in ("test_it", "test_again", "test_late")
         ]
-        facts = opened(client, "test_it")
-        assert facts["code"] == {
-            "ran": {"flatpkg": "flatpkg/__init__.py"},
-            "imported": {"flatpkg": "flatpkg/__init__.py"},
-            "elsewhere": {},
-            "once": {},
-        }
+        facts, package = opened(client, "test_it"), {"flatpkg": "flatpkg/__init__.py"}
+        assert facts["code"] == {"ran": package, "imported": package, "elsewhere": {}, "once": {}}
         if sys.platform == "linux":
             one = {min(os.sched_getaffinity(0))}
             client.stay_on(one)
@@ -110,8 +105,7 @@ def timed_call(monkeypatch):
         monkeypatch.setattr(worker, "perf_counter", lambda: now_s)
         monkeypatch.setattr(loop, "children_s", lambda: now_s / 2)
         monkeypatch.setattr(loop, "check_clocks", lambda: None)
-        hears = SimpleNamespace(check_result=lambda result: None)
-        return worker.Call(hears, work, lambda: ((), {}), is_set_up=False, teardown=None, disable_gc=False)
+        return worker.Call(work, lambda: ((), {}))
 
     return make
 
@@ -120,14 +114,15 @@ def timed_call(monkeypatch):
 def test_the_call_after_a_switch_counts_if_it_is_long(timed_call, before_s, counted_s):
     """It finds the other side's data in the caches, which is much of a short call. One call fills each sample here."""
     call = timed_call(*before_s, before_s[0] + 0.03, before_s[0])
-    assert call.calibrate(call.first(None)) == pytest.approx(before_s[0])
+    call.make()
+    assert call.calibrate(before_s[0]) == pytest.approx(before_s[0])
     sample = call.sample(SimpleNamespace(update=lambda seconds: None))
     assert (sample["wall_s"], sample["calls"]) == (pytest.approx(counted_s), 1)
 
 
 def test_every_clock_says_the_seconds_of_one_call(timed_call):
     call = timed_call(*[1e-4] * 100)
-    call.calibrate(call.first(None))
+    call.calibrate(1e-4)
     sample = call.sample(SimpleNamespace(update=lambda seconds: None))
     assert sample["calls"] > 10
     clocks = {"wall_s": 1e-4, "thread_cpu_s": 1e-4, "process_cpu_s": 1e-4, "children_s": 5e-5}
@@ -161,10 +156,8 @@ def test_compiled_parts_of_the_installed_copy_are_missed(flat, tmp_path, monkeyp
 
 def test_modules_of_the_checkout_are_seen(flat, tmp_path, monkeypatch):
     checkout = projects.write(tmp_path / "checkout", {"tools/helper.py": "HELP = 1\n"})
-    test = FLAT["test_flat.py"].replace(
-        "import time\n", f"import sys, time\nsys.path.append({str(checkout)!r} + '/tools')\nimport helper\n"
-    )
-    projects.write(flat, {"test_flat.py": test})
+    lines = f"import sys\nsys.path.append({str(checkout)!r} + '/tools')\nimport helper\n"
+    projects.write(flat, {"test_flat.py": lines + FLAT["test_flat.py"]})
     with worker_for(flat, tmp_path / "logs", checkout=checkout) as (client, _):
         elsewhere = opened(client, "test_it")["code"]["elsewhere"]
     assert elsewhere == {"helper": "was imported from the checkout"}
@@ -182,18 +175,10 @@ def test_folders_of_the_checkout_on_the_path_become_the_trees(flat, tmp_path, mo
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_worker_is_made_for_python_3_9(name):
-    found = ast.parse(Path(worker.__file__).with_name(name).read_text(encoding="utf-8"), feature_version=(3, 9))
-    names = {
-        name.partition(".")[0]
-        for node in ast.walk(found)
-        for name in (
-            [alias.name for alias in node.names]
-            if isinstance(node, ast.Import)
-            else [node.module]
-            if isinstance(node, ast.ImportFrom)
-            else []
-        )
-    }
+    tree = ast.parse(Path(worker.__file__).with_name(name).read_text(encoding="utf-8"), feature_version=(3, 9))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+    names = {alias.name.partition(".")[0] for node in imports for alias in node.names}
+    names |= {node.module.partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     # `suite` for the judge alone, which reads constants
     own = {Path(file).stem for file in FILES} | {"suite"}
     assert names <= sys.stdlib_module_names | {"pytest", "pytest_benchmark"} | own
