@@ -17,14 +17,14 @@ P = ParamSpec("P")
 DONE = 0
 Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
 
-Results = Annotated[list[Path] | None, typer.Option(help="A folder of results; may be repeated.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object and nothing else.")]
-Model = Annotated[str | None, typer.Option(help="A published model's sizes, by name or a short one.")]
+Results = Annotated[list[Path] | None, typer.Option(help="A folder of results. Can be repeated.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Model = Annotated[str | None, typer.Option(help="A published model, by its name or a short form.")]
 Sizes = Annotated[
     str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
 ]
 Calibrated = Annotated[
-    Path | None, typer.Option(help="A file of suite calibrate, in the place of conf/calibration's for its device.")
+    Path | None, typer.Option(help="A file written by suite calibrate, instead of conf/calibration's.")
 ]
 
 
@@ -99,48 +99,50 @@ def application() -> typer.Typer:
     ) -> None:
         pass
 
-    @add_command(app, "The main job: a small sweep, then its page.")
+    @add_command(app, "Run a small sweep and write its page.")
     def demo(
         full: Annotated[
-            bool, typer.Option("--full", help="The sweeps that decide the claims, in their place: make reproduce.")
+            bool, typer.Option("--full", help="Run the sweeps that decide the claims instead (make reproduce).")
         ] = False,
-        again: Annotated[bool, typer.Option("--again", help="Measure what is recorded already, too.")] = False,
+        again: Annotated[bool, typer.Option("--again", help="Also measure cases that are already recorded.")] = False,
     ) -> int:
         return call_command("demo.reproduce" if full else "demo.demo", again=again)
 
     # Listed for --help only: main() hands `run` on before typer parses anything.
     @add_command(
         app,
-        "One case, or a sweep with -m; speaks Hydra.",
+        "Run one case, or a sweep with -m (Hydra syntax).",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     )
     def run(context: typer.Context) -> int:
         return call_command("run.main", context.args)
 
-    @add_command(app, "The groups of settings, or the options of one group.")
-    def ls(group: Annotated[str | None, typer.Argument(help="Such as geometry, sweep or algorithm.")] = None) -> int:
+    @add_command(app, "List the groups of settings, or the options of one group.")
+    def ls(
+        group: Annotated[str | None, typer.Argument(help="A group, for example geometry, sweep or algorithm.")] = None,
+    ) -> int:
         return call_command("ls.list_options", group)
 
-    @add_command(app, 'Tab completion: eval "$(suite completion bash)".')
-    def completion(shell: Annotated[Shell, typer.Argument(help="The shell that reads it.")]) -> int:
+    @add_command(app, 'Print shell completion: eval "$(suite completion bash)".')
+    def completion(shell: Annotated[Shell, typer.Argument(help="Your shell.")]) -> int:
         from suite.commands.completion import script
 
         print(script(shell.value, app), end="")
         return DONE
 
-    @add_command(app, "The page: results, several of them side by side.")
+    @add_command(app, "Write the report page from one or several result folders.")
     def report(
         results: Annotated[
-            list[Path] | None, typer.Option(help="A folder of results, by default each in results/; may be repeated.")
+            list[Path] | None, typer.Option(help="A folder of results. Default: all in results/. Can be repeated.")
         ] = None,
         label: Annotated[list[str] | None, typer.Option(help="A name for each folder, in order.")] = None,
-        format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or every reading.")] = (
+        format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or all readings.")] = (
             Format.html
         ),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
         overwrite: Annotated[
-            bool, typer.Option("--overwrite", help="Replace a page in the usual place that is of other folders.")
+            bool, typer.Option("--overwrite", help="Overwrite a page that was made from other folders.")
         ] = False,
         calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -165,13 +167,15 @@ def application() -> typer.Typer:
             print("No browser was found to open it with.")
         return code
 
-    @add_command(app, "Two runs, two folders, or the arms of a setting.")
+    @add_command(app, "Compare two runs, two folders, or the values of a setting.")
     def compare(
         names: Annotated[
             list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
         ],
-        by: Annotated[str | None, typer.Option(help="The setting whose values are compared, as attention.")] = None,
-        against: Annotated[str | None, typer.Option(help="Its value that the others are compared with.")] = None,
+        by: Annotated[
+            str | None, typer.Option(help="The setting whose values are compared, for example attention.")
+        ] = None,
+        against: Annotated[str | None, typer.Option(help="The value that the others are compared with.")] = None,
         results: Results = None,
         as_json: AsJson = False,
     ) -> int:
@@ -179,16 +183,16 @@ def application() -> typer.Typer:
             "compare.compare", names, by=by, against=against, results=results or [Path("results")], as_json=as_json
         )
 
-    @add_command(app, "What runs here, and why the rest does not.")
+    @add_command(app, "Show what can run here, and why the rest cannot.")
     def doctor(
         as_json: AsJson = False,
     ) -> int:
         return call_command("doctor.doctor", as_json=as_json)
 
-    @add_command(app, "Twenty lines with numbers computed for a model.")
+    @add_command(app, "Explain MLA, GQA, GRPO or PPO with numbers for a model.")
     def explain(
         topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla, gqa, grpo or ppo.")],
-        geometry: Annotated[str | None, typer.Option(help="A published model's sizes, by name.")] = None,
+        geometry: Annotated[str | None, typer.Option(help="A published model, by its name.")] = None,
         lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
         calibration: Calibrated = None,
     ) -> int:
@@ -197,54 +201,60 @@ def application() -> typer.Typer:
         print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
         return DONE
 
-    @add_command(app, "Does a model fit on your GPUs, and how fast is it?")
+    @add_command(app, "Compute whether a model fits on your GPUs, and how fast it is.")
     def choose(
         invocation: typer.Context,
         gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
-        context: Annotated[str, typer.Option(help="Tokens of a sequence, as 32768 or 32k.")],
+        context: Annotated[str, typer.Option(help="Tokens per sequence, for example 32768 or 32k.")],
         model: Model = None,
         sizes: Sizes = None,
-        batch: Annotated[int | None, typer.Option(help="Sequences, by default as many as fit.")] = None,
-        new_tokens: Annotated[str, typer.Option(help="New tokens of a sequence in a step.")] = "1",
+        batch: Annotated[int | None, typer.Option(help="Number of sequences. Default: as many as fit.")] = None,
+        new_tokens: Annotated[str, typer.Option(help="New tokens per sequence and step.")] = "1",
         parallel: Annotated[
             str | None,
-            typer.Option(help="A layout, as tp4, dp2 or dcp; by default the best. tp4 on 8 devices is two replicas."),
+            typer.Option(
+                help="A layout such as tp4, dp2 or dcp. Default: the best. tp4 on 8 devices makes two replicas."
+            ),
         ] = None,
         weights: Annotated[str, typer.Option(help="bfloat16, fp8 or int4.")] = "bfloat16",
         cache_dtype: Annotated[str, typer.Option(help="bfloat16, fp8 or int8.")] = "bfloat16",
-        price: Annotated[float | None, typer.Option(help="Of a device for an hour.")] = None,
-        watts: Annotated[float | None, typer.Option(help="Of a device; by default its specification's.")] = None,
-        sort: Annotated[str, typer.Option(help="fits, fastest or cheapest: what comes first.")] = "fits",
+        price: Annotated[float | None, typer.Option(help="Price of one device for one hour.")] = None,
+        watts: Annotated[
+            float | None, typer.Option(help="Power of one device. Default: from its specification.")
+        ] = None,
+        sort: Annotated[str, typer.Option(help="Sort by: fits, fastest or cheapest.")] = "fits",
         as_json: AsJson = False,
     ) -> int:
         question = {name: value for name, value in invocation.params.items() if name not in ("sort", "as_json")}
         return call_command("choose.choose", question, sort=sort, as_json=as_json)
 
-    @add_command(app, "Whether a step of RL fits on your GPUs, and what it holds.")
+    @add_command(app, "Compute whether an RL step fits on your GPUs.")
     def fit(
         invocation: typer.Context,
-        algorithm: Annotated[str, typer.Option(help="As suite ls algorithm names them: grpo, ppo, ….")],
+        algorithm: Annotated[str, typer.Option(help="An algorithm: grpo, ppo, … (see suite ls algorithm).")],
         gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8, and a device or the GB of one: 4x80, 8xh100.")],
         model: Model = None,
         sizes: Sizes = None,
         seq_len: Annotated[str, typer.Option(help="Tokens of a prompt and its completion.")] = "2048",
-        prompt_len: Annotated[str, typer.Option(help="Of them the prompt's.")] = "256",
-        group: Annotated[int, typer.Option(help="Completions of a prompt.")] = 8,
-        prompts: Annotated[int, typer.Option(help="Prompts of a step.")] = 16,
-        lora_rank: Annotated[int | None, typer.Option(help="Of adapters; by default all weights are trained.")] = None,
-        precision: Annotated[str, typer.Option(help="bf16 (8 bytes a parameter), mixed or float32 (16).")] = "bf16",
+        prompt_len: Annotated[str, typer.Option(help="Tokens of the prompt.")] = "256",
+        group: Annotated[int, typer.Option(help="Completions per prompt.")] = 8,
+        prompts: Annotated[int, typer.Option(help="Prompts per step.")] = 16,
+        lora_rank: Annotated[
+            int | None, typer.Option(help="Rank of LoRA adapters. Default: all weights are trained.")
+        ] = None,
+        precision: Annotated[str, typer.Option(help="bf16 (8 bytes per parameter), mixed or float32 (16).")] = "bf16",
         as_json: AsJson = False,
     ) -> int:
         question = {name: value for name, value in invocation.params.items() if name != "as_json"}
         return call_command("fit.fit", question, as_json=as_json)
 
-    @add_command(app, "Fit the expected times of a GPU's kernels to its records.")
+    @add_command(app, "Fit the expected kernel times of a GPU to its records.")
     def calibrate(
         results: Annotated[
-            list[Path] | None, typer.Option(help="A folder of results, by default results/gpu; may be repeated.")
+            list[Path] | None, typer.Option(help="A folder of results. Default: results/gpu. Can be repeated.")
         ] = None,
         out: Annotated[
-            Path | None, typer.Option(help="A file for the fits, which --calibration of report and explain takes.")
+            Path | None, typer.Option(help="Where to write the fits, for --calibration of report and explain.")
         ] = None,
     ) -> int:
         return call_command("calibrate.calibrate", results or [Path("results/gpu")], out=out)
@@ -261,7 +271,7 @@ def _results() -> typer.Typer:
         help="List, show, verify, merge, pack, push or export runs.",
     )
 
-    @add_command(app, "A line for each run; damaged and unfinished ones are named.", "list")
+    @add_command(app, "List all runs, with damaged and unfinished ones.", "list")
     def list_(
         folders: Folders = None,
         status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
@@ -269,27 +279,27 @@ def _results() -> typer.Typer:
     ) -> int:
         return call_command("results.list_runs", folders or [Path("results")], status=status, as_json=as_json)
 
-    @add_command(app, "One run: its numbers, how they were checked, its origin.")
+    @add_command(app, "Show one run: its numbers, checks and origin.")
     def show(
         run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
         results: Results = None,
     ) -> int:
         return call_command("results.show", run, results or [Path("results")])
 
-    @add_command(app, "Read every run whole and name what is wrong.")
+    @add_command(app, "Check every run completely and list what is wrong.")
     def verify(folders: Folders = None) -> int:
         return call_command("results.verify", folders or [Path("results")])
 
-    @add_command(app, "Copy every whole run into one folder; nothing is overwritten.")
+    @add_command(app, "Copy all complete runs into one folder. Nothing is overwritten.")
     def merge(
         sources: Annotated[
-            list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives that make gpu wrote.")
+            list[Path], typer.Argument(metavar="SOURCE...", help="Folders of results, or archives written by make gpu.")
         ],
-        into: Annotated[Path, typer.Option(help="The folder that gets them all.")],
+        into: Annotated[Path, typer.Option(help="The target folder.")],
     ) -> int:
         return call_command("results.merge", sources, into)
 
-    @add_command(app, "Pack the runs of each folder into one file there.")
+    @add_command(app, "Pack the runs of each folder into one file.")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
         remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
@@ -298,13 +308,15 @@ def _results() -> typer.Typer:
 
     @add_command(app, "Add verified runs to a board, such as a Hugging Face dataset.")
     def push(
-        to: Annotated[str, typer.Option(help="As hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
+        to: Annotated[str, typer.Option(help="hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
         folders: Folders = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be put, and put nothing.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Print what would be uploaded, and upload nothing.")
+        ] = False,
     ) -> int:
         return call_command("push.push", folders or [Path("results")], to, dry_run=dry_run)
 
-    @add_command(app, "Write verified runs into MLflow, a server or a file.")
+    @add_command(app, "Write verified runs into MLflow (a server or a file).")
     def export(
         folders: Folders = None,
         to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",

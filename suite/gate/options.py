@@ -24,7 +24,7 @@ Export = Annotated[
     typer.Option(
         "--export-benchmark-json",
         metavar="PATH",
-        help="A file for the samples as pytest-benchmark's JSON; the revision's stand in NAME.before.json beside it.",
+        help="Write the samples as pytest-benchmark JSON; the revision's go to NAME.before.json.",
     ),
 ]
 # Options of a measuring form, by the name of their parameter.
@@ -36,16 +36,16 @@ MEASURES = {
     "export": "--export-benchmark-json",
     "trust_settings": "--trust-candidate-settings",
 }
-Hidden = Annotated[Inconclusive, typer.Option(help="Exit status when noise hides the answer.")]
-Out = Annotated[Path | None, typer.Option(help="Where to write it, by default below results/gate/.")]
+Hidden = Annotated[Inconclusive, typer.Option(help="What to do with undecided timings.")]
+Out = Annotated[Path | None, typer.Option(help="Output folder. Default: below results/gate/.")]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust-candidate-settings",
-        help="Judge by what the change alters of its own judging: tolerances, noise, acceptances, benchmarks.",
+        help="Accept that the change alters how it is judged: tolerances, noise, acceptances, benchmarks.",
     ),
 ]
-Sweep = Annotated[str, typer.Option(help="The named sweep whose cases judge.")]
+Sweep = Annotated[str, typer.Option(help="The named sweep whose cases are compared.")]
 
 
 def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> None:
@@ -58,7 +58,7 @@ def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> Non
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
     """Build the application. `finish` runs a command, says in one sentence what a user can cause, and exits."""
     application = typer.Typer(
-        rich_markup_mode=None, invoke_without_command=True, help="Refuse what became slower, larger or other."
+        rich_markup_mode=None, invoke_without_command=True, help="Fail if a change is slower, larger or wrong."
     )
 
     def run(name: str, arguments: Mapping[str, Any], module: str = "suite.gate.command") -> int:
@@ -70,30 +70,30 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     def judge(
         context: typer.Context,
         against: Annotated[
-            str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision, here and now.")
+            str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision on this machine.")
         ] = None,
         baseline: Annotated[
             list[Path] | None,
             typer.Option(
                 metavar="PATH",
-                help="Stored records from before the change, or pytest-benchmark's JSON; may be repeated.",
+                help="Stored records from before the change, or pytest-benchmark JSON. Can be repeated.",
             ),
         ] = None,
         candidate: Annotated[
             list[Path] | None,
-            typer.Option(metavar="PATH", help="The same from after it; may be repeated for JSON."),
+            typer.Option(metavar="PATH", help="The same from after the change. Can be repeated for JSON."),
         ] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
             list[str] | None,
-            typer.Option("--set", metavar="KEY=VALUE", help="A setting of every case; may be repeated."),
+            typer.Option("--set", metavar="KEY=VALUE", help="A setting for every case. Can be repeated."),
         ] = None,
-        seconds: Annotated[float, typer.Option(help="The most measuring time of --against.")] = 120.0,
+        seconds: Annotated[float, typer.Option(help="The longest measuring time, for --against.")] = 120.0,
         trust_settings: Trust = False,
         inconclusive: Hidden = Inconclusive.passes,
         out: Out = None,
         python: Annotated[
-            Path | None, typer.Option(help="The Python that runs the cases, by default this command's own.")
+            Path | None, typer.Option(help="The Python that runs the cases. Default: this command's.")
         ] = None,
         export: Export = None,
     ) -> None:
@@ -113,28 +113,28 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         if context.invoked_subcommand is None:
             finish(command)
 
-    @application.command("pytest", help="Judge any project's pytest-benchmark suite.")
+    @application.command("pytest", help="Compare two revisions with any project's pytest-benchmark suite.")
     def pytest_benchmark(
         against: Annotated[str, typer.Option(metavar="REV", help="The revision to compare the working tree with.")],
         paths: Annotated[
             list[str] | None,
-            typer.Argument(metavar="PATH", help="Files, folders or node ids; else what pytest's settings collect."),
+            typer.Argument(metavar="PATH", help="Files, folders or node ids. Default: what pytest's settings collect."),
         ] = None,
         python: Annotated[
             Path | None,
-            typer.Option(help="The project's Python, by default that of .venv or venv, of VIRTUAL_ENV, or on PATH."),
+            typer.Option(help="The project's Python. Default: .venv or venv, then VIRTUAL_ENV, then PATH."),
         ] = None,
         seconds: Annotated[
             float | None,
-            typer.Option(help="The most measuring time, by default 120 or what a change of each needs to be called."),
+            typer.Option(help="The longest measuring time. Default: 120, or more if there are many benchmarks."),
         ] = None,
         inconclusive: Hidden = Inconclusive.passes,
         prepare: Annotated[
-            str, typer.Option(metavar="COMMAND", help="A command that builds, run once in each of the two trees.")
+            str, typer.Option(metavar="COMMAND", help="A build command, run once in each of the two trees.")
         ] = "",
         trust_settings: Trust = False,
         clock: Annotated[
-            JudgedBy, typer.Option(help="What judges: time, or the instructions that valgrind counts of pure Python.")
+            JudgedBy, typer.Option(help="Judge by time, or by instructions that valgrind counts (for pure Python).")
         ] = JudgedBy.time,
         out: Out = None,
         export: Export = None,
@@ -153,14 +153,14 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         }
         finish(lambda: run("gate_pytest", how))
 
-    @application.command(help="A regression that may stay, with a reason and a date.")
+    @application.command(help="Accept a known regression, with a reason and an expiry date.")
     def accept(
-        case: Annotated[str, typer.Argument(help="The case as the gate names it; * stands for any text.")],
-        reason: Annotated[str, typer.Option(help="Why it may be.")],
-        ceiling: Annotated[float, typer.Option(help="The largest ratio that passes, as 1.05.")],
+        case: Annotated[str, typer.Argument(help="The case as the gate prints it; * matches any text.")],
+        reason: Annotated[str, typer.Option(help="Why it is accepted.")],
+        ceiling: Annotated[float, typer.Option(help="The largest ratio that passes, for example 1.05.")],
         expires: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The last day on which it passes.")],
         span: Annotated[str, typer.Option(help="Only this span of it.")] = "*",
-        metric: Annotated[str, typer.Option(help="Only this metric; `missing` for what is gone.")] = "*",
+        metric: Annotated[str, typer.Option(help="Only this metric; `missing` for a case that is gone.")] = "*",
     ) -> None:
         entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
         finish(lambda: run("gate_accept", {"case": case, **entry}))
@@ -170,17 +170,17 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         places: Annotated[
             list[Path] | None,
             typer.Argument(
-                metavar="PATH", help="Folders of judgements and files of pytest-benchmark, by default results/gate."
+                metavar="PATH", help="Folders of judgements and pytest-benchmark files. Default: results/gate."
             ),
         ] = None,
-        rev: Annotated[str, typer.Option(metavar="REV", help="The commit whose first parents are looked at.")] = "HEAD",
-        commits: Annotated[int, typer.Option(help="The newest commits of them.")] = 200,
+        rev: Annotated[str, typer.Option(metavar="REV", help="The commit whose first parents are examined.")] = "HEAD",
+        commits: Annotated[int, typer.Option(help="How many of them, newest first.")] = 200,
         since: Annotated[
             int | None,
-            typer.Option(metavar="N", help="Exit with 1 for a change for the worse in the newest N commits."),
+            typer.Option(metavar="N", help="Exit with 1 if one of the newest N commits made something worse."),
         ] = None,
         save: Annotated[
-            bool, typer.Option("--save", help="Append the newest judgement to the git note of its commit, and no more.")
+            bool, typer.Option("--save", help="Only append the newest judgement to its commit's git note.")
         ] = False,
         out: Annotated[Path | None, typer.Option(help="Where to write history.json and summary.md.")] = None,
     ) -> None:
@@ -190,25 +190,25 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             how |= {"revision": rev, "commits": commits, "since": since, "out": out}
         finish(lambda: run("gate_history_save" if save else "gate_history", how, module))
 
-    @application.command(help="How often the gate is wrong, on this machine.")
+    @application.command(help="Measure the gate's error rates on this machine.")
     def selftest(
         runs: Annotated[int, typer.Option(min=1, help="Runs of identical code.")] = 20,
-        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs of each injected slowdown: 3, 5 and 10 %.")] = 5,
+        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs for each injected slowdown (3, 5 and 10 %).")] = 5,
         one_process_runs: Annotated[
             int, typer.Option(min=0, help="Runs of identical code with both sides in one process, for comparison.")
         ] = 5,
-        seconds: Annotated[float, typer.Option(help="The most measuring time of each.")] = 30.0,
+        seconds: Annotated[float, typer.Option(help="The longest measuring time per run.")] = 30.0,
         sweep: Sweep = "gate",
-        busy: Annotated[int, typer.Option(min=0, help="Processes that keep a CPU busy meanwhile.")] = 0,
+        busy: Annotated[int, typer.Option(min=0, help="Number of processes that keep a CPU busy meanwhile.")] = 0,
         save: Annotated[
-            bool, typer.Option("--save", help="Keep each benchmark's noise for the gate's floors.")
+            bool, typer.Option("--save", help="Save each benchmark's noise for later comparisons.")
         ] = False,
-        out: Annotated[Path, typer.Option(help="Where the runs are kept; the same folder goes on.")] = (
+        out: Annotated[Path, typer.Option(help="Where runs are stored. The same folder continues.")] = (
             Path("results/gate/selftest")
         ),
         badge: Annotated[
             Path | None,
-            typer.Option(metavar="PATH", help="Make no run: write the error rate of those in --out for shields.io."),
+            typer.Option(metavar="PATH", help="Run nothing; write the error rate of the runs in --out for shields.io."),
         ] = None,
     ) -> None:
         def command() -> int:

@@ -1,0 +1,129 @@
+"""Tables of single findings for the READMEs: what a row says, and the reader that finds its figure in the records.
+
+A reader that names an outcome raises if the records hold another one.
+"""
+
+from collections.abc import Callable, Sequence
+
+from suite.statistics.paired import ArmOutcome
+from tools.prose import readers
+
+Findings = Sequence[tuple[str, Callable[[], str]]]
+
+RL_WHY: Findings = (
+    ("GRPO minus PPO, scaled by the group", lambda: readers.effect("arm", "grpo |group", ArmOutcome.LOWER, "")),
+    (
+        "GRPO minus PPO, scaled by the batch (no clear difference)",
+        lambda: readers.effect("arm", "grpo |batch", ArmOutcome.OPEN, ""),
+    ),
+    ("GRPO minus PPO, not scaled", lambda: readers.effect("arm", "grpo |none", ArmOutcome.LOWER, "")),
+    (
+        "REINFORCE++ minus PPO (no clear difference)",
+        lambda: readers.effect("arm", "reinforce_plus_plus |", ArmOutcome.OPEN, ""),
+    ),
+    ("Within GRPO: batch minus group", lambda: readers.effect("deviation", "batch", ArmOutcome.HIGHER)),
+    (
+        "The same, where the format is not rewarded, minus where it is",
+        lambda: readers.changed_where_unpaid(ArmOutcome.LOWER),
+    ),
+    ("Interactions that are clearly different from zero", readers.interactions_told),
+    ("Explained variance of PPO's critic where it ends above one half", readers.explained),
+)
+RL_TASKS: Findings = (
+    ("GRPO's time per completion as a share of PPO's (32 × 8)", readers.cost_of_completion),
+    ("Clear differences from PPO on addition and postfix", lambda: readers.told_apart("addition", "postfix")),
+    ("Algorithms without a critic clearly ahead of PPO on sorting at equal seconds", readers.ahead_without_critic),
+    ("GRPO on the one weak base model", lambda: readers.of_one_base(readers.GRPO_GROUPED)),
+    ("PPO λ 0.95 on it", lambda: readers.of_one_base(readers.PPO_95)),
+    ("All others on it", readers.of_one_base),
+    ("Runs that collapsed", lambda: readers.collapsed("cpu/rl")),
+)
+RL_DEFAULTS: Findings = (
+    ("Ends at, where the whole reward is divided by the group's deviation", lambda: readers.defaults_end(divides=True)),
+    ("Ends at, elsewhere, except VAPO", lambda: readers.defaults_end(divides=False)),
+)
+RL_TUNED: Findings = (
+    ("Trials of each algorithm end between", readers.range_of_trials),
+    ("Tuning chooses for GRPO", readers.grpo_chosen),
+)
+RECIPES: Findings = (
+    (
+        "RL (R1-Zero) minus further pre-training, sorting",
+        lambda: readers.recipe("r1_zero", "small", ArmOutcome.HIGHER, against="base"),
+    ),
+    ("the same, addition", lambda: readers.recipe("r1_zero", "small", ArmOutcome.HIGHER, "addition", against="base")),
+    ("Cold start and RL minus R1-Zero, sorting", lambda: readers.recipe("cold_start", "small", ArmOutcome.HIGHER)),
+    (
+        "the same, addition (no clear difference)",
+        lambda: readers.recipe("cold_start", "small", ArmOutcome.OPEN, "addition"),
+    ),
+    (
+        "R1 minus cold start and RL, sorting (no clear difference)",
+        lambda: readers.recipe("r1", "small", ArmOutcome.OPEN, against="cold_start"),
+    ),
+    (
+        "R1 unfiltered minus R1, sorting",
+        lambda: readers.recipe("r1_unfiltered", "small", ArmOutcome.LOWER, against="r1"),
+    ),
+    (
+        "R1 with preferences minus R1, sorting",
+        lambda: readers.recipe("r1_preference", "small", ArmOutcome.LOWER, against="r1"),
+    ),
+    ("R1 with DPO alone minus R1, sorting", lambda: readers.recipe("dpo", "small", ArmOutcome.LOWER, against="r1")),
+    ("Loss per token of the preferred completion under DPO alone", readers.preferred_loss),
+    ("Distilled minus R1-Zero, `policy=tiny`, sorting", lambda: readers.recipe("distill", "tiny", ArmOutcome.HIGHER)),
+)
+RL_OWNERS: Findings = (
+    ("Peak of a PPO step", lambda: readers.held("ppo")),
+    ("GRPO, groups of 8", lambda: readers.held("grpo")),
+    ("GRPO, groups of 11", lambda: readers.held("grpo", 11)),
+    ("GRPO, groups of 12", lambda: readers.held("grpo", 12)),
+    ("Sorting: GRPO with groups of 11 minus PPO (no clear difference)", lambda: readers.of_eleven(ArmOutcome.OPEN)),
+)
+PREFILL: Findings = (
+    ("absorbed MLA", lambda: readers.prefilled("mla_absorbed")),
+    ("MHA", lambda: readers.prefilled("mha")),
+    ("MLA with full keys and values", lambda: readers.prefilled("mla_expanded")),
+)
+CPP: Findings = (
+    (
+        "CPU row of the sign map (bfloat16, 128 heads in 1 to 8 parts, 1, 2 or 4 new tokens): GQA is faster than absorbed MLA in",
+        readers.gqa_ahead,
+    ),
+)
+SPARSE: Findings = (
+    (
+        "Layer clearly faster than MLA's over all tokens (65,536 tokens, float32, 8 index heads)",
+        lambda: readers.chosen_tokens("faster"),
+    ),
+    ("Layer clearly slower (all at 4,096 tokens)", lambda: readers.chosen_tokens("slower")),
+)
+TIERS: Findings = (
+    (
+        "Rarest tier at 128 B: MLA minus MQA (no clear difference)",
+        lambda: readers.difference(
+            readers.tier("mla", readers.RANK_24), readers.tier("mqa", readers.MQA), ArmOutcome.OPEN
+        ),
+    ),
+)
+H100: Findings = (
+    ("MLA's decode speed over GQA-8's with 128 heads on an H100, at best", lambda: f"{readers.speedup():.1f}×"),
+    ("expected for one sequence of 131,072 tokens", lambda: f"{readers.expected_speedup():.1f}×"),
+    ("the same with 8 new tokens per step", lambda: f"{readers.expected_speedup(query_len=8):.2f}×"),
+    ("the same on 8 devices", lambda: f"{readers.expected_speedup(tp=8):.2f}×"),
+    ("expected at 8,192 tokens", lambda: f"{readers.expected_speedup(tokens=8192):.2f}×"),
+    (
+        "measured by others with 4,096 to 32,768 cached tokens over all sequences",
+        lambda: f"{readers.measured_speedup(8192):.2f}×",
+    ),
+    ("measured with up to 131,072", lambda: f"{readers.measured_speedup(65_536):.1f}×"),
+    ("measured with up to 524,288", lambda: f"{readers.measured_speedup(262_144):.1f}×"),
+    ("median error of expected times on an H100", lambda: readers.calibration_error("h100-sxm5-80gb")),
+    ("on an H200", lambda: readers.calibration_error("h200-sxm-141gb")),
+)
+
+
+def table(findings: Findings) -> str:
+    """A table of two columns, with a line break before and after it."""
+    lines = ["", "| finding | figure |", "| --- | --- |", *(f"| {text} | {figure()} |" for text, figure in findings)]
+    return "\n".join([*lines, "", ""])
