@@ -30,14 +30,14 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
     page = decide()
     serving, training = answers(page)
     assert serving == (
-        "On 4 × h100-sxm5-80gb, llama-3.1-70b fits as it is (GQA-8) up to batch 13. Layout: tp4. "
-        "If it had been trained with another attention: MQA up to 27, MLA up to 18, MHA up to 1."
+        "On 4 × h100-sxm5-80gb, llama-3.1-70b as it is (GQA-8) fits up to batch 13. Layout: tp4. "
+        "If it had been trained with another variant: MQA up to 27, MLA up to 18, MHA up to 1."
     )
     assert training.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW’s moments in bfloat16")
     assert "fits on 4 × h100-sxm5-80gb: 32.2 GiB on each, 40.9 GiB to spare." in training
     table = page.locator("table").first
     assert table.locator("th[scope=col]:visible").count() == 6
-    page.get_by_role("button", name="All columns").click()
+    page.get_by_role("button", name="Show all columns").click()
     assert table.locator("th[scope=col]:visible").count() == 11
     assert page.evaluate("document.documentElement.scrollHeight") < MOST_HIGH
     assert page.locator("*").count() < MOST_NODES
@@ -47,8 +47,8 @@ def test_what_is_changed_is_told_without_defaults(decide):
     page = decide(context="8k", order="fastest")
     page.get_by_label("Price of a device").fill("2")
     assert told(page) == {"context": "8k", "order": "fastest", "price": "2"}
-    page.get_by_label("Tokens of a sequence").fill("32k")
-    page.get_by_role("button", name="Cheapest").focus()
+    page.get_by_label("Tokens per sequence").fill("32k")
+    page.get_by_role("button", name="Cost").focus()
     page.keyboard.press("Enter")
     page.get_by_label("Algorithm").select_option("grpo")
     assert told(page) == {"order": "cheapest", "price": "2", "algorithm": "grpo"}
@@ -76,9 +76,9 @@ def test_expected_times_show_how_far_they_are_off(decide):
     errors = page.locator("details[data-name=errors]")
     errors.locator("summary").click()
     families = errors.locator("tbody th").all_text_contents()
-    assert {"GQA 32/8", "MLA 32", "matrices in bfloat16, rows from 2"} <= set(families)
+    assert {"GQA 32/8", "MLA 32", "matrices in bfloat16, from 2 rows"} <= set(families)
     assert page.locator("table").first.locator("td", has_text="ms to").count() == 4
-    page.get_by_label("Tokens of a sequence").fill("16k")
+    page.get_by_label("Tokens per sequence").fill("16k")
     assert errors.get_attribute("open") is not None
 
 
@@ -87,7 +87,7 @@ def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
         sizes="hidden_size=8192,num_layers=80,num_heads=64,num_kv_heads=8,head_dim=128,intermediate_size=28672"
     )
     assert answers(page)[0] == "sizes.vocab_size must be a whole number of at least 1"
-    page.get_by_label("Vocabulary").fill("128256")
+    page.get_by_label("Vocabulary size").fill("128256")
     assert "a model of these sizes fits as it is (GQA-8) up to batch 13" in answers(page)[0]
     page = decide(model="qwen2.5", rl_model="deepseek-v3", context="x", rl_count="3")
     assert answers(page)[0].startswith("model must be a geometry; got qwen2.5; did you mean qwen2.5-0.5b, ")
@@ -115,7 +115,7 @@ def test_a_table_that_is_cut_has_a_sign_of_it(decide):
     page = decide(width=800, more="all", price="2")
     page.locator(".scroller[data-right] .decide-box").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") == 800
-    assert page.title().startswith("What fits, and what it costs")
+    assert page.title().startswith("What fits on my GPUs, and how fast is it?")
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -15,11 +15,11 @@ from tools.hostile.mutations import by_chance, rewritten
 
 SEED, MANY = 12, 200
 LARGEST_BYTES = 1 << 20
-JOINED = "Runs that joined this page: 1."
+JOINED = "Runs added to this page: 1."
 SENTENCES = (
     *(
         JOINED,
-        "record.json: record.json holds no record of this suite",
+        "record.json: record.json is not a record of this suite",
         "record.json: samples.parquet cannot be read (",
     ),
     "There is no record.json in it.",

@@ -26,7 +26,7 @@ def test_the_first_view_ranks_ones_own_runs(open_page, beside):
     assert page.locator(".own > details").count() == 1
     names = page.locator(".own tbody tr td:first-child").all_inner_texts()
     assert sorted(names) == ["GQA", "MLA", "MY (own)"]
-    page.locator(".own summary", has_text="Measure it again").click()
+    page.locator(".own summary", has_text="Command that measures it again").click()
     assert "suite run -m" in page.locator(".own .command code").inner_text()
 
 

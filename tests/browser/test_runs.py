@@ -55,7 +55,7 @@ def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
     page.locator("input[type=file]").set_input_files(tmp_path / "bad")
     page.get_by_text("holds no record of this suite").wait_for()
     page.locator("input[type=file]").set_input_files(tmp_path / "dropped")
-    page.get_by_text("Runs that joined this page: 1.").wait_for()
+    page.get_by_text("Runs added to this page: 1.").wait_for()
     page.locator(".every-run tbody a").first.click()
     page.get_by_text("The command that runs it again").wait_for()
     assert "n = 3" in page.locator(".readings").first.inner_text()
@@ -67,4 +67,4 @@ def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
 
 def test_a_run_that_is_not_there_is_said_to_be_missing(open_page, ordinary):
     page = open_page(ordinary, address="#/trust/run/abcdef")
-    assert page.get_by_text("No run abcdef is on this page.").is_visible()
+    assert page.get_by_text("This page has no run abcdef.").is_visible()

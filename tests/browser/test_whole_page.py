@@ -150,7 +150,7 @@ def test_a_page_without_records_says_how_to_make_some(open_page, tmp_path):
     page = open_page(path)
     assert page.get_by_text("suite demo").is_visible()
     go(page, "quality")
-    assert page.get_by_text("These records say nothing of this.").is_visible()
+    assert page.get_by_text("These records hold nothing about this.").is_visible()
 
 
 def test_the_keyboard_alone_leads_everywhere(open_page, ordinary):

@@ -30,7 +30,7 @@ SETTINGS = {
     "eval_every": 200,
 }
 TIERS = ("often", "sometimes", "rarely")
-ALIKE, OPEN = "alike (within 2 points)", "no clear difference (5 pairs)"
+ALIKE, OPEN = "no relevant difference (within 2 points)", "no clear difference (5 pairs)"
 NUDGES = (0.0, 0.01, -0.01, 0.005, -0.005)
 ONE_HEAD_EACH = [[0.9 if attribute % 4 == head else 0.0 for attribute in range(6)] for head in range(4)]
 ALL_HEADS_ALIKE = [[0.2] * 6] * 4

@@ -90,7 +90,10 @@ def test_without_records_closed_forms_and_definitions_rule():
     assert badges == {**projected, "grpo-compares-samples": None}
     assert rulings["grpo-compares-samples"].outcome == Standing.DEFINED
     missing = rulings["grpo-stable"]
-    assert (missing.badge, EN.render(missing.evidence[0])) == (None, "No records of GRPO beside PPO at equal settings.")
+    assert (missing.badge, EN.render(missing.evidence[0])) == (
+        None,
+        "This needs records of GRPO and PPO with equal settings.",
+    )
     assert (answers.reproduced, [card.ruling.id for card in answers.cards]) == ([], ["mla-less-kv-memory"])
 
 

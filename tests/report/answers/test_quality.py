@@ -20,8 +20,8 @@ from tests.report.quality_records import (
 )
 
 EN = load_texts("en")
-SUPPORTED, CONTRADICTED, PARTLY = "supported", "contradicted", "supported in part"
-OPEN, EQUAL, UNTESTED = "no clear difference", "no difference that matters", "these runs cannot tell"
+SUPPORTED, CONTRADICTED, PARTLY = "supported", "contradicted", "partly supported"
+OPEN, EQUAL, UNTESTED = "no clear difference", "no relevant difference", "cannot be decided from these runs"
 NONE = "not measured here"
 CLAIMS = [claim["id"] for claim in claims() if ".answers.quality." in claim["decided_by"]]
 HIGH, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.50]
@@ -89,8 +89,8 @@ def test_a_starved_rank_alone_puts_no_mla_below_mha(usual, narrow, word):
 def test_shipped_ranks_lead_and_starved_ones_are_where_it_flips():
     records = [*recall(HIGH, attention="mha"), *recall(NEAR, **mla(None)), *recall(LOW, **mla(8))]
     _, numbers = ruling("mla-lower-ceiling", *records)
-    assert "MLA rank 64 minus MHA +0.0 (-0.9 to +0.9) points, 5 seeds, no difference that matters" in numbers
-    assert "MLA of other ranks minus MHA, share answered: -41.0" in numbers
+    assert "MLA rank 64 minus MHA +0.0 (-0.9 to +0.9) points, 5 seeds, no relevant difference" in numbers
+    assert "MLA with other ranks minus MHA, share answered: -41.0" in numbers
     verdict = verdict_on("mla-lower-ceiling", *records)
     assert EN.render(verdict.lead.about).startswith("MLA rank 64 minus MHA: share answered (recall")
     narrower = verdict_on("mla-lower-ceiling", *records, *recall([share - 0.2 for share in LOW], **mla(4)))
@@ -200,7 +200,7 @@ REVERSED = "reversed queries: 3 / 12 / 85 minus skewed queries: 85 / 12 / 3"
         (
             "heads-specialise",
             [*tiers(1.0, falls=ONE_HEAD_EACH, **MHA), *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE)],
-            ["MHA: most needed head +50.0", "MLA rank 16: most needed head -25.0"],
+            ["MHA: most important head +50.0", "MLA rank 16: most important head -25.0"],
         ),
         ("information-tiers", thirds([0.3] * 5, **mla(16)), ["tiers: MLA +70.0"]),
         (

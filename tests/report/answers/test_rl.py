@@ -17,7 +17,7 @@ HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.7
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
 """Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88, within two points."""
 SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "no clear difference"
-EQUAL, UNTESTED = "no difference that matters", "these runs cannot tell"
+EQUAL, UNTESTED = "no relevant difference", "cannot be decided from these runs"
 BARE = [named(run([0.1, 0.2]), recipe="sft")]
 """A record of RL that bears on no claim but the one of samples."""
 

@@ -52,7 +52,7 @@ def test_a_model_belongs_to_what_bounds_its_cache_most():
 def test_a_row_has_the_constant_beside_the_slope(tmp_path):
     rows = fits(tmp_path)
     hybrid = rows["qwen3.5-397b-a17b"]
-    assert (hybrid["Layers"], hybrid["Per token"]) == ("15 full, 45 with a state", "30.0 KiB")
+    assert (hybrid["Layers"], hybrid["Per token"]) == ("15 full, 45 with a recurrent state", "30.0 KiB")
     assert (hybrid["Constant"], hybrid["GiB at 131,072 tokens"]) == ("183 MiB", "3.93")
     compressed = "21 with one row for 4 tokens, 20 with one row for 128 tokens, 2 with a window of 128"
     assert rows["deepseek-v4-flash"]["Layers"] == compressed
@@ -61,7 +61,10 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
 
 def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
     (headline,) = said(cache.build(read_results([tmp_path]))).headlines
-    assert headline.text == "DeepSeek-V3’s latent keeps 68.6 KiB a token, a GQA hybrid 30.0 KiB, V4-Pro 9.62 KiB"
+    assert (
+        headline.text
+        == "DeepSeek-V3’s latent takes 68.6 KiB per token, a GQA hybrid 30.0 KiB, DeepSeek-V4-Pro 9.62 KiB"
+    )
     latent, hybrid = (published_cache(name).plan for name in ("deepseek-v3", "qwen3.5-397b-a17b"))
     assert "a state of 180 MiB, less than the latent’s 68.6 KiB from 4,856 tokens on" in headline.detail
     assert latent.cache_bytes(4855) < hybrid.cache_bytes(4855)
@@ -80,7 +83,10 @@ def test_figures_say_who_keeps_least(tmp_path):
     growth, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
     assert growth.finding.endswith("deepseek-v4-flash keeps 871 MiB of a sequence, llama-2-7b 64.0 GiB")
     # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
-    assert deepseek.finding == "At deepseek-v3’s sizes GQA keeps 7.11× what MLA keeps, MHA 56.9×; MQA keeps least"
+    assert (
+        deepseek.finding
+        == "At deepseek-v3’s sizes, GQA’s cache is 7.11× MLA’s and MHA’s is 56.9×; MQA has the smallest"
+    )
     # Two groups of a small model are less than its latent.
     assert "GQA keeps 0.889× what MLA keeps" in lite.finding
 

@@ -42,7 +42,7 @@ def test_a_measured_crossover_lies_between_its_neighbours(tmp_path):
     assert (row["Measured"], row["Between"], row["New tokens tried"]) == ("128", "64–256", "32, 64, 256")
     assert (row["Context (tokens)"], row["By FLOPs"]) == ("4,096", "168")
     # At the factory's ceilings, ridge 5 FLOP/B, arithmetic limits both modes.
-    assert row["At measured ceilings"] == "168"
+    assert row["By measured peaks"] == "168"
     assert [view.title for view in section.figures[0].views] == ["These records", "Specifications"]
     (points,) = [trace for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
     assert points["y"] == [pytest.approx(128)]

@@ -82,7 +82,7 @@ def test_a_row_says_which_operator_the_kernel_ran(tmp_path, operators, words):
 def test_a_headline_counts_what_fell_to_the_math_path(tmp_path):
     fell, fused = ({"provenance": {"operators": {"kernel": [name]}}} for name in (MATH, FUSED))
     section = section_of(results_of(tmp_path / "a", build(**fell), build(attention="mha", **fused)))
-    assert section.headlines[-1].text == "1 of 2 cases fell to torch’s math path"
+    assert section.headlines[-1].text == "1 of 2 cases used torch’s slower math path"
     assert not section_of(results_of(tmp_path / "b", build(**fused))).headlines
 
 
@@ -95,9 +95,9 @@ def test_cold_that_cannot_differ_from_warm_is_said_in_words(tmp_path, state, wor
 @pytest.mark.parametrize(
     ("facts", "notes"),
     [
-        ({"latencies_s": (2e-3,)}, "a single sample, so no interval"),
-        ({"wall_over": 1.5}, "wall time is 1.50× this: the machine was busy or waiting"),
-        ({"latencies_s": (2e-3, float("nan"))}, "a single sample, so no interval; 1 unusable readings left out"),
+        ({"latencies_s": (2e-3,)}, "one sample, so no interval"),
+        ({"wall_over": 1.5}, "wall time is 1.50× of this: the machine was busy or waiting"),
+        ({"latencies_s": (2e-3, float("nan"))}, "one sample, so no interval; 1 unusable readings left out"),
     ],
 )
 def test_a_row_notes_what_its_median_does_not_say(tmp_path, facts, notes):
@@ -112,7 +112,7 @@ def test_the_newest_record_is_shown_and_older_are_counted(tmp_path):
     never = build(latencies_s=(9e-3,) * 6, provenance={"started_at": "9999-12-31T00:00:00+00:00"})
     (row,) = table_of(results_of(tmp_path, new, old, never))
     assert row["Median"] == "1.00 ms"
-    assert row["Notes"] == "newest shown, 2 older superseded"
+    assert row["Notes"] == "newest record shown; 2 older ones superseded"
 
 
 def test_changed_settings_are_said_but_not_ways_of_measuring(tmp_path):
@@ -143,22 +143,25 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
         build(attention="mha", seq_len=16384, latencies_s=(9e-3,) * 6),
     )
     assert section_of(results).headlines[0].text == (
-        "MLA is fastest at 1.47 ms: decode of deepseek-v2-lite, bfloat16, 4,096 tokens"
+        "MLA is fastest with 1.47 ms (decode of deepseek-v2-lite, bfloat16, 4,096 tokens)"
     )
-    assert details(results) == ["At 4,096 tokens MLA is fastest, 1.47 ms; MHA takes 1.57× (1.57–1.57×) as long"]
+    assert details(results) == ["At 4,096 tokens MLA is fastest with 1.47 ms; MHA takes 1.57× as long (1.57–1.57×)"]
 
 
 @pytest.mark.parametrize(
     ("mha_s", "finding"),
     [
-        ((2.25e-3, 2.31e-3, 2.35e-3), "At 4,096 tokens MLA is fastest, 1.47 ms; MHA takes 1.57× (1.49–1.66×) as long"),
+        (
+            (2.25e-3, 2.31e-3, 2.35e-3),
+            "At 4,096 tokens MLA is fastest with 1.47 ms; MHA takes 1.57× as long (1.49–1.66×)",
+        ),
         (
             (1.45e-3, 1.55e-3),
-            "At 4,096 tokens MLA takes 1.47 ms and MHA 1.02× (0.668–1.56×) as long: too close to call",
+            "At 4,096 tokens MLA takes 1.47 ms; MHA takes 1.02× as long (0.668–1.56×), which is too close to call",
         ),
         (
             (2.31e-3,),
-            "At 4,096 tokens MLA takes 1.47 ms and MHA 1.57× (1.49–1.66×) as long, by too few launches to call",
+            "At 4,096 tokens MLA takes 1.47 ms; MHA takes 1.57× as long (1.49–1.66×), with too few launches to call",
         ),
     ],
 )

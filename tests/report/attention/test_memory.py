@@ -29,7 +29,7 @@ def test_what_a_backend_keeps_has_a_column_where_any_does(tmp_path):
     def kept(value):
         return with_readings(sized(build(seq_len=1024 + value)), "kernel", kept_bytes=value)
 
-    name = "Kept by the backend, beside the peaks"
+    name = "Kept by the backend, not in the peaks"
     (with_one,) = section_of(tmp_path / "one", kept(0), kept(1 << 20)).tables
     assert [row[name] for row in rows_of(with_one)] == ["–", "1.00 MiB"]
     (without,) = section_of(tmp_path / "none", kept(0), sized(build())).tables
@@ -57,7 +57,7 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
 
 def test_a_figure_finds_what_needs_least(tmp_path):
     section = section_of(tmp_path, sized(build(), layer=2 << 20), sized(build(attention="mha"), layer=6 << 20))
-    assert section.figures[0].finding == "Least at 4,096 tokens: MLA with 2.00 MiB; MHA needs 3.00× as much"
+    assert section.figures[0].finding == "At 4,096 tokens MLA needs the least memory, 2.00 MiB; MHA needs 3.00× as much"
 
 
 def test_a_long_legend_makes_the_figure_higher(tmp_path):

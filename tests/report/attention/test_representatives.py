@@ -62,7 +62,7 @@ def test_sentence_figure_and_table_tell_of_one_record(tmp_path):
         "MHA": [2.02e-3],
         "MLA": [4.04e-3],
     }
-    assert [(row["Backend"], row["Over the least"]) for row in rows_of(section.tables[0])] == [
+    assert [(row["Backend"], row["Over the fastest"]) for row in rows_of(section.tables[0])] == [
         ("auto: sdpa", "–"),
         ("eager", "0.500×"),
         ("auto: sdpa", "2.00×"),
@@ -110,7 +110,7 @@ def test_an_unchecked_layer_is_marked_and_leads_nothing(tmp_path):
     for section in sections[:2]:
         assert any("MINE (layer not checked)" in row for table in section.tables for row in table.rows)
     assert "MLA is fastest" in sections[0].figures[0].finding
-    assert [row["Over the least"] for row in rows_of(sections[0].tables[0])] == ["1.50×", "–", "0.500×"]
+    assert [row["Over the fastest"] for row in rows_of(sections[0].tables[0])] == ["1.50×", "–", "0.500×"]
     assert not any("MINE" in headline.text + headline.detail for headline in sections[0].headlines)
 
 
@@ -138,7 +138,7 @@ def ragged(tmp_path):
 
 def test_a_headline_names_the_size_of_the_variant_that_has_one(tmp_path):
     (headline,) = said(latency.build(ragged(tmp_path))).headlines
-    assert headline.detail.startswith("At 4,096 tokens GQA (kv_heads=1) takes 1.00 ms and GQA (kv_heads=2) 2.00×")
+    assert headline.detail.startswith("At 4,096 tokens GQA (kv_heads=1) takes 1.00 ms; GQA (kv_heads=2) takes 2.00×")
     assert headline.detail.endswith("; MLA 3.00×")
 
 

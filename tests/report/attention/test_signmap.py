@@ -76,7 +76,7 @@ def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
     assert "3.6× at best at 1 new tokens" in for_one
     assert "1.1× at best at 4 new tokens, MLA limited by arithmetic" in for_four
     assert for_four.endswith("; 0.77× expected of good kernels")
-    assert rows["h20-96gb · 37"][0].endswith("nothing is known of good kernels there")
+    assert rows["h20-96gb · 37"][0].endswith("no measurements of good kernels are known there")
 
 
 def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
@@ -92,7 +92,7 @@ def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     # 32 heads on two ranks.
     assert (row["Heads"], row["tp"]) == ("16", "2")
     assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
-    assert (row["New tokens a step"], row["Dtype"]) == ("1", "bfloat16")
+    assert (row["New tokens per step"], row["Dtype"]) == ("1", "bfloat16")
     figure = section.figures[-1].views[0].figure
     predicted, measured = figure["data"]
     assert predicted["x"] == [pytest.approx(8 / 1.1, rel=1e-4)]

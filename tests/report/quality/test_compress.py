@@ -26,10 +26,10 @@ from tests.report.quality_records import in_memory, mla, table_of, thirds
 from tests.report.reading import said
 
 EN = load_texts("en")
-# 50 tokens: 0.05 nats a token more; and 0.3.
+# 50 tokens: 0.05 nats per token more; and 0.3.
 A_LITTLE = {"rare": 0.5}
 NOTICEABLE = {"rare": (2.0, 2.1, 1.9, 2.0, 2.0), "frequent": (0.25, 0.2, 0.3, 0.25, 0.25), "other": 0.05}
-ALL, FIRST = "Every method", "Which words go first"
+ALL, FIRST = "Every method", "Which words are lost first"
 
 
 def section_of(*records, **labelled):
@@ -72,43 +72,43 @@ def test_methods_and_classes_are_the_workloads():
 
 def test_a_hard_window_counts_no_more_than_an_easy_one():
     plain, cut = table(ALL, compress_record(), compress_record("svd", 192, added=A_LITTLE))
-    assert (plain["Perplexity"], plain["In words"]) == (f"{math.exp(128 / 50):.2f}", "–")
+    assert (plain["Perplexity"], plain["Verdict"]) == (f"{math.exp(128 / 50):.2f}", "–")
     # Windows differ threefold, but each has 5 × 0.5 nats more for its 50 tokens: e^0.05, whatever the window.
     assert cut["Change of perplexity"] == "+5.1 % (+5.1 to +5.1 %)"
-    assert cut["Rare (nats / word)"] == "+0.500 (+0.500 to +0.500)"
-    assert (cut["Frequent (nats / word)"], plain["Rare (nats / word)"]) == ("+0.000 (+0.000 to +0.000)", "–")
-    assert (cut["Of its own cache"], cut["Of MHA’s"]) == ("50 %", "17 %")
+    assert cut["Rare (nats per word)"] == "+0.500 (+0.500 to +0.500)"
+    assert (cut["Frequent (nats per word)"], plain["Rare (nats per word)"]) == ("+0.000 (+0.000 to +0.000)", "–")
+    assert (cut["Share of its own cache"], cut["Of MHA’s"]) == ("50 %", "17 %")
 
 
 def test_a_window_counts_by_its_words():
     windows = {"counts": [{"rare": (2, 1)}, {"rare": (18, 9)}], "windows": 2}
     _, cut = table(ALL, compress_record(**windows), compress_record("svd", 192, added={"rare": (1.0, 2.0)}, **windows))
     # (1 + 18) / 10, and not the mean of 1 and 2; t(1, 97.5 %) = 12.706, and both windows lie 0.9 · 0.2 off it.
-    assert cut["Rare (nats / word)"].startswith("+1.900 (-0.387 to +4.187)")
+    assert cut["Rare (nats per word)"].startswith("+1.900 (-0.387 to +4.187)")
 
 
 def test_only_windows_of_the_same_tokens_are_compared():
     cut = compress_record("svd", 192, added={"rare": (1.0, 1.0, 7.0, 1.0, 1.0)})
     readings = [replace(r, value=r.value + ((r.metric, r.step) == ("text_words", 2))) for r in cut.readings]
     row = table(ALL, compress_record(), replace(cut, readings=readings))[1]
-    assert row["Rare (nats / word)"] == "+1.000 (+1.000 to +1.000)"
+    assert row["Rare (nats per word)"] == "+1.000 (+1.000 to +1.000)"
 
 
 def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     rows = table(FIRST, *study())
     by_method = {(row["Method"], row["Added"]): row for row in rows}
     first = by_method["SVD by text", "by word"]
-    assert first["At rank (cache)"] == "rank 192 (50 %)"
+    assert first["Rank (cache)"] == "rank 192 (50 %)"
     assert first["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
     # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 99.375 %) = 3.961.
     ranking = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.562 to +1.938)"
-    assert first["Which class rises most"] == ranking
-    relative = by_method["SVD by text", "relative"]["Which class rises most"]
+    assert first["Class with the largest rise"] == ranking
+    relative = by_method["SVD by text", "relative"]["Class with the largest rise"]
     assert relative.startswith("rare words +25.0 %, then frequent words +12.5 %: by +12.5 % (")
-    assert table(ALL, *study())[-2]["No words (nats / token)"].startswith("+0.050 (")
-    assert rows[0]["At rank (cache)"].startswith("rank 192")
+    assert table(ALL, *study())[-2]["Names, punctuation (nats per token)"].startswith("+0.050 (")
+    assert rows[0]["Rank (cache)"].startswith("rank 192")
     (int8,) = [row for row in rows if row["Method"] == "int8"]
-    assert int8["At rank (cache)"] == "none: within 10 %"
+    assert int8["Rank (cache)"] == "none: within 10 %"
     assert int8["Change of perplexity"].startswith("+0.00 % (")
 
 
@@ -126,7 +126,7 @@ def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
 )
 def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, by_word, relative):
     rows = table(FIRST, compress_record(), compress_record("svd", 192, added=added))
-    first, second = (row["Which class rises most"] for row in rows)
+    first, second = (row["Class with the largest rise"] for row in rows)
     assert (first.startswith(by_word), second.startswith(relative)) == (True, True)
     assert ("no clear difference in 5 windows" in first) == (" and common" in by_word)
 
@@ -139,7 +139,7 @@ def test_a_table_of_many_methods_asks_more_of_each():
     for records, ranking in (([cut], "rare words +1.500, then"), ([cut, *noisy], "rare words +1.500 and")):
         rows = table(FIRST, compress_record(), *records)
         (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "by word")]
-        assert row["Which class rises most"].startswith(ranking)
+        assert row["Class with the largest rise"].startswith(ranking)
         assert f"by word, {ranking}" in details(compress_record(), *records)[0]
 
 
@@ -147,7 +147,7 @@ def test_one_window_is_said_to_be_one():
     cut = compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
     section = section_of(compress_record(windows=1), cut)
     row, _ = table_of(section, FIRST)
-    assert row["Which class rises most"].startswith("few windows (1): rare words +3.000, ")
+    assert row["Class with the largest rise"].startswith("too few windows (1): rare words +3.000, ")
     assert all("One window" in figure.caption for figure in section.figures)
     assert "error_y" not in section.figures[0].views[0].figure["data"][0]
     assert not any("One window" in figure.caption for figure in section_of(*study()).figures)
@@ -158,16 +158,16 @@ def test_one_window_is_said_to_be_one():
     [
         ((0.1, 0.1, 0.11, 0.1, 0.1), "worse (higher loss)"),
         ((-0.1, -0.1, -0.11, -0.1, -0.1), "better (lower loss)"),
-        # Five of a window's 50 tokens are rare words, so ± 0.01 and ± 0.1 nats a token.
-        ((0.1, -0.1, 0.0, 0.0, 0.0), "alike (within 0.02 nats)"),
+        # Five of a window's 50 tokens are rare words, so ± 0.01 and ± 0.1 nats per token.
+        ((0.1, -0.1, 0.0, 0.0, 0.0), "no relevant difference (within 0.02 nats)"),
         ((1.0, -1.0, 0.0, 1.0, -1.0), "no clear difference (5 pairs)"),
-        ((0.1, 0.1, 0.11), "few windows (3)"),
+        ((0.1, 0.1, 0.11), "too few windows (3)"),
     ],
 )
 def test_a_method_is_judged_by_the_rule(added, verdict):
     cut = compress_record("int8", added={"rare": added}, windows=len(added))
     _, row = table(ALL, compress_record(windows=len(added)), cut)
-    assert (row["Method"], row["In words"]) == ("int8", verdict)
+    assert (row["Method"], row["Verdict"]) == ("int8", verdict)
 
 
 def test_the_weights_origin_stands_at_every_figure_and_table():
@@ -188,7 +188,7 @@ def test_without_the_model_as_it_is_nothing_is_compared():
 
 def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
     (figure,) = section_of(*study()).figures
-    assert [view.title for view in figure.views] == ["Over the model as it is", "Close up"]
+    assert [view.title for view in figure.views] == ["Relative to the unchanged model", "Close up"]
     whole, near = ({trace["name"]: trace for trace in view.figure["data"]} for view in figure.views)
     line = whole["SVD by text"]
     assert line["x"] == [1536.0, 1024.0, 768.0]
@@ -204,7 +204,7 @@ def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
 @pytest.mark.parametrize("records", [[*study()[:2], *study()[4:]], [*study()[:1], *study()[2:4], study()[5]]])
 def test_close_up_is_no_view_where_all_or_one_is_close(records):
     (figure,) = section_of(*records).figures
-    assert [view.title for view in figure.views] == ["Over the model as it is"]
+    assert [view.title for view in figure.views] == ["Relative to the unchanged model"]
 
 
 def test_in_bfloat16_eight_bits_have_one_share():
@@ -222,8 +222,8 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
     assert best_latent(only_study(*records)).first.method == BALANCED
     assert "under SVD by text, balanced at rank 192" in details(*records)[0]
     (alone,) = section_of(*records[:3]).headlines
-    assert "SVD by text holds it within 10 % at full rank alone" in alone.detail
-    assert alone.text == "SVD by text holds perplexity within 10 % at full rank alone"
+    assert "SVD by text keeps it within 10 % only at full rank" in alone.detail
+    assert alone.text == "SVD by text keeps perplexity within 10 % only at full rank"
 
 
 def test_runs_are_compared_by_their_text_and_the_newest_counts():

@@ -39,11 +39,11 @@ def test_a_task_has_shares_differences_and_updates_to_a_level():
         *recall([0.6, 0.5, 0.4, 0.55, 0.45], match="params", **mla(16)),
     )
     # Evaluated after 0, 200 and 400 updates; half way it lies in the middle of start and end.
-    assert (mha["Updates to 95 %"], mha["Arrived"], mha["Less MHA (points)"]) == ("400", "5 of 5", "–")
-    assert (narrow["Updates to 95 %"], narrow["Arrived"], narrow["In words"]) == ("–", "2 of 5", OPEN)
+    assert (mha["Updates until 95 %"], mha["Arrived"], mha["Minus MHA (points)"]) == ("400", "5 of 5", "–")
+    assert (narrow["Updates until 95 %"], narrow["Arrived"], narrow["Verdict"]) == ("–", "2 of 5", OPEN)
     # No matching changes MHA, so that of match=heads stands for it.
-    assert (matched["Study"], matched["Less MHA (points)"].split()[0]) == ("recall · at equal parameters", "-49.0")
-    assert matched["In words"] == "lower"
+    assert (matched["Study"], matched["Minus MHA (points)"].split()[0]) == ("recall · at equal parameters", "-49.0")
+    assert matched["Verdict"] == "lower"
 
 
 def test_two_hops_are_told_by_questions_that_take_two():
@@ -55,7 +55,7 @@ def test_two_hops_are_told_by_questions_that_take_two():
             for seed, two in enumerate(shares)
         ),
     )
-    assert (mha["Answered"].split(" (")[0], narrow["Less MHA (points)"].split()[0]) == ("51 %", "-19.5")
+    assert (mha["Answered"].split(" (")[0], narrow["Minus MHA (points)"].split()[0]) == ("51 %", "-19.5")
 
 
 def test_a_loss_that_is_higher_is_called_worse():
@@ -72,10 +72,10 @@ def test_a_loss_that_is_higher_is_called_worse():
             for seed, loss in enumerate(of_seeds)
         ),
     )
-    assert (worse["Variant"], worse["In words"]) == ("MLA rank 16", "worse (higher loss)")
+    assert (worse["Variant"], worse["Verdict"]) == ("MLA rank 16", "worse (higher loss)")
     # 0.2, 0.21, 0.21, 0.2, 0.21: a standard error of 0.00548 / √5, and as one of two t(4, 98.75 %) = 3.495.
-    assert worse["Less MHA (nats)"] == "+0.206 (+0.197 to +0.215)"
-    assert (better["In words"], better["Less MHA (nats)"].split()[0]) == ("better (lower loss)", "-0.194")
+    assert worse["Minus MHA (nats)"] == "+0.206 (+0.197 to +0.215)"
+    assert (better["Verdict"], better["Minus MHA (nats)"].split()[0]) == ("better (lower loss)", "-0.194")
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,9 @@ def test_marks_on_the_front_are_filled_and_say_their_cpu_time():
         quality_record(0.4, task="recall", **mqa(12)),
     )
     pareto = figure(section, "Quality against cache")
-    assert pareto.finding.startswith("MLA rank 8: 50 % with 64 B a token, n = 1, the least cache of 2 that none beats")
+    assert pareto.finding.startswith(
+        "MLA rank 8: 50 % with 64 B per token, n = 1, the least cache of 2 that none beats"
+    )
     traces = {trace["name"]: trace for trace in pareto.views[0].figure["data"]}
     symbols = [trace["marker"]["symbol"] for trace in traces.values() if "marker" in trace]
     assert [symbol[0].endswith("-open") for symbol in symbols] == [False, True, False]
@@ -117,10 +119,10 @@ def test_mla_without_rope_or_norm_stands_beside_itself():
     )
     by_part = {row["Without"]: row for row in rows}
     rope = by_part["RoPE"]
-    assert (rope["Difference (points)"].split()[0], rope["In words"]) == ("-19.0", "lower")
+    assert (rope["Difference (points)"].split()[0], rope["Verdict"]) == ("-19.0", "lower")
     # -20, -11, -15, -18, -31: t is 5.65 and p 0.0048 alone, of two contrasts twice.
     assert (rope["p (t, Holm)"], rope["Cache (B / token)"]) == ("0.010", "64 / 96")
-    assert by_part["norm"]["In words"] == OPEN
+    assert by_part["norm"]["Verdict"] == OPEN
 
 
 def test_by_width_by_cache_and_by_parameters_are_three_questions():
@@ -144,7 +146,7 @@ def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding
     records += [record for rank in ranks for record in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
     section = section_of(tasks, *records)
     (row,) = [row for row in table_of(section, BY_VARIANT) if row["Variant"] == "MLA rank 16"]
-    assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == (words, p, "0.062")
+    assert (row["Verdict"], row["p (t, Holm)"], row["p (flips)"]) == (words, p, "0.062")
     differences = figure(section, "Task by task")
     assert differences.finding.startswith(finding)
     (trace,) = [trace for trace in differences.views[0].figure["data"] if trace["name"] == "MLA rank 16"]

@@ -50,16 +50,16 @@ def table(start, *records):
             "neither beats guessing (12 %)",
         ),
         # t(3, 97.5 %) = 3.182 and 0.816 / √4: an interval that excludes zero, of too few seeds.
-        ((0.25, 0.28, 0.25, 0.25), THIRDS[:4], "-5.0 (-6.3 to -3.7)", "few seeds (4)"),
-        ((0.25,), (0.30,), "-5.0", "few seeds (1)"),
+        ((0.25, 0.28, 0.25, 0.25), THIRDS[:4], "-5.0 (-6.3 to -3.7)", "at least 5 seeds are needed (4 here)"),
+        ((0.25,), (0.30,), "-5.0", "at least 5 seeds are needed (1 here)"),
     ],
 )
 def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, difference, words):
     wider = thirds([0.9] * len(theirs), **mqa(16))
     (row,) = table("Is it MLA", *thirds(ours, **mla(16)), *thirds(theirs, **mqa(12)), *wider)
-    assert (row["MLA"], row["Against"], row["Its cache"]) == ("MLA rank 16", "MQA with heads of 12", "=")
+    assert (row["MLA"], row["Against"], row["Cache ratio"]) == ("MLA rank 16", "MQA with heads of 12", "=")
     assert (row["Tier"], row["Seeds"]) == ("Third tier (3 %)", str(len(ours)))
-    assert (row["Difference (points)"], row["In words"]) == (difference, words)
+    assert (row["Difference (points)"], row["Verdict"]) == (difference, words)
 
 
 def test_only_seeds_that_both_have_are_compared():
@@ -72,42 +72,42 @@ def test_only_seeds_that_both_have_are_compared():
 
 def test_the_nearest_cache_is_named_and_one_too_far_is_left_out():
     (row,) = table("Is it MLA", *tiers(0.2, **mla(4)), *tiers(0.3, **mqa(8)), *tiers(0.9, **mla(56)))
-    assert (row["MLA"], row["Against"], row["Its cache"]) == ("MLA rank 4", "MQA with heads of 8", "1.33×")
+    assert (row["MLA"], row["Against"], row["Cache ratio"]) == ("MLA rank 4", "MQA with heads of 8", "1.33×")
 
 
 def test_a_form_of_training_is_compared_with_the_uneven_one():
     rows = table(
-        "The same decoder, trained differently",
+        "One decoder trained on different queries",
         *tiers(0.2, **mla(16)),
         *tiers(0.9, **asked("uniform", **mla(16))),
         *tiers(0.1, **asked("uniform_weighted", **mla(16))),
         *tiers(0.2, updates=1600, **mla(16)),
         *tiers(1.0, **asked("uniform", attention="mha")),
     )
-    assert [(row["Training"], row["In words"]) for row in rows] == [
+    assert [(row["Training"], row["Verdict"]) for row in rows] == [
         ("skewed queries: 85 / 12 / 3", "–"),
         ("uniform queries", "higher"),
         ("uniform queries, loss weighted 85 / 12 / 3", "lower"),
         ("skewed queries: 85 / 12 / 3, 4 × the updates", ALIKE),
     ]
-    assert rows[1]["Third tier, less skewed (points)"] == "+70.0 (+70.0 to +70.0)"
+    assert rows[1]["Third tier, minus skewed (points)"] == "+70.0 (+70.0 to +70.0)"
 
 
 @pytest.mark.parametrize(
     ("cached", "words"),
     [
-        ((0.5, 0.5, 0.5, 0.5, 0.5), "more is in the cache than is answered"),
-        ((0.1, 0.1, 0.1, 0.1, 0.1), "answered beyond a linear reader"),
+        ((0.5, 0.5, 0.5, 0.5, 0.5), "the cache holds more than is answered"),
+        ((0.1, 0.1, 0.1, 0.1, 0.1), "more is answered than a linear probe finds"),
         # Less what is answered: ± 5, 0, ± 3 points, whose standard error is 4.12 / √5; and 1, -1, 0, 0, 0.
         ((0.25, 0.16, 0.22, 0.23, 0.18), OPEN),
         ((0.21, 0.20, 0.22, 0.20, 0.21), ALIKE),
-        ((0.5, 0.5, 0.5), "few seeds (3)"),
+        ((0.5, 0.5, 0.5), "at least 5 seeds are needed (3 here)"),
     ],
 )
 def test_the_cache_is_compared_with_the_answers(cached, words):
     answered = (0.2, 0.21, 0.22, 0.2, 0.21)[: len(cached)]
     first, _, third = table("Dropped from the cache", *thirds(answered, cached, **mla(16)))
-    assert (first["In words"], third["In words"]) == ("answered", words)
+    assert (first["Verdict"], third["Verdict"]) == ("answered", words)
 
 
 def test_heads_are_told_by_their_share_and_how_many_come_first():
@@ -117,7 +117,7 @@ def test_heads_are_told_by_their_share_and_how_many_come_first():
         *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE),
         *tiers(1.0, **mla(8), falls=ONE_FOR_ALL),
     )
-    names = ("Variant", "Largest share of one head", "If all alike", "Heads that come first")
+    names = ("Variant", "Largest share of one head", "If all heads were equal", "Most important heads")
     assert [tuple(row[name] for name in names) for row in rows] == [
         ("MHA", "100 % (100–100)", "25 %", "4.0"),
         ("MLA rank 16", "25 % (25–25)", "25 %", "1.0"),

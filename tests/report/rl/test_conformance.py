@@ -1,4 +1,4 @@
-"""Which choice is unbiased."""
+"""Which estimators are unbiased."""
 
 from suite.report.rl import conformance
 from tests.report.reading import rows_of
@@ -8,19 +8,19 @@ from tests.report.rl.runs import CONFORMANCE, conformance_record, section_of
 def test_each_choice_is_said_to_be_unbiased_or_how_not():
     section = section_of(conformance, conformance_record(CONFORMANCE))
     titles = [table.title for table in section.tables]
-    assert titles == ["Estimates of the KL", "Advantage estimators", "What must be equal"]
-    assert {row["Choice"]: row["In words"] for table in section.tables for row in rows_of(table)} == {
-        "k1 in the loss": "value unbiased; no gradient at all",
-        "k3 in the loss": "value biased by +0.25; gradient biased, 80 % of it points elsewhere",
-        "k3 in the reward": "gradient biased, points the wrong way",
+    assert titles == ["KL estimates", "Advantage estimators", "Choices that must be equal"]
+    assert {row["Choice"]: row["Verdict"] for table in section.tables for row in rows_of(table)} == {
+        "k1 in the loss": "value unbiased; no gradient",
+        "k3 in the loss": "value biased by +0.25; gradient biased, 80 % of it in another direction",
+        "k3 in the reward": "gradient biased, in the opposite direction",
         "rloo": "gradient unbiased",
-        "grpo": "direction unbiased, 0.500× as long",
+        "grpo": "direction unbiased, 0.500× the length",
         "padding ppo": "equal",
         "order ppo": "differs by 0.125",
     }
     rloo = rows_of(section.tables[1])[0]
-    assert (rloo["Gradient off by"], rloo["unheard_of"]) == ("0", "7")
-    assert list(rloo)[1] == "In words"
+    assert (rloo["Gradient norm error"], rloo["unheard_of"]) == ("0", "7")
+    assert list(rloo)[1] == "Verdict"
 
 
 def test_no_more_of_a_record_is_read_than_a_page_can_hold(monkeypatch):

@@ -17,7 +17,7 @@ from tests.report.rl.runs import (
 )
 
 BASE = (0.6, 0.6, 0.71, 0.6, 0.65)
-PROCESS, MAJORITY = "Process against outcome supervision", "The group’s majority against the key"
+PROCESS, MAJORITY = "Process and outcome supervision", "Reward by the group’s vote and by the key"
 
 
 @pytest.mark.parametrize(
@@ -31,16 +31,21 @@ PROCESS, MAJORITY = "Process against outcome supervision", "The group’s majori
             "shows no clear difference",
         ),
         # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
-        ((0.6, 0.61, 0.7, 0.6, 0.65), "+0.0 (-0.9 to +0.9)", "alike (within 2 points)", "is alike"),
-        ((0.7,), "+10.0", "few seeds (1)", "has few seeds"),
+        (
+            (0.6, 0.61, 0.7, 0.6, 0.65),
+            "+0.0 (-0.9 to +0.9)",
+            "no relevant difference (within 2 points)",
+            "shows no relevant difference",
+        ),
+        ((0.7,), "+10.0", "at least 5 seeds are needed (1 here)", "has fewer than 5 seeds"),
     ],
 )
 def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words, verdict):
     section = section_of(efficiency, *arms({"grpo": ours, "ppo": BASE[: len(ours)]}))
     first, at_cpu = rows_of(section.tables[0])
-    assert (first["Held equal"], at_cpu["Held equal"]) == ("Completions: 20", "CPU seconds: 2.00 s")
-    assert (first["Arm"], first["Difference (points)"], first["In words"]) == ("GRPO", difference, words)
-    finding = f"GRPO {verdict} at equal completions: {difference} points against PPO, n = {len(ours)}"
+    assert (first["Equal budget"], at_cpu["Equal budget"]) == ("Completions: 20", "CPU seconds: 2.00 s")
+    assert (first["Arm"], first["Difference (points)"], first["Verdict"]) == ("GRPO", difference, words)
+    finding = f"GRPO {verdict} at equal completions: {difference} points compared with PPO, n = {len(ours)}"
     assert section.figures[0].finding == finding
     is_single = len(ours) == 1
     assert is_single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
@@ -53,8 +58,8 @@ def test_a_slower_arm_counts_by_an_earlier_evaluation():
     at_completions, at_cpu = rows(efficiency, *slow, *fast)
     assert at_completions["Difference (points)"].startswith("-30.0")
     # Two CPU seconds are all of GRPO's run and the first step of PPO's.
-    assert (at_cpu["Held equal"], at_cpu["Difference (points)"].split()[0]) == ("CPU seconds: 2.00 s", "+20.0")
-    assert (at_completions["In words"], at_cpu["In words"]) == ("lower", "higher")
+    assert (at_cpu["Equal budget"], at_cpu["Difference (points)"].split()[0]) == ("CPU seconds: 2.00 s", "+20.0")
+    assert (at_completions["Verdict"], at_cpu["Verdict"]) == ("lower", "higher")
 
 
 def test_the_headline_tells_how_grpo_stands_everywhere():
@@ -67,7 +72,7 @@ def test_the_headline_tells_how_grpo_stands_everywhere():
     ]
     section = section_of(efficiency, *records)
     (headline,) = section.headlines
-    assert headline.text == "GRPO against PPO at equal completions: higher in 1, lower in 1"
+    assert headline.text == "Experiments that compare GRPO with PPO at equal completions: higher in 1, lower in 1"
     assert [figure.facets["task"] for figure in section.figures] == ["add", "copy", "sort"]
 
 
@@ -104,7 +109,7 @@ def test_among_many_arms_more_is_asked_of_each(relatives, p, words, verdict):
     finals = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
     section = section_of(efficiency, *arms(finals | dict.fromkeys(relatives, (0.15, 0.05, 0.1, 0.15, 0.06))))
     row, at_cpu = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
-    assert (row["In words"], row["p (t, Holm)"], at_cpu["In words"]) == (words, p, words)
+    assert (row["Verdict"], row["p (t, Holm)"], at_cpu["Verdict"]) == (words, p, words)
     assert section.figures[0].finding.startswith(f"GRPO {verdict} at equal completions")
     ruled = ["after Holm’s correction" in table.note for table in section.tables]
     assert ruled == ["reference" in table.facets for table in section.tables]
@@ -115,7 +120,7 @@ def test_ppo_on_grouped_prompts_is_the_reference():
     grouped = [run(algorithm="ppo", seed=seed) for seed in (0, 1)]
     table = section_of(efficiency, *lone, *grouped).tables[0]
     assert (table.title, table.settings) == (
-        "Against the reference",
+        "Comparison with the reference",
         "sort · small · MHA · reference: PPO · 5 × 2",
     )
     assert rows_of(table)[0]["Arm"] == "PPO · 10 × 1"
@@ -126,7 +131,7 @@ def test_arms_without_a_shared_seed_are_not_judged():
     theirs = [run([0.1, final], algorithm="ppo", seed=seed) for seed, final in ((0, 0.2), (1, 0.3))]
     row = rows(efficiency, *ours, *theirs)[0]
     assert (row["Pairs"], row["Difference (points)"]) == ("0", "–")
-    assert (row["In words"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
+    assert (row["Verdict"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
 
 
 def test_a_level_costs_the_median_of_all_seeds():
@@ -218,13 +223,15 @@ def test_a_reward_is_compared_with_all_else_the_same():
     assert "GRPO compares samples of one policy" in section.explanation
     process, majority = titled(section, PROCESS), titled(section, MAJORITY)
     assert {row["Arm"] for row in process} == {"supervision=process"}
-    assert (process[0]["Held equal"], process[0]["Difference (points)"]) == (
+    assert (process[0]["Equal budget"], process[0]["Difference (points)"]) == (
         "Completions: 20",
         "+20.0 (+20.0 to +20.0)",
     )
-    assert majority[0]["In words"] == "no clear difference (5 pairs)"
+    assert majority[0]["Verdict"] == "no clear difference (5 pairs)"
     findings = {figure.title: figure.finding for figure in section.figures}
-    assert findings[PROCESS].startswith("process supervision is higher at equal completions: +20.0 (+20.0 to +20.0)")
+    assert findings[PROCESS].startswith(
+        "process supervision is clearly higher at equal completions: +20.0 (+20.0 to +20.0)"
+    )
     assert [figure.facets["task"] for figure in section.figures if figure.title == MAJORITY] == ["addition"]
 
 
@@ -241,4 +248,4 @@ def test_votes_that_copy_the_prompt_are_no_better_than_guessing():
     key, votes = fed("reward_source", "ground_truth", [0.0] * 5), fed("reward_source", "majority", [SORTED_ALREADY] * 5)
     row, *_ = titled(section_of(efficiency, *map(noting_what_guessing_scores, [*key, *votes])), MAJORITY)
     assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4 %")
-    assert row["In words"] == "neither beats guessing (7.4 %)"
+    assert row["Verdict"] == "neither beats guessing (7.4 %)"

@@ -26,7 +26,7 @@ from tests.report.rl_records import rl_record
 from tests.report.test_hostile import EVIL, texts
 
 GIB = 1 << 30
-PEAKS, FITS, SAVINGS = "Peaks by phase, owner and kind", "Which GPUs fit", "What the critic costs"
+PEAKS, FITS, SAVINGS = "Peaks by phase, owner and kind", "Which GPUs can hold it", "Memory cost of the critic"
 POLICY, LOGITS = {("policy", "parameters"): 20 * GIB}, {("policy", "logits"): 10 * GIB}
 CRITIC, REFERENCE = {("critic", "parameters"): 50 * GIB}, {("reference", "parameters"): 20 * GIB}
 PPO = {"algorithm": "ppo", "critic": "own"}
@@ -104,7 +104,7 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
 
 def test_a_title_names_the_model_and_settings_stand_below_it():
     figures = section_of(ppo(), grpo(), grpo(seq_len=4096), ppo(geometry="tiny", parameters=1.0)).figures
-    assert {figure.title for figure in figures} == {"What is held at the peak of a step"}
+    assert {figure.title for figure in figures} == {"Memory at the peak of a step"}
     assert [figure.settings for figure in figures[:2]] == [
         "llama-3.1-8b · 1,024 tokens · projected",
         "tiny · projected",
@@ -117,7 +117,7 @@ def test_small_and_unknown_parts_are_drawn_as_the_rest():
     small = 0.5 * LEAST_SHARE * 30 * GIB
     parts = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
     section = section_of(memory_record(parts))
-    assert bars(section.figures[0].views[0])["Nobody’s own", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
+    assert bars(section.figures[0].views[0])["No single owner", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
     row = titled(section, PEAKS)[0]
     assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
 
@@ -125,7 +125,7 @@ def test_small_and_unknown_parts_are_drawn_as_the_rest():
 def test_parts_that_exceed_their_peak_cannot_be_its_parts():
     readings = [replace(r, value=GIB) if r.metric == "held_peak_bytes" else r for r in ppo().readings]
     section = section_of(replace(ppo(), readings=readings))
-    assert bars(section.figures[0].views[0]) == pytest.approx({("Nobody’s own", "The rest"): 1}, rel=1e-4)
+    assert bars(section.figures[0].views[0]) == pytest.approx({("No single owner", "The rest"): 1}, rel=1e-4)
 
 
 def test_the_step_and_the_seed_that_held_most_speak():
@@ -150,8 +150,8 @@ def test_an_algorithm_without_a_critic_saves_of_ppos_peak():
 def test_arms_differ_in_a_critics_setting_and_in_no_other():
     records = [ppo(), ppo(critic="shared_trunk"), ppo(seq_len=4096), grpo(), grpo(micro_batch=4)]
     assert cells(records, SAVINGS, "Algorithm", "Against") == [
-        ("GRPO", "PPO · a critic of its own"),
-        ("GRPO", "PPO · a critic on the policy’s trunk"),
+        ("GRPO", "PPO · separate critic"),
+        ("GRPO", "PPO · critic shares the policy’s trunk"),
     ]
     small = {"critic_model": "qwen2.5-0.5b"}
     rows = titled(section_of(ppo(), ppo(extras=small, settings=small), grpo()), SAVINGS)
@@ -194,15 +194,15 @@ def test_beside_a_published_figure_stands_a_comparable_one():
     qwen = {"geometry": "qwen2.5-7b", "lora_rank": None, "reference": "offloaded", "constants": needs}
     llama = ppo(geometry="llama-2-7b"), grpo(geometry="llama-2-7b")
     section = section_of(grpo(**qwen, seq_len=4096), grpo(**qwen, seq_len=64), *llama, grpo(False))
-    rows = {row["Problem"]: row for row in titled(section, "Published, and ours beside it")}
+    rows = {row["Problem"]: row for row in titled(section, "Published figures and our projections")}
     assert len(rows) == len(published_memory())
     assert all(row["Source"] for row in rows.values())
     needed = rows.pop("EasyR1, GRPO, 7B, bfloat16, all weights")
-    assert (needed["What"], needed["Published"], needed["Ours, projected"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
+    assert (needed["What"], needed["Published"], needed["Our projection"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
     assert "4,096 tokens" in needed["Our settings"]
     saving = rows["ReMax, without a critic, against PPO, a model of 7B"]
-    assert (saving["Published"], saving["Ours, projected"]) == ("46 %", "40 %")
-    assert {row["Ours, projected"] for row in rows.values()} == {"–", "40 %"}
+    assert (saving["Published"], saving["Our projection"]) == ("46 %", "40 %")
+    assert {row["Our projection"] for row in rows.values()} == {"–", "40 %"}
 
 
 def test_the_gpus_at_hand_are_answered_for():
@@ -212,7 +212,7 @@ def test_the_gpus_at_hand_are_answered_for():
         return ppo(constants={"gpus": at_hand} | bounds, settings={"gpus": gpus}, extras={"gpus": gpus}, **axes)
 
     records = [answer("4xh100-sxm5-80gb", 30 * GIB, shards=4), answer("1x80", -25 * GIB), grpo()]
-    names = ("GPUs at hand", "Spare on each", "Completions at once", "Rollout, at least")
+    names = ("Available GPUs", "Free on each", "Completions at once", "Rollout, least time")
     assert sorted(cells(records, FITS, *names)) == [
         ("1x80", "−25.0 GiB", "–", "–"),
         ("4xh100-sxm5-80gb", "30.0 GiB", "100", "5 min 0 s"),
@@ -228,8 +228,8 @@ def test_all_at_once_and_a_batch_that_fits_are_two_cases():
 
 def test_a_finding_says_what_is_saved_of_which_evidence():
     projected, measured = section_of(ppo(), grpo(), run(PPO_RUN, **PPO), run()).figures
-    assert projected.finding == "GRPO holds 60.0 GiB at the peak, PPO 100 GiB: 40 % less"
-    assert measured.finding == "GRPO holds 30.0 GiB at the peak, PPO 20.0 GiB: 50 % more"
+    assert projected.finding == "GRPO needs 40 % less than PPO at the peak: 60.0 GiB instead of 100 GiB"
+    assert measured.finding == "GRPO needs 50 % more than PPO at the peak: 30.0 GiB instead of 20.0 GiB"
     assert (projected.facets["evidence"], measured.facets["evidence"]) == ("projected", "measured")
 
 

@@ -20,9 +20,9 @@ def test_failed_and_collapsed_runs_are_counted():
     (row,) = rows_of(section.tables[0])
     # The first ends at half of its best, which is not below it.
     assert (row["Failed"], row["Collapsed"]) == ("1 of 3", "1 of 2")
-    assert (row["Worst fall (points)"], row["Entropy"], row["Clipped low"]) == ("50.0", "0.6", "3.0 %")
-    assert "Critic explains" not in row
-    assert section.headlines[0].text == "Of 3 runs 1 failed, 1 collapsed and 0 learnt the form alone."
+    assert (row["Largest drop (points)"], row["Entropy"], row["Clipped below"]) == ("50.0", "0.6", "3.0 %")
+    assert "Explained variance of the critic" not in row
+    assert section.headlines[0].text == "Of 3 runs, 1 failed, 1 collapsed and 0 learnt only the format."
 
 
 def test_a_run_that_learnt_the_form_alone_is_counted():
@@ -32,7 +32,7 @@ def test_a_run_that_learnt_the_form_alone_is_counted():
         run([0.1, 0.7, 0.8], seed=5, forms=[0.1, 0.95, 1.0]),
         run([0.1, 0.7, 0.02], seed=6, forms=[0.1, 0.9, 0.3]),
     )
-    assert rows_of(section.tables[0])[0]["Form alone"] == "1 of 3"
+    assert rows_of(section.tables[0])[0]["Format only"] == "1 of 3"
     assert section.headlines[0].text.endswith("and 1 learnt the form alone.")
 
 
@@ -45,7 +45,7 @@ def test_the_worst_fall_is_judged_beside_the_reference():
         for seed, fall in enumerate(falls[name])
     ]
     row = next(row for row in rows_of(section_of(stability, *records).tables[0]) if row["Arm"] == "GRPO")
-    assert (row["Less reference (points)"].split()[0], row["In words"]) == ("+22.0", "higher")
+    assert (row["Minus reference (points)"].split()[0], row["Verdict"]) == ("+22.0", "higher")
 
 
 def test_long_lines_are_thinned_to_what_a_screen_shows():
@@ -80,13 +80,13 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last():
     changes = [change for by_arm in by_metric for change in by_arm.values()]
     assert [change.adjusted_p for change in changes] == holm([change.p for change in changes])
     section = section_of(stability, *records)
-    thoughts = next(table for table in section.tables if table.title == "From first to last")
+    thoughts = next(table for table in section.tables if table.title == "Change from the first to the last evaluation")
     (row,) = rows_of(thoughts)
     assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
     assert thoughts.rows[0][2:4] == ["+2.40 (+1.72 to +3.08)", "higher"]
     assert thoughts.rows[0][7:9] == ["-25.0 (-25.0 to -25.0)", "lower"]
-    finding = "GRPO’s thought changes by +2.40 (+1.72 to +3.08) tokens, n = 5; of 1 arms 1 longer, 0 shorter"
+    finding = "GRPO’s thought changes by +2.40 (+1.72 to +3.08) tokens, n = 5. Of 1 arms, 1 think clearly longer and 0 clearly shorter"
     assert section.figures[-1].finding == finding
     assert [view.title for view in section.figures[-1].views] == ["Thought", "Corrections"]
 
@@ -105,6 +105,6 @@ def test_experiments_with_self_correction_come_first():
     silent = [thinking([2.0, 2.0], [0.1, 0.2], algorithm=name, task="addition") for name in ("grpo", "ppo")]
     silent = [replace(each, readings=[r for r in each.readings if r.metric != "corrections"]) for each in silent]
     section = section_of(stability, *silent, thinking([2.0, 2.0], [0.1, 0.2], [0.0, 0.5]))
-    figures = [figure for figure in section.figures if figure.title == "Thought over the steps"]
+    figures = [figure for figure in section.figures if figure.title == "Thought length during training"]
     assert [figure.facets["task"] for figure in figures] == ["sort", "addition"]
     assert ["Corrections" in [view.title for view in figure.views] for figure in figures] == [True, False]

@@ -16,11 +16,11 @@ from tests.report.rl.runs import (
     titled,
 )
 
-AGAINST, BY_STAGE = "Recipes against the reference", "Stage by stage"
+AGAINST, BY_STAGE = "Recipes compared with the reference", "Stage by stage"
 
 
 def at_equal_steps(table):
-    return [row for row in rows_of(table) if row["Held equal"].startswith("Training steps")]
+    return [row for row in rows_of(table) if row["Equal budget"].startswith("Training steps")]
 
 
 def test_each_stage_is_told_by_what_it_added_to_each_seed():
@@ -30,11 +30,11 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed():
     # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90. The first of four by p, so a quarter of 5 % lies
     # outside the interval: t(4, 99.375 %) = 3.961.
     assert (second["Before"], second["After"]) == ("38 % (24–52)", "90 % (90–90)")
-    assert (second["Added (points)"], second["In words"]) == ("+52.0 (+32.6 to +71.4)", "higher")
+    assert (second["Added (points)"], second["Verdict"]) == ("+52.0 (+32.6 to +71.4)", "higher")
     # t is 7.76 and p 0.0015, the third of four.
-    assert (first["In words"], first["p (t, Holm)"]) == ("higher", "0.003")
+    assert (first["Verdict"], first["p (t, Holm)"]) == ("higher", "0.003")
     # Two seeds end where they began.
-    assert (sft["Added (points)"], sft["In words"]) == ("+12.0 (-1.6 to +25.6)", "no clear difference (5 pairs)")
+    assert (sft["Added (points)"], sft["Verdict"]) == ("+12.0 (-1.6 to +25.6)", "no clear difference (5 pairs)")
     # A step takes one CPU second and ten completions in one update; a stage of R1 has two of them.
     spent = ("Steps", "CPU seconds", "Completions", "Updates", "Examples")
     assert [[row[name] for name in spent] for row in (first, second)] == [["2", "2.00 s", "20", "2", "–"]] * 2
@@ -49,13 +49,13 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps():
     ]
     section = section_of(stages, *recipes(5), *barren)
     sort, addition = (at_equal_steps(table) for table in section.tables if table.title == AGAINST)
-    assert [(row["Arm"], row["In words"]) for row in sort] == [("SFT", "lower"), ("R1", "higher")]
-    assert [(row["Arm"], row["In words"]) for row in addition] == [("R1", "neither beats guessing (0 %)")]
+    assert [(row["Arm"], row["Verdict"]) for row in sort] == [("SFT", "lower"), ("R1", "higher")]
+    assert [(row["Arm"], row["Verdict"]) for row in addition] == [("R1", "neither beats guessing (0 %)")]
     # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45. The second of four by p: t(4, 99.17 %) = 3.961.
     assert sort[1]["Difference (points)"].startswith("+46.0 (")
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
     finding = section.figures[0].finding
-    assert finding.startswith("R1 is higher after as many steps: +46.0 (")
+    assert finding.startswith("R1 is clearly higher after equal steps: +46.0 (")
     assert finding.endswith("points against R1-Zero, n = 5; of 2 comparisons 1 higher, 1 lower")
 
 
@@ -74,10 +74,10 @@ def test_a_policy_that_copies_its_prompt_has_learnt_nothing(noting):
         ),
     )
     by_recipe = {row["Recipe"]: row for row in titled(section, BY_STAGE)}
-    assert by_recipe["R1-Zero"]["In words"] == by_recipe["SFT"]["In words"] == "neither beats guessing (7.4 %)"
+    assert by_recipe["R1-Zero"]["Verdict"] == by_recipe["SFT"]["Verdict"] == "neither beats guessing (7.4 %)"
     assert (by_recipe["R1-Zero"]["Guessing"], by_recipe["R1-Zero"]["p (t, Holm)"]) == ("7.4 %", "–")
-    assert by_recipe["R1"]["In words"] == "higher"
-    against = {row["Arm"]: row["In words"] for row in titled(section, AGAINST)}
+    assert by_recipe["R1"]["Verdict"] == "higher"
+    against = {row["Arm"]: row["Verdict"] for row in titled(section, AGAINST)}
     assert against == {"SFT": "neither beats guessing (7.4 %)", "R1": "higher"}
     (line,) = section.figures[0].views[0].figure["layout"]["shapes"]
     assert line["y0"] == line["y1"] == SORTED_ALREADY
@@ -87,7 +87,7 @@ def test_of_other_held_out_prompts_no_guess_is_known():
     records = [staged("r1", [0.0, end, end], "rl", seed=seed) for seed, end in enumerate(COPIES)]
     section = section_of(stages, *(of_older_settings(record, eval_prompts=64) for record in records))
     (row,) = titled(section, BY_STAGE)
-    assert row["In words"] == "higher"
+    assert row["Verdict"] == "higher"
     assert "Guessing" not in row
 
 
@@ -104,7 +104,7 @@ def test_distillation_stands_beside_rl_and_names_its_teacher():
     records = [staged("distill", [0.0, 0.3, 0.6], "distill", seed=seed, **distilled) for seed in (0, 1)]
     records += [staged("r1_zero", [0.0, 0.1, 0.2], "rl", seed=seed, policy="tiny") for seed in (0, 1)]
     section = section_of(stages, *records)
-    assert [(row["Recipe"], row["Stage"], row["Teacher, CPU"]) for row in titled(section, BY_STAGE)] == [
+    assert [(row["Recipe"], row["Stage"], row["Teacher’s CPU time"]) for row in titled(section, BY_STAGE)] == [
         ("R1-Zero", "RL", "–"),
         ("Distilled", "distillation", "40.0 s"),
     ]
@@ -142,8 +142,8 @@ def test_parts_of_r1_stand_beside_r1_with_what_they_preferred():
     section = section_of(stages, *records)
     by_stage = {(row["Recipe"], row["Stage"]): row for row in titled(section, BY_STAGE)}
     preference = by_stage["R1 preference", "2 of 2: preferences"]
-    assert (preference["Pairs"], preference["Preferred"]) == ("6", "75 %")
-    assert by_stage["R1 unfiltered", "2 of 2: own unfiltered"]["Preferred"] == "–"
+    assert (preference["Pairs"], preference["Preference accuracy"]) == ("6", "75 %")
+    assert by_stage["R1 unfiltered", "2 of 2: own completions, unfiltered"]["Preference accuracy"] == "–"
     against = next(table for table in section.tables if table.facets.get("reference") == "R1")
     assert [(row["Arm"], row["Difference (points)"]) for row in at_equal_steps(against)] == [
         ("R1 unfiltered", "-40.0 (-40.0 to -40.0)"),

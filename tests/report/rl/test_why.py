@@ -13,7 +13,7 @@ from tests.report.rl.runs import named, noting_what_guessing_scores, run, sectio
 NOISE = (0.0, 0.01, 0.02, 0.03, 0.04)
 KLS = {"none": {}, "loss": {"kl_coef": 0.04}, "reward": {"kl_coef": 0.04, "use_kl_in_reward": True}}
 FORMATS = {"0.1": {"format_weight": 0.1}, "gate": {"format_reward": "gate"}}
-WORTH, INTERACTIONS = "What each setting is worth", "What depends on what"
+WORTH, INTERACTIONS = "Effect of each setting", "Which effects depend on another setting"
 
 
 def cell(algorithm, final, seed, *, kl="none", form="0.1", deviation=None, **axes):
@@ -46,16 +46,16 @@ def section(results):
 
 def test_an_effect_is_averaged_over_the_other_settings(section):
     rows = titled(section, WORTH)
-    (batch,) = [row for row in rows if row["Level"] == "the batch’s deviation"]
+    (batch,) = [row for row in rows if row["Level"] == "scaled by the batch"]
     # 30 points without a KL, 20 under each of two others.
     assert batch["Difference (points)"].startswith("+23.3 (")
     assert batch["In single combinations (points)"] == "+20.0 to +30.0"
-    assert (batch["Algorithm"], batch["In words"], batch["Pairs"]) == ("GRPO", "higher", "5")
+    assert (batch["Algorithm"], batch["Verdict"], batch["Pairs"]) == ("GRPO", "higher", "5")
     (arm,) = [row for row in rows if row["Algorithm"] == "at equal settings" and row["Level"] == "GRPO · group"]
-    assert (arm["Against"], arm["In words"]) == ("PPO", "lower")
+    assert (arm["Against"], arm["Verdict"]) == ("PPO", "lower")
     # GRPO: 1 of deviation, 2 of KL, 1 of format; PPO: 3; 2 arms.
     note = section.tables[0].note
-    assert "9 comparisons are corrected together: the smallest p must be below 0.0056" in note
+    assert "9 comparisons are corrected together, so the smallest p must be below 0.0056" in note
 
 
 def test_interactions_are_sorted_by_size(section):
@@ -86,7 +86,7 @@ def test_effects_that_the_rule_tells_are_filled(section):
 
 def test_few_seeds_say_nothing():
     section = section_of(why, *study(seeds=2, kls=("none", "loss")))
-    assert {row["In words"] for row in titled(section, WORTH)} == {"few seeds (2)"}
+    assert {row["Verdict"] for row in titled(section, WORTH)} == {"at least 5 seeds are needed (2 here)"}
     assert section.figures[0].finding.startswith("No effect of 7 clearly differs from nothing")
 
 
@@ -109,4 +109,4 @@ def test_settings_that_are_not_crossed_give_no_section():
 def test_arms_that_do_not_beat_guessing_are_all_alike():
     records = [noting_what_guessing_scores(record, 0.9) for record in study(kls=("none", "loss"))]
     rows = titled(section_of(why, *records), WORTH)
-    assert {row["In words"] for row in rows} == {"neither beats guessing (90 %)"}
+    assert {row["Verdict"] for row in rows} == {"neither beats guessing (90 %)"}

@@ -49,18 +49,18 @@ def test_records_without_telemetry_say_nothing_of_devices(tmp_path):
 
 def test_runs_that_nothing_disturbed_are_one_sentence(tmp_path):
     headline = headline_of(tmp_path, *[record_of(seq_len=1024 * n, provenance=telemetry()) for n in (1, 2)])
-    assert headline.text == "Nothing disturbed the 2 runs that were watched (114 samples)"
+    assert headline.text == "Nothing disturbed the 2 monitored runs (114 samples)"
 
 
 def test_the_worst_run_comes_first_and_the_page_warns(tmp_path):
     runs = [throttled(0.02, seq_len=1024), throttled(0.3, seq_len=2048), throttled(0.13, seq_len=4096)]
     runs.append(record_of(provenance=telemetry(), attention="mha"))
     headline = headline_of(tmp_path, *runs)
-    assert headline.text == "2 of 4 runs were disturbed in over 5.0 % of their samples: compare them with care"
-    assert headline.detail == "Sampling itself took 0.20 % of one CPU (median)."
+    assert headline.text == "2 of 4 runs were disturbed in more than 5.0 % of their samples: compare them with care"
+    assert headline.detail == "Monitoring took 0.20 % of one CPU (median)."
     rows = devices_of(tmp_path, *runs)
     assert [row["Throttled"] for row in rows] == ["30 %", "13 %", "2.0 %"]
-    assert rows[0]["Why clocks were held back"] == "sw_power_cap 30 %, sw_thermal_slowdown 15 %"
+    assert rows[0]["Reasons for reduced clocks"] == "sw_power_cap 30 %, sw_thermal_slowdown 15 %"
     assert rows[0]["Case"] == "deepseek-v2-lite · decode · 2,048 tokens"
 
 
@@ -71,7 +71,7 @@ def test_runs_whose_result_is_a_time_come_first(tmp_path):
 
 def test_a_little_disturbance_is_no_warning(tmp_path):
     headline = headline_of(tmp_path, throttled(0.02))
-    assert headline.text == "None of 1 runs was disturbed in over 5.0 % of its samples"
+    assert headline.text == "None of 1 runs was disturbed in more than 5.0 % of its samples"
 
 
 def test_what_an_unused_gpu_does_disturbs_no_case(tmp_path):
@@ -85,7 +85,7 @@ def test_others_on_the_gpu_are_listed(tmp_path):
     (row,) = devices_of(
         tmp_path, record_of(device="cuda", provenance=telemetry(devices={"gpu0": {"other_processes": 2}}))
     )
-    assert (row["Device"], row["Others on the GPU"]) == ("gpu0", "2")
+    assert (row["Device"], row["Other processes on the GPU"]) == ("gpu0", "2")
 
 
 def test_stolen_time_and_marks_of_the_series_count_too(tmp_path):
@@ -101,7 +101,7 @@ def test_a_row_has_power_joules_and_the_share_of_marked_samples(tmp_path):
     (row,) = devices_of(tmp_path, (on_gpu(), series))
     # Between samples power is a straight line: 100 joules in 0.4 s.
     assert (row["Mean power"], row["Peak power"], row["Energy"]) == ("250 W", "300 W", "99.0 J")
-    assert (row["Throttled"], row["Power from"]) == ("20 %", "Instant power")
+    assert (row["Throttled"], row["Source of power"]) == ("20 %", "Instant power")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_a_row_has_power_joules_and_the_share_of_marked_samples(tmp_path):
 def test_power_is_of_the_best_source_that_gave_any(tmp_path, device, series, power):
     taken = [sample for quantity, values in series.items() for sample in samples(device, quantity, values)]
     (row,) = devices_of(tmp_path, (on_gpu(), taken))
-    assert (row["Mean power"], row["Peak power"], row.get("Energy"), row["Power from"]) == power
+    assert (row["Mean power"], row["Peak power"], row.get("Energy"), row["Source of power"]) == power
 
 
 def test_where_nothing_gave_power_each_state_is_a_row(tmp_path):
@@ -145,8 +145,8 @@ def test_what_failed_has_its_state_and_its_reason(tmp_path):
     coarse = {"energy": {"state": "too_coarse", "why": "the counter moves every 100 ms"}}
     record = record_of(provenance=telemetry(devices={"gpu0": gpu}, failure="ValueError: no") | coarse)
     assert {
-        ("gpu0 · Test GPU", "the device was lost", "–", "1"),
+        ("gpu0 · Test GPU", "the connection to the device was lost", "–", "1"),
         ("gpu0 · Test GPU · Instant power", "the driver failed", "Unknown Error", "1"),
         ("Sampling", "stopped early", "ValueError: no", "1"),
-        ("Energy of a step", "the counter is too coarse", "the counter moves every 100 ms", "1"),
+        ("Energy per step", "the counter is too coarse", "the counter moves every 100 ms", "1"),
     } <= set(missing_of(results_of(tmp_path, record)))

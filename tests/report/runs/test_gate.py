@@ -171,7 +171,7 @@ def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
     section = section_of(tmp_path, judgement(*many))
     (figure,) = section.figures
     assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 279, -1)])
-    assert "280 more are in the table only." in figure.caption
+    assert "The table holds 280 more." in figure.caption
     assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
 
 

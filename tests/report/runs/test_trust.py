@@ -82,7 +82,7 @@ def test_a_commit_says_whether_the_code_had_changed(tmp_path):
     commits = [{"commit": "0123456789abcdef", "dirty": dirty} for dirty in (True, False)]
     records = [record_of(seq_len=64 * n, provenance=commit) for n, commit in enumerate(commits, start=1)]
     named = facts_of(section_of(tmp_path, *records))["Commit"]
-    assert sorted(named.split("; ")) == ["0123456789ab", "0123456789ab (changed since)"]
+    assert sorted(named.split("; ")) == ["0123456789ab", "0123456789ab (with uncommitted changes)"]
 
 
 @pytest.mark.parametrize("clock", ["/srv/private/x " * 100, 3])
