@@ -111,7 +111,7 @@ MAY_READ = {
         gate/side_by_side/against.py _requirements tomllib.loads
         gate/side_by_side/worker_client.py _death self._log.read_text
         gate/side_by_side/worker_client.py _received json.loads
-        lm/checkpoint/tensors.py _dequantised GGUFReader
+        lm/checkpoint/tensors.py _read_gguf GGUFReader
         """,
 }
 
