@@ -27,14 +27,14 @@ DONE = 0
 
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
-    from suite.process.streams import ended
+    from suite.records.machine.streams import ended
 
     return ended(lambda: _command(sys.argv[1:]))
 
 
 def run_alone() -> int:
     """`suite-run`: the same as `suite run` under one word, since Hydra's tab completion needs that."""
-    from suite.process.streams import ended
+    from suite.records.machine.streams import ended
 
     return ended(lambda: _run(sys.argv[1:]))
 

@@ -13,22 +13,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = {"suite.configuration", "suite.records", "suite.statistics", "suite.theory"}
-READING = BASE | {"suite.gate", "suite.process", "suite.report"}
+READING = BASE | {"suite.gate", "suite.report"}
 MAY_IMPORT = {
     "suite.configuration": set(),
     "suite.records": {"suite.configuration", "suite.theory"},
     "suite.statistics": {"suite.configuration"},
     "suite.theory": {"suite.configuration"},
-    "suite.process": {"suite.records"},
-    "suite.measure": BASE | {"suite.process"},
+    "suite.measure": BASE,
     "suite.attention": BASE | {"suite.measure"},
     "suite.lm": BASE | {"suite.measure", "suite.attention"},
     "suite.rl": BASE | {"suite.measure", "suite.attention", "suite.lm"},
     "suite.quality": BASE | {"suite.measure", "suite.attention", "suite.lm"},
     "suite.report": BASE | {"suite.gate"},
-    "suite.gate": BASE | {"suite.process"},
+    "suite.gate": BASE,
     "suite.notebook": READING | {"suite.console"},
-    "suite.run": BASE | {"suite.compose", "suite.measure", "suite.process"},
+    "suite.run": BASE | {"suite.compose", "suite.measure"},
     "suite.console": READING,
     "suite.commands.doctor": BASE | {"suite.commands"},
     "suite.commands.explain": BASE | {"suite.commands", "suite.console"},

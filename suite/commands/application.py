@@ -11,7 +11,7 @@ import typer
 
 import suite
 from suite.gate.options import gate_application
-from suite.process.streams import refusing
+from suite.records.machine.streams import refusing
 
 P = ParamSpec("P")
 DONE = 0

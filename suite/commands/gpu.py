@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from suite.process.signals import Interruptions
-from suite.process.streams import ended
+from suite.records.machine.signals import Interruptions
+from suite.records.machine.streams import ended
 from suite.records.plain_text import complain
 
 BUDGET_S = 540.0

@@ -19,8 +19,8 @@ from suite.configuration.values import true_or_false
 from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.console.summary import summary_by
-from suite.process.streams import CommandFailedError, ReaderLeftError, ended, said_by_system
 from suite.records.derived import by_launch
+from suite.records.machine.streams import CommandFailedError, ReaderLeftError, ended, said_by_system
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import Record, Status
 from suite.records.stores.place import shown

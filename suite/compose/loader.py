@@ -37,9 +37,9 @@ from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, 
 from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
 from suite.compose.resolvers import RESOLVERS
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
-from suite.process.streams import CommandFailedError
 from suite.records.case import without
 from suite.records.machine.privacy import clean_setting
+from suite.records.machine.streams import CommandFailedError
 from suite.records.stores.place import is_store
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)

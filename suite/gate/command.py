@@ -42,9 +42,9 @@ from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereEr
 from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
 from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
-from suite.process.signals import Interruptions
-from suite.process.streams import ReaderLeftError, said_by_system, system_error_code
 from suite.records.machine.environment import cpu_model, environment, source_digest
+from suite.records.machine.signals import Interruptions
+from suite.records.machine.streams import ReaderLeftError, said_by_system, system_error_code
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in

@@ -27,7 +27,7 @@ from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clo
 from suite.measure.devices.cuda_graph import captured
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import LEAST_COPIES
-from suite.process.streams import ended
+from suite.records.machine.streams import ended
 from suite.records.stores.store import write_named
 
 TOLERANCE = 0.03

@@ -25,7 +25,7 @@ def pytest_addoption(parser: "pytest.Parser") -> None:
 
 def pytest_configure(config: "pytest.Config") -> None:
     if config.getoption(OPTION) is not None:
-        from suite.pytest_plugin import SweepPlugin
+        from suite.commands.pytest_plugin import SweepPlugin
 
         config.pluginmanager.register(SweepPlugin(config), "suite-sweep")
     elif config.getoption("suite_set"):

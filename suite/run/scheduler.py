@@ -15,8 +15,8 @@ from pathlib import Path
 from threading import Condition
 
 from suite.measure.worker import TaskInterruptedError
-from suite.process.signals import Interruptions
-from suite.process.streams import INTERRUPTED
+from suite.records.machine.signals import Interruptions
+from suite.records.machine.streams import INTERRUPTED
 from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Record, Status
 from suite.records.stores.folder import ResultsFolder, results_folder

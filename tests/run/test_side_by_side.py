@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from suite.compose.compose import compose
-from suite.process.signals import Interruptions
 from suite.records.machine.limits import most_threads
+from suite.records.machine.signals import Interruptions
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of

@@ -23,8 +23,8 @@ from suite.gate.history.snapshot import snapshot_of
 from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path
-from suite.process.streams import refusing
 from suite.records.machine.environment import environment
+from suite.records.machine.streams import refusing
 from suite.records.stores.store import JUDGEMENT, RECORD
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.gate.history.made import history_of, judged

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from suite.process.signals import POLITE
-from suite.process.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.machine.limits import most_threads
+from suite.records.machine.signals import POLITE
+from suite.records.machine.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.plain_text import one_line
 from suite.run.job import Job
 

@@ -21,9 +21,9 @@ from typing import Any
 
 from suite.configuration.values import positive_number, whole_number
 from suite.measure.worker import TaskInterruptedError
-from suite.process.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import source_digest
+from suite.records.machine.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
 from suite.records.stores.claim import NAME_LENGTH

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from suite.process.signals import POLITE, Interruptions
+from suite.records.machine.signals import POLITE, Interruptions
 from tests.conftest import heard
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals between processes")

@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import mla_grpo_suite_pytest
 import pytest
 
+from suite.commands.pytest_plugin import CaseItem
 from suite.gate.side_by_side.pairing import Expanded
-from suite.pytest_plugin import CaseItem
 from suite.records.case import Case
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = "mla_grpo_suite_pytest"
 FOREIGN = ROOT / "tests" / "foreign"
 NAMES = [f"workload=behaving seq_len={length} seed=5 · work" for length in (1, 2)]

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from suite import __main__ as command_line
-from suite.process.streams import ended
+from suite.records.machine.streams import ended
 from suite.records.plain_text import complain
 from suite.records.stores.store import read_contents
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
-ENDED = "import sys; from suite.process.streams import ended; sys.exit(ended(lambda: {}))"
+ENDED = "import sys; from suite.records.machine.streams import ended; sys.exit(ended(lambda: {}))"
 
 
 def redirected(how, *arguments):

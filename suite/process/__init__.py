@@ -1,1 +1,0 @@
-"""Duties of a command towards the processes around it: its streams, its exit codes and its signals."""
