@@ -59,8 +59,8 @@ function sectionElement(content, terms, route, ruling) {
     { id: `section-${content.id}` },
     h("h1", {}, content.title),
     ruling && reasonElement(ruling),
-    first && h("p", { class: "headline" }, first.text && h("strong", {}, first.text), " ", short(first)),
-    h("div", { class: "headlines" }, listElement(others.map((other) => other.text || short(other)))),
+    first && h("p", { class: "headline" }, ...headline(first)),
+    h("div", { class: "headlines" }, listElement(others.map(headline))),
     form,
     figures.map((figure) => figure.element),
     readingElement(content),
@@ -93,10 +93,13 @@ function short({ text, detail }) {
   return sentences.slice(0, end < 0 ? sentences.length : Math.max(end, text ? 0 : 1)).join("");
 }
 
+function headline(content) {
+  return [content.text && h("strong", {}, content.text), " ", short(content)];
+}
+
 function readingElement(content) {
-  const details = content.headlines.map(
-    ({ text, detail }) => detail && h("p", {}, text && h("strong", {}, text), " ", detail),
-  );
+  // A detail that stands whole above is not repeated.
+  const details = content.headlines.map((one) => short(one) !== one.detail && h("p", {}, one.detail));
   const open = !content.figures.length;
   if (!content.explanation && !details.some(Boolean)) return null;
   return h(
