@@ -63,7 +63,7 @@ def test_the_lead_of_speed_is_a_decode_against_gqa():
     verdict = speed(timed("mla", 1e-3), timed("mha", 3e-3), timed("gqa", 0.5e-3))
     assert (verdict.lead.value, verdict.lead.neutral) == (2.0, 1.0)
     assert 1 < verdict.lead.ends[0] < 2.0 < verdict.lead.ends[1]
-    assert EN.render(verdict.lead.about).startswith("MLA’s time over GQA’s: decode of a layer, 4,096 tokens")
+    assert EN.render(verdict.lead.about).startswith("MLA’s time divided by GQA’s: decode of a layer, 4,096 tokens")
     flips = EN.render(verdict.flips)
     assert "faster than MHA in 1 of 1 decode cases and slower in 0" in flips
     assert "faster than GQA in 0 of 1 decode cases and slower in 1" in flips
@@ -95,7 +95,7 @@ def test_a_prefill_counts_as_it_is_deployed():
     assert speed(*records) is None
     verdict = speed(*records, timed("mha", 2e-3), timed("mla", 1e-3), timed("mla_expanded", 1e-3, **PROMPT))
     assert verdict.outcome == Standing.SUPPORTED
-    absorbed = "Absorbed in a prefill, which nobody deploys: faster than MHA in 0 of 1 prefill cases and slower in 1"
+    absorbed = "Absorbed MLA in prefill, which nobody deploys: faster than MHA in 0 of 1 prefill cases and slower in 1"
     assert absorbed in text_of(verdict)
 
 
@@ -123,7 +123,7 @@ def test_a_cache_is_smaller_than_mhas_and_larger_than_others():
     assert (counted.is_projected, counted.machine) == (False, "A processor")
     flips = EN.render(counted.flips)
     assert "1.12× the cache of GQA-2 (deepseek-v2-lite)" in flips
-    assert "1.25× the cache of MHA where keys and values are written out" in flips
+    assert "1.25× the cache of MHA if MLA stores expanded keys and values" in flips
     by_form = verdict_on("mla-less-kv-memory")
     assert (by_form.outcome, by_form.lead.value) == (Standing.SUPPORTED, 576 / 32768)
     assert (by_form.is_projected, by_form.machine) == (True, "")
@@ -142,7 +142,7 @@ def test_compute_depends_on_the_context_by_closed_forms():
     assert verdict.lead.value == pytest.approx(mla / mha, rel=0.01)
     # The kernels differ by 2 H (2 c + d_r - 2 d) FLOPs a token of context.
     even = math.ceil((mha_weights - mla_weights) / (heads * (2 * 512 + 64 - 2 * 128)))
-    assert f"more than MHA from {even:,} tokens on" in EN.render(verdict.flips)
+    assert f"more FLOPs than MHA from {even:,} tokens on" in EN.render(verdict.flips)
 
 
 def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():

@@ -95,7 +95,7 @@ def test_shipped_ranks_lead_and_starved_ones_are_where_it_flips():
     assert EN.render(verdict.lead.about).startswith("MLA rank 64 minus MHA: share answered (recall")
     narrower = verdict_on("mla-lower-ceiling", *records, *recall([share - 0.2 for share in LOW], **mla(4)))
     for flips, count in ((verdict.flips, 1), (narrower.flips, 2)):
-        assert f"lower in {count} of {count} cases, the widest of them MLA rank 8, -41.0" in EN.render(flips)
+        assert f"lower in {count} of {count} cases. The largest loss is MLA rank 8, -41.0" in EN.render(flips)
 
 
 def test_tasks_that_tell_nothing_apart_decide_nothing():
@@ -152,7 +152,7 @@ def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
 
     word, numbers = ruling("full-context-tasks", *hops(0.9, 0.8, attention="mha"), *hops(0.9, 0.5, **mla(16)))
     assert (word, "MLA rank 16 minus MHA -30.0" in numbers) == (SUPPORTED, True)
-    assert "look-up (recall of pairs, one hop), share answered: +0.0 (+0.0 to +0.0) points" in numbers
+    assert "single look-ups (recall of pairs, one hop), share answered: +0.0 (+0.0 to +0.0) points" in numbers
 
 
 def differing_seeds(**facts):

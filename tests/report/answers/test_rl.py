@@ -151,7 +151,7 @@ UNTRIED = "No other setting was tried"
     ("records", "change"),
     [
         (scaled(0.1, LOW, HIGH), "with reward scaling = batch it changes by +41.0"),
-        (scaled(0.1, LOW, LOW), "None of 1 other settings tried clearly moves the difference"),
+        (scaled(0.1, LOW, LOW), "None of the 1 other settings that were tried clearly changes the difference"),
         # Held against the same cell without it: the mean of 41 and 0 points.
         ([*scaled(0.1, LOW, HIGH), *scaled(1, HIGH, HIGH)], "with reward scaling = batch it changes by +20.5"),
         # Settings that change together are named together, and one that does not apply any more is not.
@@ -191,7 +191,7 @@ def test_what_nothing_differs_in_is_contradicted_by_nothing():
     ]
     verdict = verdict_on("grpo-sample-efficient", *records)
     assert EN.render(verdict.word) == OPEN
-    assert "None of 11 other settings" in EN.render(verdict.flips)
+    assert "None of the 11 other settings" in EN.render(verdict.flips)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_smaller_peak_is_cheaper_whatever_seconds_say():
     assert EN.render(verdict.lead.written) == "60 % of PPO’s"
     assert EN.render(verdict.flips).startswith("GRPO saves memory in 1 of 1 cases")
     numbers = " ".join(map(EN.render, verdict.evidence))
-    assert "in 1 of 1 cases; it saves least with llama-3.1-8b at 1,024 tokens, 40 %" in numbers
+    assert "in 1 of 1 cases. It saves least with llama-3.1-8b at 1,024 tokens, 40 %" in numbers
     assert "GRPO minus PPO +25.40 s" in numbers
     dearer = verdict_on("grpo-cheaper", peak("grpo", 11), peak("ppo", 10))
     assert (EN.render(dearer.word), dearer.machine) == (CONTRADICTED, "")

@@ -16,7 +16,7 @@ from tests.theory.answers.test_capacity import plan
 def fits(tmp_path):
     (table,) = said(cache.build(read_results([tmp_path]))).tables
     assert table.folded
-    assert "neither weights nor activations" in table.note
+    assert "with batch 1 and nothing else" in table.note
     return {row["Model"]: row for row in rows_of(table)}
 
 
@@ -61,12 +61,12 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
 
 def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
     (headline,) = said(cache.build(read_results([tmp_path]))).headlines
-    assert (
-        headline.text
-        == "DeepSeek-V3’s latent takes 68.6 KiB per token, a GQA hybrid 30.0 KiB, DeepSeek-V4-Pro 9.62 KiB"
-    )
+    assert headline.text == "DeepSeek-V3 keeps 68.6 KiB per token, a GQA hybrid 30.0 KiB, DeepSeek-V4-Pro 9.62 KiB"
     latent, hybrid = (published_cache(name).plan for name in ("deepseek-v3", "qwen3.5-397b-a17b"))
-    assert "a state of 180 MiB, less than the latent’s 68.6 KiB from 4,856 tokens on" in headline.detail
+    assert (
+        "a state of 180 MiB, and takes less than the latent’s 68.6 KiB per token from 4,856 tokens on"
+        in headline.detail
+    )
     assert latent.cache_bytes(4855) < hybrid.cache_bytes(4855)
     assert latent.cache_bytes(4857) > hybrid.cache_bytes(4857)
 
@@ -81,14 +81,16 @@ def test_figures_draw_the_best_known_of_every_family(tmp_path):
 
 def test_figures_say_who_keeps_least(tmp_path):
     growth, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
-    assert growth.finding.endswith("deepseek-v4-flash keeps 871 MiB of a sequence, llama-2-7b 64.0 GiB")
+    assert growth.finding.endswith(
+        "one sequence of deepseek-v4-flash takes 871 MiB and one of llama-2-7b takes 64.0 GiB"
+    )
     # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
     assert (
         deepseek.finding
         == "At deepseek-v3’s sizes, GQA’s cache is 7.11× MLA’s and MHA’s is 56.9×; MQA has the smallest"
     )
     # Two groups of a small model are less than its latent.
-    assert "GQA keeps 0.889× what MLA keeps" in lite.finding
+    assert "GQA’s cache is 0.889× MLA’s" in lite.finding
 
 
 def test_a_bar_is_what_a_long_context_keeps(tmp_path):
@@ -125,13 +127,13 @@ def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
     assert others[0]["Batch"] == "104"
     expected, most = (float(others[0][f"Tokens/s {kind}"].replace(",", "")) for kind in ("expected", "at most"))
     assert expected < most
-    assert section.headlines[-1].text.startswith("qwen3.5-397b-a17b on 8 × h200-sxm-141gb, dp: a batch of ")
+    assert section.headlines[-1].text.startswith("qwen3.5-397b-a17b on 8 × h200-sxm-141gb, dp holds a batch of ")
 
 
 def test_what_does_not_fit_says_how_large_it_is(tmp_path):
     section = built(cache.build, tmp_path, capacity_record("deepseek-v3", tp=1))
     (row,) = rows_of(section.tables[1])
-    assert row["Why"].startswith("the weights, 625 GiB on each device, do not fit")
+    assert row["Reason"].startswith("the weights, 625 GiB on each device, do not fit")
     assert len(section.headlines) == 1
 
 

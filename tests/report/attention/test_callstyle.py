@@ -38,15 +38,15 @@ def dots_of(figure, view=0):
 
 def forms_of(table, *columns):
     """The form of each row, and the cells of some columns."""
-    return [[row[name] for name in ("Form", *columns)] for row in rows_of(table)]
+    return [[row[name] for name in ("Form of call", *columns)] for row in rows_of(table)]
 
 
 def test_the_worst_form_is_first_and_each_says_its_ratio(tmp_path):
     section = section_of(tmp_path, form(latency_s=1e-3), form(backend="sdpa", latency_s=12e-3), form("mla_expanded"))
     (figure,) = section.figures
     assert figure.title == "MLA · deepseek-v2-lite · decode · 4,096 tokens · bfloat16"
-    assert dots_of(figure)[0] == ("MLA · sdpa", "12.0× best")
-    assert {text for _, text in dots_of(figure)[1:]} == {"best"}
+    assert dots_of(figure)[0] == ("MLA · sdpa", "12.0× the fastest")
+    assert {text for _, text in dots_of(figure)[1:]} == {"fastest"}
 
 
 def test_a_figure_finds_the_best_form_or_says_it_cannot(tmp_path):
@@ -55,10 +55,12 @@ def test_a_figure_finds_the_best_form_or_says_it_cannot(tmp_path):
         return section_of(tmp_path / name, *forms).figures[0].finding.partition("tokens ")[2]
 
     first, second, third = [1e-3] * 3, [0.8e-3, 1.05e-3, 1.3e-3], [3e-3] * 3
-    assert found("a", first, third) == "MLA · a is fastest, 1.00 ms; MLA · b takes 3.00× (3.00–3.00×) as long"
-    assert found("b", first, second, third) == "MLA · a takes 1.00 ms and MLA · c 3.00× (3.00–3.00×) as long"
-    assert found("c", first, third[:1]).endswith("MLA · b 3.00× (2.85–3.16×) as long, by too few launches to call")
-    assert found("d", first, second).endswith("as long: too close to call")
+    assert found("a", first, third) == "MLA · a is fastest with 1.00 ms; MLA · b takes 3.00× as long (3.00–3.00×)"
+    assert found("b", first, second, third) == "MLA · a takes 1.00 ms; MLA · c takes 3.00× as long (3.00–3.00×)"
+    assert found("c", first, third[:1]).endswith(
+        "MLA · b takes 3.00× as long (2.85–3.16×), with too few launches to call"
+    )
+    assert found("d", first, second).endswith("which is too close to call")
 
 
 def test_a_dot_has_its_interval_and_its_run(tmp_path):
@@ -102,7 +104,7 @@ def test_a_form_that_auto_chose_and_somebody_named_is_shown_once(tmp_path):
 def test_another_librarys_layer_is_marked_and_explained(tmp_path):
     section = section_of(tmp_path, form(asked="auto"), foreign(5e-3))
     (figure,) = section.figures
-    assert dots_of(figure)[0] == ("transformers 5.24 eager †", "5.00× best")
+    assert dots_of(figure)[0] == ("transformers 5.24 eager †", "5.00× the fastest")
     assert [view.title for view in figure.views] == ["Whole layer"]
     assert "†" in figure.caption
     assert "parity environment" in section.tables[0].note
@@ -121,7 +123,7 @@ def test_results_side_by_side_are_compared_within_themselves(tmp_path):
     here = [form(), form(backend="sdpa", latency_s=2e-3)]
     section = section_of(tmp_path, here=here, there=[form(latency_s=4e-3), form(backend="sdpa", latency_s=6e-3)])
     assert [figure.facets["label"] for figure in section.figures] == ["here", "there"]
-    assert [dots_of(figure)[0][1] for figure in section.figures] == ["2.00× best", "1.50× best"]
+    assert [dots_of(figure)[0][1] for figure in section.figures] == ["2.00× the fastest", "1.50× the fastest"]
     assert [row["Results"] for row in rows_of(section.tables[0])] == ["here", "here", "there", "there"]
 
 

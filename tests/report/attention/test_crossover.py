@@ -52,7 +52,7 @@ def test_a_measured_crossover_lies_between_its_neighbours(tmp_path):
 
 @pytest.mark.parametrize(
     ("ratios", "words"),
-    [({32: 3.0, 256: 1.2}, "above 256"), ({32: 0.9, 256: 0.2}, "below 32"), ({32: 0.9, 256: 1.1}, "–")],
+    [({32: 3.0, 256: 1.2}, "more than 256"), ({32: 0.9, 256: 0.2}, "less than 32"), ({32: 0.9, 256: 1.1}, "–")],
 )
 def test_no_crossover_within_what_was_tried_is_said(tmp_path, ratios, words):
     section = section_of(tmp_path, *both_modes(ratios))
@@ -76,7 +76,9 @@ def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
     assert sorted(names) == [
         f"measured · {series}" for series in ("bfloat16 · tp=1", "bfloat16 · tp=2", "float32 · tp=1")
     ]
-    assert section.figures[0].finding.endswith("from 128 (64–256) new tokens on, measured in bfloat16; 168 by FLOPs")
+    assert section.figures[0].finding.endswith(
+        "from 128 (64–256) new tokens on (measured, bfloat16); FLOPs predict 168"
+    )
 
 
 def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):

@@ -118,7 +118,7 @@ def test_the_newest_record_is_shown_and_older_are_counted(tmp_path):
 def test_changed_settings_are_said_but_not_ways_of_measuring(tmp_path):
     other = build(settings={"seed": 4, "measure": {"precision": 0.02}}, provenance={"started_at": "2026-04-01"})
     (row,) = table_of(results_of(tmp_path, build(settings={"seed": 3}), other))
-    assert "settings changed" in row["Notes"]
+    assert "the settings of this case differ between records" in row["Notes"]
     alike = build(settings={"seed": 3, "measure": {"precision": 0.5}}, seq_len=8192)
     results = results_of(tmp_path / "alike", build(settings={"seed": 3}, seq_len=8192), alike)
     assert not results.records[0].settings_changed
@@ -173,7 +173,7 @@ def test_a_figure_finds_the_fastest_or_says_it_cannot(tmp_path, mha_s, finding):
 def test_a_finding_says_what_mla_takes_behind_others(tmp_path):
     times = {"mqa": 1e-3, "gqa": 2e-3, "mha": 3e-3, "mla": 4e-3}
     records = [in_launches(build(attention=name), *[time] * 3) for name, time in times.items()]
-    assert section_of(results_of(tmp_path, *records)).figures[0].finding.endswith("as long; MLA 4.00×")
+    assert section_of(results_of(tmp_path, *records)).figures[0].finding.endswith("as long (2.00–2.00×); MLA 4.00×")
 
 
 def test_figures_are_one_family_told_apart_by_their_facets(tmp_path):
@@ -205,7 +205,7 @@ def test_points_name_their_runs_and_views_the_span_they_show(tmp_path):
 def test_a_headline_admits_what_its_intervals_do_not_tell(tmp_path):
     results = results_of(tmp_path / "alike", build(), build(attention="mha"))
     (headline,) = section_of(results).headlines
-    assert (headline.text[:15], headline.detail[-17:]) == ("No clear order,", "too close to call")
+    assert (headline.text[:15], headline.detail[-17:]) == ("No clear order;", "too close to call")
     assert details(results_of(tmp_path / "alone", build())) == []
 
 
@@ -217,7 +217,7 @@ def test_each_pass_has_a_headline(tmp_path):
     section = section_of(
         results_of(tmp_path, *records, build(dtype="float32"), build(dtype="float32", attention="mha"))
     )
-    passes = [headline.text.split(": ")[1].split(" ")[0] for headline in section.headlines]
+    passes = [headline.text.split(" (")[1].split(" ")[0] for headline in section.headlines]
     assert passes == ["decode", "prefill", "training"]
 
 
@@ -234,7 +234,7 @@ def test_the_fastest_backend_of_each_context_is_drawn(tmp_path):
     (figure,) = section.figures
     # b1 is faster still, but has one context only.
     assert [trace["y"] for trace in figure.views[0].figure["data"]] == [[1e-3, 2e-3]] * 3
-    assert figure.caption.endswith("the tables hold all.")
+    assert figure.caption.endswith("The tables hold all backends.")
     assert len(section.tables[0].rows) == len(records)
 
 
@@ -277,7 +277,7 @@ def test_single_contexts_are_not_drawn_beside_lines(tmp_path):
     section = section_of(results)
     assert len(section.figures) == 10
     assert not any("batch=2" in figure.settings for figure in section.figures)
-    spans = [table for table in section.tables if table.title.startswith("Other cases")]
+    spans = [table for table in section.tables if table.title.startswith("All other cases")]
     assert [len(table.rows) for table in spans] == [1] * 2
 
 
@@ -315,7 +315,7 @@ def test_a_row_has_energies_power_window_and_counter(tmp_path):
     _, (layer, kernel) = energy_of(tmp_path, record)
     (row,) = rows_of(layer)
     assert (row["Per token"], row["Per step"], row["Mean power"]) == ("30.0 mJ", "60.0 mJ", "310 W")
-    assert (row["Taken over"], row["Counter"]) == ("1.30 s", "nvml gpu0")
+    assert (row["Counter window"], row["Counter"]) == ("1.30 s", "nvml gpu0")
     assert "Cost of 1 M tokens" not in row
     assert kernel.folded
 

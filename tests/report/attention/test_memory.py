@@ -41,7 +41,7 @@ def test_a_cache_that_differs_by_a_byte_stands_in_sight(tmp_path):
     (table,), (headline,) = section.tables, section.headlines
     assert not table.folded
     assert [row["Equal to the byte"] for row in rows_of(table)] == ["yes", "NO, by +1 B"]
-    assert headline.text.startswith("1 of 2 cases: the cache differs from its closed form")
+    assert headline.text.startswith("In 1 of 2 cases the cache differs from its closed form")
     assert section_of(tmp_path / "equal", sized(build())).headlines == []
     assert section_of(tmp_path / "none", build()) is None
 

@@ -57,7 +57,7 @@ def test_sentence_figure_and_table_tell_of_one_record(tmp_path):
         timed("mha", "auto", 2e-3, ran="sdpa", launches=3),
     )
     (figure,) = section.figures
-    assert figure.finding.startswith("At 4,096 tokens MHA is fastest, 2.02 ms; MLA takes 2.00×")
+    assert figure.finding.startswith("At 4,096 tokens MHA is fastest with 2.02 ms; MLA takes 2.00×")
     assert {trace["name"]: trace["y"] for trace in figure.views[0].figure["data"]} == {
         "MHA": [2.02e-3],
         "MLA": [4.04e-3],

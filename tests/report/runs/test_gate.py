@@ -47,14 +47,17 @@ def test_without_a_judgement_there_is_no_section(tmp_path):
 def test_a_judgement_is_a_sentence_with_its_date_and_counts(tmp_path):
     explanation = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.05), timing())).explanation
     assert explanation.endswith(
-        "Newest: working tree (89abcde, with uncommitted changes) against main (0123456), 2026-03-01 10:00: "
+        "Newest comparison: working tree (89abcde, with uncommitted changes) with main (0123456), 2026-03-01 10:00: "
         "1 slower, 1 same."
     )
 
 
 @pytest.mark.parametrize(
     ("judged", "words"),
-    [(judgement(timing(), interrupted=True), "cut short"), (judgement(), "Nothing had anything to be compared with")],
+    [
+        (judgement(timing(), interrupted=True), "The comparison was interrupted"),
+        (judgement(), "No quantity had anything to be compared with"),
+    ],
 )
 def test_what_was_cut_short_or_judged_nothing_says_so(tmp_path, judged, words):
     assert words in section_of(tmp_path, judged).explanation
@@ -62,7 +65,7 @@ def test_what_was_cut_short_or_judged_nothing_says_so(tmp_path, judged, words):
 
 def test_what_is_undecided_and_what_noise_hides_is_said(tmp_path):
     explanation = section_of(tmp_path, judgement(timing(Outcome.INCONCLUSIVE, 1.2), timing())).explanation
-    assert "No verdict on 1 of 2 quantities with noise" in explanation
+    assert "1 of 2 noisy quantities have no verdict" in explanation
     assert "hides slowdowns of up to +21.0 %" in explanation
 
 
@@ -119,7 +122,7 @@ def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
     assert table.row_facets[0] == {"geometry": "deepseek-v2-lite", "phase": "decode", "dtype": "bfloat16"} | {
         "variant": "TIED"
     }
-    assert "Every case: workload=attention geometry=deepseek-v2-lite" in table.note
+    assert "All cases: workload=attention geometry=deepseek-v2-lite" in table.note
     assert "clock thread_cpu, launches 2, floor 0.02, seconds 12.3" in table.note
 
 
@@ -162,8 +165,8 @@ def test_each_results_folder_has_its_newest(tmp_path):
         write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})
     section = said(build(read_results([tmp_path / "one", tmp_path / "two"])))
     assert [figure.settings for figure in section.figures] == ["one", "two"]
-    assert "one: Newest: after one against" in section.explanation
-    assert "two: Newest: after two against" in section.explanation
+    assert "one: Newest comparison: after one with" in section.explanation
+    assert "two: Newest comparison: after two with" in section.explanation
 
 
 def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
