@@ -45,7 +45,7 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
 
 def test_what_is_changed_is_told_without_defaults(decide):
     page = decide(context="8k", order="fastest")
-    page.get_by_label("Price of a device").fill("2")
+    page.get_by_label("Price per device and hour").fill("2")
     assert told(page) == {"context": "8k", "order": "fastest", "price": "2"}
     page.get_by_label("Tokens per sequence").fill("32k")
     page.get_by_role("button", name="Cost").focus()

@@ -22,7 +22,7 @@ SENTENCES = (
         "record.json: record.json is not a record of this suite",
         "record.json: samples.parquet cannot be read (",
     ),
-    "There is no record.json in it.",
+    "This folder has no record.json.",
 )
 DROP = """async (runs) => {
   const main = document.querySelector("#main");
@@ -39,7 +39,7 @@ DROP = """async (runs) => {
     window.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped }));
     await until(() => document.querySelector(".told"));
     let end = document.querySelector(".told")?.textContent ?? "nothing was said";
-    if (end.startsWith("Runs that joined")) {
+    if (end.startsWith("Runs added")) {
       main.replaceChildren();
       location.hash = `#/trust/run/${JSON.parse(atob(files["record.json"])).run_key.slice(0, 12)}`;
       await until(() => main.querySelector(".run .record"));
