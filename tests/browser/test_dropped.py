@@ -100,7 +100,7 @@ def test_after_records_without_a_part_others_still_join(open_page, ordinary, run
     assert [refusal for refusal in refusals if not refusal.startswith(SENTENCES[1])] == []
     assert end.startswith(JOINED)
     go(page, "speed/latency?geometry=deepseek-v2-lite&dtype=bfloat16&phase=decode")
-    assert "mla · dropped" in names(figure_of(page, "latency"))
+    assert "mla · added here" in names(figure_of(page, "latency"))
 
 
 def test_a_table_in_several_groups_of_rows_is_read_whole(open_page, ordinary, run, tmp_path):

@@ -60,8 +60,8 @@ def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
     page.get_by_text("Command that runs it again").wait_for()
     assert "n = 3" in page.locator(".readings").first.inner_text()
     go(page, "speed/latency")
-    wait_until(page, "document.querySelector('#main .plot').data?.some(trace => trace.name.endsWith('dropped'))")
-    point = page.evaluate("document.querySelector('#main .plot').data.find(trace => trace.name.endsWith('dropped'))")
+    wait_until(page, "document.querySelector('#main .plot').data?.some(trace => trace.name.endsWith('added here'))")
+    point = page.evaluate("document.querySelector('#main .plot').data.find(trace => trace.name.endsWith('added here'))")
     assert (point["x"], point["y"]) == ([512], [pytest.approx(4e-3)])
 
 
