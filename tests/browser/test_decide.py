@@ -33,8 +33,8 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
         "On 4 × h100-sxm5-80gb, llama-3.1-70b as it is (GQA-8) fits up to batch 13. Layout: tp4. "
         "If it had been trained with another variant: MQA up to 27, MLA up to 18, MHA up to 1."
     )
-    assert training.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW’s moments in bfloat16")
-    assert "fits on 4 × h100-sxm5-80gb: 32.2 GiB on each, 40.9 GiB to spare." in training
+    assert training.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW’s state in bfloat16")
+    assert "fits on 4 × h100-sxm5-80gb: it needs 32.2 GiB on each and leaves 40.9 GiB." in training
     table = page.locator("table").first
     assert table.locator("th[scope=col]:visible").count() == 6
     page.get_by_role("button", name="Show all columns").click()
@@ -45,14 +45,14 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
 
 def test_what_is_changed_is_told_without_defaults(decide):
     page = decide(context="8k", order="fastest")
-    page.get_by_label("Price of a device").fill("2")
+    page.get_by_label("Price per device and hour").fill("2")
     assert told(page) == {"context": "8k", "order": "fastest", "price": "2"}
     page.get_by_label("Tokens per sequence").fill("32k")
     page.get_by_role("button", name="Cost").focus()
     page.keyboard.press("Enter")
     page.get_by_label("Algorithm").select_option("grpo")
     assert told(page) == {"order": "cheapest", "price": "2", "algorithm": "grpo"}
-    assert "as it is (GQA-8) takes 4.26 for a million tokens at batch 13." in answers(page)[0]
+    assert "as it is (GQA-8) costs 4.26 per million tokens at batch 13." in answers(page)[0]
     assert answers(page)[1].startswith("GRPO of llama-3.1-8b in bf16")
 
 
@@ -88,7 +88,7 @@ def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
     )
     assert answers(page)[0] == "sizes.vocab_size must be a whole number of at least 1"
     page.get_by_label("Vocabulary size").fill("128256")
-    assert "a model of these sizes fits as it is (GQA-8) up to batch 13" in answers(page)[0]
+    assert "a model of these sizes as it is (GQA-8) fits up to batch 13" in answers(page)[0]
     page = decide(model="qwen2.5", rl_model="deepseek-v3", context="x", rl_count="3")
     assert answers(page)[0].startswith("model must be a geometry; got qwen2.5; did you mean qwen2.5-0.5b, ")
     assert answers(page)[1] == "gpus must be 1, 2, 4, 8 in number; got 3"

@@ -22,7 +22,7 @@ SENTENCES = (
         "record.json: record.json is not a record of this suite",
         "record.json: samples.parquet cannot be read (",
     ),
-    "There is no record.json in it.",
+    "This folder has no record.json.",
 )
 DROP = """async (runs) => {
   const main = document.querySelector("#main");
@@ -39,7 +39,7 @@ DROP = """async (runs) => {
     window.dispatchEvent(new DragEvent("drop", { dataTransfer: dropped }));
     await until(() => document.querySelector(".told"));
     let end = document.querySelector(".told")?.textContent ?? "nothing was said";
-    if (end.startsWith("Runs that joined")) {
+    if (end.startsWith("Runs added")) {
       main.replaceChildren();
       location.hash = `#/trust/run/${JSON.parse(atob(files["record.json"])).run_key.slice(0, 12)}`;
       await until(() => main.querySelector(".run .record"));
@@ -100,7 +100,7 @@ def test_after_records_without_a_part_others_still_join(open_page, ordinary, run
     assert [refusal for refusal in refusals if not refusal.startswith(SENTENCES[1])] == []
     assert end.startswith(JOINED)
     go(page, "speed/latency?geometry=deepseek-v2-lite&dtype=bfloat16&phase=decode")
-    assert "mla · dropped" in names(figure_of(page, "latency"))
+    assert "mla · added here" in names(figure_of(page, "latency"))
 
 
 def test_a_table_in_several_groups_of_rows_is_read_whole(open_page, ordinary, run, tmp_path):

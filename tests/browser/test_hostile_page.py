@@ -36,7 +36,7 @@ def test_sorting_choosing_hovering_and_copying_run_nothing(open_page, request, r
         assert_harmless(page)
     go(page, "trust/runs")
     page.locator(".every-run tbody a").first.click()
-    page.get_by_text("The command that runs it again").wait_for()
+    page.get_by_text("Command that runs it again").wait_for()
     assert_harmless(page)
 
 

@@ -29,7 +29,7 @@ def test_runs_sort_by_each_column_and_open(open_page, ordinary):
     assert column(table, "Whole layer")[0] == "66.6 µs"
     assert set(column(table, "Status")) == {"OK", "Failed"}
     table.locator("tbody a").first.click()
-    page.get_by_text("The command that runs it again").wait_for()
+    page.get_by_text("Command that runs it again").wait_for()
     assert re.fullmatch(r"\w+ · [\w.-]+ · decode · [\d,]+ tokens", page.locator("#main h1").inner_text())
 
 
@@ -53,15 +53,15 @@ def test_a_dropped_record_joins_the_runs_and_the_figures(open_page, tmp_path):
     (tmp_path / "bad" / "record.json").write_text('{"schema": 7}')
     page = open_page(path, address="#/trust/runs")
     page.locator("input[type=file]").set_input_files(tmp_path / "bad")
-    page.get_by_text("holds no record of this suite").wait_for()
+    page.get_by_text("is not a record of this suite").wait_for()
     page.locator("input[type=file]").set_input_files(tmp_path / "dropped")
     page.get_by_text("Runs added to this page: 1.").wait_for()
     page.locator(".every-run tbody a").first.click()
-    page.get_by_text("The command that runs it again").wait_for()
+    page.get_by_text("Command that runs it again").wait_for()
     assert "n = 3" in page.locator(".readings").first.inner_text()
     go(page, "speed/latency")
-    wait_until(page, "document.querySelector('#main .plot').data?.some(trace => trace.name.endsWith('dropped'))")
-    point = page.evaluate("document.querySelector('#main .plot').data.find(trace => trace.name.endsWith('dropped'))")
+    wait_until(page, "document.querySelector('#main .plot').data?.some(trace => trace.name.endsWith('added here'))")
+    point = page.evaluate("document.querySelector('#main .plot').data.find(trace => trace.name.endsWith('added here'))")
     assert (point["x"], point["y"]) == ([512], [pytest.approx(4e-3)])
 
 

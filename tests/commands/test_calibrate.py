@@ -223,7 +223,7 @@ def test_explain_report_and_projections_take_the_file(mine, tmp_path):
     # The file has no published cells of an H100, and its own records' fit.
     title = "hardware,Expected and measured times of decode kernels,,"
     rows = [line.removeprefix(title) for line in path.read_text().splitlines() if line.startswith(title)]
-    assert {"1,Device,h200-sxm-141gb", "2,Device,h100-sxm5-80gb", "2,Measured by,gpu", "2,Cells,24"} <= set(rows)
+    assert {"1,Device,h200-sxm-141gb", "2,Device,h100-sxm5-80gb", "2,Measured by,gpu", "2,Cases,24"} <= set(rows)
     assert not any(row.startswith("3,") for row in rows)
 
 

@@ -77,7 +77,7 @@ def test_a_hard_window_counts_no_more_than_an_easy_one():
     assert cut["Change of perplexity"] == "+5.1 % (+5.1 to +5.1 %)"
     assert cut["Rare (nats per word)"] == "+0.500 (+0.500 to +0.500)"
     assert (cut["Frequent (nats per word)"], plain["Rare (nats per word)"]) == ("+0.000 (+0.000 to +0.000)", "–")
-    assert (cut["Share of its own cache"], cut["Of MHA’s"]) == ("50 %", "17 %")
+    assert (cut["Share of its own cache"], cut["Share of MHA’s"]) == ("50 %", "17 %")
 
 
 def test_a_window_counts_by_its_words():
@@ -97,14 +97,14 @@ def test_only_windows_of_the_same_tokens_are_compared():
 def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     rows = table(FIRST, *study())
     by_method = {(row["Method"], row["Added"]): row for row in rows}
-    first = by_method["SVD by text", "by word"]
+    first = by_method["SVD by text", "per word"]
     assert first["Rank (cache)"] == "rank 192 (50 %)"
     assert first["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
     # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 99.375 %) = 3.961.
-    ranking = "rare words +2.000, then frequent words +0.250: by +1.750 (+1.562 to +1.938)"
+    ranking = "rare words +2.000, then frequent words +0.250: difference +1.750 (+1.562 to +1.938)"
     assert first["Class with the largest rise"] == ranking
     relative = by_method["SVD by text", "relative"]["Class with the largest rise"]
-    assert relative.startswith("rare words +25.0 %, then frequent words +12.5 %: by +12.5 % (")
+    assert relative.startswith("rare words +25.0 %, then frequent words +12.5 %: difference +12.5 % (")
     assert table(ALL, *study())[-2]["Names, punctuation (nats per token)"].startswith("+0.050 (")
     assert rows[0]["Rank (cache)"].startswith("rank 192")
     (int8,) = [row for row in rows if row["Method"] == "int8"]
@@ -138,9 +138,9 @@ def test_a_table_of_many_methods_asks_more_of_each():
     noisy = [compress_record("svd", 192, added=noise), compress_record(BALANCED, 192, added=noise)]
     for records, ranking in (([cut], "rare words +1.500, then"), ([cut, *noisy], "rare words +1.500 and")):
         rows = table(FIRST, compress_record(), *records)
-        (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "by word")]
+        (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "per word")]
         assert row["Class with the largest rise"].startswith(ranking)
-        assert f"by word, {ranking}" in details(compress_record(), *records)[0]
+        assert f"the first losses per word are {ranking}" in details(compress_record(), *records)[0]
 
 
 def test_one_window_is_said_to_be_one():
@@ -148,9 +148,9 @@ def test_one_window_is_said_to_be_one():
     section = section_of(compress_record(windows=1), cut)
     row, _ = table_of(section, FIRST)
     assert row["Class with the largest rise"].startswith("too few windows (1): rare words +3.000, ")
-    assert all("One window" in figure.caption for figure in section.figures)
+    assert all("only one window" in figure.caption for figure in section.figures)
     assert "error_y" not in section.figures[0].views[0].figure["data"][0]
-    assert not any("One window" in figure.caption for figure in section_of(*study()).figures)
+    assert not any("only one window" in figure.caption for figure in section_of(*study()).figures)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_weights_origin_stands_at_every_figure_and_table():
     assert all(text.endswith(f"Weights: {WEIGHTS}.") for text in texts)
     mixed = section_of(compress_record(), compress_record("svd", 192, weights="other.gguf"))
     assert mixed.figures[0].caption.endswith(f"Weights: {WEIGHTS}; other.gguf.")
-    assert section_of(compress_record(weights=None)).tables[0].note.endswith("do not say what the weights are.")
+    assert section_of(compress_record(weights=None)).tables[0].note.endswith("do not name the weights.")
 
 
 def test_without_the_model_as_it_is_nothing_is_compared():
@@ -220,7 +220,7 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
         compress_record(BALANCED, 192, added={"rare": 2.0}),
     ]
     assert best_latent(only_study(*records)).first.method == BALANCED
-    assert "under SVD by text, balanced at rank 192" in details(*records)[0]
+    assert "with SVD by text, balanced at rank 192" in details(*records)[0]
     (alone,) = section_of(*records[:3]).headlines
     assert "SVD by text keeps it within 10 % only at full rank" in alone.detail
     assert alone.text == "SVD by text keeps perplexity within 10 % only at full rank"
@@ -265,5 +265,5 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
     first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
     appended = second.removeprefix(first)
-    assert f"a real model whose cache was cut without training it again ({WEIGHTS})" in appended
-    assert appended.endswith("over its own loss, rare words +25.0 %, then frequent words +12.5 %.")
+    assert f"a real model whose cache was compressed without retraining ({WEIGHTS})" in appended
+    assert appended.endswith("relative to each class’s own loss, rare words +25.0 %, then frequent words +12.5 %.")

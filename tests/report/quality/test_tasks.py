@@ -39,8 +39,8 @@ def test_a_task_has_shares_differences_and_updates_to_a_level():
         *recall([0.6, 0.5, 0.4, 0.55, 0.45], match="params", **mla(16)),
     )
     # Evaluated after 0, 200 and 400 updates; half way it lies in the middle of start and end.
-    assert (mha["Updates until 95 %"], mha["Arrived"], mha["Minus MHA (points)"]) == ("400", "5 of 5", "–")
-    assert (narrow["Updates until 95 %"], narrow["Arrived"], narrow["Verdict"]) == ("–", "2 of 5", OPEN)
+    assert (mha["Updates until 95 %"], mha["Runs that reached it"], mha["Minus MHA (points)"]) == ("400", "5 of 5", "–")
+    assert (narrow["Updates until 95 %"], narrow["Runs that reached it"], narrow["Verdict"]) == ("–", "2 of 5", OPEN)
     # No matching changes MHA, so that of match=heads stands for it.
     assert (matched["Study"], matched["Minus MHA (points)"].split()[0]) == ("recall · at equal parameters", "-49.0")
     assert matched["Verdict"] == "lower"
@@ -101,12 +101,12 @@ def test_marks_on_the_front_are_filled_and_say_their_cpu_time():
     )
     pareto = figure(section, "Quality against cache")
     assert pareto.finding.startswith(
-        "MLA rank 8: 50 % with 64 B per token, n = 1, the least cache of 2 that none beats"
+        "MLA rank 8 reaches 50 % with 64 B per token (n = 1), the smallest cache among the 2 of 3 variants"
     )
     traces = {trace["name"]: trace for trace in pareto.views[0].figure["data"]}
     symbols = [trace["marker"]["symbol"] for trace in traces.values() if "marker" in trace]
     assert [symbol[0].endswith("-open") for symbol in symbols] == [False, True, False]
-    assert "a token takes 4.00 ms" in traces["MHA"]["hovertext"][0]
+    assert "4.00 ms per token" in traces["MHA"]["hovertext"][0]
 
 
 def test_mla_without_rope_or_norm_stands_beside_itself():
@@ -117,7 +117,7 @@ def test_mla_without_rope_or_norm_stands_beside_itself():
         *recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(16, **{"attention.latent_norm": False})),
         *recall([0.1] * 5, **mla(8)),
     )
-    by_part = {row["Without"]: row for row in rows}
+    by_part = {row["Removed"]: row for row in rows}
     rope = by_part["RoPE"]
     assert (rope["Difference (points)"].split()[0], rope["Verdict"]) == ("-19.0", "lower")
     # -20, -11, -15, -18, -31: t is 5.65 and p 0.0048 alone, of two contrasts twice.
@@ -127,7 +127,7 @@ def test_mla_without_rope_or_norm_stands_beside_itself():
 
 def test_by_width_by_cache_and_by_parameters_are_three_questions():
     section = section_of(tasks, *study(3), *recall([0.7] * 3, **mqa(12, **{"task.pairs": 4})))
-    differences = figure(section, "Task by task")
+    differences = figure(section, "Each task")
     assert [view.title for view in differences.views] == ["By width", "By cache", "By parameters"]
     by_cache = {trace["name"]: trace["x"] for trace in differences.views[1].figure["data"]}
     assert by_cache == {"MLA rank 16": [pytest.approx(-19.3, abs=0.05)]}
@@ -136,8 +136,8 @@ def test_by_width_by_cache_and_by_parameters_are_three_questions():
 @pytest.mark.parametrize(
     ("ranks", "p", "words", "finding", "ended"),
     [
-        ((), "0.013", "lower", "MLA rank 16 against MHA (recall): -30.0 (", "lower"),
-        ((4, 8, 24, 32), "0.066", OPEN, "No clear difference in 5 comparisons", "no clear difference"),
+        ((), "0.013", "lower", "MLA rank 16 minus MHA (recall): -30.0 (", "lower"),
+        ((4, 8, 24, 32), "0.066", OPEN, "None of 5 comparisons shows a clear difference", "no clear difference"),
     ],
 )
 def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding, ended):
@@ -146,20 +146,20 @@ def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding
     records += [record for rank in ranks for record in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
     section = section_of(tasks, *records)
     (row,) = [row for row in table_of(section, BY_VARIANT) if row["Variant"] == "MLA rank 16"]
-    assert (row["Verdict"], row["p (t, Holm)"], row["p (flips)"]) == (words, p, "0.062")
-    differences = figure(section, "Task by task")
+    assert (row["Verdict"], row["p (t, Holm)"], row["p (sign flips)"]) == (words, p, "0.062")
+    differences = figure(section, "Each task")
     assert differences.finding.startswith(finding)
     (trace,) = [trace for trace in differences.views[0].figure["data"] if trace["name"] == "MLA rank 16"]
     assert trace["hovertext"][0].endswith(f", {words}")
     count = 1 + len(ranks)
-    assert details(in_memory(*records))[-1].endswith(f"({count} compared): {ended} in {count}.")
+    assert details(in_memory(*records))[-1].endswith(f"({count} comparisons): {ended} in {count}.")
 
 
 def test_a_quoted_table_names_its_source_and_fills_its_columns():
     section = section_of(tasks, quality_record())
-    quoted = [table for table in section.tables if table.title.startswith("Quoted: ")]
+    quoted = [table for table in section.tables if table.title.startswith("Published: ")]
     assert len(quoted) == len(choices("published_quality")) >= 5
-    assert all("Quoted, not measured here" in table.note for table in quoted)
+    assert all("quoted, not measured here" in table.note for table in quoted)
     for name in choices("published_quality"):
         published = read_choice("published_quality", name)
         assert published["source"]

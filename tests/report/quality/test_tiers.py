@@ -57,7 +57,7 @@ def table(start, *records):
 def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, difference, words):
     wider = thirds([0.9] * len(theirs), **mqa(16))
     (row,) = table("Is it MLA", *thirds(ours, **mla(16)), *thirds(theirs, **mqa(12)), *wider)
-    assert (row["MLA"], row["Against"], row["Cache ratio"]) == ("MLA rank 16", "MQA with heads of 12", "=")
+    assert (row["MLA"], row["Compared with"], row["Cache ratio"]) == ("MLA rank 16", "MQA with heads of 12", "=")
     assert (row["Tier"], row["Seeds"]) == ("Third tier (3 %)", str(len(ours)))
     assert (row["Difference (points)"], row["Verdict"]) == (difference, words)
 
@@ -72,7 +72,7 @@ def test_only_seeds_that_both_have_are_compared():
 
 def test_the_nearest_cache_is_named_and_one_too_far_is_left_out():
     (row,) = table("Is it MLA", *tiers(0.2, **mla(4)), *tiers(0.3, **mqa(8)), *tiers(0.9, **mla(56)))
-    assert (row["MLA"], row["Against"], row["Cache ratio"]) == ("MLA rank 4", "MQA with heads of 8", "1.33×")
+    assert (row["MLA"], row["Compared with"], row["Cache ratio"]) == ("MLA rank 4", "MQA with heads of 8", "1.33×")
 
 
 def test_a_form_of_training_is_compared_with_the_uneven_one():
@@ -106,7 +106,7 @@ def test_a_form_of_training_is_compared_with_the_uneven_one():
 )
 def test_the_cache_is_compared_with_the_answers(cached, words):
     answered = (0.2, 0.21, 0.22, 0.2, 0.21)[: len(cached)]
-    first, _, third = table("Dropped from the cache", *thirds(answered, cached, **mla(16)))
+    first, _, third = table("Is a detail missing", *thirds(answered, cached, **mla(16)))
     assert (first["Verdict"], third["Verdict"]) == ("answered", words)
 
 
@@ -139,10 +139,10 @@ def test_an_arm_without_its_cache_size_stands_in_tables_alone():
 
 def test_one_seed_is_said_to_be_one():
     (alone,) = section_of(tiers_section, quality_record((1.0, 1.0, 0.2))).figures
-    assert "One seed" in alone.caption
+    assert "only one seed" in alone.caption
     assert "error_y" not in alone.views[0].figure["data"][0]
     (several,) = section_of(tiers_section, *tiers(0.2), quality_record((1.0, 1.0, 0.5), **mla(8))).figures
-    assert "One seed" not in several.caption
+    assert "only one seed" not in several.caption
 
 
 def test_several_results_stand_side_by_side_and_are_never_pooled():

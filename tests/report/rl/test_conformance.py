@@ -19,7 +19,7 @@ def test_each_choice_is_said_to_be_unbiased_or_how_not():
         "order ppo": "differs by 0.125",
     }
     rloo = rows_of(section.tables[1])[0]
-    assert (rloo["Gradient norm error"], rloo["unheard_of"]) == ("0", "7")
+    assert (rloo["Gradient error"], rloo["unheard_of"]) == ("0", "7")
     assert list(rloo)[1] == "Verdict"
 
 

@@ -57,5 +57,6 @@ def test_two_trained_variants_stand_side_by_side():
     assert (mla["Variant"], mla["Final accuracy"], mla["Seeds"]) == ("MLA", "50 %", "3")
     assert (mla["CPU seconds per 1,000 completions"], mla["Policy parameters"]) == ("100 s", "1,000")
     assert variants.note.startswith(
-        "GRPO ends at 70 % with MHA, 50 % with MLA (n = 3 each). The runs are not paired, so the difference is not judged"
+        "GRPO ends at 70 % with MHA, 50 % with MLA (n = 3 each). "
+        "The runs are not paired, so the difference is not judged"
     )

@@ -23,7 +23,7 @@ PROCESS, MAJORITY = "Process and outcome supervision", "Reward by the group’s 
 @pytest.mark.parametrize(
     ("ours", "difference", "words", "verdict"),
     [
-        ([final + 0.1 for final in BASE], "+10.0 (+10.0 to +10.0)", "higher", "is higher"),
+        ([final + 0.1 for final in BASE], "+10.0 (+10.0 to +10.0)", "higher", "is clearly higher"),
         (
             (0.7, 0.7, 0.6, 0.5, 0.66),
             "+0.0 (-12.8 to +12.8)",
@@ -100,7 +100,7 @@ def test_the_task_that_is_learnt_slowest_is_drawn_first():
 @pytest.mark.parametrize(
     ("relatives", "p", "words", "verdict"),
     [
-        ((), "0.026", "higher", "is higher"),
+        ((), "0.026", "higher", "is clearly higher"),
         (("rloo", "dr_grpo", "grpo_token_mean"), "0.106", "no clear difference (5 pairs)", "shows no clear difference"),
     ],
 )
@@ -131,16 +131,16 @@ def test_arms_without_a_shared_seed_are_not_judged():
     theirs = [run([0.1, final], algorithm="ppo", seed=seed) for seed, final in ((0, 0.2), (1, 0.3))]
     row = rows(efficiency, *ours, *theirs)[0]
     assert (row["Pairs"], row["Difference (points)"]) == ("0", "–")
-    assert (row["Verdict"], row["p (t, Holm)"], row["p (flips)"]) == ("–", "–", "–")
+    assert (row["Verdict"], row["p (t, Holm)"], row["p (sign flips)"]) == ("–", "–", "–")
 
 
 def test_a_level_costs_the_median_of_all_seeds():
     curves = ([0.1, 0.5, 0.6], [0.1, 0.2, 0.7], [0.1, 0.1, 0.4])
     half, most = rows(efficiency, *(run(curve, seed=seed) for seed, curve in enumerate(curves)))
     # At 50 %: 10, 20 and never. At 70 %: one of three, so the median never arrives.
-    assert (half["Accuracy reached"], half["Arrived"], half["Completions"]) == ("50 %", "2 of 3", "20")
+    assert (half["Accuracy reached"], half["Runs that reached it"], half["Completions"]) == ("50 %", "2 of 3", "20")
     assert (half["Tokens"], half["CPU seconds"]) == ("100", "2.00 s")
-    assert (most["Arrived"], most["Completions"], most["CPU seconds"]) == ("1 of 3", "–", "–")
+    assert (most["Runs that reached it"], most["Completions"], most["CPU seconds"]) == ("1 of 3", "–", "–")
 
 
 def test_a_curve_is_the_mean_over_the_mean_spent():
@@ -164,7 +164,7 @@ def test_two_tasks_give_an_interquartile_mean(updates):
     ]
     ppo, grpo = titled(section_of(efficiency, *records), "Over all tasks")
     # Of 0.1, 0.5, 0.7, 0.9 the lowest and the highest go.
-    assert (grpo["Arm"], grpo["Tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
+    assert (grpo["Arm"], grpo["Number of tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
     assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
 
 
@@ -201,8 +201,8 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn():
     (figure,) = section.figures
     lines = [trace["name"] for trace in figure.views[0].figure["data"] if "fill" not in trace]
     assert lines == ["PPO · trial 5", "GRPO · trial 8"]
-    assert "the best of each algorithm is drawn" in figure.caption
-    assert figure.finding.endswith("picked by that very score, so not judged")
+    assert "only the best of each algorithm is shown" in figure.caption
+    assert figure.finding.endswith("picked by that score, so this is not judged")
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")

@@ -80,7 +80,7 @@ def test_without_such_records_there_is_no_such_section():
 
 def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
     figure = section_of(ppo(), grpo()).figures[0]
-    assert (figure.facets["model"], figure.facets["evidence"]) == ("llama-3.1-8b", "projected")
+    assert (figure.facets["model"], figure.facets["evidence"]) == ("llama-3.1-8b", "computed")
     view = figure.views[0]
     assert {tuple(keys[0]) for trace in view.figure["data"] for keys in trace.get("customdata", ())}
     assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
@@ -93,7 +93,7 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
     assert bars(view) == pytest.approx(sizes, rel=1e-4)
     names = [note["text"] for note in view.figure["layout"]["annotations"]]
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
-    assert "Projected, not measured" in figure.caption
+    assert "Computed, not measured" in figure.caption
     assert "micro-batch 1" in figure.caption
     # The legend names kinds, strips name owners.
     legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
@@ -106,8 +106,8 @@ def test_a_title_names_the_model_and_settings_stand_below_it():
     figures = section_of(ppo(), grpo(), grpo(seq_len=4096), ppo(geometry="tiny", parameters=1.0)).figures
     assert {figure.title for figure in figures} == {"Memory at the peak of a step"}
     assert [figure.settings for figure in figures[:2]] == [
-        "llama-3.1-8b · 1,024 tokens · projected",
-        "tiny · projected",
+        "llama-3.1-8b · 1,024 tokens · computed",
+        "tiny · computed",
     ]
     assert "gqa attention, bf16, groups of 8" in figures[0].caption
     assert "gqa attention, bf16, 1,024 tokens" in figures[1].caption
@@ -142,14 +142,14 @@ def test_the_step_and_the_seed_that_held_most_speak():
 def test_an_algorithm_without_a_critic_saves_of_ppos_peak():
     records = [ppo(), grpo(), grpo(has_reference=False, algorithm="dr_grpo", kl_coef=0.0)]
     assert cells(records, SAVINGS, "Algorithm", "Its peak", "Peak of a step", "Saved", "Evidence") == [
-        ("GRPO", "100 GiB", "60.0 GiB", "40 %", "projected"),
-        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60 %", "projected"),
+        ("GRPO", "100 GiB", "60.0 GiB", "40 %", "computed"),
+        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60 %", "computed"),
     ]
 
 
 def test_arms_differ_in_a_critics_setting_and_in_no_other():
     records = [ppo(), ppo(critic="shared_trunk"), ppo(seq_len=4096), grpo(), grpo(micro_batch=4)]
-    assert cells(records, SAVINGS, "Algorithm", "Against") == [
+    assert cells(records, SAVINGS, "Algorithm", "Compared with") == [
         ("GRPO", "PPO · separate critic"),
         ("GRPO", "PPO · critic shares the policy’s trunk"),
     ]
@@ -161,7 +161,7 @@ def test_arms_differ_in_a_critics_setting_and_in_no_other():
 def test_a_note_tells_the_range_of_what_is_saved():
     section = section_of(ppo(), grpo(), ppo(seq_len=4096), grpo(False, seq_len=4096), run(PPO_RUN, **PPO), run())
     note = next(table.note for table in section.tables if table.title == SAVINGS)
-    assert note.startswith("GRPO saves 40 % to 60 % of PPO’s peak (projected, n = 2). GRPO saves -50 % of PPO’s peak")
+    assert note.startswith("GRPO saves 40 % to 60 % of PPO’s peak (computed, n = 2). GRPO saves -50 % of PPO’s peak")
 
 
 def test_which_gpus_fit_and_the_smallest_set_of_them():
@@ -171,11 +171,11 @@ def test_which_gpus_fit_and_the_smallest_set_of_them():
     records = [ppo(**facts), ppo(**facts, shards=8), grpo()]
     section = section_of(*records)
     of_ppo, of_grpo = (list(row.values()) for row in titled(section, FITS))
-    assert of_ppo == ["llama-3.1-8b", "PPO", "8", "–", "2", "1", "1 × 141 GB", "100 GiB", "projected"]
+    assert of_ppo == ["llama-3.1-8b", "PPO", "8", "–", "2", "1", "1 × 141 GB", "100 GiB", "computed"]
     assert (of_grpo[1], set(of_grpo[2:-1])) == ("GRPO", {"–"})
-    assert "1.50 GiB are kept back" in section.tables[0].note
+    assert "1.50 GiB are reserved" in section.tables[0].note
     more = grpo(constants=constants, settings={"reserve_bytes_per_device": 2 * GIB})
-    assert "1.50 GiB to 2.00 GiB are kept back" in section_of(*records[:2], more).tables[0].note
+    assert "1.50 GiB to 2.00 GiB are reserved" in section_of(*records[:2], more).tables[0].note
 
 
 def test_a_size_that_no_record_names_is_told_by_its_peaks():
@@ -230,7 +230,7 @@ def test_a_finding_says_what_is_saved_of_which_evidence():
     projected, measured = section_of(ppo(), grpo(), run(PPO_RUN, **PPO), run()).figures
     assert projected.finding == "GRPO needs 40 % less than PPO at the peak: 60.0 GiB instead of 100 GiB"
     assert measured.finding == "GRPO needs 50 % more than PPO at the peak: 30.0 GiB instead of 20.0 GiB"
-    assert (projected.facets["evidence"], measured.facets["evidence"]) == ("projected", "measured")
+    assert (projected.facets["evidence"], measured.facets["evidence"]) == ("computed", "measured")
 
 
 def test_a_tracked_run_is_in_no_comparison_of_time():
@@ -239,7 +239,7 @@ def test_a_tracked_run_is_in_no_comparison_of_time():
     (experiment,) = layout(results).algorithms
     assert [run.seed for arm in experiment.arms for run in arm.runs] == ["1"]
     assert rows_of(said(cost.build(results)).tables[0])[0]["Runs"] == "1"
-    assert "Runs that held memory by owner: 1." in said(trust.build(results)).explanation
+    assert "Runs that recorded memory by owner: 1." in said(trust.build(results)).explanation
     assert [module.build(in_memory(tracked)) for module in (efficiency, cost, stability)] == [None] * 3
 
 

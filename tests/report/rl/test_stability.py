@@ -33,7 +33,7 @@ def test_a_run_that_learnt_the_form_alone_is_counted():
         run([0.1, 0.7, 0.02], seed=6, forms=[0.1, 0.9, 0.3]),
     )
     assert rows_of(section.tables[0])[0]["Format only"] == "1 of 3"
-    assert section.headlines[0].text.endswith("and 1 learnt the form alone.")
+    assert section.headlines[0].text.endswith("and 1 learnt only the format.")
 
 
 def test_the_worst_fall_is_judged_beside_the_reference():
@@ -86,9 +86,11 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last():
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
     assert thoughts.rows[0][2:4] == ["+2.40 (+1.72 to +3.08)", "higher"]
     assert thoughts.rows[0][7:9] == ["-25.0 (-25.0 to -25.0)", "lower"]
-    finding = "GRPO’s thought changes by +2.40 (+1.72 to +3.08) tokens, n = 5. Of 1 arms, 1 think clearly longer and 0 clearly shorter"
-    assert section.figures[-1].finding == finding
-    assert [view.title for view in section.figures[-1].views] == ["Thought", "Corrections"]
+    assert section.figures[-1].finding == (
+        "GRPO’s thought changes by +2.40 (+1.72 to +3.08) tokens, n = 5. "
+        "Thought is clearly longer in 1 and clearly shorter in 0 of 1 arms"
+    )
+    assert [view.title for view in section.figures[-1].views] == ["Thought length", "Corrections"]
 
 
 def test_accuracy_that_does_not_beat_guessing_has_not_risen():

@@ -56,7 +56,9 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps():
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
     finding = section.figures[0].finding
     assert finding.startswith("R1 is clearly higher after equal steps: +46.0 (")
-    assert finding.endswith("points against R1-Zero, n = 5; of 2 comparisons 1 higher, 1 lower")
+    assert finding.endswith(
+        "points compared with R1-Zero, n = 5. Clearly higher in 1 and clearly lower in 1 of 2 comparisons"
+    )
 
 
 COPIES = [SORTED_ALREADY] * 4 + [0.09]
@@ -142,7 +144,7 @@ def test_parts_of_r1_stand_beside_r1_with_what_they_preferred():
     section = section_of(stages, *records)
     by_stage = {(row["Recipe"], row["Stage"]): row for row in titled(section, BY_STAGE)}
     preference = by_stage["R1 preference", "2 of 2: preferences"]
-    assert (preference["Pairs"], preference["Preference accuracy"]) == ("6", "75 %")
+    assert (preference["Pairs kept"], preference["Preference accuracy"]) == ("6", "75 %")
     assert by_stage["R1 unfiltered", "2 of 2: own completions, unfiltered"]["Preference accuracy"] == "–"
     against = next(table for table in section.tables if table.facets.get("reference") == "R1")
     assert [(row["Arm"], row["Difference (points)"]) for row in at_equal_steps(against)] == [

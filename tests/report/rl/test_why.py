@@ -52,7 +52,7 @@ def test_an_effect_is_averaged_over_the_other_settings(section):
     assert batch["In single combinations (points)"] == "+20.0 to +30.0"
     assert (batch["Algorithm"], batch["Verdict"], batch["Pairs"]) == ("GRPO", "higher", "5")
     (arm,) = [row for row in rows if row["Algorithm"] == "at equal settings" and row["Level"] == "GRPO · group"]
-    assert (arm["Against"], arm["Verdict"]) == ("PPO", "lower")
+    assert (arm["Compared with"], arm["Verdict"]) == ("PPO", "lower")
     # GRPO: 1 of deviation, 2 of KL, 1 of format; PPO: 3; 2 arms.
     note = section.tables[0].note
     assert "9 comparisons are corrected together, so the smallest p must be below 0.0056" in note
@@ -61,7 +61,7 @@ def test_an_effect_is_averaged_over_the_other_settings(section):
 def test_interactions_are_sorted_by_size(section):
     first, *_ = titled(section, INTERACTIONS)
     assert first["Difference (points)"].startswith("-10.")
-    assert first["Under"] in (f"a KL of 0.04 in the {place} against no KL" for place in ("loss", "reward"))
+    assert first["Under"] in (f"KL 0.04 in the {place} minus no KL" for place in ("loss", "reward"))
 
 
 def test_a_leader_leads_alone_only_by_the_rule(results):
@@ -87,7 +87,7 @@ def test_effects_that_the_rule_tells_are_filled(section):
 def test_few_seeds_say_nothing():
     section = section_of(why, *study(seeds=2, kls=("none", "loss")))
     assert {row["Verdict"] for row in titled(section, WORTH)} == {"at least 5 seeds are needed (2 here)"}
-    assert section.figures[0].finding.startswith("No effect of 7 clearly differs from nothing")
+    assert section.figures[0].finding.startswith("None of 7 effects is clearly different from zero")
 
 
 def test_large_factorials_are_no_comparison_of_algorithms(results):
