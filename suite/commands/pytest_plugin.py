@@ -187,7 +187,7 @@ class SpanItem(pytest.Function):
 
 
 def _groups(cases: Sequence[Expanded]) -> dict[str, str]:
-    """For each case the settings that tell it from others, but for the one that is compared."""
+    """The benchmark group of each case, by its id: settings that differ between groups, without the compared one."""
     texts = {}
     for case in cases:
         settings = settings_in(case.id)

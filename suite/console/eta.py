@@ -43,8 +43,11 @@ class SeveralSweeps:
         self._took_s.append(took_s)
 
     def left_s(self, own_left_s: float | None, *, undone: float) -> float:
-        """Seconds left of all. `own_left_s`: of the current sweep, None while none of its cases is done; `undone`: the
-        share of its cases that wait."""
+        """Seconds left of all sweeps; a later one takes its expected time at the pace so far.
+
+        `own_left_s`: of the current sweep, None while none of its cases is done; `undone`: the share of its cases that
+        wait.
+        """
         ran = [pair for pair in zip(self._took_s, self._expected_s, strict=False) if pair[0] > 0]
         pace = sum(took for took, _ in ran) / sum(expected for _, expected in ran) if ran else 1.0
         current_s, *later_s = self._expected_s[len(self._took_s) :]

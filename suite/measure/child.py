@@ -95,7 +95,10 @@ def _ceilings(*, device: str, dtype: str, threads: int, precision: str | None) -
 
 
 def _foreign_line(error: Exception, settings: Mapping[str, Any]) -> str:
-    """Name the last line of another package's code, such as a variant's, on the way to an error, without its path."""
+    """The last line of a package that a `_target_` in the settings names, on the way to an error: " (file, line N)".
+
+    Empty if no line of such a package is on the way.
+    """
     targets = [str(option.get("_target_", "suite")) for option in settings.values() if isinstance(option, Mapping)]
     packages = {target.partition(".")[0] for target in targets} - {"suite"}
     line = ""

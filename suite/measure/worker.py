@@ -97,7 +97,7 @@ class CaseWorker:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        with self._watch():
+        with self._new_watch():
             self._end_persistent()
 
     def run(
@@ -112,7 +112,7 @@ class CaseWorker:
         if self._interrupted.is_set():
             raise TaskInterruptedError
         stderr_log.write_text("")
-        with self._watch() as watch:
+        with self._new_watch() as watch:
             yield from self._watched(watch, (task, dict(arguments), threads, stderr_log), persistent)
 
     def _watched(
@@ -151,7 +151,7 @@ class CaseWorker:
             given_up = watch.given_up.get(child.process.pid or 0)
             yield _death(child.process.exitcode, oom_kills() > kills_before, request[-1], given_up)
 
-    def _watch(self) -> StoppedWatch:
+    def _new_watch(self) -> StoppedWatch:
         return StoppedWatch(self._processes, self._say, self._interrupted)
 
     def _processes(self) -> Mapping[int, str]:

@@ -95,6 +95,7 @@ class RlWorkload:
         return {"number": self._number, "began": self._began, "stage": self._stage.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Begin the saved stage again, from the policy that it began with, and let the stage restore the rest."""
         self.policy.load_state_dict(state["began"])
         self._begin(state["number"])
         self._stage.restore(state["stage"])

@@ -112,5 +112,6 @@ def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
 
 
 def _side(label: str, records: Sequence[Record]) -> Side:
+    """One side of the comparison: the commits that its records were made from, and whether each was changed."""
     made_by = [record.provenance for record in records]
     return side(label, [str(by.get("commit") or "") for by in made_by], [by.get("dirty") is True for by in made_by])

@@ -67,7 +67,7 @@ class Device:
         raise NotImplementedError
 
     def forget_peak(self) -> None:
-        """Let `peak_bytes` count anew from here on."""
+        """Let `peak_bytes` count anew from here on; a device that keeps no peak does nothing."""
 
     def peak_bytes(self) -> int | None:
         """The most that torch's allocator held since `forget_peak`, whoever asked for it; None if torch does not

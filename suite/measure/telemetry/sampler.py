@@ -51,7 +51,10 @@ HELD_AGAINST = {
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `telemetry` settings. Raises ValueError, in one sentence, for wrong ones."""
+    """The `telemetry` part of a case's settings, checked, and `price_per_device_hour` with it.
+
+    Raises ValueError, in one sentence, for wrong ones.
+    """
     telemetry: Mapping[str, Any] = settings["telemetry"]
     if positive_number(telemetry, "period_s", where="telemetry.") < SHORTEST_PERIOD_S:
         raise ValueError(

@@ -39,7 +39,7 @@ class LocalFolder:
 
     @property
     def runs(self) -> Path:
-        """The folder of this machine in which they are written."""
+        """The folder of this machine in which runs are written."""
         return self.folder
 
     def prepare(self, run_keys: Collection[str] | None) -> None:

@@ -87,7 +87,10 @@ def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
 
 
 def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlArm]]:
-    """The arms that a question compares, which agree in all settings besides `differ_in`."""
+    """Each arm of `question["arms"]` with each of `question["against"]` that agrees in all other settings.
+
+    "differ_in" of the question names settings that may differ too, by default those in which the selections differ.
+    """
     ours, theirs = question["arms"], question["against"]
     differ_in = question.get("differ_in") or {name for name in ours if theirs.get(name) != ours[name]}
     for experiment in _experiments(results, question["experiments"]):
@@ -240,9 +243,10 @@ def _least_saved(savings: Sequence[Saving]) -> Text:
 
 
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """Whether an order turns round between equal seconds and equal completions, both clearly so.
+    """Supported where one order is clearly higher at equal completions and clearly lower at equal seconds.
 
-    On one device money is seconds times a price, which turns no order round.
+    Otherwise open, or untested if the evidence does not suffice. The prices of the arms' runs are evidence. On one
+    device money is seconds times a price, which turns no order round.
     """
     verdict, arms = decide(results, claim), dict[RlArm, None]()
     if verdict is None:

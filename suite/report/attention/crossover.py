@@ -141,6 +141,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | N
 
 
 def _series(crossings: Sequence[Crossing]) -> list[Series]:
+    """The lines of each set of settings over the context, and those by FLOPs, which several sets may share."""
     lines = grouped(crossings, lambda crossing: crossing.settings)
     series: dict[object, Series] = {}
     for ordinal, (differing, (settings, line)) in enumerate(zip(differences([*lines]), lines.items(), strict=True)):

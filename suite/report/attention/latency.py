@@ -58,7 +58,10 @@ def build(results: Results) -> Section | None:
 
 
 def _fastest(order: Sequence[Timing]) -> Text:
-    """Say which variant is fastest where that is clear, else what it and its rival take; and what MLA takes."""
+    """Say which variant is clearly fastest, or what it and the first one that it does not clearly beat take.
+
+    MLA's ratio to the fastest is added where MLA is neither of them.
+    """
     if not order:
         return ""
     first, *slower = order

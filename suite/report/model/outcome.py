@@ -38,7 +38,7 @@ class ScoredMetric:
     best: float | None = None  # the best that can be reached
 
     def readings(self, record: Record) -> list[Reading]:
-        """The readings that a comparison needs."""
+        """The record's readings of this metric, of its `per` and of its `chance`, in its span."""
         needed = (self.metric, self.per, self.chance)
         return [reading for reading in record.readings if reading.span == self.span and reading.metric in needed]
 

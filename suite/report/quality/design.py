@@ -406,5 +406,5 @@ def cache_ratio(arm: QualityArm, other: QualityArm) -> float:
 
 
 def is_same_cache(pair: QualityContrast) -> bool:
-    """Whether both arms cache as much."""
+    """Whether the arms' cache sizes differ by at most EQUAL_RATIO."""
     return abs(math.log(cache_ratio(pair.arm, pair.other))) <= math.log(EQUAL_RATIO)

@@ -47,7 +47,8 @@ class Family:
     arms: Sequence[QualityArm]  # in every form
 
     @property
-    def usual_updates(self) -> float:
+    def main_updates(self) -> float:
+        """Updates of the main experiment; 0 if its settings do not say."""
         return number_of(self.main.value(design.UPDATES)) or 0.0
 
     @property
@@ -58,7 +59,7 @@ class Family:
     def times(self, arm: QualityArm) -> float | None:
         """An arm's updates over the usual ones."""
         updates = number_of(arm.value(design.UPDATES))
-        return updates / self.usual_updates if updates and self.usual_updates else None
+        return updates / self.main_updates if updates and self.main_updates else None
 
     def form_name(self, arm: QualityArm) -> Text:
         form, times = say_or(f"quality_tiers.form.{query_form(arm)}", query_form(arm)), self.times(arm)

@@ -98,7 +98,7 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
     first, by_loss = arms[0].first, design.is_by_loss(arms[0])
 
     def arrived(arm: QualityArm) -> Arrivals | None:
-        """The updates until LEVEL was first answered; None where a seed's updates are not known."""
+        """Updates of each seed until the share answered first reached LEVEL; None if a seed's updates are unknown."""
         curves = [run.curve() for run in arm.ended]
         if not all(updates for updates, _ in curves):
             return None

@@ -76,7 +76,7 @@ def _by_bytes(family: Family) -> Figure | None:
         "quality_tiers.by_bytes",
         [View(title="", figure=plot)],
         arms,
-        say("quality_tiers.by_bytes_caption", updates=numbers.count(family.usual_updates)),
+        say("quality_tiers.by_bytes_caption", updates=numbers.count(family.main_updates)),
         finding=finding,
         height_px=panels_height_px(len(family.tiers)),
         settings=family.name,
@@ -212,7 +212,7 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
     answers = [
         joined(" ", [arm.name, " / ".join(_percents(arm, family))]) for arm in (chosen, family.main.baseline) if arm
     ]
-    trained = {"updates": numbers.count(family.usual_updates), "seeds": len(chosen.ended)}
+    trained = {"updates": numbers.count(family.main_updates), "seeds": len(chosen.ended)}
     parts: list[Text] = [say("quality_tiers.headline", told=joined("notes", answers), **trained)]
     against = next((pair for pair in families.rare_contrasts(family) if pair.arm is chosen), None)
     often, *_, rarely = _percents(chosen, family)

@@ -79,7 +79,7 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
         return []
 
     def accuracy(budget: str, amount: float, run: RlRun) -> float | None:
-        """The accuracy at the last evaluation before a run had spent more."""
+        """The accuracy at the last evaluation at which a run had spent at most `amount`; None without evaluations."""
         return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, amount)
 
     quantities = [
@@ -234,6 +234,6 @@ def grpo_against_ppo(rows: Iterable[AgainstReference]) -> list[AgainstReference]
 
 
 def count_outcomes(outcomes: Iterable[ArmOutcome]) -> dict[str, int]:
-    """How many are higher and lower, of those with pairs enough."""
+    """`higher` and `lower`: how many outcomes are so, of `count` outcomes with enough pairs."""
     enough = [outcome for outcome in outcomes if outcome is not ArmOutcome.FEW]
     return {"higher": enough.count(ArmOutcome.HIGHER), "lower": enough.count(ArmOutcome.LOWER), "count": len(enough)}

@@ -128,7 +128,7 @@ def read_phases(record: Record) -> dict[str, Phase]:
 
 
 def memory_experiments(results: Results) -> list[MemoryExperiment]:
-    """Projections, then runs, of either the largest model first, and of a model those with the most arms."""
+    """Projected experiments, then measured ones; each by model size, largest first, then by number of arms."""
 
     def order(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
         size = max(arm.first.parameters or 0.0 for arm in experiment.arms)

@@ -97,8 +97,9 @@ def build(results: Results) -> Section | None:
 
 @lru_cache(maxsize=1)
 def recipes(results: Results) -> Sequence[RlExperiment]:
-    """The experiments with recipes that agree in every other axis, the most of them first; none where no run has
-    another than R1-Zero.
+    """Experiments whose arms are recipes that agree in every other axis, those with the most arms first.
+
+    None if every run is R1-Zero.
     """
     layout = design.layout(results)
     axes = {name for run in layout.runs for name in run.record.case.axes}

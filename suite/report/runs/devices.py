@@ -213,6 +213,7 @@ def watched_devices(results: Results) -> list[WatchedDevice]:
 
 
 def _devices(run: TelemetryRun) -> Iterable[WatchedDevice]:
+    """The CPU and the GPUs that the case used, if they have a power, a mark or foreign processes."""
     for device in map(clip_text, dict.fromkeys([CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)])):
         # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
         if mapping(run.devices, device).get("used") is False:

@@ -102,7 +102,7 @@ class LocalLauncher:
         self.workers = workers or 1
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Raise ValueError, in one sentence, for cases that would disturb each other's figures."""
+        """Raise ValueError if several workers would run timed cases, share a GPU or need too many CPUs."""
         for job in jobs if self.workers > 1 else ():
             name, most = job.settings["workload"]["name"], max(1, most_threads() // job.plan.threads)
             limit = f"1 for device={job.plan.device}, which they would share"

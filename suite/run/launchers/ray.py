@@ -80,7 +80,7 @@ class Cluster:
     lock: Lock = field(default_factory=Lock)
 
     def start(self, place: WorkerPlace) -> Any:
-        """Start an actor there, or as soon as there is room."""
+        """Start an actor on that node. Ray waits while the node has no room."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         worker = self.ray.remote(RemoteWorker).options(
             num_cpus=place.cpus,
