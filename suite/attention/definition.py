@@ -109,6 +109,7 @@ class AbsorbedDefinition(ExpandedDefinition):
 
     @staticmethod
     def output(layer: Any, o_BHNc: Tensor) -> Tensor:
+        """The output of heads that attended over latents: each head's W_UV first, then the output projection."""
         w_uv = layer.w_kvb[:, layer.shape.qk_nope_head_dim :].double()
         return Definition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
 

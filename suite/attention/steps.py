@@ -88,6 +88,7 @@ class ForwardStep:
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
+        """One pass of the whole layer, which writes its new keys and values to the cache."""
         return self.layer.output(self.backend(*self._project()))
 
     def _project(self) -> tuple[Tensor, ...]:

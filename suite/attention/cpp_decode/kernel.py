@@ -171,6 +171,7 @@ def _build(path: Path) -> None:
 
 @functools.cache
 def _text() -> str:
+    """The C++ of all SOURCES as one text, in their order."""
     folder = resources.files(__package__)
     return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES)
 
