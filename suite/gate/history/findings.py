@@ -82,6 +82,7 @@ class HistorySeries:
 
     @property
     def is_enough(self) -> bool:
+        """Whether the series has the points that a test for changes needs, by its kind."""
         return len(self.points) >= FEWEST_POINTS[self.by]
 
     @property

@@ -72,6 +72,7 @@ def markdown(history: History) -> str:
 
 
 def as_json(history: History) -> dict[str, Any]:
+    """The history as plain data; commits stand by their ids, and a ratio that no change could reach is None."""
     commits = history.line.commits
 
     def with_commits(part: Any) -> dict[str, Any]:

@@ -146,6 +146,7 @@ class GateComparison(ABC):
                 self._compare(case, old, new)
 
         def broken(case: BenchmarkCase, error: Exception) -> None:
+            """Add a verdict that the case is broken, with the error as its reason."""
             self._add(case.id, Outcome.BROKEN, str(error))
 
         revisions.for_each(cases, examine, broken, workers)

@@ -134,6 +134,10 @@ class TimingComparison:
         }
 
     def _build(self, workers: Sequence[WorkerClient]) -> None:
+        """Build each case that is still undecided on both sides, without examining its output.
+
+        Raises BrokenSampleError at the first that fails.
+        """
         open_cases = {benchmark.case for benchmark in self.decisions.open}
         first = first_side(self.rounds.launches)
         for case in self.cases:
@@ -144,9 +148,10 @@ class TimingComparison:
                     raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
 
     def _recheck_some(self, workers: Sequence[WorkerClient]) -> None:
-        """Look once more at each case that was timed in a second launch, and at one in each later one.
+        """From the second launch on, check again each case that was just timed and has not been checked again before.
 
-        In the first they were checked when they were built. One that a worker does not survive ends the look.
+        Where there is none left, one at random. The first launch's cases were checked when they were built. A case that
+        fails is left out of the comparison; if its worker died, no more cases are checked.
         """
         launch, unbroken = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
         if self.recheck is None or launch < 2:

@@ -87,6 +87,7 @@ class Quantity:
         return self.metric in POINTS
 
     def in_words(self, before: float, after: float) -> str:
+        """Write `1.2 s before, 1.3 s now`, in the unit of the metric."""
         return f"{in_unit(before, self.metric)} before, {in_unit(after, self.metric)} now"
 
     def average(self, values: Sequence[float]) -> float:

@@ -112,6 +112,7 @@ def _padding(seed: int) -> list[bytearray]:
 
 
 def _end_soon() -> None:
+    """Sleep for LONGEST_FAREWELL_S, then end the whole process with 0. For a thread beside the main one."""
     sleep(LONGEST_FAREWELL_S)  # in which the main thread lets fixtures end
     _end(0)
 

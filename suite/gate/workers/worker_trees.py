@@ -112,9 +112,10 @@ class Trees:
         }
 
     def beside(self, opened: Opened, plugins: Set[str]) -> dict[str, str]:
-        """Digests of the files that ran or were read and are neither judged code nor tests. After `code`.
+        """Digests of the files that ran or were read and are neither judged code nor tests. To be called after `code`.
 
-        `plugins`: files of pytest's plugins, which are none of the judged even where they lie among them.
+        Settings and packages' metadata that only judged code opened are left out. `plugins`: files of pytest's plugins,
+        which are never judged, even where they lie among judged code.
         """
         digests = {}
         for path, (digest, openers) in opened.items():
