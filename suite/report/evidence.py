@@ -98,7 +98,10 @@ def times_lead(
 
 
 def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]]:
-    """p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
+    """p by Student's t, and p by sign flips; dashes where nothing was tested.
+
+    The first is Holm's corrected p, or the plain one where a comparison was not corrected.
+    """
 
     def tested(row: R) -> Comparison | None:
         comparison = comparison_of(row)

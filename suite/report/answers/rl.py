@@ -188,9 +188,10 @@ def _added_by_rl(arm: RlArm) -> Comparison | None:
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise. Seconds are told beside it.
+    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise; seconds are further evidence.
 
-    Of the largest model the median saving leads; all projected savings decide, or all measured ones, as that one is.
+    The median saving of the largest model leads. If that one is projected, all projected savings decide, else all
+    measured ones. Without any saving the seconds decide.
     """
     by_seconds = decide(results, claim)
     algorithms = [claim["trial"]["decides"][0][side][ALGORITHM].rstrip("*") for side in ("arms", "against")]

@@ -144,7 +144,10 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
 
 
 def _settings(computations: Iterable[Forms]) -> dict[Timing, str]:
-    """What tells each computation from the others, by a timing of its first form."""
+    """The settings in which computations differ, by the first timing of each one's first form.
+
+    Variant, backend, the subject and the context are left out, so that two computations can have one text.
+    """
     firsts = {forms[0].first: [forms[0].first] for forms in computations}
     return differing_settings(firsts, ignore=("attention", "backend", *SUBJECT, "seq_len"))
 
@@ -168,6 +171,7 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
 
 
 def _foreign_note(forms: Iterable[CallForm]) -> Text:
+    """The note on foreign implementations, if one is among the forms, else empty."""
     return say("callstyle.foreign") if any(form.is_foreign for form in forms) else ""
 
 

@@ -69,7 +69,7 @@ class DeviceTime:
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
-        """A variant in the sizes that it has, so that it sorts as variants do."""
+        """The variant's rank, then its name with sizes: sorts from the widest cache to the most compressed."""
         return rank(self.timing.variant), self.timing.sized_variant
 
     @property

@@ -115,7 +115,7 @@ def variant_style(variant: str) -> Style:
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
-    """What a group of cases has in common, of the axes that are facets."""
+    """Geometry, phase and dtype of a case, as a reader is shown them; without those that the case does not have."""
     named: dict[str, Text] = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
     return {name: phase_name(str(text)) if name == "phase" else text for name, text in named.items() if text}
 

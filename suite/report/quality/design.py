@@ -161,9 +161,9 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
 
 
 def series_below(values: MetricsBySpan, metric: str, span: str, *, most: float = MOST) -> SeriesByName:
-    """A metric by what stands behind a span, and by step; ALL stands for the span itself.
+    """A metric by step, for each part below a span; ALL stands for the span itself.
 
-    Nothing of these workloads is below zero. `most`: 1 for a share.
+    Values below 0 or above `most` are dropped, and parts without any value. `most`: 1 for a share.
     """
     series = {}
     for name, metrics in values.items():
@@ -304,7 +304,7 @@ def decode_s(arm: QualityArm) -> float | None:
 
 
 def variant_name(arm: QualityArm) -> Text:
-    """What people call it: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
+    """The variant and its sizes: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
     sizes, name = dict(arm.key), variant_label(arm.first.attention)
     sized: Text = name
     if latent_rank(arm) is not None:

@@ -165,7 +165,11 @@ class Falls:
 
     @property
     def carriers(self) -> list[tuple[int, float]]:
-        """For each attribute that falls at all, the head with the largest fall and its share of all falls."""
+        """For each attribute whose falls come to LEAST_FALL, the head with the largest fall and its share of all falls.
+
+        A rise counts as no fall. Attributes that fall less are left out, so that places here are not those of
+        `by_attribute`.
+        """
         positive = [[max(0.0, fall) for fall in falls] for falls in self.by_attribute]
         return [(falls.index(max(falls)), max(falls) / sum(falls)) for falls in positive if sum(falls) >= LEAST_FALL]
 
@@ -192,6 +196,9 @@ def _read_falls(run: QualityRun) -> Falls | None:
 
 
 def carried(arm: QualityArm) -> list[Falls]:
-    """The falls of the runs that have as many heads as the first, where some attribute falls: a head carries it."""
+    """The falls of the runs that have as many heads as the first.
+
+    Runs without falls, and those in which no attribute falls enough for a carrier, are left out.
+    """
     falls = [of_run for run in arm.runs if (of_run := _read_falls(run)) is not None]
     return [of_run for of_run in falls if len(of_run.heads) == len(falls[0].heads) and of_run.carriers]

@@ -23,7 +23,7 @@ OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def difference_text(pair: QualityContrast) -> Text:
-    """A difference with its interval; of a loss how the loss itself moved."""
+    """A difference with its interval; of a loss with the opposite sign, so that a lower loss is below zero, in nats."""
     interval, mean = pair.found.interval, pair.found.mean
     if pair.quantity is not LOSS:
         return difference(pair)

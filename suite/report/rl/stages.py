@@ -191,6 +191,7 @@ def _forest(experiment: RlExperiment, gains: Gains) -> Figure:
 
 
 def _table(experiment: RlExperiment, gains: Gains) -> Table:
+    """A row for each stage of each arm: the accuracy before and after it, the gain, its test, and what it cost."""
     rows, clock = [gain for of_arm in gains.values() for gain in of_arm], experiment.clock
 
     def teacher_s(run: RlRun) -> float | None:
