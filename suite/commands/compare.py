@@ -87,6 +87,10 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
 
 
 def _folders(folders: Mapping[str, Path], by: str | None, against: str | None, as_json: bool) -> int:
+    """Compare two folders of runs, or, with `by`, the values of that setting over the runs of all folders together.
+
+    Shows the comparisons, and returns BROKEN where a run is damaged, else DONE.
+    """
     entries, is_damaged = [], False
     for name, folder in folders.items():
         contents = read_contents([folder], with_readings=False)

@@ -145,7 +145,7 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _rows(*rows: tuple[str, str]) -> list[str]:
-    """Labels and their texts, broken into lines that stay in their column."""
+    """One string for each label and its text; a long text is broken by line ends inside, indented to its column."""
     indent = " " * (LABEL_WIDTH + 1)
     wrap = textwrap.TextWrapper(LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [wrap.fill(f"{name:<{LABEL_WIDTH}} {one_line(text)}") for name, text in rows]

@@ -196,6 +196,7 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
     workload, runs_by_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
 
     def read(current: CurrentRecord, key: Pairs) -> EntryRun:
+        """The run of this very record, with its key. Raises KeyError for any other record, even an equal one."""
         return replace(runs_by_record[id(current.record)], key=key)
 
     experiments = experiments_by([run.current for run in runs], workload, by, read, against)
