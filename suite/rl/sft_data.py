@@ -125,7 +125,11 @@ def is_verified(score: Score) -> bool:
 
 
 def sampled_examples(experience: Experience) -> list[Example]:
-    """All completions, behind their prompts."""
+    """Each sampled completion behind its prompt, both without padding.
+
+    A completion that ended by itself comes without its end token, which training adds; one that was cut at the limit
+    keeps all its tokens.
+    """
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
     examples = []

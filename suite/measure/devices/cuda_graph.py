@@ -45,8 +45,11 @@ class _Span:
 
 
 def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
-    """The workload's step with its short spans captured, without probes. The facts say by span how it was captured, or
-    why not."""
+    """The workload's step with its short spans captured as CUDA graphs, without probes.
+
+    The facts say for each span how it was captured, or why it was not. A short span whose capture fails is launched
+    from Python, with a warning.
+    """
     short = short_spans(workload.plan.constants(), ceilings)
     if not isinstance(workload, GraphableWorkload) or not any(short.values()):
         facts = {span: NOT_OFFERED if is_short else NOT_SHORT for span, is_short in short.items()}

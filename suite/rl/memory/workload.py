@@ -95,6 +95,7 @@ class Projection:
         self.phases = functools.cache(self._phases)  # one device's phases, by shards and rollout batch
 
     def _phases(self, shards: int, batch: int) -> Phases:
+        """What one device holds in each phase, on `shards` devices of which one samples `batch` completions at once."""
         self._step.roll_out(batch)
         plan = self._plan
         division = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)

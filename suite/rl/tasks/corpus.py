@@ -124,6 +124,10 @@ class SteppedTask(WrittenTask):
         """Reward the steps of a thought."""
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
+        """Score by the exact answer.
+
+        Steps are rewarded where the completion has a thought, unless the task makes corrections.
+        """
         parsed, steps = parse(completion), []
         is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
         if self.has_steps and parsed.thought is not None:
