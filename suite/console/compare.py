@@ -195,11 +195,11 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
     # By identity: a record has no hash, and two may be equal.
     workload, runs_by_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
 
-    def read(current: CurrentRecord, key: Pairs) -> EntryRun:
+    def keyed_run(current: CurrentRecord, key: Pairs) -> EntryRun:
         """The run of this very record, with its key. Raises KeyError for any other record, even an equal one."""
         return replace(runs_by_record[id(current.record)], key=key)
 
-    experiments = experiments_by([run.current for run in runs], workload, by, read, against)
+    experiments = experiments_by([run.current for run in runs], workload, by, keyed_run, against)
     names = telling([experiment.key for experiment in experiments], workload_design(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
     settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])

@@ -143,7 +143,7 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
     return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 
-def _settings(computations: Iterable[Forms]) -> dict[Timing, str]:
+def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
     """The settings in which computations differ, by the first timing of each one's first form.
 
     Variant, backend, the subject and the context are left out, so that two computations can have one text.
@@ -162,7 +162,7 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
         title=dotted(forms[0].family_name, geometry, phase_name(phase), context, dtype),
         family=say("callstyle.family"),
         finding=_finding(compared[LAYER]),
-        settings=dotted(_settings(subject)[first], *label.values()),
+        settings=dotted(_differing_settings(subject)[first], *label.values()),
         caption=joined("sentence", [say("callstyle.caption"), _foreign_note(forms)]),
         views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in compared.items()],
         height_px=90 + 34 * len(forms),
@@ -218,7 +218,7 @@ def _point(name: str, timing: Timing, best: float) -> Point:
 
 def _table(computations: Sequence[Forms], results: Results) -> Table:
     rows = [(form, forms) for forms in computations for form in forms]
-    settings = _settings(computations)
+    settings = _differing_settings(computations)
 
     def over_best(span: str, row: tuple[CallForm, Forms]) -> float | None:
         median_s = row[0].median_s(span)
