@@ -53,7 +53,7 @@ def lines(history: History) -> list[str]:
 
 
 def markdown(history: History) -> str:
-    """Lay out the same for the summary of a job."""
+    """Lay a history out in Markdown for the summary of a CI job, with long lists and texts cut."""
     rows = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in _rows(history)]
     texts = [
         *_evidence(history),

@@ -179,7 +179,8 @@ class Trees:
                     yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
 
     def _in_tree(self, path: str) -> str | None:
-        """The tree's folder for one of the checkout, None for other folders."""
+        """This tree's counterpart of a path in the checkout; None for a path outside it or in an environment inside
+        it."""
         resolved = real(path)
         if not is_in(resolved, self._checkout) or _is_in_environment(resolved):
             return None
