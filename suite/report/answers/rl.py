@@ -56,7 +56,7 @@ def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments that a question is asked of, by the setting that they are about."""
+    """The experiments of the setting `name`, in which a question looks for its arms; by default those of algorithms."""
     if name == "thought":
         return stability.thinking(results)
     if name == RECIPE:
@@ -69,9 +69,9 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
 
 
 def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
-    """The arms with a curve at these settings, whose values may be patterns.
+    """The experiment's trained arms whose settings match `values`, patterns as of file names.
 
-    They are paid by the key, unless something else is asked for. A trial of a tuning sweep was drawn to be picked from.
+    Without a reward source in `values` only arms that are paid by the answer key; never a trial of a tuning sweep.
     """
     values = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **values}
 

@@ -60,7 +60,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def has_named_backend(self) -> bool:
-        """Whether somebody asked for this backend by name."""
+        """Whether the case names its backend; false for `auto`."""
         return self.first.axis("backend") != "auto"
 
     @property
@@ -83,7 +83,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def computation(self) -> tuple[str, ...]:
-        """What is equal for two forms that compute the same thing."""
+        """Subject, sizes, settings and label, without the backend: equal where two forms compute one thing."""
         return (*self.subject, *map(self.first.axis, COMPUTATION), *extras(self.first.record), self.first.label)
 
     def median_s(self, span: str) -> float | None:

@@ -72,7 +72,10 @@ def looks(group: str) -> Mapping[str, Look]:
 
 
 def label_of(group: str, name: str) -> str:
-    """What people call an option; of an unknown variant its name as ours are written, of others the name."""
+    """What people call an option.
+
+    For one without a look: the name itself, or for a variant `MLA (latent)`, made from `mla_latent`.
+    """
     if name in looks(group):
         return looks(group)[name].label
     if group != VARIANT:
@@ -128,7 +131,7 @@ def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
 
 
 def record_facets(record: Record) -> dict[str, Text]:
-    """What a record's case has in common with others, and what it is named by."""
+    """Geometry, phase and dtype of a record's case, and the facets that name it."""
     return case_facets(record.case.axes) | name_facets(record.case.axes)
 
 

@@ -53,7 +53,7 @@ class Family:
 
     @property
     def tiers(self) -> list[str]:
-        """Those that an arm has answers of."""
+        """The tiers that any arm of the main experiment has answers of."""
         return [tier for tier in design.TIERS if any(arm.values(design.final_share(tier)) for arm in self.main.arms)]
 
     def times(self, arm: QualityArm) -> float | None:
@@ -88,13 +88,14 @@ class Family:
 
     @property
     def probed_arms(self) -> list[QualityArm]:
-        """Those whose heads are asked about: MHA, and latents that were trained in several forms, else all of them."""
+        """MHA, and the latents that were trained in several forms; without such latents, plain MLA."""
         latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
         return [*filter(design.is_mha, self.main.arms), *latents]
 
 
 def query_form(arm: QualityArm) -> str:
-    """How an arm was asked, one of FORMS or a form that we do not know."""
+    """How often an arm's tiers were asked in training: one of FORMS or a form that stands in no list; skewed by
+    default."""
     return arm.value(design.FREQUENCY) or design.SKEWED
 
 

@@ -47,7 +47,7 @@ def bytes_text(size: float) -> str:
 
 
 def variant_facet(arm: QualityArm) -> dict[str, Text]:
-    """The variant of a row; what all rows of a table share would tell it from others of its family."""
+    """The variant of an arm as the facet of its row; empty where it has none."""
     return {"variant": arm.facets.get("variant", "")}
 
 
