@@ -49,7 +49,7 @@ class ForwardStep:
             self.projected = self.kernel_inputs = self._project()
 
     def redraw_input(self) -> None:
-        """Draw other hidden states of the new tokens, behind the same context."""
+        """Draw new hidden states for the new tokens; the cached context stays."""
         self._x_BSD = self.layer.drawn_input(self._forward, self._generator)
 
     def check(self) -> Sequence[Reading]:

@@ -44,7 +44,10 @@ NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
 
 
 def doctor(*, as_json: bool) -> int:
-    """Print what was found. Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken."""
+    """Print what this machine has for runs, or has not.
+
+    Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken.
+    """
     system = examine_system()
     if not as_json:  # at once: to ask torch takes seconds
         say(*_system_lines(system))

@@ -16,7 +16,7 @@ def clipped(value: Any) -> str:
 def whole_number(
     settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
 ) -> int:
-    """A whole number from the settings. As all here, raises ValueError, in one sentence, for anything else."""
+    """A whole number from the settings. Raises ValueError, in one sentence, for anything else, True and False too."""
     value = _given(settings, name, where)
     is_whole = isinstance(value, int) and not isinstance(value, bool)  # True is an int
     if not is_whole or value < at_least or (at_most is not None and value > at_most):

@@ -133,7 +133,7 @@ class ArmGroup:
 
     @property
     def rank(self) -> tuple[tuple[float, ...], int]:
-        """Its numbers, the context before any other, and how many arms it has."""
+        """For sorting: the group's settings as numbers, the context first, then how many arms it has."""
         names = sorted(self.settings, key=lambda name: name != TOKENS)
         return tuple(number_of(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
 

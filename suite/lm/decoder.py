@@ -61,7 +61,7 @@ class Block(torch.nn.Module):
         self._trained = (attention.for_training(),)
 
     def replace_attention(self, layer: AttentionLayer) -> None:
-        """Put another layer of the same sizes in the place of this block's."""
+        """Take another attention layer, of equal sizes, in place of this block's."""
         self.attention, self._trained = layer, (layer.for_training(),)
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:

@@ -211,7 +211,7 @@ def _evidence(
 
 
 def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: float = 0.0) -> _Stretch:
-    """The stretch that lies furthest from the rest, with its p among other orders of the same values."""
+    """The stretch that lies furthest from the rest, with its p among random orders of the values."""
     starts, ends = _stretches(len(values))
     if len(starts) == 0:
         return _Stretch(first=0, end=len(values), p=1.0)

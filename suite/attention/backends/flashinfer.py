@@ -175,7 +175,9 @@ class FlashInfer(needs.PackagedBackend):
 
 
 def plans_several_tokens(decode_wrapper: Any) -> bool:
-    """Whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands it on,
-    so the method behind it is asked."""
+    """Whether this version's decode kernel takes several new tokens a sequence.
+
+    `plan` takes any name and hands it on, so the signature of the method behind it decides.
+    """
     planned_by = getattr(decode_wrapper, "_plan_impl", decode_wrapper.plan)
     return "q_len_per_req" in inspect.signature(planned_by).parameters

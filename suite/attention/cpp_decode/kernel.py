@@ -123,7 +123,7 @@ def library() -> ctypes.CDLL:
 
 
 def flags() -> str:
-    """What the compiler was told. Raises OSError as `library`."""
+    """The compiler's flags of the kernel that was built, as they lie beside it. Raises OSError without one."""
     return private_content(kept_at().with_suffix(".txt")).split(b"\n")[1].decode()
 
 

@@ -87,7 +87,10 @@ def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: Measured
 
 
 def agrees(replayed: Tensor, expected: Tensor) -> bool:
-    """Whether both are the same but for rounding; written so that a NaN is not."""
+    """Whether the outputs differ by rounding at most, in norm, up to REPLAY_ERROR of the expected one.
+
+    A NaN in either makes it false.
+    """
     difference = (replayed.double() - expected.double()).norm()
     return bool(difference <= REPLAY_ERROR * expected.double().norm())
 

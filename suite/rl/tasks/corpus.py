@@ -40,7 +40,7 @@ def is_corrected(share: float, generator: random.Random) -> bool:
 
 
 def is_tidy(generator: random.Random) -> bool:
-    """True if the next document shall be in the asked form."""
+    """Draw whether the next document is in the demanded form; each call takes a number from the generator."""
     return generator.random() < TIDY_SHARE
 
 
