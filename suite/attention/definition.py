@@ -89,8 +89,10 @@ class ExpandedDefinition(Definition):
 
 
 class AbsorbedDefinition(ExpandedDefinition):
-    """The same with W_UK moved to the query and W_UV to the output: only the scale stays. Of two latents, the second's
-    queries and keys have their rotary part first."""
+    """ExpandedDefinition with W_UK moved to the query and W_UV to the output: only the scale stays.
+
+    Of two latents, the second's queries and keys have their rotary part first.
+    """
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
@@ -115,7 +117,7 @@ class AbsorbedDefinition(ExpandedDefinition):
 
 
 class IndexedDefinition(AbsorbedDefinition):
-    """The same with an indexer's queries, head weights and key: DeepSeek-V3.2-Exp."""
+    """AbsorbedDefinition with an indexer's queries, head weights and key: DeepSeek-V3.2-Exp."""
 
     parts = (*AbsorbedDefinition.parts, "iq", "iw", "ik")
 

@@ -239,9 +239,9 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
 def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]) -> list[ArmComparison]:
     """The cases that two folders share, the first's with the second's, as arms that are paired by seed.
 
-    Of a folder with several machines each is a label of its own, and is compared with the same machine's in the other
-    folder; each with each where they have no machine in common, as where somebody compares machines. Seeds that were
-    spread over machines are one label. Raises ValueError where the folders share no case.
+    Of a folder with several machines each is a label of its own, and is compared with that machine's in the other
+    folder; without a machine in common, every machine of the first with every one of the second. Seeds that were spread
+    over machines are one label. Raises ValueError where the folders share no case.
     """
     by_machines = [
         grouped(entries, lambda entry: recorded_machine(entry.record) if entry.is_of_one_machine else "")

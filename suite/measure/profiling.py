@@ -67,7 +67,7 @@ class AllocatorProbe:
 
 
 class CudaWatcher(AllocatorProbe):
-    """The same on a CUDA device, by its allocator's own count, with the kernels of each span too."""
+    """An AllocatorProbe for a CUDA device, by its allocator's own count, with the kernels of each span too."""
 
     def __init__(self) -> None:
         super().__init__()

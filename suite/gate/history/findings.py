@@ -161,7 +161,7 @@ class Visible:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Everything that is told of a line of commits."""
+    """All that the outputs say of a line of commits."""
 
     line: CommitLine
     series: Sequence[HistorySeries]
