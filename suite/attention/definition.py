@@ -89,8 +89,10 @@ class ExpandedDefinition(Definition):
 
 
 class AbsorbedDefinition(ExpandedDefinition):
-    """The same with W_UK moved to the query and W_UV to the output: only the scale stays. Of two latents, the second's
-    queries and keys have their rotary part first."""
+    """ExpandedDefinition with W_UK moved to the query and W_UV to the output: only the scale stays.
+
+    Of two latents, the second's queries and keys have their rotary part first.
+    """
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
@@ -109,12 +111,13 @@ class AbsorbedDefinition(ExpandedDefinition):
 
     @staticmethod
     def output(layer: Any, o_BHNc: Tensor) -> Tensor:
+        """The output of heads that attended over latents: each head's W_UV first, then the output projection."""
         w_uv = layer.w_kvb[:, layer.shape.qk_nope_head_dim :].double()
         return Definition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
 
 
 class IndexedDefinition(AbsorbedDefinition):
-    """The same with an indexer's queries, head weights and key: DeepSeek-V3.2-Exp."""
+    """AbsorbedDefinition with an indexer's queries, head weights and key: DeepSeek-V3.2-Exp."""
 
     parts = (*AbsorbedDefinition.parts, "iq", "iw", "ik")
 

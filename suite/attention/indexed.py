@@ -98,6 +98,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return o_BSHv.transpose(1, 2)
 
     def problem(self, forward: Pass) -> Problem:
+        """The kernel's problem: a sequence for each new token, with one query and the keys that its indexer chose."""
         tokens, element_bytes = self.shape.chosen(forward), forward.element_bytes
         return super().problem(Pass(batch=forward.tokens, query_len=1, seq_len=tokens, element_bytes=element_bytes))
 

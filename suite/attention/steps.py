@@ -49,7 +49,7 @@ class ForwardStep:
             self.projected = self.kernel_inputs = self._project()
 
     def redraw_input(self) -> None:
-        """Draw other hidden states of the new tokens, behind the same context."""
+        """Draw new hidden states for the new tokens; the cached context stays."""
         self._x_BSD = self.layer.drawn_input(self._forward, self._generator)
 
     def check(self) -> Sequence[Reading]:
@@ -88,6 +88,7 @@ class ForwardStep:
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
+        """One pass of the whole layer, which writes its new keys and values to the cache."""
         return self.layer.output(self.backend(*self._project()))
 
     def _project(self) -> tuple[Tensor, ...]:

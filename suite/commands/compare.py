@@ -46,14 +46,14 @@ def compare(
         raise ValueError(f"compare takes two different runs or folders; got {names[0]!r} twice")
     try:
         if all(are_folders):
-            return _folders(dict(zip(names, places, strict=True)), by, against, as_json)
-        return _runs(names, results, as_json)
+            return _compare_folders(dict(zip(names, places, strict=True)), by, against, as_json)
+        return _compare_runs(names, results, as_json)
     except CorruptRecordError as error:
         complain(f"suite compare: the run is damaged: {error}")
         return BROKEN
 
 
-def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
+def _compare_runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     folders = [find_run(name, results) for name in names]
     stored = [StoredRecord(record=read_record(folder), folder=folder) for folder in folders]
     both = [
@@ -86,7 +86,11 @@ def _runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
     return DONE
 
 
-def _folders(folders: Mapping[str, Path], by: str | None, against: str | None, as_json: bool) -> int:
+def _compare_folders(folders: Mapping[str, Path], by: str | None, against: str | None, as_json: bool) -> int:
+    """Compare two folders of runs, or, with `by`, the values of that setting over the runs of all folders together.
+
+    Shows the comparisons, and returns BROKEN where a run is damaged, else DONE.
+    """
     entries, is_damaged = [], False
     for name, folder in folders.items():
         contents = read_contents([folder], with_readings=False)

@@ -44,7 +44,10 @@ NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
 
 
 def doctor(*, as_json: bool) -> int:
-    """Print what was found. Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken."""
+    """Print what this machine has for runs, or has not.
+
+    Returns 0 where runs are possible, 3 where torch or Hydra is missing or broken.
+    """
     system = examine_system()
     if not as_json:  # at once: to ask torch takes seconds
         say(*_system_lines(system))
@@ -145,7 +148,7 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _rows(*rows: tuple[str, str]) -> list[str]:
-    """Labels and their texts, broken into lines that stay in their column."""
+    """One string for each label and its text; a long text is broken by line ends inside, indented to its column."""
     indent = " " * (LABEL_WIDTH + 1)
     wrap = textwrap.TextWrapper(LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [wrap.fill(f"{name:<{LABEL_WIDTH}} {one_line(text)}") for name, text in rows]

@@ -72,7 +72,8 @@ def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
 
 
 def _smallest_set(answer: StepFit) -> str:
-    """`2 x 80 GB, or 4 x 40 GB`"""
+    """`2 x 80 GB, or 4 x 40 GB`: at most two sets of GPUs that suffice; without one `no 64 GPUs or fewer`, by
+    SHARDS."""
     if not answer.sets:
         return f"no {SHARDS[-1]} GPUs or fewer"
     return ", or ".join(f"{count} x {gigabytes} GB" for count, gigabytes in answer.sets[:2])

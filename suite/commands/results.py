@@ -104,7 +104,10 @@ def _listed(run: StoredRecord) -> ListedRun:
 
 
 def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
-    """A line for each run, those with a record first, and before them the folder that all of them lie in."""
+    """A heading with the folder that holds all runs, then a table with a row for each run, in the given order.
+
+    Runs with a record must come before those without, or cells stand in wrong rows.
+    """
     records, parent = [run.stored.record for run in runs if run.stored], _common_parent([run.folder for run in runs])
     machines, settings = machine_names(records), [record.case.settings for record in records]
 

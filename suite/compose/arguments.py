@@ -47,6 +47,7 @@ def checked_flags(arguments: Sequence[str]) -> list[str]:
     """
 
     def refuse(message: str) -> NoReturn:
+        """Raise ValueError with the parser's message, in place of argparse's exit."""
         raise ValueError(f"{message}; see suite run --help")
 
     parser = get_args_parser()

@@ -16,7 +16,7 @@ def clipped(value: Any) -> str:
 def whole_number(
     settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
 ) -> int:
-    """A whole number from the settings. As all here, raises ValueError, in one sentence, for anything else."""
+    """A whole number from the settings. Raises ValueError, in one sentence, for anything else, True and False too."""
     value = _given(settings, name, where)
     is_whole = isinstance(value, int) and not isinstance(value, bool)  # True is an int
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
@@ -44,6 +44,11 @@ def number_between(settings: Mapping[str, Any], name: str, low: float, high: flo
 def _number(
     settings: Mapping[str, Any], name: str, where: str, is_allowed: Callable[[float], bool], allowed: str
 ) -> float:
+    """The setting as a float.
+
+    Raises ValueError for what is no number, as True and None, or is not allowed; `allowed` words the rule for it.
+    Infinity passes wherever `is_allowed` lets it.
+    """
     value = _given(settings, name, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
         raise ValueError(f"{where}{name} must be a number {allowed}; got {clipped(value)}")
@@ -51,6 +56,7 @@ def _number(
 
 
 def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: str = "") -> str:
+    """The setting as it is written, blanks at its ends too. Raises ValueError for a blank one or one over `longest`."""
     value = _given(settings, name, where)
     if not isinstance(value, str) or not value.strip() or len(value) > longest:
         raise ValueError(f"{where}{name} must be a text of 1 to {longest} letters; got {clipped(value)}")

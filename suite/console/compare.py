@@ -133,7 +133,7 @@ class ArmGroup:
 
     @property
     def rank(self) -> tuple[tuple[float, ...], int]:
-        """Its numbers, the context before any other, and how many arms it has."""
+        """For sorting: the group's settings as numbers, the context first, then how many arms it has."""
         names = sorted(self.settings, key=lambda name: name != TOKENS)
         return tuple(number_of(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
 
@@ -195,10 +195,11 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
     # By identity: a record has no hash, and two may be equal.
     workload, runs_by_record = runs[0].record.case.workload, {id(run.record): run for run in runs}
 
-    def read(current: CurrentRecord, key: Pairs) -> EntryRun:
+    def keyed_run(current: CurrentRecord, key: Pairs) -> EntryRun:
+        """The run of this very record, with its key. Raises KeyError for any other record, even an equal one."""
         return replace(runs_by_record[id(current.record)], key=key)
 
-    experiments = experiments_by([run.current for run in runs], workload, by, read, against)
+    experiments = experiments_by([run.current for run in runs], workload, by, keyed_run, against)
     names = telling([experiment.key for experiment in experiments], workload_design(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
     settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
@@ -238,9 +239,9 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
 def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]) -> list[ArmComparison]:
     """The cases that two folders share, the first's with the second's, as arms that are paired by seed.
 
-    Of a folder with several machines each is a label of its own, and is compared with the same machine's in the other
-    folder; each with each where they have no machine in common, as where somebody compares machines. Seeds that were
-    spread over machines are one label. Raises ValueError where the folders share no case.
+    Of a folder with several machines each is a label of its own, and is compared with that machine's in the other
+    folder; without a machine in common, every machine of the first with every one of the second. Seeds that were spread
+    over machines are one label. Raises ValueError where the folders share no case.
     """
     by_machines = [
         grouped(entries, lambda entry: recorded_machine(entry.record) if entry.is_of_one_machine else "")

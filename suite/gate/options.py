@@ -62,6 +62,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     )
 
     def run(name: str, arguments: Mapping[str, Any], module: str = "suite.gate.command") -> int:
+        """Call a function of a module that is only then imported; its exit code, as `reported` gives it."""
         from suite.gate.command import reported
 
         return reported(lambda: getattr(importlib.import_module(module), name)(**arguments))
@@ -98,6 +99,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         export: Export = None,
     ) -> None:
         def command() -> int:
+            """Compare with a revision, or stored runs with one another. Raises ValueError for both, or for neither."""
             how: dict[str, Any] = {"inconclusive_fails": inconclusive is Inconclusive.fails, "out": out}
             if against is not None and not baseline and not candidate:
                 how |= {"sweep": sweep, "chosen": set_ or [], "seconds": seconds, "python": python, "export": export}

@@ -270,7 +270,7 @@ def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
 def table(runs: Sequence[Run]) -> list[str]:
     """Lay out false alarms and power, with Wilson's 95 % intervals: a row for each form and injected slowdown.
 
-    Below it stands the smallest slowdown that can be seen at all.
+    Below it stand the smallest slowdown that can be seen at all, and a line for each broken case.
     """
     groups: dict[tuple[str, float], list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run["form"] != TWO_WORKERS, run["slowed"])):

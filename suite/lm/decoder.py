@@ -61,7 +61,7 @@ class Block(torch.nn.Module):
         self._trained = (attention.for_training(),)
 
     def replace_attention(self, layer: AttentionLayer) -> None:
-        """Put another layer of the same sizes in the place of this block's."""
+        """Take another attention layer, of equal sizes, in place of this block's."""
         self.attention, self._trained = layer, (layer.for_training(),)
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
@@ -135,7 +135,10 @@ class Decoder(torch.nn.Module):
         return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST, first=first)
 
     def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None, *, first: int = 0) -> Tensor:
-        """The same from embeddings on. The last block needs no more of earlier tokens than their keys and values."""
+        """Hidden states of embedded tokens, from `first` on.
+
+        The last block needs no more of earlier tokens than their keys and values.
+        """
         for block in self._blocks:
             arguments = x_BSD, mask_B1ST, first if block is self._blocks[-1] else 0
             if self.checkpointing and torch.is_grad_enabled():
@@ -149,7 +152,8 @@ class Decoder(torch.nn.Module):
         return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
 
     def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """The same from embeddings on."""
+        """Hidden states of new tokens, given as embeddings, from `start` on; they are written to the caches, one a
+        layer."""
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)

@@ -29,7 +29,10 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
 
 
 def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
-    """`base`, made anew with the same shape, with an adapted decoder's very weights and without its adapters."""
+    """Give `base`, of the decoder's shape, the decoder's own weights, without its adapters, and return it.
+
+    The weights are shared, not copied; `base` itself has no gradients.
+    """
     base_parameters = dict(base.named_parameters())
     base_state = {name: parameter for name, parameter in decoder.state_dict().items() if name in base_parameters}
     base.load_state_dict(base_state, assign=True)

@@ -52,6 +52,7 @@ class AllocatorProbe:
         events_of = _profiler(profile_memory=True)
 
         def stop() -> Seen:
+            """End the span: `peak_bytes` is the only reading; what ran is added to `operators`."""
             events = events_of()
             self.operators.append(worth_naming(event.name() for event in events))
             memory = [event for event in events if event.name() == "[memory]"]
@@ -66,7 +67,7 @@ class AllocatorProbe:
 
 
 class CudaWatcher(AllocatorProbe):
-    """The same on a CUDA device, by its allocator's own count, with the kernels of each span too."""
+    """An AllocatorProbe for a CUDA device, by its allocator's own count, with the kernels of each span too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,6 +83,7 @@ class CudaWatcher(AllocatorProbe):
         before = torch.cuda.memory_allocated()
 
         def stop() -> Seen:
+            """End the span: `peak_bytes` is the only reading; what ran is added to `operators` and `_kernels`."""
             torch.cuda.synchronize()
             peak_bytes = torch.cuda.max_memory_allocated() - before
             events = events_of()
@@ -150,6 +152,7 @@ def record_trace(step: Callable[[Meter], None], device: str) -> bytes:
 
 
 def _named_range(span: str) -> Callable[[], Seen]:
+    """Begin a range of this span's name in torch's trace; the function that ends it gives no readings."""
     named = record_function(f"span {span}")
     named.__enter__()
 

@@ -38,7 +38,7 @@ class StatefulPlan(Protocol):
         """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
 
     def least_bytes(self) -> float:
-        """Bytes that must be held at once at the very least; a case that needs more than there is is not run."""
+        """Bytes that must be held at once at the very least; a case that needs more than its device has is not run."""
 
 
 class Plan(StatefulPlan, Protocol):

@@ -183,7 +183,10 @@ class Runs:
         return [current for current in self._results.records if workload in (None, current.record.case.workload)]
 
     def _read(self, workload: str | None) -> Iterator[CurrentRecord]:
-        """Read them one by one: who keeps none of the readings needs no memory for all."""
+        """A workload's records with their readings, each read only when it is taken, so that memory need not hold all.
+
+        One with damaged readings is left out with a warning. Raises ValueError for a workload that was not run.
+        """
         for current in self._named(workload):
             try:
                 readings = read_readings(current.folder, current.record)

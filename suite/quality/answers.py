@@ -28,6 +28,10 @@ class QuestionBatch:
 
     @classmethod
     def from_questions(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
+        """The arrays as tensors of the device; on a CPU they share their memory.
+
+        The mask is one for all sequences, and None where each token sees itself and those before it.
+        """
         arrays = {name: array for name, array in vars(questions).items() if array is not None}
         tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
         visible_SS = tensors.pop("visible_SS", None)

@@ -57,6 +57,7 @@ class QualityPlan:
 
     @property
     def steps(self) -> int:
+        """Steps of the case, each of `eval_every` updates and one evaluation."""
         return self.updates // self.eval_every
 
     @property

@@ -21,7 +21,7 @@ IMPRECISE = "less precise than measure.precision"
 
 
 def noted(record: Record, span: str, metric: str) -> float | None:
-    """A quantity that a record notes once, where it is a finite number."""
+    """The first finite value of a metric in a span, at any step; None where there is none."""
     return next(filter(math.isfinite, record.series(metric, span).column("value")), None)
 
 

@@ -36,7 +36,7 @@ def verdict(comparison: Comparison, unit: str = "points") -> Text:
 
 
 def difference(contrast: Contrast[Any]) -> Text:
-    """How far an arm lies from the other, with the interval, in the unit that a column's title says."""
+    """An arm's mean less the other's, with its interval; the unit is left to the title of the column."""
     return with_range(contrast.found.mean, contrast.found.interval, contrast.quantity.difference)
 
 
@@ -98,7 +98,10 @@ def times_lead(
 
 
 def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]]:
-    """p by Student's t after Holm's correction, and by sign flips alone; dashes where nothing was tested."""
+    """p by Student's t, and p by sign flips; dashes where nothing was tested.
+
+    The first is Holm's corrected p, or the plain one where a comparison was not corrected.
+    """
 
     def tested(row: R) -> Comparison | None:
         comparison = comparison_of(row)
@@ -109,7 +112,7 @@ def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]
 
 
 def with_rule(tables: Sequence[Table]) -> list[Table]:
-    """The same tables; the first that judges arms, or all of its family, say in their notes how verdicts come about."""
+    """The tables, with a note on how verdicts come about in the first that has verdicts and in all of its family."""
     heads = [[head.title for head in table.columns] for table in tables]
     first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)
     if first is None:

@@ -104,7 +104,7 @@ class Sampled(TextPool):
 
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
-    """Right completions of prompts to train on, in the asked form, as a person would write them for a policy."""
+    """Newly drawn training prompts, each with one right completion in the form that the task demands."""
     chance = python_rng(plan.seed, "solutions")
     items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
     examples = []
@@ -116,7 +116,7 @@ def solutions(plan: RlPlan, count: int) -> list[Example]:
 
 
 def verified(experience: Experience) -> list[Example]:
-    """The completions that are right and in the asked form, behind their prompts."""
+    """The completions that are right and in the demanded form, behind their prompts, without padding."""
     return list(itertools.compress(sampled_examples(experience), map(is_verified, experience.scores)))
 
 
@@ -125,7 +125,11 @@ def is_verified(score: Score) -> bool:
 
 
 def sampled_examples(experience: Experience) -> list[Example]:
-    """All completions, behind their prompts."""
+    """Each sampled completion behind its prompt, both without padding.
+
+    A completion that ended by itself comes without its end token, which training adds; one that was cut at the limit
+    keeps all its tokens.
+    """
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
     examples = []

@@ -92,6 +92,7 @@ class RlWorkload:
                 meter.step -= 1
 
     def state(self) -> dict[str, Any]:
+        """The stage's number, the policy as that stage began, and the stage's own state: what `restore` takes."""
         return {"number": self._number, "began": self._began, "stage": self._stage.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:

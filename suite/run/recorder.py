@@ -181,7 +181,10 @@ def overrides_file(overrides: Sequence[str]) -> bytes:
 
 
 def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Received:
-    """Run a case and return its messages until it ended or was interrupted."""
+    """Run a case until it ends or is interrupted, and gather what its worker sent.
+
+    A refused case and a projection are not run: what they have to say is made here.
+    """
     received = _Received()
     if job.refusal is not None:
         received.take({"outcome": (Status.UNSUPPORTED, job.refusal), "facts": {REFUSED_UNRUN: True}})

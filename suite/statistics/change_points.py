@@ -211,7 +211,7 @@ def _evidence(
 
 
 def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: float = 0.0) -> _Stretch:
-    """The stretch that lies furthest from the rest, with its p among other orders of the same values."""
+    """The stretch that lies furthest from the rest, with its p among random orders of the values."""
     starts, ends = _stretches(len(values))
     if len(starts) == 0:
         return _Stretch(first=0, end=len(values), p=1.0)
@@ -228,10 +228,11 @@ def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: flo
 
 
 def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
-    """An upper estimate of the lag-1 correlation of what a stretch leaves; 0 where neighbours are not alike.
+    """An upper estimate of the lag-1 correlation of the whole series, from 0 to MOST_CORRELATED.
 
-    CORRELATION_SCALE times the plain one, which two levels fitted to 30 values lower: in simulation to 0.3 for 0.6, and
-    below 0 for independent values.
+    The mean inside the stretch and the mean outside it are taken off first. The result is CORRELATION_SCALE times the
+    plain correlation, which two levels fitted to 30 values lower: in simulation to 0.3 for 0.6, and below 0 for
+    independent values.
     """
     rest = values - values.mean()
     is_within = (stretch.first <= np.arange(len(values))) & (np.arange(len(values)) < stretch.end)

@@ -162,7 +162,7 @@ def test_a_compiler_that_cannot_run_is_none(unbuilt, compiler):
 
 
 def test_it_says_why_it_cannot_be_built(monkeypatch, unbuilt):
-    monkeypatch.setattr(kernel, "_text", lambda: "#error of the source")
+    monkeypatch.setattr(kernel, "_source_text", lambda: "#error of the source")
     with pytest.raises(UnsupportedError, match=r"^cpp cannot be built or loaded here \(.* error: .*of the source\)$"):
         ready(GQA_8, drawn(GQA_8))
 
@@ -176,7 +176,7 @@ def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):
     monkeypatch.setattr(kernel, "_build", lambda path: pytest.fail("it was built again"))
     kernel.library.cache_clear()
     agrees(GQA_8)
-    for name, other in (("_instructions", lambda: "flags: sse2"), ("_text", lambda: "// another source")):
+    for name, other in (("_instructions", lambda: "flags: sse2"), ("_source_text", lambda: "// another source")):
         with monkeypatch.context() as changed:
             changed.setattr(kernel, name, other)
             assert not kernel.kept_at().exists()

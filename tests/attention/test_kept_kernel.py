@@ -45,7 +45,7 @@ def built(tmp_path_factory):
     """A folder with the small kernel in it, and nothing else."""
     folder = tmp_path_factory.mktemp("built")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(kernel, "_text", lambda: source(OURS))
+        patched.setattr(kernel, "_source_text", lambda: source(OURS))
         patched.setenv(KERNELS, str(folder / "kernels"))
         kernel.library.cache_clear()
         kernel.library()
@@ -55,7 +55,7 @@ def built(tmp_path_factory):
 @pytest.fixture
 def path(monkeypatch, tmp_path, built):
     """The small kernel, as one that was built before."""
-    monkeypatch.setattr(kernel, "_text", lambda: source(OURS))
+    monkeypatch.setattr(kernel, "_source_text", lambda: source(OURS))
     monkeypatch.setenv(KERNELS, str(tmp_path / "kernels"))
     path = kernel.kept_at()
     for suffix in (".so", ".txt"):
@@ -234,7 +234,7 @@ def test_auto_goes_on_where_no_kernel_can_be_kept(monkeypatch, tmp_path, path):
 
 def test_a_kernel_that_cannot_be_loaded_is_no_failure(monkeypatch, path):
     missing = 'extern "C" void no_such_function(); static int called = (no_such_function(), 0);'
-    monkeypatch.setattr(kernel, "_text", lambda: source(OURS, missing))
+    monkeypatch.setattr(kernel, "_source_text", lambda: source(OURS, missing))
     with pytest.raises(needs.AbsentError, match=r"^cpp cannot be built or loaded here \(OSError: .*no_such_function"):
         Cpp(GQA_8).autotuned(*drawn(GQA_8))
 

@@ -82,8 +82,11 @@ class Undecided(Backend):
     computes = Eager.computes
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Choose the first that computes the problem, or another that is clearly faster on these inputs. Its `form`
-        has how the others fared."""
+        """Choose the first backend that computes the problem, or one that is clearly faster on these inputs.
+
+        Times them only where there are several; where none computes it, the rule chooses. The chosen one's `form` says
+        how long each other one took, as a ratio, and why one was refused.
+        """
         tried, refusals = self._computing(*inputs)
         chosen = first = (tried or [by_rule(self.problem)])[0]
         if len(tried) > 1:

@@ -95,10 +95,12 @@ class FlashInfer(needs.PackagedBackend):
         return o_NHv.view(problem.batch, problem.query_len, problem.heads, problem.v_dim).transpose(1, 2)
 
     def _decode(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan the decode kernel over pages, for `query_len` new tokens of each sequence."""
         several = {"q_len_per_req": self.problem.query_len} if self.problem.query_len > 1 else {}
         return self._grouped(k_BGTd, **several)
 
     def _append(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan the prefill kernel over pages for new tokens, each of which sees those up to itself."""
         return self._grouped(k_BGTd, self._multiples(self.problem.query_len), causal=True)
 
     def _grouped(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
@@ -114,6 +116,7 @@ class FlashInfer(needs.PackagedBackend):
         return run
 
     def _latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan the kernel of latents, whose value is the first part of each key; the run reads no value tensor."""
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
         parts = (problem.v_dim, problem.qk_dim - problem.v_dim)
         starts, all_pages = self._tables(pages)
@@ -164,7 +167,7 @@ class FlashInfer(needs.PackagedBackend):
         return self._multiples(pages.table_BP.shape[1]), pages.table_BP.flatten()
 
     def _multiples(self, length: int) -> Tensor:
-        """The begin of each sequence's part, and the end of the last."""
+        """The begin of each sequence's part, all of one length, and the end of the last: batch + 1 numbers."""
         return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * length
 
     def _filled(self, length: int) -> Tensor:
@@ -172,7 +175,9 @@ class FlashInfer(needs.PackagedBackend):
 
 
 def plans_several_tokens(decode_wrapper: Any) -> bool:
-    """Whether this version's decode kernel takes several new tokens a sequence. `plan` takes any name and hands it on,
-    so the method behind it is asked."""
+    """Whether this version's decode kernel takes several new tokens a sequence.
+
+    `plan` takes any name and hands it on, so the signature of the method behind it decides.
+    """
     planned_by = getattr(decode_wrapper, "_plan_impl", decode_wrapper.plan)
     return "q_len_per_req" in inspect.signature(planned_by).parameters

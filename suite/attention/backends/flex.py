@@ -32,6 +32,8 @@ class Flex(CompiledBackend):
             window = keys if problem.window is None else problem.window
 
             def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+                """Whether a query sees a key: one up to its own place and inside the window. `key`: its row in a cache
+                used as a ring."""
                 behind = query + past - (key - oldest) % keys
                 return (behind >= 0) & (behind < window)
 

@@ -86,8 +86,11 @@ def cpp_compiler(backend: str) -> None:
 
 
 def kernels_folder(backend: str) -> None:
-    """Raise AbsentError where no folder can be had for kernels. Let torch keep there what it compiles, unless somebody
-    chose another: its own choice lies in the shared temporary folder, where another user may have been first."""
+    """Make torch keep the kernels that it compiles in a folder of this user.
+
+    Its own choice lies in the shared temporary folder, where another user may have been first; a folder that somebody
+    set stays. Raises AbsentError, naming the backend, where there is no folder for kernels.
+    """
     try:
         path = kernel.kept_at()
     except OSError as error:

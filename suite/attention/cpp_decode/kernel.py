@@ -123,7 +123,7 @@ def library() -> ctypes.CDLL:
 
 
 def flags() -> str:
-    """What the compiler was told. Raises OSError as `library`."""
+    """The compiler's flags of the kernel that was built, as they lie beside it. Raises OSError without one."""
     return private_content(kept_at().with_suffix(".txt")).split(b"\n")[1].decode()
 
 
@@ -131,7 +131,7 @@ def kept_at() -> Path:
     """The file of the kernel for this CPU and this torch, built or not. Raises OSError as `kernels_folder`."""
     # The flags say "native": a folder that machines share must tell their CPUs apart.
     chosen = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
-    key = hashlib.sha256("\n".join((_text(), torch.__version__, _instructions(), *chosen)).encode()).hexdigest()
+    key = hashlib.sha256("\n".join((_source_text(), torch.__version__, _instructions(), *chosen)).encode()).hexdigest()
     return kernels_folder() / f"suite_decode_{key[:KEY_LENGTH]}.so"
 
 
@@ -158,7 +158,7 @@ def _build(path: Path) -> None:
     with config.patch({"cpp.vec_isa_ok": True}), temporary_folder("kernel") as folder:
         options = CppTorchDeviceOptions(vec_isa=pick_vec_isa(), device_type="cpu")
         source = folder / "suite_decode.cpp"
-        source.write_text(_text(), encoding="utf-8")
+        source.write_text(_source_text(), encoding="utf-8")
         builder = CppBuilder(source.stem, str(source), options, str(folder))
         builder.build()
         content = Path(builder.get_target_file_path()).read_bytes()
@@ -170,7 +170,8 @@ def _build(path: Path) -> None:
 
 
 @functools.cache
-def _text() -> str:
+def _source_text() -> str:
+    """The C++ of all SOURCES as one text, in their order."""
     folder = resources.files(__package__)
     return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES)
 

@@ -48,7 +48,7 @@ class Subject:
 
     @property
     def anywhere(self) -> tuple[str, str, str, str]:
-        """The same on any machine."""
+        """Case, span, metric and clock, without the machine."""
         return self.case, self.span, self.metric, self.clock
 
     @property
@@ -82,6 +82,7 @@ class HistorySeries:
 
     @property
     def is_enough(self) -> bool:
+        """Whether the series has the points that a test for changes needs, by its kind."""
         return len(self.points) >= FEWEST_POINTS[self.by]
 
     @property
@@ -160,7 +161,7 @@ class Visible:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """Everything that is told of a line of commits."""
+    """All that the outputs say of a line of commits."""
 
     line: CommitLine
     series: Sequence[HistorySeries]
@@ -295,7 +296,10 @@ def _link(measured: MeasuredQuantity, base: int, place: int) -> HistoryPoint | N
 
 
 def _average(links: Sequence[HistoryPoint]) -> HistoryPoint:
-    """Repeated measurements of the same two commits as one, weighted by their errors."""
+    """Repeated measurements of one pair of commits as a single point, weighted by one over the squared error.
+
+    It is significant only where all of them are.
+    """
     weights = [link.error**-2 for link in links]
     return HistoryPoint(
         base=links[0].base,
@@ -322,7 +326,10 @@ def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
 
 
 def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
-    """Yield exact quantities that any judgement found changed: it lists no others. The last measured counts."""
+    """Yield a series for each exact quantity that any judgement lists, which are only those that changed.
+
+    Both sides of a judgement are values of their commits. Where a commit has several values, the last measured counts.
+    """
     values_by_place: dict[Subject, dict[int, float]] = defaultdict(dict)
     for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.at):
         base = places.get(snapshot.base or "")

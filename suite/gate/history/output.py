@@ -53,7 +53,7 @@ def lines(history: History) -> list[str]:
 
 
 def markdown(history: History) -> str:
-    """Lay out the same for the summary of a job."""
+    """Lay a history out in Markdown for the summary of a CI job, with long lists and texts cut."""
     rows = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in _rows(history)]
     texts = [
         *_evidence(history),
@@ -72,6 +72,7 @@ def markdown(history: History) -> str:
 
 
 def as_json(history: History) -> dict[str, Any]:
+    """The history as plain data; commits stand by their ids, and a ratio that no change could reach is None."""
     commits = history.line.commits
 
     def with_commits(part: Any) -> dict[str, Any]:

@@ -120,7 +120,8 @@ class TestedChange:
         )
 
     def _ratio(self, shift: float) -> float | None:
-        """After over before by a shift; a value of 0 points before has none."""
+        """After over before, by a shift: of the logarithm, or of points, where a fall is positive. None for 0 points
+        before."""
         if self.by_points:
             return (self.before - shift) / self.before if self.before > 0 else None
         return math.exp(shift)

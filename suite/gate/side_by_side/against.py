@@ -80,7 +80,7 @@ class GateComparison(ABC):
         """Judge by the answers of both sides what needs no clock, and take note of what is then to be timed."""
 
     def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
-        """The judgement of whatever has been found by now."""
+        """The judgement of all cases that have a verdict by now; those that were not reached are left out."""
         timed = self.timing.verdicts() if self.timing else []
         verdicts = [
             replace(
@@ -146,6 +146,7 @@ class GateComparison(ABC):
                 self._compare(case, old, new)
 
         def broken(case: BenchmarkCase, error: Exception) -> None:
+            """Add a verdict that the case is broken, with the error as its reason."""
             self._add(case.id, Outcome.BROKEN, str(error))
 
         revisions.for_each(cases, examine, broken, workers)

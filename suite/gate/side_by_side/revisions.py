@@ -208,7 +208,7 @@ class Revisions:
             raise WorkerError(f"{added[0]} came to the older revision while it was measured")
 
     def start(self, side: int) -> WorkerClient:
-        """Start the worker of one side, which is then to be greeted."""
+        """Start the worker of one side. It answers nothing before it is greeted."""
         tree, log = self.trees[side], self.logs / f"{SIDES[side]}.log"
         # No file of a tree may run before the worker's first line: with site and PYTHONPATH, which the worker opens
         # itself, there could be a tree's `sitecustomize.py`, or `queue.py`.

@@ -67,7 +67,7 @@ class TimingComparison:
         while self._goes_on:
             try:
                 with self.revisions.launched(first_side(self.rounds.launches)) as workers:
-                    self._build(workers)
+                    self._build_undecided(workers)
                     self.launch(workers, say)
             except BrokenSampleError as broken:
                 self._leave_out(broken)
@@ -82,7 +82,7 @@ class TimingComparison:
             self._leave_out(broken)
             return
         self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
-        self._recheck_some(workers)
+        self._recheck_timed(workers)
         count, needed = len(self.decisions.benchmarks), self.decisions.launches_for_change
         measured_s = self.rounds.measured_s
         say(
@@ -133,7 +133,11 @@ class TimingComparison:
             SURROUNDINGS: csv_table(Surroundings, self.rounds.surroundings),
         }
 
-    def _build(self, workers: Sequence[WorkerClient]) -> None:
+    def _build_undecided(self, workers: Sequence[WorkerClient]) -> None:
+        """Build each case that is still undecided on both sides, without examining its output.
+
+        Raises BrokenSampleError at the first that fails.
+        """
         open_cases = {benchmark.case for benchmark in self.decisions.open}
         first = first_side(self.rounds.launches)
         for case in self.cases:
@@ -143,10 +147,11 @@ class TimingComparison:
                 except ANY_ERROR as error:
                     raise BrokenSampleError(case.id, f"{SIDES[side]}: {error}") from error
 
-    def _recheck_some(self, workers: Sequence[WorkerClient]) -> None:
-        """Look once more at each case that was timed in a second launch, and at one in each later one.
+    def _recheck_timed(self, workers: Sequence[WorkerClient]) -> None:
+        """From the second launch on, check again each case that was just timed and has not been checked again before.
 
-        In the first they were checked when they were built. One that a worker does not survive ends the look.
+        Where there is none left, one at random. The first launch's cases were checked when they were built. A case that
+        fails is left out of the comparison; if its worker died, no more cases are checked.
         """
         launch, unbroken = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
         if self.recheck is None or launch < 2:

@@ -87,6 +87,7 @@ class Quantity:
         return self.metric in POINTS
 
     def in_words(self, before: float, after: float) -> str:
+        """Write `1.2 s before, 1.3 s now`, in the unit of the metric."""
         return f"{in_unit(before, self.metric)} before, {in_unit(after, self.metric)} now"
 
     def average(self, values: Sequence[float]) -> float:
@@ -248,7 +249,8 @@ def without_seed(case: Case) -> Case:
 
 
 def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[StoredRun]], dict[str, dict[str, Sequence[StoredRun]]]]:
-    """Group the runs of other workloads by case, and those that are judged by seed by arm and seed."""
+    """Divide runs in two: by case, and, where the workload is judged by seed, by the case without its seed and by
+    seed."""
     cases: dict[str, Sequence[StoredRun]] = {}
     arms: dict[str, dict[str, Sequence[StoredRun]]] = defaultdict(dict)
     for id, runs in by_case.items():
@@ -315,7 +317,11 @@ def _pair(seed: str, stored: Sequence[Record], after: Record) -> SeedPair:
 
 
 def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
-    """Judge what the runs learnt: the same to the last bit, or by its accuracy."""
+    """Judge what the runs learnt: one verdict if all that follows from the seed is equal to the last bit.
+
+    Else each quantity that the workload is judged by is compared over the seeds. Nothing is yielded where no pair is
+    comparable; `remarks` says why.
+    """
     seeded = {name for name, metric in METRICS.items() if metric.seeded}
     comparable, metrics = list[SeedPair](), set[str]()
     differing = list[tuple[SpanMetric, int]]()
@@ -363,7 +369,10 @@ def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterat
 def _compared(
     case: str, quantity: Quantity, pairs: Sequence[SeedPair], remarks: SeedRemarks, notes: Sequence[str] = ()
 ) -> Iterator[Verdict | TestedChange]:
-    """Compare the quantity over those pairs that have it on both sides, and remark on the others."""
+    """Compare the quantity over the pairs that have a comparable value on both sides, and remark on every other pair.
+
+    Fewer pairs than FEWEST_PAIRS give a verdict without a test; none gives nothing.
+    """
     before, after = list[TakenValue](), list[TakenValue]()
     for pair in pairs:
         old, new = quantity.take(pair.before), quantity.take(pair.after)

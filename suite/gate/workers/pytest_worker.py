@@ -56,7 +56,7 @@ def main(argument: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's matter
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_CURRENT_TEST"):
         os.environ.pop(name, None)  # of a test that started the judge
-    requests, answers = loop.open_pipe(_end_soon)
+    requests, answers = loop.open_pipe(_end_after_farewell)
     padding = _padding(request["padding"])
     trees = Trees(request["tree"], request["folder"], request["checkout"])
     watch = FileWatch(request["tree"]) if request["watches"] else None
@@ -111,7 +111,8 @@ def _padding(seed: int) -> list[bytearray]:
     return [bytearray(size) for size in (*sizes, *(order.randrange(1 << 16) for _ in range(order.randrange(20))))]
 
 
-def _end_soon() -> None:
+def _end_after_farewell() -> None:
+    """Sleep for LONGEST_FAREWELL_S, then end the whole process with 0. For a thread beside the main one."""
     sleep(LONGEST_FAREWELL_S)  # in which the main thread lets fixtures end
     _end(0)
 

@@ -112,9 +112,10 @@ class Trees:
         }
 
     def beside(self, opened: Opened, plugins: Set[str]) -> dict[str, str]:
-        """Digests of the files that ran or were read and are neither judged code nor tests. After `code`.
+        """Digests of the files that ran or were read and are neither judged code nor tests. To be called after `code`.
 
-        `plugins`: files of pytest's plugins, which are none of the judged even where they lie among them.
+        Settings and packages' metadata that only judged code opened are left out. `plugins`: files of pytest's plugins,
+        which are never judged, even where they lie among judged code.
         """
         digests = {}
         for path, (digest, openers) in opened.items():
@@ -178,7 +179,8 @@ class Trees:
                     yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
 
     def _in_tree(self, path: str) -> str | None:
-        """The tree's folder for one of the checkout, None for other folders."""
+        """This tree's counterpart of a path in the checkout; None for a path outside it or in an environment inside
+        it."""
         resolved = real(path)
         if not is_in(resolved, self._checkout) or _is_in_environment(resolved):
             return None

@@ -45,8 +45,11 @@ class _Span:
 
 
 def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
-    """The workload's step with its short spans captured, without probes. The facts say by span how it was captured, or
-    why not."""
+    """The workload's step with its short spans captured as CUDA graphs, without probes.
+
+    The facts say for each span how it was captured, or why it was not. A short span whose capture fails is launched
+    from Python, with a warning.
+    """
     short = short_spans(workload.plan.constants(), ceilings)
     if not isinstance(workload, GraphableWorkload) or not any(short.values()):
         facts = {span: NOT_OFFERED if is_short else NOT_SHORT for span, is_short in short.items()}
@@ -84,7 +87,10 @@ def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: Measured
 
 
 def agrees(replayed: Tensor, expected: Tensor) -> bool:
-    """Whether both are the same but for rounding; written so that a NaN is not."""
+    """Whether the outputs differ by rounding at most, in norm, up to REPLAY_ERROR of the expected one.
+
+    A NaN in either makes it false.
+    """
     difference = (replayed.double() - expected.double()).norm()
     return bool(difference <= REPLAY_ERROR * expected.double().norm())
 

@@ -94,6 +94,7 @@ def second_moments(decoder: Decoder, windows: Sequence[Sequence[int]]) -> Tensor
     sums_LDD = torch.zeros(decoder.shape.num_layers, hidden, hidden, dtype=torch.float64, device=device)
 
     def add(sums_DD: Tensor, block: torch.nn.Module, arguments: tuple[Tensor, Tensor | None]) -> None:
+        """A hook before a block: add x^T x of its attention's input, over all tokens, to the sums in place."""
         assert isinstance(block, Block)
         x_ND = block.attention_input(arguments[0]).flatten(0, 1).double()
         sums_DD.addmm_(x_ND.T, x_ND)

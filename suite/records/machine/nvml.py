@@ -53,6 +53,7 @@ class ShownGpu:
 
     @property
     def is_readable(self) -> bool:
+        """Whether NVML gives anything of the GPU; single facts may still be missing."""
         return self.state == State.MEASURED
 
 

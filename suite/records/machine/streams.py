@@ -125,7 +125,10 @@ def _fault() -> int:
 
 
 def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None":
-    """Put a stream that is kept in the place of the usual one; None where a test or a notebook has its own there."""
+    """Put a stream over _Kept in the place of sys's stream of this name; the new stream and its _Kept.
+
+    None, with nothing changed, where a test or a notebook has put a stream of its own there.
+    """
     usual = getattr(sys, name)
     if usual is not getattr(sys, f"__{name}__"):
         return None

@@ -76,6 +76,10 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
     wanted_keys, further = (keys, (PACK, WITHDRAWN)) if again is None else ([again], ())
 
     def is_asked(name: str) -> bool:
+        """Whether the digits that begin a run's folder are of a wanted key, or it is the pack or the withdrawals.
+
+        True for every name where no keys are given.
+        """
         return wanted_keys is None or name.partition("/")[0].partition("-")[0] in wanted_keys or name in further
 
     with alone_in(private):
@@ -112,7 +116,7 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
 
 
 def _check_names(url: str, names: Sequence[str]) -> None:
-    """Raise ValueError for a name that is no file's below a folder."""
+    """Raise ValueError for a name that leads out of its folder, is too deep, or is a folder of another name."""
     folders = {above for name in names for above in _folders_above(name)}
     for name in names:
         parts = name.split("/")
@@ -138,6 +142,7 @@ def _last(name: str) -> str:
 
 
 def _folders_above(name: str) -> Iterator[str]:
+    """For `a/b/c` first `a/b`, then `a`; none for a name without a slash."""
     while name := name.rpartition("/")[0]:
         yield name
 
@@ -158,7 +163,11 @@ def _commits_last(name: str) -> tuple[bool, str]:
 
 
 def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: Path) -> None:
-    """Fetch objects and put them in place, each in one step and in their order."""
+    """Fetch objects and move each whole into the mirror, in the given order.
+
+    `into`: a scratch folder, emptied before and gone after. One that is too large becomes a hole of a size that its
+    reader refuses. Raises StoreError if a size has changed since the listing.
+    """
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     places = {name: into / str(number) for number, name in enumerate(coming)}

@@ -108,7 +108,10 @@ def _reversed(family: Family, _: Question) -> list[Trial]:
 
 
 def _fixed(family: Family, _: Question) -> list[Trial]:
-    """What trained latents answer as they were asked in training, less what they do where the queries are reversed."""
+    """What trained latents answer of the mix in training, less what they answer of the mix with its queries reversed.
+
+    One trial for each latent variant, of its first form; none for a variant that cannot be compared.
+    """
     trials = []
     for arm in (forms[0] for forms in family.latents_in_forms):
         shares = [arm.by_seed(families.mix_share(mix)) for mix in ("trained", REVERSED)]

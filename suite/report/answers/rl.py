@@ -56,7 +56,7 @@ def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments that a question is asked of, by the setting that they are about."""
+    """The experiments of the setting `name`, in which a question looks for its arms; by default those of algorithms."""
     if name == "thought":
         return stability.thinking(results)
     if name == RECIPE:
@@ -69,9 +69,9 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
 
 
 def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
-    """The arms with a curve at these settings, whose values may be patterns.
+    """The experiment's trained arms whose settings match `values`, patterns as of file names.
 
-    They are paid by the key, unless something else is asked for. A trial of a tuning sweep was drawn to be picked from.
+    Without a reward source in `values` only arms that are paid by the answer key; never a trial of a tuning sweep.
     """
     values = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **values}
 
@@ -188,9 +188,10 @@ def _added_by_rl(arm: RlArm) -> Comparison | None:
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise. Seconds are told beside it.
+    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise; seconds are further evidence.
 
-    Of the largest model the median saving leads; all projected savings decide, or all measured ones, as that one is.
+    The median saving of the largest model leads. If that one is projected, all projected savings decide, else all
+    measured ones. Without any saving the seconds decide.
     """
     by_seconds = decide(results, claim)
     algorithms = [claim["trial"]["decides"][0][side][ALGORITHM].rstrip("*") for side in ("arms", "against")]

@@ -60,7 +60,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def has_named_backend(self) -> bool:
-        """Whether somebody asked for this backend by name."""
+        """Whether the case names its backend; false for `auto`."""
         return self.first.axis("backend") != "auto"
 
     @property
@@ -83,7 +83,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def computation(self) -> tuple[str, ...]:
-        """What is equal for two forms that compute the same thing."""
+        """Subject, sizes, settings and label, without the backend: equal where two forms compute one thing."""
         return (*self.subject, *map(self.first.axis, COMPUTATION), *extras(self.first.record), self.first.label)
 
     def median_s(self, span: str) -> float | None:
@@ -143,8 +143,11 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
     return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 
-def _settings(computations: Iterable[Forms]) -> dict[Timing, str]:
-    """What tells each computation from the others, by a timing of its first form."""
+def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
+    """The settings in which computations differ, by the first timing of each one's first form.
+
+    Variant, backend, the subject and the context are left out, so that two computations can have one text.
+    """
     firsts = {forms[0].first: [forms[0].first] for forms in computations}
     return differing_settings(firsts, ignore=("attention", "backend", *SUBJECT, "seq_len"))
 
@@ -159,7 +162,7 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
         title=dotted(forms[0].family_name, geometry, phase_name(phase), context, dtype),
         family=say("callstyle.family"),
         finding=_finding(compared[LAYER]),
-        settings=dotted(_settings(subject)[first], *label.values()),
+        settings=dotted(_differing_settings(subject)[first], *label.values()),
         caption=joined("sentence", [say("callstyle.caption"), _foreign_note(forms)]),
         views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in compared.items()],
         height_px=90 + 34 * len(forms),
@@ -168,6 +171,7 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
 
 
 def _foreign_note(forms: Iterable[CallForm]) -> Text:
+    """The note on foreign implementations, if one is among the forms, else empty."""
     return say("callstyle.foreign") if any(form.is_foreign for form in forms) else ""
 
 
@@ -214,7 +218,7 @@ def _point(name: str, timing: Timing, best: float) -> Point:
 
 def _table(computations: Sequence[Forms], results: Results) -> Table:
     rows = [(form, forms) for forms in computations for form in forms]
-    settings = _settings(computations)
+    settings = _differing_settings(computations)
 
     def over_best(span: str, row: tuple[CallForm, Forms]) -> float | None:
         median_s = row[0].median_s(span)

@@ -69,18 +69,18 @@ class DeviceTime:
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
-        """A variant in the sizes that it has, so that it sorts as variants do."""
+        """The variant's rank, then its name with sizes: sorts from the widest cache to the most compressed."""
         return rank(self.timing.variant), self.timing.sized_variant
 
     @property
     def device_name(self) -> str:
-        """The device without what tells its row from others."""
+        """The machine that measured it, else its device without the sign that marks an expected time."""
         machine = machine_name(self.timing.record) or self.timing.label
         return machine if self.is_measured else self.device.removeprefix("≈ ")
 
     @property
     def place(self) -> Hashable:
-        """Variants that agree in this are compared with each other."""
+        """Device, context and label: times of variants that agree in these are compared."""
         return self.device, self.timing.tokens, self.timing.label
 
 
@@ -125,7 +125,7 @@ def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
 
 
 def shared_key(timing: Timing) -> Pairs:
-    """What a timing shares with those on other devices."""
+    """A timing's axes and further settings, without those of NOT_SHARED and of its variant: equal within a figure."""
     settings = [pair for pair in timing.extra_settings if not pair[0].startswith(VARIANT_SETTING)]
     return (*axes_without(timing, NOT_SHARED), *settings)
 
@@ -136,7 +136,7 @@ def _machine(timing: Timing) -> Pairs:
 
 
 def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
-    """What tells machines apart, and no more; of several in one folder each has a label of its own."""
+    """A name for the machine of each timing: label, name and settings, each only where machines differ in it."""
     machines, names = list(map(_machine, timings)), {}
     has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
     for timing, machine, own_threads in zip(timings, map(dict, machines), threads, strict=True):

@@ -72,7 +72,10 @@ def looks(group: str) -> Mapping[str, Look]:
 
 
 def label_of(group: str, name: str) -> str:
-    """What people call an option; of an unknown variant its name as ours are written, of others the name."""
+    """What people call an option.
+
+    For one without a look: the name itself, or for a variant `MLA (latent)`, made from `mla_latent`.
+    """
     if name in looks(group):
         return looks(group)[name].label
     if group != VARIANT:
@@ -115,7 +118,7 @@ def variant_style(variant: str) -> Style:
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
-    """What a group of cases has in common, of the axes that are facets."""
+    """Geometry, phase and dtype of a case, as a reader is shown them; without those that the case does not have."""
     named: dict[str, Text] = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
     return {name: phase_name(str(text)) if name == "phase" else text for name, text in named.items() if text}
 
@@ -128,7 +131,7 @@ def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
 
 
 def record_facets(record: Record) -> dict[str, Text]:
-    """What a record's case has in common with others, and what it is named by."""
+    """Geometry, phase and dtype of a record's case, and the facets that name it."""
     return case_facets(record.case.axes) | name_facets(record.case.axes)
 
 

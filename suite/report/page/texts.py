@@ -64,6 +64,8 @@ class Texts:
         return self.render(value, figure_text) if is_text else self._inside(value, self.figure)
 
     def _inside(self, value: Any, each: Any) -> Any:
+        """Apply `each` to the values of a mapping, or to the items of a list or tuple, which gives a list; else
+        nothing."""
         if isinstance(value, Mapping):
             return {name: each(item) for name, item in value.items()}
         return [each(item) for item in value] if isinstance(value, list | tuple) else value

@@ -40,7 +40,7 @@ def rows(
 
 
 def first_rows(rows: Sequence[T], most: int) -> tuple[Sequence[T], Text]:
-    """The rows that a figure has room for, and what its caption says of the others."""
+    """The first `most` rows, and a sentence for the caption on how many more there are; empty where all are drawn."""
     left = len(rows) - most
     return rows[:most], say("signmap.not_drawn", count=numbers.count(left)) if left > 0 else ""
 

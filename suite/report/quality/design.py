@@ -109,7 +109,8 @@ class QualityRun(Run):
 
     @property
     def telling_kind(self) -> str:
-        """The kind of question that the task is told by."""
+        """The kind of question that a run of this task is judged by; all questions where it was asked none of that
+        kind."""
         kind = TELLING.get(self.task, ALL)
         return kind if kind in self.answered else ALL
 
@@ -161,9 +162,9 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
 
 
 def series_below(values: MetricsBySpan, metric: str, span: str, *, most: float = MOST) -> SeriesByName:
-    """A metric by what stands behind a span, and by step; ALL stands for the span itself.
+    """A metric by step, for each part below a span; ALL stands for the span itself.
 
-    Nothing of these workloads is below zero. `most`: 1 for a share.
+    Values below 0 or above `most` are dropped, and parts without any value. `most`: 1 for a share.
     """
     series = {}
     for name, metrics in values.items():
@@ -255,7 +256,7 @@ def is_latent(arm: QualityArm) -> bool:
 
 
 def is_mha(arm: QualityArm) -> bool:
-    """Whether it is MHA as it is laid over the geometry, which the others are compared with."""
+    """Whether an arm is MHA with heads of the geometry's own width: the reference of comparisons."""
     return arm.first.attention == "mha" and arm.first.is_wide
 
 
@@ -264,7 +265,7 @@ def lacks(arm: QualityArm, part: str) -> bool:
 
 
 def is_plain(arm: QualityArm) -> bool:
-    """Whether it is a variant as others know it: with rotary embedding, and with its latent's norm."""
+    """Whether an arm has its variant's published form: with rotary embedding, and with the norm of its latent."""
     return not lacks(arm, ROPE_DIM) and not arm.value(LATENT_NORM)
 
 
@@ -304,7 +305,7 @@ def decode_s(arm: QualityArm) -> float | None:
 
 
 def variant_name(arm: QualityArm) -> Text:
-    """What people call it: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
+    """The variant and its sizes: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
     sizes, name = dict(arm.key), variant_label(arm.first.attention)
     sized: Text = name
     if latent_rank(arm) is not None:

@@ -53,7 +53,7 @@ class Family:
 
     @property
     def tiers(self) -> list[str]:
-        """Those that an arm has answers of."""
+        """The tiers that any arm of the main experiment has answers of."""
         return [tier for tier in design.TIERS if any(arm.values(design.final_share(tier)) for arm in self.main.arms)]
 
     def times(self, arm: QualityArm) -> float | None:
@@ -88,13 +88,14 @@ class Family:
 
     @property
     def probed_arms(self) -> list[QualityArm]:
-        """Those whose heads are asked about: MHA, and latents that were trained in several forms, else all of them."""
+        """MHA, and the latents that were trained in several forms; without such latents, plain MLA."""
         latents = [arms[0] for arms in self.latents_in_forms] or filter(design.is_plain_mla, self.main.arms)
         return [*filter(design.is_mha, self.main.arms), *latents]
 
 
 def query_form(arm: QualityArm) -> str:
-    """How an arm was asked, one of FORMS or a form that we do not know."""
+    """How often an arm's tiers were asked in training: one of FORMS or a form that stands in no list; skewed by
+    default."""
     return arm.value(design.FREQUENCY) or design.SKEWED
 
 
@@ -165,7 +166,11 @@ class Falls:
 
     @property
     def carriers(self) -> list[tuple[int, float]]:
-        """For each attribute that falls at all, the head with the largest fall and its share of all falls."""
+        """For each attribute whose falls come to LEAST_FALL, the head with the largest fall and its share of all falls.
+
+        A rise counts as no fall. Attributes that fall less are left out, so that places here are not those of
+        `by_attribute`.
+        """
         positive = [[max(0.0, fall) for fall in falls] for falls in self.by_attribute]
         return [(falls.index(max(falls)), max(falls) / sum(falls)) for falls in positive if sum(falls) >= LEAST_FALL]
 
@@ -192,6 +197,9 @@ def _read_falls(run: QualityRun) -> Falls | None:
 
 
 def carried(arm: QualityArm) -> list[Falls]:
-    """The falls of the runs that have as many heads as the first, where some attribute falls: a head carries it."""
+    """The falls of the runs that have as many heads as the first.
+
+    Runs without falls, and those in which no attribute falls enough for a carrier, are left out.
+    """
     falls = [of_run for run in arm.runs if (of_run := _read_falls(run)) is not None]
     return [of_run for of_run in falls if len(of_run.heads) == len(falls[0].heads) and of_run.carriers]

@@ -23,7 +23,7 @@ OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def difference_text(pair: QualityContrast) -> Text:
-    """A difference with its interval; of a loss how the loss itself moved."""
+    """A difference with its interval; of a loss with the opposite sign, so that a lower loss is below zero, in nats."""
     interval, mean = pair.found.interval, pair.found.mean
     if pair.quantity is not LOSS:
         return difference(pair)
@@ -47,7 +47,7 @@ def bytes_text(size: float) -> str:
 
 
 def variant_facet(arm: QualityArm) -> dict[str, Text]:
-    """The variant of a row; what all rows of a table share would tell it from others of its family."""
+    """The variant of an arm as the facet of its row; empty where it has none."""
     return {"variant": arm.facets.get("variant", "")}
 
 

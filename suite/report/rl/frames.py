@@ -39,7 +39,7 @@ GUESSING: Column[RlArm] = column(
 
 
 def experiment_facets(experiment: Experiment[Any]) -> dict[str, Text]:
-    """What tells an experiment from others, by which a reader chooses one."""
+    """Task, policy, variant, label and settings of an experiment, by which a reader chooses one; without empty ones."""
     variant = experiment.value(VARIANT)
     facets: dict[str, Text] = {name: experiment.value(name) for name in ("task", "policy")}
     facets |= {"variant": variant_label(variant) if variant else "", LABEL: experiment.label}
@@ -82,6 +82,7 @@ def experiment_table(
     listed = list(rows)
 
     def row_facets(row: R) -> dict[str, Text]:
+        """The algorithm of a row's arm; empty where rows are about no single arm."""
         return {ALGORITHM: arm(row).facets.get(ALGORITHM, "")} if arm else {}
 
     # What all rows share would tell the tables of a family apart.

@@ -73,7 +73,7 @@ Gains = Mapping[RlArm, Sequence[Gain]]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from recipes that agree in every other axis and say what their stages are."""
+    """The section on recipes with several stages; None where no stage has a gain to show."""
     gains = {experiment: stage_gains(experiment.trained_arms) for experiment in recipes(results)}
     gains = {experiment: by_arm for experiment, by_arm in gains.items() if any(by_arm.values())}
     if not gains:
@@ -191,6 +191,7 @@ def _forest(experiment: RlExperiment, gains: Gains) -> Figure:
 
 
 def _table(experiment: RlExperiment, gains: Gains) -> Table:
+    """A row for each stage of each arm: the accuracy before and after it, the gain, its test, and what it cost."""
     rows, clock = [gain for of_arm in gains.values() for gain in of_arm], experiment.clock
 
     def teacher_s(run: RlRun) -> float | None:

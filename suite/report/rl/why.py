@@ -143,7 +143,11 @@ class ArmDuel:
 
 
 def build_factorial(experiment: RlExperiment) -> Factorial:
-    """Lay an experiment out in cells. What belongs to an algorithm and differs within it makes arms of their own."""
+    """Lay an experiment's trained arms out in cells.
+
+    A setting that belongs to one algorithm and differs between its arms splits them into several levels, each named by
+    the algorithm with the setting. Levels come in the order of algorithms, then deviations.
+    """
     is_algorithms_own, arms = belongs_to(design.DESIGN, ALGORITHM), experiment.trained_arms
     settings = [
         {name: value for name, value in arm.key if is_algorithms_own(name) and name not in design.CROSSED}

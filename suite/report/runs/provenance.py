@@ -80,6 +80,7 @@ def _commit(record: Record) -> Text:
 
 
 def _clock(record: Record) -> Text:
+    """What the run was timed by, as a name of the language or as the record writes it; empty without a clock."""
     clock = record.provenance.get("clock")
     return say_or(f"clock.{clock}", _written(clock)) if clock else ""
 

@@ -95,6 +95,7 @@ class Projection:
         self.phases = functools.cache(self._phases)  # one device's phases, by shards and rollout batch
 
     def _phases(self, shards: int, batch: int) -> Phases:
+        """What one device holds in each phase, on `shards` devices of which one samples `batch` completions at once."""
         self._step.roll_out(batch)
         plan = self._plan
         division = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
@@ -177,9 +178,10 @@ class Division:
 
 
 def devices_needed(peaks: Mapping[int, float], gigabytes: int, *, reserve_bytes: float) -> int | None:
-    """The fewest devices, of those in `peaks`, that hold it; None where all are too few.
+    """The fewest devices, of those in `peaks`, that hold a step; None where all are too few.
 
-    `peaks`: bytes of one device, by how many divide them. `reserve_bytes`: kept free on each.
+    `peaks`: bytes that one device holds at most, by the number of devices. `gigabytes`: memory of each, in 10^9 bytes.
+    `reserve_bytes`: left free on each.
     """
     fitting = [shards for shards, peak in peaks.items() if peak <= gigabytes * 1e9 - reserve_bytes]
     return min(fitting, default=None)

@@ -40,7 +40,7 @@ def is_corrected(share: float, generator: random.Random) -> bool:
 
 
 def is_tidy(generator: random.Random) -> bool:
-    """True if the next document shall be in the asked form."""
+    """Draw whether the next document is in the demanded form; each call takes a number from the generator."""
     return generator.random() < TIDY_SHARE
 
 
@@ -124,6 +124,10 @@ class SteppedTask(WrittenTask):
         """Reward the steps of a thought."""
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
+        """Score by the exact answer.
+
+        Steps are rewarded where the completion has a thought, unless the task makes corrections.
+        """
         parsed, steps = parse(completion), []
         is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
         if self.has_steps and parsed.thought is not None:

@@ -89,9 +89,9 @@ def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job]) -> str | None:
 
 
 def joined(address: str | None) -> Any:
-    """Import Ray and join the cluster, or start one of this machine; return the module.
+    """Import Ray, join the cluster at the address, or start one on this machine for None; return the module.
 
-    Raises CommandFailedError where that does not succeed.
+    Raises CommandFailedError where the cluster cannot be joined, and ImportError without Ray.
     """
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)

@@ -169,7 +169,7 @@ class StepSizes:
 
 
 def step_peak(sizes: StepSizes, phases: Collection[str] = PHASES) -> tuple[str, Held]:
-    """The phase, of these, that holds most on each device, and its bytes by owner and kind."""
+    """The phase, of `phases`, in which one device holds most, and its bytes there by owner and kind."""
     static = static_parts(sizes)
     held_bytes = [
         (moment.phase, _divided(sizes, static | moment.held))

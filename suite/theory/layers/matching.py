@@ -97,8 +97,11 @@ def _by_cache(
 
 
 def _choices(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:
-    """The sizes to choose from, ascending. Each unit of a size keeps one element at least, so none exceeds the
-    target."""
+    """The sizes to choose from, ascending.
+
+    For `kv_heads` all divisors of the geometry's heads. Other sizes are multiples of the number of latents, up to
+    `target`: each unit of such a size is at least one cached element.
+    """
     if cache_size == "kv_heads":
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]
     least = sizes.get("latent_heads", 1)  # latents are equally wide

@@ -77,10 +77,10 @@ def heads_shared_by(way: str, devices: int) -> int:
 
 
 def rank_pass(way: str, devices: int, whole: Pass) -> Pass:
-    """One device's part of a pass: of the sequences, or of the context.
+    """The pass of one device: under dp a part of the sequences, under dcp of the context, else the whole pass.
 
-    Under dcp it is the longest part, and a decode step's, whose new tokens see about as many keys on every device.
-    Raises ValueError where the pass cannot be shared so.
+    Under dcp it is the longest part of the context, and only of a decode step, whose new tokens see about as many keys
+    on every device. Raises ValueError where the pass cannot be divided so.
     """
     if way == "dp":
         if whole.batch % devices:
