@@ -33,6 +33,7 @@ typedef struct {
     unsigned domain, bus, slot, pci_id, architecture;
     Trace power_w, reasons;
     double lost_at_s;
+    int calls, most_calls; /* calls that it answers before it is lost; 0: any number */
     int mig, process_counts[KINDS];
     Process processes[KINDS][MOST];
     char name[96];
@@ -93,6 +94,7 @@ static int read_script(const char *path)
         else if (sscanf(line, "power %d %n", &index, &used) == 1) read_trace(&fake.devices[index].power_w, line + used);
         else if (sscanf(line, "reasons %d %n", &index, &used) == 1) read_trace(&fake.devices[index].reasons, line + used);
         else if (sscanf(line, "lost %d %lf", &index, &seconds) == 2) fake.devices[index].lost_at_s = seconds;
+        else if (sscanf(line, "lost_after_calls %d %d", &index, &used) == 2) fake.devices[index].most_calls = used;
         else if (sscanf(line, "mig %d", &index) == 1) fake.devices[index].mig = 1;
         else if (sscanf(line, "name %d %95[^\n]", &index, word) == 2) strcpy(fake.devices[index].name, word);
         else if (sscanf(line, "held %d %llu", &index, &process.bytes) == 2) fake.devices[index].held_bytes = process.bytes;
@@ -123,7 +125,7 @@ static int failure_of(const char *symbol, int device)
 static int answer(const char *symbol, Device *device)
 {
     if (!fake.started) return NOT_INITIALISED;
-    if (device && now_s() >= device->lost_at_s) return LOST;
+    if (device && (now_s() >= device->lost_at_s || (device->most_calls && ++device->calls > device->most_calls))) return LOST;
     return failure_of(symbol, device ? (int)(device - fake.devices) : -2);
 }
 #define ANSWER(device) do { int code = answer(__func__, device); if (code) return code; } while (0)
