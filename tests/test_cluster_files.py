@@ -109,6 +109,17 @@ def test_whoever_joins_the_ray_job_needs_a_token():
     assert cluster["rayVersion"] == f"{lowest}.0"
 
 
+def test_pods_that_measure_have_whole_cpus_and_one_image():
+    cluster = read_manifest("rayjob.yaml")["spec"]["rayClusterSpec"]
+    pods = [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
+    containers = [container for pod in pods for container in pod["containers"]]
+    assert len({container["image"] for container in containers}) == 1
+    for container in containers:
+        resources = container["resources"]
+        assert resources["requests"] == resources["limits"], "alike, they make the pod a guaranteed one"
+        assert resources["limits"]["cpu"].isdigit()
+
+
 # --- image and devcontainers
 
 
@@ -128,6 +139,13 @@ def users():
         elif word == "USER":
             found[stage] = rest
     return found
+
+
+def test_the_image_has_a_python_that_the_project_supports():
+    (base,) = [rest.partition("=")[2] for word, rest in instructions() if word == "ARG" and rest.startswith("BASE=")]
+    minor = tuple(map(int, re.match(r"python:(\d+)\.(\d+)-slim", base).groups()))
+    low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PYPROJECT["project"]["requires-python"]).groups()
+    assert (3, int(low)) <= minor < (3, int(high))
 
 
 def test_the_image_runs_doctor_as_a_user_without_rights():
@@ -171,3 +189,10 @@ def test_a_devcontainer_builds_a_stage_of_the_one_dockerfile(path):
     declared = {rest.partition("=")[0] for word, rest in instructions() if word == "ARG"}
     assert set(build.get("args", {})) <= declared
     assert content["remoteUser"] == "suite"
+
+
+def test_both_devcontainers_differ_in_torch_alone():
+    cpu, cuda = (json.loads(text_of(CONTAINER / name / "devcontainer.json")) for name in ("cpu", "cuda"))
+    assert cuda["build"].pop("args") == {"TORCH_INDEX": ""}
+    assert cuda.pop("hostRequirements") == {"gpu": "optional"}
+    assert {**cuda, "name": None} == {**cpu, "name": None}

@@ -29,6 +29,13 @@ def test_the_exact_p_is_that_of_the_published_tables():
     assert rules.asv_p([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]) == pytest.approx(2 / 252)
 
 
+def test_the_approximation_agrees_with_exact_p_to_two_digits():
+    generator = np.random.default_rng(2)
+    for _ in range(20):
+        before, after = generator.normal(size=12), generator.normal(loc=0.5, size=12)
+        assert rules.u_test_p(before, after) == pytest.approx(rules.asv_p(before, after), abs=0.01)
+
+
 def test_ties_are_corrected_for_and_all_equal_is_no_difference():
     # By hand: U = 3.5 of 8; ranks tie in a pair, so the variance is 16 / 12 (9 - 6 / 56) = 11.857.
     before, after = [1, 2, 3, 4], [4, 5, 6, 0.5]
@@ -85,6 +92,12 @@ def test_the_posterior_of_two_samples_is_the_integrated_one():
     # Of -1 and 1 it is 1 between them and x^-2 outside, 4 in all: the tail beyond 50 is 1 / 50, which is 0.005 of 4.
     assert rules.laplace_quantile(np.array([-1.0, 1.0]), 0.005) == pytest.approx(-50)
     assert rules.laplace_quantile(np.array([-1.0, 1.0]), 0.995) == pytest.approx(50)
+
+
+def test_a_threshold_looks_at_the_medians_alone():
+    assert rules.median_threshold([1, 1, 9], [1.06, 1.06, 1.06])
+    assert not rules.median_threshold([1, 1, 9], [1.04, 1.04, 99])
+    assert not rules.median_threshold(FLAT, [0.5 * one for one in FLAT])
 
 
 @pytest.mark.parametrize("rule", rules.RULES.values(), ids=rules.RULES)

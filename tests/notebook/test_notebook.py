@@ -45,6 +45,12 @@ def test_a_table_has_a_row_a_case_and_span_with_units_and_types(tmp_path):
     assert table.attrs["units"]["latency_s_low"] == table.attrs["units"]["latency_s"] == "s"
 
 
+def test_each_setting_that_was_swept_has_a_column(tmp_path):
+    store(tmp_path, *(build(attention="gqa", extras={"attention.kv_heads": heads}) for heads in (2, 4)), build())
+    table = suite.load(tmp_path).table().drop_duplicates("case_id")
+    assert table["attention.kv_heads"].dropna().tolist() == [2, 4]
+
+
 def test_runs_are_iterated_filtered_and_added(tmp_path):
     store(tmp_path / "a", build(), build(attention="mha"), build(attention="mha", seq_len=64))
     store(tmp_path / "b", build(attention="gqa"), build())
@@ -62,6 +68,12 @@ def test_runs_are_iterated_filtered_and_added(tmp_path):
     store(tmp_path / "other" / "a", build())
     with pytest.raises(ValueError, match="one run of a case under a label"):
         runs + suite.load(tmp_path / "other" / "a")
+
+
+def test_a_case_that_did_not_run_has_a_row_with_its_status(tmp_path):
+    store(tmp_path, build(status="failed", reason="no room"))
+    (row,) = suite.load(tmp_path).table().to_dict("records")
+    assert row["status"] == "failed"
 
 
 def test_curves_hold_what_changes_from_step_to_step(feedback):
