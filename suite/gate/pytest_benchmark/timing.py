@@ -38,7 +38,7 @@ LEAST_IN_THREADS_S = 2e-5
 class SuiteTiming(TimingComparison):
     """The timing of a suite's benchmarks and its verdicts."""
 
-    def _build(self, workers: Sequence[WorkerClient]) -> None:
+    def _build_undecided(self, workers: Sequence[WorkerClient]) -> None:
         """The tests were collected when the workers started, and a benchmark is opened in its turn."""
 
     def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
