@@ -36,7 +36,6 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.gate_shifts": tables.gate_shifts,
     "table.gate_stored": tables.gate_stored,
     "table.gate_few": tables.gate_few,
-    "wheel.size": readers.wheel_size,
     "conf.groups": conf_reference.groups,
     "conf.workload_settings": conf_reference.workload_settings,
 }

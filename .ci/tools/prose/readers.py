@@ -6,7 +6,6 @@ raises. No reader holds a number.
 
 import functools
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -470,15 +469,6 @@ def gqa_ahead():
 
 def _percent(text):
     return f"{float(text):.1f}".removesuffix(".0") if float(text) < 10 else f"{float(text):.0f}"
-
-
-def wheel_size():
-    """The size of this checkout's wheel, in steps of 0.1 MB, so that few changes change it."""
-    from hatchling.builders.wheel import WheelBuilder  # here, since it comes with the development tools alone
-
-    with tempfile.TemporaryDirectory() as folder:
-        (wheel,) = WheelBuilder(str(ROOT)).build(directory=folder, versions=["standard"])
-        return f"{Path(wheel).stat().st_size / 1e6:.1f} MB"
 
 
 # --- how they are written
