@@ -178,7 +178,7 @@ def _runs_sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
 
 
 def _first_names(names: Iterable[str], texts: Texts) -> str:
-    """The first MOST_NAMED different names as a list, and how many more there are; a dash for none."""
+    """The first MOST_NAMED different names, joined, and how many more there are; a dash for none."""
     distinct = [name for name in dict.fromkeys(names) if name]
     listing = texts("punctuation.list").join(distinct[:MOST_NAMED]) or numbers.NOTHING
     more = len(distinct) - MOST_NAMED

@@ -103,8 +103,8 @@ def query_form(arm: QualityArm) -> str:
 
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
-    """Group tiered experiments that differ in form and updates alone, the largest family first. Its main experiment is
-    the skewed one with the most variants; none without such a one."""
+    """Group tiered experiments that differ in form and updates alone, most variants first. The main one of a family is
+    the skewed one with the most variants; without a skewed one there is no family."""
     tiered = [each for each in design.quality_experiments(results) if each.value("task") == design.TIERS_TASK]
     by_rest = grouped(tiered, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
     titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)

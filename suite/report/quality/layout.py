@@ -43,6 +43,7 @@ def seeds_text(arm: QualityArm) -> Text:
 
 
 def bytes_text(size: float) -> str:
+    """A size in whole bytes, without a unit: 1,024."""
     return f"{size:,.0f}"
 
 

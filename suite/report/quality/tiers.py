@@ -214,7 +214,7 @@ def _heads_table(family: Family) -> Table:
 
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
-    """What a latent answers of each tier beside MHA, one trained in several forms if any; None of a single tier."""
+    """What a latent, one trained in several forms if any, answers of each tier beside MHA; None of a single tier."""
     in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.tier_gradings(family.main)
     graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
     chosen = next(iter([*in_forms, *graded]), None)
