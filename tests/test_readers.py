@@ -32,7 +32,7 @@ MAY_READ = {
         records/machine/code.py _imports path.read_bytes
         records/machine/environment.py read_commit (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
-        report/page/page.py _part (HERE / folder / name).read_text
+        report/page/page.py _asset (HERE / folder / name).read_text
         """,
     SYSTEM: """
         gate/workers/pytest_worker.py _end path.read_bytes

@@ -26,10 +26,8 @@ MOST_NAMED = 2
 def view_content(
     sections: Iterable[Section], texts: Texts, english: Texts, run_numbers: Mapping[str, int]
 ) -> dict[str, Any]:
-    """The sections of a view, and what its facets are called where that is not their English name.
-
-    `run_numbers`: the place in the page's list of runs, by run key.
-    """
+    """A view's sections as plain data, and as `terms` what each facet value is called in the language, where that is
+    not its English name. `run_numbers`: the place in the page's list of runs, by run key."""
     writer = _Writer(texts=texts, english=english, run_numbers=run_numbers)
     content = list(map(writer.section, sections))
     return {"sections": content, "terms": {key: term for key, term in writer.terms.items() if key != term}}
@@ -44,75 +42,80 @@ class _Writer:
     """What each key that was met is called in the language."""
 
     def section(self, section: Section) -> dict[str, Any]:
+        """A section in the language as plain data: its texts, headlines, figures and tables."""
         rendered = self.texts.section(section)
         return {
-            **_parts(rendered, "id", "title", "explanation"),
+            **_attributes(rendered, "id", "title", "explanation"),
             "headlines": [asdict(headline) for headline in rendered.headlines],
             "figures": list(map(self._figure, section.figures, rendered.figures)),
             "tables": list(map(self._table, section.tables, rendered.tables)),
         }
 
     def _figure(self, figure: Figure, rendered: Figure) -> dict[str, Any]:
+        """A figure as plain data; its key and its facets are in English, its texts in the language."""
         views = [
-            {"title": ours.title, "figure": self._numbered(view.figure, ours.figure)}
-            for view, ours in zip(figure.views, rendered.views, strict=True)
+            {"title": shown.title, "figure": self._with_run_numbers(view.figure, shown.figure)}
+            for view, shown in zip(figure.views, rendered.views, strict=True)
         ]
         return {
-            **_parts(rendered, "title", "family", "finding", "caption", "source", "settings"),
+            **_attributes(rendered, "title", "family", "finding", "caption", "source", "settings"),
             "key": self.english.render(figure.family or figure.title),
             "height": figure.height_px,
-            "facets": self._keys(figure.facets),
+            "facets": self._english_facets(figure.facets),
             "views": views,
         }
 
-    def _numbered(self, figure: Mapping[str, Any], rendered: Mapping[str, Any]) -> dict[str, Any]:
-        """A figure whose points say by number which runs they are made of, and by English words what about."""
-        data = []
-        for trace, ours in zip(figure["data"], rendered["data"], strict=True):
-            numbered = dict(ours)
+    def _with_run_numbers(self, figure: Mapping[str, Any], rendered: Mapping[str, Any]) -> dict[str, Any]:
+        """A rendered Plotly figure, its runs as numbers (`customdata`) and its facets in English (`meta`)."""
+        data, run_numbers = [], self.run_numbers
+        for trace, rendered_trace in zip(figure["data"], rendered["data"], strict=True):
+            numbered = dict(rendered_trace)
             if "meta" in trace:
                 numbered["meta"] = self.english.figure(trace["meta"])
-                self._learn(numbered["meta"], ours["meta"])
+                self._add_terms(numbered["meta"], rendered_trace["meta"])
             if "customdata" in trace:
-                place = self.run_numbers
-                numbered["customdata"] = [[place[key] for key in keys if key in place] for keys in trace["customdata"]]
+                by_point = trace["customdata"]
+                numbered["customdata"] = [[run_numbers[key] for key in keys if key in run_numbers] for keys in by_point]
             data.append(numbered)
         return {**rendered, "data": data}
 
     def _table(self, table: Table, rendered: Table) -> dict[str, Any]:
+        """A table as plain data; its key and its facets are in English. Facets that cells say join `terms` too."""
         facets, row_facets = table_facets(table)
         for place, column in enumerate(table.columns):
             for row in table.rows if column.facet else ():
-                self._keys({column.facet: row[place]})
+                self._english_facets({column.facet: row[place]})
         return {
-            **_parts(rendered, "title", "family", "settings", "note", "folded", "rows"),
+            **_attributes(rendered, "title", "family", "settings", "note", "folded", "rows"),
             "key": self.english.render(table.family or table.title),
-            "facets": self._keys(facets),
+            "facets": self._english_facets(facets),
             "columns": [asdict(head) for head in rendered.columns],
-            "rowFacets": list(map(self._keys, row_facets)),
+            "rowFacets": list(map(self._english_facets, row_facets)),
         }
 
-    def _keys(self, facets: Facets) -> dict[str, Any]:
-        """What a block is about in English, as a figure may hold it; notes what that is called in the language."""
+    def _english_facets(self, facets: Facets) -> dict[str, Any]:
+        """Facets in English, as a figure may hold them; adds to `terms` what they are called in the language."""
         english: Mapping[str, Any] = self.english.render_block(facets)
-        self._learn(english, self.texts.render_block(facets))
+        self._add_terms(english, self.texts.render_block(facets))
         return {
             name: figure_text(value) if isinstance(value, str) else list(map(figure_text, value))
             for name, value in english.items()
         }
 
-    def _learn(self, english: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    def _add_terms(self, english: Mapping[str, Any], translated: Mapping[str, Any]) -> None:
+        """Add to `terms` what each English facet value is called in the language."""
         for name, key in english.items():
-            pairs = [(key, ours[name])] if isinstance(key, str) else zip(key, ours[name], strict=True)
+            pairs = [(key, translated[name])] if isinstance(key, str) else zip(key, translated[name], strict=True)
             self.terms.update({figure_text(key): term for key, term in pairs if isinstance(key, str)})
 
 
-def _parts(block: Section | Figure | Table, *names: str) -> dict[str, Any]:
+def _attributes(block: Section | Figure | Table, *names: str) -> dict[str, Any]:
+    """A block's attributes of these names, as a dictionary."""
     return {name: getattr(block, name) for name in names}
 
 
 def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
-    """What a table's rows are about: what they all share, said once, and for each row the rest."""
+    """The facets that hold for all rows of a table, and each row's other ones: an empty list where no row has any."""
     first, *rows = table.row_facets or [{}]
     shared: dict[str, Text | Sequence[Text]] = {
         name: value
@@ -124,38 +127,40 @@ def table_facets(table: Table) -> tuple[Facets, Sequence[Facets]]:
 
 
 def answers_content(answers: Answers | None, texts: Texts, english: Texts) -> dict[str, Any]:
-    """The answers in a language; nothing of none. Links name facets in English, as every address does."""
+    """The answers in a language as plain data; empty without answers. Links name facets in English, as addresses do."""
     if answers is None:
         return {}
-    ours, in_english = (asdict(language.render_block(answers)) for language in (texts, english))
-    content: dict[str, Any] = _with_english_links(ours, in_english)
+    translated, in_english = (asdict(language.render_block(answers)) for language in (texts, english))
+    content: dict[str, Any] = _with_english_links(translated, in_english)
     return content
 
 
-def _with_english_links(ours: Any, in_english: Any) -> Any:
-    if isinstance(ours, dict):
+def _with_english_links(translated: Any, in_english: Any) -> Any:
+    """A copy of the translated answers in which every `link`, at any depth, holds the English facets."""
+    if isinstance(translated, dict):
         return {
             name: {facet: figure_text(key) for facet, key in in_english[name].items()}
             if name == "link"
             else _with_english_links(part, in_english[name])
-            for name, part in ours.items()
+            for name, part in translated.items()
         }
-    return list(map(_with_english_links, ours, in_english)) if isinstance(ours, list) else ours
+    return list(map(_with_english_links, translated, in_english)) if isinstance(translated, list) else translated
 
 
 def ran_content(results: Results, texts: Texts) -> dict[str, Any]:
-    """The page's first line: a sentence on the person's own runs, and one on the reference records; empty for none."""
+    """The page's first line: sentences on `own` runs and `references`, and `nothing` without records; each may be
+    empty."""
     own_records = [current.record for current in results.own.records]
     references = [current.record for current in results.records if current.label in results.references]
     return {
-        "own": _ran("page.ran_own", own_records, texts) if own_records else "",
-        "references": _ran("page.ran_references", references, texts) if references else "",
+        "own": _runs_sentence("page.ran_own", own_records, texts) if own_records else "",
+        "references": _runs_sentence("page.ran_references", references, texts) if references else "",
         "nothing": "" if results.records else texts("page.no_records"),
     }
 
 
-def _ran(key: str, records: Sequence[Record], texts: Texts) -> str:
-    """What was run, where and when, and how it ended."""
+def _runs_sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
+    """The sentence under `key` on what was run, where, when, at which commits, and how many runs ended in which way."""
     ended = Counter(record.status for record in records)
     refused = sum(ended[status] for status in REFUSED)
     days = sorted(filter(None, (started_at(record)[:10] for record in records)))
@@ -163,17 +168,17 @@ def _ran(key: str, records: Sequence[Record], texts: Texts) -> str:
     return texts(
         key,
         cases=numbers.count(len(records)),
-        machines=_few((plain_name(machine_name(record)) for record in records), texts),
+        machines=_first_names((plain_name(machine_name(record)) for record in records), texts),
         days="–".join(dict.fromkeys([days[0], days[-1]])) if days else numbers.NOTHING,
-        commits=_few((clip_text(record.provenance.get("commit"))[:7] for record in newest_first), texts),
+        commits=_first_names((clip_text(record.provenance.get("commit"))[:7] for record in newest_first), texts),
         ok=numbers.count(ended[Status.OK]),
         refused=numbers.count(refused),
         failed=numbers.count(len(records) - ended[Status.OK] - refused),
     )
 
 
-def _few(names: Iterable[str], texts: Texts) -> str:
-    """The first of the names, and how many more there are."""
+def _first_names(names: Iterable[str], texts: Texts) -> str:
+    """The first MOST_NAMED different names, joined, and how many more there are; a dash for none."""
     distinct = [name for name in dict.fromkeys(names) if name]
     listing = texts("punctuation.list").join(distinct[:MOST_NAMED]) or numbers.NOTHING
     more = len(distinct) - MOST_NAMED

@@ -58,9 +58,9 @@ def page(
     lang: str = "en",
     made_of: str = "",
 ) -> str:
-    """The whole page, as text, that opens in a language.
+    """Render the whole page as HTML that opens in the language `lang`.
 
-    `views`: sections by view, not yet rendered. `decide`: the data of the chooser.
+    `views`: sections by view, not yet rendered. `decide`: the data of the chooser, None for a page without it.
     `made_of`: a digest of the folders that it was asked for.
     """
     environment = Environment(
@@ -68,18 +68,21 @@ def page(
     )
     languages = {name: load_texts(name) for name in LANGUAGES}
     has_figures = any(section.figures for sections in views.values() for section in sections)
-    libraries = {"hyparquet": _part("vendor", "hyparquet.min.js"), **({"plotly": _plotly_js()} if has_figures else {})}
+    libraries = {
+        "hyparquet": _asset("vendor", "hyparquet.min.js"),
+        **({"plotly": _plotly_js()} if has_figures else {}),
+    }
     runs = runs_content(results)
-    contents = _contents(views, answers, results, languages)
+    contents = _view_contents(views, answers, results, languages)
     blocks = {f"{name}/{view}": content for name, view, content in contents}
     blocks |= {"runs": runs["lines"], "records": runs["records"], "decide": decide}
-    script = "\n".join(['"use strict";\n(() => {', *(_part("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
+    script = "\n".join(['"use strict";\n(() => {', *(_asset("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
         texts=languages[lang],
         version=__version__,
         made_of=made_of,
         policy=policy([script, *libraries.values()]),
-        style=Markup("".join(_part("css", f"{name}.css") for name in STYLES)),
+        style=Markup("".join(_asset("css", f"{name}.css") for name in STYLES)),
         frame=in_script(_frame(views, languages, lang)),
         blocks={name: packed(content) for name, content in blocks.items() if content is not None},
         libraries={name: packed_text(source) for name, source in libraries.items()},
@@ -88,22 +91,23 @@ def page(
     )
 
 
-def _contents(
+def _view_contents(
     views: Mapping[str, Sequence[Section]],
     answers: Answers | None,
     results: Results,
     languages: Mapping[str, Texts],
 ) -> Iterable[tuple[str, str, Any]]:
+    """Yield a language, a view and what that shows as plain data, for every language and view, `answers` among them."""
     english, numbers = languages["en"], run_numbers(results)
     for name, texts in languages.items():
         for view, sections in views.items():
             yield name, view, view_content(sections, texts, english, numbers)
-        ruled = answers_content(answers, texts, english)
-        yield name, "answers", {**ruled, "ran": ran_content(results, texts)}
+        answers_data = answers_content(answers, texts, english)
+        yield name, "answers", {**answers_data, "ran": ran_content(results, texts)}
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
-    """What the scripts need before anything is opened: what there is, and what they say."""
+    """What the scripts need before a view is unpacked: languages, titles, words, units, and each view's sections."""
     return {
         "version": __version__,
         "plotlyConfig": PLOTLY_CONFIG,
@@ -123,18 +127,18 @@ def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts
 
 
 def in_script(value: Any) -> Markup:
-    """Plain data as JSON that cannot end the script element it stands in."""
+    """Plain data as JSON, escaped so that it cannot end the script element it stands in."""
     return Markup(_json(value).translate(SAFE_IN_SCRIPT))
 
 
 def packed(value: Any) -> str:
-    """Plain data as compressed JSON in base64."""
+    """Plain data as gzip-compressed JSON in base64."""
     return packed_text(_json(value))
 
 
 @functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
-    """Text compressed, in base64; the same each time, so that a page that is written twice does not differ."""
+    """Text gzip-compressed, in base64; the same bytes each time, so that a page written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
     return base64.b64encode(gzip.compress(text.encode(errors="replace"), mtime=0)).decode()
 
@@ -150,16 +154,19 @@ def policy(scripts: Iterable[str]) -> str:
 
 
 def _json(value: Any) -> str:
+    """Compact JSON; raises ValueError for a number that is not finite."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 @functools.cache
-def _part(folder: str, name: str) -> str:
+def _asset(folder: str, name: str) -> str:
+    """The text of a file in a folder beside this module; each file is read once."""
     return (HERE / folder / name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def _plotly_js() -> str:
+    """The source of plotly.js."""
     # Imported here, since it takes longer than everything else and pages without figures do not need it.
     from plotly.offline import get_plotlyjs
 
@@ -169,7 +176,7 @@ def _plotly_js() -> str:
 
 
 def _notices(sources: Iterable[str]) -> str:
-    """The licences of what is bundled in the page: packed as it is, nobody could read them there."""
+    """The licence comments of bundled sources, as text: packed with their sources, nobody could read them there."""
     notices = [
         text
         for source in sources
@@ -177,4 +184,4 @@ def _notices(sources: Iterable[str]) -> str:
         if re.search("licen[cs]e|copyright", text, re.IGNORECASE)
     ]
     # What plotly.js names as its own licence and does not hold.
-    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), _part("vendor", "mit.txt")])
+    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), _asset("vendor", "mit.txt")])

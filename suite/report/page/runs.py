@@ -24,18 +24,18 @@ MOST_READINGS = 1000  # readings up to which the timings of a run stand in the p
 
 
 def runs_content(results: Results) -> dict[str, Any]:
-    """All runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
+    """All runs as plain data: `lines`, one a run, and `records`, whole, with the parts that they share held once."""
     pool = SharedObjects()
     lines, records = [], []
     machines = machine_names([record for _, record in results.every])
     for (label, record), machine in zip(results.every, machines, strict=True):
-        lines.append(_line(label, record, machine))
-        records.append({"record": pool.put(record.as_json()), "readings": _readings(record)})
+        lines.append(_run_line(label, record, machine))
+        records.append({"record": pool.put(record.as_json()), "readings": _timing_rows(record)})
     return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
 
 
 def run_numbers(results: Results) -> dict[str, int]:
-    """The place of each run key in the list; of one that was measured again, the last."""
+    """The position of each run key in the list of runs; the last one of a key that occurs twice."""
     return {record.run_key: place for place, (_, record) in enumerate(results.every)}
 
 
@@ -47,13 +47,14 @@ class SharedObjects:
         self._places: dict[str, int] = {}
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
-        """A record whose objects, and theirs, are places in the pool: `{"@": 3}`."""
-        return {key: self._held(key, value, depth=2) for key, value in record.items()}
+        """Add a record's objects to the pool, nested ones too; gives a copy with their places instead: `{"@": 3}`."""
+        return {key: self._pooled(key, value, depth=2) for key, value in record.items()}
 
-    def _held(self, key: str, value: Any, depth: int) -> Any:
+    def _pooled(self, key: str, value: Any, depth: int) -> Any:
+        """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
         if not isinstance(value, Mapping) or not value or key in FREE_TEXTS:
             return scrubbed({key: value}, is_ours=False)[key]
-        inner = {name: self._held(name, part, depth - 1) for name, part in value.items()} if depth else value
+        inner = {name: self._pooled(name, part, depth - 1) for name, part in value.items()} if depth else value
         text = f"{key} {json.dumps(inner)}"
         if text not in self._places:
             self._places[text] = len(self.values)
@@ -61,8 +62,8 @@ class SharedObjects:
         return {"@": self._places[text]}
 
 
-def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
-    """What a list and a point's card say of a run."""
+def _run_line(label: str, record: Record, machine: str) -> dict[str, Any]:
+    """A run's line in lists and on a point's card: case, status, machine, time, command and numbers, as plain data."""
     commit = record.provenance.get("commit")
     return {
         "key": record.run_key[:12],
@@ -76,16 +77,16 @@ def _line(label: str, record: Record, machine: str) -> dict[str, Any]:
         "commit": clip_text(commit)[:12] + "+" * (record.provenance.get("dirty") is True),
         "clock": clip_text(record.provenance.get("clock")),
         "command": command_line(record.case),
-        "numbers": _numbers(record),
+        "numbers": _number_rows(record),
     }
 
 
-def _numbers(record: Record) -> list[list[Any]]:
-    """The count and the value of each span and metric, and of repeated timings the ends of the interval."""
+def _number_rows(record: Record) -> list[list[Any]]:
+    """Rows of span, metric, count and last value; of timings the median instead, and behind it its interval's ends."""
     rows = []
     for (span, metric), repeats in record.by_span.items():
         if metric not in TIMED:
-            rows.append([span, metric, len(repeats), _plain(repeats.column("value")[-1])])  # where training ended
+            rows.append([span, metric, len(repeats), _json_number(repeats.column("value")[-1])])  # where training ended
         elif usable := [reading for reading in repeats if is_plausible(reading.value)]:
             interval = launched_interval(by_launch(usable))
             ends = [interval.low, interval.high] if interval.count > 1 else []
@@ -93,14 +94,14 @@ def _numbers(record: Record) -> list[list[Any]]:
     return rows
 
 
-def _readings(record: Record) -> list[list[Any]]:
-    """The values of each repeated timing, in the order in which they were taken; none of a run of many steps."""
+def _timing_rows(record: Record) -> list[list[Any]]:
+    """Rows of span, metric and all values, in their order, for repeated timings; none of a run of many steps."""
     if len(record.readings) > MOST_READINGS:
         return []
     timed = {name: repeats for name, repeats in record.by_span.items() if name[1] in TIMED}
-    return [[*name, list(map(_plain, repeats.column("value")))] for name, repeats in timed.items()]
+    return [[*name, list(map(_json_number, repeats.column("value")))] for name, repeats in timed.items()]
 
 
-def _plain(value: float) -> float | str:
+def _json_number(value: float) -> float | str:
     """A number as JSON has it: one that is not finite is a text."""
     return value if math.isfinite(value) else str(value)

@@ -23,11 +23,11 @@ class Texts:
     sentences: Mapping[str, str]
 
     def __call__(self, key: str, **values: object) -> str:
-        """The sentence under `key`, filled in. Values are inserted as they are: the page escapes the whole."""
+        """The sentence under `key`, filled in without escaping: the page escapes the whole. Raises KeyError."""
         return self.sentences[key].format(**values)
 
     def render(self, text: Text, foreign: Callable[[str], str] = str) -> str:
-        """A text in this language, with all that stands in it. `foreign`: what is made of text not our own."""
+        """A text in this language, with the texts inside it. `foreign` is applied to plain strings."""
         if isinstance(text, str):
             return foreign(text)
         if isinstance(text, Joined):
@@ -44,40 +44,39 @@ class Texts:
         )
 
     def section(self, section: Section) -> Section:
-        """A section that holds strings alone."""
+        """The section with every text rendered to a string."""
         rendered: Section = self.render_block(section)
         return rendered
 
     def render_block(self, value: Any) -> Any:
-        """What holds texts, such as a section or a figure, with strings in their place."""
+        """A section, figure, table or any part of one, with every text in it rendered to a string."""
         if isinstance(value, Say | Joined):
             return self.render(value)
         if isinstance(value, View):
             return View(title=self.render(value.title), figure=self.figure(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
             return replace(value, **{part.name: self.render_block(getattr(value, part.name)) for part in fields(value)})
-        return self._inside(value, self.render_block)
+        return self._map_inside(value, self.render_block)
 
     def figure(self, value: Any) -> Any:
-        """A figure, or a part of one, in this language; what is not our own in it is made harmless."""
+        """A Plotly figure, or a part of one, rendered; plain strings in its sentences are made harmless to Plotly."""
         is_text = isinstance(value, Say | Joined)
-        return self.render(value, figure_text) if is_text else self._inside(value, self.figure)
+        return self.render(value, figure_text) if is_text else self._map_inside(value, self.figure)
 
-    def _inside(self, value: Any, each: Any) -> Any:
-        """Apply `each` to the values of a mapping, or to the items of a list or tuple, which gives a list; else
-        nothing."""
+    def _map_inside(self, value: Any, each: Any) -> Any:
+        """Apply `each` to a mapping's values, or to a list's or tuple's items (gives a list); others are unchanged."""
         if isinstance(value, Mapping):
             return {name: each(item) for name, item in value.items()}
         return [each(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def foreign_sections() -> list[EntryPoint]:
-    """The sections of other packages, which they name as entry points: `mine = "package.module:build"`."""
+    """Other packages' entry points for sections of theirs, sorted by name: `mine = "package.module:build"`."""
     return sorted(entry_points(group=SECTIONS), key=lambda point: point.name)
 
 
 def load_texts(lang: str) -> Texts:
-    """A language, with the texts that other packages' sections have beside them in `texts/`.
+    """The texts of a language, with those that other packages' sections have beside them in `texts/`.
 
     What such a package does not say in this language it says in English. Raises ValueError, naming the choices, for a
     language that is not there, and for a key that two of them have.
@@ -89,9 +88,9 @@ def load_texts(lang: str) -> Texts:
         for place in [folder / lang, folder / "en"] if folder else []:
             path = place if place.is_dir() else place.with_suffix(".yaml")
             if path.exists():
-                theirs = read_sentences(path)
-                if twice := sorted(sentences.keys() & theirs.keys()):
-                    raise ValueError(f"the texts of {point.value} must have keys of their own; got {twice[0]!r} again")
-                sentences |= theirs
+                package_sentences = read_sentences(path)
+                if taken := sorted(sentences.keys() & package_sentences.keys()):
+                    raise ValueError(f"the texts of {point.value} must have keys of their own; got {taken[0]!r} again")
+                sentences |= package_sentences
                 break
     return Texts(lang=lang, sentences=sentences)

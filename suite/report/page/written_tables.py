@@ -22,39 +22,42 @@ RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 
 
 def tables_csv(sections: Sequence[Section]) -> Iterator[str]:
-    """Write every cell of the tables of sections that have been rendered in a language. Rows are numbered from 1."""
-    yield _line(("section", "table", "settings", "row", "column", "cell"))
+    """Yield the lines of a CSV: a header, then one for each cell of rendered sections' tables. Rows count from 1."""
+    yield _csv_line(("section", "table", "settings", "row", "column", "cell"))
     for section in sections:
         for table in section.tables:
             for number, row in enumerate(table.rows, 1):
                 for head, cell in zip(table.columns, row, strict=True):
-                    yield _line((section.id, table.title, table.settings, number, head.title, cell))
+                    yield _csv_line((section.id, table.title, table.settings, number, head.title, cell))
 
 
 def readings_csv(results: Results) -> Iterator[str]:
-    """Write every reading with the label of its results, in the columns of `suite.load(...).readings()`."""
-    first = [next(iter(_rows(label, record))) for label, record in results.every]
+    """Yield the lines of a CSV of every reading, the label first, in the columns of `suite.load(...).readings()`."""
+    first = [next(iter(_reading_rows(label, record))) for label, record in results.every]
     columns = dict.fromkeys(name for row in first for name in row) or {"label": None}
-    yield _line(columns)
+    yield _csv_line(columns)
     for label, record in results.every:
-        for row in _rows(label, record):
-            yield _line(row.get(name) for name in columns)
+        for row in _reading_rows(label, record):
+            yield _csv_line(row.get(name) for name in columns)
 
 
-def _line(cells: Iterable[Any]) -> str:
+def _csv_line(cells: Iterable[Any]) -> str:
+    """A line of CSV with its line end; text cells are made safe for spreadsheets."""
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow([_safe(cell) for cell in cells])
+    csv.writer(line, lineterminator="\n").writerow([_safe_cell(cell) for cell in cells])
     return line.getvalue()
 
 
-def _rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
+def _reading_rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
+    """The readings of a record as dictionaries, each with the label, the start and the scrubbed reason."""
     fields = {"label": label, "started_at": started_at(record)}
     reason = scrub(record.reason or "", is_ours=False)
     for row in reading_rows(record):
         yield fields | row | {"reason": reason}
 
 
-def _safe(cell: Any) -> Any:
+def _safe_cell(cell: Any) -> Any:
+    """A text cell on one line, behind an apostrophe where a spreadsheet would run it; other cells as they are."""
     if not isinstance(cell, str):
         return cell
     plain = one_line(cell)
@@ -62,22 +65,32 @@ def _safe(cell: Any) -> Any:
 
 
 def markdown(sections: Sequence[Section]) -> str:
-    """Write the tables of sections that have been rendered in a language."""
-    return "\n".join(f"## {_plain(section.title)}\n\n" + "\n".join(map(_table, section.tables)) for section in sections)
+    """The tables of rendered sections as Markdown, under a heading for each section."""
+    return "\n".join(
+        f"## {_escaped(section.title)}\n\n" + "\n".join(map(_markdown_table, section.tables)) for section in sections
+    )
 
 
-def _table(table: Table) -> str:
-    parts = [f"### {_plain(table.title)}", _plain(table.settings), "\n".join(_lines(table)), _plain(table.note)]
+def _markdown_table(table: Table) -> str:
+    """A table as Markdown: heading, settings, the table itself and its note; empty parts are left out."""
+    parts = [
+        f"### {_escaped(table.title)}",
+        _escaped(table.settings),
+        "\n".join(_markdown_lines(table)),
+        _escaped(table.note),
+    ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _lines(table: Table) -> Iterator[str]:
+def _markdown_lines(table: Table) -> Iterator[str]:
+    """The lines of a Markdown table: header, alignment rule (numbers to the right) and rows; neither title nor note."""
     rule = ["---:" if head.kind is Kind.NUMBER else "---" for head in table.columns]
-    cells = [[_plain(cell) for cell in row] for row in table.rows]
-    for line in [[_plain(head.title) for head in table.columns], rule, *cells]:
+    cells = [[_escaped(cell) for cell in row] for row in table.rows]
+    for line in [[_escaped(head.title) for head in table.columns], rule, *cells]:
         yield "| " + " | ".join(line) + " |"
 
 
-def _plain(text: Text) -> str:
+def _escaped(text: Text) -> str:
+    """A rendered text, escaped for a Markdown table."""
     assert isinstance(text, str), text
     return in_markdown(text)

@@ -33,13 +33,14 @@ def heatmap(
     `colours`: Plotly's scale, its ends, and a colour bar. `title`: of the columns. `runs`: run keys behind each cell; a
     row that has any is a trace of its own, since a trace names its runs by column. `behind`: those behind every cell.
     """
-    names, heads = ([figure_text(text) for text in of] for of in (rows, columns))
-    run_rows = [place for place, of_row in enumerate(runs) if any(of_row)]
+    names, heads = ([figure_text(text) for text in texts] for texts in (rows, columns))
+    run_rows = [place for place, cells_runs in enumerate(runs) if any(cells_runs)]
     empty: list[Any] = [None] * len(heads)
     shared = {"type": "category", "automargin": True, "showgrid": False, "ticks": ""}
     ends = [-0.5, len(names) - 0.5]
 
     def cells(places: Collection[int], **more: Any) -> dict[str, Any]:
+        """A heatmap's trace with these rows filled, and all others empty."""
         # Every trace has all rows: Plotly lays those of a part out from the first category on.
         return {
             "type": "heatmap",
@@ -79,14 +80,14 @@ def heatmap(
 
 
 def diverging(low: str, high: str, reach: float) -> dict[str, Any]:
-    """Colours from one end through nothing, the page itself, to the other, for values from -reach to reach."""
+    """A diverging Plotly colour scale from -reach to reach: `low`, then nearly transparent at 0, then `high`."""
     stops = [(0, low, 1.0), (0.375, low, 0.5), (0.625, high, 0.5), (1, high, 1.0)]
     scale = [[at, faint(colour, OPACITY * part)] for at, colour, part in stops]
     return {"colorscale": [*scale[:2], [0.5, faint(GREY, 0.08)], *scale[2:]], "zmin": -reach, "zmax": reach}
 
 
 def colour_bar(title: Text, ticks: Ticks) -> dict[str, Any]:
-    """What colours mean, in a thin bar below the whole figure."""
+    """Plotly's settings of a thin, horizontal colour bar with ticks, below the whole figure."""
     return {
         "orientation": "h",
         "y": 0,

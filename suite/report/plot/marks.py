@@ -64,7 +64,7 @@ class Series:
 
 
 def trace(series: Series) -> dict[str, Any]:
-    """Plotly's scatter."""
+    """A series as a Plotly scatter trace; series of one style differ by marker filling, or by dash without markers."""
     style, ordinal = series.style, series.ordinal
     # Where there are markers, these tell series of one style apart by their filling.
     dashes_on = 0 if "markers" in series.mode else ordinal
@@ -74,7 +74,7 @@ def trace(series: Series) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": series.mode,
-        **common(series),
+        **common_fields(series),
         **({"text": [figure_text(point.text) for point in series.points]} if "text" in series.mode else {}),
         **({"line": line} if "lines" in series.mode else {}),
         **({"marker": marker} if "markers" in series.mode else {}),
@@ -82,8 +82,8 @@ def trace(series: Series) -> dict[str, Any]:
     }
 
 
-def common(series: Series) -> dict[str, Any]:
-    """What every kind of trace has: names, places with intervals, hovers, subjects and runs."""
+def common_fields(series: Series) -> dict[str, Any]:
+    """What every kind of Plotly trace of a series has: name, places with intervals, hovers, facets and runs."""
     points = series.points
     made_of: dict[str, Any] = {"customdata": [list(series.runs)]} if series.runs else {}
     if any(point.runs for point in points):
@@ -99,13 +99,13 @@ def common(series: Series) -> dict[str, Any]:
         "y": [short(point.y) for point in points],
         **_error_bars(points, series.along, series.style.colour),
         **hovers,
-        **about(series.facets, [point.facets for point in points]),
+        **facet_meta(series.facets, [point.facets for point in points]),
         **made_of,
     }
 
 
 def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[str, Any]:
-    """An entry of the legend alone: what a colour, a filling or a size means."""
+    """A trace without points that gives the legend an entry: what a colour, a filling or a size means."""
     return {
         "type": "scatter",
         "mode": "markers",
@@ -115,12 +115,12 @@ def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[
         "y": [None],
         "hoverinfo": "skip",
         "marker": {"color": GREY, "size": 10, **marker},
-        **about(facets or {}, ()),
+        **facet_meta(facets or {}, ()),
     }
 
 
 def _error_bars(points: Sequence[Point], along: str, colour: str) -> dict[str, Any]:
-    """Intervals along an axis; none where any point has none."""
+    """Plotly's error bars from the points' intervals along an axis; empty where any point has no interval."""
     intervals = [(point.y if along == "y" else point.x, point.ends) for point in points if point.ends is not None]
     if len(intervals) < len(points) or not intervals:
         return {}
@@ -137,10 +137,10 @@ def _error_bars(points: Sequence[Point], along: str, colour: str) -> dict[str, A
     }
 
 
-def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
-    """What a trace is about: a text for all of it, or one for each point. Scripts filter the page by it."""
-    names = [name for name in FACETS if any(of_point.get(name) for of_point in of_points)]
-    subjects = {**facets, **{name: [of_point.get(name, "") for of_point in of_points] for name in names}}
+def facet_meta(facets: Facets, point_facets: Sequence[Mapping[str, Text]]) -> dict[str, Any]:
+    """A trace's `meta`, by which scripts filter: for each facet one text, or a list with one for each point."""
+    names = [name for name in FACETS if any(point.get(name) for point in point_facets)]
+    subjects = {**facets, **{name: [point.get(name, "") for point in point_facets] for name in names}}
     meta = {
         name: [figure_text(text) for text in value] if isinstance(value, list | tuple) else figure_text(value)
         for name, value in subjects.items()
@@ -149,10 +149,11 @@ def about(facets: Facets, of_points: Sequence[Mapping[str, Text]]) -> dict[str, 
 
 
 def short(value: Any, digits: int = DIGITS) -> Any:
-    """A number with as many digits as a screen shows; anything else as it is."""
+    """A float rounded to significant digits, as many as a screen shows; anything else as it is."""
     return float(f"{value:.{digits}g}") if isinstance(value, float) else value
 
 
 def faint(colour: str, opacity: float) -> str:
+    """A colour such as #57606a with an opacity, as CSS writes it."""
     red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return f"rgba({red}, {green}, {blue}, {opacity})"

@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.report.blocks import Text
 from suite.report.model.labels import GREY
-from suite.report.plot.marks import Series, about, faint, short, trace
+from suite.report.plot.marks import Series, facet_meta, faint, short, trace
 from suite.report.plot.text import figure_text
 
 Axis = dict[str, Any]
@@ -27,7 +27,7 @@ class Panel:
 
 
 def layout(**parts: Any) -> dict[str, Any]:
-    """What every figure shares."""
+    """The Plotly layout that every figure shares; `parts` are added to it, or replace its own."""
     return {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -49,26 +49,22 @@ def layout(**parts: Any) -> dict[str, Any]:
 
 
 def plot(series: Sequence[Series | Mapping[str, Any]], *, xaxis: Axis, yaxis: Axis, **more: Any) -> dict[str, Any]:
-    """Draw series over one pair of axes; what is no Series is a trace already."""
+    """A Plotly figure of series, or ready traces, over one pair of axes. `more`: further settings of its layout."""
     traces = [trace(line) if isinstance(line, Series) else dict(line) for line in series]
     return {"data": traces, "layout": layout(xaxis=xaxis, yaxis=yaxis, **more)}
 
 
 def banded(series: Sequence[Series], *, xaxis: Axis, yaxis: Axis, **more: Any) -> dict[str, Any]:
-    """Draw lines, and behind all of them bands between the ends of their points, where every point of a line has them.
-
-    A click in the legend takes all series of a group.
-    """
+    """Draw lines over bands between the ends of their points' intervals; no band for a line with a point that has none.
+    A click in the legend takes all series of a group."""
     bands = [_band(line) for line in series if line.points and all(point.ends for point in line.points)]
     lines = [replace(line, points=[replace(point, ends=None) for point in line.points]) for line in series]
     return plot([*bands, *lines], xaxis=xaxis, yaxis=yaxis, **more)
 
 
 def panels(parts: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any]:
-    """Draw panels from the top down over one x axis, each with its title in the lower right corner.
-
-    The middle one bears the title of their y axes.
-    """
+    """Draw panels from the top down over one x axis, each with its title in the lower right corner; the middle one
+    bears the title of their y axes."""
     count = len(parts)
     height = (1 - GAP * (count - 1)) / count
     traces, axes, levels, titles = list[dict[str, Any]](), dict[str, Axis](), [], []
@@ -103,7 +99,7 @@ def panels(parts: Sequence[Panel], *, xaxis: Axis, title: Text) -> dict[str, Any
 
 
 def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", solid: bool = False) -> dict[str, Any]:
-    """A straight line across a plot, behind everything: at an x, or at a y of an axis."""
+    """A line across a plot, a Plotly shape behind all else: vertical at `x`, or horizontal at `y` of an axis."""
     line = {"color": GREY, "width": 1.5 if solid else 1.25, "dash": "solid" if solid else "dot"}
     ends = (
         {"x0": x, "x1": x, "yref": "paper", "y0": 0, "y1": 1}
@@ -114,7 +110,7 @@ def rule(*, x: float | None = None, y: float | None = None, axis: str = "y", sol
 
 
 def height_px(entries: int) -> int:
-    """Of a wide plot whose legend has as many entries."""
+    """The height of a wide plot with a legend of so many entries."""
     return HEIGHT_PX + LEGEND_ROW_PX * -(-entries // LEGEND_COLUMNS)
 
 
@@ -123,6 +119,7 @@ def panels_height_px(count: int) -> int:
 
 
 def _band(line: Series) -> dict[str, Any]:
+    """A trace without hover or legend entry that fills the area between the ends of a line's points."""
     x = [point.x for point in line.points]
     low, high = zip(*(point.ends for point in line.points if point.ends is not None), strict=True)
     return {
@@ -137,5 +134,5 @@ def _band(line: Series) -> dict[str, Any]:
         "fillcolor": faint(line.style.colour, BAND_OPACITY),
         "line": {"width": 0},
         "hoverinfo": "skip",
-        **about(line.facets, ()),
+        **facet_meta(line.facets, ()),
     }

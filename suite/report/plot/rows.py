@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Facets, Text, say
-from suite.report.plot.marks import Point, Series, common
+from suite.report.plot.marks import Point, Series, common_fields
 from suite.report.plot.plots import Axis, layout, plot
 from suite.report.plot.text import figure_text
 
@@ -46,6 +46,7 @@ def first_rows(rows: Sequence[T], most: int) -> tuple[Sequence[T], Text]:
 
 
 def height_px(count: int, row_px: int = ROW_PX) -> int:
+    """The height of a plot with so many rows."""
     return FRAME_PX + row_px * count
 
 
@@ -59,16 +60,14 @@ def bars(
     in_legend: bool = True,
     **more: Any,
 ) -> dict[str, Any]:
-    """Bars from zero to each point's x at its y; with intervals where every point has one.
-
-    `pattern` tells parts of a bar apart in greyscale.
-    """
+    """A trace of horizontal bars from zero to each point's x at its y, with intervals where every point has one.
+    `pattern` tells parts of a bar apart in greyscale. `more`: further fields of the trace."""
     marked = {"shape": pattern, "fillmode": "overlay", "solidity": 0.2}
     series = Series(name=name, points=points, facets=facets or {}, in_legend=in_legend, along="x")
     return {
         "type": "bar",
         "orientation": "h",
-        **common(series),
+        **common_fields(series),
         **({"text": [figure_text(point.text) for point in points]} if any(point.text for point in points) else {}),
         "marker": {"color": colour, **({"pattern": marked} if pattern else {})},
         **more,
@@ -76,5 +75,5 @@ def bars(
 
 
 def stacked(**legend: Any) -> dict[str, Any]:
-    """What makes the bars of a row lie end to end, named in the order they lie in."""
+    """Layout settings that stack the bars of a row end to end; the legend lists them in that order."""
     return {"barmode": "stack", "legend": {**layout()["legend"], "traceorder": "normal", **legend}}

@@ -16,10 +16,12 @@ Ticks = list[tuple[float, str]]
 
 
 def linear(title: Text, **more: Any) -> dict[str, Any]:
+    """A linear axis, as Plotly's settings; `more`: further ones."""
     return {"title": {"text": title, "standoff": 10}, "automargin": True, "zeroline": False, **more}
 
 
 def shares(title: Text, **more: Any) -> dict[str, Any]:
+    """A linear axis with ticks in whole percent."""
     return linear(title, tickformat=".0%", **more)
 
 
@@ -29,10 +31,12 @@ def log(title: Text, ticks: Ticks, **more: Any) -> dict[str, Any]:
 
 
 def ticked(ticks: Ticks) -> dict[str, Any]:
+    """Plotly's settings for these ticks."""
     return {"tickvals": [value for value, _ in ticks], "ticktext": [text for _, text in ticks]}
 
 
 def time_axis(title: Text, seconds: Iterable[float], **more: Any) -> dict[str, Any]:
+    """A logarithmic axis with ticks at round times around these."""
     return log(title, decimal_ticks(seconds, numbers.seconds_tick), **more)
 
 
@@ -44,11 +48,12 @@ def roomy_time_axis(title: Text, seconds: Iterable[float]) -> dict[str, Any]:
 
 
 def byte_axis(title: Text, sizes: Iterable[float], **more: Any) -> dict[str, Any]:
+    """A logarithmic axis with ticks at powers of two around these sizes."""
     return log(title, byte_ticks(sizes), **more)
 
 
 def token_axis(title: Text, tokens: Iterable[int]) -> dict[str, Any]:
-    """A logarithmic axis of contexts, a tick at each."""
+    """A logarithmic axis with a tick at each of these numbers of tokens."""
     contexts = sorted(set(tokens))
     return log(title, [(value, numbers.count(value)) for value in contexts])
 
@@ -68,7 +73,7 @@ def categories(rows: Sequence[str], **more: Any) -> dict[str, Any]:
 
 
 def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Ticks:
-    """Round numbers of every decade that the values touch: the fewer, the more decades there are."""
+    """Round ticks that cover the values on a logarithmic axis: fewer in each decade, the more decades there are."""
     values = list(values)
     low, high = min(values), max(values)
     first, last, decades = math.floor(math.log10(low)), math.ceil(math.log10(high)), math.log10(high / low)
@@ -82,20 +87,20 @@ def decimal_ticks(values: Iterable[float], text: Callable[[float], str]) -> Tick
 
 
 def byte_ticks(sizes: Iterable[float]) -> Ticks:
-    """Powers of two around the sizes, as far apart as leaves no more than a handful."""
+    """Ticks at powers of two around the sizes, further apart the more these span: about MOST_TICKS at most."""
     sizes = list(sizes)
     first, last = math.floor(math.log2(min(sizes))), math.ceil(math.log2(max(sizes)))
     step = next(step for step in (1, 2, 4, 8, 16) if last - first <= MOST_TICKS * step or step == 16)
     first, last = first // step * step, max(-(-last // step), first // step + 1) * step
     ticks: Ticks = []
     for size in (2.0**power for power in range(first, last + 1, step)):
-        of_unit, unit = next((pair for pair in numbers.BYTE_UNITS if size >= pair[0]), numbers.BYTE_UNITS[-1])
-        ticks.append((size, f"{size / of_unit:g} {unit}"))
+        unit_bytes, unit = next((pair for pair in numbers.BYTE_UNITS if size >= pair[0]), numbers.BYTE_UNITS[-1])
+        ticks.append((size, f"{size / unit_bytes:g} {unit}"))
     return ticks
 
 
 def byte_steps(most: float) -> Ticks:
-    """Round sizes of one unit from zero to the largest, a handful of them."""
+    """Ticks for a linear axis: round multiples of one unit from zero up to `most` bytes, about FEW_TICKS."""
     size, unit = next((pair for pair in numbers.BYTE_UNITS if most >= FEW_TICKS * pair[0]), numbers.BYTE_UNITS[-1])
     steps = (factor * 10**power for power in count() for factor in (1, 2, 5))
     step = next(step for step in steps if most / size <= FEW_TICKS * step)

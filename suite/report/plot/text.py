@@ -16,7 +16,7 @@ NO_TAGS = str.maketrans({"<": "‹", ">": "›", "{": "｛", "}": "｝", "$": "�
 
 
 def figure_text(text: Any) -> Any:
-    """Text from a record for use in a figure; what has yet to be rendered is made harmless then."""
+    """Text made harmless to Plotly, cut and HTML-escaped; no string is left as it is, since it is rendered later."""
     if not isinstance(text, str):
         return text
     return html.escape(shortened(text, LONGEST_TEXT).translate(NO_TAGS), quote=False)
@@ -28,10 +28,10 @@ def short_names(names: Iterable[str]) -> list[str]:
 
 
 def shortened(text: str, longest: int) -> str:
-    """A text that ends in an ellipsis where it was too long."""
+    """A text of at most `longest` characters: a longer one is cut, and ends in an ellipsis."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def ending(text: str, longest: int) -> str:
-    """A text that begins with an ellipsis where it was too long: tests in one folder differ at their ends."""
+    """A text of at most `longest` characters; a longer one loses its beginning: tests of a folder end differently."""
     return text if len(text) <= longest else "…" + text[1 - longest :]

@@ -24,6 +24,7 @@ OVER_BFLOAT16 = {"float64": 4, "float32": 2}  # bytes of a number over those of 
 
 
 def build(results: Results) -> Section | None:
+    """The section on compressed models; None without an experiment."""
     experiments = design.compress_experiments(results)
     if not experiments:
         return None
@@ -33,24 +34,25 @@ def build(results: Results) -> Section | None:
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
         figures=[_figure(experiment) for experiment in experiments[:MOST_DRAWN]],
-        tables=[build_table(each) for each in experiments for build_table in (_first_losses, _methods)],
+        tables=[build_table(each) for each in experiments for build_table in (_first_losses_table, _methods_table)],
         headlines=[_headline(experiment, has_label=results.several) for experiment in firsts],
     )
 
 
 def _facets(experiment: CompressExperiment) -> dict[str, Text]:
+    """The label and the settings of an experiment, by which a reader chooses it."""
     return {"label": experiment.label, "setting": dotted(experiment.title, experiment.settings) or say("rl.usual")}
 
 
 def _with_origin(text: Text, experiment: CompressExperiment) -> Text:
-    """A caption or a note, and behind it what the weights are that its numbers stand on."""
+    """A caption or a note, and behind it the origin of the weights that its numbers stand on."""
     weights = dict.fromkeys(run.weights for run in design.runs_in(experiment) if run.weights)
     origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
     return joined("sentence", [text, origin])
 
 
 def _figure(experiment: CompressExperiment) -> Figure | None:
-    """Draw perplexity over that of the model as it is by cache bytes, a line for each way to choose a latent."""
+    """The figure of perplexity relative to the original model's by cache bytes; None without the original."""
     if experiment.baseline is None:
         return None
     views = [View(title=say("compress.view.ratio"), figure=_plot(experiment))]
@@ -63,7 +65,7 @@ def _figure(experiment: CompressExperiment) -> Figure | None:
     return Figure(
         title=say("compress.perplexity_figure"),
         family=say("compress.perplexity_figure"),
-        finding=next((part.detail for part in _parts(experiment)), ""),
+        finding=next((part.detail for part in _findings(experiment)), ""),
         settings=experiment.name,
         caption=_with_origin(joined("sentence", caption), experiment),
         views=[view for view in views if view.figure],
@@ -73,8 +75,9 @@ def _figure(experiment: CompressExperiment) -> Figure | None:
 
 
 def _plot(experiment: CompressExperiment, *, is_close_up: bool = False) -> dict[str, Any]:
+    """A plot of perplexity ratios by cache bytes; `is_close_up`: of the runs that are near. Empty without points."""
     arms = [arm for arm in (*experiment.others, experiment.baseline) if arm]
-    points = {arm: marks for arm in arms if (marks := _points(arm, is_close_up=is_close_up))}
+    points = {arm: marks for arm in arms if (marks := _run_points(arm, is_close_up=is_close_up))}
     if not points:
         return {}
     # At one rank all methods keep as many bytes: the ranks are named at one line, of the longest the one on top.
@@ -98,7 +101,8 @@ def _plot(experiment: CompressExperiment, *, is_close_up: bool = False) -> dict[
     )
 
 
-def _points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
+def _run_points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
+    """A point for each run of a method whose bytes and perplexity are known; `is_close_up`: of the near ones."""
     points = []
     for run in arm.runs:
         if run.cache_bytes and run.times is not None and (run.is_near or not is_close_up):
@@ -115,13 +119,14 @@ def _points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
     return points
 
 
-def _table(name: str, experiment: CompressExperiment, note: Text, rows: Sequence[Any], columns: Any) -> Table:
+def _titled_table(name: str, experiment: CompressExperiment, note: Text, rows: Sequence[Any], columns: Any) -> Table:
+    """A table of an experiment under the title `compress.table.{name}`, the weights' origin behind its note."""
     title, note = say(f"compress.table.{name}"), _with_origin(note, experiment)
     return table(title, rows, columns, family=title, note=note, settings=experiment.name, facets=_facets(experiment))
 
 
-def _first_losses(experiment: CompressExperiment) -> Table:
-    """Say in a row by word, and in one over each class's own loss, which class each method loses first."""
+def _first_losses_table(experiment: CompressExperiment) -> Table:
+    """The table of which class each method loses first: a row by nats of a word, and one by the class's own loss."""
     rises = design.rises_in(experiment)
     rows: list[tuple[MethodArm, Rise | None]] = []
     for arm in experiment.others if experiment.baseline else []:
@@ -132,6 +137,7 @@ def _first_losses(experiment: CompressExperiment) -> Table:
             losses.append(say("compress.own", name=say(f"compress.class.{name}"), nats=f"{loss:.2f}"))
 
     def first_rank(row: tuple[MethodArm, Rise | None]) -> Text | None:
+        """The rank, or cache share, where perplexity first rises by more than RISE; else that it never does."""
         arm, rise = row
         if rise is None:
             has_times = any(run.times for run in arm.runs)
@@ -140,6 +146,7 @@ def _first_losses(experiment: CompressExperiment) -> Table:
         return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
 
     def largest_change(row: tuple[MethodArm, Rise | None]) -> Text | None:
+        """The change of perplexity where it first rises; else the largest of the method."""
         runs = [row[1].run] if row[1] else row[0].runs
         return design.change_with_range(max(runs, key=lambda run: run.times or 0.0))
 
@@ -148,7 +155,7 @@ def _first_losses(experiment: CompressExperiment) -> Table:
         column("compress.most", _ranking),
     ]
     fields = {"rise": numbers.percent(RISE), "own": joined("list", losses) or numbers.NOTHING}
-    return _table(
+    return _titled_table(
         "first",
         experiment,
         joined("sentence", [say("compress.first_note", **fields), say("verdict.note")]),
@@ -163,7 +170,7 @@ def _first_losses(experiment: CompressExperiment) -> Table:
 
 
 def _ranking(rise: Rise, *, is_brief: bool = False) -> Text | None:
-    """Say which class most, and the next one, or that the two do not differ clearly; unless `is_brief` by how much."""
+    """A sentence on the class that pays most, the next and, unless `is_brief`, by how much; None of a single class."""
     if len(rise.added) < 2:
         return None
     gap, text = rise.gap, rise.measure.text
@@ -177,7 +184,8 @@ def _ranking(rise: Rise, *, is_brief: bool = False) -> Text | None:
     return say("compress.ranking.by", said=sentence, gap=with_range(gap.mean, gap.interval, text))
 
 
-def _methods(experiment: CompressExperiment) -> Table:
+def _methods_table(experiment: CompressExperiment) -> Table:
+    """The table of every run: its method, rank, perplexity, bytes, what is added to each class, and decode time."""
     runs = design.runs_in(experiment)
     verdicts, names = design.verdicts_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
@@ -190,12 +198,15 @@ def _methods(experiment: CompressExperiment) -> Table:
         return say("compress.behind", time=time, tokens=run.setting("decode_len")) if len(lengths) > 1 else time
 
     def in_words(run: CompressRun) -> Text | None:
+        """The verdict on a run's loss against the original model's; None of that model."""
         change = verdicts.get(run)
         if change is not None and change.outcome is ArmOutcome.FEW:
             return say("compress.few_windows", count=change.pairs)
         return None if change is None else verdict(change, "nats")
 
     def added(name: str) -> Column[CompressRun]:
+        """A column of the nats that are added to a word of a class."""
+
         def cell(run: CompressRun) -> Text | None:
             change = None if run is run.original else run.added(name)
             return with_range(change.mean, change.interval, nats) if change else None
@@ -220,24 +231,24 @@ def _methods(experiment: CompressExperiment) -> Table:
         *map(added, CLASSES),
         column("quality.decode", decode_time, kind=Kind.NUMBER),
     ]
-    return _table("methods", experiment, note, runs, columns)
+    return _titled_table("methods", experiment, note, runs, columns)
 
 
-def _parts(experiment: CompressExperiment) -> list[Headline]:
+def _findings(experiment: CompressExperiment) -> list[Headline]:
     """What eight bits cost, down to which rank the best latent holds, and what goes first behind it: each as a point
-    and as a sentence with its numbers.
-    """
-    parts = [_eight_bits(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
+    and as a sentence with its numbers."""
+    parts = [_eight_bit_finding(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
     if best := design.best_latent(experiment):
         if narrowest := design.holds_until(best):
             # A latent that keeps as much as keys and values themselves cuts nothing.
             is_full = narrowest.is_low_rank and (narrowest.share_of_original or 0) >= 1
-            parts.append(_part("only_full" if is_full else "holds", narrowest, best.name))
-        parts += _first_to_pay(best, experiment)
+            parts.append(_finding("only_full" if is_full else "holds", narrowest, best.name))
+        parts += _first_class_findings(best, experiment)
     return parts
 
 
-def _part(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
+def _finding(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
+    """A headline from `compress.point.{kind}` and `compress.headline.{kind}`, with a run's share, rank and change."""
     fields = {"share": _cache_share(run), "rank": run.rank or numbers.NOTHING, "rise": numbers.percent(RISE)}
     fields["change"] = design.change_text(run.times) if run.times else numbers.NOTHING
     return Headline(
@@ -246,28 +257,30 @@ def _part(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
     )
 
 
-def _eight_bits(run: CompressRun) -> Headline:
+def _eight_bit_finding(run: CompressRun) -> Headline:
+    """A headline on what an 8-bit cache costs; of a wider dtype also its share of a bfloat16 cache."""
     of_half: Text = ""
     dtype, share = run.axis("dtype"), run.share_of_original
     if share is not None and dtype in OVER_BFLOAT16:
         half = numbers.percent(share * OVER_BFLOAT16[dtype])
         of_half = say("compress.headline.of_half", dtype=dtype, share=half)
     interval = design.change_with_range(run) or numbers.NOTHING
-    return _part("int8", run, design.method_name(run.method), of_half=of_half, interval=interval)
+    return _finding("int8", run, design.method_name(run.method), of_half=of_half, interval=interval)
 
 
-def _first_to_pay(arm: MethodArm, experiment: CompressExperiment) -> list[Headline]:
-    """What pays at the first rank where perplexity rises; empty where it does not."""
+def _first_class_findings(arm: MethodArm, experiment: CompressExperiment) -> list[Headline]:
+    """A headline on the class that pays first where a method's perplexity rises; an empty list where it does not."""
     rises = [rise for rise in design.rises_in(experiment) if rise.arm is arm]
     sentences = [sentence for rise in rises if (sentence := _ranking(rise, is_brief=True)) is not None]
     if len(sentences) < len(design.MEASURES):
         return []
     by_nats, by_share = sentences
-    return [_part("first", rises[0].run, arm.name, by_nats=by_nats, by_share=by_share)]
+    return [_finding("first", rises[0].run, arm.name, by_nats=by_nats, by_share=by_share)]
 
 
 def _headline(experiment: CompressExperiment, *, has_label: bool) -> Headline | None:
-    parts = _parts(experiment) if experiment.baseline else []
+    """The first finding of an experiment, with all of them as its detail; None without a baseline or a finding."""
+    parts = _findings(experiment) if experiment.baseline else []
     if experiment.baseline is None or not parts:
         return None
     original = experiment.baseline.first
@@ -281,13 +294,14 @@ def _headline(experiment: CompressExperiment, *, has_label: bool) -> Headline | 
 
 
 def compressed_evidence(experiment: CompressExperiment) -> Text:
-    """Say beside a claim what goes first under the best way to choose a latent; nothing where nothing does."""
+    """A sentence beside a claim on what goes first under the best low-rank method; empty where nothing does."""
     best = design.best_latent(experiment)
-    first = next(iter(_first_to_pay(best, experiment)), None) if best else None
+    first = next(iter(_first_class_findings(best, experiment)), None) if best else None
     if best is None or first is None:
         return ""
     return say("claim.tiers.compressed", weights=best.runs[0].weights or numbers.NOTHING, told=first.detail)
 
 
 def _cache_share(run: CompressRun) -> str:
+    """The cache over the original model's, as a percentage; a dash where it is not known."""
     return numbers.NOTHING if run.share_of_original is None else numbers.percent(run.share_of_original)

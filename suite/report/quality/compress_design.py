@@ -65,7 +65,7 @@ Divisor = Callable[[str, WindowPart], float]
 
 
 def count_units(name: str, part: WindowPart) -> float:
-    """The words of a class in a window; its tokens where the class is no words."""
+    """What a class's loss is divided by in a window: its words, or its tokens where the class is no words."""
     return part.tokens if name in (ALL, OTHER) else part.words
 
 
@@ -79,7 +79,7 @@ class CompressRun(Run):
 
     @property
     def original(self) -> "CompressRun | None":
-        """The model as it is."""
+        """The run of the model as it is: this one, or the reference."""
         return self if self.method == NONE else self.reference
 
     @property
@@ -96,15 +96,17 @@ class CompressRun(Run):
 
     @property
     def cache_bytes(self) -> float | None:
-        """Of a token, over all layers."""
+        """The bytes that are cached for a token, over all layers."""
         return self.constant("cache_bytes_per_token")
 
     @property
     def share_of_original(self) -> float | None:
+        """Its cache bytes over those of the model as it is."""
         return _ratio(self.cache_bytes, self.original.cache_bytes if self.original else None)
 
     @property
     def share_of_mha(self) -> float | None:
+        """Its cache bytes over those of MHA with as many heads."""
         return _ratio(self.cache_bytes, self.constant("cache_bytes_per_token_mha"))
 
     @property
@@ -114,17 +116,19 @@ class CompressRun(Run):
 
     @property
     def plays(self) -> Sequence[str]:
+        """The names of the held-out plays that it read, at most MOST_PLAYS."""
         names = self.record.provenance.get("held_out_plays")
         return [clip_text(name) for name in names[:MOST_PLAYS]] if isinstance(names, list) else []
 
     @functools.cached_property
     def perplexity(self) -> float | None:
+        """The exponential of the loss of a token; None beyond MOST_NATS."""
         loss = self.loss(ALL)
         return None if loss is None or loss > MOST_NATS else math.exp(loss)
 
     @functools.cached_property
     def change(self) -> Comparison | None:
-        """Nats added to a token, on the same windows as the model as it is; None beyond what can be."""
+        """The loss of a token, in nats, compared with the original model's window by window; None beyond MOST_NATS."""
         added = self.added(ALL)
         ends = [added.mean, *(ends_of(added.interval) or ())] if added else []
         return None if any(abs(nats) > MOST_NATS for nats in ends) else added
@@ -136,29 +140,29 @@ class CompressRun(Run):
 
     @property
     def times_interval(self) -> Estimate | None:
+        """The interval of `times`; its estimate stays in nats."""
         interval = self.change.interval if self.change else None
         return interval and replace(interval, low=math.exp(interval.low), high=math.exp(interval.high))
 
     @property
     def is_near(self) -> bool:
+        """Whether its perplexity is known, and at most NEAR times that of the model as it is."""
         return self.times is not None and self.times <= NEAR
 
     @property
     def has_risen(self) -> bool:
+        """Whether its perplexity is known, and more than RISE above that of the model as it is."""
         return self.times is not None and self.times > 1 + RISE
 
     def loss(self, name: str) -> float | None:
-        """The loss of a word of a class, or of a token of `other` and of all, in nats."""
+        """The mean loss of a word of a class, or of a token of OTHER and of ALL, in nats; None where there is none."""
         parts = list(self.text.get(name, {}).values())
         counts = math.fsum(count_units(name, part) for part in parts)
         return math.fsum(part.loss for part in parts) / counts if counts > 0 else None
 
     def added(self, name: str, divisor: Divisor = count_units) -> Comparison | None:
-        """Its loss of a class against that of the model as it is, window by window, over what `divisor` takes of the
-        latter: mostly nats a word.
-
-        Only windows that both read count; None where there is none.
-        """
+        """Compare the loss of a class with the original model's, over the windows that both read, each divided by
+        `divisor` of the original's window: mostly nats a word. None where there is no window."""
         windows, originals = self.text.get(name, {}), self.original.text.get(name, {}) if self.original else {}
         pairs = [
             (windows[window].loss, part.loss, divisor(name, part))
@@ -172,15 +176,17 @@ class CompressRun(Run):
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
+    """One number over another; None where either is missing or zero."""
     return part / whole if part and whole else None
 
 
 def method_name(method: str) -> Text:
+    """What a method is called in the language; one that it does not know by its own name."""
     return say_or(f"compress.method.{method}", method)
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
-    """Read a record; None of one that did not end well, or read no text."""
+    """Read a record; None for one that did not end well, or read no text."""
     text = _read_text(numbers_by_span(current.record))
     if current.record.status is not Status.OK or ALL not in text:
         return None
@@ -188,7 +194,7 @@ def read_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
 
 
 def _read_text(values: MetricsBySpan) -> dict[str, dict[int, WindowPart]]:
-    """The classes of each window whose loss, tokens and words are all known."""
+    """By class and window the parts whose loss, tokens and words are all known."""
     losses, tokens, words = (series_below(values, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
     parts: dict[str, dict[int, WindowPart]] = defaultdict(dict)
     for name in losses.keys() & tokens.keys() & words.keys():
@@ -224,9 +230,11 @@ def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
 
 
 def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
-    """An experiment's methods in their order; one that stands there with several calibrations says its own."""
+    """An experiment's methods in the order of tables, each with name, style and reference, its widest run first. A
+    method that stands there with several calibrations says its own."""
 
     def order(arm: MethodArm) -> tuple[int, Pairs]:
+        """The sort key of an arm: its method in the order of METHODS."""
         method = arm.first.method
         return METHODS.index(method) if method in METHODS else len(METHODS), arm.key
 
@@ -247,26 +255,28 @@ def runs_in(experiment: CompressExperiment) -> list[CompressRun]:
 
 
 def latents(experiment: CompressExperiment) -> list[MethodArm]:
-    """The ways to choose a latent."""
+    """An experiment's low-rank methods: the ways to choose a latent."""
     return [arm for arm in experiment.others if arm.first.is_low_rank]
 
 
 def perplexity_text(value: float) -> str:
+    """A perplexity with fewer decimals the larger it is."""
     return f"{value:,.2f}" if value < 100 else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
 
 
 def change_text(ratio: float) -> str:
-    """Write what becomes of a perplexity: +12.3 %, or 204×."""
+    """A ratio of perplexities as a change: +12.3 %, or from FROM_TIMES on 204×."""
     return numbers.times(ratio) if ratio >= FROM_TIMES else share_text(ratio - 1)
 
 
 def change_with_range(run: CompressRun) -> Text | None:
-    """Write the change of a run's perplexity with its interval; None of the model as it is."""
+    """The change of a run's perplexity with its interval; None of the model as it is, or where it is not known."""
     is_original = run is run.original
     return None if is_original or run.times is None else with_range(run.times, run.times_interval, change_text)
 
 
 def share_text(share: float) -> str:
+    """A share as a signed percentage, with fewer decimals the larger it is."""
     percent = 100 * share
     decimals = 0 if abs(percent) >= 100 else 1 if abs(percent) >= 1 else 2
     return f"{round(percent, decimals) + 0.0:+,.{decimals}f}{PERCENT}"
@@ -303,7 +313,7 @@ class Rise:
 
 
 def rises_in(experiment: CompressExperiment) -> list[Rise]:
-    """Where each method first costs more than RISE, by both measures; Holm's correction is over all."""
+    """By method and measure the classes that pay most where perplexity first exceeds RISE; judged together."""
     first_risen = [(arm, next((run for run in arm.runs if run.has_risen), None)) for arm in experiment.others]
     rises = []
     for arm, run, measure in [(arm, run, measure) for arm, run in first_risen if run for measure in MEASURES]:
@@ -318,7 +328,7 @@ def rises_in(experiment: CompressExperiment) -> list[Rise]:
 
 
 def verdicts_in(experiment: CompressExperiment) -> dict[CompressRun, Comparison]:
-    """Each run against the model as it is, judged together. A loss has its sign turned, so that higher is better."""
+    """Compare each run with the model as it is, judged together. A loss's sign is turned, so that higher is better."""
     changes = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
     turned = [
         replace(change, ours=change.theirs, theirs=change.ours, margin=NATS_MARGIN) for change in changes.values()
@@ -327,15 +337,16 @@ def verdicts_in(experiment: CompressExperiment) -> dict[CompressRun, Comparison]
 
 
 def holds_until(arm: MethodArm) -> CompressRun | None:
-    """The narrowest cache before perplexity first rises by more than RISE, or is unknown; None of no such."""
+    """The narrowest cache before perplexity first rises by more than RISE, or is unknown; None if the widest does."""
     holding = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
     return holding[-1] if holding else None
 
 
 def best_latent(experiment: CompressExperiment) -> MethodArm | None:
-    """The method whose perplexity holds with the fewest bytes; of several the one that rises least behind it."""
+    """The low-rank method whose perplexity holds with the fewest bytes; of equal ones the one that then rises least."""
 
     def cost(arm: MethodArm) -> tuple[float, float]:
+        """The sort key of a method: the bytes at which it still holds, then its perplexity ratio once it has risen."""
         risen = next((run.times for run in arm.runs if run.has_risen), None)
         # That full rank holds is no merit of one of them.
         narrowest = holds_until(arm) or arm.first.original

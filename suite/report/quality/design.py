@@ -93,6 +93,7 @@ class QualityRun(Run):
 
     @property
     def ended(self) -> bool:
+        """Whether it ended well and was evaluated on its questions."""
         return self.is_ok and ALL in self.answered
 
     @property
@@ -101,6 +102,7 @@ class QualityRun(Run):
 
     @property
     def attention(self) -> str:
+        """The attention variant."""
         return self.axis(VARIANT)
 
     @property
@@ -109,25 +111,24 @@ class QualityRun(Run):
 
     @property
     def telling_kind(self) -> str:
-        """The kind of question that a run of this task is judged by; all questions where it was asked none of that
-        kind."""
+        """The kind of question that a run of this task is judged by; ALL where it was asked none of that kind."""
         kind = TELLING.get(self.task, ALL)
         return kind if kind in self.answered else ALL
 
     def final(self, kind: str = ALL) -> float | None:
-        """The share answered once trained."""
+        """The share answered at the last evaluation, of one kind of question; by default of the telling kind."""
         return last(self.answered, kind or self.telling_kind)
 
     def final_loss(self) -> float | None:
-        """The loss on a held-out answer once trained, in nats."""
+        """The loss on a held-out answer at the last evaluation, in nats."""
         return last(self.loss, ALL)
 
     def chance(self, kind: str = ALL) -> float | None:
-        """The share that guessing answers."""
+        """The share that guessing answers, of one kind of question; by default of the telling kind."""
         return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling_kind]))))
 
     def curve(self) -> tuple[Sequence[float], Sequence[float]]:
-        """Updates and shares of the evaluations whose updates are known, in order."""
+        """Updates, and shares of the telling kind, at the evaluations whose updates are known, in order."""
         shares = self.answered.get(self.telling_kind, {})
         curve = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
         return [updates for updates, _ in curve], [value for _, value in curve]
@@ -140,7 +141,7 @@ Value = Callable[[QualityRun], float | None]
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
-    """Read a record; one that did not end well, or was never evaluated, gives a run that has nothing."""
+    """Read a record; one that did not end well, or was never evaluated, gives a run without any series."""
     run, values = QualityRun(current=current, key=key), numbers_by_span(current.record)
     answered = series_below(values, "answer_accuracy", EVALUATE, most=1)
     if not run.is_ok or ALL not in answered:
@@ -162,10 +163,8 @@ def read_run(current: CurrentRecord, key: Pairs) -> QualityRun:
 
 
 def series_below(values: MetricsBySpan, metric: str, span: str, *, most: float = MOST) -> SeriesByName:
-    """A metric by step, for each part below a span; ALL stands for the span itself.
-
-    Values below 0 or above `most` are dropped, and parts without any value. `most`: 1 for a share.
-    """
+    """A metric by step, for each part below a span (ALL is the span itself). Values below 0 or above `most` are
+    dropped, and parts without a value. `most`: 1 for a share."""
     series = {}
     for name, metrics in values.items():
         part = ALL if name == span else below(name, span)
@@ -176,7 +175,7 @@ def series_below(values: MetricsBySpan, metric: str, span: str, *, most: float =
 
 
 def median_decode_s(record: Record) -> float | None:
-    """The median time of a new token, as QualityRun.decode_s has it."""
+    """The median time of a new token in seconds, as QualityRun.decode_s has it; None where no time is plausible."""
     is_cpu, times = axis(record, "device") == "cpu", list[float]()
     for reading in record.series("latency_s", DECODE):
         if 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST:
@@ -187,7 +186,7 @@ def median_decode_s(record: Record) -> float | None:
 
 
 def last(series: SeriesByName, kind: str) -> float | None:
-    """The number of the last evaluation."""
+    """A series' value at the last evaluation, of one kind; None where it has none."""
     by_step = series.get(kind)
     return by_step[max(by_step)] if by_step else None
 
@@ -206,21 +205,22 @@ DESIGN = Design(
 
 @functools.lru_cache(maxsize=1)
 def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
-    """Every experiment, task by task, those with the most arms first.
-
-    MHA is the baseline; where only match=heads has it, that one, which no matching changes.
-    """
+    """Every experiment, task by task, those with the most arms first. MHA is the baseline; where only match=heads has
+    it, that one, which no matching changes."""
     runs = runs_of(results.records, DESIGN)
     ended_keys = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")
     runs = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended_keys]
     unnamed = experiments(runs, DESIGN, has_labels=results.several, named=lambda arms: sorted(arms, key=arm_order))
-    listed = [replace(each, arms=[_named(arm, each.name) for arm in each.arms]) for each in unnamed]
-    mha = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in listed}
+    named_experiments = [replace(each, arms=[_named(arm, each.name) for arm in each.arms]) for each in unnamed]
+    mha = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in named_experiments}
     labels = list(results.labels)
     return sorted(
-        (replace(each, baseline=mha[each.key] or mha.get(with_value(each.key, "match", "heads"))) for each in listed),
+        (
+            replace(each, baseline=mha[each.key] or mha.get(with_value(each.key, "match", "heads")))
+            for each in named_experiments
+        ),
         key=lambda experiment: (
             labels.index(experiment.label),
             task_order(experiment.value("task")),
@@ -231,20 +231,22 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
 
 def task_experiments(results: Results) -> list[QualityExperiment]:
+    """The experiments of every task but the tiers."""
     return [experiment for experiment in quality_experiments(results) if experiment.value("task") != TIERS_TASK]
 
 
 def task_order(task: str) -> tuple[int, str]:
-    """Sort tasks, those that we do not know last."""
+    """The sort key of a task: its place in TASKS, those that we do not know last."""
     return (TASKS.index(task) if task in TASKS else len(TASKS), task)
 
 
 def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
-    """Sort arms from the widest kind of cache to the most compressed, and of a kind the widest first."""
+    """The sort key of an arm: the kind of cache, the widest kind first, then its bytes, the most first."""
     return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
 def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
+    """Give an arm its name, its style (a part that it lacks has a marker) and, in its runs, the experiment's name."""
     style = style_of(VARIANT, arm.first.attention)
     markers = (marker for part, marker in MARKERS_WITHOUT.items() if lacks(arm, part))
     runs = [replace(run, experiment_name=experiment_name) for run in arm.runs]
@@ -252,6 +254,7 @@ def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
 
 
 def is_latent(arm: QualityArm) -> bool:
+    """Whether an arm caches a latent: MLA, in any of its forms."""
     return arm.first.attention.split("_")[0] == "mla"
 
 
@@ -261,6 +264,7 @@ def is_mha(arm: QualityArm) -> bool:
 
 
 def lacks(arm: QualityArm, part: str) -> bool:
+    """Whether a part of MLA, one of TAKEN_AWAY, is turned off in an arm."""
     return arm.value(part) == TAKEN_AWAY[part]
 
 
@@ -270,42 +274,44 @@ def is_plain(arm: QualityArm) -> bool:
 
 
 def is_plain_mla(arm: QualityArm) -> bool:
+    """Whether an arm is MLA with all of its parts."""
     return is_latent(arm) and is_plain(arm)
 
 
 def latent_rank(arm: QualityArm) -> int | None:
-    """Its latent's rank; where none is named, as the variant lays it over heads of this width."""
+    """The rank of MLA's latent; where none is set, its variant's default for this head width. None without a latent."""
     return (whole_number(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
 
 
 def has_default_rank(arm: QualityArm) -> bool:
-    """Whether its latent is as wide as DeepSeek-V2's."""
+    """Whether an arm's latent is as wide as DeepSeek-V2's: RATIO_OF_RANK heads."""
     default = _default_rank(arm)
     return is_latent(arm) and default is not None and latent_rank(arm) == default
 
 
 def _default_rank(arm: QualityArm) -> int | None:
+    """The width of RATIO_OF_RANK heads; None where the width of a head is not known."""
     head_dim = whole_number(arm.first.setting(HEAD_DIM))
     return head_dim and RATIO_OF_RANK * head_dim
 
 
 def is_by_loss(arm: QualityArm) -> bool:
-    """Whether its task has no right answer, and the loss says how good a guess was."""
+    """Whether an arm is judged by its loss, since its task has no right answer."""
     return arm.first.task == PLAYS
 
 
 def cache_bytes(arm: QualityArm) -> float | None:
-    """The cache of a token, over all layers."""
+    """The bytes that an arm caches for a token, over all layers."""
     return arm.first.constant("cache_bytes_per_token")
 
 
 def decode_s(arm: QualityArm) -> float | None:
-    """The mean of the seeds' medians."""
+    """The seconds of a new token: the mean over an arm's seeds of their medians."""
     return arm.mean(lambda run: run.decode_s)
 
 
 def variant_name(arm: QualityArm) -> Text:
-    """The variant and its sizes: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
+    """An arm's variant with its sizes: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
     sizes, name = dict(arm.key), variant_label(arm.first.attention)
     sized: Text = name
     if latent_rank(arm) is not None:
@@ -323,14 +329,14 @@ def variant_name(arm: QualityArm) -> Text:
 
 
 def name_without_parts(name: Text, arm: QualityArm) -> Text:
-    """A name with the parts of MLA that an arm lacks."""
+    """A name and behind it the parts of MLA that an arm lacks: MLA without RoPE."""
     if lacks(arm, ROPE_DIM):
         name = say("quality.name.no_rope", name=name)
     return say("quality.name.no_norm", name=name) if lacks(arm, LATENT_NORM) else name
 
 
 def final_share(kind: str) -> Value:
-    """Gives a run's share of questions of a kind."""
+    """A function that gives a run's final share of questions of a kind."""
     return lambda run: run.final(kind)
 
 
@@ -348,7 +354,8 @@ LOSS: ArmQuantity[QualityRun] = ArmQuantity(
 def compare_arms(
     arm: QualityArm, other: QualityArm, kind: str = ALL, *, by_loss: bool = False
 ) -> QualityContrast | None:
-    """Compare two arms by the questions of a kind; `by_loss`: by the loss where a task has no right answers."""
+    """Compare two arms by the share of a kind of questions; None where they have no seed in common. `by_loss`: by the
+    loss where their task has no right answers."""
     answered = ArmQuantity(
         name="answered",
         value=final_share(kind),
@@ -362,7 +369,7 @@ def compare_arms(
 
 
 def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool = False) -> list[QualityContrast]:
-    """Compare every other arm with MHA, all of an experiment together; none where MHA is missing."""
+    """Compare every other arm of an experiment with MHA, judged together; empty where MHA is missing."""
     mha = experiment.baseline
     return [] if mha is None else judged(compare_arms(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
 
@@ -370,11 +377,12 @@ def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool
 def longest_against_mha(
     candidates: Iterable[QualityExperiment], is_chosen: Callable[[QualityArm], bool], kind: str = ALL
 ) -> list[QualityContrast]:
-    """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
+    """Compare chosen arms with MHA, judged together by experiment. Of arms that differ in updates alone the longest
+    counts: what comes late is no ceiling."""
     with_mha = [experiment for experiment in candidates if experiment.baseline is not None]
     arms = [arm for experiment in with_mha for arm in experiment.others]
     by_rest = grouped(arms, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
-    longest = {max(of_rest, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for of_rest in by_rest}
+    longest = {max(siblings, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for siblings in by_rest}
     return [
         pair
         for experiment in with_mha
@@ -386,10 +394,8 @@ def longest_against_mha(
 def at_nearest_cache(
     experiment: QualityExperiment, kinds: Sequence[str] = (ALL,), *, by_loss: bool = False
 ) -> list[QualityContrast]:
-    """Compare every latent with the grouped heads of the nearest cache, or several as near; all of them together.
-
-    Whether a narrow cache loses detail is one question, whether MLA's loses more than another of its size is the other.
-    """
+    """Compare every plain latent with the grouped heads of the nearest cache, or several as near, within LARGEST_RATIO;
+    judged together. Whether a narrow cache loses detail is one question, whether MLA's loses more is another."""
     sized = [arm for arm in experiment.arms if cache_bytes(arm)]
     heads = [arm for arm in sized if not is_latent(arm)]
     pairs = []
@@ -402,7 +408,7 @@ def at_nearest_cache(
 
 
 def cache_ratio(arm: QualityArm, other: QualityArm) -> float:
-    """The bytes that the other arm caches over this one's."""
+    """The bytes that the other arm caches over this one's; NaN where either is not known."""
     return (cache_bytes(other) or math.nan) / (cache_bytes(arm) or math.nan)
 
 

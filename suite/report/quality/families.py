@@ -57,11 +57,12 @@ class Family:
         return [tier for tier in design.TIERS if any(arm.values(design.final_share(tier)) for arm in self.main.arms)]
 
     def times(self, arm: QualityArm) -> float | None:
-        """An arm's updates over the usual ones."""
+        """An arm's updates over those of the main experiment; None where either is not known."""
         updates = number_of(arm.value(design.UPDATES))
         return updates / self.main_updates if updates and self.main_updates else None
 
     def form_name(self, arm: QualityArm) -> Text:
+        """How often an arm was asked of each tier, in words; and how many times as long as usual it was trained."""
         form, times = say_or(f"quality_tiers.form.{query_form(arm)}", query_form(arm)), self.times(arm)
         return form if times == 1 else say("quality_tiers.longer", form=form, times=f"{times or 0.0:.3g}")
 
@@ -71,6 +72,7 @@ class Family:
         the most forms first."""
 
         def order(arm: QualityArm) -> tuple[float, int]:
+            """The sort key of an arm: how long it was trained, then its form in the order of FORMS."""
             form = query_form(arm)
             return self.times(arm) or 0.0, FORMS.index(form) if form in FORMS else len(FORMS)
 
@@ -84,6 +86,7 @@ class Family:
 
     @property
     def latents_in_forms(self) -> list[list[QualityArm]]:
+        """The variants of `in_forms` that are latents."""
         return [arms for arms in self.in_forms if design.is_latent(arms[0])]
 
     @property
@@ -94,31 +97,32 @@ class Family:
 
 
 def query_form(arm: QualityArm) -> str:
-    """How often an arm's tiers were asked in training: one of FORMS or a form that stands in no list; skewed by
-    default."""
+    """How often an arm's tiers were asked in training: one of FORMS, or one that we do not know; skewed by default."""
     return arm.value(design.FREQUENCY) or design.SKEWED
 
 
 @functools.lru_cache(maxsize=1)
 def families(results: Results) -> Sequence[Family]:
-    """A family of each experiment that was under skewed queries, those with the most variants first."""
+    """Group tiered experiments that differ in form and updates alone, most variants first. The main one of a family is
+    the skewed one with the most variants; without a skewed one there is no family."""
     tiered = [each for each in design.quality_experiments(results) if each.value("task") == design.TIERS_TASK]
     by_rest = grouped(tiered, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
     titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
-    listed = []
+    all_families = []
     for rest, experiments in by_rest.items():
         if uneven := [experiment for experiment in experiments if not experiment.value(design.FREQUENCY)]:
             main = max(uneven, key=lambda each: (len(each.arms), sum(len(arm.ended) for arm in each.arms)))
             arms = sorted((arm for experiment in experiments for arm in experiment.arms), key=design.arm_order)
             facets = {"label": main.label, "setting": titles[rest][1] or say("rl.usual")}
-            listed.append(Family(name=dotted(*titles[rest]), facets=facets, main=main, arms=arms))
-    return sorted(listed, key=lambda family: (-len(family.main.arms), family.main.key))
+            all_families.append(Family(name=dotted(*titles[rest]), facets=facets, main=main, arms=arms))
+    return sorted(all_families, key=lambda family: (-len(family.main.arms), family.main.key))
 
 
 def mix_share(mix: str) -> Value:
-    """Gives a run's share of questions that are asked in one of MIXES."""
+    """A function that gives a run's share of questions asked in one of MIXES; None for a run without every tier."""
 
     def share(run: QualityRun) -> float | None:
+        """The mean of a run's shares of the tiers, weighted by the mix."""
         finals = [final for tier in design.TIERS if (final := run.final(tier)) is not None]
         is_whole = len(finals) == len(design.TIERS)
         return sum(share * final for share, final in zip(MIXES[mix], finals, strict=True)) if is_whole else None
@@ -127,7 +131,7 @@ def mix_share(mix: str) -> Value:
 
 
 def tier_contrasts(family: Family) -> list[QualityContrast]:
-    """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
+    """Compare latents with heads of the nearest cache, the rarest tier first; others unless both are at the ceiling."""
     pairs = design.at_nearest_cache(family.main, [*reversed(family.tiers)])
     return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not ArmOutcome.CEILING]
 
@@ -138,13 +142,13 @@ def rare_contrasts(family: Family) -> list[QualityContrast]:
 
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
-    """Compare forms of training with the same variant under skewed queries, in the tier asked rarely there, by arm."""
+    """Compare, by arm, each form of training with its variant's skewed form, in the tier that is asked rarely there."""
     pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
     return {pair.arm: pair for pair in judged(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
 
 
 def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:
-    """Compare what each arm answers of the tier asked often with the one asked rarely; all of them together."""
+    """Compare, within each arm, the answers to the tier asked often with those to the rare one; judged together."""
     ends = [design.final_share(tier) for tier in (design.TIERS[0], design.RARELY)]
     compared = {arm: compare(*map(arm.by_seed, ends), margin=LEAST_GAP) for arm in experiment.arms}
     gradings = {arm: grading for arm, grading in compared.items() if grading is not None}
@@ -152,7 +156,7 @@ def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]
 
 
 def is_graded(grading: Comparison | None) -> bool:
-    """Whether the tier asked often is answered better than the one asked rarely, and by some points."""
+    """Whether the often asked tier is clearly answered better than the rare one, by at least LEAST_GAP."""
     return grading is not None and grading.outcome is ArmOutcome.HIGHER and grading.mean >= LEAST_GAP
 
 
@@ -176,17 +180,17 @@ class Falls:
 
     @property
     def share(self) -> float:
-        """The largest share that one head has, the mean over attributes."""
+        """The mean over attributes of the share of the fall that the head most needed carries."""
         return fmean(share for _, share in self.carriers)
 
     @property
     def first_heads(self) -> int:
-        """How many heads some attribute needs most."""
+        """The number of heads that some attribute needs most."""
         return len({head for head, _ in self.carriers})
 
 
 def _read_falls(run: QualityRun) -> Falls | None:
-    """The falls of a run; None where no head was ablated, or there is a single one."""
+    """The falls of a run's attributes; None where fewer than two heads were ablated, or no attribute has them all."""
     heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)})[:MOST_HEADS]
     by_attribute = []
     for kind in filter(ATTRIBUTE.fullmatch, run.answered):
@@ -197,9 +201,7 @@ def _read_falls(run: QualityRun) -> Falls | None:
 
 
 def carried(arm: QualityArm) -> list[Falls]:
-    """The falls of the runs that have as many heads as the first.
-
-    Runs without falls, and those in which no attribute falls enough for a carrier, are left out.
-    """
-    falls = [of_run for run in arm.runs if (of_run := _read_falls(run)) is not None]
-    return [of_run for of_run in falls if len(of_run.heads) == len(falls[0].heads) and of_run.carriers]
+    """The falls of an arm's runs, one a run, of those that have as many heads as the first. Runs without falls, and
+    those in which no attribute falls enough for a carrier, are left out."""
+    falls = [run_falls for run in arm.runs if (run_falls := _read_falls(run)) is not None]
+    return [run_falls for run_falls in falls if len(run_falls.heads) == len(falls[0].heads) and run_falls.carriers]

@@ -23,7 +23,7 @@ OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def difference_text(pair: QualityContrast) -> Text:
-    """A difference with its interval; of a loss with the opposite sign, so that a lower loss is below zero, in nats."""
+    """A difference with its interval; of a loss in nats, its sign turned back, so that a lower loss is below zero."""
     interval, mean = pair.found.interval, pair.found.mean
     if pair.quantity is not LOSS:
         return difference(pair)
@@ -32,17 +32,18 @@ def difference_text(pair: QualityContrast) -> Text:
 
 
 def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
-    """The share of questions of a kind, with its interval over seeds."""
+    """An arm's share of questions of a kind, with its interval over seeds; None where none is known."""
     return share_with_range(arm.values(design.final_share(kind)))
 
 
 def seeds_text(arm: QualityArm) -> Text:
-    """How many seeds ended, and how many did not."""
+    """The number of seeds that ended, with the number of those that failed where there are any."""
     count = numbers.count(len(arm.ended))
     return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
 
 
 def bytes_text(size: float) -> str:
+    """A size in whole bytes, without a unit: 1,024."""
     return f"{size:,.0f}"
 
 
@@ -52,10 +53,8 @@ def variant_facet(arm: QualityArm) -> dict[str, Text]:
 
 
 def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
-    """The largest clear difference, or that there is none, with how many there are; empty of no pair.
-
-    Where nothing was tested, the largest difference with the reason. `about`: the questions, else the task is named.
-    """
+    """A sentence on the largest clear difference, else on the largest, with how many are clear; empty without pairs.
+    Where nothing was tested it says why. `about`: the questions; the task where it is empty."""
     if not pairs:
         return ""
     tested = [pair for pair in pairs if pair.found.is_tested]
@@ -76,11 +75,8 @@ def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
 
 
 def figure(key: str, views: Sequence[View], arms: Iterable[QualityArm], caption: Text = "", **more: Any) -> Figure:
-    """Lay out a figure whose title and caption stand under `key`; it says where no arm has a second seed.
-
-    Figures of one key are a family, of which a reader chooses one. `caption`: in the place of the one under `key`.
-    `more`: anything else of a Figure.
-    """
+    """A figure whose title and caption stand under `key`; it says where no arm has a second seed. Figures of one key
+    are a family. `caption`: instead of the one under `key`. `more`: anything else of a Figure."""
     is_single = all(len(arm.ended) == 1 for arm in arms)
     sentences = [caption or say(f"{key}_caption"), say("quality.one_seed") if is_single else ""]
     return Figure(title=say(key), family=say(key), caption=joined("sentence", sentences), views=views, **more)
@@ -93,10 +89,8 @@ def arm_table(
     arm: Callable[[Any], QualityArm] | None = lambda row: row,
     **more: Any,
 ) -> Table:
-    """Lay out rows about an arm each; title and note stand under `key`. `more`: anything else of a table.
-
-    `arm`: of a row that is none; None where a row is about two.
-    """
+    """A table of rows about an arm each, whose title and note stand under `key`. `arm` gives the arm of a row; None
+    where a row is about two. `more`: anything else of a table."""
     defaults = {"family": say(key), "note": say(f"{key}_note")}
     facets_of = (lambda row: variant_facet(arm(row))) if arm else None
     return table(say(key), rows, columns, facets_of=facets_of, **defaults | more)
@@ -114,7 +108,7 @@ TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
-    """The columns of a comparison by a share; under the two titles the arms' own."""
+    """Columns of a comparison by a share: difference, verdict, seeds, both arms' shares under these titles, both p."""
     return [
         column("quality.difference", difference_text, kind=Kind.NUMBER),
         VERDICT,
@@ -131,6 +125,7 @@ def nearest_table(
     """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
 
     def times_as_wide(pair: QualityContrast) -> str:
+        """The other arm's cache over the latent's; = where they count as equal."""
         return "=" if design.is_same_cache(pair) else numbers.times(design.cache_ratio(pair.arm, pair.other))
 
     columns: list[Column[QualityContrast]] = [
@@ -149,10 +144,8 @@ def size_lines(
     mode: str,
     more: Callable[[Sequence[QualityArm]], Mapping[str, Any]] = lambda _: {},
 ) -> list[Series]:
-    """A line for each variant, and each part that it lacks, through its sizes from the narrowest cache to the widest.
-
-    Each point has its size beside it. `more`: anything else of a line's Series.
-    """
+    """A line for each variant, and each part that it lacks, through its sizes, the narrowest cache first. Each point
+    has its size beside it. `more`: anything else of a line's Series."""
     by_size = sorted(points, key=lambda arm: cache_bytes(arm) or 0.0)
     groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
     variants, lines = list[str](), list[Series]()
@@ -183,6 +176,7 @@ def size_lines(
 
 
 def _size(arm: QualityArm, has_groups: bool, has_widths: bool) -> str:
+    """The size beside an arm's point: a latent's rank, else groups × head width, whichever differ on the line."""
     if design.is_latent(arm):
         return str(design.latent_rank(arm) or "")
     width = arm.value(design.HEAD_DIM) or arm.first.setting(design.HEAD_DIM)
@@ -198,4 +192,5 @@ def size_series(
 
 
 def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
+    """The axis of the bytes that these arms cache for a token."""
     return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])

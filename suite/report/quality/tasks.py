@@ -34,12 +34,12 @@ Rows = Sequence[Sequence[QualityContrast]]
 
 
 def build(results: Results) -> Section | None:
-    """Lay out every task but the tiers."""
-    experiments, of_tasks = design.quality_experiments(results), design.task_experiments(results)
+    """The section on every task but the tiers; None without an experiment."""
+    experiments, task_experiments = design.quality_experiments(results), design.task_experiments(results)
     if not experiments:
         return None
-    by_task = grouped(of_tasks, lambda experiment: experiment.value("task"))
-    pairs = [pair for experiment in of_tasks for pair in design.at_nearest_cache(experiment)]
+    by_task = grouped(task_experiments, lambda experiment: experiment.value("task"))
+    pairs = [pair for experiment in task_experiments for pair in design.at_nearest_cache(experiment)]
     tables = [
         *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
         layout.nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT])),
@@ -47,22 +47,23 @@ def build(results: Results) -> Section | None:
     ]
     quoted = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
     # Of each task and label the experiment with the most arms, and of as many the last: it is the hardest.
-    groups = grouped(of_tasks, lambda experiment: (experiment.label, experiment.value("task"))).values()
+    groups = grouped(task_experiments, lambda experiment: (experiment.label, experiment.value("task"))).values()
     fullest = [max(reversed(group), key=lambda experiment: len(experiment.arms)) for group in groups]
     to_draw = [experiment for experiment in fullest if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
     return section(
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _decoder_sizes(experiments)]),
-        figures=[_differences(of_tasks), *map(_pareto_figure, to_draw)],
+        figures=[_differences_figure(task_experiments), *map(_pareto_figure, to_draw)],
         tables=[*with_rule([table for table in tables if table.rows]), *quoted_tables("published_quality", **quoted)],
-        headlines=[_headline(of_tasks, label, has_label=results.several) for label in results.labels],
+        headlines=[_headline(task_experiments, label, has_label=results.several) for label in results.labels],
     )
 
 
 def _decoder_sizes(experiments: Iterable[QualityExperiment]) -> Text:
-    """Say how small the decoders are that a claim rests on, and what so small ones can show."""
+    """A sentence on how small the decoders are that a claim rests on, and what so small ones can show."""
 
     def between(values: Iterable[float | None]) -> Text:
+        """The least and the largest of the values that are known, or the one that all have."""
         counts = [numbers.count(value) for value in sorted(value for value in values if value)]
         if not counts or counts[0] == counts[-1]:
             return counts[0] if counts else numbers.NOTHING
@@ -75,7 +76,7 @@ def _decoder_sizes(experiments: Iterable[QualityExperiment]) -> Text:
 
 
 def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
-    """Count how plain latents at MHA's width end, over all experiments, each by its longest training."""
+    """How many plain latents at MHA's width end lower or higher than it, under one label; None without any."""
     at_width = [each for each in experiments if each.label == label and each.value("match") == "heads"]
     against = design.longest_against_mha(at_width, design.is_plain_mla)
     if not against:
@@ -93,6 +94,7 @@ def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label
 
 
 def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
+    """A task's table, a row an arm: what it answered, its difference to MHA, sizes, and when it reached LEVEL."""
     arms = [arm for experiment in experiments for arm in experiment.arms]
     against = {pair.arm: pair for each in experiments for pair in design.against_mha(each, by_loss=True)}
     first, by_loss = arms[0].first, design.is_by_loss(arms[0])
@@ -114,7 +116,8 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
     ]
     answered: Column[QualityArm] = column("quality.answered", layout.answered_text, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
-    less = column("quality.less_mha_nats" if by_loss else "quality.less_mha", layout.difference_text, kind=Kind.NUMBER)
+    title = "quality.less_mha_nats" if by_loss else "quality.less_mha"
+    difference = column(title, layout.difference_text, kind=Kind.NUMBER)
     notes = [
         say("quality.task_note_two_hop") if first.telling_kind != design.ALL else "",
         say("quality.task_note_loss" if by_loss else "quality.task_note"),
@@ -126,7 +129,7 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
             layout.NAME,
             layout.EXPERIMENT,
             loss if by_loss else answered,
-            *columns_of(against.get, [less, layout.VERDICT]),
+            *columns_of(against.get, [difference, layout.VERDICT]),
             layout.SEEDS,
             *([answered] if by_loss else []),
             *layout.SIZES,
@@ -140,11 +143,12 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
 
 
 def _loss_text(arm: QualityArm) -> Text | None:
+    """An arm's final loss in nats, with its range over the seeds."""
     return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
 
 
 def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
-    """Compare MLA without a part with itself; of the tiers the one that is asked rarely, too."""
+    """The table of MLA without a part beside MLA with it; of the tiers in the one that is asked rarely, too."""
     pairs = []
     for experiment in experiments:
         latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
@@ -155,6 +159,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
                 pairs += [design.compare_arms(arm, whole, kind) for kind in kinds] if whole else []
 
     def taken_away(pair: QualityContrast) -> Text:
+        """The name of the part that the first arm lacks."""
         part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
         return say(f"quality.part.{part.rpartition('.')[2]}")
 
@@ -163,6 +168,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         return say("claim.rarely", title=name) if pair.about else name
 
     def both_caches(pair: QualityContrast) -> str:
+        """The cache bytes of both arms: 512 / 1,024."""
         sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
         return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
 
@@ -180,8 +186,8 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
     )
 
 
-def _differences(experiments: Sequence[QualityExperiment]) -> Figure | None:
-    """Ask three questions, a view each: is it narrower, smaller or worse at what it keeps?"""
+def _differences_figure(experiments: Sequence[QualityExperiment]) -> Figure | None:
+    """The figure of differences to MHA in points: a view each at equal heads, equal cache and equal parameters."""
     matched = grouped(experiments, lambda experiment: experiment.value("match"))
     against = {
         match: [
@@ -190,40 +196,41 @@ def _differences(experiments: Sequence[QualityExperiment]) -> Figure | None:
         for match in ("heads", "cache", "params")
     }
     against["cache"] = [*map(design.at_nearest_cache, matched.get("heads", ())), *against["cache"]]
-    views = {match: [pairs for pairs in of_match if pairs] for match, of_match in against.items()}
-    views = {match: of_match for match, of_match in views.items() if of_match}
+    views = {match: [pairs for pairs in match_rows if pairs] for match, match_rows in against.items()}
+    views = {match: match_rows for match, match_rows in views.items() if match_rows}
     if not views:
         return None
     fitting = {
-        match: of_match[: max(1, (MOST_PX - FRAME_PX) // _row_px(of_match))] for match, of_match in views.items()
+        match: match_rows[: max(1, (MOST_PX - FRAME_PX) // _row_px(match_rows))] for match, match_rows in views.items()
     }
     caption = [say("quality.differences_caption"), say("quality.not_drawn") if fitting != views else ""]
     return layout.figure(
         "quality.differences",
         [
-            View(title=say(f"quality.match.{match}"), figure=_dots(of_match, say(f"quality.axis.{match}")))
-            for match, of_match in fitting.items()
+            View(title=say(f"quality.match.{match}"), figure=_dots_plot(match_rows, say(f"quality.axis.{match}")))
+            for match, match_rows in fitting.items()
         ],
-        [pair.arm for of_match in fitting.values() for pairs in of_match for pair in pairs],
+        [pair.arm for match_rows in fitting.values() for pairs in match_rows for pair in pairs],
         joined("sentence", caption),
         finding=layout.finding([pair for pairs in next(iter(views.values())) for pair in pairs]),
-        height_px=FRAME_PX + max(len(of_match) * _row_px(of_match) for of_match in fitting.values()),
+        height_px=FRAME_PX + max(len(match_rows) * _row_px(match_rows) for match_rows in fitting.values()),
     )
 
 
-def _by_name(pairs: Rows) -> dict[Text, QualityArm]:
+def _first_arm_by_name(pairs: Rows) -> dict[Text, QualityArm]:
     """The first arm of each name, in the order of variants."""
     arms = sorted((pair.arm for row in pairs for pair in row), key=design.arm_order)
     return {name: namesakes[0] for name, namesakes in grouped(arms, lambda arm: arm.name).items()}
 
 
 def _row_px(pairs: Rows) -> int:
-    return NAME_PX + DOT_PX * len(_by_name(pairs))
+    """The height of an experiment's row, which has a line for each name."""
+    return NAME_PX + DOT_PX * len(_first_arm_by_name(pairs))
 
 
-def _dots(pairs: Rows, axis_title: Text) -> dict[str, Any]:
-    """Draw a row for each experiment, and in it a dot for each variant."""
-    arms, variants, series = _by_name(pairs), list[str](), list[Series]()
+def _dots_plot(pairs: Rows, axis_title: Text) -> dict[str, Any]:
+    """A plot with a row for each experiment, and in it a dot with its interval for each variant."""
+    arms, variants, series = _first_arm_by_name(pairs), list[str](), list[Series]()
     for line, (name, arm) in enumerate(arms.items()):
         offset = DOT_PX / _row_px(pairs) * (line - (len(arms) - 1) / 2)
         # A marker for each of several sizes of a variant, which a small dot within would not tell apart.
@@ -246,6 +253,7 @@ def _dots(pairs: Rows, axis_title: Text) -> dict[str, Any]:
 
 
 def _dot(pair: QualityContrast, y: float) -> Point:
+    """A point at a difference in percentage points, with its interval."""
     outcome = {"difference": layout.difference_text(pair), "said": verdict_of(pair)}
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
     runs = [*pair.arm.run_keys, *pair.other.run_keys]
@@ -253,6 +261,7 @@ def _dot(pair: QualityContrast, y: float) -> Point:
 
 
 def _pareto_figure(experiment: QualityExperiment) -> Figure:
+    """The figure of an experiment's quality over cache bytes, whose finding is the cheapest arm that none beats."""
     front = pareto_front(qualities(experiment))
     cheapest = front[0]
     finding = say(
@@ -276,18 +285,19 @@ def _pareto_figure(experiment: QualityExperiment) -> Figure:
 
 
 def _quality_text(arm: QualityArm) -> Text | None:
+    """An arm's loss where it is judged by that, else the share that it answered."""
     return _loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm)
 
 
 def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
-    """The quality of each arm that says its cache: more is better, so a loss has its sign turned."""
+    """The mean quality of each arm whose cache bytes are known: the share answered, or a loss with its sign turned."""
     quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.final_share(design.ALL)
     means = {arm: arm.mean(quality) for arm in experiment.arms if design.cache_bytes(arm)}
     return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
 def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
-    """Arms that no other beats, by less cache and no less quality or as little and more; the cheapest first."""
+    """The arms with more quality than every arm of as few or fewer cache bytes; the cheapest first."""
     front: list[QualityArm] = []
     for arm in sorted(qualities, key=lambda arm: (design.cache_bytes(arm) or 0.0, -qualities[arm])):
         if not front or qualities[arm] > qualities[front[-1]]:
@@ -296,6 +306,7 @@ def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
 
 
 def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> dict[str, Any]:
+    """A plot of quality over cache bytes: a line through each variant's sizes, and a dotted one along the front."""
     points = {}
     for arm, quality in qualities(experiment).items():
         decode_s, size = design.decode_s(arm), numbers.count(design.cache_bytes(arm) or 0)
@@ -305,6 +316,7 @@ def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> 
         points[arm] = Point(x=design.cache_bytes(arm), y=abs(quality), hover=hover, runs=arm.run_keys)
 
     def filled_on_front(arms: Sequence[QualityArm]) -> dict[str, Any]:
+        """Markers of a line's arms, open where another arm beats them."""
         style = arms[0].style
         symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in arms]
         outline = {"width": 1.5, "color": style.colour}

@@ -28,6 +28,7 @@ REACH = 1.17  # room above 100 % for the names of marks
 
 
 def build(results: Results) -> Section | None:
+    """The section on tiers, with a figure and tables for each family; None where no family has a tier."""
     tiered = [family for family in families.families(results) if family.tiers]
     if not tiered:
         return None
@@ -40,14 +41,14 @@ def build(results: Results) -> Section | None:
         tables += [replace(each, settings=family.name, facets=family.facets) for each in drafts if each.rows]
     return section(
         "quality_tiers",
-        figures=[_by_bytes(family) for family in tiered[:MOST_FAMILIES]],
+        figures=[_by_bytes_figure(family) for family in tiered[:MOST_FAMILIES]],
         tables=with_rule(tables),
         headlines=[_headline(family, has_label=results.several) for family in tiered],
     )
 
 
-def _by_bytes(family: Family) -> Figure | None:
-    """Draw a panel for each tier, a mark for each arm, and a line through the sizes of a variant."""
+def _by_bytes_figure(family: Family) -> Figure | None:
+    """The figure of what is answered over cache bytes: a panel for each tier, a line through each variant's sizes."""
     arms = [arm for arm in family.main.arms if design.cache_bytes(arm)]
     if not arms:
         return None
@@ -85,20 +86,22 @@ def _by_bytes(family: Family) -> Figure | None:
 
 
 def _pairs_table(family: Family) -> Table:
+    """The table of latents beside grouped heads of the nearest cache, tier by tier."""
     tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
     return layout.nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [tier])
 
 
 def _forms_table(family: Family) -> Table:
+    """The table of variants that were trained in several forms, each compared with its skewed form."""
     against = families.form_contrasts(family)
-    less = column("quality_tiers.third_against", layout.difference_text, kind=Kind.NUMBER)
+    difference = column("quality_tiers.third_against", layout.difference_text, kind=Kind.NUMBER)
     return layout.arm_table(
         "quality_tiers.forms_table",
         [arm for arms in family.in_forms for arm in arms],
         [
             layout.NAME,
             column("quality_tiers.form", family.form_name),
-            *columns_of(against.get, [less, layout.VERDICT]),
+            *columns_of(against.get, [difference, layout.VERDICT]),
             layout.SEEDS,
             *_tier_columns(family),
             *columns_of(against.get, layout.TESTED),
@@ -107,12 +110,14 @@ def _forms_table(family: Family) -> Table:
 
 
 def _variants_table(family: Family) -> Table:
+    """The table of the main experiment's arms: what they answer of each tier, their sizes, and their decode time."""
     columns = [layout.NAME, *_tier_columns(family), layout.SEEDS, *layout.SIZES]
     columns.append(column("quality.decode", design.decode_s, numbers.seconds))
     return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns)
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
+    """A column for each tier with the share that an arm answers."""
     return [
         column(f"quality_tiers.tier.{tier}", partial(layout.answered_text, kind=tier), kind=Kind.NUMBER)
         for tier in family.tiers
@@ -120,24 +125,29 @@ def _tier_columns(family: Family) -> list[Column[QualityArm]]:
 
 
 def recoverable(tier: str) -> Value:
-    """Gives the share of a tier that a linear reader finds in a run's cache."""
+    """A function that gives the share of a tier that a linear reader finds in a run's cache."""
     return lambda run: design.last(run.recoverable, tier)
 
 
 def _cached_table(family: Family) -> Table:
-    """Compare what is in the cache with what is answered: was it dropped, or is it not looked for?"""
+    """The table of what is in the cache beside what is answered: was it dropped, or is it not looked for?"""
     against = cache_against_answers(family)
 
-    def in_words(less: Comparison) -> Text:
-        if _is_answered(less):
+    def in_words(comparison: Comparison) -> Text:
+        """What a comparison says of what is in the cache; that the tier is answered where it is mastered."""
+        if _is_mastered(comparison):
             return say("quality_tiers.cached.answered")
-        return say_or(f"quality_tiers.cached.{less.outcome}", verdict(less))
+        return say_or(f"quality_tiers.cached.{comparison.outcome}", verdict(comparison))
 
     def recoverable_text(row: tuple[QualityArm, str]) -> Text | None:
         return share_with_range(row[0].values(recoverable(row[1])))
 
-    less: list[Column[Comparison]] = [
-        column("quality_tiers.found_less", lambda less: with_range(less.mean, less.interval, points), kind=Kind.NUMBER),
+    compared: list[Column[Comparison]] = [
+        column(
+            "quality_tiers.found_less",
+            lambda comparison: with_range(comparison.mean, comparison.interval, points),
+            kind=Kind.NUMBER,
+        ),
         column(IN_WORDS, in_words),
     ]
     return layout.arm_table(
@@ -153,34 +163,35 @@ def _cached_table(family: Family) -> Table:
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
             column("quality_tiers.found", recoverable_text, kind=Kind.NUMBER),
-            *columns_of(against.get, less),
-            *p_columns(lambda row: None if row not in against or _is_answered(against[row]) else against[row]),
+            *columns_of(against.get, compared),
+            *p_columns(lambda row: None if row not in against or _is_mastered(against[row]) else against[row]),
         ],
         lambda row: row[0],
     )
 
 
 def cache_against_answers(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
-    """Compare what a reader finds in the cache with what is answered, by arm and tier; all of a family together.
-
-    Where nearly all is answered nothing is asked of the cache, so those are no part of what Holm corrects.
-    """
+    """Compare what a reader finds in the cache with what is answered, by arm and tier; judged together, but for tiers
+    of which nearly all is answered, since nothing is asked of the cache there."""
     compared = {
-        (arm, tier): less
+        (arm, tier): comparison
         for arm in family.main.arms
         for tier in family.tiers
-        if (less := compare(*map(arm.by_seed, (recoverable(tier), design.final_share(tier))), margin=SHARE_MARGIN))
+        if (
+            comparison := compare(*map(arm.by_seed, (recoverable(tier), design.final_share(tier))), margin=SHARE_MARGIN)
+        )
     }
-    questions = {key: less for key, less in compared.items() if not _is_answered(less)}
+    questions = {key: comparison for key, comparison in compared.items() if not _is_mastered(comparison)}
     return compared | dict(zip(questions, judge_together([*questions.values()]), strict=True))
 
 
-def _is_answered(less: Comparison) -> bool:
-    return fmean(less.theirs) >= 1 - ALL_BUT
+def _is_mastered(comparison: Comparison) -> bool:
+    """Whether nearly all questions, all but ALL_BUT of them at most, are answered: the second side's mean."""
+    return fmean(comparison.theirs) >= 1 - ALL_BUT
 
 
 def _heads_table(family: Family) -> Table:
-    """Say of each arm how much the most needed head carries, and how many heads come first; means of the seeds."""
+    """The table of how much of an arm's answers the most needed head carries, and how many heads come first."""
     return layout.arm_table(
         "quality_tiers.heads_table",
         [(arm, falls) for arm in family.main.arms if (falls := carried(arm))],
@@ -203,7 +214,7 @@ def _heads_table(family: Family) -> Table:
 
 
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
-    """Say what a latent that has other forms of training, else the widest that grades, answers of each tier."""
+    """What a latent, one trained in several forms if any, answers of each tier beside MHA; None of a single tier."""
     in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.tier_gradings(family.main)
     graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
     chosen = next(iter([*in_forms, *graded]), None)
@@ -228,5 +239,6 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
 
 
 def _percents(arm: QualityArm, family: Family) -> list[str]:
+    """The mean that an arm answers of each tier, as percentages; a dash where nothing is known."""
     means = [arm.mean(design.final_share(tier)) for tier in family.tiers]
     return [numbers.NOTHING if mean is None else numbers.percent(mean) for mean in means]

@@ -27,6 +27,7 @@ Choice = tuple[str, dict[str, float]]
 
 
 def build(results: Results) -> Section | None:
+    """The section on what is unbiased, a table for each family of choices; None without an enumeration."""
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
     enumerated = [current for current in enumerated if _choices(current.record)]
     named = named_in(current.record for current in enumerated)
@@ -34,7 +35,7 @@ def build(results: Results) -> Section | None:
     titles, tables = titles_of(keys, DESIGN, has_labels=results.several), list[Table]()
     for key, current in zip(keys, enumerated, strict=True):
         # Each family of choices with a bias, which their first word names; then what must be equal.
-        families = grouped(_choices(current.record), _family)
+        families = grouped(_choices(current.record), _family_name)
         for family in sorted(families, key=lambda family: family == EQUAL):
             more: dict[str, Any] = {"settings": dotted(*titles[key]), "facets": {LABEL: current.label}}
             note = "" if tables else say("rl_conformance.note", exact=f"{EXACT:.0e}")
@@ -43,18 +44,20 @@ def build(results: Results) -> Section | None:
     return section("rl_conformance", tables=tables) if tables else None
 
 
-def _family(choice: Choice) -> str:
+def _family_name(choice: Choice) -> str:
+    """EQUAL for what must be equal, which has no bias; else the first word of a choice."""
     return EQUAL if choice[1].keys().isdisjoint((VALUE_BIAS, GRADIENT_BIAS)) else choice[0].partition(" ")[0]
 
 
 def _choices(record: Record) -> list[Choice]:
-    """The numbers of each span, in the record's order, but for what it cost."""
+    """A record's choices, one a span, each with its numbers by metric, but for time and energy."""
     readings = [reading for reading in record.readings[:MOST_CELLS] if reading.metric not in ("latency_s", "energy_j")]
     by_span = grouped(readings, lambda reading: reading.span)
     return [(span, {reading.metric: reading.value for reading in group}) for span, group in by_span.items()]
 
 
 def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
+    """The table of a family: a row for each choice, with the verdicts on it and a column for each metric."""
     columns: list[Column[Choice]] = [
         column("rl_conformance.choice", lambda choice: clip_text(choice[0].removeprefix(f"{family} "), LONGEST_SPAN)),
         column(IN_WORDS, lambda choice: joined("notes", _verdicts(choice[1]))),
@@ -64,18 +67,19 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
         # Short where the page has a word for it, else as the table of metrics names it.
         label = quantity.label if quantity else clip_text(metric) or numbers.NOTHING
         head = say_or(f"rl_conformance.metric.{metric}", label)
-        columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
+        columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number_text)])
     return table(
         say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more
     )
 
 
-def _number(value: float) -> str:
+def _number_text(value: float) -> str:
+    """A number as people read it; 0 for what is rounding."""
     return "0" if abs(value) < EXACT else plain(value)
 
 
 def _verdicts(values: dict[str, float]) -> list[Text]:
-    """What may be said of the value, of the gradient and of what must be equal, of those that it has."""
+    """Sentences on the value, on the gradient and on what must be equal, whichever of them a choice has."""
     sentences: list[Text] = []
     if (bias := values.get(VALUE_BIAS)) is not None:
         biased = say("rl_conformance.value_biased", bias=f"{bias:+.3g}")
@@ -89,6 +93,7 @@ def _verdicts(values: dict[str, float]) -> list[Text]:
 
 
 def _gradient_verdict(bias: float, ratio: float | None, cosine: float | None) -> Text:
+    """A sentence on a gradient: unbiased, zero, scaled, against the true direction, astray, or biased by how much."""
     if abs(bias) <= EXACT:
         return say("rl_conformance.gradient")
     if ratio is not None and abs(ratio) <= EXACT:

@@ -39,7 +39,7 @@ class AgainstReference:
 
     @property
     def amount(self) -> float:
-        """Of a quantity at an equal budget what all arms had spent."""
+        """What all arms had spent of the budget that a quantity is compared at."""
         return min(curve.spent[self.quantity.name][-1] for curve in self.experiment.curves)
 
     @property
@@ -48,13 +48,14 @@ class AgainstReference:
 
     @property
     def outcome(self) -> ArmOutcome:
+        """The outcome of the comparison; FEW where there is none."""
         return self.contrast.outcome if self.contrast else ArmOutcome.FEW
 
 
 def against_reference(
     experiment: RlExperiment, arms: Iterable[RlArm], quantities: Iterable[ArmQuantity[RlRun]]
 ) -> list[AgainstReference]:
-    """Compare arms with the baseline by each quantity in turn, with Holm's correction over all of them together."""
+    """Compare arms with the baseline by each quantity in turn, judged together; empty without a baseline."""
     reference = experiment.baseline
     if reference is None:
         return []
@@ -74,7 +75,7 @@ def against_reference(
 
 
 def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS) -> list[AgainstReference]:
-    """Compare every other arm with the baseline at equal `counted`, seconds and joules, as far as they are known."""
+    """Compare accuracies with the baseline's where all have spent as much of `counted`, of seconds and of joules."""
     if experiment.baseline is None:
         return []
 
@@ -97,28 +98,30 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
 
 
 def at(budget: str, rows: Iterable[AgainstReference]) -> list[AgainstReference]:
-    """The rows of one budget."""
+    """The comparisons at one budget."""
     return [row for row in rows if row.quantity.name == budget]
 
 
 def accuracy_change(arm: RlArm, after: Sequence[float], before: Sequence[float]) -> Comparison | None:
-    """Compare accuracies of an arm's runs with earlier ones, each run with itself; None for no run."""
+    """Compare accuracies of an arm's runs with earlier ones, each run with itself; None without a run."""
     change = changes(after, less=before, margin=SHARE_MARGIN)
     return change and replace(change, bounds=design.accuracy_bounds(arm))
 
 
 def judged_rows(rows: Iterable[J]) -> list[J]:
-    """The rows of one table, dataclasses with a `comparison` each, with Holm's correction over all of them."""
+    """The rows with each `comparison` corrected together by Holm's method; the rows are dataclasses."""
     listed = list(rows)
     together = judge_together([row.comparison for row in listed])
     return [replace(row, comparison=comparison) for row, comparison in zip(listed, together, strict=True)]
 
 
 def comparison_table(rows: Sequence[AgainstReference], title: str = "rl_efficiency.comparisons") -> Table:
+    """The table of comparisons with the baseline, a row for each arm at each equal budget."""
     experiment, reference = rows[0].experiment, rows[0].reference
     gap, in_words, pairs, *tested = frames.comparison_columns("rl_efficiency.difference", lambda row: row.comparison)
 
     def equal_amount(row: AgainstReference) -> Text:
+        """The budget of a row and the amount that all arms had spent of it."""
         budget = row.quantity.name
         amount = frames.format_amount(budget, row.amount)
         return say("rl_efficiency.equal", amount=amount, budget=frames.budget_name(budget))
@@ -145,11 +148,8 @@ def comparison_table(rows: Sequence[AgainstReference], title: str = "rl_efficien
 
 
 def finding(rows: Sequence[AgainstReference], unit: Text, where: Text = "") -> Text:
-    """How GRPO differs, where it is beside PPO; else the largest clear difference, else the largest. With how many arms
-    clearly differ.
-
-    `unit`: of the difference. `where`: what is held equal.
-    """
+    """A sentence on GRPO beside PPO, else on the largest clear difference, else on the largest, and on how many arms
+    clearly differ; empty without a comparison. `unit`: of the difference. `where`: what is held equal."""
     compared = [row for row in rows if row.contrast]
     clear = [row for row in compared if row.outcome in TOLD_APART]
     tested = [row for row in compared if row.comparison and row.comparison.is_tested]
@@ -172,8 +172,7 @@ def finding(rows: Sequence[AgainstReference], unit: Text, where: Text = "") -> T
 
 
 def largest(rows: Sequence[tuple[Text, Comparison]], key: str, text: Callable[[float], str] = points) -> Text:
-    """The largest difference that the rule tells from nothing, else the largest and that the rule tells none: the
-    sentence under `{key}_told` or `{key}_open`."""
+    """A sentence on the largest clear difference, `{key}_told`; where none is clear on the largest, `{key}_open`."""
     if not rows:
         return ""
     clear = [row for row in rows if row[1].outcome in TOLD_APART]
@@ -194,10 +193,8 @@ class ForestRow:
 
 
 def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs: Sequence[str]) -> Figure:
-    """Draw a row for each difference in points, filled where the rule tells it from nothing.
-
-    The words stand under the title's key: `{title}_axis`, `{title}_caption` and those of `largest`.
-    """
+    """The figure of differences in points, a row each, filled where it is clear. Its texts stand under the title's key:
+    `{title}_axis`, `{title}_caption` and those of `largest`."""
     series: list[Series] = []
     groups = grouped(
         enumerate(rows), lambda item: (item[1].group, item[1].style, item[1].comparison.outcome in TOLD_APART)
@@ -223,17 +220,18 @@ def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs
 
 
 def grpo_against_ppo(rows: Iterable[AgainstReference]) -> list[AgainstReference]:
-    """GRPO beside PPO, in groups of one shape where an experiment has several; at most one of an experiment."""
+    """The rows of GRPO against PPO, one an experiment: of several the pair whose prompts and groups are most alike."""
     pairs = [row for row in rows if (row.arm.value(ALGORITHM), row.reference.value(ALGORITHM)) == PAIR]
 
     def differences(row: AgainstReference) -> int:
+        """In how many settings of SHAPE an arm and its reference differ."""
         return sum(row.arm.value(name) != row.reference.value(name) for name in SHAPE)
 
     by_experiment = grouped(pairs, lambda row: row.experiment)
-    return [min(of_experiment, key=differences) for of_experiment in by_experiment.values()]
+    return [min(experiment_rows, key=differences) for experiment_rows in by_experiment.values()]
 
 
 def count_outcomes(outcomes: Iterable[ArmOutcome]) -> dict[str, int]:
-    """`higher` and `lower`: how many outcomes are so, of `count` outcomes with enough pairs."""
+    """How many outcomes are `higher` and `lower`, and the `count` of all with enough pairs."""
     enough = [outcome for outcome in outcomes if outcome is not ArmOutcome.FEW]
     return {"higher": enough.count(ArmOutcome.HIGHER), "lower": enough.count(ArmOutcome.LOWER), "count": len(enough)}

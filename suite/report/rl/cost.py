@@ -34,9 +34,8 @@ MOST_NAMED = 4
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the runs with every phase timed and completions counted, and the algorithms that were trained with
-    at least two variants."""
-    experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed(experiment)).arms]
+    """The section on the cost of a step, and of attention variants; None where no run has all phases timed."""
+    experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed_part(experiment)).arms]
     judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
@@ -44,25 +43,25 @@ def build(results: Results) -> Section | None:
 
 
 def cost_s(run: RlRun, clock: str = "") -> float | None:
-    """The seconds of all phases for a thousand completions; None where one of them is not known."""
+    """The seconds of all phases for a thousand completions; None where any of them is not known."""
     return _per_thousand(_phases_s(run, clock), run) or None
 
 
 def run_price(run: RlRun) -> float | None:
-    """What the phases of a run cost at the price of a device hour that its record gives; None without one.
-
-    In seconds on the wall, since these are what is rented.
-    """
+    """The price of a run's phases: seconds on the wall, which are what is rented, at its record's price of a device
+    hour; None where either is missing."""
     price, seconds = number_of(run.setting("price_per_device_hour")), _phases_s(run, design.WALL)
     return price * seconds / SECONDS_PER_HOUR if price and seconds is not None else None
 
 
 def _phases_s(run: RlRun, clock: str = "") -> float | None:
+    """The seconds of all phases of a run that ended well; None where one is not known."""
     seconds = [part for phase in PHASES if (part := run.seconds(phase, clock)) is not None]
     return sum(seconds) if run.is_ok and len(seconds) == len(PHASES) else None
 
 
 def _per_thousand(amount: float | None, run: RlRun) -> float | None:
+    """An amount of a run for each thousand of its completions; None where either is not known."""
     completions = run.total("completions")
     return 1000 * amount / completions if amount is not None and completions else None
 
@@ -71,37 +70,39 @@ COST = ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference=s
 """Seconds for a thousand completions."""
 
 
-def _timed(experiment: RlExperiment) -> RlExperiment:
-    """An experiment with the runs alone whose cost is known, and without arms that have none."""
+def _timed_part(experiment: RlExperiment) -> RlExperiment:
+    """The experiment without runs of unknown cost, and without the arms that are then empty."""
     runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
     timed = {arm: replace(arm, runs=runs[arm]) for arm in experiment.arms if runs[arm]}
     baseline = timed.get(experiment.baseline) if experiment.baseline else None
     return replace(experiment, arms=[*timed.values()], baseline=baseline)
 
 
-def _cost(arm: RlArm) -> float:
+def _mean_cost_s(arm: RlArm) -> float:
+    """The mean of `cost_s` over an arm's runs, 0 without any."""
     return arm.mean(cost_s) or 0.0
 
 
-def _phase(phase: str, arm: RlArm) -> float:
+def _phase_s(phase: str, arm: RlArm) -> float:
+    """The mean seconds of a phase for a thousand completions, 0 without any."""
     return arm.mean(lambda run: _per_thousand(run.seconds(phase), run)) or 0.0
 
 
 def _phase_share(phase: str, arm: RlArm) -> float:
-    return _phase(phase, arm) / _cost(arm)
+    return _phase_s(phase, arm) / _mean_cost_s(arm)
 
 
 def _figure(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Figure:
-    """Draw a row for each arm, in which its phases lie end to end."""
+    """The figure of an experiment's costs: a bar for each arm, in which its phases lie end to end."""
     arms, traces, clock = experiment.shown_arms, [], experiment.clock_name
     for phase, (colour, pattern) in LOOKS.items():
         points = []
         for row, arm in enumerate(arms):
-            time, share = numbers.seconds(_phase(phase, arm)), numbers.percent(_phase_share(phase, arm))
+            time, share = numbers.seconds(_phase_s(phase, arm)), numbers.percent(_phase_share(phase, arm))
             hover = say("rl_cost.hover", time=time, share=share)
-            points.append(Point(x=_phase(phase, arm), y=row, hover=hover, facets=arm.facets, runs=arm.run_keys))
+            points.append(Point(x=_phase_s(phase, arm), y=row, hover=hover, facets=arm.facets, runs=arm.run_keys))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
-    longest = max(map(_cost, arms), default=0.0)
+    longest = max(map(_mean_cost_s, arms), default=0.0)
     xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * longest], zeroline=True)
     return frames.experiment_figure(
         experiment,
@@ -114,6 +115,7 @@ def _figure(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Fig
 
 
 def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Table:
+    """The table of an experiment's costs: a row for each arm, compared with the baseline."""
     clock, by_arm = experiment.clock_name, {row.arm: row for row in judged}
 
     def step_s(run: RlRun) -> float | None:
@@ -124,7 +126,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
         return tokens / seconds if tokens and seconds else None
 
-    def joules(run: RlRun) -> float | None:
+    def joules_per_thousand(run: RlRun) -> float | None:
         return _per_thousand(run.total("energy_j"), run)
 
     wall: Column[RlArm] = column(
@@ -133,7 +135,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
     compared = frames.comparison_columns("rl_cost.less_reference", lambda row: row.comparison, signed)[:2]
     columns: list[Column[RlArm]] = [
         frames.ARM,
-        column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
+        column(say("rl_cost.per_thousand", clock=clock), _mean_cost_s, numbers.seconds),
         column("rl_cost.step", lambda arm: arm.mean(step_s), numbers.seconds),
         *columns_of(by_arm.get, compared),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
@@ -141,7 +143,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
         *([wall] if experiment.clock == design.CPU else []),
-        column("rl_cost.joules", lambda arm: arm.mean(joules), numbers.joules, only_where_known=True),
+        column("rl_cost.joules", lambda arm: arm.mean(joules_per_thousand), numbers.joules, only_where_known=True),
         column("rl_cost.whole", lambda arm: arm.mean(_phases_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
     ]
@@ -152,15 +154,15 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
 
 
 def variant_experiments(results: Results) -> list[RlExperiment]:
-    """The experiments whose arms differ in their attention variant, too, with the algorithms alone that were trained
-    with at least two."""
+    """The experiments whose arms may differ in attention variant, too, without algorithms that have a single one."""
 
     def sets_variant(name: str) -> bool:
+        """Whether a setting is the attention variant or a size of it."""
         return name == VARIANT or name.startswith(VARIANT_SIZES)
 
     def naming(arms: Sequence[RlArm]) -> list[RlArm]:
         """Name arms by all but their variant, under each name the variant with the widest cache first."""
-        by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), _variant(arm)))
+        by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), _sized_variant(arm)))
         return named(by_variant, ALGORITHM, is_said=lambda name: not sets_variant(name))
 
     layout, experiments = design.layout(results), []
@@ -172,19 +174,19 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
     return experiments
 
 
-def _variant(arm: RlArm) -> str:
-    """A variant with the sizes that somebody set: GQA (kv_heads=2)."""
+def _sized_variant(arm: RlArm) -> str:
+    """An arm's attention variant with the sizes that it sets: GQA (kv_heads=2)."""
     sizes = [f"{name.removeprefix(VARIANT_SIZES)}={size}" for name, size in arm.key if name.startswith(VARIANT_SIZES)]
     return variant_label(arm.value(VARIANT)) + (f" ({', '.join(sizes)})" if sizes else "")
 
 
 def _variants_table(experiment: RlExperiment) -> Table:
-    """Lay out the variants of each algorithm. Each trains base models of its own, so their seeds are no pairs and
-    nothing is judged; the note begins with how the first algorithm's end."""
+    """The table of each algorithm's variants, whose note begins with where the first one's end. Each variant trains
+    base models of its own, so their seeds are no pairs and nothing is judged."""
     cost_title = say("rl_cost.variants_cost", clock=experiment.clock_name)
     columns: list[Column[RlArm]] = [
         frames.ARM,
-        column("column.variant", _variant),
+        column("column.variant", _sized_variant),
         column("rl_cost.variants_accuracy", lambda arm: arm.mean(design.final), numbers.percent),
         column(
             "column.interval", lambda arm: percent_range(share_interval(arm.values(design.final))), kind=Kind.NUMBER
@@ -195,7 +197,7 @@ def _variants_table(experiment: RlExperiment) -> Table:
     ]
     variants = [arm for arm in experiment.arms if arm.name == experiment.arms[0].name][:MOST_NAMED]
     ends = [
-        say("rl_cost.variants_ends", variant=_variant(arm), accuracy=numbers.percent(design.mean_final(arm)))
+        say("rl_cost.variants_ends", variant=_sized_variant(arm), accuracy=numbers.percent(design.mean_final(arm)))
         for arm in variants
     ]
     seeds = min(len(arm.ended) for arm in variants)

@@ -61,7 +61,7 @@ class Curve:
     """Amounts by budget, or STEPS; a budget that is not known at every evaluation is not there."""
 
     def by_step(self, budget: str = "") -> dict[int, float]:
-        """The accuracy by step, or what had been spent of a budget."""
+        """The accuracy by step; with a budget what had been spent of it by step."""
         return dict(zip(self.steps, self.spent[budget] if budget else self.accuracy, strict=True))
 
 
@@ -78,6 +78,7 @@ class RlRun(Run):
 
     @property
     def ended(self) -> bool:
+        """Whether it ended well and was evaluated."""
         return self.curve is not None
 
     @property
@@ -86,11 +87,11 @@ class RlRun(Run):
 
     @property
     def clock(self) -> str:
-        """CPU seconds on a CPU, which a busy machine stretches less; elsewhere seconds on the wall."""
+        """The name of its clock: `cpu` on a CPU, whose seconds a busy machine stretches less; elsewhere `wall`."""
         return CPU if self.axis("device") == "cpu" else WALL
 
     def value(self, name: str) -> str:
-        """A setting of its key, or its default."""
+        """A setting of its key; else the default of older records, or empty."""
         return dict(self.key).get(name) or DEFAULTS.get(name, "")
 
     @functools.cached_property
@@ -99,21 +100,22 @@ class RlRun(Run):
         return share(self.constant(TRIVIAL_ACCURACY, EVALUATE))
 
     def series(self, metric: str) -> Mapping[int, float]:
-        """A metric by step, without what it cannot be."""
+        """A metric by step, without values that it cannot have."""
         values = self.metrics.get(metric, {})
         largest = LARGEST.get(metric.removeprefix("heldout_"))
         return values if largest is None else {step: value for step, value in values.items() if 0 <= value <= largest}
 
     def last(self, metric: str) -> float | None:
-        """A metric at the last step that has it."""
+        """A metric at the last step that has it; None where none has."""
         values = self.series(metric)
         return values[max(values)] if values else None
 
     def total(self, metric: str) -> float | None:
+        """The sum of a metric over all steps; None where no step has it."""
         return sum(self.metrics[metric].values()) if metric in self.metrics else None
 
     def seconds(self, span: str, clock: str = "") -> float | None:
-        """The seconds of the whole run in a span, by its own clock if none is named."""
+        """The seconds of the whole run in a span, by `clock` or its own one; None where any reading lacks them."""
         seconds = sum(self.seconds_by_clock[clock or self.clock].get(span, {0: math.nan}).values())
         return seconds if math.isfinite(seconds) else None
 
@@ -132,7 +134,7 @@ class RlExperiment(Experiment[RlRun]):
 
     @functools.cached_property
     def shown_arms(self) -> list[RlArm]:
-        """The arms of figures and sentences: all, or where those are too many the best of each algorithm."""
+        """The arms of figures and sentences: the trained ones; of more than MOST_LINES each algorithm's best."""
         if len(self.trained_arms) <= MOST_LINES:
             return self.trained_arms
         by_algorithm = grouped(self.trained_arms, lambda arm: arm.value(ALGORITHM))
@@ -150,16 +152,17 @@ class RlExperiment(Experiment[RlRun]):
 
     @property
     def most_seeds(self) -> int:
-        """The most curves that an arm has."""
+        """The number of curves of the arm that has the most."""
         return max((len(arm.ended) for arm in self.arms), default=0)
 
     @property
     def clock(self) -> str:
-        """The clock of its seconds; all its runs are on one device."""
+        """The clock of its seconds, `cpu` or `wall`: all its runs are on one device."""
         return self.arms[0].first.clock
 
     @property
     def clock_name(self) -> Text:
+        """What its clock is called."""
         return say(f"rl.clock.{self.clock}")
 
     @property
@@ -167,13 +170,13 @@ class RlExperiment(Experiment[RlRun]):
         return [curve for arm in self.arms for curve in arm_curves(arm)]
 
     def budgets(self, *names: str) -> list[str]:
-        """Those that every curve has."""
+        """Those of the named budgets that every curve has."""
         curves = self.curves
         return [budget for budget in names if curves and all(budget in curve.spent for curve in curves)]
 
 
 def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
-    """Read a run, but for one that tracked its memory: to hold every tensor by its owner costs seconds."""
+    """Read a run; None for one that tracked its memory, since to hold every tensor by its owner costs seconds."""
     record = current.record
     if record.settings.get("track_memory") is True:
         return None
@@ -194,7 +197,7 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
 
 
 def _seconds(record: Record, clock: str) -> SeriesByName:
-    """The seconds of each span by step; NaN where a reading lacks this field."""
+    """The sum of a record's timings by span, then step, on one clock; NaN where a reading lacks that clock."""
     totals = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
     for (span, metric), readings in record.by_span.items():
         timings = zip(readings.column("step"), readings.column(clock), strict=True) if metric == "latency_s" else ()
@@ -206,6 +209,7 @@ def _seconds(record: Record, clock: str) -> SeriesByName:
 
 
 def _curve(metrics: SeriesByName, seconds: Mapping[str, SeriesByName]) -> Curve | None:
+    """The held-out accuracies with what had been spent before each, by budget; None where none was evaluated."""
     points = sorted((step, value) for step, value in metrics.get("heldout_accuracy", {}).items() if 0 <= value <= 1)
     if not points:
         return None
@@ -221,7 +225,7 @@ def _curve(metrics: SeriesByName, seconds: Mapping[str, SeriesByName]) -> Curve 
 
 
 def _spent_before(steps: Sequence[int], amounts: Mapping[int, float]) -> list[float] | None:
-    """What was spent before each of these steps; None where a step is missing, or nothing was spent."""
+    """The sum of the amounts before each of these steps; None where one is missing, or nothing was spent."""
     if not amounts or any(step not in amounts for step in range(steps[-1])):
         return None
     sums = [0.0, *accumulate(amounts[step] for step in range(steps[-1]))]
@@ -229,11 +233,12 @@ def _spent_before(steps: Sequence[int], amounts: Mapping[int, float]) -> list[fl
 
 
 def final(run: RlRun) -> float | None:
-    """The accuracy at a run's last evaluation."""
+    """The accuracy at a run's last evaluation; None without one."""
     return None if run.curve is None else run.curve.accuracy[-1]
 
 
 def mean_final(arm: RlArm) -> float:
+    """The mean over an arm's runs of the accuracy at the last evaluation; 0 without any."""
     return arm.mean(final) or 0.0
 
 
@@ -242,8 +247,8 @@ def arm_curves(arm: RlArm) -> list[Curve]:
 
 
 def accuracy_bounds(arm: RlArm) -> tuple[float, float]:
-    """Bounds of a comparison of accuracies, on the held-out prompts that all arms of an experiment share: an arm that
-    is not above the lower one has learnt nothing, whatever it gained."""
+    """The floor and the ceiling of an arm's accuracies: what the best strategy without skill reaches, and 1. An arm
+    that is not above the floor has learnt nothing, whatever it gained."""
     return arm.first.trivial_accuracy or 0.0, 1.0
 
 
@@ -265,6 +270,7 @@ DESIGN = Design(
 
 
 def _shared_settings(run: RlRun) -> Pairs:
+    """The settings of a run in which all arms of its experiment agree."""
     return tuple(pair for pair in run.key if not tells_arms_apart(pair[0]))
 
 
@@ -277,21 +283,22 @@ class RlLayout:
 
     @functools.cached_property
     def runs(self) -> Sequence[RlRun]:
-        """All runs. Of two of one key and seed the one counts that was taken with most of its experiment, so that
-        seconds are of one sitting; else the newest.
-        """
+        """All runs, one for each key and seed. Of several the one counts that was taken at the same commit as most of
+        its experiment, so that seconds are of one sitting; else the newest."""
 
         def sitting(run: RlRun) -> tuple[Pairs, str]:
+            """What runs that were taken together share: settings of the experiment, and the commit."""
             return _shared_settings(run), str(run.record.provenance.get("commit"))
 
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
+            """How many runs were taken with this one, then when it started."""
             return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
 
         return runs_of(self.results.records, DESIGN, weight)
 
     @functools.cached_property
     def runs_by_rl_alone(self) -> Sequence[RlRun]:
-        """The runs that speak for their algorithm: by RL alone from a base model, and paid by the key."""
+        """The runs that speak for their algorithm: by RL alone from a base model, and rewarded by the task's key."""
         return [run for run in self.runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_SOURCE))]
 
     def split(
@@ -301,7 +308,8 @@ class RlLayout:
         naming: Callable[[Sequence[RlArm]], Sequence[RlArm]],
         is_shown: Callable[[Sequence[RlArm]], bool] = bool,
     ) -> list[RlExperiment]:
-        """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
+        """Group runs into experiments whose arms differ in the factors. `naming` orders and names the arms of one;
+        `is_shown`: whether arms make an experiment."""
         by_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
         groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
         titles = titles_of(list(groups), DESIGN, has_labels=self.results.several)
@@ -312,12 +320,13 @@ class RlLayout:
 
     @functools.cached_property
     def algorithms(self) -> Sequence[RlExperiment]:
-        """The experiments with algorithms, those with GRPO and PPO first, and of these the ones that show the most
-        arms. An arm that is alone among algorithms and not among recipes stands with those.
+        """The experiments that compare algorithms, without large factorials: with GRPO and PPO first, then by how many
+        arms are shown. PPO is the baseline, else TRL's GRPO. A lone arm that has recipes beside it stands with those.
         """
         with_recipes = {_shared_settings(run) for run in self.runs if run.value(RECIPE) != DEFAULTS[RECIPE]}
 
         def is_shown(arms: Sequence[RlArm]) -> bool:
+            """Whether there are several arms, or a lone one without recipes beside it."""
             return len(arms) > 1 or arms[0].setting not in with_recipes
 
         # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
@@ -343,6 +352,7 @@ class RlLayout:
         is_algorithms_own = belongs_to(DESIGN, ALGORITHM)
 
         def uncrossed_settings(arm: RlArm) -> Pairs:
+            """The settings that a case names itself and that are neither crossed nor the algorithm's own."""
             case = arm.first.record.case  # what another case names, the algorithm's own file may set
             return tuple(
                 (name, value)
@@ -360,12 +370,12 @@ class RlLayout:
 
     @property
     def large_factorials(self) -> list[RlExperiment]:
-        """Those of more arms than a figure shows."""
+        """The factorials of more arms than a figure shows."""
         return [experiment for experiment in self.factorials if len(experiment.arms) > MOST_LINES]
 
     @functools.cached_property
     def rewards(self) -> Mapping[str, Sequence[RlExperiment]]:
-        """By setting of what a reward is of, the experiments whose arms agree in all but it and what belongs to it."""
+        """By SUPERVISION and REWARD_SOURCE the experiments whose arms differ only in that and what belongs to it."""
         rewards = {}
         for name in (SUPERVISION, REWARD_SOURCE):
             naming = functools.partial(named, lead=name)
@@ -377,6 +387,7 @@ class RlLayout:
 
 @functools.lru_cache(maxsize=1)
 def layout(results: Results) -> RlLayout:
+    """The layout of these results' runs, made once."""
     return RlLayout(results)
 
 
@@ -397,5 +408,5 @@ def most_arms_first(experiments: Iterable[RlExperiment]) -> list[RlExperiment]:
 
 
 def default_arm(experiment: RlExperiment, name: str) -> RlArm | None:
-    """The arm with a setting's default; None where it has no curve."""
+    """The trained arm that has a setting's default; None without such an arm."""
     return next((arm for arm in experiment.trained_arms if arm.first.value(name) == DEFAULTS[name]), None)

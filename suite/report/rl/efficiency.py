@@ -40,7 +40,7 @@ Scores = Mapping[RlArm, NDArray[np.float64]]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the experiments with a curve, of algorithms and of what their rewards are of."""
+    """The section on sample efficiency, of algorithms and of what rewards are of; None without a trained arm."""
     layout = design.layout(results)
     compared = {each: at_equal_budgets(each) for each in layout.algorithms if each.trained_arms}
     rewards = [
@@ -53,6 +53,7 @@ def build(results: Results) -> Section | None:
         return None
 
     def distance_from_best(experiment: RlExperiment) -> float:
+        """How far accuracy lies below a curve's best on average: 0 where all is learnt before the first evaluation."""
         # Of a task that is learnt before the first evaluation all lines lie on each other.
         curves = [curve.accuracy for curve in experiment.curves]
         return fmean(1 - fmean(accuracy) / max(accuracy) if max(accuracy) else 0.0 for accuracy in curves)
@@ -62,8 +63,8 @@ def build(results: Results) -> Section | None:
     tables = [
         *map(comparison_table, filter(None, [*compared.values(), *map(_compare_with_grpo, compared)])),
         *(comparison_table(rows, title) for _, rows, title in rewards if rows),
-        *map(_arrivals, compared),
-        *filter(None, map(_tuning, compared)),
+        *map(_arrivals_table, compared),
+        *filter(None, map(_tuning_table, compared)),
         *starmap(_tasks_table, over_tasks(list(compared), has_labels=results.several)),
     ]
     return section(
@@ -79,7 +80,7 @@ def build(results: Results) -> Section | None:
 
 
 def _compare_with_grpo(experiment: RlExperiment) -> list[AgainstReference]:
-    """Compare with GRPO too, where PPO is the reference: GRPO's relatives change one thing of it."""
+    """Compare with GRPO, too, where PPO is the baseline of three algorithms or more: its relatives change one thing."""
     grpo, ppo = PAIR
     first_arms = {arm.value(ALGORITHM): arm for arm in reversed(experiment.trained_arms)}
     is_against_ppo = experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == ppo
@@ -89,16 +90,16 @@ def _compare_with_grpo(experiment: RlExperiment) -> list[AgainstReference]:
 
 
 def _headline(compared: Mapping[RlExperiment, Sequence[AgainstReference]]) -> Headline | None:
-    """How GRPO stands against PPO at equal completions, in all experiments with both."""
+    """How often GRPO ends above, below or like PPO at equal completions, over all experiments; None without both."""
     rows = [at(design.COMPLETIONS, rows) for experiment, rows in compared.items() if not experiment.is_picked]
-    outcomes = Counter(row.outcome for of_experiment in rows for row in grpo_against_ppo(of_experiment))
+    outcomes = Counter(row.outcome for experiment_rows in rows for row in grpo_against_ppo(experiment_rows))
     counts = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in ArmOutcome if outcomes[outcome]]
     point = say("rl_efficiency.point_asked", told=joined("list", counts))
     return Headline(text=point, detail=say("rl_efficiency.asked_of", count=outcomes.total())) if counts else None
 
 
 def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference], title: str = "rl_efficiency.over") -> Figure:
-    """Draw accuracy over each budget. It finds what differs at equal completions; else how the best arm ends."""
+    """The figure of accuracy over each budget; its finding is what differs at equal completions, else the best arm."""
     if (counted := at(design.COMPLETIONS, rows)) and not experiment.is_picked:
         finding = contrasts.finding(counted, say("rl.points"), say("rl_efficiency.at.completions"))
     else:
@@ -109,14 +110,16 @@ def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference], title: s
     return frames.experiment_figure(experiment, title, frames.curves_by_budget(experiment), finding)
 
 
-def _arrivals(experiment: RlExperiment) -> Table:
-    """Lay out what each level of accuracy cost each arm."""
+def _arrivals_table(experiment: RlExperiment) -> Table:
+    """The table of what each arm had spent when it first reached each of LEVELS."""
 
     def arrived(budget: str, row: tuple[RlArm, float]) -> Arrivals:
+        """What each run had spent of a budget when it first reached a level, and how many did."""
         curves = design.arm_curves(row[0])
         return arrivals([to_threshold(curve.spent[budget], curve.accuracy, row[1]) for curve in curves])
 
     def median(budget: str, row: tuple[RlArm, float]) -> float | None:
+        """The median over the runs of what they had spent when they first reached a level."""
         return arrived(budget, row).median
 
     columns: list[Column[tuple[RlArm, float]]] = [
@@ -136,19 +139,19 @@ def _arrivals(experiment: RlExperiment) -> Table:
     return experiment_table(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0])
 
 
-def _tuning(experiment: RlExperiment) -> Table | None:
-    """Lay out what the best of so many tuning trials is expected to score, at as many trials for each algorithm; None
-    where no algorithm was tried with several settings.
-    """
+def _tuning_table(experiment: RlExperiment) -> Table | None:
+    """The table of the best score expected of so many tuning trials, by algorithm; None where no algorithm has two."""
     trials = grouped((arm for arm in experiment.trained_arms if arm.value("trial")), lambda arm: arm.value(ALGORITHM))
     most = max(map(len, trials.values()), default=0)
     if most < 2:
         return None
 
     def best(count: int, arms: Sequence[RlArm]) -> float | None:
+        """The best final accuracy that is expected of so many trials; None of more than there are."""
         return expected_best([*map(mean_final, arms)], count) if count <= len(arms) else None
 
     def band(arms: Sequence[RlArm]) -> str:
+        """The interval of the best expected of the most trials that any algorithm has; empty with fewer trials."""
         return percent_range(expected_best_band([*map(mean_final, arms)], most) if most <= len(arms) else None)
 
     counts = sorted({count for count in (*TRIALS, most) if count <= most})
@@ -163,30 +166,31 @@ def _tuning(experiment: RlExperiment) -> Table | None:
 
 
 def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list[tuple[RlExperiment, Scores]]:
-    """The experiments of which at least two arms ran on all of at least two tasks, those that differ in their task
-    alone as one.
+    """Pool experiments that differ in their task alone, each with its arms' scores.
 
-    A task's base model may read as much as the task needs; one task under several of them is not several tasks.
+    Only arms that ran on all tasks count, and at least two arms and two tasks make one. A task's base model may read as
+    much as the task needs; one task under several of them is not several tasks.
     """
 
     def beside_task(experiment: RlExperiment) -> tuple[tuple[str, str], ...]:
+        """An experiment's settings but those of its task and base model."""
         return tuple(pair for pair in experiment.key if pair[0].partition(".")[0] not in ("task", "base"))
 
     by_rest = grouped(experiments, beside_task)
     titles, pooled = titles_of(list(by_rest), design.DESIGN, has_labels=has_labels), []
-    for key, of_tasks in by_rest.items():
-        scores = _scores(of_tasks)
-        tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in of_tasks}
-        if len(scores) > 1 and 1 < len(of_tasks) == len(tasks):
+    for key, siblings in by_rest.items():
+        scores = _scores(siblings)
+        tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in siblings}
+        if len(scores) > 1 and 1 < len(siblings) == len(tasks):
             title, settings = titles[key]
-            settings = dotted(settings, joined("list", [experiment.value("task") for experiment in of_tasks]))
-            experiment = replace(of_tasks[0], key=key, arms=list(scores), title=title, settings=settings)
+            settings = dotted(settings, joined("list", [experiment.value("task") for experiment in siblings]))
+            experiment = replace(siblings[0], key=key, arms=list(scores), title=title, settings=settings)
             pooled.append((experiment, scores))
     return pooled
 
 
 def _scores(experiments: Sequence[RlExperiment]) -> Scores:
-    """The scores of the arms that ran on all tasks with at least two seeds."""
+    """The final accuracies of arms that ran on all tasks, at the seeds of all; arms of few seeds are left out."""
     scores = {}
     for arm in max(experiments, key=lambda experiment: len(experiment.arms)).trained_arms:
         twins = [twin for experiment in experiments for twin in experiment.trained_arms if twin.key == arm.key]
@@ -198,7 +202,7 @@ def _scores(experiments: Sequence[RlExperiment]) -> Scores:
 
 
 def _tasks_table(experiment: RlExperiment, scores: Scores) -> Table:
-    """Lay out where arms end over all tasks; its note begins with which of them leads."""
+    """The table of where arms end over all tasks, by interquartile mean; its note begins with which of them leads."""
     middles = {arm: stratified_bootstrap(iqm, scores_RT) for arm, scores_RT in scores.items()}
     columns: list[Column[RlArm]] = [
         ARM,

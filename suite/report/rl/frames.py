@@ -49,11 +49,8 @@ def experiment_facets(experiment: Experiment[Any]) -> dict[str, Text]:
 def experiment_figure(
     experiment: RlExperiment, title: str, views: Mapping[Text, Any], finding: Text, caption: Text = "", **more: Any
 ) -> Figure:
-    """A figure of an experiment, one of a family by its title's key, with those views in which anything is drawn.
-
-    Where no caption is given it is the section's, of several seeds or of a single one; and says whether the best arms
-    alone are drawn.
-    """
+    """A figure of an experiment with the views that have anything drawn; figures of one title are a family. The
+    section's caption stands where none is given, and says where only the best arms are drawn."""
     key = f"{title.partition('.')[0]}.caption{'' if experiment.most_seeds > 1 else '_single'}"
     return Figure(
         title=say(title),
@@ -75,10 +72,8 @@ def experiment_table(
     arm: Callable[[R], Any] | None = lambda row: row,
     **more: Any,
 ) -> Table:
-    """A table of an experiment, one of a family by its title's key, with the note that stands under `{title}_note`.
-
-    `arm`: of a row that is none; None where a row is about no single arm.
-    """
+    """A table of an experiment, with the note under `{title}_note`; tables of one title are a family. `arm` gives the
+    arm that a row is about; None where rows are about no single arm."""
     listed = list(rows)
 
     def row_facets(row: R) -> dict[str, Text]:
@@ -101,7 +96,7 @@ def comparison_columns(
     comparison: Callable[[Any], Comparison | None],
     text: Callable[[float], str] = points,
 ) -> list[Column[Any]]:
-    """A difference with its interval, the verdict on it, over how many pairs it is, and both p."""
+    """Columns of the comparison that a row has: difference with interval, verdict, number of pairs, and both p."""
 
     def num_pairs(row: Any) -> int:
         compared = comparison(row)
@@ -120,21 +115,19 @@ def budget_name(budget: str) -> Text:
 
 
 def format_amount(budget: str, value: float) -> str:
-    """What was spent of a budget, with its unit."""
+    """An amount of a budget with its unit, such as seconds or joules; else a count."""
     write = {design.CPU: numbers.seconds, design.WALL: numbers.seconds, design.JOULES: numbers.joules}
     return write.get(budget, numbers.count)(value)
 
 
 def count_text(count: int, total: int) -> Text:
-    """So many of so many runs: `2 of 5`."""
+    """Such as `2 of 5`."""
     return say("rl_efficiency.arrived_of", arrived=count, runs=total)
 
 
 def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any) -> Series:
-    """An arm's series beside those of other arms: of one style each has a look of its own.
-
-    `second`: what a line shows that is drawn dotted and thin beside the arm's first one.
-    """
+    """An arm's line, whose look differs from that of other arms of its style. `second`: what a dotted, thin line beside
+    the arm's first one shows; it stands in no legend."""
     look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": arm.run_keys}
     if second:
         line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
@@ -145,15 +138,13 @@ def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, se
 
 @functools.lru_cache(maxsize=4096)
 def _bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
-    """The percentile bootstrap's interval of a mean: a band shows a spread, and judges nothing."""
+    """The percentile bootstrap's interval of a mean, None for one score: a band shows a spread, and judges nothing."""
     return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
 
 
 def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band: bool) -> list[Point]:
-    """The mean accuracy over the mean of what had been spent, where all runs were evaluated.
-
-    Nothing is interpolated: between two evaluations nobody looked.
-    """
+    """An arm's points: mean accuracy over the mean spent, at the evaluations that all its runs share. Nothing is
+    interpolated: between two evaluations nobody looked. `names`: texts beside points, by step."""
     curves, evaluations = design.arm_curves(arm), []
     for step in [step for step in curves[0].steps if all(step in curve.steps for curve in curves)]:
         scores = tuple(curve.by_step()[step] for curve in curves)
@@ -176,11 +167,8 @@ def curves_by_budget(
     budgets: Sequence[str] = design.BUDGETS,
     names: Mapping[RlArm, Mapping[int, Text]] | None = None,
 ) -> dict[Text, Any]:
-    """A figure for each budget that every curve has: held-out accuracy over what had been spent, and the level of
-    guessing where anybody knows it.
-
-    `names`: what stands beside an arm's line at a step.
-    """
+    """A plot for each budget that every curve has: held-out accuracy over what had been spent, and the level of
+    guessing where it is known. `names`: what stands beside an arm's line, by step."""
     arms, figures = experiment.shown_arms, {}
     levels = [rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
     yaxis = shares(say("rl_efficiency.axis"), rangemode="tozero")
@@ -201,9 +189,8 @@ def curves_by_budget(
 
 
 def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, second: Text = "") -> list[Series]:
-    """Lines of a metric over the steps: the mean of the seeds that have it, at the steps that all of these share; and
-    where asked, and few enough to be seen, a band between their extremes. Neighbours of many steps are one mean.
-    """
+    """Lines of a metric over the steps that all of an arm's seeds have: their mean, and a band between their extremes
+    where arms are few. Of many steps neighbours are averaged."""
     lines = []
     for arm in arms:
         seeds = [series for run in arm.ended if (series := run.series(metric))]
@@ -219,5 +206,6 @@ def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, sec
 
 
 def plot_over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
+    """A plot of lines over the training steps, with their bands."""
     axis = {"hoverformat": ".3~g" if "tickformat" not in yaxis else ".0%", **yaxis}
     return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=axis)

@@ -57,7 +57,7 @@ ANY = "any"  # in a published figure's settings: whatever is given
 
 
 def build(results: Results) -> Section | None:
-    """Build it from projections and from runs that tracked their memory."""
+    """The section on the memory of a step, projected and measured; None without either."""
     experiments = design.memory_experiments(results)
     if not experiments:
         return None
@@ -77,15 +77,15 @@ def build(results: Results) -> Section | None:
 
 
 def _figure(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment]) -> Figure:
-    """Draw what is held at the peak of a step, then of each of its phases."""
+    """The figure of what an experiment's arms hold at the peak of a step, with a view for the peak of each phase."""
     arms, first = experiment.arms, experiment.arms[0].first
     phases = list(dict.fromkeys(phase for arm in arms for phase in arm.first.phases))
     kinds = {kind for arm in arms for phase in arm.first.phases.values() for _, kind in phase.parts}
     views = [View(title=say("rl_memory.peak"), figure=_stacks(arms))]
     if len(phases) > 1:
         views += [View(title=say(f"rl.phase.{phase}"), figure=_stacks(arms, phase)) for phase in phases]
-    of_model = differing([each.key for each in experiments if each.arms[0].first.model == first.model])
-    unsaid = settings_in_words(experiment.key, {name for name, _ in experiment.key} - of_model - TITLED)
+    differing_names = differing([each.key for each in experiments if each.arms[0].first.model == first.model])
+    unsaid = settings_in_words(experiment.key, {name for name, _ in experiment.key} - differing_names - TITLED)
     evidence, also = say(f"evidence.{first.evidence}"), say("rl_memory.also", settings=joined("list", unsaid))
     # What an algorithm without a critic saves of PPO's peak, GRPO first; else what the first arm holds.
     if savings := design.savings([experiment]):
@@ -108,11 +108,8 @@ def _figure(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment
 
 
 def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
-    """Draw a phase, or where none is named the one of each arm that holds most.
-
-    A colour with a pattern is a kind; an owner is a strip below its part of the bar with its name, so that the legend
-    holds kinds alone and both read in greyscale.
-    """
+    """A plot of what each arm holds at a phase's peak, by default its highest phase's: a bar with a part for each owner
+    and kind. Colour and pattern are a kind, a strip below with a name an owner: so both read in greyscale."""
     phases = {arm: arm.first.phases.get(phase or arm.first.peak_phase) for arm in arms}
     peaks = {arm: at_peak for arm, at_peak in phases.items() if at_peak}
     longest = max(at_peak.peak for at_peak in peaks.values())
@@ -158,10 +155,12 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
 
 
 def _facets(arm: MemoryArm) -> dict[str, Text]:
+    """An arm's algorithm, as the facet that a reader chooses by."""
     return {ALGORITHM: labels.label_of(ALGORITHM, arm.value(ALGORITHM))}
 
 
 def _saving_fields(saving: Saving) -> dict[str, Text]:
+    """What a sentence on a saving is filled in with: both algorithms, the model, the share, and both peaks."""
     return {
         "arm": labels.label_of(ALGORITHM, saving.arm.value(ALGORITHM)),
         "baseline": labels.label_of(ALGORITHM, saving.baseline.value(ALGORITHM)),
@@ -173,11 +172,12 @@ def _saving_fields(saving: Saving) -> dict[str, Text]:
 
 
 def _range(low: str, high: str) -> Text:
+    """Both ends as a range, or one text where they are the same."""
     return low if low == high else say("rl.range", low=low, high=high)
 
 
 def parameters(value: float) -> str:
-    """A size as models are called: 494M, 8.03B."""
+    """A number of parameters as models are called: 494M, 8.03B."""
     size, unit = next((pair for pair in COUNT_UNITS if value >= pair[0]), (1.0, ""))
     return f"{value / size:.3g}{unit}"
 
@@ -192,10 +192,8 @@ def _table(
     but: Collection[str] = (),
     note: Text = "",
 ) -> Table:
-    """Lay out cases by their model and their algorithm, what a table says of them, and how they differ.
-
-    Its note ends with what all cases agree in, which no row says. `but`: settings that columns of their own say.
-    """
+    """A table of cases: model and algorithm, these columns, and the settings in which cases differ; its note ends with
+    those that all share. `arm` gives a row's case. `but`: settings that columns of their own say."""
     sentences, differ = [note or say(f"rl_memory.{name}_note")], {}
     for workload, cases in grouped(map(arm, rows), lambda arm: arm.first.record.case.workload).items():
         keys = [case.setting for case in cases]
@@ -204,6 +202,7 @@ def _table(
         sentences += [say(f"rl_memory.alike.{workload}", settings=joined("list", shared))] if shared else []
 
     def settings(case: MemoryArm) -> Text:
+        """The settings in which a case differs from others of its workload."""
         return joined("list", settings_in_words(case.setting, differ[case.first.record.case.workload]))
 
     names: list[Column[MemoryArm]] = [
@@ -225,10 +224,11 @@ def _table(
 
 
 def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table | None:
-    """Lay out how many GPUs of each size hold each case; where a case names the GPUs at hand, what each has to spare,
-    below zero what it lacks, and the least time that a step takes them."""
+    """The table of how many GPUs of each size hold each projection and, where it names GPUs at hand, what those have to
+    spare (negative: lack) and the least time of a step. None where nothing is known."""
 
     def at_hand(metric: str, span: str, arm: MemoryArm) -> float | None:
+        """A number that a projection notes about the GPUs at hand."""
         return noted(arm.first.record, span, metric)
 
     def smallest_set(arm: MemoryArm) -> Text:
@@ -270,7 +270,7 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
 
 
 def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> Table:
-    """Lay out what algorithms without a critic save of PPO's peak; its note begins with the range of each."""
+    """The table of what algorithms without a critic save of PPO's peak; its note begins with the range of each."""
     columns: list[Column[Saving]] = [
         column("rl_memory.against", lambda saving: saving.baseline.name),
         column("rl_memory.saved", lambda saving: saving.share, numbers.percent),
@@ -289,12 +289,13 @@ def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> 
 
 
 def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table:
-    """Lay out each phase's peak, what a GPU's allocator held at most, and the whole's peak by owner and by kind."""
+    """The table of each phase's peak, a GPU allocator's most bytes, and the highest peak by owner and by kind."""
 
     def phase_peak(phase: str, arm: MemoryArm) -> float | None:
         return arm.first.phases[phase].peak if phase in arm.first.phases else None
 
     def part_size(place: int, name: str, arm: MemoryArm) -> float | None:
+        """The bytes of an owner (place 0) or kind (place 1) at the highest peak; None for none."""
         parts = arm.first.phases[arm.first.peak_phase].parts
         return sum(size for part, size in parts.items() if part[place] == name) or None
 
@@ -311,14 +312,14 @@ def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
 
 
 def _published_table(arms: Sequence[MemoryArm], savings: Sequence[Saving]) -> Table:
-    """Lay out published figures, each beside the most usual of our comparable projections."""
+    """The table of published figures, each beside the most usual of our comparable projections."""
     projections = [arm for arm in arms if not arm.first.is_measured]
     oddity = design.count_unusual_settings([arm.setting for arm in projections])
     projections.sort(key=lambda arm: oddity[arm.setting])
     shares = {saving.arm: saving.share for saving in reversed(savings) if saving.arm.first.has_reference}
 
     def amount(figure: PublishedMemory, count: int | None, peak: Text, share: float | None) -> Text:
-        """What a figure is of: a set of GPUs, a peak or a saving; nothing where it is not known."""
+        """A figure's number by its kind: a set of GPUs, a peak or a saving; empty where it is not known."""
         if figure.kind == NEEDS:
             return "" if count is None else say("rl_memory.set", count=count, size=figure.gpu_gb)
         if figure.kind == SAVING:
@@ -326,13 +327,12 @@ def _published_table(arms: Sequence[MemoryArm], savings: Sequence[Saving]) -> Ta
         return peak
 
     def is_like(value: str, wanted: Any) -> bool:
+        """Whether a setting is as a figure asks: ANY takes every value, and None an absent one."""
         return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
 
     def comparable(figure: PublishedMemory) -> tuple[Text, Text]:
-        """What the first comparable projection says, and its settings; nothing where none is.
-
-        It says its peak for each number of shards, whatever its own.
-        """
+        """The number of the first projection with a figure's settings, and these; empty without one. A projection says
+        its peak for each number of shards, whatever its own."""
         like = dict(figure.like or {})
         shards = like.pop(design.SHARDS, 1)
         for arm in projections if figure.like is not None else ():

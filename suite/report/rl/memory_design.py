@@ -68,29 +68,33 @@ class MemoryCase(Run):
 
     @property
     def model(self) -> str:
+        """The name of the model whose step it is."""
         return next(filter(None, (self.case_settings.get(name, "") for name in MODELS.values())), "")
 
     @property
     def peak_phase(self) -> str:
+        """The phase with the highest peak."""
         return max(self.phases, key=lambda phase: self.phases[phase].peak)
 
     @property
     def peak(self) -> float:
+        """The highest peak of any phase, in bytes."""
         return self.phases[self.peak_phase].peak
 
     @property
     def parameters(self) -> float | None:
-        """The policy's."""
+        """The number of the policy's parameters."""
         return self.constant("policy_parameter_count")
 
     @property
     def has_reference(self) -> bool:
+        """Whether a reference model is held beside the policy."""
         owners = {owner for phase in self.phases.values() for owner, _ in phase.parts}
         return REFERENCE in owners or self.constant("reference_parameter_count") is not None
 
     @property
     def allocator(self) -> float | None:
-        """The most that the allocator of a GPU held in any phase."""
+        """The most bytes that a GPU's allocator held in any phase; None on a CPU."""
         return max((phase.allocator for phase in self.phases.values() if phase.allocator), default=None)
 
 
@@ -99,7 +103,8 @@ MemoryExperiment = Experiment[MemoryCase]
 
 
 def read_phases(record: Record) -> dict[str, Phase]:
-    """Each phase of a record at the step that held most; none where it tracks no memory or did not end well."""
+    """Each phase of a record at the step that held most; empty where it tracks no memory or did not end well. What no
+    part accounts for is nobody's."""
     if record.status is not Status.OK:
         return {}
     sizes = {
@@ -138,6 +143,7 @@ def memory_experiments(results: Results) -> list[MemoryExperiment]:
 
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
+    """A workload's experiments on tracked memory; of cases that differ in no size the highest peak counts."""
     tracked = [
         current
         for current in results.records
@@ -159,6 +165,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in by_algorithm.items()}
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
+        """Name arms by algorithm and by the settings in which its arms differ, and sort them."""
         by_rank = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.value(ALGORITHM)), arm.key))
         algorithms = [arm.value(ALGORITHM) for arm in by_rank]
         return [
@@ -170,7 +177,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
 
 
 def _read_case(current: CurrentRecord, key: Pairs) -> MemoryCase:
-    """A case, whose key says what it is evidence of too, and that its rollout's batch is one that fits."""
+    """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
     record, (name, value) = current.record, BATCH_THAT_FITS
     fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
     key = ((EVIDENCE, str(record.evidence)), *fits, *key)
@@ -178,14 +185,13 @@ def _read_case(current: CurrentRecord, key: Pairs) -> MemoryCase:
 
 
 def settings_in_words(key: Pairs, names: Collection[str]) -> list[Text]:
+    """The named settings of a key that have a value, in words."""
     return [setting_text(name, value) for name, value in key if name in names and value]
 
 
 def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
-    """The fewest such GPUs that hold an arm; None where no number that was tried does.
-
-    A record says it for some sizes, and for the others the peak on each number of devices and what is kept back.
-    """
+    """The fewest GPUs of a size that hold an arm's step; None where no number tried does. A record says it for some
+    sizes; for others it follows from the peak per device and what is kept back."""
     count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
     if count is not None:
         return int(count) if 1 <= count <= MOST_STEPS else None
@@ -197,24 +203,26 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
 
 
 def peak_per_device(shards: int, arm: MemoryArm) -> float | None:
-    """The peak of each of several devices that share a step."""
+    """The peak in bytes of each of several devices that share a step; None where the record does not say."""
     return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
 
 
 def experiments_to_draw(candidates: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
-    """For each model the experiment with the most arms, and of those the most usual; of the largest models, those where
-    arms stand side by side before the others.
-    """
+    """For each model and evidence the experiment with the most arms, of these the most usual; the first MOST_PROJECTED
+    and MOST_MEASURED, those with several arms first."""
     oddity = count_unusual_settings([experiment.key for experiment in candidates])
     by_model = grouped(candidates, lambda each: (each.arms[0].first.is_measured, each.arms[0].first.model))
-    best = [min(of_model, key=lambda each: (-len(each.arms), oddity[each.key])) for of_model in by_model.values()]
+    best = [
+        min(model_experiments, key=lambda each: (-len(each.arms), oddity[each.key]))
+        for model_experiments in by_model.values()
+    ]
     best.sort(key=lambda experiment: len(experiment.arms) == 1)
     by_evidence = grouped(best, lambda experiment: experiment.arms[0].first.is_measured)
     return by_evidence.get(False, [])[:MOST_PROJECTED] + by_evidence.get(True, [])[:MOST_MEASURED]
 
 
 def count_unusual_settings(keys: Sequence[Pairs]) -> dict[Pairs, int]:
-    """In how many settings each key is not as most are, of those that it has."""
+    """For each key the number of its settings whose value is not the one that most keys have."""
     usual = {name: Counter(dict(key).get(name, "") for key in keys).most_common(1)[0][0] for name in differing(keys)}
     return {key: sum(usual.get(name, value) != value for name, value in key) for key in keys}
 
@@ -233,7 +241,7 @@ class Saving:
 
 
 def savings(compared: Iterable[MemoryExperiment]) -> list[Saving]:
-    """Each algorithm without a critic beside each PPO of its experiment."""
+    """Pair each PPO arm with each arm of its experiment that is not PPO, which has no critic."""
     return [
         Saving(baseline=baseline, arm=arm)
         for experiment in compared

@@ -25,10 +25,8 @@ SEPARATOR = " · "  # between the parts of an arm's name, as `dotted` joins them
 
 
 def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = lambda name: True) -> list[Arm[Any]]:
-    """Give arms their names, by `lead` and by what else differs between them, their looks and their order.
-
-    `is_said`: whether names may tell a setting.
-    """
+    """Name arms by the setting `lead` and by what else differs between them, give them its look, and sort them.
+    `is_said`: whether names may tell a setting."""
     keys = [{name: value for name, value in arm.key if is_said(name)} for arm in arms]
     names = differing(keys) - {lead}
     # What follows from other settings is said where arms that agree in those differ in it.
@@ -48,12 +46,12 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
 
 
 def _rounded(value: str) -> str:
-    """A setting; a rate that was drawn at random, which has seventeen digits, with three."""
+    """A setting's value; one with decimals, such as a learning rate drawn at random, with three digits."""
     return f"{float(value):.3g}" if "." in value and number_of(value) is not None else value
 
 
 def with_baseline(experiment: E, baseline: Arm[Any] | None) -> E:
-    """Set the baseline, and give each arm a short name for legends; tables show the whole one."""
+    """Set the baseline, give arms short names for legends, and lines that differ where all look alike."""
     names = _short_names([str(arm.name) for arm in experiment.arms])
     arms = {
         arm: replace(arm, called=dotted(*map(_in_words, parts)))
@@ -89,15 +87,17 @@ def _short_names(names: Sequence[str]) -> list[list[str]]:
 
 
 def _usual_parts(names: Sequence[Sequence[str]]) -> set[str]:
-    """The parts behind the first that more than half of the names have."""
+    """The parts, the first aside, that more than half of the names have."""
     counts = Counter(part for _, *rest in names for part in rest)
     return {part for part, count in counts.items() if 2 * count > len(names)}
 
 
 def has_parts(name: Text) -> bool:
+    """Whether a name is joined from several parts."""
     return isinstance(name, Joined) or (isinstance(name, str) and SEPARATOR in name)
 
 
 def _in_words(part: str) -> Text:
+    """A part of a name; a setting such as `kl_coef=0.1` in words."""
     name, is_setting, value = part.partition("=")
     return setting_text(name, value) if is_setting else part

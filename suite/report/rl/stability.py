@@ -52,7 +52,7 @@ Changes = Mapping[str, Mapping[RlArm, Comparison]]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from all runs, those that failed included, and from the arms whose thoughts were measured."""
+    """The section on stability, with runs that failed, and on thoughts where they were measured; None without arms."""
     experiments = design.layout(results).algorithms
     if not experiments:
         return None
@@ -79,16 +79,18 @@ def build(results: Results) -> Section | None:
 
 
 def has_collapsed(run: RlRun) -> bool:
+    """Whether a run's held-out accuracy collapsed (suite.statistics.learning.is_collapsed); False without a curve."""
     return run.curve is not None and is_collapsed(run.curve.accuracy)
 
 
 def learnt_form_alone(run: RlRun) -> bool:
-    """Whether a run ends with the asked form and hardly a right answer, on the held-out prompts."""
+    """Whether a run ends on held-out prompts with the asked form (FORMED) and hardly a right answer (UNLEARNT)."""
     form, accuracy = run.last("heldout_format"), run.last("heldout_accuracy")
     return run.ended and (form or 0.0) >= FORMED and accuracy is not None and accuracy < UNLEARNT
 
 
 def worst_fall(run: RlRun) -> float | None:
+    """The largest fall of held-out accuracy from its best so far; None without a curve."""
     return None if run.curve is None else worst_drawdown(run.curve.accuracy)
 
 
@@ -99,12 +101,15 @@ FALL = ArmQuantity(
 
 
 def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
+    """The table of each arm's falls, of runs that collapsed, failed or learnt the form alone, and of step metrics."""
     by_arm = {row.arm: row for row in rows}
 
     def deepest_points(arm: RlArm) -> float | None:
+        """The worst fall of any of an arm's runs, in percentage points."""
         return max((100 * fall for fall in arm.values(worst_fall)), default=None)
 
     def counted(name: str, holds: Callable[[RlRun], bool], runs: Callable[[RlArm], Sequence[RlRun]]) -> Column[RlArm]:
+        """A column that counts the `runs` of an arm for which `holds` is true: 2 of 5."""
         return column(
             f"rl_stability.{name}",
             lambda arm: count_text(sum(map(holds, runs(arm))), len(runs(arm))),
@@ -131,7 +136,8 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
 
 
 def mean_over_steps(metric: str, arm: RlArm) -> float | None:
-    """The mean over the steps at the end, or over all, of runs that ended; the median of what has no bound below."""
+    """The mean of a metric over the last steps (OVER_ALL: all steps) of an arm's runs that ended; of UNBOUNDED metrics
+    the median. None where no run has it."""
     means, begins = [], 0.0 if metric in OVER_ALL else 1 - ENDING
     mean = median if metric in UNBOUNDED else fmean
     for series in filter(None, (run.series(metric) for run in arm.ended)):
@@ -141,7 +147,7 @@ def mean_over_steps(metric: str, arm: RlArm) -> float | None:
 
 
 def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Figure:
-    """Draw each metric over the steps; beside the format the accuracy, dotted."""
+    """The figure of metrics over the steps, a view each; beside the format the accuracy, dotted."""
     arms, views = experiment.shown_arms, dict[Text, Any]()
     for metric in VIEWS:
         lines = frames.step_lines(arms, metric, has_band=metric != "format")
@@ -154,9 +160,8 @@ def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Figur
 
 
 def thinking(results: Results) -> list[RlExperiment]:
-    """The experiments with the arms whose thoughts were measured, of those that figures show, and GRPO as its paper has
-    it, else the first arm, as the baseline; those in which any arm corrects itself come first.
-    """
+    """The experiments with only the shown arms whose thoughts were measured; those whose arms correct themselves come
+    first. The baseline is GRPO as its paper has it, else the first arm."""
     experiments = []
     for experiment in design.layout(results).algorithms:
         arms = [arm for arm in experiment.shown_arms if any(run.series(f"heldout_{LENGTH}") for run in arm.ended)]
@@ -167,14 +172,14 @@ def thinking(results: Results) -> list[RlExperiment]:
 
 
 def corrects(arms: Iterable[RlArm]) -> bool:
-    """Whether thoughts correct themselves often at any step or evaluation."""
+    """Whether any arm's share of thoughts with a correction reaches OFTEN at a step or an evaluation."""
     runs = [run for arm in arms for run in arm.ended]
     names = CORRECTIONS, f"heldout_{CORRECTIONS}"
     return any(value >= OFTEN for run in runs for name in names for value in run.series(name).values())
 
 
 def evaluation_changes(arms: Sequence[RlArm]) -> Changes:
-    """Compare the last evaluation with the first, by metric and arm, each run with itself; all of them together."""
+    """Compare each run's last evaluation with its first, by metric and arm; judged together."""
     changed = dict[tuple[str, RlArm], Comparison]()
     for metric, arm in product(METRICS, arms):
         series = [values for run in arm.ended if len(values := run.series(f"heldout_{metric}")) > 1]
@@ -189,7 +194,7 @@ def evaluation_changes(arms: Sequence[RlArm]) -> Changes:
 
 
 def _thought_figure(experiment: RlExperiment, changed: Changes) -> Figure:
-    """Draw sampled completions as a line over the steps, greedy answers to held-out prompts dotted beside it."""
+    """The figure of thoughts over the steps: sampled completions as a line, greedy held-out answers dotted."""
     arms, views, second = experiment.arms, dict[Text, Any](), say("rl_evolution.held_out")
     for metric in (LENGTH, CORRECTIONS) if corrects(arms) else (LENGTH,):
         lines = [*frames.step_lines(arms, metric), *frames.step_lines(arms, f"heldout_{metric}", second=second)]
@@ -202,7 +207,7 @@ def _thought_figure(experiment: RlExperiment, changed: Changes) -> Figure:
 
 
 def _changes_table(experiment: RlExperiment, changed: Changes) -> Table:
-    """Lay out the first and the last evaluation, their difference, and the sampled completions beside them."""
+    """The table of how thoughts change: first and last evaluation, the difference, and sampled completions."""
     columns = [
         frames.ARM,
         *_change_columns(LENGTH, changed, signed),
@@ -213,13 +218,15 @@ def _changes_table(experiment: RlExperiment, changed: Changes) -> Table:
 
 
 def _change_columns(metric: str, changed: Changes, text: Callable[[float], str]) -> list[Column[RlArm]]:
-    """First and last, their difference with its interval, what may be said of it; and first and last as sampled."""
+    """Columns of a metric: first and last evaluation, difference, verdict, and the first and last step as sampled."""
 
     def arrow(first: Sequence[float], last: Sequence[float]) -> Text:
+        """The means of both, as first → last."""
         write = plain if metric == LENGTH else numbers.percent
         return say("rl_evolution.arrow", first=write(fmean(first)), last=write(fmean(last)))
 
     def sampled_ends(arm: RlArm) -> Text | None:
+        """The means of the runs' first and last step."""
         ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := run.series(metric))]
         return arrow(*zip(*ends, strict=True)) if ends else None
 

@@ -52,18 +52,19 @@ class Gain:
     runs: Sequence[RlRun]
 
     def mean_count(self, metric: str) -> float | None:
-        """The mean over the runs of what the steps of the stage counted."""
+        """The sum of a metric over the steps of the stage, the mean over the runs; None where no run has it."""
         series = [run.metrics.get(metric, {}) for run in self.runs]
         steps = [[values[step] for step in range(self.begins, self.ends) if step in values] for values in series]
         return fmean(sums) if (sums := [sum(values) for values in steps if values]) else None
 
     def seconds(self, clock: str) -> float | None:
+        """The mean over the runs of the seconds of the stage; None where the clock is not known."""
         spent = [run.curve.by_step(clock) for run in self.runs if run.curve and clock in run.curve.spent]
         return fmean(by_step[self.ends] - by_step[self.begins] for by_step in spent) if spent else None
 
     @property
     def preferred_share(self) -> float | None:
-        """The mean over the runs of the share of pairs that its last step preferred."""
+        """The share of pairs preferred at the stage's last step, the mean over the runs; None where none says it."""
         series = [run.metrics.get(PREFERRED, {}) for run in self.runs]
         shares = [values[self.ends - 1] for values in series if self.ends - 1 in values]
         return fmean(shares) if shares else None
@@ -97,17 +98,16 @@ def build(results: Results) -> Section | None:
 
 @lru_cache(maxsize=1)
 def recipes(results: Results) -> Sequence[RlExperiment]:
-    """Experiments whose arms are recipes that agree in every other axis, those with the most arms first.
-
-    None if every run is R1-Zero.
-    """
+    """The experiments whose arms are recipes and agree in all else, most arms first; empty if every run is R1-Zero."""
     layout = design.layout(results)
     axes = {name for run in layout.runs for name in run.record.case.axes}
 
     def is_factor(name: str) -> bool:
+        """Whether recipes may differ in a setting: it tells arms apart, and is no axis of a case."""
         return design.tells_arms_apart(name) and name not in axes
 
     def further_settings(run: RlRun) -> Pairs:
+        """The factors of a run but its recipe."""
         return tuple(pair for pair in run.key if is_factor(pair[0]) and pair[0] != RECIPE)
 
     runs = list[RlRun]()
@@ -130,13 +130,13 @@ def _r1_and_ablations(experiment: RlExperiment) -> RlExperiment:
 
 
 def stage_gains(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
-    """Every arm's gains, with Holm's correction over all of them together."""
+    """Every arm's gains, stage by stage, judged together."""
     gains = contrasts.judged_rows(gain for arm in arms for gain in _gains(arm))
     return {arm: [gain for gain in gains if gain.arm is arm] for arm in arms}
 
 
 def _gains(arm: RlArm) -> list[Gain]:
-    """Gains stage by stage; none where no run says its stages, or none was evaluated at their ends."""
+    """The gains of an arm's stages; those without a run that was evaluated at both of their ends are left out."""
     staged = [(run, stages) for run in arm.ended if (stages := read_stages(run))]
     stages, gains = staged[0][1] if staged else [], []
     for place, (kind, begins, ends) in enumerate(stages, start=1):
@@ -153,12 +153,12 @@ def _gains(arm: RlArm) -> list[Gain]:
 
 
 def read_stages(run: RlRun) -> list[Stage]:
-    """The stages of a run; none where a record says something else than stages."""
-    listed = run.record.provenance.get("stages")
-    if listed is None and run.value(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
-        listed = [{"kind": "rl", "steps": run.curve.steps[-1]}]
+    """The stages of a run by its record, a single one for R1-Zero; empty where the record is not to be read."""
+    noted_stages = run.record.provenance.get("stages")
+    if noted_stages is None and run.value(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
+        noted_stages = [{"kind": "rl", "steps": run.curve.steps[-1]}]
     stages: list[Stage] = []
-    for stage in listed if isinstance(listed, list) and len(listed) <= MOST_STAGES else ():
+    for stage in noted_stages if isinstance(noted_stages, list) and len(noted_stages) <= MOST_STAGES else ():
         begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
         if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
             return []
@@ -167,10 +167,10 @@ def read_stages(run: RlRun) -> list[Stage]:
 
 
 def _over_training(experiment: RlExperiment, gains: Gains, rows: Sequence[AgainstReference]) -> Figure:
-    """Draw accuracy over a run; a stage before the last has its name at its end, once where recipes share it."""
+    """The figure of accuracy over a run, with the name of each stage but the last at its end, once for all recipes."""
     names, labelled = dict[RlArm, dict[int, Text]](), set[tuple[int, Text]]()
-    for arm, of_arm in gains.items():
-        ends = {gain.ends: gain.kind for gain in of_arm[:-1]}
+    for arm, arm_gains in gains.items():
+        ends = {gain.ends: gain.kind for gain in arm_gains[:-1]}
         names[arm] = {step: kind for step, kind in ends.items() if (step, kind) not in labelled}
         labelled |= {*ends.items()}
     views = frames.curves_by_budget(experiment, (STEPS, experiment.clock), names)
@@ -179,20 +179,20 @@ def _over_training(experiment: RlExperiment, gains: Gains, rows: Sequence[Agains
 
 
 def _forest(experiment: RlExperiment, gains: Gains) -> Figure:
-    """Draw a row for each stage: its mean gain in points, with the interval."""
+    """The figure of each stage's mean gain in points, with its interval."""
     rows = [
         ForestRow(
             name=dotted(arm.short_name, gain.name), group=arm.short_name, style=arm.style, comparison=gain.comparison
         )
-        for arm, of_arm in gains.items()
-        for gain in of_arm
+        for arm, arm_gains in gains.items()
+        for gain in arm_gains
     ]
     return contrasts.forest(experiment, "rl_stages.added", rows, [key for arm in gains for key in arm.run_keys])
 
 
 def _table(experiment: RlExperiment, gains: Gains) -> Table:
-    """A row for each stage of each arm: the accuracy before and after it, the gain, its test, and what it cost."""
-    rows, clock = [gain for of_arm in gains.values() for gain in of_arm], experiment.clock
+    """The table of stages, a row for each of each arm: accuracy before and after, the gain, its test, and its cost."""
+    rows, clock = [gain for arm_gains in gains.values() for gain in arm_gains], experiment.clock
 
     def teacher_s(run: RlRun) -> float | None:
         """The CPU seconds that training a run's teacher took, which are in no budget."""

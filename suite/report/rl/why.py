@@ -71,6 +71,7 @@ class Factorial:
 
     @property
     def bounds(self) -> tuple[float, float]:
+        """Floor and ceiling of accuracy, as comparisons have them."""
         return design.accuracy_bounds(next(iter(self.cells.values())))
 
     @property
@@ -84,10 +85,11 @@ class Factorial:
         return [key for arm in self.cells.values() for key in arm.run_keys]
 
     def mean(self, cell: Cell) -> float | None:
+        """The mean final accuracy of a cell; None where there is no such cell."""
         return self.cells[cell].mean(design.final) if cell in self.cells else None
 
     def tables(self) -> Iterator[tuple[str, Sequence[str], Cells]]:
-        """Each algorithm's cells by deviation, KL and format, then all cells by arm, KL and format."""
+        """Yield (algorithm, factors, cells) for each algorithm, then for all arms with an empty algorithm."""
         for algorithm in dict.fromkeys(level.algorithm for level in self.arms.values()):
             deviations = {key: level.deviation for key, level in self.arms.items() if level.algorithm == algorithm}
             cells = {
@@ -97,7 +99,7 @@ class Factorial:
         yield "", BETWEEN, self.scores
 
     def levels(self, cells: Cells, factors: Sequence[str]) -> list[Levels]:
-        """Each factor's levels but the reference, with that."""
+        """Each factor's levels but the reference, as (factor, level, reference). Of arms PPO is the reference."""
         pairs = list[Levels]()
         ppo = [key for key, level in self.arms.items() if level.algorithm.partition(" ")[0] == REFERENCE_ALGORITHM]
         for place, factor in enumerate(factors):
@@ -109,6 +111,7 @@ class Factorial:
         return pairs
 
     def names(self, levels: Levels) -> tuple[Text, Text]:
+        """What a level and its reference are called."""
         factor, *pair = levels
         level, reference = (self.arms[key].name if factor == ARM else level_name(factor, key) for key in pair)
         return level, reference
@@ -139,15 +142,13 @@ class ArmDuel:
 
     @property
     def is_clear(self) -> bool:
+        """Whether the better arm is clearly better."""
         return self.comparison.outcome is ArmOutcome.HIGHER
 
 
 def build_factorial(experiment: RlExperiment) -> Factorial:
-    """Lay an experiment's trained arms out in cells.
-
-    A setting that belongs to one algorithm and differs between its arms splits them into several levels, each named by
-    the algorithm with the setting. Levels come in the order of algorithms, then deviations.
-    """
+    """Lay trained arms out in cells, in the order of algorithms, then deviations. A setting of an algorithm's own that
+    differs between its arms splits them into several levels, named by the algorithm with the setting."""
     is_algorithms_own, arms = belongs_to(design.DESIGN, ALGORITHM), experiment.trained_arms
     settings = [
         {name: value for name, value in arm.key if is_algorithms_own(name) and name not in design.CROSSED}
@@ -158,6 +159,7 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
     deviations = grouped({cell[:2] for cell in cells_by_arm.values()}, lambda pair: pair[0])
 
     def order(arm: RlArm) -> tuple[Any, ...]:
+        """The sort key of an arm: its algorithm, then its deviation."""
         algorithm, deviation, *_ = cells_by_arm[arm]
         return rank_of(ALGORITHM, algorithm), _level_order(DEVIATION, deviation)
 
@@ -179,10 +181,8 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
 
 
 def factor_effects(factorial: Factorial, *, are_crossed: bool = False) -> list[FactorEffect]:
-    """What each level is worth with all other settings held: within each algorithm, then of arms; judged together.
-
-    `are_crossed`: instead, what a level of another setting changes about it, the largest first.
-    """
+    """The effect of each level on accuracy, all other settings held, within each algorithm, then between arms; judged
+    together. `are_crossed`: instead, how much a level of another setting changes it, the largest first."""
     effects = []
     for algorithm, factors, cells in factorial.tables():
         levels = factorial.levels(cells, factors)
@@ -213,11 +213,11 @@ def factor_effects(factorial: Factorial, *, are_crossed: bool = False) -> list[F
 
 
 def arm_duels(factorial: Factorial) -> list[ArmDuel]:
-    """Compare all arms of each combination of KL and format, the best of it first, judged together: which of them leads
-    was seen in these very runs, so that a leader stands for every pair that could have been told of."""
+    """Compare all arms of each combination of KL and format, the better first, judged together: the leader was picked
+    from these very runs, so every pair that it could have come from counts."""
     duels = []
     for setting in factorial.settings:
-        scores = {cell[0]: of_cell for cell, of_cell in factorial.scores.items() if cell[1:] == setting and of_cell}
+        scores = {cell[0]: by_seed for cell, by_seed in factorial.scores.items() if cell[1:] == setting and by_seed}
         ranked = sorted(scores, key=lambda key: -fmean(scores[key].values()))
         for better, other in combinations(ranked, 2):
             comparison = compare(scores[better], scores[other], bounds=factorial.bounds, margin=SHARE_MARGIN)
@@ -227,15 +227,16 @@ def arm_duels(factorial: Factorial) -> list[ArmDuel]:
 
 
 def leader_duels(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
-    """The leader's comparisons with the others by combination of KL and format, the next arm's first."""
+    """For each combination of KL and format the comparisons of its best arm, the next best arm's first."""
     by_setting = grouped(duels, lambda duel: duel.setting)
     return {
-        setting: [duel for duel in of_setting if duel.better == of_setting[0].better]
-        for setting, of_setting in by_setting.items()
+        setting: [duel for duel in setting_duels if duel.better == setting_duels[0].better]
+        for setting, setting_duels in by_setting.items()
     }
 
 
 def _level_order(factor: str, level: str) -> tuple[float, float, str]:
+    """The sort key of a level: a format by its weight, others by ORDERS, then by coefficient."""
     if factor == FORMAT:
         weight = number_of(level)
         return (float(weight is None), weight or 0.0, level)
@@ -244,12 +245,13 @@ def _level_order(factor: str, level: str) -> tuple[float, float, str]:
 
 
 def algorithm_name(algorithm: str) -> Text:
+    """The label of an algorithm; settings behind the name are added as they are."""
     name, _, more = algorithm.partition(" ")
     return dotted(label_of(ALGORITHM, name), more)
 
 
 def level_name(factor: str, level: str, length: str = "level") -> Text:
-    """What a level is called in a sentence."""
+    """What a level is called in a sentence; with the length `short` on an axis."""
     if factor == FORMAT:
         weight = number_of(level)
         kind = "gate" if level == "gate" else "unknown" if weight is None else "weight" if weight else "none"
@@ -263,27 +265,28 @@ level_short = partial(level_name, length="short")
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the experiments in which at least two factors are crossed."""
+    """The section on causes, from the experiments in which at least two factors are crossed; None without any."""
     factorials = [build_factorial(each) for each in design.layout(results).factorials if each.trained_arms]
     if not factorials:
         return None
     figures, tables = list[Figure](), list[Table]()
     for factorial in factorials:
         effects, changes = factor_effects(factorial), factor_effects(factorial, are_crossed=True)
-        figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial)]
+        figures += [*([_forest(factorial, effects)] if effects else []), _cells_figure(factorial)]
         tables.append(_table(factorial, "rl_why.effects", effects))
         tables.append(_table(factorial, "rl_why.interactions", changes, folded=True))
     return section("rl_why", figures=figures, tables=with_rule([table for table in tables if table.rows]))
 
 
 def _table(factorial: Factorial, title: str, rows: Sequence[FactorEffect], **more: Any) -> Table:
-    """Lay out effects, or changes of them; its note says how many are corrected together, and what that asks of the
-    first."""
+    """A table of effects, or of their changes; its note says how many are judged together, and at which level."""
 
     def parts(row: FactorEffect) -> Text:
+        """The least and the largest effect in any combination of the other settings."""
         return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts))) if row.parts else ""
 
     def under(row: FactorEffect) -> Text:
+        """The level of the other factor that changes an effect, against its reference."""
         return say("rl_why.row.arm", level=row.under[0], reference=row.under[1]) if row.under else ""
 
     columns: list[Column[FactorEffect]] = [
@@ -301,6 +304,7 @@ def _table(factorial: Factorial, title: str, rows: Sequence[FactorEffect], **mor
 
 
 def _forest(factorial: Factorial, effects: Sequence[FactorEffect]) -> Figure:
+    """The figure of effects in points, a row each."""
     rows = []
     for row in effects:
         factor, *pair = row.levels
@@ -313,8 +317,8 @@ def _forest(factorial: Factorial, effects: Sequence[FactorEffect]) -> Figure:
     return forest(factorial.experiment, "rl_why.effects", rows, factorial.run_keys)
 
 
-def _map(factorial: Factorial) -> Figure:
-    """Draw the mean accuracy of every cell; a dot marks the arms of a row that are not below its leader by the rule."""
+def _cells_figure(factorial: Factorial) -> Figure:
+    """The figure of every cell's mean accuracy; a dot marks the arms of a row that are not clearly below its best."""
     leaders = leader_duels(arm_duels(factorial))
     below = {(duel.other, *duel.setting) for duels in leaders.values() for duel in duels if duel.is_clear}
 
@@ -326,9 +330,11 @@ def _map(factorial: Factorial) -> Figure:
         return say("rl_why.map_hover", arm=arm, accuracy=accuracy, count=len(factorial.cells[cell].ended))
 
     def percent(cell: Cell) -> float | None:
+        """A cell's mean accuracy as a percentage."""
         return None if (mean := factorial.mean(cell)) is None else 100 * mean
 
     def text(cell: Cell) -> str:
+        """A cell's percentage, with a dot if it is not clearly below the best of its row."""
         return "" if (mean := percent(cell)) is None else f"{mean:.0f}{'' if cell in below else ' •'}"
 
     grid = [[(key, *setting) for key in factorial.arms] for setting in factorial.settings]

@@ -63,15 +63,17 @@ class TelemetryRun(Run):
 
     @property
     def telemetry(self) -> Mapping[str, Any]:
+        """What the record says of its telemetry; empty where it says nothing."""
         return telemetry_facts(self.record)
 
     @property
     def devices(self) -> Mapping[str, Any]:
+        """What the record says of each device, by its name."""
         return mapping(self.telemetry, "devices")
 
 
 def run_settings(run: Run) -> str:
-    """What else tells runs apart; of training runs that stands in no other column."""
+    """What tells a run apart: dtype, backend, further settings, and of a training run its axes."""
     backend = str(run.record.provenance.get("backend") or run.axis("backend"))
     training = [f"{name}={value}" for name in TRAINING_AXES if (value := run.axis(name))]
     return ", ".join(filter(None, [run.axis("dtype"), backend, *extras(run.record), *training]))
@@ -90,7 +92,7 @@ def name_parts(record: Record) -> list[Text]:
 # A series is read from its file, and a headline and two tables ask for the runs of the same results.
 @functools.lru_cache(maxsize=1)
 def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
-    """The runs that say anything of telemetry."""
+    """The runs with telemetry samples, with facts about their telemetry, or with a series that cannot be read."""
     runs = []
     for current in results.records:
         try:
@@ -98,11 +100,12 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
         except (CorruptRecordError, OSError):
             samples, is_unreadable = [], True
         if samples or is_unreadable or telemetry_facts(current.record):
-            runs.append(_read(current, samples, is_unreadable))
+            runs.append(_read_run(current, samples, is_unreadable))
     return runs
 
 
-def _read(current: CurrentRecord, samples: Sequence[TelemetrySample], is_unreadable: bool) -> TelemetryRun:
+def _read_run(current: CurrentRecord, samples: Sequence[TelemetrySample], is_unreadable: bool) -> TelemetryRun:
+    """A run with its telemetry summed up by device; samples that no device could give are dropped."""
     possible = [sample for sample in samples if 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)]
     by_device: dict[str, list[TelemetrySample]] = defaultdict(list)
     for sample in sorted(possible, key=lambda sample: sample.time_s):
@@ -111,23 +114,24 @@ def _read(current: CurrentRecord, samples: Sequence[TelemetrySample], is_unreada
     steal = [share(sample.value) for sample in series.get(CPU, ()) if sample.quantity == STEAL_SHARE]
     return TelemetryRun(
         current=current,
-        marked=_marked(current.record, series),
-        powers={device: power for device, device_samples in series.items() if (power := _power(device_samples))},
-        moments=max(map(_moments, series.values()), default=0),
+        marked=_marked_shares(current.record, series),
+        powers={device: power for device, device_samples in series.items() if (power := _read_power(device_samples))},
+        moments=max(map(_count_moments, series.values()), default=0),
         steal_share=fmean([value for value in steal if value is not None] or [0.0]),
         is_unreadable=is_unreadable,
     )
 
 
-def _moments(samples: Sequence[TelemetrySample]) -> int:
-    """The times at which a device was sampled: its sources are asked one after the other, devices apart."""
+def _count_moments(samples: Sequence[TelemetrySample]) -> int:
+    """The number of times at which a device was sampled: its sources are asked one after the other, at one time."""
     return len({sample.time_s for sample in samples})
 
 
-def _power(samples: Sequence[TelemetrySample]) -> Power | None:
-    """The power of a device, from the best of its sources that has any."""
+def _read_power(samples: Sequence[TelemetrySample]) -> Power | None:
+    """What a device drew, by the best source with readings; None without. A counter that falls is not used."""
 
     def curve(quantity: str, most: float) -> Curve:
+        """Times and values of a quantity, those from 0 to below `most`."""
         return [(s.time_s, s.value) for s in samples if s.quantity == quantity and 0 <= s.value < most]
 
     counter = curve(ENERGY, MOST_J)
@@ -151,13 +155,14 @@ def _power(samples: Sequence[TelemetrySample]) -> Power | None:
 
 
 def _mean_over_time(watts: Curve) -> float:
+    """The time-weighted mean of power readings, by the trapezoid rule; their plain mean where no time passed."""
     elapsed_s = watts[-1][0] - watts[0][0]
     area = sum((last_s - first_s) * (first + last) / 2 for (first_s, first), (last_s, last) in pairwise(watts))
     return area / elapsed_s if elapsed_s > 0 else fmean(value for _, value in watts)
 
 
-def _marked(record: Record, series: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
-    """The marked shares as the record says them; where it says none, of its samples."""
+def _marked_shares(record: Record, series: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
+    """The share of samples with a mark, by device and mark: as the record says, else counted in its samples."""
     by_device = mapping(telemetry_facts(record), "marked_share")
     noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
     if shares := {
@@ -169,7 +174,7 @@ def _marked(record: Record, series: Mapping[str, Sequence[TelemetrySample]]) -> 
         for sample in samples:
             if sample.mark:
                 marked[device, clip_text(sample.mark)].add(sample.time_s)
-    return {(device, mark): len(times) / _moments(series[device]) for (device, mark), times in marked.items()}
+    return {(device, mark): len(times) / _count_moments(series[device]) for (device, mark), times in marked.items()}
 
 
 Failure = tuple[Text, Text, Text]
@@ -188,11 +193,12 @@ class WatchedDevice:
 
     @property
     def worst(self) -> float:
+        """The largest share of any mark; 0 without one."""
         return max(self.shares.values(), default=0.0)
 
     @property
     def reasons(self) -> str:
-        """NVML's own names of why it held clocks back, the most frequent first: sw_power_cap 30 %."""
+        """NVML's names of why it held clocks back with their shares, the most frequent first: `sw_power_cap 30%`."""
         shares = mapping(mapping(self.run.telemetry, "event_reasons_share"), self.device)
         reasons = {clip_text(name): value for name in shares if (value := share(shares[name]))}
         ranked = sorted(reasons, key=lambda name: -reasons[name])[:MOST_REASONS]
@@ -200,20 +206,19 @@ class WatchedDevice:
 
 
 def watched_devices(results: Results) -> list[WatchedDevice]:
-    """The devices of measured runs, since nothing moves a projection.
-
-    Runs whose result is a time, which a disturbance moves, come before others; of either the most disturbed first.
-    """
-    devices = [device for run in telemetry_runs(results) if run.is_measured for device in _devices(run)]
+    """The devices of measured runs, since nothing moves a projection. Runs whose result is a time, which a disturbance
+    moves, come first; of either the most disturbed."""
+    devices = [device for run in telemetry_runs(results) if run.is_measured for device in _watched_in(run)]
 
     def place(row: WatchedDevice) -> tuple[bool, float, int]:
+        """The sort key of a device: whether its run is for a score, then how disturbed it was."""
         return outcome_metric(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
 
     return sorted(devices, key=place)
 
 
-def _devices(run: TelemetryRun) -> Iterable[WatchedDevice]:
-    """The CPU and the GPUs that the case used, if they have a power, a mark or foreign processes."""
+def _watched_in(run: TelemetryRun) -> Iterable[WatchedDevice]:
+    """The CPU and the GPUs that a run's case used, those that have a power, a mark or foreign processes."""
     for device in map(clip_text, dict.fromkeys([CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)])):
         # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
         if mapping(run.devices, device).get("used") is False:
@@ -222,15 +227,15 @@ def _devices(run: TelemetryRun) -> Iterable[WatchedDevice]:
         if device == CPU and run.steal_share > STOLEN:
             shares[STEAL] = run.steal_share
         power = run.powers.get(device)
-        processes = _count(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
+        processes = _count_below(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
         if power or shares or processes:
             yield WatchedDevice(run=run, device=device, power=power, shares=shares, foreign_processes=processes)
 
 
 def disturbance(results: Results) -> Headline | None:
-    """How many runs were disturbed, and what watching them cost; None where nothing was sampled."""
+    """How many runs were disturbed, and what sampling cost; None where nothing was sampled."""
     runs = [run for run in telemetry_runs(results) if run.is_measured]
-    samples = sum(run.moments or _count(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
+    samples = sum(run.moments or _count_below(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
     if not samples:
         return None
     devices = watched_devices(results)
@@ -243,14 +248,16 @@ def disturbance(results: Results) -> Headline | None:
     return Headline(text=text, detail=say("trust.cost", share=numbers.percent(median(shares))) if shares else "")
 
 
-def _count(value: Any, most: int) -> int:
+def _count_below(value: Any, most: int) -> int:
+    """A whole number between 0 and `most`; 0 for anything else."""
     return int(value) if isinstance(value, int) and 0 < value < most else 0
 
 
 def device_table(results: Results) -> Table:
-    """A row for each device of each run, the most disturbed first."""
+    """The table of watched devices, a row for each of each run, the most disturbed first."""
 
     def share_column(mark: str) -> Column[WatchedDevice]:
+        """A column of the share of samples with a mark."""
         return column(f"trust.mark.{mark}", lambda row: row.shares.get(mark), numbers.percent, only_where_known=True)
 
     powers: list[Column[Power]] = [
@@ -267,7 +274,7 @@ def device_table(results: Results) -> Table:
         *columns_of(lambda row: row.run, label_column(results.several)),
         column("trust.clock_reasons", lambda row: row.reasons, kind=Kind.CODE, only_where_known=True),
         column("trust.others", lambda row: row.foreign_processes or None, numbers.count, only_where_known=True),
-        column("trust.power_from", _source, only_where_known=True),
+        column("trust.power_from", _power_source, only_where_known=True),
         column("column.settings", lambda row: run_settings(row.run), kind=Kind.CODE),
     ]
     return table(
@@ -279,8 +286,8 @@ def device_table(results: Results) -> Table:
     )
 
 
-def _source(row: WatchedDevice) -> Text | None:
-    """What the watts come from; of an average over how long, as far as it is known."""
+def _power_source(row: WatchedDevice) -> Text | None:
+    """What a device's power comes from; of an average over how long, where that is known. None without power."""
     if row.power is None:
         return None
     averaged = clip_text(mapping(row.run.devices, row.device).get("power_usage_is"))
@@ -289,7 +296,7 @@ def _source(row: WatchedDevice) -> Text | None:
 
 
 def missing_table(results: Results) -> Table:
-    """A row for each way in which something gave no power or energy, however many runs it is."""
+    """The table of what gave no power or energy: a row for each source or device and state, with the number of runs."""
     failures = [failure for run in telemetry_runs(results) for failure in dict.fromkeys(_failures(run))]
     ways = grouped(failures, lambda failure: failure[:2]).values()
     columns: list[Column[Sequence[Failure]]] = [
@@ -302,6 +309,7 @@ def missing_table(results: Results) -> Table:
 
 
 def _failures(run: TelemetryRun) -> Iterable[Failure]:
+    """Yield what gave nothing in a run: series, sampling, sources, devices, their quantities, energy of steps."""
     if run.is_unreadable:
         yield say("trust.series"), say("trust.unreadable"), ""
     if failure := clip_text(run.telemetry.get("failure"), LONGEST_WHY):
@@ -318,6 +326,7 @@ def _failures(run: TelemetryRun) -> Iterable[Failure]:
 
 
 def _failure(what: Text, facts: Any) -> Iterable[Failure]:
+    """Yield the failure that facts tell of, with its state and reason; nothing where the state is empty or MEASURED."""
     if isinstance(facts, Mapping):
         # A driver's own error stands behind the state: `failed: Unknown Error`.
         state, _, error = clip_text(facts.get("state"), LONGEST_WHY).partition(": ")

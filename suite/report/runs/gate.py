@@ -76,7 +76,7 @@ class ShownJudgement:
 
     @cached_property
     def names(self) -> Mapping[str, str]:
-        """What each case is called."""
+        """A short name for each case."""
         names = short_names(verdict.case for verdict in self.judgement.verdicts)
         return {case: clip_text(name, LONGEST_NAME) for case, name in names.items()}
 
@@ -94,7 +94,7 @@ class DrawnVerdict:
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the judgements below the results; None without any."""
+    """The section on the gate's judgements; None without any."""
     latest = newest(results.judgements)
     if not latest:
         return None
@@ -104,18 +104,18 @@ def build(results: Results) -> Section | None:
         "gate",
         explanation=joined("sentence", [say("gate.explanation"), say("gate.rates"), *map(_summary, on_page)]),
         figures=list(map(_figure, on_page)),
-        tables=[*(table for judgement in on_page for table in _tables(judgement)), _earlier(earlier)],
+        tables=[*(table for judgement in on_page for table in _tables(judgement)), _earlier_table(earlier)],
     )
 
 
 def _summary(judged: ShownJudgement) -> Text:
-    """What was compared, when, and with which outcomes; then what is left undecided."""
+    """Sentences on what was compared, when, and with which outcomes; then on what is left undecided."""
     judgement, (undecided, noisy, hidden) = judged.judgement, open_questions(judged.judgement)
     at = say("gate.at", at=_date(judged.judged)) if judged.judged.at else ""
-    sides = {"before": _side(judgement.before), "after": _side(judgement.after)}
+    sides = {"before": _side_text(judgement.before), "after": _side_text(judgement.after)}
     counts = {"count": numbers.count(undecided), "noisy": numbers.count(noisy)}
     parts = [
-        say("gate.compared", at=at, counts=_counts(judgement) or numbers.NOTHING, **sides),
+        say("gate.compared", at=at, counts=_outcome_counts(judgement) or numbers.NOTHING, **sides),
         say("gate.interrupted") if judgement.interrupted else "",
         say("gate.judged_nothing") if judgement.judged_nothing else "",
         say("gate.undecided", **counts) if undecided else "",
@@ -125,13 +125,15 @@ def _summary(judged: ShownJudgement) -> Text:
     return say("gate.of", label=judged.label, said=sentence) if judged.label else sentence
 
 
-def _counts(judgement: Judgement) -> Text:
+def _outcome_counts(judgement: Judgement) -> Text:
+    """How many verdicts have each outcome, in words."""
     counts = [(outcome, judgement.counts[outcome]) for outcome in Outcome if judgement.counts[outcome]]
     words = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts]
     return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in words])
 
 
-def _side(side: Side) -> Text:
+def _side_text(side: Side) -> Text:
+    """A side's label, with its commit unless the label begins with that, and a note on uncommitted changes."""
     label, commit = clip_text(side.label), clip_text(side.commit)[:COMMIT_LENGTH]
     is_named = not commit or label.startswith(commit)
     about = joined("list", ["" if is_named else commit, say("gate.uncommitted") if side.dirty else ""])
@@ -139,32 +141,35 @@ def _side(side: Side) -> Text:
 
 
 def _date(judged: Judged) -> str:
-    """When it began, to the minute."""
+    """The day and the minute at which a judgement began."""
     return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
 def _figure(judged: ShownJudgement) -> Figure:
-    """Draw the timings and other quantities with an interval, worst first.
-
-    An exact quantity, and what changes by points, of which more is better, stand in the table alone.
-    """
+    """The figure of the MOST_DRAWN worst changes that have an interval. An exact quantity, and what changes by points,
+    of which more is better, stand in the table alone."""
     noisy = [verdict for verdict in judged.judgement.worst_first if verdict.low is not None]
-    changes = [row for verdict in noisy if verdict.metric not in POINTS and (row := _row(verdict, judged)) is not None]
+    changes = [
+        row
+        for verdict in noisy
+        if verdict.metric not in POINTS and (row := _drawn_verdict(verdict, judged)) is not None
+    ]
     drawable, left_out = first_rows(changes, MOST_DRAWN)
     label = judged.judged.label
     return Figure(
         title=say("gate.timed"),
-        finding=say("gate.finding", counts=_counts(judged.judgement)),
+        finding=say("gate.finding", counts=_outcome_counts(judged.judgement)),
         settings=judged.label,
         caption=joined("sentence", [say("gate.timed_caption"), say("gate.caption"), left_out]),
         source=say("gate.source", label=label, at=judged.judged.at[:10]),
-        views=[View(title="", figure=_forest(drawable, label))] if drawable else [],
+        views=[View(title="", figure=_changes_plot(drawable, label))] if drawable else [],
         height_px=FRAME_PX + ROW_PX * len(drawable),
         facets={"label": label},
     )
 
 
-def _row(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | None:
+def _drawn_verdict(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | None:
+    """A verdict's ratios for the plot, its interval widened to hold the ratio; None where that is not plausible."""
     ratio = _plausible(verdict.ratio)
     if ratio is None:
         return None
@@ -182,16 +187,18 @@ def _row(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | None:
 
 
 def _plausible(value: float | None) -> float | None:
+    """A finite ratio within PLAUSIBLE; else None."""
     number = finite(value)
     return number if number is not None and PLAUSIBLE[0] <= number <= PLAUSIBLE[1] else None
 
 
 def _quantity(verdict: Verdict) -> str:
+    """The quantity that a verdict is about."""
     return clip_text(quantity(verdict), LONGEST_NAME)
 
 
-def _forest(verdicts: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
-    """Draw each quantity's change, what that may be by its interval, and what is allowed."""
+def _changes_plot(verdicts: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
+    """The plot of each quantity's ratio with its interval, and of the ratio that is allowed."""
     ends = [end for row in verdicts for end in (row.low, row.high, row.allowed) if end is not None]
     low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
     room = (high / low) ** ((ROOM - 1) / 2)
@@ -207,37 +214,39 @@ def _forest(verdicts: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
     present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in verdicts)]
     return rows(
         distinct(ending(row.name, LONGEST_DRAWN) for row in verdicts),
-        [*([line] if allowed else []), *(_changes(outcome, verdicts, label) for outcome in present)],
+        [*([line] if allowed else []), *(_outcome_series(outcome, verdicts, label) for outcome in present)],
         xaxis=log(say("gate.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)]),
         shift_px=NAME_SHIFT_PX,
         shapes=[rule(x=1, solid=True)],
     )
 
 
-def _changes(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: str) -> Series:
+def _outcome_series(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: str) -> Series:
+    """The points of the verdicts with an outcome, each in its row."""
     points = []
     for place, row in enumerate(verdicts):
         if row.verdict.outcome is outcome:
             allowed = numbers.NOTHING if row.allowed is None else percent(row.allowed)
-            hover = say("gate.hover", name=row.name, change=_change(row.verdict), allowed=allowed)
+            hover = say("gate.hover", name=row.name, change=_change_text(row.verdict), allowed=allowed)
             facets = _facets(row.verdict) | {"label": label}
             points.append(Point(x=row.ratio, y=place, ends=(row.low, row.high), hover=hover, facets=facets))
     return Series(name=say(f"outcome.{outcome}"), points=points, style=STYLES[outcome], along="x", size=10)
 
 
-def _change(verdict: Verdict) -> Text:
+def _change_text(verdict: Verdict) -> Text:
+    """A verdict's change with its interval; the word between the ends is the language's."""
     estimate, between, end = change(verdict, to=BETWEEN).partition(BETWEEN)
     return joined("", [estimate, say("gate.to"), end]) if between else estimate
 
 
 def _facets(verdict: Verdict) -> dict[str, Text]:
-    """What a verdict is about, as far as its case's id says."""
+    """The facets of a verdict, read from its case's id."""
     settings = {name: clip_text(value) for name, value in settings_in(verdict.case).items()}
     return case_facets(settings) | name_facets(settings)
 
 
 def _ticks(low: float, high: float) -> Ticks:
-    """Round percentages where the whole axis is less than a factor of two, else powers of two."""
+    """Ticks at round percentages where the whole axis is less than a factor of two, else at powers of two."""
     if high / low < PERCENT_BELOW:
         step = next((step for step in STEPS if (high - low) / step <= MOST_TICKS), STEPS[-1])
         places = range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)
@@ -249,6 +258,7 @@ def _ticks(low: float, high: float) -> Ticks:
 
 
 def _tables(judged: ShownJudgement) -> list[Table]:
+    """The tables of a judgement: what changed, what did not, how the surroundings differ, and warnings."""
     judgement = judged.judgement
     unchanged = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
     changed = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
@@ -256,33 +266,36 @@ def _tables(judged: ShownJudgement) -> list[Table]:
     surroundings = [[clip_text(text, LONGEST_REASON) for text in row] for row in differences(judgement)]
     sides = [column(title, itemgetter(at)) for at, title in enumerate(("column.fact", "gate.before", "gate.after"))]
     return [
-        _verdicts("gate.table", changed, judged),
-        _verdicts("gate.same", unchanged, judged, folded=bool(changed)),
-        _table("gate.differences", surroundings, sides, judged),
-        _table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], judged),
+        _verdicts_table("gate.table", changed, judged),
+        _verdicts_table("gate.same", unchanged, judged, folded=bool(changed)),
+        _judgement_table("gate.differences", surroundings, sides, judged),
+        _judgement_table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], judged),
     ]
 
 
-def _table(key: str, rows: Iterable[R], columns: Iterable[Column[R]], judged: ShownJudgement, **more: Any) -> Table:
+def _judgement_table(
+    key: str, rows: Iterable[R], columns: Iterable[Column[R]], judged: ShownJudgement, **more: Any
+) -> Table:
+    """A table of a judgement, titled by `key`, with the judgement's label as settings and as facet."""
     return table(say(key), rows, columns, settings=judged.label, facets={"label": judged.judged.label}, **more)
 
 
-def _verdicts(key: str, verdicts: Sequence[Verdict], judged: ShownJudgement, *, folded: bool = False) -> Table:
-    """Lay verdicts out; the note says what all cases share, and how they were judged, as far as it is known."""
+def _verdicts_table(key: str, verdicts: Sequence[Verdict], judged: ShownJudgement, *, folded: bool = False) -> Table:
+    """A table of verdicts; its note says the settings that all cases share, and how they were judged."""
     settings = clip_text(shared_settings(verdict.case for verdict in judged.judgement.verdicts), LONGEST_REASON)
     judged_with = joined("list", map(clip_text, facts(judged.judgement)))
     notes = [
         say("gate.shared", settings=settings) if settings else "",
         say("gate.judged_with", facts=judged_with) if judged_with else "",
     ]
-    return _table(
+    return _judgement_table(
         key,
         verdicts,
         [
             column("gate.verdict", lambda verdict: say(f"outcome.{verdict.outcome}")),
             column("column.case", lambda verdict: judged.names[verdict.case]),
             column("gate.quantity", _quantity, kind=Kind.CODE),
-            column("gate.change", _change, kind=Kind.NUMBER),
+            column("gate.change", _change_text, kind=Kind.NUMBER),
             column("gate.most", most, kind=Kind.NUMBER),
             column("column.reason", _reason, kind=Kind.LONG),
             column("gate.before", lambda verdict: before_and_after(verdict)[0], kind=Kind.NUMBER),
@@ -296,19 +309,21 @@ def _verdicts(key: str, verdicts: Sequence[Verdict], judged: ShownJudgement, *, 
 
 
 def _reason(verdict: Verdict) -> Text:
+    """The reason of a verdict, and its notes."""
     return joined("notes", [clip_text(text, LONGEST_REASON) for text in (verdict.reason, *verdict.notes)])
 
 
-def _earlier(earlier: Sequence[Judged]) -> Table:
+def _earlier_table(earlier: Sequence[Judged]) -> Table:
+    """The table of earlier judgements, a line each."""
     return table(
         say("gate.earlier"),
         earlier,
         [
             column("gate.date", _date),
             column("column.label", lambda judged: judged.label, facet="label"),
-            column("gate.before", lambda judged: _side(judged.judgement.before)),
-            column("gate.after", lambda judged: _side(judged.judgement.after)),
-            column("gate.counts", lambda judged: _counts(judged.judgement)),
+            column("gate.before", lambda judged: _side_text(judged.judgement.before)),
+            column("gate.after", lambda judged: _side_text(judged.judgement.after)),
+            column("gate.counts", lambda judged: _outcome_counts(judged.judgement)),
             column("gate.exit_code", lambda judged: judged.judgement.exit_code, str),
         ],
     )

@@ -29,7 +29,7 @@ Fact = tuple[str, Mapping[str, Text]]
 
 
 def origin(results: Results) -> Headline | None:
-    """How many machines and commits the records are of, and when they were taken; None without a record."""
+    """How many records there are, of how many machines and commits and from when; None without a record."""
     records = [current.record for current in results.records]
     machines = {str(record.environment.get("machine_id") or "") for record in records}
     commits = {str(record.provenance.get("commit") or "") for record in records} - {""}
@@ -40,7 +40,7 @@ def origin(results: Results) -> Headline | None:
 
 
 def fact_table(results: Results) -> Table:
-    """The machine, versions and code of each label: a fact that differs within one names every value once."""
+    """The table of each label's machine, versions and code; a fact that differs within a label has every value once."""
     by_label = {
         label: [current.record for current in results.records if current.label == label] for label in results.labels
     }
@@ -48,7 +48,7 @@ def fact_table(results: Results) -> Table:
         **{name: partial(_environment_fact, name) for name in OF_ENVIRONMENT},
         "suite_version": lambda record: record.provenance.get("suite_version"),
         "commit": _commit,
-        "source_digest": lambda record: _short(record.provenance.get("source_digest")),
+        "source_digest": lambda record: _short_identifier(record.provenance.get("source_digest")),
         "clock": _clock,
         "evidence": lambda record: say(f"evidence.{record.evidence}"),
     }
@@ -68,6 +68,7 @@ def fact_table(results: Results) -> Table:
 
 
 def _environment_fact(name: str, record: Record) -> Any:
+    """A fact of a record's environment; a size in bytes is written with a unit."""
     value = record.environment.get(name)
     if name in IN_BYTES and isinstance(value, int) and 0 < value < MOST_BYTES:
         return numbers.bytes_iec(value)
@@ -75,33 +76,36 @@ def _environment_fact(name: str, record: Record) -> Any:
 
 
 def _commit(record: Record) -> Text:
-    sha = _short(record.provenance.get("commit"))
+    """A record's commit, cut short, with a note on uncommitted changes."""
+    sha = _short_identifier(record.provenance.get("commit"))
     return joined(" ", [sha, say("trust.dirty")]) if sha and record.provenance.get("dirty") is True else sha
 
 
 def _clock(record: Record) -> Text:
-    """What the run was timed by, as a name of the language or as the record writes it; empty without a clock."""
+    """What a run was timed by, in the language, or as the record writes it; empty without a clock."""
     clock = record.provenance.get("clock")
     return say_or(f"clock.{clock}", _written(clock)) if clock else ""
 
 
-def _short(value: Any) -> str:
+def _short_identifier(value: Any) -> str:
+    """The first LONGEST_IDENTIFIER characters; empty for no value."""
     return str(value)[:LONGEST_IDENTIFIER] if value else ""
 
 
 def _dates(records: Sequence[Record]) -> str:
+    """The first and the last start of records, to the minute; one where they are the same."""
     starts = sorted({started_at(record)[:16].replace("T", " ") for record in records} - {""})
     return " – ".join(dict.fromkeys([*starts[:1], *starts[-1:]]))
 
 
 def _every_value(values: Iterable[Any]) -> Text:
-    """Every different value once, such as several machines under one label."""
+    """Every different value once, such as several machines under one label; cut where it is too long."""
     whole = joined("; ", dict.fromkeys(text for text in map(_written, values) if text != ""))
     return shortened(whole, LONGEST_FACT) if isinstance(whole, str) else whole
 
 
 def _written(value: Any) -> Text:
-    """A fact of a record as the page may show it."""
+    """A fact of a record as text, without what is private; cut where it is too long."""
     if value is None or isinstance(value, Say | Joined):
         return value or ""
     if isinstance(value, Mapping):
@@ -111,7 +115,7 @@ def _written(value: Any) -> Text:
 
 
 def warning_table(results: Results) -> Table:
-    """The warnings of the runs; those that differ in numbers alone are one row with the numbers of the first."""
+    """The table of the runs' warnings; those that differ in numbers alone are one row with the numbers of the first."""
     warnings = [(current.label, warning) for current in results.records for warning in run_warnings(current.record)]
     repeats = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
     columns: list[Column[Sequence[tuple[str, str]]]] = [

@@ -51,8 +51,10 @@ class SharedCase:
 
 
 def shared_table(results: Results) -> Table:
-    """The cases that several labels have, those that are clearly different and furthest apart first."""
-    rows = sorted([*_timings(results), *_scores(results)], key=lambda row: (not row.is_clear, -row.distance))
+    """The table of the cases that several labels have, the clearly different and furthest apart first."""
+    rows = sorted(
+        [*_shared_timings(results), *_shared_scores(results)], key=lambda row: (not row.is_clear, -row.distance)
+    )
     return table(
         say("trust.shared"),
         rows,
@@ -73,14 +75,14 @@ def shared_table(results: Results) -> Table:
 
 def shared_headline(results: Results) -> Headline | None:
     """How many of the shared timings are clearly different; None where no label shares any."""
-    timings = list(_timings(results))
+    timings = list(_shared_timings(results))
     counts = {"count": numbers.count(len(timings)), "clear": numbers.count(sum(row.is_clear for row in timings))}
     return Headline(text=say("trust.shared_headline", **counts)) if timings else None
 
 
-def _timings(results: Results) -> Iterable[SharedCase]:
-    """The spans of cases that at least two labels have timed."""
-    timings = [timing for current in results.records if current.is_of_one_machine for timing in _spans(current)]
+def _shared_timings(results: Results) -> Iterable[SharedCase]:
+    """Yield each span's timing under a label beside the first label that has it, of cases that several labels timed."""
+    timings = [timing for current in results.records if current.is_of_one_machine for timing in _span_timings(current)]
     for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
         by_label = {timing.label: timing for timing in cases}
         first, *rest = [by_label[label] for label in results.labels if label in by_label]
@@ -100,8 +102,8 @@ def _timings(results: Results) -> Iterable[SharedCase]:
             )
 
 
-def _spans(current: CurrentRecord) -> Iterable[SpanTiming]:
-    """A record's timings by span; none of a workload that is run for a score."""
+def _span_timings(current: CurrentRecord) -> Iterable[SpanTiming]:
+    """Yield a successful record's plausible timings by span; none of a workload that is run for a score."""
     record = current.record
     is_timed = record.status is Status.OK and outcome_metric(record.case.workload) is None
     readings = [r for r in record.series("latency_s") if PLAUSIBLE_S[0] < r.value < PLAUSIBLE_S[1]] if is_timed else []
@@ -109,8 +111,8 @@ def _spans(current: CurrentRecord) -> Iterable[SpanTiming]:
         yield SpanTiming(current=current, span=span, interval=launched_interval(by_launch(repeats)))
 
 
-def _scores(results: Results) -> Iterable[SharedCase]:
-    """The scores that at least two labels have, each label's beside the first's."""
+def _shared_scores(results: Results) -> Iterable[SharedCase]:
+    """Yield each label's scores beside the first label's, of workloads that several labels have."""
     for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
         outcome = outcome_metric(workload)
         scored = [current for current in records if outcome and outcome.scores(current.record)]

@@ -23,7 +23,7 @@ Counts = tuple[str, Counter[str]]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every record and every folder that gave none; None without any."""
+    """The section on trust, from every record and every folder that gave none; None without either."""
     left_out = [*results.damaged, *results.unfinished, *results.withdrawn]
     if not results.records and not left_out:
         return None
@@ -44,7 +44,7 @@ def build(results: Results) -> Section | None:
             shared_cases.shared_table(results),
         ],
         headlines=[
-            _ran(results),
+            _ran_headline(results),
             devices.disturbance(results),
             provenance.origin(results),
             shared_cases.shared_headline(results),
@@ -52,15 +52,15 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _ran(results: Results) -> Headline:
-    """How many of all cases ran."""
+def _ran_headline(results: Results) -> Headline:
+    """How many of all cases ran, as a headline."""
     ran, count = sum(current.record.status is Status.OK for current in results.records), len(results.records)
     key = "trust.some_ran" if ran < count else "trust.all_ran"
     return Headline(text=say(key, ran=numbers.count(ran), count=numbers.count(count)))
 
 
 def _count_table(results: Results) -> Table:
-    """How many cases of each label ended in which way."""
+    """The table of how many cases of each label ended in which way."""
     superseded, by_status = Counter[str](), {status: Counter[str]() for status in Status}
     for current in results.records:
         superseded[current.label] += current.superseded
@@ -79,7 +79,7 @@ def _count_table(results: Results) -> Table:
 
 
 def _refused_tables(results: Results) -> list[Table]:
-    """Every case without a result; before many of them, how many each reason has."""
+    """The table of every case without a result; where that is long, a table of counts by reason before it."""
     refused = [current for current in results.records if current.record.status is not Status.OK]
     columns: list[Column[Reason]] = [
         column("column.status", lambda reason: say(f"status.{reason[0]}")),
@@ -89,23 +89,27 @@ def _refused_tables(results: Results) -> list[Table]:
     cases = table(
         say("trust.refused"),
         refused,
-        [*columns_of(_reason, columns), column("column.case", lambda current: current.record.case.id, kind=Kind.CASE)],
+        [
+            *columns_of(_status_and_reason, columns),
+            column("column.case", lambda current: current.record.case.id, kind=Kind.CASE),
+        ],
         facets_of=lambda current: record_facets(current.record),
     )
     if not cases.folded:
         return [cases]
     counts: Column[tuple[Reason, int]] = column("column.cases", lambda row: row[1], numbers.count)
-    rows = Counter(map(_reason, refused)).most_common()
+    rows = Counter(map(_status_and_reason, refused)).most_common()
     return [table(say("trust.reasons"), rows, [*columns_of(lambda row: row[0], columns), counts]), cases]
 
 
-def _reason(current: CurrentRecord) -> Reason:
+def _status_and_reason(current: CurrentRecord) -> Reason:
+    """The status of a record, the reason without what is private, and its label."""
     record = current.record
     return record.status, scrub(record.reason or numbers.NOTHING, is_ours=False), current.label
 
 
 def _left_out_tables(results: Results) -> list[Table]:
-    """Every folder that gave no record: damaged, never ended, or withdrawn."""
+    """Tables of the folders that gave no record: damaged, never ended, or withdrawn."""
     columns: list[Column[LeftOut]] = [
         column("column.label", lambda run: run.label, facet="label"),
         column("column.folder", lambda run: run.name, kind=Kind.CODE),
