@@ -14,7 +14,7 @@ from suite.statistics.student import t_quantile
 
 
 def mean_of_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """The mean of one value a seed, and its interval. Of paired seeds give their differences.
+    """The mean of one value a seed with Student's t interval; for paired seeds pass their differences.
 
     Where all values agree it has no width, which is no proof. Raises ValueError for fewer than two values, or one that
     is not finite.
