@@ -28,10 +28,8 @@ class QuestionBatch:
 
     @classmethod
     def from_questions(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
-        """The arrays as tensors of the device; on a CPU they share their memory.
-
-        The mask is one for all sequences, and None where each token sees itself and those before it.
-        """
+        """The arrays as tensors of the device; on a CPU they share their memory. The mask is one for all sequences, and
+        None where each token sees itself and those before it."""
         arrays = {name: array for name, array in vars(questions).items() if array is not None}
         tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
         visible_SS = tensors.pop("visible_SS", None)
@@ -94,10 +92,8 @@ class AnswerTotals:
 
 @torch.no_grad()
 def answers_to(model: Decoder, questions: QuestionBatch, kinds: int) -> AnswerTotals:
-    """Answer all questions; by kind, how many were asked, how many were right, and the sum of losses.
-
-    Sums are in float64, so that the order of the parts does not matter. `kinds`: how many there are.
-    """
+    """Answer all questions; by kind, how many were asked, how many were right, and the sum of losses. Sums are in
+    float64, so that the order of the parts does not matter. `kinds`: how many there are."""
     sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=questions.kinds_BQ.device)
     for part in questions.parts():
         logits_BQV = answer_logits(model, part)

@@ -28,10 +28,8 @@ width."""
 
 @torch.no_grad()
 def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
-    """For each detail, the share of tokens whose value a linear probe reads rightly from the first layer's cache.
-
-    The probe is fitted on FITTED_ON tokens and tried on TRIED_ON others.
-    """
+    """For each detail, the share of tokens whose value a linear probe reads rightly from the first layer's cache. The
+    probe is fitted on FITTED_ON tokens and tried on TRIED_ON others."""
     bundles = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
     tokens_NK, details_NA = (torch.from_numpy(array).to(model.made.device) for array in bundles)
     caches = model.new_caches(len(tokens_NK), 1)

@@ -99,9 +99,11 @@ class RlPlan(LearningPlan):
         return warmup, RlPlan(critic_settings(settings))
 
     def facts(self) -> dict[str, Any]:
+        """The policy's layer and the recipe's stages."""
         return {"policy": self.shape.layer.describe(), "stages": self.recipe.facts()}
 
     def constants(self) -> dict[str, dict[str, float]]:
+        """Parameter counts of policy and critic; a shared trunk counts as the policy's."""
         policy = self.shape.parameter_count
         shape = self.critic_base.shape if self.critic_base else self.shape
         trunk = 0 if self.shares_trunk else shape.trunk_parameter_count
@@ -109,12 +111,13 @@ class RlPlan(LearningPlan):
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
-        """Count policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
+        """Bytes of policy and critic with gradients and AdamW's moments, and of the base model that both begin as."""
         counts = self.constants()["case"]
         trained = counts["policy_parameter_count"] + counts["critic_parameter_count"]
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
 
     def _check_together(self) -> None:
+        """Raise ValueError for settings that are right by themselves and do not go together."""
         if self.vocabulary.is_of_tasks and isinstance(self.task, WritesAnything):
             self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:
@@ -153,6 +156,7 @@ class RlPlan(LearningPlan):
             )
 
     def _check_pairs(self) -> None:
+        """Raise ValueError unless completions, minibatch and micro-batch can be divided into pairs."""
         if self.num_generations < 2:
             raise ValueError(
                 "num_generations must be at least 2 for a stage of kind preference, which compares the completions of "
@@ -169,13 +173,14 @@ class RlPlan(LearningPlan):
 
 
 def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the run whose base model a critic of other sizes begins as: its policy is the critic."""
+    """Settings of the run whose base model a critic of other sizes begins as: the critic in the policy's place."""
     recipe = {"stages": [{"kind": RL, "share": 1.0}]}
     sizes = {"policy": settings["critic_sizes"], "critic_model": None, "critic_sizes": None}
     return {**settings, **sizes, "recipe": recipe}
 
 
 def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at_least: int = 1) -> int:
+    """Read a whole number from `at_least` to `most`. Raises ValueError; `what` says what `most` is."""
     value = whole_number(settings, name, at_least=at_least)
     if value > most:
         raise ValueError(f"{name} must be at most {what}, which is {most}; got {value}")

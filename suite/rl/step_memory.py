@@ -24,11 +24,13 @@ class TrackedMemory:
         self._allocator_peaks: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, Any]:
+        """Says that memory was tracked, and that the run's times are therefore not comparable."""
         return {"memory": {"tracked": True, "times": "not comparable: every operator was watched"}}
 
     @contextmanager
     def track_step(self, meter: Meter) -> Iterator[None]:
-        """Note the peaks of the phases that are run meanwhile, at their end."""
+        """Watch the step that runs within the context; at its end note the memory peaks of each phase, by owner and
+        kind."""
         holdings, handles = self._holdings, []
         for tensors, owner, kind in self._owned_tensors():
             holdings.label(tensors, owner, kind)
@@ -50,6 +52,7 @@ class TrackedMemory:
         holdings.restart()
 
     def _probe(self, span: str) -> Callable[[], Seen]:
+        """Begin to watch a span: a phase is measured, an evaluation is left out. The function returned ends that."""
         stack = ExitStack()
         if span in PHASES:
             stack.enter_context(self._holdings.phase(span))
@@ -57,10 +60,11 @@ class TrackedMemory:
         elif span == EVALUATE:
             stack.enter_context(self._holdings.away())
 
-        def stop() -> Seen:
+        def end_span() -> Seen:
+            """End the watch, and keep the allocator's highest peak in a phase; no readings."""
             if span in PHASES and (peak_bytes := self._device.peak_bytes()) is not None:
                 self._allocator_peaks[span] = max(peak_bytes, self._allocator_peaks.get(span, 0))
             stack.close()
             return ()
 
-        return stop
+        return end_span

@@ -34,9 +34,12 @@ def trial_choice(trial: int, name: str, choices: Sequence[Any]) -> Any:
 
 
 def _uniform(trial: int, name: str) -> float:
-    """A number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979): of each STRATA trials one
-    lies in each stratum, so that few trials see the whole of every range. The stream's name was picked, before any run,
-    for draws of sweep=rl_tuned in which no deviation goes with one weight of the format alone."""
+    """A number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979).
+
+    Of each STRATA trials one lies in each stratum, so that few trials see the whole of every range. The stream's name
+    was picked, before any run, for draws of sweep=rl_tuned in which no deviation goes with one weight of the format
+    alone. Raises ValueError for what is no trial.
+    """
     if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
         raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
     block, place = divmod(trial, STRATA)
@@ -46,11 +49,12 @@ def _uniform(trial: int, name: str) -> float:
 
 
 def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
-    """A setting's value in one of the algorithm's best trials, rank 1 the best: the one with the highest final held-out
-    accuracy, the mean over its seeds. None for a setting that the algorithm does not have, as the critic's rate.
+    """Value that a setting has in the algorithm's trial of this rank; None for a setting that the algorithm does not
+    have.
 
-    Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning,
-    and for a rank that no trial has.
+    Rank 1 has the highest final held-out accuracy, the mean over seeds; a failed run counts 0. Raises ValueError where
+    a trial is missing for a seed that another has, since fewer trials would be no fair tuning, and for a rank that no
+    trial has.
     """
     scores: dict[int, dict[Any, float]] = defaultdict(dict)
     settings: dict[int, Any] = {}
@@ -72,7 +76,8 @@ def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
 
 @functools.cache
 def _trials(folder: str) -> Sequence[Record]:
-    """Read the trials once, though a sweep asks for several settings at each of its points."""
+    """Records of the trials in the folder, read once for all settings of a sweep. Raises ValueError for no folder, or a
+    damaged record."""
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
     contents = read_contents([Path(folder)])

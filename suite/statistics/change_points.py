@@ -57,10 +57,8 @@ QUARTILE_OF_NORMAL = 0.6745
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the level, as a difference of logarithms, in the stretch of points from `first` to `last`.
-
-    Of values it is a step: `first` is `last`, the first value of the new level. Of steps it is their sum.
-    """
+    """A change of the level, as a difference of logarithms, in the stretch of points from `first` to `last`. Of values
+    it is a step: `first` is `last`, the first value of the new level. Of steps it is their sum."""
 
     first: int
     last: int
@@ -79,10 +77,8 @@ class _Stretch:
 
 
 def value_changes(series: Sequence[Sequence[float]], alpha: float = ALPHA) -> list[list[Change]]:
-    """The changes of level in each series of logarithms, oldest value first; one list for each series.
-
-    Series are tested together, with Holm's correction. Raises ValueError for one of fewer than FEWEST_VALUES values.
-    """
+    """The changes of level in each series of logarithms, oldest value first; one list for each series. Series are
+    tested together, with Holm's correction. Raises ValueError for one of fewer than FEWEST_VALUES values."""
     if short := [len(values) for values in series if len(values) < FEWEST_VALUES]:
         raise ValueError(f"a series must have at least {FEWEST_VALUES} values; got {short[0]}")
     arrays = [np.asarray(values, dtype=float) for values in series]
@@ -141,10 +137,8 @@ class Steps:
 
 
 def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Change]]:
-    """The changes of each series of steps, tested together with Holm's correction; one list for each series.
-
-    Raises ValueError for a series of fewer than FEWEST_STEPS steps, or an error that is not above zero.
-    """
+    """The changes of each series of steps, tested together with Holm's correction; one list for each series. Raises
+    ValueError for a series of fewer than FEWEST_STEPS steps, or an error that is not above zero."""
     if short := [len(steps.ratios) for steps in series if len(steps.ratios) < FEWEST_STEPS]:
         raise ValueError(f"a series must have at least {FEWEST_STEPS} steps; got {short[0]}")
     if any(not error > 0 for steps in series for error in steps.errors):
@@ -161,11 +155,9 @@ def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Cha
 
 
 def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int, alpha: float = ALPHA) -> float:
-    """The smallest step of the logarithm, halfway through the series, that is found in a share POWER of such series.
-
-    By Student's t with Bonferroni's correction over all splits: in simulation a little more than the test by orders
-    needs. Infinity where so few values have no order that is rare enough. `tests`: series that are looked at together.
-    """
+    """The smallest step of the logarithm, halfway through the series, that is found in a share POWER of such series. By
+    Student's t with Bonferroni's correction over all splits: in simulation a little more than the test by orders needs.
+    Infinity where so few values have no order that is rare enough. `tests`: series that are looked at together."""
     count = len(values)
     if AS_RARE / math.comb(count, count // 2) > alpha / tests:
         return math.inf
@@ -177,10 +169,8 @@ def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int,
 
 
 def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
-    """The smallest sum of log-ratios, spread over the whole series, that is found in a share POWER of such series.
-
-    By a normal distribution with Bonferroni's correction over all stretches, about what the test asks for.
-    """
+    """The smallest sum of log-ratios, spread over the whole series, that is found in a share POWER of such series. By a
+    normal distribution with Bonferroni's correction over all stretches, about what the test asks for."""
     count = len(steps.ratios)
     stretches, normal = count * (count + 1) // 2, NormalDist()
     margin = normal.inv_cdf(1 - alpha / (2 * stretches * tests)) + normal.inv_cdf(POWER)
@@ -188,10 +178,8 @@ def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
 
 
 def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The starts and ends of all stretches that leave no rest shorter than a stretch.
-
-    Those that reach the end are left out: what they are compared with is a stretch from the start.
-    """
+    """The starts and ends of all stretches that leave no rest shorter than a stretch. Those that reach the end are left
+    out: what they are compared with is a stretch from the start."""
     starts, ends = np.nonzero(np.ones((count, count + 1), dtype=bool))
     outside = (starts == 0) | (starts >= LEAST_STRETCH)
     keep = outside & (ends - starts >= LEAST_STRETCH) & (count - ends >= LEAST_STRETCH)
@@ -201,11 +189,9 @@ def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def _evidence(
     rows: NDArray[np.float64], starts: NDArray[np.intp], ends: NDArray[np.intp], correlation: float = 0.0
 ) -> NDArray[np.float64]:
-    """Log-likelihood ratio that a stretch has a level of its own, [rows, stretches].
-
-    Stretches inside a series are more than those from its start: they lose a constant, so that p falls alike for both.
-    `correlation`: of neighbouring values, by which the variance of a level is (1 + ρ) / (1 - ρ) times as large.
-    """
+    """Log-likelihood ratio that a stretch has a level of its own, [rows, stretches]. Stretches inside a series are more
+    than those from its start: they lose a constant, so that p falls alike for both. `correlation`: of neighbouring
+    values, by which the variance of a level is (1 + ρ) / (1 - ρ) times as large."""
     count, lengths = rows.shape[1], ends - starts
     centred = rows - rows.mean(axis=1, keepdims=True)
     sums = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(centred, axis=1)], axis=1)
@@ -237,12 +223,9 @@ def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: flo
 
 
 def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
-    """An upper estimate of the lag-1 correlation of the whole series, from 0 to MOST_CORRELATED.
-
-    The mean inside the stretch and the mean outside it are taken off first. The result is CORRELATION_SCALE times the
-    plain correlation, which two levels fitted to 30 values lower: in simulation to 0.3 for 0.6, and below 0 for
-    independent values.
-    """
+    """An upper estimate of the lag-1 correlation of the whole series, from 0 to MOST_CORRELATED. The mean inside the
+    stretch and the mean outside it are taken off first. The result is CORRELATION_SCALE times the plain correlation,
+    which two levels fitted to 30 values lower: in simulation to 0.3 for 0.6, and below 0 for independent values."""
     rest = values - values.mean()
     is_within = (stretch.first <= np.arange(len(values))) & (np.arange(len(values)) < stretch.end)
     for part in (is_within, ~is_within):
@@ -253,10 +236,8 @@ def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
 
 
 def _p_by_chance(seen: float, draw: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
-    """Monte Carlo p: the share of draws at least as large as `seen`.
-
-    `draw` gives AT_ONCE values by chance. Drawing ends when p is clear of alpha, or after MOST_DRAWS.
-    """
+    """Monte Carlo p: the share of draws at least as large as `seen`. `draw` gives AT_ONCE values by chance. Drawing
+    ends when p is clear of alpha, or after MOST_DRAWS."""
     random = np.random.default_rng(0)
     draws, beyond = 0, 0
     while beyond < ENOUGH_BEYOND and draws < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_DRAWS):
@@ -280,10 +261,7 @@ def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: 
 
 def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) -> list[int]:
     """The bounds whose two neighbouring levels differ at `alpha`; the weakest is dropped first, and the rest tested
-    again.
-
-    A stretch has two ends, and may need one.
-    """
+    again. A stretch has two ends, and may need one."""
     remaining = list(bounds)
     while remaining:
         weakest = max(range(len(remaining)), key=lambda index: _step_p(values, remaining, index))
@@ -326,19 +304,14 @@ def _deviation(values: NDArray[np.float64], bounds: Sequence[int]) -> tuple[floa
 
 def _excess(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Factor, at least 1, by which each row scatters more widely than its errors: [rows, 1], from the median distance
-    of neighbours.
-
-    What moves steadily, or once, is not in their median.
-    """
+    of neighbours. What moves steadily, or once, is not in their median."""
     apart = np.abs(np.diff(rows, axis=1)) / np.hypot(errors[1:], errors[:-1])
     return np.asarray(np.maximum(1.0, np.median(apart, axis=1) / QUARTILE_OF_NORMAL))[:, None]
 
 
 def _moved_stretch(steps: Steps, first: int, end: int, alpha: float) -> _Stretch:
-    """The stretch between two places whose sum is largest beside its error.
-
-    Its p is by whole series without any change, with the same errors and every one of their own stretches.
-    """
+    """The stretch between two places whose sum is largest beside its error. Its p is by whole series without any
+    change, with the same errors and every one of their own stretches."""
     least, counted = steps.least_errors(), steps.counted()
     count = len(least)
     starts, ends = np.triu_indices(count + 1, k=1)

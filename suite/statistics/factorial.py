@@ -48,10 +48,7 @@ def effect(
     margin: float | None = None,
 ) -> Comparison | None:
     """Compare a factor's `level` with its `reference`, paired by seed; in each seed both are means over the cells that
-    exist at both.
-
-    None where no cell exists at both, or no seed has all of these cells.
-    """
+    exist at both. None where no cell exists at both, or no seed has all of these cells."""
     levels = level, reference
     shared, seeds = _shared_cells(cells, {factor: levels})
     ours, theirs = (_means(cells, shared, seeds, {factor: at}) for at in levels)
@@ -60,9 +57,7 @@ def effect(
 
 def simple_effects(cells: Cells, factor: int, level: str, reference: str) -> list[float]:
     """Mean over seeds of `level` minus `reference`, one number for each combination of the other factors that has both.
-
-    They show whether the average that `effect` tests stands for its parts; none of them is tested.
-    """
+    They show whether the average that `effect` tests stands for its parts; none of them is tested."""
     levels = level, reference
     shared, seeds = _shared_cells(cells, {factor: levels})
     effects = []
@@ -82,10 +77,8 @@ def interaction(
     margin: float | None = None,
 ) -> Comparison | None:
     """Compare the effect of one factor at the second factor's level with its effect at the second factor's reference.
-
     `levels` and `second_levels` are each (level, reference). Exchanging the two factors gives the same difference. None
-    where no seed has all the cells needed.
-    """
+    where no seed has all the cells needed."""
     shared, seeds = _shared_cells(cells, {factor: levels, second_factor: second_levels})
     effects = []
     for at in second_levels:
@@ -95,11 +88,9 @@ def interaction(
 
 
 def _shared_cells(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[Cell], list[str]]:
-    """The cells to average over, and the seeds that have a value in all of them.
-
-    `crossed`: by factor index, the two levels that are compared. A combination of the other factors counts if it exists
-    at every combination of these levels; it is returned as its cell at the first of them.
-    """
+    """The cells to average over, and the seeds that have a value in all of them. `crossed`: by factor index, the two
+    levels that are compared. A combination of the other factors counts if it exists at every combination of these
+    levels; it is returned as its cell at the first of them."""
     level_sets = [dict(zip(crossed, levels, strict=True)) for levels in product(*crossed.values())]
     first_level_cells = [cell for cell in cells if all(cell[place] == level for place, level in level_sets[0].items())]
     shared_cells = [

@@ -156,10 +156,8 @@ def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
 
 
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
-    """Correlation of neighbouring samples within launches, each about its own mean.
-
-    None for fewer than three samples in every launch, or samples that are all alike.
-    """
+    """Correlation of neighbouring samples within launches, each about its own mean. None for fewer than three samples
+    in every launch, or samples that are all alike."""
     samples_by_launch = [np.asarray(samples, dtype=float) for samples in launches]
     rests = [samples - samples.mean() for samples in samples_by_launch if len(samples) > 2]
     total = sum(float(rest @ rest) for rest in rests)

@@ -98,11 +98,9 @@ class Comparison:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's interval of the mean difference, cut to differences that scores allow; None for one pair.
-
-        At 95% for a comparison that stands alone. After Holm's correction it is as wide as the corrected test of this
-        comparison: it contains 0 if and only if the rule finds no difference.
-        """
+        """Student's interval of the mean difference, cut to differences that scores allow; None for one pair. At 95%
+        for a comparison that stands alone. After Holm's correction it is as wide as the corrected test of this
+        comparison: it contains 0 if and only if the rule finds no difference."""
         if not self.p or not self.adjusted_p:
             return self._interval_at(1 - ALPHA)
         return self._interval_at(1 - ALPHA * self.p / self.adjusted_p)
@@ -174,10 +172,8 @@ def compare(
     bounds: tuple[float | None, float | None] = (None, None),
     margin: float | None = None,
 ) -> Comparison | None:
-    """Pair the values of two arms by what they share, mostly seeds; None where they share nothing.
-
-    Values that only one arm has are left out. Raises ValueError for a value that is not finite.
-    """
+    """Pair the values of two arms by what they share, mostly seeds; None where they share nothing. Values that only one
+    arm has are left out. Raises ValueError for a value that is not finite."""
     shared = [name for name in ours if name in theirs]
     pairs = [(ours[name], theirs[name]) for name in shared]
     if wrong := [value for pair in pairs for value in pair if not math.isfinite(value)]:

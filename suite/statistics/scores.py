@@ -26,10 +26,8 @@ def mean(scores: ArrayLike) -> Numbers:
 
 
 def iqm(scores: ArrayLike) -> Numbers:
-    """Interquartile mean: of all runs × tasks the middle half, less a quarter, rounded down, at each end.
-
-    Equal to scipy.stats.trim_mean(scores, 0.25, axis=None). Of three scores or fewer nothing is trimmed.
-    """
+    """Interquartile mean: of all runs × tasks the middle half, less a quarter, rounded down, at each end. Equal to
+    scipy.stats.trim_mean(scores, 0.25, axis=None). Of three scores or fewer nothing is trimmed."""
     matrix = _matrix(scores)
     flat = matrix.reshape(*matrix.shape[:-2], -1)
     trimmed = flat.shape[-1] // 4

@@ -14,11 +14,8 @@ from suite.statistics.student import t_quantile
 
 
 def mean_of_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
-    """The mean of one value a seed with Student's t interval; for paired seeds pass their differences.
-
-    Where all values agree it has no width, which is no proof. Raises ValueError for fewer than two values, or one that
-    is not finite.
-    """
+    """The mean of one value a seed with Student's t interval; for paired seeds pass their differences. Where all values
+    agree it has no width, which is no proof. Raises ValueError for fewer than two values, or one that is not finite."""
     series = np.asarray(values, dtype=np.float64)
     if series.ndim != 1 or len(series) < 2 or not np.isfinite(series).all():
         raise ValueError(f"values must be at least two finite numbers, one a seed; got {list(values)}")

@@ -82,10 +82,8 @@ class Frequencies:
 
 
 def token_words(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
-    """For each token the index of its word, the first that its characters touch, or NO_WORD.
-
-    `words` and `places`: spans of words and of tokens in one text, both in order.
-    """
+    """For each token the index of its word, the first that its characters touch, or NO_WORD. `words` and `places`:
+    spans of words and of tokens in one text, both in order."""
     begins, ends = [begin for begin, _ in words], [end for _, end in words]
 
     def number(place: Span) -> int:
@@ -139,10 +137,8 @@ def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies
 
 
 def _window(ids: Sequence[int], numbers: Sequence[int], classes: Sequence[str], counts: Mapping[int, int]) -> Window:
-    """A window with the class of each token and the number of words of each class.
-
-    A word that the window cuts, or whose first token is given, is not counted: its tokens are of class `other`.
-    """
+    """A window with the class of each token and the number of words of each class. A word that the window cuts, or
+    whose first token is given, is not counted: its tokens are of class `other`."""
     here = Counter(numbers[1:])
     whole = {number for number in here if number != NO_WORD and here[number] == counts[number]}
     token_classes = [classes[number] if number in whole else OTHER for number in numbers[1:]]

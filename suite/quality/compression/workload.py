@@ -42,10 +42,8 @@ class CompressionWorkload:
 
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
-        """Load the model, cut the held-out plays into windows, and replace the attention layers as `method` says.
-
-        Notes how far the first window's logits move, relative to the published model's.
-        """
+        """Load the model, cut the held-out plays into windows, and replace the attention layers as `method` says. Notes
+        how far the first window's logits move, relative to the published model's."""
         plan = self.plan
         self._tokens = load_tokenizer(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
         self._other_plays = shakespeare.other_plays()

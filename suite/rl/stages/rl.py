@@ -24,14 +24,13 @@ LARGER_FOR_CHECKPOINTS = 10
 
 class RlStage:
     """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as it,
-    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through.
-
-    For its first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values."""
+    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through. For its
+    first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values."""
 
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan
         self._policy_begins = at.planned.first + plan.critic_warmup_steps
-        reference = _copy(at, frozen=True).requires_grad_(False)
+        reference = _copy_policy(at, frozen=True).requires_grad_(False)
         critic = None
         if plan.shares_trunk:
             critic = Critic(at.policy, shares_trunk=True)
@@ -41,10 +40,13 @@ class RlStage:
             decoder.load_state_dict(at.critic_base)
             critic = Critic(decoder)
         elif plan.objective.has_critic:
-            critic = Critic(_copy(at))
+            critic = Critic(_copy_policy(at))
         self._learner = Learner(plan, at.policy, reference, critic)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
+        """Sample completions, estimate their advantages, and update policy and critic; readings go to the meter. With
+        `looks` it checks sampling against scoring and measures the distance from the reference. Raises
+        IncorrectError."""
         plan, learner = self._plan, self._learner
         rollouts = collect_rollouts(plan, learner.policy, meter)
         first = rollouts.sampled[0]
@@ -74,8 +76,8 @@ class RlStage:
         self._learner.restore(state)
 
     def _check(self, meter: Meter, experience: Experience) -> None:
-        """Raise IncorrectError unless sampling and scoring agree on a token's probability, without which every ratio is
-        wrong."""
+        """Note the largest gap between a token's log-probability at sampling and at scoring. Raises IncorrectError
+        where it is more than rounding: every ratio would be wrong."""
         with meter.span(EVALUATE):
             scored_NT = self._learner.policy_log_probs(experience)
             error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
@@ -93,7 +95,8 @@ class RlStage:
 begin = RlStage
 
 
-def _copy(at: StageBegin, *, frozen: bool = False) -> Decoder:
+def _copy_policy(at: StageBegin, *, frozen: bool = False) -> Decoder:
+    """A new decoder with the policy's present weights; a frozen one may be in another precision."""
     decoder = new_decoder(at.plan, at.attention, frozen=frozen)
     decoder.load_state_dict(at.policy.state_dict())
     return decoder

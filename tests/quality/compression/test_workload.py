@@ -114,4 +114,4 @@ def test_more_windows_than_the_plays_have_are_refused(checkpoint, tmp_path):
     )
     (status, reason), _, _ = run(tmp_path, checkpoint, calibration_windows=999)
     assert status is Status.UNSUPPORTED
-    assert reason.startswith("calibration_windows=999 is more than")
+    assert reason.startswith("calibration_windows must be at most ")
