@@ -36,8 +36,7 @@ class QuestionBatch:
         return cls(mask_11SS=None if visible_SS is None else visible_SS[None, None], **tensors)
 
     def parts(self) -> Sequence["QuestionBatch"]:
-        """Split the sequences into parts of at most TOKENS_AT_ONCE tokens, one sequence at least; weights are left
-        out."""
+        """Split into parts of at most TOKENS_AT_ONCE tokens, one sequence at least, without the weights."""
         rows = max(1, TOKENS_AT_ONCE // self.tokens_BSK.shape[1])
         split = (self.tokens_BSK.split(rows), self.answers_BQ.split(rows), self.kinds_BQ.split(rows))
         return [

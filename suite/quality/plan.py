@@ -72,8 +72,7 @@ class QualityPlan:
         return {"shape": self.shape.layer.describe(), **match, "task": task}
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """Parameter counts, cache bytes per token (MHA's too) and the chance level of each kind of question, by
-        span."""
+        """Parameter counts, cache bytes per token (MHA's too) and chance level of each kind, by span."""
         shape, task = self.shape, self.task
         case: dict[str, float] = {
             "model_parameter_count": shape.parameter_count,
@@ -87,8 +86,7 @@ class QualityPlan:
         return {"case": case, EVALUATE: {"chance": task.chance}, **chance}
 
     def least_bytes(self) -> float:
-        """Bytes of the decoder with gradients and AdamW's moments, and of the timed token's cache; activations
-        aside."""
+        """Bytes of the decoder with gradients and AdamW's moments, and of the timed token's cache."""
         trained = ADAMW_TENSORS * self.shape.parameter_count * FLOAT_BYTES[self.dtype]
         return trained + self.decode_len * self._cache_bytes(self.shape.layer)
 

@@ -49,7 +49,9 @@ Estimator = Callable[[Scored, Objective], Estimated]  # the function `advantages
 
 def token_rewards(scored: Scored) -> Tensor:
     """Reward of each token, [N, T]: the outcome's reward at the last token, less the KL's price at each; 0 on padding.
-    So have InstructGPT, verl, and TRL to 1.12. An empty completion has no last token: its outcome's reward is lost."""
+
+    So have InstructGPT, verl, and TRL to 1.12. An empty completion has no last token: its outcome's reward is lost.
+    """
     mask_NT = scored.mask_NT
     left_NT = mask_NT.flip(1).cumsum(dim=1).flip(1)
     rewards_NT = torch.where((mask_NT > 0) & (left_NT == 1), scored.rewards_N[:, None], 0)
@@ -69,8 +71,7 @@ def members(groups_N: Tensor) -> Tensor:
 
 
 def centred(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Rewards less their group's mean, [N]: exactly 0 where a group's rewards are equal, however their mean is
-    rounded."""
+    """Rewards less their group's mean, [N]: exactly 0 where a group's rewards are equal, despite rounding."""
     same_NN = members(groups_N)
     means_N = torch.where(same_NN, rewards_N, 0).sum(dim=1) / same_NN.sum(dim=1)
     return torch.where(differ(rewards_N, same_NN), rewards_N - means_N, 0)
@@ -84,8 +85,7 @@ def differ(rewards_N: Tensor, same_NN: Tensor) -> Tensor:
 
 
 def deviations(centred_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Unbiased standard deviation of each completion's group, from rewards already centred, [N]; 0 for a group of
-    one."""
+    """Unbiased standard deviation of each completion's group, [N], from centred rewards; 0 for a group of one."""
     same_NN = members(groups_N)
     squares_N = torch.where(same_NN, centred_N**2, 0).sum(dim=1)
     return (squares_N / (same_NN.sum(dim=1) - 1).clamp(min=1)).sqrt()

@@ -63,8 +63,10 @@ def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     """The base model that the policy begins as: trained here, or read from the shared folder if another case left it
-    there. A checkpoint is read from where it lies; raises UnsupportedError where its weights are not as its sizes
-    say."""
+    there.
+
+    A checkpoint is read from where it lies; raises UnsupportedError where its weights are not as its sizes say.
+    """
     attention = settings["attention"]
     if plan.policy.checkpoint is not None:
         begun_s, place = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
@@ -119,7 +121,10 @@ class Teacher:
 
 def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]) -> Teacher:
     """Train the recipe's teacher, or read it from the shared folder if another case left it there; its decoder is
-    frozen. `course`: suite.rl.workload.RlWorkload, which imports this module."""
+    frozen.
+
+    `course`: suite.rl.workload.RlWorkload, which imports this module.
+    """
     settings = teacher_settings(settings)
     key_settings = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
     key_settings["code"] = sorted(code_named_in(settings))

@@ -46,8 +46,11 @@ def value_loss(
     tokens: int,
 ) -> Tensor:
     """Critic's loss ½ mean max((V − R)², (clip(V, V_old ± c) − R)²), as verl's compute_value_loss; padding counts
-    nothing. V: `values_NT`, R: `returns_NT`, c: `cliprange_value`, without which there is no clip. The mean is over
-    `tokens`, those of the whole minibatch, so that its micro-batches add up to it."""
+    nothing.
+
+    V: `values_NT`, R: `returns_NT`, c: `cliprange_value`, without which there is no clip. The mean is over `tokens`,
+    those of the whole minibatch, so that its micro-batches add up to it.
+    """
     seen_NT = mask_NT > 0
     values_NT, old_values_NT, returns_NT = (
         torch.where(seen_NT, part, 0) for part in (values_NT, old_values_NT, returns_NT)

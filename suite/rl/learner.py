@@ -80,8 +80,7 @@ class Learner:
     @torch.no_grad()
     @attribute_to(NOBODY, EXPERIENCE)
     def compute_advantages(self, experience: Experience) -> tuple[TrainingBatch, dict[str, float]]:
-        """Estimate advantages, asking reference and critic where the objective needs them; the batch to train on, and
-        readings."""
+        """Estimate advantages, with reference and critic where needed; the batch to train on, and readings."""
         objective = self._objective
         readings: dict[str, float] = {}
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
@@ -135,8 +134,11 @@ class Learner:
 
     def update(self, batch: TrainingBatch, *names: object, critic_alone: bool = False) -> dict[str, float]:
         """Train on every minibatch of every epoch; mean readings over the updates, and how many updates the policy
-        took. `names` name the random stream of the minibatches' order. `critic_alone`: the policy stays as it is, and
-        has no readings. Raises NotFiniteError."""
+        took.
+
+        `names` name the random stream of the minibatches' order. `critic_alone`: the policy stays as it is, and has no
+        readings. Raises NotFiniteError.
+        """
         readings: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(batch.tokens_NT), batch.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
@@ -230,8 +232,7 @@ class Learner:
         return {"value_loss": float(total)}
 
     def _value_loss(self, values_MT: Tensor, part: TrainingBatch, tokens: int) -> Tensor:
-        """The value loss of these values against the micro-batch's old values and returns; the mean is over
-        `tokens`."""
+        """Loss of these values against the micro-batch's old values and returns, over `tokens` tokens."""
         assert part.values_NT is not None
         assert part.returns_NT is not None
         clip = self._objective.cliprange_value
@@ -239,8 +240,11 @@ class Learner:
 
     def owned_tensors(self) -> Iterator[OwnedTensors]:
         """Yield the tensors that the learner keeps from step to step, with owner and kind; AdamW's moments from the
-        first update on. Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it
-        then, and what they need is none of an algorithm's memory."""
+        first update on.
+
+        Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
+        they need is none of an algorithm's memory.
+        """
         models: list[tuple[str, Decoder | Critic]] = [(POLICY, self.policy)]
         if self._objective.has_reference:
             models.append((REFERENCE, self.reference))

@@ -85,8 +85,7 @@ class CheckpointVocabulary:
         return ids
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Text of the ids, cut into the tasks' tokens. Nothing is cleaned: what is no part of the asked form stays, and
-        counts."""
+        """Text of the ids as the tasks' tokens. What is no part of the asked form stays, and counts."""
         return tokens(self._checkpoint_tokenizer.decode(ids))
 
 
@@ -104,8 +103,7 @@ class Policy:
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion
 
     def check(self, settings: Mapping[str, Any], task: Task, longest_completion: int) -> None:
-        """Raise ValueError if a checkpoint cannot run with these settings and this task; a policy trained here always
-        can."""
+        """Raise ValueError if a checkpoint cannot run with these settings and task; no checkpoint always can."""
         if self.checkpoint is None:
             return
         if settings["max_completion_length"] is None:

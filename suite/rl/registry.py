@@ -42,8 +42,7 @@ class Registry:
             )
 
     def load(self, name: str) -> Any:
-        """Load the function in the file of this name, or the one behind a dotted name. Raises ValueError, naming the
-        choices."""
+        """The function in the file of this name, or behind a dotted name. Raises ValueError, naming the choices."""
         self.check(name)
         return locate(name if "." in name else f"{self.module(name)}.{self.function}")
 

@@ -31,8 +31,11 @@ class Reward:
 
     def parts(self, *, accuracy: float, form: float, length: int) -> list[float]:
         """Parts of a completion's reward: accuracy (gated by the form or not), then form and length penalty where they
-        are in use. The penalty is DAPO's soft one, from 0 down to −1 over the last `overlong_buffer` tokens (arXiv
-        2503.14476 eq. 13)."""
+        are in use.
+
+        The penalty is DAPO's soft one, from 0 down to −1 over the last `overlong_buffer` tokens (arXiv 2503.14476 eq.
+        13).
+        """
         parts = [accuracy * form if self.format_reward == GATE else accuracy]
         if self.format_weight:
             parts.append(form)

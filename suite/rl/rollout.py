@@ -40,8 +40,7 @@ class Experience:
 
     @property
     def compared(self) -> Tensor:
-        """Values that an estimator compares within a group: each part of the reward, [N, K], or the whole reward, [N,
-        1]."""
+        """What an estimator compares within a group: each part of the reward, [N, K], or all of it, [N, 1]."""
         return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
     def rows(self, rows_K: Tensor) -> "Experience":
@@ -152,8 +151,7 @@ def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Se
 
 
 def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> list[list[float]]:
-    """The parts of each completion's reward. With reward_source=majority accuracy is a vote of the group, not the right
-    answer."""
+    """The parts of each completion's reward; with reward_source=majority a vote of the group is its accuracy."""
     accuracies = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
         answers = [parsed_answer(completion) for completion in decode_completions(plan, samples)]
@@ -172,9 +170,11 @@ def parsed_answer(completion: Sequence[str]) -> str:
 
 
 def majority_vote(answers: Sequence[str], size: int) -> list[float]:
-    """1 for each answer that is the commonest of its group, else 0 (TTRL, arXiv 2504.16084). A group is `size` answers
-    that lie next to each other. Of equally common answers the first wins; an empty answer has no vote. Answers are
-    compared as texts."""
+    """1 for each answer that is the commonest of its group, else 0 (TTRL, arXiv 2504.16084).
+
+    A group is `size` answers that lie next to each other. Of equally common answers the first wins; an empty answer has
+    no vote. Answers are compared as texts.
+    """
     votes: list[float] = []
     for start in range(0, len(answers), size):
         group = answers[start : start + size]
@@ -198,8 +198,7 @@ def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tens
 
 
 def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, float]:
-    """Means over all completions that a step sampled, dropped groups included: rewards, accuracy, lengths, entropy and
-    more."""
+    """Means over all completions of a step, dropped groups included: rewards, accuracy, lengths and more."""
     scores = [score for experience in sampled for score in experience.scores]
     steps = [step.reward for score in scores for step in score.steps]
     tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)

@@ -76,8 +76,10 @@ def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
 
 class Sampled(TextPool):
     """The answers that a decoder gives in a few rollouts at the stage's begin: those that are right by the key and in
-    the asked form, or, not filtered, all of them; each text once. Each prompt is asked once: the right answers of a
-    group are mostly the same, which would leave a smaller pool."""
+    the asked form, or, not filtered, all of them; each text once.
+
+    Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
+    """
 
     def __init__(self, plan: RlPlan, sampler: Decoder, *, first: int, filtered: bool = True) -> None:
         super().__init__(plan, [], first=first)
@@ -85,8 +87,7 @@ class Sampled(TextPool):
 
     @attribute_to(NOBODY, EXPERIENCE)
     def prepare(self, meter: Meter) -> Mapping[str, float]:
-        """In the stage's first step, sample completions and fill the pool with those that are kept; readings of
-        that."""
+        """In the stage's first step, fill the pool with sampled completions that are kept; readings of that."""
         if meter.step != self._first:
             return super().prepare(meter)
         rounds = range(self._plan.recipe.options["rollouts"])

@@ -29,8 +29,7 @@ class TrackedMemory:
 
     @contextmanager
     def track_step(self, meter: Meter) -> Iterator[None]:
-        """Watch the step that runs within the context; at its end note the memory peaks of each phase, by owner and
-        kind."""
+        """Watch the step in this context, then note each phase's memory peak by owner and kind."""
         holdings, handles = self._holdings, []
         for tensors, owner, kind in self._owned_tensors():
             holdings.label(tensors, owner, kind)

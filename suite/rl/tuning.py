@@ -76,8 +76,7 @@ def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
 
 @functools.cache
 def _trials(folder: str) -> Sequence[Record]:
-    """Records of the trials in the folder, read once for all settings of a sweep. Raises ValueError for no folder, or a
-    damaged record."""
+    """Records of the trials, read once. Raises ValueError for no folder, or a damaged record."""
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
     contents = read_contents([Path(folder)])

@@ -124,8 +124,7 @@ class RlWorkload:
         )
 
     def _evaluate(self, meter: Meter) -> None:
-        """Answer the held-out prompts greedily, and note accuracy, format and lengths; no part of an algorithm's
-        cost."""
+        """Answer the held-out prompts greedily; note accuracy, format and lengths. No algorithm pays for it."""
         with meter.span(EVALUATE):
             samples = sample(
                 self.policy,

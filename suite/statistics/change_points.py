@@ -121,8 +121,7 @@ class Steps:
         return np.asarray(least * _excess(np.asarray(self.ratios, dtype=float)[None, :], least)[0])
 
     def counted(self) -> NDArray[np.float64]:
-        """The log-ratios, clipped to MOST_ERRORS widened errors except where a step's own comparison called it a
-        change."""
+        """The log-ratios, clipped to MOST_ERRORS widened errors unless the step was called a change by itself."""
         ratios, most = np.asarray(self.ratios, dtype=float), MOST_ERRORS * self.widened()
         return np.where(self.called, ratios, np.clip(ratios, -most, most))
 
@@ -155,9 +154,11 @@ def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Cha
 
 
 def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int, alpha: float = ALPHA) -> float:
-    """The smallest step of the logarithm, halfway through the series, that is found in a share POWER of such series. By
-    Student's t with Bonferroni's correction over all splits: in simulation a little more than the test by orders needs.
-    Infinity where so few values have no order that is rare enough. `tests`: series that are looked at together."""
+    """The smallest step of the logarithm, halfway through the series, that is found in a share POWER of such series.
+
+    By Student's t with Bonferroni's correction over all splits: in simulation a little more than the test by orders
+    needs. Infinity where so few values have no order that is rare enough. `tests`: series that are looked at together.
+    """
     count = len(values)
     if AS_RARE / math.comb(count, count // 2) > alpha / tests:
         return math.inf
@@ -189,9 +190,11 @@ def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def _evidence(
     rows: NDArray[np.float64], starts: NDArray[np.intp], ends: NDArray[np.intp], correlation: float = 0.0
 ) -> NDArray[np.float64]:
-    """Log-likelihood ratio that a stretch has a level of its own, [rows, stretches]. Stretches inside a series are more
-    than those from its start: they lose a constant, so that p falls alike for both. `correlation`: of neighbouring
-    values, by which the variance of a level is (1 + ρ) / (1 - ρ) times as large."""
+    """Log-likelihood ratio that a stretch has a level of its own, [rows, stretches].
+
+    Stretches inside a series are more than those from its start: they lose a constant, so that p falls alike for both.
+    `correlation`: of neighbouring values, by which the variance of a level is (1 + ρ) / (1 - ρ) times as large.
+    """
     count, lengths = rows.shape[1], ends - starts
     centred = rows - rows.mean(axis=1, keepdims=True)
     sums = np.concatenate([np.zeros((len(rows), 1)), np.cumsum(centred, axis=1)], axis=1)
@@ -204,8 +207,7 @@ def _evidence(
 
 
 def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: float = 0.0) -> _Stretch:
-    """The stretch that lies furthest from the rest, with its p among random orders of the values; p is 1 for a series
-    too short to have one."""
+    """The stretch furthest from the rest, with its p among random orders of the values; 1 if there is none."""
     starts, ends = _stretches(len(values))
     if len(starts) == 0:
         return _Stretch(first=0, end=len(values), p=1.0)
@@ -223,9 +225,12 @@ def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: flo
 
 
 def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
-    """An upper estimate of the lag-1 correlation of the whole series, from 0 to MOST_CORRELATED. The mean inside the
-    stretch and the mean outside it are taken off first. The result is CORRELATION_SCALE times the plain correlation,
-    which two levels fitted to 30 values lower: in simulation to 0.3 for 0.6, and below 0 for independent values."""
+    """An upper estimate of the lag-1 correlation of the whole series, from 0 to MOST_CORRELATED.
+
+    The mean inside the stretch and the mean outside it are taken off first. The result is CORRELATION_SCALE times the
+    plain correlation, which two levels fitted to 30 values lower: in simulation to 0.3 for 0.6, and below 0 for
+    independent values.
+    """
     rest = values - values.mean()
     is_within = (stretch.first <= np.arange(len(values))) & (np.arange(len(values)) < stretch.end)
     for part in (is_within, ~is_within):

@@ -23,8 +23,7 @@ Bounds = tuple[float | None, float | None]
 
 
 def is_crossed(cells: Collection[Cell]) -> bool:
-    """True if all four combinations of two levels of one factor and two of another are present, with every other factor
-    unchanged."""
+    """True if two factors have all four combinations of two levels each, with every other factor unchanged."""
     present = set(cells)
     for first, second in combinations(present, 2):
         differ = [place for place, levels in enumerate(zip(first, second, strict=True)) if levels[0] != levels[1]]
@@ -77,8 +76,10 @@ def interaction(
     margin: float | None = None,
 ) -> Comparison | None:
     """Compare the effect of one factor at the second factor's level with its effect at the second factor's reference.
+
     `levels` and `second_levels` are each (level, reference). Exchanging the two factors gives the same difference. None
-    where no seed has all the cells needed."""
+    where no seed has all the cells needed.
+    """
     shared, seeds = _shared_cells(cells, {factor: levels, second_factor: second_levels})
     effects = []
     for at in second_levels:
@@ -88,9 +89,11 @@ def interaction(
 
 
 def _shared_cells(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[Cell], list[str]]:
-    """The cells to average over, and the seeds that have a value in all of them. `crossed`: by factor index, the two
-    levels that are compared. A combination of the other factors counts if it exists at every combination of these
-    levels; it is returned as its cell at the first of them."""
+    """The cells to average over, and the seeds that have a value in all of them.
+
+    `crossed`: by factor index, the two levels that are compared. A combination of the other factors counts if it exists
+    at every combination of these levels; it is returned as its cell at the first of them.
+    """
     level_sets = [dict(zip(crossed, levels, strict=True)) for levels in product(*crossed.values())]
     first_level_cells = [cell for cell in cells if all(cell[place] == level for place, level in level_sets[0].items())]
     shared_cells = [

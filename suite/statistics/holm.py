@@ -5,8 +5,11 @@ from collections.abc import Sequence
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjusted p-values, in the given order. Rejecting those below alpha keeps the chance of any false rejection
-    below alpha. S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6
-    (1979). It holds for dependent tests, and is never weaker than Bonferroni's."""
+    at alpha or below.
+
+    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979). It
+    holds for dependent tests, and is never weaker than Bonferroni's.
+    """
     adjusted, highest = [0.0] * len(p_values), 0.0
     for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))

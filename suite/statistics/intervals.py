@@ -120,8 +120,7 @@ def _sample_half_width(launches: Sequence[NDArray[np.float64]], medians: NDArray
 
 
 def comparable_interval(interval: Interval) -> Interval:
-    """The interval to use in comparisons: one of a single launch is widened to a factor of at least ONE_LAUNCH_REACH on
-    each side."""
+    """The interval for comparisons: one of a single launch reaches a factor ONE_LAUNCH_REACH, at least."""
     if interval.launches > 1:
         return interval
     low = min(interval.low, interval.median / ONE_LAUNCH_REACH)

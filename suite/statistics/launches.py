@@ -66,9 +66,11 @@ def effect_over(launches: Sequence[float]) -> Effect:
 
 
 def effects_together(series: Mapping[T, Sequence[float]]) -> dict[T, Effect]:
-    """The effect of each benchmark, with errors that hold under a drift; all ran in the same launches. A drift of one
-    benchmark is seen in its own launches, and a smaller one of them all in the median over benchmarks. Where there is
-    one, launches count as one: the error is their whole spread."""
+    """The effect of each benchmark, with errors that hold under a drift; all ran in the same launches.
+
+    A drift of one benchmark is seen in its own launches, and a smaller one of them all in the median over benchmarks.
+    Where there is one, launches count as one: the error is their whole spread.
+    """
     count = max(map(len, series.values()), default=0)
     whole = [launches for launches in series.values() if len(launches) == count > 2]
     middles = [median(launch) for launch in zip(*whole, strict=True)]
@@ -94,9 +96,11 @@ def _deviation(launches: Sequence[float]) -> float:
 
 
 def _is_drifting(launches: Sequence[float]) -> bool:
-    """Whether neighbours are more alike than independent launches are. J. von Neumann, Distribution of the ratio of the
-    mean square successive difference to the variance, Annals of Mathematical Statistics 12 (1941), by its normal
-    approximation: of three launches none is beyond it."""
+    """Whether neighbours are more alike than independent launches are.
+
+    J. von Neumann, Distribution of the ratio of the mean square successive difference to the variance, Annals of
+    Mathematical Statistics 12 (1941), by its normal approximation: of three launches none is beyond it.
+    """
     count = len(launches)
     if count < 3 or (spread := _deviation(launches)) == 0:
         return False

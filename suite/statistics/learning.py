@@ -30,9 +30,11 @@ class Arrivals:
 
 
 def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float | None:
-    """The spend at the first evaluation with a value of at least the threshold; None where there is none. Too late by
-    up to the spend between two evaluations, so curves are compared that were evaluated equally often. And one lucky
-    evaluation suffices: at_budget and is_collapsed say whether the level was held."""
+    """The spend at the first evaluation with a value of at least the threshold; None where there is none.
+
+    Too late by up to the spend between two evaluations, so curves are compared that were evaluated equally often. And
+    one lucky evaluation suffices: at_budget and is_collapsed say whether the level was held.
+    """
     spent_by, reached = _curve(spent, values)
     if math.isnan(threshold):
         raise ValueError(f"threshold must be a number; got {threshold}")
@@ -42,8 +44,10 @@ def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float
 
 def arrivals(spends: Sequence[float | None]) -> Arrivals:
     """Summarise `to_threshold` over the runs of an arm: how many reached the level, and the median spend over all runs.
+
     A median of those that arrived alone would favour an arm whose slow runs never do. Raises ValueError for no runs, or
-    a spend that is negative or no number."""
+    a spend that is negative or no number.
+    """
     if not spends:
         raise ValueError("spends must hold at least one run; got none")
     if wrong := [spend for spend in spends if spend is not None and not 0 <= spend < math.inf]:
@@ -57,8 +61,10 @@ def arrivals(spends: Sequence[float | None]) -> Arrivals:
 
 
 def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
-    """The value of the last evaluation at which no more than the budget had been spent; None before the first. Not the
-    best by then: whoever picks that has chosen by the very score that is reported."""
+    """The value of the last evaluation at which no more than the budget had been spent; None before the first.
+
+    Not the best by then: whoever picks that has chosen by the very score that is reported.
+    """
     spent_by, reached = _curve(spent, values)
     if math.isnan(budget):
         raise ValueError(f"budget must be a number; got {budget}")
@@ -131,8 +137,7 @@ def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _curve(spent: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Spend and value of each evaluation, as arrays. Raises ValueError unless they are equally long and the spend never
-    falls."""
+    """Spend and value of each evaluation. Raises ValueError unless equally long, with a spend that never falls."""
     spent_by, reached = _series(spent, "spent"), _series(values, "values")
     if len(spent_by) != len(reached):
         raise ValueError(f"spent and values must be equally long; got {len(spent_by)} and {len(reached)}")

@@ -98,16 +98,17 @@ class Comparison:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's interval of the mean difference, cut to differences that scores allow; None for one pair. At 95%
-        for a comparison that stands alone. After Holm's correction it is as wide as the corrected test of this
-        comparison: it contains 0 if and only if the rule finds no difference."""
+        """Student's interval of the mean difference, cut to differences that scores allow; None for one pair.
+
+        At 95% for a comparison that stands alone. After Holm's correction it is as wide as the corrected test of this
+        comparison: it contains 0 if and only if the rule finds no difference.
+        """
         if not self.p or not self.adjusted_p:
             return self._interval_at(1 - ALPHA)
         return self._interval_at(1 - ALPHA * self.p / self.adjusted_p)
 
     def _interval_at(self, level: float) -> Estimate | None:
-        """Student's interval at this confidence, cut to plus or minus the best score where one is given; None for one
-        pair."""
+        """Student's interval at this confidence, cut to ± the best score if one is given; None for one pair."""
         if self.pairs < 2:
             return None
         interval = mean_of_seeds(self.differences, level=level)
@@ -187,16 +188,14 @@ def compare(
 def changes(
     values: Sequence[float], *, less: float | Sequence[float] = 0.0, margin: float | None = None
 ) -> Comparison | None:
-    """Compare a series, place by place, with the equally long series `less`, or with one number; None for an empty
-    series."""
+    """Compare a series with the equally long `less`, place by place, or with one number; None for an empty one."""
     baselines = [less] * len(values) if isinstance(less, int | float) else less
     numbered = [{str(place): value for place, value in enumerate(series)} for series in (values, baselines)]
     return compare(*numbered, margin=margin)
 
 
 def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons of one table, in order: those that are tested get Holm's `adjusted_p`, the others stay as they
-    are."""
+    """The comparisons of one table, in order, with Holm's `adjusted_p` over those that are tested."""
     adjusted = iter(
         holm([comparison.p for comparison in comparisons if comparison.is_tested and comparison.p is not None])
     )

@@ -56,8 +56,7 @@ class Pooled:
 
     @property
     def mean(self) -> float:
-        """Mean of the telling units' mean differences, each unit counting the same. Raises ZeroDivisionError where no
-        unit can tell."""
+        """Mean of the telling units' mean differences, all counting the same. ZeroDivisionError if there is none."""
         return math.fsum(comparison.mean for comparison in self.telling) / len(self.telling)
 
     @property

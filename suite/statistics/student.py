@@ -33,8 +33,10 @@ def t_above(t: float, freedom: int) -> float:
 
 @lru_cache  # a judgement asks the same few of each of its benchmarks
 def t_quantile(probability: float, freedom: int) -> float:
-    """The t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive. By
-    bisection: the distribution is monotone and cheap, and a few dozen halvings reach the last bit."""
+    """The t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
+
+    By bisection: the distribution is monotone and cheap, and a few dozen halvings reach the last bit.
+    """
     if not 0 < probability < 1:
         raise ValueError(f"probability must be between 0 and 1; got {probability!r}")
     if probability < 0.5:

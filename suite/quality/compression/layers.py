@@ -48,7 +48,7 @@ class LowRankAttention(CompressedAttention):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Cache the new tokens' latents; their queries, and the keys and values of all cached tokens, expanded."""
+        """Cache the new latents; new queries, and the keys and values of all cached tokens, expanded."""
         assert cache is None or positions_S is None, "cached keys are rotated by where they stand in the cache"
         angles = self.angles_at(x_BSD, start, positions_S)
         (latent_B1Tr,) = self.append_to_cache(cache, start, linear(x_BSD, self.w_down)[:, None])
@@ -81,8 +81,7 @@ class Int8Attention(CompressedAttention):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Cache the new tokens' keys and values as int8; their queries, and the keys and values of all cached
-        tokens."""
+        """Cache the new keys and values as int8; new queries, and the keys and values of all cached tokens."""
         angles = self.angles_at(x_BSD, start, positions_S)
         new = (rounded(row_BGSd) for row_BGSd in self.new_rows(x_BSD, angles))
         k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.append_to_cache(cache, start, *new))

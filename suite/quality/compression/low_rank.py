@@ -48,9 +48,12 @@ class Factors:
 def low_rank_factors(
     weight_ED: Tensor, *, rank: int, fitted_to_DD: Tensor | None, balances: bool, moments_DD: Tensor
 ) -> Factors:
-    """The product of this rank that loses least, in float64. `weight_ED`: keys' rows, then as many of values.
-    `fitted_to_DD`: the inputs' second moments that it is chosen by; None: white inputs. `balances`: values count as if
-    they were as large as keys. `moments_DD`: the inputs by which `retained_variance` is measured."""
+    """The product of this rank that loses least, in float64.
+
+    `weight_ED`: keys' rows, then as many of values. `fitted_to_DD`: the inputs' second moments that it is chosen by;
+    None: white inputs. `balances`: values count as if they were as large as keys. `moments_DD`: the inputs by which
+    `retained_variance` is measured.
+    """
     weight_ED = weight_ED.double()
     outputs_EE = weight_ED @ weight_ED.T if fitted_to_DD is None else weight_ED @ fitted_to_DD @ weight_ED.T
     scale_E1 = torch.ones_like(outputs_EE[:, :1])

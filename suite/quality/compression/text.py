@@ -47,8 +47,7 @@ def words_in(text: str) -> list[Span]:
 
 
 def speakers_in(text: str) -> list[Span]:
-    """Spans of speakers' names: short first lines of paragraphs that head at least LEAST_SPEECHES of them in this
-    text."""
+    """Spans of speakers' names: short first lines of at least LEAST_SPEECHES paragraphs of this text."""
     lines = list(_FIRST_LINE.finditer(text))
     counts = Counter(line[1].strip() for line in lines)
     return [line.span(1) for line in lines if counts[line[1].strip()] >= LEAST_SPEECHES]
@@ -113,8 +112,7 @@ def whole_windows(ids: Sequence[T], length: int) -> list[Sequence[T]]:
 
 
 def evenly_spaced(windows: Sequence[T], count: int, setting: str) -> list[T]:
-    """Choose `count` of the windows at even distances. Raises UnsupportedError, naming the setting, where there are
-    fewer."""
+    """Choose `count` windows at even distances. Raises UnsupportedError, naming the setting, if there are fewer."""
     if count > len(windows):
         raise UnsupportedError(
             f"{setting} must be at most {len(windows)}, the windows that the plays have; got {count}"

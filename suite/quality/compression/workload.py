@@ -76,8 +76,7 @@ class CompressionWorkload:
 
     @torch.no_grad()
     def step(self, meter: Meter) -> None:
-        """Note the loss in nats, tokens and words of one window, in all and by word class; the last step also times
-        decoding."""
+        """Note loss in nats, tokens and words of one window, by word class too; the last step times decoding."""
         window = self._windows[meter.step]
         with meter.span(TEXT):
             losses_S = F.cross_entropy(self._logits(window)[:-1], self._batch(window.ids)[0, 1:], reduction="none")
@@ -96,8 +95,7 @@ class CompressionWorkload:
         assert not state
 
     def _use_low_rank(self, shared: Path) -> None:
-        """Replace each layer by a LowRankAttention, and note the share of its keys' and values' variance that is
-        kept."""
+        """Make every layer a LowRankAttention, and note the share of keys and values that is kept."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
         texts = (self._tokens.encode(play.text) for play in self._other_plays)
         windows = [window for ids in texts for window in whole_windows(ids, plan.window)]

@@ -81,8 +81,7 @@ class HasDetails(Protocol):
     """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
-        """Draw first tokens of `count` sequences as ids, [N, K], with the value of each detail that they bundle, [N,
-        A]."""
+        """Draw ids of first tokens of sequences, [N, K], and the value of each detail they bundle, [N, A]."""
 
 
 def make(settings: Mapping[str, Any]) -> QualityTask:

@@ -66,8 +66,7 @@ class Tiers:
         return self._assemble(values_BEA, entities_BQ, attributes_BQ, generator, weights_BQ)
 
     def held_out(self) -> Questions:
-        """Ask each of HELD_OUT_CONTEXTS contexts for every attribute of every entity, in sequences of `questions`
-        questions."""
+        """Ask each held-out context for every attribute of every entity, `questions` in a sequence."""
         generator = numpy_rng("tiers", "held out")
         pairs = self._entities * len(self.kinds)
         rows = pairs // self._questions

@@ -69,8 +69,7 @@ def short_sequences(seed: int) -> EnumeratedProblem:
 
 
 def another_policy(problem: EnumeratedProblem, seed: int) -> Table:
-    """Draw a policy near the problem's, such as the sampling policy after many updates: a few ratios lie below ½ or
-    above 2."""
+    """Draw a policy near the problem's, as one that sampled many updates ago: a few ratios are below ½ or above 2."""
     generator = torch.Generator().manual_seed(seed + 1)
     return log_softmax(problem.policy_SK + 0.8 * _random(generator, *problem.policy_SK.shape))
 
@@ -101,7 +100,10 @@ def score(state: int, choice: int, policy_SK: Table) -> Table:
 
 def reward_gradient(problem: EnumeratedProblem, kl_coef: float = 0.0) -> Table:
     """Exact gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over the logits, [S, K], expectations being over
-    completions. KL's own is E[log(π/π_ref) d log π]: the other term of the product rule, E[d log π], is 0."""
+    completions.
+
+    KL's own is E[log(π/π_ref) d log π]: the other term of the product rule, E[d log π], is 0.
+    """
     total = np.zeros_like(problem.policy_SK)
     for path, reward in zip(problem.paths, problem.rewards, strict=True):
         gain = reward - kl_coef * sum(problem.policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path)

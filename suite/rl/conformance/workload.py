@@ -124,8 +124,7 @@ class Draws:
 
 
 def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
-    """Note expected gradients for estimators, aggregations and policy losses; where one must be exact, the ledger
-    expects it."""
+    """Note expected gradients of estimators, aggregations and policy losses; some must be exact."""
     problem = short_sequences(seed)
     draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check_gradient, ledger, device)
     _check_estimators(check, draws)
@@ -216,8 +215,7 @@ def _check_gradient(
     values_S: Sequence[float] | None = None,
     estimate: Estimator | None = None,
 ) -> None:
-    """Note how the code's expected gradient compares with the true one. With `factor` the ledger expects it to be so
-    many times the true one."""
+    """Note the code's expected gradient beside the true one, which it must equal `factor` times if given."""
     mean, variance, clipped = expected_gradient(draws, objective, device, values_S=values_S, estimate=estimate)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     true = problems.reward_gradient(draws.problem, price).ravel()
@@ -238,8 +236,11 @@ def expected_gradient(
     estimate: Estimator | None = None,
 ) -> tuple[Row, float, dict[str, float]]:
     """Mean of the code's gradient over all draws, its variance summed over the parameters, and expected shares of
-    clipped tokens. Every draw is a minibatch by itself, in estimator and divisors. `values_S` and `estimate` replace
-    the problem's critic and the objective's estimator."""
+    clipped tokens.
+
+    Every draw is a minibatch by itself, in estimator and divisors. `values_S` and `estimate` replace the problem's
+    critic and the objective's estimator.
+    """
     problem, size = draws.problem, len(draws.groups[0])
     estimate = estimate or ESTIMATORS.load(objective.adv_estimator)
 

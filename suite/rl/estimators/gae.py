@@ -37,9 +37,11 @@ def _policy_lam(mask_NT: Tensor, objective: Objective) -> Tensor | float:
 
 
 def _discounted_errors(scored: Scored, values_NT: Tensor, gamma: float, lam: Tensor | float) -> Tensor:
-    """Sums A_t = δ_t + γλ A_{t+1} with δ_t = r_t + γ V_{t+1} − V_t, [N, T]; 0 on padding. After the last token there is
-    nothing: a completion that was cut at the limit is not bootstrapped either, as its reward is already final. Padding
-    is stepped over, whatever values stand there."""
+    """Sums A_t = δ_t + γλ A_{t+1} with δ_t = r_t + γ V_{t+1} − V_t, [N, T]; 0 on padding.
+
+    After the last token there is nothing: a completion that was cut at the limit is not bootstrapped either, as its
+    reward is already final. Padding is stepped over, whatever values stand there.
+    """
     mask_NT, rewards_NT = scored.mask_NT, token_rewards(scored)
     later_N = next_value_N = torch.zeros_like(scored.rewards_N)
     columns = []

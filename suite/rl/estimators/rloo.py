@@ -8,9 +8,10 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """Reward minus the mean of the group's other completions, the same for all tokens; 0 on padding and in a group of
-    one. Computed as G / (G − 1) · (r_i − mean of all), G being the group's size, which is exactly 0 where all are
-    equal."""
+    """Reward minus the mean of the group's other completions; 0 on padding and in a group of one.
+
+    Computed as G / (G − 1) · (r_i − mean of all G), which is exactly 0 where all are equal.
+    """
     rewards_N = sequence_rewards(scored)
     sizes_N = members(scored.groups_N).sum(dim=1)
     left_out_N = centred(rewards_N, scored.groups_N) * sizes_N / (sizes_N - 1).clamp(min=1)

@@ -118,8 +118,7 @@ class RlMemoryPlan(LearningPlan):
 
     @property
     def gathered_bytes(self) -> int:
-        """Bytes of the largest unit that a device gathers whole to compute with it: a block, the embeddings or the
-        head."""
+        """Bytes of the largest unit that a device gathers whole: a block, the embeddings or the head."""
         shapes = (self.shape, self.critic_shape)
         matrices = [shape.vocab_size * shape.hidden_size for shape in shapes]
         return COMPUTED_BYTES[self.precision] * max(*(shape.block_parameter_count for shape in shapes), *matrices)
@@ -128,8 +127,7 @@ class RlMemoryPlan(LearningPlan):
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
 
     def parameter_counts(self) -> dict[str, int]:
-        """Parameters by owner, without adapters; 0 for a model that the plan lacks or that has no weights of its
-        own."""
+        """Parameters by owner, without adapters; 0 for a model that is not there or has no weights."""
         headless = self.shape.trunk_parameter_count + self.shape.hidden_size
         critic = self.critic_shape.hidden_size if self.objective.has_critic else 0
         if self.has_own_critic:
@@ -150,8 +148,7 @@ class RlMemoryPlan(LearningPlan):
         return 0.0  # of this machine: fake tensors hold nothing
 
     def _gpus(self, settings: Mapping[str, Any]) -> Gpus | None:
-        """Read the GPUs to project for; None if none are named. Raises ValueError unless they suit shards and
-        precision."""
+        """Read the GPUs to project for, or None. Raises ValueError unless they suit shards and precision."""
         if settings["gpus"] is None:
             return None
         gpus = gpus_from(settings["gpus"])
@@ -169,8 +166,7 @@ class RlMemoryPlan(LearningPlan):
 
 
 def _refusal(geometry: Mapping[str, Any], named: str, where: str) -> str | None:
-    """The reason why this suite's decoder cannot have the geometry, which has experts or unlike layers; None where it
-    can."""
+    """Why this suite's decoder cannot have the geometry, such as experts or unlike layers; None where it can."""
     if "moe" in geometry:
         return f"the decoder of this suite is dense, and this {named} has experts"
     if "layers" in geometry and not plan_from(geometry, where).is_uniform:

@@ -165,8 +165,7 @@ class SimulatedStep:
         self._engine = self._frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
     def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
-        """The reference and the reward model, which score completions and do not learn; None for each that the plan
-        lacks."""
+        """The reference and the reward model, which score and do not learn; None for one the plan lacks."""
         plan, reward_model = self._plan, None
         reference = self._frozen(REFERENCE) if plan.has_own_reference else self._unadapted
         if plan.has_reward_model:
@@ -202,8 +201,7 @@ class SimulatedStep:
         return self._decoder(owner, kind, computed, shape)
 
     def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, shape: DecoderShape) -> Decoder:
-        """A decoder of this shape and dtype; its tables of angles are labelled as the owner's, its parameters not
-        yet."""
+        """A decoder of this shape and dtype, whose tables of angles, not yet its parameters, are labelled."""
         plan, factory = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
         with attribute_to(owner, OTHER):  # its tables of angles; its parameters are labelled later
             decoder = kind(shape, self._attention, positions=plan.seq_len, made=factory)

@@ -43,8 +43,7 @@ def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[Passes]]:
 
 
 def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
-    """Passes of a rollout: each prompt is read once, then every decode step reads the weights and caches of mean
-    length."""
+    """Passes that read each prompt once, then decode: each step reads the weights and caches of mean length."""
     if plan.engine == NONE:
         return []
     rows = plan.rows(plan.shards)
@@ -81,8 +80,11 @@ def _scores(plan: RlMemoryPlan) -> list[Passes]:
 
 def _updates(plan: RlMemoryPlan) -> list[Passes]:
     """Passes forward and back of each trained model over all completions, and the writes of its weights once a
-    minibatch. On the way back are two products for each one of the forward pass, of which frozen weights need one;
-    recomputed blocks run forward once more."""
+    minibatch.
+
+    On the way back are two products for each one of the forward pass, of which frozen weights need one; recomputed
+    blocks run forward once more.
+    """
     forward, times, heads = _micro_batch(plan)
     counts = plan.parameter_counts()
     trained = {POLICY: (plan.training_shape, heads)}
@@ -104,8 +106,7 @@ def _updates(plan: RlMemoryPlan) -> list[Passes]:
 
 
 def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int, int]:
-    """A pass over a micro-batch of whole completions, how many of them one device has, and tokens with logits in
-    each."""
+    """A pass over a micro-batch, how many micro-batches one device has, and tokens with logits in each."""
     all_rows = plan.rows(plan.shards)
     rows, element_bytes = min(plan.micro_batch, all_rows), COMPUTED_BYTES[plan.precision]
     whole = Pass(batch=rows, query_len=plan.seq_len, seq_len=plan.seq_len, element_bytes=element_bytes)

@@ -47,8 +47,7 @@ class RlMemoryWorkload:
         return {}
 
     def step(self, meter: Meter) -> None:
-        """Note what each phase holds, the peak by number of devices, how many devices a step needs, and the answer for
-        `gpus`."""
+        """Note each phase's bytes, the peak by number of devices, devices needed, and the answer for `gpus`."""
         plan, projection = self.plan, Projection(self.plan, self._attention)
         batch = projection.frugal_batch(plan.shards)
         phases = projection.phases(plan.shards, batch)
@@ -124,8 +123,11 @@ class Projection:
 
     def largest_batch(self, shards: int, room_bytes: int) -> int:
         """The most completions whose rollout fits in `room_bytes` of one device, or the plan's smallest batch where
-        none does. A larger batch never holds less, and nearly as much more as it is larger: a straight line between a
-        batch that fits and one that does not finds the next to try, until they are neighbours."""
+        none does.
+
+        A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
+        fits and one that does not finds the next to try, until they are neighbours.
+        """
         fits, fails = self._smallest_batch(shards), self._plan.rollout_rows(shards)
         least, most = self._rollout_bytes(shards, fits), self._rollout_bytes(shards, fails)
         if least > room_bytes or most <= room_bytes:
@@ -182,8 +184,10 @@ class Division:
 
 
 def devices_needed(peaks: Mapping[int, float], gigabytes: int, *, reserve_bytes: float) -> int | None:
-    """The fewest devices, of those in `peaks`, that hold a step; None where all are too few. `peaks`: bytes that one
-    device holds at most, by the number of devices. `gigabytes`: memory of each, in 10^9 bytes. `reserve_bytes`: left
-    free on each."""
+    """The fewest devices, of those in `peaks`, that hold a step; None where all are too few.
+
+    `peaks`: bytes that one device holds at most, by the number of devices. `gigabytes`: memory of each, in 10^9 bytes.
+    `reserve_bytes`: left free on each.
+    """
     fitting = [shards for shards, peak in peaks.items() if peak <= gigabytes * 1e9 - reserve_bytes]
     return min(fitting, default=None)

@@ -29,9 +29,11 @@ from suite.rl.stage import StageBegin, policy_tensors
 
 
 def preference_loss(log_p_K2: Tensor, reference_K2: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """DPO's loss of each pair, -log sigmoid of its margin, and the margins (arXiv 2305.18290 eq. 7), both [K]. A margin
-    is beta times how much more the policy prefers the first completion than the reference does. `log_p_K2` and
-    `reference_K2`: log-probabilities of whole completions, the preferred one first."""
+    """DPO's loss of each pair, -log sigmoid of its margin, and the margins (arXiv 2305.18290 eq. 7), both [K].
+
+    A margin is beta times how much more the policy prefers the first completion than the reference does. `log_p_K2` and
+    `reference_K2`: log-probabilities of whole completions, the preferred one first.
+    """
     rewards_K2 = beta * (log_p_K2 - reference_K2)
     margins_K = rewards_K2[:, 0] - rewards_K2[:, 1]
     return -F.logsigmoid(margins_K), margins_K
@@ -115,8 +117,7 @@ class PreferenceStage:
 
     @attribute_to(NOBODY, EXPERIENCE)
     def _sample_pairs(self, meter: Meter) -> tuple[Pairs, dict[str, float]]:
-        """Sample completions and choose pairs, with the present policy as reference; the pairs and the rollouts'
-        readings."""
+        """Sample completions and pair them, the present policy as reference; pairs and readings."""
         plan = self._plan
         rounds = range(self._rollouts)
         sampled = [rollout(plan, self._policy, meter, round_, copies=plan.num_generations) for round_ in rounds]

@@ -24,8 +24,10 @@ LARGER_FOR_CHECKPOINTS = 10
 
 class RlStage:
     """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as it,
-    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through. For its
-    first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values."""
+    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through.
+
+    For its first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values.
+    """
 
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan

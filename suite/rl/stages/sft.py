@@ -65,8 +65,7 @@ class SftStage:
         return {"updates": float(len(losses)), **means}
 
     def _gradient(self, minibatch: Sequence[Example]) -> float:
-        """Leave the gradient of the minibatch's loss in the parameters; the loss in nats, a mean over its learnt
-        tokens."""
+        """Leave the gradient of the minibatch's loss in the parameters; the loss, in nats a learnt token."""
         tokens_BS, learnt_BS = pad_examples(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
         learnt = learnt_BS[:, 1:].sum()
         total: Tensor | float = 0.0

@@ -43,8 +43,7 @@ class Adding(SteppedTask):
         return self._written(thought, answer, generator, tidy=tidy)
 
     def _guess(self, item: Item, generator: random.Random) -> tuple[str, str]:
-        """Draw a thought and the answer that it comes to: without carries, right, a digit off, backwards or of other
-        numbers."""
+        """Draw a thought and its answer: without carries, right, a digit off, backwards or of other numbers."""
         kind = generator.choices(("no carry", "right", "slip", "backwards", "any"), (50, 25, 15, 5, 5))[0]
         columns = _columns(self.item(generator) if kind == "any" else item)
         if kind == "slip":

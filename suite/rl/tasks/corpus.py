@@ -50,8 +50,7 @@ def well_formed(thought: str, answer: str) -> str:
 
 
 def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:
-    """Write thought and answer with tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked
-    form."""
+    """Write thought and answer with tags in disorder, cut to `longest` tokens; never in the asked form."""
     while True:
         text_tokens = tokens(well_formed(thought, answer))
         if generator.random() < UNFINISHED_SHARE:
@@ -92,8 +91,7 @@ class WrittenTask(ABC):
         """Draw a text that a base model might write as thought or answer."""
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """Write a guess as thought and, with probability `same_share`, as answer too; in the asked form now and
-        then."""
+        """Write a guess as thought and mostly as answer too; now and then in the asked form."""
         tidy, thought = draw_is_tidy(generator), self._guess(item, generator)
         answer = thought if generator.random() < self.same_share else self._guess(item, generator)
         return self._written(thought, answer, generator, tidy=tidy)

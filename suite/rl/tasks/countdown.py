@@ -69,8 +69,7 @@ class Countdown(WrittenTask):
         return _expression(numbers, generator).text
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
-        """Right if the answer is an expression that takes each number once and has the target's value, evaluated
-        exactly."""
+        """Right if the answer takes each number once and its value, computed exactly, is the target."""
         parsed = parse(completion)
         answer = [] if parsed.answer is None else completion[parsed.answer]
         numbers, target = _numbers_and_target(item)

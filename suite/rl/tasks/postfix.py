@@ -187,8 +187,7 @@ def compiles(program: Sequence[str], inputs: Sequence[str]) -> bool:
 
 
 def run(program: Sequence[str], inputs: Mapping[str, int]) -> int | None:
-    """Value that a program, which must compile, computes from its inputs; None where a value grows beyond
-    LARGEST_VALUE."""
+    """What a program that compiles makes of its inputs; None where a value grows beyond LARGEST_VALUE."""
     stack: list[int] = []
     for token in program:
         if token in _BINARY:

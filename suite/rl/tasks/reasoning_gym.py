@@ -79,8 +79,7 @@ class ReasoningGym(WrittenTask):
         super().__init__(thought=self._longest_answer, answer=self._longest_answer)
 
     def item(self, generator: random.Random) -> GymQuestion:
-        """Draw a question whose answer has at most `longest_answer` characters. Raises ValueError where none of
-        MOST_PASSED_OVER has."""
+        """Draw a question whose answer is not too long. Raises ValueError where MOST_PASSED_OVER are."""
         for _ in range(MOST_PASSED_OVER):
             item = self._questions.item(generator.randrange(self._count))
             if len(item.answer) <= self._longest_answer:
@@ -114,8 +113,7 @@ class ReasoningGym(WrittenTask):
         return Score(accuracy=float(marks == 1), format=form, parts={"unscorable": float(marks is None)})
 
     def _marks(self, item: Item, answer: str) -> float | None:
-        """Marks that the dataset's scorer gives; None where it raises, or where the answer is not safe to hand to
-        it."""
+        """Marks by the dataset's scorer; None where it raises, or the answer is not safe to hand to it."""
         assert isinstance(item, GymQuestion)
         # Nor is one with powers asked about: 9**9**9**9 takes longer than there is time.
         if self._name in ARITHMETIC and not (set(answer) <= PLAIN and "**" not in answer):
@@ -126,8 +124,7 @@ class ReasoningGym(WrittenTask):
             return None
 
     def check_characters(self) -> None:
-        """Raise ValueError if one of the first LOOKED_AT questions has a character that is none of the tasks'
-        tokens."""
+        """Raise ValueError if one of the first questions has a character that is none of the tasks' tokens."""
         for number in range(LOOKED_AT):
             item = self._questions.item(number)
             unknown = sorted(set(item.prompt + item.answer) - set(CHARACTERS))

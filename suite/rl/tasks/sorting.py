@@ -62,8 +62,7 @@ class Sorting(SteppedTask):
         return "".join(digits)
 
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
-        """Reward each token of the thought by 1 until the first that differs from the sorted digits, from there on by
-        0."""
+        """Reward each token of the thought: 1 until the first that differs from the sorted digits, then 0."""
         steps, is_right = [], True
         for index in range(thought.start, thought.stop):
             rank = index - thought.start
