@@ -98,6 +98,6 @@ def answers_to(model: Decoder, questions: QuestionBatch, kinds: int) -> AnswerTo
         logits_BQV = answer_logits(model, part)
         losses_BQ = answer_losses(logits_BQV, part.answers_BQ)
         right_BQ = logits_BQV.argmax(dim=-1) == part.answers_BQ
-        of_question_3M = torch.stack((torch.ones_like(losses_BQ), right_BQ, losses_BQ)).flatten(1).double()
-        sums_3N.index_add_(1, part.kinds_BQ.flatten(), of_question_3M)
+        counts_3M = torch.stack((torch.ones_like(losses_BQ), right_BQ, losses_BQ)).flatten(1).double()
+        sums_3N.index_add_(1, part.kinds_BQ.flatten(), counts_3M)
     return AnswerTotals(asked_N=sums_3N[0], right_N=sums_3N[1], loss_N=sums_3N[2])

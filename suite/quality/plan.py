@@ -82,8 +82,8 @@ class QualityPlan:
         }
         if shape.match_residual is not None:
             case["match_residual"] = shape.match_residual
-        chance = {within(EVALUATE, kind): {"chance": task.chance} for kind in (*task.groups, *task.kinds)}
-        return {"case": case, EVALUATE: {"chance": task.chance}, **chance}
+        chance_levels = {within(EVALUATE, kind): {"chance": task.chance} for kind in (*task.groups, *task.kinds)}
+        return {"case": case, EVALUATE: {"chance": task.chance}, **chance_levels}
 
     def least_bytes(self) -> float:
         """Bytes of the decoder with gradients and AdamW's moments, and of the timed token's cache."""

@@ -58,11 +58,8 @@ class QualityWorkload:
         return {"attention_modes": self.model.modes()}
 
     def step(self, meter: Meter) -> None:
-        """Evaluate, then train for `eval_every` updates and note the mean loss.
-
-        The last step goes on: it evaluates once more, probes heads and cache, and times decoding. Raises
-        WorkloadFailedError where a loss or gradient is not finite.
-        """
+        """Evaluate, then train for `eval_every` updates. The last step evaluates once more, probes heads and cache, and
+        times decoding. Raises WorkloadFailedError where a loss or gradient is not finite."""
         self._evaluate(meter)
         first = meter.step * self.plan.eval_every
         try:

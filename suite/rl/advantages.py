@@ -49,9 +49,7 @@ Estimator = Callable[[Scored, Objective], Estimated]  # the function `advantages
 
 def token_rewards(scored: Scored) -> Tensor:
     """Reward of each token, [N, T]: the outcome's reward at the last token, less the KL's price at each; 0 on padding.
-
-    So have InstructGPT, verl, and TRL to 1.12. An empty completion has no last token: its outcome's reward is lost.
-    """
+    So have InstructGPT, verl, and TRL to 1.12. An empty completion has no last token: its outcome's reward is lost."""
     mask_NT = scored.mask_NT
     left_NT = mask_NT.flip(1).cumsum(dim=1).flip(1)
     rewards_NT = torch.where((mask_NT > 0) & (left_NT == 1), scored.rewards_N[:, None], 0)

@@ -63,17 +63,14 @@ def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     """The base model that the policy begins as: trained here, or read from the shared folder if another case left it
-    there.
-
-    A checkpoint is read from where it lies; raises UnsupportedError where its weights are not as its sizes say.
-    """
+    there. A checkpoint is read where it lies. Raises UnsupportedError where its weights are not as its sizes say."""
     attention = settings["attention"]
     if plan.policy.checkpoint is not None:
-        begun_s, place = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
+        begun_s, location = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
         model = new_decoder(plan, attention)
-        fill(model, place)
+        fill(model, location)
         took_s = time.process_time() - begun_s
-        return Base(weights=model.state_dict(), losses=[], process_cpu_s=took_s, key=place.digest())
+        return Base(weights=model.state_dict(), losses=[], process_cpu_s=took_s, key=location.digest())
     # Never trained in bfloat16: all precisions begin as one model, as they do as one checkpoint.
     dtype = "float32" if plan.dtype == "bfloat16" else plan.dtype
     named = {name: settings[name] for name in BASE_SETTINGS} | {"dtype": dtype}
@@ -121,10 +118,7 @@ class Teacher:
 
 def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]) -> Teacher:
     """Train the recipe's teacher, or read it from the shared folder if another case left it there; its decoder is
-    frozen.
-
-    `course`: suite.rl.workload.RlWorkload, which imports this module.
-    """
+    frozen. `course`: suite.rl.workload.RlWorkload, which imports this module."""
     settings = teacher_settings(settings)
     key_settings = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
     key_settings["code"] = sorted(code_named_in(settings))
@@ -138,8 +132,7 @@ def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Ma
 
 
 def _train_teacher(course: Any, shared: Path) -> dict[str, Any]:
-    """Run all steps of the teacher's course; its weights, last held-out accuracy and processor seconds. Raises
-    WorkloadFailedError, with "teacher: " in front."""
+    """Run all steps of the teacher's course; its weights, last held-out accuracy and processor seconds."""
     meter = Meter()
     try:
         course.prepare(shared)

@@ -181,8 +181,7 @@ class Learner:
         return {name: float(value) for name, value in sums.items()}
 
     def _micro_batch_gradients(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
-        """Add a micro-batch's share of the minibatch's gradient to the parameters; its share of the readings. With a
-        shared trunk the critic's loss is part of it."""
+        """Add a micro-batch's share of the minibatch's gradient to the parameters; its readings."""
         objective, plan = self._objective, self._plan
         h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
         if objective.entropy_coef > 0:
@@ -242,8 +241,8 @@ class Learner:
         """Yield the tensors that the learner keeps from step to step, with owner and kind; AdamW's moments from the
         first update on.
 
-        Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
-        they need is none of an algorithm's memory.
+        Where the KL has no price the reference is left out: only evaluations use it, and they are no part of an
+        algorithm's memory.
         """
         models: list[tuple[str, Decoder | Critic]] = [(POLICY, self.policy)]
         if self._objective.has_reference:

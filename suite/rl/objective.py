@@ -77,14 +77,14 @@ class Objective:
 
     @property
     def kl_in_loss(self) -> bool:
+        """True if the KL is a term of the loss, and not a price in the reward."""
         return self.has_reference and not self.use_kl_in_reward
 
 
 def objective_from(
     settings: Mapping[str, Any], *, longest_completion: int, reward_weights: Sequence[float] = ()
 ) -> Objective:
-    """Read and check the objective. Raises ValueError. The names of estimator and policy loss are checked where they
-    are loaded, and by `LearningPlan`."""
+    """Read and check the objective, but for the names of estimator and policy loss. Raises ValueError."""
     objective = Objective(
         adv_estimator=settings["adv_estimator"],
         supervision=one_of(settings, "supervision", SUPERVISIONS),

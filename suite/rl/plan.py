@@ -12,7 +12,7 @@ from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
-KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose by what the key says is right
+KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose completions with the right answer
 REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
 
@@ -72,8 +72,7 @@ class RlPlan(LearningPlan):
             RlPlan(teacher_settings(settings))
 
     def _critic_start(self, settings: Mapping[str, Any]) -> "tuple[int, RlPlan | None]":
-        """The steps in which the critic alone learns, and the plan of its base model where its sizes are not the
-        policy's."""
+        """Steps in which the critic alone learns, and the plan of its base model if it has other sizes."""
         if not self.objective.has_critic:
             return 0, None
         warmup = whole_number(settings, "critic_warmup_steps", at_least=0)
@@ -85,8 +84,8 @@ class RlPlan(LearningPlan):
         for stage in self.recipe.stages:
             if stage.kind == RL and warmup >= stage.steps:
                 raise ValueError(
-                    f"critic_warmup_steps must be less than the steps of a stage of RL, of which there are "
-                    f"{stage.steps}, or the policy would never learn; got {warmup}"
+                    f"critic_warmup_steps must be less than the {stage.steps} steps of the stage of kind {RL}, or the "
+                    f"policy would never learn; got {warmup}"
                 )
         if self.critic_sizes is None:
             return warmup, None
@@ -137,18 +136,20 @@ class RlPlan(LearningPlan):
             )
         if self.reward_source == "majority" and self.objective.supervision == "process":
             raise ValueError(
-                "supervision=process checks steps by the key and needs reward_source=ground_truth; got 'majority'"
+                "reward_source must be ground_truth for supervision=process, which checks steps by the right answer; "
+                "got 'majority'"
             )
         for stage in self.recipe.stages:
             if self.reward_source == "majority" and stage.kind in KINDS_THAT_FILTER:
                 raise ValueError(
-                    f"a stage of kind {stage.kind} filters by the key and needs reward_source=ground_truth"
+                    f"reward_source must be ground_truth for a stage of kind {stage.kind}, which keeps right "
+                    "completions; got 'majority'"
                 )
             if stage.kind == "preference":
                 self._check_pairs()
         if any(stage.kind != RL for stage in self.recipe.stages) and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
-            raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")
+            raise ValueError(f"recipe must be r1_zero for a policy from a checkpoint; got stages of kind {kinds}")
         if self.filter_groups and not self.objective.compares_group:
             raise ValueError(
                 f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "
@@ -179,9 +180,9 @@ def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**settings, **sizes, "recipe": recipe}
 
 
-def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at_least: int = 1) -> int:
-    """Read a whole number from `at_least` to `most`. Raises ValueError; `what` says what `most` is."""
+def _at_most(settings: Mapping[str, Any], name: str, most: int, bound: str, *, at_least: int = 1) -> int:
+    """Read a whole number from `at_least` to `most`. Raises ValueError; `bound` says in words what `most` is."""
     value = whole_number(settings, name, at_least=at_least)
     if value > most:
-        raise ValueError(f"{name} must be at most {what}, which is {most}; got {value}")
+        raise ValueError(f"{name} must be at most {bound}, which is {most}; got {value}")
     return value

@@ -76,9 +76,9 @@ class CheckpointVocabulary:
     def prompt(self, task: Task, item: Item) -> list[int]:
         """Ids of the item's question in words, behind the asked form and one worked example, the same for all items.
         Raises ValueError for a prompt of more than LONGEST_PROMPT tokens."""
-        chance = random.Random(0)
-        example = draw(task, chance, held_out=False)
-        turns = (task.question(example), task.solution(example, chance), task.question(item))
+        generator = random.Random(0)
+        example = draw(task, generator, held_out=False)
+        turns = (task.question(example), task.solution(example, generator), task.question(item))
         ids = list(self._checkpoint_tokenizer.asked(FORM, turns))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
@@ -103,7 +103,7 @@ class Policy:
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion
 
     def check(self, settings: Mapping[str, Any], task: Task, longest_completion: int) -> None:
-        """Raise ValueError if a checkpoint cannot run with these settings and task; no checkpoint always can."""
+        """Raise ValueError if a checkpoint cannot run with these settings and task; other policies pass."""
         if self.checkpoint is None:
             return
         if settings["max_completion_length"] is None:
@@ -116,9 +116,11 @@ class Policy:
                 f"{self.max_position} positions hold a prompt of {LONGEST_PROMPT} tokens too; got {longest_completion}"
             )
         if settings["supervision"] == "process":
-            raise ValueError("supervision=process rewards the task's own tokens, and a checkpoint has others")
+            raise ValueError("supervision must be outcome for a checkpoint, which does not write the task's own tokens")
         if not hasattr(task, "question"):
-            raise ValueError("a checkpoint needs a task that has its question in words, and this one has none")
+            raise ValueError(
+                "task must have its question in words for a checkpoint, such as task=sort; this one has none"
+            )
 
 
 def policy_from(settings: Mapping[str, Any]) -> Policy:

@@ -78,7 +78,7 @@ def teacher_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _check_stage(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Raise ValueError unless the stage has a known kind, a share above 0 and valid options for its kind."""
     if set(stage) != {"kind", "share"}:
-        raise ValueError(f"a stage of recipe.stages has a kind and a share and nothing else; got {dict(stage)!r}")
+        raise ValueError(f"each of recipe.stages must have a kind and a share, and nothing else; got {dict(stage)!r}")
     STAGES.check(str(stage["kind"]))
     positive_number(stage, "share", where="recipe.stages: ")
     for name in NEEDS.get(stage["kind"], ()):
@@ -106,8 +106,8 @@ def _lay_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage,
     for stage, begin, end in zip(stages, [0, *ends[:-1]], ends, strict=True):
         if begin == end:
             raise ValueError(
-                f"steps must be enough for each of the recipe's {len(stages)} stages, and {stage['kind']} gets none of "
-                f"them by its share of {stage['share']}; got {steps}"
+                f"steps must give each of the recipe's {len(stages)} stages a step, and {stage['kind']} with its share "
+                f"of {stage['share']} gets none; got {steps}"
             )
         planned.append(PlannedStage(kind=stage["kind"], first=begin, steps=end - begin))
     return tuple(planned)

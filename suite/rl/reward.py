@@ -26,16 +26,12 @@ class Reward:
     @property
     def weights(self) -> tuple[float, ...]:
         """The weight of each of `parts`, in the same order. A part without weight is left out."""
-        of_task = (1.0, self.format_weight) if self.format_weight else (1.0,)
-        return of_task if self.overlong_buffer == 0 else (*of_task, 1.0)
+        task_weights = (1.0, self.format_weight) if self.format_weight else (1.0,)
+        return task_weights if self.overlong_buffer == 0 else (*task_weights, 1.0)
 
     def parts(self, *, accuracy: float, form: float, length: int) -> list[float]:
-        """Parts of a completion's reward: accuracy (gated by the form or not), then form and length penalty where they
-        are in use.
-
-        The penalty is DAPO's soft one, from 0 down to −1 over the last `overlong_buffer` tokens (arXiv 2503.14476 eq.
-        13).
-        """
+        """Parts of a completion's reward: accuracy (gated by the form or not), then form and length penalty if in use.
+        The penalty is DAPO's, from 0 down to −1 over the last `overlong_buffer` tokens (arXiv 2503.14476 eq. 13)."""
         parts = [accuracy * form if self.format_reward == GATE else accuracy]
         if self.format_weight:
             parts.append(form)

@@ -52,7 +52,7 @@ class Experience:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutBatch:
-    kept: Experience | None  # the completions that are learnt from; None where every group was dropped
+    trainable: Experience | None  # the completions that are learnt from; None where every group was dropped
     sampled: Sequence[Experience]  # the experience of every round, before any group was dropped: what was paid for
 
 
@@ -62,7 +62,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
     if not plan.filter_groups:
         experience = rollout(plan, policy, meter, 0, copies=plan.num_generations)
-        return RolloutBatch(kept=experience, sampled=[experience])
+        return RolloutBatch(trainable=experience, sampled=[experience])
     sampled: list[Experience] = []
     with_signal: list[Experience] = []
     wanted = plan.prompts_per_step
@@ -73,7 +73,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
         wanted -= len(groups)
         with_signal.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
     has_rows = any(len(experience.scores) for experience in with_signal)
-    return RolloutBatch(kept=joined(with_signal) if has_rows else None, sampled=sampled)
+    return RolloutBatch(trainable=joined(with_signal) if has_rows else None, sampled=sampled)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
@@ -95,8 +95,8 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
     `round_` makes the streams of several rollouts of one step differ."""
     names, device, count = (plan.seed, meter.step, round_), policy.made.device, plan.completions // copies
     with meter.span("rollout"):
-        chance = python_rng(*names, "prompts")
-        items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
+        generator = python_rng(*names, "prompts")
+        items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
         prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
         with attribute_to(POLICY, ACTIVATIONS):
             samples = sample(
@@ -170,11 +170,8 @@ def parsed_answer(completion: Sequence[str]) -> str:
 
 
 def majority_vote(answers: Sequence[str], size: int) -> list[float]:
-    """1 for each answer that is the commonest of its group, else 0 (TTRL, arXiv 2504.16084).
-
-    A group is `size` answers that lie next to each other. Of equally common answers the first wins; an empty answer has
-    no vote. Answers are compared as texts.
-    """
+    """1 for each answer that is the commonest of its group, else 0 (TTRL, arXiv 2504.16084). A group is `size` answers
+    in a row. Of equally common answers the first wins; an empty one has no vote. Answers are compared as texts."""
     votes: list[float] = []
     for start in range(0, len(answers), size):
         group = answers[start : start + size]

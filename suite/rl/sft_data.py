@@ -33,6 +33,7 @@ class SftData(ABC):
         return []  # what can be made again is no state
 
     def restore(self, state: Sequence[Any]) -> None:
+        """Restore nothing; the state must be empty."""
         assert not state
 
 
@@ -107,12 +108,12 @@ class Sampled(TextPool):
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
     """Draw `count` training prompts, each with a right completion in the asked form."""
-    chance = python_rng(plan.seed, "solutions")
-    items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
+    generator = python_rng(plan.seed, "solutions")
+    items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
     examples = []
     for item in items:
         prompt = plan.vocabulary.encode(item.prompt)
-        completion = plan.vocabulary.encode(plan.task.solution(item, chance))
+        completion = plan.vocabulary.encode(plan.task.solution(item, generator))
         examples.append(Example(ids=[*prompt, *completion], given=len(prompt)))
     return examples
 

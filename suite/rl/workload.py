@@ -53,8 +53,8 @@ class RlWorkload:
         device = device_for(plan.device, plan.threads)
         self._memory = TrackedMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
-        chance = python_rng("held out")
-        self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
+        generator = python_rng("held out")
+        self._held_out = [draw(plan.task, generator, held_out=True) for _ in range(plan.eval_prompts)]
         prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
 

@@ -179,8 +179,8 @@ def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
 
 
 def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The starts and ends of all stretches that leave no rest shorter than a stretch. Those that reach the end are left
-    out: what they are compared with is a stretch from the start."""
+    """Starts and ends of all stretches of at least LEAST_STRETCH points that leave no shorter rest. Those that reach
+    the end are left out: what they are compared with is a stretch from the start."""
     starts, ends = np.nonzero(np.ones((count, count + 1), dtype=bool))
     outside = (starts == 0) | (starts >= LEAST_STRETCH)
     keep = outside & (ends - starts >= LEAST_STRETCH) & (count - ends >= LEAST_STRETCH)
@@ -265,8 +265,7 @@ def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: 
 
 
 def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) -> list[int]:
-    """The bounds whose two neighbouring levels differ at `alpha`; the weakest is dropped first, and the rest tested
-    again. A stretch has two ends, and may need one."""
+    """The bounds whose two neighbouring levels differ at `alpha`; until all do, the weakest is dropped."""
     remaining = list(bounds)
     while remaining:
         weakest = max(range(len(remaining)), key=lambda index: _step_p(values, remaining, index))

@@ -76,10 +76,7 @@ def interaction(
     margin: float | None = None,
 ) -> Comparison | None:
     """Compare the effect of one factor at the second factor's level with its effect at the second factor's reference.
-
-    `levels` and `second_levels` are each (level, reference). Exchanging the two factors gives the same difference. None
-    where no seed has all the cells needed.
-    """
+    `levels` and `second_levels`: level and reference of each. None where no seed has all the cells needed."""
     shared, seeds = _shared_cells(cells, {factor: levels, second_factor: second_levels})
     effects = []
     for at in second_levels:

@@ -47,7 +47,7 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
     """The median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
 
     Exact for independent samples of any continuous distribution (David and Nagaraja, Order Statistics, section 7.1).
-    With fewer than six samples 95 % is out of reach: the extremes are returned with the level that they reach.
+    With fewer than six samples 95% is out of reach: the extremes are returned with the level that they reach.
     Raises ValueError for no samples.
     """
     ordered = np.sort(np.asarray(samples, dtype=float))
@@ -120,7 +120,7 @@ def _sample_half_width(launches: Sequence[NDArray[np.float64]], medians: NDArray
 
 
 def comparable_interval(interval: Interval) -> Interval:
-    """The interval for comparisons: one of a single launch reaches a factor ONE_LAUNCH_REACH, at least."""
+    """Widen an interval of a single launch to at least a factor ONE_LAUNCH_REACH each way; others stay."""
     if interval.launches > 1:
         return interval
     low = min(interval.low, interval.median / ONE_LAUNCH_REACH)

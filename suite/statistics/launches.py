@@ -15,7 +15,7 @@ from suite.statistics.student import t_above, t_quantile
 
 T = TypeVar("T")
 CHANCE = 1.88
-"""Standard errors of von Neumann's ratio, which 3 % of independent launches go beyond."""
+"""Standard errors of von Neumann's ratio, which 3% of independent launches go beyond."""
 FEWEST_ALIKE = 4
 """Benchmarks of which it can be seen that launches shift all of them alike."""
 

@@ -43,11 +43,9 @@ def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float
 
 
 def arrivals(spends: Sequence[float | None]) -> Arrivals:
-    """Summarise `to_threshold` over the runs of an arm: how many reached the level, and the median spend over all runs.
-
-    A median of those that arrived alone would favour an arm whose slow runs never do. Raises ValueError for no runs, or
-    a spend that is negative or no number.
-    """
+    """How many runs of an arm reached a level, by their `to_threshold`, and the median spend over all runs. A median of
+    those that arrived alone would favour an arm whose slow runs never do. Raises ValueError for no runs, or a spend
+    that is negative or no number."""
     if not spends:
         raise ValueError("spends must hold at least one run; got none")
     if wrong := [spend for spend in spends if spend is not None and not 0 <= spend < math.inf]:
@@ -61,10 +59,8 @@ def arrivals(spends: Sequence[float | None]) -> Arrivals:
 
 
 def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
-    """The value of the last evaluation at which no more than the budget had been spent; None before the first.
-
-    Not the best by then: whoever picks that has chosen by the very score that is reported.
-    """
+    """The value of the last evaluation at which no more than the budget had been spent; None before the first. Not the
+    best by then: whoever picks that has chosen by the very score that is reported."""
     spent_by, reached = _curve(spent, values)
     if math.isnan(budget):
         raise ValueError(f"budget must be a number; got {budget}")

@@ -28,7 +28,7 @@ from suite.statistics.seeds import mean_of_seeds
 from suite.statistics.student import t_within
 
 FEWEST_PAIRS = 5
-"""Student's t at 95 % reaches 2.8 standard errors with five pairs and 12.7 with two; a bootstrap of so few is far too
+"""Student's t at 95% reaches 2.8 standard errors with five pairs and 12.7 with two; a bootstrap of so few is far too
 narrow, and the exact test below cannot go under 0.0625 with five."""
 ALPHA = 0.05
 """Chance of any false HIGHER or LOWER in a table where nothing differs."""
@@ -82,6 +82,7 @@ class Comparison:
 
     @functools.cached_property
     def differences(self) -> tuple[float, ...]:
+        """The first arm minus the second, pair by pair."""
         return tuple(ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property

@@ -22,7 +22,7 @@ from suite.statistics.scores import Estimate
 from suite.statistics.student import t_quantile, t_within
 
 CONTRADICTION_ALPHA = 0.01
-"""Small, since it adds to the 5 % of false differences that the mean alone may give."""
+"""Small, since it adds to the 5% of false differences that the mean alone may give."""
 
 
 class Conclusion(StrEnum):
@@ -67,7 +67,7 @@ class Pooled:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's 95 % interval of the mean; None where no unit can tell."""
+        """Student's 95% interval of the mean; None where no unit can tell."""
         if not self.telling:
             return None
         mean, error, freedom = self._effect

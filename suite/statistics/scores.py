@@ -58,7 +58,7 @@ def stratified_bootstrap(
     The same seed gives the same interval.
 
     A bootstrap of few runs is too narrow, since it takes their spread about their own mean for the whole spread. An
-    interval at 95 % for the mean of normal scores on one task held the truth in 85 % of cases with 5 runs and in 90 %
+    interval at 95% for the mean of normal scores on one task held the truth in 85% of cases with 5 runs and in 90%
     with 10 (tests/statistics/test_scores.py). Where all runs agree it has no width at all, which is no proof.
 
     Raises ValueError for a matrix that is empty, ragged, not finite, or has fewer than two runs.

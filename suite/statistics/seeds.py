@@ -1,7 +1,7 @@
 """The mean of a handful of seeds by Student's t, which a bootstrap of so few falls short of.
 
-The percentile bootstrap of suite.statistics.scores holds a mean of five normal scores in 85 % of cases where 95 % was
-asked for; t holds it in 95 %. Of shares near 0 or 1, which are not normal, both are approximate.
+The percentile bootstrap of suite.statistics.scores holds a mean of five normal scores in 85% of cases where 95% was
+asked for; t holds it in 95%. Of shares near 0 or 1, which are not normal, both are approximate.
 """
 
 import math

@@ -53,8 +53,8 @@ class LowRankAttention(CompressedAttention):
         angles = self.angles_at(x_BSD, start, positions_S)
         (latent_B1Tr,) = self.append_to_cache(cache, start, linear(x_BSD, self.w_down)[:, None])
         latent_BTr = latent_B1Tr[:, 0]
-        of_keys = angles if cache is None else self.angles_at(latent_BTr, 0, None)
-        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
+        key_angles = angles if cache is None else self.angles_at(latent_BTr, 0, None)
+        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), key_angles)
         q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
         return q_BHSd, k_BGTd, self.heads(latent_BTr, self.w_up_v, self.b_v)
 
@@ -97,5 +97,5 @@ def rounded(rows: Tensor) -> Tensor:
 def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Undo `rounded`: rows of numbers in this dtype."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
-    whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
-    return quantised.restored(whole, bytes_of_scales.contiguous().view(torch.float32), dtype)
+    whole, scale_bytes = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
+    return quantised.restored(whole, scale_bytes.contiguous().view(torch.float32), dtype)

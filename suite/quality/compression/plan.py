@@ -68,8 +68,8 @@ class CompressionPlan:
     def constants(self) -> dict[str, dict[str, float]]:
         """Cache bytes per token if the model had MHA with a key-value head for each query head."""
         forward = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
-        of_query_head = self.layer.cache_bytes_per_token(forward) // self.layer.kv_heads
-        return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * of_query_head}}
+        head_bytes = self.layer.cache_bytes_per_token(forward) // self.layer.kv_heads
+        return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * head_bytes}}
 
     def least_bytes(self) -> float:
         """Bytes of the model's weights."""

@@ -69,8 +69,8 @@ class Frequencies:
         running = 0
         for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
             share = running / counts.total()
-            place = FREQUENT if share < FREQUENT_SHARE else COMMON if share < FREQUENT_SHARE + COMMON_SHARE else RARE
-            classes[place].append(word)
+            name = FREQUENT if share < FREQUENT_SHARE else COMMON if share < FREQUENT_SHARE + COMMON_SHARE else RARE
+            classes[name].append(word)
             running += count
         return cls(frequent=frozenset(classes[FREQUENT]), common=frozenset(classes[COMMON]))
 
@@ -80,22 +80,25 @@ class Frequencies:
         return FREQUENT if word in self.frequent else COMMON if word in self.common else RARE
 
 
-def token_words(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
-    """For each token the index of its word, the first that its characters touch, or NO_WORD. `words` and `places`:
+def token_words(words: Sequence[Span], tokens: Iterable[Span]) -> list[int]:
+    """For each token the index of its word, the first that its characters touch, or NO_WORD. `words` and `tokens`:
     spans of words and of tokens in one text, both in order."""
     begins, ends = [begin for begin, _ in words], [end for _, end in words]
 
-    def number(place: Span) -> int:
-        first = bisect_right(ends, place[0])
-        return first if first < bisect_left(begins, place[1]) else NO_WORD
+    def word_at(token: Span) -> int:
+        """Index of the first word that the token touches, or NO_WORD."""
+        first = bisect_right(ends, token[0])
+        return first if first < bisect_left(begins, token[1]) else NO_WORD
 
-    return [number(place) for place in places]
+    return [word_at(token) for token in tokens]
 
 
 class Tokens(Protocol):
     """See suite.lm.checkpoint.tokenizer.CheckpointTokenizer."""
 
-    def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]: ...
+    def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]:
+        """Ids of the text's tokens, and the span of characters of each."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

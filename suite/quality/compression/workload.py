@@ -72,6 +72,7 @@ class CompressionWorkload:
             yield from constant_readings(quantities)
 
     def facts(self) -> Mapping[str, Any]:
+        """How attention runs, and the number of plays whose words gave the frequencies."""
         return {"attention_modes": self.decoder.modes(), "other_plays": len(self._other_plays)}
 
     @torch.no_grad()
@@ -89,9 +90,11 @@ class CompressionWorkload:
             self._time_decode(meter)
 
     def state(self) -> dict[str, Any]:
-        return {}  # a window does not depend on those before it
+        """Empty: a window does not depend on those before it."""
+        return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore nothing; the state must be empty."""
         assert not state
 
     def _use_low_rank(self, shared: Path) -> None:

@@ -62,9 +62,11 @@ class ConformanceWorkload:
         """Allocate and share nothing."""
 
     def constants(self) -> Iterable[Reading]:
+        """Empty, as the plan's."""
         return ()
 
     def facts(self) -> Mapping[str, Any]:
+        """Empty: the plan's say all."""
         return {}
 
     def step(self, meter: Meter) -> None:
@@ -75,6 +77,7 @@ class ConformanceWorkload:
             ledger.settle()
 
     def state(self) -> dict[str, Any]:
+        """Empty: the one step ends before any checkpoint."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -124,7 +127,8 @@ class Draws:
 
 
 def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
-    """Note expected gradients of estimators, aggregations and policy losses; some must be exact."""
+    """Note expected gradients of estimators, aggregations and policy losses; those with a factor must equal the true
+    gradient times it."""
     problem = short_sequences(seed)
     draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check_gradient, ledger, device)
     _check_estimators(check, draws)
@@ -268,7 +272,7 @@ def expected_gradient(
     advantages_NT = torch.cat(
         [
             estimate(
-                Scored(groups_N=one_group_G, **{name: of_path[rows_G] for name, of_path in paths.items()}), objective
+                Scored(groups_N=one_group_G, **{name: tensor[rows_G] for name, tensor in paths.items()}), objective
             ).advantages_NT
             for rows_G in rows_DG
         ]

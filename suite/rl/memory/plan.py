@@ -124,6 +124,7 @@ class RlMemoryPlan(LearningPlan):
         return COMPUTED_BYTES[self.precision] * max(*(shape.block_parameter_count for shape in shapes), *matrices)
 
     def facts(self) -> dict[str, Any]:
+        """The policy's layer, and how the step is simulated."""
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
 
     def parameter_counts(self) -> dict[str, int]:
@@ -145,7 +146,8 @@ class RlMemoryPlan(LearningPlan):
         return {"case": {**counts, "completion_cache_bytes": self.completion_cache_bytes}}
 
     def least_bytes(self) -> float:
-        return 0.0  # of this machine: fake tensors hold nothing
+        """0 on this machine: fake tensors hold nothing."""
+        return 0.0
 
     def _gpus(self, settings: Mapping[str, Any]) -> Gpus | None:
         """Read the GPUs to project for, or None. Raises ValueError unless they suit shards and precision."""

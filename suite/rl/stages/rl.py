@@ -56,9 +56,9 @@ class RlStage:
         if looks:
             self._check(meter, first)
         readings = {"updates": 0.0}
-        if rollouts.kept is not None:
+        if rollouts.trainable is not None:
             with meter.span("score"):
-                batch, score_readings = learner.compute_advantages(rollouts.kept)
+                batch, score_readings = learner.compute_advantages(rollouts.trainable)
             with meter.span("update"):
                 is_warmup = meter.step < self._policy_begins
                 readings = learner.update(batch, plan.seed, meter.step, critic_alone=is_warmup)

@@ -108,8 +108,7 @@ class WrittenTask(ABC):
 
 
 class SteppedTask(WrittenTask):
-    """The part that tasks share whose steps are checked, whose thoughts may be corrected and whose answers are right to
-    the character."""
+    """Tasks with checkable steps, thoughts that may be corrected, and answers that are right to the character."""
 
     def __init__(self, settings: Mapping[str, Any], *, thought: int, answer: int) -> None:
         """Raises ValueError where `corrections`, which older records do not have, is no share."""

@@ -109,12 +109,12 @@ class Postfix(WrittenTask):
 
     @functools.cached_property
     def _functions(self) -> "_Functions":
+        """The functions that may be hidden, made on first use."""
         return _Functions(self._inputs, _programs(self._leaves, self._operations), self._shown)
 
 
 class _Functions:
-    """The functions that may be hidden: made when first asked for, in 0.02 s as the task stands and in 3 s at its
-    largest."""
+    """The functions that may be hidden; made in 0.02 s as the task stands, and in 3 s at its largest."""
 
     def __init__(self, inputs: str, programs: Iterable[str], shown: int) -> None:
         first: dict[tuple[int | None, ...], str] = {}

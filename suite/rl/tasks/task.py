@@ -67,8 +67,7 @@ class Score:
 
 
 class Task(Protocol):
-    """Prompts and their scorer. It is constructed with the settings under `task`; raises ValueError, or
-    NeedsPackageError, as `make` says."""
+    """Prompts and their scorer, constructed with the settings under `task`; raises as `make` does."""
 
     has_steps: bool
     longest_completion: int  # tokens that a rollout may have, the end token included
