@@ -18,7 +18,7 @@ TOKENS_AT_ONCE = 16_384  # tokens that an evaluation computes at once, so that i
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionBatch:
-    """Questions as tensors of a device."""
+    """A batch of questions as tensors on a device."""
 
     tokens_BSK: Tensor
     answers_BQ: Tensor

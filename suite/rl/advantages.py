@@ -21,7 +21,7 @@ VARIANCE_EPSILON = 1e-8  # added to a variance, as in verl
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A rollout once it is scored: everything that an estimator may look at."""
+    """A scored rollout: everything that an estimator may read."""
 
     mask_NT: Tensor  # 1.0 on a completion's tokens, the end token included; 0.0 on padding
     rewards_N: Tensor  # the outcome's reward of each completion

@@ -22,7 +22,7 @@ from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyTerm:
-    """The result of a policy loss: a loss a token, and where its clip held; 0 on padding, all three."""
+    """Result of a policy loss: the loss of each token and where its clip was active; all three are 0 on padding."""
 
     loss_NT: Tensor
     clipped_low_NT: Tensor  # 1.0 where the ratio lies below its bound and the bound was taken in its place
@@ -60,7 +60,7 @@ def kl_estimates(
 
 @dataclass(frozen=True, kw_only=True)
 class Divisors:
-    """Counts of a whole minibatch, which the sums of each of its micro-batches are divided by."""
+    """Counts over a whole minibatch, by which the sums of each of its micro-batches are divided."""
 
     tokens: int
     sequences: int

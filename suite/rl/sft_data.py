@@ -18,7 +18,7 @@ from suite.rl.tasks.task import Score, draw
 
 
 class SftData(ABC):
-    """Texts without end; a subclass has them."""
+    """A source of texts to train on, step by step; subclasses provide the texts."""
 
     def prepare(self, meter: Meter) -> Mapping[str, float]:
         """Make the texts of the meter's step, where they must be sampled; readings of what that cost."""
@@ -38,7 +38,7 @@ class SftData(ABC):
 
 
 class Corpus(SftData):
-    """The texts that the base model has read, and goes on reading."""
+    """The base model's corpus, of which every step reads new documents."""
 
     def __init__(self, plan: RlPlan) -> None:
         self._plan = plan
@@ -49,7 +49,7 @@ class Corpus(SftData):
 
 
 class TextPool(SftData):
-    """A fixed number of texts, read over and over, each time in an order of its own."""
+    """A fixed number of texts, read over and over, each time in a new order."""
 
     def __init__(self, plan: RlPlan, examples: Sequence[Example], *, first: int) -> None:
         self._plan, self._examples, self._first = plan, examples, first
@@ -76,8 +76,8 @@ def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
 
 
 class Sampled(TextPool):
-    """The answers that a decoder gives in a few rollouts at the stage's begin: those that are right by the key and in
-    the asked form, or, not filtered, all of them; each text once.
+    """Completions that a decoder samples in a few rollouts as the stage begins: those that are right and in the asked
+    form or, unfiltered, all of them; each text once.
 
     Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
     """

@@ -16,7 +16,7 @@ from suite.records.metrics import EVALUATE, PHASES
 
 
 class TrackedMemory:
-    """The peaks of a step's phases. `owned_tensors` gives what lives from step to step, before and after each step."""
+    """Tracks the memory peaks of a step's phases. `owned_tensors` lists what lives from step to step."""
 
     def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]], device: Device) -> None:
         self._owned_tensors, self._device = owned_tensors, device

@@ -51,7 +51,7 @@ of identical code (results/reference/cpu/gate) spread by 1.19, and such a t by 1
 MOST_ERRORS = 3.0
 """Errors that a step counts at most, where its own comparison did not call it a change."""
 POWER = 0.9
-"""Share of the changes of the size that `visible` returns that are found."""
+"""Share of changes as large as `visible_step` or `visible_sum` that are found."""
 QUARTILE_OF_NORMAL = 0.6745
 
 

@@ -26,7 +26,7 @@ ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A median, the range around it, and the confidence that this really reaches."""
+    """A median with an interval, and the confidence that the interval reaches."""
 
     median: float
     low: float
@@ -137,7 +137,7 @@ def may_be_equal(first: Interval, other: Interval) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A median over another one, and the range that their intervals leave it."""
+    """A ratio of two medians, with the range that their intervals allow."""
 
     ratio: float
     low: float

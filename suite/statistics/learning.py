@@ -21,7 +21,7 @@ WORTH = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """Runs that reached a level, and the spend at which half of all runs had: those that never did count too."""
+    """How many runs reached a level, and the median spend over all runs, those that never did included."""
 
     arrived: int
     runs: int

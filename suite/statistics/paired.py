@@ -37,15 +37,15 @@ SHARE_MARGIN = 0.02
 NATS_MARGIN = 0.02
 """Margin of a loss a token: two percent of perplexity."""
 ALL_BUT = 0.01
-"""Two arms as near to the best that can be reached tell nothing apart."""
+"""If both arms are this near the best possible score, the task cannot show a difference."""
 ABOVE_CHANCE = 0.02
-"""Two arms no further above guessing have learnt nothing."""
+"""If neither arm is further above guessing, neither has learnt anything."""
 MOST_FLIPPED = 40
 """Pairs up to which all sign flips are counted: beyond, the halves below hold more than a million sums."""
 
 
 class ArmOutcome(StrEnum):
-    """The statement on the first arm that the pairs allow."""
+    """What the pairs show about the first arm."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -63,18 +63,18 @@ JUDGED = (*TOLD_APART, ArmOutcome.ALIKE, ArmOutcome.OPEN)
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Values of two arms, pair by pair, and what may be said of their difference, the first less the second."""
+    """Values of two arms, pair by pair, and the verdict on their difference, the first minus the second."""
 
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
     bounds: tuple[float | None, float | None] = (None, None)
     """The level of guessing, and the best that can be reached."""
     margin: float | None = None
-    """The smallest difference that matters; None where nobody has said one, so that nothing is called alike."""
+    """The smallest difference that matters; None if none is set, and then nothing is called alike."""
     adjusted_p: float | None = None
     """`p` after Holm's correction; None for a comparison that stands alone."""
     names: tuple[str, ...] = ()
-    """What each pair shares, mostly a seed; empty where nobody asks."""
+    """What each pair shares, mostly a seed; may be empty."""
 
     @property
     def pairs(self) -> int:

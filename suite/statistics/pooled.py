@@ -26,7 +26,7 @@ CONTRADICTION_ALPHA = 0.01
 
 
 class Conclusion(StrEnum):
-    """What the units together allow to say of the first arm."""
+    """What all units together show about the first arm."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -44,7 +44,7 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True)
 class Pooled:
-    """The mean over units of the mean difference within each."""
+    """The mean over units of each unit's mean difference, with its interval and verdict."""
 
     comparisons: tuple[Comparison, ...]
     """A comparison a unit, not corrected for each other."""

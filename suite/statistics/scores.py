@@ -38,7 +38,7 @@ def iqm(scores: ArrayLike) -> Numbers:
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A statistic of the scores and its interval: of a percentile bootstrap, or as suite.statistics.seeds says."""
+    """A statistic with its interval, by a percentile bootstrap or by Student's t (suite.statistics.seeds)."""
 
     estimate: float
     low: float

@@ -16,7 +16,7 @@ from suite.theory.layers.algebra import SCALE_BYTES, SCALED_ELEMENTS
 
 
 class CompressedAttention(GroupedAttention):
-    """Queries, biases and output of another layer, whose very weights these are; keys and values are a subclass's."""
+    """Attention with the queries, biases and output of another layer; subclasses cache keys and values."""
 
     def __init__(self, layer: GroupedAttention) -> None:
         # Not GroupedAttention's own, which would draw weights.

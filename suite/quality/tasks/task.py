@@ -57,7 +57,7 @@ class QualityTask(Protocol):
 
 
 class OneDistribution:
-    """A task whose questions all come from one distribution, those to train on and those that are held out."""
+    """A task that draws its training and its held-out questions from one distribution."""
 
     name: ClassVar[str]
     held_out_sequences: ClassVar[int]
@@ -78,7 +78,7 @@ class OneDistribution:
 
 @runtime_checkable
 class HasDetails(Protocol):
-    """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
+    """A task whose tokens bundle details, so that a probe can ask which of them a cache still holds."""
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
         """Draw ids of first tokens of sequences, [N, K], and the value of each detail they bundle, [N, A]."""

@@ -19,7 +19,7 @@ Path = tuple[tuple[int, int], ...]  # a completion: the states it passes and wha
 
 @dataclass(frozen=True, kw_only=True)
 class EnumeratedProblem:
-    """A policy, a reference and all that can happen, with its rewards."""
+    """A policy, a reference policy, and all paths that can happen with their rewards."""
 
     policy_SK: Table  # log-probabilities, as in all three tables
     sampled_SK: Table  # the policy that sampled: the same where it is not said to be another

@@ -85,7 +85,7 @@ class ConformanceWorkload:
 
 
 class Ledger:
-    """Readings, and the expectations that they broke."""
+    """Notes readings, and collects the expectations that they break."""
 
     def __init__(self, meter: Meter) -> None:
         self.note = meter.note

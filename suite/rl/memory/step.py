@@ -68,9 +68,9 @@ def update_phase(micro_batches: int) -> str:
 
 
 class Simulation(TorchDispatchMode):
-    """A mode in which a step runs that holds no values, for use within a tracker. Whoever asks a tensor for its value
-    is told 1, so that a learner takes its norms and notes its losses as ever; and what autocast makes of a parameter is
-    known as that, which a tracker cannot see by itself."""
+    """Mode for a step whose tensors hold no values, used within a tracker. A tensor that is asked for its value gives
+    1, so that norms and losses can be read. Copies of parameters that autocast makes are labelled as gathered, which a
+    tracker cannot see by itself."""
 
     def __init__(self, holdings: MemoryTracker) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ ADAMW_ACCESSES = 7  # weight, gradient and two moments are read, and all but the
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """Passes of equal work."""
+    """So many passes of equal work."""
 
     times: int
     flops: float

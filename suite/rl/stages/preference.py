@@ -132,7 +132,7 @@ class PreferenceStage:
                 reference_N=chosen.mask_NT.new_zeros(len(chosen.tokens_NT)),
             )
             with torch.no_grad(), attribute_to(POLICY, ACTIVATIONS):
-                for rows in _rows(range(len(pairs)), plan.micro_batch):
+                for rows in _pair_rows(range(len(pairs)), plan.micro_batch):
                     pairs.reference_N[rows] = self._log_probs(pairs, rows)
         return pairs, {**rollout_readings(plan, sampled), "pairs_kept": float(len(pairs))}
 
@@ -161,7 +161,7 @@ class PreferenceStage:
         """Leave the gradient of the pairs' mean loss in the parameters. Returned are DPO's mean loss, the margins, and
         the preferred completions' log-likelihoods a token."""
         total, margins, likelihoods = 0.0, [], []
-        for rows in _rows(places, self._plan.micro_batch):
+        for rows in _pair_rows(places, self._plan.micro_batch):
             log_p_K2, reference_K2 = self._log_probs(pairs, rows).reshape(-1, 2), pairs.reference_N[rows].reshape(-1, 2)
             losses_K, margins_K = preference_loss(log_p_K2, reference_K2, self._beta)
             likelihoods_K = log_p_K2[:, 0] / pairs.mask_NT[rows[::2]].sum(dim=1)
@@ -183,7 +183,7 @@ class PreferenceStage:
 begin = PreferenceStage
 
 
-def _rows(places: Sequence[int], size: int) -> Iterator[Tensor]:
+def _pair_rows(places: Sequence[int], size: int) -> Iterator[Tensor]:
     """Yield the rows of the pairs at these places, at most `size` rows at a time; a pair's two rows stay together."""
     rows = torch.tensor([row for place in places for row in (2 * place, 2 * place + 1)], dtype=torch.long)
     return iter(rows.split(size)) if len(rows) else iter(())

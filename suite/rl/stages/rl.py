@@ -23,10 +23,10 @@ LARGER_FOR_CHECKPOINTS = 10
 
 
 class RlStage:
-    """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as it,
-    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through.
+    """A stage of reinforcement learning. The reference is the policy as the stage began. The critic begins as the same
+    policy or, if it has other sizes, as a base model of these sizes.
 
-    For its first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values.
+    For the first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values.
     """
 
     def __init__(self, at: StageBegin) -> None:
@@ -54,7 +54,7 @@ class RlStage:
         first = rollouts.sampled[0]
         meter.note(STEP, **rollout_readings(plan, rollouts.sampled))
         if looks:
-            self._check(meter, first)
+            self._check_sampling(meter, first)
         readings = {"updates": 0.0}
         if rollouts.trainable is not None:
             with meter.span("score"):
@@ -77,7 +77,7 @@ class RlStage:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._learner.restore(state)
 
-    def _check(self, meter: Meter, experience: Experience) -> None:
+    def _check_sampling(self, meter: Meter, experience: Experience) -> None:
         """Note the largest gap between a token's log-probability at sampling and at scoring. Raises IncorrectError
         where it is more than rounding: every ratio would be wrong."""
         with meter.span(EVALUATE):

@@ -27,7 +27,7 @@ def begin(at: StageBegin) -> "SftStage":
 
 
 class SftStage:
-    """A stage that trains on the texts of its data."""
+    """A stage that fine-tunes the policy on the texts of an SftData."""
 
     def __init__(self, at: StageBegin, data: SftData, *, lr: float | None = None) -> None:
         self._plan, self._policy, self._data = at.plan, at.policy, data

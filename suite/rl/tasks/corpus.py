@@ -77,7 +77,7 @@ def _slip(text_tokens: list[str], generator: random.Random) -> None:
 
 
 class WrittenTask(ABC):
-    """A task whose documents are guesses of its answer, mostly the same as thought and as answer; tidy now and then."""
+    """A task whose documents guess its answer, mostly as thought and answer alike; few are in the asked form."""
 
     has_steps = False
     same_share = 0.9  # share of the documents whose answer is their thought

@@ -53,7 +53,7 @@ MOST_PASSED_OVER = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class GymQuestion(Item):
-    """An item with the dataset's entry behind it."""
+    """An item with the entry of the dataset that it was made of."""
 
     entry: Mapping[str, Any]  # the dataset's own entry, which its scorer wants
 

@@ -56,7 +56,7 @@ class StepReward:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The judgement of a completion."""
+    """What a task says of a completion."""
 
     accuracy: float  # 1 where the answer is right, else 0
     format: float  # 1 where the completion has the asked form, else 0
@@ -96,7 +96,7 @@ class Task(Protocol):
 
 @runtime_checkable
 class WritesAnything(Protocol):
-    """A task whose texts are another's, and may hold more than CHARACTERS."""
+    """A task whose texts come from another package, and may have characters beyond CHARACTERS."""
 
     def check_characters(self) -> None:
         """Raise ValueError if the texts have other characters: a vocabulary of the tasks' tokens cannot write them."""
@@ -154,8 +154,7 @@ def _copies(prompt: str, longest: int) -> Iterator[tuple[object, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """The places of a completion's thought and answer, as slices of its tokens; None where there is none, or
-    several."""
+    """Slices of a completion's thought and answer; None for one that is missing, or there several times."""
 
     thought: slice | None
     answer: slice | None
