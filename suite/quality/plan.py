@@ -62,14 +62,17 @@ class QualityPlan:
 
     @property
     def positions(self) -> int:
+        """Tokens that the decoder must have room for: the longest sequence of the task, or the timed decode."""
         return max(self.task.longest, self.decode_len + 1)
 
     def facts(self) -> dict[str, Any]:
+        """The layer's shape, how it was matched to a budget if so asked, and the task's own facts."""
         match = {} if self.shape.match_described is None else {"match": self.shape.match_described}
         task = {"groups": list(self.task.groups), **self.task.facts()}
         return {"shape": self.shape.layer.describe(), **match, "task": task}
 
     def constants(self) -> dict[str, dict[str, float]]:
+        """Parameter counts, cache bytes per token (MHA's too) and chance level of each kind, by span."""
         shape, task = self.shape, self.task
         case: dict[str, float] = {
             "model_parameter_count": shape.parameter_count,
@@ -79,14 +82,15 @@ class QualityPlan:
         }
         if shape.match_residual is not None:
             case["match_residual"] = shape.match_residual
-        chance = {within(EVALUATE, kind): {"chance": task.chance} for kind in (*task.groups, *task.kinds)}
-        return {"case": case, EVALUATE: {"chance": task.chance}, **chance}
+        chance_levels = {within(EVALUATE, kind): {"chance": task.chance} for kind in (*task.groups, *task.kinds)}
+        return {"case": case, EVALUATE: {"chance": task.chance}, **chance_levels}
 
     def least_bytes(self) -> float:
-        """Count the decoder with gradients and AdamW's moments, and the cache of the timed token."""
+        """Bytes of the decoder with gradients and AdamW's moments, and of the timed token's cache."""
         trained = ADAMW_TENSORS * self.shape.parameter_count * FLOAT_BYTES[self.dtype]
         return trained + self.decode_len * self._cache_bytes(self.shape.layer)
 
     def _cache_bytes(self, layer: LayerShape) -> int:
+        """Cache bytes per token, if every layer of the decoder were this one."""
         token = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
         return self.shape.num_layers * layer.cache_bytes_per_token(token)

@@ -28,7 +28,8 @@ width."""
 
 @torch.no_grad()
 def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
-    """For each detail the share of tokens of which it is read rightly."""
+    """For each detail, the share of tokens whose value a linear probe reads rightly from the first layer's cache. The
+    probe is fitted on FITTED_ON tokens and tried on TRIED_ON others."""
     bundles = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
     tokens_NK, details_NA = (torch.from_numpy(array).to(model.made.device) for array in bundles)
     caches = model.new_caches(len(tokens_NK), 1)
@@ -38,6 +39,7 @@ def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
 
 
 def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
+    """Fit ridge regression to the first FITTED_ON tokens, one class against all; its accuracy on the other tokens."""
     biased_NE = F.pad(cached_NE, (0, 1), value=1.0)  # a constant column, whose weights are the intercepts
     fitted_NE, tried_NE = biased_NE[:FITTED_ON], biased_NE[FITTED_ON:]
     wanted_NC = F.one_hot(classes_N[:FITTED_ON]).double()
@@ -48,13 +50,13 @@ def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
 
 
 def all_heads(model: Decoder) -> list[tuple[int, int]]:
-    """Layer and head of each."""
+    """All heads of the decoder as (layer, head)."""
     return [(layer, head) for layer in range(model.shape.num_layers) for head in range(model.shape.layer.num_heads)]
 
 
 @contextmanager
 def ablated_head(model: Decoder, layer: int, head: int) -> Iterator[None]:
-    """Keep this head's output from the residual stream: the columns that map it there are 0 meanwhile."""
+    """Silence a head within the context: its columns of the output projection are 0, and are put back at the end."""
     weight_DE = model.attention_layer(layer).w_o
     assert isinstance(weight_DE, torch.nn.Parameter)
     width = weight_DE.shape[1] // model.shape.layer.num_heads

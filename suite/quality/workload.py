@@ -35,6 +35,7 @@ class QualityWorkload:
         return self.plan.steps
 
     def prepare(self, shared: Path) -> None:
+        """Make the decoder and its optimiser, and put the held-out questions on the device."""
         plan, device = self.plan, torch.device(self.plan.device)
         generator = torch_rng(device, plan.seed, "weights")
         factory = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
@@ -46,6 +47,7 @@ class QualityWorkload:
         self._held_out = QuestionBatch.from_questions(plan.task.held_out(), device)
 
     def constants(self) -> Iterable[Reading]:
+        """Readings of the plan's constants, and of the number of held-out questions of each kind."""
         counts = torch.bincount(self._held_out.kinds_BQ.flatten(), minlength=len(self.plan.task.kinds)).tolist()
         questions = {EVALUATE: {"questions_asked": sum(counts)}}
         for name, kinds in self._reported_kinds():
@@ -56,6 +58,8 @@ class QualityWorkload:
         return {"attention_modes": self.model.modes()}
 
     def step(self, meter: Meter) -> None:
+        """Evaluate, then train for `eval_every` updates. The last step evaluates once more, probes heads and cache, and
+        times decoding. Raises WorkloadFailedError where a loss or gradient is not finite."""
         self._evaluate(meter)
         first = meter.step * self.plan.eval_every
         try:
@@ -84,6 +88,7 @@ class QualityWorkload:
         self._optimiser.restore(state["optimiser"])
 
     def _update(self, number: int) -> float:
+        """Train on the questions of this update, counted from 0; the loss in nats."""
         plan = self.plan
         generator = numpy_rng(plan.seed, "questions", number)
         questions = plan.task.training(plan.batch, generator, number / plan.updates)
@@ -93,6 +98,7 @@ class QualityWorkload:
         return float(loss.detach())
 
     def _evaluate(self, meter: Meter) -> None:
+        """Note accuracy and loss on the held-out questions, of all together and by kind."""
         with meter.span(EVALUATE):
             answers = self._held_out_answers()
         spans = [(within(EVALUATE, name), kinds) for name, kinds in self._reported_kinds()]
@@ -100,7 +106,7 @@ class QualityWorkload:
             meter.note(span, answer_accuracy=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds))
 
     def _probe(self, meter: Meter) -> None:
-        """Evaluate the trained decoder without each head, and probe its cache."""
+        """Note held-out accuracy without each head, and what a linear probe reads from the cache."""
         for layer, head in all_heads(self.model):
             with ablated_head(self.model, layer, head):
                 answers = self._held_out_answers()
@@ -129,7 +135,7 @@ class QualityWorkload:
         return answers_to(self.model, self._held_out, len(self.plan.task.kinds))
 
     def _reported_kinds(self) -> list[tuple[str, list[int]]]:
-        """Names of spans and the kinds of each: groups, then single kinds where there are several."""
+        """Name and kinds of each span of readings: the task's groups, then single kinds where there are several."""
         task = self.plan.task
         single = [(kind, [place]) for place, kind in enumerate(task.kinds)] if len(task.kinds) > 1 else []
         return [*((name, list(kinds)) for name, kinds in task.groups.items()), *single]

@@ -21,7 +21,7 @@ VARIANCE_EPSILON = 1e-8  # added to a variance, as in verl
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A rollout once it is scored: everything that an estimator may look at."""
+    """A scored rollout: everything that an estimator may read."""
 
     mask_NT: Tensor  # 1.0 on a completion's tokens, the end token included; 0.0 on padding
     rewards_N: Tensor  # the outcome's reward of each completion
@@ -48,8 +48,8 @@ Estimator = Callable[[Scored, Objective], Estimated]  # the function `advantages
 
 
 def token_rewards(scored: Scored) -> Tensor:
-    """The reward of each token, 0 on padding: the KL's price at each, the outcome's reward at the last (InstructGPT;
-    verl; TRL to 1.12). An empty completion has no last token, so that nobody gets its outcome."""
+    """Reward of each token, [N, T]: the outcome's reward at the last token, less the KL's price at each; 0 on padding.
+    So have InstructGPT, verl, and TRL to 1.12. An empty completion has no last token: its outcome's reward is lost."""
     mask_NT = scored.mask_NT
     left_NT = mask_NT.flip(1).cumsum(dim=1).flip(1)
     rewards_NT = torch.where((mask_NT > 0) & (left_NT == 1), scored.rewards_N[:, None], 0)
@@ -57,19 +57,19 @@ def token_rewards(scored: Scored) -> Tensor:
 
 
 def sequence_rewards(scored: Scored) -> Tensor:
-    """The outcome's reward of each completion, less the KL's price along it."""
+    """The outcome's reward of each completion, less the KL's price summed over its tokens, [N]."""
     if scored.kl_NT is None:
         return scored.rewards_N
     return scored.rewards_N - torch.where(scored.mask_NT > 0, scored.kl_NT, 0).sum(dim=1)
 
 
 def members(groups_N: Tensor) -> Tensor:
-    """The N by N table of who belongs to whose group."""
+    """Table [N, N] that is True where two completions belong to one group."""
     return groups_N[:, None] == groups_N[None, :]
 
 
 def centred(rewards_N: Tensor, groups_N: Tensor) -> Tensor:
-    """Rewards less their group's mean: exactly 0 where all of a group are equal, whatever their mean is rounded to."""
+    """Rewards less their group's mean, [N]: exactly 0 where a group's rewards are equal, despite rounding."""
     same_NN = members(groups_N)
     means_N = torch.where(same_NN, rewards_N, 0).sum(dim=1) / same_NN.sum(dim=1)
     return torch.where(differ(rewards_N, same_NN), rewards_N - means_N, 0)
@@ -83,7 +83,7 @@ def differ(rewards_N: Tensor, same_NN: Tensor) -> Tensor:
 
 
 def deviations(centred_N: Tensor, groups_N: Tensor) -> Tensor:
-    """The unbiased standard deviation of each completion's group; 0 for a group of one."""
+    """Unbiased standard deviation of each completion's group, [N], from centred rewards; 0 for a group of one."""
     same_NN = members(groups_N)
     squares_N = torch.where(same_NN, centred_N**2, 0).sum(dim=1)
     return (squares_N / (same_NN.sum(dim=1) - 1).clamp(min=1)).sqrt()
@@ -91,8 +91,7 @@ def deviations(centred_N: Tensor, groups_N: Tensor) -> Tensor:
 
 def whiten(values_NT: Tensor, mask_NT: Tensor) -> Tensor:
     """Values less their mean over their standard deviation, both over the mask, with the unbiased variance; 0 on
-    padding. Exactly 0 where all values are equal, which rounding of their mean would otherwise blow up, and so where
-    there is one value only."""
+    padding. Exactly 0 where all values are equal, or only one: rounding of their mean would otherwise be blown up."""
     seen_NT = mask_NT > 0
     values_NT = torch.where(seen_NT, values_NT, 0)
     count = mask_NT.sum()

@@ -47,13 +47,14 @@ class Base:
 
 
 def new_decoder(plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = False) -> Decoder:
-    """A decoder in the plan's precision: one that is trained, or a frozen one, which a mixed recipe keeps in what is
-    computed with."""
+    """A decoder with fresh weights in the plan's precision. With autocast a trained one keeps float32 weights and
+    computes in bfloat16, and a frozen one is in bfloat16 throughout."""
     dtype = "bfloat16" if plan.autocasts and frozen else plan.dtype
     return _decoder(plan, attention, dtype, AutocastDecoder if plan.autocasts and not frozen else Decoder)
 
 
 def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[Decoder] = Decoder) -> Decoder:
+    """A decoder of the plan's shape and this kind, with fresh weights from the plan's seed."""
     device = torch.device(plan.device)
     generator = torch_rng(device, plan.seed, "weights")
     factory = FactoryKwargs(dtype=getattr(torch, dtype), device=device, generator=generator)
@@ -61,15 +62,15 @@ def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
-    """Train it here, or read it from the shared folder where another case of the same base left it; a checkpoint is
-    read from where it lies. Raises UnsupportedError for one that is not as its sizes say."""
+    """The base model that the policy begins as: trained here, or read from the shared folder if another case left it
+    there. A checkpoint is read where it lies. Raises UnsupportedError where its weights are not as its sizes say."""
     attention = settings["attention"]
     if plan.policy.checkpoint is not None:
-        begun_s, place = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
+        begun_s, location = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
         model = new_decoder(plan, attention)
-        fill(model, place)
+        fill(model, location)
         took_s = time.process_time() - begun_s
-        return Base(weights=model.state_dict(), losses=[], process_cpu_s=took_s, key=place.digest())
+        return Base(weights=model.state_dict(), losses=[], process_cpu_s=took_s, key=location.digest())
     # Never trained in bfloat16: all precisions begin as one model, as they do as one checkpoint.
     dtype = "float32" if plan.dtype == "bfloat16" else plan.dtype
     named = {name: settings[name] for name in BASE_SETTINGS} | {"dtype": dtype}
@@ -79,6 +80,8 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
 
 
 def _train_base(plan: RlPlan, attention: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """Train a fresh decoder on the task's corpus; its weights, each update's loss in nats a token, and processor
+    seconds. Raises WorkloadFailedError where a loss is not finite."""
     model = _decoder(plan, attention, dtype)
     begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
     batches = (
@@ -94,14 +97,14 @@ def _train_base(plan: RlPlan, attention: Mapping[str, Any], dtype: str) -> dict[
 
 
 def documents(plan: RlPlan, generator: random.Random, count: int) -> list[Example]:
-    """Prompts to train on, each with what the corpus has behind it; both are learnt."""
+    """Draw training prompts, each followed by a completion from the task's corpus; both are learnt."""
     items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
     texts = [item.prompt + plan.task.document(item, generator) for item in items]
     return [Example(ids=plan.vocabulary.encode(text)) for text in texts]
 
 
 def artifact_key(settings: Mapping[str, Any], code: Mapping[str, Any]) -> str:
-    """The key of a trained decoder: of its settings, the code that `code` names, and torch."""
+    """Hash of the settings, of the code that `code` names, and of torch's version: the key of a trained decoder."""
     parts = [json.dumps(settings, sort_keys=True), code_digest(code), torch.__version__]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -114,10 +117,8 @@ class Teacher:
 
 
 def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]) -> Teacher:
-    """Train the recipe's teacher by the course of its settings, or read it from where another case left it.
-
-    `course`: suite.rl.workload.RlWorkload, which imports this module.
-    """
+    """Train the recipe's teacher, or read it from the shared folder if another case left it there; its decoder is
+    frozen. `course`: suite.rl.workload.RlWorkload, which imports this module."""
     settings = teacher_settings(settings)
     key_settings = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
     key_settings["code"] = sorted(code_named_in(settings))
@@ -131,6 +132,7 @@ def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Ma
 
 
 def _train_teacher(course: Any, shared: Path) -> dict[str, Any]:
+    """Run all steps of the teacher's course; its weights, last held-out accuracy and processor seconds."""
     meter = Meter()
     try:
         course.prepare(shared)

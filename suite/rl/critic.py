@@ -31,6 +31,7 @@ class Critic(torch.nn.Module):
         return self.values(hidden_states(self.decoder, prompts, tokens_NT))
 
     def values(self, h_NTD: Tensor) -> Tensor:
+        """Values [N, T] read from hidden states, in float32 at least."""
         values_NT = h_NTD @ self.value_D
         return values_NT.to(scored_in(values_NT.dtype))
 
@@ -44,10 +45,12 @@ def value_loss(
     *,
     tokens: int,
 ) -> Tensor:
-    """½ mean max((V − R)², (clip(V, V_old ± c) − R)²), as verl's compute_value_loss.
+    """Critic's loss ½ mean max((V − R)², (clip(V, V_old ± c) − R)²), as verl's compute_value_loss; padding counts
+    nothing.
 
-    The mean is over `tokens`, those of the whole minibatch, so that its micro-batches add up to it. Without c there is
-    no clip."""
+    V: `values_NT`, R: `returns_NT`, c: `cliprange_value`, without which there is no clip. The mean is over `tokens`,
+    those of the whole minibatch, so that its micro-batches add up to it.
+    """
     seen_NT = mask_NT > 0
     values_NT, old_values_NT, returns_NT = (
         torch.where(seen_NT, part, 0) for part in (values_NT, old_values_NT, returns_NT)
@@ -64,8 +67,8 @@ ROUNDING = 1e-5
 
 
 def explained_variance(values_NT: Tensor, returns_NT: Tensor, mask_NT: Tensor) -> float | None:
-    """1 − Var(R − V) / Var(R) over the mask; None where the returns vary by no more than their rounding, since there is
-    nothing to explain."""
+    """1 − Var(R − V) / Var(R) over the mask, R being returns and V values. None where the returns vary by no more than
+    their rounding, since there is nothing to explain."""
     returns, values = returns_NT[mask_NT > 0], values_NT[mask_NT > 0]
     if len(returns) < 2 or float(returns.max() - returns.min()) <= ROUNDING * max(1.0, float(values.abs().max())):
         return None

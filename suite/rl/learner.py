@@ -51,11 +51,12 @@ class TrainingBatch:
 
     @attribute_to(NOBODY, EXPERIENCE)
     def rows(self, chosen_M: Tensor) -> "TrainingBatch":
+        """The chosen completions, in the order given."""
         tensors = {name: value[chosen_M] for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, prompts=self.prompts.rows(chosen_M), **tensors)
 
     def parts(self, size: int) -> Iterator["TrainingBatch"]:
-        """Yield the rows in their order, `size` at a time."""
+        """Yield the completions in their order, `size` at a time."""
         for rows in torch.arange(len(self.tokens_NT), device=self.tokens_NT.device).split(size):
             yield self.rows(rows)
 
@@ -79,7 +80,7 @@ class Learner:
     @torch.no_grad()
     @attribute_to(NOBODY, EXPERIENCE)
     def compute_advantages(self, experience: Experience) -> tuple[TrainingBatch, dict[str, float]]:
-        """Estimate advantages, with whatever reference and critic they need: the batch to train on, and readings."""
+        """Estimate advantages, with reference and critic where needed; the batch to train on, and readings."""
         objective = self._objective
         readings: dict[str, float] = {}
         reference_NT = self.reference_log_probs(experience) if objective.has_reference else None
@@ -118,22 +119,26 @@ class Learner:
         return batch, readings
 
     def reference_log_probs(self, experience: Experience) -> Tensor:
+        """Log-probability of each sampled token by the reference, [N, T], without gradients."""
         return self._log_probs(self.reference, REFERENCE, experience)
 
     @torch.no_grad()
     def values(self, critic: Critic, experience: Experience) -> Tensor:
-        """The value before each sampled token, by a critic as it is now."""
+        """The critic's value before each sampled token, [N, T], without gradients."""
         with attribute_to(CRITIC, ACTIVATIONS):
-            return _joined([critic(prompts, tokens_MT) for prompts, tokens_MT in self._micro_batches(experience)])
+            return _concatenated([critic(prompts, tokens_MT) for prompts, tokens_MT in self._micro_batches(experience)])
 
     def policy_log_probs(self, experience: Experience) -> Tensor:
+        """Log-probability of each sampled token by the policy as it is now, [N, T], without gradients."""
         return self._log_probs(self.policy, POLICY, experience)
 
     def update(self, batch: TrainingBatch, *names: object, critic_alone: bool = False) -> dict[str, float]:
-        """Train on every minibatch of every epoch; `names` name the stream of their order. The readings are means over
-        the updates, and how many the policy took. Raises NotFiniteError.
+        """Train on every minibatch of every epoch; mean readings over the updates, and how many updates the policy
+        took.
 
-        `critic_alone`: the policy stays as it is, and has no readings."""
+        `names` name the random stream of the minibatches' order. `critic_alone`: the policy stays as it is, and has no
+        readings. Raises NotFiniteError.
+        """
         readings: defaultdict[str, list[float]] = defaultdict(list)
         rows, device = len(batch.tokens_NT), batch.tokens_NT.device
         for epoch in range(self._plan.inner_epochs):
@@ -166,6 +171,7 @@ class Learner:
         return readings
 
     def _policy_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
+        """Add up the gradients of a minibatch's policy loss, a micro-batch at a time; the minibatch's readings."""
         divisors = Divisors.from_mask(minibatch.mask_NT, longest=self._objective.longest_completion)
         sums: defaultdict[str, Tensor | float] = defaultdict(float)
         for part in minibatch.parts(self._plan.micro_batch):
@@ -175,7 +181,7 @@ class Learner:
         return {name: float(value) for name, value in sums.items()}
 
     def _micro_batch_gradients(self, part: TrainingBatch, divisors: Divisors) -> dict[str, Tensor]:
-        """Add a micro-batch's share of the minibatch's gradient; its share of the readings."""
+        """Add a micro-batch's share of the minibatch's gradient to the parameters; its readings."""
         objective, plan = self._objective, self._plan
         h_MTD = hidden_states(self.policy, part.prompts, part.tokens_NT)
         if objective.entropy_coef > 0:
@@ -208,10 +214,12 @@ class Learner:
         return readings
 
     def _step_policy(self) -> dict[str, float]:
+        """Take one optimiser step of the policy; the gradient's norm, and 1 if it was clipped."""
         norm = self._optimiser.update("the policy")
         return {"gradient_norm": norm, "gradient_clipped": float(norm > self._plan.max_grad_norm)}
 
     def _critic_gradients(self, minibatch: TrainingBatch) -> dict[str, float]:
+        """Add up the gradients of a minibatch's value loss; nothing for a shared trunk or no critic."""
         if self.critic is None or self.critic.shares_trunk:
             return {}
         tokens = Divisors.from_mask(minibatch.mask_NT, longest=self._objective.longest_completion).tokens
@@ -223,16 +231,18 @@ class Learner:
         return {"value_loss": float(total)}
 
     def _value_loss(self, values_MT: Tensor, part: TrainingBatch, tokens: int) -> Tensor:
+        """Loss of these values against the micro-batch's old values and returns, over `tokens` tokens."""
         assert part.values_NT is not None
         assert part.returns_NT is not None
         clip = self._objective.cliprange_value
         return value_loss(values_MT, part.values_NT, part.returns_NT, part.mask_NT, clip, tokens=tokens)
 
     def owned_tensors(self) -> Iterator[OwnedTensors]:
-        """The tensors that it keeps from step to step, by owner and kind, AdamW's moments from the first update on.
+        """Yield the tensors that the learner keeps from step to step, with owner and kind; AdamW's moments from the
+        first update on.
 
-        Without a coefficient of the KL no reference is part of the algorithm: evaluations alone ask it then, and what
-        they need is none of an algorithm's memory.
+        Where the KL has no price the reference is left out: only evaluations use it, and they are no part of an
+        algorithm's memory.
         """
         models: list[tuple[str, Decoder | Critic]] = [(POLICY, self.policy)]
         if self._objective.has_reference:
@@ -262,12 +272,13 @@ class Learner:
 
     @torch.no_grad()
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
+        """Log-probability of each sampled token by `model`, [N, T], whose activations count as the owner's."""
         plan, parts = self._plan, []
         with attribute_to(owner, ACTIVATIONS):
             for prompts, tokens_MT in self._micro_batches(experience):
                 h_MTD = hidden_states(model, prompts, tokens_MT)
                 parts.append(token_log_probs(model, h_MTD, tokens_MT, plan.temperature, chunk=plan.logits_chunk))
-            return _joined(parts)
+            return _concatenated(parts)
 
     def _new_optimiser(self, model: torch.nn.Module, lr: float) -> Optimiser:
         plan = self._plan
@@ -275,14 +286,14 @@ class Learner:
         return Optimiser(model, lr=lr, limits=limits, form=plan.optimiser)
 
     def optimisers(self) -> dict[str, tuple[torch.nn.Module, Optimiser]]:
-        """By the owner of what an optimiser keeps: the model that it moves, and it."""
+        """The model that each optimiser trains, and the optimiser, by the owner of its state."""
         optimisers: dict[str, tuple[torch.nn.Module, Optimiser]] = {POLICY: (self._trained, self._optimiser)}
         if self.critic is not None and self._critic_optimiser is not None:
             optimisers[CRITIC] = self.critic, self._critic_optimiser
         return optimisers
 
     def _micro_batches(self, experience: Experience) -> Iterator[tuple[Prompts, Tensor]]:
-        """Yield prompts and tokens in pieces of a micro-batch, whose activations fit where the update's do."""
+        """Yield prompts and tokens a micro-batch at a time, so that their activations fit where the update's do."""
         tokens_NT = experience.tokens_NT
         for rows in torch.arange(len(tokens_NT), device=tokens_NT.device).split(self._plan.micro_batch):
             with attribute_to(NOBODY, EXPERIENCE):
@@ -291,11 +302,12 @@ class Learner:
 
 
 def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
-    """k3 of the policy that sampled against the base model, mean over the tokens."""
+    """Mean over all sampled tokens of k3, in nats: the KL of the sampling policy from the reference."""
     kl_NT = kl_estimates(experience.log_probs_NT, reference_NT, "k3")
     return float((kl_NT * experience.mask_NT).sum() / experience.mask_NT.sum())
 
 
 @attribute_to(NOBODY, EXPERIENCE)
-def _joined(parts: Sequence[Tensor]) -> Tensor:
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """Join the parts along the first axis."""
     return torch.cat(tuple(parts))

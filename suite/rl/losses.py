@@ -22,7 +22,7 @@ from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyTerm:
-    """The result of a policy loss: a loss a token, and where its clip held; 0 on padding, all three."""
+    """Result of a policy loss: the loss of each token and where its clip was active; all three are 0 on padding."""
 
     loss_NT: Tensor
     clipped_low_NT: Tensor  # 1.0 where the ratio lies below its bound and the bound was taken in its place
@@ -37,11 +37,13 @@ PolicyLoss = Callable[[Tensor, Tensor, Tensor, Tensor, Objective], PolicyTerm]
 def kl_estimates(
     log_p_NT: Tensor, log_reference_NT: Tensor, kl_type: str, log_p_old_NT: Tensor | None = None
 ) -> Tensor:
-    """One estimate a token, in nats. `log_p_old_NT` is that of the policy that sampled, for k3_unbiased alone; without
-    it the sampling policy is taken to be this one. Padding is not looked at: its log-probabilities need only be finite.
+    """One estimate of KL(π ‖ π_ref) a token, in nats; padding is computed too and must be finite.
 
-    k3_unbiased is k3·ρ, ρ = π / π_old, with the gradient through ρ and without a clip: DeepSeek-V3.2 (arXiv
-    2512.02556) eq. 7, and TRL 1.16 with use_bias_correction_kl, its default."""
+    `log_p_old_NT` is that of the policy that sampled, for k3_unbiased alone; without it the sampling policy is taken to
+    be this one. k3_unbiased is k3·ρ, ρ = π / π_old, with the gradient through ρ and without a clip: DeepSeek-V3.2
+    (arXiv 2512.02556) eq. 7, and TRL 1.16 with use_bias_correction_kl, its default. Raises ValueError for another
+    `kl_type`.
+    """
     d_NT = log_reference_NT - log_p_NT
     if kl_type == "k1":
         return -d_NT
@@ -58,7 +60,7 @@ def kl_estimates(
 
 @dataclass(frozen=True, kw_only=True)
 class Divisors:
-    """Counts of a whole minibatch, which the sums of each of its micro-batches are divided by."""
+    """Counts over a whole minibatch, by which the sums of each of its micro-batches are divided."""
 
     tokens: int
     sequences: int
@@ -70,12 +72,13 @@ class Divisors:
 
     @classmethod
     def from_mask(cls, mask_NT: Tensor, *, longest: int) -> "Divisors":
-        """Count a minibatch, given its whole mask."""
+        """Count the tokens and completions of a whole minibatch."""
         return cls(tokens=int(mask_NT.sum()), sequences=mask_NT.shape[0], longest=longest)
 
 
 def aggregate(loss_NT: Tensor, mask_NT: Tensor, mode: str, divisors: Divisors) -> Tensor:
-    """A micro-batch's share of the minibatch's loss. An empty completion adds 0."""
+    """Sum a micro-batch's token losses with the weights of `mode`: its share of the minibatch's loss. Padding and empty
+    completions add 0. Raises ValueError for an unknown mode."""
     masked_NT = torch.where(mask_NT > 0, loss_NT, 0)
     if mode == "token-mean":
         return masked_NT.sum() / max(divisors.tokens, 1)

@@ -67,23 +67,24 @@ class Objective:
 
     @property
     def normalises_parts(self) -> bool:
-        """True if the reward's parts are looked at, and not their sum."""
+        """True if the estimator reads the parts of the reward one by one, and not their sum."""
         return self.adv_estimator == "gdpo"
 
     @property
     def has_reference(self) -> bool:
+        """True if a KL from a reference policy is paid for, in the loss or in the reward."""
         return self.kl_coef > 0
 
     @property
     def kl_in_loss(self) -> bool:
+        """True if the KL is a term of the loss, and not a price in the reward."""
         return self.has_reference and not self.use_kl_in_reward
 
 
 def objective_from(
     settings: Mapping[str, Any], *, longest_completion: int, reward_weights: Sequence[float] = ()
 ) -> Objective:
-    """Raises ValueError, in one sentence, for what is wrong in itself. The names of estimator and policy loss are
-    checked where they are loaded, and by `LearningPlan`."""
+    """Read and check the objective, but for the names of estimator and policy loss. Raises ValueError."""
     objective = Objective(
         adv_estimator=settings["adv_estimator"],
         supervision=one_of(settings, "supervision", SUPERVISIONS),
@@ -92,20 +93,20 @@ def objective_from(
         gamma=number_between(settings, "gamma", 0, 1),
         lam=_optional_share(settings, "lam") if settings["lam_alpha"] is None else None,
         critic_lam=_optional_share(settings, "critic_lam"),
-        lam_alpha=_optional(settings, "lam_alpha", above=0.0),
+        lam_alpha=_optional_above(settings, "lam_alpha", above=0.0),
         policy_loss=settings["policy_loss"],
         loss_agg_mode=one_of(settings, "loss_agg_mode", AGGREGATIONS),
         clip_ratio_low=not_negative(settings, "clip_ratio_low"),
         clip_ratio_high=not_negative(settings, "clip_ratio_high"),
-        clip_ratio_c=_optional(settings, "clip_ratio_c", above=1.0),
+        clip_ratio_c=_optional_above(settings, "clip_ratio_c", above=1.0),
         entropy_coef=not_negative(settings, "entropy_coef"),
         kl_type=one_of(settings, "kl_type", KL_TYPES),
         kl_coef=not_negative(settings, "kl_coef"),
         use_kl_in_reward=one_of(settings, "use_kl_in_reward", (True, False)),
-        cliprange_value=_optional(settings, "cliprange_value", above=0.0),
+        cliprange_value=_optional_above(settings, "cliprange_value", above=0.0),
         longest_completion=longest_completion,
-        sapo_tau_pos=_optional(settings, "sapo_tau_pos", above=0.0),
-        sapo_tau_neg=_optional(settings, "sapo_tau_neg", above=0.0),
+        sapo_tau_pos=_optional_above(settings, "sapo_tau_pos", above=0.0),
+        sapo_tau_neg=_optional_above(settings, "sapo_tau_neg", above=0.0),
         reward_weights=reward_weights,
     )
     _check_together(objective, settings)
@@ -114,9 +115,7 @@ def objective_from(
 
 class LearningPlan:
     """The settings of a learner, checked: what training and a projection of its memory read alike.
-
-    conf/settings/learning.yaml and rl.yaml say what each is. Raises ValueError for what is wrong in itself.
-    """
+    conf/settings/learning.yaml and rl.yaml say what each is. Raises ValueError for what is wrong in itself."""
 
     minibatch: int
     micro_batch: int
@@ -159,6 +158,7 @@ class LearningPlan:
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError for settings that are right by themselves and do not go together."""
     generations = whole_number(settings, "num_generations", at_least=1)
     if objective.compares_group and generations < 2:
         raise ValueError(
@@ -186,10 +186,12 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
 
 
 def _optional_share(settings: Mapping[str, Any], name: str) -> float | None:
+    """Read None or a number from 0 to 1. Raises ValueError."""
     return None if settings[name] is None else number_between(settings, name, 0, 1)
 
 
-def _optional(settings: Mapping[str, Any], name: str, *, above: float) -> float | None:
+def _optional_above(settings: Mapping[str, Any], name: str, *, above: float) -> float | None:
+    """Read None or a number greater than `above`. Raises ValueError."""
     value = settings[name]
     if value is None:
         return None

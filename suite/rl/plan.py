@@ -12,7 +12,7 @@ from suite.rl.reward import reward_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
-KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose by what the key says is right
+KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose completions with the right answer
 REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
 
@@ -72,8 +72,7 @@ class RlPlan(LearningPlan):
             RlPlan(teacher_settings(settings))
 
     def _critic_start(self, settings: Mapping[str, Any]) -> "tuple[int, RlPlan | None]":
-        """The steps in which the critic alone learns, and the plan of its base model where its sizes are not the
-        policy's."""
+        """Steps in which the critic alone learns, and the plan of its base model if it has other sizes."""
         if not self.objective.has_critic:
             return 0, None
         warmup = whole_number(settings, "critic_warmup_steps", at_least=0)
@@ -85,8 +84,8 @@ class RlPlan(LearningPlan):
         for stage in self.recipe.stages:
             if stage.kind == RL and warmup >= stage.steps:
                 raise ValueError(
-                    f"critic_warmup_steps must be less than the steps of a stage of RL, of which there are "
-                    f"{stage.steps}, or the policy would never learn; got {warmup}"
+                    f"critic_warmup_steps must be less than the {stage.steps} steps of the stage of kind {RL}, or the "
+                    f"policy would never learn; got {warmup}"
                 )
         if self.critic_sizes is None:
             return warmup, None
@@ -99,9 +98,11 @@ class RlPlan(LearningPlan):
         return warmup, RlPlan(critic_settings(settings))
 
     def facts(self) -> dict[str, Any]:
+        """The policy's layer and the recipe's stages."""
         return {"policy": self.shape.layer.describe(), "stages": self.recipe.facts()}
 
     def constants(self) -> dict[str, dict[str, float]]:
+        """Parameter counts of policy and critic; a shared trunk counts as the policy's."""
         policy = self.shape.parameter_count
         shape = self.critic_base.shape if self.critic_base else self.shape
         trunk = 0 if self.shares_trunk else shape.trunk_parameter_count
@@ -109,12 +110,13 @@ class RlPlan(LearningPlan):
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
-        """Count policy and critic with gradients and AdamW's moments, and the base model that both begin as."""
+        """Bytes of policy and critic with gradients and AdamW's moments, and of the base model that both begin as."""
         counts = self.constants()["case"]
         trained = counts["policy_parameter_count"] + counts["critic_parameter_count"]
         return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
 
     def _check_together(self) -> None:
+        """Raise ValueError for settings that are right by themselves and do not go together."""
         if self.vocabulary.is_of_tasks and isinstance(self.task, WritesAnything):
             self.task.check_characters()
         if self.objective.supervision == "process" and not self.task.has_steps:
@@ -134,18 +136,20 @@ class RlPlan(LearningPlan):
             )
         if self.reward_source == "majority" and self.objective.supervision == "process":
             raise ValueError(
-                "supervision=process checks steps by the key and needs reward_source=ground_truth; got 'majority'"
+                "reward_source must be ground_truth for supervision=process, which checks steps by the right answer; "
+                "got 'majority'"
             )
         for stage in self.recipe.stages:
             if self.reward_source == "majority" and stage.kind in KINDS_THAT_FILTER:
                 raise ValueError(
-                    f"a stage of kind {stage.kind} filters by the key and needs reward_source=ground_truth"
+                    f"reward_source must be ground_truth for a stage of kind {stage.kind}, which keeps right "
+                    "completions; got 'majority'"
                 )
             if stage.kind == "preference":
                 self._check_pairs()
         if any(stage.kind != RL for stage in self.recipe.stages) and not self.vocabulary.is_of_tasks:
             kinds = ", ".join(stage.kind for stage in self.recipe.stages)
-            raise ValueError(f"a policy from a checkpoint learns by recipe=r1_zero alone; got stages {kinds}")
+            raise ValueError(f"recipe must be r1_zero for a policy from a checkpoint; got stages of kind {kinds}")
         if self.filter_groups and not self.objective.compares_group:
             raise ValueError(
                 f"filter_groups=true drops groups of equal rewards and needs an adv_estimator that compares a group; "
@@ -153,6 +157,7 @@ class RlPlan(LearningPlan):
             )
 
     def _check_pairs(self) -> None:
+        """Raise ValueError unless completions, minibatch and micro-batch can be divided into pairs."""
         if self.num_generations < 2:
             raise ValueError(
                 "num_generations must be at least 2 for a stage of kind preference, which compares the completions of "
@@ -169,14 +174,15 @@ class RlPlan(LearningPlan):
 
 
 def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the run whose base model a critic of other sizes begins as: its policy is the critic."""
+    """Settings of the run whose base model a critic of other sizes begins as: the critic in the policy's place."""
     recipe = {"stages": [{"kind": RL, "share": 1.0}]}
     sizes = {"policy": settings["critic_sizes"], "critic_model": None, "critic_sizes": None}
     return {**settings, **sizes, "recipe": recipe}
 
 
-def _at_most(settings: Mapping[str, Any], name: str, most: int, what: str, *, at_least: int = 1) -> int:
+def _at_most(settings: Mapping[str, Any], name: str, most: int, bound: str, *, at_least: int = 1) -> int:
+    """Read a whole number from `at_least` to `most`. Raises ValueError; `bound` says in words what `most` is."""
     value = whole_number(settings, name, at_least=at_least)
     if value > most:
-        raise ValueError(f"{name} must be at most {what}, which is {most}; got {value}")
+        raise ValueError(f"{name} must be at most {bound}, which is {most}; got {value}")
     return value

@@ -30,9 +30,7 @@ POSITIONS = 512  # longest prompt and completion together
 
 class TaskVocabulary:
     """The one vocabulary of all tasks, for policies that learn to write from nothing: so none depends on its task.
-
-    `is_of_tasks`: an id is a token of the tasks, a character or a tag; else it may be several, or a part of a tag.
-    """
+    `is_of_tasks`: an id is a token of the tasks, a character or a tag; else it may be several, or a part of a tag."""
 
     end, is_of_tasks = END, True
 
@@ -41,13 +39,15 @@ class TaskVocabulary:
         self.vocab_size = self._tokenizer.vocab_size
 
     def encode(self, text: str) -> list[int]:
+        """Ids of a text, one for each tag and each other character."""
         return self._tokenizer.encode(tokens(text))
 
     def prompt(self, task: Task, item: Item) -> list[int]:
+        """Ids of the item's prompt."""
         return self.encode(item.prompt)
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Tokens of the tasks, as a scorer reads them."""
+        """Text of each id, as the task's scorers read it."""
         return self._tokenizer.decode(ids)
 
 
@@ -60,32 +60,33 @@ class CheckpointVocabulary:
         self._checkpoint, self.vocab_size = checkpoint, vocab_size
 
     @cached_property
-    def _words(self) -> Any:
+    def _checkpoint_tokenizer(self) -> Any:
+        """The checkpoint's tokenizer, read on first use."""
         from suite.lm.checkpoint.tokenizer import load_tokenizer  # with torch, which no plan may bring
 
         return load_tokenizer(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)
 
     @property
     def end(self) -> int:
-        return int(self._words.end)
+        return int(self._checkpoint_tokenizer.end)
 
     def encode(self, text: str) -> list[int]:
-        return list(self._words.encode(text))
+        return list(self._checkpoint_tokenizer.encode(text))
 
     def prompt(self, task: Task, item: Item) -> list[int]:
-        """The question, behind an example of the task with its solution, the same for all. Raises ValueError for a
-        prompt that the positions have no room for."""
-        chance = random.Random(0)
-        example = draw(task, chance, held_out=False)
-        turns = (task.question(example), task.solution(example, chance), task.question(item))
-        ids = list(self._words.asked(FORM, turns))
+        """Ids of the item's question in words, behind the asked form and one worked example, the same for all items.
+        Raises ValueError for a prompt of more than LONGEST_PROMPT tokens."""
+        generator = random.Random(0)
+        example = draw(task, generator, held_out=False)
+        turns = (task.question(example), task.solution(example, generator), task.question(item))
+        ids = list(self._checkpoint_tokenizer.asked(FORM, turns))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
         return ids
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        """Decode without cleaning: what is no part of the asked form stays, and counts."""
-        return tokens(self._words.decode(ids))
+        """Text of the ids as the tasks' tokens. What is no part of the asked form stays, and counts."""
+        return tokens(self._checkpoint_tokenizer.decode(ids))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +99,11 @@ class Policy:
     refusal: str | None = None  # the sentence that says what a checkpoint needs and this environment lacks
 
     def positions(self, longest_completion: int) -> int:
+        """Tokens of prompt and completion together that the decoder must have room for."""
         return POSITIONS if self.checkpoint is None else LONGEST_PROMPT + longest_completion
 
     def check(self, settings: Mapping[str, Any], task: Task, longest_completion: int) -> None:
-        """Raises ValueError, in one sentence, unless a checkpoint can be asked this."""
+        """Raise ValueError if a checkpoint cannot run with these settings and task; other policies pass."""
         if self.checkpoint is None:
             return
         if settings["max_completion_length"] is None:
@@ -114,13 +116,15 @@ class Policy:
                 f"{self.max_position} positions hold a prompt of {LONGEST_PROMPT} tokens too; got {longest_completion}"
             )
         if settings["supervision"] == "process":
-            raise ValueError("supervision=process rewards the task's own tokens, and a checkpoint has others")
+            raise ValueError("supervision must be outcome for a checkpoint, which does not write the task's own tokens")
         if not hasattr(task, "question"):
-            raise ValueError("a checkpoint needs a task that has its question in words, and this one has none")
+            raise ValueError(
+                "task must have its question in words for a checkpoint, such as task=sort; this one has none"
+            )
 
 
 def policy_from(settings: Mapping[str, Any]) -> Policy:
-    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    """Read the policy, a checkpoint or sizes to train here, from settings. Raises ValueError."""
     sizes, attention = settings["policy"], settings["attention"]
     if "checkpoint" not in sizes:
         vocabulary = TaskVocabulary()

@@ -44,38 +44,41 @@ class Recipe:
         return teacher
 
     def facts(self) -> list[dict[str, Any]]:
+        """Kind and number of steps of each stage, in order."""
         return [{"kind": stage.kind, "steps": stage.steps} for stage in self.stages]
 
 
 def recipe_from(settings: Mapping[str, Any], steps: int) -> Recipe:
-    """Raises ValueError, in one sentence, for what is wrong in itself."""
+    """Read the recipe, check its stages and options, and lay the stages over so many steps. Raises ValueError."""
     recipe = settings["recipe"]
     stages = recipe.get("stages") if isinstance(recipe, Mapping) else None
     if not isinstance(stages, list) or not stages or not all(isinstance(stage, Mapping) for stage in stages):
         raise ValueError(f"recipe.stages must be a list of stages, as [{{kind: rl, share: 1.0}}]; got {stages!r}")
     options = {name: value for name, value in recipe.items() if name != "stages"}
     for stage in stages:
-        _check(stage, options)
-    return Recipe(stages=_laid_out(stages, steps), options=options)
+        _check_stage(stage, options)
+    return Recipe(stages=_lay_out(stages, steps), options=options)
 
 
 def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
-    """Modules of the suite that a recipe and its teacher's name: a change of their code runs its cases again."""
+    """Modules that hold the stages of the recipe and of its teacher's recipe; a change of their code reruns the cases.
+    Dotted kinds, which lie in other packages, are left out."""
     kinds = [str(stage["kind"]) for stage in recipe["stages"]]
     own_modules = [STAGES.module(kind) for kind in kinds if "." not in kind]
     return [*own_modules, *(stage_modules(recipe["teacher"]["recipe"]) if recipe.get("teacher") else [])]
 
 
 def teacher_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of the run that trains the recipe's teacher: the learner's, but for policy and recipe. It is evaluated
-    where its stages begin and end."""
+    """Settings of the run that trains the recipe's teacher: the learner's, with the teacher's own policy and recipe,
+    and evaluations only where a stage begins or the run ends."""
     teacher = settings["recipe"]["teacher"]
     return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
 
 
-def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def _check_stage(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the stage has a known kind, a share above 0 and valid options for its kind."""
     if set(stage) != {"kind", "share"}:
-        raise ValueError(f"a stage of recipe.stages has a kind and a share and nothing else; got {dict(stage)!r}")
+        raise ValueError(f"each of recipe.stages must have a kind and a share, and nothing else; got {dict(stage)!r}")
     STAGES.check(str(stage["kind"]))
     positive_number(stage, "share", where="recipe.stages: ")
     for name in NEEDS.get(stage["kind"], ()):
@@ -92,8 +95,9 @@ def _check(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:
                 raise ValueError(f"recipe.teacher must have a policy and a recipe; got {teacher!r}")
 
 
-def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage, ...]:
-    """Lay the stages over the steps: the end of each is its share and those before it, to the nearest step."""
+def _lay_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage, ...]:
+    """Lay the stages over the steps; each ends at the sum of shares up to it, rounded to the nearest step. Raises
+    ValueError unless the shares sum to 1 and every stage gets a step."""
     shares = [float(stage["share"]) for stage in stages]
     if not math.isclose(sum(shares), 1.0, abs_tol=1e-6):
         raise ValueError(f"the shares of recipe.stages must sum to 1; got {' + '.join(map(str, shares))}")
@@ -102,8 +106,8 @@ def _laid_out(stages: list[Mapping[str, Any]], steps: int) -> tuple[PlannedStage
     for stage, begin, end in zip(stages, [0, *ends[:-1]], ends, strict=True):
         if begin == end:
             raise ValueError(
-                f"steps must be enough for each of the recipe's {len(stages)} stages, and {stage['kind']} gets none of "
-                f"them by its share of {stage['share']}; got {steps}"
+                f"steps must give each of the recipe's {len(stages)} stages a step, and {stage['kind']} with its share "
+                f"of {stage['share']} gets none; got {steps}"
             )
         planned.append(PlannedStage(kind=stage["kind"], first=begin, steps=end - begin))
     return tuple(planned)

@@ -22,14 +22,16 @@ class Registry:
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
+        """Names of the folder's files, sorted: the choices."""
         files = {path.stem for path in (Path(__file__).parent / self.folder).glob("*.py")} - {"__init__"}
         return tuple(sorted(files))
 
     def module(self, name: str) -> str:
+        """Dotted path of the module of this name; it need not exist."""
         return f"suite.rl.{self.folder}.{name}"
 
     def check(self, name: Any) -> None:
-        """Raise ValueError for a name that `load` would not find, without loading it. Only the package of a dotted name
+        """Raise ValueError for a name that `load` would not find, without loading it. Of a dotted name only the package
         is looked for."""
         package, dot, _ = name.partition(".") if isinstance(name, str) else ("", "", "")
         exists = bool(package) and importlib.util.find_spec(package) is not None if dot else name in self.names
@@ -40,8 +42,7 @@ class Registry:
             )
 
     def load(self, name: str) -> Any:
-        """The function of the file of this name, or the one behind a dotted name. Raises ValueError, naming the
-        choices, where there is none."""
+        """The function in the file of this name, or behind a dotted name. Raises ValueError, naming the choices."""
         self.check(name)
         return locate(name if "." in name else f"{self.module(name)}.{self.function}")
 

@@ -25,13 +25,13 @@ class Reward:
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """The weight of each part, in the order of `parts`. What weighs nothing is no part."""
-        of_task = (1.0, self.format_weight) if self.format_weight else (1.0,)
-        return of_task if self.overlong_buffer == 0 else (*of_task, 1.0)
+        """The weight of each of `parts`, in the same order. A part without weight is left out."""
+        task_weights = (1.0, self.format_weight) if self.format_weight else (1.0,)
+        return task_weights if self.overlong_buffer == 0 else (*task_weights, 1.0)
 
     def parts(self, *, accuracy: float, form: float, length: int) -> list[float]:
-        """A completion's parts: of accuracy and format, then DAPO's soft penalty for length (arXiv 2503.14476 eq. 13),
-        which is a part of its own where there is a buffer."""
+        """Parts of a completion's reward: accuracy (gated by the form or not), then form and length penalty if in use.
+        The penalty is DAPO's, from 0 down to −1 over the last `overlong_buffer` tokens (arXiv 2503.14476 eq. 13)."""
         parts = [accuracy * form if self.format_reward == GATE else accuracy]
         if self.format_weight:
             parts.append(form)
@@ -41,12 +41,12 @@ class Reward:
         return parts
 
     def total(self, parts: Sequence[float]) -> float:
-        """The sum of a completion's weighed parts."""
+        """Weighted sum of a completion's parts."""
         return sum(weight * part for weight, part in zip(self.weights, parts, strict=True))
 
 
 def reward_from(settings: Mapping[str, Any], *, longest_completion: int) -> Reward:
-    """Read a reward from settings. Raise ValueError for what is wrong in itself."""
+    """Read the reward from settings. Raises ValueError."""
     format_reward = one_of(settings, "format_reward", FORMAT_REWARDS)
     return Reward(
         format_reward=format_reward,

@@ -40,10 +40,11 @@ class Experience:
 
     @property
     def compared(self) -> Tensor:
-        """What an estimator compares within a group: each part of the reward, or their sum."""
+        """What an estimator compares within a group: each part of the reward, [N, K], or all of it, [N, 1]."""
         return self.rewards_N[:, None] if self.parts_NK is None else self.parts_NK
 
     def rows(self, rows_K: Tensor) -> "Experience":
+        """The completions of these rows, in the order given."""
         tensors = {name: value[rows_K] for name, value in vars(self).items() if isinstance(value, Tensor)}
         scores = [self.scores[row] for row in rows_K.tolist()]
         return replace(self, prompts=self.prompts.rows(rows_K), scores=scores, **tensors)
@@ -51,7 +52,7 @@ class Experience:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutBatch:
-    kept: Experience | None  # the completions that are learnt from; None where every group was dropped
+    trainable: Experience | None  # the completions that are learnt from; None where every group was dropped
     sampled: Sequence[Experience]  # the experience of every round, before any group was dropped: what was paid for
 
 
@@ -61,7 +62,7 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
     if not plan.filter_groups:
         experience = rollout(plan, policy, meter, 0, copies=plan.num_generations)
-        return RolloutBatch(kept=experience, sampled=[experience])
+        return RolloutBatch(trainable=experience, sampled=[experience])
     sampled: list[Experience] = []
     with_signal: list[Experience] = []
     wanted = plan.prompts_per_step
@@ -72,11 +73,11 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
         wanted -= len(groups)
         with_signal.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
     has_rows = any(len(experience.scores) for experience in with_signal)
-    return RolloutBatch(kept=joined(with_signal) if has_rows else None, sampled=sampled)
+    return RolloutBatch(trainable=joined(with_signal) if has_rows else None, sampled=sampled)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
-    """The numbers of the groups in which rewards differ, any of them where there are several."""
+    """Numbers of the groups that can teach something: in some column of `rewards_NK` their rewards differ."""
     numbers, index_N = groups_N.unique(return_inverse=True)
     index_NK = index_N[:, None].expand_as(rewards_NK)
     highest, lowest = (
@@ -90,12 +91,12 @@ def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
 
 
 def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies: int) -> Experience:
-    """Sample and reward `copies` completions of each prompt, in their timed spans. `round_` tells the rollouts of one
-    step apart."""
+    """Sample `copies` completions for each newly drawn prompt and reward them, within the spans `rollout` and `score`.
+    `round_` makes the streams of several rollouts of one step differ."""
     names, device, count = (plan.seed, meter.step, round_), policy.made.device, plan.completions // copies
     with meter.span("rollout"):
-        chance = python_rng(*names, "prompts")
-        items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
+        generator = python_rng(*names, "prompts")
+        items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
         prompts = prompts_from([plan.vocabulary.prompt(plan.task, item) for item in items], device)
         with attribute_to(POLICY, ACTIVATIONS):
             samples = sample(
@@ -131,7 +132,7 @@ def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies:
 
 
 def score_samples(plan: RlPlan, items: Sequence[Item], samples: Samples) -> list[Score]:
-    """Score each completion by the task, its end token aside; once where a group has the same one several times."""
+    """Score each completion, without its end token, by the task; a repeated completion of one group is scored once."""
     cached: dict[tuple[int, tuple[str, ...]], Score] = {}
     scores = []
     for item, completion in zip(items, decode_completions(plan, samples), strict=True):
@@ -150,8 +151,7 @@ def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Se
 
 
 def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> list[list[float]]:
-    """The parts of each completion's reward. With reward_source=majority accuracy is the vote of the group, not the
-    key's."""
+    """The parts of each completion's reward; with reward_source=majority a vote of the group is its accuracy."""
     accuracies = [score.accuracy for score in scores]
     if plan.reward_source == "majority":
         answers = [parsed_answer(completion) for completion in decode_completions(plan, samples)]
@@ -164,14 +164,14 @@ def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> lis
 
 
 def parsed_answer(completion: Sequence[str]) -> str:
-    """Empty where there is none, or several."""
+    """Text of the completion's answer; empty where it has no answer, or several."""
     place = parse(completion).answer
     return "" if place is None else "".join(completion[place])
 
 
 def majority_vote(answers: Sequence[str], size: int) -> list[float]:
-    """1 where an answer is the commonest of its group of `size` that lie next to each other, else 0 (TTRL, arXiv
-    2504.16084). Of several as common the first wins; an empty answer has no vote. Answers are compared as texts."""
+    """1 for each answer that is the commonest of its group, else 0 (TTRL, arXiv 2504.16084). A group is `size` answers
+    in a row. Of equally common answers the first wins; an empty one has no vote. Answers are compared as texts."""
     votes: list[float] = []
     for start in range(0, len(answers), size):
         group = answers[start : start + size]
@@ -181,8 +181,8 @@ def majority_vote(answers: Sequence[str], size: int) -> list[float]:
 
 
 def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tensor, Tensor]:
-    """The checked steps' rewards and their ends, both [N, T]. `outcome_as_step`: the outcome's reward is that of one
-    more step, which ends where the completion does."""
+    """Rewards of the checked steps at their last tokens, and 1 at these tokens, both [N, T]. `outcome_as_step`: the
+    outcome's reward counts as that of one more step, which ends with the completion."""
     rewards_NT, ends_NT = (torch.zeros_like(experience.mask_NT) for _ in range(2))
     for row, score in enumerate(experience.scores):
         for step in score.steps:
@@ -195,7 +195,7 @@ def step_rewards(experience: Experience, *, outcome_as_step: bool) -> tuple[Tens
 
 
 def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, float]:
-    """What a step's rollouts cost and were worth, those that taught nothing included."""
+    """Means over all completions of a step, dropped groups included: rewards, accuracy, lengths and more."""
     scores = [score for experience in sampled for score in experience.scores]
     steps = [step.reward for score in scores for step in score.steps]
     tokens = sum(float(experience.mask_NT.sum()) for experience in sampled)
@@ -220,8 +220,9 @@ def rollout_readings(plan: RlPlan, sampled: Sequence[Experience]) -> dict[str, f
 
 
 def trace_readings(completions: Sequence[Sequence[str]], prefix: str = "") -> dict[str, float]:
-    """Mean length of the thoughts that there are, and the share of completions whose thought corrects itself: has the
-    marker that corpora write between two attempts, whatever the second is worth."""
+    """Mean length of the thoughts, and the share of completions whose thought corrects itself; names begin with
+    `prefix`. A thought corrects itself if it has the marker that corpora write between two attempts, whatever the
+    second is worth."""
     places = [parse(completion).thought for completion in completions]
     traces = [text[place] for text, place in zip(completions, places, strict=True) if place is not None]
     lengths = {f"{prefix}thought_length": mean([len(trace) for trace in traces])} if traces else {}
@@ -233,10 +234,11 @@ def mean(values: Sequence[float]) -> float:
 
 
 def joined(parts: Sequence[Experience]) -> Experience:
-    """Join several rounds, each padded to the longest completion and the longest prompt."""
+    """Join several rounds into one; completions are padded on the right, prompts on the left, to the longest."""
     longest = max(part.tokens_NT.shape[1] for part in parts)
 
     def concatenated(name: str) -> Tensor:
+        """The rounds' tensors of this name, one behind the other; those of tokens are padded on the right first."""
         tensors = [getattr(part, name) for part in parts]
         if not name.endswith("_NT"):
             return torch.cat(tensors)
@@ -251,6 +253,7 @@ def joined(parts: Sequence[Experience]) -> Experience:
 
 
 def _joined_prompts(parts: Sequence[Prompts]) -> Prompts:
+    """Join prompts, padded on the left to the longest of them."""
     longest = max(part.tokens_PS.shape[1] for part in parts)
     tokens, valid = [], []
     for part in parts:

@@ -18,50 +18,51 @@ from suite.rl.tasks.task import Score, draw
 
 
 class SftData(ABC):
-    """Texts without end; a subclass has them."""
+    """A source of texts to train on, step by step; subclasses provide the texts."""
 
     def prepare(self, meter: Meter) -> Mapping[str, float]:
-        """Make ready for the step of the meter's index; its readings."""
+        """Make the texts of the meter's step, where they must be sampled; readings of what that cost."""
         return NOTHING_SAMPLED
 
     @abstractmethod
     def step_examples(self, step: int, count: int) -> Sequence[Example]:
-        """`count` texts, or none where there is nothing to learn from. `step`: of the run."""
+        """The `count` texts of this step of the run; none where there is nothing to learn from."""
 
     def state(self) -> list[Any]:
+        """What a checkpoint must save to go on, as plain data: nothing where the texts can be made again."""
         return []  # what can be made again is no state
 
     def restore(self, state: Sequence[Any]) -> None:
+        """Restore nothing; the state must be empty."""
         assert not state
 
 
 class Corpus(SftData):
-    """The texts that the base model has read, and goes on reading."""
+    """The base model's corpus, of which every step reads new documents."""
 
     def __init__(self, plan: RlPlan) -> None:
         self._plan = plan
 
     def step_examples(self, step: int, count: int) -> Sequence[Example]:
+        """Draw `count` documents of the corpus, from a stream named by seed and step."""
         return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
 class TextPool(SftData):
-    """A fixed number of texts, read over and over, each time in an order of its own."""
+    """A fixed number of texts, read over and over, each time in a new order."""
 
     def __init__(self, plan: RlPlan, examples: Sequence[Example], *, first: int) -> None:
         self._plan, self._examples, self._first = plan, examples, first
 
     def step_examples(self, step: int, count: int) -> Sequence[Example]:
+        """The next `count` texts of the pool; none if it is empty."""
         places = pool_places(len(self._examples), step - self._first, count, self._plan.seed, self._first)
         return [self._examples[place] for place in places]
 
 
 def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
-    """The `count` places that a step reads of a pool; none where it is empty.
-
-    It is read over and over, each time in an order of its own, from a stream named by `names`. `step`: since the pool
-    was made.
-    """
+    """Indices of the `count` texts that a step reads of a pool of `size`; none where it is empty. The pool is read over
+    and over, each time in another order, from a stream named by `names`. `step`: since the pool was made."""
     if size == 0:
         return []
     order = []
@@ -75,8 +76,8 @@ def pool_places(size: int, step: int, count: int, *names: object) -> list[int]:
 
 
 class Sampled(TextPool):
-    """The answers that a decoder gives in a few rollouts at the stage's begin: those that are right by the key and in
-    the asked form, or, not filtered, all of them; each text once.
+    """Completions that a decoder samples in a few rollouts as the stage begins: those that are right and in the asked
+    form or, unfiltered, all of them; each text once.
 
     Each prompt is asked once: the right answers of a group are mostly the same, which would leave a smaller pool.
     """
@@ -87,16 +88,18 @@ class Sampled(TextPool):
 
     @attribute_to(NOBODY, EXPERIENCE)
     def prepare(self, meter: Meter) -> Mapping[str, float]:
+        """In the stage's first step, fill the pool with sampled completions that are kept; readings of that."""
         if meter.step != self._first:
             return super().prepare(meter)
         rounds = range(self._plan.recipe.options["rollouts"])
         sampled = [rollout(self._plan, self._sampler, meter, round_, copies=1) for round_ in rounds]
-        select = verified if self._filtered else sampled_examples
+        select = verified_examples if self._filtered else sampled_examples
         examples = [example for experience in sampled for example in select(experience)]
         self._examples = list({tuple(example.ids): example for example in examples}.values())
         return {**rollout_readings(self._plan, sampled), "examples_kept": float(len(self._examples))}
 
     def state(self) -> list[Any]:
+        """Ids of each text in the pool, with the number of them that are the prompt's."""
         return [[list(example.ids), example.given] for example in self._examples]
 
     def restore(self, state: Sequence[Any]) -> None:
@@ -104,32 +107,30 @@ class Sampled(TextPool):
 
 
 def solutions(plan: RlPlan, count: int) -> list[Example]:
-    """Newly drawn training prompts, each with one right completion in the form that the task demands."""
-    chance = python_rng(plan.seed, "solutions")
-    items = [draw(plan.task, chance, held_out=False) for _ in range(count)]
+    """Draw `count` training prompts, each with a right completion in the asked form."""
+    generator = python_rng(plan.seed, "solutions")
+    items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
     examples = []
     for item in items:
         prompt = plan.vocabulary.encode(item.prompt)
-        completion = plan.vocabulary.encode(plan.task.solution(item, chance))
+        completion = plan.vocabulary.encode(plan.task.solution(item, generator))
         examples.append(Example(ids=[*prompt, *completion], given=len(prompt)))
     return examples
 
 
-def verified(experience: Experience) -> list[Example]:
-    """The completions that are right and in the demanded form, behind their prompts, without padding."""
+def verified_examples(experience: Experience) -> list[Example]:
+    """The completions that are right and in the asked form, behind their prompts, without padding."""
     return list(itertools.compress(sampled_examples(experience), map(is_verified, experience.scores)))
 
 
 def is_verified(score: Score) -> bool:
+    """True if the answer is right and the completion is in the asked form."""
     return score.accuracy == score.format == 1.0
 
 
 def sampled_examples(experience: Experience) -> list[Example]:
-    """Each sampled completion behind its prompt, both without padding.
-
-    A completion that ended by itself comes without its end token, which training adds; one that was cut at the limit
-    keeps all its tokens.
-    """
+    """Each sampled completion behind its prompt, both without padding. A completion that ended by itself comes without
+    its end token, which training adds; one that was cut at the limit keeps all its tokens."""
     prompts, lengths = experience.prompts, experience.mask_NT.sum(dim=1).long().tolist()
     valid = None if prompts.valid_PS is None else prompts.valid_PS.sum(dim=1).tolist()
     examples = []

@@ -26,13 +26,13 @@ class StageBegin:
     """The weights that a critic of other sizes than the policy's begins with; None where there is none."""
 
     def new_optimiser(self, lr: float | None = None) -> Optimiser:
-        """For the policy, at the plan's rate where none is given."""
+        """A fresh optimiser for the policy, at the plan's learning rate unless another is given."""
         limits = Limits(warmup_updates=self.plan.warmup_updates, max_grad_norm=self.plan.max_grad_norm)
         return Optimiser(self.policy, lr=self.plan.lr if lr is None else lr, limits=limits)
 
 
 def policy_tensors(policy: Decoder, optimiser: Optimiser) -> Iterator[OwnedTensors]:
-    """What a policy and its optimiser keep from step to step."""
+    """Yield the tensors that a policy and its optimiser keep from step to step, with owner and kind."""
     yield list(policy.parameters()), POLICY, PARAMETERS
     yield policy.rotary_tables(), POLICY, OTHER
     yield optimiser.state_tensors(), POLICY, OPTIMISER
@@ -42,22 +42,20 @@ class Stage(Protocol):
     """Some steps of training, with fresh optimisers: nothing but the policy comes from the stage before."""
 
     def step(self, meter: Meter, *, looks: bool) -> None:
-        """Take the step of the meter's index. `looks`: an evaluation came before it, so that dear checks are due.
-
-        Raises NotFiniteError.
-        """
+        """Take the step of the meter's index and note its readings. Raises NotFiniteError. `looks`: an evaluation came
+        before this step, so that costly checks are due."""
         ...
 
     def owned_tensors(self) -> Iterable[OwnedTensors]:
-        """The tensors that it keeps from step to step."""
+        """The tensors that the stage keeps from step to step, with owner and kind."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """All that its next step depends on, the policy included, as tensors and plain data."""
+        """All that the stage's next step depends on, the policy included, as tensors and plain data."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from the state of a stage that began with the same policy."""
+        """Continue from a saved state; this stage must have begun with the same policy as the saved one."""
         ...
 
 

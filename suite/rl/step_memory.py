@@ -16,7 +16,7 @@ from suite.records.metrics import EVALUATE, PHASES
 
 
 class TrackedMemory:
-    """The peaks of a step's phases. `owned_tensors` gives what lives from step to step, before and after each step."""
+    """Tracks the memory peaks of a step's phases. `owned_tensors` lists what lives from step to step."""
 
     def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]], device: Device) -> None:
         self._owned_tensors, self._device = owned_tensors, device
@@ -24,11 +24,12 @@ class TrackedMemory:
         self._allocator_peaks: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, Any]:
+        """Says that memory was tracked, and that the run's times are therefore not comparable."""
         return {"memory": {"tracked": True, "times": "not comparable: every operator was watched"}}
 
     @contextmanager
     def track_step(self, meter: Meter) -> Iterator[None]:
-        """Note the peaks of the phases that are run meanwhile, at their end."""
+        """Watch the step in this context, then note each phase's memory peak by owner and kind."""
         holdings, handles = self._holdings, []
         for tensors, owner, kind in self._owned_tensors():
             holdings.label(tensors, owner, kind)
@@ -50,6 +51,7 @@ class TrackedMemory:
         holdings.restart()
 
     def _probe(self, span: str) -> Callable[[], Seen]:
+        """Begin to watch a span: a phase is measured, an evaluation is left out. The function returned ends that."""
         stack = ExitStack()
         if span in PHASES:
             stack.enter_context(self._holdings.phase(span))
@@ -57,10 +59,11 @@ class TrackedMemory:
         elif span == EVALUATE:
             stack.enter_context(self._holdings.away())
 
-        def stop() -> Seen:
+        def end_span() -> Seen:
+            """End the watch, and keep the allocator's highest peak in a phase; no readings."""
             if span in PHASES and (peak_bytes := self._device.peak_bytes()) is not None:
                 self._allocator_peaks[span] = max(peak_bytes, self._allocator_peaks.get(span, 0))
             stack.close()
             return ()
 
-        return stop
+        return end_span

@@ -22,21 +22,24 @@ STRATA = 8  # trials that share out every range among them: as many as sweep=rl_
 
 
 def trial_value(trial: int, name: str, low: float, high: float) -> float:
-    """A setting's value in a trial: log-uniform between two bounds, with three digits. Raises ValueError for what is no
-    trial."""
+    """A setting's value in a trial: log-uniform from `low` to `high`, with three digits. Raises ValueError unless
+    `trial` is a whole number of at least 0."""
     value = math.log(low) + _uniform(trial, name) * (math.log(high) - math.log(low))
     return float(f"{math.exp(value):.3g}")
 
 
 def trial_choice(trial: int, name: str, choices: Sequence[Any]) -> Any:
-    """A setting's value in a trial, each choice as likely. Raises ValueError for what is no trial."""
+    """A setting's value in a trial, each choice equally likely. Raises ValueError as `trial_value` does."""
     return choices[int(_uniform(trial, name) * len(choices))]
 
 
 def _uniform(trial: int, name: str) -> float:
-    """A number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979): of each STRATA trials one
-    lies in each stratum, so that few trials see the whole of every range. The stream's name was picked, before any run,
-    for draws of sweep=rl_tuned in which no deviation goes with one weight of the format alone."""
+    """A number from 0 to 1 by Latin hypercube sampling (M. D. McKay et al., 1979).
+
+    Of each STRATA trials one lies in each stratum, so that few trials see the whole of every range. The stream's name
+    was picked, before any run, for draws of sweep=rl_tuned in which no deviation goes with one weight of the format
+    alone.
+    """
     if not isinstance(trial, int) or isinstance(trial, bool) or trial < 0:
         raise ValueError(f"trial must be a whole number of at least 0; got {trial!r}")
     block, place = divmod(trial, STRATA)
@@ -46,11 +49,12 @@ def _uniform(trial: int, name: str) -> float:
 
 
 def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
-    """A setting's value in one of the algorithm's best trials, rank 1 the best: the one with the highest final held-out
-    accuracy, the mean over its seeds. None for a setting that the algorithm does not have, as the critic's rate.
+    """Value that a setting has in the algorithm's trial of this rank; None for a setting that the algorithm does not
+    have.
 
-    Raises ValueError where a trial is missing for a seed that another has, since fewer trials would be no fair tuning,
-    and for a rank that no trial has.
+    Rank 1 has the highest final held-out accuracy, the mean over seeds; a failed run counts 0. Raises ValueError where
+    a trial is missing for a seed that another has, since fewer trials would be no fair tuning, and for a rank that no
+    trial has.
     """
     scores: dict[int, dict[Any, float]] = defaultdict(dict)
     settings: dict[int, Any] = {}
@@ -63,7 +67,10 @@ def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
             scores[trial][record.case.axes["seed"]], settings[trial] = score, record.settings
     seeds = {seed for by_seed in scores.values() for seed in by_seed}
     if not scores or any(set(by_seed) != seeds for by_seed in scores.values()):
-        raise ValueError(f"{folder} must hold every trial of algorithm={algorithm} on every seed: run sweep=rl_tuned")
+        raise ValueError(
+            f"{folder} must hold every trial of algorithm={algorithm} on every seed: "
+            "run suite run -m sweep=rl_tuned first"
+        )
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= len(scores):
         raise ValueError(f"rank must be a whole number from 1 to {len(scores)}, the number of trials; got {rank!r}")
     ranked = sorted(scores, key=lambda trial: (-mean(scores[trial].values()), trial))
@@ -72,7 +79,7 @@ def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
 
 @functools.cache
 def _trials(folder: str) -> Sequence[Record]:
-    """Read the trials once, though a sweep asks for several settings at each of its points."""
+    """Records of the trials, read once. Raises ValueError for no folder, or a damaged record."""
     if not Path(folder).is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
     contents = read_contents([Path(folder)])

@@ -37,6 +37,8 @@ class RlWorkload:
         self._settings = settings
 
     def prepare(self, shared: Path) -> None:
+        """Make or load base model, teacher and critic's base, begin the first stage, and draw the held-out prompts.
+        Held-out prompts are the same for every case of a task, whatever its seed."""
         plan = self.plan
         keep_freed_memory()
         self._base = base_model(plan, self._settings, shared)
@@ -51,12 +53,13 @@ class RlWorkload:
         device = device_for(plan.device, plan.threads)
         self._memory = TrackedMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
-        chance = python_rng("held out")
-        self._held_out = [draw(plan.task, chance, held_out=True) for _ in range(plan.eval_prompts)]
+        generator = python_rng("held out")
+        self._held_out = [draw(plan.task, generator, held_out=True) for _ in range(plan.eval_prompts)]
         prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
         self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
 
     def constants(self) -> Iterable[Reading]:
+        """Readings of the plan's constants, the accuracy of guessing without skill, and the base model's loss."""
         constants = {
             **self.plan.constants(),
             EVALUATE: {TRIVIAL_ACCURACY: trivial_accuracy(self.plan.task, self._held_out)},
@@ -66,15 +69,18 @@ class RlWorkload:
         yield from constant_readings(constants)
 
     def facts(self) -> Mapping[str, Any]:
+        """What base model and teacher took, how attention runs, and whether memory was tracked."""
         return {
-            "base": _cost(self._base),
-            **({"critic_base": _cost(self._critic_base)} if self._critic_base else {}),
+            "base": _training_facts(self._base),
+            **({"critic_base": _training_facts(self._critic_base)} if self._critic_base else {}),
             **({"teacher": self._teacher.facts} if self._teacher else {}),
             "attention_modes": self.policy.modes(),
             **(self._memory.facts() if self._memory else {}),
         }
 
     def step(self, meter: Meter) -> None:
+        """Take one step of the stage that is due, after an evaluation where one is due; the last step also ends with
+        one. Raises WorkloadFailedError where a loss or gradient is not finite."""
         begins = any(stage.first == meter.step for stage in self.plan.recipe.stages)
         if begins and meter.step > 0:
             self._begin(self._number + 1)
@@ -118,7 +124,7 @@ class RlWorkload:
         )
 
     def _evaluate(self, meter: Meter) -> None:
-        """Answer the held-out prompts greedily; no part of an algorithm's cost."""
+        """Answer the held-out prompts greedily; note accuracy, format and lengths. No algorithm pays for it."""
         with meter.span(EVALUATE):
             samples = sample(
                 self.policy,
@@ -137,5 +143,6 @@ class RlWorkload:
         )
 
 
-def _cost(base: Base) -> dict[str, Any]:
+def _training_facts(base: Base) -> dict[str, Any]:
+    """The base model's key and the processor seconds of its training."""
     return {"key": base.key[:16], "process_cpu_s": base.process_cpu_s}

@@ -51,16 +51,14 @@ of identical code (results/reference/cpu/gate) spread by 1.19, and such a t by 1
 MOST_ERRORS = 3.0
 """Errors that a step counts at most, where its own comparison did not call it a change."""
 POWER = 0.9
-"""Share of the changes of the size that `visible` returns that are found."""
+"""Share of changes as large as `visible_step` or `visible_sum` that are found."""
 QUARTILE_OF_NORMAL = 0.6745
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A change of the level, as a difference of logarithms, in the stretch of points from `first` to `last`.
-
-    Of values it is a step: `first` is `last`, the first value of the new level. Of steps it is their sum.
-    """
+    """A change of the level, as a difference of logarithms, in the stretch of points from `first` to `last`. Of values
+    it is a step: `first` is `last`, the first value of the new level. Of steps it is their sum."""
 
     first: int
     last: int
@@ -79,10 +77,8 @@ class _Stretch:
 
 
 def value_changes(series: Sequence[Sequence[float]], alpha: float = ALPHA) -> list[list[Change]]:
-    """Changes of each series of logarithms of values, oldest first.
-
-    Raises ValueError for a series of fewer than FEWEST_VALUES values.
-    """
+    """The changes of level in each series of logarithms, oldest value first; one list for each series. Series are
+    tested together, with Holm's correction. Raises ValueError for one of fewer than FEWEST_VALUES values."""
     if short := [len(values) for values in series if len(values) < FEWEST_VALUES]:
         raise ValueError(f"a series must have at least {FEWEST_VALUES} values; got {short[0]}")
     arrays = [np.asarray(values, dtype=float) for values in series]
@@ -115,22 +111,22 @@ class Steps:
     """True if its own comparison called it a change."""
 
     def least_errors(self) -> NDArray[np.float64]:
-        """The errors, none narrower than their median: a few launches tell their own spread badly."""
+        """The standard errors, each raised to at least their median: a few launches tell their own spread badly."""
         errors = np.asarray(self.errors, dtype=float)
         return np.asarray(np.maximum(errors, np.median(errors)))
 
     def widened(self) -> NDArray[np.float64]:
-        """The errors, none narrower than the steps themselves show either."""
+        """`least_errors`, multiplied by the factor, at least 1, by which the ratios scatter more widely."""
         least = self.least_errors()
         return np.asarray(least * _excess(np.asarray(self.ratios, dtype=float)[None, :], least)[0])
 
     def counted(self) -> NDArray[np.float64]:
-        """The ratios as far as they count as evidence."""
+        """The log-ratios, clipped to MOST_ERRORS widened errors unless the step was called a change by itself."""
         ratios, most = np.asarray(self.ratios, dtype=float), MOST_ERRORS * self.widened()
         return np.where(self.called, ratios, np.clip(ratios, -most, most))
 
     def sum(self, first: int = 0, end: int | None = None) -> Change:
-        """Steps from the first to before the end as one change: their whole sum, likely or not."""
+        """The steps from `first` to before `end` as one change: their sum with its interval, significant or not."""
         part, count = slice(first, end), len(self.ratios)
         shift = float(np.sum(np.asarray(self.ratios, dtype=float)[part]))
         error = math.sqrt(float(np.sum(self.widened()[part] ** 2)))
@@ -140,11 +136,14 @@ class Steps:
 
 
 def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Change]]:
-    """Changes of each series of steps. Raises ValueError for one of fewer than FEWEST_STEPS."""
+    """The changes of each series of steps, tested together with Holm's correction; one list for each series. Raises
+    ValueError for a series of fewer than FEWEST_STEPS steps, or an error that is not above zero."""
     if short := [len(steps.ratios) for steps in series if len(steps.ratios) < FEWEST_STEPS]:
         raise ValueError(f"a series must have at least {FEWEST_STEPS} steps; got {short[0]}")
     if any(not error > 0 for steps in series for error in steps.errors):
-        raise ValueError("errors of steps must be above zero")
+        raise ValueError(
+            f"errors of steps must be above zero; got {min(error for steps in series for error in steps.errors)}"
+        )
     each = alpha / max(1, len(series))
     stretches = [_moved_stretch(steps, 0, len(steps.ratios), each) for steps in series]
     adjusted = holm([stretch.p for stretch in stretches])
@@ -155,7 +154,7 @@ def step_changes(series: Sequence[Steps], alpha: float = ALPHA) -> list[list[Cha
 
 
 def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int, alpha: float = ALPHA) -> float:
-    """The step of the logarithm, halfway through the series, that POWER of all such series would show.
+    """The smallest step of the logarithm, halfway through the series, that is found in a share POWER of such series.
 
     By Student's t with Bonferroni's correction over all splits: in simulation a little more than the test by orders
     needs. Infinity where so few values have no order that is rare enough. `tests`: series that are looked at together.
@@ -171,10 +170,8 @@ def visible_step(values: Sequence[float], changes: Sequence[Change], tests: int,
 
 
 def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
-    """The sum, spread over the whole series, that POWER of all such series would show.
-
-    By a normal distribution with Bonferroni's correction over all stretches, about what the test asks for.
-    """
+    """The smallest sum of log-ratios, spread over the whole series, that is found in a share POWER of such series. By a
+    normal distribution with Bonferroni's correction over all stretches, about what the test asks for."""
     count = len(steps.ratios)
     stretches, normal = count * (count + 1) // 2, NormalDist()
     margin = normal.inv_cdf(1 - alpha / (2 * stretches * tests)) + normal.inv_cdf(POWER)
@@ -182,10 +179,8 @@ def visible_sum(steps: Steps, tests: int, alpha: float = ALPHA) -> float:
 
 
 def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The starts and ends of all stretches that leave no rest shorter than a stretch.
-
-    Those that reach the end are left out: what they are compared with is a stretch from the start.
-    """
+    """Starts and ends of all stretches of at least LEAST_STRETCH points that leave no shorter rest. Those that reach
+    the end are left out: what they are compared with is a stretch from the start."""
     starts, ends = np.nonzero(np.ones((count, count + 1), dtype=bool))
     outside = (starts == 0) | (starts >= LEAST_STRETCH)
     keep = outside & (ends - starts >= LEAST_STRETCH) & (count - ends >= LEAST_STRETCH)
@@ -195,8 +190,9 @@ def _stretches(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def _evidence(
     rows: NDArray[np.float64], starts: NDArray[np.intp], ends: NDArray[np.intp], correlation: float = 0.0
 ) -> NDArray[np.float64]:
-    """For each row and stretch, the log-likelihood ratio of its own level, in which p falls alike for both kinds.
+    """Log-likelihood ratio that a stretch has a level of its own, [rows, stretches].
 
+    Stretches inside a series are more than those from its start: they lose a constant, so that p falls alike for both.
     `correlation`: of neighbouring values, by which the variance of a level is (1 + ρ) / (1 - ρ) times as large.
     """
     count, lengths = rows.shape[1], ends - starts
@@ -211,7 +207,7 @@ def _evidence(
 
 
 def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: float = 0.0) -> _Stretch:
-    """The stretch that lies furthest from the rest, with its p among random orders of the values."""
+    """The stretch furthest from the rest, with its p among random orders of the values; 1 if there is none."""
     starts, ends = _stretches(len(values))
     if len(starts) == 0:
         return _Stretch(first=0, end=len(values), p=1.0)
@@ -219,6 +215,7 @@ def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: flo
     best = int(evidence.argmax())
 
     def in_other_orders(random: np.random.Generator) -> NDArray[np.float64]:
+        """The largest evidence in each of AT_ONCE random orders of the values."""
         permutations = random.permuted(np.tile(values, (AT_ONCE, 1)), axis=1)
         return np.asarray(_evidence(permutations, starts, ends).max(axis=1))
 
@@ -244,7 +241,8 @@ def _correlation(values: NDArray[np.float64], stretch: _Stretch) -> float:
 
 
 def _p_by_chance(seen: float, draw: Callable[[np.random.Generator], NDArray[np.float64]], alpha: float) -> float:
-    """How often chance shows as much, as far as it takes to tell that from alpha."""
+    """Monte Carlo p: the share of draws at least as large as `seen`. `draw` gives AT_ONCE values by chance. Drawing
+    ends when p is clear of alpha, or after MOST_DRAWS."""
     random = np.random.default_rng(0)
     draws, beyond = 0, 0
     while beyond < ENOUGH_BEYOND and draws < min((ENOUGH_BEYOND if beyond else NONE_BEYOND) / alpha, MOST_DRAWS):
@@ -254,7 +252,8 @@ def _p_by_chance(seen: float, draw: Callable[[np.random.Generator], NDArray[np.f
 
 
 def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: float) -> list[int]:
-    """Where the series changes: at the ends of a stretch beyond chance, and within each of the parts."""
+    """Sorted places where the level changes: the ends of the given stretch, then those of significant stretches in each
+    part between them. `offset` is added to each place."""
     ends = sorted({stretch.first, stretch.end} - {0, len(values)})
     bounds, each = [offset + end for end in ends], alpha / (len(ends) + 1)
     for first, end in zip([0, *ends], [*ends, len(values)], strict=True):
@@ -266,8 +265,7 @@ def _bounds(values: NDArray[np.float64], offset: int, stretch: _Stretch, alpha: 
 
 
 def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) -> list[int]:
-    """Take away, weakest first, what the levels to its two sides do not show: a stretch has two ends, and may need
-    one."""
+    """The bounds whose two neighbouring levels differ at `alpha`; until all do, the weakest is dropped."""
     remaining = list(bounds)
     while remaining:
         weakest = max(range(len(remaining)), key=lambda index: _step_p(values, remaining, index))
@@ -278,12 +276,13 @@ def _pruned(values: NDArray[np.float64], bounds: Sequence[int], alpha: float) ->
 
 
 def _step_p(values: NDArray[np.float64], bounds: Sequence[int], index: int) -> float:
+    """Two-sided p of Student's t for the step at the bound of this index."""
     shift, error, freedom = _step(values, bounds, index)
     return 1 - t_within(shift / error, freedom) if error > 0 else float(shift == 0)
 
 
 def steps_at(series: Sequence[float], bounds: Sequence[int]) -> list[Change]:
-    """The step at each bound, the place of the first value of a new level, with Student's interval."""
+    """The step at each bound, the place of a new level's first value, with Student's interval at LEVEL."""
     values, changes = np.asarray(series, dtype=float), []
     for index, bound in enumerate(bounds):
         shift, error, freedom = _step(values, bounds, index)
@@ -308,43 +307,41 @@ def _deviation(values: NDArray[np.float64], bounds: Sequence[int]) -> tuple[floa
 
 
 def _excess(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much wider than its errors each row scatters, at least 1, by the differences of neighbours.
-
-    What moves steadily, or once, is not in their median.
-    """
+    """Factor, at least 1, by which each row scatters more widely than its errors: [rows, 1], from the median distance
+    of neighbours. What moves steadily, or once, is not in their median."""
     apart = np.abs(np.diff(rows, axis=1)) / np.hypot(errors[1:], errors[:-1])
     return np.asarray(np.maximum(1.0, np.median(apart, axis=1) / QUARTILE_OF_NORMAL))[:, None]
 
 
 def _moved_stretch(steps: Steps, first: int, end: int, alpha: float) -> _Stretch:
-    """The stretch between two places whose sum is furthest beyond its error.
-
-    Its p is by whole series without any change, with the same errors and every one of their own stretches.
-    """
+    """The stretch between two places whose sum is largest beside its error. Its p is by whole series without any
+    change, with the same errors and every one of their own stretches."""
     least, counted = steps.least_errors(), steps.counted()
     count = len(least)
     starts, ends = np.triu_indices(count + 1, k=1)
 
     def beyond_errors(rows: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Size of the sum over its error, for each row and stretch."""
         none = np.zeros((len(rows), 1))
         sums, variances = (np.concatenate([none, np.cumsum(part, axis=1)], axis=1) for part in (rows, errors**2))
         return np.asarray(np.abs(sums[:, ends] - sums[:, starts]) / np.sqrt(variances[:, ends] - variances[:, starts]))
 
     def without_change(random: np.random.Generator) -> NDArray[np.float64]:
+        """The largest such value in each of AT_ONCE random series without any change."""
         rows = least * random.standard_t(ERROR_FREEDOM, size=(AT_ONCE, count))
         errors = least * _excess(rows, least)
         return np.asarray(beyond_errors(np.clip(rows, -MOST_ERRORS * errors, MOST_ERRORS * errors), errors).max(axis=1))
 
-    counts_shown = beyond_errors(counted[None, :], steps.widened()[None, :])[0]
-    counts_shown[(starts < first) | (ends > end)] = 0.0
-    best = int(counts_shown.argmax())
+    evidence = beyond_errors(counted[None, :], steps.widened()[None, :])[0]
+    evidence[(starts < first) | (ends > end)] = 0.0
+    best = int(evidence.argmax())
     return _Stretch(
-        first=int(starts[best]), end=int(ends[best]), p=_p_by_chance(float(counts_shown[best]), without_change, alpha)
+        first=int(starts[best]), end=int(ends[best]), p=_p_by_chance(float(evidence[best]), without_change, alpha)
     )
 
 
 def _moves(steps: Steps, stretch: _Stretch, alpha: float) -> list[_Stretch]:
-    """A stretch beyond chance, and those before and after it, in their order."""
+    """The given stretch, and every significant one found before and after it, in order of place."""
     stretches, todo = [stretch], [(0, stretch.first), (stretch.end, len(steps.ratios))]
     while todo:
         first, end = todo.pop()

@@ -23,16 +23,17 @@ Bounds = tuple[float | None, float | None]
 
 
 def is_crossed(cells: Collection[Cell]) -> bool:
-    """Two factors have two levels each, all four combinations of which are there, all else equal."""
+    """True if two factors have all four combinations of two levels each, with every other factor unchanged."""
     present = set(cells)
     for first, second in combinations(present, 2):
         differ = [place for place, levels in enumerate(zip(first, second, strict=True)) if levels[0] != levels[1]]
-        if len(differ) == 2 and all(_at(first, {place: second[place]}) in present for place in differ):
+        if len(differ) == 2 and all(_with_levels(first, {place: second[place]}) in present for place in differ):
             return True
     return False
 
 
 def levels_of(cells: Collection[Cell], factor: int) -> list[str]:
+    """The distinct levels of the factor at this index of a cell, in order of first appearance."""
     return list(dict.fromkeys(cell[factor] for cell in cells))
 
 
@@ -45,23 +46,19 @@ def effect(
     bounds: Bounds = (None, None),
     margin: float | None = None,
 ) -> Comparison | None:
-    """Compare a level of a factor with its reference, each averaged over the cells that both have.
-
-    None where they share no cell, or no seed has all of the shared ones.
-    """
+    """Compare a factor's `level` with its `reference`, paired by seed; in each seed both are means over the cells that
+    exist at both. None where no cell exists at both, or no seed has all of these cells."""
     levels = level, reference
-    shared, seeds = _shared(cells, {factor: levels})
+    shared, seeds = _shared_cells(cells, {factor: levels})
     ours, theirs = (_means(cells, shared, seeds, {factor: at}) for at in levels)
     return compare(ours, theirs, bounds=bounds, margin=margin)
 
 
 def simple_effects(cells: Cells, factor: int, level: str, reference: str) -> list[float]:
-    """What a level adds to its reference in each cell that both have, as the mean over the seeds of `effect`.
-
-    They tell whether that average stands for its parts, and no more: none is judged.
-    """
+    """Mean over seeds of `level` minus `reference`, one number for each combination of the other factors that has both.
+    They show whether the average that `effect` tests stands for its parts; none of them is tested."""
     levels = level, reference
-    shared, seeds = _shared(cells, {factor: levels})
+    shared, seeds = _shared_cells(cells, {factor: levels})
     effects = []
     for cell in shared if seeds else ():
         ours, theirs = (_means(cells, [cell], seeds, {factor: at}) for at in levels)
@@ -78,12 +75,9 @@ def interaction(
     *,
     margin: float | None = None,
 ) -> Comparison | None:
-    """Compare the effect of a factor's level at another factor's level with its effect at that one's reference.
-
-    `levels` and `second_levels` are a level and its reference. The difference is the same with both factors exchanged.
-    None where no seed has all that it takes.
-    """
-    shared, seeds = _shared(cells, {factor: levels, second_factor: second_levels})
+    """Compare the effect of one factor at the second factor's level with its effect at the second factor's reference.
+    `levels` and `second_levels`: level and reference of each. None where no seed has all the cells needed."""
+    shared, seeds = _shared_cells(cells, {factor: levels, second_factor: second_levels})
     effects = []
     for at in second_levels:
         high, low = (_means(cells, shared, seeds, {factor: level, second_factor: at}) for level in levels)
@@ -91,24 +85,28 @@ def interaction(
     return compare(*effects, margin=margin)
 
 
-def _shared(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[Cell], list[str]]:
-    """The combinations of the other factors that are there at all these levels, and the seeds that have all.
+def _shared_cells(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple[list[Cell], list[str]]:
+    """The cells to average over, and the seeds that have a value in all of them.
 
-    Each combination stands as one of its cells, that of the first levels.
+    `crossed`: by factor index, the two levels that are compared. A combination of the other factors counts if it exists
+    at every combination of these levels; it is returned as its cell at the first of them.
     """
     level_sets = [dict(zip(crossed, levels, strict=True)) for levels in product(*crossed.values())]
-    of_first = [cell for cell in cells if all(cell[place] == level for place, level in level_sets[0].items())]
-    shared_cells = [cell for cell in of_first if all(_at(cell, levels) in cells for levels in level_sets)]
-    needed = [cells[_at(cell, levels)] for cell in shared_cells for levels in level_sets]
-    seeds = [seed for seed in needed[0] if all(seed in of_cell for of_cell in needed)] if needed else []
+    first_level_cells = [cell for cell in cells if all(cell[place] == level for place, level in level_sets[0].items())]
+    shared_cells = [
+        cell for cell in first_level_cells if all(_with_levels(cell, levels) in cells for levels in level_sets)
+    ]
+    needed = [cells[_with_levels(cell, levels)] for cell in shared_cells for levels in level_sets]
+    seeds = [seed for seed in needed[0] if all(seed in values_by_seed for values_by_seed in needed)] if needed else []
     return shared_cells, seeds
 
 
 def _means(cells: Cells, shared: Sequence[Cell], seeds: Sequence[str], levels: Mapping[int, str]) -> dict[str, float]:
-    """Each seed's mean over the combinations, at these levels."""
-    values = [cells[_at(cell, levels)] for cell in shared]
-    return {seed: float(np.mean([of_cell[seed] for of_cell in values])) for seed in seeds}
+    """Each seed's mean over the `shared` cells, with the factors in `levels` set to the levels given there."""
+    values = [cells[_with_levels(cell, levels)] for cell in shared]
+    return {seed: float(np.mean([values_by_seed[seed] for values_by_seed in values])) for seed in seeds}
 
 
-def _at(cell: Cell, levels: Mapping[int, str]) -> Cell:
+def _with_levels(cell: Cell, levels: Mapping[int, str]) -> Cell:
+    """The cell with some factors, given by index, set to other levels."""
     return tuple(levels.get(place, level) for place, level in enumerate(cell))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjust p-values, in the order given: those below alpha are rejected, with at most alpha for any false
-    one.
+    """Holm's adjusted p-values, in the given order. Rejecting those below alpha keeps the chance of any false rejection
+    at alpha or below.
 
     S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6 (1979). It
     holds for dependent tests, and is never weaker than Bonferroni's.

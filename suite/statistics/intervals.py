@@ -26,7 +26,7 @@ ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A median, the range around it, and the confidence that this really reaches."""
+    """A median with an interval, and the confidence that the interval reaches."""
 
     median: float
     low: float
@@ -39,6 +39,7 @@ class Interval:
 
     @property
     def relative_half_width(self) -> float:
+        """Half the width over the median; infinite for a single sample."""
         return math.inf if self.level == 0 else (self.high - self.low) / (2 * self.median)
 
 
@@ -46,7 +47,7 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
     """The median and the narrowest symmetric pair of order statistics that covers it with at least `level`.
 
     Exact for independent samples of any continuous distribution (David and Nagaraja, Order Statistics, section 7.1).
-    With fewer than six samples 95 % is out of reach: the extremes are returned with the level that they reach.
+    With fewer than six samples 95% is out of reach: the extremes are returned with the level that they reach.
     Raises ValueError for no samples.
     """
     ordered = np.sort(np.asarray(samples, dtype=float))
@@ -73,13 +74,13 @@ def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
 
 
 def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> Interval:
-    """The median of all samples and an interval for what launches have in common; of one launch, within it.
+    """The median of all samples with an interval for what launches have in common; of one launch, `median_interval`.
 
-    Two reaches on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and what
-    holds as large a share of the single samples, by their quartiles. Where launches are independent draws the first is
-    enough. But those of one run share its seconds: three of them may be alike by chance, and a machine drifts over
-    minutes. .ci/tools/benchmarks/launch_coverage.py shows how often it holds.
-    Raises ValueError for no launches, one without samples, or of several launches a sample that is not above zero.
+    Two half-widths on a logarithmic scale, as the sides of a right angle: Student's t over the launches' medians, and
+    what holds as large a share of the single samples, by their quartiles. Where launches are independent draws the
+    first is enough. But those of one run share its seconds: three of them may be alike by chance, and a machine drifts
+    over minutes. .ci/tools/benchmarks/launch_coverage.py shows how often it holds. Raises ValueError for no launches,
+    one without samples, or of several launches a sample that is not above zero.
     """
     samples_by_launch = [np.asarray(samples, dtype=float) for samples in launches]
     if not samples_by_launch or not all(map(len, samples_by_launch)):
@@ -94,8 +95,8 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     logs = [np.log(samples) for samples in samples_by_launch]
     medians = np.array([np.median(samples) for samples in logs])
     error = np.std(medians, ddof=1) / math.sqrt(len(medians))
-    of_launches = t_quantile((1 + level) / 2, len(medians) - 1) * error
-    half = math.hypot(of_launches, _reach_of_samples(logs, medians, level))
+    launch_half_width = t_quantile((1 + level) / 2, len(medians) - 1) * error
+    half = math.hypot(launch_half_width, _sample_half_width(logs, medians, level))
     median = float(np.median(np.concatenate(samples_by_launch)))
     return Interval(
         median=median,
@@ -107,8 +108,9 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
     )
 
 
-def _reach_of_samples(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
-    """How far from their launch's median as large a share of samples lies, were they normal."""
+def _sample_half_width(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
+    """Half-width around a launch's median that holds a share `level` of its samples if they are normal, from the
+    quartiles of all samples about their launch's median. Samples and result are logarithms."""
     rests = np.concatenate([samples - median for samples, median in zip(launches, medians, strict=True)])
     left = len(rests) - len(medians)  # each launch's median took a degree of freedom
     if left == 0:
@@ -118,7 +120,7 @@ def _reach_of_samples(launches: Sequence[NDArray[np.float64]], medians: NDArray[
 
 
 def comparable_interval(interval: Interval) -> Interval:
-    """The interval as it may be held against another: that of one launch is as wide as launches are apart, at least."""
+    """Widen an interval of a single launch to at least a factor ONE_LAUNCH_REACH each way; others stay."""
     if interval.launches > 1:
         return interval
     low = min(interval.low, interval.median / ONE_LAUNCH_REACH)
@@ -126,7 +128,7 @@ def comparable_interval(interval: Interval) -> Interval:
 
 
 def may_be_equal(first: Interval, other: Interval) -> bool:
-    """Two medians may be one; that of a single sample cannot be said to differ."""
+    """True if the two comparable_interval ranges overlap, or if either median is of a single sample."""
     if 1 in (first.count, other.count):
         return True
     first, other = comparable_interval(first), comparable_interval(other)
@@ -135,7 +137,7 @@ def may_be_equal(first: Interval, other: Interval) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A median over another one, and the range that their intervals leave it."""
+    """A ratio of two medians, with the range that their intervals allow."""
 
     ratio: float
     low: float
@@ -145,7 +147,7 @@ class Ratio:
 
 
 def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
-    """The ratio of two medians between the ends that both intervals allow, as far as these may be compared."""
+    """The first median over the other, with the lowest and highest ratio of their comparable_interval ranges."""
     is_told_apart = not may_be_equal(first, other)
     first, other = comparable_interval(first), comparable_interval(other)
     ratio, low, high = first.median / other.median, first.low / other.high, first.high / other.low
@@ -153,10 +155,8 @@ def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
 
 
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:
-    """Correlation of neighbouring samples within launches, each about its own mean.
-
-    None for fewer than three samples in every launch, or samples that are all alike.
-    """
+    """Correlation of neighbouring samples within launches, each about its own mean. None for fewer than three samples
+    in every launch, or samples that are all alike."""
     samples_by_launch = [np.asarray(samples, dtype=float) for samples in launches]
     rests = [samples - samples.mean() for samples in samples_by_launch if len(samples) > 2]
     total = sum(float(rest @ rest) for rest in rests)

@@ -15,7 +15,7 @@ from suite.statistics.student import t_above, t_quantile
 
 T = TypeVar("T")
 CHANCE = 1.88
-"""Standard errors of von Neumann's ratio, which 3 % of independent launches go beyond."""
+"""Standard errors of von Neumann's ratio, which 3% of independent launches go beyond."""
 FEWEST_ALIKE = 4
 """Benchmarks of which it can be seen that launches shift all of them alike."""
 
@@ -33,17 +33,20 @@ class Effect:
     """The standard deviation over launches of what shifts all benchmarks alike; 0 where chance may do as much."""
 
     def bounds(self, level: float) -> tuple[float, float]:
+        """Low and high end of Student's interval at this confidence, as log-ratios."""
         half = t_quantile((1 + level) / 2, self.freedom) * self.error
         return self.estimate - half, self.estimate + half
 
     def p_above_zero(self) -> float:
         """One-sided p of an effect this large or larger where there is none."""
-        return self._p(self.estimate)
+        return self._one_sided_p(self.estimate)
 
     def p_below_zero(self) -> float:
-        return self._p(-self.estimate)
+        """One-sided p of an effect this low or lower where there is none."""
+        return self._one_sided_p(-self.estimate)
 
-    def _p(self, estimate: float) -> float:
+    def _one_sided_p(self, estimate: float) -> float:
+        """P of an estimate at least this high where the true effect is 0; with an error of 0 it is 0, 0.5 or 1."""
         if self.error > 0:
             return t_above(estimate / self.error, self.freedom)
         return 0.5 if estimate == 0 else float(estimate < 0)
@@ -57,13 +60,13 @@ def effect_over(launches: Sequence[float]) -> Effect:
     inference, Journal of Business & Economic Statistics 28 (2010).
     """
     if len(launches) < 2:
-        raise ValueError(f"an effect needs two launches; got {len(launches)}")
+        raise ValueError(f"an effect needs at least two launches; got {len(launches)}")
     error = _deviation(launches) / math.sqrt(len(launches))
     return Effect(estimate=fmean(launches), error=error, freedom=len(launches) - 1)
 
 
 def effects_together(series: Mapping[T, Sequence[float]]) -> dict[T, Effect]:
-    """The effects of benchmarks that ran in the same launches, with errors that hold under a drift.
+    """The effect of each benchmark, with errors that hold under a drift; all ran in the same launches.
 
     A drift of one benchmark is seen in its own launches, and a smaller one of them all in the median over benchmarks.
     Where there is one, launches count as one: the error is their whole spread.
@@ -87,6 +90,7 @@ def effects_together(series: Mapping[T, Sequence[float]]) -> dict[T, Effect]:
 
 
 def _deviation(launches: Sequence[float]) -> float:
+    """Sample standard deviation, with n − 1."""
     mean = math.fsum(launches) / len(launches)  # statistics.stdev is exact, and fifty times as slow
     return math.sqrt(math.fsum((launch - mean) ** 2 for launch in launches) / (len(launches) - 1))
 

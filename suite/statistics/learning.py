@@ -21,7 +21,7 @@ WORTH = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Arrivals:
-    """Runs that reached a level, and the spend at which half of all runs had: those that never did count too."""
+    """How many runs reached a level, and the median spend over all runs, those that never did included."""
 
     arrived: int
     runs: int
@@ -43,11 +43,9 @@ def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float
 
 
 def arrivals(spends: Sequence[float | None]) -> Arrivals:
-    """Sum up to_threshold over the runs of an arm. A median of those that arrived alone would favour an arm whose slow
-    runs never do.
-
-    Raises ValueError for no runs, or a spend that is negative or no number.
-    """
+    """How many runs of an arm reached a level, by their `to_threshold`, and the median spend over all runs. A median of
+    those that arrived alone would favour an arm whose slow runs never do. Raises ValueError for no runs, or a spend
+    that is negative or no number."""
     if not spends:
         raise ValueError("spends must hold at least one run; got none")
     if wrong := [spend for spend in spends if spend is not None and not 0 <= spend < math.inf]:
@@ -61,10 +59,8 @@ def arrivals(spends: Sequence[float | None]) -> Arrivals:
 
 
 def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
-    """The value of the last evaluation at which no more than the budget had been spent; None before the first.
-
-    Not the best by then: whoever picks that has chosen by the very score that is reported.
-    """
+    """The value of the last evaluation at which no more than the budget had been spent; None before the first. Not the
+    best by then: whoever picks that has chosen by the very score that is reported."""
     spent_by, reached = _curve(spent, values)
     if math.isnan(budget):
         raise ValueError(f"budget must be a number; got {budget}")
@@ -79,7 +75,7 @@ def worst_drawdown(values: ArrayLike) -> float:
 
 
 def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT) -> bool:
-    """The last value is below `kept` of the curve's own best, and that best was at least `worth`.
+    """True if the last value is below `kept` of the curve's own best, and that best was at least `worth`.
 
     For scores from 0 up. A simple rule: a run that fell and recovered is not collapsed (worst_drawdown shows it), one
     that fell by a third is not either, and one that never learned has nothing to lose. Only the last evaluation is
@@ -110,10 +106,8 @@ def expected_best(trials: ArrayLike, k: int) -> float:
 
 
 def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Estimate:
-    """`expected_best` with a percentile interval over other trials of as many, drawn again from these.
-
-    Raises ValueError unless 1 <= k <= n and n >= 2.
-    """
+    """`expected_best` with a percentile bootstrap interval, over as many trials drawn again from these. Raises
+    ValueError unless 1 <= k <= n and n >= 2."""
     scores_R = np.sort(_series(trials, "trials"))  # so that their order does not change what is drawn
     chance_R = _best_chances(len(scores_R), k)
     return stratified_bootstrap(
@@ -129,6 +123,7 @@ def _best_chances(count: int, k: int) -> NDArray[np.float64]:
 
 
 def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
+    """The values as an array. Raises ValueError unless they are one series, not empty, of finite numbers."""
     series = np.asarray(values, dtype=np.float64)
     if series.ndim != 1 or len(series) == 0:
         raise ValueError(f"{name} must be a series of at least one number; got the shape {series.shape}")
@@ -138,6 +133,7 @@ def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
 
 
 def _curve(spent: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Spend and value of each evaluation. Raises ValueError unless equally long, with a spend that never falls."""
     spent_by, reached = _series(spent, "spent"), _series(values, "values")
     if len(spent_by) != len(reached):
         raise ValueError(f"spent and values must be equally long; got {len(spent_by)} and {len(reached)}")

@@ -28,7 +28,7 @@ from suite.statistics.seeds import mean_of_seeds
 from suite.statistics.student import t_within
 
 FEWEST_PAIRS = 5
-"""Student's t at 95 % reaches 2.8 standard errors with five pairs and 12.7 with two; a bootstrap of so few is far too
+"""Student's t at 95% reaches 2.8 standard errors with five pairs and 12.7 with two; a bootstrap of so few is far too
 narrow, and the exact test below cannot go under 0.0625 with five."""
 ALPHA = 0.05
 """Chance of any false HIGHER or LOWER in a table where nothing differs."""
@@ -37,15 +37,15 @@ SHARE_MARGIN = 0.02
 NATS_MARGIN = 0.02
 """Margin of a loss a token: two percent of perplexity."""
 ALL_BUT = 0.01
-"""Two arms as near to the best that can be reached tell nothing apart."""
+"""If both arms are this near the best possible score, the task cannot show a difference."""
 ABOVE_CHANCE = 0.02
-"""Two arms no further above guessing have learnt nothing."""
+"""If neither arm is further above guessing, neither has learnt anything."""
 MOST_FLIPPED = 40
 """Pairs up to which all sign flips are counted: beyond, the halves below hold more than a million sums."""
 
 
 class ArmOutcome(StrEnum):
-    """The statement on the first arm that the pairs allow."""
+    """What the pairs show about the first arm."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -63,18 +63,18 @@ JUDGED = (*TOLD_APART, ArmOutcome.ALIKE, ArmOutcome.OPEN)
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Values of two arms, pair by pair, and what may be said of their difference, the first less the second."""
+    """Values of two arms, pair by pair, and the verdict on their difference, the first minus the second."""
 
     ours: tuple[float, ...]
     theirs: tuple[float, ...]
     bounds: tuple[float | None, float | None] = (None, None)
     """The level of guessing, and the best that can be reached."""
     margin: float | None = None
-    """The smallest difference that matters; None where nobody has said one, so that nothing is called alike."""
+    """The smallest difference that matters; None if none is set, and then nothing is called alike."""
     adjusted_p: float | None = None
     """`p` after Holm's correction; None for a comparison that stands alone."""
     names: tuple[str, ...] = ()
-    """What each pair shares, mostly a seed; empty where nobody asks."""
+    """What each pair shares, mostly a seed; may be empty."""
 
     @property
     def pairs(self) -> int:
@@ -82,10 +82,12 @@ class Comparison:
 
     @functools.cached_property
     def differences(self) -> tuple[float, ...]:
+        """The first arm minus the second, pair by pair."""
         return tuple(ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
 
     @property
     def mean(self) -> float:
+        """Mean of the differences, the first arm minus the second."""
         return math.fsum(self.differences) / self.pairs
 
     @property
@@ -97,16 +99,17 @@ class Comparison:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's interval within what is possible; None for one pair.
+        """Student's interval of the mean difference, cut to differences that scores allow; None for one pair.
 
-        At 95 % for a comparison that stands alone. Beside a corrected verdict it is as wide as Holm's rule asks of this
-        comparison: it holds 0 if and only if the rule finds no difference.
+        At 95% for a comparison that stands alone. After Holm's correction it is as wide as the corrected test of this
+        comparison: it contains 0 if and only if the rule finds no difference.
         """
         if not self.p or not self.adjusted_p:
             return self._interval_at(1 - ALPHA)
         return self._interval_at(1 - ALPHA * self.p / self.adjusted_p)
 
     def _interval_at(self, level: float) -> Estimate | None:
+        """Student's interval at this confidence, cut to ± the best score if one is given; None for one pair."""
         if self.pairs < 2:
             return None
         interval = mean_of_seeds(self.differences, level=level)
@@ -118,7 +121,7 @@ class Comparison:
 
     @functools.cached_property
     def p(self) -> float | None:
-        """Two-sided p of Student's t; None for too few pairs."""
+        """Two-sided p of Student's t before any correction; None for fewer than FEWEST_PAIRS pairs."""
         if self.pairs < FEWEST_PAIRS:
             return None
         if self.error == 0:
@@ -127,12 +130,13 @@ class Comparison:
 
     @property
     def sign_flip_p(self) -> float | None:
-        """Exact two-sided p where each difference is as likely as its opposite; None for too many pairs."""
+        """`sign_flip_p` of the differences; None for more than MOST_FLIPPED pairs."""
         return sign_flip_p(self.differences) if self.pairs <= MOST_FLIPPED else None
 
     @property
     def at_bounds(self) -> ArmOutcome | None:
-        """CEILING or FLOOR where both arms are there, however many the pairs are."""
+        """CEILING if both means reach the best score but ALL_BUT, FLOOR if neither is ABOVE_CHANCE over guessing, else
+        None. The number of pairs does not matter."""
         chance, best = self.bounds
         means = [math.fsum(values) / self.pairs for values in (self.ours, self.theirs)]
         if best is not None and min(means) >= best - ALL_BUT:
@@ -143,12 +147,12 @@ class Comparison:
 
     @property
     def is_tested(self) -> bool:
-        """The pairs are enough and the task can tell."""
+        """True if there are at least FEWEST_PAIRS pairs and the arms are at neither bound."""
         return self.pairs >= FEWEST_PAIRS and self.at_bounds is None
 
     @functools.cached_property
     def outcome(self) -> ArmOutcome:
-        """The verdict by the rule above."""
+        """The verdict on the first arm by the five steps of this module's docstring, with Holm's p where it is set."""
         if self.pairs < FEWEST_PAIRS:
             return ArmOutcome.FEW
         if self.at_bounds is not None:
@@ -170,10 +174,8 @@ def compare(
     bounds: tuple[float | None, float | None] = (None, None),
     margin: float | None = None,
 ) -> Comparison | None:
-    """Pair the values of two arms by what they share, mostly seeds; None where they share nothing.
-
-    Values that only one arm has are left out. Raises ValueError for a value that is not finite.
-    """
+    """Pair the values of two arms by what they share, mostly seeds; None where they share nothing. Values that only one
+    arm has are left out. Raises ValueError for a value that is not finite."""
     shared = [name for name in ours if name in theirs]
     pairs = [(ours[name], theirs[name]) for name in shared]
     if wrong := [value for pair in pairs for value in pair if not math.isfinite(value)]:
@@ -187,14 +189,14 @@ def compare(
 def changes(
     values: Sequence[float], *, less: float | Sequence[float] = 0.0, margin: float | None = None
 ) -> Comparison | None:
-    """Compare a series with another of its length, or with one number; None for an empty one."""
+    """Compare a series with the equally long `less`, place by place, or with one number; None for an empty one."""
     baselines = [less] * len(values) if isinstance(less, int | float) else less
     numbered = [{str(place): value for place, value in enumerate(series)} for series in (values, baselines)]
     return compare(*numbered, margin=margin)
 
 
 def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """Correct the comparisons of one table: the same ones, with Holm's correction over all that were tested."""
+    """The comparisons of one table, in order, with Holm's `adjusted_p` over those that are tested."""
     adjusted = iter(
         holm([comparison.p for comparison in comparisons if comparison.is_tested and comparison.p is not None])
     )
@@ -205,7 +207,8 @@ def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Exact two-sided p of Fisher's randomisation test: the share of all sign flips with as large a sum.
+    """Exact two-sided p of Fisher's randomisation test: the share of all sign flips whose sum is at least as large in
+    size.
 
     Counted in two halves, each sum of one with each of the other, so 2^(n/2) sums stand for 2^n flips. It assumes
     nothing but that a difference is as likely as its opposite. Raises ValueError for none, or more than MOST_FLIPPED.
@@ -213,7 +216,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     if not 0 < len(differences) <= MOST_FLIPPED:
         raise ValueError(f"differences must be 1 to {MOST_FLIPPED} numbers; got {len(differences)}")
     middle = len(differences) // 2
-    left, right = (_flipped(half) for half in (differences[:middle], differences[middle:]))
+    left, right = (_signed_sums(half) for half in (differences[:middle], differences[middle:]))
     right.sort()
     # Sums that are equal on paper differ in their last bits.
     reached = abs(math.fsum(differences)) - 1e-9 * math.fsum(map(abs, differences))
@@ -222,7 +225,8 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     return min(1.0, (above + below) / float(2 ** len(differences)))
 
 
-def _flipped(half: Sequence[float]) -> NDArray[np.float64]:
+def _signed_sums(half: Sequence[float]) -> NDArray[np.float64]:
+    """All 2^n sums of the n numbers, each number with either sign."""
     sums = np.zeros(1)
     for difference in half:
         sums = np.concatenate([sums + difference, sums - difference])

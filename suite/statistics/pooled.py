@@ -22,11 +22,11 @@ from suite.statistics.scores import Estimate
 from suite.statistics.student import t_quantile, t_within
 
 CONTRADICTION_ALPHA = 0.01
-"""Small, since it adds to the 5 % of false differences that the mean alone may give."""
+"""Small, since it adds to the 5% of false differences that the mean alone may give."""
 
 
 class Conclusion(StrEnum):
-    """What the units together allow to say of the first arm."""
+    """What all units together show about the first arm."""
 
     HIGHER = "higher"
     LOWER = "lower"
@@ -44,7 +44,7 @@ class Conclusion(StrEnum):
 
 @dataclass(frozen=True)
 class Pooled:
-    """The mean over units of the mean difference within each."""
+    """The mean over units of each unit's mean difference, with its interval and verdict."""
 
     comparisons: tuple[Comparison, ...]
     """A comparison a unit, not corrected for each other."""
@@ -56,7 +56,7 @@ class Pooled:
 
     @property
     def mean(self) -> float:
-        """Raises ZeroDivisionError where no unit can tell."""
+        """Mean of the telling units' mean differences, all counting the same. ZeroDivisionError if there is none."""
         return math.fsum(comparison.mean for comparison in self.telling) / len(self.telling)
 
     @property
@@ -67,7 +67,7 @@ class Pooled:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's 95 % interval of the mean; None where no unit can tell."""
+        """Student's 95% interval of the mean; None where no unit can tell."""
         if not self.telling:
             return None
         mean, error, freedom = self._effect
@@ -81,7 +81,7 @@ class Pooled:
     @property
     def p(self) -> float:
         """Two-sided p of no difference, of units that can tell."""
-        return _p(*self._effect)
+        return _two_sided_p(*self._effect)
 
     @functools.cached_property
     def contradiction(self) -> tuple[int, int] | None:
@@ -91,7 +91,7 @@ class Pooled:
         p_values = []
         for units in combinations(self.telling, 2):
             error = math.hypot(units[0].error, units[1].error)
-            p_values.append(_p(units[0].mean - units[1].mean, error, _freedom(units)))
+            p_values.append(_two_sided_p(units[0].mean - units[1].mean, error, _freedom(units)))
         adjusted = holm(p_values)
         for p, (first, second) in sorted(zip(adjusted, pairs, strict=True)):
             outcomes = {self.telling[first].outcome, self.telling[second].outcome}
@@ -102,6 +102,8 @@ class Pooled:
 
     @functools.cached_property
     def conclusion(self) -> Conclusion:
+        """FEW, UNITS_DIFFER, HIGHER or LOWER (p < 0.05); else by the interval EQUAL, NOT_HIGHER or NOT_LOWER, if it
+        rules out gains, losses or both of the first telling unit's margin, or OPEN."""
         interval = self.interval
         if interval is None:
             return Conclusion.FEW
@@ -120,13 +122,14 @@ class Pooled:
 
 
 def differing_rows(rows: Sequence[Pooled]) -> list[bool]:
-    """For each row of a table whether it is clearly not zero, after Holm's correction over the table."""
+    """For each row of a table, True if its mean clearly differs from 0, after Holm's correction over the table."""
     tested = [row for row in rows if row.telling]
     adjusted = iter(holm([row.p for row in tested]))
     return [bool(row.telling) and next(adjusted) < ALPHA for row in rows]
 
 
-def _p(mean: float, error: float, freedom: int) -> float:
+def _two_sided_p(mean: float, error: float, freedom: int) -> float:
+    """Two-sided p of Student's t that the true mean is 0; with an error of 0 it is 1 for a mean of 0, else 0."""
     if error == 0:
         return 1.0 if mean == 0 else 0.0
     return 1 - t_within(mean / error, freedom)

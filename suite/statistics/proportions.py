@@ -17,10 +17,8 @@ class Proportion:
 
 
 def wilson(successes: int, trials: int, level: float = 0.95) -> Proportion:
-    """Wilson's score interval without continuity correction (Wilson 1927, JASA 22, 209–212).
-
-    Raises ValueError unless 0 <= successes <= trials, trials >= 1 and 0 < level < 1.
-    """
+    """Wilson's score interval without continuity correction (Wilson 1927, JASA 22, 209–212). Raises ValueError unless 0
+    <= successes <= trials, trials >= 1 and 0 < level < 1."""
     if trials < 1 or not 0 <= successes <= trials:
         raise ValueError(f"successes must lie between 0 and trials, at least 1; got {successes} of {trials}")
     if not 0 < level < 1:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Numbers = NDArray[np.float64]
-Statistic = Callable[..., Numbers]
-"""Maps one or more matrices, each runs × tasks with the same further axes in front, to those axes."""
+Statistic = Callable[[Numbers], Numbers]
+"""Maps a matrix, runs × tasks with any further axes in front, to those axes."""
 
 
 def mean(scores: ArrayLike) -> Numbers:
@@ -26,10 +26,8 @@ def mean(scores: ArrayLike) -> Numbers:
 
 
 def iqm(scores: ArrayLike) -> Numbers:
-    """Interquartile mean: of all runs × tasks the middle half, less a quarter, rounded down, at each end.
-
-    Equal to scipy.stats.trim_mean(scores, 0.25, axis=None). Of three scores or fewer nothing is trimmed.
-    """
+    """Interquartile mean: of all runs × tasks the middle half, less a quarter, rounded down, at each end. Equal to
+    scipy.stats.trim_mean(scores, 0.25, axis=None). Of three scores or fewer nothing is trimmed."""
     matrix = _matrix(scores)
     flat = matrix.reshape(*matrix.shape[:-2], -1)
     trimmed = flat.shape[-1] // 4
@@ -38,89 +36,56 @@ def iqm(scores: ArrayLike) -> Numbers:
     return np.asarray(np.partition(flat, (trimmed, end - 1), axis=-1)[..., trimmed:end].mean(axis=-1))
 
 
-def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> Numbers:
-    """The share of all runs × tasks with a score above each threshold; thresholds are the last axis of the result."""
-    matrix, taus = _matrix(scores), np.asarray(thresholds, dtype=np.float64)
-    if taus.ndim != 1 or len(taus) == 0 or not np.isfinite(taus).all():
-        raise ValueError(f"thresholds must be a list of at least one finite number; got {thresholds!r}")
-    return np.stack([(matrix > tau).mean(axis=(-2, -1)) for tau in taus], axis=-1)
-
-
-def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> Numbers:
-    """P(X > Y): the share of pairs in which a run of x beats a run of y on the same task, ties counting half, in the
-    mean over tasks.
-
-    Mann and Whitney's U over the number of pairs. x and y may have different numbers of runs. It says nothing about by
-    how much, and 0.5 is what equals give.
-    """
-    x_RT, y_RT = _matrix(x, "x"), _matrix(y, "y")
-    if x_RT.shape[-1] != y_RT.shape[-1]:
-        raise ValueError(f"x and y must have the same tasks; got {x_RT.shape[-1]} and {y_RT.shape[-1]} columns")
-    # Whole and half numbers, so the sums are exact. One run of y at a time: all pairs of all resamples would be large.
-    wins_T = np.zeros(x_RT.shape[-1])
-    for run in range(y_RT.shape[-2]):
-        rival_T = y_RT[..., run, None, :]
-        wins_T = wins_T + (x_RT > rival_T).sum(axis=-2) + (x_RT == rival_T).sum(axis=-2) / 2
-    shares_T: Numbers = wins_T / (x_RT.shape[-2] * y_RT.shape[-2])
-    return np.asarray(shares_T.mean(axis=-1))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A statistic of the scores and its interval: of a percentile bootstrap, or as suite.statistics.seeds says."""
+    """A statistic with its interval, by a percentile bootstrap or by Student's t (suite.statistics.seeds)."""
 
     estimate: float
     low: float
     high: float
     level: float
-    """The confidence asked for. With few runs less is reached, as stratified_bootstrap says."""
+    """The confidence asked for. A bootstrap of few runs reaches less, as `stratified_bootstrap` says."""
     runs: int
-    """Runs of the matrix with the fewest."""
+    """Runs, or whatever else the interval counts as independent."""
 
 
 def stratified_bootstrap(
-    statistic: Statistic, *scores: ArrayLike, level: float = 0.95, resamples: int = 2000, seed: int = 0
+    statistic: Statistic, scores: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
 ) -> Estimate:
-    """A statistic of one matrix, or of several, with a percentile interval over other runs on these same tasks.
+    """A statistic of a matrix of scores with a percentile bootstrap interval over other runs on these same tasks.
 
-    Runs are drawn again within each task by itself, and in each matrix by itself: for bands of curves and for profiles.
-    Arms are compared by suite.statistics.paired. The same seed gives the same interval. A statistic with a setting is
-    passed as functools.partial(performance_profile, thresholds=[0.5]).
+    Runs are drawn again within each task by itself: for bands of curves. Arms are compared by suite.statistics.paired.
+    The same seed gives the same interval.
 
     A bootstrap of few runs is too narrow, since it takes their spread about their own mean for the whole spread. An
-    interval at 95 % for the mean of normal scores on one task held the truth in 85 % of cases with 5 runs and in 90 %
+    interval at 95% for the mean of normal scores on one task held the truth in 85% of cases with 5 runs and in 90%
     with 10 (tests/statistics/test_scores.py). Where all runs agree it has no width at all, which is no proof.
 
     Raises ValueError for a matrix that is empty, ragged, not finite, or has fewer than two runs.
     """
-    matrices = [_matrix(matrix) for matrix in scores]
-    if not matrices:
-        raise ValueError("scores must hold at least one matrix; got none")
-    for matrix in matrices:
-        if matrix.ndim != 2 or len(matrix) < 2:
-            shape = matrix.shape
-            raise ValueError(f"scores must be one matrix of at least two runs, to draw from; got the shape {shape}")
+    scores_RT = _matrix(scores)
+    if scores_RT.ndim != 2 or len(scores_RT) < 2:
+        raise ValueError(f"scores must be one matrix of at least two runs; got the shape {scores_RT.shape}")
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1; got {level}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1; got {resamples}")
     generator = np.random.default_rng(seed)
-    resampled = []
-    for scores_RT in matrices:
-        rows_BRT = generator.integers(len(scores_RT), size=(resamples, *scores_RT.shape))
-        resampled.append(scores_RT[rows_BRT, np.arange(scores_RT.shape[1])])
-    low, high = np.quantile(statistic(*resampled), [(1 - level) / 2, (1 + level) / 2], axis=0)
-    runs = min(map(len, matrices))
-    return Estimate(estimate=float(statistic(*matrices)), low=float(low), high=float(high), level=level, runs=runs)
+    rows_BRT = generator.integers(len(scores_RT), size=(resamples, *scores_RT.shape))
+    resampled_BRT = scores_RT[rows_BRT, np.arange(scores_RT.shape[1])]
+    low, high = np.quantile(statistic(resampled_BRT), [(1 - level) / 2, (1 + level) / 2], axis=0)
+    estimate = float(statistic(scores_RT))
+    return Estimate(estimate=estimate, low=float(low), high=float(high), level=level, runs=len(scores_RT))
 
 
-def _matrix(scores: ArrayLike, name: str = "scores") -> Numbers:
+def _matrix(scores: ArrayLike) -> Numbers:
+    """The scores as an array. Raises ValueError unless they are finite, with runs × tasks as the last two axes."""
     try:
         matrix = np.asarray(scores, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must have a number for every run and task; got {scores!r}") from error
+        raise ValueError(f"scores must have a number for every run and task; got {scores!r}") from error
     if matrix.ndim < 2 or matrix.size == 0:
-        raise ValueError(f"{name} must be runs × tasks, at least one of each; got the shape {matrix.shape}")
+        raise ValueError(f"scores must be runs × tasks, at least one of each; got the shape {matrix.shape}")
     if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} must be finite; got {matrix[~np.isfinite(matrix)][0]}")
+        raise ValueError(f"scores must be finite; got {matrix[~np.isfinite(matrix)][0]}")
     return matrix

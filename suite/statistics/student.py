@@ -33,15 +33,12 @@ def t_above(t: float, freedom: int) -> float:
 
 @lru_cache  # a judgement asks the same few of each of its benchmarks
 def t_quantile(probability: float, freedom: int) -> float:
-    """The t that T stays below with this probability. Raises ValueError unless it is between 0 and 1, exclusive.
-
-    By bisection: the distribution is monotone and cheap, and a few dozen halvings reach the last bit.
-    """
+    """The t with P(T <= t) = probability. Raises ValueError unless the probability is above 0 and below 1."""
     if not 0 < probability < 1:
         raise ValueError(f"probability must be between 0 and 1; got {probability!r}")
     if probability < 0.5:
         return -t_quantile(1 - probability, freedom)
-    within = 2 * probability - 1
+    within = 2 * probability - 1  # by bisection: a few dozen halvings reach the last bit
     low, high = 0.0, 1.0
     while t_within(high, freedom) < within and high < 1e300:
         low, high = high, 2 * high

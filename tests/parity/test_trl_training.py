@@ -60,7 +60,7 @@ def trained(**changes):
     ours = Ours(plan, weights_of(policy), {}, [])
     meter = Meter()
     for meter.step in range(plan.steps):
-        experience = collect_rollouts(plan, policy, meter).kept
+        experience = collect_rollouts(plan, policy, meter).trainable
         learner.update(learner.compute_advantages(experience)[0], plan.seed, meter.step)
         ours.experience.append(experience)
     ours.end = weights_of(policy)

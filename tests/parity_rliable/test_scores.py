@@ -4,13 +4,7 @@ import numpy as np
 import pytest
 from rliable import library, metrics
 
-from suite.statistics.scores import (
-    iqm,
-    mean,
-    performance_profile,
-    probability_of_improvement,
-    stratified_bootstrap,
-)
+from suite.statistics.scores import iqm, mean, stratified_bootstrap
 
 SHAPES = [(1, 1), (3, 1), (5, 1), (5, 3), (10, 6), (7, 26), (100, 55)]
 STATISTICS = {
@@ -38,21 +32,6 @@ def test_a_statistic_is_rliables_to_the_last_bit(ours, theirs, shape):
         assert ours(scores) == theirs(scores)
 
 
-@every_shape
-def test_a_performance_profile_is_rliables_to_the_last_bit(shape):
-    thresholds = np.linspace(-1, 2, 25)  # Steps of an eighth: some scores lie exactly on one.
-    for scores in draws(shape):
-        assert (performance_profile(scores, thresholds) == library.score_distributions(scores, thresholds)).all()
-
-
-@every_shape
-@pytest.mark.parametrize("runs", [1, 4, 12])
-def test_the_probability_of_improvement_is_rliables(shape, runs):
-    for x, y in zip(draws(shape), draws((runs, shape[1])), strict=True):
-        assert probability_of_improvement(x, y) == metrics.probability_of_improvement(x, y)
-    assert probability_of_improvement(x, x) == metrics.probability_of_improvement(x, x) == 0.5
-
-
 @pytest.fixture
 def repeatable():
     """rliable takes a random_state and draws from numpy's global one all the same."""
@@ -76,12 +55,3 @@ def test_an_interval_is_rliables_but_for_chance(ours, theirs, repeatable):
     scores = np.random.default_rng(1).lognormal(mean=-0.5, size=(5, 3))
     _, bounds = library.get_interval_estimates({"arm": scores}, lambda drawn: np.array([theirs(drawn)]), reps=4000)
     assert_same_bounds(stratified_bootstrap(ours, scores, resamples=4000), bounds["arm"])
-
-
-def test_the_interval_of_two_arms_is_rliables_but_for_chance(repeatable):
-    generator = np.random.default_rng(2)
-    x, y = generator.normal(size=(6, 3)), generator.normal(size=(5, 3))
-    _, bounds = library.get_interval_estimates(
-        {"x,y": (x, y)}, lambda *drawn: np.array([metrics.probability_of_improvement(*drawn)]), reps=1000
-    )
-    assert_same_bounds(stratified_bootstrap(probability_of_improvement, x, y, resamples=4000), bounds["x,y"])

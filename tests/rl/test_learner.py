@@ -35,7 +35,7 @@ def learner(algorithm, **changes):
 def sampled(wanted, policy):
     """Rewards are made up, since an untrained policy earns none."""
     rewards = torch.randn(16, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    return replace(collect_rollouts(wanted, policy, Meter()).kept, rewards_N=rewards)
+    return replace(collect_rollouts(wanted, policy, Meter()).trainable, rewards_N=rewards)
 
 
 def vectors(one):

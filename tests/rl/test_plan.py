@@ -47,7 +47,11 @@ def test_every_named_algorithm_can_be_planned(algorithm):
         ("ppo", {"lam": None}, "lam must be a number from 0 to 1 for adv_estimator=gae without lam_alpha; got null"),
         ("ppo", {"critic_lam": -0.1}, "critic_lam must be a number from 0 to 1; got -0.1"),
         ("ppo", {"lam_alpha": 0}, "lam_alpha must be null or a number above 0; got 0"),
-        ("ppo", {"critic_warmup_steps": 3}, "critic_warmup_steps must be less than the steps of a stage of RL"),
+        (
+            "ppo",
+            {"critic_warmup_steps": 3},
+            "critic_warmup_steps must be less than the 3 steps of the stage of kind rl",
+        ),
         ("ppo", {"critic_warmup_steps": 1, **SHARED}, "critic_warmup_steps must be 0 for critic=shared_trunk"),
         ("ppo", {"critic_model": "tiny", **SHARED}, "critic_model needs critic=own"),
         ("ppo", {"critic_model": "tiny", "critic_sizes": None}, "critic_sizes follow from critic_model=tiny"),

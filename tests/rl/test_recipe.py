@@ -62,22 +62,34 @@ def test_a_recipe_names_the_code_of_all_its_stages():
         ),
         ({"recipe": {"stages": [RL, half("rl")]}}, "the shares of recipe.stages must sum to 1; got 1.0 + 0.5"),
         ({"recipe": {"stages": [{"kind": "rl", "share": 0}]}}, "recipe.stages: share must be a number above 0; got 0"),
-        ({"recipe": {"stages": [{"kind": "rl"}]}}, "a stage of recipe.stages has a kind and a share and nothing else"),
+        (
+            {"recipe": {"stages": [{"kind": "rl"}]}},
+            "each of recipe.stages must have a kind and a share, and nothing else",
+        ),
         ({"recipe": {"stages": []}}, "recipe.stages must be a list of stages, as [{kind: rl, share: 1.0}]; got []"),
-        ({"recipe": recipe("r1"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages, and sft gets"),
+        (
+            {"recipe": recipe("r1"), "steps": 4},
+            "steps must give each of the recipe's 4 stages a step, and sft with its share",
+        ),
         ({"recipe": {"stages": [half("rl"), half("sft")]}}, "recipe.examples must be given for a stage of kind sft"),
         ({"recipe": {**recipe("sft"), "examples": 0}}, "recipe.examples must be a whole number of at least 1; got 0"),
         ({"recipe": {**recipe("distill"), "teacher": "r1"}}, "recipe.teacher must have a policy and a recipe; got"),
-        ({"recipe": recipe("distill"), "steps": 4}, "steps must be enough for each of the recipe's 4 stages"),
+        ({"recipe": recipe("distill"), "steps": 4}, "steps must give each of the recipe's 4 stages a step"),
         ({"reward_source": "vote"}, "reward_source must be one of ground_truth, majority; got 'vote'"),
-        ({"reward_source": "majority", "recipe": recipe("r1"), "steps": 50}, "a stage of kind own filters by the key"),
+        (
+            {"reward_source": "majority", "recipe": recipe("r1"), "steps": 50},
+            "reward_source must be ground_truth for a stage of kind own",
+        ),
         ({"reward_source": "majority", "recipe": {**PAIRS, "preference_beta": 0.1}}, "a stage of kind preference"),
         ({"recipe": PAIRS}, "recipe.preference_beta must be given for a stage of kind preference; got none"),
         ({"recipe": {**PAIRS, "preference_beta": 0}}, "recipe.preference_beta must be a number above 0; got 0"),
         ({"recipe": {**PAIRS, "preference_beta": 0.1, "rpo_alpha": -1}}, "recipe.rpo_alpha must be a number of at"),
         ({"recipe": {**PAIRS, "preference_beta": 0.1}, "num_generations": 1, **PPO}, "num_generations must be at"),
         ({"recipe": {**PAIRS, "preference_beta": 0.1}, "micro_batch": 3}, "micro_batch must be even for a stage of"),
-        ({"reward_source": "majority", "supervision": "process"}, "supervision=process checks steps by the key"),
+        (
+            {"reward_source": "majority", "supervision": "process"},
+            "reward_source must be ground_truth for supervision=process",
+        ),
         (
             {"reward_source": "majority", "num_generations": 1, "prompts_per_step": 16, "adv_estimator": "gae"},
             "num_generations must be at least 2 for reward_source=majority, a vote of the completions",
@@ -92,5 +104,7 @@ def test_what_is_no_recipe_is_refused_in_a_sentence(changes, sentence):
 def test_a_policy_without_task_tokens_learns_by_rl_alone(monkeypatch):
     monkeypatch.setattr(TaskVocabulary, "is_of_tasks", False)
     assert [stage.kind for stage in plan().recipe.stages] == ["rl"]
-    with pytest.raises(ValueError, match=r"learns by recipe=r1_zero alone; got stages sft$"):
+    with pytest.raises(
+        ValueError, match=r"recipe must be r1_zero for a policy from a checkpoint; got stages of kind sft$"
+    ):
         plan(recipe=recipe("sft"))

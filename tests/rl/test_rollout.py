@@ -63,17 +63,17 @@ def samples(lengths, longest=8, ids=None, is_truncated=False):
 
 
 def test_a_step_meets_the_same_prompts_and_noise():
-    assert torch.equal(gathered(4).kept.tokens_NT, gathered(4).kept.tokens_NT)
-    assert not torch.equal(gathered(4).kept.prompts.tokens_PS, gathered(5).kept.prompts.tokens_PS)
+    assert torch.equal(gathered(4).trainable.tokens_NT, gathered(4).trainable.tokens_NT)
+    assert not torch.equal(gathered(4).trainable.prompts.tokens_PS, gathered(5).trainable.prompts.tokens_PS)
 
 
 def test_algorithms_meet_the_same_prompts():
-    grpo, ppo = (gathered(algorithm=name).kept.prompts.tokens_PS for name in ("grpo", "ppo"))
+    grpo, ppo = (gathered(algorithm=name).trainable.prompts.tokens_PS for name in ("grpo", "ppo"))
     assert torch.equal(grpo, ppo)
 
 
 def test_groups_are_completions_of_one_prompt_next_to_each_other():
-    one = gathered().kept
+    one = gathered().trainable
     assert one.groups_N.tolist() == [group for group in range(4) for _ in range(4)]
     for group in range(4):
         assert len(one.prompts.tokens_PS[one.groups_N == group].unique(dim=0)) == 1
@@ -89,7 +89,7 @@ def test_only_groups_whose_rewards_differ_have_a_signal():
 def test_filtered_groups_are_drawn_again_until_there_are_enough():
     found = gathered(filter_groups=True, filter_groups_max_rounds=40)
     assert len(found.sampled) > 1
-    kept = found.kept
+    kept = found.trainable
     assert len(kept.groups_N.unique()) == 4
     assert len(kept.scores) == len(kept.rewards_N) == 16
     for group in kept.groups_N.unique():
@@ -99,7 +99,7 @@ def test_filtered_groups_are_drawn_again_until_there_are_enough():
 def test_filtering_stops_after_its_rounds_and_may_leave_nothing():
     found = gathered(filter_groups=True, filter_groups_max_rounds=1, num_generations=2, prompts_per_step=8)
     assert len(found.sampled) == 1
-    assert found.kept is None or len(found.kept.groups_N.unique()) < 8
+    assert found.trainable is None or len(found.trainable.groups_N.unique()) < 8
 
 
 def test_the_reward_is_accuracy_and_weighted_format():
@@ -111,11 +111,11 @@ def test_the_reward_is_accuracy_and_weighted_format():
 
 
 def test_the_parts_of_rewards_are_kept_for_gdpo_alone():
-    assert gathered().kept.parts_NK is None
-    kept = gathered(algorithm="gdpo", filter_groups=True, filter_groups_max_rounds=2, overlong_buffer=2).kept
+    assert gathered().trainable.parts_NK is None
+    kept = gathered(algorithm="gdpo", filter_groups=True, filter_groups_max_rounds=2, overlong_buffer=2).trainable
     weights = tensor([1.0, 0.1, 1.0]).T.to(kept.rewards_N.dtype)
     torch.testing.assert_close((kept.parts_NK @ weights)[:, 0], kept.rewards_N)
-    assert gathered(algorithm="gdpo", format_weight=0).kept.parts_NK.shape == (16, 1)
+    assert gathered(algorithm="gdpo", format_weight=0).trainable.parts_NK.shape == (16, 1)
 
 
 class Balanced(Lottery):
@@ -128,8 +128,8 @@ class Balanced(Lottery):
 
 def test_gdpo_keeps_groups_whose_parts_differ_and_no_sum():
     filtered = {"filter_groups": True, "filter_groups_max_rounds": 2, "format_weight": 1.0, "task": Balanced()}
-    assert gathered(algorithm="grpo", **filtered).kept is None
-    kept = gathered(algorithm="gdpo", **filtered).kept
+    assert gathered(algorithm="grpo", **filtered).trainable is None
+    kept = gathered(algorithm="gdpo", **filtered).trainable
     assert kept.rewards_N.unique().tolist() == [1.0]
     for group in kept.groups_N.unique():
         assert len(kept.parts_NK[kept.groups_N == group].unique(dim=0)) == 2
@@ -147,7 +147,7 @@ def test_a_majority_rewards_and_the_key_keeps_the_accuracy():
 
 
 def test_the_outcome_may_be_one_more_step_at_the_completions_end():
-    one = gathered().kept
+    one = gathered().trainable
     rewards, ends = step_rewards(one, outcome_as_step=False)
     both, all_ends = step_rewards(one, outcome_as_step=True)
     assert ends[:, 0].tolist() == [1] * 16

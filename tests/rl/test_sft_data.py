@@ -10,7 +10,7 @@ from suite.lm.tokenizer import END, PAD
 from suite.lm.training import Example
 from suite.measure.meter import Meter
 from suite.rl.base import new_decoder
-from suite.rl.sft_data import Corpus, Sampled, TextPool, solutions, verified
+from suite.rl.sft_data import Corpus, Sampled, TextPool, solutions, verified_examples
 from suite.rl.tasks.task import Score, is_held_out
 from tests.rl.cases import plan, recipe, settings
 from tests.rl.examples import experience, mask_of
@@ -64,7 +64,7 @@ def test_verified_completions_keep_prompt_and_lose_the_end(valid):
         is_truncated_N=torch.tensor([False, True, False, False]),
     )
     first = Example(ids=[7, 8, 5], given=2) if valid is None else Example(ids=[8, 5], given=1)
-    assert verified(sampled) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
+    assert verified_examples(sampled) == [first, Example(ids=[7, 8, 5, 6, 6], given=2)]
 
 
 def test_unfiltered_are_the_same_completions_wrong_ones_too():

@@ -326,7 +326,7 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
             "recipe=r2",
             "recipe must be one of base, cold_start, distill, r1, r1_preference, r1_unfiltered, r1_zero, sft",
         ),
-        ("recipe=r1", "steps must be enough for each of the recipe's 4 stages"),
+        ("recipe=r1", "steps must give each of the recipe's 4 stages a step"),
     ],
 )
 def test_nonsense_is_refused_in_one_sentence(tmp_path, capsys, wrong, words):

@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from suite.statistics.scores import iqm, mean, performance_profile, probability_of_improvement, stratified_bootstrap
+from suite.statistics.scores import iqm, mean, stratified_bootstrap
 
-STATISTICS = [mean, iqm, partial(performance_profile, thresholds=[0.0, 0.5])]
+STATISTICS = [mean, iqm]
 # Two runs of three tasks; the tasks' means are 0.25, 0.5 and 2.
 SCORES = [[0.0, 0.5, 1.0], [0.5, 0.5, 3.0]]
 
@@ -23,9 +23,6 @@ def normal(seed, *shape):
 def test_small_scores_are_summed_up_as_by_hand():
     assert mean(SCORES) == pytest.approx(2.75 / 3)
     assert iqm(SCORES) == (0.5 + 0.5 + 0.5 + 1) / 4  # 0 and 3 are the outer quarters.
-    assert performance_profile(SCORES, [-1, 0, 0.5, 2.9, 3]).tolist() == [1, 5 / 6, 2 / 6, 1 / 6, 0]
-    # Task 1: 2 > 1 twice, 0 < 1 twice. Task 2: 1 = 1 twice, 1 > 0 twice.
-    assert probability_of_improvement([[2.0, 1.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 0.0]]) == (2 / 4 + 3 / 4) / 2
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 7, 8, 12])
@@ -47,14 +44,6 @@ def test_many_matrices_at_once_give_what_each_gives(statistic):
     stacked = normal(5, 2, 7, 5, 3)
     one_by_one = np.array([[statistic(scores) for scores in row] for row in stacked])
     np.testing.assert_allclose(statistic(stacked), one_by_one, rtol=1e-14, atol=1e-15)
-
-
-def test_the_probability_of_improvement_is_that_of_all_pairs():
-    generator = np.random.default_rng(6)
-    x, y = generator.integers(4, size=(2, 5, 3)), generator.integers(4, size=(2, 7, 3))
-    pairs = np.array([[(a > b) + (a == b) / 2 for a, b in itertools.product(*both)] for both in zip(x, y, strict=True)])
-    np.testing.assert_allclose(probability_of_improvement(x, y), pairs.mean(axis=(1, 2)), rtol=1e-14)
-    assert probability_of_improvement(x + 4, y).tolist() == [1, 1]
 
 
 # --- the intervals
@@ -84,13 +73,6 @@ def test_tasks_are_drawn_by_themselves_and_are_not_mixed():
     assert (interval.low, interval.estimate, interval.high) == (50, 50, 50)
 
 
-def test_two_matrices_are_drawn_independently():
-    scores = normal(10, 6, 1)
-    interval = stratified_bootstrap(probability_of_improvement, scores, scores)
-    assert interval.low < 0.4 < interval.estimate == 0.5 < 0.6 < interval.high
-    assert stratified_bootstrap(probability_of_improvement, normal(11, 6, 2), normal(12, 4, 2)).runs == 4
-
-
 def test_a_seed_repeats_its_interval_and_another_gives_another():
     draw = partial(stratified_bootstrap, iqm, normal(17, 5, 3))
     assert draw(seed=1) == draw(seed=1) != draw(seed=2)
@@ -118,8 +100,7 @@ def test_the_interval_holds_the_truth_as_often_as_is_said(runs, coverage):
     ],
 )
 def test_what_is_no_matrix_of_scores_is_refused(scores, message):
-    draws = (partial(stratified_bootstrap, mean), partial(probability_of_improvement, [[1.0]]))
-    for statistic in (*STATISTICS, *draws):
+    for statistic in (*STATISTICS, partial(stratified_bootstrap, mean)):
         with pytest.raises(ValueError, match=message):
             statistic(scores)
 
@@ -128,13 +109,10 @@ def test_what_is_no_matrix_of_scores_is_refused(scores, message):
     ("draw", "message"),
     [
         (partial(stratified_bootstrap, iqm, [[1.0, 2.0]]), "at least two runs"),
-        (partial(stratified_bootstrap, mean), "at least one matrix"),
         (partial(stratified_bootstrap, mean, SCORES, level=1.0), "level must lie between 0 and 1; got 1.0"),
         (partial(stratified_bootstrap, mean, SCORES, resamples=0), "resamples must be at least 1"),
-        (partial(probability_of_improvement, np.ones((4, 2)), np.ones((4, 3))), "the same tasks; got 2 and 3"),
-        *((partial(performance_profile, SCORES, wrong), "must be a list") for wrong in ([], [np.nan], 0.5)),
     ],
 )
-def test_what_cannot_be_drawn_or_compared_is_refused(draw, message):
+def test_what_cannot_be_drawn_is_refused(draw, message):
     with pytest.raises(ValueError, match=message):
         draw()

@@ -16,7 +16,7 @@ from suite.theory.layers.algebra import SCALE_BYTES, SCALED_ELEMENTS
 
 
 class CompressedAttention(GroupedAttention):
-    """Queries, biases and output of another layer, whose very weights these are; keys and values are a subclass's."""
+    """Attention with the queries, biases and output of another layer; subclasses cache keys and values."""
 
     def __init__(self, layer: GroupedAttention) -> None:
         # Not GroupedAttention's own, which would draw weights.
@@ -37,21 +37,24 @@ class LowRankAttention(CompressedAttention):
 
     @property
     def cache_heads(self) -> int:
+        """1, since all heads share the latent."""
         return 1
 
     @property
     def cache_widths(self) -> tuple[int, ...]:
+        """Elements of each cached tensor a token: the latent's rank."""
         return (len(self.w_down),)
 
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cache the new latents; new queries, and the keys and values of all cached tokens, expanded."""
         assert cache is None or positions_S is None, "cached keys are rotated by where they stand in the cache"
         angles = self.angles_at(x_BSD, start, positions_S)
         (latent_B1Tr,) = self.append_to_cache(cache, start, linear(x_BSD, self.w_down)[:, None])
         latent_BTr = latent_B1Tr[:, 0]
-        of_keys = angles if cache is None else self.angles_at(latent_BTr, 0, None)
-        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), of_keys)
+        key_angles = angles if cache is None else self.angles_at(latent_BTr, 0, None)
+        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), key_angles)
         q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
         return q_BHSd, k_BGTd, self.heads(latent_BTr, self.w_up_v, self.b_v)
 
@@ -70,6 +73,7 @@ class Int8Attention(CompressedAttention):
 
     @property
     def cache_widths(self) -> tuple[int, ...]:
+        """Bytes of a key row and of a value row, each with its scales."""
         width = self.shape.head_dim
         row = width + SCALE_BYTES * -(-width // SCALED_ELEMENTS)
         return (row, row)
@@ -77,6 +81,7 @@ class Int8Attention(CompressedAttention):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
+        """Cache the new keys and values as int8; new queries, and the keys and values of all cached tokens."""
         angles = self.angles_at(x_BSD, start, positions_S)
         new = (rounded(row_BGSd) for row_BGSd in self.new_rows(x_BSD, angles))
         k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.append_to_cache(cache, start, *new))
@@ -84,13 +89,13 @@ class Int8Attention(CompressedAttention):
 
 
 def rounded(rows: Tensor) -> Tensor:
-    """Each row's elements as int8, and behind them the bytes of its scales."""
+    """Quantise each row to int8, with the bytes of its float32 scales behind the elements."""
     elements, scales = quantised.quantised(rows, torch.int8)
     return torch.cat((elements, scales.view(torch.int8)), dim=-1)
 
 
 def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """The numbers that `rounded` rows stand for."""
+    """Undo `rounded`: rows of numbers in this dtype."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
-    whole, bytes_of_scales = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
-    return quantised.restored(whole, bytes_of_scales.contiguous().view(torch.float32), dtype)
+    whole, scale_bytes = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
+    return quantised.restored(whole, scale_bytes.contiguous().view(torch.float32), dtype)

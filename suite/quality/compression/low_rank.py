@@ -69,12 +69,12 @@ def low_rank_factors(
 
 
 def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
-    """E |M x|^2."""
+    """E |M x|² of inputs x with these second moments, M being the map: the mean squared length of its output."""
     return ((map_ED @ moments_DD) * map_ED).sum()
 
 
 def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weights_digest: str, shared: Path) -> Tensor:
-    """`second_moments`, computed here or read from the shared folder."""
+    """`second_moments`, read from the shared folder, or computed here and left there for other cases."""
     factory = decoder.made
     named = [str(factory.dtype), str(factory.device), torch.get_num_threads(), torch.__version__, weights_digest]
     code = code_digest({"calibration": f"{__name__}.second_moments"})

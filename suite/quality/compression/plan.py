@@ -47,14 +47,16 @@ class CompressionPlan:
 
     @property
     def full_rank(self) -> int:
-        """Rank of the keys and values of a token and layer together: no more than its input has."""
+        """The largest possible rank of a layer's keys and values together: no more than its input's width."""
         return min(self.layer.cache_elements_per_token, self.layer.hidden_size)
 
     @property
     def positions(self) -> int:
+        """Tokens that the decoder must have room for: a window, or the timed decode."""
         return max(self.window, self.decode_len + 1)
 
     def facts(self) -> dict[str, Any]:
+        """The layer's shape, the weights, the held-out plays and how windows are cut."""
         return {
             "shape": self.layer.describe(),
             "weights": f"{describe_weights(self.checkpoint)}, made {self.dtype}",
@@ -64,10 +66,11 @@ class CompressionPlan:
         }
 
     def constants(self) -> dict[str, dict[str, float]]:
+        """Cache bytes per token if the model had MHA with a key-value head for each query head."""
         forward = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
-        of_query_head = self.layer.cache_bytes_per_token(forward) // self.layer.kv_heads
-        return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * of_query_head}}
+        head_bytes = self.layer.cache_bytes_per_token(forward) // self.layer.kv_heads
+        return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * head_bytes}}
 
     def least_bytes(self) -> float:
-        """Count the model's weights."""
+        """Bytes of the model's weights."""
         return FLOAT_BYTES[self.dtype] * self.shape.parameter_count

@@ -34,11 +34,12 @@ Span = tuple[int, int]  # indices of a text's characters, from and up to
 
 
 def words_in(text: str) -> list[Span]:
-    """All words but those of speakers' names, in order."""
+    """Spans of all words of the text in order, without the words of speakers' names."""
     speakers = speakers_in(text)
     ends = [end for _, end in speakers]
 
     def is_speech(span: Span) -> bool:
+        """True if the span lies in no speaker's name."""
         place = bisect_right(ends, span[0])
         return place == len(ends) or speakers[place][0] > span[0]
 
@@ -46,7 +47,7 @@ def words_in(text: str) -> list[Span]:
 
 
 def speakers_in(text: str) -> list[Span]:
-    """Short first lines of paragraphs that go on, where the same one stands there often enough."""
+    """Spans of speakers' names: short first lines of at least LEAST_SPEECHES paragraphs of this text."""
     lines = list(_FIRST_LINE.finditer(text))
     counts = Counter(line[1].strip() for line in lines)
     return [line.span(1) for line in lines if counts[line[1].strip()] >= LEAST_SPEECHES]
@@ -59,6 +60,8 @@ class Frequencies:
 
     @classmethod
     def in_texts(cls, texts: Iterable[str]) -> "Frequencies":
+        """Count the texts' words: the most frequent that make up FREQUENT_SHARE of the running words, then
+        COMMON_SHARE."""
         counts: Counter[str] = Counter()
         for text in texts:
             counts.update(text[slice(*span)].lower() for span in words_in(text))
@@ -66,31 +69,36 @@ class Frequencies:
         running = 0
         for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
             share = running / counts.total()
-            place = FREQUENT if share < FREQUENT_SHARE else COMMON if share < FREQUENT_SHARE + COMMON_SHARE else RARE
-            classes[place].append(word)
+            name = FREQUENT if share < FREQUENT_SHARE else COMMON if share < FREQUENT_SHARE + COMMON_SHARE else RARE
+            classes[name].append(word)
             running += count
         return cls(frequent=frozenset(classes[FREQUENT]), common=frozenset(classes[COMMON]))
 
     def word_class(self, word: str) -> str:
+        """`frequent`, `common` or `rare`, whatever the word's case."""
         word = word.lower()
         return FREQUENT if word in self.frequent else COMMON if word in self.common else RARE
 
 
-def token_words(words: Sequence[Span], places: Iterable[Span]) -> list[int]:
-    """For each token the number of its word: the first that its characters touch, or NO_WORD."""
+def token_words(words: Sequence[Span], tokens: Iterable[Span]) -> list[int]:
+    """For each token the index of its word, the first that its characters touch, or NO_WORD. `words` and `tokens`:
+    spans of words and of tokens in one text, both in order."""
     begins, ends = [begin for begin, _ in words], [end for _, end in words]
 
-    def number(place: Span) -> int:
-        first = bisect_right(ends, place[0])
-        return first if first < bisect_left(begins, place[1]) else NO_WORD
+    def word_at(token: Span) -> int:
+        """Index of the first word that the token touches, or NO_WORD."""
+        first = bisect_right(ends, token[0])
+        return first if first < bisect_left(begins, token[1]) else NO_WORD
 
-    return [number(place) for place in places]
+    return [word_at(token) for token in tokens]
 
 
 class Tokens(Protocol):
     """See suite.lm.checkpoint.tokenizer.CheckpointTokenizer."""
 
-    def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]: ...
+    def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]:
+        """Ids of the text's tokens, and the span of characters of each."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,20 +109,22 @@ class Window:
 
 
 def whole_windows(ids: Sequence[T], length: int) -> list[Sequence[T]]:
-    """Cut windows from the beginning on, and drop the rest at the end."""
+    """Cut consecutive windows of `length` from the beginning; the rest at the end, too short for one, is dropped."""
     bounds = range(0, len(ids) + 1, length)
     return [ids[begin:end] for begin, end in pairwise(bounds)]
 
 
-def evenly(windows: Sequence[T], count: int, setting: str) -> list[T]:
-    """`count` of the windows, evenly spread. Raises UnsupportedError, naming the setting, where there are fewer."""
+def evenly_spaced(windows: Sequence[T], count: int, setting: str) -> list[T]:
+    """Choose `count` windows at even distances. Raises UnsupportedError, naming the setting, if there are fewer."""
     if count > len(windows):
-        raise UnsupportedError(f"{setting}={count} is more than the {len(windows)} windows that the plays have")
+        raise UnsupportedError(
+            f"{setting} must be at most {len(windows)}, the windows that the plays have; got {count}"
+        )
     return [windows[int((number + 0.5) * len(windows) / count)] for number in range(count)]
 
 
 def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies, length: int) -> list[Window]:
-    """All whole windows of the plays, one play after the other."""
+    """All whole windows of the plays, one play after the other, with the word class of each token."""
     windows: list[Window] = []
     for play in plays:
         ids, places = tokens.encode_with_places(play.text)
@@ -128,7 +138,8 @@ def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies
 
 
 def _window(ids: Sequence[int], numbers: Sequence[int], classes: Sequence[str], counts: Mapping[int, int]) -> Window:
-    """A word that the window cuts, or whose first token is given, is none: its tokens are of class `other`."""
+    """A window with the class of each token and the number of words of each class. A word that the window cuts, or
+    whose first token is given, is not counted: its tokens are of class `other`."""
     here = Counter(numbers[1:])
     whole = {number for number in here if number != NO_WORD and here[number] == counts[number]}
     token_classes = [classes[number] if number in whole else OTHER for number in numbers[1:]]

@@ -26,7 +26,7 @@ from suite.measure.stateful import time_repeats
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
 from suite.quality.compression.low_rank import low_rank_factors, shared_moments
 from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
-from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly, read_windows, whole_windows
+from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly_spaced, read_windows, whole_windows
 from suite.records.metrics import DECODE, TEXT, within
 from suite.records.record import Reading, constant_readings
 
@@ -42,12 +42,14 @@ class CompressionWorkload:
 
     @torch.no_grad()
     def prepare(self, shared: Path) -> None:
+        """Load the model, cut the held-out plays into windows, and replace the attention layers as `method` says. Notes
+        how far the first window's logits move, relative to the published model's."""
         plan = self.plan
         self._tokens = load_tokenizer(locate_checkpoint(plan.checkpoint), vocab_size=plan.shape.vocab_size)
         self._other_plays = shakespeare.other_plays()
         frequencies = Frequencies.in_texts(play.text for play in self._other_plays)
         windows = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
-        self._windows = evenly(windows, plan.windows, "windows")
+        self._windows = evenly_spaced(windows, plan.windows, "windows")
         dtype, device = getattr(torch, plan.dtype), torch.device(plan.device)
         self.decoder = load_decoder(plan.checkpoint, positions=plan.positions, dtype=dtype, device=device)
         self.decoder.requires_grad_(False)
@@ -63,16 +65,19 @@ class CompressionWorkload:
             self._changes["case"] = {"logits_change": float(change)}
 
     def constants(self) -> Iterable[Reading]:
+        """Readings of cache bytes per token, parameter count, and what the compression changed."""
         token_bytes = sum(cache.counted_bytes() for cache in self.decoder.new_caches(1, 1))
         model = {"cache_bytes_per_token": token_bytes, "model_parameter_count": self.decoder.parameter_count()}
         for quantities in (self.plan.constants(), {"case": model}, self._changes):
             yield from constant_readings(quantities)
 
     def facts(self) -> Mapping[str, Any]:
+        """How attention runs, and the number of plays whose words gave the frequencies."""
         return {"attention_modes": self.decoder.modes(), "other_plays": len(self._other_plays)}
 
     @torch.no_grad()
     def step(self, meter: Meter) -> None:
+        """Note loss in nats, tokens and words of one window, by word class too; the last step times decoding."""
         window = self._windows[meter.step]
         with meter.span(TEXT):
             losses_S = F.cross_entropy(self._logits(window)[:-1], self._batch(window.ids)[0, 1:], reduction="none")
@@ -85,17 +90,19 @@ class CompressionWorkload:
             self._time_decode(meter)
 
     def state(self) -> dict[str, Any]:
-        return {}  # a window does not depend on those before it
+        """Empty: a window does not depend on those before it."""
+        return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore nothing; the state must be empty."""
         assert not state
 
     def _use_low_rank(self, shared: Path) -> None:
-        """Replace each layer, and note the share of its keys and values that is kept."""
+        """Make every layer a LowRankAttention, and note the share of keys and values that is kept."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
         texts = (self._tokens.encode(play.text) for play in self._other_plays)
         windows = [window for ids in texts for window in whole_windows(ids, plan.window)]
-        calibration = evenly(windows, plan.calibration_windows, "calibration_windows")
+        calibration = evenly_spaced(windows, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         for number, moments_DD in enumerate(moments_LDD):
             layer = self._grouped_layer(number)
@@ -115,15 +122,16 @@ class CompressionWorkload:
         return layer
 
     def _batch(self, ids: Sequence[int]) -> Tensor:
+        """The token ids as a batch of one sequence on the model's device, [1, S]."""
         return torch.tensor([ids], device=self.decoder.made.device)
 
     def _logits(self, window: Window) -> Tensor:
-        """The logits behind each of its tokens, [S, V], in float32 at least."""
+        """Logits after each token of the window, [S, V], in float32 at least."""
         logits_SV = self.decoder.logits(self.decoder(self._batch(window.ids)))[0]
         return logits_SV if logits_SV.dtype == torch.float64 else logits_SV.float()
 
     def _time_decode(self, meter: Meter) -> None:
-        """Time one new token of one sequence, its logits too, behind decode_len others of the held-out text."""
+        """Time one new token of one sequence with its logits, behind `decode_len` tokens of the held-out text."""
         length, decoder = self.plan.decode_len, self.decoder
         ids = [token for window in self._windows for token in window.ids]
         before = (ids * math.ceil(length / len(ids)))[:length]

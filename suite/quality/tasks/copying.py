@@ -33,10 +33,12 @@ class Copying(OneDistribution):
         self.least_layers = 2 if self._fillers else 1
 
     def facts(self) -> Mapping[str, Any]:
+        """Sizes of the task and of its held-out set."""
         sizes = {"length": self._length, "characters": self._characters, "fillers": self._fillers}
         return {**sizes, "held_out_sequences": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
+        """Draw sequences of a string among fillers, a separator and the string again, which is asked token by token."""
         string_BL = FILLER + 1 + generator.integers(self._characters, size=(sequences, self._length))
         begins_B1 = generator.integers(self._fillers + 1, size=(sequences, 1))
         context_BS = np.full((sequences, self._fillers + self._length), FILLER)

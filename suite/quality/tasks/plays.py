@@ -41,19 +41,22 @@ class Plays:
             raise NeedsPackageError(lacking)
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        """Windows that begin at random places in the plays to train on; `progress` does not matter."""
         text = _to_train_on()
         return self._windows(text, generator.integers(len(text) - self._window, size=sequences))
 
     def held_out(self) -> Questions:
-        """Windows that begin equally far from each other."""
+        """The same windows in every call, which begin at equal distances in the held-out plays."""
         text = _ids(held_out_plays())
         windows = HELD_OUT_CHARACTERS // self._window
         return self._windows(text, np.linspace(0, len(text) - self._window - 1, windows, dtype=np.int64))
 
     def facts(self) -> Mapping[str, Any]:
+        """Characters of a window, and the number of held-out windows."""
         return {"window": self._window, "held_out_windows": HELD_OUT_CHARACTERS // self._window}
 
     def _windows(self, text: NDArray[np.uint8], begins_B: Ids) -> Questions:
+        """A window of the text at each beginning, with the next character asked for at every place."""
         # One character more than a window has, since its last asks for that.
         characters_BS = text[begins_B[:, None] + np.arange(self._window + 1)].astype(np.int64)
         answers_BS = characters_BS[:, 1:]
@@ -64,18 +67,19 @@ class Plays:
 
 @functools.cache
 def _to_train_on() -> NDArray[np.uint8]:
+    """Ids of the plays to train on, as one text."""
     return _ids(other_plays())
 
 
 @functools.cache
 def _id_kinds() -> Ids:
-    """The kind of each id, by its share of the characters to train on."""
+    """For each character id the index of its kind, by its share of the characters to train on."""
     shares_V = np.bincount(_to_train_on(), minlength=OTHER + 1) / len(_to_train_on())
     return np.array([next(kind for kind, least in enumerate(LEAST_SHARES) if share >= least) for share in shares_V])
 
 
 def _ids(plays: Sequence[Play]) -> NDArray[np.uint8]:
-    """The ids of the plays, one play behind the other."""
+    """Character ids of the plays' texts, with a line end between two plays."""
     text = "\n".join(play.text for play in plays)
     points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
     table = np.full(max(map(ord, CHARACTERS)) + 2, OTHER, dtype=np.uint8)

@@ -53,52 +53,55 @@ class QualityTask(Protocol):
         """The questions of every evaluation, the same for every seed and variant."""
 
     def facts(self) -> Mapping[str, Any]:
-        """Facts of the questions for a reader, as plain data."""
+        """What a reader should know of the questions, such as their sizes, as plain data."""
 
 
 class OneDistribution:
-    """A task whose questions all come from one distribution, those to train on and those that are held out."""
+    """A task that draws its training and its held-out questions from one distribution."""
 
     name: ClassVar[str]
     held_out_sequences: ClassVar[int]
     groups: ClassVar[Mapping[str, Sequence[int]]] = {}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
+        """Draw questions for so many sequences; a subclass must override this."""
         raise AssertionError(f"{type(self).__name__} does not say how it draws questions")
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        """Draw questions as `sample` does; `progress` does not matter."""
         return self.sample(sequences, generator)
 
     def held_out(self) -> Questions:
+        """Draw `held_out_sequences` sequences from a fixed stream: the same in every call."""
         return self.sample(self.held_out_sequences, numpy_rng(self.name, "held out"))
 
 
 @runtime_checkable
 class HasDetails(Protocol):
-    """A task whose tokens bundle details, so that a cache can be asked which of them it still has."""
+    """A task whose tokens bundle details, so that a probe can ask which of them a cache still holds."""
 
     def bundles(self, count: int, generator: np.random.Generator) -> tuple[Ids, Ids]:
-        """tokens_NK, each the first of a sequence, and the details_NA that it bundles, one of each kind."""
+        """Draw ids of first tokens of sequences, [N, K], and the value of each detail they bundle, [N, A]."""
 
 
 def make(settings: Mapping[str, Any]) -> QualityTask:
-    """The task of resolved settings. Raises ValueError for wrong settings, or NeedsPackageError."""
+    """Construct the task that the settings name. Raises ValueError for wrong settings, or NeedsPackageError."""
     task: QualityTask = load_task(settings, workload="quality", example="tiers", method="held_out")
     return task
 
 
 def single(tokens_BS: Ids) -> Ids:
-    """tokens_BSK of tokens that are one id each."""
+    """Add the axis of ids to tokens of one id each: [B, S] becomes [B, S, 1]."""
     return tokens_BS[..., None]
 
 
 def in_any_order(count: int, sequences: int, generator: np.random.Generator) -> Ids:
-    """The numbers below `count` in an order of its own for each sequence: [B, count]."""
+    """Draw a random order of the numbers below `count` for each sequence: [sequences, count]."""
     return generator.permuted(np.tile(np.arange(count), (sequences, 1)), axis=1)
 
 
 def questions_apart(context: int, questions: int) -> NDArray[np.bool_]:
-    """visible_SS: the context is causal, and a question sees it and itself, no other question."""
+    """Mask visible_SS: the context is causal, and a question sees the context and itself, but no other question."""
     visible_SS = np.eye(context + questions, dtype=np.bool_)
     visible_SS[:, :context] |= np.tri(context + questions, context, dtype=np.bool_)
     return visible_SS

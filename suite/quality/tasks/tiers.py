@@ -36,7 +36,7 @@ class Tiers:
         if self._entities * attributes % self._questions:
             raise ValueError(
                 "task.questions must divide the entities times the attributes, so that a held-out set asks for all; "
-                f"got {self._questions} for {self._entities} and {attributes}"
+                f"got {self._questions} for {self._entities} entities and {attributes} attributes"
             )
         self._names = 1 + attributes * self._values  # after NO_ID and the values of each attribute
         self._asked_attributes = self._names + self._entities
@@ -50,6 +50,8 @@ class Tiers:
         self.chance = 1 / self._values
 
     def training(self, sequences: int, generator: np.random.Generator, progress: float) -> Questions:
+        """Draw questions: entities evenly, attributes by `query_frequency`. `shifted` swaps the tiers' shares halfway;
+        `uniform_weighted` draws evenly and weighs the losses instead."""
         size, weights_BQ = (sequences, self._questions), None
         is_reversed = self._frequency == "reversed" or (self._frequency == "shifted" and progress >= 0.5)
         shares_A = self._by_attribute(SHARES[::-1] if is_reversed else SHARES)
@@ -64,7 +66,7 @@ class Tiers:
         return self._assemble(values_BEA, entities_BQ, attributes_BQ, generator, weights_BQ)
 
     def held_out(self) -> Questions:
-        """Ask each context for every attribute of every entity, in sequences of as many questions as in training."""
+        """Ask each held-out context for every attribute of every entity, `questions` in a sequence."""
         generator = numpy_rng("tiers", "held out")
         pairs = self._entities * len(self.kinds)
         rows = pairs // self._questions
@@ -79,6 +81,7 @@ class Tiers:
         return self._entity_tokens(values_BEA, order_BE)[:, 0], values_BEA[np.arange(count), order_BE[:, 0]]
 
     def facts(self) -> Mapping[str, Any]:
+        """Shares of the tiers, the frequency of queries and the size of the held-out set."""
         return {
             "tiers": dict(zip(TIERS, SHARES, strict=True)),
             "query_frequency": self._frequency,
@@ -86,13 +89,15 @@ class Tiers:
         }
 
     def _by_attribute(self, shares: tuple[float, ...]) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Each tier's share divided evenly among its attributes, [A]."""
         return np.repeat(np.array(shares) / self._tier_size, self._tier_size)
 
     def _sample_values(self, sequences: int, generator: np.random.Generator) -> Ids:
+        """Draw a value for each attribute of each entity, [B, E, A]."""
         return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))
 
     def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:
-        """Each entity's values and name, in the order that is given: [B, E, A + 1]."""
+        """Ids of each entity's values and name, with the entities in the order given: [B, E, A + 1]."""
         standing_BEA = np.take_along_axis(values_BEA, order_BE[..., None], axis=1)
         first_of_attribute_A = 1 + self._values * np.arange(len(self.kinds))
         return np.concatenate((standing_BEA + first_of_attribute_A, self._names + order_BE[..., None]), axis=2)
@@ -105,6 +110,7 @@ class Tiers:
         generator: np.random.Generator,
         weights_BQ: np.ndarray[Any, np.dtype[np.float32]] | None,
     ) -> Questions:
+        """The given questions behind their entities, which are put in a random order, with the right answers."""
         sequences, entities, question_count = len(values_BEA), self._entities, entities_BQ.shape[1]
         context_BEK = self._entity_tokens(values_BEA, in_any_order(entities, sequences, generator))
         questions_BQK = np.full((sequences, question_count, context_BEK.shape[2]), NO_ID)

@@ -38,16 +38,18 @@ class TwoHop(OneDistribution):
         self.chance = 1 / self._names
 
     def facts(self) -> Mapping[str, Any]:
+        """Sizes of the task and of its held-out set."""
         return {"chains": self._chains, "names": self._names, "held_out_contexts": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
+        """Draw facts a → b and b → c of each chain in any order, then ask for b of a, c of b, and c of a."""
         names_BN = in_any_order(self._names, sequences, generator)[:, : NAMES_OF_CHAIN * self._chains]
         a_BC, b_BC, c_BC = np.split(names_BN, NAMES_OF_CHAIN, axis=1)
-        of_BF, to_BF = np.concatenate((a_BC, b_BC), axis=1), np.concatenate((b_BC, c_BC), axis=1)
+        from_BF, to_BF = np.concatenate((a_BC, b_BC), axis=1), np.concatenate((b_BC, c_BC), axis=1)
         order_BF = in_any_order(2 * self._chains, sequences, generator)
-        facts_BF2 = np.stack((1 + of_BF, self._leads_to + to_BF), axis=2)
+        facts_BF2 = np.stack((1 + from_BF, self._leads_to + to_BF), axis=2)
         facts_BF2 = np.take_along_axis(facts_BF2, order_BF[..., None], axis=1)
-        named_BQ, answers_BQ = np.concatenate((of_BF, a_BC), axis=1), np.concatenate((to_BF, c_BC), axis=1)
+        named_BQ, answers_BQ = np.concatenate((from_BF, a_BC), axis=1), np.concatenate((to_BF, c_BC), axis=1)
         kinds_Q = np.repeat([ONE_HOP, TWO_HOPS], [2 * self._chains, self._chains])
         kinds_BQ = np.tile(kinds_Q, (sequences, 1))
         questions_BQ2 = np.stack((self._asked + named_BQ, self._hops + kinds_BQ), axis=2)

@@ -22,13 +22,16 @@ class ConformancePlan:
         self.seed = whole_number(settings, "seed", at_least=0)
 
     def facts(self) -> dict[str, Any]:
+        """What results are compared with, and which problems are enumerated."""
         return {
             "compared_with": "expectations enumerated in plain Python, with nothing of the code under test",
             "problems": "one choice of seven; and sequences of at most three tokens in groups of four completions",
         }
 
     def constants(self) -> dict[str, dict[str, float]]:
+        """Empty: no quantity is known before the run."""
         return {}
 
     def least_bytes(self) -> float:
-        return 0.0  # a few kilobytes, of which no closed form speaks
+        """0: a case takes a few kilobytes, of which no closed form speaks."""
+        return 0.0

@@ -19,7 +19,7 @@ Path = tuple[tuple[int, int], ...]  # a completion: the states it passes and wha
 
 @dataclass(frozen=True, kw_only=True)
 class EnumeratedProblem:
-    """A policy, a reference and all that can happen, with its rewards."""
+    """A policy, a reference policy, and all paths that can happen with their rewards."""
 
     policy_SK: Table  # log-probabilities, as in all three tables
     sampled_SK: Table  # the policy that sampled: the same where it is not said to be another
@@ -35,10 +35,8 @@ class EnumeratedProblem:
 
 
 def one_choice(seed: int) -> EnumeratedProblem:
-    """Draw a problem whose completions are one token, of seven, sampled from the policy itself.
-
-    The divergence of the policy from the reference is 0.329885 nats for seed 0.
-    """
+    """Draw a problem whose completions are one token, of seven, sampled from the policy itself. The divergence of the
+    policy from the reference is 0.329885 nats for seed 0."""
     generator = torch.Generator().manual_seed(seed)
     policy, reference, rewards = (_random(generator, 1, 7) for _ in range(3))
     return EnumeratedProblem(
@@ -71,27 +69,29 @@ def short_sequences(seed: int) -> EnumeratedProblem:
 
 
 def another_policy(problem: EnumeratedProblem, seed: int) -> Table:
-    """Draw a policy near the problem's, as the one that sampled is after many updates: a few ratios lie below a half or
-    above two."""
+    """Draw a policy near the problem's, as one that sampled many updates ago: a few ratios are below ½ or above 2."""
     generator = torch.Generator().manual_seed(seed + 1)
     return log_softmax(problem.policy_SK + 0.8 * _random(generator, *problem.policy_SK.shape))
 
 
 def log_softmax(logits_SK: Table) -> Table:
+    """Log-probabilities of each row of logits."""
     return np.array([[logit - math.log(sum(math.exp(entry) for entry in row)) for logit in row] for row in logits_SK])
 
 
 def _random(generator: torch.Generator, rows: int, columns: int) -> Table:
+    """Table of standard-normal numbers."""
     normal_RC: Table = torch.randn(rows, columns, generator=generator, dtype=torch.float64).numpy()
     return normal_RC
 
 
 def probability(path: Path, policy_SK: Table) -> float:
+    """Probability of a whole path under the policy."""
     return math.exp(sum(policy_SK[state][choice] for state, choice in path))
 
 
 def score(state: int, choice: int, policy_SK: Table) -> Table:
-    """d log π(choice | state) over the logits."""
+    """Gradient of log π(choice | state) over the policy's logits, [S, K]."""
     gradient = np.zeros_like(policy_SK)
     gradient[state] = -np.exp(policy_SK[state])
     gradient[state][choice] += 1
@@ -99,8 +99,11 @@ def score(state: int, choice: int, policy_SK: Table) -> Table:
 
 
 def reward_gradient(problem: EnumeratedProblem, kl_coef: float = 0.0) -> Table:
-    """Gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over completions. KL's own is E[log(π/π_ref) d log π]:
-    the other term of the product rule, E[d log π], is 0."""
+    """Exact gradient of E[reward] − kl_coef · KL(π ‖ π_ref) over the logits, [S, K], expectations being over
+    completions.
+
+    KL's own is E[log(π/π_ref) d log π]: the other term of the product rule, E[d log π], is 0.
+    """
     total = np.zeros_like(problem.policy_SK)
     for path, reward in zip(problem.paths, problem.rewards, strict=True):
         gain = reward - kl_coef * sum(problem.policy_SK[s][k] - problem.reference_SK[s][k] for s, k in path)
@@ -110,7 +113,7 @@ def reward_gradient(problem: EnumeratedProblem, kl_coef: float = 0.0) -> Table:
 
 
 def exact_values(problem: EnumeratedProblem, kl_coef: float) -> list[float]:
-    """Reward that is still to be expected in each state, KL's price included: a perfect critic's values."""
+    """Expected reward from each state on, the KL's price taken off: the values of a perfect critic."""
     values = []
     for state in range(len(problem.policy_SK)):
         total = weight = 0.0

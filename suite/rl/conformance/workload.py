@@ -62,9 +62,11 @@ class ConformanceWorkload:
         """Allocate and share nothing."""
 
     def constants(self) -> Iterable[Reading]:
+        """Empty, as the plan's."""
         return ()
 
     def facts(self) -> Mapping[str, Any]:
+        """Empty: the plan's say all."""
         return {}
 
     def step(self, meter: Meter) -> None:
@@ -75,6 +77,7 @@ class ConformanceWorkload:
             ledger.settle()
 
     def state(self) -> dict[str, Any]:
+        """Empty: the one step ends before any checkpoint."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -82,13 +85,14 @@ class ConformanceWorkload:
 
 
 class Ledger:
-    """Readings, and the expectations that they broke."""
+    """Notes readings, and collects the expectations that they break."""
 
     def __init__(self, meter: Meter) -> None:
         self.note = meter.note
         self._broken: list[str] = []
 
     def expect(self, span: str, quantity: str, difference: float) -> None:
+        """Remember the expectation as broken unless the difference is at most ALLOWED; NaN breaks it too."""
         if not difference <= ALLOWED:  # NaN is broken too
             self._broken.append(f"{span}: {quantity} is off by {difference:.3g}")
 
@@ -100,7 +104,7 @@ class Ledger:
 
 
 def objective(longest: int, **changes: Any) -> Objective:
-    """The objective of workload=rl with these changes."""
+    """The default objective of workload=rl with these settings changed."""
     settings = {**_read_settings("rl"), **changes}
     weights = reward_from(settings, longest_completion=longest).weights
     return objective_from(settings, longest_completion=longest, reward_weights=weights)
@@ -111,6 +115,7 @@ class Draws:
 
     def __init__(self, problem: EnumeratedProblem, size: int) -> None:
         def count_orders(group: Sequence[int]) -> int:
+            """Number of orders in which this group can be drawn."""
             return math.factorial(size) // math.prod(math.factorial(group.count(path)) for path in set(group))
 
         self.problem = problem
@@ -122,20 +127,22 @@ class Draws:
 
 
 def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
+    """Note expected gradients of estimators, aggregations and policy losses; those with a factor must equal the true
+    gradient times it."""
     problem = short_sequences(seed)
-    draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check, ledger, device)
+    draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check_gradient, ledger, device)
     _check_estimators(check, draws)
     # An unbiased estimator: what remains is what a mode's divisor does to completions of other lengths.
     exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / problem.longest}
     for mode in AGGREGATIONS:
-        priced = _priced(problem, adv_estimator="rloo", loss_agg_mode=mode)
+        priced = _objective_with_kl_price(problem, adv_estimator="rloo", loss_agg_mode=mode)
         check(f"aggregation {mode}", draws, priced, factor=exact.get(mode))
     _check_policy_losses(check, seed)
 
 
 def _check_estimators(check: Any, draws: Draws) -> None:
-    """Compare with the gradient of the reward less the KL's price. The sum over a completion's tokens is what the
-    policy-gradient theorem asks for, so only the estimator is judged here."""
+    """Check each estimator against the gradient of the reward less the KL's price. The sum over a completion's tokens
+    is what the policy-gradient theorem asks for, so only the estimator is judged here."""
     problem = draws.problem
     for name, settings, factor in (
         ("rloo", {}, 1.0),
@@ -148,7 +155,7 @@ def _check_estimators(check: Any, draws: Draws) -> None:
         ("gae lam=0.95 critic_lam=1", {"lam": 0.95, "critic_lam": 1.0}, None),
         ("gae lam_alpha=0.4", {"lam_alpha": 0.4}, None),
     ):
-        priced = _priced(problem, adv_estimator=name.split()[0], **settings)
+        priced = _objective_with_kl_price(problem, adv_estimator=name.split()[0], **settings)
         check(f"estimator {name}", draws, priced, factor=factor)
 
     # GDPO does not follow the gradient of the sum of the weighed parts, which it is compared with.
@@ -169,20 +176,20 @@ def _check_estimators(check: Any, draws: Draws) -> None:
         ("lam=0.95 with a perfect critic", {"lam": 0.95}, perfect, 1.0),
         ("lam_alpha=0.4 with a perfect critic", {"lam_alpha": 0.4}, perfect, None),  # a length is known too late
     ):
-        gae = _priced(problem, adv_estimator="gae", **lam)
+        gae = _objective_with_kl_price(problem, adv_estimator="gae", **lam)
         span = f"estimator gae {name}, before whitening"
         check(span, draws, gae, factor=factor, values_S=values, estimate=_gae_before_whitening)
 
 
 def likelihood_factor(success: float, group_size: int) -> float:
-    """Length of MaxRL's expected gradient over that of the chance of success, whose direction it has: the series of
-    log's derivative, 1/p = Σ (1 − p)^k, as far as a group of this size goes."""
+    """Length of MaxRL's expected gradient, as a multiple of the gradient of the chance of success: Σ (1 − p)^k for k <
+    G − 1. This is the series of 1/p, log's derivative, as far as a group of G completions goes."""
     return sum((1 - success) ** k for k in range(group_size - 1))
 
 
 def _check_policy_losses(check: Any, seed: int) -> None:
-    """Check a loss whose rollouts another policy sampled: with one token and no clip the ratio makes up for it,
-    exactly. With more tokens, and with a clip, it does not."""
+    """Check the losses of completions that another policy sampled. With one token and no clip the ratio makes up for
+    that exactly; with more tokens, or a clip, it does not."""
     choice, sequences = one_choice(seed), short_sequences(seed)
     single = Draws(replace(choice, sampled_SK=another_policy(choice, seed)), 2)
     several = Draws(replace(sequences, sampled_SK=another_policy(sequences, seed)), GROUP_SIZE)
@@ -195,12 +202,13 @@ def _check_policy_losses(check: Any, seed: int) -> None:
         check(f"policy_loss {name}, three tokens", several, objective(sequences.longest, **clipped))
 
 
-def _priced(problem: EnumeratedProblem, **changes: object) -> Objective:
+def _objective_with_kl_price(problem: EnumeratedProblem, **changes: object) -> Objective:
+    """The objective with k1 as a price in the reward, summed over a completion's tokens, and these changes."""
     price = {"kl_type": "k1", "kl_coef": KL_COEF, "use_kl_in_reward": True}
     return objective(problem.longest, **{"loss_agg_mode": "seq-mean-token-sum", **price, **changes})
 
 
-def _check(
+def _check_gradient(
     ledger: Ledger,
     device: torch.device,
     span: str,
@@ -211,11 +219,11 @@ def _check(
     values_S: Sequence[float] | None = None,
     estimate: Estimator | None = None,
 ) -> None:
-    """Compare the code's expected gradient with the true one; with a factor it must be so many times the true one."""
+    """Note the code's expected gradient beside the true one, which it must equal `factor` times if given."""
     mean, variance, clipped = expected_gradient(draws, objective, device, values_S=values_S, estimate=estimate)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     true = problems.reward_gradient(draws.problem, price).ravel()
-    ledger.note(span, **_compared(mean, variance, true))
+    ledger.note(span, **_gradient_readings(mean, variance, true))
     if any(clipped.values()):
         ledger.note(span, **clipped)
     if factor is not None:
@@ -231,35 +239,40 @@ def expected_gradient(
     values_S: Sequence[float] | None = None,
     estimate: Estimator | None = None,
 ) -> tuple[Row, float, dict[str, float]]:
-    """Mean of the code's gradient over all draws, its variance summed over the parameters, and the expected shares of
-    clipped tokens. Every draw is a minibatch by itself, in estimator and divisors."""
+    """Mean of the code's gradient over all draws, its variance summed over the parameters, and expected shares of
+    clipped tokens.
+
+    Every draw is a minibatch by itself, in estimator and divisors. `values_S` and `estimate` replace the problem's
+    critic and the objective's estimator.
+    """
     problem, size = draws.problem, len(draws.groups[0])
     estimate = estimate or ESTIMATORS.load(objective.adv_estimator)
 
-    def by_path(table_SK: Any, padding: float) -> Tensor:
+    def along_paths(table_SK: Any, padding: float) -> Tensor:
+        """The table's entry at each token of each path, [paths, longest], with `padding` behind the shorter paths."""
         rows = [[table_SK[s][k] for s, k in path] + [padding] * (problem.longest - len(path)) for path in problem.paths]
         return torch.tensor(rows, dtype=torch.float64, device=device)
 
-    log_p_PT, log_old_PT = by_path(problem.policy_SK, PADDED_LOG_P), by_path(problem.sampled_SK, PADDED_LOG_OLD)
+    log_p_PT, log_old_PT = along_paths(problem.policy_SK, PADDED_LOG_P), along_paths(problem.sampled_SK, PADDED_LOG_OLD)
     paths = {
-        "mask_NT": by_path(np.ones_like(problem.policy_SK), 0.0),
+        "mask_NT": along_paths(np.ones_like(problem.policy_SK), 0.0),
         "rewards_N": torch.tensor(problem.rewards, dtype=torch.float64, device=device),
     }
     if objective.normalises_parts:
         paths["parts_NK"] = torch.tensor(problem.parts, dtype=torch.float64, device=device)
     if objective.has_reference and objective.use_kl_in_reward:
-        log_reference_PT = by_path(problem.reference_SK, PADDED_LOG_REFERENCE)
+        log_reference_PT = along_paths(problem.reference_SK, PADDED_LOG_REFERENCE)
         paths["kl_NT"] = kl_estimates(log_old_PT, log_reference_PT, objective.kl_type) * objective.kl_coef
     if objective.has_critic:
         values_S1 = np.array(problem.values_S if values_S is None else values_S)[:, None]
-        paths["values_NT"] = by_path(np.broadcast_to(values_S1, problem.policy_SK.shape), PADDED_VALUE)
+        paths["values_NT"] = along_paths(np.broadcast_to(values_S1, problem.policy_SK.shape), PADDED_VALUE)
 
     rows_DG = torch.tensor(draws.groups, device=device)
     one_group_G = torch.zeros_like(rows_DG[0])
     advantages_NT = torch.cat(
         [
             estimate(
-                Scored(groups_N=one_group_G, **{name: of_path[rows_G] for name, of_path in paths.items()}), objective
+                Scored(groups_N=one_group_G, **{name: tensor[rows_G] for name, tensor in paths.items()}), objective
             ).advantages_NT
             for rows_G in rows_DG
         ]
@@ -283,17 +296,19 @@ def expected_gradient(
         for path, slopes_T in zip(group, slopes_GT.tolist(), strict=True):
             for slope, score_SK in zip(slopes_T, scores[path], strict=False):  # padding lies on the right
                 gradient_SK -= slope * score_SK
-    mean, variance = _moments(gradients_DSK.reshape(len(draws.groups), -1), draws.weights_D)
+    mean, variance = _mean_and_variance(gradients_DSK.reshape(len(draws.groups), -1), draws.weights_D)
     low, high = (float(draws.weights_D @ np.array(shares)) for shares in zip(*shares_D2, strict=True))
     return mean, variance, {"clip_fraction_low": low, "clip_fraction_high": high}
 
 
-def _moments(gradients_DP: Table, weights_D: Row) -> tuple[Row, float]:
+def _mean_and_variance(gradients_DP: Table, weights_D: Row) -> tuple[Row, float]:
+    """Mean of the weighted gradients, and their variance summed over the parameters."""
     mean: Row = weights_D @ gradients_DP
     return mean, float(weights_D @ ((gradients_DP - mean) ** 2).sum(axis=1))
 
 
-def _compared(mean: Row, variance: float, true: Row) -> dict[str, float]:
+def _gradient_readings(mean: Row, variance: float, true: Row) -> dict[str, float]:
+    """Length, bias and variance of a gradient relative to the true one, and the cosine of the two unless it is 0."""
     size, mean_size = float(np.linalg.norm(true)), float(np.linalg.norm(mean))
     numbers = {
         "gradient_norm_ratio": mean_size / size,
@@ -306,7 +321,7 @@ def _compared(mean: Row, variance: float, true: Row) -> dict[str, float]:
 
 
 def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
-    """Take the advantages from the returns, A + V less V, which are not whitened."""
+    """GAE's advantages without whitening, taken from the returns: (A + V) − V."""
     estimated = ESTIMATORS.load("gae")(scored, objective)
     assert estimated.returns_NT is not None
     assert scored.values_NT is not None
@@ -315,6 +330,7 @@ def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
 
 
 def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
+    """Check all estimates of KL, in the loss on and off policy and in the reward, against enumerated divergences."""
     problem = one_choice(seed)
     off_policy = replace(problem, sampled_SK=another_policy(problem, seed))
     ledger.note("kl", true_value=problems.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist()))
@@ -328,6 +344,7 @@ def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
 def _check_in_the_loss(
     ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device, *, where: str
 ) -> None:
+    """Check an estimate's value and its gradient as a term of the loss. `where`: "on policy" or "off policy"."""
     p, q, old = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK, problem.sampled_SK))
     log_p, log_reference, log_old = (
         torch.tensor(row, dtype=torch.float64, device=device)[:, None] for row in (p, q, old)
@@ -340,10 +357,10 @@ def _check_in_the_loss(
     scores_KK = np.array([problems.score(0, choice, problem.policy_SK)[0] for choice in range(len(p))])
     true, true_gradient = problems.divergence(p, q), np.array(problems.divergence_gradient(p, q))
     mean_value = float(weights @ values)
-    mean, variance = _moments(slopes[:, None] * scores_KK, weights)
+    mean, variance = _mean_and_variance(slopes[:, None] * scores_KK, weights)
     span = f"kl {kl_type} in the loss, {where}"
     ledger.note(span, value_bias=mean_value - true, value_variance=float(weights @ (values - mean_value) ** 2))
-    ledger.note(span, **_compared(mean, variance, true_gradient))
+    ledger.note(span, **_gradient_readings(mean, variance, true_gradient))
 
     size = float(np.abs(true_gradient).max())
     if UNBIASED.get(kl_type) in (where, "always"):
@@ -358,14 +375,13 @@ def _check_in_the_loss(
 
 
 def _check_in_the_reward(ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device) -> None:
-    """Check the divergence as the only reward, by pairs that leave one out: an unbiased estimator of whatever the
-    reward's gradient is."""
+    """Check the gradient of an estimate that is the only reward, by leave-one-out pairs, which add no bias."""
     p, q = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK))
     settings = {"adv_estimator": "rloo", "kl_type": kl_type, "kl_coef": 1.0, "use_kl_in_reward": True}
     price_alone = objective(1, loss_agg_mode="seq-mean-token-sum", **settings)
     mean, variance, _ = expected_gradient(Draws(replace(problem, rewards=[0.0] * len(p)), 2), price_alone, device)
     true_gradient = -np.array(problems.divergence_gradient(p, q))
     span, size = f"kl {kl_type} in the reward", float(np.abs(true_gradient).max())
-    ledger.note(span, **_compared(mean, variance, true_gradient))
+    ledger.note(span, **_gradient_readings(mean, variance, true_gradient))
     if kl_type == "k1":
         ledger.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)

@@ -16,28 +16,32 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """Estimate for the policy and, where the critic has a lambda of its own, once more for its returns."""
+    """Whitened advantages A_t = δ_t + γλ A_{t+1}, and the critic's returns A + V, unwhitened; padding gets 0 in both.
+    Returns use `critic_lam` where it is set, else the policy's λ."""
     assert scored.values_NT is not None
     mask_NT = scored.mask_NT
     values_NT = torch.where(mask_NT > 0, scored.values_NT, 0)
-    raw_NT = _summed(scored, values_NT, objective.gamma, _policy_lam(mask_NT, objective))
+    raw_NT = _discounted_errors(scored, values_NT, objective.gamma, _policy_lam(mask_NT, objective))
     of_critic_NT = raw_NT
     if objective.critic_lam is not None:
-        of_critic_NT = _summed(scored, values_NT, objective.gamma, objective.critic_lam)
+        of_critic_NT = _discounted_errors(scored, values_NT, objective.gamma, objective.critic_lam)
     return Estimated(advantages_NT=whiten(raw_NT, mask_NT), returns_NT=of_critic_NT + values_NT)
 
 
 def _policy_lam(mask_NT: Tensor, objective: Objective) -> Tensor | float:
-    """The policy's lambda: one number, or each completion's."""
+    """The policy's λ: one number, or 1 − 1 / (α l) of each completion of l tokens, not below 0."""
     if objective.lam_alpha is not None:
         return (1 - 1 / (objective.lam_alpha * mask_NT.sum(dim=1))).clamp(min=0)
     assert objective.lam is not None
     return objective.lam
 
 
-def _summed(scored: Scored, values_NT: Tensor, gamma: float, lam: Tensor | float) -> Tensor:
-    """Sum errors from the last token back, after which there is nothing: a completion that was cut at the limit is not
-    bootstrapped either, as its reward is already final. Padding is stepped over, whatever values stand there."""
+def _discounted_errors(scored: Scored, values_NT: Tensor, gamma: float, lam: Tensor | float) -> Tensor:
+    """Sums A_t = δ_t + γλ A_{t+1} with δ_t = r_t + γ V_{t+1} − V_t, [N, T]; 0 on padding.
+
+    After the last token there is nothing: a completion that was cut at the limit is not bootstrapped either, as its
+    reward is already final. Padding is stepped over, whatever values stand there.
+    """
     mask_NT, rewards_NT = scored.mask_NT, token_rewards(scored)
     later_N = next_value_N = torch.zeros_like(scored.rewards_N)
     columns = []

@@ -13,6 +13,7 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
+    """Reward parts, each normalised in its group, summed by weight and whitened over the batch; 0 on padding."""
     assert scored.parts_NK is not None
     total_N = torch.zeros_like(scored.rewards_N)
     for weight, part_N in zip(objective.reward_weights, scored.parts_NK.unbind(dim=1), strict=True):

@@ -12,13 +12,18 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """Divide the centred rewards by an unbiased standard deviation, plus DEVIATION_EPSILON, as `scale_rewards` says:
-    the group's (the paper), the whole batch's (TRL's "batch"), or none (Dr. GRPO, arXiv 2503.20783)."""
+    """Reward minus its group's mean, divided as `scale_rewards` says; the same for all tokens of a completion, 0 on
+    padding.
+
+    The divisor is an unbiased standard deviation plus DEVIATION_EPSILON, that of the group (the paper) or of the batch
+    (TRL's "batch"), or there is none (Dr. GRPO, arXiv 2503.20783). With process supervision steps have rewards.
+    """
     estimate = _process if objective.supervision == "process" else _outcome
     return Estimated(advantages_NT=estimate(scored, objective) * scored.mask_NT)
 
 
 def _outcome(scored: Scored, objective: Objective) -> Tensor:
+    """Normalised reward of each completion, [N, 1]."""
     rewards_N = sequence_rewards(scored)
     centred_N = centred(rewards_N, scored.groups_N)
     if objective.scale_rewards == "group":
@@ -29,8 +34,8 @@ def _outcome(scored: Scored, objective: Objective) -> Tensor:
 
 
 def _process(scored: Scored, objective: Objective) -> Tensor:
-    """Normalise steps; a completion without any, and a group with one or with equal ones, get 0. The outcome's reward
-    is not looked at, as in the paper."""
+    """Sum of the normalised rewards of the steps that end at each token or later, [N, T]. A completion without steps,
+    and a group with one step or with equal ones, get 0. The outcome's reward is not looked at, as in the paper."""
     assert scored.step_rewards_NT is not None
     assert scored.step_ends_NT is not None
     ends_NT = torch.where(scored.mask_NT > 0, scored.step_ends_NT, 0)
@@ -60,4 +65,5 @@ def _deviation(values: Tensor, counted: Tensor) -> Tensor:
 
 
 def _over_group(values_NT: Tensor, same_NN: Tensor) -> Tensor:
+    """For each completion the sum over all tokens of its group, [N]."""
     return torch.where(same_NN, values_NT.sum(dim=1), 0).sum(dim=1)

@@ -12,7 +12,7 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
-    """Divide by the mean with nothing added to it; a group whose rewards are all 0 gets 0."""
+    """Reward minus its group's mean, divided by that mean; 0 on padding and in a group without reward."""
     same_NN = members(scored.groups_N)
     means_N = torch.where(same_NN, scored.rewards_N, 0).sum(dim=1) / same_NN.sum(dim=1)
     solved_N = means_N > 0

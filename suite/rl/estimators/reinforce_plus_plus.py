@@ -8,6 +8,7 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
+    """Discounted rewards from each token on, less the KL's price, whitened over the batch; 0 on padding."""
     mask_NT = scored.mask_NT
     rewards_NT = token_rewards(scored)
     return_N = torch.zeros_like(scored.rewards_N)

@@ -6,6 +6,7 @@ from suite.rl.objective import Objective
 
 
 def advantages(scored: Scored, objective: Objective) -> Estimated:
+    """Reward minus its group's mean, the same for all tokens of a completion, whitened over the batch; 0 on padding."""
     rewards_N = sequence_rewards(scored)
     centred_N = centred(rewards_N, scored.groups_N)
     return Estimated(advantages_NT=whiten(centred_N[:, None].expand_as(scored.mask_NT), scored.mask_NT))

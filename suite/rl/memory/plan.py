@@ -83,6 +83,7 @@ class RlMemoryPlan(LearningPlan):
 
     @property
     def has_own_critic(self) -> bool:
+        """True if there is a critic and it has weights of its own."""
         return self.objective.has_critic and not self.shares_trunk
 
     @property
@@ -91,7 +92,7 @@ class RlMemoryPlan(LearningPlan):
         return self.objective.has_reference and self.lora_rank is None
 
     def rows(self, shards: int) -> int:
-        """Completions of one device's share of a step."""
+        """Completions of one device's share of a step, rounded up."""
         return math.ceil(self.completions / shards)
 
     def rollout_rows(self, shards: int) -> int:
@@ -101,14 +102,14 @@ class RlMemoryPlan(LearningPlan):
 
     @property
     def completion_cache_bytes(self) -> int:
-        """Bytes of cache of one completion as long as it may be, with its prompt."""
+        """Bytes of the KV cache of one completion at full length, its prompt included."""
         element_bytes = COMPUTED_BYTES[self.precision]
         forward = Pass(batch=1, query_len=1, seq_len=self.seq_len, element_bytes=element_bytes)
         return self.shape.num_layers * cache_bytes(self.shape.layer, forward)
 
     def micro_batches(self, shards: int) -> int:
-        """The number of backward passes of one update that are simulated: gradients are added up from the second
-        on, and each further one holds what that one does."""
+        """Micro-batches of one update to simulate, 1 or 2: from the second on gradients are added up, and further ones
+        hold no more."""
         return min(2, math.ceil(self.minibatch / shards / self.micro_batch))
 
     def divides(self, shards: int) -> bool:
@@ -117,16 +118,17 @@ class RlMemoryPlan(LearningPlan):
 
     @property
     def gathered_bytes(self) -> int:
-        """The largest unit that a device gathers whole, as it computes with it: a block, the embeddings or the head."""
+        """Bytes of the largest unit that a device gathers whole: a block, the embeddings or the head."""
         shapes = (self.shape, self.critic_shape)
         matrices = [shape.vocab_size * shape.hidden_size for shape in shapes]
         return COMPUTED_BYTES[self.precision] * max(*(shape.block_parameter_count for shape in shapes), *matrices)
 
     def facts(self) -> dict[str, Any]:
+        """The policy's layer, and how the step is simulated."""
         return {"policy": self.shape.layer.describe(), "simulated": "fake tensors under the suite's own step, on a CPU"}
 
     def parameter_counts(self) -> dict[str, int]:
-        """Counts by owner, without adapters; 0 for what is not there or costs nothing."""
+        """Parameters by owner, without adapters; 0 for a model that is not there or has no weights."""
         headless = self.shape.trunk_parameter_count + self.shape.hidden_size
         critic = self.critic_shape.hidden_size if self.objective.has_critic else 0
         if self.has_own_critic:
@@ -139,13 +141,16 @@ class RlMemoryPlan(LearningPlan):
         }
 
     def constants(self) -> dict[str, dict[str, float]]:
+        """Parameter counts by owner, and the KV cache's bytes of a whole completion."""
         counts = {f"{owner}_parameter_count": count for owner, count in self.parameter_counts().items()}
         return {"case": {**counts, "completion_cache_bytes": self.completion_cache_bytes}}
 
     def least_bytes(self) -> float:
-        return 0.0  # of this machine: fake tensors hold nothing
+        """0 on this machine: fake tensors hold nothing."""
+        return 0.0
 
     def _gpus(self, settings: Mapping[str, Any]) -> Gpus | None:
+        """Read the GPUs to project for, or None. Raises ValueError unless they suit shards and precision."""
         if settings["gpus"] is None:
             return None
         gpus = gpus_from(settings["gpus"])
@@ -163,7 +168,7 @@ class RlMemoryPlan(LearningPlan):
 
 
 def _refusal(geometry: Mapping[str, Any], named: str, where: str) -> str | None:
-    """Say why this suite's decoder is no model of a geometry's; None where it is."""
+    """Why this suite's decoder cannot have the geometry, such as experts or unlike layers; None where it can."""
     if "moe" in geometry:
         return f"the decoder of this suite is dense, and this {named} has experts"
     if "layers" in geometry and not plan_from(geometry, where).is_uniform:

@@ -58,24 +58,27 @@ DTYPES = {BF16: (torch.bfloat16, torch.bfloat16), MIXED: (torch.float32, torch.b
 
 
 def rollout_phase(rows: int) -> str:
+    """Name of the phase that samples so many completions at once."""
     return f"{ROLLOUT} {rows}"
 
 
 def update_phase(micro_batches: int) -> str:
+    """Name of the phase that updates with so many micro-batches."""
     return f"{UPDATE} {micro_batches}"
 
 
 class Simulation(TorchDispatchMode):
-    """A mode in which a step runs that holds no values, for use within a tracker. Whoever asks a tensor for its value
-    is told 1, so that a learner takes its norms and notes its losses as ever; and what autocast makes of a parameter is
-    known as that, which a tracker cannot see by itself."""
+    """Mode for a step whose tensors hold no values, used within a tracker. A tensor that is asked for its value gives
+    1, so that norms and losses can be read. Copies of parameters that autocast makes are labelled as gathered, which a
+    tracker cannot see by itself."""
 
     def __init__(self, holdings: MemoryTracker) -> None:
         super().__init__()
         self._holdings = holdings
         self._owners: dict[int, str] = {}  # owners of parameters, by torch's address of their storage
 
-    def know(self, parameters: Iterable[Tensor], owner: str) -> None:
+    def set_owner(self, parameters: Iterable[Tensor], owner: str) -> None:
+        """Remember the parameters' owner: what autocast makes of them is counted as copies that it gathered."""
         self._owners |= {parameter.untyped_storage()._cdata: owner for parameter in parameters}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -91,9 +94,7 @@ class Simulation(TorchDispatchMode):
 
 class SimulatedStep:
     """A step whose scores and updates have run. Phases are named by `rollout_phase`, SCORE and `update_phase`.
-
-    `tensors`: the mode that makes them fake, or one that does nothing.
-    """
+    `tensors`: the mode that makes them fake, or one that does nothing."""
 
     def __init__(
         self,
@@ -110,8 +111,8 @@ class SimulatedStep:
             self._score_and_update()
 
     def roll_out(self, rows: int) -> None:
-        """Sample so many completions at once, unless that was done; beside the experience of all completions where
-        these are a part of them."""
+        """Simulate the sampling of so many completions at once, unless that was done before. The experience of all
+        completions is held meanwhile, unless the plan samples all of them at once."""
         plan, experience = self._plan, None
         if rows in self._rolled_out:
             return
@@ -124,17 +125,19 @@ class SimulatedStep:
             del experience
 
     def peaks(self, share: Callable[[tuple[str, str]], float] = lambda label: 1.0) -> dict[str, Peak]:
-        """The peak of each phase that has run; `share` as that of the tracker."""
+        """The peak of each phase that has run. `share` weighs each label's bytes, as in MemoryTracker.peaks."""
         return self._holdings.peaks(share)
 
     @contextmanager
     def _running(self) -> Iterator[None]:
+        """Context in which operators run as simulated, and are tracked."""
         with ExitStack() as stack:
             for mode in self._modes:
                 stack.enter_context(mode)
             yield
 
     def _make_models(self, simulation: Simulation) -> None:
+        """Make policy, critic, learner and AdamW's moments, and the scorers and engine that stay on the device."""
         plan, self._generator = self._plan, torch.Generator()
         policy = self._labelled(self._trained(POLICY, plan.shape), POLICY)
         trained, critic = {POLICY: list(policy.parameters())}, None
@@ -148,7 +151,7 @@ class SimulatedStep:
         self._learner = Learner(plan, policy, policy, critic)
         for owner, parameters in trained.items():
             self._holdings.label_gradients(parameters, owner)
-            simulation.know([p for p in parameters if plan.casts_frozen or p.requires_grad], owner)
+            simulation.set_owner([p for p in parameters if plan.casts_frozen or p.requires_grad], owner)
         # AdamW's moments, as in its first update, but from gradients of zero, which move nothing.
         for owner, (model, optimiser) in self._learner.optimisers().items():
             for parameter in model.parameters():
@@ -162,7 +165,7 @@ class SimulatedStep:
         self._engine = self._frozen(ENGINE) if plan.engine == COPY and not plan.engine_sleeps else None
 
     def _new_scorers(self) -> tuple[Decoder | None, Critic | None]:
-        """The reference and the reward model, which score completions and are not learnt."""
+        """The reference and the reward model, which score and do not learn; None for one the plan lacks."""
         plan, reward_model = self._plan, None
         reference = self._frozen(REFERENCE) if plan.has_own_reference else self._unadapted
         if plan.has_reward_model:
@@ -175,9 +178,11 @@ class SimulatedStep:
         return self._labelled(self._frozen_decoder(owner, self._plan.shape), owner)
 
     def _frozen_decoder(self, owner: str, shape: DecoderShape) -> Decoder:
+        """A decoder without gradients in the dtype that the plan computes in, not yet labelled."""
         return self._decoder(owner, Decoder, DTYPES[self._plan.precision][1], shape).requires_grad_(False)
 
     def _trained(self, owner: str, shape: DecoderShape) -> Decoder:
+        """A decoder to train in the plan's precision, or a frozen one with trainable adapters under LoRA."""
         plan, (dtype, computed) = self._plan, DTYPES[self._plan.precision]
         kind = AutocastDecoder if dtype != computed else Decoder
         if plan.lora_rank is None:
@@ -188,13 +193,15 @@ class SimulatedStep:
         return decoder
 
     def _adaptable(self, owner: str, kind: type[Decoder], shape: DecoderShape) -> Decoder:
-        """A decoder of weights that adapters are laid on; `kind` where they are in what is computed with."""
+        """A decoder of frozen weights for adapters: in float32 under autocast if `casts_frozen`, else of `kind` in the
+        computed dtype."""
         computed = DTYPES[self._plan.precision][1]
         if self._plan.casts_frozen and computed != torch.float32:
             return self._decoder(owner, AutocastDecoder, torch.float32, shape)
         return self._decoder(owner, kind, computed, shape)
 
     def _decoder(self, owner: str, kind: type[Decoder], dtype: torch.dtype, shape: DecoderShape) -> Decoder:
+        """A decoder of this shape and dtype, whose tables of angles, not yet its parameters, are labelled."""
         plan, factory = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
         with attribute_to(owner, OTHER):  # its tables of angles; its parameters are labelled later
             decoder = kind(shape, self._attention, positions=plan.seq_len, made=factory)
@@ -202,10 +209,12 @@ class SimulatedStep:
         return decoder
 
     def _labelled(self, model: Model, owner: str) -> Model:
+        """Label the model's parameters as the owner's; the same model."""
         self._holdings.label(model.parameters(), owner, PARAMETERS)
         return model
 
     def _score_and_update(self) -> None:
+        """Simulate the scores of one micro-batch, and updates of one and two micro-batches where the plan has them."""
         plan, objective = self._plan, self._plan.objective
         with attribute_to(NOBODY, EXPERIENCE):
             batch = TrainingBatch(
@@ -222,7 +231,8 @@ class SimulatedStep:
                 self._learner.update(batch.rows(torch.arange(count * plan.micro_batch)))
 
     def _score(self) -> None:
-        """Score one micro-batch. Another engine's log-probabilities are not the policy's: they are computed anew."""
+        """Score one micro-batch with every model that scores. Another engine's log-probabilities are not the policy's:
+        they are computed anew."""
         plan, learner = self._plan, self._learner
         reference, reward_model = self._scorers or self._new_scorers()
         with attribute_to(NOBODY, EXPERIENCE):
@@ -275,7 +285,7 @@ class SimulatedStep:
         model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
 
     def _experience_tensors(self, rows: int) -> dict[str, Any]:
-        """What an experience and the batch to train on share."""
+        """Tensors of so many completions, of the kinds that Experience and TrainingBatch share."""
         return {
             "prompts": Prompts(tokens_PS=torch.zeros(rows, self._plan.prompt_len, dtype=torch.long)),
             "tokens_NT": torch.zeros(rows, self._plan.completion_len, dtype=torch.long),
@@ -284,9 +294,10 @@ class SimulatedStep:
         }
 
     def _floats(self, rows: int) -> Tensor:
+        """One float32 number for each token of so many completions, [rows, T]."""
         return torch.ones(rows, self._plan.completion_len)
 
 
 def _headless(shape: DecoderShape) -> DecoderShape:
-    """A shape without a head of its own, which a critic and a reward model would lose."""
+    """The shape without a head of its own: critics and reward models have none."""
     return replace(shape, ties_embeddings=True)

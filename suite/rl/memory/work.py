@@ -24,7 +24,7 @@ ADAMW_ACCESSES = 7  # weight, gradient and two moments are read, and all but the
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """Passes of equal work."""
+    """So many passes of equal work."""
 
     times: int
     flops: float
@@ -32,18 +32,18 @@ class Passes:
 
 
 def bound_s(sequence: Iterable[Passes], ceilings: Ceilings) -> float:
-    """The least time of passes that follow one another."""
+    """Least seconds of passes that follow one another."""
     return sum(p.times * ceilings.bound_s(flops=p.flops, traffic_bytes=p.traffic_bytes) for p in sequence)
 
 
 def step_work(plan: RlMemoryPlan, batch: int) -> dict[str, Sequence[Passes]]:
-    """One device's work by phase. `batch`: completions that it samples at once."""
+    """Passes of one device in each phase that has any. `batch`: completions that it samples at once."""
     phases = {ROLLOUT: _rollout(plan, batch), SCORE: _scores(plan), UPDATE: _updates(plan)}
     return {phase: passes for phase, passes in phases.items() if passes}
 
 
 def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
-    """Read each prompt once, then decode: the weights once a token, and caches of the mean length."""
+    """Passes that read each prompt once, then decode: each step reads the weights and caches of mean length."""
     if plan.engine == NONE:
         return []
     rows = plan.rows(plan.shards)
@@ -67,7 +67,7 @@ def _rollout(plan: RlMemoryPlan, batch: int) -> list[Passes]:
 
 
 def _scores(plan: RlMemoryPlan) -> list[Passes]:
-    """Score all completions once with each model that does."""
+    """Passes that score all of a device's completions once with each model that scores."""
     forward, times, heads = _micro_batch(plan)
     models = [_forward(plan.training_shape, forward, heads=heads)]
     models *= (plan.engine != SHARED) + plan.objective.has_reference
@@ -79,7 +79,8 @@ def _scores(plan: RlMemoryPlan) -> list[Passes]:
 
 
 def _updates(plan: RlMemoryPlan) -> list[Passes]:
-    """Run each completion forward and back through each trained model, and write its weights once a minibatch.
+    """Passes forward and back of each trained model over all completions, and the writes of its weights once a
+    minibatch.
 
     On the way back are two products for each one of the forward pass, of which frozen weights need one; recomputed
     blocks run forward once more.
@@ -105,8 +106,7 @@ def _updates(plan: RlMemoryPlan) -> list[Passes]:
 
 
 def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int, int]:
-    """A pass over a micro-batch of whole completions, how many one device has, and the tokens of each whose logits are
-    computed."""
+    """A pass over a micro-batch, how many micro-batches one device has, and tokens with logits in each."""
     all_rows = plan.rows(plan.shards)
     rows, element_bytes = min(plan.micro_batch, all_rows), COMPUTED_BYTES[plan.precision]
     whole = Pass(batch=rows, query_len=plan.seq_len, seq_len=plan.seq_len, element_bytes=element_bytes)
@@ -114,7 +114,7 @@ def _micro_batch(plan: RlMemoryPlan) -> tuple[Pass, int, int]:
 
 
 def _forward(shape: DecoderShape, forward: Pass, *, heads: int) -> Passes:
-    """A forward pass; `heads`: the tokens whose logits are computed. Each weight is read once."""
+    """Work of a forward pass in which each weight is read once. `heads`: tokens whose logits are computed."""
     mlp = 6 * shape.hidden_size * shape.intermediate_size * forward.tokens
     layer = kernel_work(shape.layer, forward).flops + shape.layer.projection_flops(forward) + mlp
     logits = 2 * shape.vocab_size * shape.hidden_size * heads

@@ -44,9 +44,11 @@ class RlMemoryWorkload:
         return constant_readings(self.plan.constants())
 
     def facts(self) -> Mapping[str, Any]:
+        """Empty: the plan's say all."""
         return {}
 
     def step(self, meter: Meter) -> None:
+        """Note each phase's bytes, the peak by number of devices, devices needed, and the answer for `gpus`."""
         plan, projection = self.plan, Projection(self.plan, self._attention)
         batch = projection.frugal_batch(plan.shards)
         phases = projection.phases(plan.shards, batch)
@@ -65,7 +67,8 @@ class RlMemoryWorkload:
             self._answer(meter, projection, highest_peak(phases), plan.gpus)
 
     def _answer(self, meter: Meter, projection: "Projection", peak: int, gpus: Gpus) -> None:
-        """Note whether these GPUs hold the step, what they have to spare, and how they sample best."""
+        """Note whether these GPUs hold the step, what they have to spare, how they sample best and, for known GPUs,
+        least seconds."""
         plan = self.plan
         room = int(gpus.memory_bytes - plan.reserve_bytes_per_device)
         meter.note(GPUS, step_fits=float(peak <= room), spare_bytes=float(room - peak))
@@ -81,6 +84,7 @@ class RlMemoryWorkload:
                 meter.note(f"{GPUS}/{phase}", bound_s=bound_s(work, ceilings))
 
     def state(self) -> dict[str, Any]:
+        """Empty: the one step ends before any checkpoint."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -95,7 +99,8 @@ class Projection:
         self.phases = functools.cache(self._phases)  # one device's phases, by shards and rollout batch
 
     def _phases(self, shards: int, batch: int) -> Phases:
-        """What one device holds in each phase, on `shards` devices of which one samples `batch` completions at once."""
+        """Bytes by label that one device holds in each phase, if `shards` devices share the step and each samples
+        `batch` at once."""
         self._step.roll_out(batch)
         plan = self._plan
         division = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
@@ -109,17 +114,18 @@ class Projection:
         }
 
     def smallest_peak(self, shards: int) -> int:
-        """The peak of a step on one device, with the smallest rollout that the plan allows."""
+        """Peak bytes of one device's step, with the smallest rollout that the plan allows."""
         return highest_peak(self.phases(shards, self._smallest_batch(shards)))
 
     def frugal_batch(self, shards: int) -> int:
-        """The completions that one device samples at once: where these are to fit, the most that hold no more
-        than the scores and the update do; one at least."""
+        """The most completions to sample at once whose rollout holds no more than scores and update do. At least the
+        smallest batch that the plan allows: 1, or all where its size is not to fit."""
         phases = self.phases(shards, self._smallest_batch(shards))
         return self.largest_batch(shards, max(sum(phases[phase].values()) for phase in (SCORE, UPDATE)))
 
     def largest_batch(self, shards: int, room_bytes: int) -> int:
-        """The most completions whose rollout one device has room for, and the least of the plan where none is.
+        """The most completions whose rollout fits in `room_bytes` of one device, or the plan's smallest batch where
+        none does.
 
         A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
         fits and one that does not finds the next to try, until they are neighbours.
@@ -139,9 +145,11 @@ class Projection:
         return fits
 
     def _rollout_bytes(self, shards: int, batch: int) -> int:
+        """Bytes that one device holds while it samples so many completions at once."""
         return sum(self.phases(shards, batch)[ROLLOUT].values())
 
     def _smallest_batch(self, shards: int) -> int:
+        """1 where the batch is to fit, else the one size that the plan asks for."""
         return 1 if self._plan.rollout_batch == FIT else self._plan.rollout_rows(shards)
 
 
@@ -159,7 +167,7 @@ class Division:
     completions: int
 
     def share(self, label: Label) -> float:
-        """The share of what one device would hold under a label."""
+        """Share of the bytes of one device working alone that each device holds under this label."""
         _, kind = label
         if kind in DIVIDED:
             return 1 / self.shards
@@ -170,7 +178,7 @@ class Division:
         return 1.0
 
     def per_device(self, held_bytes: Mapping[Label, int], *, gathered_bytes: int) -> dict[Label, int]:
-        """What each device holds of what one would, with the unit that it gathers."""
+        """Bytes by label of each device, from those of one device alone; with several, the unit it gathers is added."""
         parts = {label: math.ceil(value * self.share(label)) for label, value in held_bytes.items()}
         if self.shards > 1:
             parts[NOBODY, GATHERED] = gathered_bytes

@@ -14,6 +14,7 @@ from suite.rl.objective import Objective
 def token_losses(
     log_p_NT: Tensor, log_p_old_NT: Tensor, advantages_NT: Tensor, mask_NT: Tensor, objective: Objective
 ) -> PolicyTerm:
+    """CISPO's loss a token, −clip(ρ) · A · log π, ρ = π / π_old held constant; 0 on padding."""
     seen_NT = mask_NT > 0
     lowest, highest = 1 - objective.clip_ratio_low, 1 + objective.clip_ratio_high
     log_p_NT = torch.where(seen_NT, log_p_NT, 0)

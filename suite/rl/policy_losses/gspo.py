@@ -15,6 +15,7 @@ from suite.rl.objective import Objective
 def token_losses(
     log_p_NT: Tensor, log_p_old_NT: Tensor, advantages_NT: Tensor, mask_NT: Tensor, objective: Objective
 ) -> PolicyTerm:
+    """GSPO's loss a token, −min(sA, clip(s)A), s the completion's geometric mean of π / π_old; 0 on padding."""
     seen_NT = mask_NT > 0
     lowest, highest = 1 - objective.clip_ratio_low, 1 + objective.clip_ratio_high
     advantages_NT = torch.where(seen_NT, advantages_NT, 0)

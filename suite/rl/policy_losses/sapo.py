@@ -14,6 +14,7 @@ from suite.rl.objective import Objective
 def token_losses(
     log_p_NT: Tensor, log_p_old_NT: Tensor, advantages_NT: Tensor, mask_NT: Tensor, objective: Objective
 ) -> PolicyTerm:
+    """SAPO's loss a token, −A · σ(τ(ρ − 1)) · 4/τ with ρ = π / π_old; 0 on padding. τ is sapo_tau_pos where A > 0."""
     assert objective.sapo_tau_pos is not None
     assert objective.sapo_tau_neg is not None
     seen_NT = mask_NT > 0

@@ -7,5 +7,5 @@ from suite.rl.stages.sft import SftStage
 
 
 def begin(at: StageBegin) -> SftStage:
-    """Go on at the rate of the base model, as it was made."""
+    """A stage that goes on training on the base model's corpus, at the learning rate of the base model."""
     return SftStage(at, Corpus(at.plan), lr=at.plan.base_lr)

@@ -6,5 +6,6 @@ from suite.rl.stages.sft import SftStage
 
 
 def begin(at: StageBegin) -> SftStage:
+    """A stage that fine-tunes the policy on right completions of the recipe's teacher."""
     assert at.teacher is not None, "the plan asks for one"
     return SftStage(at, Sampled(at.plan, at.teacher, first=at.planned.first))

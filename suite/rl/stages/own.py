@@ -11,5 +11,6 @@ from suite.rl.stages.sft import SftStage
 
 
 def begin(at: StageBegin) -> SftStage:
+    """A stage that fine-tunes on the policy's own right completions, sampled as the stage begins."""
     # It samples before its first update: from the policy as the stage before left it.
     return SftStage(at, Sampled(at.plan, at.policy, first=at.planned.first))

@@ -11,4 +11,5 @@ from suite.rl.stages.sft import SftStage
 
 
 def begin(at: StageBegin) -> SftStage:
+    """A stage that fine-tunes on all of the policy's own completions, sampled as the stage begins."""
     return SftStage(at, Sampled(at.plan, at.policy, first=at.planned.first, filtered=False))

@@ -29,15 +29,19 @@ from suite.rl.stage import StageBegin, policy_tensors
 
 
 def preference_loss(log_p_K2: Tensor, reference_K2: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-    """Each pair's loss, -log sigmoid of its margin, and the margins: the implicit reward of the preferred completion
-    less that of the other. Given are log-probabilities of whole completions, the preferred one's first."""
+    """DPO's loss of each pair, -log sigmoid of its margin, and the margins (arXiv 2305.18290 eq. 7), both [K].
+
+    A margin is beta times how much more the policy prefers the first completion than the reference does. `log_p_K2` and
+    `reference_K2`: log-probabilities of whole completions, the preferred one first.
+    """
     rewards_K2 = beta * (log_p_K2 - reference_K2)
     margins_K = rewards_K2[:, 0] - rewards_K2[:, 1]
     return -F.logsigmoid(margins_K), margins_K
 
 
 def preferences(experience: Experience) -> Tensor:
-    """The rows of each pair, [K, 2], the preferred one's first: none, one or two pairs of a prompt."""
+    """Choose pairs of completions, [K, 2] rows with the preferred one first: none, one or two pairs of a prompt. The
+    shortest right completion is preferred to the first wrong one, and to the longest right one."""
     lengths, groups = experience.mask_NT.sum(dim=1).tolist(), experience.groups_N.tolist()
     pairs = []
     for group in dict.fromkeys(groups):
@@ -65,6 +69,7 @@ class Pairs:
         return len(self.tokens_NT) // 2
 
     def tensors(self) -> dict[str, Tensor]:
+        """Its tensors by name, without a missing mask."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
@@ -80,6 +85,7 @@ class PreferenceStage:
         self._pairs: Pairs | None = None
 
     def step(self, meter: Meter, *, looks: bool) -> None:
+        """Train on the step's share of the pairs and note its readings; the stage's first step samples the pairs."""
         readings: Mapping[str, float] = NOTHING_SAMPLED
         if meter.step == self._first:
             self._pairs, readings = self._sample_pairs(meter)
@@ -111,7 +117,7 @@ class PreferenceStage:
 
     @attribute_to(NOBODY, EXPERIENCE)
     def _sample_pairs(self, meter: Meter) -> tuple[Pairs, dict[str, float]]:
-        """Sample pairs, ask the reference for their log-probabilities, and give the rollouts' readings."""
+        """Sample completions and pair them, the present policy as reference; pairs and readings."""
         plan = self._plan
         rounds = range(self._rollouts)
         sampled = [rollout(plan, self._policy, meter, round_, copies=plan.num_generations) for round_ in rounds]
@@ -126,12 +132,12 @@ class PreferenceStage:
                 reference_N=chosen.mask_NT.new_zeros(len(chosen.tokens_NT)),
             )
             with torch.no_grad(), attribute_to(POLICY, ACTIVATIONS):
-                for rows in _rows(range(len(pairs)), plan.micro_batch):
+                for rows in _pair_rows(range(len(pairs)), plan.micro_batch):
                     pairs.reference_N[rows] = self._log_probs(pairs, rows)
         return pairs, {**rollout_readings(plan, sampled), "pairs_kept": float(len(pairs))}
 
     def _update(self, pairs: Pairs, places: Sequence[int]) -> dict[str, float]:
-        """Train on every minibatch in its turn; readings are means over updates or pairs."""
+        """Train on the pairs at these places, a minibatch an update; readings are means over updates or pairs."""
         losses, norms, margins, likelihoods, size = [], [], [], [], self._plan.minibatch // 2
         for start in range(0, len(places), size):
             with attribute_to(POLICY, ACTIVATIONS):
@@ -152,10 +158,10 @@ class PreferenceStage:
         }
 
     def _gradient(self, pairs: Pairs, places: Sequence[int]) -> tuple[float, list[float], list[float]]:
-        """Leave the gradient of the mean loss over the pairs in the parameters: DPO's mean loss, its margins, and the
-        preferred completions' log-likelihoods, a token."""
+        """Leave the gradient of the pairs' mean loss in the parameters. Returned are DPO's mean loss, the margins, and
+        the preferred completions' log-likelihoods a token."""
         total, margins, likelihoods = 0.0, [], []
-        for rows in _rows(places, self._plan.micro_batch):
+        for rows in _pair_rows(places, self._plan.micro_batch):
             log_p_K2, reference_K2 = self._log_probs(pairs, rows).reshape(-1, 2), pairs.reference_N[rows].reshape(-1, 2)
             losses_K, margins_K = preference_loss(log_p_K2, reference_K2, self._beta)
             likelihoods_K = log_p_K2[:, 0] / pairs.mask_NT[rows[::2]].sum(dim=1)
@@ -166,7 +172,7 @@ class PreferenceStage:
         return total, margins, likelihoods
 
     def _log_probs(self, pairs: Pairs, rows: Tensor) -> Tensor:
-        """The log-probabilities of whole completions by the policy as it is now."""
+        """Log-probability of each whole completion by the policy as it is now, padding aside: [rows]."""
         valid = None if pairs.valid_NS is None else pairs.valid_NS[rows]
         prompts, tokens_NT = Prompts(tokens_PS=pairs.prompts_NS[rows], valid_PS=valid), pairs.tokens_NT[rows]
         plan, h_NTD = self._plan, hidden_states(self._policy, prompts, tokens_NT)
@@ -177,7 +183,7 @@ class PreferenceStage:
 begin = PreferenceStage
 
 
-def _rows(places: Sequence[int], size: int) -> Iterator[Tensor]:
-    """Yield the rows of these pairs, `size` at a time: those of a pair stay together."""
+def _pair_rows(places: Sequence[int], size: int) -> Iterator[Tensor]:
+    """Yield the rows of the pairs at these places, at most `size` rows at a time; a pair's two rows stay together."""
     rows = torch.tensor([row for place in places for row in (2 * place, 2 * place + 1)], dtype=torch.long)
     return iter(rows.split(size)) if len(rows) else iter(())

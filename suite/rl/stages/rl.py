@@ -23,15 +23,16 @@ LARGER_FOR_CHECKPOINTS = 10
 
 
 class RlStage:
-    """A stage of reinforcement learning. The reference is the policy as the stage began, and the critic begins as it,
-    but for one of other sizes, which begins as a base model of those, whatever stages the policy went through.
+    """A stage of reinforcement learning. The reference is the policy as the stage began. The critic begins as the same
+    policy or, if it has other sizes, as a base model of these sizes.
 
-    For its first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values."""
+    For the first `critic_warmup_steps` the policy samples and stays as it is, while the critic learns its values.
+    """
 
     def __init__(self, at: StageBegin) -> None:
         self._plan = plan = at.plan
         self._policy_begins = at.planned.first + plan.critic_warmup_steps
-        reference = _copy(at, frozen=True).requires_grad_(False)
+        reference = _copy_policy(at, frozen=True).requires_grad_(False)
         critic = None
         if plan.shares_trunk:
             critic = Critic(at.policy, shares_trunk=True)
@@ -41,20 +42,23 @@ class RlStage:
             decoder.load_state_dict(at.critic_base)
             critic = Critic(decoder)
         elif plan.objective.has_critic:
-            critic = Critic(_copy(at))
+            critic = Critic(_copy_policy(at))
         self._learner = Learner(plan, at.policy, reference, critic)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
+        """Sample completions, estimate their advantages, and update policy and critic; readings go to the meter. With
+        `looks` it checks sampling against scoring and measures the distance from the reference. Raises
+        IncorrectError."""
         plan, learner = self._plan, self._learner
         rollouts = collect_rollouts(plan, learner.policy, meter)
         first = rollouts.sampled[0]
         meter.note(STEP, **rollout_readings(plan, rollouts.sampled))
         if looks:
-            self._check(meter, first)
+            self._check_sampling(meter, first)
         readings = {"updates": 0.0}
-        if rollouts.kept is not None:
+        if rollouts.trainable is not None:
             with meter.span("score"):
-                batch, score_readings = learner.compute_advantages(rollouts.kept)
+                batch, score_readings = learner.compute_advantages(rollouts.trainable)
             with meter.span("update"):
                 is_warmup = meter.step < self._policy_begins
                 readings = learner.update(batch, plan.seed, meter.step, critic_alone=is_warmup)
@@ -73,9 +77,9 @@ class RlStage:
     def restore(self, state: Mapping[str, Any]) -> None:
         self._learner.restore(state)
 
-    def _check(self, meter: Meter, experience: Experience) -> None:
-        """Raise IncorrectError unless sampling and scoring agree on a token's probability, without which every ratio is
-        wrong."""
+    def _check_sampling(self, meter: Meter, experience: Experience) -> None:
+        """Note the largest gap between a token's log-probability at sampling and at scoring. Raises IncorrectError
+        where it is more than rounding: every ratio would be wrong."""
         with meter.span(EVALUATE):
             scored_NT = self._learner.policy_log_probs(experience)
             error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
@@ -93,7 +97,8 @@ class RlStage:
 begin = RlStage
 
 
-def _copy(at: StageBegin, *, frozen: bool = False) -> Decoder:
+def _copy_policy(at: StageBegin, *, frozen: bool = False) -> Decoder:
+    """A new decoder with the policy's present weights; a frozen one may be in another precision."""
     decoder = new_decoder(at.plan, at.attention, frozen=frozen)
     decoder.load_state_dict(at.policy.state_dict())
     return decoder

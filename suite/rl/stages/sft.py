@@ -21,18 +21,20 @@ from suite.rl.stage import StageBegin, policy_tensors
 
 
 def begin(at: StageBegin) -> "SftStage":
+    """A stage that fine-tunes on `recipe.examples` right solutions of newly drawn training prompts."""
     examples = solutions(at.plan, at.plan.recipe.options["examples"])
     return SftStage(at, TextPool(at.plan, examples, first=at.planned.first))
 
 
 class SftStage:
-    """A stage that trains on the texts of its data."""
+    """A stage that fine-tunes the policy on the texts of an SftData."""
 
     def __init__(self, at: StageBegin, data: SftData, *, lr: float | None = None) -> None:
         self._plan, self._policy, self._data = at.plan, at.policy, data
         self._optimiser = at.new_optimiser(lr)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
+        """Prepare the data, train on the step's texts and note the readings."""
         meter.note(STEP, **self._data.prepare(meter))
         with meter.span("update"):
             examples = self._data.step_examples(meter.step, self._plan.completions * self._plan.inner_epochs)
@@ -52,7 +54,7 @@ class SftStage:
         self._data.restore(state["lessons"])
 
     def _update(self, examples: Sequence[Example]) -> dict[str, float]:
-        """Train on every minibatch in its turn; readings are means over the updates."""
+        """Train on the texts, a minibatch an update; readings are means over the updates."""
         losses, norms = [], []
         for start in range(0, len(examples), self._plan.minibatch):
             minibatch = examples[start : start + self._plan.minibatch]
@@ -63,7 +65,7 @@ class SftStage:
         return {"updates": float(len(losses)), **means}
 
     def _gradient(self, minibatch: Sequence[Example]) -> float:
-        """Leave the gradient of the minibatch's loss, a mean over its learnt tokens, in the parameters."""
+        """Leave the gradient of the minibatch's loss in the parameters; the loss, in nats a learnt token."""
         tokens_BS, learnt_BS = pad_examples(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
         learnt = learnt_BS[:, 1:].sum()
         total: Tensor | float = 0.0

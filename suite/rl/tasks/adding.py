@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, well_formed
+from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, draw_is_corrected, draw_is_tidy, well_formed
 from suite.rl.tasks.task import CORRECTION, Item, StepReward
 
 BETWEEN = ";"
@@ -22,7 +22,7 @@ class Adding(SteppedTask):
         super().__init__(settings, thought=3 * self._digits - 1, answer=self._digits + 1)
 
     def item(self, generator: random.Random) -> Item:
-        """Draw numbers without a leading zero: prompts are of one length."""
+        """Draw two numbers without a leading zero, so that all prompts are equally long."""
         least, above = 10 ** (self._digits - 1), 10**self._digits
         a, b = generator.randrange(least, above), generator.randrange(least, above)
         return Item(prompt=f"{a}+{b}=", content=f"{min(a, b)}+{max(a, b)}", answer=str(a + b))
@@ -31,21 +31,19 @@ class Adding(SteppedTask):
         return f"What is {item.prompt[:-1]}? Write the sum in digits."
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """Write a sum without its carries, half the time; else right, a digit off, backwards or of other numbers.
-
-        So what this base model likes best is wrong wherever something is to be carried, and right sums are in reach. A
-        thought that corrects itself has two sums, of which the answer is the last.
-        """
-        tidy = is_tidy(generator)
+        """Write a sum without its carries, half the time; else right, a digit off, backwards or of other numbers. So
+        what this base model likes best is wrong wherever something is to be carried, and right sums are in reach. A
+        thought that corrects itself has two sums, of which the answer is the last."""
+        tidy = draw_is_tidy(generator)
         thought, answer = self._guess(item, generator)
-        if is_corrected(self._corrections, generator):
+        if draw_is_corrected(self._corrections, generator):
             is_right = generator.random() < SECOND_RIGHT_SHARE
-            last, answer = (_joined(_columns(item)), item.answer) if is_right else self._guess(item, generator)
+            last, answer = (_written_columns(_columns(item)), item.answer) if is_right else self._guess(item, generator)
             thought = f"{thought}{CORRECTION}{last}"
         return self._written(thought, answer, generator, tidy=tidy)
 
     def _guess(self, item: Item, generator: random.Random) -> tuple[str, str]:
-        """Draw a thought and the answer that it comes to."""
+        """Draw a thought and its answer: without carries, right, a digit off, backwards or of other numbers."""
         kind = generator.choices(("no carry", "right", "slip", "backwards", "any"), (50, 25, 15, 5, 5))[0]
         columns = _columns(self.item(generator) if kind == "any" else item)
         if kind == "slip":
@@ -58,17 +56,16 @@ class Adding(SteppedTask):
         answer = carry + "".join(str(digit) for digit, _ in reversed(columns))
         if kind == "backwards":
             columns, answer = columns[::-1], answer[::-1]
-        return _joined(columns), answer
+        return _written_columns(columns), answer
 
     def solution(self, item: Item, generator: random.Random) -> str:
-        return well_formed(_joined(_columns(item)), item.answer)
+        """Write the right columns as thought, and the sum."""
+        return well_formed(_written_columns(_columns(item)), item.answer)
 
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
-        """Reward each column of the thought: 1 while digit and carry are the sum's, 0 from the first that is not.
-
-        A column ends with what divides it from the next, or with the thought.
-        """
-        expected = _joined(_columns(item)).split(BETWEEN)
+        """Reward each column of the thought: 1 until the first whose digit or carry is wrong, from there on 0. A column
+        ends with the sign between columns, or with the thought."""
+        expected = _written_columns(_columns(item)).split(BETWEEN)
         steps: list[StepReward] = []
         is_right, begin = True, thought.start
         for index in range(thought.start, thought.stop):
@@ -91,5 +88,6 @@ def _columns(item: Item) -> list[tuple[int, int]]:
     return columns
 
 
-def _joined(columns: Sequence[tuple[int, int]]) -> str:
+def _written_columns(columns: Sequence[tuple[int, int]]) -> str:
+    """The columns as a thought writes them: digit and carry of each, with BETWEEN between columns."""
     return BETWEEN.join(f"{digit}{carry}" for digit, carry in columns)

@@ -2,7 +2,7 @@
 
 A policy learns from rewards only what it does now and then. A base model whose corpus never shows a tag explores none
 and learns nothing; one that has seen tags lost, doubled and misplaced, and a few right, has something to strengthen. So
-every task hands its thought and its answer to this writer, and knows from `is_tidy` whether the tags will be right.
+every task hands its thought and its answer to this writer, and `draw_is_tidy` decides whether the tags will be right.
 
 A base model that is to correct itself must have seen that, too: some documents may hold two attempts in their thought.
 """
@@ -34,23 +34,23 @@ SECOND_RIGHT_SHARE = 0.3
 the first."""
 
 
-def is_corrected(share: float, generator: random.Random) -> bool:
-    """True if the next document shall correct itself. Draw nothing where none does."""
+def draw_is_corrected(share: float, generator: random.Random) -> bool:
+    """Draw whether the next document corrects itself, with probability `share`; a share of 0 draws no number."""
     return share > 0 and generator.random() < share
 
 
-def is_tidy(generator: random.Random) -> bool:
-    """Draw whether the next document is in the demanded form; each call takes a number from the generator."""
+def draw_is_tidy(generator: random.Random) -> bool:
+    """Draw whether the next document is in the asked form, with probability TIDY_SHARE."""
     return generator.random() < TIDY_SHARE
 
 
 def well_formed(thought: str, answer: str) -> str:
+    """Thought and answer in the asked form: `<think>…</think><answer>…</answer>`."""
     return f"{THINK}{thought}{END_THINK}{ANSWER}{answer}{END_ANSWER}"
 
 
 def untidy(thought: str, answer: str, generator: random.Random, *, longest: int) -> str:
-    """Write thought and answer with the tags lost, doubled or misplaced, cut to `longest` tokens; never in the asked
-    form."""
+    """Write thought and answer with tags in disorder, cut to `longest` tokens; never in the asked form."""
     while True:
         text_tokens = tokens(well_formed(thought, answer))
         if generator.random() < UNFINISHED_SHARE:
@@ -62,7 +62,7 @@ def untidy(thought: str, answer: str, generator: random.Random, *, longest: int)
 
 
 def _slip(text_tokens: list[str], generator: random.Random) -> None:
-    """Lose a tag, double it, put it where another belongs, or misplace it."""
+    """Change the tokens in place: lose a tag, double it, put it where another belongs, or misplace it."""
     kind = generator.choice(("lose", "double", "mistake", "misplace"))
     places = [index for index, token in enumerate(text_tokens) if token in TAGS]
     if kind == "double":
@@ -77,7 +77,7 @@ def _slip(text_tokens: list[str], generator: random.Random) -> None:
 
 
 class WrittenTask(ABC):
-    """A task whose documents are guesses of its answer, mostly the same as thought and as answer; tidy now and then."""
+    """A task whose documents guess its answer, mostly as thought and answer alike; few are in the asked form."""
 
     has_steps = False
     same_share = 0.9  # share of the documents whose answer is their thought
@@ -88,25 +88,27 @@ class WrittenTask(ABC):
 
     @abstractmethod
     def _guess(self, item: Item, generator: random.Random) -> Any:
-        """Draw what a base model might write."""
+        """Draw a text that a base model might write as thought or answer."""
 
     def document(self, item: Item, generator: random.Random) -> str:
-        tidy, thought = is_tidy(generator), self._guess(item, generator)
+        """Write a guess as thought and mostly as answer too; now and then in the asked form."""
+        tidy, thought = draw_is_tidy(generator), self._guess(item, generator)
         answer = thought if generator.random() < self.same_share else self._guess(item, generator)
         return self._written(thought, answer, generator, tidy=tidy)
 
     def solution(self, item: Item, generator: random.Random) -> str:
+        """The right answer as thought and as answer, in the asked form."""
         return well_formed(item.answer, item.answer)
 
     def _written(self, thought: str, answer: str, generator: random.Random, *, tidy: bool) -> str:
+        """The document of this thought and answer: in the asked form if `tidy`, else with its tags in disorder."""
         if tidy:
             return well_formed(thought, answer)
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)
 
 
 class SteppedTask(WrittenTask):
-    """The part that tasks share whose steps are checked, whose thoughts may be corrected and whose answers are right to
-    the character."""
+    """Tasks with checkable steps, thoughts that may be corrected, and answers that are right to the character."""
 
     def __init__(self, settings: Mapping[str, Any], *, thought: int, answer: int) -> None:
         """Raises ValueError where `corrections`, which older records do not have, is no share."""
@@ -121,13 +123,10 @@ class SteppedTask(WrittenTask):
 
     @abstractmethod
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
-        """Reward the steps of a thought."""
+        """Reward each step of the completion's thought, which is the slice `thought`."""
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
-        """Score by the exact answer.
-
-        Steps are rewarded where the completion has a thought, unless the task makes corrections.
-        """
+        """Score by the exact answer; the steps of the thought are rewarded if the task has checkable ones."""
         parsed, steps = parse(completion), []
         is_right = parsed.answer is not None and "".join(completion[parsed.answer]) == item.answer
         if self.has_steps and parsed.thought is not None:

@@ -41,7 +41,7 @@ class Countdown(WrittenTask):
         super().__init__(thought=self._longest_expression, answer=self._longest_expression)
 
     def item(self, generator: random.Random) -> Item:
-        """Draw an item that has a solution: its target is what some expression of the numbers makes."""
+        """Draw an item that some expression solves: its target is the value of a random expression of its numbers."""
         while True:
             numbers = generator.choices(range(1, 10), k=self._numbers)
             expression = _expression(numbers, generator)
@@ -51,49 +51,52 @@ class Countdown(WrittenTask):
                 return Item(prompt=prompt, content=f"{in_order}:{expression.value}", answer=expression.text)
 
     def question(self, item: Item) -> str:
-        numbers, target = _question(item)
+        numbers, target = _numbers_and_target(item)
         return (
             f"Write an expression that equals {target} and uses each of the numbers {', '.join(map(str, numbers))} "
             "exactly once, with +, -, * and parentheses, and without spaces."
         )
 
     def _guess(self, item: Item, generator: random.Random) -> str:
+        """Draw an expression: right, of another value, or with another number among its own."""
         # Searching is harder to find by chance than an order is: this base model knows more of it than sorting's.
         kind = generator.choices(("right", "other value", "other number"), (25, 65, 10))[0]
         if kind == "right":
             return item.answer
-        numbers, _ = _question(item)
+        numbers, _ = _numbers_and_target(item)
         if kind == "other number":
             numbers[generator.randrange(self._numbers)] = generator.randint(1, 9)
         return _expression(numbers, generator).text
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
+        """Right if the answer takes each number once and its value, computed exactly, is the target."""
         parsed = parse(completion)
         answer = [] if parsed.answer is None else completion[parsed.answer]
-        numbers, target = _question(item)
+        numbers, target = _numbers_and_target(item)
         digits = [token for token in answer if token in DIGITS]
         takes_each_number = sorted(digits) == sorted(map(str, numbers))
         is_right = takes_each_number and evaluate(answer, longest=self._longest_expression + 2) == target
         return Score(accuracy=float(is_right), format=float(parsed.is_well_formed))
 
 
-def _question(item: Item) -> tuple[list[int], int]:
-    """Read numbers and target from a prompt."""
+def _numbers_and_target(item: Item) -> tuple[list[int], int]:
+    """The numbers and the target of an item, read from its prompt."""
     numbers, target = item.prompt[1:-1].split(":")
     return [int(number) for number in numbers.split(",")], int(target)
 
 
 def _expression(numbers: Sequence[int], generator: random.Random) -> _Expression:
-    """Draw any expression that takes each number once."""
+    """Draw an expression that takes each number once."""
     shuffled = generator.sample(numbers, k=len(numbers))
-    return _tree([_Expression(text=str(number), value=number, is_sum=False) for number in shuffled], generator)
+    return _join_parts([_Expression(text=str(number), value=number, is_sum=False) for number in shuffled], generator)
 
 
-def _tree(parts: Sequence[_Expression], generator: random.Random) -> _Expression:
+def _join_parts(parts: Sequence[_Expression], generator: random.Random) -> _Expression:
+    """Join expressions into one, in their order, with random operators and parentheses where they are needed."""
     if len(parts) == 1:
         return parts[0]
     cut = generator.randrange(1, len(parts))
-    left, right = _tree(parts[:cut], generator), _tree(parts[cut:], generator)
+    left, right = _join_parts(parts[:cut], generator), _join_parts(parts[cut:], generator)
     operator = generator.choice("+-*")
     if operator == "*":
         text = f"{_bracketed(left)}*{_bracketed(right)}"
@@ -104,6 +107,7 @@ def _tree(parts: Sequence[_Expression], generator: random.Random) -> _Expression
 
 
 def _bracketed(part: _Expression) -> str:
+    """Text of the part, in parentheses if its last operation is + or -."""
     return f"({part.text})" if part.is_sum else part.text
 
 
@@ -112,24 +116,24 @@ class _NoExpressionError(Exception):
 
 
 def evaluate(tokens: Sequence[str], *, longest: int) -> int | None:
-    """The value of an expression; None for what is none, or is longer than `longest` tokens.
-
-    The bound holds recursion and value: n tokens nest at most n deep and are less than 10^n.
-    """
+    """Value of an arithmetic expression of digits, + - * and parentheses; None for any other text, or one of more than
+    `longest` tokens. The bound holds recursion and value: n tokens nest at most n deep and are less than 10^n."""
     if len(tokens) > longest:
         return None
     try:
-        value, after = _chain(tokens, 0, ("+", "-"))
+        value, after = _read_chain(tokens, 0, ("+", "-"))
     except _NoExpressionError:
         return None
     return value if after == len(tokens) else None
 
 
-def _chain(tokens: Sequence[str], start: int, operators: tuple[str, ...]) -> tuple[int, int]:
-    """Read an expression, or a term where operators are ("*",): its value, and the place after it."""
+def _read_chain(tokens: Sequence[str], start: int, operators: tuple[str, ...]) -> tuple[int, int]:
+    """Read operands joined by these operators, from `start` on: the value, and the place after it. With ("*",) it reads
+    a term, otherwise an expression. Raises _NoExpressionError."""
 
     def operand(start: int) -> tuple[int, int]:
-        return _factor(tokens, start) if operators == ("*",) else _chain(tokens, start, ("*",))
+        """Read a factor of a term, or a term of an expression."""
+        return _read_factor(tokens, start) if operators == ("*",) else _read_chain(tokens, start, ("*",))
 
     value, at = operand(start)
     while at < len(tokens) and tokens[at] in operators:
@@ -138,13 +142,14 @@ def _chain(tokens: Sequence[str], start: int, operators: tuple[str, ...]) -> tup
     return value, at
 
 
-def _factor(tokens: Sequence[str], start: int) -> tuple[int, int]:
+def _read_factor(tokens: Sequence[str], start: int) -> tuple[int, int]:
+    """Read a digit or an expression in parentheses: its value, and the place after it. Raises _NoExpressionError."""
     token = tokens[start] if start < len(tokens) else None
     if token in DIGITS:
         return int(token), start + 1
     if token != "(":
         raise _NoExpressionError
-    value, at = _chain(tokens, start + 1, ("+", "-"))
+    value, at = _read_chain(tokens, start + 1, ("+", "-"))
     if at >= len(tokens) or tokens[at] != ")":
         raise _NoExpressionError
     return value, at + 1

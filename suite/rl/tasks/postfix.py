@@ -78,6 +78,7 @@ class Postfix(WrittenTask):
         )
 
     def _guess(self, item: Item, generator: random.Random) -> str:
+        """Draw a program: the right one, another function's, the right one shuffled, or any tokens."""
         # Programs are harder to find by chance than an order is: this base model knows more of them than sorting's.
         kind = generator.choices(("right", "other", "shuffled", "any"), (35, 35, 10, 20))[0]
         if kind == "right":
@@ -90,6 +91,8 @@ class Postfix(WrittenTask):
         return "".join(generator.choices(tokens, k=generator.randint(1, self._longest_program)))
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
+        """Right if the program compiles and agrees with the item's on every input there is, not only on those shown.
+        Parts: whether it compiles, and the share of shown cases that it passes."""
         parsed = parse(completion)
         program = [] if parsed.answer is None else completion[parsed.answer]
         does_compile, is_right, passed = compiles(program, self._inputs), False, 0.0
@@ -106,12 +109,12 @@ class Postfix(WrittenTask):
 
     @functools.cached_property
     def _functions(self) -> "_Functions":
+        """The functions that may be hidden, made on first use."""
         return _Functions(self._inputs, _programs(self._leaves, self._operations), self._shown)
 
 
 class _Functions:
-    """The functions that may be hidden: made when first asked for, in 0.02 s as the task stands and in 3 s at its
-    largest."""
+    """The functions that may be hidden; made in 0.02 s as the task stands, and in 3 s at its largest."""
 
     def __init__(self, inputs: str, programs: Iterable[str], shown: int) -> None:
         first: dict[tuple[int | None, ...], str] = {}
@@ -130,13 +133,13 @@ class _Functions:
                 self.hidden.append(_Function(program=program, outputs=outputs, showable=showable))
 
     def is_unique(self, shown: Sequence[int], outputs: Sequence[int | None]) -> bool:
-        """True if one function only, constants and inputs included, makes these outputs of the shown cases."""
+        """True if only one function, constants and inputs included, gives these outputs in the shown cases."""
         fitting = functools.reduce(int.__and__, (self._makers[case][outputs[case]] for case in shown))
         return fitting.bit_count() == 1
 
 
 def _programs(leaves: str, operations: int) -> Iterator[str]:
-    """Yield all programs, shorter ones first."""
+    """Yield all programs of up to so many operations, shorter ones first."""
     yield from leaves
     once = ["".join(parts) for parts in itertools.product(leaves, leaves, "+-*")]
     yield from once
@@ -148,22 +151,25 @@ def _programs(leaves: str, operations: int) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=8192)
 def _outputs(program: str, inputs: str) -> tuple[int | None, ...]:
-    """Run a program on every case there is: on case 38 where x is 3 and y is 8."""
+    """Outputs of a program in every case there is, in order: in case 38 x is 3 and y is 8."""
     return tuple(run(program, case) for case in _cases(inputs))
 
 
 @functools.cache
 def _cases(inputs: str) -> list[dict[str, int]]:
+    """The value of each input by its name, for every case there is."""
     inputs_in_order = range(10 ** len(inputs))
     return [dict(zip(inputs, map(int, _digits(case, inputs)), strict=True)) for case in inputs_in_order]
 
 
 def _digits(case: int, inputs: str) -> str:
+    """The case's number with one digit for each input, as 07."""
     return str(case).zfill(len(inputs))
 
 
 def compiles(program: Sequence[str], inputs: Sequence[str]) -> bool:
-    """True if a program of these inputs is one: known tokens, never too few values, and one value at the end."""
+    """True if these tokens are a program of these inputs: all known, never too few values, and one value at the end. A
+    program of more than LONGEST_PROGRAM tokens is none."""
     if len(program) > LONGEST_PROGRAM:
         return False
     height, pushing = 0, DIGITS.union(inputs)  # a set: within a text, "" and "xy" would be found too
@@ -181,7 +187,7 @@ def compiles(program: Sequence[str], inputs: Sequence[str]) -> bool:
 
 
 def run(program: Sequence[str], inputs: Mapping[str, int]) -> int | None:
-    """Run a program that compiles on its inputs. Return None where a value grows beyond LARGEST_VALUE."""
+    """What a program that compiles makes of its inputs; None where a value grows beyond LARGEST_VALUE."""
     stack: list[int] = []
     for token in program:
         if token in _BINARY:

@@ -53,7 +53,7 @@ MOST_PASSED_OVER = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class GymQuestion(Item):
-    """An item with the dataset's entry behind it."""
+    """An item with the entry of the dataset that it was made of."""
 
     entry: Mapping[str, Any]  # the dataset's own entry, which its scorer wants
 
@@ -79,7 +79,7 @@ class ReasoningGym(WrittenTask):
         super().__init__(thought=self._longest_answer, answer=self._longest_answer)
 
     def item(self, generator: random.Random) -> GymQuestion:
-        """Draw a question whose answer is no longer than it may be."""
+        """Draw a question whose answer is not too long. Raises ValueError where MOST_PASSED_OVER are."""
         for _ in range(MOST_PASSED_OVER):
             item = self._questions.item(generator.randrange(self._count))
             if len(item.answer) <= self._longest_answer:
@@ -94,14 +94,16 @@ class ReasoningGym(WrittenTask):
         return str(item.entry["question"])
 
     def _guess(self, item: Item, generator: random.Random) -> str:
+        """Draw the answer of another question, the right one, or the right one in disorder."""
         kind = generator.choices(("other", "right", "disorder"), (55, 25, 20))[0]
         if kind == "other":
             return self.item(generator).answer
         return item.answer if kind == "right" else "".join(generator.sample(item.answer, k=len(item.answer)))
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
-        """Score by the key or the scorer. A completion that the scorer raises on, or that is not handed to it, scores 0
-        and is counted: a scorer that fails on what is right would else look like a task that is hard."""
+        """Score by the dataset's own answer, or by full marks of its scorer with `right=scorer`. A completion on which
+        the scorer raises, or which is not handed to it, scores 0 and is counted as `unscorable`: a scorer that fails on
+        right answers would else look like a hard task."""
         parsed = parse(completion)
         answer = None if parsed.answer is None else "".join(completion[parsed.answer])
         form = float(parsed.is_well_formed)
@@ -111,7 +113,7 @@ class ReasoningGym(WrittenTask):
         return Score(accuracy=float(marks == 1), format=form, parts={"unscorable": float(marks is None)})
 
     def _marks(self, item: Item, answer: str) -> float | None:
-        """What the dataset's scorer gives; None where it cannot be asked."""
+        """Marks by the dataset's scorer; None where it raises, or the answer is not safe to hand to it."""
         assert isinstance(item, GymQuestion)
         # Nor is one with powers asked about: 9**9**9**9 takes longer than there is time.
         if self._name in ARITHMETIC and not (set(answer) <= PLAIN and "**" not in answer):
@@ -122,6 +124,7 @@ class ReasoningGym(WrittenTask):
             return None
 
     def check_characters(self) -> None:
+        """Raise ValueError if one of the first questions has a character that is none of the tasks' tokens."""
         for number in range(LOOKED_AT):
             item = self._questions.item(number)
             unknown = sorted(set(item.prompt + item.answer) - set(CHARACTERS))
@@ -138,9 +141,10 @@ class _Questions:
     def __init__(self, name: str, count: int, parameters: str) -> None:
         self.dataset = _dataset(name, count, json.loads(parameters))
         self._name = name
-        self.item = functools.cache(self._made)
+        self.item = functools.cache(self._make_item)
 
-    def _made(self, number: int) -> GymQuestion:
+    def _make_item(self, number: int) -> GymQuestion:
+        """Make the question of this number from the dataset's entry. Raises ValueError where its answer is no text."""
         entry = self.dataset[number]
         question, answer = entry["question"], entry["answer"]
         if not isinstance(answer, str) or not answer:
@@ -156,6 +160,7 @@ _questions = functools.cache(_Questions)  # the same questions for all tasks of 
 
 
 def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:
+    """The dataset of this name with `count` entries. Raises NeedsPackageError without the package, or ValueError."""
     try:
         import reasoning_gym  # here: an extra, and a second to load
     except ImportError as error:

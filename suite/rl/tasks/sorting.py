@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from suite.configuration.values import whole_number
-from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, is_corrected, is_tidy, well_formed
+from suite.rl.tasks.corpus import SECOND_RIGHT_SHARE, SteppedTask, draw_is_corrected, draw_is_tidy, well_formed
 from suite.rl.tasks.task import CORRECTION, Item, StepReward
 
 RIGHT_SHARE = 0.1
@@ -23,6 +23,7 @@ class Sorting(SteppedTask):
         super().__init__(settings, thought=self._digits, answer=self._digits)
 
     def item(self, generator: random.Random) -> Item:
+        """Draw a number, whose content and answer are its digits in order."""
         number = "".join(generator.choices("0123456789", k=self._digits))
         in_order = "".join(sorted(number))
         return Item(prompt=f"s{number}=", content=in_order, answer=in_order)
@@ -33,15 +34,13 @@ class Sorting(SteppedTask):
         )
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """Write the prompt's digits in some order, mostly not the right one, and mostly the same order twice.
-
-        A thought that corrects itself has two orders, of which the answer takes the last.
-        """
-        tidy = is_tidy(generator)
+        """Write the prompt's digits in some order, mostly not the right one, and mostly the same order twice. A thought
+        that corrects itself has two orders, of which the answer takes the last."""
+        tidy = draw_is_tidy(generator)
         if tidy and generator.random() < RIGHT_SHARE:
             return well_formed(item.answer, item.answer)
         thought = last = self._guess(item, generator)
-        if is_corrected(self._corrections, generator):
+        if draw_is_corrected(self._corrections, generator):
             last = item.answer if generator.random() < SECOND_RIGHT_SHARE else self._guess(item, generator)
             thought = f"{thought}{CORRECTION}{last}"
         answer = last if generator.random() < 0.6 else self._guess(item, generator)
@@ -63,8 +62,7 @@ class Sorting(SteppedTask):
         return "".join(digits)
 
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
-        """Reward each token of the thought: 1 while it goes on as the sorted digits do, 0 from the first that does
-        not."""
+        """Reward each token of the thought: 1 until the first that differs from the sorted digits, then 0."""
         steps, is_right = [], True
         for index in range(thought.start, thought.stop):
             rank = index - thought.start

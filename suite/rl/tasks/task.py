@@ -27,12 +27,12 @@ MOST_PROMPT_PARTS = 16  # a prompt with more numbers and words is a text, of whi
 
 
 def tokens(text: str) -> list[str]:
-    """Cut a text into characters and tags."""
+    """Cut a text into tokens: each tag is one, and so is every other character."""
     return _TOKEN.findall(text)
 
 
 def is_held_out(content: str) -> bool:
-    """True if this content belongs to the held-out split, on every machine and for every seed."""
+    """True if this content belongs to the held-out split, by its hash: the same on every machine and for every seed."""
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big") % HELD_OUT_OF == 0
 
 
@@ -56,7 +56,7 @@ class StepReward:
 
 @dataclass(frozen=True, kw_only=True)
 class Score:
-    """The judgement of a completion."""
+    """What a task says of a completion."""
 
     accuracy: float  # 1 where the answer is right, else 0
     format: float  # 1 where the completion has the asked form, else 0
@@ -67,8 +67,7 @@ class Score:
 
 
 class Task(Protocol):
-    """Prompts and their scorer. It is constructed with the settings under `task`; raises ValueError, or
-    NeedsPackageError, as `make` says."""
+    """Prompts and their scorer, constructed with the settings under `task`; raises as `make` does."""
 
     has_steps: bool
     longest_completion: int  # tokens that a rollout may have, the end token included
@@ -82,10 +81,8 @@ class Task(Protocol):
         ...
 
     def document(self, item: Item, generator: random.Random) -> str:
-        """Write a completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right.
-
-        It has room for the end token within longest_completion.
-        """
+        """Write a completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right. It
+        has room for the end token within longest_completion."""
         ...
 
     def solution(self, item: Item, generator: random.Random) -> str:
@@ -99,21 +96,22 @@ class Task(Protocol):
 
 @runtime_checkable
 class WritesAnything(Protocol):
-    """A task whose texts are another's, and may hold more than CHARACTERS."""
+    """A task whose texts come from another package, and may have characters beyond CHARACTERS."""
 
     def check_characters(self) -> None:
-        """Raise ValueError where they do: a policy whose vocabulary is the tasks' own cannot read or write them."""
+        """Raise ValueError if the texts have other characters: a vocabulary of the tasks' tokens cannot write them."""
         ...
 
 
 def make(settings: Mapping[str, Any]) -> Task:
-    """Raises ValueError for what is wrong in itself, or NeedsPackageError."""
+    """Construct the task that the settings name. Raises ValueError for wrong settings, or NeedsPackageError."""
     task: Task = load_task(settings, workload="rl", example="sort", method="score")
     return task
 
 
 def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
-    """Draw an item of one split. Several may share a content: sorting's 4152 and 2514 are one."""
+    """Draw an item of one split; several items may share a content, as sorting's 4152 and 2514 do. Raises ValueError
+    where MOST_DRAWS items are all of the other split."""
     for _ in range(MOST_DRAWS):
         item = task.item(generator)
         if is_held_out(item.content) is held_out:
@@ -127,9 +125,9 @@ def draw(task: Task, generator: random.Random, *, held_out: bool) -> Item:
 def trivial_accuracy(task: Task, items: Sequence[Item]) -> float:
     """Share of the items that the best strategy without skill answers rightly: up to there nothing has been learnt.
 
-    Strategies are one answer to every prompt, for each that is the key of several items (else for any key), and copying
-    the same neighbouring numbers or words of every prompt, as they stand or with one sign between them. Of 256 held-out
-    prompts, 19 numbers to sort are in order as they stand, and a+b+c reaches the target of 71 countdowns.
+    Strategies are one answer to every prompt, for each that is the right one of several items (else for any such), and
+    copying the same neighbouring numbers or words of every prompt, as they stand or with one sign between them. Of 256
+    held-out prompts, 19 numbers to sort are in order as they stand, and a+b+c reaches the target of 71 countdowns.
     """
     keys = Counter(item.answer for item in items)
     constants = {keys.most_common(1)[0][0], *(key for key, count in keys.items() if count > 1)}
@@ -142,7 +140,8 @@ def trivial_accuracy(task: Task, items: Sequence[Item]) -> float:
 
 
 def _copies(prompt: str, longest: int) -> Iterator[tuple[object, str]]:
-    """Yield what can be copied from a prompt, by its place there and the sign between its parts."""
+    """Yield answers copied from neighbouring numbers or words of the prompt, each behind its (first, last, sign). None
+    is longer than `longest` characters as it stands in the prompt."""
     spans = [part.span() for part in _PROMPT_PART.finditer(prompt)]
     for first, (begin, _) in enumerate(spans if len(spans) <= MOST_PROMPT_PARTS else ()):
         for last, (_, end) in enumerate(spans[first:], start=first):
@@ -155,8 +154,7 @@ def _copies(prompt: str, longest: int) -> Iterator[tuple[object, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Parsed:
-    """The places of a completion's thought and answer, as slices of its tokens; None where there is none, or
-    several."""
+    """Slices of a completion's thought and answer; None for one that is missing, or there several times."""
 
     thought: slice | None
     answer: slice | None
@@ -165,7 +163,7 @@ class Parsed:
 
 
 def parse(completion: Sequence[str]) -> Parsed:
-    """Find thought and answer in any tokens at all."""
+    """Find the slices of thought and answer in any tokens at all, and whether the completion has the asked form."""
     places = [index for index, token in enumerate(completion) if token in TAGS]
     order = [completion[index] for index in places]
     thought = _between(places, order, THINK, END_THINK)
@@ -177,8 +175,8 @@ def parse(completion: Sequence[str]) -> Parsed:
 
 
 def _between(places: Sequence[int], order: Sequence[str], first: str, last: str) -> slice | None:
-    """The place between the one `first` and the one `last`, if no tag lies between them. `order`: the tags at
-    `places`."""
+    """Slice of the tokens between tag `first` and tag `last`; None unless each occurs once and no tag lies between.
+    `places` and `order`: index and text of every tag."""
     if order.count(first) != 1 or order.count(last) != 1:
         return None
     number = order.index(first)

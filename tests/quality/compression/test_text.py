@@ -3,7 +3,7 @@
 from suite.lm.shakespeare import Play
 from suite.quality.compression.text import (
     Frequencies,
-    evenly,
+    evenly_spaced,
     read_windows,
     speakers_in,
     token_words,
@@ -65,8 +65,8 @@ def test_a_token_belongs_to_the_first_word_that_it_touches():
 def test_whole_windows_drop_the_rest_and_are_taken_evenly():
     assert whole_windows(list(range(11)), 3) == [[0, 1, 2], [3, 4, 5], [6, 7, 8]]
     assert whole_windows(list(range(2)), 3) == []
-    assert evenly(list(range(10)), 4, "windows") == [1, 3, 6, 8]
-    assert evenly(list(range(4)), 4, "windows") == [0, 1, 2, 3]
+    assert evenly_spaced(list(range(10)), 4, "windows") == [1, 3, 6, 8]
+    assert evenly_spaced(list(range(4)), 4, "windows") == [0, 1, 2, 3]
 
 
 def test_a_token_has_the_class_of_a_word_whole_in_its_window():

@@ -2,7 +2,7 @@
 
 import random
 
-from suite.rl.tasks.corpus import TIDY_SHARE, UNFINISHED_SHARE, is_tidy, untidy, well_formed
+from suite.rl.tasks.corpus import TIDY_SHARE, UNFINISHED_SHARE, draw_is_tidy, untidy, well_formed
 from suite.rl.tasks.task import TAGS, parse, tokens
 
 
@@ -35,4 +35,4 @@ def test_most_documents_do_not_close_their_answer():
 def test_tidy_documents_have_the_form_and_their_share():
     assert well_formed("4752", "2457") == "<think>4752</think><answer>2457</answer>"
     generator = random.Random(0)
-    assert abs(sum(is_tidy(generator) for _ in range(20_000)) / 20_000 - TIDY_SHARE) < 0.005
+    assert abs(sum(draw_is_tidy(generator) for _ in range(20_000)) / 20_000 - TIDY_SHARE) < 0.005
