@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from suite.report.rl import design
-from tools.prose import conf_reference, findings, readers, tables
+from tools.prose import conf_reference, findings, tables
 
 FIGURES: dict[str, Callable[[], str]] = {
     "rows.rl_why": lambda: findings.table(findings.RL_WHY),
