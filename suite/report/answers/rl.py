@@ -29,7 +29,7 @@ from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped
 from suite.report.model.formats import mean_with_range, plain, points, signed
-from suite.report.model.labels import ALGORITHM, RECIPE, label_of
+from suite.report.model.labels import ALGORITHM, RECIPE, option_label
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, number_of
 from suite.report.rl import design, memory_design, stability, stages
@@ -130,7 +130,9 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
     trials = []
     for arm, reference in arm_pairs(results, question):
         values = [(name, arm.first.value(name), reference.first.value(name)) for name in (RECIPE, ALGORITHM)]
-        labels = ([label_of(name, ours), label_of(name, theirs)] for name, ours, theirs in values if ours != theirs)
+        labels = (
+            [option_label(name, ours), option_label(name, theirs)] for name, ours, theirs in values if ours != theirs
+        )
         names = next(labels, ())
         trials += [arms_trial(compared, names) for compared in _contrasts(arm, reference, question["measure"])]
     return trials
@@ -164,7 +166,7 @@ def _change_trials(results: Results, question: Question) -> list[Trial]:
             change = _added_by_rl(arm) if measure is None else _change(arm, measure)
             if change is not None:
                 bounds = (change.bounds[0], 1.0) if write is points else change.bounds
-                name = label_of(ALGORITHM, arm.first.value(ALGORITHM))
+                name = option_label(ALGORITHM, arm.first.value(ALGORITHM))
                 trials.append(change_trial(arm, replace(change, bounds=bounds), write, name))
     return trials
 
@@ -223,7 +225,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
             numbers.percent,
             about=say("answer.about.memory", model=run.model, evidence=say(f"evidence.{run.evidence}")),
             count=peaks,
-            written=say("answer.of", share=numbers.percent(share), other=label_of(ALGORITHM, algorithms[1])),
+            written=say("answer.of", share=numbers.percent(share), other=option_label(ALGORITHM, algorithms[1])),
             neutral=1.0,
         ),
         flips=_least_saved(deciding),

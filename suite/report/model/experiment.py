@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from suite.records.derived import started_at
 from suite.records.labels import differences
 from suite.report.blocks import Text, dotted
-from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of, setting_text
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, option_label, setting_text
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
@@ -202,7 +202,7 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
     for key, settings in zip(keys, differing, strict=True):
         values = [(name, dict(key).get(name, "")) for name in heads]
         has_label = (VARIANT, ALGORITHM, RECIPE)
-        title = dotted(*(label_of(name, value) if value and name in has_label else value for name, value in values))
+        title = dotted(*(option_label(name, value) if value and name in has_label else value for name, value in values))
         pairs = [pair for pair in settings.items() if pair[0] != LABEL and pair not in design.unsaid]
         titles[key] = title, dotted(*(setting_text(*pair) for pair in pairs))
     return titles

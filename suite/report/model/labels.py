@@ -71,7 +71,7 @@ def looks(group: str) -> Mapping[str, Look]:
     return dict(sorted(by_name.items(), key=lambda item: item[1].place))
 
 
-def label_of(group: str, name: str) -> str:
+def option_label(group: str, name: str) -> str:
     """What people call an option.
 
     For one without a look: the name itself, or for a variant `MLA (latent)`, made from `mla_latent`.
@@ -104,7 +104,7 @@ def rank_of(group: str, name: str) -> tuple[int, str]:
 
 def variant_label(variant: str) -> str:
     """A variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
-    return label_of(VARIANT, variant)
+    return option_label(VARIANT, variant)
 
 
 def rank(variant: str) -> tuple[int, str]:
@@ -126,7 +126,7 @@ def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
 def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
     """What a case is named by: its attention variant and, where it is a training run, its algorithm."""
     variant, algorithm = (str(axes.get(name) or "") for name in (VARIANT, ALGORITHM))
-    named: dict[str, Text] = {"algorithm": label_of(ALGORITHM, algorithm), "variant": variant_label(variant)}
+    named: dict[str, Text] = {"algorithm": option_label(ALGORITHM, algorithm), "variant": variant_label(variant)}
     return {name: text for name, text in named.items() if text}
 
 

@@ -20,7 +20,7 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Table, dotted, 
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import grouped, leading_arm, titles_of
 from suite.report.model.formats import percent_range
-from suite.report.model.labels import ALGORITHM, label_of
+from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.model.results import Results
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import PAIR, AgainstReference, at, at_equal_budgets, comparison_table, grpo_against_ppo
@@ -153,7 +153,7 @@ def _tuning(experiment: RlExperiment) -> Table | None:
 
     counts = sorted({count for count in (*TRIALS, most) if count <= most})
     columns: list[Column[list[RlArm]]] = [
-        column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].value(ALGORITHM)), facet="algorithm"),
+        column("column.algorithm", lambda arms: option_label(ALGORITHM, arms[0].value(ALGORITHM)), facet="algorithm"),
         column("rl_efficiency.trials", len, numbers.count),
         *(column(say("rl_efficiency.best_of", count=n), partial(best, n), numbers.percent) for n in counts),
         column("column.interval", band, kind=Kind.NUMBER),

@@ -158,13 +158,13 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
 
 
 def _facets(arm: MemoryArm) -> dict[str, Text]:
-    return {ALGORITHM: labels.label_of(ALGORITHM, arm.value(ALGORITHM))}
+    return {ALGORITHM: labels.option_label(ALGORITHM, arm.value(ALGORITHM))}
 
 
 def _saving_fields(saving: Saving) -> dict[str, Text]:
     return {
-        "arm": labels.label_of(ALGORITHM, saving.arm.value(ALGORITHM)),
-        "baseline": labels.label_of(ALGORITHM, saving.baseline.value(ALGORITHM)),
+        "arm": labels.option_label(ALGORITHM, saving.arm.value(ALGORITHM)),
+        "baseline": labels.option_label(ALGORITHM, saving.baseline.value(ALGORITHM)),
         "model": saving.arm.first.model,
         "share": numbers.percent(abs(saving.share)),
         "before": numbers.bytes_iec(saving.baseline.first.peak),

@@ -19,7 +19,7 @@ from suite.report.evidence import with_rule
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points
-from suite.report.model.labels import ALGORITHM, BLUE, Style, label_of, rank_of, style_of
+from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, rank_of, style_of
 from suite.report.model.results import Results
 from suite.report.model.run import number_of
 from suite.report.plot.heatmap import OPACITY, heatmap
@@ -168,7 +168,7 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
         short = level_short(DEVIATION, deviation) if len(deviations[algorithm]) > 1 else ""
         key = f"{algorithm} {more}|{deviation}"
         level = ArmLevel(
-            name=dotted(label_of(ALGORITHM, algorithm), more, short),
+            name=dotted(option_label(ALGORITHM, algorithm), more, short),
             style=style_of(ALGORITHM, algorithm),
             algorithm=f"{algorithm} {more}".strip(),
             deviation=deviation,
@@ -245,7 +245,7 @@ def _level_order(factor: str, level: str) -> tuple[float, float, str]:
 
 def algorithm_name(algorithm: str) -> Text:
     name, _, more = algorithm.partition(" ")
-    return dotted(label_of(ALGORITHM, name), more)
+    return dotted(option_label(ALGORITHM, name), more)
 
 
 def level_name(factor: str, level: str, length: str = "level") -> Text:

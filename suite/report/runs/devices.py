@@ -19,7 +19,7 @@ from suite.records.record import CorruptRecordError, Record
 from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_facts
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
+from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, option_label, phase_name, variant_label
 from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
@@ -82,7 +82,7 @@ def name_parts(record: Record) -> list[Text]:
     algorithm, tokens = axis(record, ALGORITHM), context_tokens(record)
     if algorithm:
         seed = axis(record, "seed") or numbers.NOTHING
-        return [axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed)]
+        return [axis(record, "task"), say("rl.run", algorithm=option_label(ALGORITHM, algorithm), seed=seed)]
     context = "" if tokens is None else say("callstyle.tokens", tokens=numbers.count(tokens))
     return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
 
