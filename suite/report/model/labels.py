@@ -84,7 +84,7 @@ def option_label(group: str, name: str) -> str:
     return f"{kind.upper()} ({mode.replace('_', ' ')})" if mode else kind.upper()
 
 
-def style_of(group: str, name: str) -> Style:
+def option_style(group: str, name: str) -> Style:
     """How an option is drawn; one that no YAML gives a look always has the same, by its name."""
     if name in looks(group):
         return looks(group)[name].style
@@ -114,7 +114,7 @@ def rank(variant: str) -> tuple[int, str]:
 
 def variant_style(variant: str) -> Style:
     """How a variant is drawn."""
-    return style_of(VARIANT, variant)
+    return option_style(VARIANT, variant)
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:

@@ -31,7 +31,7 @@ from suite.report.model.experiment import (
     without,
 )
 from suite.report.model.formats import nats, points
-from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
+from suite.report.model.labels import VARIANT, name_facets, option_style, rank, variant_label
 from suite.report.model.readings import MetricsBySpan, SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import (
@@ -245,7 +245,7 @@ def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
 
 
 def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
-    style = style_of(VARIANT, arm.first.attention)
+    style = option_style(VARIANT, arm.first.attention)
     markers = (marker for part, marker in MARKERS_WITHOUT.items() if lacks(arm, part))
     runs = [replace(run, experiment_name=experiment_name) for run in arm.runs]
     return replace(arm, name=variant_name(arm), style=replace(style, marker=next(markers, style.marker)), runs=runs)

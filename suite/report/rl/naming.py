@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from suite.records.labels import differences, differing
 from suite.report.blocks import Joined, Text, dotted
 from suite.report.model.experiment import Arm, Experiment
-from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, setting_text, style_of
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, option_style, setting_text
 from suite.report.model.run import number_of
 from suite.report.plot.marks import LINES
 
@@ -38,7 +38,7 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
         value = arm.first.value(lead)
         look = Look(label=f"{lead}={value}", style=OTHER, place=0)
         if lead in (ALGORITHM, RECIPE):
-            foreign = Look(label=value, style=style_of(lead, value), place=len(looks(lead)))
+            foreign = Look(label=value, style=option_style(lead, value), place=len(looks(lead)))
             look = looks(lead).get(value, foreign)
         shape = "" if names.isdisjoint(SHAPE) else " × ".join(key.get(name, "") for name in SHAPE)
         settings = [name for name in key if name in names and name not in SHAPE and name in differs[name][place]]

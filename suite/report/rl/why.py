@@ -19,7 +19,7 @@ from suite.report.evidence import with_rule
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points
-from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, rank_of, style_of
+from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, option_style, rank_of
 from suite.report.model.results import Results
 from suite.report.model.run import number_of
 from suite.report.plot.heatmap import OPACITY, heatmap
@@ -169,7 +169,7 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
         key = f"{algorithm} {more}|{deviation}"
         level = ArmLevel(
             name=dotted(option_label(ALGORITHM, algorithm), more, short),
-            style=style_of(ALGORITHM, algorithm),
+            style=option_style(ALGORITHM, algorithm),
             algorithm=f"{algorithm} {more}".strip(),
             deviation=deviation,
         )
@@ -203,7 +203,7 @@ def factor_effects(factorial: Factorial, *, are_crossed: bool = False) -> list[F
                         levels=(factor, level, reference),
                         names=factorial.names((factor, level, reference)),
                         under=factorial.names(crossed[0]) if crossed else (),
-                        style=style_of(ALGORITHM, name) if algorithm else factorial.arms[level].style,
+                        style=option_style(ALGORITHM, name) if algorithm else factorial.arms[level].style,
                         comparison=comparison,
                         parts=[] if crossed else simple_effects(cells, place, level, reference),
                     )
