@@ -12,7 +12,7 @@ from suite.configuration.files import locate, workload_definition
 from suite.records.labels import differences, differing
 from suite.records.record import Record
 from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, grouped, runs_of, without
-from suite.report.model.labels import rank_of
+from suite.report.model.labels import option_sort_key
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, resolved_setting
 
@@ -98,7 +98,7 @@ def _named(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
         replace(arm, name=_name(arm, by, sizes | of_arm.keys()))
         for arm, of_arm in zip(arms, brought_along, strict=True)
     ]
-    return sorted(named, key=lambda arm: rank_of(by, arm.value(by))[0])
+    return sorted(named, key=lambda arm: option_sort_key(by, arm.value(by))[0])
 
 
 def _name(arm: Arm[Any], by: str, named: Collection[str]) -> str:

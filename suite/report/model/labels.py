@@ -96,7 +96,7 @@ def option_style(group: str, name: str) -> Style:
     )
 
 
-def rank_of(group: str, name: str) -> tuple[int, str]:
+def option_sort_key(group: str, name: str) -> tuple[int, str]:
     """Sort options as their YAML places them, those that we do not know last."""
     look = looks(group).get(name)
     return (look.place if look else len(looks(group)), name)
@@ -109,7 +109,7 @@ def variant_label(variant: str) -> str:
 
 def rank(variant: str) -> tuple[int, str]:
     """Sort variants from the widest cache to the most compressed, those that we do not know last."""
-    return rank_of(VARIANT, variant)
+    return option_sort_key(VARIANT, variant)
 
 
 def variant_style(variant: str) -> Style:

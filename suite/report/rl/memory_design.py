@@ -18,7 +18,7 @@ from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
-from suite.report.model.labels import ALGORITHM, option_label, rank_of, setting_text
+from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, plain_text
@@ -159,7 +159,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in by_algorithm.items()}
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
-        by_rank = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.value(ALGORITHM)), arm.key))
+        by_rank = sorted(arms, key=lambda arm: (option_sort_key(ALGORITHM, arm.value(ALGORITHM)), arm.key))
         algorithms = [arm.value(ALGORITHM) for arm in by_rank]
         return [
             replace(arm, name=dotted(option_label(ALGORITHM, name), *settings_in_words(arm.key, differ[name])))

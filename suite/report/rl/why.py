@@ -19,7 +19,7 @@ from suite.report.evidence import with_rule
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points
-from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, option_style, rank_of
+from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, option_sort_key, option_style
 from suite.report.model.results import Results
 from suite.report.model.run import number_of
 from suite.report.plot.heatmap import OPACITY, heatmap
@@ -159,7 +159,7 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
 
     def order(arm: RlArm) -> tuple[Any, ...]:
         algorithm, deviation, *_ = cells_by_arm[arm]
-        return rank_of(ALGORITHM, algorithm), _level_order(DEVIATION, deviation)
+        return option_sort_key(ALGORITHM, algorithm), _level_order(DEVIATION, deviation)
 
     cells, levels = dict[Cell, RlArm](), dict[str, ArmLevel]()
     for arm in sorted(arms, key=order):
