@@ -83,6 +83,6 @@ def share_interval(values: Sequence[float]) -> Estimate | None:
     return interval and replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
-def ends_of(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:
+def interval_ends(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:
     """An interval's ends for a point of a figure."""
     return None if interval is None else (factor * interval.low, factor * interval.high)

@@ -6,7 +6,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import IN_WORDS, verdict
-from suite.report.model.formats import ends_of, nats, with_range
+from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import height_px, plot, rule
@@ -110,7 +110,7 @@ def _points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
                 decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
             )
             hover = say("compress.hover_rank", rank=run.rank, said=hover) if run.rank else hover
-            runs, ends, text = [run.record.run_key], ends_of(run.times_interval), str(run.rank or "")
+            runs, ends, text = [run.record.run_key], interval_ends(run.times_interval), str(run.rank or "")
             points.append(Point(x=run.cache_bytes, y=run.times, ends=ends, text=text, hover=hover, runs=runs))
     return points
 

@@ -19,7 +19,7 @@ from suite.records.metrics import TEXT
 from suite.records.record import Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of
-from suite.report.model.formats import PERCENT, ends_of, nats, with_range
+from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.readings import MetricsBySpan, numbers_by_span
@@ -126,7 +126,7 @@ class CompressRun(Run):
     def change(self) -> Comparison | None:
         """Nats added to a token, on the same windows as the model as it is; None beyond what can be."""
         added = self.added(ALL)
-        ends = [added.mean, *(ends_of(added.interval) or ())] if added else []
+        ends = [added.mean, *(interval_ends(added.interval) or ())] if added else []
         return None if any(abs(nats) > MOST_NATS for nats in ends) else added
 
     @property

@@ -8,7 +8,7 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.evidence import verdict_of, with_rule
 from suite.report.model.experiment import grouped, judged, with_outcome, without
-from suite.report.model.formats import ends_of, mean_with_range
+from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
@@ -249,7 +249,9 @@ def _dot(pair: QualityContrast, y: float) -> Point:
     outcome = {"difference": layout.difference_text(pair), "said": verdict_of(pair)}
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
     runs = [*pair.arm.run_keys, *pair.other.run_keys]
-    return Point(x=100 * pair.found.mean, y=y, ends=ends_of(pair.found.interval, factor=100), hover=hover, runs=runs)
+    return Point(
+        x=100 * pair.found.mean, y=y, ends=interval_ends(pair.found.interval, factor=100), hover=hover, runs=runs
+    )
 
 
 def _pareto_figure(experiment: QualityExperiment) -> Figure:

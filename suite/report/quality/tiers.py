@@ -12,7 +12,7 @@ from statistics import fmean
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
 from suite.report.evidence import IN_WORDS, p_columns, verdict, verdict_of, with_rule
-from suite.report.model.formats import ends_of, points, share_interval, share_with_range, with_range
+from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import Panel, panels, panels_height_px
@@ -60,7 +60,7 @@ def _by_bytes(family: Family) -> Figure | None:
                 size, share = design.cache_bytes(arm) or 0.0, share_with_range(values)
                 sizes = {"name": arm.name, "bytes": numbers.count(size)}
                 hover = say("quality_tiers.mark_hover", share=share, count=len(values), **sizes)
-                ends, runs = ends_of(share_interval(values)), arm.run_keys
+                ends, runs = interval_ends(share_interval(values)), arm.run_keys
                 marks[arm] = Point(x=size, y=fmean(values), ends=ends, hover=hover, runs=runs)
         series = layout.size_lines(marks, "lines+markers+text")
         title, level = say(f"quality_tiers.asked.{tier}"), arms[0].first.chance(tier)

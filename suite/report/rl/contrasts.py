@@ -9,7 +9,7 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Table, Text, dotted, say
 from suite.report.evidence import difference, verdict
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, judged
-from suite.report.model.formats import ends_of, points, with_range
+from suite.report.model.formats import interval_ends, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.marks import Point, Series
@@ -207,7 +207,7 @@ def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs
         for place, row in items:
             difference = with_range(row.comparison.mean, row.comparison.interval, points)
             hover = say("rl.forest_hover", difference=difference, verdict=verdict(row.comparison))
-            ends = ends_of(row.comparison.interval, factor=100)
+            ends = interval_ends(row.comparison.interval, factor=100)
             marks.append(Point(x=100 * row.comparison.mean, y=place, ends=ends, hover=hover))
         look: dict[str, Any] = {"style": replace(style, marker="circle"), "ordinal": int(not is_clear), "along": "x"}
         series.append(Series(name=group, points=marks, runs=[] if series else runs, **look))

@@ -12,7 +12,7 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.evidence import IN_WORDS, p_columns, verdict
 from suite.report.model.experiment import Experiment
-from suite.report.model.formats import ends_of, percent_range, points, with_range
+from suite.report.model.formats import interval_ends, percent_range, points, with_range
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
 from suite.report.model.run import LABEL
 from suite.report.plot.marks import VALUES, Point, Series, short
@@ -166,7 +166,7 @@ def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band
             accuracy=numbers.percent(fmean(scores)),
             interval=percent_range(interval),
         )
-        ends = ends_of(interval) if has_band else None
+        ends = interval_ends(interval) if has_band else None
         evaluations.append(Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=names.get(step, "")))
     return evaluations
 
