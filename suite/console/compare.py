@@ -25,7 +25,7 @@ from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
+from suite.report.model.run import LABEL, SEED, Pairs, Run, parse_number
 from suite.statistics import paired
 from suite.statistics.intervals import ratio_of_medians
 
@@ -135,7 +135,7 @@ class ArmGroup:
     def rank(self) -> tuple[tuple[float, ...], int]:
         """For sorting: the group's settings as numbers, the context first, then how many arms it has."""
         names = sorted(self.settings, key=lambda name: name != TOKENS)
-        return tuple(number_of(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
+        return tuple(parse_number(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
 
     @property
     def where(self) -> str:

@@ -31,7 +31,7 @@ from suite.report.model.experiment import ArmQuantity, Contrast, contrast, group
 from suite.report.model.formats import mean_with_range, plain, points, signed
 from suite.report.model.labels import ALGORITHM, RECIPE, option_label
 from suite.report.model.results import Results
-from suite.report.model.run import SEED, number_of
+from suite.report.model.run import SEED, parse_number
 from suite.report.rl import design, memory_design, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, run_price
@@ -237,7 +237,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
 def _least_saved(savings: Sequence[Saving]) -> Text:
     """In how many cases GRPO holds less, and where it saves least."""
     least = min(savings, key=lambda saving: saving.share)
-    tokens = number_of(least.arm.value("seq_len"))
+    tokens = parse_number(least.arm.value("seq_len"))
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
     where = say("answer.flips.memory_of", **fields)
     if tokens:

@@ -18,7 +18,7 @@ from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT
-from suite.report.model.run import Pairs, Run, machine_name, number_of
+from suite.report.model.run import Pairs, Run, machine_name, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
 
@@ -343,5 +343,5 @@ def _when_it_changes(answer: PooledTrials) -> Text:
 
 def _canonical(value: str) -> str:
     """Values that mean the same written the same: equal numbers, and a switch that is off or not there."""
-    number = number_of(value)
+    number = parse_number(value)
     return f"{number:g}" if number is not None else "" if value == "false" else value

@@ -16,7 +16,7 @@ from suite.records.labels import differences
 from suite.report.blocks import Text, dotted
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, option_label, setting_text
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
+from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
 R = TypeVar("R", bound=Run)
@@ -175,7 +175,7 @@ def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]
         Arm(
             key=tuple(pair for pair in key if is_factor(pair[0])),
             setting=tuple(pair for pair in key if not is_factor(pair[0])),
-            runs=sorted(of_key, key=lambda run: (number_of(run.seed) or 0.0, run.seed)),
+            runs=sorted(of_key, key=lambda run: (parse_number(run.seed) or 0.0, run.seed)),
         )
         for key, of_key in grouped(runs, lambda run: run.key).items()
     ]

@@ -163,7 +163,7 @@ def share(value: Any) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 else None
 
 
-def number_of(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """A setting that is a number."""
     try:
         value = float(text)
@@ -174,7 +174,7 @@ def number_of(text: str) -> float | None:
 
 def whole_number(text: str) -> int | None:
     """A setting that is a whole number above zero."""
-    value = number_of(text)
+    value = parse_number(text)
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
 
 

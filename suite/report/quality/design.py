@@ -42,7 +42,7 @@ from suite.report.model.run import (
     Pairs,
     Run,
     axis,
-    number_of,
+    parse_number,
     share,
     whole_number,
 )
@@ -225,7 +225,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
             labels.index(experiment.label),
             task_order(experiment.value("task")),
             -len(experiment.arms),
-            [(name, number_of(value) or 0.0, value) for name, value in experiment.key],
+            [(name, parse_number(value) or 0.0, value) for name, value in experiment.key],
         ),
     )
 
@@ -374,7 +374,7 @@ def longest_against_mha(
     with_mha = [experiment for experiment in candidates if experiment.baseline is not None]
     arms = [arm for experiment in with_mha for arm in experiment.others]
     by_rest = grouped(arms, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
-    longest = {max(of_rest, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for of_rest in by_rest}
+    longest = {max(of_rest, key=lambda arm: parse_number(arm.value(UPDATES)) or 0.0) for of_rest in by_rest}
     return [
         pair
         for experiment in with_mha

@@ -19,7 +19,7 @@ from statistics import fmean
 from suite.report.blocks import Text, dotted, say, say_or
 from suite.report.model.experiment import grouped, judged, titles_of, without
 from suite.report.model.results import Results
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.quality import design
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
@@ -49,7 +49,7 @@ class Family:
     @property
     def main_updates(self) -> float:
         """Updates of the main experiment; 0 if its settings do not say."""
-        return number_of(self.main.value(design.UPDATES)) or 0.0
+        return parse_number(self.main.value(design.UPDATES)) or 0.0
 
     @property
     def tiers(self) -> list[str]:
@@ -58,7 +58,7 @@ class Family:
 
     def times(self, arm: QualityArm) -> float | None:
         """An arm's updates over the usual ones."""
-        updates = number_of(arm.value(design.UPDATES))
+        updates = parse_number(arm.value(design.UPDATES))
         return updates / self.main_updates if updates and self.main_updates else None
 
     def form_name(self, arm: QualityArm) -> Text:

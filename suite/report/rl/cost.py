@@ -17,7 +17,7 @@ from suite.report.model.experiment import ArmQuantity, grouped
 from suite.report.model.formats import percent_range, share_interval, signed
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, rank, variant_label
 from suite.report.model.results import Results
-from suite.report.model.run import machine_id, number_of
+from suite.report.model.run import machine_id, parse_number
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, height_px, rows, stacked
 from suite.report.plot.scales import linear
@@ -53,7 +53,7 @@ def run_price(run: RlRun) -> float | None:
 
     In seconds on the wall, since these are what is rented.
     """
-    price, seconds = number_of(run.setting("price_per_device_hour")), _phases_s(run, design.WALL)
+    price, seconds = parse_number(run.setting("price_per_device_hour")), _phases_s(run, design.WALL)
     return price * seconds / SECONDS_PER_HOUR if price and seconds is not None else None
 
 

@@ -21,7 +21,7 @@ from suite.report.model.experiment import Arm, Design, Experiment, arms_of, grou
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of, share
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, parse_number, share
 from suite.report.rl.naming import SHAPE, named, with_baseline
 from suite.statistics.factorial import is_crossed
 
@@ -382,7 +382,7 @@ def layout(results: Results) -> RlLayout:
 
 def factor_levels(run: RlRun) -> tuple[str, str, str, str]:
     """The levels of a run's algorithm, deviation, KL (`none`, `loss 0.04`) and format (a weight, or `gate`)."""
-    coefficient, weight = number_of(run.axis("kl_coef")), number_of(run.setting("format_weight"))
+    coefficient, weight = parse_number(run.axis("kl_coef")), parse_number(run.setting("format_weight"))
     place = "reward" if run.setting("use_kl_in_reward") == "true" else "loss"
     kl = f"{place} {coefficient:g}" if coefficient else "none"
     form = "gate" if run.setting("format_reward") == "gate" else "" if weight is None else f"{weight:g}"

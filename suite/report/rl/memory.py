@@ -20,7 +20,7 @@ from suite.report.model import labels
 from suite.report.model.experiment import grouped, without
 from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.plot import rows as by_row
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import LEGEND_ROW_PX
@@ -260,7 +260,7 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
         title = say("rl_memory.bound", phase=say(f"rl.phase.{phase}"))
         bound_s = partial(at_hand, "bound_s", f"{design.GPUS}/{phase}")
         columns.append(column(title, bound_s, numbers.duration, only_where_known=True))
-    settings = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
+    settings = [parse_number(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
     reserve: Text = say("rl_memory.reserve_unknown")
     if reserves := [value for value in settings if value is not None]:
         reserve = _range(numbers.bytes_iec(min(reserves)), numbers.bytes_iec(max(reserves)))

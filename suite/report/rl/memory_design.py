@@ -21,7 +21,7 @@ from suite.report.model.experiment import Arm, Design, Experiment, arms_of, expe
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, plain_text
+from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, parse_number, plain_text
 from suite.report.rl.design import DESIGN
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
@@ -189,7 +189,7 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
     count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
     if count is not None:
         return int(count) if 1 <= count <= MOST_STEPS else None
-    reserve = number_of(arm.first.setting("reserve_bytes_per_device"))
+    reserve = parse_number(arm.first.setting("reserve_bytes_per_device"))
     if reserve is None:
         return None
     peaks = {shards: peak for shards in COUNTS if (peak := peak_per_device(shards, arm)) is not None}

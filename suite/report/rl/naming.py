@@ -9,7 +9,7 @@ from suite.records.labels import differences, differing
 from suite.report.blocks import Joined, Text, dotted
 from suite.report.model.experiment import Arm, Experiment
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, option_style, setting_text
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.plot.marks import LINES
 
 E = TypeVar("E", bound=Experiment[Any])
@@ -49,7 +49,7 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
 
 def _rounded(value: str) -> str:
     """A setting; a rate that was drawn at random, which has seventeen digits, with three."""
-    return f"{float(value):.3g}" if "." in value and number_of(value) is not None else value
+    return f"{float(value):.3g}" if "." in value and parse_number(value) is not None else value
 
 
 def with_baseline(experiment: E, baseline: Arm[Any] | None) -> E:

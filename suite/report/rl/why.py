@@ -21,7 +21,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.formats import points
 from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, option_sort_key, option_style
 from suite.report.model.results import Results
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.plot.heatmap import OPACITY, heatmap
 from suite.report.plot.marks import faint
 from suite.report.rl import design, frames
@@ -237,10 +237,10 @@ def leader_duels(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
 
 def _level_order(factor: str, level: str) -> tuple[float, float, str]:
     if factor == FORMAT:
-        weight = number_of(level)
+        weight = parse_number(level)
         return (float(weight is None), weight or 0.0, level)
     (word, _, coefficient), order = level.partition(" "), ORDERS[factor]
-    return (order.index(word) if word in order else len(order), number_of(coefficient) or 0.0, level)
+    return (order.index(word) if word in order else len(order), parse_number(coefficient) or 0.0, level)
 
 
 def algorithm_name(algorithm: str) -> Text:
@@ -251,7 +251,7 @@ def algorithm_name(algorithm: str) -> Text:
 def level_name(factor: str, level: str, length: str = "level") -> Text:
     """What a level is called in a sentence."""
     if factor == FORMAT:
-        weight = number_of(level)
+        weight = parse_number(level)
         kind = "gate" if level == "gate" else "unknown" if weight is None else "weight" if weight else "none"
         return say(f"rl_why.{length}.format.{kind}", weight=level)
     word, _, coefficient = level.partition(" ")
