@@ -11,7 +11,7 @@ from suite.records import numbers
 from suite.report.blocks import Lead, Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
 from suite.report.model.formats import PERCENT, nats, points, with_range
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval, Ratio
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate
@@ -108,7 +108,7 @@ def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]
         return comparison if comparison and comparison.is_tested else None
 
     by_t: Column[Comparison] = column("verdict.p", lambda of: of.p if of.adjusted_p is None else of.adjusted_p, _p)
-    return columns_of(tested, [by_t, column("verdict.flips", lambda of: of.sign_flip_p, _p)])
+    return part_columns(tested, [by_t, column("verdict.flips", lambda of: of.sign_flip_p, _p)])
 
 
 def with_rule(tables: Sequence[Table]) -> list[Table]:

@@ -4,7 +4,7 @@ from operator import itemgetter
 
 from suite.configuration.files import choices, read_choice
 from suite.report.blocks import Kind, Table, say
-from suite.report.table import column, columns_of, plain, table
+from suite.report.table import column, part_columns, plain, table
 
 
 def quoted_tables(group: str, *, title: str, row: str, note: str) -> list[Table]:
@@ -15,7 +15,7 @@ def quoted_tables(group: str, *, title: str, row: str, note: str) -> list[Table]
             column(plain(head), itemgetter(place), "{:,}".format, kind=Kind.NUMBER)
             for place, head in enumerate(printed["columns"])
         ]
-        columns = [column(row, itemgetter(0)), *columns_of(itemgetter(1), values)]
+        columns = [column(row, itemgetter(0)), *part_columns(itemgetter(1), values)]
         named, rows = say(title, what=printed["what"]), printed["rows"].items()
         tables.append(table(named, rows, columns, note=say(note, source=printed["source"]), folded=True))
     return tables

@@ -66,7 +66,7 @@ def plain(text: Text) -> Text:
     return Joined("", (text,))
 
 
-def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
+def part_columns(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
     """Columns over a part of a row; dashes where a row has no such part."""
 
     def cell(column: Column[P]) -> Callable[[R], Cell]:

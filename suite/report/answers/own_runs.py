@@ -24,7 +24,7 @@ from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design, naming
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import ArmOutcome
 
 MOST_NAMED = 5  # rows that a sentence names; the table has all
@@ -57,7 +57,7 @@ def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
         BACKEND,
         column("column.median", lambda timing: timing.median_s, numbers.seconds),
         # An interval within a single launch says nothing of the next.
-        *columns_of(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
+        *part_columns(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
         column("table.over_least", lambda timing: timing.median_s / order[0].median_s, numbers.times),
         column("own.above", lambda timing: say(f"own.above.{certainty[timing]}") if timing in certainty else ""),
         column("own.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
@@ -117,8 +117,8 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         column("rl.arm", lambda arm: arm.name),
         column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
         column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
-        *columns_of(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
-        *columns_of(above.get, [column("own.above", verdict_of)]),
+        *part_columns(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
+        *part_columns(above.get, [column("own.above", verdict_of)]),
         *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
     ]
     yield Ranking(

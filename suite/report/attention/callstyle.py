@@ -35,7 +35,7 @@ from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 
 OURS, FOREIGN = "attention", "transformers"
 LATENT = "mla"
@@ -227,17 +227,17 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
     times: list[Column[tuple[CallForm, Forms]]] = []
     for span in SPANS if any(INDEXER in form for form, _ in rows) else (LAYER, KERNEL):
         median: Column[CallForm] = column(span_title(span), partial(CallForm.median_s, span=span), numbers.seconds)
-        times += columns_of(lambda row: row[0], [median])
+        times += part_columns(lambda row: row[0], [median])
         times.append(column("callstyle.over_best", partial(over_best, span), numbers.times))
     return table(
         say("callstyle.table"),
         rows,
         [
             column("callstyle.form", lambda row: row[0].name),
-            *columns_of(lambda row: row[0].first, [GEOMETRY, PHASE, DTYPE, CONTEXT]),
+            *part_columns(lambda row: row[0].first, [GEOMETRY, PHASE, DTYPE, CONTEXT]),
             column("column.settings", lambda row: settings[row[1][0].first], kind=Kind.CODE, only_where_known=True),
             *times,
-            *columns_of(lambda row: row[0].first, [RAN, *label_column(results.several)]),
+            *part_columns(lambda row: row[0].first, [RAN, *label_column(results.several)]),
         ],
         note=joined("sentence", [say("callstyle.note"), _foreign_note(form for form, _ in rows)]),
         folded=True,

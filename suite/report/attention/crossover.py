@@ -18,7 +18,7 @@ from suite.report.model.run import LABEL, MOST_TOKENS, Pairs
 from suite.report.plot.marks import LINES, Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
-from suite.report.table import column, columns_of, label_column, table
+from suite.report.table import column, label_column, part_columns, table
 from suite.theory.answers.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.geometry import geometry_from
@@ -206,12 +206,12 @@ def _table(measured: Sequence[Crossing], results: Results) -> Table:
         say("crossover.measured_table"),
         measured,
         [
-            *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE, CONTEXT]),
+            *part_columns(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE, CONTEXT]),
             column("crossover.measured", lambda crossing: _crossed(crossing.measured), kind=Kind.NUMBER),
             column("crossover.between", lambda crossing: _between(crossing.measured), kind=Kind.NUMBER),
             column("crossover.by_flops", lambda crossing: crossing.by_flops, numbers.count),
             column("crossover.by_measured_ceilings", lambda crossing: crossing.by_roofline, numbers.count),
-            *columns_of(lambda crossing: crossing.timings[0], label_column(results.several)),
+            *part_columns(lambda crossing: crossing.timings[0], label_column(results.several)),
             column("column.backend", lambda crossing: line_names(crossing.timings), kind=Kind.CODE),
             column("crossover.tried", lambda crossing: joined("list", map(_written, crossing.tried)), kind=Kind.LONG),
         ],

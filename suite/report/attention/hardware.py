@@ -41,7 +41,7 @@ from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 from suite.theory.answers.published import FigureSizes, PublishedFigure, published_figures
 from suite.theory.devices.calibration import relative_errors
 from suite.theory.devices.calibration_file import known_calibrations, load_calibration
@@ -287,11 +287,11 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
         column("signmap.device", lambda time: time.device, kind=Kind.CODE),
         column("fact.evidence", lambda time: say(f"evidence.{time.evidence}")),
         column("column.variant", lambda time: time.timing.marked(time.variant[1]), facet="variant"),
-        *columns_of(lambda time: time.timing, [CONTEXT]),
+        *part_columns(lambda time: time.timing, [CONTEXT]),
         column("column.median", lambda time: time.time_s, numbers.seconds),
         column("hardware.over_mha", lambda time: mha_s.get(time.place, 0) / time.time_s or None, numbers.times),
         column("column.regime", regime),
-        *columns_of(lambda time: time.timing, timing),
+        *part_columns(lambda time: time.timing, timing),
     ]
     subject["settings"] = dotted(title, subject["settings"])
     rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.device), time.variant))
@@ -342,7 +342,7 @@ PUBLISHED: list[Column[PublishedFigure]] = [
     column("published.kernel", lambda figure: figure.kernel),
     column("signmap.device", lambda figure: figure.gpu, kind=Kind.CODE),
     column("column.phase", lambda figure: say(f"published.pass.{figure.kind}")),
-    *columns_of(lambda figure: figure.sizes, SIZES),
+    *part_columns(lambda figure: figure.sizes, SIZES),
     column("column.roofline", lambda figure: figure.share, numbers.percent),
     column("column.regime", lambda figure: say(f"regime.{figure.regime}")),
     column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),

@@ -30,7 +30,7 @@ from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping
 from suite.report.plot.scales import decimal_ticks, log, time_axis
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval
 
 LATENT = "mla"
@@ -132,9 +132,9 @@ TIME = LineMetric(
     finding=_fastest,
     columns=[
         column("column.median", lambda timing: timing.median_s, numbers.seconds),
-        *columns_of(_interval, [RANGE]),
+        *part_columns(_interval, [RANGE]),
         column("column.count", lambda timing: timing.interval.count, numbers.count),
-        *columns_of(_interval, [column("column.level", interval_level, kind=Kind.NUMBER)]),
+        *part_columns(_interval, [column("column.level", interval_level, kind=Kind.NUMBER)]),
         SHARE,
         REGIME,
         column("latency.cold", _cold, numbers.seconds, only_where_known=True),

@@ -40,7 +40,7 @@ from suite.report.plot.plots import rule
 from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
-from suite.report.table import column, columns_of, label_column, table
+from suite.report.table import column, label_column, part_columns, table
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, exact_quantities, expected_duel
 from suite.theory.devices.calibration import DTYPE as MAP_DTYPE
@@ -318,18 +318,18 @@ def _pair_table(pairs: Sequence[VariantPair], results: Results) -> Table:
         say("signmap.measured_table"),
         pairs,
         [
-            *columns_of(mla, [GEOMETRY]),
+            *part_columns(mla, [GEOMETRY]),
             column("signmap.new_tokens", lambda pair: pair.mla.axis("query_len"), kind=Kind.NUMBER),
-            *columns_of(mla, [CONTEXT]),
+            *part_columns(mla, [CONTEXT]),
             column("signmap.measured_ratio", lambda pair: pair.speedup.ratio, numbers.times),
             column("signmap.range", lambda pair: pair.range, kind=Kind.NUMBER),
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
             column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
-            *columns_of(mla, [DTYPE]),
+            *part_columns(mla, [DTYPE]),
             column("column.backend", lambda pair: line_names((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", pair_settings(pairs).get, kind=Kind.CODE),
-            *columns_of(mla, label_column(results.several)),
+            *part_columns(mla, label_column(results.several)),
         ],
         note=say("signmap.measured_note", reach=one_launch_reach()),
         facets_of=lambda pair: row_facets(pair.mla),

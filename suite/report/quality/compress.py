@@ -15,7 +15,7 @@ from suite.report.quality import compress_design as design
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
 from suite.report.quality.design import ALL
 from suite.report.quality.layout import size_series
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import ArmOutcome
 
 MOST_DRAWN = 4  # experiments; the rest stand in tables alone
@@ -157,7 +157,7 @@ def _first_losses(experiment: CompressExperiment) -> Table:
             column("compress.method", lambda row: row[0].name),
             column("compress.first_rank", first_rank),
             column("compress.change", largest_change, kind=Kind.NUMBER),
-            *columns_of(lambda row: row[1], rise_columns),
+            *part_columns(lambda row: row[1], rise_columns),
         ],
     )
 

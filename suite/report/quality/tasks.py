@@ -18,7 +18,7 @@ from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
 from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 from suite.statistics.paired import JUDGED, ArmOutcome
 
@@ -42,7 +42,7 @@ def build(results: Results) -> Section | None:
     pairs = [pair for experiment in of_tasks for pair in design.at_nearest_cache(experiment)]
     tables = [
         *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
-        layout.nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT])),
+        layout.nearest_table("quality.pairs", pairs, part_columns(lambda pair: pair.arm, [layout.EXPERIMENT])),
         _parts_table(experiments),
     ]
     quoted = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
@@ -126,12 +126,12 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
             layout.NAME,
             layout.EXPERIMENT,
             loss if by_loss else answered,
-            *columns_of(against.get, [less, layout.VERDICT]),
+            *part_columns(against.get, [less, layout.VERDICT]),
             layout.SEEDS,
             *([answered] if by_loss else []),
             *layout.SIZES,
-            *columns_of(arrived, arrival_columns),
-            *columns_of(against.get, layout.TESTED),
+            *part_columns(arrived, arrival_columns),
+            *part_columns(against.get, layout.TESTED),
         ],
         note=joined("sentence", notes),
         settings=first.task,

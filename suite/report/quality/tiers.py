@@ -20,7 +20,7 @@ from suite.report.plot.scales import linear
 from suite.report.quality import design, families, layout
 from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import Family, carried
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES = 4
@@ -98,10 +98,10 @@ def _forms_table(family: Family) -> Table:
         [
             layout.NAME,
             column("quality_tiers.form", family.form_name),
-            *columns_of(against.get, [less, layout.VERDICT]),
+            *part_columns(against.get, [less, layout.VERDICT]),
             layout.SEEDS,
             *_tier_columns(family),
-            *columns_of(against.get, layout.TESTED),
+            *part_columns(against.get, layout.TESTED),
         ],
     )
 
@@ -149,11 +149,11 @@ def _cached_table(family: Family) -> Table:
             if arm.values(recoverable(tier)) and arm.values(design.final_share(tier))
         ],
         [
-            *columns_of(lambda row: row[0], [layout.NAME]),
+            *part_columns(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
             column("quality_tiers.found", recoverable_text, kind=Kind.NUMBER),
-            *columns_of(against.get, less),
+            *part_columns(against.get, less),
             *p_columns(lambda row: None if row not in against or _is_answered(against[row]) else against[row]),
         ],
         lambda row: row[0],
@@ -185,7 +185,7 @@ def _heads_table(family: Family) -> Table:
         "quality_tiers.heads_table",
         [(arm, falls) for arm in family.main.arms if (falls := carried(arm))],
         [
-            *columns_of(lambda row: row[0], [layout.NAME]),
+            *part_columns(lambda row: row[0], [layout.NAME]),
             column("rl.seeds", lambda row: len(row[1]), numbers.count),
             column("quality_tiers.head_count", lambda row: len(row[1][0].heads), numbers.count),
             column(

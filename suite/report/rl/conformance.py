@@ -15,7 +15,7 @@ from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, case_key, clip_text, named_in
 from suite.report.rl.design import DESIGN
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 
 EXACT = 1e-9  # below it a difference is rounding: expectations are enumerated in float64
 VALUE_BIAS, GRADIENT_BIAS = "value_bias", "gradient_bias"
@@ -64,7 +64,7 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
         # Short where the page has a word for it, else as the table of metrics names it.
         label = quantity.label if quantity else clip_text(metric) or numbers.NOTHING
         head = say_or(f"rl_conformance.metric.{metric}", label)
-        columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
+        columns += part_columns(itemgetter(1), [column(head, methodcaller("get", metric), _number)])
     return table(
         say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more
     )

@@ -17,7 +17,7 @@ from suite.report.plot.scales import linear
 from suite.report.rl import design, frames
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import SHAPE, has_parts
-from suite.report.table import column, columns_of
+from suite.report.table import column, part_columns
 from suite.statistics.learning import at_budget
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, ArmOutcome, Comparison, changes, judge_together
 
@@ -135,7 +135,7 @@ def comparison_table(rows: Sequence[AgainstReference], title: str = "rl_efficien
             pairs,
             column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
             column("rl_efficiency.of_reference", lambda row: reference.mean(row.quantity.value), numbers.percent),
-            *columns_of(lambda row: row.arm, [frames.GUESSING]),
+            *part_columns(lambda row: row.arm, [frames.GUESSING]),
             *tested,
         ],
         lambda row: row.arm,

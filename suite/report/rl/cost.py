@@ -25,7 +25,7 @@ from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import named
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 
 LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
 """Colours and patterns, so that the parts of a bar differ in greyscale too."""
@@ -135,7 +135,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         frames.ARM,
         column(say("rl_cost.per_thousand", clock=clock), _cost, numbers.seconds),
         column("rl_cost.step", lambda arm: arm.mean(step_s), numbers.seconds),
-        *columns_of(by_arm.get, compared),
+        *part_columns(by_arm.get, compared),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         *(column(f"rl.phase.{phase}", partial(_phase_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(tokens_per_s), numbers.count),

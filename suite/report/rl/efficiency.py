@@ -26,7 +26,7 @@ from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import PAIR, AgainstReference, at, at_equal_budgets, comparison_table, grpo_against_ppo
 from suite.report.rl.design import RlArm, RlExperiment, mean_final
 from suite.report.rl.frames import ARM, MOST_FIGURES, experiment_table
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
 from suite.statistics.paired import ArmOutcome
 from suite.statistics.scores import iqm, mean, stratified_bootstrap
@@ -120,7 +120,7 @@ def _arrivals(experiment: RlExperiment) -> Table:
         return arrived(budget, row).median
 
     columns: list[Column[tuple[RlArm, float]]] = [
-        *columns_of(lambda row: row[0], [ARM]),
+        *part_columns(lambda row: row[0], [ARM]),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
         column(
             "rl_efficiency.arrived",

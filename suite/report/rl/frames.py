@@ -20,7 +20,7 @@ from suite.report.plot.plots import Axis, banded, height_px, rule
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
@@ -112,7 +112,7 @@ def comparison_columns(
         column(IN_WORDS, verdict),
     ]
     pairs: Column[Any] = column("rl_efficiency.pairs", num_pairs, numbers.count)
-    return [*columns_of(comparison, cells), pairs, *p_columns(comparison)]
+    return [*part_columns(comparison, cells), pairs, *p_columns(comparison)]
 
 
 def budget_name(budget: str) -> Text:

@@ -28,7 +28,7 @@ from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, linear, ticked
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import TITLED, MemoryArm, MemoryExperiment, Part, Saving, settings_in_words
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 from suite.theory.answers.published import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
@@ -218,7 +218,7 @@ def _table(
     return table(
         say(f"rl_memory.{name}"),
         rows,
-        [*columns_of(arm, names), *columns, *columns_of(arm, details)],
+        [*part_columns(arm, names), *columns, *part_columns(arm, details)],
         note=joined("sentence", sentences),
         facets_of=lambda row: _facets(arm(row)),
     )

@@ -24,7 +24,7 @@ from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding, largest
 from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES, count_text
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import is_collapsed, worst_drawdown
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
@@ -114,7 +114,7 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
     columns: list[Column[RlArm]] = [
         frames.ARM,
         column("rl_stability.drawdown", deepest_points, "{:.1f}".format),
-        *columns_of(
+        *part_columns(
             by_arm.get, frames.comparison_columns("rl_stability.less_reference", lambda row: row.comparison)[:2]
         ),
         counted("collapsed", has_collapsed, lambda arm: arm.ended),
@@ -229,4 +229,4 @@ def _change_columns(metric: str, changed: Changes, text: Callable[[float], str])
         column(IN_WORDS, verdict),
     ]
     sampled: Column[RlArm] = column(f"rl_evolution.sampled_{metric}", sampled_ends, kind=Kind.NUMBER)
-    return [*columns_of(changed[metric].get, compared), sampled]
+    return [*part_columns(changed[metric].get, compared), sampled]

@@ -24,7 +24,7 @@ from suite.report.rl.contrasts import AgainstReference, ForestRow, accuracy_chan
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES
 from suite.report.rl.naming import named, with_baseline
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.paired import Comparison
 
 # Metrics of the steps that a stage's spending is told by.
@@ -208,8 +208,8 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.name),
-        *columns_of(lambda gain: gain.comparison, gained),
-        *columns_of(lambda gain: gain.arm, [frames.GUESSING]),
+        *part_columns(lambda gain: gain.comparison, gained),
+        *part_columns(lambda gain: gain.arm, [frames.GUESSING]),
         column("rl_stages.before", lambda gain: share_with_range(gain.comparison.theirs), kind=Kind.NUMBER),
         column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
         *p_columns(lambda gain: gain.comparison),

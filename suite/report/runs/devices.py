@@ -23,7 +23,7 @@ from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, option_la
 from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 
 POWER, AVERAGE_POWER, ENERGY, STEAL_SHARE = "power_instant_w", "power_average_w", "energy_j", "steal_share"
 MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15
@@ -263,8 +263,8 @@ def device_table(results: Results) -> Table:
         column("column.case", lambda row: dotted(*name_parts(row.run.record))),
         column("signmap.device", lambda row: row.device, kind=Kind.CODE),
         *map(share_column, (*Mark, STEAL)),
-        *columns_of(lambda row: row.power, powers),
-        *columns_of(lambda row: row.run, label_column(results.several)),
+        *part_columns(lambda row: row.power, powers),
+        *part_columns(lambda row: row.run, label_column(results.several)),
         column("trust.clock_reasons", lambda row: row.reasons, kind=Kind.CODE, only_where_known=True),
         column("trust.others", lambda row: row.foreign_processes or None, numbers.count, only_where_known=True),
         column("trust.power_from", _source, only_where_known=True),

@@ -14,7 +14,7 @@ from suite.report.blocks import Headline, Kind, Section, Table, joined, say, sec
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, LeftOut, Results
 from suite.report.runs import devices, provenance, shared_cases
-from suite.report.table import Column, column, columns_of, plain, table
+from suite.report.table import Column, column, part_columns, plain, table
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
@@ -75,7 +75,7 @@ def _count_table(results: Results) -> Table:
     ]
     name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
     labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
-    return table(say("trust.counts"), rows, [name, *columns_of(lambda row: row[1], labels)])
+    return table(say("trust.counts"), rows, [name, *part_columns(lambda row: row[1], labels)])
 
 
 def _refused_tables(results: Results) -> list[Table]:
@@ -89,14 +89,17 @@ def _refused_tables(results: Results) -> list[Table]:
     cases = table(
         say("trust.refused"),
         refused,
-        [*columns_of(_reason, columns), column("column.case", lambda current: current.record.case.id, kind=Kind.CASE)],
+        [
+            *part_columns(_reason, columns),
+            column("column.case", lambda current: current.record.case.id, kind=Kind.CASE),
+        ],
         facets_of=lambda current: record_facets(current.record),
     )
     if not cases.folded:
         return [cases]
     counts: Column[tuple[Reason, int]] = column("column.cases", lambda row: row[1], numbers.count)
     rows = Counter(map(_reason, refused)).most_common()
-    return [table(say("trust.reasons"), rows, [*columns_of(lambda row: row[0], columns), counts]), cases]
+    return [table(say("trust.reasons"), rows, [*part_columns(lambda row: row[0], columns), counts]), cases]
 
 
 def _reason(current: CurrentRecord) -> Reason:
