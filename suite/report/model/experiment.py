@@ -151,7 +151,7 @@ class Design(Generic[R]):
     """Settings and values that an experiment has where its title says nothing else."""
 
 
-def runs_of(
+def read_workload_runs(
     records: Iterable[CurrentRecord], design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None
 ) -> list[R]:
     """Read a workload's runs. Of several of one key and seed, which differ in what says nothing, the newest counts.

@@ -26,7 +26,7 @@ from suite.report.model.experiment import (
     experiments,
     grouped,
     judged,
-    runs_of,
+    read_workload_runs,
     with_value,
     without,
 )
@@ -210,7 +210,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
     MHA is the baseline; where only match=heads has it, that one, which no matching changes.
     """
-    runs = runs_of(results.records, DESIGN)
+    runs = read_workload_runs(results.records, DESIGN)
     ended_keys = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")

@@ -17,7 +17,7 @@ from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, grouped, runs_of, titles_of
+from suite.report.model.experiment import Arm, Design, Experiment, arms_of, grouped, read_workload_runs, titles_of
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
@@ -287,7 +287,7 @@ class RlLayout:
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
             return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
 
-        return runs_of(self.results.records, DESIGN, weight)
+        return read_workload_runs(self.results.records, DESIGN, weight)
 
     @functools.cached_property
     def runs_by_rl_alone(self) -> Sequence[RlRun]:
