@@ -169,7 +169,7 @@ def read_workload_runs(
     return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in by_seed]
 
 
-def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
+def group_into_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
     """Group runs of one key, in the order in which they come; an arm's are sorted by seed."""
     return [
         Arm(
@@ -185,7 +185,7 @@ def experiments(
     runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
 ) -> list[Experiment[R]]:
     """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
-    by_setting = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
+    by_setting = grouped(group_into_arms(runs, design.is_factor), lambda arm: arm.setting)
     titles = titles_of(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])

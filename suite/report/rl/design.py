@@ -17,7 +17,15 @@ from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, grouped, read_workload_runs, titles_of
+from suite.report.model.experiment import (
+    Arm,
+    Design,
+    Experiment,
+    group_into_arms,
+    grouped,
+    read_workload_runs,
+    titles_of,
+)
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
@@ -302,7 +310,7 @@ class RlLayout:
         is_shown: Callable[[Sequence[RlArm]], bool] = bool,
     ) -> list[RlExperiment]:
         """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
-        by_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
+        by_setting = grouped(group_into_arms(runs, is_factor), lambda arm: arm.setting)
         groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
         titles = titles_of(list(groups), DESIGN, has_labels=self.results.several)
         return [

@@ -17,7 +17,15 @@ from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, read_workload_runs
+from suite.report.model.experiment import (
+    Arm,
+    Design,
+    Experiment,
+    experiments,
+    group_into_arms,
+    grouped,
+    read_workload_runs,
+)
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
@@ -155,7 +163,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     )
     cases = read_workload_runs(tracked, design, weight=lambda case, _: case.peak)
     # What tells an arm from others of its algorithm in any experiment is in its name.
-    by_algorithm = grouped(arms_of(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
+    by_algorithm = grouped(group_into_arms(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in by_algorithm.items()}
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
