@@ -186,14 +186,16 @@ def experiments(
 ) -> list[Experiment[R]]:
     """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
     by_setting = grouped(group_into_arms(runs, design.is_factor), lambda arm: arm.setting)
-    titles = titles_of(list(by_setting), design, has_labels=has_labels)
+    titles = experiment_titles(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])
         for key, arms in by_setting.items()
     ]
 
 
-def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
+def experiment_titles(
+    keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool
+) -> dict[Pairs, tuple[Text, Text]]:
     """A title for each experiment, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     # What an experiment does not name is said, too, as the default that another one departs from.

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.report.blocks import Text, dotted, say, say_or
-from suite.report.model.experiment import grouped, judged, titles_of, without
+from suite.report.model.experiment import experiment_titles, grouped, judged, without
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
 from suite.report.quality import design
@@ -104,7 +104,7 @@ def families(results: Results) -> Sequence[Family]:
     """A family of each experiment that was under skewed queries, those with the most variants first."""
     tiered = [each for each in design.quality_experiments(results) if each.value("task") == design.TIERS_TASK]
     by_rest = grouped(tiered, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
-    titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
+    titles = experiment_titles(list(by_rest), design.DESIGN, has_labels=results.several)
     listed = []
     for rest, experiments in by_rest.items():
         if uneven := [experiment for experiment in experiments if not experiment.value(design.FREQUENCY)]:

@@ -10,7 +10,7 @@ from suite.records.metrics import METRICS
 from suite.records.record import Record
 from suite.report.blocks import Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import IN_WORDS
-from suite.report.model.experiment import grouped, titles_of
+from suite.report.model.experiment import experiment_titles, grouped
 from suite.report.model.formats import plain
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, case_key, clip_text, named_in
@@ -31,7 +31,7 @@ def build(results: Results) -> Section | None:
     enumerated = [current for current in enumerated if _choices(current.record)]
     named = named_in(current.record for current in enumerated)
     keys = [(*case_key(current.record, named), (LABEL, current.label)) for current in enumerated]
-    titles, tables = titles_of(keys, DESIGN, has_labels=results.several), list[Table]()
+    titles, tables = experiment_titles(keys, DESIGN, has_labels=results.several), list[Table]()
     for key, current in zip(keys, enumerated, strict=True):
         # Each family of choices with a bias, which their first word names; then what must be equal.
         families = grouped(_choices(current.record), _family)

@@ -21,10 +21,10 @@ from suite.report.model.experiment import (
     Arm,
     Design,
     Experiment,
+    experiment_titles,
     group_into_arms,
     grouped,
     read_workload_runs,
-    titles_of,
 )
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
@@ -312,7 +312,7 @@ class RlLayout:
         """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
         by_setting = grouped(group_into_arms(runs, is_factor), lambda arm: arm.setting)
         groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
-        titles = titles_of(list(groups), DESIGN, has_labels=self.results.several)
+        titles = experiment_titles(list(groups), DESIGN, has_labels=self.results.several)
         return [
             RlExperiment(key=key, arms=naming(arms), title=titles[key][0], settings=titles[key][1])
             for key, arms in groups.items()

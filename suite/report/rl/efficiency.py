@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, dotted, joined, say, section
 from suite.report.evidence import with_rule
-from suite.report.model.experiment import grouped, leading_arm, titles_of
+from suite.report.model.experiment import experiment_titles, grouped, leading_arm
 from suite.report.model.formats import percent_range
 from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.model.results import Results
@@ -173,7 +173,7 @@ def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list
         return tuple(pair for pair in experiment.key if pair[0].partition(".")[0] not in ("task", "base"))
 
     by_rest = grouped(experiments, beside_task)
-    titles, pooled = titles_of(list(by_rest), design.DESIGN, has_labels=has_labels), []
+    titles, pooled = experiment_titles(list(by_rest), design.DESIGN, has_labels=has_labels), []
     for key, of_tasks in by_rest.items():
         scores = _scores(of_tasks)
         tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in of_tasks}
