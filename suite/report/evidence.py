@@ -40,7 +40,7 @@ def difference(contrast: Contrast[Any]) -> Text:
     return with_range(contrast.found.mean, contrast.found.interval, contrast.quantity.difference)
 
 
-def verdict_of(contrast: Contrast[Any]) -> Text:
+def contrast_verdict(contrast: Contrast[Any]) -> Text:
     return verdict(contrast.found, contrast.quantity.unit or "points")
 
 

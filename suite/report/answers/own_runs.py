@@ -16,7 +16,7 @@ from suite.report.attention.groups import group_timings, group_titles, phase_pla
 from suite.report.attention.latency import RANGE
 from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
-from suite.report.evidence import difference, verdict_of
+from suite.report.evidence import contrast_verdict, difference
 from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
 from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
@@ -118,7 +118,7 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
         column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
         *part_columns(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
-        *part_columns(above.get, [column("own.above", verdict_of)]),
+        *part_columns(above.get, [column("own.above", contrast_verdict)]),
         *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
     ]
     yield Ranking(

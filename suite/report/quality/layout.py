@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
-from suite.report.evidence import IN_WORDS, difference, p_columns, verdict_of
+from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_columns
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import nats, share_with_range, with_range
 from suite.report.model.labels import Style, rank, variant_label
@@ -66,7 +66,7 @@ def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
         count=len(tested or pairs),
         arm=first.arm.name,
         other=first.other.name,
-        verdict=verdict_of(first),
+        verdict=contrast_verdict(first),
         about=about or first.arm.first.task,
         difference=difference_text(first),
         pairs=first.found.pairs,
@@ -109,7 +109,7 @@ SIZES: list[Column[QualityArm]] = [
     column("quality.bytes", cache_bytes, bytes_text),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
-VERDICT: Column[QualityContrast] = column(IN_WORDS, verdict_of)
+VERDICT: Column[QualityContrast] = column(IN_WORDS, contrast_verdict)
 TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.evidence import verdict_of, with_rule
+from suite.report.evidence import contrast_verdict, with_rule
 from suite.report.model.experiment import grouped, judged, with_outcome, without
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
@@ -246,7 +246,7 @@ def _dots(pairs: Rows, axis_title: Text) -> dict[str, Any]:
 
 
 def _dot(pair: QualityContrast, y: float) -> Point:
-    outcome = {"difference": layout.difference_text(pair), "said": verdict_of(pair)}
+    outcome = {"difference": layout.difference_text(pair), "said": contrast_verdict(pair)}
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
     runs = [*pair.arm.run_keys, *pair.other.run_keys]
     return Point(

@@ -11,7 +11,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
-from suite.report.evidence import IN_WORDS, p_columns, verdict, verdict_of, with_rule
+from suite.report.evidence import IN_WORDS, contrast_verdict, p_columns, verdict, with_rule
 from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
@@ -220,7 +220,7 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
     if against is not None:
         names: dict[str, object] = {"name": chosen.name, "other": against.other.name}
         share = numbers.percent(fmean(against.found.theirs))
-        parts.append(say("quality_tiers.headline_pair", **names, share=share, said=verdict_of(against)))
+        parts.append(say("quality_tiers.headline_pair", **names, share=share, said=contrast_verdict(against)))
         if against.outcome in TOLD_APART:
             text = say(f"quality_tiers.point.{against.outcome}", **names)
     label = family.main.label if has_label else ""

@@ -12,7 +12,7 @@ from suite.records import numbers
 from suite.records.derived import by_launch
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
-from suite.report.evidence import difference, verdict_of
+from suite.report.evidence import contrast_verdict, difference
 from suite.report.model.by_setting import experiments_by, telling, workload_design
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
@@ -128,7 +128,7 @@ def _scores(results: Results) -> Iterable[SharedCase]:
                     ours=pair.quantity.text(fmean(pair.found.ours)),
                     theirs=pair.quantity.text(fmean(pair.found.theirs)),
                     change=difference(pair),
-                    verdict=verdict_of(pair),
+                    verdict=contrast_verdict(pair),
                     is_clear=pair.found.outcome in TOLD_APART,
                     pairs=pair.found.pairs,
                     settings=settings,
