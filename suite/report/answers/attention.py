@@ -20,7 +20,7 @@ from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import Write, lead_number, times_lead
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import phase_name, rank, variant_label
+from suite.report.model.labels import phase_name, variant_label, variant_sort_key
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, mapping
 from suite.statistics.intervals import Ratio, ratio_of_medians
@@ -370,7 +370,7 @@ def counted_caches(results: Results) -> list[CacheRatio]:
                 mla=mla,
             )
             plainness = len(settings) + bool(tp), mla.axis("geometry"), mla.shared_extras, mla.axis("tp")
-            caches.setdefault((mode != "latent", rank(rival), not has_latent, *plainness), cache)
+            caches.setdefault((mode != "latent", variant_sort_key(rival), not has_latent, *plainness), cache)
     return [caches[place] for place in sorted(caches)]
 
 

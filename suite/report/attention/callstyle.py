@@ -28,7 +28,7 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import OTHER, phase_name, rank, variant_label, variant_style
+from suite.report.model.labels import OTHER, phase_name, variant_label, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, extras
 from suite.report.plot.marks import Point, Series
@@ -120,7 +120,7 @@ def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -
 
     def place(forms: Forms) -> tuple[object, ...]:
         first = forms[0]
-        return rank(first.family), first.subject, first.first.tokens or 0, first.first.label
+        return variant_sort_key(first.family), first.subject, first.first.tokens or 0, first.first.label
 
     ordered = sorted((forms for forms in distinct if len(forms) > 1), key=place)
     return list(grouped(ordered, lambda forms: forms[0].subject).values())

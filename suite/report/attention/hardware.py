@@ -33,7 +33,7 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import rank, variant_style
+from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell, timed_kernel
@@ -70,7 +70,7 @@ class DeviceTime:
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
         """The variant's rank, then its name with sizes: sorts from the widest cache to the most compressed."""
-        return rank(self.timing.variant), self.timing.sized_variant
+        return variant_sort_key(self.timing.variant), self.timing.sized_variant
 
     @property
     def device_name(self) -> str:

@@ -20,7 +20,7 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, variant_style
+from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, height_px, plot
@@ -126,7 +126,12 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
     is_joined = len(at_context) == len(ordered)
 
     def key(timing: Timing) -> tuple[Any, ...]:
-        return rank(timing.variant), "" if is_joined else timing.chosen_line[0], timing.line[1:], timing.is_checked
+        return (
+            variant_sort_key(timing.variant),
+            "" if is_joined else timing.chosen_line[0],
+            timing.line[1:],
+            timing.is_checked,
+        )
 
     lines = list(grouped(sorted(ordered, key=key), key).values())
     parts = [(" / ".join(dict.fromkeys(t.chosen_line[0] for t in line)), *line[0].line[1:]) for line in lines]

@@ -14,7 +14,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate, timings
 from suite.report.blocks import Figure, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, variant_style
+from suite.report.model.labels import GREY, Style, phase_name, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
@@ -72,7 +72,7 @@ def _finding(cases: Sequence[Timing]) -> Text:
 
 def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
     kinds = grouped(cases, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
-    ordered = sorted(kinds, key=lambda kind: (rank(kind[0].variant), kind[0].axis("phase"), kind[0].label))
+    ordered = sorted(kinds, key=lambda kind: (variant_sort_key(kind[0].variant), kind[0].axis("phase"), kind[0].label))
     series = [*_roof(cases), *map(_points, ordered)]
     points = [point for line in series for point in line.points]
     return plot(

@@ -18,7 +18,7 @@ from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
-from suite.report.model.labels import case_facets, phase_name, rank, variant_label
+from suite.report.model.labels import case_facets, phase_name, variant_label, variant_sort_key
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
@@ -196,7 +196,9 @@ def plausible_rate(amount: float | None, per: float | None = 1.0) -> float | Non
 
 def in_order(timings: Iterable[Timing]) -> list[Timing]:
     """Sort as tables list them: by context, then from the widest cache to the most compressed."""
-    return sorted(timings, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
+    return sorted(
+        timings, key=lambda timing: (timing.tokens or 0, variant_sort_key(timing.variant), timing.line, timing.label)
+    )
 
 
 def by_span(items: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -> dict[str, list[T]]:

@@ -107,7 +107,7 @@ def variant_label(variant: str) -> str:
     return option_label(VARIANT, variant)
 
 
-def rank(variant: str) -> tuple[int, str]:
+def variant_sort_key(variant: str) -> tuple[int, str]:
     """Sort variants from the widest cache to the most compressed, those that we do not know last."""
     return option_sort_key(VARIANT, variant)
 

@@ -31,7 +31,7 @@ from suite.report.model.experiment import (
     without,
 )
 from suite.report.model.formats import nats, points
-from suite.report.model.labels import VARIANT, name_facets, option_style, rank, variant_label
+from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
 from suite.report.model.readings import MetricsBySpan, SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import (
@@ -241,7 +241,7 @@ def task_order(task: str) -> tuple[int, str]:
 
 def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     """Sort arms from the widest kind of cache to the most compressed, and of a kind the widest first."""
-    return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
+    return variant_sort_key(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
 def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:

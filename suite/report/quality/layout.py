@@ -9,7 +9,7 @@ from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
 from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_columns
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import nats, share_with_range, with_range
-from suite.report.model.labels import Style, rank, variant_label
+from suite.report.model.labels import Style, variant_label, variant_sort_key
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis
@@ -156,7 +156,7 @@ def size_lines(
     by_size = sorted(points, key=lambda arm: cache_bytes(arm) or 0.0)
     groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
     variants, lines = list[str](), list[Series]()
-    for key in sorted(groups, key=lambda key: (rank(key[0]), key)):
+    for key in sorted(groups, key=lambda key: (variant_sort_key(key[0]), key)):
         arms, first = groups[key], groups[key][0]
         has_groups = any(arm.value(design.KV_HEADS) for arm in arms)
         has_widths = any(not arm.first.is_wide for arm in arms)

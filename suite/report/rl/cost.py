@@ -15,7 +15,7 @@ from suite.report.blocks import Figure, Kind, Section, Table, joined, say, secti
 from suite.report.evidence import with_rule
 from suite.report.model.experiment import ArmQuantity, grouped
 from suite.report.model.formats import percent_range, share_interval, signed
-from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, rank, variant_label
+from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, variant_label, variant_sort_key
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, parse_number
 from suite.report.plot.marks import Point
@@ -160,7 +160,7 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
 
     def naming(arms: Sequence[RlArm]) -> list[RlArm]:
         """Name arms by all but their variant, under each name the variant with the widest cache first."""
-        by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), _variant(arm)))
+        by_variant = sorted(arms, key=lambda arm: (variant_sort_key(arm.value(VARIANT)), _variant(arm)))
         return named(by_variant, ALGORITHM, is_said=lambda name: not sets_variant(name))
 
     layout, experiments = design.layout(results), []
