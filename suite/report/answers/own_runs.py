@@ -17,7 +17,7 @@ from suite.report.attention.latency import RANGE
 from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
 from suite.report.evidence import contrast_verdict, difference
-from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
+from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, holm_corrected
 from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.outcome import outcome_metric
@@ -106,7 +106,7 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
 
     def compared(references: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
         pairs = zip(order[1:], references, strict=False)
-        contrasts = judged(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
+        contrasts = holm_corrected(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
         return {pair.arm: pair for pair in contrasts}
 
     above, best = compared(order), compared(repeat(order[0]))

@@ -276,7 +276,7 @@ def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = 
     return Contrast(arm=arm, other=other, quantity=quantity, found=comparison, about=about)
 
 
-def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
+def holm_corrected(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     """The comparisons of one table that there are, with Holm's correction over all of them."""
     pairs = [pair for pair in contrasts if pair is not None]
     corrected = judge_together([pair.found for pair in pairs])

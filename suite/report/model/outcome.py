@@ -8,7 +8,7 @@ from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Reading, Record, Status
-from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, judged
+from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, holm_corrected
 from suite.report.model.formats import nats, plain, points, signed
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 from suite.statistics.seeds import ratio_by_cluster
@@ -62,7 +62,7 @@ class ScoredMetric:
 
     def contrasts(self, arms: Iterable[Arm[R]], other: Arm[R]) -> list[Contrast[R]]:
         """Compare arms with another one, with Holm's correction over all of them."""
-        return judged(contrast(arm, other, self.quantity(arm)) for arm in arms)
+        return holm_corrected(contrast(arm, other, self.quantity(arm)) for arm in arms)
 
     def quantity(self, arm: Arm[R]) -> ArmQuantity[R]:
         """What an arm is compared by, between the bounds of its task."""

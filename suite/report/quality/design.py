@@ -364,7 +364,11 @@ def compare_arms(
 def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool = False) -> list[QualityContrast]:
     """Compare every other arm with MHA, all of an experiment together; none where MHA is missing."""
     mha = experiment.baseline
-    return [] if mha is None else judged(compare_arms(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+    return (
+        []
+        if mha is None
+        else holm_corrected(compare_arms(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+    )
 
 
 def longest_against_mha(
@@ -398,7 +402,7 @@ def at_nearest_cache(
         least = min(distances.values(), default=math.inf)
         if least <= math.log(LARGEST_RATIO):
             pairs += [(latent, arm) for arm, distance in distances.items() if distance <= least + 1e-9]
-    return judged(compare_arms(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
+    return holm_corrected(compare_arms(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
 
 
 def cache_ratio(arm: QualityArm, other: QualityArm) -> float:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.report.blocks import Text, dotted, say, say_or
-from suite.report.model.experiment import experiment_titles, grouped, judged, without
+from suite.report.model.experiment import experiment_titles, grouped, holm_corrected, without
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
 from suite.report.quality import design
@@ -140,7 +140,7 @@ def rare_contrasts(family: Family) -> list[QualityContrast]:
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare forms of training with the same variant under skewed queries, in the tier asked rarely there, by arm."""
     pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
-    return {pair.arm: pair for pair in judged(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
+    return {pair.arm: pair for pair in holm_corrected(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
 
 
 def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:

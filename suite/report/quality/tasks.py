@@ -7,7 +7,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.evidence import contrast_verdict, with_rule
-from suite.report.model.experiment import grouped, judged, with_outcome, without
+from suite.report.model.experiment import grouped, holm_corrected, with_outcome, without
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
@@ -168,7 +168,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
 
     return layout.arm_table(
         "quality.contrasts",
-        judged(pairs),
+        holm_corrected(pairs),
         [
             column("column.variant", lambda pair: pair.other.name),
             column("quality.taken_away", taken_away),

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from suite.records import numbers
 from suite.report.blocks import Figure, Table, Text, dotted, say
 from suite.report.evidence import difference, verdict
-from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, judged
+from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, holm_corrected
 from suite.report.model.formats import interval_ends, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
 from suite.report.plot import rows as plot_rows
@@ -59,7 +59,7 @@ def against_reference(
     if reference is None:
         return []
     rows = [(arm, quantity) for quantity in quantities for arm in arms]
-    contrasts = judged(contrast(arm, reference, quantity) for arm, quantity in rows if arm is not reference)
+    contrasts = holm_corrected(contrast(arm, reference, quantity) for arm, quantity in rows if arm is not reference)
     by_row = {(pair.arm, pair.quantity): pair for pair in contrasts}
     return [
         AgainstReference(
