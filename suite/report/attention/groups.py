@@ -9,7 +9,7 @@ from suite.records.derived import started_at
 from suite.records.labels import differences, differing
 from suite.report.attention.timings import LAYER, Timing, in_order
 from suite.report.blocks import Text, dotted, say
-from suite.report.model.experiment import grouped, without
+from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import case_facets, phase_name
 from suite.report.model.run import LABEL, Pairs, machine_id
 
@@ -110,7 +110,7 @@ def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> lis
     """
     num_variants = {key: len({t.variant for t in timings}) for key, timings in timings_by_group.items()}
     num_contexts = {key: len({t.tokens for t in timings} - {None}) for key, timings in timings_by_group.items()}
-    siblings = grouped(timings_by_group, lambda key: without(key, ["query_len"])).values()
+    siblings = grouped(timings_by_group, lambda key: drop_settings(key, ["query_len"])).values()
     most_variants = {key: max(num_variants[sibling] for sibling in keys) for keys in siblings for key in keys}
     by_label = grouped(timings_by_group, lambda key: dict(key).get(LABEL)).values()
     min_contexts = {key: min(2, max(map(num_contexts.__getitem__, keys))) for keys in by_label for key in keys}

@@ -32,7 +32,7 @@ from suite.report.attention.timings import (
     timings,
 )
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
-from suite.report.model.experiment import grouped, without
+from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, Pairs, machine_name
@@ -113,7 +113,7 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
         num_machines, num_variants = sizes[key]
         # One variant on one machine is no comparison, unless somebody asked for its projections.
         if num_machines > 1 or num_variants >= FEWEST_VARIANTS or key in projected:
-            chosen.setdefault(without(key, ["dtype"]), key)
+            chosen.setdefault(drop_settings(key, ["dtype"]), key)
     return {key: measured[key] for key in list(chosen.values())[:MOST_GROUPS]}
 
 

@@ -64,7 +64,7 @@ def experiments_by(
     def read_with(current: CurrentRecord, key: Pairs) -> R:
         # The setting that is asked about counts at its default, too, and where no case names it.
         value = dict(key).get(by) or resolved(current.record, by, design)
-        return read(current, ((by, value), *without(key, [by])) if value else key)
+        return read(current, ((by, value), *drop_settings(key, [by])) if value else key)
 
     by_design = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
     groups = grouped(

@@ -161,7 +161,7 @@ def read_workload_runs(
     records = [current for current in records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
     named = named_in((current.record for current in records), ignored=ignored)
-    keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
+    keys = [drop_settings(case_key(current.record, named, design.defaults), ignored) for current in records]
     read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
     by_seed = grouped(runs, lambda run: (run.key, run.axis(design.repeats))).values()
@@ -218,7 +218,7 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return dict(groups)
 
 
-def without(key: Pairs, names: Collection[str]) -> Pairs:
+def drop_settings(key: Pairs, names: Collection[str]) -> Pairs:
     """A key but for these settings."""
     return tuple(pair for pair in key if pair[0] not in names)
 

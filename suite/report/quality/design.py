@@ -377,7 +377,7 @@ def longest_against_mha(
     """Compare arms with MHA, of those that differ in their updates alone the last: what comes late is no ceiling."""
     with_mha = [experiment for experiment in candidates if experiment.baseline is not None]
     arms = [arm for experiment in with_mha for arm in experiment.others]
-    by_rest = grouped(arms, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
+    by_rest = grouped(arms, lambda arm: (drop_settings(arm.setting, [UPDATES]), arm.key)).values()
     longest = {max(of_rest, key=lambda arm: parse_number(arm.value(UPDATES)) or 0.0) for of_rest in by_rest}
     return [
         pair

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.report.blocks import Text, dotted, say, say_or
-from suite.report.model.experiment import experiment_titles, grouped, holm_corrected, without
+from suite.report.model.experiment import drop_settings, experiment_titles, grouped, holm_corrected
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
 from suite.report.quality import design
@@ -103,7 +103,7 @@ def query_form(arm: QualityArm) -> str:
 def families(results: Results) -> Sequence[Family]:
     """A family of each experiment that was under skewed queries, those with the most variants first."""
     tiered = [each for each in design.quality_experiments(results) if each.value("task") == design.TIERS_TASK]
-    by_rest = grouped(tiered, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
+    by_rest = grouped(tiered, lambda experiment: drop_settings(experiment.key, (design.FREQUENCY, design.UPDATES)))
     titles = experiment_titles(list(by_rest), design.DESIGN, has_labels=results.several)
     listed = []
     for rest, experiments in by_rest.items():

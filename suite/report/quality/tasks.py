@@ -7,7 +7,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.evidence import contrast_verdict, with_rule
-from suite.report.model.experiment import grouped, holm_corrected, with_outcome, without
+from suite.report.model.experiment import drop_settings, grouped, holm_corrected, with_outcome
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
@@ -150,7 +150,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
         for key, arm in latents.items():
             for part in TAKEN_AWAY:
-                whole = latents.get(without(key, [part])) if design.lacks(arm, part) else None
+                whole = latents.get(drop_settings(key, [part])) if design.lacks(arm, part) else None
                 kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
                 pairs += [design.compare_arms(arm, whole, kind) for kind in kinds] if whole else []
 

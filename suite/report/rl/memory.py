@@ -17,7 +17,7 @@ from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model import labels
-from suite.report.model.experiment import grouped, without
+from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
@@ -239,7 +239,7 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
 
     projections = [arm for arm in arms if not arm.first.is_measured]
     # How many devices are needed depends on everything but how many there are.
-    cases = grouped(projections, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key))
+    cases = grouped(projections, lambda arm: (drop_settings(arm.setting, [design.SHARDS]), arm.key))
     arms, spare = [case[0] for case in cases.values()], partial(at_hand, "spare_bytes", design.GPUS)
     if not any(design.devices_needed(size, arm) or spare(arm) is not None for arm in arms for size in GPUS_GB):
         return None
