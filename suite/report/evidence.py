@@ -23,7 +23,7 @@ R = TypeVar("R")
 IN_WORDS = "rl_efficiency.in_words"
 
 
-def verdict(comparison: Comparison, unit: str = "points") -> Text:
+def comparison_verdict(comparison: Comparison, unit: str = "points") -> Text:
     """An outcome as a cell or a sentence says it.
 
     `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
@@ -41,7 +41,7 @@ def difference(contrast: Contrast[Any]) -> Text:
 
 
 def contrast_verdict(contrast: Contrast[Any]) -> Text:
-    return verdict(contrast.found, contrast.quantity.unit or "points")
+    return comparison_verdict(contrast.found, contrast.quantity.unit or "points")
 
 
 def estimate(mean: float, interval: Estimate | None, write: Write) -> Text:

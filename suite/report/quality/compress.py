@@ -5,7 +5,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
-from suite.report.evidence import IN_WORDS, verdict
+from suite.report.evidence import IN_WORDS, comparison_verdict
 from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
@@ -193,7 +193,7 @@ def _methods(experiment: CompressExperiment) -> Table:
         change = verdicts.get(run)
         if change is not None and change.outcome is ArmOutcome.FEW:
             return say("compress.few_windows", count=change.pairs)
-        return None if change is None else verdict(change, "nats")
+        return None if change is None else comparison_verdict(change, "nats")
 
     def added(name: str) -> Column[CompressRun]:
         def cell(run: CompressRun) -> Text | None:

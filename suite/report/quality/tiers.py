@@ -11,7 +11,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
-from suite.report.evidence import IN_WORDS, contrast_verdict, p_columns, verdict, with_rule
+from suite.report.evidence import IN_WORDS, comparison_verdict, contrast_verdict, p_columns, with_rule
 from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
@@ -131,7 +131,7 @@ def _cached_table(family: Family) -> Table:
     def in_words(less: Comparison) -> Text:
         if _is_answered(less):
             return say("quality_tiers.cached.answered")
-        return say_or(f"quality_tiers.cached.{less.outcome}", verdict(less))
+        return say_or(f"quality_tiers.cached.{less.outcome}", comparison_verdict(less))
 
     def recoverable_text(row: tuple[QualityArm, str]) -> Text | None:
         return share_with_range(row[0].values(recoverable(row[1])))

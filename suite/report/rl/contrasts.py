@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Table, Text, dotted, say
-from suite.report.evidence import difference, verdict
+from suite.report.evidence import comparison_verdict, difference
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, holm_corrected
 from suite.report.model.formats import interval_ends, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
@@ -206,7 +206,7 @@ def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs
         marks = []
         for place, row in items:
             difference = with_range(row.comparison.mean, row.comparison.interval, points)
-            hover = say("rl.forest_hover", difference=difference, verdict=verdict(row.comparison))
+            hover = say("rl.forest_hover", difference=difference, verdict=comparison_verdict(row.comparison))
             ends = interval_ends(row.comparison.interval, factor=100)
             marks.append(Point(x=100 * row.comparison.mean, y=place, ends=ends, hover=hover))
         look: dict[str, Any] = {"style": replace(style, marker="circle"), "ordinal": int(not is_clear), "along": "x"}

@@ -10,7 +10,7 @@ import numpy as np
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
-from suite.report.evidence import IN_WORDS, p_columns, verdict
+from suite.report.evidence import IN_WORDS, comparison_verdict, p_columns
 from suite.report.model.experiment import Experiment
 from suite.report.model.formats import interval_ends, percent_range, points, with_range
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label

@@ -14,7 +14,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
-from suite.report.evidence import IN_WORDS, verdict, with_rule
+from suite.report.evidence import IN_WORDS, comparison_verdict, with_rule
 from suite.report.model.experiment import ArmQuantity
 from suite.report.model.formats import plain, points, signed, with_range
 from suite.report.model.labels import ALGORITHM

@@ -12,7 +12,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, say_or, section
-from suite.report.evidence import IN_WORDS, p_columns, verdict, with_rule
+from suite.report.evidence import IN_WORDS, comparison_verdict, p_columns, with_rule
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
