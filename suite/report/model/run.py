@@ -172,7 +172,7 @@ def parse_number(text: str) -> float | None:
     return value if 0 <= value < MOST else None
 
 
-def whole_number(text: str) -> int | None:
+def parse_whole_number(text: str) -> int | None:
     """A setting that is a whole number above zero."""
     value = parse_number(text)
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None

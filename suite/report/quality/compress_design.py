@@ -24,7 +24,7 @@ from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Styl
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.readings import MetricsBySpan, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Pairs, Run, clip_text, whole_number
+from suite.report.model.run import Pairs, Run, clip_text, parse_whole_number
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, median_decode_s, series_below
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
 from suite.statistics.scores import Estimate
@@ -92,7 +92,7 @@ class CompressRun(Run):
 
     @property
     def rank(self) -> int | None:
-        return whole_number(self.axis(RANK))
+        return parse_whole_number(self.axis(RANK))
 
     @property
     def cache_bytes(self) -> float | None:

@@ -275,7 +275,7 @@ def is_plain_mla(arm: QualityArm) -> bool:
 
 def latent_rank(arm: QualityArm) -> int | None:
     """Its latent's rank; where none is named, as the variant lays it over heads of this width."""
-    return (whole_number(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
+    return (parse_whole_number(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
 
 
 def has_default_rank(arm: QualityArm) -> bool:
@@ -285,7 +285,7 @@ def has_default_rank(arm: QualityArm) -> bool:
 
 
 def _default_rank(arm: QualityArm) -> int | None:
-    head_dim = whole_number(arm.first.setting(HEAD_DIM))
+    head_dim = parse_whole_number(arm.first.setting(HEAD_DIM))
     return head_dim and RATIO_OF_RANK * head_dim
 
 
