@@ -16,10 +16,10 @@ from suite.report.model.experiment import (
     Design,
     Experiment,
     R,
+    drop_settings,
     group_into_arms,
     grouped,
     read_workload_runs,
-    without,
 )
 from suite.report.model.labels import option_sort_key
 from suite.report.model.results import CurrentRecord

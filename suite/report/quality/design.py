@@ -23,12 +23,12 @@ from suite.report.model.experiment import (
     Design,
     Experiment,
     contrast,
+    drop_settings,
     experiments,
     grouped,
-    judged,
+    holm_corrected,
     read_workload_runs,
     with_value,
-    without,
 )
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
@@ -43,8 +43,8 @@ from suite.report.model.run import (
     Run,
     axis,
     parse_number,
+    parse_whole_number,
     share,
-    whole_number,
 )
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 

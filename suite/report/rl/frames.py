@@ -109,7 +109,7 @@ def comparison_columns(
 
     cells: list[Column[Comparison]] = [
         column(title, lambda compared: with_range(compared.mean, compared.interval, text), kind=Kind.NUMBER),
-        column(IN_WORDS, verdict),
+        column(IN_WORDS, comparison_verdict),
     ]
     pairs: Column[Any] = column("rl_efficiency.pairs", num_pairs, numbers.count)
     return [*part_columns(comparison, cells), pairs, *p_columns(comparison)]

@@ -226,7 +226,7 @@ def _change_columns(metric: str, changed: Changes, text: Callable[[float], str])
     compared: list[Column[Comparison]] = [
         column(f"rl_evolution.{metric}", lambda change: arrow(change.theirs, change.ours), kind=Kind.NUMBER),
         column("rl_evolution.change", lambda change: with_range(change.mean, change.interval, text), kind=Kind.NUMBER),
-        column(IN_WORDS, verdict),
+        column(IN_WORDS, comparison_verdict),
     ]
     sampled: Column[RlArm] = column(f"rl_evolution.sampled_{metric}", sampled_ends, kind=Kind.NUMBER)
     return [*part_columns(changed[metric].get, compared), sampled]

@@ -202,7 +202,7 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     gained: list[Column[Comparison]] = [
         column("rl_stages.after", lambda gain: share_with_range(gain.ours), kind=Kind.NUMBER),
         column("rl_stages.points", lambda gain: with_range(gain.mean, gain.interval, points), kind=Kind.NUMBER),
-        column(IN_WORDS, verdict),
+        column(IN_WORDS, comparison_verdict),
         column("rl.seeds", lambda gain: gain.pairs, numbers.count),
     ]
     columns: list[Column[Gain]] = [
