@@ -35,7 +35,7 @@ class Arm(Generic[R]):
     runs: Sequence[R]
     """In the order of their seeds."""
     name: Text = ""
-    called: Text = ""
+    legend_name: Text = ""
     """Its name in figures and sentences, which stands beside the others of its experiment; its own where empty."""
     style: Style = OTHER
 
@@ -62,7 +62,7 @@ class Arm(Generic[R]):
     @property
     def short_name(self) -> Text:
         """Its name for a legend or a sentence."""
-        return self.called or self.name
+        return self.legend_name or self.name
 
     @property
     def label(self) -> str:

@@ -56,7 +56,7 @@ def with_baseline(experiment: E, baseline: Arm[Any] | None) -> E:
     """Set the baseline, and give each arm a short name for legends; tables show the whole one."""
     names = _short_names([str(arm.name) for arm in experiment.arms])
     arms = {
-        arm: replace(arm, called=dotted(*map(_in_words, parts)))
+        arm: replace(arm, legend_name=dotted(*map(_in_words, parts)))
         for arm, parts in zip(experiment.arms, names, strict=True)
     }
     styles = {arm.style for arm in experiment.arms} or {OTHER}
