@@ -76,7 +76,7 @@ class Runs:
         if len(cases) < len(runs):
             raise ValueError("runs must have one run of a case under a label; load both folders: suite.load([A, B])")
         labels = list(dict.fromkeys((*ours.labels, *theirs.labels)))
-        return Runs(replace(ours, labels=labels, records=runs, every=[(run.label, run.record) for run in runs]))
+        return Runs(replace(ours, labels=labels, records=runs, all_records=[(run.label, run.record) for run in runs]))
 
     def where(self, **settings: Any) -> "Runs":
         """The runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.

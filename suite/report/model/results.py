@@ -76,7 +76,7 @@ class Results:
 
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
-    every: Sequence[tuple[str, Record]]
+    all_records: Sequence[tuple[str, Record]]
     """Label and record, the superseded ones included."""
     damaged: Sequence[LeftOut]
     unfinished: Sequence[LeftOut]
@@ -109,7 +109,7 @@ class Results:
             self,
             labels=[label for label in self.labels if label in labels],
             records=records,
-            every=[(label, record) for label, record in self.every if is_wanted(label, record)],
+            all_records=[(label, record) for label, record in self.all_records if is_wanted(label, record)],
             **by_label,
         )
 
@@ -166,7 +166,7 @@ def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]
     return Results(
         labels=[name for name, _ in counts.most_common()],
         records=list(_current(contents.stored, labelled, changed)),
-        every=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
+        all_records=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
         damaged=[LeftOut(label=label, name=damage.folder.name, reason=damage.reason) for damage in damaged],
         unfinished=[LeftOut(label=label, name=run.name) for run in contents.unfinished],
         judgements=judgements,

@@ -27,8 +27,8 @@ def runs_content(results: Results) -> dict[str, Any]:
     """All runs: a line of each for lists, and apart from them the records, whose parts are often alike."""
     pool = SharedObjects()
     lines, records = [], []
-    machines = machine_names([record for _, record in results.every])
-    for (label, record), machine in zip(results.every, machines, strict=True):
+    machines = machine_names([record for _, record in results.all_records])
+    for (label, record), machine in zip(results.all_records, machines, strict=True):
         lines.append(_line(label, record, machine))
         records.append({"record": pool.put(record.as_json()), "readings": _readings(record)})
     return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
@@ -36,7 +36,7 @@ def runs_content(results: Results) -> dict[str, Any]:
 
 def run_numbers(results: Results) -> dict[str, int]:
     """The place of each run key in the list; of one that was measured again, the last."""
-    return {record.run_key: place for place, (_, record) in enumerate(results.every)}
+    return {record.run_key: place for place, (_, record) in enumerate(results.all_records)}
 
 
 class SharedObjects:
