@@ -348,7 +348,7 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
 
 
 def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
-    scores, quantity, interval = contrast.found, contrast.quantity, contrast.found.interval
+    scores, quantity, interval = contrast.comparison, contrast.quantity, contrast.comparison.interval
     kind, _, of = quantity.pair.partition(" ")
     difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
     if interval is not None and scores.pairs >= paired.FEWEST_PAIRS:

@@ -290,7 +290,7 @@ def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterat
     if other is None:
         return
     for pair in outcome.contrasts(experiment.others, other):
-        comparison, interval = pair.found, pair.found.interval
+        comparison, interval = pair.comparison, pair.comparison.interval
         sign_flip_p = comparison.sign_flip_p if comparison.is_tested else None
         values = (
             *(comparison.pairs, fmean(comparison.ours), fmean(comparison.theirs), comparison.mean),

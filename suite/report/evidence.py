@@ -37,11 +37,11 @@ def comparison_verdict(comparison: Comparison, unit: str = "points") -> Text:
 
 def difference(contrast: Contrast[Any]) -> Text:
     """An arm's mean less the other's, with its interval; the unit is left to the title of the column."""
-    return with_range(contrast.found.mean, contrast.found.interval, contrast.quantity.difference)
+    return with_range(contrast.comparison.mean, contrast.comparison.interval, contrast.quantity.difference)
 
 
 def contrast_verdict(contrast: Contrast[Any]) -> Text:
-    return comparison_verdict(contrast.found, contrast.quantity.unit or "points")
+    return comparison_verdict(contrast.comparison, contrast.quantity.unit or "points")
 
 
 def estimate(mean: float, interval: Estimate | None, write: Write) -> Text:

@@ -140,14 +140,14 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     narrow = _pairs(results, {"arms": "mla_other_rank", "against": "mha"})
     if verdict is None or not narrow:
         return verdict
-    lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
+    lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.comparison.mean)
     if not lower:
         return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
     sign, run = -1 if widest.quantity is design.LOSS else 1, widest.arm.first
     fields = {
         "name": widest.arm.name,
-        "size": estimate(sign * widest.found.mean, None, widest.quantity.difference),
+        "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),
         "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.experiment_name,
     }
     return replace(verdict, flips=say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields))

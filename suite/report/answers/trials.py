@@ -82,7 +82,7 @@ def arms_trial(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
     differing = {OTHER + setting: value for setting, value in theirs.items() if ours.get(setting) != value}
     return Trial(
         name=say("claim.minus", arm=name, other=other_name),
-        comparison=replace(contrast.found, adjusted_p=None),  # corrected again over the units of its claim
+        comparison=replace(contrast.comparison, adjusted_p=None),  # corrected again over the units of its claim
         write=contrast.quantity.difference,
         settings={ABOUT: contrast.about, **ours, **differing},
         arms=arms,

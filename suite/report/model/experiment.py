@@ -259,13 +259,13 @@ class Contrast(Generic[R]):
     arm: Arm[R]
     other: Arm[R]
     quantity: ArmQuantity[R]
-    found: Comparison
+    comparison: Comparison
     about: str = ""
     """Tells several comparisons of the same arms apart."""
 
     @property
     def outcome(self) -> ArmOutcome:
-        return self.found.outcome
+        return self.comparison.outcome
 
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = "") -> Contrast[R] | None:
@@ -273,14 +273,14 @@ def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = 
     comparison = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
     if comparison is None:
         return None
-    return Contrast(arm=arm, other=other, quantity=quantity, found=comparison, about=about)
+    return Contrast(arm=arm, other=other, quantity=quantity, comparison=comparison, about=about)
 
 
 def holm_corrected(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
     """The comparisons of one table that there are, with Holm's correction over all of them."""
     pairs = [pair for pair in contrasts if pair is not None]
-    corrected = judge_together([pair.found for pair in pairs])
-    return [replace(pair, found=comparison) for pair, comparison in zip(pairs, corrected, strict=True)]
+    corrected = judge_together([pair.comparison for pair in pairs])
+    return [replace(pair, comparison=comparison) for pair, comparison in zip(pairs, corrected, strict=True)]
 
 
 def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:

@@ -129,7 +129,9 @@ def mix_share(mix: str) -> Value:
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with grouped heads, the rarest tier first; other tiers where not both answer them."""
     pairs = design.at_nearest_cache(family.main, [*reversed(family.tiers)])
-    return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not ArmOutcome.CEILING]
+    return [
+        pair for pair in pairs if pair.about == design.RARELY or pair.comparison.at_bounds is not ArmOutcome.CEILING
+    ]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:

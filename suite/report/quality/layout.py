@@ -24,7 +24,7 @@ OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 def difference_text(pair: QualityContrast) -> Text:
     """A difference with its interval; of a loss with the opposite sign, so that a lower loss is below zero, in nats."""
-    interval, mean = pair.found.interval, pair.found.mean
+    interval, mean = pair.comparison.interval, pair.comparison.mean
     if pair.quantity is not LOSS:
         return difference(pair)
     turned = interval and replace(interval, estimate=-mean, low=-interval.high, high=-interval.low)
@@ -58,9 +58,9 @@ def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
     """
     if not pairs:
         return ""
-    tested = [pair for pair in pairs if pair.found.is_tested]
+    tested = [pair for pair in pairs if pair.comparison.is_tested]
     clear = [pair for pair in tested if pair.outcome in TOLD_APART]
-    first = max(clear or tested or pairs, key=lambda pair: abs(pair.found.mean))
+    first = max(clear or tested or pairs, key=lambda pair: abs(pair.comparison.mean))
     return say(
         f"quality.finding.{'untested' if not tested else 'told' if clear else 'open'}",
         count=len(tested or pairs),
@@ -69,7 +69,7 @@ def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
         verdict=contrast_verdict(first),
         about=about or first.arm.first.task,
         difference=difference_text(first),
-        pairs=first.found.pairs,
+        pairs=first.comparison.pairs,
         unit=say(f"quality.unit.{first.quantity.unit}"),
         **{name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()},
     )
@@ -110,7 +110,7 @@ SIZES: list[Column[QualityArm]] = [
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
 VERDICT: Column[QualityContrast] = column(IN_WORDS, contrast_verdict)
-TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
+TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.comparison)
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
@@ -118,9 +118,9 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
     return [
         column("quality.difference", difference_text, kind=Kind.NUMBER),
         VERDICT,
-        column("rl.seeds", lambda pair: pair.found.pairs, numbers.count),
-        column(ours, lambda pair: share_with_range(pair.found.ours), kind=Kind.NUMBER),
-        column(theirs, lambda pair: share_with_range(pair.found.theirs), kind=Kind.NUMBER),
+        column("rl.seeds", lambda pair: pair.comparison.pairs, numbers.count),
+        column(ours, lambda pair: share_with_range(pair.comparison.ours), kind=Kind.NUMBER),
+        column(theirs, lambda pair: share_with_range(pair.comparison.theirs), kind=Kind.NUMBER),
         *TESTED,
     ]
 

@@ -250,7 +250,11 @@ def _dot(pair: QualityContrast, y: float) -> Point:
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
     runs = [*pair.arm.run_keys, *pair.other.run_keys]
     return Point(
-        x=100 * pair.found.mean, y=y, ends=interval_ends(pair.found.interval, factor=100), hover=hover, runs=runs
+        x=100 * pair.comparison.mean,
+        y=y,
+        ends=interval_ends(pair.comparison.interval, factor=100),
+        hover=hover,
+        runs=runs,
     )
 
 

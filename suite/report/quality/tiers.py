@@ -219,7 +219,7 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
     text = say("quality_tiers.point", name=chosen.name, often=often, rarely=rarely)
     if against is not None:
         names: dict[str, object] = {"name": chosen.name, "other": against.other.name}
-        share = numbers.percent(fmean(against.found.theirs))
+        share = numbers.percent(fmean(against.comparison.theirs))
         parts.append(say("quality_tiers.headline_pair", **names, share=share, said=contrast_verdict(against)))
         if against.outcome in TOLD_APART:
             text = say(f"quality_tiers.point.{against.outcome}", **names)

@@ -44,7 +44,7 @@ class AgainstReference:
 
     @property
     def comparison(self) -> Comparison | None:
-        return self.contrast.found if self.contrast else None
+        return self.contrast.comparison if self.contrast else None
 
     @property
     def outcome(self) -> ArmOutcome:
@@ -160,7 +160,7 @@ def finding(rows: Sequence[AgainstReference], unit: Text, where: Text = "") -> T
     reference, counts = first.reference.short_name, count_outcomes(row.outcome for row in compared)
     return say(
         f"rl.finding.{'several' if counts['count'] > 1 else 'one'}",
-        pairs=first.contrast.found.pairs,
+        pairs=first.contrast.comparison.pairs,
         # A name of several parts stands in the table.
         reference=say("rl.the_reference") if has_parts(reference) else reference,
         unit=unit,

@@ -125,11 +125,11 @@ def _scores(results: Results) -> Iterable[SharedCase]:
                 yield SharedCase(
                     name=dotted(workload, pair.quantity.name),
                     labels=(pair.arm.name, pair.other.name),
-                    ours=pair.quantity.text(fmean(pair.found.ours)),
-                    theirs=pair.quantity.text(fmean(pair.found.theirs)),
+                    ours=pair.quantity.text(fmean(pair.comparison.ours)),
+                    theirs=pair.quantity.text(fmean(pair.comparison.theirs)),
                     change=difference(pair),
                     verdict=contrast_verdict(pair),
-                    is_clear=pair.found.outcome in TOLD_APART,
-                    pairs=pair.found.pairs,
+                    is_clear=pair.comparison.outcome in TOLD_APART,
+                    pairs=pair.comparison.pairs,
                     settings=settings,
                 )
