@@ -111,7 +111,7 @@ def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]
     return part_columns(tested, [by_t, column("verdict.flips", lambda of: of.sign_flip_p, _p)])
 
 
-def with_rule(tables: Sequence[Table]) -> list[Table]:
+def add_verdict_note(tables: Sequence[Table]) -> list[Table]:
     """The tables, with a note on how verdicts come about in the first that has verdicts and in all of its family."""
     heads = [[head.title for head in table.columns] for table in tables]
     first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)

@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.evidence import contrast_verdict, with_rule
+from suite.report.evidence import add_verdict_note, contrast_verdict
 from suite.report.model.experiment import drop_settings, grouped, holm_corrected, with_outcome
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
@@ -54,7 +54,10 @@ def build(results: Results) -> Section | None:
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _decoder_sizes(experiments)]),
         figures=[_differences(of_tasks), *map(_pareto_figure, to_draw)],
-        tables=[*with_rule([table for table in tables if table.rows]), *quoted_tables("published_quality", **quoted)],
+        tables=[
+            *add_verdict_note([table for table in tables if table.rows]),
+            *quoted_tables("published_quality", **quoted),
+        ],
         headlines=[_headline(of_tasks, label, has_label=results.several) for label in results.labels],
     )
 

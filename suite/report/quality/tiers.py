@@ -11,7 +11,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
-from suite.report.evidence import IN_WORDS, comparison_verdict, contrast_verdict, p_columns, with_rule
+from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, contrast_verdict, p_columns
 from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
@@ -41,7 +41,7 @@ def build(results: Results) -> Section | None:
     return section(
         "quality_tiers",
         figures=[_by_bytes(family) for family in tiered[:MOST_FAMILIES]],
-        tables=with_rule(tables),
+        tables=add_verdict_note(tables),
         headlines=[_headline(family, has_label=results.several) for family in tiered],
     )
 

@@ -12,7 +12,7 @@ from suite.records import numbers
 from suite.records.derived import SECONDS_PER_HOUR
 from suite.records.metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import add_verdict_note
 from suite.report.model.experiment import ArmQuantity, grouped
 from suite.report.model.formats import percent_range, share_interval, signed
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, variant_label, variant_sort_key
@@ -39,7 +39,10 @@ def build(results: Results) -> Section | None:
     experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed(experiment)).arms]
     judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
-    tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
+    tables = [
+        *add_verdict_note([*starmap(_table, judged.items())]),
+        *map(_variants_table, variant_experiments(results)),
+    ]
     return section("rl_cost", figures=figures[: frames.MOST_FIGURES], tables=tables) if tables else None
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, dotted, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import add_verdict_note
 from suite.report.model.experiment import experiment_titles, grouped, leading_arm
 from suite.report.model.formats import percent_range
 from suite.report.model.labels import ALGORITHM, option_label
@@ -73,7 +73,7 @@ def build(results: Results) -> Section | None:
             *(_figure(each, compared[each]) for each in slowest_first[:MOST_FIGURES]),
             *starmap(_figure, rewards[:MOST_FIGURES]),
         ],
-        tables=with_rule(tables),
+        tables=add_verdict_note(tables),
         headlines=[_headline(compared)],
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
-from suite.report.evidence import IN_WORDS, comparison_verdict, with_rule
+from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict
 from suite.report.model.experiment import ArmQuantity
 from suite.report.model.formats import plain, points, signed, with_range
 from suite.report.model.labels import ALGORITHM
@@ -71,7 +71,7 @@ def build(results: Results) -> Section | None:
         "rl_stability",
         explanation=joined("sentence", explanation),
         figures=[*figures[:MOST_FIGURES], *starmap(_thought_figure, [*changed.items()][:MOST_FIGURES])],
-        tables=with_rule([*starmap(_table, falls.items()), *starmap(_changes_table, changed.items())]),
+        tables=add_verdict_note([*starmap(_table, falls.items()), *starmap(_changes_table, changed.items())]),
         headlines=[
             Headline(text=say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()}))
         ],

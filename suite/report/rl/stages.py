@@ -12,7 +12,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, say_or, section
-from suite.report.evidence import IN_WORDS, comparison_verdict, p_columns, with_rule
+from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, p_columns
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
@@ -89,7 +89,7 @@ def build(results: Results) -> Section | None:
         "rl_stages",
         figures=[*(_over_training(*pair, compared[pair[0]]) for pair in figures), *starmap(_forest, figures)],
         tables=[
-            *with_rule([*tables, *starmap(_table, gains.items())]),
+            *add_verdict_note([*tables, *starmap(_table, gains.items())]),
             *quoted_tables("published_training", **quoted),
         ],
     )

@@ -15,7 +15,7 @@ from typing import Any
 from suite.records import numbers
 from suite.records.labels import differences
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import add_verdict_note
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points
@@ -273,7 +273,7 @@ def build(results: Results) -> Section | None:
         figures += [*([_forest(factorial, effects)] if effects else []), _map(factorial)]
         tables.append(_table(factorial, "rl_why.effects", effects))
         tables.append(_table(factorial, "rl_why.interactions", changes, folded=True))
-    return section("rl_why", figures=figures, tables=with_rule([table for table in tables if table.rows]))
+    return section("rl_why", figures=figures, tables=add_verdict_note([table for table in tables if table.rows]))
 
 
 def _table(factorial: Factorial, title: str, rows: Sequence[FactorEffect], **more: Any) -> Table:
