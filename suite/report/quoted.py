@@ -4,7 +4,7 @@ from operator import itemgetter
 
 from suite.configuration.files import choices, read_choice
 from suite.report.blocks import Kind, Table, say
-from suite.report.table import column, part_columns, plain, table
+from suite.report.table import column, part_columns, plain_title, table
 
 
 def quoted_tables(group: str, *, title: str, row: str, note: str) -> list[Table]:
@@ -12,7 +12,7 @@ def quoted_tables(group: str, *, title: str, row: str, note: str) -> list[Table]
     tables = []
     for printed in (read_choice(group, name) for name in choices(group)):
         values = [
-            column(plain(head), itemgetter(place), "{:,}".format, kind=Kind.NUMBER)
+            column(plain_title(head), itemgetter(place), "{:,}".format, kind=Kind.NUMBER)
             for place, head in enumerate(printed["columns"])
         ]
         columns = [column(row, itemgetter(0)), *part_columns(itemgetter(1), values)]

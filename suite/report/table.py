@@ -61,7 +61,7 @@ def label_column(several: bool) -> list[Column[Any]]:
     return [column("column.label", lambda row: row.label, facet="label")] if several else []
 
 
-def plain(text: Text) -> Text:
+def plain_title(text: Text) -> Text:
     """A text of a record, or of no language, as a column's title."""
     return Joined("", (text,))
 

@@ -14,7 +14,7 @@ from suite.report.blocks import Headline, Kind, Section, Table, joined, say, sec
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, LeftOut, Results
 from suite.report.runs import devices, provenance, shared_cases
-from suite.report.table import Column, column, part_columns, plain, table
+from suite.report.table import Column, column, part_columns, plain_title, table
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
@@ -74,7 +74,7 @@ def _count_table(results: Results) -> Table:
         *([("column.withdrawn", Counter(run.label for run in results.withdrawn))] if results.withdrawn else []),
     ]
     name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
-    labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
+    labels = [column(plain_title(label), itemgetter(label), numbers.count) for label in results.labels]
     return table(say("trust.counts"), rows, [name, *part_columns(lambda row: row[1], labels)])
 
 
