@@ -28,7 +28,7 @@ from suite.report.answers.trials import (
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped
-from suite.report.model.formats import mean_with_range, plain, points, signed
+from suite.report.model.formats import mean_with_range, points, signed, three_digits
 from suite.report.model.labels import ALGORITHM, RECIPE, option_label
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, parse_number
@@ -263,7 +263,7 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
     prices = []
     for arm, of_runs in ((arm, arm.values(run_price)) for arm in arms):
         if of_runs:
-            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(of_runs, plain)
+            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(of_runs, three_digits)
             prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(of_runs)))
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED

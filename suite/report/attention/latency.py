@@ -25,7 +25,7 @@ from suite.report.attention.timings import (
     timings,
 )
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
-from suite.report.model.formats import plain
+from suite.report.model.formats import three_digits
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping
@@ -156,7 +156,7 @@ ENERGY = LineMetric(
         column(
             "energy.cost",
             lambda timing: cost_per_million_tokens(timing.record, timing.median_s),
-            plain,
+            three_digits,
             only_where_known=True,
         ),
         column(

@@ -27,7 +27,7 @@ def signed(difference: float) -> str:
     return f"{round(difference, 2) + 0.0:+.2f}"
 
 
-def plain(value: float) -> str:
+def three_digits(value: float) -> str:
     """Write a number of no unit with three digits."""
     return f"{value:,.3g}"
 

@@ -9,14 +9,14 @@ from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Reading, Record, Status
 from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, holm_corrected
-from suite.report.model.formats import nats, plain, points, signed
+from suite.report.model.formats import nats, points, signed, three_digits
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 from suite.statistics.seeds import ratio_by_cluster
 
 UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float | None]] = {
     "points": (numbers.percent, points, SHARE_MARGIN),
     "nats": ("{:.3f}".format, nats, NATS_MARGIN),
-    "": (plain, signed, None),
+    "": (three_digits, signed, None),
 }
 """Functions that write a score and a difference of scores, and the smallest difference that matters, by unit."""
 

@@ -11,7 +11,7 @@ from suite.records.record import Record
 from suite.report.blocks import Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import IN_WORDS
 from suite.report.model.experiment import experiment_titles, grouped
-from suite.report.model.formats import plain
+from suite.report.model.formats import three_digits
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, case_key, clip_text, named_in
 from suite.report.rl.design import DESIGN
@@ -71,7 +71,7 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
 
 
 def _number(value: float) -> str:
-    return "0" if abs(value) < EXACT else plain(value)
+    return "0" if abs(value) < EXACT else three_digits(value)
 
 
 def _verdicts(values: dict[str, float]) -> list[Text]:

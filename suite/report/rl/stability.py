@@ -16,7 +16,7 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
 from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict
 from suite.report.model.experiment import ArmQuantity
-from suite.report.model.formats import plain, points, signed, with_range
+from suite.report.model.formats import points, signed, three_digits, with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
@@ -123,7 +123,7 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
         counted("hacked", learnt_form_alone, lambda arm: arm.runs),
     ]
     for metric in MEASURES:
-        mean, text = partial(mean_over_steps, metric), numbers.percent if metric in SHARES else plain
+        mean, text = partial(mean_over_steps, metric), numbers.percent if metric in SHARES else three_digits
         columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
     thresholds = {"share": ENDING, "form": FORMED, "accuracy": UNLEARNT}
     note = say("rl_stability.note", **{name: numbers.percent(share) for name, share in thresholds.items()})
@@ -216,7 +216,7 @@ def _change_columns(metric: str, changed: Changes, text: Callable[[float], str])
     """First and last, their difference with its interval, what may be said of it; and first and last as sampled."""
 
     def arrow(first: Sequence[float], last: Sequence[float]) -> Text:
-        write = plain if metric == LENGTH else numbers.percent
+        write = three_digits if metric == LENGTH else numbers.percent
         return say("rl_evolution.arrow", first=write(fmean(first)), last=write(fmean(last)))
 
     def sampled_ends(arm: RlArm) -> Text | None:
