@@ -20,7 +20,7 @@ from suite.records.labels import differing
 from suite.records.machines import recorded_machine
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.report.model.by_setting import experiments_by, resolved, telling, workload_design
+from suite.report.model.by_setting import experiments_by, resolved, telling_settings, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import ScoredMetric, outcome_metric
@@ -200,7 +200,7 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
         return replace(runs_by_record[id(current.record)], key=key)
 
     experiments = experiments_by([run.current for run in runs], workload, by, keyed_run, against)
-    names = telling([experiment.key for experiment in experiments], workload_design(workload))
+    names = telling_settings([experiment.key for experiment in experiments], workload_design(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
     settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
     return [

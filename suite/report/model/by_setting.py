@@ -87,7 +87,7 @@ def resolved(record: Record, name: str, design: Design[Any]) -> str:
     return given or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
 
 
-def telling(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
+def telling_settings(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
     """The settings that tell experiments apart, without those that follow from another one of them."""
     names = differing(keys)
 

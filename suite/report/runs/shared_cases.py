@@ -13,7 +13,7 @@ from suite.records.derived import by_launch
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
 from suite.report.evidence import contrast_verdict, difference
-from suite.report.model.by_setting import experiments_by, telling, workload_design
+from suite.report.model.by_setting import experiments_by, telling_settings, workload_design
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import VARIANT, variant_label
@@ -118,7 +118,7 @@ def _scores(results: Results) -> Iterable[SharedCase]:
             continue
         experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
         several = [experiment for experiment in experiments if experiment.baseline and experiment.others]
-        names = telling([experiment.key for experiment in several], workload_design(workload))
+        names = telling_settings([experiment.key for experiment in several], workload_design(workload))
         for experiment in several:
             settings = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
             for pair in outcome.contrasts(experiment.others, experiment.arms[0]):
