@@ -20,7 +20,7 @@ from suite.records.labels import differing
 from suite.records.machines import recorded_machine
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.report.model.by_setting import experiments_by, resolved, telling_settings, workload_design
+from suite.report.model.by_setting import experiments_by, resolve_setting, telling_settings, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import ScoredMetric, outcome_metric
@@ -228,7 +228,7 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
     settings, names = [], _differing_names(runs)
     for run in runs:
         design = workload_design(run.record.case.workload)
-        values = {name: resolved(run.record, name, design) or "null" for name in names}
+        values = {name: resolve_setting(run.record, name, design) or "null" for name in names}
         settings.append(" ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items()))
     candidates = (settings, [run.label for run in runs], ["the first", "the second"])
     labels = next(pair for pair in candidates if pair[0] != pair[1])

@@ -63,7 +63,7 @@ def experiments_by(
 
     def read_with(current: CurrentRecord, key: Pairs) -> R:
         # The setting that is asked about counts at its default, too, and where no case names it.
-        value = dict(key).get(by) or resolved(current.record, by, design)
+        value = dict(key).get(by) or resolve_setting(current.record, by, design)
         return read(current, ((by, value), *drop_settings(key, [by])) if value else key)
 
     by_design = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
@@ -81,7 +81,7 @@ def experiments_by(
     return experiments
 
 
-def resolved(record: Record, name: str, design: Design[Any]) -> str:
+def resolve_setting(record: Record, name: str, design: Design[Any]) -> str:
     """A setting as a record resolved it, or as it was before it came; empty where it says nothing."""
     given = axis(record, name) or resolved_setting(record, name)
     return given or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
