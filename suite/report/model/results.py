@@ -197,11 +197,11 @@ def _current(
     for stored, (label, is_of_one_machine) in zip(stored_records, labelled, strict=True):
         by_case[stored.record.case.id, label, is_of_one_machine].append(stored)
     for (case_id, label, is_of_one_machine), runs in by_case.items():
-        newest = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
+        newest_by_label = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
         yield CurrentRecord(
             label=label,
-            record=newest.record,
-            folder=newest.folder,
+            record=newest_by_label.record,
+            folder=newest_by_label.folder,
             superseded=len(runs) - 1,
             settings_changed=case_id in changed,
             is_of_one_machine=is_of_one_machine,
@@ -222,7 +222,7 @@ def _judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[
     return sorted(judgements, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
 
 
-def newest(judgements: Sequence[Judged]) -> list[Judged]:
+def newest_by_label(judgements: Sequence[Judged]) -> list[Judged]:
     """The newest of each label, in the labels' order."""
     by_label: dict[str, Judged] = {}
     for judged in judgements:
