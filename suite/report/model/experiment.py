@@ -16,7 +16,7 @@ from suite.records.labels import differences
 from suite.report.blocks import Text, dotted
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, option_label, setting_text
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, parse_number
+from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_settings, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
 R = TypeVar("R", bound=Run)
@@ -160,7 +160,7 @@ def read_workload_runs(
     """
     records = [current for current in records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
-    named = named_in((current.record for current in records), ignored=ignored)
+    named = named_settings((current.record for current in records), ignored=ignored)
     keys = [drop_settings(case_key(current.record, named, design.defaults), ignored) for current in records]
     read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]

@@ -127,7 +127,7 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     return tuple((name, value) for name, value in settings if value)
 
 
-def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
+def named_settings(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
     """The settings besides the axes that at least one of the cases names."""
     return {name for record in records for name in record.case.extras} - set(ignored)
 

@@ -13,7 +13,7 @@ from suite.report.evidence import IN_WORDS
 from suite.report.model.experiment import experiment_titles, grouped
 from suite.report.model.formats import three_digits
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, case_key, clip_text, named_in
+from suite.report.model.run import LABEL, case_key, clip_text, named_settings
 from suite.report.rl.design import DESIGN
 from suite.report.table import Column, column, part_columns, table
 
@@ -29,7 +29,7 @@ Choice = tuple[str, dict[str, float]]
 def build(results: Results) -> Section | None:
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
     enumerated = [current for current in enumerated if _choices(current.record)]
-    named = named_in(current.record for current in enumerated)
+    named = named_settings(current.record for current in enumerated)
     keys = [(*case_key(current.record, named), (LABEL, current.label)) for current in enumerated]
     titles, tables = experiment_titles(keys, DESIGN, has_labels=results.several), list[Table]()
     for key, current in zip(keys, enumerated, strict=True):

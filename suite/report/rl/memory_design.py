@@ -29,7 +29,17 @@ from suite.report.model.experiment import (
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, parse_number, plain_text
+from suite.report.model.run import (
+    LABEL,
+    MOST_STEPS,
+    SEED,
+    Pairs,
+    Run,
+    defaults_in,
+    named_settings,
+    parse_number,
+    plain_text,
+)
 from suite.report.rl.design import DESIGN
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
@@ -158,7 +168,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
-        defaults=defaults_in(records, named_in(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
+        defaults=defaults_in(records, named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
         heads=(MODELS[workload],),
     )
     cases = read_workload_runs(tracked, design, weight=lambda case, _: case.peak)
