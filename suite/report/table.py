@@ -22,7 +22,7 @@ class Column(Head, Generic[R]):
 
     cell: Callable[[R], Cell]
     """Gives the cell of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
-    text: Said | None = None
+    text: CellWriter | None = None
     """Writes its numbers."""
     only_where_known: bool = False
     """Left out where no row has anything."""
@@ -41,7 +41,7 @@ class Column(Head, Generic[R]):
 def column(
     title: str | Text,
     cell: Callable[[R], Cell],
-    text: Said | None = None,
+    text: CellWriter | None = None,
     *,
     kind: Kind | None = None,
     facet: str = "",
