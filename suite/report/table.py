@@ -11,7 +11,7 @@ from suite.report.blocks import Facets, Head, Joined, Kind, Table, Text, say
 R = TypeVar("R")
 P = TypeVar("P")
 Cell = Text | float | None
-Said = Callable[[Any], Text]
+CellWriter = Callable[[Any], Text]
 BACKEND = say("column.backend")
 MOST_ROWS_OPEN = 16  # a longer table is a line that opens: the figures have said it already
 

@@ -197,11 +197,11 @@ def _current(
     for stored, (label, is_of_one_machine) in zip(stored_records, labelled, strict=True):
         by_case[stored.record.case.id, label, is_of_one_machine].append(stored)
     for (case_id, label, is_of_one_machine), runs in by_case.items():
-        newest_by_label = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
+        newest = max(runs, key=lambda run: (started_at(run.record), run.folder.name))
         yield CurrentRecord(
             label=label,
-            record=newest_by_label.record,
-            folder=newest_by_label.folder,
+            record=newest.record,
+            folder=newest.folder,
             superseded=len(runs) - 1,
             settings_changed=case_id in changed,
             is_of_one_machine=is_of_one_machine,
