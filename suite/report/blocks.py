@@ -25,8 +25,8 @@ class Say:
 class Joined:
     """Texts one after the other, as a language joins the parts of a list, or sentences."""
 
-    by: str
-    """One of PUNCTUATION, or what stands between them in every language."""
+    separator: str
+    """One of PUNCTUATION, or the mark that stands between the parts in every language."""
     parts: tuple["Text", ...]
 
     def __str__(self) -> str:
@@ -40,25 +40,25 @@ PUNCTUATION = ("list", "notes", "sentence")  # ways to join parts that each lang
 
 
 def say(key: str, **fields: object) -> Say:
-    """The sentence under `key`, to be filled in with texts and plain values."""
+    """A sentence for later: the key of a text and the values that fill it in, which may be texts themselves."""
     return Say(key, tuple(fields.items()))
 
 
 def say_or(key: str, otherwise: Text) -> Text:
-    """The sentence under `key`, or `otherwise` for a name from a record that we do not know; of none nothing."""
+    """The sentence under `key`, or the name `otherwise` where no text has that key; empty for an empty name."""
     return Say(key, otherwise=otherwise) if otherwise else ""
 
 
-def joined(by: str, parts: Iterable[Text]) -> Text:
-    """Join texts by the `punctuation` of a language (list, notes, sentence) or by a mark; without empty ones."""
+def joined(separator: str, parts: Iterable[Text]) -> Text:
+    """Join the texts that are not empty, by a mark or as each language joins a `list`, `notes` or a `sentence`."""
     texts = tuple(part for part in parts if part != "")
-    if by not in PUNCTUATION and all(isinstance(text, str) for text in texts):
-        return by.join(map(str, texts))
-    return texts[0] if len(texts) == 1 else Joined(by, texts) if texts else ""
+    if separator not in PUNCTUATION and all(isinstance(text, str) for text in texts):
+        return separator.join(map(str, texts))
+    return texts[0] if len(texts) == 1 else Joined(separator, texts) if texts else ""
 
 
 def dotted(*parts: Text) -> Text:
-    """Join the parts of a title or a name."""
+    """Join the parts of a title or a name that are not empty: `MLA · decode`."""
     return joined(" · ", parts)
 
 
@@ -124,9 +124,9 @@ class Figure:
     family: Text = ""
     """The title of figures that differ in their subject alone; a reader sees one, and chooses."""
     finding: Text = ""
-    """One sentence with what it shows of these records, the number in it; its headline. Empty where nothing is told."""
+    """The headline: what these records show, in one sentence with its number; empty where they show nothing clear."""
     source: Text = ""
-    """The origin of its numbers, where no run stands behind it."""
+    """Where its numbers come from, for a figure without runs."""
     settings: Text = ""
     """The settings that tell it from figures of the same title."""
     facets: Mapping[str, Text] = field(default_factory=dict)
@@ -242,7 +242,7 @@ class Answers:
     rulings: Sequence[Ruling]
     """All claims, in the order of conf/claims.yaml."""
     reproduced: Sequence[Text] = ()
-    """How many verdicts of the reference records came out the same on this machine, then each that did not."""
+    """How many verdicts of the reference records this machine reproduced, then a sentence for each that differs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,7 +265,10 @@ def section(
     tables: Iterable[Table | None] = (),
     headlines: Iterable[Headline | None] = (),
 ) -> Section:
-    """Lay out a section, whose title and explanation stand under its id in the texts. What is empty is left out."""
+    """Lay out a section, whose title and, if none is given, explanation stand under its id in the texts.
+
+    Figures without views, tables without rows and blocks that are None are left out.
+    """
     return Section(
         id=id,
         title=say(f"{id}.title"),
