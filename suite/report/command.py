@@ -87,7 +87,7 @@ def report(
 
 
 def folders_digest(folders: Iterable[Path]) -> str:
-    """16 hex digits that stand for the folders' places, in any order, without naming a path: one for equal pages."""
+    """16 hex digits, equal for the same folders in any order: they tell a page's folders without naming a path."""
     places = sorted({shown(folder if is_store(folder) else Path(os.path.realpath(folder))) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 

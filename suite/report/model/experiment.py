@@ -35,13 +35,14 @@ class Arm(Generic[R]):
     runs: Sequence[R]
     """In the order of their seeds."""
     name: Text = ""
+    """Its name in tables."""
     legend_name: Text = ""
-    """Its name in figures and sentences, which stands beside the others of its experiment; its own where empty."""
+    """A shorter name for figures and sentences, clear beside the other arms of its experiment; `name` where empty."""
     style: Style = OTHER
 
     @property
     def first(self) -> R:
-        """A run for what they share: one that ended, if any did."""
+        """One run, for what all its runs share: the first that ended, else the first of all."""
         return next(iter(self.ended), self.runs[0])
 
     @property
@@ -51,12 +52,12 @@ class Arm(Generic[R]):
 
     @property
     def run_keys(self) -> list[str]:
-        """The run keys of the runs that ended: what a figure's numbers are made of."""
+        """The run keys of the runs that ended, by which a figure links to the records behind a number."""
         return [run.record.run_key for run in self.ended]
 
     @property
     def failed(self) -> int:
-        """How many seeds did not end well."""
+        """How many of its runs did not end well."""
         return len(self.runs) - len(self.ended)
 
     @property
@@ -73,19 +74,19 @@ class Arm(Generic[R]):
         return self.first.facets
 
     def value(self, name: str) -> str:
-        """A setting of its key, or of its experiment; empty where it says nothing."""
+        """A setting's value, from its key or from its experiment's; empty where neither has it."""
         return {**dict(self.setting), **dict(self.key)}.get(name, "")
 
     def by_seed(self, value: Callable[[R], float | None]) -> dict[str, float]:
-        """A number of each run that has it, by seed."""
+        """`value(run)` by seed, for the runs where it is not None."""
         return {run.seed: number for run in self.runs if (number := value(run)) is not None}
 
     def values(self, value: Callable[[R], float | None]) -> list[float]:
-        """A number of each run that has it."""
+        """`value(run)` for the runs where it is not None, in the order of their seeds."""
         return list(self.by_seed(value).values())
 
     def mean(self, value: Callable[[R], float | None]) -> float | None:
-        """The mean over its runs; None where no run has the number."""
+        """The mean of `value(run)` over the runs where it is not None; None where it always is."""
         values = self.values(value)
         return fmean(values) if values else None
 
@@ -119,12 +120,12 @@ class Experiment(Generic[R]):
 
     @property
     def facets(self) -> dict[str, Text]:
-        """What every arm is about."""
+        """The facets that all arms have with the same text."""
         first, *rest = [arm.facets for arm in self.arms]
         return {name: text for name, text in first.items() if all(other.get(name) == text for other in rest)}
 
     def value(self, name: str) -> str:
-        """A setting that all arms share; empty where it says nothing."""
+        """The value of a setting in which all arms agree; empty where its key does not have it."""
         return dict(self.key).get(name, "")
 
 
@@ -154,9 +155,10 @@ class Design(Generic[R]):
 def read_workload_runs(
     records: Iterable[CurrentRecord], design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None
 ) -> list[R]:
-    """Read a workload's runs. Of several of one key and seed, which differ in what says nothing, the newest counts.
+    """Read the runs of the design's workload, one for each key and seed.
 
-    `weight`: counts in the place of the time; it is given a run and all of them.
+    Of several with one key and seed, one that ended goes before others, then the newest; with `weight`, the one for
+    which `weight(run, all runs)` is largest.
     """
     records = [current for current in records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
@@ -170,21 +172,27 @@ def read_workload_runs(
 
 
 def group_into_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
-    """Group runs of one key, in the order in which they come; an arm's are sorted by seed."""
+    """Make an arm of the runs of each key, in the order in which keys come; its runs are sorted by seed.
+
+    `is_factor`: tells of a setting's name whether it belongs to the arm's key, or else to its experiment's.
+    """
     return [
         Arm(
             key=tuple(pair for pair in key if is_factor(pair[0])),
             setting=tuple(pair for pair in key if not is_factor(pair[0])),
-            runs=sorted(of_key, key=lambda run: (parse_number(run.seed) or 0.0, run.seed)),
+            runs=sorted(repeats, key=lambda run: (parse_number(run.seed) or 0.0, run.seed)),
         )
-        for key, of_key in grouped(runs, lambda run: run.key).items()
+        for key, repeats in grouped(runs, lambda run: run.key).items()
     ]
 
 
 def experiments(
     runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
 ) -> list[Experiment[R]]:
-    """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
+    """Make titled experiments of runs: arms of one agree in all settings but the design's factors.
+
+    `named`: sorts the arms of an experiment and gives them names and styles.
+    """
     by_setting = grouped(group_into_arms(runs, design.is_factor), lambda arm: arm.setting)
     titles = experiment_titles(list(by_setting), design, has_labels=has_labels)
     return [
@@ -196,7 +204,7 @@ def experiments(
 def experiment_titles(
     keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool
 ) -> dict[Pairs, tuple[Text, Text]]:
-    """A title for each experiment, and in plain words the settings that tell it from others of that title."""
+    """By key, an experiment's title, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     # What an experiment does not name is said, too, as the default that another one departs from.
     differing = differences(keys, alike_in=heads, unnamed=design.defaults)
@@ -211,7 +219,7 @@ def experiment_titles(
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """The items by what they share, in the order in which they come."""
+    """Group items by `key(item)`; groups, and items within one, keep the order in which they come."""
     groups: dict[K, list[T]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)
@@ -219,12 +227,12 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def drop_settings(key: Pairs, names: Collection[str]) -> Pairs:
-    """A key but for these settings."""
+    """The key without the settings of these names."""
     return tuple(pair for pair in key if pair[0] not in names)
 
 
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
-    """A key with another value of a setting that it has."""
+    """The key with another value of the setting `name`; unchanged where it does not have that setting."""
     return tuple((setting, value if setting == name else old) for setting, old in key)
 
 
@@ -246,7 +254,7 @@ class ArmQuantity(Generic[R]):
     """The word for what two arms are paired by."""
 
     def scores(self, arm: Arm[R]) -> dict[str, float]:
-        """An arm's numbers by what pairs them with another's."""
+        """An arm's numbers, each under the name that pairs it with another arm's: the seed, or `seed/pair`."""
         if self.by_pair is None:
             return arm.by_seed(self.value)
         return {f"{run.seed}/{pair}": score for run in arm.runs for pair, score in self.by_pair(run).items()}
@@ -254,7 +262,7 @@ class ArmQuantity(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contrast(Generic[R]):
-    """An arm less another by one quantity, over the seeds that both have."""
+    """An arm minus another by one quantity, over the seeds or pairs that both have."""
 
     arm: Arm[R]
     other: Arm[R]
@@ -269,7 +277,7 @@ class Contrast(Generic[R]):
 
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = "") -> Contrast[R] | None:
-    """Compare two arms; None where they have no pair."""
+    """Compare an arm with another by a quantity, pair by pair; None where they share no pair."""
     comparison = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
     if comparison is None:
         return None
@@ -277,14 +285,14 @@ def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = 
 
 
 def holm_corrected(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
-    """The comparisons of one table that there are, with Holm's correction over all of them."""
+    """Drop None from a table's contrasts and correct p and outcomes of the others together, by Holm's method."""
     pairs = [pair for pair in contrasts if pair is not None]
     corrected = judge_together([pair.comparison for pair in pairs])
     return [replace(pair, comparison=comparison) for pair, comparison in zip(pairs, corrected, strict=True)]
 
 
 def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
-    """Find the arm that is higher than every other by the rule, of their scores by seed; None where none is.
+    """The key of the arm that is clearly higher than each other one; None where none is. `scores`: by arm, then seed.
 
     Corrected over all pairs of arms, since their means pick the one that is tested against the others.
     """
@@ -296,5 +304,5 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
 
 
 def with_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
-    """The comparisons that ended in one of these ways."""
+    """The contrasts whose outcome is one of `outcomes`."""
     return [pair for pair in contrasts if pair.outcome in outcomes]
