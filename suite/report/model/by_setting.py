@@ -11,16 +11,7 @@ from typing import Any
 from suite.configuration.files import locate, workload_definition
 from suite.records.labels import differences, differing
 from suite.records.record import Record
-from suite.report.model.experiment import (
-    Arm,
-    Design,
-    Experiment,
-    R,
-    drop_settings,
-    group_into_arms,
-    grouped,
-    read_workload_runs,
-)
+from suite.report.model.experiment import Arm, Design, Experiment, R, drop_settings, grouped, make_arms, workload_runs
 from suite.report.model.labels import option_sort_key
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, resolved_setting
@@ -69,9 +60,7 @@ def experiments_by(
         return read(current, ((by, value), *drop_settings(key, [by])) if value else key)
 
     by_design = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
-    groups = grouped(
-        group_into_arms(read_workload_runs(records, by_design), by_design.is_factor), lambda arm: arm.setting
-    )
+    groups = grouped(make_arms(workload_runs(records, by_design), by_design.is_factor), lambda arm: arm.setting)
 
     def is_baseline(arm: Arm[R]) -> bool:
         return against in (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}")

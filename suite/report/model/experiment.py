@@ -152,7 +152,7 @@ class Design(Generic[R]):
     """Settings and values that an experiment has where its title says nothing else."""
 
 
-def read_workload_runs(
+def workload_runs(
     records: Iterable[CurrentRecord], design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None
 ) -> list[R]:
     """Read the runs of the design's workload, one for each key and seed.
@@ -171,7 +171,7 @@ def read_workload_runs(
     return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in by_seed]
 
 
-def group_into_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
+def make_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
     """Make an arm of the runs of each key, in the order in which keys come; its runs are sorted by seed.
 
     `is_factor`: tells of a setting's name whether it belongs to the arm's key, or else to its experiment's.
@@ -193,7 +193,7 @@ def experiments(
 
     `named`: sorts the arms of an experiment and gives them names and styles.
     """
-    by_setting = grouped(group_into_arms(runs, design.is_factor), lambda arm: arm.setting)
+    by_setting = grouped(make_arms(runs, design.is_factor), lambda arm: arm.setting)
     titles = experiment_titles(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])

@@ -18,7 +18,7 @@ from suite.records import numbers
 from suite.records.metrics import TEXT
 from suite.records.record import Status
 from suite.report.blocks import Text, say, say_or
-from suite.report.model.experiment import Arm, Design, Experiment, experiments, read_workload_runs
+from suite.report.model.experiment import Arm, Design, Experiment, experiments, workload_runs
 from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
@@ -214,9 +214,7 @@ DESIGN = Design(
 @functools.lru_cache(maxsize=1)
 def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
     """The experiments label by label, those with the most runs first. One that is alone needs no title."""
-    untitled = experiments(
-        read_workload_runs(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named
-    )
+    untitled = experiments(workload_runs(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
     titled = []
     for experiment in untitled:
         baseline = next((arm for arm in experiment.arms if arm.first.method == NONE), None)

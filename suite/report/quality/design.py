@@ -27,8 +27,8 @@ from suite.report.model.experiment import (
     experiments,
     grouped,
     holm_corrected,
-    read_workload_runs,
     with_value,
+    workload_runs,
 )
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
@@ -210,7 +210,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
 
     MHA is the baseline; where only match=heads has it, that one, which no matching changes.
     """
-    runs = read_workload_runs(results.records, DESIGN)
+    runs = workload_runs(results.records, DESIGN)
     ended_keys = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")

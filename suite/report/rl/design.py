@@ -17,15 +17,7 @@ from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import (
-    Arm,
-    Design,
-    Experiment,
-    experiment_titles,
-    group_into_arms,
-    grouped,
-    read_workload_runs,
-)
+from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
@@ -295,7 +287,7 @@ class RlLayout:
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
             return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
 
-        return read_workload_runs(self.results.records, DESIGN, weight)
+        return workload_runs(self.results.records, DESIGN, weight)
 
     @functools.cached_property
     def runs_by_rl_alone(self) -> Sequence[RlRun]:
@@ -310,7 +302,7 @@ class RlLayout:
         is_shown: Callable[[Sequence[RlArm]], bool] = bool,
     ) -> list[RlExperiment]:
         """Group runs into experiments whose arms differ in these settings. `is_shown`: of an experiment's arms."""
-        by_setting = grouped(group_into_arms(runs, is_factor), lambda arm: arm.setting)
+        by_setting = grouped(make_arms(runs, is_factor), lambda arm: arm.setting)
         groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
         titles = experiment_titles(list(groups), DESIGN, has_labels=self.results.several)
         return [

@@ -17,15 +17,7 @@ from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import (
-    Arm,
-    Design,
-    Experiment,
-    experiments,
-    group_into_arms,
-    grouped,
-    read_workload_runs,
-)
+from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
@@ -171,9 +163,9 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         defaults=defaults_in(records, named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
         heads=(MODELS[workload],),
     )
-    cases = read_workload_runs(tracked, design, weight=lambda case, _: case.peak)
+    cases = workload_runs(tracked, design, weight=lambda case, _: case.peak)
     # What tells an arm from others of its algorithm in any experiment is in its name.
-    by_algorithm = grouped(group_into_arms(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
+    by_algorithm = grouped(make_arms(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in by_algorithm.items()}
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
