@@ -32,10 +32,11 @@ MOST_NAMED = 5  # rows that a sentence names; the table has all
 
 def rank_own_runs(results: Results) -> list[Ranking]:
     """Rank the runs of each workload: decoding first, and the cases with the most variants before others."""
-    return [*_by_time(results), *_by_score(results)]
+    return [*_time_rankings(results), *_score_rankings(results)]
 
 
-def _by_time(results: Results) -> list[Ranking]:
+def _time_rankings(results: Results) -> list[Ranking]:
+    """A ranking of each measured case that variants share; decoding first, then the most variants, then contexts."""
     by_group = group_timings(timing for timing in timings(results) if timing.is_measured)
     titles, rankings = group_titles(by_group), []
     for key, in_group in by_group.items():
@@ -45,12 +46,13 @@ def _by_time(results: Results) -> list[Ranking]:
             phase, context = order[0].axis("phase"), say("own.tokens", count=numbers.count(tokens)) if tokens else ""
             title = dotted(titles[key][0], context, titles[key][1], *extras, order[0].label if results.several else "")
             rankings.append(
-                ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title))
+                ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _rank_times(order, title))
             )
     return [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
 
 
-def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
+def _rank_times(order: Sequence[Timing], title: Text) -> Ranking:
+    """Rank the timings of one case, which come fastest first: the table, and a sentence on the first."""
     certainty = {timing: _certainty(timing, faster) for faster, timing in pairwise(order)}
     columns: list[Column[Timing]] = [
         column("column.variant", lambda timing: timing.marked(timing.sized_variant)),
@@ -84,18 +86,19 @@ def _certainty(timing: Timing, faster: Timing) -> str:
     return "one_launch" if 1 in (timing.interval.launches, faster.interval.launches) else "close"
 
 
-def _by_score(results: Results) -> Iterator[Ranking]:
+def _score_rankings(results: Results) -> Iterator[Ranking]:
+    """Yield a ranking of the arms of each RL experiment, then of each of decoders that is not judged by loss."""
     layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
     trained = layout.split(layout.runs, design.tells_arms_apart, named)
     for experiment in trained:
-        yield from _ranked_arms("rl", experiment)
+        yield from _rank_arms("rl", experiment)
     for decoders in quality_experiments(results):
         # A task without right answers is told by its loss, in its own section.
         if not any(map(is_by_loss, decoders.arms)):
-            yield from _ranked_arms("quality", decoders)
+            yield from _rank_arms("quality", decoders)
 
 
-def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
+def _rank_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     """Rank arms by their mean over seeds, the best first; nothing where no run ended."""
     outcome = outcome_metric(view)
     assert outcome is not None
@@ -105,6 +108,7 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         return
 
     def compared(references: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
+        """Each arm but the first with its reference, corrected together."""
         pairs = zip(order[1:], references, strict=False)
         contrasts = holm_corrected(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
         return {pair.arm: pair for pair in contrasts}
@@ -141,6 +145,7 @@ def _finding(names: Mapping[Any, Text], rivals: Mapping[Any, str], ahead: str) -
     rest = [row for row in names if row not in first]
 
     def listing(rows: Sequence[Any]) -> Text:
+        """The first MOST_NAMED names, and how many more there are."""
         more = [say("own.more", count=len(rows) - MOST_NAMED)] if rows[MOST_NAMED:] else []
         return joined("list", [*(names[row] for row in rows[:MOST_NAMED]), *more])
 

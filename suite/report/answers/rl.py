@@ -52,11 +52,12 @@ GAINS = {"gain": stability.ACCURACY, "thought_length": stability.LENGTH, "correc
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """The verdict on a claim on reinforcement learning, pooled from the trials that its questions find."""
     return decide_by_trials(claim, partial(rl_trials, results))
 
 
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments of the setting `name`, in which a question looks for its arms; by default those of algorithms."""
+    """The experiments about the setting `name`, in which a question looks for its arms; of algorithms by default."""
     if name == "thought":
         return stability.thinking(results)
     if name == RECIPE:
@@ -102,9 +103,9 @@ def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlA
 
 
 def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
-    """Whether records agree in all settings that a case names and both have.
+    """Whether two records agree in all settings that either case names and both have, but those `ignored`.
 
-    What no case names is an algorithm's own, as the place of its KL.
+    What no case names is the algorithm's own choice, as the place of its KL, and may differ.
     """
     names = {name for record in (first, second) for name in (*record.case.axes, *record.case.extras)} - ignored
     values = [(_setting(first, name), _setting(second, name)) for name in names]
@@ -124,7 +125,7 @@ def _setting(record: Record, name: str) -> Any:
 
 
 def rl_trials(results: Results, question: Question) -> list[Trial]:
-    """The comparisons that answer a question of conf/claims.yaml."""
+    """The trials of a question of conf/claims.yaml: of pairs of arms, or without `against` of changes in one arm."""
     if "against" not in question:
         return _change_trials(results, question)
     trials = []
@@ -139,6 +140,7 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 
 
 def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:
+    """One contrast of two arms by a measure, such as accuracy at an equal budget; empty where they share no seed."""
     if measure in BUDGETS or measure == "accuracy_at_seconds":
         both = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
         budget = BUDGETS.get(measure, arm.first.clock)
@@ -172,8 +174,8 @@ def _change_trials(results: Results, question: Question) -> list[Trial]:
 
 
 def _change(arm: RlArm, measure: str) -> Comparison | None:
-    """None for a habit that cannot change: thoughts that all have one length, as columns of a sum, and corrections that
-    the base model never makes.
+    """An arm's change of a measure from the first evaluation to the last. None for a habit that cannot change: thoughts
+    that all have one length, as columns of a sum, and corrections that the base model never makes.
     """
     change = stability.evaluation_changes([arm])[measure].get(arm)
     if change is None or (measure == stability.CORRECTIONS and not stability.corrects([arm])):
@@ -183,14 +185,14 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
 
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
-    """What the last stage added, where that is one of RL."""
+    """The accuracy that an arm's last stage added, by seed; None where that is no stage of RL, or was not evaluated."""
     arm_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
     is_rl = bool(arm_stages) and arm_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == arm_stages[-1][2]
     return gains[-1].comparison if is_rl else None
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise; seconds are further evidence.
+    """The verdict on GRPO as cheaper than PPO, by a step's peak memory, which has no noise; seconds stand beside it.
 
     The median saving of the largest model leads. If that one is projected, all projected savings decide, else all
     measured ones. Without any saving the seconds decide.
@@ -215,7 +217,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     return ClaimVerdict(
         outcome=size_standing(1 - saving.share for saving in deciding),
         evidence=[
-            *(say(f"claim.memory.{kind}", told=_least_saved(of_kind)) for kind, of_kind in by_evidence.items()),
+            *(say(f"claim.memory.{kind}", told=_least_saved(cases)) for kind, cases in by_evidence.items()),
             *(by_seconds.evidence if by_seconds else []),
         ],
         depends_on=setting_name("policy"),
@@ -235,7 +237,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 
 def _least_saved(savings: Sequence[Saving]) -> Text:
-    """In how many cases GRPO holds less, and where it saves least."""
+    """Say in how many cases GRPO's peak memory is lower, and where it saves least."""
     least = min(savings, key=lambda saving: saving.share)
     tokens = parse_number(least.arm.value("seq_len"))
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
@@ -246,7 +248,7 @@ def _least_saved(savings: Sequence[Saving]) -> Text:
 
 
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """Supported where one order is clearly higher at equal completions and clearly lower at equal seconds.
+    """The verdict on whether cost turns the order round: clearly higher at equal completions, lower at equal seconds.
 
     Otherwise open, or untested if the evidence does not suffice. The prices of the arms' runs are evidence. On one
     device money is seconds times a price, which turns no order round.
@@ -261,10 +263,10 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
         arms |= dict.fromkeys(arm for pair in arm_pairs(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = []
-    for arm, of_runs in ((arm, arm.values(run_price)) for arm in arms):
-        if of_runs:
-            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(of_runs, three_digits)
-            prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(of_runs)))
+    for arm, run_prices in ((arm, arm.values(run_price)) for arm in arms):
+        if run_prices:
+            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(run_prices, three_digits)
+            prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(run_prices)))
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
     return replace(
