@@ -100,10 +100,7 @@ def _page_digest(path: Path) -> str:
 
 
 def default_folders() -> list[Path]:
-    """The folders to read where none is named: each below results/ but the committed ones, or results/ itself.
-
-    results/ itself where it has no such folder, or where runs or a table of runs lie directly in it.
-    """
+    """Each folder below results/ but the committed ones; results/ itself without any, or if runs lie directly in it."""
     folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
     runs_lie_directly_here = (RESULTS / PACK).exists() or any((folder / RECORD).exists() for folder in folders)
     return [RESULTS] if runs_lie_directly_here or not folders else folders

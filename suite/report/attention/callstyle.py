@@ -52,10 +52,12 @@ class CallForm(dict[str, Timing]):
 
     @property
     def first(self) -> Timing:
+        """One of its timings, for what all of them share."""
         return next(iter(self.values()))
 
     @property
     def is_foreign(self) -> bool:
+        """Whether another library's layer was called."""
         return self.first.record.case.workload == FOREIGN
 
     @property
@@ -65,6 +67,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def name(self) -> str:
+        """`MLA (latent) · sdpa`; of another library's layer its backend and a dagger."""
         backend = self.first.backend
         return f"{backend} {DAGGER}" if self.is_foreign else f"{variant_label(self.first.variant)} · {backend}"
 
@@ -79,6 +82,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def subject(self) -> tuple[str, ...]:
+        """Family, geometry, phase and dtype, by which a reader chooses a figure."""
         return (self.family, *map(self.first.axis, SUBJECT))
 
     @property
@@ -87,6 +91,7 @@ class CallForm(dict[str, Timing]):
         return (*self.subject, *map(self.first.axis, COMPUTATION), *extras(self.first.record), self.first.label)
 
     def median_s(self, span: str) -> float | None:
+        """The median of a span; None where it was not timed."""
         return self[span].median_s if span in self else None
 
 
@@ -111,7 +116,7 @@ def build(results: Results) -> Section | None:
 
 
 def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -> list[list[Forms]]:
-    """Each computation that was measured in several forms, those of one family, geometry, phase and dtype together."""
+    """Lists of computations of one subject; each computation is its forms, of which there are several, worst first."""
     records = [list(record_timings(current, workloads=workloads)) for current in results.records]
     forms = [CallForm({timing.span: timing for timing in spans}) for spans in records if spans]
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
@@ -127,11 +132,15 @@ def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -
 
 
 def _worst_first(forms: Iterable[CallForm], span: str) -> Forms:
+    """Sort forms by the median of a span, the slowest first."""
     return sorted(forms, key=lambda form: (-(form.median_s(span) or 0), form.name))
 
 
 def _richest(subject: Sequence[Forms]) -> Forms | None:
-    """The most forms, at the longest context. Modes alone, left to `auto`, are what every sweep has: None."""
+    """The computation with the most forms, then the longest context; None where none compares named backends.
+
+    Forms of MLA whose backend was left to `auto` are no comparison: every sweep has them.
+    """
 
     def is_comparison(forms: Forms) -> bool:
         layers = [form for form in forms if LAYER in form]
@@ -144,7 +153,7 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
 
 
 def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
-    """The settings in which computations differ, by the first timing of each one's first form.
+    """Describe the settings in which computations differ, by the first timing of each one's first form.
 
     Variant, backend, the subject and the context are left out, so that two computations can have one text.
     """
@@ -153,6 +162,7 @@ def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
 
 
 def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
+    """Draw one computation, a view for each span that several forms have. `subject`: the computations beside it."""
     first, (geometry, phase, dtype) = forms[0].first, map(forms[0].first.axis, SUBJECT)
     by_span = {span: _worst_first([form for form in forms if span in form], span) for span in SPANS}
     compared = {span: part for span, part in by_span.items() if len(part) > 1}
@@ -164,7 +174,7 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
         finding=_finding(compared[LAYER]),
         settings=dotted(_differing_settings(subject)[first], *label.values()),
         caption=joined("sentence", [say("callstyle.caption"), _foreign_note(forms)]),
-        views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in compared.items()],
+        views=[View(title=span_title(span), figure=_plot_dots(part, span)) for span, part in compared.items()],
         height_px=90 + 34 * len(forms),
         facets={"variant": forms[0].family_name, **row_facets(first), **label},
     )
@@ -182,7 +192,8 @@ def _finding(forms: Forms) -> Text:
     return order_finding(best, worst, list(names)[:-1], names.__getitem__) if all(t.is_checked for t in names) else ""
 
 
-def _dots(forms: Forms, span: str) -> dict[str, Any]:
+def _plot_dots(forms: Forms, span: str) -> dict[str, Any]:
+    """Draw each form as a dot at its median time of a span, with its interval and its ratio to the fastest."""
     timings = {figure_text(form.name): form[span] for form in forms}
     best = min(timing.median_s for timing in timings.values())
     series = [
@@ -217,6 +228,7 @@ def _point(name: str, timing: Timing, best: float) -> Point:
 
 
 def _table(computations: Sequence[Forms], results: Results) -> Table:
+    """Tabulate every form of every computation: its medians, and each over the best of its computation."""
     rows = [(form, forms) for forms in computations for form in forms]
     settings = _differing_settings(computations)
 

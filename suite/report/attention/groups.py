@@ -1,4 +1,4 @@
-"""Cases that may stand in one figure, what the figure is called and chosen by, and which record stands for a case."""
+"""Groups of cases that stand in one figure, the figure's title and facets, and the record that stands for a case."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ class CaseGroup:
 
 
 def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[CaseGroup]:
-    """A group for each figure, the most telling first; a last one for all cases without a figure."""
+    """Group timings by the figure that draws those of `is_drawable`; a last group has all cases without a figure."""
     by_key = group_timings(timings)
     drawable = {key: plotted for key in by_key if (plotted := _plotted(filter(is_drawable, by_key[key])))}
     keys = sorted(groups_to_plot(drawable), key=lambda key: _place(drawable[key]))
@@ -74,24 +74,25 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
 
 
 def _plotted(timings: Iterable[Timing]) -> list[Timing]:
-    """One timing of a case for its figure; of a single variant that ran on several backends, all."""
+    """One timing of each case, for its figure; all timings where there is only one variant with one setting."""
     candidates = list(timings)
     lines = {(timing.variant, timing.line[1:]) for timing in candidates}
     return candidates if len(lines) == 1 else representatives(candidates)
 
 
 def _place(plotted: Sequence[Timing]) -> tuple[int, int, int]:
-    """By phase, then those with most of the usual variants, then those with most contexts."""
+    """Sorts groups by phase, then by most of the usual variants, then by most contexts."""
     num_usual = len({timing.variant for timing in plotted} & USUAL_VARIANTS)
     return phase_place(plotted[0].axis("phase")), -num_usual, -len({timing.tokens for timing in plotted})
 
 
 def phase_place(phase: str) -> int:
+    """The place of a phase among PHASES; unknown ones come last."""
     return PHASES.index(phase) if phase in PHASES else len(PHASES)
 
 
 def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
-    """Timings by what those of one figure share and by their label, sorted by these."""
+    """Group timings by their axes but LINE_AXES, the model's sizes and the label; sorted by these."""
 
     def key(timing: Timing) -> GroupKey:
         # Another width or number of heads is another model.
@@ -171,13 +172,14 @@ def differing_settings(cases: Mapping[K, Sequence[Timing]], *, ignore: Collectio
 
 
 def axes_without(timing: Timing, names: Collection[str]) -> Pairs:
+    """The axes of a timing's case, but those in `names`."""
     return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in names)
 
 
 def side_by_side(
     timings: Iterable[Timing], first: str, second: str, ignore: Collection[str] = ("attention",)
 ) -> list[tuple[Timing, Timing]]:
-    """Pair the timings of two variants that agree in all axes but `ignore`, and in all shared settings."""
+    """All pairs of two variants' timings that agree in label, span, shared settings, and all axes but `ignore`."""
     cases = grouped(timings, lambda t: (t.label, t.span, axes_without(t, ignore), t.shared_extras))
     return [
         (ours, theirs)
@@ -189,7 +191,7 @@ def side_by_side(
 
 
 def line_names(timings: Iterable[Timing]) -> str:
-    """The lines that timings belong to, each once."""
+    """The names of the lines that timings belong to, each once: backend and further settings."""
     return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in timings))
 
 

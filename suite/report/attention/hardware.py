@@ -69,7 +69,7 @@ class DeviceTime:
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
-        """The variant's rank, then its name with sizes: sorts from the widest cache to the most compressed."""
+        """The variant's sort key, then its name with sizes: sorts from the widest cache to the most compressed."""
         return variant_sort_key(self.timing.variant), self.timing.sized_variant
 
     @property
@@ -104,7 +104,10 @@ def build(results: Results) -> Section | None:
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
-    """The groups with the most machines and variants, and of those that differ in dtype alone one."""
+    """Up to MOST_GROUPS groups of measured timings, those with the most machines and variants; of several dtypes one.
+
+    A group of one variant on one machine counts only where it is among `projected`.
+    """
     measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), shared_key)
     # The numbers of machines and of variants that a group compares.
     sizes = {key: (len(set(map(_machine, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
@@ -118,7 +121,7 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
 
 
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
-    """Projected cases that may stand in one figure, by the axes and settings that they share."""
+    """Group projected timings by `shared_key`: those that may stand in one figure."""
     bounds = [timing for current in results.records for timing in record_timings(current, "bound_s", ["projection"])]
     projected = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
     return dict(sorted(grouped(projected, shared_key).items()))
@@ -131,6 +134,7 @@ def shared_key(timing: Timing) -> Pairs:
 
 
 def _machine(timing: Timing) -> Pairs:
+    """What tells machines apart: label, name, and number of threads."""
     name = machine_name(timing.record) or numbers.NOTHING
     return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
 
@@ -148,8 +152,8 @@ def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
 
 
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
-    """The contexts that are drawn, and every time: what was measured at the longest of the contexts that have the most
-    variants on the most machines, its projections, and what was projected at any context."""
+    """The contexts to draw, and all times to show: those measured at the most common context, what specifications and
+    calibrations make of them on each known device, and those of projected records at any context."""
     common = most_common_context((timing.tokens, (timing.variant, _machine(timing))) for timing in measured)
     contexts = [common] if common else []
     if common not in {timing.tokens for timing in projected}:
@@ -168,13 +172,13 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
         rows.append(("projected", device, timing, timing.median_s))
         rows.append(("expected", f"≈ {device}", timing, timing.amount("expected_s") or 0.0))
     times = [DeviceTime(evidence=kind, device=name, timing=timing, time_s=s) for kind, name, timing, s in rows]
-    # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
-    counting = {(t.device, t.variant, t.timing.span, t.timing.tokens): t for t in times if is_plausible(t.time_s)}
-    return contexts, list(counting.values())
+    # Of one place the last row counts: the fastest measured one, and a projected record before a measured one's bound.
+    last_of_place = {(t.device, t.variant, t.timing.span, t.timing.tokens): t for t in times if is_plausible(t.time_s)}
+    return contexts, list(last_of_place.values())
 
 
 def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[tuple[str, float]]:
-    """Yield the seconds of a measured case that are expected of good kernels, on each device with a calibration."""
+    """Yield each calibrated device's name, and the seconds that good kernels are expected to take there for a case."""
     cell = decode_cell(timing.record)
     for calibration in known_calibrations():
         expected = cell and calibration.expected_cell(cell)
@@ -192,8 +196,8 @@ def _by_span(times: Iterable[DeviceTime]) -> dict[str, list[DeviceTime]]:
     return by_span(times, lambda time: time.timing.span)
 
 
-def _in_rows(times: Iterable[DeviceTime]) -> list[str]:
-    """Machines first, then devices by their least time, what is expected of one below its bound."""
+def _row_order(times: Iterable[DeviceTime]) -> list[str]:
+    """The rows' names in order: machines first, then devices by least time; a device's bound, then what is expected."""
     fastest_first = sorted(times, key=lambda time: (not time.is_measured, time.time_s))
     devices = list(dict.fromkeys(time.device.removeprefix("≈ ") for time in fastest_first))
     return sorted(
@@ -202,6 +206,7 @@ def _in_rows(times: Iterable[DeviceTime]) -> list[str]:
 
 
 def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
+    """Draw the times of one context, a view a span. `subject`: the figure's settings and facets."""
     is_measured, spans = any(time.is_measured for time in times), _by_span(times)
     entries = len({time.variant for time in times}) + 2
     return Figure(
@@ -209,8 +214,8 @@ def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
         family=say("hardware.family" if is_measured else "hardware.projected"),
         finding=_finding(next(iter(spans.values()))),
         caption=say("hardware.caption"),
-        views=[View(title=span_title(span), figure=_dots(of_span)) for span, of_span in spans.items()],
-        height_px=FRAME_PX + ROW_PX * len(_in_rows(times)) + LEGEND_ROW_PX * -(-entries // 2),
+        views=[View(title=span_title(span), figure=_plot_dots(of_span)) for span, of_span in spans.items()],
+        height_px=FRAME_PX + ROW_PX * len(_row_order(times)) + LEGEND_ROW_PX * -(-entries // 2),
         **subject,
     )
 
@@ -236,8 +241,9 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     return joined(": ", [first.variant[1], joined("notes", sentences)])
 
 
-def _dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
-    order, measured = _in_rows(times), {time.device for time in times if time.is_measured}
+def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
+    """Draw each time as a dot in its device's row: solid where measured, hollow where computed."""
+    order, measured = _row_order(times), {time.device for time in times if time.is_measured}
     names = zip(order, short_names(order), strict=True)
     rows = {device: figure_text(f"● {name}" if device in measured else name) for device, name in names}
     series: list[Series] = []
@@ -271,7 +277,7 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
     """A row for each time that was measured, projected by a record or expected, beside MHA's on the same device; the
     figure alone has what specifications allow for a measured case."""
     times = [time for time in times if time.evidence != "projected" or not time.timing.is_measured]
-    order, mha_s = _in_rows(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
+    order, mha_s = _row_order(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
 
     def regime(time: DeviceTime) -> Text:
         """What limits it, where its own record says so."""
@@ -300,6 +306,7 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
 
 
 def _headline() -> Headline:
+    """The headline on the share of their roofline that published kernels reach: least, median and most."""
     shares = [figure.share for figure in published_figures()]
     low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
     return Headline(text=say("published.headline", low=low, middle=middle, high=high))

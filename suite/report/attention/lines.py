@@ -1,4 +1,4 @@
-"""A line a variant against the context, of which a reader chooses model, pass and type: latency, energy and memory."""
+"""Figures and tables of a metric against the context, a line for each variant: for latency, energy and memory."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,12 +41,11 @@ class LineMetric:
     text: Callable[[float], str]
     axis: Callable[[Text, Sequence[float]], Axis]  # makes the axis from its title and all values
     columns: Columns
-    has_intervals: bool = False
-    """It is the median itself, whose interval is drawn and says what may be equal."""
-    finding: Callable[[Sequence[Timing]], Text] = lambda ranked: ""
-    """Says what the best of each variant at the longest shared context tell, the least first."""
+    has_intervals: bool = False  # True for the median time, whose interval is drawn and says what may be equal
+    finding: Callable[[Sequence[Timing]], Text] = lambda ranked: ""  # says what `ranked` timings show
 
     def point(self, timing: Timing) -> Point:
+        """A timing's point, with its interval where the metric has one."""
         value, interval = self.value(timing) or 0.0, timing.interval
         hover = say(
             f"{self.key}.hover",
@@ -62,7 +61,7 @@ class LineMetric:
 
 
 def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
-    """Draw a group, a view a span; None where it has nothing to draw."""
+    """Draw a metric of a group against the context, a view for each span; None where the group has nothing to draw."""
     if not group.plotted:
         return None
     clock = clock_names(group.plotted)
@@ -91,10 +90,10 @@ def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
 
 
 def ranked(timings: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
-    """The timings that stand for each variant at the longest context that at least two have, the least first.
+    """The best layer timing of each variant at the longest context that at least two variants have, the least first.
 
-    A variant in sizes of its own counts apart, one whose layer was not checked not at all. Where only one variant is,
-    its longest context.
+    A variant in sizes of its own counts apart, an unchecked layer not at all. If no context has two variants, the
+    longest context counts.
     """
     values = {
         timing: number
@@ -153,7 +152,7 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
 
 
 def span_tables(metric: LineMetric, group: CaseGroup, results: Results) -> list[Table]:
-    """All of a group, a table for each span, each row beside the least of its case."""
+    """A folded table of all a group's timings for each span, each with its ratio to the least of its case."""
     candidates = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
     first, *rest = metric.columns
     note = say(f"{metric.key}.note", clock=clock_names(group.timings))
@@ -167,7 +166,10 @@ def span_tables(metric: LineMetric, group: CaseGroup, results: Results) -> list[
 def case_table(
     group: CaseGroup, timings: Sequence[Timing], results: Results, columns: Columns, title: Text, **more: Any
 ) -> Table:
-    """A group's cases, each named by what it is; where some asked for a backend, whom `auto` chose says so."""
+    """Tabulate timings of a group by variant, context, `columns` and backend. `more`: passed on to `table`.
+
+    A backend that `auto` chose is marked, where other rows asked for one by name.
+    """
     title = dotted(group.title, title) if group.names else title
     head = [*([column("column.group", group.names.get)] if group.names else []), VARIANT, CONTEXT]
     auto = "auto: " if len({timing.is_auto for timing in timings}) > 1 else ""
@@ -182,7 +184,7 @@ def case_table(
 
 
 def _over_least(metric: LineMetric, candidates: Sequence[Timing]) -> Column[Timing]:
-    """Each timing over the least of the candidates of its case, "≈" where the two may be one."""
+    """A column of each timing's ratio to the least candidate of its case; "≈" where the two may be equal."""
 
     def case(timing: Timing) -> tuple[object, ...]:
         return axes_without(timing, ("attention", "backend")), timing.shared_extras, timing.label

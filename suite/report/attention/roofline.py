@@ -51,11 +51,12 @@ def build(results: Results) -> Section | None:
 
 
 def _flops_per_s(timing: Timing) -> float | None:
+    """FLOPs over the median time; None where missing or implausible."""
     return plausible_rate(timing.amount("flops"), timing.median_s)
 
 
 def _intensity(timing: Timing) -> float | None:
-    """Useful FLOPs a byte of the least traffic."""
+    """Useful FLOPs for each byte of the least traffic; None where either is missing or implausible."""
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
@@ -71,9 +72,10 @@ def _finding(cases: Sequence[Timing]) -> Text:
 
 
 def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
+    """Draw cases as points under the ceilings of their machine: FLOP/s over FLOPs a byte, logarithmic."""
     kinds = grouped(cases, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
     ordered = sorted(kinds, key=lambda kind: (variant_sort_key(kind[0].variant), kind[0].axis("phase"), kind[0].label))
-    series = [*_roof(cases), *map(_points, ordered)]
+    series = [*_roof(cases), *map(_kind_series, ordered)]
     points = [point for line in series for point in line.points]
     return plot(
         [*_legend([kind[0] for kind in ordered]), *series],
@@ -82,7 +84,8 @@ def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
     )
 
 
-def _points(kind: Sequence[Timing]) -> Series:
+def _kind_series(kind: Sequence[Timing]) -> Series:
+    """The points of the cases of one variant, phase and label."""
     first = kind[0]
     variant, phase = first.variant_name, phase_name(first.axis("phase"))
     return Series(
@@ -108,7 +111,7 @@ def _point(timing: Timing) -> Point:
 
 
 def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
-    """What colour and filling mean, once each: a line for every series would be dozens."""
+    """Legend entries for what colours and fillings mean; an entry for every series would make dozens."""
     entries = []
     for name, style in {timing.variant_name: variant_style(timing.variant) for timing in firsts}.items():
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
@@ -119,7 +122,7 @@ def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
 
 
 def _roof(cases: Sequence[Timing]) -> list[Series]:
-    """The measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
+    """Lines of the measured ceilings: the highest arithmetic rate, and the fastest and slowest memory rising to it."""
     ceilings = [ceiling for timing in cases if (ceiling := measured_ceilings(timing.record, timing.span))]
     peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
     speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
@@ -130,14 +133,14 @@ def _roof(cases: Sequence[Timing]) -> list[Series]:
     # From left of every point and of where the roof bends to right of both.
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
-    roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]
+    roof = [_roof_line(level, "solid", (peak / fastest, peak), (last, peak))]
     for speed, dash in ((fastest, "dash"), (slowest, "dot"))[: 1 if fastest < SAME_CEILING * slowest else 2]:
         name = say("roofline.memory", rate=numbers.giga(speed))
-        roof.append(_line(name, dash, (first, speed * first), (peak / speed, peak)))
+        roof.append(_roof_line(name, dash, (first, speed * first), (peak / speed, peak)))
     return roof
 
 
-def _line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
+def _roof_line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
     points = [Point(x=intensity, y=rate / 1e9) for intensity, rate in ends]
     style = Style(colour=GREY, dash=dash)
     return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})

@@ -28,14 +28,10 @@ K = TypeVar("K", bound=Hashable)
 class Arm(Generic[R]):
     """Runs that differ in one setting alone, mostly their seed. Equal only to itself."""
 
-    key: Pairs
-    """The settings in which its runs agree and those of another arm of its experiment may not."""
-    setting: Pairs
-    """The settings in which all runs of its experiment agree."""
-    runs: Sequence[R]
-    """In the order of their seeds."""
-    name: Text = ""
-    """Its name in tables."""
+    key: Pairs  # the settings in which its runs agree and those of another arm of its experiment may not
+    setting: Pairs  # the settings in which all runs of its experiment agree
+    runs: Sequence[R]  # in the order of their seeds
+    name: Text = ""  # its name in tables
     legend_name: Text = ""
     """A shorter name for figures and sentences, clear beside the other arms of its experiment; `name` where empty."""
     style: Style = OTHER
@@ -95,14 +91,11 @@ class Arm(Generic[R]):
 class Experiment(Generic[R]):
     """Arms that may be compared. Equal only to itself."""
 
-    key: Pairs
-    """The settings in which they agree."""
+    key: Pairs  # the settings in which they agree
     arms: Sequence[Arm[R]]
-    baseline: Arm[R] | None = None
-    """The arm that others are compared with."""
+    baseline: Arm[R] | None = None  # the arm that others are compared with
     title: Text = ""
-    settings: Text = ""
-    """The settings that tell it from experiments of the same title."""
+    settings: Text = ""  # the settings that tell it from experiments of the same title
 
     @property
     def name(self) -> Text:
@@ -138,16 +131,13 @@ class Design(Generic[R]):
     """Makes a run from a record and its key; None for a record that takes no part."""
     is_factor: Callable[[str], bool]
     """True for a setting that tells arms of one experiment apart; in all others they agree."""
-    repeats: str = SEED
-    """The setting in which runs of one arm differ."""
-    ignored: Collection[str] = ()
-    """Settings that change nothing of what is compared."""
+    repeats: str = SEED  # the setting in which runs of one arm differ
+    ignored: Collection[str] = ()  # settings that change nothing of what is compared
     belongs: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Settings that the values of another one bring along, as an algorithm its KL coefficient, by that one's name."""
     defaults: Mapping[str, str] = field(default_factory=dict)
     """Values of settings that nobody names: to name the default says no more than to name none."""
-    heads: Sequence[str] = ()
-    """Settings whose values a title is made of."""
+    heads: Sequence[str] = ()  # settings whose values a title is made of
     unsaid: Collection[tuple[str, str]] = ()
     """Settings and values that an experiment has where its title says nothing else."""
 
@@ -172,10 +162,7 @@ def workload_runs(
 
 
 def make_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
-    """Make an arm of the runs of each key, in the order in which keys come; its runs are sorted by seed.
-
-    `is_factor`: tells of a setting's name whether it belongs to the arm's key, or else to its experiment's.
-    """
+    """Make an arm of the runs of each key, sorted by seed. Settings of `is_factor` are its key, others its setting."""
     return [
         Arm(
             key=tuple(pair for pair in key if is_factor(pair[0])),
@@ -244,14 +231,12 @@ class ArmQuantity(Generic[R]):
     value: Callable[[R], float | None]
     text: Callable[[float], str]
     difference: Callable[[float], str]
-    unit: str = ""
-    """`points` or `nats`, in which a verdict names its margin."""
+    unit: str = ""  # `points` or `nats`, in which a verdict names its margin
     margin: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
     by_pair: Callable[[R], Mapping[str, float]] | None = None
     """The numbers of a run that has one for each of several pairs, as windows of text."""
-    pair: str = "seed"
-    """The word for what two arms are paired by."""
+    pair: str = "seed"  # the word for what two arms are paired by
 
     def scores(self, arm: Arm[R]) -> dict[str, float]:
         """An arm's numbers, each under the name that pairs it with another arm's: the seed, or `seed/pair`."""
@@ -268,8 +253,7 @@ class Contrast(Generic[R]):
     other: Arm[R]
     quantity: ArmQuantity[R]
     comparison: Comparison
-    about: str = ""
-    """Tells several comparisons of the same arms apart."""
+    about: str = ""  # tells several comparisons of the same arms apart
 
     @property
     def outcome(self) -> ArmOutcome:

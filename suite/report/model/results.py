@@ -31,16 +31,12 @@ KEPT = ("baseline", "reference")
 class CurrentRecord:
     """The newest record of a case under a label."""
 
-    label: str
-    """The folder's, and where that holds records of several machines, the machine's."""
+    label: str  # the folder's, and where that holds records of several machines, the machine's
     record: Record
     folder: Path
-    superseded: int
-    """Older records of the same case under the same label, which are not shown."""
-    settings_changed: bool
-    """Another record of the same id, under any label, has other settings."""
-    is_of_one_machine: bool = True
-    """The label's records are all of one machine, so that their times may be compared."""
+    superseded: int  # older records of the same case under the same label, which are not shown
+    settings_changed: bool  # another record of the same id, under any label, has other settings
+    is_of_one_machine: bool = True  # the label's records are all of one machine, so that their times may be compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,10 +44,8 @@ class LeftOut:
     """A folder that gave no record, or whose run was withdrawn and therefore counts nowhere."""
 
     label: str
-    name: str
-    """The last part of its folder alone, since a path says who and where."""
-    reason: str = ""
-    """Why, and by whom where a list of withdrawn runs says so."""
+    name: str  # the last part of its folder alone, since a path says who and where
+    reason: str = ""  # why, and by whom where a list of withdrawn runs says so
     case_id: str = ""
     withdrawn_on: str = ""
 
@@ -76,12 +70,10 @@ class Results:
 
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
-    all_records: Sequence[tuple[str, Record]]
-    """Label and record, the superseded ones included."""
+    all_records: Sequence[tuple[str, Record]]  # label and record, the superseded ones included
     damaged: Sequence[LeftOut]
     unfinished: Sequence[LeftOut]
-    judgements: Sequence[Judged]
-    """The gate's, by label and the newest first."""
+    judgements: Sequence[Judged]  # the gate's, by label and the newest first
     withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
