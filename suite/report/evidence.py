@@ -136,4 +136,5 @@ def add_verdict_note(tables: Sequence[Table]) -> list[Table]:
 
 
 def _format_p(p: float) -> str:
+    """p with three decimals, or `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -69,11 +69,11 @@ def plain_title(text: Text) -> Text:
 def part_columns(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
     """Make columns over rows from columns over a part of a row, which `part` gives; dashes where it gives None."""
 
-    def cell(column: Column[P]) -> Callable[[R], Cell]:
+    def row_cell(column: Column[P]) -> Callable[[R], Cell]:
         return lambda row: None if (row_part := part(row)) is None else column.cell(row_part)
 
     any_columns: Iterable[Column[Any]] = columns
-    return [replace(column, cell=cell(column)) for column in any_columns]
+    return [replace(column, cell=row_cell(column)) for column in any_columns]
 
 
 def table(

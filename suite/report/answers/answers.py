@@ -40,6 +40,8 @@ def build_answers(results: Results, here: str) -> Answers:
     """
 
     def machine_side(is_here: bool) -> Results:
+        """The records of this machine or of all others, with those that were computed on either side."""
+
         def belongs(label: str, record: Record) -> bool:
             is_from_here = label not in results.references and record.environment.get("machine_id") == here
             # What is computed holds on every machine.
@@ -114,10 +116,10 @@ def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
     Empty where no claim was measured on both sides.
     """
 
-    def measured(verdicts: Verdicts) -> Verdicts:
+    def measured_alone(verdicts: Verdicts) -> Verdicts:
         return {name: verdict for name, verdict in verdicts.items() if verdict.machine and verdict.suffices}
 
-    ours, theirs = measured(ours), measured(theirs)
+    ours, theirs = measured_alone(ours), measured_alone(theirs)
     shared = [name for name in ours if name in theirs]
     differing = [
         say(

@@ -87,7 +87,7 @@ class TimeRatio:
         return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_label(self.timing)
 
     def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
-        """The ratio as the number of a verdict, about its case."""
+        """The ratio as the number that leads a verdict; `key` is of a text about its case. A share ends at 1."""
         about = say(key, tokens=numbers.count(self.tokens), **self.case_fields, **fields)
         ratio = replace(self.ratio, high=min(self.ratio.high, 1.0)) if neutral < 1 else self.ratio  # a share ends at 1
         return times_lead(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
@@ -320,6 +320,7 @@ class CacheRatio:
 
     @property
     def text(self) -> Text:
+        """A note with the ratio, the other cache and the case."""
         ratio = numbers.times(self.ratio)
         return say(f"answer.told.cache.{self.mode}", other=self.rival_name, where=self.where, ratio=ratio)
 
@@ -431,12 +432,12 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
     mha, gqa8 = grouped_shape(geometry, kv_heads="all"), grouped_shape(geometry, kv_heads=8)
     prefill, decode = expanded_once_shape(geometry), absorbed_shape(geometry)
 
-    def ratio(shape: LayerShape, forward: Pass) -> float:
+    def flops_over_mha(shape: LayerShape, forward: Pass) -> float:
         return layer_work(shape, forward).flops / layer_work(mha, forward).flops
 
     ratios = {
-        "prefill": {tokens: ratio(prefill, _single_pass(tokens, tokens)) for tokens in CONTEXTS},
-        "decode": {tokens: ratio(decode, _single_pass(tokens)) for tokens in CONTEXTS},
+        "prefill": {tokens: flops_over_mha(prefill, _single_pass(tokens, tokens)) for tokens in CONTEXTS},
+        "decode": {tokens: flops_over_mha(decode, _single_pass(tokens)) for tokens in CONTEXTS},
     }
     evidence: list[Text] = []
     for phase, by_tokens in ratios.items():

@@ -36,7 +36,7 @@ def rank_own_runs(results: Results) -> list[Ranking]:
 
 
 def _time_rankings(results: Results) -> list[Ranking]:
-    """A ranking of each measured case that variants share; decoding first, then the most variants, then contexts."""
+    """A ranking of each measured case; decoding first, then by most variants, geometry, and the longest context."""
     by_group = group_timings(timing for timing in timings(results) if timing.is_measured)
     titles, rankings = group_titles(by_group), []
     for key, in_group in by_group.items():
@@ -87,7 +87,7 @@ def _certainty(timing: Timing, faster: Timing) -> str:
 
 
 def _score_rankings(results: Results) -> Iterator[Ranking]:
-    """Yield a ranking of the arms of each RL experiment, then of each of decoders that is not judged by loss."""
+    """Yield a ranking of the arms of each RL experiment, then of each experiment of decoders not judged by loss."""
     layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
     trained = layout.split(layout.runs, design.tells_arms_apart, named)
     for experiment in trained:

@@ -77,6 +77,7 @@ def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
     values = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **values}
 
     def setting(arm: RlArm, name: str) -> str:
+        """An arm's value of a setting; of FORMAT `paid` or `unpaid`."""
         if name != FORMAT:
             return arm.first.value(name)
         # Paid as part of a sum or as a gate. Older records say their weight alone.
@@ -113,8 +114,8 @@ def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
 
 
 def _setting(record: Record, name: str) -> Any:
-    """A setting as a case names it or its record resolved it, else as it was before it came; None where it does not
-    apply.
+    """A setting as a case names it or its record resolved it, else its value before it was introduced; None where it
+    does not apply.
     """
     for settings in (record.case.axes, record.case.extras):
         if name in settings:

@@ -78,6 +78,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def family_name(self) -> Text:
+        """The family's label, marked where the layer was not checked."""
         return self.first.marked(variant_label(self.family))
 
     @property
@@ -100,7 +101,7 @@ Forms = Sequence[CallForm]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every computation that was measured in at least two forms; None without any."""
+    """Build the section on forms of a call from computations that were measured in several; None without any."""
     subjects = computations(results)
     comparisons = [
         (forms, subject)
@@ -123,11 +124,11 @@ def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -
     by_computation = grouped(sorted(forms, key=lambda form: form.has_named_backend), lambda form: form.computation)
     distinct = [_worst_first({form.name: form for form in forms}.values(), LAYER) for forms in by_computation.values()]
 
-    def place(forms: Forms) -> tuple[object, ...]:
+    def sort_key(forms: Forms) -> tuple[object, ...]:
         first = forms[0]
         return variant_sort_key(first.family), first.subject, first.first.tokens or 0, first.first.label
 
-    ordered = sorted((forms for forms in distinct if len(forms) > 1), key=place)
+    ordered = sorted((forms for forms in distinct if len(forms) > 1), key=sort_key)
     return list(grouped(ordered, lambda forms: forms[0].subject).values())
 
 
@@ -142,13 +143,13 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
     Forms of MLA whose backend was left to `auto` are no comparison: every sweep has them.
     """
 
-    def is_comparison(forms: Forms) -> bool:
+    def compares_backends(forms: Forms) -> bool:
         layers = [form for form in forms if LAYER in form]
         if any(form.is_foreign for form in layers):
             return len(layers) > 1
         return any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
 
-    candidates = filter(is_comparison, subject)
+    candidates = filter(compares_backends, subject)
     return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 
@@ -186,7 +187,7 @@ def _foreign_note(forms: Iterable[CallForm]) -> Text:
 
 
 def _finding(forms: Forms) -> Text:
-    """Say which form is fastest where that is clear, else how far the slowest is from it; nothing of unchecked ones."""
+    """Say which form is fastest where that is clear, else how far the slowest is from it; empty if one is unchecked."""
     names = {form[LAYER]: form.name for form in forms}
     worst, *_, best = names
     return order_finding(best, worst, list(names)[:-1], names.__getitem__) if all(t.is_checked for t in names) else ""
@@ -195,11 +196,11 @@ def _finding(forms: Forms) -> Text:
 def _plot_dots(forms: Forms, span: str) -> dict[str, Any]:
     """Draw each form as a dot at its median time of a span, with its interval and its ratio to the fastest."""
     timings = {figure_text(form.name): form[span] for form in forms}
-    best = min(timing.median_s for timing in timings.values())
+    best_s = min(timing.median_s for timing in timings.values())
     series = [
         Series(
             name=name,
-            points=[_point(name, timing, best)],
+            points=[_form_dot(name, timing, best_s)],
             style=OTHER if form.is_foreign else variant_style(timing.variant),
             mode="markers+text",
             along="x",
@@ -214,14 +215,15 @@ def _plot_dots(forms: Forms, span: str) -> dict[str, Any]:
     return plot(series, xaxis=roomy_time_axis(title, ends), yaxis=rows, showlegend=False, margin=MARGIN)
 
 
-def _point(name: str, timing: Timing, best: float) -> Point:
-    ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best))
+def _form_dot(name: str, timing: Timing, best_s: float) -> Point:
+    """A form at its median time; `best_s`: the median of the fastest form, to which the dot's text gives the ratio."""
+    ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best_s))
     low, high = timing.interval.low, timing.interval.high
     return Point(
         x=timing.median_s,
         y=name,
         ends=(low, high),
-        text=ratio if timing.median_s > best else say("callstyle.best"),
+        text=ratio if timing.median_s > best_s else say("callstyle.best"),
         hover=f"{name}: {numbers.seconds(timing.median_s)} ({numbers.seconds_range(low, high)})",
         runs=(timing.record.run_key,),
     )

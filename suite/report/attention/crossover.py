@@ -52,7 +52,7 @@ class Crossing:
 
 
 def build(results: Results) -> Section:
-    """Build it from known devices' specifications, and from records that hold both modes."""
+    """Build the section on re-expanding from known devices' specifications, and from records that hold both modes."""
     measured = crossings(results)
     specified = [
         Crossing(
@@ -72,7 +72,7 @@ def build(results: Results) -> Section:
         views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
         height_px=420,
     )
-    return section("crossover", figures=[figure], tables=[_table(measured, results)])
+    return section("crossover", figures=[figure], tables=[_measured_table(measured, results)])
 
 
 def crossings(results: Results) -> list[Crossing]:
@@ -205,7 +205,7 @@ def _finding(crossings: Sequence[Crossing]) -> Text:
     return say("crossover.finding", measured=measured, dtype=longest.timings[0].axis("dtype"), **fields)
 
 
-def _table(measured: Sequence[Crossing], results: Results) -> Table:
+def _measured_table(measured: Sequence[Crossing], results: Results) -> Table:
     return table(
         say("crossover.measured_table"),
         measured,

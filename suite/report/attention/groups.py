@@ -74,7 +74,7 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
 
 
 def _plotted(timings: Iterable[Timing]) -> list[Timing]:
-    """One timing of each case, for its figure; all timings where there is only one variant with one setting."""
+    """One timing of each case, for its figure; all timings where a single variant ran on several backends."""
     candidates = list(timings)
     lines = {(timing.variant, timing.line[1:]) for timing in candidates}
     return candidates if len(lines) == 1 else representatives(candidates)
@@ -94,12 +94,12 @@ def phase_place(phase: str) -> int:
 def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
     """Group timings by their axes but LINE_AXES, the model's sizes and the label; sorted by these."""
 
-    def key(timing: Timing) -> GroupKey:
+    def group_key(timing: Timing) -> GroupKey:
         # Another width or number of heads is another model.
         sizes = [pair for pair in timing.extra_settings if pair[0].startswith("geometry.")]
         return (*axes_without(timing, LINE_AXES), *sizes, (LABEL, timing.label))
 
-    return dict(sorted(grouped(timings, key).items()))
+    return dict(sorted(grouped(timings, group_key).items()))
 
 
 def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> list[GroupKey]:

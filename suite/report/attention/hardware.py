@@ -85,7 +85,7 @@ class DeviceTime:
 
 
 def build(results: Results) -> Section | None:
-    """Build it from what was measured and what was projected; None without any timing."""
+    """Build the section on known devices from what was measured and projected; None without any timing."""
     projected = projected_groups(results)
     measured = measured_groups(results, projected)
     if not projected and not timings(results):
@@ -110,7 +110,9 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
     """
     measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), shared_key)
     # The numbers of machines and of variants that a group compares.
-    sizes = {key: (len(set(map(_machine, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
+    sizes = {
+        key: (len(set(map(_machine_key, of))), len({timing.variant for timing in of})) for key, of in measured.items()
+    }
     chosen: dict[Pairs, Pairs] = {}
     for key in sorted(measured, key=lambda key: (-sizes[key][0], -sizes[key][1], key)):
         num_machines, num_variants = sizes[key]
@@ -133,7 +135,7 @@ def shared_key(timing: Timing) -> Pairs:
     return (*axes_without(timing, NOT_SHARED), *settings)
 
 
-def _machine(timing: Timing) -> Pairs:
+def _machine_key(timing: Timing) -> Pairs:
     """What tells machines apart: label, name, and number of threads."""
     name = machine_name(timing.record) or numbers.NOTHING
     return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
@@ -141,7 +143,7 @@ def _machine(timing: Timing) -> Pairs:
 
 def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
     """A name for the machine of each timing: label, name and settings, each only where machines differ in it."""
-    machines, names = list(map(_machine, timings)), {}
+    machines, names = list(map(_machine_key, timings)), {}
     has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
     for timing, machine, own_threads in zip(timings, map(dict, machines), threads, strict=True):
         label = machine[LABEL] if has_labels else ""
@@ -154,7 +156,7 @@ def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
     """The contexts to draw, and all times to show: those measured at the most common context, what specifications and
     calibrations make of them on each known device, and those of projected records at any context."""
-    common = most_common_context((timing.tokens, (timing.variant, _machine(timing))) for timing in measured)
+    common = most_common_context((timing.tokens, (timing.variant, _machine_key(timing))) for timing in measured)
     contexts = [common] if common else []
     if common not in {timing.tokens for timing in projected}:
         projected_context = most_common_context((timing.tokens, timing) for timing in projected)
@@ -280,7 +282,7 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
     order, mha_s = _row_order(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
 
     def regime(time: DeviceTime) -> Text:
-        """What limits it, where its own record says so."""
+        """Whether compute or memory limits a time; empty where no record of its own says so."""
         is_own = time.is_measured or (time.evidence == "projected" and not time.timing.is_measured)
         return REGIME.written(time.timing) if is_own else ""
 

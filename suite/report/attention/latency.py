@@ -38,7 +38,7 @@ PLAUSIBLE_J = (1e-12, 1e12)
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every timing, and from the energies that records note; None without any timing."""
+    """Build the section on time and energy from every timing and the energies that records note; None without any."""
     every_timing = timings(results)
     timed, powered = (
         groups(part, lambda timing: timing.tokens is not None)

@@ -124,7 +124,7 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
     at_context = grouped(ordered, lambda timing: (timing.variant_name, timing.line[1:], timing.tokens))
     is_joined = len(at_context) == len(ordered)
 
-    def key(timing: Timing) -> tuple[Any, ...]:
+    def line_key(timing: Timing) -> tuple[Any, ...]:
         return (
             variant_sort_key(timing.variant),
             "" if is_joined else timing.chosen_line[0],
@@ -132,7 +132,7 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
             timing.is_checked,
         )
 
-    lines = list(grouped(sorted(ordered, key=key), key).values())
+    lines = list(grouped(sorted(ordered, key=line_key), line_key).values())
     parts = [(" / ".join(dict.fromkeys(t.chosen_line[0] for t in line)), *line[0].line[1:]) for line in lines]
     shared = set.intersection(*map(set, parts))
     styles = [variant_style(line[0].variant) for line in lines]
@@ -186,20 +186,20 @@ def case_table(
 def _over_least(metric: LineMetric, candidates: Sequence[Timing]) -> Column[Timing]:
     """A column of each timing's ratio to the least candidate of its case; "≈" where the two may be equal."""
 
-    def case(timing: Timing) -> tuple[object, ...]:
+    def case_key(timing: Timing) -> tuple[object, ...]:
         return axes_without(timing, ("attention", "backend")), timing.shared_extras, timing.label
 
     least = {
         key: min(timings, key=lambda timing: metric.value(timing) or math.inf)
-        for key, timings in grouped(candidates, case).items()
+        for key, timings in grouped(candidates, case_key).items()
     }
 
-    def ratio(timing: Timing) -> Text:
-        best = least.get(case(timing), timing)
+    def ratio_text(timing: Timing) -> Text:
+        best = least.get(case_key(timing), timing)
         value, best_value = metric.value(timing), metric.value(best)
         if not value or not best_value or timing is best:
             return ""
         is_open = metric.has_intervals and may_be_equal(best.interval, timing.interval)
         return f"{'≈ ' * is_open}{numbers.times(value / best_value)}"
 
-    return column("table.over_least", ratio, kind=Kind.NUMBER)
+    return column("table.over_least", ratio_text, kind=Kind.NUMBER)

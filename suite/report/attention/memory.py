@@ -21,7 +21,7 @@ TITLE = say("table.cases")
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the sizes that records note; None where none does."""
+    """Build the section on memory from the sizes that records note; None where none does."""
     case_groups = groups(timings(results), lambda timing: bool(timing.tokens and _peak_bytes(timing)))
     sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
     cases = [
@@ -84,6 +84,7 @@ def _error_bytes(timing: Timing) -> float | None:
 
 
 def _equality_text(timing: Timing) -> Text:
+    """Whether the counted cache equals its closed form, with the error if not; empty where either is missing."""
     error = _error_bytes(timing)
     return "" if error is None else say("memory.no", error=f"{error:+,.0f} B") if error else say("memory.yes")
 

@@ -26,12 +26,12 @@ SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much
 
 
 def build(results: Results) -> Section | None:
-    """Build it, one figure of each machine, dtype and number of threads; None where no record counts its work."""
+    """Build the section, a figure for each machine, dtype and number of threads; None where no record counts its work."""
 
-    def key(timing: Timing) -> tuple[str, str, str, str]:
+    def figure_key(timing: Timing) -> tuple[str, str, str, str]:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
 
-    machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), key)
+    machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), figure_key)
     names = [machine[:3] for machine in machines]
     figures = []
     for (name, dtype, threads, identity), cases in machines.items():
@@ -102,6 +102,7 @@ def _kind_series(kind: Sequence[Timing]) -> Series:
 
 
 def _point(timing: Timing) -> Point:
+    """A case at its FLOPs a byte and its GFLOP/s, with rates and share of the roofline in the hover text."""
     rates = {"flops": _flops_per_s(timing), "bytes": plausible_rate(timing.amount("traffic_bytes"), timing.median_s)}
     texts = {name: numbers.NOTHING if rate is None else numbers.giga(rate) for name, rate in rates.items()}
     about = {"geometry": timing.axis("geometry")}
@@ -141,6 +142,7 @@ def _roof(cases: Sequence[Timing]) -> list[Series]:
 
 
 def _roof_line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
+    """A grey line between ends given in FLOPs a byte and FLOP/s; it is drawn in GFLOP/s, as points are."""
     points = [Point(x=intensity, y=rate / 1e9) for intensity, rate in ends]
     style = Style(colour=GREY, dash=dash)
     return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})

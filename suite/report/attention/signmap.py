@@ -78,10 +78,12 @@ class VariantPair:
 
     @property
     def range(self) -> str:
+        """The ends of the speed-up: `1.05–1.31×`."""
         return times_range(self.speedup.low, self.speedup.high)
 
     @property
     def runs(self) -> tuple[str, str]:
+        """The run keys of both records."""
         return self.gqa.record.run_key, self.mla.record.run_key
 
     @property
@@ -135,7 +137,7 @@ def measured_pairs(results: Results) -> list[VariantPair]:
 
 
 def build(results: Results) -> Section:
-    """Build it from specifications, with rows for machines whose pairs have the map's sizes, and the other pairs."""
+    """Build the maps by specifications, with rows of machines that measured their sizes, and figures of other pairs."""
     pairs = measured_pairs(results)
     machines, elsewhere = _pairs_on_map(pairs), [pair for pair in pairs if pair.sizes is None]
     explanation = [

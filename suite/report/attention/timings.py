@@ -79,15 +79,17 @@ class Timing(Run):
 
     @property
     def variant_name(self) -> Text:
+        """The variant's label, marked where the layer was not checked."""
         return self.marked(variant_label(self.variant))
 
     @property
     def backend(self) -> str:
-        """What ran, which `backend=auto` leaves open."""
+        """The backend that ran; the one asked for where the record does not say."""
         return str(self.record.provenance.get("backend") or self.axis("backend"))
 
     @property
     def tokens(self) -> int | None:
+        """The context; None where the record has none, or an impossible one."""
         return context_tokens(self.record)
 
     @property
@@ -101,7 +103,7 @@ class Timing(Run):
 
     @property
     def cache_share(self) -> float | None:
-        """Its cache over MHA's."""
+        """Its cache's bytes over MHA's; None where either is missing."""
         size, mha_size = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
         return size / mha_size if size and mha_size else None
 
@@ -117,13 +119,13 @@ class Timing(Run):
 
     @property
     def extra_settings(self) -> Pairs:
-        """The settings that its case names besides the axes, of those that apply."""
+        """The settings besides the axes that its case names and that apply to it, with their values."""
         settings = sorted(self.record.case.extras.items())
         return tuple((name, str(value)) for name, value in settings if value is not None)
 
     @property
     def shared_extras(self) -> tuple[str, ...]:
-        """The settings besides the axes that two variants can have in common."""
+        """The settings besides the axes, as `name=value`, without those of the variant itself."""
         return tuple(f"{name}={value}" for name, value in self.extra_settings if not name.startswith(VARIANT_SETTING))
 
     def amount(self, metric: str, span: str = "") -> float | None:

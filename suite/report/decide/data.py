@@ -131,7 +131,7 @@ def _model(name: str) -> dict[str, Any]:
         "blocks": counted.blocks,
         "experts": [experts["n_routed"], experts["top_k"], counted.expert_layers] if experts.get("n_routed") else None,
         "layers": [_layer(layer) for layer in plan_from(settings).layers],
-        "rl": _rl(settings),
+        "rl": _rl_sizes(settings),
     }
     latent = {size: getattr(shape, size) or 0 for size in LATENT_SIZES}
     return {key: value for key, value in content.items() if value} | latent
@@ -211,6 +211,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 
 def _rows(rows: CacheRows) -> list[Any]:
+    """Rows of a cache, as `_layer` describes them."""
     return [rows.count, rows.width, rows.stride, rows.at_most or 0, int(rows.is_wide)]
 
 
@@ -235,15 +236,17 @@ def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
         **{name: _named(name) for name in names},
     )
 
-    def labelled(sizes: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    def bytes_by_label(sizes: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
         parts = {f"{owner}/{kind}": as_data(size) for (owner, kind), size in sizes.items()}
         return {label: size for label, size in parts.items() if size}
 
-    peaks = [[moment.phase, moment.owner, as_data(moment.exists), labelled(moment.held)] for moment in moments(step)]
-    return {"static": labelled(static_parts(step)), "moments": peaks}
+    peaks = [
+        [moment.phase, moment.owner, as_data(moment.exists), bytes_by_label(moment.held)] for moment in moments(step)
+    ]
+    return {"static": bytes_by_label(static_parts(step)), "moments": peaks}
 
 
-def _rl(settings: Mapping[str, Any]) -> list[int] | None:
+def _rl_sizes(settings: Mapping[str, Any]) -> list[int] | None:
     """The sizes that an RL step's memory follows from, in the order of ModelSizes; None where a model has none."""
     try:
         return list(vars(model_sizes(settings)).values())

@@ -190,7 +190,7 @@ def _withdrawn_runs(label: str, contents: Contents, labelled: Sequence[tuple[str
 def _newest_records(
     stored_records: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: Set[str]
 ) -> Iterable[CurrentRecord]:
-    """Yield the newest record of each case under each label; those without a machine of their own count apart."""
+    """Yield the newest record of each case and label; records whose times may not be compared count apart."""
     by_case: dict[tuple[str, str, bool], list[StoredRecord]] = defaultdict(list)
     for stored, (label, is_of_one_machine) in zip(stored_records, labelled, strict=True):
         by_case[stored.record.case.id, label, is_of_one_machine].append(stored)
