@@ -326,7 +326,7 @@ class CacheRatio:
 
 
 def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
-    """The verdict on the bytes of MLA's latent against MHA's keys and values; changes where one is smaller yet."""
+    """The verdict on the bytes of MLA's latent against MHA's cache, with the cases in which another is smaller yet."""
     counted, forms = counted_caches(results), caches_by_form()
     caches = [*counted, *forms]
     against_mha = [cache for cache in caches if (cache.mode, cache.rival) == ("latent", "mha")]

@@ -108,7 +108,7 @@ def _rank_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         return
 
     def compared(references: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
-        """Each arm but the first with its reference, corrected together."""
+        """Contrasts of each arm but the best with its reference, by arm, corrected together."""
         pairs = zip(order[1:], references, strict=False)
         contrasts = holm_corrected(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
         return {pair.arm: pair for pair in contrasts}

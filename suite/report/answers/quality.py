@@ -103,7 +103,7 @@ def _grading_trials(family: Family, question: Question) -> list[Trial]:
 
 
 def _reversed_trials(family: Family, _: Question) -> list[Trial]:
-    """Latents trained on reversed queries against those on skewed ones, in the tier that skewed queries ask rarely."""
+    """Compare latents trained on reversed queries with those on skewed ones, in the tier that the latter ask rarely."""
     contrasts = families.form_contrasts(family)
     arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in contrasts]
     pairs = [contrasts[arm] for arm in arms if query_form(arm) == REVERSED and family.times(arm) == 1]

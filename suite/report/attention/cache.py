@@ -51,7 +51,7 @@ COLOURS = dict(zip(CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), str
 
 
 def build(results: Results) -> Section:
-    """Build the section on caches from published geometries, and from records of workload=capacity where there are any."""
+    """Build the section on caches from published geometries, and from records of workload=capacity if there are any."""
     models = published_caches()
     runs = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
     runs.sort(key=lambda run: -(_most_tokens_per_s(run) or 0))

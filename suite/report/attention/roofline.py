@@ -26,7 +26,7 @@ SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much
 
 
 def build(results: Results) -> Section | None:
-    """Build the section, a figure for each machine, dtype and number of threads; None where no record counts its work."""
+    """Build the section, a figure for each machine, dtype and number of threads; None where no record counts work."""
 
     def figure_key(timing: Timing) -> tuple[str, str, str, str]:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)

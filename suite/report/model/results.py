@@ -80,7 +80,7 @@ class Results:
 
     @property
     def several(self) -> bool:
-        """Whether there are several labels, so that a table has to name them."""
+        """Whether records stand under several labels, so that tables and titles have to name them."""
         return len(self.labels) > 1
 
     @cached_property
