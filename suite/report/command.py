@@ -119,12 +119,12 @@ def build_views(results: Results) -> dict[str, list[Section]]:
     if results.references and results.own.records:
         # After all others: sections cache what they read of the last results alone.
         built = {name: _own_blocks_first(section, locate(name), results) for name, section in built.items()}
-    sections = {view: [built[name] for name in of_view if name in built] for view, of_view in views.items()}
+    sections = {view: [built[name] for name in listed if name in built] for view, listed in views.items()}
     for section in (built[name] for name in foreign if name in built):
         sections[section.view if section.view in sections else DEFAULT_VIEW].append(section)
     return {
-        view: of_view if view == DEFAULT_VIEW else _own_section_first(of_view, results)
-        for view, of_view in sections.items()
+        view: in_view if view == DEFAULT_VIEW else _own_section_first(in_view, results)
+        for view, in_view in sections.items()
     }
 
 

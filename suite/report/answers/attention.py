@@ -230,7 +230,7 @@ def kernel_shares(results: Results) -> list[TimeRatio]:
     ]
     by_record = grouped(decodes, lambda timing: timing.current.record.case.id + timing.label).values()
     spans = [{timing.span: timing for timing in record} for record in by_record]
-    shares = [TimeRatio(timing=of[KERNEL], base=of[LAYER]) for of in spans if of.keys() >= {KERNEL, LAYER}]
+    shares = [TimeRatio(timing=case[KERNEL], base=case[LAYER]) for case in spans if case.keys() >= {KERNEL, LAYER}]
     return sorted(shares, key=lambda share: (_share_case(share), share.tokens))
 
 
@@ -294,11 +294,11 @@ def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
     by_spread = Standing.OPEN
     if bool(wider) != bool(narrower):
         by_spread = Standing.SUPPORTED if wider else Standing.CONTRADICTED
-    both = {by_lines, by_spread}
+    in_part = Standing.MIXED if Standing.SUPPORTED in (by_lines, by_spread) else Standing.OPEN
     first = min(mla_spreads, key=lambda spread: spread.distance(claim["trial"]["at"]))
     spread_text = say("answer.told.spread", wider=wider, narrower=narrower, total=len(pairs)) if pairs else ""
     return ClaimVerdict(
-        outcome=by_lines if len(both) == 1 else Standing.MIXED if Standing.SUPPORTED in both else Standing.OPEN,
+        outcome=by_lines if by_lines == by_spread else in_part,
         evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
         lead=first.lead("answer.about.spread", forms=first.forms),
         flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),

@@ -82,8 +82,8 @@ def _question_contrasts(results: Results, question: Question) -> list[QualityCon
         in_tiers = [pair for family in families.families(results) for pair in families.rare_contrasts(family)]
         if question.get("tasks") == [design.TIERS_TASK]:
             return in_tiers
-        of_tasks = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
-        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *in_tiers]
+        nearest = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
+        return [*filter(is_same_cache, chain.from_iterable(nearest)), *in_tiers]
     by_task = grouped(design.quality_experiments(results), lambda experiment: experiment.value("task"))
     tasks: list[str] = question.get("tasks") or sorted(by_task, key=lambda task: task == design.TIERS_TASK)
     pairs = list[QualityContrast]()

@@ -143,9 +143,9 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:
     """One contrast of two arms by a measure, such as accuracy at an equal budget; empty where they share no seed."""
     if measure in BUDGETS or measure == "accuracy_at_seconds":
-        both = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
+        pair = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
         budget = BUDGETS.get(measure, arm.first.clock)
-        rows = [row for row in at_equal_budgets(both, budget) if row.quantity.name == budget][:1]
+        rows = [row for row in at_equal_budgets(pair, budget) if row.quantity.name == budget][:1]
         return [row.contrast for row in rows if row.contrast]
     if measure == "spread":
         # How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads.

@@ -90,8 +90,8 @@ def crossings(results: Results) -> list[Crossing]:
         tried = sorted(absorbed.keys() & reexpanded.keys())
         if len(tried) < FEWEST_TRIED:
             continue
-        both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
-        by_flops, by_roofline = _predicted(both, tokens)
+        mode_timings = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
+        by_flops, by_roofline = _predicted(mode_timings, tokens)
         crossing = Crossing(
             settings=settings,
             tokens=tokens,
@@ -99,7 +99,7 @@ def crossings(results: Results) -> list[Crossing]:
             by_roofline=by_roofline,
             measured=bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried]),
             tried=tried,
-            timings=both,
+            timings=mode_timings,
         )
         measured.append(crossing)
     return measured
@@ -117,15 +117,16 @@ def _new_tokens(timing: Timing) -> int:
     return count if isinstance(count, int) and 0 < count < MOST_TOKENS else 0
 
 
-def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | None]:
+def _predicted(mode_timings: Sequence[Timing], tokens: int) -> tuple[int | None, int | None]:
     """The new tokens from which re-expanding is cheaper, by FLOPs and by the roofline; None without the sizes for it.
 
     Both are None where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
     """
-    first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
+    first = mode_timings[0]
+    axes, settings = first.record.case.axes, first.record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
-    ceilings = [ceiling for timing in both[1:] if (ceiling := measured_ceilings(timing.record, LAYER))]
+    ceilings = [ceiling for timing in mode_timings[1:] if (ceiling := measured_ceilings(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}

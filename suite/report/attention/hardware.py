@@ -97,7 +97,7 @@ def build(results: Results) -> Section | None:
         contexts, times = _times(measured.get(key, ()), projected.get(key, ()))
         for tokens in contexts:
             figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **subject))
-        tables += [_table(title, span, of_span, results, **subject) for span, of_span in _by_span(times).items()]
+        tables += [_table(title, span, span_times, results, **subject) for span, span_times in _by_span(times).items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
     tables += [published, _errors_table(results)]
     return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
@@ -111,7 +111,7 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
     measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), shared_key)
     # The numbers of machines and of variants that a group compares.
     sizes = {
-        key: (len(set(map(_machine_key, of))), len({timing.variant for timing in of})) for key, of in measured.items()
+        key: (len(set(map(_machine_key, group))), len({t.variant for t in group})) for key, group in measured.items()
     }
     chosen: dict[Pairs, Pairs] = {}
     for key in sorted(measured, key=lambda key: (-sizes[key][0], -sizes[key][1], key)):
@@ -216,7 +216,7 @@ def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
         family=say("hardware.family" if is_measured else "hardware.projected"),
         finding=_finding(next(iter(spans.values()))),
         caption=say("hardware.caption"),
-        views=[View(title=span_title(span), figure=_plot_dots(of_span)) for span, of_span in spans.items()],
+        views=[View(title=span_title(span), figure=_plot_dots(span_times)) for span, span_times in spans.items()],
         height_px=FRAME_PX + ROW_PX * len(_row_order(times)) + LEGEND_ROW_PX * -(-entries // 2),
         **subject,
     )
@@ -250,16 +250,16 @@ def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
     rows = {device: figure_text(f"● {name}" if device in measured else name) for device, name in names}
     series: list[Series] = []
     ordered = sorted(times, key=lambda time: (time.variant, not time.is_measured))
-    for ordinal, of_variant in enumerate(grouped(ordered, lambda time: time.variant).values()):
-        first = of_variant[0].timing
-        for is_measured, part in grouped(of_variant, lambda time: time.is_measured).items():
+    for ordinal, variant_times in enumerate(grouped(ordered, lambda time: time.variant).values()):
+        first = variant_times[0].timing
+        for is_measured, part in grouped(variant_times, lambda time: time.is_measured).items():
             line = Series(
                 name=first.marked(first.sized_variant),
                 points=[_point(time, rows[time.device]) for time in part],
                 style=variant_style(first.variant),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": first.variant_name},
-                in_legend=part[0] is of_variant[0],
+                in_legend=part[0] is variant_times[0],
                 # The later lies on the earlier, and smaller both are seen where they coincide.
                 size=max(LEAST_PX, LARGEST_PX - ordinal),
             )

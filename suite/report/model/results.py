@@ -126,7 +126,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     settings: dict[str, set[str]] = defaultdict(set)
     for record in (stored.record for part in contents for stored in part.stored):
         settings[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
-    changed = {case_id for case_id, of_records in settings.items() if len(of_records) > 1}
+    changed = {case_id for case_id, versions in settings.items() if len(versions) > 1}
     parts = [_read_folder(*folder, changed, room) for folder in zip(folder_labels, folders, contents, strict=True)]
     together: dict[str, Any] = {
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
@@ -175,11 +175,11 @@ def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]
 def _withdrawn_runs(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
     """Yield the withdrawn runs, each under the label of its machine where that has one by its other runs."""
     pairs = zip(contents.stored, labelled, strict=True)
-    of_machines = {recorded_machine(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
+    labels_by_machine = {recorded_machine(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
     for run in contents.withdrawn:
         if entry := run.withdrawal:
             yield LeftOut(
-                label=of_machines.get(recorded_machine(run.record), label),
+                label=labels_by_machine.get(recorded_machine(run.record), label),
                 name=run.folder.name,
                 case_id=run.record.case.id,
                 withdrawn_on=entry.date,

@@ -100,14 +100,15 @@ def _kernel(record: Record) -> Kernel | None:
     if not all((heads, batch, query_len)) or query_len > seq_len:
         return None
     pairs = query_len * (2 * seq_len - query_len + 1) // 2
-    both = _whole(flops / (2 * batch * heads * pairs))
+    both_widths = _whole(flops / (2 * batch * heads * pairs))
     elements = _whole(cache_bytes / (SERVED_BYTES * batch * seq_len))
-    if not both or not elements:
+    if not both_widths or not elements:
         return None
     if name == MLA:
-        sizes = {"kv_heads": 1, "qk_dim": elements, "v_dim": both - elements}
+        sizes = {"kv_heads": 1, "qk_dim": elements, "v_dim": both_widths - elements}
     else:
-        sizes = {"kv_heads": _whole(elements / both), "qk_dim": _whole(both / 2), "v_dim": _whole(both / 2)}
+        width = _whole(both_widths / 2)
+        sizes = {"kv_heads": _whole(elements / both_widths), "qk_dim": width, "v_dim": width}
     return Kernel(kernel=name, heads=heads, **sizes) if min(sizes.values()) > 0 else None
 
 
