@@ -20,12 +20,12 @@ from suite.records.labels import differing
 from suite.records.machines import recorded_machine
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.report.model.by_setting import experiments_by, resolved, telling, workload_design
+from suite.report.model.by_setting import experiments_by, resolve_setting, telling_settings, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
 from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import LABEL, SEED, Pairs, Run, number_of
+from suite.report.model.run import LABEL, SEED, Pairs, Run, parse_number
 from suite.statistics import paired
 from suite.statistics.intervals import ratio_of_medians
 
@@ -135,7 +135,7 @@ class ArmGroup:
     def rank(self) -> tuple[tuple[float, ...], int]:
         """For sorting: the group's settings as numbers, the context first, then how many arms it has."""
         names = sorted(self.settings, key=lambda name: name != TOKENS)
-        return tuple(number_of(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
+        return tuple(parse_number(self.settings[name]) or 0.0 for name in names), len(self.experiment.arms)
 
     @property
     def where(self) -> str:
@@ -200,7 +200,7 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
         return replace(runs_by_record[id(current.record)], key=key)
 
     experiments = experiments_by([run.current for run in runs], workload, by, keyed_run, against)
-    names = telling([experiment.key for experiment in experiments], workload_design(workload))
+    names = telling_settings([experiment.key for experiment in experiments], workload_design(workload))
     is_timed = runs[0].outcome is None and not (runs[0].cost and runs[0].cost.is_size)
     settings = dict.fromkeys([*names, *([TOKENS] if is_timed else [])])
     return [
@@ -228,7 +228,7 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
     settings, names = [], _differing_names(runs)
     for run in runs:
         design = workload_design(run.record.case.workload)
-        values = {name: resolved(run.record, name, design) or "null" for name in names}
+        values = {name: resolve_setting(run.record, name, design) or "null" for name in names}
         settings.append(" ".join(value if len(names) == 1 else f"{name}={value}" for name, value in values.items()))
     candidates = (settings, [run.label for run in runs], ["the first", "the second"])
     labels = next(pair for pair in candidates if pair[0] != pair[1])
@@ -348,7 +348,7 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
 
 
 def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
-    scores, quantity, interval = contrast.found, contrast.quantity, contrast.found.interval
+    scores, quantity, interval = contrast.comparison, contrast.quantity, contrast.comparison.interval
     kind, _, of = quantity.pair.partition(" ")
     difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
     if interval is not None and scores.pairs >= paired.FEWEST_PAIRS:

@@ -76,7 +76,7 @@ class Runs:
         if len(cases) < len(runs):
             raise ValueError("runs must have one run of a case under a label; load both folders: suite.load([A, B])")
         labels = list(dict.fromkeys((*ours.labels, *theirs.labels)))
-        return Runs(replace(ours, labels=labels, records=runs, every=[(run.label, run.record) for run in runs]))
+        return Runs(replace(ours, labels=labels, records=runs, all_records=[(run.label, run.record) for run in runs]))
 
     def where(self, **settings: Any) -> "Runs":
         """The runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
@@ -290,7 +290,7 @@ def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterat
     if other is None:
         return
     for pair in outcome.contrasts(experiment.others, other):
-        comparison, interval = pair.found, pair.found.interval
+        comparison, interval = pair.comparison, pair.comparison.interval
         sign_flip_p = comparison.sign_flip_p if comparison.is_tested else None
         values = (
             *(comparison.pairs, fmean(comparison.ours), fmean(comparison.theirs), comparison.mean),

@@ -14,8 +14,7 @@ class Say:
 
     key: str
     fields: tuple[tuple[str, object], ...] = ()
-    otherwise: "Text | None" = None
-    """Stands for a key that no language has: a name from a record that we do not know."""
+    otherwise: "Text | None" = None  # stands for a key that no language has: a name from a record that we do not know
 
     def __str__(self) -> str:
         raise TypeError(f"{self.key} is no text before page/texts.py has rendered it")
@@ -25,8 +24,7 @@ class Say:
 class Joined:
     """Texts one after the other, as a language joins the parts of a list, or sentences."""
 
-    by: str
-    """One of PUNCTUATION, or what stands between them in every language."""
+    separator: str  # one of PUNCTUATION, or the mark that stands between the parts in every language
     parts: tuple["Text", ...]
 
     def __str__(self) -> str:
@@ -40,25 +38,25 @@ PUNCTUATION = ("list", "notes", "sentence")  # ways to join parts that each lang
 
 
 def say(key: str, **fields: object) -> Say:
-    """The sentence under `key`, to be filled in with texts and plain values."""
+    """A sentence for later: the key of a text and the values that fill it in, which may be texts themselves."""
     return Say(key, tuple(fields.items()))
 
 
 def say_or(key: str, otherwise: Text) -> Text:
-    """The sentence under `key`, or `otherwise` for a name from a record that we do not know; of none nothing."""
+    """The sentence under `key`, or the name `otherwise` where no text has that key; empty for an empty name."""
     return Say(key, otherwise=otherwise) if otherwise else ""
 
 
-def joined(by: str, parts: Iterable[Text]) -> Text:
-    """Join texts by the `punctuation` of a language (list, notes, sentence) or by a mark; without empty ones."""
+def joined(separator: str, parts: Iterable[Text]) -> Text:
+    """Join the texts that are not empty, by a mark or as each language joins a `list`, `notes` or a `sentence`."""
     texts = tuple(part for part in parts if part != "")
-    if by not in PUNCTUATION and all(isinstance(text, str) for text in texts):
-        return by.join(map(str, texts))
-    return texts[0] if len(texts) == 1 else Joined(by, texts) if texts else ""
+    if separator not in PUNCTUATION and all(isinstance(text, str) for text in texts):
+        return separator.join(map(str, texts))
+    return texts[0] if len(texts) == 1 else Joined(separator, texts) if texts else ""
 
 
 def dotted(*parts: Text) -> Text:
-    """Join the parts of a title or a name."""
+    """Join the parts of a title or a name that are not empty: `MLA · decode`."""
     return joined(" · ", parts)
 
 
@@ -84,8 +82,7 @@ class Head:
 
     title: Text
     kind: Kind = Kind.TEXT
-    facet: str = ""
-    """One of `labels.FACETS`, where a cell is what its row is about."""
+    facet: str = ""  # one of `labels.FACETS`, where the cell is a facet of its row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,17 +90,12 @@ class Table:
     title: Text
     columns: Sequence[Head]
     rows: Sequence[Sequence[Text]]
-    family: Text = ""
-    """The title of tables that differ in their subject alone; a reader sees one, and chooses."""
+    family: Text = ""  # the title of tables that differ in their subject alone; a reader sees one, and chooses
     note: Text = ""
-    settings: Text = ""
-    """The settings that tell it from tables of the same title."""
-    folded: bool = False
-    """Shown as a line that opens: for a table beside a more important one."""
-    facets: Mapping[str, Text] = field(default_factory=dict)
-    """The subject of every row."""
-    row_facets: Sequence[Facets] = ()
-    """For each row the facets that no column of its own says."""
+    settings: Text = ""  # the settings that tell it from tables of the same title
+    folded: bool = False  # shown as a line that opens: for a table beside a more important one
+    facets: Mapping[str, Text] = field(default_factory=dict)  # the subject of every row
+    row_facets: Sequence[Facets] = ()  # for each row the facets that no column shows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +109,14 @@ class View:
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     title: Text
-    caption: Text
-    """One plain sentence that says what the figure shows."""
+    caption: Text  # one plain sentence that says what the figure shows
     views: Sequence[View]
     height_px: int
-    family: Text = ""
-    """The title of figures that differ in their subject alone; a reader sees one, and chooses."""
+    family: Text = ""  # the title of figures that differ in their subject alone; a reader sees one, and chooses
     finding: Text = ""
-    """One sentence with what it shows of these records, the number in it; its headline. Empty where nothing is told."""
-    source: Text = ""
-    """The origin of its numbers, where no run stands behind it."""
-    settings: Text = ""
-    """The settings that tell it from figures of the same title."""
+    """The headline: what these records show, in one sentence with its number; empty where they show nothing clear."""
+    source: Text = ""  # where its numbers come from, for a figure without runs
+    settings: Text = ""  # the settings that tell it from figures of the same title
     facets: Mapping[str, Text] = field(default_factory=dict)
     """The subject of every view; a trace says the rest in its `meta`."""
 
@@ -137,10 +125,8 @@ class Figure:
 class Headline:
     """A finding of a section, for the top of the page."""
 
-    text: Text
-    """The point, in fewer than LONGEST_TITLE characters."""
-    detail: Text = ""
-    """The numbers behind it, with their conditions."""
+    text: Text  # the point, in fewer than LONGEST_TITLE characters
+    detail: Text = ""  # the numbers behind it, with their conditions
 
 
 class Badge(StrEnum):
@@ -158,18 +144,13 @@ class Badge(StrEnum):
 class Lead:
     """The one number of a verdict, with what a small figure draws of it."""
 
-    about: Text
-    """The quantity and the case, in one short phrase."""
-    written: Text
-    """The number as people read it."""
-    interval: Text = ""
-    """Its 95 % interval as people read it; empty where nothing varies."""
-    count: Text = ""
-    """The number of its pairs, seeds or launches, with the word for them."""
+    about: Text  # the quantity and the case, in one short phrase
+    written: Text  # the number as people read it
+    interval: Text = ""  # its 95 % interval as people read it; empty where nothing varies
+    count: Text = ""  # the number of its pairs, seeds or launches, with the word for them
     value: float
     ends: tuple[float, float] | None = None
-    neutral: float = 0.0
-    """The value that says neither way: 0 of a difference, 1 of a ratio, whose axis is logarithmic."""
+    neutral: float = 0.0  # the value that says neither way: 0 of a difference, 1 of a ratio, whose axis is logarithmic
     link: Mapping[str, Text] = field(default_factory=dict)
     """Facets with which its section shows the number, such as those of the figure or table that holds it."""
 
@@ -180,32 +161,20 @@ class Ruling:
 
     id: str
     claim: Text
-    outcome: str
-    """One of suite.report.answers.claims.Standing."""
-    word: Text
-    """The verdict, in a word or with what it depends on."""
-    badge: Badge | None = None
-    """None where nothing was measured."""
+    outcome: str  # one of suite.report.answers.claims.Standing
+    word: Text  # the verdict, in a word or with what it depends on
+    badge: Badge | None = None  # None where nothing was measured
     machine: Text = ""
     lead: Lead | None = None
-    flips: Text = ""
-    """The settings or sizes from which the verdict is another."""
-    answer: Text = ""
-    """The verdict as an answer to the claim's question; empty where the word says it."""
-    evidence: Sequence[Text] = ()
-    """The numbers behind it, a sentence each."""
-    rule: Text = ""
-    """The rule by which it was decided, in a sentence or two."""
-    supporting: Sequence[Text] = ()
-    """The literature's evidence for the claim, each with its source."""
-    opposing: Sequence[Text] = ()
-    """Against it, or qualifying it."""
-    commands: Sequence[str] = ()
-    """Commands that measure it again."""
-    section: str = ""
-    """Id of the section that shows the evidence."""
-    elsewhere: "Ruling | None" = None
-    """The verdict of the reference records, where this one was measured here."""
+    flips: Text = ""  # the settings or sizes at which the verdict changes
+    answer: Text = ""  # the verdict as an answer to the claim's question; empty where the word says it
+    evidence: Sequence[Text] = ()  # the numbers behind it, a sentence each
+    rule: Text = ""  # the rule by which it was decided, in a sentence or two
+    supporting: Sequence[Text] = ()  # the literature's evidence for the claim, each with its source
+    opposing: Sequence[Text] = ()  # the literature against the claim, or qualifying it, each with its source
+    commands: Sequence[str] = ()  # commands that measure it again
+    section: str = ""  # id of the section that shows the evidence
+    elsewhere: "Ruling | None" = None  # the verdict of the reference records, where this one was measured here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +182,7 @@ class Card:
     """A question that people come with, and its answer."""
 
     question: Text
-    answer: Text
-    """The verdict as an answer to the question."""
+    answer: Text  # the verdict as an answer to the question
     ruling: Ruling
 
 
@@ -222,27 +190,21 @@ class Card:
 class Ranking:
     """Runs of one case, or arms of one experiment, the best first."""
 
-    view: str
-    """The view with their figures: speed, rl or quality."""
-    finding: Text
-    """What may be said of the first rows."""
+    view: str  # the view with their figures: speed, rl or quality
+    finding: Text  # a sentence on which rows are best, and how sure that is
     table: Table
-    commands: Sequence[str]
-    """Commands that measure them again."""
+    commands: Sequence[str]  # commands that measure them again
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """The first view of the page."""
 
-    own: Sequence[Ranking] = ()
-    """The person's own runs."""
-    cards: Sequence[Card]
-    """Questions that records or closed forms answer."""
-    rulings: Sequence[Ruling]
-    """All claims, in the order of conf/claims.yaml."""
+    own: Sequence[Ranking] = ()  # the person's own runs
+    cards: Sequence[Card]  # questions that records or closed forms answer
+    rulings: Sequence[Ruling]  # all claims, in the order of conf/claims.yaml
     reproduced: Sequence[Text] = ()
-    """How many verdicts of the reference records came out the same on this machine, then each that did not."""
+    """How many verdicts of the reference records this machine reproduced, then a sentence for each that differs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,8 +215,7 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     headlines: Sequence[Headline] = ()
-    view: str = ""
-    """The view of conf/report.yaml that it stands in; of ours the file says it."""
+    view: str = ""  # the view of conf/report.yaml that shows it, for a section of another package
 
 
 def section(
@@ -265,7 +226,10 @@ def section(
     tables: Iterable[Table | None] = (),
     headlines: Iterable[Headline | None] = (),
 ) -> Section:
-    """Lay out a section, whose title and explanation stand under its id in the texts. What is empty is left out."""
+    """Lay out a section, whose title and, if none is given, explanation stand under its id in the texts.
+
+    Figures without views, tables without rows and blocks that are None are left out.
+    """
     return Section(
         id=id,
         title=say(f"{id}.title"),

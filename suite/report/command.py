@@ -28,13 +28,13 @@ from suite.theory.devices.calibration_file import calibrated_by
 DONE, BROKEN = 0, 4
 DEFAULT_VIEW = "trust"  # of sections of other packages that name none
 HEAD_BYTES = 1 << 14
-# The digest of its folders that a page carries.
+# Where a page carries the digest of the folders that it was made of.
 MADE_OF = re.compile(rb'<meta name="suite-folders" content="([0-9a-f]{16})">')
 
 
 @contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Keep the garbage collector off: among millions of numbers it took a tenth of the time, and found nothing."""
+def _garbage_collector_off() -> Iterator[None]:
+    """Switch Python's garbage collector off: it took a tenth of a report's time, and there are no cycles to free."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -44,7 +44,7 @@ def _no_search_for_cycles() -> Iterator[None]:
             gc.enable()
 
 
-@_no_search_for_cycles()
+@_garbage_collector_off()
 def report(
     results: Sequence[Path],
     labels: Sequence[str],
@@ -56,12 +56,13 @@ def report(
     calibration: Path | None = None,
     read: Results | None = None,
 ) -> tuple[Path, int]:
-    """Write the report and return where it went and the exit code: 4 where a run's folder is damaged, else 0.
+    """Write the report; gives its path and the exit code: 4 where a run's folder is damaged, else 0.
 
-    `labels` name the results folders in their order; without any, each folder's own name does. No folders are those of
-    `default_folders`. A page in the default place that was made of other folders is replaced only with `overwrite`.
-    `calibration`: a file of `suite calibrate`. `read`: what was read of these folders already. Raises ValueError, in
-    one sentence, for a format, language, folder, label or file that does not fit, and for such a page.
+    `labels` name the results folders in their order; without any, each folder's own name does. Without `results`,
+    `default_folders` are read. A page in the default place that was made of other folders is replaced only with
+    `overwrite`. `calibration`: a file of `suite calibrate`. `read`: the results, where they are in memory already.
+    Raises ValueError, in one sentence, for a format, language, folder, label or file that does not fit, and for such a
+    page.
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
@@ -86,20 +87,20 @@ def report(
 
 
 def folders_digest(folders: Iterable[Path]) -> str:
-    """Return a digest of where folders lie, in any order: it tells whether two pages are of the same, and no path."""
+    """16 hex digits, equal for the same folders in any order: they tell a page's folders without naming a path."""
     places = sorted({shown(folder if is_store(folder) else Path(os.path.realpath(folder))) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _page_digest(path: Path) -> str:
-    """The digest that a page says it was made of; empty for any other file."""
+    """The folders' digest that a page carries in its head; empty for any other file."""
     with path.open("rb") as file:
         match = MADE_OF.search(file.read(HEAD_BYTES))
     return match[1].decode() if match else ""
 
 
 def default_folders() -> list[Path]:
-    """Return what is shown when no folder is named: each folder below results/ but the kept ones."""
+    """Each folder below results/ but the committed ones; results/ itself without any, or if runs lie directly in it."""
     folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
     runs_lie_directly_here = (RESULTS / PACK).exists() or any((folder / RECORD).exists() for folder in folders)
     return [RESULTS] if runs_lie_directly_here or not folders else folders
@@ -117,34 +118,39 @@ def build_views(results: Results) -> dict[str, list[Section]]:
     built = {name: section for name in names if (section := locate(name)(results))}
     if results.references and results.own.records:
         # After all others: sections cache what they read of the last results alone.
-        built = {name: _opened_on_own(section, locate(name), results) for name, section in built.items()}
-    sections = {view: [built[name] for name in of_view if name in built] for view, of_view in views.items()}
+        built = {name: _own_blocks_first(section, locate(name), results) for name, section in built.items()}
+    sections = {view: [built[name] for name in listed if name in built] for view, listed in views.items()}
     for section in (built[name] for name in foreign if name in built):
         sections[section.view if section.view in sections else DEFAULT_VIEW].append(section)
     return {
-        view: of_view if view == DEFAULT_VIEW else _own_first(of_view, results) for view, of_view in sections.items()
+        view: in_view if view == DEFAULT_VIEW else _own_section_first(in_view, results)
+        for view, in_view in sections.items()
     }
 
 
-def _own_first(sections: Sequence[Section], results: Results) -> list[Section]:
+def _own_section_first(sections: Sequence[Section], results: Results) -> list[Section]:
+    """Move the first section that shows a run of the person's own to the front; the others keep their order."""
     own_labels = results.own.labels if results.own.records else []
     for section in sections:
-        if any(block.facets.get(LABEL) in own_labels for block in _blocks(section)):
+        if any(block.facets.get(LABEL) in own_labels for block in _figures_and_tables(section)):
             return [section, *(other for other in sections if other is not section)]
     return list(sections)
 
 
-def _blocks(section: Section) -> list[Figure | Table]:
+def _figures_and_tables(section: Section) -> list[Figure | Table]:
     return [*section.figures, *section.tables]
 
 
-def _opened_on_own(section: Section, build: Callable[[Results], Section | None], results: Results) -> Section:
-    """Put the person's figures, tables and findings in front of those of the reference records."""
+def _own_blocks_first(section: Section, build: Callable[[Results], Section | None], results: Results) -> Section:
+    """Put the person's figures and tables before those of the reference records, and take headlines from them alone.
+
+    For the headlines the section is built again, from the person's own results.
+    """
 
     def is_reference(block: Figure | Table) -> bool:
         return block.facets.get(LABEL) in results.references
 
-    if not any(map(is_reference, _blocks(section))):
+    if not any(map(is_reference, _figures_and_tables(section))):
         return section
     own_section = build(results.own)
     return replace(
@@ -156,13 +162,13 @@ def _opened_on_own(section: Section, build: Callable[[Results], Section | None],
 
 
 def render_sections(results: Results, texts: Texts) -> list[Section]:
-    """Build the sections, those that are tables alone first, and render them in a language."""
+    """Build all sections, those that hold only tables first, and render them in the language of `texts`."""
     tables = [section for name in read_yaml("report.yaml")["tables_only"] if (section := locate(name)(results))]
     return [texts.section(section) for section in (*tables, *chain.from_iterable(build_views(results).values()))]
 
 
 def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = "") -> str:
-    """Return the page as text. `here`: the id of the machine whose records are called this machine's."""
+    """The page as one HTML text. `here`: the id of the machine whose records are called this machine's."""
     return page(
         build_views(results),
         results,
@@ -174,10 +180,12 @@ def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = 
 
 
 def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:
+    """The sections that conf/report.yaml lists under `markdown`, as one Markdown text."""
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in render_sections(results, load_texts(lang)) if section.id in wanted])]
 
 
+# By format: the file's default name, and what gives its text in parts, from results, language and folders' digest.
 WRITERS: dict[str, tuple[str, Callable[[Results, str, str], Iterable[str]]]] = {
     "html": (
         "index.html",

@@ -11,7 +11,7 @@ from suite.records import numbers
 from suite.report.blocks import Lead, Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
 from suite.report.model.formats import PERCENT, nats, points, with_range
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval, Ratio
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate
@@ -23,8 +23,8 @@ R = TypeVar("R")
 IN_WORDS = "rl_efficiency.in_words"
 
 
-def verdict(comparison: Comparison, unit: str = "points") -> Text:
-    """An outcome as a cell or a sentence says it.
+def comparison_verdict(comparison: Comparison, unit: str = "points") -> Text:
+    """The outcome of a comparison in words, for a cell or a sentence.
 
     `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
     """
@@ -36,12 +36,13 @@ def verdict(comparison: Comparison, unit: str = "points") -> Text:
 
 
 def difference(contrast: Contrast[Any]) -> Text:
-    """An arm's mean less the other's, with its interval; the unit is left to the title of the column."""
-    return with_range(contrast.found.mean, contrast.found.interval, contrast.quantity.difference)
+    """A contrast's mean difference with its interval, without the unit, which the column's title names."""
+    return with_range(contrast.comparison.mean, contrast.comparison.interval, contrast.quantity.difference)
 
 
-def verdict_of(contrast: Contrast[Any]) -> Text:
-    return verdict(contrast.found, contrast.quantity.unit or "points")
+def contrast_verdict(contrast: Contrast[Any]) -> Text:
+    """The outcome of a contrast in words, in its quantity's unit, or else in points."""
+    return comparison_verdict(contrast.comparison, contrast.quantity.unit or "points")
 
 
 def estimate(mean: float, interval: Estimate | None, write: Write) -> Text:
@@ -50,7 +51,7 @@ def estimate(mean: float, interval: Estimate | None, write: Write) -> Text:
 
 
 def with_unit(value: Text, write: Write) -> Text:
-    """A written number with the unit that its writer leaves out."""
+    """Add the unit that `points` and `nats` leave out to a number that they wrote; other numbers stay as they are."""
     if write is points:
         return say("claim.points", points=value)
     return say("claim.nats", nats=value) if write is nats else value
@@ -66,7 +67,7 @@ def lead_number(
     written: Text = "",
     neutral: float = 0.0,
 ) -> Lead:
-    """The number that leads a verdict. `ends`: its interval, where it has one. `written`: in place of `write`."""
+    """The number that leads a verdict. `ends`: its interval, if any. `written`: its text, if not what `write` gives."""
     interval: Text = ""
     if ends is not None:
         low, high = write(ends.low), write(ends.high)
@@ -83,6 +84,7 @@ def lead_number(
 
 
 def comparison_lead(comparison: Comparison, write: Write, about: Text) -> Lead:
+    """A comparison's mean difference as the number that leads a verdict, with its number of seeds."""
     count = say("answer.count.seed", count=comparison.pairs)
     return lead_number(comparison.mean, comparison.interval, write, about=about, count=count)
 
@@ -90,7 +92,7 @@ def comparison_lead(comparison: Comparison, write: Write, about: Text) -> Lead:
 def times_lead(
     ratio: Ratio, intervals: Sequence[Interval], about: Text, *, write: Write = numbers.times, neutral: float = 1.0
 ) -> Lead:
-    """A ratio of two medians within the ends that both intervals leave it."""
+    """A ratio of two medians as the number that leads a verdict, with the fewer launches of the two, or readings."""
     launches, readings = min(i.launches for i in intervals), min(i.count for i in intervals)
     counts = say("answer.count.launch", count=launches), say("answer.count.reading", count=readings)
     count = counts[0] if launches > 1 else counts[1]
@@ -98,21 +100,24 @@ def times_lead(
 
 
 def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]]:
-    """p by Student's t, and p by sign flips; dashes where nothing was tested.
+    """Two columns: p by Student's t, and p by sign flips; dashes where nothing was tested.
 
     The first is Holm's corrected p, or the plain one where a comparison was not corrected.
     """
 
-    def tested(row: R) -> Comparison | None:
+    def tested_comparison(row: R) -> Comparison | None:
         comparison = comparison_of(row)
         return comparison if comparison and comparison.is_tested else None
 
-    by_t: Column[Comparison] = column("verdict.p", lambda of: of.p if of.adjusted_p is None else of.adjusted_p, _p)
-    return columns_of(tested, [by_t, column("verdict.flips", lambda of: of.sign_flip_p, _p)])
+    by_t: Column[Comparison] = column(
+        "verdict.p", lambda tested: tested.p if tested.adjusted_p is None else tested.adjusted_p, _format_p
+    )
+    by_flips: Column[Comparison] = column("verdict.flips", lambda tested: tested.sign_flip_p, _format_p)
+    return part_columns(tested_comparison, [by_t, by_flips])
 
 
-def with_rule(tables: Sequence[Table]) -> list[Table]:
-    """The tables, with a note on how verdicts come about in the first that has verdicts and in all of its family."""
+def add_verdict_note(tables: Sequence[Table]) -> list[Table]:
+    """Add to the first table that has verdicts, and to all of its family, a note on how verdicts come about."""
     heads = [[head.title for head in table.columns] for table in tables]
     first = next((place for place, titles in enumerate(heads) if say(IN_WORDS) in titles), None)
     if first is None:
@@ -121,14 +126,15 @@ def with_rule(tables: Sequence[Table]) -> list[Table]:
     sentences += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
     family = tables[first].family
 
-    def ruled(place: int) -> bool:
+    def takes_note(place: int) -> bool:
         return place == first or (family != "" and tables[place].family == family)
 
     return [
-        replace(table, note=joined("sentence", [table.note, *sentences])) if ruled(place) else table
+        replace(table, note=joined("sentence", [table.note, *sentences])) if takes_note(place) else table
         for place, table in enumerate(tables)
     ]
 
 
-def _p(p: float) -> str:
+def _format_p(p: float) -> str:
+    """p with three decimals, or `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

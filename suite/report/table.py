@@ -1,4 +1,4 @@
-"""A table is its columns: each has a title, and what it says of a row."""
+"""A table is made of columns: each has a title, and gives and writes the cell of a row."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ from suite.report.blocks import Facets, Head, Joined, Kind, Table, Text, say
 R = TypeVar("R")
 P = TypeVar("P")
 Cell = Text | float | None
-Said = Callable[[Any], Text]
+CellWriter = Callable[[Any], Text]
 BACKEND = say("column.backend")
 MOST_ROWS_OPEN = 16  # a longer table is a line that opens: the figures have said it already
 
@@ -22,13 +22,13 @@ class Column(Head, Generic[R]):
 
     cell: Callable[[R], Cell]
     """Gives the cell of a row; None and an empty text are a dash, and so is a number that cannot be shown."""
-    text: Said | None = None
+    text: CellWriter | None = None
     """Writes its numbers."""
     only_where_known: bool = False
     """Left out where no row has anything."""
 
     def written(self, row: R) -> Text:
-        """The text of a row's cell."""
+        """The text of a row's cell; a dash where it is None, empty, or no finite number."""
         cell = self.cell(row)
         if cell is None or cell == "":
             return numbers.NOTHING
@@ -41,13 +41,13 @@ class Column(Head, Generic[R]):
 def column(
     title: str | Text,
     cell: Callable[[R], Cell],
-    text: Said | None = None,
+    text: CellWriter | None = None,
     *,
     kind: Kind | None = None,
     facet: str = "",
     only_where_known: bool = False,
 ) -> Column[R]:
-    """Describe a column. `title` is a key of the texts; `plain` makes a title of any other text.
+    """Describe a column. `title` is a key of the texts; `plain_title` makes a title of any other text.
 
     `text` writes the cell's numbers, and makes the column one of numbers.
     """
@@ -56,24 +56,24 @@ def column(
     return Column(title=title, cell=cell, text=text, kind=kind, facet=facet, only_where_known=only_where_known)
 
 
-def label_column(several: bool) -> list[Column[Any]]:
-    """A column for the label of rows that have one, where there are several."""
-    return [column("column.label", lambda row: row.label, facet="label")] if several else []
+def label_column(has_several_labels: bool) -> list[Column[Any]]:
+    """A list with the column of the rows' labels, which is empty where all have one label."""
+    return [column("column.label", lambda row: row.label, facet="label")] if has_several_labels else []
 
 
-def plain(text: Text) -> Text:
-    """A text of a record, or of no language, as a column's title."""
+def plain_title(text: Text) -> Text:
+    """A text of a record, which is in no language, as a column's title; a plain string there would be a key."""
     return Joined("", (text,))
 
 
-def columns_of(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
-    """Columns over a part of a row; dashes where a row has no such part."""
+def part_columns(part: Callable[[R], P | None], columns: Iterable[Column[P]]) -> list[Column[R]]:
+    """Make columns over rows from columns over a part of a row, which `part` gives; dashes where it gives None."""
 
-    def cell(column: Column[P]) -> Callable[[R], Cell]:
+    def row_cell(column: Column[P]) -> Callable[[R], Cell]:
         return lambda row: None if (row_part := part(row)) is None else column.cell(row_part)
 
     any_columns: Iterable[Column[Any]] = columns
-    return [replace(column, cell=cell(column)) for column in any_columns]
+    return [replace(column, cell=row_cell(column)) for column in any_columns]
 
 
 def table(
@@ -88,12 +88,13 @@ def table(
     facets: Mapping[str, Text] | None = None,
     facets_of: Callable[[R], Facets] | None = None,
 ) -> Table:
-    """Lay rows out under the columns' titles. A long table is folded, whether asked or not.
+    """Lay rows out under the columns' titles. One of more than MOST_ROWS_OPEN rows is folded, whether asked or not.
 
-    `facets` hold for all rows; `facets_of` says of each row what no column of its own does.
+    `facets` hold for all rows; `facets_of` says of each row what no column of its own does. A column that is
+    `only_where_known` is dropped where it is empty.
     """
-    listed = list(rows)
-    cells_by_column = [(column, [column.written(row) for row in listed]) for column in columns]
+    all_rows = list(rows)
+    cells_by_column = [(column, [column.written(row) for row in all_rows]) for column in columns]
     filled = [
         (Head(title=column.title, kind=column.kind, facet=column.facet), cells)
         for column, cells in cells_by_column
@@ -108,9 +109,9 @@ def table(
         family=family,
         settings=settings,
         columns=[head for head, _ in filled],
-        rows=[[cells[place] for _, cells in filled] for place in range(len(listed))],
+        rows=[[cells[place] for _, cells in filled] for place in range(len(all_rows))],
         note=note,
-        folded=folded or len(listed) > MOST_ROWS_OPEN,
+        folded=folded or len(all_rows) > MOST_ROWS_OPEN,
         facets=facets or {},
-        row_facets=[facets_of(row) for row in listed] if facets_of else (),
+        row_facets=[facets_of(row) for row in all_rows] if facets_of else (),
     )

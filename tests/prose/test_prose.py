@@ -6,7 +6,7 @@ import pytest
 
 import suite
 from suite.report.answers.answers import QUESTIONS
-from suite.report.command import _no_search_for_cycles
+from suite.report.command import _garbage_collector_off
 from tools.prose.documents import BLOCK, MARKED, documents, filled
 from tools.prose.figures import FIGURES
 from tools.prose.readers import REFERENCE, ROOT, effect, recipe
@@ -20,7 +20,7 @@ def read(path):
     return path.read_text(encoding="utf-8")
 
 
-@_no_search_for_cycles()
+@_garbage_collector_off()
 def test_every_figure_in_prose_is_what_the_records_say():
     """And none of another verdict; all in one test, for which the records are read once."""
     differing = [path.relative_to(ROOT) for path in documents() if filled(path, read(path)) != read(path)]

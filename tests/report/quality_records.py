@@ -211,7 +211,7 @@ def in_memory(*records, **labelled) -> Results:
             for label, part in by_label.items()
             for record in part
         ],
-        every=[(label, record) for label, part in by_label.items() for record in part],
+        all_records=[(label, record) for label, part in by_label.items() for record in part],
         damaged=[],
         unfinished=[],
         judgements=[],

@@ -10,7 +10,7 @@ import pytest
 
 from suite.configuration.files import locate, read_yaml
 from suite.report.blocks import Joined, Say
-from suite.report.command import _no_search_for_cycles
+from suite.report.command import _garbage_collector_off
 from suite.report.model.experiment import grouped
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
@@ -42,7 +42,7 @@ EXEMPT = {
 
 
 @pytest.fixture(scope="module")
-@_no_search_for_cycles()
+@_garbage_collector_off()
 def sections():
     results = read_results([REFERENCE / name for name in FOLDERS])
     records = [replace(current, label="cpu") for current in results.records]  # as one folder of all has them

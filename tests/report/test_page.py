@@ -128,9 +128,9 @@ def test_a_runs_record_stands_in_the_page_whole(tmp_path):
             return back(held["pool"][value["@"]]) if value.keys() == {"@"} else {k: back(v) for k, v in value.items()}
         return value
 
-    expected = [json.loads(json.dumps(scrubbed(record.as_json(), is_ours=False))) for _, record in results.every]
+    expected = [json.loads(json.dumps(scrubbed(record.as_json(), is_ours=False))) for _, record in results.all_records]
     assert [back(run["record"]) for run in held["runs"]] == expected
     timed = {}
-    for reading in results.every[0][1].readings:
+    for reading in results.all_records[0][1].readings:
         timed.setdefault((reading.span, reading.metric), []).append(reading.value)
     assert {(span, metric): values for span, metric, values in held["runs"][0]["readings"]}.items() <= timed.items()

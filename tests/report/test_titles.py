@@ -8,7 +8,7 @@ import pytest
 
 from suite.report.answers.answers import build as build_claims
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import _no_search_for_cycles, build_views
+from suite.report.command import _garbage_collector_off, build_views
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 
@@ -18,7 +18,7 @@ SETTING = re.compile(r"\w=\S")
 
 
 @pytest.fixture(scope="module")
-@_no_search_for_cycles()
+@_garbage_collector_off()
 def built():
     results = read_results([REFERENCE / name for name in FOLDERS])
     return [build_claims(results), *chain.from_iterable(build_views(results).values())]

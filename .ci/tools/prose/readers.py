@@ -14,7 +14,7 @@ from statistics import fmean, median
 from suite.console.compare import by_setting
 from suite.console.summary import SummaryEntry, summary_of
 from suite.notebook.runs import Runs
-from suite.report.model.labels import ALGORITHM, rank_of
+from suite.report.model.labels import ALGORITHM, option_sort_key
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
@@ -304,7 +304,7 @@ def _finals(folder, setting):
     for run in sorted(design.layout(whole(folder)).runs, key=lambda run: int(run.setting(setting))):
         of_algorithm = found.setdefault(run.value(ALGORITHM), {})
         of_algorithm.setdefault(run.setting(setting), {})[run.seed] = design.final(run)
-    return dict(sorted(found.items(), key=lambda item: rank_of(ALGORITHM, item[0])))
+    return dict(sorted(found.items(), key=lambda item: option_sort_key(ALGORITHM, item[0])))
 
 
 @functools.cache

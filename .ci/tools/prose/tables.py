@@ -3,7 +3,7 @@
 from statistics import fmean
 
 from suite.records.numbers import bytes_iec
-from suite.report.model.labels import ALGORITHM, label_of
+from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
 from suite.report.rl.stability import mean_over_steps
@@ -278,7 +278,7 @@ def tuned():
         ends = _ends_less(first, differs[name]).split(", ") if name in differs else [share(fmean(first)), ""]
         mean = share(expected_best(means, 1))
         lines.append(
-            [label_of(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
+            [option_label(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
         )
     titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "less PPO's (points)"]
     return laid_out([*titles, "next two"], lines)

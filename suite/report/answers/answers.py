@@ -40,6 +40,8 @@ def build_answers(results: Results, here: str) -> Answers:
     """
 
     def machine_side(is_here: bool) -> Results:
+        """The records of this machine or of all others, with those that were computed on either side."""
+
         def belongs(label: str, record: Record) -> bool:
             is_from_here = label not in results.references and record.environment.get("machine_id") == here
             # What is computed holds on every machine.
@@ -51,7 +53,7 @@ def build_answers(results: Results, here: str) -> Answers:
     # One after the other: sections cache what they read of the last results alone. Closed forms need no records.
     ours = verdicts_on(from_here) if from_here.records else {}
     theirs = verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
-    rulings = {claim["id"]: _rule(claim, ours.get(claim["id"]), theirs.get(claim["id"])) for claim in claims()}
+    rulings = {claim["id"]: _prefer_ours(claim, ours.get(claim["id"]), theirs.get(claim["id"])) for claim in claims()}
     return Answers(
         own=rank_own_runs(results.own),
         cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED],
@@ -61,27 +63,29 @@ def build_answers(results: Results, here: str) -> Answers:
 
 
 def _card(ruling: Ruling) -> Card:
+    """A question with its answer: the ruling's own, else the text for the claim's outcome, else the outcome's word."""
     answer = ruling.answer or say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
 
-def _rule(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) -> Ruling:
-    """This machine's verdict where it suffices, with that of the others beside it; else that of the others.
+def _prefer_ours(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) -> Ruling:
+    """A ruling by this machine's verdict where it suffices, with that of the others beside it; else by the others'.
 
-    A verdict that was measured goes before one by closed forms.
+    A measured verdict goes before one by closed forms. Without a verdict the ruling says what the claim needs.
     """
     verdicts = [(verdict, badge) for verdict, badge in ((ours, Badge.HERE), (theirs, Badge.ELSEWHERE)) if verdict]
     if not verdicts:
         needs = say(f"claim.needs.{claim['id']}")
-        return _ruling(claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[needs]), None)
+        return _ruling_by(claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[needs]), None)
     verdict, badge = max(verdicts, key=lambda pair: (pair[0].suffices, pair[0].suffices and bool(pair[0].machine)))
-    ruling = _ruling(claim, verdict, badge)
+    ruling = _ruling_by(claim, verdict, badge)
     if verdict is ours and ours.machine and theirs and theirs.machine:
-        return replace(ruling, elsewhere=_ruling(claim, theirs, Badge.ELSEWHERE))
+        return replace(ruling, elsewhere=_ruling_by(claim, theirs, Badge.ELSEWHERE))
     return ruling
 
 
-def _ruling(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
+def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
+    """Lay a verdict out with its claim's texts; computed ones get the badge PROJECTED, one by definition none."""
     claim_id = claim["id"]
     if verdict.outcome == Standing.DEFINED:
         badge = None
@@ -107,19 +111,22 @@ def _ruling(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
 
 
 def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
-    """Count the claims that both sides ruled on by measurements and agree on, and say how they differ on each other."""
+    """Say how many of the claims that both sides measured have one outcome, then how each other differs.
 
-    def by_measurement(verdicts: Verdicts) -> Verdicts:
+    Empty where no claim was measured on both sides.
+    """
+
+    def measured_alone(verdicts: Verdicts) -> Verdicts:
         return {name: verdict for name, verdict in verdicts.items() if verdict.machine and verdict.suffices}
 
-    ours, theirs = by_measurement(ours), by_measurement(theirs)
+    ours, theirs = measured_alone(ours), measured_alone(theirs)
     shared = [name for name in ours if name in theirs]
     differing = [
         say(
             "own.not_reproduced",
             claim=say(f"claim.{name}"),
-            here=joined("list", [ours[name].word, _number(ours[name])]),
-            there=joined("list", [theirs[name].word, _number(theirs[name])]),
+            here=joined("list", [ours[name].word, _lead_text(ours[name])]),
+            there=joined("list", [theirs[name].word, _lead_text(theirs[name])]),
         )
         for name in shared
         if ours[name].outcome != theirs[name].outcome
@@ -129,7 +136,7 @@ def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
 
 
 def build(results: Results) -> Section:
-    """A row for each claim: the verdict, its one number, when it changes, and what measures it again."""
+    """The table of claims: for each its verdict, its one number, when it changes, and the commands to measure it."""
     answers = build_answers(results, machine_id())
     rulings = table(
         say("claims.table"),
@@ -137,9 +144,9 @@ def build(results: Results) -> Section:
         [
             column("claim.claim", lambda ruling: ruling.claim, kind=Kind.LONG),
             column("claim.verdict", lambda ruling: ruling.word),
-            column("claim.number", _number, kind=Kind.LONG),
+            column("claim.number", _lead_text, kind=Kind.LONG),
             column("claim.flips", lambda ruling: ruling.flips, kind=Kind.LONG),
-            column("claim.machine", _machine),
+            column("claim.machine", _badge_and_machine),
             column("claim.command", lambda ruling: "; ".join(ruling.commands), kind=Kind.CODE),
         ],
         note=joined("sentence", [*answers.reproduced, say("claim.note")]),
@@ -147,8 +154,8 @@ def build(results: Results) -> Section:
     return section("claims", tables=[rulings])
 
 
-def _number(verdict: Ruling | ClaimVerdict) -> Text:
-    """The number that leads a verdict, with its case."""
+def _lead_text(verdict: Ruling | ClaimVerdict) -> Text:
+    """The number that leads a verdict, with its interval, count and case; a dash where none does."""
     lead = verdict.lead
     if lead is None:
         return numbers.NOTHING
@@ -157,7 +164,8 @@ def _number(verdict: Ruling | ClaimVerdict) -> Text:
     return say("claim.number.about", about=lead.about, written=number)
 
 
-def _machine(ruling: Ruling) -> Text:
+def _badge_and_machine(ruling: Ruling) -> Text:
+    """Where a ruling's numbers come from, and the machine if they were measured; a dash without numbers."""
     if ruling.badge is None:
         return numbers.NOTHING
     return joined("list", [say(f"claim.badge.{ruling.badge}"), ruling.machine])

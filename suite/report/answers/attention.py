@@ -20,7 +20,7 @@ from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import Write, lead_number, times_lead
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import phase_name, rank, variant_label
+from suite.report.model.labels import phase_name, variant_label, variant_sort_key
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, mapping
 from suite.statistics.intervals import Ratio, ratio_of_medians
@@ -55,18 +55,22 @@ class TimeRatio:
 
     @functools.cached_property
     def ratio(self) -> Ratio:
+        """The ratio with the ends that both medians' intervals allow."""
         return ratio_of_medians(self.timing.interval, self.base.interval)
 
     @property
     def tokens(self) -> int:
+        """The context; 0 where the record has none."""
         return self.timing.tokens or 0
 
     @property
     def case_fields(self) -> dict[str, str]:
+        """Geometry and dtype, to fill in a sentence."""
         return {name: self.timing.axis(name) for name in ("geometry", "dtype")}
 
     @property
     def is_repeated(self) -> bool:
+        """Whether each of the two medians has more than one reading."""
         return min(self.timing.interval.count, self.base.interval.count) > 1
 
     def side(self, neutral: float = 1.0) -> int:
@@ -76,14 +80,14 @@ class TimeRatio:
         return BELOW if self.ratio.high < neutral else ABOVE
 
     def distance(self, usual: Mapping[str, object]) -> tuple[object, ...]:
-        """Sorts cases by how near they are to what a claim means, and never by how they came out."""
+        """Sorts cases by how near they are to a claim's `usual` axes, the nearest first; never by how they came out."""
         matches = sum(self.timing.axis(name) == str(value) for name, value in usual.items())
         launches = min(self.timing.interval.launches, self.base.interval.launches)
         extras, axes = self.timing.shared_extras, sorted(axes_without(self.timing, ["attention", "backend"]))
         return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_label(self.timing)
 
     def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
-        """The ratio as the number of a verdict, about its case."""
+        """The ratio as the number that leads a verdict; `key` is of a text about its case. A share ends at 1."""
         about = say(key, tokens=numbers.count(self.tokens), **self.case_fields, **fields)
         ratio = replace(self.ratio, high=min(self.ratio.high, 1.0)) if neutral < 1 else self.ratio  # a share ends at 1
         return times_lead(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
@@ -106,9 +110,9 @@ def speed_cases(results: Results, phase: str, variants: Sequence[str], span: str
 
 
 def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """MLA against MHA and GQA, as it is deployed; the whole layer decides, where it was timed, else the kernel.
+    """The verdict on MLA's time against MHA's and GQA's, of the whole layer or, where none was timed, of the kernel.
 
-    The design's `phase` and `variants` decide; the groups `beside` it are counted.
+    Cases of the design's `phase` and `variants` decide; the groups `beside` it are counted. None without any case.
     """
     design = claim["trial"]
     phase, variants = design["phase"], design["variants"]
@@ -130,8 +134,8 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     evidence: list[Text] = [say("answer.told.cases", told=joined("notes", case_texts))]
     for group in design["beside"]:
         if counted := speed_cases(results, group["phase"], group["variants"], group["span"]):
-            evidence.append(_counted(f"answer.told.{group['key']}", "answer.told.range", counted))
-    flips = _counted("answer.flips.cases", "answer.told.against", cases)
+            evidence.append(_count_text(f"answer.told.{group['key']}", "answer.told.range", counted))
+    flips = _count_text("answer.flips.cases", "answer.told.against", cases)
     answers = [say(f"answer.than.{standing}", other=variant_label(rival)) for rival, standing in standings.items()]
     return ClaimVerdict(
         outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
@@ -146,15 +150,18 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 
 def _standing(sides: Sequence[int], supports: int) -> Standing:
-    """The standing of a claim by the sides on which its cases lie. `supports`: the side that bears it out."""
+    """The standing of a claim by the sides on which its cases lie. `supports`: the side that bears it out.
+
+    OPEN where no case is clearly on a side, DEPENDS where cases are on both.
+    """
     clear = {*sides} - {0}
     if not clear:
         return Standing.OPEN
     return Standing.DEPENDS if len(clear) > 1 else Standing.SUPPORTED if supports in clear else Standing.CONTRADICTED
 
 
-def _counted(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:
-    """For each rival, in how many cases MLA is clearly faster and slower, and the ends of its ratios."""
+def _count_text(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:
+    """Say for each rival in how many cases MLA is clearly faster and slower, and its least and largest ratio."""
     parts = []
     for rival, rival_cases in grouped(cases, lambda case: case.base.variant).items():
         sides, ratios = [case.side() for case in rival_cases], [case.ratio.ratio for case in rival_cases]
@@ -166,7 +173,10 @@ def _counted(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:
 
 
 def _published_on_gpu() -> Text:
-    """What others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens."""
+    """Say what others measured of MLA's kernel over GQA-8's on a GPU, at the fewest and at the most cached tokens.
+
+    Empty where the calibration in force has no such measurement.
+    """
     calibration = load_calibration(PUBLISHED_GPU)
     speedups = calibration.speedups if calibration else ()
     rows = [row for row in speedups if (row.heads, row.kv_heads) == PUBLISHED_HEADS]
@@ -179,7 +189,7 @@ def _published_on_gpu() -> Text:
 
 
 def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
-    """What MHA pays for its context: the share of a decode step's time and memory that its cache takes.
+    """The verdict on what MHA pays for its context: its cache's share of a decode step's time and memory.
 
     A share above a half at the longest context of each case bears the claim out; below a half it speaks against it.
     """
@@ -220,17 +230,17 @@ def kernel_shares(results: Results) -> list[TimeRatio]:
     ]
     by_record = grouped(decodes, lambda timing: timing.current.record.case.id + timing.label).values()
     spans = [{timing.span: timing for timing in record} for record in by_record]
-    shares = [TimeRatio(timing=of[KERNEL], base=of[LAYER]) for of in spans if of.keys() >= {KERNEL, LAYER}]
+    shares = [TimeRatio(timing=case[KERNEL], base=case[LAYER]) for case in spans if case.keys() >= {KERNEL, LAYER}]
     return sorted(shares, key=lambda share: (_share_case(share), share.tokens))
 
 
 def _share_case(share: TimeRatio) -> Pairs:
-    """What it shares with other contexts."""
+    """The axes and the machine of a share, without the context: equal for the contexts of one case."""
     return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_label(share.timing)))
 
 
 def _share_text(share: TimeRatio) -> Text:
-    """The kernel's part of the time, and the cache's of the bytes that the layer holds, weights included."""
+    """Say the kernel's share of the layer's time, and the cache's share of its bytes, weights included."""
     cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
     element = ELEMENT_BYTES.get(share.base.axis("dtype"))
     memory_share = (
@@ -249,11 +259,12 @@ class FormSpread(TimeRatio):
 
     @property
     def case(self) -> tuple[str, ...]:
+        """The label and the axes in which the spreads of two variants must agree to be compared."""
         return (self.timing.label, *map(self.timing.axis, FORM_AXES))
 
 
 def form_spreads(results: Results) -> list[FormSpread]:
-    """The spread of each computation over the forms of a call, its modes among them."""
+    """The spread of each of our computations whose whole layer was timed on several backends; MLA's modes are forms."""
     spreads = []
     for forms in (forms for subject in callstyle.computations(results, (callstyle.OURS,)) for forms in subject):
         layers = sorted((form[LAYER] for form in forms if LAYER in form), key=lambda timing: timing.median_s)
@@ -264,7 +275,7 @@ def form_spreads(results: Results) -> list[FormSpread]:
 
 
 def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """By the lines of MLA's layer over MHA's, and by its spread of speed over forms of a call beside MHA's and GQA's.
+    """The verdict by two ratios: the lines of MLA's layer over MHA's, and its spread of speed beside MHA's and GQA's.
 
     Each of the two bears the claim out where MLA's is larger, the lines by HARDER_LINES; both together support it.
     Lines stand in conf/claims.yaml, where a test holds them against the code.
@@ -283,11 +294,11 @@ def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
     by_spread = Standing.OPEN
     if bool(wider) != bool(narrower):
         by_spread = Standing.SUPPORTED if wider else Standing.CONTRADICTED
-    both = {by_lines, by_spread}
+    in_part = Standing.MIXED if Standing.SUPPORTED in (by_lines, by_spread) else Standing.OPEN
     first = min(mla_spreads, key=lambda spread: spread.distance(claim["trial"]["at"]))
     spread_text = say("answer.told.spread", wider=wider, narrower=narrower, total=len(pairs)) if pairs else ""
     return ClaimVerdict(
-        outcome=by_lines if len(both) == 1 else Standing.MIXED if Standing.SUPPORTED in both else Standing.OPEN,
+        outcome=by_lines if by_lines == by_spread else in_part,
         evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
         lead=first.lead("answer.about.spread", forms=first.forms),
         flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),
@@ -309,12 +320,13 @@ class CacheRatio:
 
     @property
     def text(self) -> Text:
+        """A note with the ratio, the other cache and the case."""
         ratio = numbers.times(self.ratio)
         return say(f"answer.told.cache.{self.mode}", other=self.rival_name, where=self.where, ratio=ratio)
 
 
 def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
-    """The latent that MLA caches against MHA's keys and values. It changes where another cache is smaller."""
+    """The verdict on the bytes of MLA's latent against MHA's cache, with the cases in which another is smaller yet."""
     counted, forms = counted_caches(results), caches_by_form()
     caches = [*counted, *forms]
     against_mha = [cache for cache in caches if (cache.mode, cache.rival) == ("latent", "mha")]
@@ -343,8 +355,9 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
 
 
 def counted_caches(results: Results) -> list[CacheRatio]:
-    """The caches that records counted, each geometry and rival once: latents first, then by rival, those of models with
-    a latent of their own before others.
+    """MLA's cache over its rivals' as records counted them, one for each mode, rival, geometry and further settings.
+
+    Latents come first, then by rival; models with a latent of their own come before others.
     """
     counted = [
         timing
@@ -370,12 +383,12 @@ def counted_caches(results: Results) -> list[CacheRatio]:
                 mla=mla,
             )
             plainness = len(settings) + bool(tp), mla.axis("geometry"), mla.shared_extras, mla.axis("tp")
-            caches.setdefault((mode != "latent", rank(rival), not has_latent, *plainness), cache)
+            caches.setdefault((mode != "latent", variant_sort_key(rival), not has_latent, *plainness), cache)
     return [caches[place] for place in sorted(caches)]
 
 
 def _name_with_heads(timing: Timing) -> str:
-    """A variant with its key-value heads, by what its cache is of MHA's: GQA-2."""
+    """A variant's label; of GQA with its key-value heads, which its cache's share of MHA's gives: GQA-2."""
     heads, share = mapping(timing.record.settings, "geometry").get("num_heads"), timing.cache_share
     if timing.variant != "gqa" or not isinstance(heads, int) or not share:
         return variant_label(timing.variant)
@@ -385,7 +398,7 @@ def _name_with_heads(timing: Timing) -> str:
 
 def caches_by_form() -> list[CacheRatio]:
     """MLA's cache beside others by closed form, at a published model's sizes."""
-    geometry, step = load_geometry(FORM_MODEL), _pass(1)
+    geometry, step = load_geometry(FORM_MODEL), _single_pass(1)
     mha, latent = grouped_shape(geometry, kv_heads="all"), absorbed_shape(geometry)
     pairs = [
         ("latent", latent, "mha", variant_label("mha"), mha),
@@ -405,12 +418,13 @@ def caches_by_form() -> list[CacheRatio]:
     ]
 
 
-def _pass(seq_len: int, query_len: int = 1) -> Pass:
+def _single_pass(seq_len: int, query_len: int = 1) -> Pass:
+    """A pass of one sequence in 16 bits, a decode step unless `query_len` says otherwise."""
     return Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2)
 
 
 def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
-    """FLOPs of MLA's whole layer against MHA's, by closed forms: expanded in a prefill and absorbed in decode.
+    """The verdict on MLA's FLOPs against MHA's, of a whole layer by closed forms: prefill expanded, decode absorbed.
 
     MLA's projections are smaller and its kernel is larger, so the ratio grows with the context.
     """
@@ -418,12 +432,12 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
     mha, gqa8 = grouped_shape(geometry, kv_heads="all"), grouped_shape(geometry, kv_heads=8)
     prefill, decode = expanded_once_shape(geometry), absorbed_shape(geometry)
 
-    def ratio(shape: LayerShape, forward: Pass) -> float:
+    def flops_over_mha(shape: LayerShape, forward: Pass) -> float:
         return layer_work(shape, forward).flops / layer_work(mha, forward).flops
 
     ratios = {
-        "prefill": {tokens: ratio(prefill, _pass(tokens, tokens)) for tokens in CONTEXTS},
-        "decode": {tokens: ratio(decode, _pass(tokens)) for tokens in CONTEXTS},
+        "prefill": {tokens: flops_over_mha(prefill, _single_pass(tokens, tokens)) for tokens in CONTEXTS},
+        "decode": {tokens: flops_over_mha(decode, _single_pass(tokens)) for tokens in CONTEXTS},
     }
     evidence: list[Text] = []
     for phase, by_tokens in ratios.items():
@@ -446,7 +460,8 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
 
 
 def _even_context(ours: LayerShape, theirs: LayerShape) -> int:
-    """The context from which a decode step of a whole layer takes more FLOPs, which grow evenly with it."""
-    first, second = ([layer_work(shape, _pass(tokens)).flops for tokens in (1, 2)] for shape in (ours, theirs))
+    """The context in tokens from which our layer's decode step takes as many FLOPs as theirs or more; 0 for none."""
+    # FLOPs grow linearly with the context, so two contexts give the line.
+    first, second = ([layer_work(shape, _single_pass(tokens)).flops for tokens in (1, 2)] for shape in (ours, theirs))
     slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
     return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0  # rounded up: the first whole token

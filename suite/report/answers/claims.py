@@ -58,16 +58,17 @@ class ClaimVerdict:
 
     @property
     def word(self) -> Text:
+        """The outcome in a word or two, with the settings that it depends on."""
         return say(f"claim.outcome.{self.outcome}", on=self.depends_on)
 
 
 def claims() -> list[Claim]:
-    """All claims, in the article's order."""
+    """The entries of conf/claims.yaml, in the article's order."""
     return list(read_yaml("claims.yaml")["claims"])
 
 
 def sensitivity() -> list[tuple[str, ...]]:
-    """Settings whose other values are held against the usual ones beside every mean; each tuple changes together."""
+    """Settings whose other values are compared with the usual ones beside every mean; a tuple's change together."""
     return [tuple(names) for names in read_yaml("claims.yaml")["sensitivity"]]
 
 
@@ -83,12 +84,15 @@ def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:
 
 
 def by_definition(_: Results, claim: Claim) -> ClaimVerdict:
-    """The verdict on a claim that no record could decide."""
+    """The verdict DEFINED, on a claim that its definition contradicts, whatever the records say."""
     return ClaimVerdict(outcome=Standing.DEFINED, evidence=[say(f"claim.defined.{claim['id']}")])
 
 
 def size_standing(ratios: Iterable[float]) -> Standing:
-    """The standing of a claim that a size is smaller, by its ratios to another in all cases: sizes have no noise."""
+    """The standing of a claim that a size is smaller, by its ratio to another in each case.
+
+    All below 1 support it, all above contradict it, else it depends: sizes have no noise.
+    """
     ratios = list(ratios)
     if all(ratio < 1 for ratio in ratios):
         return Standing.SUPPORTED
@@ -102,10 +106,11 @@ def literature(claim: Claim, *kinds: str) -> list[Text]:
 
 
 def commands(claim: Claim) -> list[str]:
-    """Commands that measure a claim again."""
+    """The `suite run -m` commands that measure a claim again: its sweeps, then its overrides."""
     sweeps = [f"sweep={name}" for name in claim.get("sweeps", ())]
     return [f"suite run -m {run}" for run in (*sweeps, *claim.get("overrides", ()))]
 
 
 def setting_name(name: str) -> Text:
+    """What a verdict calls a setting; the setting itself where the texts have no name for it."""
     return say_or(f"claim.on.{name}", name)

@@ -16,15 +16,15 @@ from suite.report.attention.groups import group_timings, group_titles, phase_pla
 from suite.report.attention.latency import RANGE
 from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
-from suite.report.evidence import difference, verdict_of
-from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, judged
+from suite.report.evidence import contrast_verdict, difference
+from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, holm_corrected
 from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design, naming
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import ArmOutcome
 
 MOST_NAMED = 5  # rows that a sentence names; the table has all
@@ -32,10 +32,11 @@ MOST_NAMED = 5  # rows that a sentence names; the table has all
 
 def rank_own_runs(results: Results) -> list[Ranking]:
     """Rank the runs of each workload: decoding first, and the cases with the most variants before others."""
-    return [*_by_time(results), *_by_score(results)]
+    return [*_time_rankings(results), *_score_rankings(results)]
 
 
-def _by_time(results: Results) -> list[Ranking]:
+def _time_rankings(results: Results) -> list[Ranking]:
+    """A ranking of each measured case; decoding first, then by most variants, geometry, and the longest context."""
     by_group = group_timings(timing for timing in timings(results) if timing.is_measured)
     titles, rankings = group_titles(by_group), []
     for key, in_group in by_group.items():
@@ -45,19 +46,20 @@ def _by_time(results: Results) -> list[Ranking]:
             phase, context = order[0].axis("phase"), say("own.tokens", count=numbers.count(tokens)) if tokens else ""
             title = dotted(titles[key][0], context, titles[key][1], *extras, order[0].label if results.several else "")
             rankings.append(
-                ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _ranked_times(order, title))
+                ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _rank_times(order, title))
             )
     return [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
 
 
-def _ranked_times(order: Sequence[Timing], title: Text) -> Ranking:
+def _rank_times(order: Sequence[Timing], title: Text) -> Ranking:
+    """Rank the timings of one case, which come fastest first: the table, and a sentence on the first."""
     certainty = {timing: _certainty(timing, faster) for faster, timing in pairwise(order)}
     columns: list[Column[Timing]] = [
         column("column.variant", lambda timing: timing.marked(timing.sized_variant)),
         BACKEND,
         column("column.median", lambda timing: timing.median_s, numbers.seconds),
         # An interval within a single launch says nothing of the next.
-        *columns_of(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
+        *part_columns(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
         column("table.over_least", lambda timing: timing.median_s / order[0].median_s, numbers.times),
         column("own.above", lambda timing: say(f"own.above.{certainty[timing]}") if timing in certainty else ""),
         column("own.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
@@ -84,18 +86,19 @@ def _certainty(timing: Timing, faster: Timing) -> str:
     return "one_launch" if 1 in (timing.interval.launches, faster.interval.launches) else "close"
 
 
-def _by_score(results: Results) -> Iterator[Ranking]:
+def _score_rankings(results: Results) -> Iterator[Ranking]:
+    """Yield a ranking of the arms of each RL experiment, then of each experiment of decoders not judged by loss."""
     layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
     trained = layout.split(layout.runs, design.tells_arms_apart, named)
     for experiment in trained:
-        yield from _ranked_arms("rl", experiment)
+        yield from _rank_arms("rl", experiment)
     for decoders in quality_experiments(results):
         # A task without right answers is told by its loss, in its own section.
         if not any(map(is_by_loss, decoders.arms)):
-            yield from _ranked_arms("quality", decoders)
+            yield from _rank_arms("quality", decoders)
 
 
-def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
+def _rank_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     """Rank arms by their mean over seeds, the best first; nothing where no run ended."""
     outcome = outcome_metric(view)
     assert outcome is not None
@@ -105,8 +108,9 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         return
 
     def compared(references: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
+        """Contrasts of each arm but the best with its reference, by arm, corrected together."""
         pairs = zip(order[1:], references, strict=False)
-        contrasts = judged(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
+        contrasts = holm_corrected(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
         return {pair.arm: pair for pair in contrasts}
 
     above, best = compared(order), compared(repeat(order[0]))
@@ -117,8 +121,8 @@ def _ranked_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
         column("rl.arm", lambda arm: arm.name),
         column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
         column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
-        *columns_of(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
-        *columns_of(above.get, [column("own.above", verdict_of)]),
+        *part_columns(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
+        *part_columns(above.get, [column("own.above", contrast_verdict)]),
         *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
     ]
     yield Ranking(
@@ -141,6 +145,7 @@ def _finding(names: Mapping[Any, Text], rivals: Mapping[Any, str], ahead: str) -
     rest = [row for row in names if row not in first]
 
     def listing(rows: Sequence[Any]) -> Text:
+        """The first MOST_NAMED names, and how many more there are."""
         more = [say("own.more", count=len(rows) - MOST_NAMED)] if rows[MOST_NAMED:] else []
         return joined("list", [*(names[row] for row in rows[:MOST_NAMED]), *more])
 

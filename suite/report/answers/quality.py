@@ -39,28 +39,30 @@ ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """The verdict on a claim on quality, pooled from the trials that its questions find."""
     return decide_by_trials(claim, partial(quality_trials, results, claim["trial"]["over"]))
 
 
 def quality_trials(results: Results, over: Sequence[str], question: Question) -> list[Trial]:
-    """One trial of each experiment and unit.
+    """The trials that answer a question by its `measure`, one for each experiment and unit of the settings `over`.
 
     Arms that are held against one reference share its luck, so that their differences are no independent units: each
     seed counts with the mean over the arms that all ran it.
     """
     measure = question["measure"]
     if measure in ("answered", "loss"):
-        pairs = [pair for pair in _pairs(results, question) if (pair.quantity is design.LOSS) is (measure == "loss")]
-        trials = list(map(arms_trial, pairs))
+        contrasts = _question_contrasts(results, question)
+        trials = [arms_trial(pair) for pair in contrasts if (pair.quantity is design.LOSS) is (measure == "loss")]
     else:
-        family_trials = {"grading": _gradings, "reversed": _reversed, "fixed": _fixed}.get(measure, _heads)
-        trials = [trial for family in families.families(results) for trial in family_trials(family, question)]
+        makers = {"grading": _grading_trials, "reversed": _reversed_trials, "fixed": _fixed_mix_trials}
+        make = makers.get(measure, _head_trials)
+        trials = [trial for family in families.families(results) for trial in make(family, question)]
     by_unit = grouped(trials, lambda trial: (trial.place, trial.values(over))).values()
     return [trial for unit in by_unit if (trial := _mean_trial(unit, is_loss=measure == "loss"))]
 
 
 def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
-    """The mean over trials by seed. `is_loss`: a loss, whose sign was turned, gets its own again: more is worse."""
+    """The mean over trials, seed by seed; None where they share no seed. `is_loss`: more is worse again."""
     first, sides = trials[0].comparison, []
     for side in ("ours", "theirs"):
         arms = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in trials]
@@ -71,16 +73,17 @@ def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
     return replace(trials[0], name=name, comparison=comparison) if comparison else None
 
 
-def _pairs(results: Results, question: Question) -> list[QualityContrast]:
-    """The comparisons of a question on its `tasks`, each perhaps with a kind (`two_hop/one hop`), or on all tasks; of
-    task=tiers in the tier that is asked rarely.
+def _question_contrasts(results: Results, question: Question) -> list[QualityContrast]:
+    """The contrasts of a question's `arms` with `against`, on its `tasks` or on all.
+
+    A task may name a kind of question (`two_hop/one hop`). task=tiers counts in the tier that is asked rarely.
     """
     if question["against"] == "same_cache":
         in_tiers = [pair for family in families.families(results) for pair in families.rare_contrasts(family)]
         if question.get("tasks") == [design.TIERS_TASK]:
             return in_tiers
-        of_tasks = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
-        return [*filter(is_same_cache, chain.from_iterable(of_tasks)), *in_tiers]
+        nearest = [at_nearest_cache(experiment, by_loss=True) for experiment in design.task_experiments(results)]
+        return [*filter(is_same_cache, chain.from_iterable(nearest)), *in_tiers]
     by_task = grouped(design.quality_experiments(results), lambda experiment: experiment.value("task"))
     tasks: list[str] = question.get("tasks") or sorted(by_task, key=lambda task: task == design.TIERS_TASK)
     pairs = list[QualityContrast]()
@@ -92,22 +95,22 @@ def _pairs(results: Results, question: Question) -> list[QualityContrast]:
     return pairs
 
 
-def _gradings(family: Family, question: Question) -> list[Trial]:
-    """The tier asked often less the one asked rarely."""
+def _grading_trials(family: Family, question: Question) -> list[Trial]:
+    """For each arm, the share answered of the tier asked often minus that of the tier asked rarely."""
     gradings = families.tier_gradings(family.main)
     arms = [arm for arm in family.main.arms if ARMS[question["arms"]](arm) and arm in gradings]
     return [change_trial(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
 
 
-def _reversed(family: Family, _: Question) -> list[Trial]:
-    """Latents that were trained on reversed queries beside those of skewed ones, in the tier that these ask rarely."""
+def _reversed_trials(family: Family, _: Question) -> list[Trial]:
+    """Compare latents trained on reversed queries with those on skewed ones, in the tier that the latter ask rarely."""
     contrasts = families.form_contrasts(family)
     arms = [arm for _, *forms in family.latents_in_forms for arm in forms if arm in contrasts]
     pairs = [contrasts[arm] for arm in arms if query_form(arm) == REVERSED and family.times(arm) == 1]
     return [arms_trial(pair, [family.form_name(pair.arm), family.form_name(pair.other)]) for pair in pairs]
 
 
-def _fixed(family: Family, _: Question) -> list[Trial]:
+def _fixed_mix_trials(family: Family, _: Question) -> list[Trial]:
     """What trained latents answer of the mix in training, less what they answer of the mix with its queries reversed.
 
     One trial for each latent variant, of its first form; none for a variant that cannot be compared.
@@ -120,8 +123,8 @@ def _fixed(family: Family, _: Question) -> list[Trial]:
     return trials
 
 
-def _heads(family: Family, question: Question) -> list[Trial]:
-    """The share of an attribute's fall that its most needed head takes, or how many heads come first for some."""
+def _head_trials(family: Family, question: Question) -> list[Trial]:
+    """For each probed arm, its most needed head's share of an attribute's fall, or how many heads ever come first."""
     trials = []
     for arm in family.probed_arms:
         falls = carried(arm)
@@ -135,26 +138,26 @@ def _heads(family: Family, question: Question) -> list[Trial]:
 
 
 def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """The verdict on MLA's usual rank. It changes with other ranks: how many of them lose, and the widest that does."""
+    """The verdict on MLA's usual rank; as to when it changes, how many other ranks are lower, and the widest such."""
     verdict = decide(results, claim)
-    narrow = _pairs(results, {"arms": "mla_other_rank", "against": "mha"})
+    narrow = _question_contrasts(results, {"arms": "mla_other_rank", "against": "mha"})
     if verdict is None or not narrow:
         return verdict
-    lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.found.mean)
+    lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.comparison.mean)
     if not lower:
         return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
     sign, run = -1 if widest.quantity is design.LOSS else 1, widest.arm.first
     fields = {
         "name": widest.arm.name,
-        "size": estimate(sign * widest.found.mean, None, widest.quantity.difference),
+        "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),
         "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.experiment_name,
     }
     return replace(verdict, flips=say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields))
 
 
 def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """The verdict by trials. What a real model loses stands beside it: it was not trained with its latent."""
+    """The verdict by trials, with sentences on what compressed real models lose: no latent was trained with them."""
     verdict = decide(results, claim)
     compressed = [compressed_evidence(model) for model in compress_experiments(results)]
     return verdict and replace(verdict, evidence=[*verdict.evidence, *compressed])

@@ -28,10 +28,10 @@ from suite.report.answers.trials import (
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped
-from suite.report.model.formats import mean_with_range, plain, points, signed
-from suite.report.model.labels import ALGORITHM, RECIPE, label_of
+from suite.report.model.formats import mean_with_range, points, signed, three_digits
+from suite.report.model.labels import ALGORITHM, RECIPE, option_label
 from suite.report.model.results import Results
-from suite.report.model.run import SEED, number_of
+from suite.report.model.run import SEED, parse_number
 from suite.report.rl import design, memory_design, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.cost import cost_s, run_price
@@ -52,11 +52,12 @@ GAINS = {"gain": stability.ACCURACY, "thought_length": stability.LENGTH, "correc
 
 
 def decide(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """The verdict on a claim on reinforcement learning, pooled from the trials that its questions find."""
     return decide_by_trials(claim, partial(rl_trials, results))
 
 
 def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
-    """The experiments of the setting `name`, in which a question looks for its arms; by default those of algorithms."""
+    """The experiments about the setting `name`, in which a question looks for its arms; of algorithms by default."""
     if name == "thought":
         return stability.thinking(results)
     if name == RECIPE:
@@ -76,6 +77,7 @@ def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
     values = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **values}
 
     def setting(arm: RlArm, name: str) -> str:
+        """An arm's value of a setting; of FORMAT `paid` or `unpaid`."""
         if name != FORMAT:
             return arm.first.value(name)
         # Paid as part of a sum or as a gate. Older records say their weight alone.
@@ -102,9 +104,9 @@ def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlA
 
 
 def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
-    """Whether records agree in all settings that a case names and both have.
+    """Whether two records agree in all settings that either case names and both have, but those `ignored`.
 
-    What no case names is an algorithm's own, as the place of its KL.
+    What no case names is the algorithm's own choice, as the place of its KL, and may differ.
     """
     names = {name for record in (first, second) for name in (*record.case.axes, *record.case.extras)} - ignored
     values = [(_setting(first, name), _setting(second, name)) for name in names]
@@ -112,8 +114,8 @@ def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
 
 
 def _setting(record: Record, name: str) -> Any:
-    """A setting as a case names it or its record resolved it, else as it was before it came; None where it does not
-    apply.
+    """A setting as a case names it or its record resolved it, else its value before it was introduced; None where it
+    does not apply.
     """
     for settings in (record.case.axes, record.case.extras):
         if name in settings:
@@ -124,23 +126,26 @@ def _setting(record: Record, name: str) -> Any:
 
 
 def rl_trials(results: Results, question: Question) -> list[Trial]:
-    """The comparisons that answer a question of conf/claims.yaml."""
+    """The trials of a question of conf/claims.yaml: of pairs of arms, or without `against` of changes in one arm."""
     if "against" not in question:
         return _change_trials(results, question)
     trials = []
     for arm, reference in arm_pairs(results, question):
         values = [(name, arm.first.value(name), reference.first.value(name)) for name in (RECIPE, ALGORITHM)]
-        labels = ([label_of(name, ours), label_of(name, theirs)] for name, ours, theirs in values if ours != theirs)
+        labels = (
+            [option_label(name, ours), option_label(name, theirs)] for name, ours, theirs in values if ours != theirs
+        )
         names = next(labels, ())
         trials += [arms_trial(compared, names) for compared in _contrasts(arm, reference, question["measure"])]
     return trials
 
 
 def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:
+    """One contrast of two arms by a measure, such as accuracy at an equal budget; empty where they share no seed."""
     if measure in BUDGETS or measure == "accuracy_at_seconds":
-        both = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
+        pair = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
         budget = BUDGETS.get(measure, arm.first.clock)
-        rows = [row for row in at_equal_budgets(both, budget) if row.quantity.name == budget][:1]
+        rows = [row for row in at_equal_budgets(pair, budget) if row.quantity.name == budget][:1]
         return [row.contrast for row in rows if row.contrast]
     if measure == "spread":
         # How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads.
@@ -164,14 +169,14 @@ def _change_trials(results: Results, question: Question) -> list[Trial]:
             change = _added_by_rl(arm) if measure is None else _change(arm, measure)
             if change is not None:
                 bounds = (change.bounds[0], 1.0) if write is points else change.bounds
-                name = label_of(ALGORITHM, arm.first.value(ALGORITHM))
+                name = option_label(ALGORITHM, arm.first.value(ALGORITHM))
                 trials.append(change_trial(arm, replace(change, bounds=bounds), write, name))
     return trials
 
 
 def _change(arm: RlArm, measure: str) -> Comparison | None:
-    """None for a habit that cannot change: thoughts that all have one length, as columns of a sum, and corrections that
-    the base model never makes.
+    """An arm's change of a measure from the first evaluation to the last. None for a habit that cannot change: thoughts
+    that all have one length, as columns of a sum, and corrections that the base model never makes.
     """
     change = stability.evaluation_changes([arm])[measure].get(arm)
     if change is None or (measure == stability.CORRECTIONS and not stability.corrects([arm])):
@@ -181,14 +186,14 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
 
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
-    """What the last stage added, where that is one of RL."""
+    """The accuracy that an arm's last stage added, by seed; None where that is no stage of RL, or was not evaluated."""
     arm_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
     is_rl = bool(arm_stages) and arm_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == arm_stages[-1][2]
     return gains[-1].comparison if is_rl else None
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """GRPO as cheaper than PPO: by the peak memory of a step, a size without noise; seconds are further evidence.
+    """The verdict on GRPO as cheaper than PPO, by a step's peak memory, which has no noise; seconds stand beside it.
 
     The median saving of the largest model leads. If that one is projected, all projected savings decide, else all
     measured ones. Without any saving the seconds decide.
@@ -213,7 +218,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     return ClaimVerdict(
         outcome=size_standing(1 - saving.share for saving in deciding),
         evidence=[
-            *(say(f"claim.memory.{kind}", told=_least_saved(of_kind)) for kind, of_kind in by_evidence.items()),
+            *(say(f"claim.memory.{kind}", told=_least_saved(cases)) for kind, cases in by_evidence.items()),
             *(by_seconds.evidence if by_seconds else []),
         ],
         depends_on=setting_name("policy"),
@@ -223,7 +228,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
             numbers.percent,
             about=say("answer.about.memory", model=run.model, evidence=say(f"evidence.{run.evidence}")),
             count=peaks,
-            written=say("answer.of", share=numbers.percent(share), other=label_of(ALGORITHM, algorithms[1])),
+            written=say("answer.of", share=numbers.percent(share), other=option_label(ALGORITHM, algorithms[1])),
             neutral=1.0,
         ),
         flips=_least_saved(deciding),
@@ -233,9 +238,9 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 
 def _least_saved(savings: Sequence[Saving]) -> Text:
-    """In how many cases GRPO holds less, and where it saves least."""
+    """Say in how many cases GRPO's peak memory is lower, and where it saves least."""
     least = min(savings, key=lambda saving: saving.share)
-    tokens = number_of(least.arm.value("seq_len"))
+    tokens = parse_number(least.arm.value("seq_len"))
     fields = {"least": numbers.percent(least.share), "model": least.arm.first.model}
     where = say("answer.flips.memory_of", **fields)
     if tokens:
@@ -244,7 +249,7 @@ def _least_saved(savings: Sequence[Saving]) -> Text:
 
 
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
-    """Supported where one order is clearly higher at equal completions and clearly lower at equal seconds.
+    """The verdict on whether cost turns the order round: clearly higher at equal completions, lower at equal seconds.
 
     Otherwise open, or untested if the evidence does not suffice. The prices of the arms' runs are evidence. On one
     device money is seconds times a price, which turns no order round.
@@ -259,10 +264,10 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
         arms |= dict.fromkeys(arm for pair in arm_pairs(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = []
-    for arm, of_runs in ((arm, arm.values(run_price)) for arm in arms):
-        if of_runs:
-            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(of_runs, plain)
-            prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(of_runs)))
+    for arm, run_prices in ((arm, arm.values(run_price)) for arm in arms):
+        if run_prices:
+            where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(run_prices, three_digits)
+            prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(run_prices)))
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
     unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
     return replace(

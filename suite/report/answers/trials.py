@@ -18,7 +18,7 @@ from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT
-from suite.report.model.run import Pairs, Run, machine_name, number_of
+from suite.report.model.run import Pairs, Run, machine_name, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
 
@@ -63,26 +63,30 @@ class Trial:
         return estimate(self.comparison.mean, self.comparison.interval, self.write)
 
     def value(self, name: str) -> str:
-        """A setting, values that mean the same written the same; empty where it is off or says nothing."""
+        """A setting's value in its canonical spelling; empty where the setting is off, absent or empty."""
         return _canonical(self.settings.get(name, ""))
 
     def values(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The values of some settings, as `value` gives them."""
         return tuple(map(self.value, names))
 
     def settings_besides(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:
-        """All settings but some, without those that say nothing."""
+        """All settings with a value but those in `names`."""
         return frozenset((name, self.value(name)) for name in self.settings if name not in names and self.value(name))
 
 
 def arms_trial(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
-    """A trial of two arms. `names`: what a sentence calls them, where that is not their own names."""
+    """A trial of a contrast's two arms. `names`: what sentences call them, by default their own names.
+
+    Its settings are the first arm's, and under OTHER + name those in which the second arm differs.
+    """
     arms = contrast.arm, contrast.other
     ours, theirs = ({**dict(arm.setting), **dict(arm.key)} for arm in arms)
     name, other_name = names or [arm.name for arm in arms]
     differing = {OTHER + setting: value for setting, value in theirs.items() if ours.get(setting) != value}
     return Trial(
         name=say("claim.minus", arm=name, other=other_name),
-        comparison=replace(contrast.found, adjusted_p=None),  # corrected again over the units of its claim
+        comparison=replace(contrast.comparison, adjusted_p=None),  # corrected again over the units of its claim
         write=contrast.quantity.difference,
         settings={ABOUT: contrast.about, **ours, **differing},
         arms=arms,
@@ -90,13 +94,13 @@ def arms_trial(contrast: Contrast[Any], names: Sequence[Text] = ()) -> Trial:
 
 
 def change_trial(arm: Arm[Any], change: Comparison, write: Write, name: Text) -> Trial:
-    """A trial of what changed in one arm, by seed."""
+    """A trial of one arm: the change in it, already compared by seed."""
     settings = {**dict(arm.setting), **dict(arm.key)}
     return Trial(name=name, comparison=replace(change, adjusted_p=None), write=write, settings=settings, arms=[arm])
 
 
 def machine_label(run: Run) -> str:
-    """The name of the machine that a run ran on."""
+    """The machine that a run ran on, in a short name for readers."""
     return plain_name(machine_name(run.record))
 
 
@@ -109,6 +113,7 @@ class SettingEffect:
     is_clear: bool = False
 
     def text(self, write: Write) -> Text:
+        """The settings with their values, then what these add to the estimate, with its interval."""
         # Of settings that change together some may not apply any more, as a weight to a format that is a gate.
         settings = {name: value for name, value in self.settings.items() if value} or self.settings
         texts = [
@@ -129,11 +134,12 @@ class PooledTrials:
 
     @functools.cached_property
     def pooled(self) -> Pooled:
+        """The estimate: the mean over units, each of which counts the same."""
         return Pooled(tuple(trial.comparison for trial in self.trials))
 
     @functools.cached_property
     def judged(self) -> list[Trial]:
-        """The trials, those of units that can tell corrected for each other."""
+        """All trials, with Holm's correction among those that were tested."""
         corrected = iter(self.pooled.telling)
         return [
             replace(trial, comparison=next(corrected)) if trial.comparison.is_tested else trial for trial in self.trials
@@ -141,39 +147,42 @@ class PooledTrials:
 
     @property
     def tested(self) -> list[Trial]:
-        """The trials of units that can tell."""
+        """The trials that were tested: enough pairs, and not both arms at a bound."""
         return [trial for trial in self.judged if trial.comparison.is_tested]
 
     @property
     def contrary(self) -> list[Trial]:
-        """The two units that contradict each other most clearly; none where none do."""
+        """The trials of the two units that contradict each other most clearly; empty where no two do."""
         return [self.tested[place] for place in self.pooled.contradiction or ()]
 
     @property
     def first(self) -> Trial:
+        """The first tested trial, else the first of all."""
         return next(iter(self.tested), self.trials[0])
 
     @property
     def unit_settings(self) -> list[str]:
-        """The settings that tell units apart."""
+        """The settings of `over` in which units differ."""
         return [name for name in self.over if len({trial.value(name) for trial in self.trials}) > 1]
 
     @property
     def units(self) -> Text:
-        """How many units can tell, with the word for them."""
+        """How many units were tested, with the word for them: `3 tasks`."""
         noun = "tasks" if self.unit_settings == ["task"] else "cases"
         return say(f"claim.units.{noun}", count=len(self.tested))
 
     @property
     def value(self) -> Text:
-        """The mean over units with its interval; only where a unit can tell."""
+        """The mean over units with its interval. Raises ZeroDivisionError where no unit was tested."""
         return estimate(self.pooled.mean, self.pooled.interval, self.first.write)
 
     @property
     def clear_effects(self) -> list[Text]:
+        """The texts of the effects that are clearly not zero."""
         return [effect.text(self.first.write) for effect in self.effects if effect.is_clear]
 
     def unit_name(self, trial: Trial) -> Text:
+        """What sentences call a trial's unit: its values of `unit_settings`, or of variants its arm's name."""
         if any(name.startswith(VARIANT) for name in self.over):
             return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
@@ -182,7 +191,7 @@ class PooledTrials:
         return dotted(*values.values()) or trial.arms[0].name
 
     def lead(self, measure: Text) -> Lead:
-        """The mean over units; where no unit can tell, the first one's."""
+        """The mean over the tested units as the number that leads a verdict; one trial's where fewer than two are."""
         names = joined("list", dict.fromkeys(trial.name for trial in self.tested or self.trials[:1]))
         if len(self.tested) < 2:
             about = say("answer.about", where=self.unit_name(self.first), name=names, measure=measure)
@@ -193,7 +202,7 @@ class PooledTrials:
 
 
 def pooled_trials(design: Question, trials: Sequence[Trial]) -> PooledTrials | None:
-    """The estimate that trials give by a claim's design; None for no trial."""
+    """Pool trials by a claim's design: one for each unit, and what other settings add; None without trials."""
     if not trials:
         return None
     over = design.get("over", UNIT_NAMES)
@@ -206,13 +215,11 @@ def pooled_trials(design: Question, trials: Sequence[Trial]) -> PooledTrials | N
 
 
 def _usual_trial(trials: Sequence[Trial], usual_values: Mapping[str, str]) -> Trial:
-    """The trial that a design means; chosen by settings and numbers of pairs, never by outcomes."""
+    """The trial nearest to the usual values, then of fewest named settings, then of most pairs; by no outcome."""
 
     def distance(trial: Trial) -> tuple[object, ...]:
         matches = sum(trial.value(name) == value for name, value in usual_values.items())
-        num_named = sum(
-            len(arm.first.record.case.extras) for arm in trial.arms
-        )  # the fewer, the nearer to the defaults
+        num_named = sum(len(arm.first.record.case.extras) for arm in trial.arms)
         return -matches, num_named, -trial.comparison.pairs, sorted(trial.settings.items())
 
     return min(trials, key=distance)
@@ -248,7 +255,7 @@ def _setting_effects(
 
 
 def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
-    """Compare the differences of some trials with those of their partners, each the mean over all pairs, by seed."""
+    """Compare the mean difference of the pairs' first trials with their partners', by seed; None without a seed."""
     means = []
     for side in zip(*pairs, strict=True):
         by_seed = [dict(zip(t.comparison.names, t.comparison.differences, strict=True)) for t in side]
@@ -260,12 +267,13 @@ def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
 def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
     """The verdict by the first question under `decides` on which there are trials; None where there are none.
 
-    All others are told and decide nothing, but that a supported claim gets another standing where one of them comes to
-    a conclusion under its `unless`.
+    The other questions are told and decide nothing, except that a supported claim gets the standing that one of them
+    names under `unless` for its own conclusion.
     """
     design = claim["trial"]
 
     def answered(questions: Sequence[Question]) -> list[tuple[Question, PooledTrials]]:
+        """The questions on which there are trials, with these."""
         answers = ((question, pooled_trials(design, trials(question))) for question in questions)
         return [(question, answer) for question, answer in answers if answer is not None]
 
@@ -302,7 +310,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
 
 
 def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
-    """A sentence on the mean, one on each unit, and one on each setting that clearly moves the estimate."""
+    """Sentences: on the mean over several units, on each unit, and on the settings that clearly move the estimate."""
     sentences = list[Text]()
     if len(answer.tested) > 1:
         verdict = say(f"claim.said.{answer.pooled.conclusion}")
@@ -318,13 +326,14 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 
 
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
+    """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
     about = say(f"claim.about.{question.get('says', question['measure'])}")
     fields = {"about": about, "said": say(f"claim.said.{answer.pooled.conclusion}")}
     return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 
 def _when_it_changes(answer: PooledTrials) -> Text:
-    """Units that contradict each other, units that learnt nothing, and the settings that move the estimate most."""
+    """Say which units contradict each other, which learnt nothing, and which settings move the estimate most."""
     sentences = list[Text]()
     if answer.contrary:
         first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
@@ -342,6 +351,6 @@ def _when_it_changes(answer: PooledTrials) -> Text:
 
 
 def _canonical(value: str) -> str:
-    """Values that mean the same written the same: equal numbers, and a switch that is off or not there."""
-    number = number_of(value)
+    """One spelling for values that mean the same: `1.0` becomes `1`, and `false` empty, like an absent switch."""
+    number = parse_number(value)
     return f"{number:g}" if number is not None else "" if value == "false" else value

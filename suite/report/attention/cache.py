@@ -1,4 +1,4 @@
-"""What published models keep of a sequence, by closed forms, and how many sequences fit beside their weights.
+"""The KV caches of published models, by closed forms, and how many sequences fit beside their weights.
 
 A cache is a constant and a slope: full windows and recurrent states do not grow. Figures show the best known models,
 tables all of them.
@@ -51,10 +51,10 @@ COLOURS = dict(zip(CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), str
 
 
 def build(results: Results) -> Section:
-    """Build it from the models' published geometries, and from records of workload=capacity where there are any."""
+    """Build the section on caches from published geometries, and from records of workload=capacity if there are any."""
     models = published_caches()
     runs = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
-    runs.sort(key=lambda run: -(_at_most(run) or 0))
+    runs.sort(key=lambda run: -(_most_tokens_per_s(run) or 0))
     capacity_columns = [*CAPACITY_COLUMNS, *label_column(results.several)]
     tables = [
         table(say("cache.table"), models, MODEL_COLUMNS, note=say("cache.note"), folded=True),
@@ -65,12 +65,12 @@ def build(results: Results) -> Section:
         explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if runs else ""]),
         figures=[_models_figure(models), *map(_variants_figure, MODELS_WITH_VARIANTS)],
         tables=tables,
-        headlines=[_premise(), *(_fastest(run) for run in runs[:1] if run.is_ok)],
+        headlines=[_premise(), *(_fastest_headline(run) for run in runs[:1] if run.is_ok)],
     )
 
 
 def _premise() -> Headline:
-    """What has become of the article's premise, that a latent is what keeps least."""
+    """The headline on the article's premise that a latent keeps least: two newer models keep less."""
     plans = {kind: published_cache(name).plan for kind, name in PREMISE.items()}
     latent, hybrid = plans["latent"], plans["hybrid"]
     full = next(layer for layer in hybrid.layers if layer.kind == "full")
@@ -91,17 +91,17 @@ def _premise() -> Headline:
     return Headline(text=say("cache.premise", **slopes), detail=detail)
 
 
-def _fastest(run: Run) -> Headline:
-    """The model with the most tokens a second, and the batch that gives them."""
-    batch, rate = numbers.count(run.constant("largest_batch") or 0), numbers.count(_at_most(run) or 0)
+def _fastest_headline(run: Run) -> Headline:
+    """The headline on the run with the most tokens a second: its model, devices and batch."""
+    batch, rate = numbers.count(run.constant("largest_batch") or 0), numbers.count(_most_tokens_per_s(run) or 0)
     text = say("capacity.finding", model=run.axis("geometry"), share=_devices(run), batch=batch, rate=rate)
     return Headline(text=text)
 
 
 def _models_figure(models: Sequence[ModelCache]) -> Figure:
-    """What a long context keeps of the best known models, the least on top; hovering splits it into its parts."""
+    """Draw the best known models' caches at a long context as bars, sorted by size; the caption counts all models."""
     best_known = [model for model in models if model.name in BEST_KNOWN]
-    points = {model.name: _point(model) for model in best_known}
+    points = {model.name: _model_bar(model) for model in best_known}
     order = sorted(points, key=lambda name: points[name].x)
     families = grouped(best_known, lambda model: model.family)
     series = [
@@ -112,7 +112,7 @@ def _models_figure(models: Sequence[ModelCache]) -> Figure:
     tokens = numbers.count(LONG_CONTEXT_TOKENS)
     (low, least), *_, (high, most) = ((points[name].text, name) for name in order)
     ends = {"least": least, "low": low, "most": most, "high": high}
-    figure = _bar_plot(series, order, say("cache.total_axis", tokens=tokens), points[order[-1]].x)
+    figure = _plot_bars(series, order, say("cache.total_axis", tokens=tokens), points[order[-1]].x)
     return Figure(
         title=say("cache.figure", tokens=tokens),
         finding=say("cache.finding", tokens=tokens, **ends),
@@ -122,16 +122,18 @@ def _models_figure(models: Sequence[ModelCache]) -> Figure:
     )
 
 
-def _point(model: ModelCache) -> Point:
+def _model_bar(model: ModelCache) -> Point:
+    """A model's cache at the long context in GiB; its hover text has the fixed part and the bytes a token."""
     growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
     parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
     whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
-    hover = say("cache.hover", model=model.name, kept=parts, kinds=_kinds(model))
+    hover = say("cache.hover", model=model.name, kept=parts, kinds=_layer_kinds(model))
     facets = {"variant": variant_label(model.variant)}
     return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=facets)
 
 
-def _bar_plot(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: Text, most: float, **more: Any) -> Any:
+def _plot_bars(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: Text, most: float, **more: Any) -> Any:
+    """Lay out horizontal bars, a row for each of `names`, on an axis that leaves room beside the longest, `most`."""
     return plot(
         series,
         xaxis=linear(axis, range=[0, ROOM * most]),
@@ -144,7 +146,7 @@ def _bar_plot(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: T
 
 
 def _variants_figure(name: str) -> Figure:
-    """Draw what each variant would keep of one model's sizes, all its layers alike."""
+    """Draw the bytes a token that each variant would cache at one model's sizes in all its layers."""
     geometry = load_geometry(name)
     shapes = {
         "mha": grouped_shape(geometry, kv_heads="all"),
@@ -167,18 +169,18 @@ def _variants_figure(name: str) -> Figure:
         family=say("cache.variants"),
         finding=say("cache.variants_finding", model=name, least=least, **ratios),
         caption=say("cache.variants_caption"),
-        views=[View(title="", figure=_bar_plot(series, names, axis, sizes["mha"] / KIB, showlegend=False))],
+        views=[View(title="", figure=_plot_bars(series, names, axis, sizes["mha"] / KIB, showlegend=False))],
         height_px=230,
         facets={"geometry": name},
     )
 
 
-def _kinds(model: ModelCache) -> Text:
-    return joined("list", map(_kind, model.plan.layers))
+def _layer_kinds(model: ModelCache) -> Text:
+    return joined("list", map(_layer_kind, model.plan.layers))
 
 
-def _kind(layer: Layer) -> Text:
-    """How many layers of a kind there are: 15 full, 45 with a state."""
+def _layer_kind(layer: Layer) -> Text:
+    """How many layers of this kind a model has, in words: 15 full, or 45 with a state."""
     window, stride, kind = getattr(layer, "window", None), getattr(layer, "every", None), layer.kind
     if kind == "compressed":
         kind = "window" if stride is None else kind
@@ -189,17 +191,17 @@ def _kind(layer: Layer) -> Text:
 
 
 def _tokens_that_fit(size_gb: int, model: ModelCache) -> Text:
-    """Whole tokens of context whose cache fits."""
+    """The tokens of context whose cache fits in `size_gb`; a word for any number, where the cache does not grow."""
     tokens = model.plan.tokens_in(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
 
 
-def _at_most(run: Run) -> float | None:
+def _most_tokens_per_s(run: Run) -> float | None:
     return run.constant("most_tokens_per_s", "step")
 
 
 def _devices(run: Run) -> str:
-    """The devices and how they share the model: 8 × h200-sxm-141gb, dp."""
+    """The devices of a capacity run and how they share the model: 8 × h200-sxm-141gb, dp."""
     count, device = run.axis("tp"), run.axis("hardware")
     return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
 
@@ -213,14 +215,14 @@ MODEL_COLUMNS: list[Column[ModelCache]] = [
     column("cache.of_mha", lambda model: model.share_of_mha(LONG_CONTEXT_TOKENS), numbers.percent),
     *(column(say("cache.fits_in", size=gb), partial(_tokens_that_fit, gb), kind=Kind.NUMBER) for gb in MEMORY_GB),
     column("cache.family", lambda model: say(f"cache.family.{model.family}")),
-    column("cache.layers", _kinds),
+    column("cache.layers", _layer_kinds),
 ]
 CAPACITY_COLUMNS: list[Column[Run]] = [
     column("column.model", lambda run: run.axis("geometry")),
     column("signmap.device", _devices, kind=Kind.CODE),
     column("latency.context", lambda run: context_tokens(run.record), numbers.count),
     column("capacity.batch", lambda run: run.constant("largest_batch"), numbers.count),
-    column("capacity.most", _at_most, numbers.count),
+    column("capacity.most", _most_tokens_per_s, numbers.count),
     column("capacity.expected", lambda run: run.constant("expected_tokens_per_s", "step"), numbers.count),
     column("capacity.weight_bytes", lambda run: run.constant("weight_bytes"), numbers.bytes_iec),
     column("capacity.sequence_bytes", lambda run: run.constant("sequence_bytes"), numbers.bytes_iec),

@@ -28,14 +28,14 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import OTHER, phase_name, rank, variant_label, variant_style
+from suite.report.model.labels import OTHER, phase_name, variant_label, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, extras
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 
 OURS, FOREIGN = "attention", "transformers"
 LATENT = "mla"
@@ -52,10 +52,12 @@ class CallForm(dict[str, Timing]):
 
     @property
     def first(self) -> Timing:
+        """One of its timings, for what all of them share."""
         return next(iter(self.values()))
 
     @property
     def is_foreign(self) -> bool:
+        """Whether another library's layer was called."""
         return self.first.record.case.workload == FOREIGN
 
     @property
@@ -65,6 +67,7 @@ class CallForm(dict[str, Timing]):
 
     @property
     def name(self) -> str:
+        """`MLA (latent) · sdpa`; of another library's layer its backend and a dagger."""
         backend = self.first.backend
         return f"{backend} {DAGGER}" if self.is_foreign else f"{variant_label(self.first.variant)} · {backend}"
 
@@ -75,10 +78,12 @@ class CallForm(dict[str, Timing]):
 
     @property
     def family_name(self) -> Text:
+        """The family's label, marked where the layer was not checked."""
         return self.first.marked(variant_label(self.family))
 
     @property
     def subject(self) -> tuple[str, ...]:
+        """Family, geometry, phase and dtype, by which a reader chooses a figure."""
         return (self.family, *map(self.first.axis, SUBJECT))
 
     @property
@@ -87,6 +92,7 @@ class CallForm(dict[str, Timing]):
         return (*self.subject, *map(self.first.axis, COMPUTATION), *extras(self.first.record), self.first.label)
 
     def median_s(self, span: str) -> float | None:
+        """The median of a span; None where it was not timed."""
         return self[span].median_s if span in self else None
 
 
@@ -95,7 +101,7 @@ Forms = Sequence[CallForm]
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every computation that was measured in at least two forms; None without any."""
+    """Build the section on forms of a call from computations that were measured in several; None without any."""
     subjects = computations(results)
     comparisons = [
         (forms, subject)
@@ -111,40 +117,44 @@ def build(results: Results) -> Section | None:
 
 
 def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -> list[list[Forms]]:
-    """Each computation that was measured in several forms, those of one family, geometry, phase and dtype together."""
+    """Lists of computations of one subject; each computation is its forms, of which there are several, worst first."""
     records = [list(record_timings(current, workloads=workloads)) for current in results.records]
     forms = [CallForm({timing.span: timing for timing in spans}) for spans in records if spans]
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
     by_computation = grouped(sorted(forms, key=lambda form: form.has_named_backend), lambda form: form.computation)
     distinct = [_worst_first({form.name: form for form in forms}.values(), LAYER) for forms in by_computation.values()]
 
-    def place(forms: Forms) -> tuple[object, ...]:
+    def sort_key(forms: Forms) -> tuple[object, ...]:
         first = forms[0]
-        return rank(first.family), first.subject, first.first.tokens or 0, first.first.label
+        return variant_sort_key(first.family), first.subject, first.first.tokens or 0, first.first.label
 
-    ordered = sorted((forms for forms in distinct if len(forms) > 1), key=place)
+    ordered = sorted((forms for forms in distinct if len(forms) > 1), key=sort_key)
     return list(grouped(ordered, lambda forms: forms[0].subject).values())
 
 
 def _worst_first(forms: Iterable[CallForm], span: str) -> Forms:
+    """Sort forms by the median of a span, the slowest first."""
     return sorted(forms, key=lambda form: (-(form.median_s(span) or 0), form.name))
 
 
 def _richest(subject: Sequence[Forms]) -> Forms | None:
-    """The most forms, at the longest context. Modes alone, left to `auto`, are what every sweep has: None."""
+    """The computation with the most forms, then the longest context; None where none compares named backends.
 
-    def is_comparison(forms: Forms) -> bool:
+    Forms of MLA whose backend was left to `auto` are no comparison: every sweep has them.
+    """
+
+    def compares_backends(forms: Forms) -> bool:
         layers = [form for form in forms if LAYER in form]
         if any(form.is_foreign for form in layers):
             return len(layers) > 1
         return any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
 
-    candidates = filter(is_comparison, subject)
+    candidates = filter(compares_backends, subject)
     return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 
 def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
-    """The settings in which computations differ, by the first timing of each one's first form.
+    """Describe the settings in which computations differ, by the first timing of each one's first form.
 
     Variant, backend, the subject and the context are left out, so that two computations can have one text.
     """
@@ -153,6 +163,7 @@ def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
 
 
 def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
+    """Draw one computation, a view for each span that several forms have. `subject`: the computations beside it."""
     first, (geometry, phase, dtype) = forms[0].first, map(forms[0].first.axis, SUBJECT)
     by_span = {span: _worst_first([form for form in forms if span in form], span) for span in SPANS}
     compared = {span: part for span, part in by_span.items() if len(part) > 1}
@@ -164,7 +175,7 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
         finding=_finding(compared[LAYER]),
         settings=dotted(_differing_settings(subject)[first], *label.values()),
         caption=joined("sentence", [say("callstyle.caption"), _foreign_note(forms)]),
-        views=[View(title=span_title(span), figure=_dots(part, span)) for span, part in compared.items()],
+        views=[View(title=span_title(span), figure=_plot_dots(part, span)) for span, part in compared.items()],
         height_px=90 + 34 * len(forms),
         facets={"variant": forms[0].family_name, **row_facets(first), **label},
     )
@@ -176,19 +187,20 @@ def _foreign_note(forms: Iterable[CallForm]) -> Text:
 
 
 def _finding(forms: Forms) -> Text:
-    """Say which form is fastest where that is clear, else how far the slowest is from it; nothing of unchecked ones."""
+    """Say which form is fastest where that is clear, else how far the slowest is from it; empty if one is unchecked."""
     names = {form[LAYER]: form.name for form in forms}
     worst, *_, best = names
     return order_finding(best, worst, list(names)[:-1], names.__getitem__) if all(t.is_checked for t in names) else ""
 
 
-def _dots(forms: Forms, span: str) -> dict[str, Any]:
+def _plot_dots(forms: Forms, span: str) -> dict[str, Any]:
+    """Draw each form as a dot at its median time of a span, with its interval and its ratio to the fastest."""
     timings = {figure_text(form.name): form[span] for form in forms}
-    best = min(timing.median_s for timing in timings.values())
+    best_s = min(timing.median_s for timing in timings.values())
     series = [
         Series(
             name=name,
-            points=[_point(name, timing, best)],
+            points=[_form_dot(name, timing, best_s)],
             style=OTHER if form.is_foreign else variant_style(timing.variant),
             mode="markers+text",
             along="x",
@@ -203,20 +215,22 @@ def _dots(forms: Forms, span: str) -> dict[str, Any]:
     return plot(series, xaxis=roomy_time_axis(title, ends), yaxis=rows, showlegend=False, margin=MARGIN)
 
 
-def _point(name: str, timing: Timing, best: float) -> Point:
-    ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best))
+def _form_dot(name: str, timing: Timing, best_s: float) -> Point:
+    """A form at its median time; `best_s`: the median of the fastest form, to which the dot's text gives the ratio."""
+    ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best_s))
     low, high = timing.interval.low, timing.interval.high
     return Point(
         x=timing.median_s,
         y=name,
         ends=(low, high),
-        text=ratio if timing.median_s > best else say("callstyle.best"),
+        text=ratio if timing.median_s > best_s else say("callstyle.best"),
         hover=f"{name}: {numbers.seconds(timing.median_s)} ({numbers.seconds_range(low, high)})",
         runs=(timing.record.run_key,),
     )
 
 
 def _table(computations: Sequence[Forms], results: Results) -> Table:
+    """Tabulate every form of every computation: its medians, and each over the best of its computation."""
     rows = [(form, forms) for forms in computations for form in forms]
     settings = _differing_settings(computations)
 
@@ -227,17 +241,17 @@ def _table(computations: Sequence[Forms], results: Results) -> Table:
     times: list[Column[tuple[CallForm, Forms]]] = []
     for span in SPANS if any(INDEXER in form for form, _ in rows) else (LAYER, KERNEL):
         median: Column[CallForm] = column(span_title(span), partial(CallForm.median_s, span=span), numbers.seconds)
-        times += columns_of(lambda row: row[0], [median])
+        times += part_columns(lambda row: row[0], [median])
         times.append(column("callstyle.over_best", partial(over_best, span), numbers.times))
     return table(
         say("callstyle.table"),
         rows,
         [
             column("callstyle.form", lambda row: row[0].name),
-            *columns_of(lambda row: row[0].first, [GEOMETRY, PHASE, DTYPE, CONTEXT]),
+            *part_columns(lambda row: row[0].first, [GEOMETRY, PHASE, DTYPE, CONTEXT]),
             column("column.settings", lambda row: settings[row[1][0].first], kind=Kind.CODE, only_where_known=True),
             *times,
-            *columns_of(lambda row: row[0].first, [RAN, *label_column(results.several)]),
+            *part_columns(lambda row: row[0].first, [RAN, *label_column(results.several)]),
         ],
         note=joined("sentence", [say("callstyle.note"), _foreign_note(form for form, _ in rows)]),
         folded=True,

@@ -18,7 +18,7 @@ from suite.report.model.run import LABEL, MOST_TOKENS, Pairs
 from suite.report.plot.marks import LINES, Point, Series
 from suite.report.plot.plots import plot
 from suite.report.plot.scales import MOST_TICKS, log, token_axis
-from suite.report.table import column, columns_of, label_column, table
+from suite.report.table import column, label_column, part_columns, table
 from suite.theory.answers.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.geometry import geometry_from
@@ -52,7 +52,7 @@ class Crossing:
 
 
 def build(results: Results) -> Section:
-    """Build it from known devices' specifications, and from records that hold both modes."""
+    """Build the section on re-expanding from known devices' specifications, and from records that hold both modes."""
     measured = crossings(results)
     specified = [
         Crossing(
@@ -72,24 +72,26 @@ def build(results: Results) -> Section:
         views=[View(title=say(key), figure=_plot(series)) for key, series in views.items() if series],
         height_px=420,
     )
-    return section("crossover", figures=[figure], tables=[_table(measured, results)])
+    return section("crossover", figures=[figure], tables=[_measured_table(measured, results)])
 
 
 def crossings(results: Results) -> list[Crossing]:
-    """Every measured decode case of both modes; short contexts first."""
+    """The crossing of each measured decode case with both modes at two numbers of new tokens at least, sorted."""
     layers = [t for t in representatives(timings(results)) if t.span == LAYER and t.is_measured and t.is_checked]
-    decodes = [timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _count(timing)]
+    decodes = [
+        timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _new_tokens(timing)
+    ]
     measured = []
-    for (settings, tokens), case in sorted(grouped(decodes, lambda t: (_settings(t), t.tokens or 0)).items()):
+    for (settings, tokens), case in sorted(grouped(decodes, lambda t: (_shared_settings(t), t.tokens or 0)).items()):
         absorbed, reexpanded = (
-            {_count(timing): timing for timing in case if timing.variant == variant}
+            {_new_tokens(timing): timing for timing in case if timing.variant == variant}
             for variant in ("mla", "mla_latent")
         )
         tried = sorted(absorbed.keys() & reexpanded.keys())
         if len(tried) < FEWEST_TRIED:
             continue
-        both = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
-        by_flops, by_roofline = _predicted(both, tokens)
+        mode_timings = [absorbed[tried[0]], *reexpanded.values(), *absorbed.values()]
+        by_flops, by_roofline = _predicted(mode_timings, tokens)
         crossing = Crossing(
             settings=settings,
             tokens=tokens,
@@ -97,32 +99,34 @@ def crossings(results: Results) -> list[Crossing]:
             by_roofline=by_roofline,
             measured=bracket([(count, reexpanded[count].median_s / absorbed[count].median_s) for count in tried]),
             tried=tried,
-            timings=both,
+            timings=mode_timings,
         )
         measured.append(crossing)
     return measured
 
 
-def _settings(timing: Timing) -> Pairs:
+def _shared_settings(timing: Timing) -> Pairs:
+    """A timing's label, axes and further settings, without backend, mode, context and new tokens."""
     axes = axes_without(timing, ("attention", "backend", "query_len", "seq_len"))
     return ((LABEL, timing.label), *(pair for pair in axes if pair[1]), *timing.extra_settings)
 
 
-def _count(timing: Timing) -> int:
-    """How many new tokens a case has; 0 for what is no such number."""
+def _new_tokens(timing: Timing) -> int:
+    """A case's number of new tokens; 0 where it has none, or an impossible one."""
     count = timing.record.case.axes.get("query_len")
     return count if isinstance(count, int) and 0 < count < MOST_TOKENS else 0
 
 
-def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | None]:
-    """The counts by FLOPs and by the roofline from the sizes in a record; a foreign one may lack them.
+def _predicted(mode_timings: Sequence[Timing], tokens: int) -> tuple[int | None, int | None]:
+    """The new tokens from which re-expanding is cheaper, by FLOPs and by the roofline; None without the sizes for it.
 
-    Neither where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
+    Both are None where `match` moved the sizes or the cache is quantised: the prediction knows only the plain case.
     """
-    first, axes, settings = both[0], both[0].record.case.axes, both[0].record.settings
+    first = mode_timings[0]
+    axes, settings = first.record.case.axes, first.record.settings
     if first.axis("match") != "heads" or first.axis("cache_dtype"):
         return None, None
-    ceilings = [ceiling for timing in both[1:] if (ceiling := measured_ceilings(timing.record, LAYER))]
+    ceilings = [ceiling for timing in mode_timings[1:] if (ceiling := measured_ceilings(timing.record, LAYER))]
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}
@@ -141,7 +145,7 @@ def _predicted(both: Sequence[Timing], tokens: int) -> tuple[int | None, int | N
 
 
 def _series(crossings: Sequence[Crossing]) -> list[Series]:
-    """The lines of each set of settings over the context, and those by FLOPs, which several sets may share."""
+    """Lines over the context: three for each set of settings, and one by FLOPs, which several sets may share."""
     lines = grouped(crossings, lambda crossing: crossing.settings)
     series: dict[object, Series] = {}
     for ordinal, (differing, (settings, line)) in enumerate(zip(differences([*lines]), lines.items(), strict=True)):
@@ -156,7 +160,7 @@ def _series(crossings: Sequence[Crossing]) -> list[Series]:
 
 
 def _line(name: Text, line: Sequence[Crossing], style: Style) -> list[Series]:
-    """The bound by the roofline, and what is expected or was measured."""
+    """Three series of one set of settings: by the roofline, expected of good kernels, and measured points."""
     timings = [timing for crossing in line for timing in crossing.timings]
     facets: Facets = {**row_facets(timings[0]), LABEL: timings[0].label} if timings else {}
     shared: dict[str, Any] = {"style": style, "facets": facets}
@@ -177,10 +181,11 @@ def _line(name: Text, line: Sequence[Crossing], style: Style) -> list[Series]:
 
 
 def _point(tokens: int, count: float | None, ends: tuple[float, float] | None = None) -> Point:
-    return Point(x=tokens, y=count, ends=ends, hover=_written(count))
+    return Point(x=tokens, y=count, ends=ends, hover=_count_text(count))
 
 
 def _plot(series: Sequence[Series]) -> dict[str, Any]:
+    """Draw the series over the context on logarithmic axes, with ticks at round numbers of new tokens."""
     counts = [point.y for line in series for point in line.points if point.y is not None]
     steps = [float(f"{step}e{power}") for power in range(16) for step in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7)]
     ticks = [(count, numbers.count(count)) for count in steps if min(counts) / 2 < count < 2 * max(counts)]
@@ -192,45 +197,49 @@ def _plot(series: Sequence[Series]) -> dict[str, Any]:
 def _finding(crossings: Sequence[Crossing]) -> Text:
     """Say from where on re-expanding is cheaper at the longest context, measured where it was, and by FLOPs."""
     longest = max(crossings, key=lambda crossing: (crossing.measured is not None, crossing.tokens))
-    fields = {"tokens": numbers.count(longest.tokens), "flops": _written(longest.by_flops)}
+    fields = {"tokens": numbers.count(longest.tokens), "flops": _count_text(longest.by_flops)}
     if longest.measured is None or not longest.timings:
-        device, roofline = dict(longest.settings).get("device", ""), _written(longest.by_roofline)
+        device, roofline = dict(longest.settings).get("device", ""), _count_text(longest.by_roofline)
         return say("crossover.finding_computed", device=device, roofline=roofline, **fields)
-    count, between = _crossed(longest.measured), _between(longest.measured)
+    count, between = _crossing_text(longest.measured), _bracket_text(longest.measured)
     measured = say("crossover.range", count=count, range=between) if between else count
     return say("crossover.finding", measured=measured, dtype=longest.timings[0].axis("dtype"), **fields)
 
 
-def _table(measured: Sequence[Crossing], results: Results) -> Table:
+def _measured_table(measured: Sequence[Crossing], results: Results) -> Table:
     return table(
         say("crossover.measured_table"),
         measured,
         [
-            *columns_of(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE, CONTEXT]),
-            column("crossover.measured", lambda crossing: _crossed(crossing.measured), kind=Kind.NUMBER),
-            column("crossover.between", lambda crossing: _between(crossing.measured), kind=Kind.NUMBER),
+            *part_columns(lambda crossing: crossing.timings[0], [GEOMETRY, DTYPE, CONTEXT]),
+            column("crossover.measured", lambda crossing: _crossing_text(crossing.measured), kind=Kind.NUMBER),
+            column("crossover.between", lambda crossing: _bracket_text(crossing.measured), kind=Kind.NUMBER),
             column("crossover.by_flops", lambda crossing: crossing.by_flops, numbers.count),
             column("crossover.by_measured_ceilings", lambda crossing: crossing.by_roofline, numbers.count),
-            *columns_of(lambda crossing: crossing.timings[0], label_column(results.several)),
+            *part_columns(lambda crossing: crossing.timings[0], label_column(results.several)),
             column("column.backend", lambda crossing: line_names(crossing.timings), kind=Kind.CODE),
-            column("crossover.tried", lambda crossing: joined("list", map(_written, crossing.tried)), kind=Kind.LONG),
+            column(
+                "crossover.tried", lambda crossing: joined("list", map(_count_text, crossing.tried)), kind=Kind.LONG
+            ),
         ],
         note=say("crossover.measured_note"),
         facets_of=lambda crossing: row_facets(crossing.timings[0]),
     )
 
 
-def _crossed(measured: Bracket | None) -> Text:
+def _crossing_text(measured: Bracket | None) -> Text:
+    """The measured crossing in words: its number of new tokens, or below or above all that were tried."""
     if measured and measured.low is None:
-        return say("crossover.below", count=_written(measured.high))
+        return say("crossover.below", count=_count_text(measured.high))
     if measured and measured.high is None:
-        return say("crossover.above", count=_written(measured.low))
-    return _written(measured.at if measured else None)
+        return say("crossover.above", count=_count_text(measured.low))
+    return _count_text(measured.at if measured else None)
 
 
-def _between(measured: Bracket | None) -> str:
-    return f"{_written(measured.low)}–{_written(measured.high)}" if measured and measured.at is not None else ""
+def _bracket_text(measured: Bracket | None) -> str:
+    """The two numbers of new tokens that the crossing lies between, `8–16`; empty where it is outside them all."""
+    return f"{_count_text(measured.low)}–{_count_text(measured.high)}" if measured and measured.at is not None else ""
 
 
-def _written(count: float | None) -> str:
+def _count_text(count: float | None) -> str:
     return numbers.NOTHING if count is None else numbers.count(count)

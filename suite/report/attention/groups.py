@@ -1,4 +1,4 @@
-"""Cases that may stand in one figure, what the figure is called and chosen by, and which record stands for a case."""
+"""Groups of cases that stand in one figure, the figure's title and facets, and the record that stands for a case."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from suite.records.derived import started_at
 from suite.records.labels import differences, differing
 from suite.report.attention.timings import LAYER, Timing, in_order
 from suite.report.blocks import Text, dotted, say
-from suite.report.model.experiment import grouped, without
+from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import case_facets, phase_name
 from suite.report.model.run import LABEL, Pairs, machine_id
 
@@ -39,7 +39,7 @@ class CaseGroup:
 
 
 def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[CaseGroup]:
-    """A group for each figure, the most telling first; a last one for all cases without a figure."""
+    """Group timings by the figure that draws those of `is_drawable`; a last group has all cases without a figure."""
     by_key = group_timings(timings)
     drawable = {key: plotted for key in by_key if (plotted := _plotted(filter(is_drawable, by_key[key])))}
     keys = sorted(groups_to_plot(drawable), key=lambda key: _place(drawable[key]))
@@ -74,31 +74,32 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
 
 
 def _plotted(timings: Iterable[Timing]) -> list[Timing]:
-    """One timing of a case for its figure; of a single variant that ran on several backends, all."""
+    """One timing of each case, for its figure; all timings where a single variant ran on several backends."""
     candidates = list(timings)
     lines = {(timing.variant, timing.line[1:]) for timing in candidates}
     return candidates if len(lines) == 1 else representatives(candidates)
 
 
 def _place(plotted: Sequence[Timing]) -> tuple[int, int, int]:
-    """By phase, then those with most of the usual variants, then those with most contexts."""
+    """Sorts groups by phase, then by most of the usual variants, then by most contexts."""
     num_usual = len({timing.variant for timing in plotted} & USUAL_VARIANTS)
     return phase_place(plotted[0].axis("phase")), -num_usual, -len({timing.tokens for timing in plotted})
 
 
 def phase_place(phase: str) -> int:
+    """The place of a phase among PHASES; unknown ones come last."""
     return PHASES.index(phase) if phase in PHASES else len(PHASES)
 
 
 def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
-    """Timings by what those of one figure share and by their label, sorted by these."""
+    """Group timings by their axes but LINE_AXES, the model's sizes and the label; sorted by these."""
 
-    def key(timing: Timing) -> GroupKey:
+    def group_key(timing: Timing) -> GroupKey:
         # Another width or number of heads is another model.
         sizes = [pair for pair in timing.extra_settings if pair[0].startswith("geometry.")]
         return (*axes_without(timing, LINE_AXES), *sizes, (LABEL, timing.label))
 
-    return dict(sorted(grouped(timings, key).items()))
+    return dict(sorted(grouped(timings, group_key).items()))
 
 
 def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> list[GroupKey]:
@@ -110,7 +111,7 @@ def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> lis
     """
     num_variants = {key: len({t.variant for t in timings}) for key, timings in timings_by_group.items()}
     num_contexts = {key: len({t.tokens for t in timings} - {None}) for key, timings in timings_by_group.items()}
-    siblings = grouped(timings_by_group, lambda key: without(key, ["query_len"])).values()
+    siblings = grouped(timings_by_group, lambda key: drop_settings(key, ["query_len"])).values()
     most_variants = {key: max(num_variants[sibling] for sibling in keys) for keys in siblings for key in keys}
     by_label = grouped(timings_by_group, lambda key: dict(key).get(LABEL)).values()
     min_contexts = {key: min(2, max(map(num_contexts.__getitem__, keys))) for keys in by_label for key in keys}
@@ -171,13 +172,14 @@ def differing_settings(cases: Mapping[K, Sequence[Timing]], *, ignore: Collectio
 
 
 def axes_without(timing: Timing, names: Collection[str]) -> Pairs:
+    """The axes of a timing's case, but those in `names`."""
     return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in names)
 
 
 def side_by_side(
     timings: Iterable[Timing], first: str, second: str, ignore: Collection[str] = ("attention",)
 ) -> list[tuple[Timing, Timing]]:
-    """Pair the timings of two variants that agree in all axes but `ignore`, and in all shared settings."""
+    """All pairs of two variants' timings that agree in label, span, shared settings, and all axes but `ignore`."""
     cases = grouped(timings, lambda t: (t.label, t.span, axes_without(t, ignore), t.shared_extras))
     return [
         (ours, theirs)
@@ -189,7 +191,7 @@ def side_by_side(
 
 
 def line_names(timings: Iterable[Timing]) -> str:
-    """The lines that timings belong to, each once."""
+    """The names of the lines that timings belong to, each once: backend and further settings."""
     return " / ".join(dict.fromkeys(", ".join(timing.line) for timing in timings))
 
 

@@ -32,8 +32,8 @@ from suite.report.attention.timings import (
     timings,
 )
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
-from suite.report.model.experiment import grouped, without
-from suite.report.model.labels import rank, variant_style
+from suite.report.model.experiment import drop_settings, grouped
+from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell, timed_kernel
@@ -41,7 +41,7 @@ from suite.report.plot.marks import Point, Series, meaning
 from suite.report.plot.plots import LEGEND_ROW_PX, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 from suite.theory.answers.published import FigureSizes, PublishedFigure, published_figures
 from suite.theory.devices.calibration import relative_errors
 from suite.theory.devices.calibration_file import known_calibrations, load_calibration
@@ -69,8 +69,8 @@ class DeviceTime:
 
     @property
     def variant(self) -> tuple[tuple[int, str], str]:
-        """The variant's rank, then its name with sizes: sorts from the widest cache to the most compressed."""
-        return rank(self.timing.variant), self.timing.sized_variant
+        """The variant's sort key, then its name with sizes: sorts from the widest cache to the most compressed."""
+        return variant_sort_key(self.timing.variant), self.timing.sized_variant
 
     @property
     def device_name(self) -> str:
@@ -85,7 +85,7 @@ class DeviceTime:
 
 
 def build(results: Results) -> Section | None:
-    """Build it from what was measured and what was projected; None without any timing."""
+    """Build the section on known devices from what was measured and projected; None without any timing."""
     projected = projected_groups(results)
     measured = measured_groups(results, projected)
     if not projected and not timings(results):
@@ -97,28 +97,33 @@ def build(results: Results) -> Section | None:
         contexts, times = _times(measured.get(key, ()), projected.get(key, ()))
         for tokens in contexts:
             figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **subject))
-        tables += [_table(title, span, of_span, results, **subject) for span, of_span in _by_span(times).items()]
+        tables += [_table(title, span, span_times, results, **subject) for span, span_times in _by_span(times).items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
     tables += [published, _errors_table(results)]
     return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
-    """The groups with the most machines and variants, and of those that differ in dtype alone one."""
+    """Up to MOST_GROUPS groups of measured timings, those with the most machines and variants; of several dtypes one.
+
+    A group of one variant on one machine counts only where it is among `projected`.
+    """
     measured = grouped(representatives(t for t in timings(results) if t.is_measured and t.tokens), shared_key)
     # The numbers of machines and of variants that a group compares.
-    sizes = {key: (len(set(map(_machine, of))), len({timing.variant for timing in of})) for key, of in measured.items()}
+    sizes = {
+        key: (len(set(map(_machine_key, group))), len({t.variant for t in group})) for key, group in measured.items()
+    }
     chosen: dict[Pairs, Pairs] = {}
     for key in sorted(measured, key=lambda key: (-sizes[key][0], -sizes[key][1], key)):
         num_machines, num_variants = sizes[key]
         # One variant on one machine is no comparison, unless somebody asked for its projections.
         if num_machines > 1 or num_variants >= FEWEST_VARIANTS or key in projected:
-            chosen.setdefault(without(key, ["dtype"]), key)
+            chosen.setdefault(drop_settings(key, ["dtype"]), key)
     return {key: measured[key] for key in list(chosen.values())[:MOST_GROUPS]}
 
 
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
-    """Projected cases that may stand in one figure, by the axes and settings that they share."""
+    """Group projected timings by `shared_key`: those that may stand in one figure."""
     bounds = [timing for current in results.records for timing in record_timings(current, "bound_s", ["projection"])]
     projected = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
     return dict(sorted(grouped(projected, shared_key).items()))
@@ -130,14 +135,15 @@ def shared_key(timing: Timing) -> Pairs:
     return (*axes_without(timing, NOT_SHARED), *settings)
 
 
-def _machine(timing: Timing) -> Pairs:
+def _machine_key(timing: Timing) -> Pairs:
+    """What tells machines apart: label, name, and number of threads."""
     name = machine_name(timing.record) or numbers.NOTHING
     return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
 
 
 def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
     """A name for the machine of each timing: label, name and settings, each only where machines differ in it."""
-    machines, names = list(map(_machine, timings)), {}
+    machines, names = list(map(_machine_key, timings)), {}
     has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
     for timing, machine, own_threads in zip(timings, map(dict, machines), threads, strict=True):
         label = machine[LABEL] if has_labels else ""
@@ -148,9 +154,9 @@ def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
 
 
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
-    """The contexts that are drawn, and every time: what was measured at the longest of the contexts that have the most
-    variants on the most machines, its projections, and what was projected at any context."""
-    common = most_common_context((timing.tokens, (timing.variant, _machine(timing))) for timing in measured)
+    """The contexts to draw, and all times to show: those measured at the most common context, what specifications and
+    calibrations make of them on each known device, and those of projected records at any context."""
+    common = most_common_context((timing.tokens, (timing.variant, _machine_key(timing))) for timing in measured)
     contexts = [common] if common else []
     if common not in {timing.tokens for timing in projected}:
         projected_context = most_common_context((timing.tokens, timing) for timing in projected)
@@ -168,13 +174,13 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
         rows.append(("projected", device, timing, timing.median_s))
         rows.append(("expected", f"≈ {device}", timing, timing.amount("expected_s") or 0.0))
     times = [DeviceTime(evidence=kind, device=name, timing=timing, time_s=s) for kind, name, timing, s in rows]
-    # The last counts: the fastest of what was measured, and a projected record before what a measured one allows.
-    counting = {(t.device, t.variant, t.timing.span, t.timing.tokens): t for t in times if is_plausible(t.time_s)}
-    return contexts, list(counting.values())
+    # Of one place the last row counts: the fastest measured one, and a projected record before a measured one's bound.
+    last_of_place = {(t.device, t.variant, t.timing.span, t.timing.tokens): t for t in times if is_plausible(t.time_s)}
+    return contexts, list(last_of_place.values())
 
 
 def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[tuple[str, float]]:
-    """Yield the seconds of a measured case that are expected of good kernels, on each device with a calibration."""
+    """Yield each calibrated device's name, and the seconds that good kernels are expected to take there for a case."""
     cell = decode_cell(timing.record)
     for calibration in known_calibrations():
         expected = cell and calibration.expected_cell(cell)
@@ -192,8 +198,8 @@ def _by_span(times: Iterable[DeviceTime]) -> dict[str, list[DeviceTime]]:
     return by_span(times, lambda time: time.timing.span)
 
 
-def _in_rows(times: Iterable[DeviceTime]) -> list[str]:
-    """Machines first, then devices by their least time, what is expected of one below its bound."""
+def _row_order(times: Iterable[DeviceTime]) -> list[str]:
+    """The rows' names in order: machines first, then devices by least time; a device's bound, then what is expected."""
     fastest_first = sorted(times, key=lambda time: (not time.is_measured, time.time_s))
     devices = list(dict.fromkeys(time.device.removeprefix("≈ ") for time in fastest_first))
     return sorted(
@@ -202,6 +208,7 @@ def _in_rows(times: Iterable[DeviceTime]) -> list[str]:
 
 
 def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
+    """Draw the times of one context, a view a span. `subject`: the figure's settings and facets."""
     is_measured, spans = any(time.is_measured for time in times), _by_span(times)
     entries = len({time.variant for time in times}) + 2
     return Figure(
@@ -209,8 +216,8 @@ def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
         family=say("hardware.family" if is_measured else "hardware.projected"),
         finding=_finding(next(iter(spans.values()))),
         caption=say("hardware.caption"),
-        views=[View(title=span_title(span), figure=_dots(of_span)) for span, of_span in spans.items()],
-        height_px=FRAME_PX + ROW_PX * len(_in_rows(times)) + LEGEND_ROW_PX * -(-entries // 2),
+        views=[View(title=span_title(span), figure=_plot_dots(span_times)) for span, span_times in spans.items()],
+        height_px=FRAME_PX + ROW_PX * len(_row_order(times)) + LEGEND_ROW_PX * -(-entries // 2),
         **subject,
     )
 
@@ -236,22 +243,23 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     return joined(": ", [first.variant[1], joined("notes", sentences)])
 
 
-def _dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
-    order, measured = _in_rows(times), {time.device for time in times if time.is_measured}
+def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
+    """Draw each time as a dot in its device's row: solid where measured, hollow where computed."""
+    order, measured = _row_order(times), {time.device for time in times if time.is_measured}
     names = zip(order, short_names(order), strict=True)
     rows = {device: figure_text(f"● {name}" if device in measured else name) for device, name in names}
     series: list[Series] = []
     ordered = sorted(times, key=lambda time: (time.variant, not time.is_measured))
-    for ordinal, of_variant in enumerate(grouped(ordered, lambda time: time.variant).values()):
-        first = of_variant[0].timing
-        for is_measured, part in grouped(of_variant, lambda time: time.is_measured).items():
+    for ordinal, variant_times in enumerate(grouped(ordered, lambda time: time.variant).values()):
+        first = variant_times[0].timing
+        for is_measured, part in grouped(variant_times, lambda time: time.is_measured).items():
             line = Series(
                 name=first.marked(first.sized_variant),
                 points=[_point(time, rows[time.device]) for time in part],
                 style=variant_style(first.variant),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": first.variant_name},
-                in_legend=part[0] is of_variant[0],
+                in_legend=part[0] is variant_times[0],
                 # The later lies on the earlier, and smaller both are seen where they coincide.
                 size=max(LEAST_PX, LARGEST_PX - ordinal),
             )
@@ -271,10 +279,10 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
     """A row for each time that was measured, projected by a record or expected, beside MHA's on the same device; the
     figure alone has what specifications allow for a measured case."""
     times = [time for time in times if time.evidence != "projected" or not time.timing.is_measured]
-    order, mha_s = _in_rows(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
+    order, mha_s = _row_order(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
 
     def regime(time: DeviceTime) -> Text:
-        """What limits it, where its own record says so."""
+        """Whether compute or memory limits a time; empty where no record of its own says so."""
         is_own = time.is_measured or (time.evidence == "projected" and not time.timing.is_measured)
         return REGIME.written(time.timing) if is_own else ""
 
@@ -287,11 +295,11 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
         column("signmap.device", lambda time: time.device, kind=Kind.CODE),
         column("fact.evidence", lambda time: say(f"evidence.{time.evidence}")),
         column("column.variant", lambda time: time.timing.marked(time.variant[1]), facet="variant"),
-        *columns_of(lambda time: time.timing, [CONTEXT]),
+        *part_columns(lambda time: time.timing, [CONTEXT]),
         column("column.median", lambda time: time.time_s, numbers.seconds),
         column("hardware.over_mha", lambda time: mha_s.get(time.place, 0) / time.time_s or None, numbers.times),
         column("column.regime", regime),
-        *columns_of(lambda time: time.timing, timing),
+        *part_columns(lambda time: time.timing, timing),
     ]
     subject["settings"] = dotted(title, subject["settings"])
     rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.device), time.variant))
@@ -300,6 +308,7 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
 
 
 def _headline() -> Headline:
+    """The headline on the share of their roofline that published kernels reach: least, median and most."""
     shares = [figure.share for figure in published_figures()]
     low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
     return Headline(text=say("published.headline", low=low, middle=middle, high=high))
@@ -342,7 +351,7 @@ PUBLISHED: list[Column[PublishedFigure]] = [
     column("published.kernel", lambda figure: figure.kernel),
     column("signmap.device", lambda figure: figure.gpu, kind=Kind.CODE),
     column("column.phase", lambda figure: say(f"published.pass.{figure.kind}")),
-    *columns_of(lambda figure: figure.sizes, SIZES),
+    *part_columns(lambda figure: figure.sizes, SIZES),
     column("column.roofline", lambda figure: figure.share, numbers.percent),
     column("column.regime", lambda figure: say(f"regime.{figure.regime}")),
     column("published.figure", lambda figure: f"{figure.published:,g} {figure.unit}", kind=Kind.NUMBER),

@@ -25,12 +25,12 @@ from suite.report.attention.timings import (
     timings,
 )
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
-from suite.report.model.formats import plain
+from suite.report.model.formats import three_digits
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping
 from suite.report.plot.scales import decimal_ticks, log, time_axis
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval
 
 LATENT = "mla"
@@ -38,7 +38,7 @@ PLAUSIBLE_J = (1e-12, 1e12)
 
 
 def build(results: Results) -> Section | None:
-    """Build it from every timing, and from the energies that records note; None without any timing."""
+    """Build the section on time and energy from every timing and the energies that records note; None without any."""
     every_timing = timings(results)
     timed, powered = (
         groups(part, lambda timing: timing.tokens is not None)
@@ -57,8 +57,8 @@ def build(results: Results) -> Section | None:
     )
 
 
-def _fastest(order: Sequence[Timing]) -> Text:
-    """Say which variant is clearly fastest, or what it and the first one that it does not clearly beat take.
+def _fastest_text(order: Sequence[Timing]) -> Text:
+    """Say which variant is clearly fastest, or name the first and the next that it does not clearly beat.
 
     MLA's ratio to the fastest is added where MLA is neither of them.
     """
@@ -77,8 +77,8 @@ def _fastest(order: Sequence[Timing]) -> Text:
     return joined("notes", [finding, say("finding.latency.latent", variant=latent.full_name, ratio=ratio)])
 
 
-def _frugal(order: Sequence[Timing]) -> Text:
-    """Say which variant takes least; a counter's difference over one window has no interval, so no order is claimed."""
+def _least_energy_text(order: Sequence[Timing]) -> Text:
+    """Say which variant takes least energy and which most; its readings have no intervals, so no order is claimed."""
     if len(order) < 2:
         return ""
     least, *_, most = order
@@ -88,18 +88,18 @@ def _frugal(order: Sequence[Timing]) -> Text:
 
 
 def _joules(timing: Timing) -> float | None:
-    """The energy of one token; None where it is not noted or not plausible."""
+    """The energy of one token in joules; None where it is not noted or not plausible."""
     joules = joules_per_token(timing.record, timing.span)
     return joules if joules is not None and PLAUSIBLE_J[0] < joules < PLAUSIBLE_J[1] else None
 
 
-def _interval(timing: Timing) -> Interval | None:
-    """The median's interval, which a single reading has none of."""
+def _median_interval(timing: Timing) -> Interval | None:
+    """The median's interval; None for a single reading."""
     return timing.interval if timing.interval.count > 1 else None
 
 
-def _cold(timing: Timing) -> float | Text | None:
-    """The median after the caches were flushed, or in words why there is none of its own."""
+def _cold_median(timing: Timing) -> float | Text | None:
+    """The median in seconds after the caches were flushed, or in words why it was not timed; None without readings."""
     state = str(timing.record.provenance.get("cold"))
     if state in ("as_warm", "every_run"):
         return say(f"latency.cold.{state}")
@@ -108,7 +108,8 @@ def _cold(timing: Timing) -> float | Text | None:
     return median(usable) if usable else None
 
 
-def _notes(timing: Timing) -> Text:
+def _notes_text(timing: Timing) -> Text:
+    """Say what a reader should know of a timing: one reading, slow wall clock, readings or records left out."""
     current, wall = timing.current, timing.wall_over_judged
     notes = {
         say("note.single"): timing.interval.count == 1,
@@ -129,17 +130,17 @@ TIME = LineMetric(
     text=numbers.seconds,
     axis=time_axis,
     has_intervals=True,
-    finding=_fastest,
+    finding=_fastest_text,
     columns=[
         column("column.median", lambda timing: timing.median_s, numbers.seconds),
-        *columns_of(_interval, [RANGE]),
+        *part_columns(_median_interval, [RANGE]),
         column("column.count", lambda timing: timing.interval.count, numbers.count),
-        *columns_of(_interval, [column("column.level", interval_level, kind=Kind.NUMBER)]),
+        *part_columns(_median_interval, [column("column.level", interval_level, kind=Kind.NUMBER)]),
         SHARE,
         REGIME,
-        column("latency.cold", _cold, numbers.seconds, only_where_known=True),
+        column("latency.cold", _cold_median, numbers.seconds, only_where_known=True),
         RAN,
-        column("column.notes", _notes, kind=Kind.LONG),
+        column("column.notes", _notes_text, kind=Kind.LONG),
     ],
 )
 ENERGY = LineMetric(
@@ -147,7 +148,7 @@ ENERGY = LineMetric(
     value=_joules,
     text=numbers.joules,
     axis=lambda title, joules: log(title, decimal_ticks(joules, numbers.joules_tick)),
-    finding=_frugal,
+    finding=_least_energy_text,
     columns=[
         column("energy.per_token", _joules, numbers.joules),
         column("energy.per_step", lambda timing: timing.amount("energy_j"), numbers.joules),
@@ -156,7 +157,7 @@ ENERGY = LineMetric(
         column(
             "energy.cost",
             lambda timing: cost_per_million_tokens(timing.record, timing.median_s),
-            plain,
+            three_digits,
             only_where_known=True,
         ),
         column(
@@ -169,7 +170,7 @@ ENERGY = LineMetric(
 
 
 def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
-    """Who is fastest at the longest context that several variants share, for the first figure of each pass."""
+    """A headline for each phase: the fastest variant of its first figure at the longest context that several share."""
     orders: dict[str, list[Timing]] = {}
     for group in timed:
         order = ranked(group.plotted, TIME.value)
@@ -188,13 +189,13 @@ def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
             dtype=first.axis("dtype"),
             tokens=numbers.count(first.tokens or 0),
         )
-        detail = joined(": ", [first.label if results.several else "", _fastest(order)])
+        detail = joined(": ", [first.label if results.several else "", _fastest_text(order)])
         headlines.append(Headline(text=text, detail=detail))
     return headlines
 
 
 def _math_path_warning(cases: Sequence[Timing]) -> list[Headline]:
-    """A backend is a request: torch may answer it with its math path without a word."""
+    """A headline on how many cases fell to torch's math path, which it takes without a word; none where no case did."""
     num_fell = sum(map(fell_to_math, cases))
     text = say("latency.fell", fell=numbers.count(num_fell), count=numbers.count(len(cases)))
     return [Headline(text=text)] if num_fell else []

@@ -1,4 +1,4 @@
-"""A line a variant against the context, of which a reader chooses model, pass and type: latency, energy and memory."""
+"""Figures and tables of a metric against the context, a line for each variant: for latency, energy and memory."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ from suite.report.attention.timings import (
 )
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import rank, variant_style
+from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis, height_px, plot
@@ -41,12 +41,11 @@ class LineMetric:
     text: Callable[[float], str]
     axis: Callable[[Text, Sequence[float]], Axis]  # makes the axis from its title and all values
     columns: Columns
-    has_intervals: bool = False
-    """It is the median itself, whose interval is drawn and says what may be equal."""
-    finding: Callable[[Sequence[Timing]], Text] = lambda ranked: ""
-    """Says what the best of each variant at the longest shared context tell, the least first."""
+    has_intervals: bool = False  # True for the median time, whose interval is drawn and says what may be equal
+    finding: Callable[[Sequence[Timing]], Text] = lambda ranked: ""  # says what `ranked` timings show
 
     def point(self, timing: Timing) -> Point:
+        """A timing's point, with its interval where the metric has one."""
         value, interval = self.value(timing) or 0.0, timing.interval
         hover = say(
             f"{self.key}.hover",
@@ -62,7 +61,7 @@ class LineMetric:
 
 
 def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
-    """Draw a group, a view a span; None where it has nothing to draw."""
+    """Draw a metric of a group against the context, a view for each span; None where the group has nothing to draw."""
     if not group.plotted:
         return None
     clock = clock_names(group.plotted)
@@ -91,10 +90,10 @@ def line_figure(metric: LineMetric, group: CaseGroup) -> Figure | None:
 
 
 def ranked(timings: Iterable[Timing], value: Callable[[Timing], float | None]) -> list[Timing]:
-    """The timings that stand for each variant at the longest context that at least two have, the least first.
+    """The best layer timing of each variant at the longest context that at least two variants have, the least first.
 
-    A variant in sizes of its own counts apart, one whose layer was not checked not at all. Where only one variant is,
-    its longest context.
+    A variant in sizes of its own counts apart, an unchecked layer not at all. If no context has two variants, the
+    longest context counts.
     """
     values = {
         timing: number
@@ -116,7 +115,7 @@ def interval_level(interval: Interval) -> Text:
 
 def span_views(timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
     """A view for each span, drawn from that span's timings."""
-    return [View(title=span_title(span), figure=draw(of_span)) for span, of_span in by_span(timings).items()]
+    return [View(title=span_title(span), figure=draw(span_timings)) for span, span_timings in by_span(timings).items()]
 
 
 def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
@@ -125,10 +124,15 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
     at_context = grouped(ordered, lambda timing: (timing.variant_name, timing.line[1:], timing.tokens))
     is_joined = len(at_context) == len(ordered)
 
-    def key(timing: Timing) -> tuple[Any, ...]:
-        return rank(timing.variant), "" if is_joined else timing.chosen_line[0], timing.line[1:], timing.is_checked
+    def line_key(timing: Timing) -> tuple[Any, ...]:
+        return (
+            variant_sort_key(timing.variant),
+            "" if is_joined else timing.chosen_line[0],
+            timing.line[1:],
+            timing.is_checked,
+        )
 
-    lines = list(grouped(sorted(ordered, key=key), key).values())
+    lines = list(grouped(sorted(ordered, key=line_key), line_key).values())
     parts = [(" / ".join(dict.fromkeys(t.chosen_line[0] for t in line)), *line[0].line[1:]) for line in lines]
     shared = set.intersection(*map(set, parts))
     styles = [variant_style(line[0].variant) for line in lines]
@@ -148,7 +152,7 @@ def _lines(metric: LineMetric, timings: Sequence[Timing]) -> list[Series]:
 
 
 def span_tables(metric: LineMetric, group: CaseGroup, results: Results) -> list[Table]:
-    """All of a group, a table for each span, each row beside the least of its case."""
+    """A folded table of all a group's timings for each span, each with its ratio to the least of its case."""
     candidates = by_span(timing for timing in representatives(group.timings) if timing.is_checked)
     first, *rest = metric.columns
     note = say(f"{metric.key}.note", clock=clock_names(group.timings))
@@ -162,7 +166,10 @@ def span_tables(metric: LineMetric, group: CaseGroup, results: Results) -> list[
 def case_table(
     group: CaseGroup, timings: Sequence[Timing], results: Results, columns: Columns, title: Text, **more: Any
 ) -> Table:
-    """A group's cases, each named by what it is; where some asked for a backend, whom `auto` chose says so."""
+    """Tabulate timings of a group by variant, context, `columns` and backend. `more`: passed on to `table`.
+
+    A backend that `auto` chose is marked, where other rows asked for one by name.
+    """
     title = dotted(group.title, title) if group.names else title
     head = [*([column("column.group", group.names.get)] if group.names else []), VARIANT, CONTEXT]
     auto = "auto: " if len({timing.is_auto for timing in timings}) > 1 else ""
@@ -177,22 +184,22 @@ def case_table(
 
 
 def _over_least(metric: LineMetric, candidates: Sequence[Timing]) -> Column[Timing]:
-    """Each timing over the least of the candidates of its case, "≈" where the two may be one."""
+    """A column of each timing's ratio to the least candidate of its case; "≈" where the two may be equal."""
 
-    def case(timing: Timing) -> tuple[object, ...]:
+    def case_key(timing: Timing) -> tuple[object, ...]:
         return axes_without(timing, ("attention", "backend")), timing.shared_extras, timing.label
 
     least = {
         key: min(timings, key=lambda timing: metric.value(timing) or math.inf)
-        for key, timings in grouped(candidates, case).items()
+        for key, timings in grouped(candidates, case_key).items()
     }
 
-    def ratio(timing: Timing) -> Text:
-        best = least.get(case(timing), timing)
+    def ratio_text(timing: Timing) -> Text:
+        best = least.get(case_key(timing), timing)
         value, best_value = metric.value(timing), metric.value(best)
         if not value or not best_value or timing is best:
             return ""
         is_open = metric.has_intervals and may_be_equal(best.interval, timing.interval)
         return f"{'≈ ' * is_open}{numbers.times(value / best_value)}"
 
-    return column("table.over_least", ratio, kind=Kind.NUMBER)
+    return column("table.over_least", ratio_text, kind=Kind.NUMBER)

@@ -21,8 +21,8 @@ TITLE = say("table.cases")
 
 
 def build(results: Results) -> Section | None:
-    """Build it from the sizes that records note; None where none does."""
-    case_groups = groups(timings(results), lambda timing: bool(timing.tokens and _peak(timing)))
+    """Build the section on memory from the sizes that records note; None where none does."""
+    case_groups = groups(timings(results), lambda timing: bool(timing.tokens and _peak_bytes(timing)))
     sizes = (COUNTED, LAYER_PEAK, KERNEL_PEAK)
     cases = [
         [timing for timing in one_per_record(group.timings) if any(size(timing) is not None for size in sizes)]
@@ -45,6 +45,7 @@ def build(results: Results) -> Section | None:
 
 
 def _size(span: str, metric: str, timing: Timing) -> float | None:
+    """Bytes that a timing's record notes under a span; None where missing or impossible."""
     value = noted(timing.record, span, metric)
     return value if value is not None and 0 <= value < MOST_BYTES else None
 
@@ -54,21 +55,21 @@ KEPT = partial(_size, KERNEL, "kept_bytes")
 LAYER_PEAK, KERNEL_PEAK = partial(_size, LAYER, "peak_bytes"), partial(_size, KERNEL, "peak_bytes")
 
 
-def _peak(timing: Timing) -> float | None:
+def _peak_bytes(timing: Timing) -> float | None:
     return _size(timing.span, "peak_bytes", timing)
 
 
-def _axis(title: Text, peaks: Sequence[float]) -> Axis:
+def _peak_axis(title: Text, peaks: Sequence[float]) -> Axis:
     """An axis from tick to tick: peaks often differ little, and so it has two of them at least."""
     (low, _), *_, (high, _) = byte_ticks(peaks)
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
 
-def _least(order: Sequence[Timing]) -> Text:
-    """Say which variant's step needs least; the peak is counted to the byte, so nothing of it is chance."""
+def _least_text(order: Sequence[Timing]) -> Text:
+    """Say which variants' step needs least; the peak is counted to the byte, so nothing of it is chance."""
     if len(order) < 2:
         return ""
-    by_peak = grouped(order, lambda timing: _peak(timing) or 0.0)
+    by_peak = grouped(order, lambda timing: _peak_bytes(timing) or 0.0)
     (low, least), *_, (high, most) = 2 * [*by_peak.items()]  # twice, since all may have one peak
     fields = {"tokens": numbers.count(order[0].tokens or 0), "size": numbers.bytes_iec(low)}
     fields |= {"ratio": numbers.times(high / low), "most": most[-1].full_name}
@@ -77,26 +78,27 @@ def _least(order: Sequence[Timing]) -> Text:
 
 
 def _error_bytes(timing: Timing) -> float | None:
-    """How far the cache that was counted is from its closed form; the two must agree to the byte."""
+    """Bytes of the counted cache beyond its closed form, which must be 0; None where either is missing."""
     by_formula, counted = BY_FORMULA(timing), COUNTED(timing)
     return None if by_formula is None or counted is None else counted - by_formula
 
 
-def _equal(timing: Timing) -> Text:
+def _equality_text(timing: Timing) -> Text:
+    """Whether the counted cache equals its closed form, with the error if not; empty where either is missing."""
     error = _error_bytes(timing)
     return "" if error is None else say("memory.no", error=f"{error:+,.0f} B") if error else say("memory.yes")
 
 
 PEAK = LineMetric(
     key="memory.peak",
-    value=_peak,
+    value=_peak_bytes,
     text=numbers.bytes_iec,
-    axis=_axis,
-    finding=_least,
+    axis=_peak_axis,
+    finding=_least_text,
     columns=[
         column("memory.formula", BY_FORMULA, numbers.bytes_iec),
         column("memory.counted", COUNTED, numbers.bytes_iec),
-        column("memory.equal", _equal),
+        column("memory.equal", _equality_text),
         column("memory.kernel_peak", KERNEL_PEAK, numbers.bytes_iec),
         column("memory.layer_peak", LAYER_PEAK, numbers.bytes_iec),
         column("memory.kept", lambda timing: KEPT(timing) or None, numbers.bytes_iec, only_where_known=True),

@@ -14,7 +14,7 @@ from suite.report.attention.lines import span_views
 from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate, timings
 from suite.report.blocks import Figure, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import GREY, Style, phase_name, rank, variant_style
+from suite.report.model.labels import GREY, Style, phase_name, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.marks import FILLS, Point, Series, meaning
@@ -26,12 +26,12 @@ SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much
 
 
 def build(results: Results) -> Section | None:
-    """Build it, one figure of each machine, dtype and number of threads; None where no record counts its work."""
+    """Build the section, a figure for each machine, dtype and number of threads; None where no record counts work."""
 
-    def key(timing: Timing) -> tuple[str, str, str, str]:
+    def figure_key(timing: Timing) -> tuple[str, str, str, str]:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
 
-    machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), key)
+    machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), figure_key)
     names = [machine[:3] for machine in machines]
     figures = []
     for (name, dtype, threads, identity), cases in machines.items():
@@ -51,11 +51,12 @@ def build(results: Results) -> Section | None:
 
 
 def _flops_per_s(timing: Timing) -> float | None:
+    """FLOPs over the median time; None where missing or implausible."""
     return plausible_rate(timing.amount("flops"), timing.median_s)
 
 
 def _intensity(timing: Timing) -> float | None:
-    """Useful FLOPs a byte of the least traffic."""
+    """Useful FLOPs for each byte of the least traffic; None where either is missing or implausible."""
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
@@ -71,9 +72,10 @@ def _finding(cases: Sequence[Timing]) -> Text:
 
 
 def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
+    """Draw cases as points under the ceilings of their machine: FLOP/s over FLOPs a byte, logarithmic."""
     kinds = grouped(cases, lambda timing: (timing.variant_name, timing.axis("phase"), timing.label)).values()
-    ordered = sorted(kinds, key=lambda kind: (rank(kind[0].variant), kind[0].axis("phase"), kind[0].label))
-    series = [*_roof(cases), *map(_points, ordered)]
+    ordered = sorted(kinds, key=lambda kind: (variant_sort_key(kind[0].variant), kind[0].axis("phase"), kind[0].label))
+    series = [*_roof(cases), *map(_kind_series, ordered)]
     points = [point for line in series for point in line.points]
     return plot(
         [*_legend([kind[0] for kind in ordered]), *series],
@@ -82,7 +84,8 @@ def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
     )
 
 
-def _points(kind: Sequence[Timing]) -> Series:
+def _kind_series(kind: Sequence[Timing]) -> Series:
+    """The points of the cases of one variant, phase and label."""
     first = kind[0]
     variant, phase = first.variant_name, phase_name(first.axis("phase"))
     return Series(
@@ -99,6 +102,7 @@ def _points(kind: Sequence[Timing]) -> Series:
 
 
 def _point(timing: Timing) -> Point:
+    """A case at its FLOPs a byte and its GFLOP/s, with rates and share of the roofline in the hover text."""
     rates = {"flops": _flops_per_s(timing), "bytes": plausible_rate(timing.amount("traffic_bytes"), timing.median_s)}
     texts = {name: numbers.NOTHING if rate is None else numbers.giga(rate) for name, rate in rates.items()}
     about = {"geometry": timing.axis("geometry")}
@@ -108,7 +112,7 @@ def _point(timing: Timing) -> Point:
 
 
 def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
-    """What colour and filling mean, once each: a line for every series would be dozens."""
+    """Legend entries for what colours and fillings mean; an entry for every series would make dozens."""
     entries = []
     for name, style in {timing.variant_name: variant_style(timing.variant) for timing in firsts}.items():
         entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
@@ -119,7 +123,7 @@ def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
 
 
 def _roof(cases: Sequence[Timing]) -> list[Series]:
-    """The measured ceilings: the best arithmetic level, the fastest and the slowest memory rising to it."""
+    """Lines of the measured ceilings: the highest arithmetic rate, and the fastest and slowest memory rising to it."""
     ceilings = [ceiling for timing in cases if (ceiling := measured_ceilings(timing.record, timing.span))]
     peaks = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.flops_per_s))]
     speeds = [rate for ceiling in ceilings if (rate := plausible_rate(ceiling.bytes_per_s))]
@@ -130,14 +134,15 @@ def _roof(cases: Sequence[Timing]) -> list[Series]:
     # From left of every point and of where the roof bends to right of both.
     first, last = min(*intensities, peak / fastest) / 2, max(*intensities, peak / slowest) * 2
     level = say("roofline.arithmetic", rate=numbers.giga(peak))
-    roof = [_line(level, "solid", (peak / fastest, peak), (last, peak))]
+    roof = [_roof_line(level, "solid", (peak / fastest, peak), (last, peak))]
     for speed, dash in ((fastest, "dash"), (slowest, "dot"))[: 1 if fastest < SAME_CEILING * slowest else 2]:
         name = say("roofline.memory", rate=numbers.giga(speed))
-        roof.append(_line(name, dash, (first, speed * first), (peak / speed, peak)))
+        roof.append(_roof_line(name, dash, (first, speed * first), (peak / speed, peak)))
     return roof
 
 
-def _line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
+def _roof_line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
+    """A grey line between ends given in FLOPs a byte and FLOP/s; it is drawn in GFLOP/s, as points are."""
     points = [Point(x=intensity, y=rate / 1e9) for intensity, rate in ends]
     style = Style(colour=GREY, dash=dash)
     return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})

@@ -1,4 +1,4 @@
-"""Who wins where, MLA or GQA: the map that the closed forms draw, and measured pairs beside the same rule.
+"""Where MLA decodes faster and where GQA does: a map by closed forms, and measured pairs beside their predictions.
 
 A device with a calibration of both kernels is coloured by what is expected of good ones, any other by the bound; each
 row says which. A pair is two records that agree in everything but the variant. One of the map's own sizes stands on
@@ -40,7 +40,7 @@ from suite.report.plot.plots import rule
 from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
-from suite.report.table import column, columns_of, label_column, table
+from suite.report.table import column, label_column, part_columns, table
 from suite.statistics.intervals import Ratio, ratio_of_medians
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, exact_quantities, expected_duel
 from suite.theory.devices.calibration import DTYPE as MAP_DTYPE
@@ -78,27 +78,30 @@ class VariantPair:
 
     @property
     def range(self) -> str:
+        """The ends of the speed-up: `1.05–1.31×`."""
         return times_range(self.speedup.low, self.speedup.high)
 
     @property
     def runs(self) -> tuple[str, str]:
+        """The run keys of both records."""
         return self.gqa.record.run_key, self.mla.record.run_key
 
     @property
     def predicted(self) -> float | None:
+        """GQA's least time over MLA's at the measured ceilings; None where either is unknown."""
         gqa_s, mla_s = _bound_s(self.gqa), _bound_s(self.mla)
         return gqa_s / mla_s if gqa_s and mla_s else None
 
     @property
     def series(self) -> tuple[str, ...]:
-        """What it shares with pairs at other contexts; numbers are padded, so that they sort as numbers."""
+        """The settings it shares with pairs at other contexts, as texts; numbers are padded, to sort as numbers."""
         axes = {name: value.rjust(9) for name, value in axes_without(self.mla, ["backend", "seq_len"])}
         order = [axes.pop(name, "") for name in ("geometry", "dtype", "tp", "query_len")]
         return (*order, *axes.values(), *extras(self.gqa.record), *extras(self.mla.record), self.mla.label)
 
     @property
     def heads(self) -> int | None:
-        """The query heads of one rank."""
+        """The query heads of one tensor-parallel rank; None where the record does not say."""
         heads = mapping(self.gqa.record.settings, "geometry").get("num_heads")
         tp = self.gqa.record.case.axes.get("tp")
         is_known = isinstance(heads, int) and isinstance(tp, int) and tp > 0 and 0 < heads < 1 << 31
@@ -106,7 +109,7 @@ class VariantPair:
 
     @functools.cached_property
     def sizes(self) -> Sizes | None:
-        """Those of a cell of the map, where its FLOPs and cache bytes equal the map's to the unit."""
+        """The map's cell that it belongs to: its FLOPs and cache bytes equal the map's to the unit; else None."""
         axes, element_bytes = self.mla.record.case.axes, ELEMENT_BYTES.get(self.mla.axis("dtype"))
         sizes = (self.heads, axes.get("tp"), axes.get("query_len"), axes.get("batch"), self.mla.tokens)
         if element_bytes is None or not all(isinstance(size, int) and 0 < size < LARGEST_SIZE for size in sizes):
@@ -118,7 +121,7 @@ class VariantPair:
 
 
 def _bound_s(timing: Timing) -> float | None:
-    """The kernel's least time at the ceilings that its own run measured, where it did."""
+    """The kernel's least time at the ceilings that its own run measured; None where it measured none."""
     ceilings = measured_ceilings(timing.record, KERNEL)
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
@@ -126,7 +129,7 @@ def _bound_s(timing: Timing) -> float | None:
 
 
 def measured_pairs(results: Results) -> list[VariantPair]:
-    """Every measured decode case that both GQA and MLA have, by its axes; each in all its own sizes."""
+    """Pair GQA's and MLA's kernels of every measured decode case that both have, sorted by series and context."""
     kernels = [t for t in representatives(timings(results)) if t.span == KERNEL and t.is_measured and t.tokens]
     fit = [t for t in kernels if t.axis("phase") == "decode" and t.axis("match") == "heads" and t.is_checked]
     pairs = [VariantPair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla", ("attention", "backend"))]
@@ -134,9 +137,9 @@ def measured_pairs(results: Results) -> list[VariantPair]:
 
 
 def build(results: Results) -> Section:
-    """Build it from specifications, with rows for machines whose pairs have the map's sizes, and the other pairs."""
+    """Build the maps by specifications, with rows of machines that measured their sizes, and figures of other pairs."""
     pairs = measured_pairs(results)
-    machines, elsewhere = _machines(pairs), [pair for pair in pairs if pair.sizes is None]
+    machines, elsewhere = _pairs_on_map(pairs), [pair for pair in pairs if pair.sizes is None]
     explanation = [
         say("signmap.explanation", context=numbers.count(CONTEXT_TOKENS)),
         "" if pairs else say("signmap.no_pairs"),
@@ -172,6 +175,7 @@ def known_devices() -> list[tuple[str, Ceilings]]:
 
 
 def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int, tp: int) -> Figure:
+    """The map for one number of heads and ranks: a row for each known device, then for each measured machine."""
     computed = [_device_row(name, ceilings, heads, tp) for name, ceilings in known_devices()]
     measured = [row for name, pairs in machines.items() if (row := _machine_row(name, pairs, heads, tp))]
     wins = [sum((cells[place].speedup or 0.0) > 1 for _, cells in computed) for place in (0, -1)]
@@ -184,14 +188,14 @@ def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int,
         family=say("signmap.family"),
         finding=joined("notes", [say("signmap.finding", most=QUERY_LENS[-1], **fields), seen]),
         caption=joined("sentence", [say("signmap.caption"), say("signmap.shared") if tp > 1 else ""]),
-        views=[View(title="", figure=_heat([*computed, *measured]))],
+        views=[View(title="", figure=_plot_map([*computed, *measured]))],
         height_px=FRAME_PX + ROW_PX * len([*computed, *measured]),
         facets={"heads": str(heads), "tp": str(tp)},
     )
 
 
 def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
-    """By what is expected of good kernels where it is known for every number of new tokens, else by the bound."""
+    """A device's row: what is expected of good kernels, if known for every number of new tokens, else the bound."""
     calibration, cells = load_calibration(name), []
     row = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
     expected = [expected_duel(calibration, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
@@ -208,7 +212,7 @@ def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
     return dotted(row, say("signmap.expected") if all(expected) else ""), cells
 
 
-def _machines(pairs: Iterable[VariantPair]) -> dict[str, dict[Sizes, VariantPair]]:
+def _pairs_on_map(pairs: Iterable[VariantPair]) -> dict[str, dict[Sizes, VariantPair]]:
     """The pairs on the map by a name of label and dtype. Of several in a cell the longest context counts."""
     on_map = sorted((pair for pair in pairs if pair.sizes), key=lambda pair: pair.mla.tokens or 0)
     labels = list(dict.fromkeys(pair.mla.label for pair in on_map))
@@ -223,7 +227,7 @@ def _machines(pairs: Iterable[VariantPair]) -> dict[str, dict[Sizes, VariantPair
 
 
 def _machine_row(name: str, pairs: Mapping[Sizes, VariantPair], heads: int, tp: int) -> MapRow | None:
-    """What a machine measured of the map's cells."""
+    """A machine's row of the pairs that it measured in these cells; None where it measured none."""
     row, cells = say("signmap.row_measured", name=figure_text(name)), []
     for count in QUERY_LENS:
         cell = MapCell()
@@ -237,7 +241,8 @@ def _machine_row(name: str, pairs: Mapping[Sizes, VariantPair], heads: int, tp: 
     return (row, cells) if any(cell.runs for cell in cells) else None
 
 
-def _heat(map_rows: Sequence[MapRow]) -> dict[str, Any]:
+def _plot_map(map_rows: Sequence[MapRow]) -> dict[str, Any]:
+    """Draw rows of the map as cells coloured by log2 of the ratio."""
     speedups = [[cell.speedup for cell in cells] for _, cells in map_rows]
     colours = diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
     return heatmap(
@@ -256,12 +261,12 @@ def _heat(map_rows: Sequence[MapRow]) -> dict[str, Any]:
 
 
 def pair_settings(pairs: Sequence[VariantPair]) -> dict[VariantPair, str]:
-    """What tells each pair from the others, and what is not as usual."""
+    """Describe each pair by the settings in which pairs differ, and by those that are not as usual."""
     return differing_settings({pair: (pair.gqa, pair.mla) for pair in pairs}, ignore=COLUMN_AXES)
 
 
 def _pair_figures(pairs: Sequence[VariantPair], results: Results) -> list[Figure]:
-    """The longest context of each series, a figure for each label and dtype."""
+    """A figure for each label and dtype of the pairs, of each series the one at the longest context."""
     longest = list({pair.series: pair for pair in pairs}.values())
     by_label = grouped(longest, lambda pair: (pair.mla.label, pair.mla.axis("dtype")))
     figures = []
@@ -273,7 +278,7 @@ def _pair_figures(pairs: Sequence[VariantPair], results: Results) -> list[Figure
             family=say("signmap.measured"),
             finding=_finding(by_label[label, dtype]),
             caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
-            views=[View(title="", figure=_dumbbells(shown_pairs))],
+            views=[View(title="", figure=_plot_pairs(shown_pairs))],
             height_px=100 + PAIR_PX * len(shown_pairs),
             facets=facets,
         )
@@ -291,7 +296,8 @@ def _finding(pairs: Sequence[VariantPair]) -> Text:
     return say(key, **{name: numbers.count(count) for name, count in fields.items()})
 
 
-def _dumbbells(pairs: Sequence[VariantPair]) -> dict[str, Any]:
+def _plot_pairs(pairs: Sequence[VariantPair]) -> dict[str, Any]:
+    """Draw a row for each pair: a disc at the measured ratio with its interval, a ring at the predicted one."""
     names = []
     for pair, settings in pair_settings(pairs).items():
         sizes = say("signmap.row", count=pair.mla.axis("query_len"), context=numbers.count(pair.mla.tokens or 0))
@@ -312,24 +318,24 @@ def _dumbbells(pairs: Sequence[VariantPair]) -> dict[str, Any]:
 
 
 def _pair_table(pairs: Sequence[VariantPair], results: Results) -> Table:
-    """Every pair beside what the roofline predicts of it."""
+    """Tabulate every pair's ratio beside the one that the roofline predicts."""
     mla = attrgetter("mla")
     return table(
         say("signmap.measured_table"),
         pairs,
         [
-            *columns_of(mla, [GEOMETRY]),
+            *part_columns(mla, [GEOMETRY]),
             column("signmap.new_tokens", lambda pair: pair.mla.axis("query_len"), kind=Kind.NUMBER),
-            *columns_of(mla, [CONTEXT]),
+            *part_columns(mla, [CONTEXT]),
             column("signmap.measured_ratio", lambda pair: pair.speedup.ratio, numbers.times),
             column("signmap.range", lambda pair: pair.range, kind=Kind.NUMBER),
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
             column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
-            *columns_of(mla, [DTYPE]),
+            *part_columns(mla, [DTYPE]),
             column("column.backend", lambda pair: line_names((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", pair_settings(pairs).get, kind=Kind.CODE),
-            *columns_of(mla, label_column(results.several)),
+            *part_columns(mla, label_column(results.several)),
         ],
         note=say("signmap.measured_note", reach=one_launch_reach()),
         facets_of=lambda pair: row_facets(pair.mla),

@@ -18,7 +18,7 @@ from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
-from suite.report.model.labels import case_facets, phase_name, rank, variant_label
+from suite.report.model.labels import case_facets, phase_name, variant_label, variant_sort_key
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
@@ -50,6 +50,7 @@ class Timing(Run):
 
     @property
     def own_sizes(self) -> str:
+        """The settings of the variant itself that its case names: `kv_heads=2`."""
         return ", ".join(extras(self.record, VARIANT_SETTING))
 
     @property
@@ -64,6 +65,7 @@ class Timing(Run):
 
     @property
     def is_auto(self) -> bool:
+        """Whether the choice of the backend was left to the suite."""
         return self.axis("backend") in ("", "auto")
 
     @property
@@ -72,19 +74,22 @@ class Timing(Run):
         return not str(self.record.provenance.get("layer_check") or "").startswith("none")
 
     def marked(self, name: str) -> Text:
+        """The name, with a mark where the layer was not checked."""
         return name if self.is_checked else say("variant.unchecked", name=name)
 
     @property
     def variant_name(self) -> Text:
+        """The variant's label, marked where the layer was not checked."""
         return self.marked(variant_label(self.variant))
 
     @property
     def backend(self) -> str:
-        """What ran, which `backend=auto` leaves open."""
+        """The backend that ran; the one asked for where the record does not say."""
         return str(self.record.provenance.get("backend") or self.axis("backend"))
 
     @property
     def tokens(self) -> int | None:
+        """The context; None where the record has none, or an impossible one."""
         return context_tokens(self.record)
 
     @property
@@ -98,7 +103,7 @@ class Timing(Run):
 
     @property
     def cache_share(self) -> float | None:
-        """Its cache over MHA's."""
+        """Its cache's bytes over MHA's; None where either is missing."""
         size, mha_size = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
         return size / mha_size if size and mha_size else None
 
@@ -109,22 +114,22 @@ class Timing(Run):
 
     @property
     def chosen_line(self) -> tuple[str, ...]:
-        """The same with the backend as it was asked for: `auto` may choose another at each context."""
+        """`line` with the backend that was asked for: `auto` may choose another at each context."""
         return (self.axis("backend") or self.backend, *self.line[1:])
 
     @property
     def extra_settings(self) -> Pairs:
-        """The settings that its case names besides the axes, of those that apply."""
+        """The settings besides the axes that its case names and that apply to it, with their values."""
         settings = sorted(self.record.case.extras.items())
         return tuple((name, str(value)) for name, value in settings if value is not None)
 
     @property
     def shared_extras(self) -> tuple[str, ...]:
-        """The settings besides the axes that two variants can have in common."""
+        """The settings besides the axes, as `name=value`, without those of the variant itself."""
         return tuple(f"{name}={value}" for name, value in self.extra_settings if not name.startswith(VARIANT_SETTING))
 
     def amount(self, metric: str, span: str = "") -> float | None:
-        """A size or a rate that the record notes once, of its own span unless another is named."""
+        """A number that the record notes once, under its own span unless another is named; None where it is missing."""
         return constant(self.record, span or self.span, metric)
 
 
@@ -157,8 +162,8 @@ def record_timings(
 
 
 def is_clearly_faster(first: Timing, second: Timing, *, launches: int = 2) -> bool:
-    """Whether a sentence may say so: intervals over several launches do not overlap; one says little of the next."""
-    is_repeated = min(first.interval.launches, second.interval.launches) >= launches
+    """Whether the first median is lower, and intervals do not overlap, each over at least so many launches."""
+    is_repeated = min(first.interval.launches, second.interval.launches) >= launches  # one says little of the next
     return is_repeated and first.median_s < second.median_s and not may_be_equal(first.interval, second.interval)
 
 
@@ -183,24 +188,26 @@ def order_finding(best: Timing, rival: Timing, slower: Iterable[Timing], name: C
 
 
 def is_plausible(seconds: float) -> bool:
-    """Whether a clock can have given a time."""
+    """Whether a clock can have measured this time."""
     return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
 
 def plausible_rate(amount: float | None, per: float | None = 1.0) -> float | None:
-    """An amount for each unit of another, where both are known and a device could have it."""
+    """`amount / per`; None where either is unknown, or no device could have the rate."""
     if amount is None or per is None:
         return None
     return amount / per if PLAUSIBLE_RATE[0] < amount / per < PLAUSIBLE_RATE[1] else None
 
 
 def in_order(timings: Iterable[Timing]) -> list[Timing]:
-    """Sort as tables list them: by context, then from the widest cache to the most compressed."""
-    return sorted(timings, key=lambda timing: (timing.tokens or 0, rank(timing.variant), timing.line, timing.label))
+    """Sort timings as tables list them: by context, then from the widest cache to the most compressed."""
+    return sorted(
+        timings, key=lambda timing: (timing.tokens or 0, variant_sort_key(timing.variant), timing.line, timing.label)
+    )
 
 
 def by_span(items: Iterable[T], span: Callable[[T], str] = attrgetter("span")) -> dict[str, list[T]]:
-    """Timings by their span, the whole layer first."""
+    """Group items by their span: the whole layer first, then indexer, kernel and any others."""
     spans = grouped(items, span)
     return {span: spans[span] for span in (*SPANS, *sorted(spans)) if span in spans}
 
@@ -210,26 +217,27 @@ def span_title(span: str) -> Text:
 
 
 def one_per_record(timings: Iterable[Timing]) -> list[Timing]:
-    """A timing of each record, for what its spans share."""
+    """One timing of each record, the last, for what its spans share."""
     return list({id(timing.current): timing for timing in timings}.values())
 
 
 def row_facets(timing: Timing) -> Mapping[str, Text]:
-    """What a table's row is about and its columns do not say."""
+    """Geometry, phase and dtype of a timing's case, as facets of its row in a table."""
     return case_facets(timing.record.case.axes)
 
 
 def clock_names(timings: Iterable[Timing]) -> Text:
-    """The clocks that took the times."""
+    """The names of the clocks that took the times, joined by a slash."""
     clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in timings}
     return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted(clocks)])
 
 
 def fell_to_math(timing: Timing) -> bool:
+    """Whether torch ran the kernel by its math path of separate operators."""
     return MATH_PATH in span_operators(timing.record, KERNEL)
 
 
-def _ran(timing: Timing) -> Text:
+def _ran_text(timing: Timing) -> Text:
     """The operator that tells which path was taken: the math path, else the first whole attention."""
     operators = span_operators(timing.record, KERNEL) or span_operators(timing.record, LAYER)
     whole = [name for name in operators if WHOLE_ATTENTION in name]
@@ -239,7 +247,7 @@ def _ran(timing: Timing) -> Text:
 
 
 def one_launch_reach() -> str:
-    """How far a median within one launch is taken to reach where it is compared, as a share."""
+    """The share, in percent, by which a median within one launch is assumed to vary where it is compared."""
     return numbers.percent(ONE_LAUNCH_REACH - 1)
 
 
@@ -249,7 +257,7 @@ BACKEND: Column[Timing] = column("column.backend", lambda timing: timing.backend
 PHASE: Column[Timing] = column("column.phase", lambda timing: phase_name(timing.axis("phase")), facet="phase")
 GEOMETRY: Column[Timing] = column("column.geometry", lambda timing: timing.axis("geometry"), facet="geometry")
 DTYPE: Column[Timing] = column("column.dtype", lambda timing: timing.axis("dtype"), facet="dtype")
-RAN: Column[Timing] = column("column.ran", _ran, kind=Kind.CODE, only_where_known=True)
+RAN: Column[Timing] = column("column.ran", _ran_text, kind=Kind.CODE, only_where_known=True)
 SHARE: Column[Timing] = column("column.roofline", lambda timing: timing.roofline[0], numbers.percent)
 REGIME: Column[Timing] = column(
     "column.regime", lambda timing: say_or(f"regime.{timing.roofline[1]}", timing.roofline[1] or "")

@@ -64,7 +64,7 @@ STEP = Pass(batch=1, query_len=1, seq_len=2, element_bytes=2)
 
 
 def decide_data() -> dict[str, Any]:
-    """All that the chooser knows, as plain data."""
+    """All that the page's chooser computes from, as plain data for JSON."""
     return {
         "models": {name: _model(name) for name in choices("geometry")},
         "own": _own_model(),
@@ -77,8 +77,8 @@ def decide_data() -> dict[str, Any]:
             name: [algorithm.label, algorithm.has_critic, algorithm.has_reference, algorithm.kl_in_loss]
             for name, algorithm in ((name, algorithm_named(name)) for name in choices("algorithm"))
         },
-        "short_models": _shorter("geometry"),
-        "short_devices": _shorter("hardware"),
+        "short_models": _distinct_short_names("geometry"),
+        "short_devices": _distinct_short_names("hardware"),
         "weights": WEIGHT_BYTES,
         "cache_dtypes": CACHE_DTYPES,
         "orders": ORDERS,
@@ -109,6 +109,7 @@ def _named(name: str) -> Any:
 
 
 def _model(name: str) -> dict[str, Any]:
+    """A published model's sizes, parameters, layers and RL sizes; what is zero is left out."""
     settings = read_choice("geometry", name)
     geometry, counted = geometry_from(settings), parameters_from(settings)
     experts = settings.get("moe") or {}
@@ -130,14 +131,14 @@ def _model(name: str) -> dict[str, Any]:
         "blocks": counted.blocks,
         "experts": [experts["n_routed"], experts["top_k"], counted.expert_layers] if experts.get("n_routed") else None,
         "layers": [_layer(layer) for layer in plan_from(settings).layers],
-        "rl": _rl(settings),
+        "rl": _rl_sizes(settings),
     }
     latent = {size: getattr(shape, size) or 0 for size in LATENT_SIZES}
     return {key: value for key, value in content.items() if value} | latent
 
 
 def _own_model() -> dict[str, Any]:
-    """A dense model with the names of SIZES for its sizes, and its layers as those of a variant."""
+    """A dense model of the reader's own sizes: closed forms in the names of SIZES."""
     hidden, layers, heads, groups, width, inner, vocabulary = map(_named, SIZES)
     layer = GroupedShape(hidden_size=hidden, num_heads=heads, kv_heads=groups, head_dim=width)
     block = DecoderShape(
@@ -161,7 +162,7 @@ def _own_model() -> dict[str, Any]:
 
 
 def _variants() -> dict[str, Any]:
-    """The layers that are laid over a model, for its sizes: of MLA also one whose queries have a rank."""
+    """The layers that a reader can lay over a model, in its sizes; MLA with and without a rank of its queries."""
     sizes = {name: _named(name) for name in ("hidden_size", "num_heads", "count")}
     latent = {name: _named(name) for name in LATENT_SIZES}
     layers = {
@@ -210,6 +211,7 @@ def _layer(layer: Layer) -> dict[str, Any]:
 
 
 def _rows(rows: CacheRows) -> list[Any]:
+    """Rows of a cache, as `_layer` describes them."""
     return [rows.count, rows.width, rows.stride, rows.at_most or 0, int(rows.is_wide)]
 
 
@@ -222,8 +224,10 @@ class _NamedStep(StepSizes):
 
 
 def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
-    """What a step of RL holds all the while, and the moments that may be its peak: phase, owner, whether it exists, and
-    the bytes by label."""
+    """The bytes that an RL step holds throughout, by label, and the moments that may be its peak.
+
+    A moment is its phase, its owner, whether it exists, and its bytes by label.
+    """
     names = ("has_critic", "has_reference", "kl_in_loss", "seq_len", "prompt_len", "completions")
     step = _NamedStep(
         model=_NamedSizes(**{field.name: _named(field.name) for field in fields(ModelSizes)}),
@@ -232,17 +236,18 @@ def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
         **{name: _named(name) for name in names},
     )
 
-    def labelled(sizes: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
+    def bytes_by_label(sizes: Mapping[tuple[str, str], Any]) -> dict[str, Any]:
         parts = {f"{owner}/{kind}": as_data(size) for (owner, kind), size in sizes.items()}
         return {label: size for label, size in parts.items() if size}
 
-    peaks = [[moment.phase, moment.owner, as_data(moment.exists), labelled(moment.held)] for moment in moments(step)]
-    return {"static": labelled(static_parts(step)), "moments": peaks}
+    peaks = [
+        [moment.phase, moment.owner, as_data(moment.exists), bytes_by_label(moment.held)] for moment in moments(step)
+    ]
+    return {"static": bytes_by_label(static_parts(step)), "moments": peaks}
 
 
-def _rl(settings: Mapping[str, Any]) -> list[int] | None:
-    """The sizes that a step's memory follows from, in the order of ModelSizes; None of a model that it is not
-    of."""
+def _rl_sizes(settings: Mapping[str, Any]) -> list[int] | None:
+    """The sizes that an RL step's memory follows from, in the order of ModelSizes; None where a model has none."""
     try:
         return list(vars(model_sizes(settings)).values())
     except ValueError:
@@ -250,6 +255,7 @@ def _rl(settings: Mapping[str, Any]) -> list[int] | None:
 
 
 def _device(device: Hardware) -> dict[str, Any]:
+    """A device's memory, watts and rates, and its calibration where there is one."""
     ceilings = device.ceilings(DTYPE)
     content: dict[str, Any] = {"memory": device.memory_bytes, "watts": device.tdp_w, "bytes_per_s": device.bytes_per_s}
     if ceilings is not None:
@@ -261,9 +267,11 @@ def _device(device: Hardware) -> dict[str, Any]:
 
 
 def _calibration(calibration: Calibration) -> dict[str, Any]:
-    """The fits as rows. Of kernels: name, heads, key-value heads, two widths, floor, shares of bandwidth and of
-    the peak; of products: kind, weights, rows, floor, share. Then all end with the family and its errors: nine in ten
-    within, median, cells."""
+    """The fits of a calibration as rows.
+
+    Of kernels: name, heads, key-value heads, two widths, floor, shares of bandwidth and of the peak. Of products: kind,
+    weights, rows, floor, share. All end as `_errors`.
+    """
     kernels = [
         [*astuple(fit.of), fit.floor_s, *calibration.shares[fit], *_errors(fit.of.family, fit)]
         for fit in calibration.decode
@@ -276,8 +284,10 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
 
 
 def _errors(family: str, fit: Fit | Products) -> list[Any]:
+    """The family of a fit, its errors at the 90th percentile and in the median, and its number of cells."""
     return [family, fit.p90_error, fit.median_error, fit.cells]
 
 
-def _shorter(group: str) -> dict[str, str]:
+def _distinct_short_names(group: str) -> dict[str, str]:
+    """By short name the option of a group that it stands for, without names that are short already."""
     return {short: name for short, name in short_names(group).items() if short != name}

@@ -17,6 +17,7 @@ class Polynomial:
 
     @classmethod
     def named(cls, name: str) -> Self:
+        """The polynomial that is one size, by its name."""
         return cls({(name,): 1})
 
     def __add__(self, other: "Polynomial | float") -> "Polynomial":
@@ -42,17 +43,20 @@ class Polynomial:
         return -1 * self + other
 
     def __floordiv__(self, divisor: int) -> "Polynomial":
-        """Divide what is known to divide, as half of a head's width."""
+        """Divide the coefficients without rounding: only for sizes that are known to divide, as half a head's width."""
         return self * (1 / divisor)
 
 
 def _coefficients(value: Polynomial | float) -> Mapping[tuple[str, ...], float]:
+    """A polynomial's coefficients; a number is one without names, and zero has none."""
     return value.coefficients if isinstance(value, Polynomial) else {(): value} if value else {}
 
 
 def as_data(value: Any) -> Any:
-    """A sum as text that the page's script reads, `=2*hidden*h+128`, or the number that it is; lists and mappings of
-    them too."""
+    """Write polynomials, also within lists and mappings, as texts for the page's script: `=2*hidden*h+128`.
+
+    One without sizes becomes its number; any other value stays as it is.
+    """
     if isinstance(value, Mapping):
         return {name: as_data(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

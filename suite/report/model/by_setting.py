@@ -11,8 +11,8 @@ from typing import Any
 from suite.configuration.files import locate, workload_definition
 from suite.records.labels import differences, differing
 from suite.records.record import Record
-from suite.report.model.experiment import Arm, Design, Experiment, R, arms_of, grouped, runs_of, without
-from suite.report.model.labels import rank_of
+from suite.report.model.experiment import Arm, Design, Experiment, R, drop_settings, grouped, make_arms, workload_runs
+from suite.report.model.labels import option_sort_key
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import AS_BEFORE, LABEL, SEED, Pairs, Run, axis, resolved_setting
 
@@ -26,9 +26,10 @@ def workload_design(workload: str) -> Design[Any]:
 
 
 def belongs_to(design: Design[Any], by: str) -> Callable[[str], bool]:
-    """Whether a setting tells arms of `by` apart: itself, its sizes, and what its values bring along.
+    """A test of settings' names, true for those that may tell arms apart when runs are grouped by the setting `by`.
 
-    Those are the settings that the design names, and those that apply under some values only.
+    These are `by`, its sizes (`by.…`), and what its values bring along: the settings that the design names under it,
+    and those that apply under some values only.
     """
     definition = workload_definition(design.workload)
     needs = {**definition.get("only", {}), **definition.get("named_only", {})}
@@ -45,63 +46,72 @@ def experiments_by(
     read: Callable[[CurrentRecord, Pairs], R],
     against: str | None = None,
 ) -> list[Experiment[R]]:
-    """Group a workload's runs by one setting, those that are alone included.
+    """Make experiments of a workload's records whose arms differ in the setting `by`; some have a single arm.
 
-    Arms stand in the order of the options' own files, others as they come. An experiment's baseline is its first arm,
-    or the one that `against` names, by its name or its value; None where there is no such arm.
+    `read` makes a run of a record. Arms stand in the order of the options' own files, others as they come. An
+    experiment's baseline is its first arm, or the one that `against` names, by its name or its value; None where there
+    is no such arm.
     """
     design = workload_design(workload)
 
     def read_with(current: CurrentRecord, key: Pairs) -> R:
         # The setting that is asked about counts at its default, too, and where no case names it.
-        value = dict(key).get(by) or resolved(current.record, by, design)
-        return read(current, ((by, value), *without(key, [by])) if value else key)
+        value = dict(key).get(by) or resolve_setting(current.record, by, design)
+        return read(current, ((by, value), *drop_settings(key, [by])) if value else key)
 
     by_design = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
-    groups = grouped(arms_of(runs_of(records, by_design), by_design.is_factor), lambda arm: arm.setting)
+    groups = grouped(make_arms(workload_runs(records, by_design), by_design.is_factor), lambda arm: arm.setting)
 
     def is_baseline(arm: Arm[R]) -> bool:
         return against in (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}")
 
     experiments = []
     for key, arms in groups.items():
-        arms = _named(arms, by)
+        arms = _name_and_sort(arms, by)
         experiments.append(Experiment(key=key, arms=arms, baseline=next(filter(is_baseline, arms), None)))
     return experiments
 
 
-def resolved(record: Record, name: str, design: Design[Any]) -> str:
-    """A setting as a record resolved it, or as it was before it came; empty where it says nothing."""
+def resolve_setting(record: Record, name: str, design: Design[Any]) -> str:
+    """A setting as a record resolved it, else its value before the setting was introduced, else the design's default.
+
+    Empty where none of these is known.
+    """
     given = axis(record, name) or resolved_setting(record, name)
     return given or AS_BEFORE.get(name, "") or design.defaults.get(name, "")
 
 
-def telling(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
-    """The settings that tell experiments apart, without those that follow from another one of them."""
+def telling_settings(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
+    """The settings in which experiments differ, without those that follow from another one of them.
+
+    `keys`: the settings of each experiment. A setting follows from another where it belongs to that one by the design,
+    and experiments with one value of that one agree in it.
+    """
     names = differing(keys)
 
-    def follow(owner: str) -> set[str]:
+    def followers_of(owner: str) -> set[str]:
         belongs = belongs_to(design, owner)
         return {name for name in names - differing(keys, alike_in=[owner]) if belongs(name) and name != owner}
 
-    followers = set[str]().union(*(follow(owner) for owner in names & design.belongs.keys()))
+    followers = set[str]().union(*(followers_of(owner) for owner in names & design.belongs.keys()))
     return [name for name in names if name not in followers]
 
 
-def _named(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
-    """Name arms by their value and by the sizes that tell them apart, and sort them."""
+def _name_and_sort(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
+    """Name arms by their value of `by` and the sizes that tell them apart; sort them by their places in the YAML."""
     keys = [arm.key for arm in arms]
     sizes = {name for name in differing(keys) if name.startswith(f"{by}.")}
     # What a value brings along is said where arms of one value differ in it.
     brought_along = differences(keys, alike_in=[by])
     named = [
-        replace(arm, name=_name(arm, by, sizes | of_arm.keys()))
-        for arm, of_arm in zip(arms, brought_along, strict=True)
+        replace(arm, name=_arm_name(arm, by, sizes | settings.keys()))
+        for arm, settings in zip(arms, brought_along, strict=True)
     ]
-    return sorted(named, key=lambda arm: rank_of(by, arm.value(by))[0])
+    return sorted(named, key=lambda arm: option_sort_key(by, arm.value(by))[0])
 
 
-def _name(arm: Arm[Any], by: str, named: Collection[str]) -> str:
+def _arm_name(arm: Arm[Any], by: str, named: Collection[str]) -> str:
+    """`gqa (kv_heads=2)`, or `by=value` where the value is a number or none. `named`: the settings in the brackets."""
     value = arm.value(by)
     is_name = by == LABEL or (value and not value.replace(".", "").isdecimal())
     head = value if is_name else f"{by}={value or 'null'}"

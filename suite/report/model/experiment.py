@@ -14,9 +14,9 @@ from typing import Any, Generic, TypeVar
 from suite.records.derived import started_at
 from suite.records.labels import differences
 from suite.report.blocks import Text, dotted
-from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, label_of, setting_text
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, VARIANT, Style, option_label, setting_text
 from suite.report.model.results import CurrentRecord
-from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_in, number_of
+from suite.report.model.run import LABEL, SEED, Pairs, Run, case_key, named_settings, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
 R = TypeVar("R", bound=Run)
@@ -28,20 +28,17 @@ K = TypeVar("K", bound=Hashable)
 class Arm(Generic[R]):
     """Runs that differ in one setting alone, mostly their seed. Equal only to itself."""
 
-    key: Pairs
-    """The settings in which its runs agree and those of another arm of its experiment may not."""
-    setting: Pairs
-    """The settings in which all runs of its experiment agree."""
-    runs: Sequence[R]
-    """In the order of their seeds."""
-    name: Text = ""
-    called: Text = ""
-    """Its name in figures and sentences, which stands beside the others of its experiment; its own where empty."""
+    key: Pairs  # the settings in which its runs agree and those of another arm of its experiment may not
+    setting: Pairs  # the settings in which all runs of its experiment agree
+    runs: Sequence[R]  # in the order of their seeds
+    name: Text = ""  # its name in tables
+    legend_name: Text = ""
+    """A shorter name for figures and sentences, clear beside the other arms of its experiment; `name` where empty."""
     style: Style = OTHER
 
     @property
     def first(self) -> R:
-        """A run for what they share: one that ended, if any did."""
+        """One run, for what all its runs share: the first that ended, else the first of all."""
         return next(iter(self.ended), self.runs[0])
 
     @property
@@ -51,18 +48,18 @@ class Arm(Generic[R]):
 
     @property
     def run_keys(self) -> list[str]:
-        """The run keys of the runs that ended: what a figure's numbers are made of."""
+        """The run keys of the runs that ended, by which a figure links to the records behind a number."""
         return [run.record.run_key for run in self.ended]
 
     @property
     def failed(self) -> int:
-        """How many seeds did not end well."""
+        """How many of its runs did not end well."""
         return len(self.runs) - len(self.ended)
 
     @property
     def short_name(self) -> Text:
         """Its name for a legend or a sentence."""
-        return self.called or self.name
+        return self.legend_name or self.name
 
     @property
     def label(self) -> str:
@@ -73,19 +70,19 @@ class Arm(Generic[R]):
         return self.first.facets
 
     def value(self, name: str) -> str:
-        """A setting of its key, or of its experiment; empty where it says nothing."""
+        """A setting's value, from its key or from its experiment's; empty where neither has it."""
         return {**dict(self.setting), **dict(self.key)}.get(name, "")
 
     def by_seed(self, value: Callable[[R], float | None]) -> dict[str, float]:
-        """A number of each run that has it, by seed."""
+        """`value(run)` by seed, for the runs where it is not None."""
         return {run.seed: number for run in self.runs if (number := value(run)) is not None}
 
     def values(self, value: Callable[[R], float | None]) -> list[float]:
-        """A number of each run that has it."""
+        """`value(run)` for the runs where it is not None, in the order of their seeds."""
         return list(self.by_seed(value).values())
 
     def mean(self, value: Callable[[R], float | None]) -> float | None:
-        """The mean over its runs; None where no run has the number."""
+        """The mean of `value(run)` over the runs where it is not None; None where it always is."""
         values = self.values(value)
         return fmean(values) if values else None
 
@@ -94,14 +91,11 @@ class Arm(Generic[R]):
 class Experiment(Generic[R]):
     """Arms that may be compared. Equal only to itself."""
 
-    key: Pairs
-    """The settings in which they agree."""
+    key: Pairs  # the settings in which they agree
     arms: Sequence[Arm[R]]
-    baseline: Arm[R] | None = None
-    """The arm that others are compared with."""
+    baseline: Arm[R] | None = None  # the arm that others are compared with
     title: Text = ""
-    settings: Text = ""
-    """The settings that tell it from experiments of the same title."""
+    settings: Text = ""  # the settings that tell it from experiments of the same title
 
     @property
     def name(self) -> Text:
@@ -119,12 +113,12 @@ class Experiment(Generic[R]):
 
     @property
     def facets(self) -> dict[str, Text]:
-        """What every arm is about."""
+        """The facets that all arms have with the same text."""
         first, *rest = [arm.facets for arm in self.arms]
         return {name: text for name, text in first.items() if all(other.get(name) == text for other in rest)}
 
     def value(self, name: str) -> str:
-        """A setting that all arms share; empty where it says nothing."""
+        """The value of a setting in which all arms agree; empty where its key does not have it."""
         return dict(self.key).get(name, "")
 
 
@@ -137,31 +131,29 @@ class Design(Generic[R]):
     """Makes a run from a record and its key; None for a record that takes no part."""
     is_factor: Callable[[str], bool]
     """True for a setting that tells arms of one experiment apart; in all others they agree."""
-    repeats: str = SEED
-    """The setting in which runs of one arm differ."""
-    ignored: Collection[str] = ()
-    """Settings that change nothing of what is compared."""
+    repeats: str = SEED  # the setting in which runs of one arm differ
+    ignored: Collection[str] = ()  # settings that change nothing of what is compared
     belongs: Mapping[str, Collection[str]] = field(default_factory=dict)
     """Settings that the values of another one bring along, as an algorithm its KL coefficient, by that one's name."""
     defaults: Mapping[str, str] = field(default_factory=dict)
     """Values of settings that nobody names: to name the default says no more than to name none."""
-    heads: Sequence[str] = ()
-    """Settings whose values a title is made of."""
+    heads: Sequence[str] = ()  # settings whose values a title is made of
     unsaid: Collection[tuple[str, str]] = ()
     """Settings and values that an experiment has where its title says nothing else."""
 
 
-def runs_of(
+def workload_runs(
     records: Iterable[CurrentRecord], design: Design[R], weight: Callable[[R, Sequence[R]], Any] | None = None
 ) -> list[R]:
-    """Read a workload's runs. Of several of one key and seed, which differ in what says nothing, the newest counts.
+    """Read the runs of the design's workload, one for each key and seed.
 
-    `weight`: counts in the place of the time; it is given a run and all of them.
+    Of several with one key and seed, one that ended goes before others, then the newest; with `weight`, the one for
+    which `weight(run, all runs)` is largest.
     """
     records = [current for current in records if current.record.case.workload == design.workload]
     ignored = {design.repeats, *design.ignored}
-    named = named_in((current.record for current in records), ignored=ignored)
-    keys = [without(case_key(current.record, named, design.defaults), ignored) for current in records]
+    named = named_settings((current.record for current in records), ignored=ignored)
+    keys = [drop_settings(case_key(current.record, named, design.defaults), ignored) for current in records]
     read = [design.read(current, (*key, (LABEL, current.label))) for current, key in zip(records, keys, strict=True)]
     runs = [run for run in read if run is not None]
     by_seed = grouped(runs, lambda run: (run.key, run.axis(design.repeats))).values()
@@ -169,32 +161,37 @@ def runs_of(
     return [repeats[0] if len(repeats) == 1 else max(repeats, key=lambda run: weigh(run, runs)) for repeats in by_seed]
 
 
-def arms_of(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
-    """Group runs of one key, in the order in which they come; an arm's are sorted by seed."""
+def make_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R]]:
+    """Make an arm of the runs of each key, sorted by seed. Settings of `is_factor` are its key, others its setting."""
     return [
         Arm(
             key=tuple(pair for pair in key if is_factor(pair[0])),
             setting=tuple(pair for pair in key if not is_factor(pair[0])),
-            runs=sorted(of_key, key=lambda run: (number_of(run.seed) or 0.0, run.seed)),
+            runs=sorted(repeats, key=lambda run: (parse_number(run.seed) or 0.0, run.seed)),
         )
-        for key, of_key in grouped(runs, lambda run: run.key).items()
+        for key, repeats in grouped(runs, lambda run: run.key).items()
     ]
 
 
 def experiments(
     runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
 ) -> list[Experiment[R]]:
-    """Group arms that agree in all but the factors. `named`: gives the arms of one their order, names and looks."""
-    by_setting = grouped(arms_of(runs, design.is_factor), lambda arm: arm.setting)
-    titles = titles_of(list(by_setting), design, has_labels=has_labels)
+    """Make titled experiments of runs: arms of one agree in all settings but the design's factors.
+
+    `named`: sorts the arms of an experiment and gives them names and styles.
+    """
+    by_setting = grouped(make_arms(runs, design.is_factor), lambda arm: arm.setting)
+    titles = experiment_titles(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])
         for key, arms in by_setting.items()
     ]
 
 
-def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -> dict[Pairs, tuple[Text, Text]]:
-    """A title for each experiment, and in plain words the settings that tell it from others of that title."""
+def experiment_titles(
+    keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool
+) -> dict[Pairs, tuple[Text, Text]]:
+    """By key, an experiment's title, and in plain words the settings that tell it from others of that title."""
     heads = [*design.heads, *([LABEL] if has_labels else [])]
     # What an experiment does not name is said, too, as the default that another one departs from.
     differing = differences(keys, alike_in=heads, unnamed=design.defaults)
@@ -202,27 +199,27 @@ def titles_of(keys: Sequence[Pairs], design: Design[Any], *, has_labels: bool) -
     for key, settings in zip(keys, differing, strict=True):
         values = [(name, dict(key).get(name, "")) for name in heads]
         has_label = (VARIANT, ALGORITHM, RECIPE)
-        title = dotted(*(label_of(name, value) if value and name in has_label else value for name, value in values))
+        title = dotted(*(option_label(name, value) if value and name in has_label else value for name, value in values))
         pairs = [pair for pair in settings.items() if pair[0] != LABEL and pair not in design.unsaid]
         titles[key] = title, dotted(*(setting_text(*pair) for pair in pairs))
     return titles
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """The items by what they share, in the order in which they come."""
+    """Group items by `key(item)`; groups, and items within one, keep the order in which they come."""
     groups: dict[K, list[T]] = defaultdict(list)
     for item in items:
         groups[key(item)].append(item)
     return dict(groups)
 
 
-def without(key: Pairs, names: Collection[str]) -> Pairs:
-    """A key but for these settings."""
+def drop_settings(key: Pairs, names: Collection[str]) -> Pairs:
+    """The key without the settings of these names."""
     return tuple(pair for pair in key if pair[0] not in names)
 
 
 def with_value(key: Pairs, name: str, value: str) -> Pairs:
-    """A key with another value of a setting that it has."""
+    """The key with another value of the setting `name`; unchanged where it does not have that setting."""
     return tuple((setting, value if setting == name else old) for setting, old in key)
 
 
@@ -234,17 +231,15 @@ class ArmQuantity(Generic[R]):
     value: Callable[[R], float | None]
     text: Callable[[float], str]
     difference: Callable[[float], str]
-    unit: str = ""
-    """`points` or `nats`, in which a verdict names its margin."""
+    unit: str = ""  # `points` or `nats`, in which a verdict names its margin
     margin: float | None = None
     bounds: tuple[float | None, float | None] = (None, None)
     by_pair: Callable[[R], Mapping[str, float]] | None = None
     """The numbers of a run that has one for each of several pairs, as windows of text."""
-    pair: str = "seed"
-    """The word for what two arms are paired by."""
+    pair: str = "seed"  # the word for what two arms are paired by
 
     def scores(self, arm: Arm[R]) -> dict[str, float]:
-        """An arm's numbers by what pairs them with another's."""
+        """An arm's numbers, each under the name that pairs it with another arm's: the seed, or `seed/pair`."""
         if self.by_pair is None:
             return arm.by_seed(self.value)
         return {f"{run.seed}/{pair}": score for run in arm.runs for pair, score in self.by_pair(run).items()}
@@ -252,37 +247,36 @@ class ArmQuantity(Generic[R]):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Contrast(Generic[R]):
-    """An arm less another by one quantity, over the seeds that both have."""
+    """An arm minus another by one quantity, over the seeds or pairs that both have."""
 
     arm: Arm[R]
     other: Arm[R]
     quantity: ArmQuantity[R]
-    found: Comparison
-    about: str = ""
-    """Tells several comparisons of the same arms apart."""
+    comparison: Comparison
+    about: str = ""  # tells several comparisons of the same arms apart
 
     @property
     def outcome(self) -> ArmOutcome:
-        return self.found.outcome
+        return self.comparison.outcome
 
 
 def contrast(arm: Arm[R], other: Arm[R], quantity: ArmQuantity[R], about: str = "") -> Contrast[R] | None:
-    """Compare two arms; None where they have no pair."""
+    """Compare an arm with another by a quantity, pair by pair; None where they share no pair."""
     comparison = compare(quantity.scores(arm), quantity.scores(other), bounds=quantity.bounds, margin=quantity.margin)
     if comparison is None:
         return None
-    return Contrast(arm=arm, other=other, quantity=quantity, found=comparison, about=about)
+    return Contrast(arm=arm, other=other, quantity=quantity, comparison=comparison, about=about)
 
 
-def judged(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
-    """The comparisons of one table that there are, with Holm's correction over all of them."""
+def holm_corrected(contrasts: Iterable[Contrast[R] | None]) -> list[Contrast[R]]:
+    """Drop None from a table's contrasts and correct p and outcomes of the others together, by Holm's method."""
     pairs = [pair for pair in contrasts if pair is not None]
-    corrected = judge_together([pair.found for pair in pairs])
-    return [replace(pair, found=comparison) for pair, comparison in zip(pairs, corrected, strict=True)]
+    corrected = judge_together([pair.comparison for pair in pairs])
+    return [replace(pair, comparison=comparison) for pair, comparison in zip(pairs, corrected, strict=True)]
 
 
 def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
-    """Find the arm that is higher than every other by the rule, of their scores by seed; None where none is.
+    """The key of the arm that is clearly higher than each other one; None where none is. `scores`: by arm, then seed.
 
     Corrected over all pairs of arms, since their means pick the one that is tested against the others.
     """
@@ -294,5 +288,5 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
 
 
 def with_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
-    """The comparisons that ended in one of these ways."""
+    """The contrasts whose outcome is one of `outcomes`."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

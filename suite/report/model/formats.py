@@ -1,4 +1,4 @@
-"""Numbers with what they may be by their interval, written the same in every table, figure and sentence."""
+"""Numbers and their intervals, written alike in every table, figure and sentence."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,12 +13,12 @@ PERCENT = " %"
 
 
 def points(difference: float) -> str:
-    """Write percentage points with their sign; of none at all it is no minus."""
+    """Write a difference of shares as percentage points with a sign, `+3.1`; zero is `+0.0`, never `-0.0`."""
     return f"{round(100 * difference, 1) + 0.0:+.1f}"
 
 
 def nats(difference: float) -> str:
-    """Write a difference of losses with its sign."""
+    """Write a difference of losses in nats with a sign: `-0.012`."""
     return f"{round(difference, 3) + 0.0:+.3f}"
 
 
@@ -27,8 +27,8 @@ def signed(difference: float) -> str:
     return f"{round(difference, 2) + 0.0:+.2f}"
 
 
-def plain(value: float) -> str:
-    """Write a number of no unit with three digits."""
+def three_digits(value: float) -> str:
+    """Write a number without a unit to three significant digits."""
     return f"{value:,.3g}"
 
 
@@ -43,7 +43,10 @@ def times_range(low: float, high: float) -> str:
 
 
 def with_range(value: float, interval: Estimate | None, text: Callable[[float], str], to: Text = "") -> Text:
-    """Write a value with the ends of its interval, whose unit is said once. `to`: stands between them."""
+    """Write a value with the ends of its interval, alone where it has none; the low end has no percent sign.
+
+    `to`: the text between the ends, by default the language's word.
+    """
     if interval is None:
         return text(value)
     low, high = text(interval.low), text(interval.high)
@@ -52,12 +55,12 @@ def with_range(value: float, interval: Estimate | None, text: Callable[[float], 
 
 
 def mean_with_range(values: Sequence[float], text: Callable[[float], str], to: Text = "") -> Text | None:
-    """Write the mean over seeds with Student's interval; None for no value."""
+    """Write the mean over seeds with Student's 95 % interval; None for no values."""
     return with_range(fmean(values), mean_interval(values), text, to) if values else None
 
 
 def share_with_range(values: Sequence[float]) -> Text | None:
-    """Write the mean share over seeds with its interval; None for no value."""
+    """Write the mean share over seeds in percent with Student's interval within 0 to 1; None for no values."""
     if not values:
         return None
     mean, interval = numbers.percent(fmean(values)), share_interval(values)
@@ -73,16 +76,16 @@ def percent_range(interval: Estimate | None) -> str:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
-    """Student's interval of a mean over seeds; a single one has none."""
+    """Student's interval of a mean over seeds; None for a single value."""
     return mean_of_seeds(values) if len(values) > 1 else None
 
 
 def share_interval(values: Sequence[float]) -> Estimate | None:
-    """Student's interval of a mean of shares, within what a share can be."""
+    """Student's interval of a mean of shares, cut to 0 to 1; None for a single value."""
     interval = mean_interval(values)
     return interval and replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
 
 
-def ends_of(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:
-    """An interval's ends for a point of a figure."""
+def interval_ends(interval: Estimate | None, *, factor: float = 1) -> tuple[float, float] | None:
+    """The low and the high end of an interval times `factor`; None for no interval."""
     return None if interval is None else (factor * interval.low, factor * interval.high)

@@ -71,8 +71,8 @@ def looks(group: str) -> Mapping[str, Look]:
     return dict(sorted(by_name.items(), key=lambda item: item[1].place))
 
 
-def label_of(group: str, name: str) -> str:
-    """What people call an option.
+def option_label(group: str, name: str) -> str:
+    """What people call an option, by its YAML.
 
     For one without a look: the name itself, or for a variant `MLA (latent)`, made from `mla_latent`.
     """
@@ -84,8 +84,8 @@ def label_of(group: str, name: str) -> str:
     return f"{kind.upper()} ({mode.replace('_', ' ')})" if mode else kind.upper()
 
 
-def style_of(group: str, name: str) -> Style:
-    """How an option is drawn; one that no YAML gives a look always has the same, by its name."""
+def option_style(group: str, name: str) -> Style:
+    """How an option is drawn, by its YAML; without a look there, by a digest of its name, alike on every page."""
     if name in looks(group):
         return looks(group)[name].style
     digest = crc32(name.encode(errors="replace"))  # Python's own hash of a text differs from run to run
@@ -96,51 +96,51 @@ def style_of(group: str, name: str) -> Style:
     )
 
 
-def rank_of(group: str, name: str) -> tuple[int, str]:
-    """Sort options as their YAML places them, those that we do not know last."""
+def option_sort_key(group: str, name: str) -> tuple[int, str]:
+    """Sorts options as their YAML places them, then unknown ones by name."""
     look = looks(group).get(name)
     return (look.place if look else len(looks(group)), name)
 
 
 def variant_label(variant: str) -> str:
     """A variant's name for people: MLA, and MLA (latent) for `mla_latent`."""
-    return label_of(VARIANT, variant)
+    return option_label(VARIANT, variant)
 
 
-def rank(variant: str) -> tuple[int, str]:
-    """Sort variants from the widest cache to the most compressed, those that we do not know last."""
-    return rank_of(VARIANT, variant)
+def variant_sort_key(variant: str) -> tuple[int, str]:
+    """Sorts variants from the widest cache to the most compressed, then unknown ones by name."""
+    return option_sort_key(VARIANT, variant)
 
 
 def variant_style(variant: str) -> Style:
-    """How a variant is drawn."""
-    return style_of(VARIANT, variant)
+    """The colour, dash and marker of a variant."""
+    return option_style(VARIANT, variant)
 
 
 def case_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
-    """Geometry, phase and dtype of a case, as a reader is shown them; without those that the case does not have."""
+    """Geometry, phase and dtype of a case, as a reader is shown them; an axis that the case lacks is left out."""
     named: dict[str, Text] = {name: str(axes.get(name) or "") for name in ("geometry", "phase", "dtype")}
     return {name: phase_name(str(text)) if name == "phase" else text for name, text in named.items() if text}
 
 
 def name_facets(axes: Mapping[str, Any]) -> dict[str, Text]:
-    """What a case is named by: its attention variant and, where it is a training run, its algorithm."""
+    """The labels of a case's attention variant and algorithm, each where the case has one."""
     variant, algorithm = (str(axes.get(name) or "") for name in (VARIANT, ALGORITHM))
-    named: dict[str, Text] = {"algorithm": label_of(ALGORITHM, algorithm), "variant": variant_label(variant)}
+    named: dict[str, Text] = {"algorithm": option_label(ALGORITHM, algorithm), "variant": variant_label(variant)}
     return {name: text for name, text in named.items() if text}
 
 
 def record_facets(record: Record) -> dict[str, Text]:
-    """Geometry, phase and dtype of a record's case, and the facets that name it."""
+    """The facets of a record's case: geometry, phase, dtype, algorithm and variant, of those that it has."""
     return case_facets(record.case.axes) | name_facets(record.case.axes)
 
 
 def setting_text(name: str, value: str) -> Text:
-    """A setting in plain words; `name=value` of one that nobody has words for."""
+    """A setting and its value in plain words; `name=value` where the texts have none."""
     text = numbers.count(int(value)) if value.isdecimal() and len(value) < LONGEST_COUNT else value
     return Say(f"setting.{name}.{value}", otherwise=Say(f"setting.{name}", (("value", text),), f"{name}={value}"))
 
 
 def phase_name(phase: str) -> Text:
-    """A pass's name: decode, prefill or train."""
+    """The word for a phase (decode, prefill or train) in the reader's language; an unknown one as it is."""
     return say_or(f"phase.{phase}", phase)

@@ -14,9 +14,10 @@ SEED = "seed"
 
 
 def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, bool]]:
-    """For each record its label, and whether its times may stand beside others of that label.
+    """For each record its label, and whether its times may be compared with others of that label.
 
-    A folder of one machine keeps its label. Of several, each adds its name, and what tells it from another of its name.
+    A folder of one machine keeps its label. Of several, each adds its name: `label (machine)`. Records of a workload
+    that spread an arm's seeds over machines keep the folder's label, and their times may not be compared.
     """
     machines = [recorded_machine(record) for record in records]
     if len(set(machines)) < 2:
@@ -30,8 +31,8 @@ def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, boo
             seeds[case.workload, arm][machine].add(str(case.axes[SEED]))
     spread = {
         workload
-        for (workload, _), of_arm in seeds.items()
-        if all(part < set[str]().union(*of_arm.values()) for part in of_arm.values())
+        for (workload, _), by_machine in seeds.items()
+        if all(part < set[str]().union(*by_machine.values()) for part in by_machine.values())
     }
     return [
         (label, False)

@@ -8,15 +8,15 @@ from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.record import Reading, Record, Status
-from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, judged
-from suite.report.model.formats import nats, plain, points, signed
+from suite.report.model.experiment import Arm, ArmQuantity, Contrast, R, contrast, holm_corrected
+from suite.report.model.formats import nats, points, signed, three_digits
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 from suite.statistics.seeds import ratio_by_cluster
 
 UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float | None]] = {
     "points": (numbers.percent, points, SHARE_MARGIN),
     "nats": ("{:.3f}".format, nats, NATS_MARGIN),
-    "": (plain, signed, None),
+    "": (three_digits, signed, None),
 }
 """Functions that write a score and a difference of scores, and the smallest difference that matters, by unit."""
 
@@ -38,12 +38,15 @@ class ScoredMetric:
     best: float | None = None  # the best that can be reached
 
     def readings(self, record: Record) -> list[Reading]:
-        """The record's readings of this metric, of its `per` and of its `chance`, in its span."""
+        """All readings that the score is made of: of this metric, its `per` and its `chance`, in its span."""
         needed = (self.metric, self.per, self.chance)
         return [reading for reading in record.readings if reading.span == self.span and reading.metric in needed]
 
     def scores(self, record: Record) -> dict[str, float]:
-        """The number of each step of a ratio, else the last one under an empty name; nothing where none is."""
+        """The metric's last finite value under the name "", or for a ratio its value at each step, by step.
+
+        Empty where the run did not end well, or where a ratio lacks a step or has no finite value.
+        """
         values, weights = (
             {reading.step: reading.value for reading in record.series(metric, self.span)}
             for metric in (self.metric, self.per)
@@ -61,11 +64,11 @@ class ScoredMetric:
         return {str(step): share for step, share in zip(steps, shares, strict=True)}
 
     def contrasts(self, arms: Iterable[Arm[R]], other: Arm[R]) -> list[Contrast[R]]:
-        """Compare arms with another one, with Holm's correction over all of them."""
-        return judged(contrast(arm, other, self.quantity(arm)) for arm in arms)
+        """Compare each arm with `other` by this metric, with Holm's correction over all of them."""
+        return holm_corrected(contrast(arm, other, self.quantity(arm)) for arm in arms)
 
     def quantity(self, arm: Arm[R]) -> ArmQuantity[R]:
-        """What an arm is compared by, between the bounds of its task."""
+        """The quantity that an arm is compared by: how it is written, its margin, and chance and best as bounds."""
         text, difference, margin = UNITS[self.unit]
         return ArmQuantity(
             name=self.name,
@@ -81,7 +84,7 @@ class ScoredMetric:
 
 
 def outcome_metric(workload: str, span: str | None = None, metric: str | None = None) -> ScoredMetric | None:
-    """What a workload is run for, or the metric that is asked for; None where nobody says which."""
+    """The metric that a workload's YAML names under `outcome`, or the one asked for; None where neither is named."""
     usual = workload_definition(workload).get("outcome", {})
     span, metric = span or usual.get("span"), metric or usual.get("metric")
     if span is None or metric is None:

@@ -12,7 +12,7 @@ MetricsBySpan = dict[str, dict[str, dict[int, float]]]
 
 
 def numbers_by_span(record: Record) -> MetricsBySpan:
-    """The numbers of each span, by metric and step; of several readings of one step the last."""
+    """A record's plausible numbers by span, metric and step; of several readings of one step the last."""
     numbers: MetricsBySpan = defaultdict(lambda: defaultdict(dict))
     for (span, metric), readings in record.by_span.items():
         for step, value in zip(readings.column("step"), readings.column("value"), strict=True):

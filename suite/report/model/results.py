@@ -1,4 +1,4 @@
-"""Several results folders side by side: which record of a case counts, and what could not be read."""
+"""Reads results folders: the record of each case that counts, all others, judgements, and what could not be read."""
 
 import json
 from collections import Counter, defaultdict
@@ -31,27 +31,21 @@ KEPT = ("baseline", "reference")
 class CurrentRecord:
     """The newest record of a case under a label."""
 
-    label: str
-    """The folder's, and where that holds records of several machines, the machine's."""
+    label: str  # the folder's, and where that holds records of several machines, the machine's
     record: Record
     folder: Path
-    superseded: int
-    """Older records of the same case under the same label, which are not shown."""
-    settings_changed: bool
-    """Another record of the same id, under any label, has other settings."""
-    is_of_one_machine: bool = True
-    """The label's records are all of one machine, so that their times may be compared."""
+    superseded: int  # older records of the same case under the same label, which are not shown
+    settings_changed: bool  # another record of the same id, under any label, has other settings
+    is_of_one_machine: bool = True  # the label's records are all of one machine, so that their times may be compared
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A folder that gave no record, or whose run was withdrawn and counts nowhere."""
+    """A folder that gave no record, or whose run was withdrawn and therefore counts nowhere."""
 
     label: str
-    name: str
-    """The last part of its folder alone, since a path says who and where."""
-    reason: str = ""
-    """Why, and by whom where a list of withdrawn runs says so."""
+    name: str  # the last part of its folder alone, since a path says who and where
+    reason: str = ""  # why, and by whom where a list of withdrawn runs says so
     case_id: str = ""
     withdrawn_on: str = ""
 
@@ -66,7 +60,7 @@ class Judged:
 
     @property
     def at(self) -> str:
-        """When it began, as ISO text; empty where it does not say, or says what cannot be."""
+        """When the judging began, as ISO text; empty where the judgement gives no time, or an impossible one."""
         return possible_time(self.judgement.facts.get("started_at"))
 
 
@@ -76,27 +70,26 @@ class Results:
 
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
-    every: Sequence[tuple[str, Record]]
-    """Label and record, the superseded ones included."""
+    all_records: Sequence[tuple[str, Record]]  # label and record, the superseded ones included
     damaged: Sequence[LeftOut]
     unfinished: Sequence[LeftOut]
-    judgements: Sequence[Judged]
-    """The gate's, by label and the newest first."""
+    judgements: Sequence[Judged]  # the gate's, by label and the newest first
     withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
 
     @property
     def several(self) -> bool:
+        """Whether records stand under several labels, so that tables and titles have to name them."""
         return len(self.labels) > 1
 
     @cached_property
     def own(self) -> "Results":
-        """The person's own runs: all but the reference records; itself where there are no reference records."""
+        """The results without the reference records: the person's own runs; itself where there are no references."""
         return self.narrowed(lambda label, _: label not in self.references)
 
     def narrowed(self, is_wanted: Callable[[str, Record], bool]) -> "Results":
-        """The results of some records alone, by label and record, and itself where those are all."""
+        """The results of the records for which `is_wanted(label, record)`, and of their labels; itself if all are."""
         records = [current for current in self.records if is_wanted(current.label, current.record)]
         if len(records) == len(self.records):
             return self
@@ -109,36 +102,40 @@ class Results:
             self,
             labels=[label for label in self.labels if label in labels],
             records=records,
-            every=[(label, record) for label, record in self.every if is_wanted(label, record)],
+            all_records=[(label, record) for label, record in self.all_records if is_wanted(label, record)],
             **by_label,
         )
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:
-    """Read every run below the folders, or below stores' URLs. Raises ValueError for a missing folder and for labels
-    that do not fit.
+    """Read every run and judgement below the folders, or below stores' URLs, which are copied to this machine first.
 
-    `with_readings`: else every record is read without them, for whoever reads them one by one.
+    `labels`: one for each folder; by default the folders' names, made distinct. `with_readings`: False leaves each
+    record's readings unread, for a caller that reads them one by one. Raises ValueError for a missing folder and for
+    labels that do not fit.
     """
     folders = [on_this_machine(folder) for folder in folders]
     for folder in folders:
         if not folder.is_dir():
             raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
-    named = _checked(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
+    folder_labels = (
+        _checked_labels(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
+    )
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
     settings: dict[str, set[str]] = defaultdict(set)
     for record in (stored.record for part in contents for stored in part.stored):
         settings[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
-    changed = {case_id for case_id, of_case in settings.items() if len(of_case) > 1}
-    parts = [_read_folder(*folder, changed, room) for folder in zip(named, folders, contents, strict=True)]
+    changed = {case_id for case_id, versions in settings.items() if len(versions) > 1}
+    parts = [_read_folder(*folder, changed, room) for folder in zip(folder_labels, folders, contents, strict=True)]
     together: dict[str, Any] = {
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
     }
     return Results(**{**together, "references": frozenset(together["references"])})
 
 
-def _checked(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
+def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
+    """The labels as they are. Raises ValueError unless there is one for each folder, each different and not empty."""
     if len(labels) != len(folders):
         raise ValueError(f"label must be given once for each results folder; got {len(labels)} for {len(folders)}")
     if len(set(labels)) < len(labels) or not all(labels):
@@ -147,10 +144,10 @@ def _checked(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
 
 
 def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str], room: Room) -> Results:
-    """What one folder holds. `changed`: cases that some record, here or elsewhere, has with other settings."""
+    """The results of one folder. `changed`: ids of cases whose records, in any folder, differ in their settings."""
     judgements, unreadable = _judgements(label, folder, room)
     damaged, labelled = [*contents.damaged, *unreadable], machine_labels(label, [run.record for run in contents.stored])
-    withdrawn = list(_withdrawn(label, contents, labelled))
+    withdrawn = list(_withdrawn_runs(label, contents, labelled))
     counts = Counter(name for name, _ in labelled)
     is_of_judgements_alone = judgements and not (contents.stored or damaged or contents.unfinished or withdrawn)
     # A folder's own label only where something stands under it; the most records first.
@@ -165,8 +162,8 @@ def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]
     }
     return Results(
         labels=[name for name, _ in counts.most_common()],
-        records=list(_current(contents.stored, labelled, changed)),
-        every=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
+        records=list(_newest_records(contents.stored, labelled, changed)),
+        all_records=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
         damaged=[LeftOut(label=label, name=damage.folder.name, reason=damage.reason) for damage in damaged],
         unfinished=[LeftOut(label=label, name=run.name) for run in contents.unfinished],
         judgements=judgements,
@@ -175,14 +172,14 @@ def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]
     )
 
 
-def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
+def _withdrawn_runs(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
     """Yield the withdrawn runs, each under the label of its machine where that has one by its other runs."""
     pairs = zip(contents.stored, labelled, strict=True)
-    of_machines = {recorded_machine(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
+    labels_by_machine = {recorded_machine(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
     for run in contents.withdrawn:
         if entry := run.withdrawal:
             yield LeftOut(
-                label=of_machines.get(recorded_machine(run.record), label),
+                label=labels_by_machine.get(recorded_machine(run.record), label),
                 name=run.folder.name,
                 case_id=run.record.case.id,
                 withdrawn_on=entry.date,
@@ -190,9 +187,10 @@ def _withdrawn(label: str, contents: Contents, labelled: Sequence[tuple[str, boo
             )
 
 
-def _current(
+def _newest_records(
     stored_records: Sequence[StoredRecord], labelled: Sequence[tuple[str, bool]], changed: Set[str]
 ) -> Iterable[CurrentRecord]:
+    """Yield the newest record of each case and label; records whose times may not be compared count apart."""
     by_case: dict[tuple[str, str, bool], list[StoredRecord]] = defaultdict(list)
     for stored, (label, is_of_one_machine) in zip(stored_records, labelled, strict=True):
         by_case[stored.record.case.id, label, is_of_one_machine].append(stored)
@@ -209,7 +207,7 @@ def _current(
 
 
 def _judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
-    """Every judgement below a folder, the newest first, and those that could not be read.
+    """Every judgement below a folder, the newest first, and a damage for each that could not be read.
 
     Links are not followed; folders that cannot be listed are named by whoever looks for runs there.
     """
@@ -222,8 +220,8 @@ def _judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[
     return sorted(judgements, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
 
 
-def newest(judgements: Sequence[Judged]) -> list[Judged]:
-    """The newest of each label, in the labels' order."""
+def newest_by_label(judgements: Sequence[Judged]) -> list[Judged]:
+    """The first judgement of each label: the newest, since `judgements` come as in Results."""
     by_label: dict[str, Judged] = {}
     for judged in judgements:
         by_label.setdefault(judged.label, judged)

@@ -1,4 +1,4 @@
-"""One record as every chapter needs it. What a chapter measures, its own kind of run adds.
+"""One record as every chapter needs it; a chapter's own subclass of Run adds what that chapter measures.
 
 A record may be old or foreign: what it lacks, or has in another type, is absent here.
 """
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
-        """Whether it has what its workload is run for."""
+        """Whether it has the result that its workload is run for; subclasses ask for more than the status."""
         return self.is_ok
 
     @property
@@ -67,48 +67,51 @@ class Run:
         return record_facets(self.record) | {LABEL: self.label}
 
     def axis(self, name: str) -> str:
-        """An axis of its case as text; empty where the case has none."""
+        """An axis of its case as text; empty where the case does not have it."""
         return axis(self.record, name)
 
     def setting(self, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
-        """A setting as the record resolved it; empty where it says nothing."""
+        """A setting as the record resolved it; empty where it is unknown or at its default."""
         return resolved_setting(self.record, name, defaults)
 
     def constant(self, metric: str, span: str = "case") -> float | None:
-        """A size or a rate that is noted once and that a machine could have."""
+        """A number that the record notes once in a span; None where it is missing, or too large for any machine."""
         value = constant(self.record, span, metric)
         return value if value is not None and value < MOST else None
 
 
 def axis(record: Record, name: str) -> str:
-    """An axis of a case as text; empty where the case has none."""
+    """An axis of a record's case as text; empty where the case does not have it."""
     value = record.case.axes.get(name)
     return "" if value is None else str(value)
 
 
 def context_tokens(record: Record) -> int | None:
-    """The context of a case, where a device could hold it."""
+    """The context of a case in tokens; None where it has none, or one that no device could hold."""
     tokens = record.case.axes.get("seq_len")
     return tokens if isinstance(tokens, int) and 0 < tokens < MOST_TOKENS else None
 
 
 def extras(record: Record, prefix: str = "") -> list[str]:
-    """Settings named besides the axes, as `name=value`; without those that do not apply to the case.
+    """Settings that a case names besides its axes, as sorted `name=value`; those that do not apply are left out.
 
-    `prefix`: only those below it, without it.
+    `prefix`: only settings whose names begin with it, which is cut off.
     """
     named = [f"{name}={value}" for name, value in sorted(record.case.extras.items()) if value is not None]
     return [text.removeprefix(prefix) for text in named if text.startswith(prefix)]
 
 
 def resolved_setting(record: Record, name: str, defaults: Mapping[str, str] = NO_DEFAULTS) -> str:
-    """A setting as the record resolved it, whether its case names it or not; empty where it says nothing."""
+    """A setting as the record resolved it, whether its case names it or not.
+
+    Empty where it is unknown, fixed by the variant, at its default, or at the value it had before it was introduced.
+    """
     value = record.case.extras.get(name)
     if value is None:
         value = value_under(record.settings, name)
         group, _, field = name.partition(".")
         fixed = value_under(record.settings, "attention.fixed") if group == "attention" else None
-        # A size that makes the variant what it is, as MQA's single head, is none that somebody chose.
+        # Nobody chose a size that makes the variant what it is, as MQA's single head.
         if isinstance(fixed, list) and field in fixed:
             return ""
     text = plain_text(value)
@@ -116,10 +119,10 @@ def resolved_setting(record: Record, name: str, defaults: Mapping[str, str] = NO
 
 
 def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] = NO_DEFAULTS) -> Pairs:
-    """The axes of a case, and the settings that it or another case names, without those that say nothing.
+    """The axes of a case and its values of the settings `named`, which it or another case names; empty ones left out.
 
-    A setting says nothing where it is absent, null, at its default, or at what it was before it came: two cases that
-    differ in which of these it is are one experiment.
+    A setting is left out where it is absent, null, at its default, or at its value before it was introduced: two cases
+    that differ in which of these it is are one experiment.
     """
     axes = record.case.axes
     settings = [(name, plain_text(axes[name])) for name in axes]
@@ -127,22 +130,22 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
     return tuple((name, value) for name, value in settings if value)
 
 
-def named_in(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
-    """The settings besides the axes that at least one of the cases names."""
+def named_settings(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
+    """The settings besides the axes that at least one of the cases names, but those `ignored`."""
     return {name for record in records for name in record.case.extras} - set(ignored)
 
 
 def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, str]:
-    """The value that each of these settings has wherever no case names it, of those that have one."""
+    """By setting, its value in the records whose case does not name it; left out where these have none or several."""
     values = {
         name: {resolved_setting(record, name) for record in records if name not in record.case.extras} - {""}
         for name in named
     }
-    return {name: of_name.pop() for name, of_name in values.items() if len(of_name) == 1}
+    return {name: defaults.pop() for name, defaults in values.items() if len(defaults) == 1}
 
 
 def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:
-    """Text of a record as a table or a figure may show it."""
+    """A record's text with private parts scrubbed, cut to `longest` characters; empty for anything but text."""
     return _scrubbed(text)[:longest] if isinstance(text, str) else ""
 
 
@@ -153,18 +156,18 @@ def _scrubbed(text: str) -> str:
 
 
 def mapping(value: Any, name: str) -> Mapping[str, Any]:
-    """An object inside another; empty where either is something else."""
+    """The mapping under `name` in `value`; empty where either is no mapping."""
     inner = value.get(name) if isinstance(value, Mapping) else None
     return inner if isinstance(inner, Mapping) else {}
 
 
 def share(value: Any) -> float | None:
-    """A number from 0 to 1."""
+    """The value as a float; None unless it is a number from 0 to 1."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1 else None
 
 
-def number_of(text: str) -> float | None:
-    """A setting that is a number."""
+def parse_number(text: str) -> float | None:
+    """A setting's text as a number; None unless it is one from 0 to below MOST."""
     try:
         value = float(text)
     except ValueError:
@@ -172,14 +175,14 @@ def number_of(text: str) -> float | None:
     return value if 0 <= value < MOST else None
 
 
-def whole_number(text: str) -> int | None:
-    """A setting that is a whole number above zero."""
-    value = number_of(text)
+def parse_whole_number(text: str) -> int | None:
+    """A setting's text as a whole number; None unless it is one from 1 to below 2**31."""
+    value = parse_number(text)
     return int(value) if value is not None and value == int(value) and 0 < value < 1 << 31 else None
 
 
 def machine_name(record: Record) -> str:
-    """The GPU's or the processor's own name, where the record has it."""
+    """The name of the GPU or processor that a case ran on, without paths; else the case's axis `device`."""
     device = axis(record, "device")
     is_cpu = device == "cpu"
     name = gpu_name(record) if device.startswith("cuda") else record.environment.get("cpu") if is_cpu else None
@@ -187,16 +190,16 @@ def machine_name(record: Record) -> str:
 
 
 def gpu_name(record: Record) -> str | None:
-    """The name of the GPU that the case ran on; without it, of the machine's first."""
+    """The name of the GPU that a case ran on, else of the machine's first GPU; None where the record names none."""
     gpus = record.environment.get("gpus")
     return mapping(record.provenance, "device").get("name") or (gpus[0] if isinstance(gpus, list) and gpus else None)
 
 
 def machine_id(current: CurrentRecord) -> str:
-    """A machine's identity; two results without one may come from two machines."""
+    """The id of a record's machine, else its label: without ids, records of two labels may come from two machines."""
     return str(current.record.environment.get("machine_id") or current.label)
 
 
 def plain_text(value: Any) -> str:
-    """A setting as an id writes it; empty for what is no plain value."""
+    """A setting as a case's id writes it; empty for what is no text, number or boolean."""
     return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""

@@ -24,7 +24,7 @@ LARGEST = 1 << 31
 
 
 def timed_kernel(record: Record) -> tuple[str, Cell] | None:
-    """The device's name in conf/hardware, and its cell with the median of the kernel's timings."""
+    """The device's name in conf/hardware, and the decode cell with the median of its timings; None without either."""
     device, cell, time_s = _device(record), decode_cell(record), _median_s(record)
     if device is None or cell is None or time_s is None:
         return None
@@ -58,7 +58,7 @@ def timed_prefill(record: Record) -> TimedPrefill | None:
 
 
 def decode_cell(record: Record) -> Cell | None:
-    """The kernel of an attention case in decode and bfloat16, without its time."""
+    """The kernel of an attention case that decodes in bfloat16, without its time; None for any other case."""
     axes = record.case.axes
     kernel = _kernel(record) if record.case.workload == "attention" and axes.get("phase") == "decode" else None
     if kernel is None or axes.get("dtype") != DTYPE:
@@ -68,7 +68,7 @@ def decode_cell(record: Record) -> Cell | None:
 
 
 def _median_s(record: Record) -> float | None:
-    """The median of what was measured of the kernel; None where nothing was."""
+    """The median over launches of the kernel's measured latencies; None where none was measured."""
     is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
     usable = [reading for reading in record.series("latency_s", KERNEL) if 0 < reading.value < math.inf]
     return launched_interval(by_launch(usable)).median if usable and is_measured else None
@@ -81,12 +81,16 @@ def _heads(record: Record) -> int:
 
 
 def _device(record: Record) -> str | None:
+    """The name in conf/hardware of the GPU that a record ran on; None for a CPU or an unknown GPU."""
     is_gpu = str(record.case.axes.get("device")).startswith("cuda")
     return hardware_reported_as(str(gpu_name(record))) if is_gpu else None
 
 
 def _kernel(record: Record) -> Kernel | None:
-    """Find widths and groups from FLOPs and from the cache's bytes: 2 B H N (d_qk + d_v), and B S elements."""
+    """Solve a kernel's widths and groups from its FLOPs, 2 B H N (d_qk + d_v), and its cache's bytes.
+
+    B: batch; H: heads of a rank; N: pairs of query and key under the causal mask. None where no whole numbers fit.
+    """
     axes, heads = record.case.axes, _heads(record)
     name = KERNELS.get(str(axes.get("attention")))
     batch, seq_len, query_len = (_size(axes.get(axis)) for axis in ("batch", "seq_len", "query_len"))
@@ -96,22 +100,23 @@ def _kernel(record: Record) -> Kernel | None:
     if not all((heads, batch, query_len)) or query_len > seq_len:
         return None
     pairs = query_len * (2 * seq_len - query_len + 1) // 2
-    both = _whole(flops / (2 * batch * heads * pairs))
+    both_widths = _whole(flops / (2 * batch * heads * pairs))
     elements = _whole(cache_bytes / (SERVED_BYTES * batch * seq_len))
-    if not both or not elements:
+    if not both_widths or not elements:
         return None
     if name == MLA:
-        sizes = {"kv_heads": 1, "qk_dim": elements, "v_dim": both - elements}
+        sizes = {"kv_heads": 1, "qk_dim": elements, "v_dim": both_widths - elements}
     else:
-        sizes = {"kv_heads": _whole(elements / both), "qk_dim": _whole(both / 2), "v_dim": _whole(both / 2)}
+        width = _whole(both_widths / 2)
+        sizes = {"kv_heads": _whole(elements / both_widths), "qk_dim": width, "v_dim": width}
     return Kernel(kernel=name, heads=heads, **sizes) if min(sizes.values()) > 0 else None
 
 
 def _size(value: object) -> int:
-    """A size; 0 for what is none."""
+    """The value as a size; 0 for anything but a whole number from 1 to below LARGEST."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST else 0
 
 
 def _whole(value: float) -> int:
-    """A whole number; 0 for another."""
+    """The value as a whole number; 0 where it is none, or not below LARGEST."""
     return int(value) if math.isfinite(value) and value == int(value) and value < LARGEST else 0

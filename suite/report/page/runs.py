@@ -27,8 +27,8 @@ def runs_content(results: Results) -> dict[str, Any]:
     """All runs as plain data: `lines`, one a run, and `records`, whole, with the parts that they share held once."""
     pool = SharedObjects()
     lines, records = [], []
-    machines = machine_names([record for _, record in results.every])
-    for (label, record), machine in zip(results.every, machines, strict=True):
+    machines = machine_names([record for _, record in results.all_records])
+    for (label, record), machine in zip(results.all_records, machines, strict=True):
         lines.append(_run_line(label, record, machine))
         records.append({"record": pool.put(record.as_json()), "readings": _timing_rows(record)})
     return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
@@ -36,7 +36,7 @@ def runs_content(results: Results) -> dict[str, Any]:
 
 def run_numbers(results: Results) -> dict[str, int]:
     """The position of each run key in the list of runs; the last one of a key that occurs twice."""
-    return {record.run_key: place for place, (_, record) in enumerate(results.every)}
+    return {record.run_key: place for place, (_, record) in enumerate(results.all_records)}
 
 
 class SharedObjects:

@@ -31,7 +31,7 @@ class Texts:
         if isinstance(text, str):
             return foreign(text)
         if isinstance(text, Joined):
-            between = self.sentences.get(f"punctuation.{text.by}", text.by)
+            between = self.sentences.get(f"punctuation.{text.separator}", text.separator)
             return between.join(self.render(part, foreign) for part in text.parts)
         if text.otherwise is not None and text.key not in self.sentences:
             return self.render(text.otherwise, foreign)

@@ -33,10 +33,10 @@ def tables_csv(sections: Sequence[Section]) -> Iterator[str]:
 
 def readings_csv(results: Results) -> Iterator[str]:
     """Yield the lines of a CSV of every reading, the label first, in the columns of `suite.load(...).readings()`."""
-    first = [next(iter(_reading_rows(label, record))) for label, record in results.every]
+    first = [next(iter(_reading_rows(label, record))) for label, record in results.all_records]
     columns = dict.fromkeys(name for row in first for name in row) or {"label": None}
     yield _csv_line(columns)
-    for label, record in results.every:
+    for label, record in results.all_records:
         for row in _reading_rows(label, record):
             yield _csv_line(row.get(name) for name in columns)
 

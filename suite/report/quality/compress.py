@@ -5,8 +5,8 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
-from suite.report.evidence import IN_WORDS, verdict
-from suite.report.model.formats import ends_of, nats, with_range
+from suite.report.evidence import IN_WORDS, comparison_verdict
+from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import height_px, plot, rule
@@ -15,7 +15,7 @@ from suite.report.quality import compress_design as design
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
 from suite.report.quality.design import ALL
 from suite.report.quality.layout import size_series
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import ArmOutcome
 
 MOST_DRAWN = 4  # experiments; the rest stand in tables alone
@@ -114,7 +114,7 @@ def _run_points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
                 decode=numbers.NOTHING if run.decode_s is None else numbers.seconds(run.decode_s),
             )
             hover = say("compress.hover_rank", rank=run.rank, said=hover) if run.rank else hover
-            runs, ends, text = [run.record.run_key], ends_of(run.times_interval), str(run.rank or "")
+            runs, ends, text = [run.record.run_key], interval_ends(run.times_interval), str(run.rank or "")
             points.append(Point(x=run.cache_bytes, y=run.times, ends=ends, text=text, hover=hover, runs=runs))
     return points
 
@@ -164,7 +164,7 @@ def _first_losses_table(experiment: CompressExperiment) -> Table:
             column("compress.method", lambda row: row[0].name),
             column("compress.first_rank", first_rank),
             column("compress.change", largest_change, kind=Kind.NUMBER),
-            *columns_of(lambda row: row[1], rise_columns),
+            *part_columns(lambda row: row[1], rise_columns),
         ],
     )
 
@@ -202,7 +202,7 @@ def _methods_table(experiment: CompressExperiment) -> Table:
         change = verdicts.get(run)
         if change is not None and change.outcome is ArmOutcome.FEW:
             return say("compress.few_windows", count=change.pairs)
-        return None if change is None else verdict(change, "nats")
+        return None if change is None else comparison_verdict(change, "nats")
 
     def added(name: str) -> Column[CompressRun]:
         """A column of the nats that are added to a word of a class."""

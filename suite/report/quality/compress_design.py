@@ -18,13 +18,13 @@ from suite.records import numbers
 from suite.records.metrics import TEXT
 from suite.records.record import Status
 from suite.report.blocks import Text, say, say_or
-from suite.report.model.experiment import Arm, Design, Experiment, experiments, runs_of
-from suite.report.model.formats import PERCENT, ends_of, nats, with_range
+from suite.report.model.experiment import Arm, Design, Experiment, experiments, workload_runs
+from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.readings import MetricsBySpan, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import Pairs, Run, clip_text, whole_number
+from suite.report.model.run import Pairs, Run, clip_text, parse_whole_number
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, median_decode_s, series_below
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
 from suite.statistics.scores import Estimate
@@ -92,7 +92,7 @@ class CompressRun(Run):
 
     @property
     def rank(self) -> int | None:
-        return whole_number(self.axis(RANK))
+        return parse_whole_number(self.axis(RANK))
 
     @property
     def cache_bytes(self) -> float | None:
@@ -130,7 +130,7 @@ class CompressRun(Run):
     def change(self) -> Comparison | None:
         """The loss of a token, in nats, compared with the original model's window by window; None beyond MOST_NATS."""
         added = self.added(ALL)
-        ends = [added.mean, *(ends_of(added.interval) or ())] if added else []
+        ends = [added.mean, *(interval_ends(added.interval) or ())] if added else []
         return None if any(abs(nats) > MOST_NATS for nats in ends) else added
 
     @property
@@ -220,7 +220,7 @@ DESIGN = Design(
 @functools.lru_cache(maxsize=1)
 def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
     """The experiments label by label, those with the most runs first. One that is alone needs no title."""
-    untitled = experiments(runs_of(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
+    untitled = experiments(workload_runs(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)
     titled = []
     for experiment in untitled:
         baseline = next((arm for arm in experiment.arms if arm.first.method == NONE), None)

@@ -23,15 +23,15 @@ from suite.report.model.experiment import (
     Design,
     Experiment,
     contrast,
+    drop_settings,
     experiments,
     grouped,
-    judged,
-    runs_of,
+    holm_corrected,
     with_value,
-    without,
+    workload_runs,
 )
 from suite.report.model.formats import nats, points
-from suite.report.model.labels import VARIANT, name_facets, rank, style_of, variant_label
+from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
 from suite.report.model.readings import MetricsBySpan, SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import (
@@ -42,9 +42,9 @@ from suite.report.model.run import (
     Pairs,
     Run,
     axis,
-    number_of,
+    parse_number,
+    parse_whole_number,
     share,
-    whole_number,
 )
 from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
 
@@ -207,7 +207,7 @@ DESIGN = Design(
 def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     """Every experiment, task by task, those with the most arms first. MHA is the baseline; where only match=heads has
     it, that one, which no matching changes."""
-    runs = runs_of(results.records, DESIGN)
+    runs = workload_runs(results.records, DESIGN)
     ended_keys = {run.key for run in runs if run.ended}
     widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
     usual = max(widths, key=widths.__getitem__, default="")
@@ -225,7 +225,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
             labels.index(experiment.label),
             task_order(experiment.value("task")),
             -len(experiment.arms),
-            [(name, number_of(value) or 0.0, value) for name, value in experiment.key],
+            [(name, parse_number(value) or 0.0, value) for name, value in experiment.key],
         ),
     )
 
@@ -242,12 +242,12 @@ def task_order(task: str) -> tuple[int, str]:
 
 def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     """The sort key of an arm: the kind of cache, the widest kind first, then its bytes, the most first."""
-    return rank(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
+    return variant_sort_key(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
 def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
     """Give an arm its name, its style (a part that it lacks has a marker) and, in its runs, the experiment's name."""
-    style = style_of(VARIANT, arm.first.attention)
+    style = option_style(VARIANT, arm.first.attention)
     markers = (marker for part, marker in MARKERS_WITHOUT.items() if lacks(arm, part))
     runs = [replace(run, experiment_name=experiment_name) for run in arm.runs]
     return replace(arm, name=variant_name(arm), style=replace(style, marker=next(markers, style.marker)), runs=runs)
@@ -280,7 +280,7 @@ def is_plain_mla(arm: QualityArm) -> bool:
 
 def latent_rank(arm: QualityArm) -> int | None:
     """The rank of MLA's latent; where none is set, its variant's default for this head width. None without a latent."""
-    return (whole_number(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
+    return (parse_whole_number(arm.first.setting(RANK)) or _default_rank(arm)) if is_latent(arm) else None
 
 
 def has_default_rank(arm: QualityArm) -> bool:
@@ -291,7 +291,7 @@ def has_default_rank(arm: QualityArm) -> bool:
 
 def _default_rank(arm: QualityArm) -> int | None:
     """The width of RATIO_OF_RANK heads; None where the width of a head is not known."""
-    head_dim = whole_number(arm.first.setting(HEAD_DIM))
+    head_dim = parse_whole_number(arm.first.setting(HEAD_DIM))
     return head_dim and RATIO_OF_RANK * head_dim
 
 
@@ -371,7 +371,11 @@ def compare_arms(
 def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool = False) -> list[QualityContrast]:
     """Compare every other arm of an experiment with MHA, judged together; empty where MHA is missing."""
     mha = experiment.baseline
-    return [] if mha is None else judged(compare_arms(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+    return (
+        []
+        if mha is None
+        else holm_corrected(compare_arms(arm, mha, kind, by_loss=by_loss) for arm in experiment.others)
+    )
 
 
 def longest_against_mha(
@@ -381,8 +385,8 @@ def longest_against_mha(
     counts: what comes late is no ceiling."""
     with_mha = [experiment for experiment in candidates if experiment.baseline is not None]
     arms = [arm for experiment in with_mha for arm in experiment.others]
-    by_rest = grouped(arms, lambda arm: (without(arm.setting, [UPDATES]), arm.key)).values()
-    longest = {max(siblings, key=lambda arm: number_of(arm.value(UPDATES)) or 0.0) for siblings in by_rest}
+    by_rest = grouped(arms, lambda arm: (drop_settings(arm.setting, [UPDATES]), arm.key)).values()
+    longest = {max(siblings, key=lambda arm: parse_number(arm.value(UPDATES)) or 0.0) for siblings in by_rest}
     return [
         pair
         for experiment in with_mha
@@ -404,7 +408,7 @@ def at_nearest_cache(
         least = min(distances.values(), default=math.inf)
         if least <= math.log(LARGEST_RATIO):
             pairs += [(latent, arm) for arm, distance in distances.items() if distance <= least + 1e-9]
-    return judged(compare_arms(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
+    return holm_corrected(compare_arms(*pair, kind, by_loss=by_loss) for pair in pairs for kind in kinds)
 
 
 def cache_ratio(arm: QualityArm, other: QualityArm) -> float:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.report.blocks import Text, dotted, say, say_or
-from suite.report.model.experiment import grouped, judged, titles_of, without
+from suite.report.model.experiment import drop_settings, experiment_titles, grouped, holm_corrected
 from suite.report.model.results import Results
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.quality import design
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
@@ -49,7 +49,7 @@ class Family:
     @property
     def main_updates(self) -> float:
         """Updates of the main experiment; 0 if its settings do not say."""
-        return number_of(self.main.value(design.UPDATES)) or 0.0
+        return parse_number(self.main.value(design.UPDATES)) or 0.0
 
     @property
     def tiers(self) -> list[str]:
@@ -58,7 +58,7 @@ class Family:
 
     def times(self, arm: QualityArm) -> float | None:
         """An arm's updates over those of the main experiment; None where either is not known."""
-        updates = number_of(arm.value(design.UPDATES))
+        updates = parse_number(arm.value(design.UPDATES))
         return updates / self.main_updates if updates and self.main_updates else None
 
     def form_name(self, arm: QualityArm) -> Text:
@@ -106,8 +106,8 @@ def families(results: Results) -> Sequence[Family]:
     """Group tiered experiments that differ in form and updates alone, most variants first. The main one of a family is
     the skewed one with the most variants; without a skewed one there is no family."""
     tiered = [each for each in design.quality_experiments(results) if each.value("task") == design.TIERS_TASK]
-    by_rest = grouped(tiered, lambda experiment: without(experiment.key, (design.FREQUENCY, design.UPDATES)))
-    titles = titles_of(list(by_rest), design.DESIGN, has_labels=results.several)
+    by_rest = grouped(tiered, lambda experiment: drop_settings(experiment.key, (design.FREQUENCY, design.UPDATES)))
+    titles = experiment_titles(list(by_rest), design.DESIGN, has_labels=results.several)
     all_families = []
     for rest, experiments in by_rest.items():
         if uneven := [experiment for experiment in experiments if not experiment.value(design.FREQUENCY)]:
@@ -133,7 +133,9 @@ def mix_share(mix: str) -> Value:
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with heads of the nearest cache, the rarest tier first; others unless both are at the ceiling."""
     pairs = design.at_nearest_cache(family.main, [*reversed(family.tiers)])
-    return [pair for pair in pairs if pair.about == design.RARELY or pair.found.at_bounds is not ArmOutcome.CEILING]
+    return [
+        pair for pair in pairs if pair.about == design.RARELY or pair.comparison.at_bounds is not ArmOutcome.CEILING
+    ]
 
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
@@ -144,7 +146,7 @@ def rare_contrasts(family: Family) -> list[QualityContrast]:
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare, by arm, each form of training with its variant's skewed form, in the tier that is asked rarely there."""
     pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
-    return {pair.arm: pair for pair in judged(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
+    return {pair.arm: pair for pair in holm_corrected(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
 
 
 def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:

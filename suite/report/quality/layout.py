@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
-from suite.report.evidence import IN_WORDS, difference, p_columns, verdict_of
+from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_columns
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import nats, share_with_range, with_range
-from suite.report.model.labels import Style, rank, variant_label
+from suite.report.model.labels import Style, variant_label, variant_sort_key
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import Axis
 from suite.report.plot.scales import byte_axis
@@ -24,7 +24,7 @@ OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 def difference_text(pair: QualityContrast) -> Text:
     """A difference with its interval; of a loss in nats, its sign turned back, so that a lower loss is below zero."""
-    interval, mean = pair.found.interval, pair.found.mean
+    interval, mean = pair.comparison.interval, pair.comparison.mean
     if pair.quantity is not LOSS:
         return difference(pair)
     turned = interval and replace(interval, estimate=-mean, low=-interval.high, high=-interval.low)
@@ -57,18 +57,18 @@ def finding(pairs: Sequence[QualityContrast], about: Text = "") -> Text:
     Where nothing was tested it says why. `about`: the questions; the task where it is empty."""
     if not pairs:
         return ""
-    tested = [pair for pair in pairs if pair.found.is_tested]
+    tested = [pair for pair in pairs if pair.comparison.is_tested]
     clear = [pair for pair in tested if pair.outcome in TOLD_APART]
-    first = max(clear or tested or pairs, key=lambda pair: abs(pair.found.mean))
+    first = max(clear or tested or pairs, key=lambda pair: abs(pair.comparison.mean))
     return say(
         f"quality.finding.{'untested' if not tested else 'told' if clear else 'open'}",
         count=len(tested or pairs),
         arm=first.arm.name,
         other=first.other.name,
-        verdict=verdict_of(first),
+        verdict=contrast_verdict(first),
         about=about or first.arm.first.task,
         difference=difference_text(first),
-        pairs=first.found.pairs,
+        pairs=first.comparison.pairs,
         unit=say(f"quality.unit.{first.quantity.unit}"),
         **{name: sum(pair.outcome is outcome for pair in clear) for name, outcome in OUTCOMES.items()},
     )
@@ -103,8 +103,8 @@ SIZES: list[Column[QualityArm]] = [
     column("quality.bytes", cache_bytes, bytes_text),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
-VERDICT: Column[QualityContrast] = column(IN_WORDS, verdict_of)
-TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.found)
+VERDICT: Column[QualityContrast] = column(IN_WORDS, contrast_verdict)
+TESTED: list[Column[QualityContrast]] = p_columns(lambda pair: pair.comparison)
 
 
 def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
@@ -112,9 +112,9 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
     return [
         column("quality.difference", difference_text, kind=Kind.NUMBER),
         VERDICT,
-        column("rl.seeds", lambda pair: pair.found.pairs, numbers.count),
-        column(ours, lambda pair: share_with_range(pair.found.ours), kind=Kind.NUMBER),
-        column(theirs, lambda pair: share_with_range(pair.found.theirs), kind=Kind.NUMBER),
+        column("rl.seeds", lambda pair: pair.comparison.pairs, numbers.count),
+        column(ours, lambda pair: share_with_range(pair.comparison.ours), kind=Kind.NUMBER),
+        column(theirs, lambda pair: share_with_range(pair.comparison.theirs), kind=Kind.NUMBER),
         *TESTED,
     ]
 
@@ -149,7 +149,7 @@ def size_lines(
     by_size = sorted(points, key=lambda arm: cache_bytes(arm) or 0.0)
     groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
     variants, lines = list[str](), list[Series]()
-    for key in sorted(groups, key=lambda key: (rank(key[0]), key)):
+    for key in sorted(groups, key=lambda key: (variant_sort_key(key[0]), key)):
         arms, first = groups[key], groups[key][0]
         has_groups = any(arm.value(design.KV_HEADS) for arm in arms)
         has_widths = any(not arm.first.is_wide for arm in arms)

@@ -6,9 +6,9 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
-from suite.report.evidence import verdict_of, with_rule
-from suite.report.model.experiment import grouped, judged, with_outcome, without
-from suite.report.model.formats import ends_of, mean_with_range
+from suite.report.evidence import add_verdict_note, contrast_verdict
+from suite.report.model.experiment import drop_settings, grouped, holm_corrected, with_outcome
+from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point, Series
@@ -18,7 +18,7 @@ from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
 from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 from suite.statistics.paired import JUDGED, ArmOutcome
 
@@ -42,7 +42,7 @@ def build(results: Results) -> Section | None:
     pairs = [pair for experiment in task_experiments for pair in design.at_nearest_cache(experiment)]
     tables = [
         *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
-        layout.nearest_table("quality.pairs", pairs, columns_of(lambda pair: pair.arm, [layout.EXPERIMENT])),
+        layout.nearest_table("quality.pairs", pairs, part_columns(lambda pair: pair.arm, [layout.EXPERIMENT])),
         _parts_table(experiments),
     ]
     quoted = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
@@ -54,7 +54,10 @@ def build(results: Results) -> Section | None:
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _decoder_sizes(experiments)]),
         figures=[_differences_figure(task_experiments), *map(_pareto_figure, to_draw)],
-        tables=[*with_rule([table for table in tables if table.rows]), *quoted_tables("published_quality", **quoted)],
+        tables=[
+            *add_verdict_note([table for table in tables if table.rows]),
+            *quoted_tables("published_quality", **quoted),
+        ],
         headlines=[_headline(task_experiments, label, has_label=results.several) for label in results.labels],
     )
 
@@ -129,12 +132,12 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
             layout.NAME,
             layout.EXPERIMENT,
             loss if by_loss else answered,
-            *columns_of(against.get, [difference, layout.VERDICT]),
+            *part_columns(against.get, [difference, layout.VERDICT]),
             layout.SEEDS,
             *([answered] if by_loss else []),
             *layout.SIZES,
-            *columns_of(arrived, arrival_columns),
-            *columns_of(against.get, layout.TESTED),
+            *part_columns(arrived, arrival_columns),
+            *part_columns(against.get, layout.TESTED),
         ],
         note=joined("sentence", notes),
         settings=first.task,
@@ -154,7 +157,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
         for key, arm in latents.items():
             for part in TAKEN_AWAY:
-                whole = latents.get(without(key, [part])) if design.lacks(arm, part) else None
+                whole = latents.get(drop_settings(key, [part])) if design.lacks(arm, part) else None
                 kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
                 pairs += [design.compare_arms(arm, whole, kind) for kind in kinds] if whole else []
 
@@ -174,7 +177,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
 
     return layout.arm_table(
         "quality.contrasts",
-        judged(pairs),
+        holm_corrected(pairs),
         [
             column("column.variant", lambda pair: pair.other.name),
             column("quality.taken_away", taken_away),
@@ -254,10 +257,16 @@ def _dots_plot(pairs: Rows, axis_title: Text) -> dict[str, Any]:
 
 def _dot(pair: QualityContrast, y: float) -> Point:
     """A point at a difference in percentage points, with its interval."""
-    outcome = {"difference": layout.difference_text(pair), "said": verdict_of(pair)}
+    outcome = {"difference": layout.difference_text(pair), "said": contrast_verdict(pair)}
     hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
     runs = [*pair.arm.run_keys, *pair.other.run_keys]
-    return Point(x=100 * pair.found.mean, y=y, ends=ends_of(pair.found.interval, factor=100), hover=hover, runs=runs)
+    return Point(
+        x=100 * pair.comparison.mean,
+        y=y,
+        ends=interval_ends(pair.comparison.interval, factor=100),
+        hover=hover,
+        runs=runs,
+    )
 
 
 def _pareto_figure(experiment: QualityExperiment) -> Figure:

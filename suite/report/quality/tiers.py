@@ -11,8 +11,8 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
-from suite.report.evidence import IN_WORDS, p_columns, verdict, verdict_of, with_rule
-from suite.report.model.formats import ends_of, points, share_interval, share_with_range, with_range
+from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, contrast_verdict, p_columns
+from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import Panel, panels, panels_height_px
@@ -20,7 +20,7 @@ from suite.report.plot.scales import linear
 from suite.report.quality import design, families, layout
 from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import Family, carried
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES = 4
@@ -42,7 +42,7 @@ def build(results: Results) -> Section | None:
     return section(
         "quality_tiers",
         figures=[_by_bytes_figure(family) for family in tiered[:MOST_FAMILIES]],
-        tables=with_rule(tables),
+        tables=add_verdict_note(tables),
         headlines=[_headline(family, has_label=results.several) for family in tiered],
     )
 
@@ -61,7 +61,7 @@ def _by_bytes_figure(family: Family) -> Figure | None:
                 size, share = design.cache_bytes(arm) or 0.0, share_with_range(values)
                 sizes = {"name": arm.name, "bytes": numbers.count(size)}
                 hover = say("quality_tiers.mark_hover", share=share, count=len(values), **sizes)
-                ends, runs = ends_of(share_interval(values)), arm.run_keys
+                ends, runs = interval_ends(share_interval(values)), arm.run_keys
                 marks[arm] = Point(x=size, y=fmean(values), ends=ends, hover=hover, runs=runs)
         series = layout.size_lines(marks, "lines+markers+text")
         title, level = say(f"quality_tiers.asked.{tier}"), arms[0].first.chance(tier)
@@ -101,10 +101,10 @@ def _forms_table(family: Family) -> Table:
         [
             layout.NAME,
             column("quality_tiers.form", family.form_name),
-            *columns_of(against.get, [difference, layout.VERDICT]),
+            *part_columns(against.get, [difference, layout.VERDICT]),
             layout.SEEDS,
             *_tier_columns(family),
-            *columns_of(against.get, layout.TESTED),
+            *part_columns(against.get, layout.TESTED),
         ],
     )
 
@@ -137,7 +137,7 @@ def _cached_table(family: Family) -> Table:
         """What a comparison says of what is in the cache; that the tier is answered where it is mastered."""
         if _is_mastered(comparison):
             return say("quality_tiers.cached.answered")
-        return say_or(f"quality_tiers.cached.{comparison.outcome}", verdict(comparison))
+        return say_or(f"quality_tiers.cached.{comparison.outcome}", comparison_verdict(comparison))
 
     def recoverable_text(row: tuple[QualityArm, str]) -> Text | None:
         return share_with_range(row[0].values(recoverable(row[1])))
@@ -159,11 +159,11 @@ def _cached_table(family: Family) -> Table:
             if arm.values(recoverable(tier)) and arm.values(design.final_share(tier))
         ],
         [
-            *columns_of(lambda row: row[0], [layout.NAME]),
+            *part_columns(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
-            column("quality_tiers.found", recoverable_text, kind=Kind.NUMBER),
-            *columns_of(against.get, compared),
+            column("quality_tiers.comparison", recoverable_text, kind=Kind.NUMBER),
+            *part_columns(against.get, compared),
             *p_columns(lambda row: None if row not in against or _is_mastered(against[row]) else against[row]),
         ],
         lambda row: row[0],
@@ -196,7 +196,7 @@ def _heads_table(family: Family) -> Table:
         "quality_tiers.heads_table",
         [(arm, falls) for arm in family.main.arms if (falls := carried(arm))],
         [
-            *columns_of(lambda row: row[0], [layout.NAME]),
+            *part_columns(lambda row: row[0], [layout.NAME]),
             column("rl.seeds", lambda row: len(row[1]), numbers.count),
             column("quality_tiers.head_count", lambda row: len(row[1][0].heads), numbers.count),
             column(
@@ -230,8 +230,8 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
     text = say("quality_tiers.point", name=chosen.name, often=often, rarely=rarely)
     if against is not None:
         names: dict[str, object] = {"name": chosen.name, "other": against.other.name}
-        share = numbers.percent(fmean(against.found.theirs))
-        parts.append(say("quality_tiers.headline_pair", **names, share=share, said=verdict_of(against)))
+        share = numbers.percent(fmean(against.comparison.theirs))
+        parts.append(say("quality_tiers.headline_pair", **names, share=share, said=contrast_verdict(against)))
         if against.outcome in TOLD_APART:
             text = say(f"quality_tiers.point.{against.outcome}", **names)
     label = family.main.label if has_label else ""

@@ -10,12 +10,12 @@ from suite.records.metrics import METRICS
 from suite.records.record import Record
 from suite.report.blocks import Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import IN_WORDS
-from suite.report.model.experiment import grouped, titles_of
-from suite.report.model.formats import plain
+from suite.report.model.experiment import experiment_titles, grouped
+from suite.report.model.formats import three_digits
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, case_key, clip_text, named_in
+from suite.report.model.run import LABEL, case_key, clip_text, named_settings
 from suite.report.rl.design import DESIGN
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 
 EXACT = 1e-9  # below it a difference is rounding: expectations are enumerated in float64
 VALUE_BIAS, GRADIENT_BIAS = "value_bias", "gradient_bias"
@@ -30,9 +30,9 @@ def build(results: Results) -> Section | None:
     """The section on what is unbiased, a table for each family of choices; None without an enumeration."""
     enumerated = [current for current in results.records if current.record.case.workload == "rl_conformance"]
     enumerated = [current for current in enumerated if _choices(current.record)]
-    named = named_in(current.record for current in enumerated)
+    named = named_settings(current.record for current in enumerated)
     keys = [(*case_key(current.record, named), (LABEL, current.label)) for current in enumerated]
-    titles, tables = titles_of(keys, DESIGN, has_labels=results.several), list[Table]()
+    titles, tables = experiment_titles(keys, DESIGN, has_labels=results.several), list[Table]()
     for key, current in zip(keys, enumerated, strict=True):
         # Each family of choices with a bias, which their first word names; then what must be equal.
         families = grouped(_choices(current.record), _family_name)
@@ -67,7 +67,7 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
         # Short where the page has a word for it, else as the table of metrics names it.
         label = quantity.label if quantity else clip_text(metric) or numbers.NOTHING
         head = say_or(f"rl_conformance.metric.{metric}", label)
-        columns += columns_of(itemgetter(1), [column(head, methodcaller("get", metric), _number_text)])
+        columns += part_columns(itemgetter(1), [column(head, methodcaller("get", metric), _number_text)])
     return table(
         say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more
     )
@@ -75,7 +75,7 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
 
 def _number_text(value: float) -> str:
     """A number as people read it; 0 for what is rounding."""
-    return "0" if abs(value) < EXACT else plain(value)
+    return "0" if abs(value) < EXACT else three_digits(value)
 
 
 def _verdicts(values: dict[str, float]) -> list[Text]:

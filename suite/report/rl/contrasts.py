@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Table, Text, dotted, say
-from suite.report.evidence import difference, verdict
-from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, judged
-from suite.report.model.formats import ends_of, points, with_range
+from suite.report.evidence import comparison_verdict, difference
+from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, holm_corrected
+from suite.report.model.formats import interval_ends, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.marks import Point, Series
@@ -17,7 +17,7 @@ from suite.report.plot.scales import linear
 from suite.report.rl import design, frames
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import SHAPE, has_parts
-from suite.report.table import column, columns_of
+from suite.report.table import column, part_columns
 from suite.statistics.learning import at_budget
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, ArmOutcome, Comparison, changes, judge_together
 
@@ -44,7 +44,7 @@ class AgainstReference:
 
     @property
     def comparison(self) -> Comparison | None:
-        return self.contrast.found if self.contrast else None
+        return self.contrast.comparison if self.contrast else None
 
     @property
     def outcome(self) -> ArmOutcome:
@@ -60,7 +60,7 @@ def against_reference(
     if reference is None:
         return []
     rows = [(arm, quantity) for quantity in quantities for arm in arms]
-    contrasts = judged(contrast(arm, reference, quantity) for arm, quantity in rows if arm is not reference)
+    contrasts = holm_corrected(contrast(arm, reference, quantity) for arm, quantity in rows if arm is not reference)
     by_row = {(pair.arm, pair.quantity): pair for pair in contrasts}
     return [
         AgainstReference(
@@ -138,7 +138,7 @@ def comparison_table(rows: Sequence[AgainstReference], title: str = "rl_efficien
             pairs,
             column("rl_efficiency.accuracy", lambda row: row.arm.mean(row.quantity.value), numbers.percent),
             column("rl_efficiency.of_reference", lambda row: reference.mean(row.quantity.value), numbers.percent),
-            *columns_of(lambda row: row.arm, [frames.GUESSING]),
+            *part_columns(lambda row: row.arm, [frames.GUESSING]),
             *tested,
         ],
         lambda row: row.arm,
@@ -160,7 +160,7 @@ def finding(rows: Sequence[AgainstReference], unit: Text, where: Text = "") -> T
     reference, counts = first.reference.short_name, count_outcomes(row.outcome for row in compared)
     return say(
         f"rl.finding.{'several' if counts['count'] > 1 else 'one'}",
-        pairs=first.contrast.found.pairs,
+        pairs=first.contrast.comparison.pairs,
         # A name of several parts stands in the table.
         reference=say("rl.the_reference") if has_parts(reference) else reference,
         unit=unit,
@@ -203,8 +203,8 @@ def forest(experiment: RlExperiment, title: str, rows: Sequence[ForestRow], runs
         marks = []
         for place, row in items:
             difference = with_range(row.comparison.mean, row.comparison.interval, points)
-            hover = say("rl.forest_hover", difference=difference, verdict=verdict(row.comparison))
-            ends = ends_of(row.comparison.interval, factor=100)
+            hover = say("rl.forest_hover", difference=difference, verdict=comparison_verdict(row.comparison))
+            ends = interval_ends(row.comparison.interval, factor=100)
             marks.append(Point(x=100 * row.comparison.mean, y=place, ends=ends, hover=hover))
         look: dict[str, Any] = {"style": replace(style, marker="circle"), "ordinal": int(not is_clear), "along": "x"}
         series.append(Series(name=group, points=marks, runs=[] if series else runs, **look))

@@ -12,12 +12,12 @@ from suite.records import numbers
 from suite.records.derived import SECONDS_PER_HOUR
 from suite.records.metrics import EVALUATE, PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import add_verdict_note
 from suite.report.model.experiment import ArmQuantity, grouped
 from suite.report.model.formats import percent_range, share_interval, signed
-from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, rank, variant_label
+from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, variant_label, variant_sort_key
 from suite.report.model.results import Results
-from suite.report.model.run import machine_id, number_of
+from suite.report.model.run import machine_id, parse_number
 from suite.report.plot.marks import Point
 from suite.report.plot.rows import bars, height_px, rows, stacked
 from suite.report.plot.scales import linear
@@ -25,7 +25,7 @@ from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import named
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 
 LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
 """Colours and patterns, so that the parts of a bar differ in greyscale too."""
@@ -38,7 +38,10 @@ def build(results: Results) -> Section | None:
     experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed_part(experiment)).arms]
     judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
-    tables = [*with_rule([*starmap(_table, judged.items())]), *map(_variants_table, variant_experiments(results))]
+    tables = [
+        *add_verdict_note([*starmap(_table, judged.items())]),
+        *map(_variants_table, variant_experiments(results)),
+    ]
     return section("rl_cost", figures=figures[: frames.MOST_FIGURES], tables=tables) if tables else None
 
 
@@ -50,7 +53,7 @@ def cost_s(run: RlRun, clock: str = "") -> float | None:
 def run_price(run: RlRun) -> float | None:
     """The price of a run's phases: seconds on the wall, which are what is rented, at its record's price of a device
     hour; None where either is missing."""
-    price, seconds = number_of(run.setting("price_per_device_hour")), _phases_s(run, design.WALL)
+    price, seconds = parse_number(run.setting("price_per_device_hour")), _phases_s(run, design.WALL)
     return price * seconds / SECONDS_PER_HOUR if price and seconds is not None else None
 
 
@@ -137,7 +140,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         frames.ARM,
         column(say("rl_cost.per_thousand", clock=clock), _mean_cost_s, numbers.seconds),
         column("rl_cost.step", lambda arm: arm.mean(step_s), numbers.seconds),
-        *columns_of(by_arm.get, compared),
+        *part_columns(by_arm.get, compared),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
         *(column(f"rl.phase.{phase}", partial(_phase_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(tokens_per_s), numbers.count),
@@ -162,7 +165,7 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
 
     def naming(arms: Sequence[RlArm]) -> list[RlArm]:
         """Name arms by all but their variant, under each name the variant with the widest cache first."""
-        by_variant = sorted(arms, key=lambda arm: (rank(arm.value(VARIANT)), _sized_variant(arm)))
+        by_variant = sorted(arms, key=lambda arm: (variant_sort_key(arm.value(VARIANT)), _sized_variant(arm)))
         return named(by_variant, ALGORITHM, is_said=lambda name: not sets_variant(name))
 
     layout, experiments = design.layout(results), []

@@ -17,11 +17,11 @@ from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
 from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, grouped, runs_of, titles_of
+from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, number_of, share
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, parse_number, share
 from suite.report.rl.naming import SHAPE, named, with_baseline
 from suite.statistics.factorial import is_crossed
 
@@ -294,7 +294,7 @@ class RlLayout:
             """How many runs were taken with this one, then when it started."""
             return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
 
-        return runs_of(self.results.records, DESIGN, weight)
+        return workload_runs(self.results.records, DESIGN, weight)
 
     @functools.cached_property
     def runs_by_rl_alone(self) -> Sequence[RlRun]:
@@ -310,9 +310,9 @@ class RlLayout:
     ) -> list[RlExperiment]:
         """Group runs into experiments whose arms differ in the factors. `naming` orders and names the arms of one;
         `is_shown`: whether arms make an experiment."""
-        by_setting = grouped(arms_of(runs, is_factor), lambda arm: arm.setting)
+        by_setting = grouped(make_arms(runs, is_factor), lambda arm: arm.setting)
         groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
-        titles = titles_of(list(groups), DESIGN, has_labels=self.results.several)
+        titles = experiment_titles(list(groups), DESIGN, has_labels=self.results.several)
         return [
             RlExperiment(key=key, arms=naming(arms), title=titles[key][0], settings=titles[key][1])
             for key, arms in groups.items()
@@ -393,7 +393,7 @@ def layout(results: Results) -> RlLayout:
 
 def factor_levels(run: RlRun) -> tuple[str, str, str, str]:
     """The levels of a run's algorithm, deviation, KL (`none`, `loss 0.04`) and format (a weight, or `gate`)."""
-    coefficient, weight = number_of(run.axis("kl_coef")), number_of(run.setting("format_weight"))
+    coefficient, weight = parse_number(run.axis("kl_coef")), parse_number(run.setting("format_weight"))
     place = "reward" if run.setting("use_kl_in_reward") == "true" else "loss"
     kl = f"{place} {coefficient:g}" if coefficient else "none"
     form = "gate" if run.setting("format_reward") == "gate" else "" if weight is None else f"{weight:g}"

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, dotted, joined, say, section
-from suite.report.evidence import with_rule
-from suite.report.model.experiment import grouped, leading_arm, titles_of
+from suite.report.evidence import add_verdict_note
+from suite.report.model.experiment import experiment_titles, grouped, leading_arm
 from suite.report.model.formats import percent_range
-from suite.report.model.labels import ALGORITHM, label_of
+from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.model.results import Results
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import PAIR, AgainstReference, at, at_equal_budgets, comparison_table, grpo_against_ppo
 from suite.report.rl.design import RlArm, RlExperiment, mean_final
 from suite.report.rl.frames import ARM, MOST_FIGURES, experiment_table
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
 from suite.statistics.paired import ArmOutcome
 from suite.statistics.scores import iqm, mean, stratified_bootstrap
@@ -74,7 +74,7 @@ def build(results: Results) -> Section | None:
             *(_figure(each, compared[each]) for each in slowest_first[:MOST_FIGURES]),
             *starmap(_figure, rewards[:MOST_FIGURES]),
         ],
-        tables=with_rule(tables),
+        tables=add_verdict_note(tables),
         headlines=[_headline(compared)],
     )
 
@@ -123,7 +123,7 @@ def _arrivals_table(experiment: RlExperiment) -> Table:
         return arrived(budget, row).median
 
     columns: list[Column[tuple[RlArm, float]]] = [
-        *columns_of(lambda row: row[0], [ARM]),
+        *part_columns(lambda row: row[0], [ARM]),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
         column(
             "rl_efficiency.arrived",
@@ -156,7 +156,7 @@ def _tuning_table(experiment: RlExperiment) -> Table | None:
 
     counts = sorted({count for count in (*TRIALS, most) if count <= most})
     columns: list[Column[list[RlArm]]] = [
-        column("column.algorithm", lambda arms: label_of(ALGORITHM, arms[0].value(ALGORITHM)), facet="algorithm"),
+        column("column.algorithm", lambda arms: option_label(ALGORITHM, arms[0].value(ALGORITHM)), facet="algorithm"),
         column("rl_efficiency.trials", len, numbers.count),
         *(column(say("rl_efficiency.best_of", count=n), partial(best, n), numbers.percent) for n in counts),
         column("column.interval", band, kind=Kind.NUMBER),
@@ -177,7 +177,7 @@ def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list
         return tuple(pair for pair in experiment.key if pair[0].partition(".")[0] not in ("task", "base"))
 
     by_rest = grouped(experiments, beside_task)
-    titles, pooled = titles_of(list(by_rest), design.DESIGN, has_labels=has_labels), []
+    titles, pooled = experiment_titles(list(by_rest), design.DESIGN, has_labels=has_labels), []
     for key, siblings in by_rest.items():
         scores = _scores(siblings)
         tasks = {tuple(pair for pair in experiment.key if pair[0].startswith("task")) for experiment in siblings}

@@ -10,9 +10,9 @@ import numpy as np
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
-from suite.report.evidence import IN_WORDS, p_columns, verdict
+from suite.report.evidence import IN_WORDS, comparison_verdict, p_columns
 from suite.report.model.experiment import Experiment
-from suite.report.model.formats import ends_of, percent_range, points, with_range
+from suite.report.model.formats import interval_ends, percent_range, points, with_range
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
 from suite.report.model.run import LABEL
 from suite.report.plot.marks import VALUES, Point, Series, short
@@ -20,7 +20,7 @@ from suite.report.plot.plots import Axis, banded, height_px, rule
 from suite.report.plot.scales import linear, shares
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.report.table import Column, column, columns_of, table
+from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
@@ -104,10 +104,10 @@ def comparison_columns(
 
     cells: list[Column[Comparison]] = [
         column(title, lambda compared: with_range(compared.mean, compared.interval, text), kind=Kind.NUMBER),
-        column(IN_WORDS, verdict),
+        column(IN_WORDS, comparison_verdict),
     ]
     pairs: Column[Any] = column("rl_efficiency.pairs", num_pairs, numbers.count)
-    return [*columns_of(comparison, cells), pairs, *p_columns(comparison)]
+    return [*part_columns(comparison, cells), pairs, *p_columns(comparison)]
 
 
 def budget_name(budget: str) -> Text:
@@ -157,7 +157,7 @@ def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band
             accuracy=numbers.percent(fmean(scores)),
             interval=percent_range(interval),
         )
-        ends = ends_of(interval) if has_band else None
+        ends = interval_ends(interval) if has_band else None
         evaluations.append(Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=names.get(step, "")))
     return evaluations
 

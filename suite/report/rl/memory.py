@@ -17,10 +17,10 @@ from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model import labels
-from suite.report.model.experiment import grouped, without
+from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.plot import rows as by_row
 from suite.report.plot.marks import Point
 from suite.report.plot.plots import LEGEND_ROW_PX
@@ -28,7 +28,7 @@ from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, linear, ticked
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import TITLED, MemoryArm, MemoryExperiment, Part, Saving, settings_in_words
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 from suite.theory.answers.published import NEEDS, SAVING, PublishedMemory, published_memory
 
 R = TypeVar("R")
@@ -156,14 +156,14 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
 
 def _facets(arm: MemoryArm) -> dict[str, Text]:
     """An arm's algorithm, as the facet that a reader chooses by."""
-    return {ALGORITHM: labels.label_of(ALGORITHM, arm.value(ALGORITHM))}
+    return {ALGORITHM: labels.option_label(ALGORITHM, arm.value(ALGORITHM))}
 
 
 def _saving_fields(saving: Saving) -> dict[str, Text]:
     """What a sentence on a saving is filled in with: both algorithms, the model, the share, and both peaks."""
     return {
-        "arm": labels.label_of(ALGORITHM, saving.arm.value(ALGORITHM)),
-        "baseline": labels.label_of(ALGORITHM, saving.baseline.value(ALGORITHM)),
+        "arm": labels.option_label(ALGORITHM, saving.arm.value(ALGORITHM)),
+        "baseline": labels.option_label(ALGORITHM, saving.baseline.value(ALGORITHM)),
         "model": saving.arm.first.model,
         "share": numbers.percent(abs(saving.share)),
         "before": numbers.bytes_iec(saving.baseline.first.peak),
@@ -217,7 +217,7 @@ def _table(
     return table(
         say(f"rl_memory.{name}"),
         rows,
-        [*columns_of(arm, names), *columns, *columns_of(arm, details)],
+        [*part_columns(arm, names), *columns, *part_columns(arm, details)],
         note=joined("sentence", sentences),
         facets_of=lambda row: _facets(arm(row)),
     )
@@ -239,7 +239,7 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
 
     projections = [arm for arm in arms if not arm.first.is_measured]
     # How many devices are needed depends on everything but how many there are.
-    cases = grouped(projections, lambda arm: (without(arm.setting, [design.SHARDS]), arm.key))
+    cases = grouped(projections, lambda arm: (drop_settings(arm.setting, [design.SHARDS]), arm.key))
     arms, spare = [case[0] for case in cases.values()], partial(at_hand, "spare_bytes", design.GPUS)
     if not any(design.devices_needed(size, arm) or spare(arm) is not None for arm in arms for size in GPUS_GB):
         return None
@@ -260,7 +260,7 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
         title = say("rl_memory.bound", phase=say(f"rl.phase.{phase}"))
         bound_s = partial(at_hand, "bound_s", f"{design.GPUS}/{phase}")
         columns.append(column(title, bound_s, numbers.duration, only_where_known=True))
-    settings = [number_of(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
+    settings = [parse_number(arm.first.setting("reserve_bytes_per_device")) for arm in arms]
     reserve: Text = say("rl_memory.reserve_unknown")
     if reserves := [value for value in settings if value is not None]:
         reserve = _range(numbers.bytes_iec(min(reserves)), numbers.bytes_iec(max(reserves)))

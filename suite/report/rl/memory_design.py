@@ -17,11 +17,21 @@ from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, arms_of, experiments, grouped, runs_of
-from suite.report.model.labels import ALGORITHM, label_of, rank_of, setting_text
+from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, make_arms, workload_runs
+from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, MOST_STEPS, SEED, Pairs, Run, defaults_in, named_in, number_of, plain_text
+from suite.report.model.run import (
+    LABEL,
+    MOST_STEPS,
+    SEED,
+    Pairs,
+    Run,
+    defaults_in,
+    named_settings,
+    parse_number,
+    plain_text,
+)
 from suite.report.rl.design import DESIGN
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
@@ -156,20 +166,20 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
-        defaults=defaults_in(records, named_in(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
+        defaults=defaults_in(records, named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
         heads=(MODELS[workload],),
     )
-    cases = runs_of(tracked, design, weight=lambda case, _: case.peak)
+    cases = workload_runs(tracked, design, weight=lambda case, _: case.peak)
     # What tells an arm from others of its algorithm in any experiment is in its name.
-    by_algorithm = grouped(arms_of(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
+    by_algorithm = grouped(make_arms(cases, design.is_factor), lambda arm: arm.value(ALGORITHM))
     differ = {algorithm: differing([arm.key for arm in arms]) for algorithm, arms in by_algorithm.items()}
 
     def named(arms: Sequence[MemoryArm]) -> list[MemoryArm]:
         """Name arms by algorithm and by the settings in which its arms differ, and sort them."""
-        by_rank = sorted(arms, key=lambda arm: (rank_of(ALGORITHM, arm.value(ALGORITHM)), arm.key))
+        by_rank = sorted(arms, key=lambda arm: (option_sort_key(ALGORITHM, arm.value(ALGORITHM)), arm.key))
         algorithms = [arm.value(ALGORITHM) for arm in by_rank]
         return [
-            replace(arm, name=dotted(label_of(ALGORITHM, name), *settings_in_words(arm.key, differ[name])))
+            replace(arm, name=dotted(option_label(ALGORITHM, name), *settings_in_words(arm.key, differ[name])))
             for arm, name in zip(by_rank, algorithms, strict=True)
         ]
 
@@ -195,7 +205,7 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
     count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
     if count is not None:
         return int(count) if 1 <= count <= MOST_STEPS else None
-    reserve = number_of(arm.first.setting("reserve_bytes_per_device"))
+    reserve = parse_number(arm.first.setting("reserve_bytes_per_device"))
     if reserve is None:
         return None
     peaks = {shards: peak for shards in COUNTS if (peak := peak_per_device(shards, arm)) is not None}

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from suite.records.labels import differences, differing
 from suite.report.blocks import Joined, Text, dotted
 from suite.report.model.experiment import Arm, Experiment
-from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, setting_text, style_of
-from suite.report.model.run import number_of
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, option_style, setting_text
+from suite.report.model.run import parse_number
 from suite.report.plot.marks import LINES
 
 E = TypeVar("E", bound=Experiment[Any])
@@ -36,7 +36,7 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
         value = arm.first.value(lead)
         look = Look(label=f"{lead}={value}", style=OTHER, place=0)
         if lead in (ALGORITHM, RECIPE):
-            foreign = Look(label=value, style=style_of(lead, value), place=len(looks(lead)))
+            foreign = Look(label=value, style=option_style(lead, value), place=len(looks(lead)))
             look = looks(lead).get(value, foreign)
         shape = "" if names.isdisjoint(SHAPE) else " × ".join(key.get(name, "") for name in SHAPE)
         settings = [name for name in key if name in names and name not in SHAPE and name in differs[name][place]]
@@ -47,14 +47,14 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
 
 def _rounded(value: str) -> str:
     """A setting's value; one with decimals, such as a learning rate drawn at random, with three digits."""
-    return f"{float(value):.3g}" if "." in value and number_of(value) is not None else value
+    return f"{float(value):.3g}" if "." in value and parse_number(value) is not None else value
 
 
 def with_baseline(experiment: E, baseline: Arm[Any] | None) -> E:
     """Set the baseline, give arms short names for legends, and lines that differ where all look alike."""
     names = _short_names([str(arm.name) for arm in experiment.arms])
     arms = {
-        arm: replace(arm, called=dotted(*map(_in_words, parts)))
+        arm: replace(arm, legend_name=dotted(*map(_in_words, parts)))
         for arm, parts in zip(experiment.arms, names, strict=True)
     }
     styles = {arm.style for arm in experiment.arms} or {OTHER}

@@ -14,9 +14,9 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
-from suite.report.evidence import IN_WORDS, verdict, with_rule
+from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict
 from suite.report.model.experiment import ArmQuantity
-from suite.report.model.formats import plain, points, signed, with_range
+from suite.report.model.formats import points, signed, three_digits, with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
 from suite.report.plot.scales import linear, shares
@@ -24,7 +24,7 @@ from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding, largest
 from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES, count_text
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import is_collapsed, worst_drawdown
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together
 
@@ -71,7 +71,7 @@ def build(results: Results) -> Section | None:
         "rl_stability",
         explanation=joined("sentence", explanation),
         figures=[*figures[:MOST_FIGURES], *starmap(_thought_figure, [*changed.items()][:MOST_FIGURES])],
-        tables=with_rule([*starmap(_table, falls.items()), *starmap(_changes_table, changed.items())]),
+        tables=add_verdict_note([*starmap(_table, falls.items()), *starmap(_changes_table, changed.items())]),
         headlines=[
             Headline(text=say("rl_stability.said", **{name: numbers.count(count) for name, count in counts.items()}))
         ],
@@ -119,7 +119,7 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
     columns: list[Column[RlArm]] = [
         frames.ARM,
         column("rl_stability.drawdown", deepest_points, "{:.1f}".format),
-        *columns_of(
+        *part_columns(
             by_arm.get, frames.comparison_columns("rl_stability.less_reference", lambda row: row.comparison)[:2]
         ),
         counted("collapsed", has_collapsed, lambda arm: arm.ended),
@@ -128,7 +128,7 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
         counted("hacked", learnt_form_alone, lambda arm: arm.runs),
     ]
     for metric in MEASURES:
-        mean, text = partial(mean_over_steps, metric), numbers.percent if metric in SHARES else plain
+        mean, text = partial(mean_over_steps, metric), numbers.percent if metric in SHARES else three_digits
         columns.append(column(f"rl_stability.{metric}", mean, text, only_where_known=True))
     thresholds = {"share": ENDING, "form": FORMED, "accuracy": UNLEARNT}
     note = say("rl_stability.note", **{name: numbers.percent(share) for name, share in thresholds.items()})
@@ -222,7 +222,7 @@ def _change_columns(metric: str, changed: Changes, text: Callable[[float], str])
 
     def arrow(first: Sequence[float], last: Sequence[float]) -> Text:
         """The means of both, as first → last."""
-        write = plain if metric == LENGTH else numbers.percent
+        write = three_digits if metric == LENGTH else numbers.percent
         return say("rl_evolution.arrow", first=write(fmean(first)), last=write(fmean(last)))
 
     def sampled_ends(arm: RlArm) -> Text | None:
@@ -233,7 +233,7 @@ def _change_columns(metric: str, changed: Changes, text: Callable[[float], str])
     compared: list[Column[Comparison]] = [
         column(f"rl_evolution.{metric}", lambda change: arrow(change.theirs, change.ours), kind=Kind.NUMBER),
         column("rl_evolution.change", lambda change: with_range(change.mean, change.interval, text), kind=Kind.NUMBER),
-        column(IN_WORDS, verdict),
+        column(IN_WORDS, comparison_verdict),
     ]
     sampled: Column[RlArm] = column(f"rl_evolution.sampled_{metric}", sampled_ends, kind=Kind.NUMBER)
-    return [*columns_of(changed[metric].get, compared), sampled]
+    return [*part_columns(changed[metric].get, compared), sampled]

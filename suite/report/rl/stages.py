@@ -12,7 +12,7 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, say_or, section
-from suite.report.evidence import IN_WORDS, p_columns, verdict, with_rule
+from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, p_columns
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
@@ -24,7 +24,7 @@ from suite.report.rl.contrasts import AgainstReference, ForestRow, accuracy_chan
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES
 from suite.report.rl.naming import named, with_baseline
-from suite.report.table import Column, column, columns_of
+from suite.report.table import Column, column, part_columns
 from suite.statistics.paired import Comparison
 
 # Metrics of the steps that a stage's spending is told by.
@@ -90,7 +90,7 @@ def build(results: Results) -> Section | None:
         "rl_stages",
         figures=[*(_over_training(*pair, compared[pair[0]]) for pair in figures), *starmap(_forest, figures)],
         tables=[
-            *with_rule([*tables, *starmap(_table, gains.items())]),
+            *add_verdict_note([*tables, *starmap(_table, gains.items())]),
             *quoted_tables("published_training", **quoted),
         ],
     )
@@ -202,14 +202,14 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     gained: list[Column[Comparison]] = [
         column("rl_stages.after", lambda gain: share_with_range(gain.ours), kind=Kind.NUMBER),
         column("rl_stages.points", lambda gain: with_range(gain.mean, gain.interval, points), kind=Kind.NUMBER),
-        column(IN_WORDS, verdict),
+        column(IN_WORDS, comparison_verdict),
         column("rl.seeds", lambda gain: gain.pairs, numbers.count),
     ]
     columns: list[Column[Gain]] = [
         column("rl_stages.recipe", lambda gain: gain.arm.name),
         column("rl_stages.stage", lambda gain: gain.name),
-        *columns_of(lambda gain: gain.comparison, gained),
-        *columns_of(lambda gain: gain.arm, [frames.GUESSING]),
+        *part_columns(lambda gain: gain.comparison, gained),
+        *part_columns(lambda gain: gain.arm, [frames.GUESSING]),
         column("rl_stages.before", lambda gain: share_with_range(gain.comparison.theirs), kind=Kind.NUMBER),
         column("rl_stages.steps", lambda gain: gain.ends - gain.begins, numbers.count),
         *p_columns(lambda gain: gain.comparison),

@@ -15,13 +15,13 @@ from typing import Any
 from suite.records import numbers
 from suite.records.labels import differences
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, joined, say, section
-from suite.report.evidence import with_rule
+from suite.report.evidence import add_verdict_note
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points
-from suite.report.model.labels import ALGORITHM, BLUE, Style, label_of, rank_of, style_of
+from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, option_sort_key, option_style
 from suite.report.model.results import Results
-from suite.report.model.run import number_of
+from suite.report.model.run import parse_number
 from suite.report.plot.heatmap import OPACITY, heatmap
 from suite.report.plot.marks import faint
 from suite.report.rl import design, frames
@@ -161,7 +161,7 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
     def order(arm: RlArm) -> tuple[Any, ...]:
         """The sort key of an arm: its algorithm, then its deviation."""
         algorithm, deviation, *_ = cells_by_arm[arm]
-        return rank_of(ALGORITHM, algorithm), _level_order(DEVIATION, deviation)
+        return option_sort_key(ALGORITHM, algorithm), _level_order(DEVIATION, deviation)
 
     cells, levels = dict[Cell, RlArm](), dict[str, ArmLevel]()
     for arm in sorted(arms, key=order):
@@ -170,8 +170,8 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
         short = level_short(DEVIATION, deviation) if len(deviations[algorithm]) > 1 else ""
         key = f"{algorithm} {more}|{deviation}"
         level = ArmLevel(
-            name=dotted(label_of(ALGORITHM, algorithm), more, short),
-            style=style_of(ALGORITHM, algorithm),
+            name=dotted(option_label(ALGORITHM, algorithm), more, short),
+            style=option_style(ALGORITHM, algorithm),
             algorithm=f"{algorithm} {more}".strip(),
             deviation=deviation,
         )
@@ -203,7 +203,7 @@ def factor_effects(factorial: Factorial, *, are_crossed: bool = False) -> list[F
                         levels=(factor, level, reference),
                         names=factorial.names((factor, level, reference)),
                         under=factorial.names(crossed[0]) if crossed else (),
-                        style=style_of(ALGORITHM, name) if algorithm else factorial.arms[level].style,
+                        style=option_style(ALGORITHM, name) if algorithm else factorial.arms[level].style,
                         comparison=comparison,
                         parts=[] if crossed else simple_effects(cells, place, level, reference),
                     )
@@ -238,22 +238,22 @@ def leader_duels(duels: Iterable[ArmDuel]) -> dict[Setting, list[ArmDuel]]:
 def _level_order(factor: str, level: str) -> tuple[float, float, str]:
     """The sort key of a level: a format by its weight, others by ORDERS, then by coefficient."""
     if factor == FORMAT:
-        weight = number_of(level)
+        weight = parse_number(level)
         return (float(weight is None), weight or 0.0, level)
     (word, _, coefficient), order = level.partition(" "), ORDERS[factor]
-    return (order.index(word) if word in order else len(order), number_of(coefficient) or 0.0, level)
+    return (order.index(word) if word in order else len(order), parse_number(coefficient) or 0.0, level)
 
 
 def algorithm_name(algorithm: str) -> Text:
     """The label of an algorithm; settings behind the name are added as they are."""
     name, _, more = algorithm.partition(" ")
-    return dotted(label_of(ALGORITHM, name), more)
+    return dotted(option_label(ALGORITHM, name), more)
 
 
 def level_name(factor: str, level: str, length: str = "level") -> Text:
     """What a level is called in a sentence; with the length `short` on an axis."""
     if factor == FORMAT:
-        weight = number_of(level)
+        weight = parse_number(level)
         kind = "gate" if level == "gate" else "unknown" if weight is None else "weight" if weight else "none"
         return say(f"rl_why.{length}.format.{kind}", weight=level)
     word, _, coefficient = level.partition(" ")
@@ -275,7 +275,7 @@ def build(results: Results) -> Section | None:
         figures += [*([_forest(factorial, effects)] if effects else []), _cells_figure(factorial)]
         tables.append(_table(factorial, "rl_why.effects", effects))
         tables.append(_table(factorial, "rl_why.interactions", changes, folded=True))
-    return section("rl_why", figures=figures, tables=with_rule([table for table in tables if table.rows]))
+    return section("rl_why", figures=figures, tables=add_verdict_note([table for table in tables if table.rows]))
 
 
 def _table(factorial: Factorial, title: str, rows: Sequence[FactorEffect], **more: Any) -> Table:

@@ -19,11 +19,11 @@ from suite.records.record import CorruptRecordError, Record
 from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_facts
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, label_of, phase_name, variant_label
+from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, option_label, phase_name, variant_label
 from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
-from suite.report.table import Column, column, columns_of, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 
 POWER, AVERAGE_POWER, ENERGY, STEAL_SHARE = "power_instant_w", "power_average_w", "energy_j", "steal_share"
 MOST_W, MOST_S, MOST_J = 1e6, 1e9, 1e15
@@ -84,7 +84,7 @@ def name_parts(record: Record) -> list[Text]:
     algorithm, tokens = axis(record, ALGORITHM), context_tokens(record)
     if algorithm:
         seed = axis(record, "seed") or numbers.NOTHING
-        return [axis(record, "task"), say("rl.run", algorithm=label_of(ALGORITHM, algorithm), seed=seed)]
+        return [axis(record, "task"), say("rl.run", algorithm=option_label(ALGORITHM, algorithm), seed=seed)]
     context = "" if tokens is None else say("callstyle.tokens", tokens=numbers.count(tokens))
     return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
 
@@ -270,8 +270,8 @@ def device_table(results: Results) -> Table:
         column("column.case", lambda row: dotted(*name_parts(row.run.record))),
         column("signmap.device", lambda row: row.device, kind=Kind.CODE),
         *map(share_column, (*Mark, STEAL)),
-        *columns_of(lambda row: row.power, powers),
-        *columns_of(lambda row: row.run, label_column(results.several)),
+        *part_columns(lambda row: row.power, powers),
+        *part_columns(lambda row: row.run, label_column(results.several)),
         column("trust.clock_reasons", lambda row: row.reasons, kind=Kind.CODE, only_where_known=True),
         column("trust.others", lambda row: row.foreign_processes or None, numbers.count, only_where_known=True),
         column("trust.power_from", _power_source, only_where_known=True),

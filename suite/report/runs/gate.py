@@ -28,7 +28,7 @@ from suite.records import numbers
 from suite.records.labels import distinct, settings_in, shared_settings, short_names
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
-from suite.report.model.results import Judged, Results, newest
+from suite.report.model.results import Judged, Results, newest_by_label
 from suite.report.model.run import clip_text
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import rule
@@ -95,7 +95,7 @@ class DrawnVerdict:
 
 def build(results: Results) -> Section | None:
     """The section on the gate's judgements; None without any."""
-    latest = newest(results.judgements)
+    latest = newest_by_label(results.judgements)
     if not latest:
         return None
     on_page = [ShownJudgement(judged=judged, label=judged.label if len(latest) > 1 else "") for judged in latest]

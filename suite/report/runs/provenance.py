@@ -14,7 +14,7 @@ from suite.report.blocks import Headline, Joined, Kind, Say, Table, Text, joined
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.plot.text import shortened
-from suite.report.table import Column, column, columns_of, plain, table
+from suite.report.table import Column, column, part_columns, plain_title, table
 
 LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
 IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
@@ -60,10 +60,10 @@ def fact_table(results: Results) -> Table:
     rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
     fact_name: Column[Fact] = column("column.fact", lambda row: say(f"fact.{row[0]}"))
     labels: list[Column[Mapping[str, Text]]] = [
-        column(plain(label), itemgetter(label), kind=Kind.LONG) for label in results.labels
+        column(plain_title(label), itemgetter(label), kind=Kind.LONG) for label in results.labels
     ]
     return table(
-        say("trust.facts"), rows if results.records else [], [fact_name, *columns_of(lambda row: row[1], labels)]
+        say("trust.facts"), rows if results.records else [], [fact_name, *part_columns(lambda row: row[1], labels)]
     )
 
 

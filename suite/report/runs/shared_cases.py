@@ -12,8 +12,8 @@ from suite.records import numbers
 from suite.records.derived import by_launch
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
-from suite.report.evidence import difference, verdict_of
-from suite.report.model.by_setting import experiments_by, telling, workload_design
+from suite.report.evidence import contrast_verdict, difference
+from suite.report.model.by_setting import experiments_by, telling_settings, workload_design
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import VARIANT, variant_label
@@ -120,18 +120,18 @@ def _shared_scores(results: Results) -> Iterable[SharedCase]:
             continue
         experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
         several = [experiment for experiment in experiments if experiment.baseline and experiment.others]
-        names = telling([experiment.key for experiment in several], workload_design(workload))
+        names = telling_settings([experiment.key for experiment in several], workload_design(workload))
         for experiment in several:
             settings = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
             for pair in outcome.contrasts(experiment.others, experiment.arms[0]):
                 yield SharedCase(
                     name=dotted(workload, pair.quantity.name),
                     labels=(pair.arm.name, pair.other.name),
-                    ours=pair.quantity.text(fmean(pair.found.ours)),
-                    theirs=pair.quantity.text(fmean(pair.found.theirs)),
+                    ours=pair.quantity.text(fmean(pair.comparison.ours)),
+                    theirs=pair.quantity.text(fmean(pair.comparison.theirs)),
                     change=difference(pair),
-                    verdict=verdict_of(pair),
-                    is_clear=pair.found.outcome in TOLD_APART,
-                    pairs=pair.found.pairs,
+                    verdict=contrast_verdict(pair),
+                    is_clear=pair.comparison.outcome in TOLD_APART,
+                    pairs=pair.comparison.pairs,
                     settings=settings,
                 )

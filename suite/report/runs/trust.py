@@ -14,7 +14,7 @@ from suite.report.blocks import Headline, Kind, Section, Table, joined, say, sec
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, LeftOut, Results
 from suite.report.runs import devices, provenance, shared_cases
-from suite.report.table import Column, column, columns_of, plain, table
+from suite.report.table import Column, column, part_columns, plain_title, table
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
@@ -74,8 +74,8 @@ def _count_table(results: Results) -> Table:
         *([("column.withdrawn", Counter(run.label for run in results.withdrawn))] if results.withdrawn else []),
     ]
     name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
-    labels = [column(plain(label), itemgetter(label), numbers.count) for label in results.labels]
-    return table(say("trust.counts"), rows, [name, *columns_of(lambda row: row[1], labels)])
+    labels = [column(plain_title(label), itemgetter(label), numbers.count) for label in results.labels]
+    return table(say("trust.counts"), rows, [name, *part_columns(lambda row: row[1], labels)])
 
 
 def _refused_tables(results: Results) -> list[Table]:
@@ -90,7 +90,7 @@ def _refused_tables(results: Results) -> list[Table]:
         say("trust.refused"),
         refused,
         [
-            *columns_of(_status_and_reason, columns),
+            *part_columns(_status_and_reason, columns),
             column("column.case", lambda current: current.record.case.id, kind=Kind.CASE),
         ],
         facets_of=lambda current: record_facets(current.record),
@@ -99,7 +99,7 @@ def _refused_tables(results: Results) -> list[Table]:
         return [cases]
     counts: Column[tuple[Reason, int]] = column("column.cases", lambda row: row[1], numbers.count)
     rows = Counter(map(_status_and_reason, refused)).most_common()
-    return [table(say("trust.reasons"), rows, [*columns_of(lambda row: row[0], columns), counts]), cases]
+    return [table(say("trust.reasons"), rows, [*part_columns(lambda row: row[0], columns), counts]), cases]
 
 
 def _status_and_reason(current: CurrentRecord) -> Reason:

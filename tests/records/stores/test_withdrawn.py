@@ -30,7 +30,7 @@ def test_a_withdrawn_run_stays_and_counts_nowhere(results):
     contents = read_contents([results])
     assert [run.folder.name for run in contents.stored] == ["f" * 16]
     assert [run.folder.name for run in contents.withdrawn] == [KEY]
-    assert [record.run_key[0] for _, record in read_results([results]).every] == ["f"]
+    assert [record.run_key[0] for _, record in read_results([results]).all_records] == ["f"]
 
 
 def test_commands_name_it_with_the_reason(results, tmp_path, capsys):

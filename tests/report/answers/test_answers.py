@@ -112,7 +112,7 @@ def test_the_table_has_a_row_for_each_claim_in_each_language(lang):
 def test_results_narrow_to_records_and_their_labels():
     results = in_memory(ours=speeds(1e-3, 3e-3), theirs=speeds(1e-3, 2e-3, ELSEWHERE))
     narrowed = results.narrowed(lambda _, each: each.environment["machine_id"] == HERE)
-    assert (narrowed.labels, len(narrowed.records), len(narrowed.every)) == (["ours"], 2, 2)
+    assert (narrowed.labels, len(narrowed.records), len(narrowed.all_records)) == (["ours"], 2, 2)
     assert results.narrowed(lambda *_: True) is results
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from suite.report.answers.answers import build_answers
 from suite.report.blocks import Badge
-from suite.report.command import _no_search_for_cycles
+from suite.report.command import _garbage_collector_off
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 
@@ -49,7 +49,7 @@ VERDICTS = {
 
 
 @pytest.fixture(scope="module")
-@_no_search_for_cycles()
+@_garbage_collector_off()
 def rulings():
     answers = build_answers(read_results([REFERENCE / name for name in FOLDERS]), "")
     return {ruling.id: ruling for ruling in answers.rulings}

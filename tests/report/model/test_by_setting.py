@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.report.model.by_setting import belongs_to, experiments_by, telling, workload_design
+from suite.report.model.by_setting import belongs_to, experiments_by, telling_settings, workload_design
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import Run
 from suite.report.quality.design import DESIGN as QUALITY
@@ -63,7 +63,7 @@ def test_what_follows_from_an_algorithm_tells_nothing_apart():
         for arm in ({"algorithm": "ppo", **PPO}, {})
     ]
     keys = [experiment.key for experiment in grouped(*records, by="attention")]
-    assert telling(keys, RL) == ["algorithm"]
+    assert telling_settings(keys, RL) == ["algorithm"]
 
 
 def test_narrow_heads_are_arms_of_a_variant():

@@ -1,6 +1,6 @@
 """The looks of options, by which a reader tells lines apart."""
 
-from suite.report.model.labels import VARIANT, looks, style_of, variant_style
+from suite.report.model.labels import VARIANT, looks, option_style, variant_style
 
 
 def test_no_two_variants_look_alike():
@@ -16,4 +16,4 @@ def test_variants_of_other_packages_look_unlike_each_other():
     styles = [variant_style(name) for name in names]
     assert len(set(styles)) == len(names)
     assert not {style.marker for style in styles} & {look.style.marker for look in looks(VARIANT).values()}
-    assert styles == [style_of("algorithm", name) for name in names]
+    assert styles == [option_style("algorithm", name) for name in names]

@@ -94,8 +94,8 @@ def test_all_that_an_experiment_compares_is_judged_together():
     )
     cached = cache_against_answers(family)
     for comparisons in (
-        [pair.found for pair in at_nearest_cache(family.main, TIERS)],
-        [pair.found for pair in form_contrasts(family).values()],
+        [pair.comparison for pair in at_nearest_cache(family.main, TIERS)],
+        [pair.comparison for pair in form_contrasts(family).values()],
         # What is answered is not asked of the cache.
         [less for (_, tier), less in cached.items() if tier == TIERS[-1]],
         tier_gradings(family.main).values(),
