@@ -190,7 +190,7 @@ def _kind(layer: Layer) -> Text:
 
 def _tokens_that_fit(size_gb: int, model: ModelCache) -> Text:
     """Whole tokens of context whose cache fits."""
-    tokens = model.plan.tokens_in(size_gb * 1e9)
+    tokens = model.plan.longest_context(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
 
 

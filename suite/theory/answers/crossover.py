@@ -101,7 +101,10 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
 
 
 def _first_cheaper(geometry: Geometry, cost: Cost, step: Pass, tp: int, sizes: Mapping[str, Any]) -> int | None:
-    """`step`: the pass with one new token."""
+    """The fewest new tokens at which re-expanding costs less than absorbing; None up to the whole context.
+
+    `step`: the pass with one new token.
+    """
     absorbed, reexpanded = absorbed_shape(geometry, tp=tp, **sizes), reexpanded_shape(geometry, tp=tp, **sizes)
 
     def is_cheaper(query_len: int) -> bool:
