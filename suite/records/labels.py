@@ -108,6 +108,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def _settings_in_names(settings: Sequence[Settings]) -> Collection[str]:
+    """The settings that short names are made of: those that differ, or of a single case its first few."""
     if len(settings) == 1:
         return list(dict(settings[0]))[:SETTINGS_OF_ONE]
     # A setting that does not apply to some, and is the same for the others, follows from what tells them apart.
@@ -120,6 +121,7 @@ def _label(name: str, value: str) -> str:
 
 
 def _grouped(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tuple[str, ...], list[dict[str, str]]]:
+    """The cases by their values of these settings."""
     groups = defaultdict[tuple[str, ...], list[dict[str, str]]](list)
     for case in cases:
         groups[_key(case, names)].append(case)
@@ -127,4 +129,5 @@ def _grouped(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tu
 
 
 def _key(case: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
+    """The case's values of these settings; empty where it lacks one."""
     return tuple(case.get(name, "") for name in names)

@@ -85,6 +85,7 @@ def _in_units(value: float, units: Units) -> str:
 
 
 def _unit(value: float, units: Units) -> tuple[float, str]:
+    """The largest unit that the value reaches, once it is rounded to three digits; the smallest for less."""
     # 1023.9 KiB is 1.00 MiB, and so is 1024 KiB, whose digits round down.
     most = max(value, _rounded(value))
     return next((unit for unit in units if most >= unit[0]), units[-1])
@@ -95,6 +96,7 @@ def _rounded(value: float, digits: int = 3) -> float:
 
 
 def _digits(value: float, digits: int = 3) -> str:
+    """The value with so many significant digits and commas; NOTHING where it is not finite."""
     if not math.isfinite(value):
         return NOTHING
     rounded = _rounded(value, digits)

@@ -65,6 +65,7 @@ class Rows(Sequence[Row], Generic[Row]):
         self._row, self._columns, self._places = row, columns, places
 
     def column(self, name: str) -> Sequence[Any]:
+        """The values of a column, for these rows alone."""
         values = self._columns[name]
         return values if self._places is None else [values[place] for place in self._places]
 
@@ -74,7 +75,7 @@ class Rows(Sequence[Row], Generic[Row]):
         return range(len(self)) if self._places is None else self._places
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
-        """The rows by what they have in these columns, in the order in which they come."""
+        """The rows grouped by their values in these columns, in the order in which they come."""
         places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)
@@ -174,7 +175,7 @@ class Record:
         return Rows(Reading, {name: [getattr(row, name) for row in self.readings] for name in Reading.__slots__})
 
     def as_json(self) -> dict[str, Any]:
-        """The record without its readings."""
+        """The record as plain data, without its readings."""
         return {
             "schema": SCHEMA,
             "case": {
@@ -237,12 +238,12 @@ def record_from_json(content: Any) -> Record:
         settings=settings_today(settings),
         environment=environment,
         provenance=_object(content, "provenance"),
-        files=_files(content),
+        files=_file_digests(content),
     )
 
 
-def _files(content: Mapping[str, Any]) -> dict[str, str]:
-    """Names and digests; records of version 0.1 have none."""
+def _file_digests(content: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of each file by name; none in records of version 0.1. Raises CorruptRecordError for other names."""
     files = _object(content, "files") if "files" in content else {}
     for name, digest in files.items():
         if name not in FILES or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -271,6 +272,7 @@ def _text(content: Mapping[str, Any], name: str) -> str:
 
 
 def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> T:
+    """The value under a name. Raises CorruptRecordError, which asks for `words`, where it is not of this kind."""
     value = content.get(name)
     if not isinstance(value, kind):
         raise CorruptRecordError(f"{name} must be {words}; got {type(value).__name__}")
@@ -278,6 +280,7 @@ def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> 
 
 
 def _scalars(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same object. Raises CorruptRecordError where a value is a list or an object."""
     for key, value in content.items():
         if not isinstance(value, str | int | float | bool | None):
             raise CorruptRecordError(f"{name}.{key} must be a plain value; got {type(value).__name__}")

@@ -80,4 +80,5 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _objects(value: Any) -> dict[str, Mapping[str, Any]]:
+    """The members of a mapping that are mappings themselves; none where it is no mapping."""
     return {name: inner for name, inner in _object(value).items() if isinstance(inner, Mapping)}

@@ -68,6 +68,7 @@ def withdrawals_in(content: bytes) -> Sequence[Withdrawal]:
 
 
 def _entry(number: int, entry: Any) -> Withdrawal:
+    """Check an entry of the list, the `number`th. Raises CorruptRecordError, which names it."""
     if not isinstance(entry, dict) or not set(REQUIRED) <= set(entry) <= set(ALLOWED):
         raise CorruptRecordError(f"entry {number} must have {', '.join(REQUIRED)}, and may have by")
     if not all(isinstance(text, str) and one_line(text.strip()) == text.strip() for text in entry.values()):
