@@ -26,10 +26,8 @@ def noted(record: Record, span: str, metric: str) -> float | None:
 
 
 def constant(record: Record, span: str, metric: str) -> float | None:
-    """The value of a metric that a record notes once, where it is above zero; else None.
-
-    Older records do not hold `trivial_accuracy`: then it comes from a table, by task.
-    """
+    """The value of a metric that a record notes once, where it is above zero; else None. Older records do not hold
+    `trivial_accuracy`: then it comes from a table, by task."""
     value = noted(record, span, metric)
     if value is None and (span, metric) == (EVALUATE, TRIVIAL_ACCURACY):
         # Older records do not hold it. The table has not every task and number of prompts.

@@ -128,7 +128,7 @@ NONE: Rows[Reading] = Rows(Reading, dict.fromkeys(Reading.__slots__, ()))
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
-    """Quantities by span and metric that do not change from step to step."""
+    """A reading at step 0 for each quantity, by span and metric, that does not change from step to step."""
     return [
         Reading(step=0, span=span, metric=metric, value=value)
         for span, of_span in quantities.items()
@@ -169,7 +169,7 @@ class Record:
 
     @cached_property
     def rows(self) -> Rows[Reading]:
-        """The readings by columns, as a table of them has them."""
+        """The readings as Rows, converted once where they came as single objects."""
         if isinstance(self.readings, Rows):
             return self.readings
         return Rows(Reading, {name: [getattr(row, name) for row in self.readings] for name in Reading.__slots__})
@@ -208,24 +208,24 @@ def record_from_json(content: Any) -> Record:
     Its case and settings have the names of today. A record is data, possibly hostile, and never instantiated.
     """
     if not isinstance(content, dict):
-        raise CorruptRecordError("record.json holds no object")
+        raise CorruptRecordError(f"{RECORD} must hold a JSON object; got {type(content).__name__}")
     if content.get("schema") != SCHEMA or content.get("schema") is True:  # which equals 1
         raise CorruptRecordError(f"schema must be {SCHEMA}; got {content.get('schema')!r}")
     case = _object(content, "case")
     try:
         status, evidence = Status(_text(content, "status")), Evidence(_text(content, "evidence"))
     except ValueError as error:
-        raise CorruptRecordError(str(error)) from error
+        raise CorruptRecordError(f"status and evidence must be known ones: {error}") from error
     reason = content.get("reason")
     if reason is not None and not isinstance(reason, str):
-        raise CorruptRecordError("reason must be text or null")
+        raise CorruptRecordError(f"reason must be text or null; got {type(reason).__name__}")
     built = Case(
         workload=_text(case, "workload"),
         axes=_scalars(_object(case, "axes"), "case.axes"),
         extras=_scalars(_object(case, "extras"), "case.extras"),
     )
     if case.get("id") != built.id:
-        raise CorruptRecordError("case.id does not follow from its axes")
+        raise CorruptRecordError("case.id must be what the case's workload, axes and extras give; got another")
     settings = _object(content, "settings")
     environment = _object(content, "environment")
     _check_identities(built, _text(content, "run_key"), environment.get("machine_id"))
@@ -252,7 +252,8 @@ def _file_digests(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
-    """Check what runs are joined by, which is shown, sorted and made into names of folders: one line, no way out."""
+    """Raise CorruptRecordError unless these, which are shown, sorted and made into names of folders, are plain
+    lines."""
     if not RUN_KEY.fullmatch(run_key):
         raise CorruptRecordError(f"run_key must be 64 hexadecimal digits in lower case; got {run_key[:80]!r}")
     if not PLAIN_NAME.fullmatch(case.workload):
@@ -264,10 +265,12 @@ def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
 
 
 def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under a name. Raises CorruptRecordError for anything else."""
     return _typed(content, name, dict, "an object")
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:
+    """The text under a name. Raises CorruptRecordError for anything else."""
     return _typed(content, name, str, "text")
 
 

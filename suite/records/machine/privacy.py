@@ -88,10 +88,8 @@ def clean_setting(name: str, text: str) -> str:
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
-    """A copy of plain data with every text in it as it may leave this machine; keys are ours and stay.
-
-    `is_free`: all texts in it are free ones, as they always are below a key of FREE_TEXTS. `is_ours`: see `scrub`.
-    """
+    """A copy of plain data with every text in it as it may leave this machine; keys are ours and stay. `is_free`: all
+    texts in it are free ones, as they always are below a key of FREE_TEXTS. `is_ours`: see `scrub`."""
     return _Scrubber(is_ours=is_ours).clean_data(value, is_free=is_free)
 
 

@@ -128,10 +128,8 @@ def _fault() -> int:
 
 
 def _replace_stream(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _LossyStream] | None":
-    """Put a stream over a _LossyStream in the place of sys's stream of this name, and return both.
-
-    None, with nothing changed, where a test or a notebook has put a stream of its own there.
-    """
+    """Put a stream over a _LossyStream in the place of sys's stream of this name, and return both. None, with nothing
+    changed, where a test or a notebook has put a stream of its own there."""
     usual = getattr(sys, name)
     if usual is not getattr(sys, f"__{name}__"):
         return None

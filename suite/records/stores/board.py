@@ -144,9 +144,7 @@ def card() -> bytes:
 
 def board_files(entries: Sequence[Entry]) -> list[File]:
     """The files that add these runs, all of one workload and machine, to a board, in the order in which they are put.
-
-    Raises CorruptRecordError for a run whose files cannot be read.
-    """
+    Raises CorruptRecordError for a run whose files cannot be read."""
     ordered = sorted(entries, key=lambda entry: entry.digest)
     ((workload, machine_id),) = {entry.partition for entry in ordered}  # they lie in one file
     contents: dict[str, Mapping[str, bytes]] = {}
@@ -175,10 +173,8 @@ def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
 
 
 def known_runs(board: ObjectStore, folder: str) -> set[str]:
-    """The digests of the runs that the tables in a folder of the board name.
-
-    Raises CorruptRecordError for a table that is none of ours: nothing is added to a folder of something else.
-    """
+    """The digests of the runs that the tables in a folder of the board name. Raises CorruptRecordError for a table that
+    is none of ours: nothing is added to a folder of something else."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

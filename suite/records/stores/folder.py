@@ -62,6 +62,7 @@ class StoreFolder:
 
     @property
     def folder(self) -> Path:
+        """This machine's mirror of the store, in which its runs can be read."""
         return mirror_folder(self.store.url)
 
     @property

@@ -123,7 +123,7 @@ def _check_names(url: str, names: Sequence[str]) -> None:
         parts = name.split("/")
         leads_out = any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00-\x1f\x7f]", name)
         if leads_out or len(parts) > MOST_LEVELS or name in folders:
-            raise ValueError(f"{url} is not read: it holds an object whose name is no file's below a folder, {name!r}")
+            raise ValueError(f"{url} is not read: it holds an object that cannot be a file below one folder, {name!r}")
 
 
 def _locks_of_begun_runs(objects: Iterable[str]) -> set[str]:
@@ -141,6 +141,7 @@ def _file_kind(name: str) -> str:
 
 
 def _last_part(name: str) -> str:
+    """What stands behind the last slash of a name."""
     return name.rpartition("/")[2]
 
 

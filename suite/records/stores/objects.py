@@ -121,10 +121,8 @@ class ObjectStore:
 
     def create(self, name: str, content: bytes) -> bool:
         """Put an object where there is none, and return True; False where one with other content lies there, which
-        stays.
-
-        True also where the same lies there: an answer may be lost and the request sent again, which then finds its own.
-        """
+        stays. True also where the same lies there: an answer may be lost and the request sent again, which then finds
+        its own."""
         for left in reversed(range(TRIES)):
             try:
                 with self._in_one_sentence("written"):

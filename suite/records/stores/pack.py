@@ -116,7 +116,7 @@ def names_in_pack(folder: Path) -> frozenset[str]:
 
 
 def read_pack(path: Path) -> Runs:
-    """What lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
+    """The files of each run in a pack. Raises CorruptRecordError for a torn or foreign one."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -175,7 +175,7 @@ def _check_end(last: bytes, nbytes: int) -> None:
 def _check_entry(entry: zipfile.ZipInfo, run: str, name: str) -> None:
     """Raise CorruptRecordError unless the entry is a plain file of a run, compressed as ours are."""
     if not PLAIN_NAME.fullmatch(run) or name not in (RECORD, *FILES):
-        raise CorruptRecordError(f"{PACK} holds what is no file of a run")
+        raise CorruptRecordError(f"{PACK} holds a file that no run has")
     if not stat.S_ISREG(entry.external_attr >> 16):
         raise CorruptRecordError(f"{PACK} holds a link or another thing that is no file")
     is_deflated = entry.compress_type == zipfile.ZIP_DEFLATED and entry.file_size <= LARGEST_DEFLATED_BYTES
@@ -232,7 +232,8 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
 
 
 def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
-    """The folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
+    """Files of each folder that a pack stands for, without folders that also lie beside it: those are listed. A pack
+    that cannot be read, and a folder that holds another run than the pack's, goes into `damaged`."""
     if not os.path.lexists(folder / PACK):
         return {}
     try:

@@ -78,7 +78,9 @@ class Room:
         then."""
         together = self.names.union(names)
         if len(together) > MOST_NAMES:
-            raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
+            raise CorruptRecordError(
+                f"all cases may have at most {MOST_NAMES} axes and settings together; name fewer folders"
+            )
         self.names = together
 
     def grow(self, read_bytes: int) -> None:
@@ -86,9 +88,9 @@ class Room:
         self.left += HELD_A_BYTE * read_bytes
 
     def take(self, nbytes: int) -> None:
-        """Take room. Raises CorruptRecordError where there is no room left, and takes nothing then."""
+        """Reserve so many bytes. Raises CorruptRecordError where there is no room left, and reserves nothing then."""
         if nbytes > self.left:
-            raise CorruptRecordError("what was read before it is all that one command holds; name fewer folders")
+            raise CorruptRecordError("this command has no memory left for it after what it read; name fewer folders")
         self.left -= nbytes
 
 
@@ -133,7 +135,7 @@ def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
     or a pipe has taken, which stays. A link is replaced, not followed: nothing outside a run's folder is touched.
     """
     if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
-        raise OSError(errno.EINVAL, "no plain file, and left as it is", str(path))
+        raise OSError(errno.EINVAL, "it is no plain file, so it is left as it is", str(path))
     part = path.with_name(path.name + mark + PART)
     part.unlink(missing_ok=True)  # it may be a link
     try:
@@ -220,10 +222,8 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 def each_run(
     roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
 ) -> Iterator[StoredRecord | Damage | Path]:
-    """Yield each run below the folders: a record, withdrawn or not, or a Damage, or the path of an unfinished one.
-
-    The same as `read_contents`, but nothing is kept. An entry of a list of withdrawals that names no run is damage too.
-    """
+    """Yield each run below the folders: a record, withdrawn or not, or a Damage, or the path of an unfinished one. The
+    same as `read_contents`, but nothing is kept. An entry of a list of withdrawals that names no run is damage too."""
     damaged: list[Damage] = []
     begun: dict[Path, frozenset[str]] = {}
     lists: dict[Path, Sequence[Withdrawal]] = {}
@@ -301,9 +301,7 @@ def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> byte
 
 def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> Iterator[bytes]:
     """Yield the content of a file, which may lie in a pack, in blocks. Raises CorruptRecordError as `read_file`.
-
-    `most_bytes`: by default its kind's, which may be more than fits into memory.
-    """
+    `most_bytes`: by default its kind's, which may be more than fits into memory."""
     if most_bytes is None:
         most_bytes = LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES
     try:

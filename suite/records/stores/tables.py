@@ -71,9 +71,7 @@ class TableFile:
 
     def columns_in(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Columns:
         """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours.
-
-        `take`: told of so many rows before they are made.
-        """
+        `take`: called with the number of rows of each batch before they are made; it may raise."""
         import pyarrow as pa
 
         try:

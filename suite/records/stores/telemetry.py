@@ -76,6 +76,7 @@ def recorded_gpus(record: Record) -> dict[str, Mapping[str, Any]]:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
+    """The value, or an empty mapping where it is no mapping."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -42,7 +42,7 @@ class Withdrawal:
 
     @property
     def said(self) -> str:
-        """The entry in a few words."""
+        """`withdrawn on 2026-03-01 by NAME: REASON`."""
         return f"withdrawn on {self.date}{f' by {self.by}' if self.by else ''}: {self.reason}"
 
     @property

@@ -86,7 +86,7 @@ def _fact_faults(run: StoredRecord) -> Iterator[str]:
     """Yield a sentence for each fact that cannot be: the folder's name, a missing reason, the time of the start."""
     record, begin = run.record, run.record.run_key[:NAME_LENGTH]
     if not run.folder.name.startswith(begin):
-        yield f"the folder's name is not how its run key begins, {begin}"
+        yield f"the folder's name must begin with the first digits of its run key, {begin}"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
     if record.provenance.get("started_at") is not None and not started_at(record):

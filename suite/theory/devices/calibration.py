@@ -269,9 +269,7 @@ class Calibration:
 
     def with_rest(self, kernel: Expected, *, around: str, rows: int, **work: float) -> Expected | None:
         """`kernel`'s time plus that of the matrix products around it; None where nobody measured such products.
-
-        `around`: one of KERNELS. `work`: FLOPs and bytes of all these products together.
-        """
+        `around`: one of KERNELS. `work`: FLOPs and bytes of all these products together."""
         rest = self.multiplied(MATRICES, DTYPE, rows=rows, count=PRODUCTS_AROUND[around], **work)
         return rest and added([kernel, rest], kernel.family)
 

@@ -74,10 +74,8 @@ def read_calibration(file: Path) -> Calibration:
 
 
 def calibration_from(content: Any) -> Calibration:
-    """Check a file's parsed contents and build the calibration. Raises ValueError, in one sentence, for wrong ones.
-
-    A file without products takes those of conf/calibration for its device.
-    """
+    """Check a file's parsed contents and build the calibration. Raises ValueError, in one sentence, for wrong ones. A
+    file without products takes those of conf/calibration for its device."""
     if not isinstance(content, dict):
         raise ValueError(f"it must hold name, source, made and decode; got {clipped(content)}")
     fits = [

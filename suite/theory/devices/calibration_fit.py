@@ -35,10 +35,8 @@ def usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
 
 
 def fitted(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
-    """The fit of one family's usable cells: half of them are fitted, the errors are the other half's.
-
-    Raises ValueError for fewer than FEWEST_CELLS.
-    """
+    """The fit of one family's usable cells: half of them are fitted, the errors are the other half's. Raises ValueError
+    for fewer than FEWEST_CELLS."""
     if len(cells) < FEWEST_CELLS:
         raise ValueError(f"a family needs {FEWEST_CELLS} cells to be fitted; got {len(cells)}")
     ordered = sorted(cells, key=lambda cell: (ceilings.bound_s(**cell.work), cell.batch))

@@ -127,11 +127,9 @@ class AttentionPlan:
 
 
 def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
-    """Lay a variant over a geometry on one of `tp` ranks, by its own shape function, under one of MATCHES.
-
-    Raises ValueError for a setting that the function does not know and for another `mode` than it computes by, and
-    UnmatchedError where nothing matches.
-    """
+    """Lay a variant over a geometry on one of `tp` ranks, by its own shape function, under one of MATCHES. Raises
+    ValueError for a setting that the function does not know and for another `mode` than it computes by, and
+    UnmatchedError where nothing matches."""
     sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
     build = locate(attention["shape"])
     try:

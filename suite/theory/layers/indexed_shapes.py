@@ -49,10 +49,8 @@ class IndexedShape(AbsorbedShape):
         return min(forward.seq_len, self.indexer.top_k)
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        """The scan over the chosen latents alone: the indexer's is a span of its own, as `before_kernel` says.
-
-        No row of a sequence is counted as read twice while others are left.
-        """
+        """The scan over the chosen latents alone: the indexer's is a span of its own, as `before_kernel` says. No row
+        of a sequence is counted as read twice while others are left."""
         return super().scans(forward)[:1]
 
     def _choice_bytes(self, forward: Pass) -> int:

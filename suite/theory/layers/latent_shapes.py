@@ -98,10 +98,12 @@ class LatentShape(LayerShape):
 
     @property
     def vector_parameters(self) -> int:
+        """Gains of the norms on the latent and on the query's latent, sinks, and the indexer's vectors."""
         norms = (self.kv_lora_rank if self.latent_norm else 0) + (self.q_lora_rank or 0)
         return norms + super().vector_parameters
 
     def describe(self) -> str:
+        """The shape in a line: heads, latents, rotary part, widths of a head, query rank and rule."""
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
         norm = "" if self.latent_norm else " without a norm"
         latent = f"latent {self.kv_lora_rank}"
@@ -134,6 +136,7 @@ class AbsorbedShape(LatentShape):
 
     @property
     def qk_dim(self) -> int:
+        """Width of a query or key in the latent's space, its rotary part included."""
         return self.latent_dim + self.qk_rope_head_dim
 
     @property

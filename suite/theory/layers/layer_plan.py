@@ -70,10 +70,8 @@ class LayerPlan:
         return sum(layer.count * layer.cache_bytes(tokens, cache_dtype) for layer in self.layers)
 
     def longest_context(self, size_bytes: float) -> int | None:
-        """The most tokens of one sequence whose cache fits into `size_bytes`; None where any number does.
-
-        By bisection, since windows bend the line.
-        """
+        """The most tokens of one sequence whose cache fits into `size_bytes`; None where any number does. By bisection,
+        since windows bend the line."""
         if not self.growth_bytes and self.fixed_bytes <= size_bytes:
             return None
         fits, beyond = 0, 1
@@ -141,9 +139,7 @@ def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPla
 
 def _layer_from_entry(kind: str, settings: Mapping[str, Any], geometry: Geometry, entry: dict[str, Any]) -> Layer:
     """The layer that an entry of `layers` describes; sizes that it does not say are the geometry's. Empties `entry`.
-
-    Raises KeyError or TypeError for sizes that its kind does not have.
-    """
+    Raises KeyError or TypeError for sizes that its kind does not have."""
     del entry["kind"], entry["count"]
     if (indexer := entry.pop("indexer", None)) is not None:
         entry["indexer"] = Indexer(**indexer)

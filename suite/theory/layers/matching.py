@@ -99,11 +99,9 @@ def _by_cache(
 
 
 def _candidate_sizes(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:
-    """The values of `cache_size` to choose from, ascending.
-
-    For `kv_heads` all divisors of the geometry's heads. Other sizes are multiples of the number of latents, up to
-    `target`: each unit of such a size is at least one cached element.
-    """
+    """The values of `cache_size` to choose from, ascending. For `kv_heads` all divisors of the geometry's heads. Other
+    sizes are multiples of the number of latents, up to `target`: each unit of such a size is at least one cached
+    element."""
     if cache_size == "kv_heads":
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]
     least = sizes.get("latent_heads", 1)  # latents are equally wide

@@ -52,6 +52,7 @@ class CompressedLayer(Layer):
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
+        """Whole tokens of the window, compressed rows, and the values and gates of tokens that wait for theirs."""
         rows = [CacheRows(width=self.head_dim, at_most=self.window)]
         if self.every is not None:
             rows += [CacheRows(width=width, stride=self.every) for width in self._pooled_widths]
@@ -67,6 +68,7 @@ class CompressedLayer(Layer):
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of queries, grouped outputs, rows with their gates, and the indexer's picks."""
         outputs = self.num_heads * self.head_dim
         queries = self.q_lora_rank * (self.hidden_size + outputs)
         out = self.o_lora_rank * (outputs + self.o_groups * self.hidden_size)
@@ -77,6 +79,7 @@ class CompressedLayer(Layer):
 
     @property
     def vector_parameters(self) -> int:
+        """Gains of norms, biases of compression by place, and a sink a head."""
         norms = self.q_lora_rank + self.head_dim + sum(self._pooled_widths)
         return norms + (self.every or 0) * self._pooled_elements + self.num_heads  # biases by place, and the sinks
 
@@ -133,6 +136,7 @@ class StateLayer(Layer):
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of all projections, gates and decays that the cell has."""
         projected = self._convolved + self.value_heads + self._outputs
         if self.cell == MAMBA2:  # the gate z and one step size a head beside what is convolved
             return self.hidden_size * (projected + self._outputs)
@@ -145,6 +149,7 @@ class StateLayer(Layer):
 
     @property
     def vector_parameters(self) -> int:
+        """Taps of the convolution, the cell's parameters a head, and gains of its norm."""
         taps, heads = self._convolved * self.taps, self.value_heads
         if self.cell == MAMBA2:  # with a bias; A, D and the step's bias a head; one norm over all outputs
             return taps + self._convolved + 3 * heads + self._outputs
@@ -154,11 +159,8 @@ class StateLayer(Layer):
 
     @property
     def token_work(self) -> tuple[int, int]:
-        """FLOPs of the recurrence for a token, and elements that it moves.
-
-        Decay takes 1 FLOP a cell, update and reading 2 each, and the delta rule's own reading 2. A kernel that works in
-        chunks computes more.
-        """
+        """FLOPs of the recurrence for a token, and elements that it moves. Decay takes 1 FLOP a cell, update and
+        reading 2 each, and the delta rule's own reading 2. A kernel that works in chunks computes more."""
         cells = self._outputs * self.key_dim
         return (5 if self.cell == MAMBA2 else 7) * cells, self._convolved + self._outputs
 

@@ -40,10 +40,8 @@ class Layout:
 
 
 def read_parallel(text: object, devices: int) -> tuple[str, int] | None:
-    """Read `tp4`, `dp2`, `dcp` and the like as way and size; None for None. Without a number it is all devices.
-
-    Raises ValueError, in one sentence, for what these devices cannot be divided by.
-    """
+    """Read `tp4`, `dp2`, `dcp` and the like as way and size; None for None. Without a number it is all devices. Raises
+    ValueError, in one sentence, for what these devices cannot be divided by."""
     if text is None:
         return None
     match = re.fullmatch(r"(tp|dp|dcp)([1-9]\d*)?", str(text))

@@ -39,10 +39,8 @@ class MeasuredCeilings:
     bytes_per_s_by_size: Mapping[int, float]
 
     def at(self, traffic_bytes: float) -> Ceilings:
-        """The ceilings for work of this traffic.
-
-        The bandwidth is the best of all probes from the largest that is no larger than `traffic_bytes` upwards.
-        """
+        """The ceilings for work of this traffic. The bandwidth is the best of all probes from the largest that is no
+        larger than `traffic_bytes` upwards."""
         fitting = max((size for size in self.bytes_per_s_by_size if size <= traffic_bytes), default=0)
         rates = [rate for size, rate in self.bytes_per_s_by_size.items() if size >= fitting]
         return Ceilings(flops_per_s=self.flops_per_s, bytes_per_s=max(rates))

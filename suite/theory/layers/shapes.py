@@ -223,6 +223,7 @@ class GroupedShape(LayerShape):
 
     @property
     def rows(self) -> Sequence[CacheRows]:
+        """A token's keys and values for each group, or one row that serves as both."""
         widths = (self.head_dim,) if self.keys_are_values else (self.head_dim, self.v_dim)
         return [CacheRows(width=width, count=self.kv_heads) for width in widths]
 
@@ -247,6 +248,7 @@ class GroupedShape(LayerShape):
         return self.window is None or not forward.is_whole or forward.seq_len <= self.window
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """The kernel's scan, in chunks where the window is one, then the indexer's."""
         kernel, *indexing = super().scans(forward)
         return (replace(kernel, is_chunked=self.is_chunked), *indexing)
 
@@ -257,12 +259,14 @@ class GroupedShape(LayerShape):
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of queries, outputs, the layer's own keys and values, the gate and the indexer."""
         queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
         rows = 0 if self.is_shared else self._row_elements
         return self.hidden_size * (queries + rows + outputs) + self.extra_parameters(self.v_dim, None)
 
     @property
     def vector_parameters(self) -> int:
+        """Gains of query and key norms, biases, sinks, and the indexer's vectors."""
         queries, keys = self.num_heads * self.head_dim, self.kv_heads * self.head_dim
         norms = {False: 0, True: 2 * self.head_dim, ALL_HEADS: queries + keys}[self.qk_norm]
         biases = (queries + self._row_elements if self.qkv_bias else 0) + (self.hidden_size if self.o_bias else 0)
@@ -352,6 +356,7 @@ class TiedShape(LayerShape):
 
     @property
     def rows(self) -> Sequence[CacheRows]:
+        """A token's tied state for each group, and its one rotary key."""
         return (CacheRows(width=self.head_dim, count=self.kv_heads), CacheRows(width=self.rotary_dim, is_wide=True))
 
     def reads_cache(self, forward: Pass) -> bool:
@@ -359,6 +364,7 @@ class TiedShape(LayerShape):
         return not forward.is_whole
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """One scan, which reads whole keys where they are made for the pass, else the cached states."""
         (kernel,) = super().scans(forward)
         whole_keys = (CacheRows(width=self.head_dim, count=2 * self.kv_heads),)
         return (kernel if kernel.reads_cache else replace(kernel, rows=whole_keys),)
