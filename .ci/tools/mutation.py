@@ -35,7 +35,7 @@ from tools.mutants import Mutant, changes_of, is_change
 
 PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention")
 ELSEWHERE = ("suite/attention/triton_decode.py", "suite/attention/backends/triton.py")
-"""What runs in Triton alone, whose tests are `make test-kernels`."""
+"""A function that runs in Triton alone, whose tests are `make test-kernels`."""
 APART = ("browser", "contracts", "kernels", "launchers", "parity", "parity_rliable", "ray", "stores", "trackers")
 """Folders of tests that need more than `make test` installs."""
 DEAR = ("torch", "torch._dynamo", "hydra", "omegaconf", "pandas", "pyarrow.parquet", "typer", "rich.console", "psutil")

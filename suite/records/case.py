@@ -119,7 +119,7 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two records of one id must agree in.
+    """The part of a record's settings that two records of one id must have alike.
 
     How a case was measured does not count, nor does the place of the suite's own code, which the code digest covers. A
     setting that does not apply, or is at the value it had before it came, counts as one that an older record does not

@@ -91,7 +91,8 @@ def short_names(case_ids: Iterable[str]) -> dict[str, str]:
 
 
 def shared_settings(case_ids: Iterable[str]) -> str:
-    """What the short names of these ids leave out, since all share it; empty where one is no list of settings."""
+    """The settings that these ids' short names leave out, since all share them; empty if an id is no list of
+    settings."""
     settings = [settings_in(case_id) for case_id in dict.fromkeys(case_ids)]
     in_names = _settings_in_names(settings)
     values = {name: value for case in settings for name, value in case.items() if value != NOT_APPLIED}

@@ -146,7 +146,7 @@ def within(*parts: str) -> str:
 
 
 def below(span: str, above: str) -> str | None:
-    """What stands behind `above/` in a span; None for another span."""
+    """The part of a span behind `above/`; None for another span."""
     return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
 
 

@@ -37,7 +37,7 @@ def ours(values: Values, alpha: float = ALPHA, *, marked: bool = True) -> list[i
 
 
 def methods() -> dict[str, Callable[[Values], list[int]]]:
-    """What finds changes in a series, by name: ours in several forms, and apache-otava where it is installed."""
+    """Functions that find changes in a series, by name: ours in several forms, and apache-otava if it is installed."""
     ours_by_form = {
         "alone": ours,
         "unmarked": partial(ours, marked=False),

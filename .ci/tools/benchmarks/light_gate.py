@@ -95,7 +95,7 @@ def _try_gate(suite: Path, folder: Path) -> str:
 
 
 def _run(command: Sequence[str | Path], **settings: object) -> str:
-    """What a command prints. Raises CalledProcessError, after its output, where it fails."""
+    """The output of a command. Raises CalledProcessError, after printing its output, where it fails."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)

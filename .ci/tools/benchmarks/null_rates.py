@@ -85,7 +85,7 @@ def is_outcome(reading: Reading) -> bool:
 
 
 def is_factor(record: Record) -> Callable[[str], bool]:
-    """What tells, for a setting's name, whether it makes an arm in this record's workload."""
+    """A function that tells, for a setting's name, whether it makes an arm in this record's workload."""
     return tells_arms_apart if record.case.workload == "rl" else QUALITY.is_factor
 
 

@@ -89,7 +89,7 @@ def _written(text: bytes) -> Make:
 
 
 def _by_chance(seed: int) -> Make:
-    """What writes a good file with values changed by this seed."""
+    """A function that writes a good file with values changed by this seed."""
 
     def make(path: Path) -> None:
         chance = random.Random(seed)

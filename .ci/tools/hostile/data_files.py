@@ -136,11 +136,11 @@ class FileKind:
         )
 
     def write(self, text: bytes) -> Prepare:
-        """What puts this text in the file's place."""
+        """A function that puts this text in the file's place."""
         return lambda path: self.put(path, text) if self.put else path.write_bytes(text)
 
     def with_value(self, place: Sequence[Any], value: Any) -> Prepare:
-        """What writes a good file with another value at one place, given by its keys from the top."""
+        """A function that writes a good file with another value at one place, given by its keys from the top."""
 
         def make(path: Path) -> None:
             changed = holder = copy.deepcopy(self.whole())

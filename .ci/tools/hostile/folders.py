@@ -94,7 +94,7 @@ def _loaded() -> int:
 
 
 def _each(several: Sequence[Prepare]) -> Prepare:
-    """What makes one part of the folder for each damage."""
+    """A function that makes one part of the folder for each damage."""
 
     def prepare(hostile: Path) -> None:
         for number, damage in enumerate(several):
@@ -127,7 +127,7 @@ def _of_folders() -> Iterator[tuple[str, Prepare, str]]:
 
 
 def _by_chance(originals: Sequence[Path], seed: int) -> Prepare:
-    """What fills the folder with committed records, each changed by this seed."""
+    """A function that fills the folder with committed records, each changed by this seed."""
 
     def prepare(hostile: Path) -> None:
         chance = random.Random(seed)
@@ -142,7 +142,7 @@ def _by_chance(originals: Sequence[Path], seed: int) -> Prepare:
 
 
 def _deep(depth: int) -> mutations.Change:
-    """Put a run below so many nested folders."""
+    """The change that puts a copy of a run below `depth` nested folders."""
 
     def change(hostile: Path) -> None:
         run = sorted(hostile.iterdir())[1]
@@ -162,7 +162,7 @@ def _deep(depth: int) -> mutations.Change:
 
 
 def _many(entries: int) -> mutations.Change:
-    """Add so many empty files."""
+    """The change that adds so many empty files."""
 
     def change(hostile: Path) -> None:
         for number in range(entries):
@@ -172,7 +172,7 @@ def _many(entries: int) -> mutations.Change:
 
 
 def _named(name: bytes) -> mutations.Change:
-    """Give a run's folder this name."""
+    """The change that renames a run's folder."""
 
     def change(hostile: Path) -> None:
         run = sorted(hostile.iterdir())[1]

@@ -79,7 +79,7 @@ def _compose() -> int:
 
 
 def _load() -> int:
-    """What a worker does with the folder; a sentence where that cannot be."""
+    """Load the folder as a worker does; prints why where that cannot be, and returns the exit code."""
     import torch
 
     from suite.lm.checkpoint.load import load_decoder
@@ -97,7 +97,7 @@ def _load() -> int:
 
 
 def _prepared(change: Callable[[Path], object]) -> Callable[[Path], object]:
-    """What writes a small good model and then changes it."""
+    """A function that writes a small good model and then changes it."""
 
     def prepare(folder: Path) -> None:
         model = folder / "hostile"
@@ -181,7 +181,7 @@ def _file(name: str, make: Callable[[Path], object]) -> Callable[[Path], object]
 
 
 def _config(setting: str, value: Any) -> Callable[[Path], object]:
-    """What writes a configuration with another value of one setting."""
+    """A function that writes a configuration with another value of one setting."""
     return lambda model: _write(model / CONFIG, {**SIZES, setting: _writable(value)})
 
 

@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 
 def _to(path: str, *numbers: int) -> Callable[[], object]:
-    """What leads these streams to a file."""
+    """A function that leads these streams to a file."""
 
     def change() -> None:
         for number in numbers:
@@ -52,7 +52,7 @@ def _to(path: str, *numbers: int) -> Callable[[], object]:
 
 
 def _closed(*numbers: int) -> Callable[[], object]:
-    """What closes these streams."""
+    """A function that closes these streams."""
     return lambda: [os.close(number) for number in numbers]
 
 
@@ -69,17 +69,17 @@ def _unread(*numbers: int) -> Callable[[], object]:
 
 
 def _to_be_read(number: int) -> Callable[[], object]:
-    """What opens a stream for reading only."""
+    """A function that opens a stream for reading only."""
     return lambda: os.dup2(os.open(os.devnull, os.O_RDONLY), number)
 
 
 def _limited(kind: int, most: int) -> Callable[[], object]:
-    """What sets a limit of the process's resources."""
+    """A function that sets a limit of the process's resources."""
     return lambda: resource.setrlimit(kind, (most, most))
 
 
 def _with(**variables: str) -> Callable[[], object]:
-    """What sets variables of the environment."""
+    """A function that sets variables of the environment."""
     return lambda: os.environ.update(variables)
 
 
@@ -177,7 +177,7 @@ def _whole(folder: Path) -> None:
 
 
 def _as_process(arguments: tuple[str, ...], change: Callable[[], object]) -> Callable[[], int]:
-    """What runs the command in a new interpreter, since streams break its beginning and its end."""
+    """A function that runs the command in a new interpreter, since streams break its beginning and its end."""
 
     def run() -> int:
         os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", KERNELS: FOLDER_OF_KERNELS}

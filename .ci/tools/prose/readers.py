@@ -210,7 +210,7 @@ def compare_recipes(against="r1_zero"):
 
 
 def recipe(name, policy, verdict, task="sort", against="r1_zero"):
-    """What a recipe gains over another, in points. Raises AssertionError unless this is the verdict after Holm."""
+    """The gain of a recipe over another, in points. Raises AssertionError unless this is the verdict after Holm."""
     frame = compare_recipes(against)
     (row,) = frame[(frame["arm"] == name) & (frame["task"] == task) & (frame["policy"] == policy)].itertuples()
     assert row.outcome == verdict, row.outcome
@@ -350,7 +350,7 @@ def defaults_end(divides):
 
 
 def tuned_grpo():
-    """What tuning chose for GRPO, in words. Raises AssertionError unless it is neither deviation nor KL."""
+    """The settings tuned for GRPO, in words. Raises AssertionError unless it has neither deviation nor KL."""
     runs = design.layout(folder_results("cpu_rl_tuned/fresh")).runs
     grpo_runs = [run for run in runs if run.value(ALGORITHM) == "grpo" and run.setting("rank") == "1"]
     ((deviation, strength),) = {(run.setting("scale_rewards"), run.setting("kl_coef")) for run in grpo_runs}

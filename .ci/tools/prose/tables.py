@@ -147,7 +147,7 @@ def sparse():
 
 
 def eight_bits():
-    """What a cache in eight bits saves, costs and errs by."""
+    """Cache, kernel time and output error of GQA and MLA with caches in eight bits and in float32."""
     where = {"seq_len": 16_384, "dtype": "float32"}
 
     def line(variant, kind):
@@ -267,7 +267,7 @@ def defaults():
 
 
 def tuned():
-    """What equally many trials gain each algorithm: the best expected one, and the chosen one on fresh seeds."""
+    """Equally many trials of each algorithm: the best expected one, and the chosen one on fresh seeds."""
     trials, fresh = readers.tuning_trials("cpu_rl_tuned/trials"), readers.tuned_ends("cpu_rl_tuned/fresh")
     rivals = [name for name in fresh if name != "ppo"]
     judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in rivals])
@@ -312,7 +312,7 @@ def why():
 
 
 def ppo_settings():
-    """What each change to PPO's settings gains, and how much its critic then explains."""
+    """The gain of each change to PPO's settings, and how much its critic then explains."""
     changed = {
         "as in `sweep=rl`": {},
         "the critic warmed alone for 10 steps": {"critic_warmup_steps": "10"},

@@ -172,7 +172,7 @@ def cpu_family() -> str:
 
 @functools.cache
 def cpuinfo() -> dict[str, str]:
-    """What /proc/cpuinfo says of the first processor, by name; empty where it cannot be read."""
+    """The facts of /proc/cpuinfo about the first processor, by name; empty where it cannot be read."""
     with contextlib.suppress(OSError):
         first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
         lines = (line.partition(":") for line in first.splitlines())

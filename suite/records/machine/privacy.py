@@ -168,7 +168,7 @@ def _is_path(text: str) -> bool:
 
 
 def _shorten_path(match: re.Match[str]) -> str:
-    """What stands for a match of PATH: the path's last part, or the address without its account."""
+    """The stand-in for a match of PATH: the path's last part, or the address without its account."""
     text = match.group()
     scheme, _, rest = text.partition("://")
     leads = rest.startswith("/") or (scheme.lower() == "file" and re.search(r"[\\/]", rest) is not None)

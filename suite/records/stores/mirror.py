@@ -136,12 +136,12 @@ def _locks_of_begun_runs(objects: Iterable[str]) -> set[str]:
 
 
 def _file_kind(name: str) -> str:
-    """Which of a run's files a name is: its last part, or its last two."""
+    """The name of a run's file as MOST_BYTES has it: the last part of a name, or its last two."""
     return OVERRIDES if f"/{name}".endswith(f"/{OVERRIDES}") else _last_part(name)
 
 
 def _last_part(name: str) -> str:
-    """What stands behind the last slash of a name."""
+    """The part of a name behind its last slash."""
     return name.rpartition("/")[2]
 
 

@@ -60,7 +60,7 @@ def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
 
 
 def telemetry_facts(record: Record) -> Mapping[str, Any]:
-    """What a record's provenance says of its telemetry; empty where it says nothing."""
+    """The facts about telemetry in a record's provenance; empty where it has none."""
     return _object(record.provenance.get("telemetry"))
 
 
@@ -71,7 +71,7 @@ def source_states(record: Record) -> dict[str, tuple[str, str]]:
 
 
 def recorded_gpus(record: Record) -> dict[str, Mapping[str, Any]]:
-    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    """The facts that NVML gave of each GPU, by label: `name`, `used`, `state` and more."""
     return _objects(telemetry_facts(record).get("devices"))
 
 

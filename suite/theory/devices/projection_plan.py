@@ -38,7 +38,7 @@ class ProjectionPlan(AttentionPlan):
 
     @staticmethod
     def parallel_way(settings: Mapping[str, Any]) -> str:
-        """How devices share the layer. Raises ValueError for a way that does not exist."""
+        """The way in which devices share the layer, one of WAYS. Raises ValueError for another."""
         way: str = one_of(settings, "parallel", WAYS)
         return way
 

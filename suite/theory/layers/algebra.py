@@ -148,7 +148,7 @@ class Scan:
     qk_dim: int
     v_dim: int
     rows: Sequence[CacheRows]
-    """What one `stride`-th token's row is read as."""
+    """The rows as which one `stride`-th token is read."""
     stride: int = 1
     window: int | None = None
     picks: int | None = None

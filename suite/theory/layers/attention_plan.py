@@ -73,7 +73,7 @@ class AttentionPlan:
 
     @staticmethod
     def parallel_way(settings: Mapping[str, Any]) -> str:
-        """How devices share the layer: `tp` here, since a case that runs is one rank's share of the heads."""
+        """The way in which devices share the layer: `tp`, since a case that runs is one rank's share of the heads."""
         return "tp"
 
     @property

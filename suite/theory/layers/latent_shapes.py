@@ -42,7 +42,7 @@ class LatentShape(LayerShape):
     """The way of computing with a cache and, in training, without one, for people."""
 
     def describe_mode(self, forward: Pass) -> str:
-        """How it computes and what its cache keeps, in words; in training without the cache."""
+        """The way in which it computes and the cache's content, in words; in training without a cache."""
         return self.trains if forward.is_training else f"{self.computes}; the cache keeps {self.keeps}"
 
     @property

@@ -23,7 +23,7 @@ ELEMENT, HEAD = "element", "head"
 ALL_HEADS = "all_heads"
 """A norm over the queries (and keys) of all heads at once; `true` is one that every head shares."""
 ANY_ROPE = Rope(theta=1.0)
-"""Of layers whose positions nobody turns."""
+"""The rotary embedding of layers that are computed without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
