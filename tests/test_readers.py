@@ -89,8 +89,8 @@ MAY_READ = {
         measure/sealed.py _read_checked torch.load
         measure/sealed.py read_sealed path.open
         records/stores/archive.py _plain_files tarfile.open
-        records/stores/archive.py unpacked archive.open
-        records/stores/archive.py unpacked gzip.open
+        records/stores/archive.py unpack archive.open
+        records/stores/archive.py unpack gzip.open
         records/stores/board.py known_runs pq.ParquetFile
         records/stores/pack.py _index path.open
         records/stores/pack.py _index zipfile.ZipFile

@@ -29,14 +29,14 @@ def one_line(text: str) -> str:
     return text.translate(PLAINER)
 
 
-def obeyed_by_nobody(line: str) -> str:
+def without_log_commands(line: str) -> str:
     """Lines that a CI log may have: of the same length, with spaces for the marks that would make one a command."""
     return COMMAND.sub(lambda match: re.sub("[:#]", " ", match[0]), line)
 
 
 def say(*lines: str, to: TextIO | None = None) -> None:
     """Print lines, flushed, without anything that a CI system would obey. Somebody's text must be `one_line` before."""
-    print("\n".join(map(obeyed_by_nobody, lines)), file=to or sys.stdout, flush=True)
+    print("\n".join(map(without_log_commands, lines)), file=to or sys.stdout, flush=True)
 
 
 def complain(text: str) -> None:

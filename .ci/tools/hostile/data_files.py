@@ -24,7 +24,7 @@ from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path
 from suite.records.machine.environment import environment
-from suite.records.machine.streams import refusing
+from suite.records.machine.streams import run_or_complain
 from suite.records.stores.store import JUDGEMENT, RECORD
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.gate.history.made import history_of, judged
@@ -209,7 +209,7 @@ def _withdrawals() -> Any:
 
 
 def _load_tolerances() -> int:
-    return refusing(lambda: Tolerances.load(path=Path("gate.yaml")) and 0)
+    return run_or_complain(lambda: Tolerances.load(path=Path("gate.yaml")) and 0)
 
 
 def _two_runs(folder: Path) -> None:

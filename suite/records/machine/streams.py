@@ -59,7 +59,7 @@ class _LossyStream(io.FileIO):
         return len(data)
 
 
-def ended(command: "Callable[[], int]") -> int:
+def run_guarded(command: "Callable[[], int]") -> int:
     """Run a command with guarded standard streams; its exit code once its output is written or known to be lost."""
     # Opened where closed, for children too: else the next file, even a record, gets a standard stream's number.
     for descriptor in range(3):
@@ -70,18 +70,18 @@ def ended(command: "Callable[[], int]") -> int:
     usual = sys.stdout, sys.stderr
     out, _ = _replace_stream("stdout", 1), _replace_stream("stderr", 2)
     try:
-        code = refusing(command)
+        code = run_or_complain(command)
         return code if out is None else _code_after_flush(*out, code)
     finally:
         sys.stdout, sys.stderr = usual
 
 
-def refusing(command: "Callable[[], int]") -> int:
+def run_or_complain(command: "Callable[[], int]") -> int:
     """Run a command; return its exit code, after one sentence about an error that a user can cause."""
     try:
         return command()
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else DONE
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else DONE
     except (KeyboardInterrupt, ReaderLeftError):
         return INTERRUPTED
     except ModuleNotFoundError as error:
@@ -96,7 +96,7 @@ def refusing(command: "Callable[[], int]") -> int:
         _complain(f"suite: {error}")
         return USAGE
     except OSError as error:
-        _complain(f"suite: {said_by_system(error)}")
+        _complain(f"suite: {system_message(error)}")
         return system_error_code(error)
     except Exception:
         return _fault()
@@ -109,7 +109,7 @@ def _complain(why: str) -> None:
     complain(why)
 
 
-def said_by_system(error: OSError) -> str:
+def system_message(error: OSError) -> str:
     """The system's own words and the file: `No space left on device (reports/index.html)`."""
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
 
@@ -157,5 +157,5 @@ def _code_after_flush(out: io.TextIOWrapper, raw: _LossyStream, code: int) -> in
         return INTERRUPTED
     if raw.failure is None or not raw.has_lost:
         return code
-    _complain(f"suite: standard output cannot be written: {said_by_system(raw.failure)}")
+    _complain(f"suite: standard output cannot be written: {system_message(raw.failure)}")
     return code if code in (USAGE, FAULT, INTERRUPTED) else BROKEN

@@ -91,7 +91,7 @@ def _without_user(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def unpacked(archive: Path, into: Path) -> Path:
+def unpack(archive: Path, into: Path) -> Path:
     """Unpack an archive into a new folder, and return it. Raises CorruptRecordError for a damaged or foreign one."""
     into.mkdir(parents=True)
     try:

@@ -25,7 +25,7 @@ from suite.theory.devices.calibration import (
     PRODUCTS_AROUND,
     Calibration,
     Expected,
-    added,
+    add_times,
 )
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
@@ -222,7 +222,7 @@ class SharedModel:
             if product is None:
                 return f"its calibration has no products of {kind} in {self._weights}"
             times.append(product)
-        return added(times, "; ".join(dict.fromkeys(time.family for time in times)))
+        return add_times(times, "; ".join(dict.fromkeys(time.family for time in times)))
 
     def _pass(self, batch: int, query_len: int, seq_len: int) -> Pass:
         """One device's part of a step: its group's sequences and, under dcp, its share of the context."""

@@ -99,7 +99,7 @@ def expected_duel(
 @functools.cache
 def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
     """GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
-    geometry = sized(heads)
+    geometry = deepseek_sizes(heads)
     return grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), absorbed_shape(geometry, tp=tp)
 
 
@@ -112,6 +112,6 @@ def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]
 
 
 @functools.cache
-def sized(heads: int) -> Geometry:
+def deepseek_sizes(heads: int) -> Geometry:
     """DeepSeek-V3's geometry with another number of heads. Cached, since a map asks for it a thousand times."""
     return replace(load_geometry(SIZES_OF), num_heads=heads, num_kv_heads=heads)

@@ -60,7 +60,7 @@ class Expected:
     """The fit that it comes from, as `GQA 64/8`: heads and key-value heads."""
 
 
-def added(parts: Iterable[Expected], family: str) -> Expected:
+def add_times(parts: Iterable[Expected], family: str) -> Expected:
     """The time of parts that run one after the other. Its ends are those of all parts at once, since kernels of
     one kind miss alike; None where a part has none."""
     parts = list(parts)
@@ -271,7 +271,7 @@ class Calibration:
         """`kernel`'s time plus that of the matrix products around it; None where nobody measured such products.
         `around`: one of KERNELS. `work`: FLOPs and bytes of all these products together."""
         rest = self.multiplied(MATRICES, DTYPE, rows=rows, count=PRODUCTS_AROUND[around], **work)
-        return rest and added([kernel, rest], kernel.family)
+        return rest and add_times([kernel, rest], kernel.family)
 
     def multiplied(
         self, kind: str, weights: str, *, rows: int, count: int, flops: float, traffic_bytes: float

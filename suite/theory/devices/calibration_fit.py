@@ -23,7 +23,7 @@ SMALL = 1e-3
 Numbers = npt.NDArray[np.float64]
 
 
-def usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
+def select_usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
     """The cells that a fit may take: one new token, a context that two numbers can describe, the fastest of each
     batch and context, and none faster than the bound, whose clock cannot be right."""
     fastest: dict[tuple[Kernel, int, int], Cell] = {}
@@ -34,7 +34,7 @@ def usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
     return list(fastest.values())
 
 
-def fitted(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
+def fit_family(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
     """The fit of one family's usable cells: half of them are fitted, the errors are the other half's. Raises ValueError
     for fewer than FEWEST_CELLS."""
     if len(cells) < FEWEST_CELLS:

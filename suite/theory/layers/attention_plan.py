@@ -13,7 +13,7 @@ from suite.configuration.values import one_of, whole_number
 from suite.theory.layers import algebra, shapes
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import ReexpandedShape
-from suite.theory.layers.matching import MATCHES, Match, UnmatchedError, matched
+from suite.theory.layers.matching import MATCHES, Match, UnmatchedError, match_shape
 from suite.theory.layers.parallel import exchanged_elements, heads_shared_by, rank_pass
 from suite.theory.layers.roofline import MeasuredCeilings
 
@@ -56,7 +56,7 @@ class AttentionPlan:
         self.refusal: str | None = None
         """The reason why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
-            self.match = laid_over(match, geometry, self.attention, heads_shared_by(self.parallel, tp))
+            self.match = lay_over(match, geometry, self.attention, heads_shared_by(self.parallel, tp))
             self.around = self.match.shape
             if self.parallel == "dcp":  # the weights stay shared by heads
                 if self.shape.mode == ReexpandedShape.mode:
@@ -64,7 +64,7 @@ class AttentionPlan:
                         "parallel=dcp shares a cache that is attended to as it lies; attention=mla_latent, which "
                         "expands it at every step, takes tp or dp"
                     )
-                self.around = laid_over(match, geometry, self.attention, tp).shape
+                self.around = lay_over(match, geometry, self.attention, tp).shape
         except UnmatchedError as error:
             self.refusal = str(error)
         else:
@@ -126,14 +126,14 @@ class AttentionPlan:
         return sum(measured.at(work["traffic_bytes"]).bound_s(**work) for work in spans)
 
 
-def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
+def lay_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
     """Lay a variant over a geometry on one of `tp` ranks, by its own shape function, under one of MATCHES. Raises
     ValueError for a setting that the function does not know and for another `mode` than it computes by, and
     UnmatchedError where nothing matches."""
     sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
     build = locate(attention["shape"])
     try:
-        laid = matched(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
+        laid = match_shape(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
     except TypeError as error:
         raise ValueError(f"the settings under attention do not fit {attention['shape']} ({error})") from error
     if (mode := attention.get("mode")) not in (None, laid.shape.mode):

@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.layers.algebra import Pass
-from suite.theory.layers.attention_plan import laid_over
+from suite.theory.layers.attention_plan import lay_over
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import AbsorbedShape
 from suite.theory.layers.shapes import GroupedShape, LayerShape
@@ -74,7 +74,7 @@ def decoder_shape(
         )
     sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)
-    laid = laid_over(match, geometry, attention, 1)
+    laid = lay_over(match, geometry, attention, 1)
     layer = laid.shape
     step = Pass(batch=1, query_len=1, seq_len=1, element_bytes=1, is_training=True)
     if (refusal := layer.refusal(step)) is not None:

@@ -39,7 +39,7 @@ class Match:
     described: str | None = None
 
 
-def matched(
+def match_shape(
     match: str, build: BuildShape, geometry: Geometry, *, tp: int, cache_size: str | None, sizes: Mapping[str, Any]
 ) -> Match:
     """Lay a variant over a geometry under one of MATCHES. `build` is the variant's shape function.
