@@ -27,16 +27,16 @@ DONE = 0
 
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
-    from suite.records.machine.streams import ended
+    from suite.records.machine.streams import run_guarded
 
-    return ended(lambda: _command(sys.argv[1:]))
+    return run_guarded(lambda: _command(sys.argv[1:]))
 
 
 def run_alone() -> int:
     """`suite-run`: the same as `suite run` under one word, since Hydra's tab completion needs that."""
-    from suite.records.machine.streams import ended
+    from suite.records.machine.streams import run_guarded
 
-    return ended(lambda: _run(sys.argv[1:]))
+    return run_guarded(lambda: _run(sys.argv[1:]))
 
 
 def _command(arguments: list[str]) -> int:

@@ -51,8 +51,8 @@ MAY_READ = {
         measure/telemetry/rapl.py packages path.read_text
         records/machine/environment.py cpuinfo Path('/proc/cpuinfo').read_text
         records/machine/environment.py _installation Path(path).read_text
-        records/machine/limits.py _first path.read_text
-        records/machine/limits.py _first Path('/proc/self/cgroup').read_text
+        records/machine/limits.py _first_text path.read_text
+        records/machine/limits.py _first_text Path('/proc/self/cgroup').read_text
         records/machine/limits.py oom_kills path.read_text
         run/launchers/cores.py count_busy_s path.read_text
         run/launchers/cores.py hardware_threads (topology / f'cpu{cpu}' / 'topology' / 'thread_siblings_list').read_text
@@ -88,16 +88,16 @@ MAY_READ = {
         lm/checkpoint/tensors.py stored_in path.open
         measure/sealed.py _read_checked torch.load
         measure/sealed.py read_sealed path.open
-        records/stores/archive.py _files tarfile.open
-        records/stores/archive.py unpacked archive.open
-        records/stores/archive.py unpacked gzip.open
+        records/stores/archive.py _plain_files tarfile.open
+        records/stores/archive.py unpack archive.open
+        records/stores/archive.py unpack gzip.open
         records/stores/board.py known_runs pq.ParquetFile
         records/stores/pack.py _index path.open
         records/stores/pack.py _index zipfile.ZipFile
         records/stores/pack.py blocks self.pack.open
         records/stores/pack.py pack_bytes zipfile.ZipFile
         records/stores/tables.py _opened pq.ParquetFile
-        records/machine/temporary.py _is_ours (folder / MARK).read_bytes
+        records/machine/temporary.py _has_our_mark (folder / MARK).read_bytes
         records/stores/pack.py _is_copy path.read_bytes
         report/command.py _page_digest path.open
         """,

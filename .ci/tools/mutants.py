@@ -37,6 +37,7 @@ class Mutant:
     after: str
 
     def applied(self, text: str) -> str:
+        """The file's text with the change made."""
         source = text.encode()
         assert source[self.begin : self.end] == self.before.encode(), self
         return (source[: self.begin] + self.after.encode() + source[self.end :]).decode()
@@ -64,20 +65,23 @@ class _Changes(ast.NodeVisitor):
         self.tree = ast.parse(text)
 
     def all(self) -> list[Mutant]:
+        """Every change, each as a Mutant."""
         self.visit(self.tree)
         return self.mutants
 
     def _span(self, node: ast.AST) -> tuple[int, int]:
+        """Where a node begins and ends, in bytes of the file."""
         return self.starts[node.lineno - 1] + node.col_offset, self.starts[node.end_lineno - 1] + node.end_col_offset
 
     def _add(self, begin: int, end: int, after: str) -> None:
+        """Add a change of these bytes, unless they are on several lines."""
         before = self.source[begin:end].decode()
         line = self.source.count(b"\n", 0, begin) + 1
         if "\n" not in before.strip():
             self.mutants.append(Mutant(file=self.file, line=line, begin=begin, end=end, before=before, after=after))
 
     def _between(self, left: ast.AST, right: ast.AST, table: dict[str, str]) -> None:
-        """Change the operator between two nodes, whatever brackets stand around it."""
+        """Add a change of the operator between two nodes by the table, whatever brackets stand around it."""
         begin, end = self._span(left)[1], self._span(right)[0]
         match = re.search(rb"[^\s()#]+(?: (?:not|in)\b)?", self.source[begin:end])
         if match and (word := match[0].decode()) in table:
@@ -101,7 +105,7 @@ class _Changes(ast.NodeVisitor):
             self.visit(node.value)
 
     def _ignore(self, node: ast.AST) -> None:
-        """Its text says nothing of behaviour, or guards against mistakes of our own."""
+        """Change nothing in it: its text says nothing of behaviour, or guards against mistakes of our own."""
 
     visit_Assert = visit_Raise = visit_JoinedStr = visit_Import = visit_ImportFrom = visit_TypeAlias = _ignore
 
@@ -177,10 +181,12 @@ class _Changes(ast.NodeVisitor):
 
 
 def _name(call: ast.Call) -> str:
+    """The name of the function or method that is called."""
     return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
 
 
 def _is_whole(node: ast.AST) -> bool:
+    """Whether a node is certainly a whole number."""
     if isinstance(node, ast.Call):
         return _name(node) in ("len", "int", "count")
     return isinstance(node, ast.Constant) and type(node.value) is int

@@ -35,7 +35,7 @@ from tools.mutants import Mutant, changes_of, is_change
 
 PACKAGES = ("statistics", "gate", "report", "theory", "records", "rl", "attention")
 ELSEWHERE = ("suite/attention/triton_decode.py", "suite/attention/backends/triton.py")
-"""What runs in Triton alone, whose tests are `make test-kernels`."""
+"""A function that runs in Triton alone, whose tests are `make test-kernels`."""
 APART = ("browser", "contracts", "kernels", "launchers", "parity", "parity_rliable", "ray", "stores", "trackers")
 """Folders of tests that need more than `make test` installs."""
 DEAR = ("torch", "torch._dynamo", "hydra", "omegaconf", "pandas", "pyarrow.parquet", "typer", "rich.console", "psutil")
@@ -75,7 +75,7 @@ class Copy:
             shutil.copy2(source, target) if source.exists() else target.unlink(missing_ok=True)
 
     def run(self, *arguments: str, limit_s: float = LONGEST_S) -> str | None:
-        """The first test that fails, "no end" where the tests are not over in time, or None."""
+        """Run pytest in a fork; the first test that fails, "no end" where the tests are not over in time, or None."""
         reads, writes = os.pipe()
         child = os.fork()
         if not child:
@@ -100,6 +100,7 @@ class Copy:
             return (pipe.read() or None) if is_over else "no end"
 
     def _result(self, arguments) -> str:
+        """Run pytest on the copy within the fork; the first failure, or empty text."""
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         os.chdir(self.folder)
@@ -117,7 +118,7 @@ class Copy:
         return failures.names[0] if failures.names else "" if code in (0, 5) else f"pytest ended with {code}"
 
     def sees(self, mutant: Mutant, *paths: str) -> str | None:
-        """The first test that fails with the change and passes without it."""
+        """The first test that fails with the change and passes without it; None if none does."""
         path = self.folder / mutant.file
         while True:
             avoided = [f"--{'deselect' if '::' in name else 'ignore'}={name}" for name in self.broken]
@@ -132,7 +133,7 @@ class Copy:
 
 
 def draw(root: Path, seed: int, count: int, only: Sequence[str] = ()) -> list[Mutant]:
-    """So many changes, of as many lines, each line as likely as another."""
+    """Draw `count` changes, each on another line; every line is as likely as another."""
     by_line = defaultdict(list)
     texts = {}
     for package in PACKAGES:

@@ -99,7 +99,7 @@ class Sweep:
         raise AssertionError(f"processes of group {process.pid} outlive their sweep")
 
     def look(self, kill: str) -> None:
-        """All that was recorded before a kill must be there, and nothing torn."""
+        """Raise AssertionError if anything recorded before is gone or changed, or anything torn. Prints the counts."""
         # Of whole runs alone: other processes may be writing others, and let locks go.
         folders = [path.parent for path in self.results.rglob(RECORD)]
         paths = [path for folder in folders for name in (RECORD, *FILES) if (path := folder / name).is_file()]
@@ -112,6 +112,7 @@ class Sweep:
         self._digests = digests
 
     def judge(self) -> str:
+        """Raise AssertionError unless every case has one record that is ok and nothing is left over; else a summary."""
         contents = read_contents([self.results])
         ok = Counter(stored.record.case.id for stored in contents.stored if stored.record.status is Status.OK)
         rest = Counter(str(stored.record.status) for stored in contents.stored if stored.record.status is not Status.OK)
@@ -126,7 +127,7 @@ class Sweep:
         assert set(ok.values()) == {1}, ok
         return f"{self.cases} cases, each ok once; 0 torn, 0 lost, 0 unfinished; besides {dict(rest) or 'nothing'}"
 
-    def failures(self) -> int:
+    def failed_count(self) -> int:
         return sum(stored.record.status is Status.FAILED for stored in read_contents([self.results]).stored)
 
 
@@ -141,7 +142,7 @@ def running_worker(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def wait_for_worker(process: subprocess.Popen[bytes]) -> int | None:
-    """None where the sweep ends before a case runs."""
+    """The process number of the first case seen to run; None where the sweep ends before."""
     while process.poll() is None:
         if (worker := running_worker(process)) is not None:
             return worker
@@ -161,11 +162,11 @@ def survive_alone(sweep: Sweep, kills: int, chance: random.Random) -> None:
             time.sleep(chance.uniform(0, SOME_CASES_S))
         worker = wait_for_worker(process) if victim != "parent" else None
         if worker is not None:
-            failures = sweep.failures()
+            failures = sweep.failed_count()
             with suppress(ProcessLookupError):
                 os.kill(worker, signal.SIGKILL)
             # Between two cases there may be none to kill: then the sweep goes on to its end.
-            while victim == "worker" and sweep.failures() == failures and process.poll() is None:
+            while victim == "worker" and sweep.failed_count() == failures and process.poll() is None:
                 time.sleep(0.005)
         sweep.kill(process)
         sweep.look(f"kill {number + 1} ({victim})")
@@ -194,7 +195,7 @@ def survive_together(sweep: Sweep, chance: random.Random) -> None:
 
 
 def busy_victim(unharmed: Mapping[int, subprocess.Popen[bytes]], chance: random.Random) -> int:
-    """One of those that run a case now: to wait for a certain one, which may begin late, lets the others end."""
+    """The place of a random process that runs a case now; waiting for a given one would let the others end."""
     while not (busy := [place for place, process in unharmed.items() if running_worker(process) is not None]):
         assert all(process.poll() is None for process in unharmed.values()), TOO_SOON
         time.sleep(0.002)
@@ -202,7 +203,7 @@ def busy_victim(unharmed: Mapping[int, subprocess.Popen[bytes]], chance: random.
 
 
 def own_host_names() -> list[str]:
-    """The command that gives a process a host name and a network of its own. Ends where none is allowed."""
+    """The command that gives a process its own host name and network. Exits where none is allowed."""
     for command in NAMESPACES:
         with suppress(OSError):
             if subprocess.run([*command, "hostname", "node1"], capture_output=True, check=False).returncode == 0:

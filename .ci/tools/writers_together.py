@@ -73,18 +73,19 @@ class World:
     def __getattr__(self, name: str) -> Path:
         return self.root / name
 
-    def say(self, writer: str, *things: str) -> None:
+    def log_done(self, writer: str, *things: str) -> None:
         """Add to the log in one write, after what was done."""
         with self.log.open("a") as file:
             file.write("".join(f"{writer}\t{thing}\n" for thing in things))
 
-    def said(self) -> list[tuple[str, str]]:
+    def logged(self) -> list[tuple[str, str]]:
+        """Writer and thing of each line of the log."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         return [(writer, thing) for writer, _, thing in (line.partition("\t") for line in lines)]
 
 
 def run_of(name: str) -> Record:
-    """A run with a key of its own."""
+    """A run with a key of its own, made from its name."""
     record = build(extras={"name": name})
     return replace(record, run_key=hashlib.sha256(name.encode()).hexdigest())
 
@@ -120,7 +121,7 @@ def make(root: Path) -> World:
 def _run(world: World, number: int) -> None:
     for name in (f"run-{number}-{count}" for count in range(3)):
         write_runs(world.results, name)
-        world.say("run", name)
+        world.log_done("run", name)
 
 
 def _pack(world: World, number: int) -> None:
@@ -137,30 +138,30 @@ def _pack_source(world: World, number: int) -> None:
 
 def _merge_folder(world: World, number: int) -> None:
     assert merge([world.source], world.results) == 0
-    world.say("merge folder", *(f"folder-{count}" for count in range(OF_EACH)))
+    world.log_done("merge folder", *(f"folder-{count}" for count in range(OF_EACH)))
 
 
 def _merge_archive(world: World, number: int) -> None:
     assert merge([world.archive], world.results) == 0
-    world.say("merge archive", *(f"archive-{count}" for count in range(OF_EACH)))
+    world.log_done("merge archive", *(f"archive-{count}" for count in range(OF_EACH)))
 
 
 def _push(world: World, number: int) -> None:
-    there = {thing for writer, thing in world.said() if writer in STORED}
+    present = {thing for writer, thing in world.logged() if writer in STORED}
     assert push([world.results], str(world.board), dry_run=False) == 0
-    world.say("push", *there)
+    world.log_done("push", *present)
 
 
 def _export(world: World, number: int) -> None:
-    there = {thing for writer, thing in world.said() if writer in STORED}
+    present = {thing for writer, thing in world.logged() if writer in STORED}
     assert export([world.results], f"sqlite:///{world.mlflow}") == 0
-    world.say("export", *there)
+    world.log_done("export", *present)
 
 
 def _accept(world: World, number: int) -> None:
     for name in (f"case {number} {count}" for count in range(3)):
         accept(world.accepted, name, reason="why", ceiling=1.1, expires=TODAY, today=TODAY)
-        world.say("accept", name)
+        world.log_done("accept", name)
 
 
 def _note(world: World, number: int) -> None:
@@ -168,17 +169,17 @@ def _note(world: World, number: int) -> None:
     for count in range(2):
         snapshot = snapshot_of(judged(commit, parent, at=10 * number + count))
         save_note(world.checkout, snapshot)
-        world.say("note", snapshot.as_line())
+        world.log_done("note", snapshot.as_line())
 
 
 def _noise(world: World, number: int) -> None:
     save_noise(world.noise, NOISE[number % 2], machine={}, made={})
-    world.say("noise", "a file")
+    world.log_done("noise", "a file")
 
 
 def _calibrate(world: World, number: int) -> None:
     assert calibrate([world.root / ("mla", "gqa")[number % 2]], out=world.calibration) == 0
-    world.say("calibrate", "a file")
+    world.log_done("calibrate", "a file")
 
 
 WRITERS: Mapping[str, Callable[[World, int], None]] = {
@@ -209,6 +210,7 @@ class Tally:
         self.counts[writer, what] += number
 
     def fault(self, writer: str, what: str, things: Iterable[object]) -> None:
+        """Note a fault for each thing, once in a round."""
         for fault in (f"{writer}: {what}: {thing}" for thing in things):
             if fault not in self.of_round:
                 self.of_round.append(fault)
@@ -216,9 +218,11 @@ class Tally:
 
     @property
     def faults(self) -> int:
+        """The number of all faults so far."""
         return sum(count for (_, what), count in self.counts.items() if what in FAULTS)
 
     def table(self) -> str:
+        """The counts of each writer as aligned lines."""
         columns = ("started", "killed", "said done", *FAULTS)
         rows = [["", *columns]]
         rows += [[name, *(str(self.counts[name, what]) for what in columns)] for name in (*WRITERS, "reader")]
@@ -230,7 +234,7 @@ FAULTS = ("said and not there", "lost", "there twice", "torn", "ended with an er
 
 
 def start(world: World, name: str, number: int, gate: tuple[int, int]) -> int:
-    """Fork a child that waits until the writing end of the gate, a pipe, is closed, writes and ends; its number."""
+    """Fork a child that waits until the gate's writing end is closed, then writes and ends; its process number."""
     if child := os.fork():
         return child
     code = 1
@@ -256,11 +260,11 @@ def open_gate(gate: tuple[int, int]) -> None:
 def look_on(world: World, number: int) -> None:
     """Read the results until the round is over. Each run that was said before a look must be seen in it, once."""
     while not world.over.exists():
-        said = {f"before-{count}" for count in range(2 * OF_EACH)}
-        said |= {thing for writer, thing in world.said() if writer in STORED}
+        logged = {f"before-{count}" for count in range(2 * OF_EACH)}
+        logged |= {thing for writer, thing in world.logged() if writer in STORED}
         seen, damaged = runs_in(world.results)
         assert not damaged, damaged
-        assert not (missing := said - seen.keys()), f"not seen: {missing}"
+        assert not (missing := logged - seen.keys()), f"not seen: {missing}"
         assert max(seen.values()) == 1, f"seen twice: {seen.most_common(1)}"
 
 
@@ -310,7 +314,7 @@ def _ended(child: int, world: World, name: str, number: int, tally: Tally) -> bo
 
 def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     """Compare what lies there with what was said. `is_last`: nothing is unfinished any more, and said is counted."""
-    said = {name: {thing for writer, thing in world.said() if writer == name} for name in WRITERS}
+    logged = {name: {thing for writer, thing in world.logged() if writer == name} for name in WRITERS}
     there = {"accept": Counter[str](), "note": Counter[str](), "push": Counter[str](), "export": Counter[str]()}
     stored, damaged = runs_in(world.results)
     tally.fault("pack --remove", "torn", damaged)
@@ -319,22 +323,22 @@ def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     tally.fault("pack --remove", "there twice", [name for name, count in stored.items() if count > 1])
     if world.accepted.exists():
         there["accept"] = Counter(entry.case for entry in read_acceptances(world.accepted, TODAY))
-    if said["note"]:
+    if logged["note"]:
         listed = Repository(folder=world.checkout).git("notes", f"--ref={NOTES}", "list").split()[1]
         note = Repository(folder=world.checkout).git("notes", f"--ref={NOTES}", "show", listed)
         there["note"] = Counter(filter(None, note.splitlines()))
     if (world.board / "runs").exists():
         there["push"] = on_board(world.board)
-    if said.get("export"):
+    if logged.get("export"):
         there["export"] = in_mlflow(f"sqlite:///{world.mlflow}")
-    for name, things in said.items():
-        found = there.get(name, stored if name in STORED else Counter(things))
-        tally.fault(name, "said and not there", sorted(things - found.keys()))
-        tally.fault(name, "there twice", [thing for thing, count in found.items() if count > 1 and name in there])
+    for name, things in logged.items():
+        counts = there.get(name, stored if name in STORED else Counter(things))
+        tally.fault(name, "said and not there", sorted(things - counts.keys()))
+        tally.fault(name, "there twice", [thing for thing, count in counts.items() if count > 1 and name in there])
         tally.count(name, "said done", len(things) if is_last else 0)
-    if said["noise"]:
-        tally.fault("noise", "torn", [found for found in [read_noise(world.noise)] if found not in NOISE])
-    if said["calibrate"]:
+    if logged["noise"]:
+        tally.fault("noise", "torn", [noise for noise in [read_noise(world.noise)] if noise not in NOISE])
+    if logged["calibrate"]:
         texts = [(world.root / f"{name}.yaml").read_text() for name in ("mla", "gqa")]
         tally.fault("calibrate", "torn", {world.calibration.read_text()}.difference(texts))
 
@@ -360,6 +364,7 @@ def in_mlflow(uri: str) -> Counter[str]:
 
 
 def main(rounds: int, seed: int = 0) -> Tally:
+    """Play the rounds, print a table, and return the counts."""
     chance, tally, begun = random.Random(seed), Tally(), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         with contextlib.redirect_stdout(io.StringIO()):

@@ -11,7 +11,7 @@ import typer
 
 import suite
 from suite.gate.options import gate_application
-from suite.records.machine.streams import refusing
+from suite.records.machine.streams import run_or_complain
 
 P = ParamSpec("P")
 DONE = 0
@@ -48,7 +48,7 @@ class Shell(StrEnum):
 
 def finish(command: Callable[[], int]) -> None:
     """End the process with a command's exit code."""
-    raise SystemExit(refusing(command))
+    raise SystemExit(run_or_complain(command))
 
 
 def call_command(function: str, *arguments: Any, **options: Any) -> int:

@@ -17,7 +17,7 @@ from suite.records.stores.store import read_contents, write_named
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.theory.devices.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
-from suite.theory.devices.calibration_fit import FEWEST_CELLS, fitted, usable
+from suite.theory.devices.calibration_fit import FEWEST_CELLS, fit_family, select_usable
 from suite.theory.devices.hardware import load_hardware
 from suite.theory.layers.roofline import Ceilings
 
@@ -80,12 +80,12 @@ def _ceilings(device: str) -> Ceilings:
 
 def _usable_cells(device: str, cells: Sequence[Cell]) -> CellsByFamily:
     """The cells that a fit may take, by family; a family without any stays, with none."""
-    usable_cells = grouped(usable(cells, _ceilings(device)), lambda cell: cell.of)
+    usable_cells = grouped(select_usable(cells, _ceilings(device)), lambda cell: cell.of)
     return {_family(kernel): usable_cells.get(kernel, []) for kernel in dict.fromkeys(cell.of for cell in cells)}
 
 
 def _fits(device: str, families: CellsByFamily) -> list[Fit]:
-    fits = [fitted(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
+    fits = [fit_family(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
     return sorted(fits, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
 
 

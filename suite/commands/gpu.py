@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from suite.records.machine.signals import Interruptions
-from suite.records.machine.streams import ended
+from suite.records.machine.streams import run_guarded
 from suite.records.plain_text import complain
 
 BUDGET_S = 540.0
@@ -48,4 +48,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    sys.exit(run_guarded(main))

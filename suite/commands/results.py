@@ -22,7 +22,7 @@ from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.machines import machine_names
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import FILES, CorruptRecordError, Status
-from suite.records.stores.archive import unpacked, write_pack
+from suite.records.stores.archive import unpack, write_pack
 from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.stores.folder import StoreFolder, remove_run
 from suite.records.stores.mirror import existing, on_this_machine
@@ -254,7 +254,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         torn = []
         for number, source in enumerate(sources):
             try:
-                unpacked_source = source if source.is_dir() else unpacked(source, folder / str(number))
+                unpacked_source = source if source.is_dir() else unpack(source, folder / str(number))
                 sources_by_folder[unpacked_source] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))

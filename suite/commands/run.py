@@ -20,7 +20,7 @@ from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.console.summary import summary_by
 from suite.records.derived import by_launch
-from suite.records.machine.streams import CommandFailedError, ReaderLeftError, ended, said_by_system
+from suite.records.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import Record, Status
 from suite.records.stores.place import shown
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = N
     except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
-        complain(f"suite run: cannot write the results: {said_by_system(error)}")
+        complain(f"suite run: cannot write the results: {system_message(error)}")
         return BROKEN
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -163,4 +163,4 @@ def _terminal(
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    sys.exit(run_guarded(main))

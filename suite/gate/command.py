@@ -44,7 +44,7 @@ from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.records.machine.environment import cpu_model, environment, source_digest
 from suite.records.machine.signals import Interruptions
-from suite.records.machine.streams import ReaderLeftError, said_by_system, system_error_code
+from suite.records.machine.streams import ReaderLeftError, system_error_code, system_message
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
@@ -73,7 +73,7 @@ def reported(judge: Callable[[], int]) -> int:
     except ReaderLeftError:  # the command line ends quietly
         raise
     except OSError as error:
-        complain(f"suite gate: {said_by_system(error)}")
+        complain(f"suite gate: {system_message(error)}")
         return system_error_code(error)
     return BROKEN
 

@@ -27,7 +27,7 @@ from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clo
 from suite.measure.devices.cuda_graph import captured
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import LEAST_COPIES
-from suite.records.machine.streams import ended
+from suite.records.machine.streams import run_guarded
 from suite.records.stores.store import write_named
 
 TOLERANCE = 0.03
@@ -179,7 +179,7 @@ def _floats(size_bytes: int) -> torch.Tensor:
 def run_by_hand(program: Callable[[Path | None], int]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
-    sys.exit(ended(lambda: program(parser.parse_args().out)))
+    sys.exit(run_guarded(lambda: program(parser.parse_args().out)))
 
 
 if __name__ == "__main__":

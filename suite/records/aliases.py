@@ -68,7 +68,7 @@ NAMES_CODE = {"attention": "shape", "workload": "plan"}
 
 
 def settings_today(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings under today's names, with the mode of MLA that today's say."""
+    """Settings under today's names and places of code; where MLA has no mode, with the one that its code had."""
     renamed = pairs_today(settings)
     for group, options in renamed.items():
         if isinstance(options, Mapping) and any(old.startswith(f"{group}.") for old in SETTINGS):
@@ -104,7 +104,7 @@ def axes_today(axes: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
 
 
 def axes_by_one_name(axes: Mapping[str, Any]) -> dict[str, Any]:
-    """The axes of a case of today, whose variant may have two names, with the one that counts."""
+    """The axes of a case of today, with the one name that counts for a variant that has two."""
     return _with_variant(axes, SAME_VARIANT)
 
 
@@ -115,5 +115,6 @@ def span_today(span: str) -> str:
 
 
 def _with_variant(axes: Mapping[str, Any], names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
+    """The axes with the variant that `names` has for this variant and phase; else as they are."""
     variant = names.get((str(axes.get("attention")), str(axes.get("phase"))))
     return {**axes} if variant is None else {**axes, "attention": variant}

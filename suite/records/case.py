@@ -61,24 +61,25 @@ class Case:
 
     @property
     def id(self) -> str:
+        """All settings as a command line has them: `workload=attention attention=mla seq_len=4096`."""
         return " ".join(f"{name}={as_typed(value)}" for name, value in self.values.items())
 
     @property
     def values(self) -> dict[str, Any]:
-        """All that the id says, in its order."""
+        """All that the id says, in its order: workload, axes, further settings by name."""
         return {"workload": self.workload, **self.axes, **dict(sorted(self.extras.items()))}
 
     @property
     def settings(self) -> dict[str, str]:
-        """The same as it is typed; empty where a setting does not apply."""
+        """The values of the id as they are typed; empty where a setting does not apply."""
         return {name: "" if value is None else as_typed(value) for name, value in self.values.items()}
 
     def cell(self, name: str) -> str:
-        """A setting as a table shows it."""
+        """A setting as a table shows it; `-` where the case has none."""
         return self.settings.get(name) or "-"
 
     def today(self, settings: Mapping[str, Any]) -> "Case":
-        """The same under the names of today; it and its settings may be older."""
+        """The case under the names of today; it and its settings may be older."""
         return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
 
 
@@ -118,7 +119,7 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What two records of one id must agree in.
+    """The part of a record's settings that two records of one id must have alike.
 
     How a case was measured does not count, nor does the place of the suite's own code, which the code digest covers. A
     setting that does not apply, or is at the value it had before it came, counts as one that an older record does not
@@ -203,7 +204,7 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A value that may stand in an id: one line, and the same on every machine, so without its paths."""
+    """A setting's value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
     return value if text is None else clean_setting(name, " ".join(text.split()))
 

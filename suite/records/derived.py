@@ -26,7 +26,8 @@ def noted(record: Record, span: str, metric: str) -> float | None:
 
 
 def constant(record: Record, span: str, metric: str) -> float | None:
-    """A size or a rate that a record notes once, where it is above zero."""
+    """The value of a metric that a record notes once, where it is above zero; else None. Older records do not hold
+    `trivial_accuracy`: then it comes from a table, by task."""
     value = noted(record, span, metric)
     if value is None and (span, metric) == (EVALUATE, TRIVIAL_ACCURACY):
         # Older records do not hold it. The table has not every task and number of prompts.
@@ -38,7 +39,7 @@ def constant(record: Record, span: str, metric: str) -> float | None:
 
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
-    """Values of the launches that readings are of, in order; those of an older record are all of one."""
+    """The values of each launch, in the order of launches; readings without a launch count as launch 0."""
     pairs = (
         zip(readings.column("launch"), readings.column("value"), strict=True)
         if isinstance(readings, Rows)
@@ -51,7 +52,7 @@ def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
 
 
 def measured_ceilings(record: Record, span: str) -> Ceilings | None:
-    """The measured ceilings at a span's working set."""
+    """The ceilings that the run measured at a span's working set; None where it did not."""
     flops, traffic = constant(record, span, "ceiling_flops_per_s"), constant(record, span, "ceiling_bytes_per_s")
     return None if flops is None or traffic is None else Ceilings(flops_per_s=flops, bytes_per_s=traffic)
 
@@ -87,7 +88,7 @@ def possible_time(text: object) -> str:
 
 
 def run_warnings(record: Record) -> list[str]:
-    """The warnings that its own run gave."""
+    """The warnings that the run itself gave, none where the record has no list of them."""
     warnings = record.provenance.get("warnings")
     return list(map(str, warnings)) if isinstance(warnings, list) else []
 

@@ -91,7 +91,8 @@ def short_names(case_ids: Iterable[str]) -> dict[str, str]:
 
 
 def shared_settings(case_ids: Iterable[str]) -> str:
-    """What the short names of these ids leave out, since all share it; empty where one is no list of settings."""
+    """The settings that these ids' short names leave out, since all share them; empty if an id is no list of
+    settings."""
     settings = [settings_in(case_id) for case_id in dict.fromkeys(case_ids)]
     in_names = _settings_in_names(settings)
     values = {name: value for case in settings for name, value in case.items() if value != NOT_APPLIED}
@@ -108,6 +109,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def _settings_in_names(settings: Sequence[Settings]) -> Collection[str]:
+    """The settings that short names are made of: those that differ, or of a single case its first few."""
     if len(settings) == 1:
         return list(dict(settings[0]))[:SETTINGS_OF_ONE]
     # A setting that does not apply to some, and is the same for the others, follows from what tells them apart.
@@ -120,6 +122,7 @@ def _label(name: str, value: str) -> str:
 
 
 def _grouped(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tuple[str, ...], list[dict[str, str]]]:
+    """The cases by their values of these settings."""
     groups = defaultdict[tuple[str, ...], list[dict[str, str]]](list)
     for case in cases:
         groups[_key(case, names)].append(case)
@@ -127,4 +130,5 @@ def _grouped(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tu
 
 
 def _key(case: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
+    """The case's values of these settings; empty where it lacks one."""
     return tuple(case.get(name, "") for name in names)

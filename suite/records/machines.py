@@ -40,7 +40,7 @@ def plain_name(name: str) -> str:
 
 
 def short_id(machine: str, machines: Collection[str]) -> str:
-    """How a machine's id begins, with as many digits as tell it from the others."""
+    """The beginning of a machine's id, with as many digits as tell it from the others."""
     for digits in range(SHORT_ID, len(machine)):
         if not any(other != machine and other.startswith(machine[:digits]) for other in machines):
             return machine[:digits]

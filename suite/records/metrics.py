@@ -38,14 +38,17 @@ class Metric:
 
 
 def noisy(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
+    """A metric that differs from repeat to repeat."""
     return Metric(name=name, unit=unit, label=label, better=better, exact=False)
 
 
 def exact(name: str, unit: str, label: str, better: Better = Better.NEITHER, *, is_seeded: bool = False) -> Metric:
+    """A metric of which any difference is a change."""
     return Metric(name=name, unit=unit, label=label, better=better, exact=True, seeded=is_seeded)
 
 
 def seeded(name: str, unit: str, label: str, better: Better = Better.NEITHER, *, points: bool = False) -> Metric:
+    """A metric that is bit-equal in two runs of one seed on one machine."""
     return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True, points=points)
 
 
@@ -143,7 +146,7 @@ def within(*parts: str) -> str:
 
 
 def below(span: str, above: str) -> str | None:
-    """What stands behind `above/` in a span; None for another span."""
+    """The part of a span behind `above/`; None for another span."""
     return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
 
 

@@ -13,6 +13,7 @@ NOTHING = "–"
 
 
 def seconds(value: float) -> str:
+    """A time with its unit: `1.23 ms`."""
     return _in_units(value, TIME_UNITS)
 
 
@@ -23,6 +24,7 @@ def seconds_range(low: float, high: float) -> str:
 
 
 def seconds_tick(value: float) -> str:
+    """A time with its unit, for an axis: `1.5 ms`."""
     size, unit = _unit(value, TIME_UNITS)
     return f"{value / size:g} {unit}"
 
@@ -38,6 +40,7 @@ def duration(value: float) -> str:
 
 
 def bytes_iec(value: float) -> str:
+    """A size with its binary unit: `36.0 MiB`."""
     return _in_units(value, BYTE_UNITS)
 
 
@@ -64,15 +67,18 @@ def plain_tick(value: float) -> str:
 
 
 def percent(share: float) -> str:
+    """A share as a percentage: `14 %`, below 10 with two digits, `1.4 %`."""
     value = 100 * share
     return f"{value:,.0f} %" if abs(value) >= 10 else f"{_digits(value, 2)} %"
 
 
 def times(ratio: float) -> str:
+    """A ratio with its sign: `1.24×`."""
     return f"{_digits(ratio)}×"
 
 
 def count(value: float) -> str:
+    """A whole number with commas: `16,384`."""
     return f"{value:,.0f}"
 
 
@@ -80,11 +86,13 @@ Units = Sequence[tuple[float, str]]
 
 
 def _in_units(value: float, units: Units) -> str:
+    """Three significant digits and the largest unit that the value reaches."""
     size, unit = _unit(value, units)
     return f"{_digits(value / size)} {unit}"
 
 
 def _unit(value: float, units: Units) -> tuple[float, str]:
+    """The largest unit that the value reaches, once it is rounded to three digits; the smallest for less."""
     # 1023.9 KiB is 1.00 MiB, and so is 1024 KiB, whose digits round down.
     most = max(value, _rounded(value))
     return next((unit for unit in units if most >= unit[0]), units[-1])
@@ -95,6 +103,7 @@ def _rounded(value: float, digits: int = 3) -> float:
 
 
 def _digits(value: float, digits: int = 3) -> str:
+    """The value with so many significant digits and commas; NOTHING where it is not finite."""
     if not math.isfinite(value):
         return NOTHING
     rounded = _rounded(value, digits)

@@ -29,15 +29,14 @@ def one_line(text: str) -> str:
     return text.translate(PLAINER)
 
 
-def obeyed_by_nobody(line: str) -> str:
-    """A whole line, or several, as a log of CI may have it: as long, with a space for what would make it a
-    command."""
+def without_log_commands(line: str) -> str:
+    """Lines that a CI log may have: of the same length, with spaces for the marks that would make one a command."""
     return COMMAND.sub(lambda match: re.sub("[:#]", " ", match[0]), line)
 
 
 def say(*lines: str, to: TextIO | None = None) -> None:
-    """Print lines that may hold somebody's text, made harmless by `one_line` where that came in; flushed."""
-    print("\n".join(map(obeyed_by_nobody, lines)), file=to or sys.stdout, flush=True)
+    """Print lines, flushed, without anything that a CI system would obey. Somebody's text must be `one_line` before."""
+    print("\n".join(map(without_log_commands, lines)), file=to or sys.stdout, flush=True)
 
 
 def complain(text: str) -> None:
@@ -51,6 +50,6 @@ def json_text(value: Any, *, sort_keys: bool = False) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line, and that calls nobody."""
+    """The text escaped for Markdown, so that it shows as it is, on one line, and mentions nobody."""
     plain = " ".join(one_line(text).split())
     return html.escape(plain, quote=False).translate(MARKUP).replace("@", MENTION)

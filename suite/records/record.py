@@ -65,6 +65,7 @@ class Rows(Sequence[Row], Generic[Row]):
         self._row, self._columns, self._places = row, columns, places
 
     def column(self, name: str) -> Sequence[Any]:
+        """The values of a column, for these rows alone."""
         values = self._columns[name]
         return values if self._places is None else [values[place] for place in self._places]
 
@@ -74,7 +75,7 @@ class Rows(Sequence[Row], Generic[Row]):
         return range(len(self)) if self._places is None else self._places
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
-        """The rows by what they have in these columns, in the order in which they come."""
+        """The rows grouped by their values in these columns, in the order in which they come."""
         places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)
@@ -127,7 +128,7 @@ NONE: Rows[Reading] = Rows(Reading, dict.fromkeys(Reading.__slots__, ()))
 
 
 def constant_readings(quantities: Mapping[str, Mapping[str, float]]) -> list[Reading]:
-    """Quantities by span and metric that do not change from step to step."""
+    """A reading at step 0 for each quantity, by span and metric, that does not change from step to step."""
     return [
         Reading(step=0, span=span, metric=metric, value=value)
         for span, of_span in quantities.items()
@@ -168,13 +169,13 @@ class Record:
 
     @cached_property
     def rows(self) -> Rows[Reading]:
-        """The readings by columns, as a table of them has them."""
+        """The readings as Rows, converted once where they came as single objects."""
         if isinstance(self.readings, Rows):
             return self.readings
         return Rows(Reading, {name: [getattr(row, name) for row in self.readings] for name in Reading.__slots__})
 
     def as_json(self) -> dict[str, Any]:
-        """The record without its readings."""
+        """The record as plain data, without its readings."""
         return {
             "schema": SCHEMA,
             "case": {
@@ -207,24 +208,24 @@ def record_from_json(content: Any) -> Record:
     Its case and settings have the names of today. A record is data, possibly hostile, and never instantiated.
     """
     if not isinstance(content, dict):
-        raise CorruptRecordError("record.json holds no object")
+        raise CorruptRecordError(f"{RECORD} must hold a JSON object; got {type(content).__name__}")
     if content.get("schema") != SCHEMA or content.get("schema") is True:  # which equals 1
         raise CorruptRecordError(f"schema must be {SCHEMA}; got {content.get('schema')!r}")
     case = _object(content, "case")
     try:
         status, evidence = Status(_text(content, "status")), Evidence(_text(content, "evidence"))
     except ValueError as error:
-        raise CorruptRecordError(str(error)) from error
+        raise CorruptRecordError(f"status and evidence must be known ones: {error}") from error
     reason = content.get("reason")
     if reason is not None and not isinstance(reason, str):
-        raise CorruptRecordError("reason must be text or null")
+        raise CorruptRecordError(f"reason must be text or null; got {type(reason).__name__}")
     built = Case(
         workload=_text(case, "workload"),
         axes=_scalars(_object(case, "axes"), "case.axes"),
         extras=_scalars(_object(case, "extras"), "case.extras"),
     )
     if case.get("id") != built.id:
-        raise CorruptRecordError("case.id does not follow from its axes")
+        raise CorruptRecordError("case.id must be what the case's workload, axes and extras give; got another")
     settings = _object(content, "settings")
     environment = _object(content, "environment")
     _check_identities(built, _text(content, "run_key"), environment.get("machine_id"))
@@ -237,12 +238,12 @@ def record_from_json(content: Any) -> Record:
         settings=settings_today(settings),
         environment=environment,
         provenance=_object(content, "provenance"),
-        files=_files(content),
+        files=_file_digests(content),
     )
 
 
-def _files(content: Mapping[str, Any]) -> dict[str, str]:
-    """Names and digests; records of version 0.1 have none."""
+def _file_digests(content: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of each file by name; none in records of version 0.1. Raises CorruptRecordError for other names."""
     files = _object(content, "files") if "files" in content else {}
     for name, digest in files.items():
         if name not in FILES or not isinstance(digest, str) or not DIGEST.fullmatch(digest):
@@ -251,7 +252,8 @@ def _files(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
-    """Check what runs are joined by, which is shown, sorted and made into names of folders: one line, no way out."""
+    """Raise CorruptRecordError unless these, which are shown, sorted and made into names of folders, are plain
+    lines."""
     if not RUN_KEY.fullmatch(run_key):
         raise CorruptRecordError(f"run_key must be 64 hexadecimal digits in lower case; got {run_key[:80]!r}")
     if not PLAIN_NAME.fullmatch(case.workload):
@@ -263,14 +265,17 @@ def _check_identities(case: Case, run_key: str, machine_id: Any) -> None:
 
 
 def _object(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The object under a name. Raises CorruptRecordError for anything else."""
     return _typed(content, name, dict, "an object")
 
 
 def _text(content: Mapping[str, Any], name: str) -> str:
+    """The text under a name. Raises CorruptRecordError for anything else."""
     return _typed(content, name, str, "text")
 
 
 def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> T:
+    """The value under a name. Raises CorruptRecordError, which asks for `words`, where it is not of this kind."""
     value = content.get(name)
     if not isinstance(value, kind):
         raise CorruptRecordError(f"{name} must be {words}; got {type(value).__name__}")
@@ -278,6 +283,7 @@ def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> 
 
 
 def _scalars(content: dict[str, Any], name: str) -> dict[str, Any]:
+    """The same object. Raises CorruptRecordError where a value is a list or an object."""
     for key, value in content.items():
         if not isinstance(value, str | int | float | bool | None):
             raise CorruptRecordError(f"{name}.{key} must be a plain value; got {type(value).__name__}")

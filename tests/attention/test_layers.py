@@ -21,7 +21,7 @@ from suite.attention.tied import TiedAttention
 from suite.attention.window import WindowAttention
 from suite.configuration.files import in_phase, locate, read_choice
 from suite.theory.layers.algebra import Pass
-from suite.theory.layers.attention_plan import laid_over
+from suite.theory.layers.attention_plan import lay_over
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import (
     AbsorbedShape,
@@ -202,7 +202,7 @@ def test_gla_with_one_latent_is_mla():
         ours, theirs = in_phase({**gla, "latent_heads": 1}, phase), in_phase(mla, phase)
         outs = []
         for option in (ours, theirs):
-            layer = made(locate(option["_target_"]), laid_over("heads", TINY, option, 1).shape)
+            layer = made(locate(option["_target_"]), lay_over("heads", TINY, option, 1).shape)
             outs.append(forward(layer, SdpaFolded, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9))
         assert torch.equal(*outs)
 

@@ -135,7 +135,7 @@ def test_verifying_names_damage_and_private_text(results, capsys):
     said = capsys.readouterr().out
     for words in (
         f"{first.name}: samples.parquet is not the file that record.json was written with",
-        "renamed: the folder's name is not how its run key begins",
+        "renamed: the folder's name must begin with the first digits of its run key",
         f"{third.name}: trace.json.gz cannot be read (FileNotFoundError)",
         f"{third.name}: provenance holds a path",
         "-4: record.json cannot be read",
@@ -276,7 +276,7 @@ def test_what_verify_finds_is_not_merged(tmp_path, capsys):
     assert sorted(faults) == [
         "provenance holds a path or a secret",
         "started_at is no time between 2020 and now, so that any other run counts as newer",
-        "the folder's name is not how its run key begins, 0123456789abcdef",
+        "the folder's name must begin with the first digits of its run key, 0123456789abcdef",
         "trace.json.gz is a link",
     ]
     assert merge([tmp_path / "from"], tmp_path / "to") == 4

@@ -54,7 +54,7 @@ def test_a_command_says_what_is_wrong_with_a_file(kind):
     attempt = FILES[kind].attempt("many from few bytes", FILES[kind].write(text))
     ended = tried(replace(attempt, codes=(2, 4), most_cpu_s=None))
     assert ended.faults == []
-    assert ended.said.strip()
+    assert ended.output.strip()
 
 
 def test_a_wrong_value_does_not_become_a_time(tmp_path):

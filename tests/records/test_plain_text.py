@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from suite.records.plain_text import complain, in_markdown, json_text, obeyed_by_nobody, one_line, say
+from suite.records.plain_text import complain, in_markdown, json_text, one_line, say, without_log_commands
 from tools.hostile.texts import COMMANDS, SPACED, TEXTS, harmful
 
 
@@ -20,14 +20,14 @@ def test_what_is_printed_is_a_line_that_nobody_obeys(text, capsys):
 
 @pytest.mark.parametrize("text", [*COMMANDS, "a\n::error::b\n \t##[x]"])
 def test_a_line_stays_as_long_and_is_changed_once(text):
-    told = obeyed_by_nobody(text)
+    told = without_log_commands(text)
     assert len(told) == len(text)
-    assert obeyed_by_nobody(told) == told
+    assert without_log_commands(told) == told
 
 
 @pytest.mark.parametrize("text", ["tests/x.py::test_y", "aten::add", "## A title", "a [1/2]", "\x1b[31mslower\x1b[0m"])
 def test_other_lines_stay_as_they_are(text):
-    assert obeyed_by_nobody(text) == text
+    assert without_log_commands(text) == text
 
 
 @pytest.mark.parametrize("text", TEXTS)

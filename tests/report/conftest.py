@@ -18,7 +18,7 @@ def specified_crossovers(*given, draw=crossover.specified_crossovers):
 KEPT = {
     (command, "decide_data"): functools.cache(command.decide_data),
     (crossover, "specified_crossovers"): lambda *given: specified_crossovers(*map(tuple, given)),
-    (LayerPlan, "tokens_in"): functools.cache(LayerPlan.tokens_in),
+    (LayerPlan, "longest_context"): functools.cache(LayerPlan.longest_context),
     (page, "packed_text"): functools.lru_cache(32)(page.packed_text),
 }
 """Functions of their arguments and of conf/ alone, with themselves as they keep what they answered."""

@@ -53,14 +53,14 @@ def main() -> int:
 
 
 def comment(judge: Path, folder: str) -> str:
-    """The comment as the judge's own environment writes it."""
+    """The comment on the pull request, as the judge's own environment writes it."""
     command = [judge, "-I", "-m", "suite.gate.output.comment", folder, "suite-gate", "https://run.example"]
     body: str = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)["body"]
     return body
 
 
 def pull_request_of(change: str, folder: Path) -> Runner:
-    """A runner with a clone of the head alone, whose base has gone on since."""
+    """A runner with a clone of the change's head alone, whose base has gone on since."""
     make(change, folder / change / "origin")
     origin = Repository(folder / change / "origin")
     head = origin.git("rev-parse", "HEAD")

@@ -33,6 +33,7 @@ VARIANTS = {
 
 
 def main(seq_len, rounds):
+    """Print a line a variant and dtype, then the sign row."""
     threads = torch.get_num_threads()
     where = f"{cpu_model()}, torch {torch.__version__}, {str(commit().get('commit'))[:7]}"
     print(f"{where}: {seq_len:,} tokens, {threads} thread(s), the best of {rounds} rounds, ms")
@@ -40,22 +41,23 @@ def main(seq_len, rounds):
         ceilings = measure_ceilings(dtype, threads)
         shares = {}
         for name, sizes in VARIANTS.items():
-            problem, inputs = drawn(*sizes, seq_len=seq_len, dtype=dtype)
-            found = forms(problem, inputs)
-            least = least_s(found, inputs, rounds, clock())
-            shares[name] = bound_s(problem, ceilings) / least["cpp"]
-            torchs = torchs_s(least)
-            torch_share = bound_s(problem, ceilings) / torchs
-            times = ", ".join(f"{form} {seconds * 1e3:.2f}" for form, seconds in least.items())
-            beside = (
-                f"; one thread takes {one_thread_s(problem, inputs, rounds) / least['cpp']:.2f} times as long"
+            problem, inputs = draw_case(*sizes, seq_len=seq_len, dtype=dtype)
+            backends = make_backends(problem, inputs)
+            fastest_s = fastest_times_s(backends, inputs, rounds, clock())
+            shares[name] = bound_s(problem, ceilings) / fastest_s["cpp"]
+            torch_s = torch_best_s(fastest_s)
+            torch_share = bound_s(problem, ceilings) / torch_s
+            times = ", ".join(f"{form} {seconds * 1e3:.2f}" for form, seconds in fastest_s.items())
+            thread_note = (
+                f"; one thread takes {one_thread_s(problem, inputs, rounds) / fastest_s['cpp']:.2f} times as long"
                 if threads > 1
                 else ""
             )
             print(
-                f"{str(dtype).removeprefix('torch.')}, {name}: {times}; torch's best takes {torchs / least['cpp']:.2f} "
+                f"{str(dtype).removeprefix('torch.')}, {name}: {times}; torch's best takes "
+                f"{torch_s / fastest_s['cpp']:.2f} "
                 f"times cpp's; share of the roofline {shares[name]:.2f}, torch's {torch_share:.2f}; "
-                f"{found['cpp'].form}{beside}",
+                f"{backends['cpp'].form}{thread_note}",
                 flush=True,
             )
         print(f"shares of the roofline: {min(shares.values()):.2f} to {max(shares.values()):.2f}")
@@ -71,30 +73,34 @@ def signs(seq_len, rounds, ceilings):
         for query_len in (1, 2, 4):
             times_s = []
             for sizes in pair:
-                problem, inputs = drawn(*sizes, seq_len=seq_len, dtype=torch.bfloat16, query_len=query_len)
-                least = least_s(forms(problem, inputs), inputs, rounds, clock())
-                times_s.append((torchs_s(least), least["cpp"], bound_s(problem, ceilings)))
-            torchs, cpps, bounds = (gqa / mla for gqa, mla in zip(*times_s, strict=True))
+                problem, inputs = draw_case(*sizes, seq_len=seq_len, dtype=torch.bfloat16, query_len=query_len)
+                fastest_s = fastest_times_s(make_backends(problem, inputs), inputs, rounds, clock())
+                times_s.append((torch_best_s(fastest_s), fastest_s["cpp"], bound_s(problem, ceilings)))
+            torch_ratio, cpp_ratio, bound_ratio = (gqa / mla for gqa, mla in zip(*times_s, strict=True))
             print(
                 f"bfloat16, {heads} heads, {8 // parts} key-value heads, {query_len} new token(s): GQA over MLA "
-                f"{torchs:.2f} by torch's best forms, {cpps:.2f} by cpp, {bounds:.2f} by the roofline",
+                f"{torch_ratio:.2f} by torch's best forms, {cpp_ratio:.2f} by cpp, {bound_ratio:.2f} by the roofline",
                 flush=True,
             )
 
 
-def forms(problem, inputs):
-    return {one.name: one for one in (Cpp(problem).autotuned(*inputs), SdpaFolded(problem), Eager(problem))}
+def make_backends(problem, inputs):
+    """Our kernel, tuned for these inputs, and torch's two best forms, by name."""
+    return {backend.name: backend for backend in (Cpp(problem).autotuned(*inputs), SdpaFolded(problem), Eager(problem))}
 
 
 def clock():
+    """Thread CPU time for one thread, wall time for several."""
     return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
 
 
-def torchs_s(least):
-    return min(least["sdpa_folded"], least["eager"])
+def torch_best_s(fastest_s):
+    """The time of torch's faster form."""
+    return min(fastest_s["sdpa_folded"], fastest_s["eager"])
 
 
-def drawn(heads, kv_heads, qk_dim, v_dim, value_layout, *, seq_len, dtype, query_len=1):
+def draw_case(heads, kv_heads, qk_dim, v_dim, value_layout, *, seq_len, dtype, query_len=1):
+    """A random problem of these sizes and its inputs, with the value laid out in or beside the cache."""
     problem = Problem(
         batch=1,
         heads=heads,
@@ -125,22 +131,24 @@ def bound_s(problem, ceilings):
 
 
 def one_thread_s(problem, inputs, rounds):
+    """Our kernel's least time in seconds with one thread, on the wall's clock."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    least = least_s({"cpp": Cpp(problem).autotuned(*inputs)}, inputs, rounds, time.perf_counter)
+    fastest_s = fastest_times_s({"cpp": Cpp(problem).autotuned(*inputs)}, inputs, rounds, time.perf_counter)
     torch.set_num_threads(threads)
-    return least["cpp"]
+    return fastest_s["cpp"]
 
 
-def least_s(found, inputs, rounds, clock):
-    least = dict.fromkeys(found, float("inf"))
+def fastest_times_s(backends, inputs, rounds, clock):
+    """The least time of each backend in seconds over all rounds, in turns, each after a call that is not timed."""
+    fastest_s = dict.fromkeys(backends, float("inf"))
     for _ in range(rounds):
-        for name, backend in found.items():
+        for name, backend in backends.items():
             backend(*inputs)
             start = clock()
             backend(*inputs)
-            least[name] = min(least[name], clock() - start)
-    return least
+            fastest_s[name] = min(fastest_s[name], clock() - start)
+    return fastest_s
 
 
 if __name__ == "__main__":

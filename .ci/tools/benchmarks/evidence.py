@@ -34,21 +34,22 @@ SPREADS: dict[str, Draw] = {
 }
 
 
-def by_rule(drawn: np.ndarray) -> tuple[float, float]:
-    """The share told apart of single comparisons, and of tables with any such comparison."""
+def by_rule(differences: np.ndarray) -> tuple[float, float]:
+    """The share of single comparisons that are clear by the rule, and of tables with any clear comparison."""
     tables = [
-        [Comparison(ours=tuple(pairs), theirs=(0.0,) * len(pairs)) for pairs in table] for table in drawn.tolist()
+        [Comparison(ours=tuple(pairs), theirs=(0.0,) * len(pairs)) for pairs in table] for table in differences.tolist()
     ]
     alone = np.mean([table[0].outcome in TOLD_APART for table in tables])
     together = [judge_together(table) for table in tables]
-    return float(alone), float(np.mean([any(one.outcome in TOLD_APART for one in table) for table in together]))
+    any_clear = [any(comparison.outcome in TOLD_APART for comparison in table) for table in together]
+    return float(alone), float(np.mean(any_clear))
 
 
-def by_bootstrap(drawn: np.ndarray, generator: np.random.Generator) -> float:
+def by_bootstrap(differences: np.ndarray, generator: np.random.Generator) -> float:
     """The share of 95 % percentile intervals of the mean that miss zero."""
-    pairs = drawn.shape[-1]
+    pairs = differences.shape[-1]
     choices = generator.integers(pairs, size=(RESAMPLES, pairs))
-    means = drawn[:, 0, :][:, choices].mean(axis=-1)
+    means = differences[:, 0, :][:, choices].mean(axis=-1)
     low, high = np.quantile(means, [0.025, 0.975], axis=1)
     return float(np.mean((low > 0) | (high < 0)))
 
@@ -61,16 +62,16 @@ def main(tables: int) -> None:
     for name, draw in SPREADS.items():
         for pairs in PAIRS:
             generator = np.random.default_rng(pairs)
-            drawn = draw(generator, (tables, TABLE, pairs))
-            alone, together = by_rule(drawn)
-            bootstrap = by_bootstrap(drawn, generator)
+            differences = draw(generator, (tables, TABLE, pairs))
+            alone, together = by_rule(differences)
+            bootstrap = by_bootstrap(differences, generator)
             print(f"| {name} | {pairs} | {bootstrap:.1%} | {alone:.1%} | {together:.1%} |")
     print(f"\nReal gaps found, normal spread, one comparison (any below {PAIRS[2]} pairs: none):\n")
     print("| pairs | " + " | ".join(f"a gap of {gap:g} standard deviations" for gap in GAPS) + " |")
     print("|---" * (1 + len(GAPS)) + "|")
     for pairs in PAIRS[2:]:
-        drawn = np.random.default_rng(pairs).normal(size=(tables, 1, pairs))
-        print(f"| {pairs} | " + " | ".join(f"{by_rule(drawn + gap)[0]:.0%}" for gap in GAPS) + " |")
+        differences = np.random.default_rng(pairs).normal(size=(tables, 1, pairs))
+        print(f"| {pairs} | " + " | ".join(f"{by_rule(differences + gap)[0]:.0%}" for gap in GAPS) + " |")
 
 
 if __name__ == "__main__":

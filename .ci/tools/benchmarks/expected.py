@@ -35,6 +35,7 @@ def main() -> None:
 
 
 def _line(calibration: Calibration, name: str, cells: Sequence[Cell]) -> str:
+    """The errors of the expected times of these cells: median, 90 % and largest."""
     errors = relative_errors([(calibration, cell) for cell in cells])
     p90 = errors[math.ceil(0.9 * len(errors)) - 1]
     middle, most, largest = map(numbers.percent, (median(errors), p90, errors[-1]))
@@ -42,7 +43,7 @@ def _line(calibration: Calibration, name: str, cells: Sequence[Cell]) -> str:
 
 
 def gla_speedup(count: int, tokens: int = 1 << 24) -> float:
-    """How many times as fast as MLA two latents, as wide in all, are expected to be at a long context."""
+    """The expected speed of GLA, with two latents as wide in all, over MLA's at a long context."""
     calibration = load_calibration(DEVICE)
     assert calibration is not None
     seconds = {
@@ -57,7 +58,7 @@ def gla_speedup(count: int, tokens: int = 1 << 24) -> float:
 
 
 def by_its_shares(count: int) -> float:
-    """The same by the shares that the paper names of its own kernels, of which MLA's are older."""
+    """The same speed by the shares of the roofline that the paper names for its kernels, of which MLA's are older."""
     calibration = load_calibration(DEVICE)
     assert calibration is not None
     ceilings = calibration.ceilings

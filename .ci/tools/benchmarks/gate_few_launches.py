@@ -53,6 +53,7 @@ def main() -> int:
 
 
 def report(recorded: Recorded, runs: int, slowed_runs: int) -> Iterator[str]:
+    """The lines of the table, and what it was simulated from."""
     timings = recorded.log_ratios_LBR.shape[1]
     yield (
         f"{timings} timings in launches of {LEAST_ROUNDS} rounds; {runs} runs of identical code and {slowed_runs} of "
@@ -87,7 +88,7 @@ def slower(
     """
     generator = np.random.default_rng(seed)
     recordings, timings, _ = recorded.log_ratios_LBR.shape
-    called = np.zeros((runs, timings), dtype=bool)
+    is_slower = np.zeros((runs, timings), dtype=bool)
     for run in range(runs):
         if disturbed:
             rounds_LTN = disturbed * generator.normal(size=(launches, timings, LEAST_ROUNDS))
@@ -96,11 +97,12 @@ def slower(
             # Either side may have been the newer.
             rounds_LTN = recorded.log_ratios_LBR[chosen] * generator.choice((-1.0, 1.0), size=(launches, 1, 1))
         moved_LT = np.array([shift.draw(generator, timings) for _ in range(launches)]) + np.log1p(slowed)
-        called[run] = far_slower(rounds_LTN[:, :, :LEAST_ROUNDS] + moved_LT[:, :, None])
-    return called
+        is_slower[run] = far_slower(rounds_LTN[:, :, :LEAST_ROUNDS] + moved_LT[:, :, None])
+    return is_slower
 
 
 def far_slower(rounds_LTN: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which timings of one run are called slower: the interval over its launches lies wholly above FAR."""
     launches, _, rounds = rounds_LTN.shape
     medians_LT = np.median(rounds_LTN, axis=2)
     within_T = rounds_LTN.std(axis=2, ddof=1).max(axis=0) / math.sqrt(rounds)

@@ -69,6 +69,7 @@ class Shift:
 
     @property
     def name(self) -> str:
+        """Its row in the table, as `each its own: normal, sd 3%`."""
         return f"{self.of}: {self.form} {self.size:.0%}" if self.of else "none"
 
     def draw(
@@ -78,10 +79,8 @@ class Shift:
         launch: int = 1,
         before_B: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float64]:
-        """One launch's shift of each of so many timings; `half` is always the first half, as `one` the first.
-
-        `launch`: its number in the run, from 1. `before_B`: the shifts of the launch before.
-        """
+        """One launch's shift of each of `count` timings; ONE moves the first of them, HALF the first half. `launch`:
+        its number in the run, from 1. `before_B`: the shifts of the launch before."""
         shift_B = np.ones(count)
         if self.form in (NORMAL, LASTING):
             shift_B = generator.normal(size=count)
@@ -146,6 +145,7 @@ class SimulatedRounds:
         self.launches += 1
 
     def take(self, workers: Sequence[Any], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
+        """Add each benchmark's median over one launch, whose rounds fill `seconds` by the recorded cost of a round."""
         chosen = [self.places[benchmark] for benchmark in benchmarks]
         round_s = float(self.recorded.round_s_B[chosen].sum())
         count = max(LEAST_ROUNDS, math.ceil(seconds / round_s))
@@ -158,6 +158,7 @@ class SimulatedRounds:
             self.samples.setdefault(benchmark, []).append(middle)
 
     def _rounds(self, chosen: Sequence[int], count: int) -> NDArray[np.float64]:
+        """So many recorded rounds of these benchmarks, of random launches, each with its sides swapped at random."""
         launches, _, length = self.recorded.log_ratios_LBR.shape
         blocks = min(MOST_BLOCKS, -(-count // length))
         rounds_LBR = self.recorded.log_ratios_LBR[self.generator.integers(launches, size=blocks)][:, chosen]
@@ -169,6 +170,7 @@ class SimulatedDecisions(Decisions):
     """Decisions on the medians of launches."""
 
     def interim_analysis(self, samples: Any, measured_s: float) -> None:
+        """Decide on benchmarks with three launches or more, by the medians of their launches."""
         enough = {benchmark: medians for benchmark, medians in samples.items() if len(medians) > 2}
         effects = effects_together(enough)
         self.analyse({name: (effect, 0, len(samples[name])) for name, effect in effects.items()}, measured_s)
@@ -212,6 +214,7 @@ def _simulate_one(
     generator: np.random.Generator,
     benchmarks: Sequence[Benchmark],
 ) -> Run:
+    """One run of the shipped comparison, with simulated rounds in place of workers."""
     workers: Any = nullcontext(())
     timing = TimingComparison(
         revisions=type("NoRevisions", (), {"launched": lambda self, first: workers})(),
@@ -290,12 +293,14 @@ def read(folder: Path) -> Recorded:
 
 
 def _log_ratios(rounds: Mapping[int, Mapping[int, float]]) -> list[float]:
+    """The logarithm of after over before of each round, in order."""
     return [math.log(rounds[number][AFTER] / rounds[number][BEFORE]) for number in sorted(rounds)]
 
 
 def report(
     recorded: Recorded, runs: int, slowed_runs: int, seconds: float, shifts: Sequence[Shift] = SHIFTS
 ) -> Iterator[str]:
+    """The lines of the table, a row a shift, and what it was simulated from."""
     launches, benchmarks, length = recorded.log_ratios_LBR.shape
     yield (
         f"{benchmarks} timings, their rounds from {launches} recorded launches of {length}; {runs} runs of identical "

@@ -38,6 +38,7 @@ WIDTHS = (28, 6, 5, 35, 36, 10, 11, 41)
 
 
 def contaminated(generator: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Normal values, every tenth of them spread fivefold."""
     return generator.normal(size=shape) * np.where(generator.random(shape) < 0.1, 5.0, 1.0)
 
 
@@ -60,6 +61,7 @@ def main() -> int:
 
 
 def report(runs: int, slowed_runs: int) -> Iterator[str]:
+    """The lines of the table, and what it was simulated from."""
     yield (
         f"{runs} judgements of identical code, runs spread by {SPREAD:.0%}, and {slowed_runs} of each slowdown, spread "
         f"by {SLOWED_SPREAD:.0%}; a busy hour is {BUSY:.0%}; Wilson's 95 % intervals"
@@ -112,16 +114,17 @@ def slower(logs_JCR: NDArray[np.float64]) -> NDArray[np.bool_]:
     far_J = np.array([t_quantile(1 - ALPHA / cases, freedom) for freedom in freedoms])
     hour_JC = np.full_like(shift_JC, BUSY_HOUR)
     if cases > ENOUGH_OTHERS:
-        others = [np.delete(np.arange(cases), case) for case in range(cases)]
-        hour_JC = np.stack([np.median(shift_JC[:, other], axis=1) for other in others], axis=1)
+        other_cases = [np.delete(np.arange(cases), case) for case in range(cases)]
+        hour_JC = np.stack([np.median(shift_JC[:, rest], axis=1) for rest in other_cases], axis=1)
     beyond_JC = shift_JC - np.clip(hour_JC, 0, BUSY_HOUR)
-    called: NDArray[np.bool_] = (beyond_JC > far_J[:, None] * error_JC) & (shift_JC > FLOOR)
-    return called
+    is_slower_JC: NDArray[np.bool_] = (beyond_JC > far_J[:, None] * error_JC) & (shift_JC > FLOOR)
+    return is_slower_JC
 
 
 def _logs(
     draw: Draw, stored: int, cases: int, runs: int, spread: float, busy: int | None, seed: int
 ) -> NDArray[np.float64]:
+    """Logarithms of all times, by judgement, case and run; the run at `busy` is slower in all cases."""
     logs_JCR = spread * draw(np.random.default_rng(seed), (runs, cases, stored + 1))
     if busy is not None:
         logs_JCR[:, :, busy] += math.log1p(BUSY)

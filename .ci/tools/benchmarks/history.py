@@ -32,12 +32,13 @@ NOISES: dict[str, Callable[[np.random.Generator, int], Values]] = {
 
 
 def ours(values: Values, alpha: float = ALPHA, *, marked: bool = True) -> list[int]:
-    """Places of changes; without `marked` those alone that are no possible drift, which make an exit code."""
+    """Indices of the changes; without `marked` only those that are no possible drift, which set the exit code."""
     return [change.first for change in value_changes([values], alpha)[0] if marked or not change.drift]
 
 
 def methods() -> dict[str, Callable[[Values], list[int]]]:
-    own = {
+    """Functions that find changes in a series, by name: ours in several forms, and apache-otava if it is installed."""
+    ours_by_form = {
         "alone": ours,
         "unmarked": partial(ours, marked=False),
         "at 3 %": partial(ours, alpha=0.03),  # otava's rate
@@ -47,34 +48,34 @@ def methods() -> dict[str, Callable[[Values], list[int]]]:
         from otava.analysis import compute_change_points
     except ImportError:
         print("apache-otava is not installed here, and left out", file=sys.stderr)
-        return own
-    return own | {"otava": lambda values: [point.index for point in compute_change_points(list(np.exp(values)))[0]]}
+        return ours_by_form
+    return ours_by_form | {"otava": lambda values: [p.index for p in compute_change_points(list(np.exp(values)))[0]]}
 
 
 def flat(method: Callable[[Values], list[int]], noise: str, count: int, series: int) -> str:
-    """How many flat series show any change."""
+    """How many flat series show any change, as `3 of 1000`."""
     random = np.random.default_rng(1)
     wrong = sum(bool(method(0.01 * NOISES[noise](random, count))) for _ in range(series))
     return f"{wrong} of {series}"
 
 
 def steps(method: Callable[[Values], list[int]], noise: str, count: int, deviation: float, series: int) -> list[str]:
-    """How many steps are found, how many within one commit of their own, and how many changes too many."""
+    """Cells of a row: steps found, those within one commit of their own, changes too many, and ms a series."""
     random = np.random.default_rng(2)
-    found, near, more, begun = 0, 0, 0, time.perf_counter()
+    num_found, num_near, num_extra, begun = 0, 0, 0, time.perf_counter()
     for _ in range(series):
         values = deviation * NOISES[noise](random, count)
         values[count // 2 :] += np.log1p(STEP)
         changes = method(values)
-        found += bool(changes)
-        near += any(abs(change - count // 2) <= 1 for change in changes)
-        more += max(0, len(changes) - 1)
+        num_found += bool(changes)
+        num_near += any(abs(change - count // 2) <= 1 for change in changes)
+        num_extra += max(0, len(changes) - 1)
     took_ms = 1000 * (time.perf_counter() - begun) / series
-    return [f"{found} of {series}", str(near), str(more), f"{took_ms:.0f}"]
+    return [f"{num_found} of {series}", str(num_near), str(num_extra), f"{took_ms:.0f}"]
 
 
 def correlated(method: Callable[[Values], list[int]], correlation: float, count: int, series: int) -> str:
-    """How many stationary series show any change, where each value resembles the one before."""
+    """How many stationary series show any change where each value resembles the one before, as `3 of 200`."""
     random, wrong = np.random.default_rng(1), 0
     for _ in range(series):
         values = random.normal(size=count)
@@ -85,17 +86,17 @@ def correlated(method: Callable[[Values], list[int]], correlation: float, count:
 
 
 def chains(count: int, loss: float, noise: str, series: int, alpha: float) -> str:
-    """How many chains show a change. `loss`: at each commit of their newer half."""
-    random, found = np.random.default_rng(3), 0
+    """How many chains show a change, as `3 of 1000`. `loss`: at each commit of their newer half."""
+    random, num_found = np.random.default_rng(3), 0
     for _ in range(series):
         ratios = ERROR * NOISES[noise](random, count)
         ratios[count // 2 :] += np.log1p(loss)
-        made = Steps(ratios=list(ratios), errors=[ERROR] * count, called=[False] * count)
-        found += bool(step_changes([made], alpha)[0])
-    return f"{found} of {series}"
+        chain = Steps(ratios=list(ratios), errors=[ERROR] * count, called=[False] * count)
+        num_found += bool(step_changes([chain], alpha)[0])
+    return f"{num_found} of {series}"
 
 
-def show(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -106,33 +107,34 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=1000)
     count = parser.parse_args().series
-    every = methods()
+    all_methods = methods()
     print("Flat series with any change")
     rows = [
-        [noise, str(points), *(flat(method, noise, points, count) for method in every.values())]
+        [noise, str(points), *(flat(method, noise, points, count) for method in all_methods.values())]
         for noise in NOISES
         for points in (20, 50)
     ]
-    show(["noise", "points", *every], rows)
+    print_table(["noise", "points", *all_methods], rows)
     print("Flat series of correlated values with any change")
     rows = [
-        [f"{correlation:.1f}", *(correlated(method, correlation, 30, count // 5) for method in every.values())]
+        [f"{correlation:.1f}", *(correlated(method, correlation, 30, count // 5) for method in all_methods.values())]
         for correlation in (0.0, 0.3, 0.6, 0.9)
     ]
-    show(["correlation", *every], rows)
+    print_table(["correlation", *all_methods], rows)
     print("A step of 5 %")
     rows = [
-        ["normal", "3%", "30", name, *steps(method, "normal", 30, 0.03, count // 5)] for name, method in every.items()
+        ["normal", "3%", "30", name, *steps(method, "normal", 30, 0.03, count // 5)]
+        for name, method in all_methods.items()
     ]
-    show(["noise", "sd", "points", "method", "found", "within a commit", "too many", "ms"], rows)
+    print_table(["noise", "sd", "points", "method", "found", "within a commit", "too many", "ms"], rows)
     rows = [
         [noise, f"{deviation:.0%}", str(points), name, *steps(method, noise, points, deviation, count // 5)]
         for noise in ("normal", "skewed")
         for deviation in (0.01, 0.02)
         for points in (20, 50)
-        for name, method in every.items()
+        for name, method in all_methods.items()
     ]
-    show(["noise", "sd", "points", "method", "found", "within a commit", "too many", "ms"], rows)
+    print_table(["noise", "sd", "points", "method", "found", "within a commit", "too many", "ms"], rows)
     print("Chains of ratios, with a change found")
     rows = [
         [
@@ -146,7 +148,7 @@ def main() -> None:
         for points in (20, 50)
         for loss in (0.0, 0.005, 0.01)
     ]
-    show(["noise", "commits", "loss at each of the newer half", "alone", f"among {TOGETHER}"], rows)
+    print_table(["noise", "commits", "loss at each of the newer half", "alone", f"among {TOGETHER}"], rows)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def judged(top: Path, python: Path) -> str:
-    """The verdicts of one run and its seconds."""
+    """Judge the working tree; the verdicts, the exit code and the seconds in a line."""
     begun, out = time.monotonic(), top.parent / "out"
     command = [sys.executable, "-m", "suite", "gate", "pytest", "--against", "HEAD", "--clock", CLOCK]
     here = str(Path(__file__).parents[3])

@@ -46,28 +46,28 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=len(CASES), help="the first so many of them")
     parser.add_argument("--measure", choices=["standard", "precise"], default="standard")
     parser.add_argument("--records", type=Path, help="look at these instead")
-    asked = parser.parse_args()
-    if asked.records:
-        print(gaps(ok_records([asked.records])))
+    options = parser.parse_args()
+    if options.records:
+        print(gaps(ok_attention_records([options.records])))
         return
-    names = list(CASES)[: asked.cases]
+    names = list(CASES)[: options.cases]
     with tempfile.TemporaryDirectory() as folder:
-        for run in range(asked.runs):
+        for run in range(options.runs):
             for number, name in enumerate(names):
-                take(CASES[name], asked.measure, Path(folder) / str(number) / str(run))
+                run_once(CASES[name], options.measure, Path(folder) / str(number) / str(run))
                 print(".", end="", flush=True)
         print()
         for span in ("layer", "kernel"):
-            held = []
+            counts = []
             for number, name in enumerate(names):
-                records = ok_records([Path(folder) / str(number)])
-                held.append(coverage(f"{name}, {span}", [timings(record, span) for record in records]))
-            over, within = map(sum, zip(*held, strict=True))
-            count = asked.runs * len(names)
+                records = ok_attention_records([Path(folder) / str(number)])
+                counts.append(coverage(f"{name}, {span}", [timings(record, span) for record in records]))
+            over, within = map(sum, zip(*counts, strict=True))
+            count = options.runs * len(names)
             print(f"{span}: held over launches {over} of {count}, within the first {within} of {count}")
 
 
-def take(case: Sequence[str], measure: str, folder: Path) -> None:
+def run_once(case: Sequence[str], measure: str, folder: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -81,49 +81,52 @@ def take(case: Sequence[str], measure: str, folder: Path) -> None:
 
 
 def coverage(name: str, runs: Sequence[Sequence[Sequence[float]]]) -> tuple[int, int]:
-    """In how many runs the interval over launches, and that of the first launch, hold the grand median."""
-    over, within = ([of(run) for run in runs] for of in (launched_interval, lambda run: median_interval(run[0])))
-    grand = float(np.median([one.median for one in over]))
-    held = tuple(sum(one.low <= grand <= one.high for one in intervals) for intervals in (over, within))
+    """In how many runs the interval over launches, and the first launch's, hold the grand median. Prints both, too."""
+    over, within = [launched_interval(run) for run in runs], [median_interval(run[0]) for run in runs]
+    grand = float(np.median([interval.median for interval in over]))
+    num_held = [sum(interval.low <= grand <= interval.high for interval in side) for side in (over, within)]
     medians = [[float(np.log(np.median(launch))) for launch in run] for run in runs]
     of_launches = math.sqrt(np.mean([np.var(run, ddof=1) for run in medians]))
     quartiles = [np.subtract(*np.quantile(np.log(launch), [0.75, 0.25])) for run in runs for launch in run]
     first = np.median([run[0] - np.mean(run[1:]) for run in medians])
     print(
-        f"{name}: grand median {grand * 1e3:.4g} ms; held {held[0]} of {len(runs)} over {over[0].launches} launches "
-        f"(±{np.median([one.relative_half_width for one in over]):.1%}), {held[1]} within the first "
-        f"(±{np.median([one.relative_half_width for one in within]):.1%}); standard deviation of runs "
+        f"{name}: grand median {grand * 1e3:.4g} ms; held {num_held[0]} of {len(runs)} over "
+        f"{over[0].launches} launches "
+        f"(±{np.median([interval.relative_half_width for interval in over]):.1%}), {num_held[1]} within the first "
+        f"(±{np.median([interval.relative_half_width for interval in within]):.1%}); standard deviation of runs "
         f"{np.std([np.mean(run) for run in medians], ddof=1):.1%}, of launches in a run {of_launches:.1%}, of samples "
         f"{np.median(quartiles) / QUARTILES_OF_NORMAL:.1%}; first launch over later ones {first:+.1%}"
     )
-    return held[0], held[1]
+    return num_held[0], num_held[1]
 
 
 def gaps(records: Iterable[Record]) -> str:
-    found = defaultdict(list)
+    """How far records of one case, machine and backend are apart, in a sentence."""
+    intervals_by_case = defaultdict(list)
     for record in records:
         ran = [str(record.provenance.get(name)) for name in ("backend", "backend_form")]
         decide = {name: value for name, value in record.settings.items() if name not in ASIDE}
         for span in ("layer", "kernel"):
             if timed := timings(record, span):
                 key = (json.dumps(decide, sort_keys=True), *ran, str(record.environment.get("machine_id")), span)
-                found[key].append(median_interval([value for launch in timed for value in launch]))
-    pairs = [both for intervals in found.values() for both in combinations(intervals, 2)]
+                intervals_by_case[key].append(median_interval([value for launch in timed for value in launch]))
+    pairs = [both for intervals in intervals_by_case.values() for both in combinations(intervals, 2)]
     if not pairs:
         return "no two records are of one case, machine and backend"
-    apart = [abs(math.log(one.median / other.median)) for one, other in pairs]
-    disjoint = sum(one.low > other.high or other.low > one.high for one, other in pairs)
+    apart = [abs(math.log(first.median / other.median)) for first, other in pairs]
+    disjoint = sum(first.low > other.high or other.low > first.high for first, other in pairs)
     middle, most = (math.expm1(float(np.quantile(apart, share))) for share in (0.5, 0.9))
     return f"{len(pairs)} pairs, {disjoint} disjoint; medians apart by {middle:.1%} in the middle, p90 {most:.1%}"
 
 
 def timings(record: Record, span: str) -> list[list[float]]:
-    return by_launch(one for one in record.readings if one.span == span and one.metric == "latency_s")
+    """The latencies of a span, by launch."""
+    return by_launch(reading for reading in record.readings if reading.span == span and reading.metric == "latency_s")
 
 
-def ok_records(folders: Sequence[Path]) -> list[Record]:
-    stored = [one.record for one in read_contents(folders).stored]
-    return [one for one in stored if one.status is Status.OK and one.case.workload == "attention"]
+def ok_attention_records(folders: Sequence[Path]) -> list[Record]:
+    stored = [run.record for run in read_contents(folders).stored]
+    return [record for record in stored if record.status is Status.OK and record.case.workload == "attention"]
 
 
 if __name__ == "__main__":

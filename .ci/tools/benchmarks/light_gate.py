@@ -35,35 +35,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("python", type=Path, nargs="+", help="3.11, 3.12 or 3.13")
     parser.add_argument("--longest-s", type=float, default=20.0, help="the most seconds of an installation")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     codes = []
-    for python in asked.python:
+    for python in options.python:
         with tempfile.TemporaryDirectory() as folder:
-            codes.append(_measured(python, Path(folder), asked.longest_s))
+            codes.append(_measure(python, Path(folder), options.longest_s))
     return max(codes)
 
 
-def _measured(python: Path, folder: Path, longest_s: float) -> int:
+def _measure(python: Path, folder: Path, longest_s: float) -> int:
+    """Install the gate into a bare environment and try it; prints a line, and returns 1 where that cost too much."""
     bare = folder / "bare"
-    _ended([python, "-m", "venv", bare])
-    own = bare / "bin" / "python"
+    _run([python, "-m", "venv", bare])
+    bare_python = bare / "bin" / "python"
     # Groups need pip 25.1, which is newer than what some Pythons bring.
-    _ended([own, *PIP, "install", "--upgrade", "pip"])
+    _run([bare_python, *PIP, "install", "--upgrade", "pip"])
     begun, used_s = time.monotonic(), _children_s()
-    _ended([own, *PIP, *UNCACHED, *GROUP])
-    _ended([own, *PIP, *UNCACHED, "--no-deps", ROOT])
+    _run([bare_python, *PIP, *UNCACHED, *GROUP])
+    _run([bare_python, *PIP, *UNCACHED, "--no-deps", ROOT])
     took_s, used_s = time.monotonic() - begun, _children_s() - used_s
-    _ended([own, *PIP, "download", "--dest", folder / "files", *GROUP])
-    _ended([own, *PIP, "download", "--dest", folder / "files", BUILDS_WITH])  # what `pip install .` fetches by itself
+    _run([bare_python, *PIP, "download", "--dest", folder / "files", *GROUP])
+    # What `pip install .` fetches by itself.
+    _run([bare_python, *PIP, "download", "--dest", folder / "files", BUILDS_WITH])
     nbytes = sum(file.stat().st_size for file in (folder / "files").iterdir())
     installed = sum(
         file.stat().st_size for file in (bare / "lib").rglob("*") if file.is_file() and "pip" not in file.parts
     )
-    version = _ended([own, "-c", "import platform; print(platform.python_version())"]).strip()
+    version = _run([bare_python, "-c", "import platform; print(platform.python_version())"]).strip()
     print(
         f"Python {version}: {nbytes / 1e6:.1f} MB downloaded, {installed / 1e6:.0f} MB installed, {took_s:.1f} s, of "
         f"which {used_s:.1f} s computing; "
-        f"{_gates(bare / 'bin' / 'suite', folder)}",
+        f"{_try_gate(bare / 'bin' / 'suite', folder)}",
         flush=True,
     )
     return int(nbytes > LARGEST_BYTES or took_s > longest_s)
@@ -75,24 +77,25 @@ def _children_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _gates(suite: Path, folder: Path) -> str:
-    """What the gate said where it was tried. Raises CalledProcessError where it ends otherwise."""
-    assert "--against" in _ended([suite, "gate", "--help"])
+def _try_gate(suite: Path, folder: Path) -> str:
+    """Start the gate, let it refuse, and judge a small project; its line of counts. Raises where it does otherwise."""
+    assert "--against" in _run([suite, "gate", "--help"])
     (folder / "records").mkdir()
     refused = [suite, "gate", "--baseline", folder / "records", "--candidate", folder / "records"]
     assert subprocess.run(refused, capture_output=True, check=False).returncode == 2
-    made = repository(folder / "foreign")
-    made.commit({".gitignore": "results/\n", **{f"src/{name}": text for name, text in readmes_variant().items()}})
-    made.commit({"NOTES.md": "a change of no code\n"})
+    project = repository(folder / "foreign")
+    project.commit({".gitignore": "results/\n", **{f"src/{name}": text for name, text in readmes_variant().items()}})
+    project.commit({"NOTES.md": "a change of no code\n"})
     exported, before = folder / "new.json", folder / "new.before.json"
     against = [suite, "gate", "--against", "HEAD~1", "--python", sys.executable, "--seconds", SECONDS, *CHOSEN]
-    said = _ended([*against, "--export-benchmark-json", exported], cwd=made.folder)
-    stored = _ended([suite, "gate", "--baseline", before, "--candidate", exported], cwd=made.folder)
+    output = _run([*against, "--export-benchmark-json", exported], cwd=project.folder)
+    stored = _run([suite, "gate", "--baseline", before, "--candidate", exported], cwd=project.folder)
     assert " inconclusive" in stored  # one stored run tells no spread
-    return next(line for line in said.splitlines() if " same" in line)
+    return next(line for line in output.splitlines() if " same" in line)
 
 
-def _ended(command: Sequence[str | Path], **settings: object) -> str:
+def _run(command: Sequence[str | Path], **settings: object) -> str:
+    """The output of a command. Raises CalledProcessError, after printing its output, where it fails."""
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False, **settings)  # type: ignore[call-overload]
     if done.returncode:
         print(done.stdout + done.stderr, file=sys.stderr)

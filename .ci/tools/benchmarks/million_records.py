@@ -75,42 +75,44 @@ def main() -> None:
     parser.add_argument("--folders", action="store_true", help="as run folders, too")
     parser.add_argument("--push", action="store_true", help="time verify and push of the first pack, too")
     parser.add_argument("--keep", type=Path, help="write into this folder, and keep it")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        root = asked.keep or Path(scratch)
-        print(f"{asked.records:,} records of {READINGS_EACH} readings, {OF_A_MACHINE} of a machine")
-        as_packs(root / "packs", asked.records)
-        listed(root / "packs")
-        if asked.folders:
-            as_folders(root / "folders", asked.records)
-            listed(root / "folders")
-        if asked.push:
+        root = options.keep or Path(scratch)
+        print(f"{options.records:,} records of {READINGS_EACH} readings, {OF_A_MACHINE} of a machine")
+        as_packs(root / "packs", options.records)
+        time_listing(root / "packs")
+        if options.folders:
+            as_folders(root / "folders", options.records)
+            time_listing(root / "folders")
+        if options.push:
             first = min((root / "packs").iterdir())
             suite(first, "results", "verify", str(first))
             suite(first, "results", "push", str(first), "--to", str(root / "pushed"))
-        as_columns(root / "a file a machine", asked.records, OF_A_MACHINE)
+        as_columns(root / "a file a machine", options.records, OF_A_MACHINE)
         compact(root / "a file a machine", root / "large files")
         for folder in (root / "a file a machine", root / "large files"):
             index, readings, name = folder / "index", folder / "readings", folder.name
             files = f"{index}/*.parquet", f"{readings}/**/*.parquet"
-            timed(f"medians by GPU, variant and span, DuckDB, {name}", folder, ["-c", IN_DUCKDB, *files])
-            timed(f"one machine's timings, pyarrow, {name}", folder, ["-c", ONE_MACHINE, str(readings), machine(0)])
-            timed(f"a line a run, pyarrow, {name}", folder, ["-c", LISTED, str(index)])
+            time_program(f"medians by GPU, variant and span, DuckDB, {name}", folder, ["-c", IN_DUCKDB, *files])
+            first = machine_hash(0)
+            time_program(f"one machine's timings, pyarrow, {name}", folder, ["-c", ONE_MACHINE, str(readings), first])
+            time_program(f"a line a run, pyarrow, {name}", folder, ["-c", LISTED, str(index)])
 
 
-def listed(folder: Path) -> None:
-    """Time a list of what failed, which reads every record; of few packs one of all, which reads readings too."""
+def time_listing(folder: Path) -> None:
+    """Time a list of failed runs, which reads every record; of few packs also one of all, which reads readings too."""
     suite(folder, "results", "list", str(folder), "--status", "failed")
     if len(list(folder.iterdir())) <= FEW:
         suite(folder, "results", "list", str(folder), "--json")
 
 
-def machine(number: int) -> str:
+def machine_hash(number: int) -> str:
+    """The machine's id of this record."""
     return hashlib.sha256(f"machine {number // OF_A_MACHINE}".encode()).hexdigest()[:16]
 
 
 def records(count: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
-    """The name and the files of records that differ in key, case and machine."""
+    """Yield name and files of so many records, which differ in key, case and machine."""
     chance, tables = random.Random(0), []
     for _ in range(min(count, TABLES)):
         record = build(latencies_s=tuple(1e-3 * chance.uniform(0.9, 1.1) for _ in range(3)))
@@ -120,7 +122,7 @@ def records(count: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     for number in range(count):
         samples, digest = tables[number % TABLES]
         gpu = GPUS[number // OF_A_MACHINE % len(GPUS)]
-        environment = {"machine_id": machine(number), "gpus": [gpu], "logical_cpus": 64}
+        environment = {"machine_id": machine_hash(number), "gpus": [gpu], "logical_cpus": 64}
         axes = {"attention": VARIANTS[number % len(VARIANTS)], "seq_len": 256 + number % OF_A_MACHINE}
         record = build(latencies_s=(), environment=environment, **axes)
         whole = replace(record, run_key=f"{number:016x}" * 4, files={SAMPLES: digest})
@@ -128,6 +130,7 @@ def records(count: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
 
 
 def as_folders(root: Path, count: int) -> None:
+    """Write so many records as run folders, IN_A_PACK in each folder."""
     for number, (name, files) in enumerate(records(count)):
         folder = root / str(number // IN_A_PACK) / name
         folder.mkdir(parents=True)
@@ -136,6 +139,7 @@ def as_folders(root: Path, count: int) -> None:
 
 
 def as_packs(root: Path, count: int) -> None:
+    """Write so many records as packs of IN_A_PACK."""
     waiting: dict[str, Mapping[str, bytes]] = {}
     for number, (name, files) in enumerate(records(count), 1):
         waiting[name] = files
@@ -154,20 +158,20 @@ def as_columns(root: Path, count: int, in_a_file: int) -> None:
         digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in numbers]
         index = {name: [_cell(name, kind, number) for number in numbers] for name, (kind, _) in INDEX.items()}
         index["record_sha256"] = digests
-        folder = root / "readings" / "workload=attention" / f"machine_id={machine(first)}"
+        folder = root / "readings" / "workload=attention" / f"machine_id={machine_hash(first)}"
         folder.mkdir(parents=True)
         (root / "index").mkdir(exist_ok=True)
         pq.write_table(pa.table(index, schema=arrow_schema(INDEX)), root / "index" / f"{first:08d}.parquet")
         rows = len(digests) * READINGS_EACH
-        timed = [("layer", "latency_s"), ("kernel", "latency_s")] * 3 + [("case", "cache_bytes")] * 4
+        timed_spans = [("layer", "latency_s"), ("kernel", "latency_s")] * 3 + [("case", "cache_bytes")] * 4
         seconds = 1e-3 * chance.uniform(0.9, 1.1, rows)
         readings: dict[str, object] = {
             "record_sha256": np.repeat(digests, READINGS_EACH),
             "case_id": np.repeat(index["case_id"], READINGS_EACH),
             "row": np.tile(np.arange(READINGS_EACH), len(digests)),
             "step": np.tile(np.arange(READINGS_EACH) // 2, len(digests)),
-            "span": [span for span, _ in timed] * len(digests),
-            "metric": [metric for _, metric in timed] * len(digests),
+            "span": [span for span, _ in timed_spans] * len(digests),
+            "metric": [metric for _, metric in timed_spans] * len(digests),
             **dict.fromkeys(("value", "wall_s", "thread_cpu_s", "process_cpu_s"), seconds),
             **dict.fromkeys(("involuntary_switches", "launch"), np.zeros(rows, dtype="int64")),
         }
@@ -175,35 +179,37 @@ def as_columns(root: Path, count: int, in_a_file: int) -> None:
 
 
 def _cell(name: str, kind: str, number: int) -> object:
+    """A record's cell in a column of the index."""
     variant = VARIANTS[number % len(VARIANTS)]
-    known = {
+    cells = {
         "case_id": f"workload=attention attention={variant} geometry=deepseek-v2-lite seq_len={number % OF_A_MACHINE}",
         "axes": json.dumps({"attention": variant, "seq_len": 256 + number % OF_A_MACHINE}),
         "status": "ok",
-        "machine_id": machine(number),
+        "machine_id": machine_hash(number),
         "gpu": GPUS[number // OF_A_MACHINE % len(GPUS)],
         "run_key": f"{number:064x}",
     }
-    return known.get(name, {"string": "0123456789abcdef", "bool": False}.get(kind, READINGS_EACH))
+    return cells.get(name, {"string": "0123456789abcdef", "bool": False}.get(kind, READINGS_EACH))
 
 
 def compact(board: Path, into: Path) -> None:
-    """Write the same columns once more, in few files, in the order in which they came."""
+    """Write the board's columns once more into few large files, in the same order."""
     begun = time.perf_counter()
     for name in ("index", "readings"):
-        found = ds.dataset(board / name, partitioning="hive")
+        columns = ds.dataset(board / name, partitioning="hive")
         most = {"max_rows_per_file": ROWS_IN_A_FILE, "max_rows_per_group": ROWS_IN_A_FILE // 8}
-        ds.write_dataset(found, into / name, format="parquet", use_threads=False, **most)
+        ds.write_dataset(columns, into / name, format="parquet", use_threads=False, **most)
     print(f"large files made of them in {time.perf_counter() - begun:.1f} s")
 
 
 def suite(folder: Path, *arguments: str) -> None:
-    shown = [word for word in arguments if "/" not in word]
-    timed(f"suite {' '.join(shown)}, {folder.name}", folder, ["-m", "suite", *arguments])
+    """Time a command of the suite."""
+    words_without_paths = [word for word in arguments if "/" not in word]
+    time_program(f"suite {' '.join(words_without_paths)}, {folder.name}", folder, ["-m", "suite", *arguments])
 
 
-def timed(name: str, folder: Path, arguments: list[str]) -> None:
-    """Run a program in a process of its own, by one that is small: the peak of a child is at least its parent's."""
+def time_program(name: str, folder: Path, arguments: list[str]) -> None:
+    """Print what Python with these arguments takes, by a small process: a child's peak is its parent's at least."""
     command = [sys.executable, "-c", MEASURED, sys.executable, *arguments]
     took_s, cpu_s, peak_mib, code = json.loads(subprocess.check_output(command, text=True))
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]

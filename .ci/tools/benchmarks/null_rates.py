@@ -75,44 +75,47 @@ Change = Callable[[Results, np.random.Generator], Results]
 
 
 def is_evaluation(reading: Reading) -> bool:
+    """Whether it was read while held-out questions were answered."""
     return reading.span == EVALUATE or reading.span.startswith(f"{EVALUATE}/")
 
 
 def is_outcome(reading: Reading) -> bool:
+    """Whether it is a held-out accuracy or loss."""
     return is_evaluation(reading) and reading.metric in ("heldout_accuracy", "answer_accuracy", "answer_loss")
 
 
 def is_factor(record: Record) -> Callable[[str], bool]:
+    """A function that tells, for a setting's name, whether it makes an arm in this record's workload."""
     return tells_arms_apart if record.case.workload == "rl" else QUALITY.is_factor
 
 
-def permuted_between_arms(results: Results, random: np.random.Generator) -> Results:
+def permute_between_arms(results: Results, random: np.random.Generator) -> Results:
     """Deal the evaluations of each seed of an experiment anew among its arms."""
-    alike = defaultdict[object, list[int]](list)
+    places_by_case = defaultdict[object, list[int]](list)
     for place, current in enumerate(results.records):
         record = current.record
         factor = is_factor(record)
         names = sorted({*record.case.axes, *record.case.extras})
         key = tuple((name, value) for name, value in case_key(record, names) if not factor(name))
-        alike[current.label, record.case.workload, record.case.axes.get("seed"), key].append(place)
+        places_by_case[current.label, record.case.workload, record.case.axes.get("seed"), key].append(place)
     records = list(results.records)
-    for places in alike.values():
+    for places in places_by_case.values():
         by_shape = defaultdict[object, list[int]](list)
         for place in places:
             evaluated = sorted((r.span, r.metric, r.step) for r in records[place].record.readings if is_outcome(r))
             by_shape[tuple(evaluated)].append(place)
-        for same in by_shape.values():
-            given = [results.records[int(place)].record for place in random.permutation(same)]
-            for place, giver in zip(same, given, strict=True):
-                own = records[place].record
-                readings = [r for r in own.readings if not is_evaluation(r)] + list(
+        for same_shape in by_shape.values():
+            given = [results.records[int(place)].record for place in random.permutation(same_shape)]
+            for place, giver in zip(same_shape, given, strict=True):
+                record = records[place].record
+                readings = [r for r in record.readings if not is_evaluation(r)] + list(
                     filter(is_evaluation, giver.readings)
                 )
-                records[place] = replace(records[place], record=replace(own, readings=readings))
+                records[place] = replace(records[place], record=replace(record, readings=readings))
     return replace(results, records=records)
 
 
-def permuted_in_time(results: Results, random: np.random.Generator) -> Results:
+def permute_in_time(results: Results, random: np.random.Generator) -> Results:
     """Permute the evaluations of each run among its steps."""
 
     def permuted(record: Record) -> Record:
@@ -127,7 +130,7 @@ def permuted_in_time(results: Results, random: np.random.Generator) -> Results:
     return replace(results, records=records)
 
 
-def dealt_launches(results: Results, random: np.random.Generator) -> Results:
+def deal_launches(results: Results, random: np.random.Generator) -> Results:
     """Give every variant of a case the same median, and launches that are dealt from all variants."""
     cases = defaultdict[object, list[int]](list)
     for place, current in enumerate(results.records):
@@ -142,13 +145,13 @@ def dealt_launches(results: Results, random: np.random.Generator) -> Results:
                 for reading in records[place].record.readings:
                     if (reading.metric, reading.span) == ("latency_s", span):
                         launches[place, reading.launch or 0].append(np.log(reading.value))
-            own = {
+            log_medians = {
                 place: np.median([np.median(x) for (of, _), x in launches.items() if of == place]) for place in places
             }
             names = list(launches)
             given = [names[int(number)] for number in random.permutation(len(names))]
             dealt = {
-                name: [float(np.exp(value - own[giver[0]])) for value in launches[giver]]
+                name: [float(np.exp(value - log_medians[giver[0]])) for value in launches[giver]]
                 for name, giver in zip(names, given, strict=True)
             }
             for place in places:
@@ -171,7 +174,7 @@ def with_effect(points: dict[str, float]) -> Change:
     """Remove all differences, then add points to every evaluation of GRPO but the first."""
 
     def changed(results: Results, random: np.random.Generator) -> Results:
-        results = permuted_between_arms(results, random)
+        results = permute_between_arms(results, random)
 
         def raised(record: Record) -> Record:
             more = points.get(str(record.case.axes.get("task")), 0.0)
@@ -191,28 +194,28 @@ def with_effect(points: dict[str, float]) -> Change:
     return changed
 
 
-def outcomes(asked: dict[str, tuple[str, ...]], change: Change, rounds: int) -> dict[str, Counter[str]]:
-    """How often each claim came to each outcome, over rounds of one change."""
-    found = defaultdict[str, Counter[str]](Counter)
-    for folders in sorted(set(asked.values())):
+def count_outcomes(claims: dict[str, tuple[str, ...]], change: Change, rounds: int) -> dict[str, Counter[str]]:
+    """How often each claim came to each outcome over rounds of one change. `claims`: the folders of each."""
+    counts_by_claim = defaultdict[str, Counter[str]](Counter)
+    for folders in sorted(set(claims.values())):
         results = read_results([REFERENCE / folder for folder in folders])
-        names = [name for name, of in asked.items() if of == folders]
+        names = [name for name, of in claims.items() if of == folders]
         for number in range(rounds):
             changed = change(results, np.random.default_rng(number))
             for claim_id, verdict in verdicts_on(changed, *names).items():
-                found[claim_id][verdict.outcome] += 1
-    return found
+                counts_by_claim[claim_id][verdict.outcome] += 1
+    return counts_by_claim
 
 
-def keys_of(text: object) -> Iterator[str]:
-    """The keys of all sentences in a text."""
+def sentence_keys(text: object) -> Iterator[str]:
+    """The keys of all sentences within a text."""
     if isinstance(text, Say):
         yield text.key
         for _, value in text.fields:
-            yield from keys_of(value)
+            yield from sentence_keys(value)
     elif isinstance(text, Joined):
         for part in text.parts:
-            yield from keys_of(part)
+            yield from sentence_keys(part)
 
 
 def asserting_headlines(build: str, folders: tuple[str, ...], rounds: int) -> Counter[bool]:
@@ -220,14 +223,14 @@ def asserting_headlines(build: str, folders: tuple[str, ...], rounds: int) -> Co
     results = read_results([REFERENCE / folder for folder in folders])
     counts = Counter[bool]()
     for number in range(rounds):
-        section = locate(build)(permuted_between_arms(results, np.random.default_rng(number)))
+        section = locate(build)(permute_between_arms(results, np.random.default_rng(number)))
         for headline in section.headlines:
-            counts[any(key in ORDERS for key in keys_of(headline.text))] += 1
+            counts[any(key in ORDERS for key in sentence_keys(headline.text))] += 1
     return counts
 
 
 def most_by_chance(rounds: int, rate: float = 0.05, confidence: float = 0.999) -> int:
-    """The most false assertions of so many rounds that a true rate explains."""
+    """The most false assertions in so many rounds that a true rate explains, with this confidence."""
     cumulative, probability, count = 0.0, (1 - rate) ** rounds, 0
     while cumulative + probability < confidence:
         cumulative += probability
@@ -237,6 +240,7 @@ def most_by_chance(rounds: int, rate: float = 0.05, confidence: float = 0.999) -
 
 
 def main(arguments: Sequence[str]) -> int:
+    """Print all tables; 1 where a difference was asserted more often than chance allows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--without-effects", action="store_true", help="leave the known effects out")
@@ -246,19 +250,19 @@ def main(arguments: Sequence[str]) -> int:
     print(f"Assertions where nothing differs, of {rounds} rounds; chance allows {most} at a true rate of 5 %.\n")
     print("| claim | removed | asserted | other outcomes |\n|---|---|---|---|")
     removals = (
-        ("between arms", BETWEEN_ARMS, permuted_between_arms),
-        ("over time", OVER_TIME, permuted_in_time),
-        ("between variants", TIMED, dealt_launches),
+        ("between arms", BETWEEN_ARMS, permute_between_arms),
+        ("over time", OVER_TIME, permute_in_time),
+        ("between variants", TIMED, deal_launches),
     )
-    for removed, asked, change in removals:
-        for claim_id, counts in outcomes(asked, change, rounds).items():
+    for removed, claims, change in removals:
+        for claim_id, counts in count_outcomes(claims, change, rounds).items():
             asserted = sum(counts[outcome] for outcome in ASSERTED)
             failed |= asserted > most
             asserted_of_all, trials = asserted_of_all + asserted, trials + rounds
-            others = ", ".join(
+            other_outcomes = ", ".join(
                 f"{outcome} {count}" for outcome, count in counts.most_common() if outcome not in ASSERTED
             )
-            print(f"| {claim_id} | {removed} | {asserted} | {others} |", flush=True)
+            print(f"| {claim_id} | {removed} | {asserted} | {other_outcomes} |", flush=True)
     for build, folders in HEADLINES.items():
         counts = asserting_headlines(build, folders, rounds)
         failed |= counts[True] > most_by_chance(counts.total())
@@ -273,8 +277,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"\nKnown effects: verdicts on `grpo-sample-efficient`, of {rounds} rounds.\n")
     print("| GRPO is given | verdicts |\n|---|---|")
     for name, points in EFFECTS.items():
-        asked = {"grpo-sample-efficient": ("cpu/rl",)}
-        counts = outcomes(asked, with_effect(points), rounds)["grpo-sample-efficient"]
+        claims = {"grpo-sample-efficient": ("cpu/rl",)}
+        counts = count_outcomes(claims, with_effect(points), rounds)["grpo-sample-efficient"]
         print(f"| {name} | {', '.join(f'{outcome} {count}' for outcome, count in counts.most_common())} |", flush=True)
     return int(failed)
 

@@ -37,6 +37,7 @@ SEED = 43
 
 
 def main(folder: Path) -> None:
+    """Print the rows `products` of each device's calibration."""
     for source, device in DEVICES.items():
         print(f"# {device}\nproducts:")
         for kind, rows in ((MATRICES, matrices(folder / source)), (EXPERTS, experts(folder / source))):
@@ -69,6 +70,7 @@ def experts(folder: Path) -> "pd.DataFrame | None":
 
 
 def fastest(folder: Path, kind: str, dtype: str, sizes: list[str], **only: str) -> "pd.DataFrame | None":
+    """The least latency of each size and type of weights over frameworks; None where the folder has no such table."""
     tables = []
     for file in sorted(folder.glob(f"{kind}/**/*_perf.parquet")):
         table = pd.read_parquet(file)
@@ -83,6 +85,7 @@ def fastest(folder: Path, kind: str, dtype: str, sizes: list[str], **only: str) 
 
 
 def fits(device: str, kind: str, weights: str, table: pd.DataFrame) -> Iterator[str]:
+    """Yield a row of YAML for each range of rows that has enough sizes."""
     ceilings = load_hardware(device).ceilings(DTYPE)
     assert ceilings is not None
     arithmetic = 2 * table.rows * table.multiplied / ceilings.flops_per_s
@@ -94,11 +97,11 @@ def fits(device: str, kind: str, weights: str, table: pd.DataFrame) -> Iterator[
     starts = ROWS[kind]
     for start, end in zip(starts, (*starts[1:], 10**9), strict=True):
         chosen = is_possible & (table.rows >= start) & (table.rows < end)
-        known, unseen = chosen & is_fitted, chosen & ~is_fitted
-        if min(known.sum(), unseen.sum()) < FEWEST:
+        fitted, unseen = chosen & is_fitted, chosen & ~is_fitted
+        if min(fitted.sum(), unseen.sum()) < FEWEST:
             continue
-        at = np.random.default_rng(SEED).permutation(int(known.sum()))[:MOST_FITTED]
-        bound, time = bounds[known].to_numpy()[at], times[known].to_numpy()[at]
+        at = np.random.default_rng(SEED).permutation(int(fitted.sum()))[:MOST_FITTED]
+        bound, time = bounds[fitted].to_numpy()[at], times[fitted].to_numpy()[at]
         share, floor_s = share_and_floor(bound, np.maximum(time, bound))
         errors = np.abs(np.log((floor_s + bounds[unseen] / share) / times[unseen]))
         median, p90 = np.quantile(errors, (0.5, 0.9))

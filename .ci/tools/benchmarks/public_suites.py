@@ -51,17 +51,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--identical", type=int, default=0, metavar="RUNS")
     parser.add_argument("names", nargs="*", default=list(PROJECTS), metavar="NAME", help=", ".join(PROJECTS))
-    asked = parser.parse_args()
-    for name in asked.names:
-        folder = asked.out.resolve() / name
-        make(folder, name, PROJECTS[name], asked.python)
+    options = parser.parse_args()
+    for name in options.names:
+        folder = options.out.resolve() / name
+        make(folder, name, PROJECTS[name], options.python)
         codes, outcomes = Counter(), Counter()
-        for _ in range(asked.identical):
+        for _ in range(options.identical):
             codes[judge(folder, name, PROJECTS[name], "HEAD")] += 1
             (newest,) = sorted((folder / "results/gate").iterdir())[-1:]
             outcomes.update(json.loads((newest / "judgement.json").read_text())["counts"])
             print(f"{name}: exit codes {dict(codes)}, outcomes {dict(outcomes)}", flush=True)
-        if not asked.identical:
+        if not options.identical:
             print(f"{name}: exit code {judge(folder, name, PROJECTS[name], 'HEAD~1')}", flush=True)
     return 0
 

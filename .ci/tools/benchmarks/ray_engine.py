@@ -32,12 +32,12 @@ def main(cases: int, wait_s: float) -> None:
     with two_nodes(cpus=2) as nodes:
         for workers in (1, 2, 4):
             engine = ("engine=ray", f"engine.address={nodes.address}", f"workers={workers}")
-            rate = shown(f"{workers}", swept(*settings, *engine), workers, base)
+            rate = print_rate(f"{workers}", run_sweep(*settings, *engine), workers, base)
             base = base or rate
-    shown("no Ray", swept(*settings), 1, base)
+    print_rate("no Ray", run_sweep(*settings), 1, base)
 
 
-def swept(*arguments: str) -> list[tuple[Record, float]]:
+def run_sweep(*arguments: str) -> list[tuple[Record, float]]:
     """Run a sweep; return each record with the time at which it was written."""
     with tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run(
@@ -48,9 +48,9 @@ def swept(*arguments: str) -> list[tuple[Record, float]]:
         return [(run.record, (run.folder / "record.json").stat().st_mtime) for run in stored]
 
 
-def shown(name: str, found: list[tuple[Record, float]], workers: int, base: float | None) -> float | None:
-    """Print a line; return the cases a second, or None where a worker began with the last case or had none."""
-    in_order = sorted(found, key=lambda pair: pair[1])
+def print_rate(name: str, stored: list[tuple[Record, float]], workers: int, base: float | None) -> float | None:
+    """Print a line; the cases a second, or None where a worker began with the last case or had none."""
+    in_order = sorted(stored, key=lambda pair: pair[1])
     # Each worker's first case is the one in which it had the ceilings measured.
     first = [at for record, at in in_order if "ceilings" in record.provenance["durations_s"]]
     begun, ended = max(first), in_order[-1][1]
@@ -63,13 +63,13 @@ def shown(name: str, found: list[tuple[Record, float]], workers: int, base: floa
     rate = len(later) / (ended - begun)
     beyond = sorted(workers * (ended - begun) / len(later) - passes_s(record) for record, _ in later)
     ratio = f"{rate / base:.2f}×" if base else "1.00×"
-    told = f"{median(beyond):.3f} s at most {beyond[-1]:.3f} s"
-    print(f"{name:<10} {ended - begun:>6.1f} s {rate:>8.2f} {ratio:>6} {told:>28}")
+    overhead = f"{median(beyond):.3f} s at most {beyond[-1]:.3f} s"
+    print(f"{name:<10} {ended - begun:>6.1f} s {rate:>8.2f} {ratio:>6} {overhead:>28}")
     return rate
 
 
 def passes_s(record: Record) -> float:
-    """What the case's own passes took, in its worker."""
+    """The seconds of the case's own passes, in its worker."""
     phases = record.provenance["durations_s"]
     return sum(seconds for phase, seconds in phases.items() if phase not in ("overhead", "ceilings"))
 

@@ -39,7 +39,7 @@ class Run:
 
     name: str
     slowed: float
-    called: Sequence[bool]
+    is_slower: Sequence[bool]
     pairs: Mapping[str, Sequence[Pair]]
 
 
@@ -71,6 +71,7 @@ def read(folder: Path) -> tuple[list[Run], int]:
 
 
 def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
+    """A run of the self-test with its times by clock. Raises ValueError where a benchmark has fewer than two a side."""
     times: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
     for sample in samples_of(table):
         clocks = times.setdefault((sample["case"], sample["span"]), {clock: ([], []) for clock in CLOCKS})
@@ -87,7 +88,7 @@ def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
                     f"{clock} must be two times or more a side; got others in {line['name']}, {' '.join(key)}"
                 )
             pairs[clock].append((before, after))
-    return Run(name=line["name"], slowed=line["slowed"], called=list(judged.values()), pairs=pairs)
+    return Run(name=line["name"], slowed=line["slowed"], is_slower=list(judged.values()), pairs=pairs)
 
 
 def report(runs: Sequence[Run], skipped: int, clocks: Iterable[str]) -> Iterator[str]:
@@ -103,13 +104,13 @@ def report(runs: Sequence[Run], skipped: int, clocks: Iterable[str]) -> Iterator
             yield f"  {name}"
             yield from _rows(kinds, [(run.slowed, [rule(*pair) for pair in run.pairs[clock]]) for run in runs])
         yield f"  {OURS}"
-        yield from _rows(kinds, [(run.slowed, run.called) for run in runs])
+        yield from _rows(kinds, [(run.slowed, run.is_slower) for run in runs])
 
 
-def _rows(kinds: Sequence[float], called: Sequence[tuple[float, Sequence[bool]]]) -> Iterator[str]:
-    """For each kind of run, with what was called slower in each."""
+def _rows(kinds: Sequence[float], is_slower: Sequence[tuple[float, Sequence[bool]]]) -> Iterator[str]:
+    """Yield a line for each kind of run: identical code, or a slowdown."""
     for kind in kinds:
-        of_runs = [answers for slowed, answers in called if slowed == kind]
+        of_runs = [answers for slowed, answers in is_slower if slowed == kind]
         answers = list(chain.from_iterable(of_runs))
         benchmarks = share(sum(answers), len(answers))
         if kind == 0:
@@ -120,6 +121,7 @@ def _rows(kinds: Sequence[float], called: Sequence[tuple[float, Sequence[bool]]]
 
 
 def _name(slowed: float) -> str:
+    """`identical`, or the slowdown as `+5%`."""
     return f"+{slowed:.0%}" if slowed else "identical"
 
 

@@ -82,15 +82,16 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--policies", nargs="+", default=["small", "medium"])
     parser.add_argument("--only", default="", help="rows whose name has this word")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     before = os.getloadavg()
     names = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
-    print(f"{names}; process CPU time in ms, one thread, medians of {asked.pairs} turns; theirs / ours, 95 % interval")
+    turns = f"medians of {options.pairs} turns"
+    print(f"{names}; process CPU time in ms, one thread, {turns}; theirs / ours, 95 % interval")
     print(f"{'':<58}{'ours':>9} {'theirs':>9}  ratio", flush=True)
-    for policy in asked.policies:
+    for policy in options.policies:
         for rows in (smollm2_rows,) if policy == SMOLLM2 else (sampling_rows, step_rows):
-            for row in rows(policy, asked.pairs, asked.only):
+            for row in rows(policy, options.pairs, options.only):
                 print(row, flush=True)
     loads = " and ".join(f"{load[0]:.1f}" for load in (before, os.getloadavg()))
     print(f"{os.cpu_count()} CPUs, load average {loads} before and after")
@@ -144,7 +145,7 @@ class Generated:
 
 @torch.no_grad()
 def generated(theirs, prompts: Prompts, longest: int, end: int, best: Mapping[str, str | None]) -> Generated:
-    """As TRL generates, masked behind the first end token."""
+    """Completions as TRL generates them, masked behind the first end token."""
     theirs.set_attn_implementation(best["attention"])
     config = GenerationConfig(
         max_new_tokens=longest,
@@ -165,7 +166,7 @@ def generated(theirs, prompts: Prompts, longest: int, end: int, best: Mapping[st
 
 
 def fastest(theirs, prompts: Prompts, *, longest: int = 32, pairs: int = 3) -> tuple[dict[str, str | None], str]:
-    """Of transformers' implementations of attention and cache."""
+    """The fastest of transformers' implementations of attention and cache, and a line about all of them."""
     ways = [{"attention": attention, "cache": cache} for attention in ("sdpa", "eager") for cache in (None, "static")]
     works = [lambda way=way: generated(theirs, prompts, longest, NEVER, way) for way in ways]
     medians = [median(times_ms) for times_ms in in_turns(pairs, *works)]
@@ -178,6 +179,7 @@ def fastest(theirs, prompts: Prompts, *, longest: int = 32, pairs: int = 3) -> t
 
 
 def sampled(ours: Decoder, prompts: Prompts, longest: int, end: int, *, with_entropy: bool) -> Samples:
+    """Completions that ours samples, with log-probabilities and on request entropies."""
     generator = torch.default_generator
     return sample(
         ours, prompts, copies=COPIES, longest=longest, end=end, generator=generator, with_entropy=with_entropy
@@ -185,6 +187,7 @@ def sampled(ours: Decoder, prompts: Prompts, longest: int, end: int, *, with_ent
 
 
 def sampling_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+    """Rows that time sampling of a policy at two batches and three lengths."""
     ours = policy_of(plan_of(policy))
     theirs = checked(ours, policy)
     for batch in (64, 256):
@@ -200,7 +203,7 @@ def sampling_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
 
 
 def smollm2_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
-    """Exits unless the logits of both are equal."""
+    """Rows that time sampling of SmolLM2. Exits unless the logits of both are equal."""
     positions = max(sum(shape) for shape in SHAPES)
     ours = load_decoder(CHECKPOINT, positions=positions, dtype=torch.float32, device=CPU)
     place = locate_checkpoint(CHECKPOINT)
@@ -223,6 +226,7 @@ def smollm2_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
 def sampling_in_turns(
     name: str, ours: Decoder, theirs, prompts: Prompts, longest: int, end: int, best: Mapping, pairs: int
 ) -> Iterator[Row]:
+    """Two rows, without and with entropy, of both sampling in turns."""
     lengths: dict[str, list[float]] = {"ours": [], "theirs": []}
 
     def plain(*, with_entropy: bool = False) -> None:
@@ -244,6 +248,7 @@ def sampling_in_turns(
 
 
 def step_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
+    """Rows that time an update, and a whole step, with a price of KL and without."""
     for kl_coef in (0.04, 0.0):
         names = [f"{policy}, {what}, kl_coef {kl_coef:g}" for what in ("update", "step")]
         if not any(only in name for name in names):
@@ -261,7 +266,7 @@ def step_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
 
 
 class GivenTrainer(GRPOTrainer):
-    """Whose minibatches are given to `training_step` as they are."""
+    """A trainer whose minibatches are given to `training_step` as they are."""
 
     def _prepare_inputs(self, generation_batch):
         return generation_batch
@@ -305,17 +310,17 @@ class Both:
         """The log-probabilities at sampling take a pass of their own, since 4 minibatches are learnt from a rollout."""
         trainer, advantages_N = self._trainer, self._batch.advantages_NT[:, 0]
         trainer.model.load_state_dict(self._begin_theirs)
-        found = generated(trainer.model.eval(), self._prompts, self._longest, END, self._fastest)
+        completions = generated(trainer.model.eval(), self._prompts, self._longest, END, self._fastest)
         prompt_NS = self._prompts.repeated(COPIES).tokens_PS
         given = {
             "prompt_ids": prompt_NS,
             "prompt_mask": torch.ones_like(prompt_NS),
-            "completion_ids": found.tokens_NT,
-            "completion_mask": found.mask_NT,
+            "completion_ids": completions.tokens_NT,
+            "completion_mask": completions.mask_NT,
             "advantages": advantages_N,
         }
-        whole_NS, width = torch.cat((prompt_NS, found.tokens_NT), dim=1), found.tokens_NT.shape[1]
-        mask_NS = torch.cat((given["prompt_mask"], found.mask_NT), dim=1)
+        whole_NS, width = torch.cat((prompt_NS, completions.tokens_NT), dim=1), completions.tokens_NT.shape[1]
+        mask_NS = torch.cat((given["prompt_mask"], completions.mask_NT), dim=1)
         models = {"old_per_token_logps": trainer.model}
         if trainer.beta:
             models["ref_per_token_logps"] = trainer.ref_model
@@ -328,8 +333,7 @@ class Both:
         )
 
     def check(self) -> None:
-        """Exits unless both updates are the same one: from the first minibatch on in the loss and the gradient, and
-        after all of them in how the weights moved."""
+        """Exit unless both updates agree: the first minibatch in loss and gradient, all in how the weights moved."""
         first = torch.randperm(COMPLETIONS, generator=torch_rng(CPU, "order", 0, "order"))[:MINIBATCH]
         ours = self._learner.update(self._batch.rows(first), "first")
         theirs = self._updated(self._minibatches[:1])
@@ -344,6 +348,7 @@ class Both:
             raise SystemExit(f"ours and theirs are not the same update: they differ by {apart}, allowed is {allowed}")
 
     def _scored(self, samples: Samples) -> TrainingBatch:
+        """The batch to learn from: these samples with the given rewards."""
         assert samples.entropy_NT is not None
         experience = Experience(
             prompts=self._prompts.repeated(COPIES),
@@ -364,6 +369,7 @@ class Both:
         return [self._minibatch(learnable.rows(rows)) for rows in order.split(MINIBATCH)]
 
     def _minibatch(self, rows: TrainingBatch) -> dict[str, Tensor]:
+        """The rows as TRL's trainer has them."""
         given = {
             "prompt_ids": rows.prompts.tokens_PS,
             "prompt_mask": torch.ones_like(rows.prompts.tokens_PS),
@@ -375,7 +381,7 @@ class Both:
         return given if rows.reference_NT is None else {**given, "ref_per_token_logps": rows.reference_NT}
 
     def _updated(self, minibatches: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-        """As the inner loop of transformers' trainer, without its book-keeping."""
+        """Train theirs on the minibatches like the inner loop of transformers' trainer; mean loss and gradient norm."""
         trainer, losses, norms = self._trainer, [], []
         for minibatch in minibatches:
             losses.append(trainer.training_step(trainer.model, dict(minibatch), None))
@@ -410,12 +416,14 @@ def trainer_of(theirs, plan: RlPlan, folder: Path) -> GivenTrainer:
 
 
 def plan_of(policy: str, **changes: object) -> RlPlan:
+    """The plan of GRPO with this policy and the sizes that all rows share."""
     sizes = {"policy": read_choice("policy", policy), "prompts_per_step": COMPLETIONS // COPIES}
     rates = {"lr": LR, "warmup_updates": 0, "num_generations": COPIES, "minibatch": MINIBATCH}
     return RlPlan(settings("grpo", **sizes, **rates, **changes))
 
 
 def policy_of(plan: RlPlan) -> Decoder:
+    """A new policy of ours, in which completions end by chance."""
     ours = new_decoder(plan, read_choice("attention", "mha"))
     with torch.no_grad():
         ours.embedding[END] += ENDING * ours.embedding[END + 1]

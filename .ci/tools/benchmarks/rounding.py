@@ -24,11 +24,12 @@ def main(left_out):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     for keys in LENGTHS:
-        problem, inputs, exact = drawn("mla", keys)
-        errors = {one.name: relative_error(one(problem)(*inputs), exact) for one in (Eager, Sdpa, SdpaFolded)}
+        problem, inputs, exact = decode_step("mla", keys)
+        backends = (Eager, Sdpa, SdpaFolded)
+        errors = {backend.name: relative_error(backend(problem)(*inputs), exact) for backend in backends}
         print(f"mla, {keys:,} keys: " + ", ".join(f"{name} {error:.2e}" for name, error in errors.items()))
     for attention in ("mla", "gqa", "mha"):
-        problem, inputs, exact = drawn(attention, LEFT_OUT_OF)
+        problem, inputs, exact = decode_step(attention, LEFT_OUT_OF)
         errors = []
         for key in torch.randperm(LEFT_OUT_OF)[:left_out].tolist():
             hidden = torch.zeros(1, LEFT_OUT_OF, dtype=torch.bool)
@@ -38,7 +39,7 @@ def main(left_out):
 
 
 @torch.inference_mode()
-def drawn(attention, keys):
+def decode_step(attention, keys):
     """A decode step at DeepSeek-V2-Lite's sizes in float32: its problem, the kernel's inputs and the exact output."""
     run = {key: value for key, value in read_yaml("run.yaml").items() if key not in ("defaults", "hydra")}
     groups = {"attention": attention, "geometry": "deepseek-v2-lite", "backend": "eager"}

@@ -36,7 +36,7 @@ def asv(before: Times, after: Times) -> bool:
 
 
 def asv_differs(before: Times, after: Times) -> bool:
-    """A U test at 0.002 where there are samples enough for it to reach that, else whether the intervals are apart."""
+    """A U test at 0.002 if there are enough samples for it to reach that, else whether the intervals are apart."""
     if 1 / math.comb(len(before) + len(after), len(before)) < ASV_P:
         return asv_p(before, after) < ASV_P
     (low, high), (low_after, high_after) = asv_interval(before), asv_interval(after)
@@ -49,7 +49,7 @@ def asv_p(before: Times, after: Times) -> float:
     m, n = len(before), len(after)
     wins, ties = u_statistic(before, after)
     half = m * n // 2
-    u = half if wins <= half <= wins + ties else max(min(one, m * n - one) for one in (wins, wins + ties))
+    u = half if wins <= half <= wins + ties else max(min(end, m * n - end) for end in (wins, wins + ties))
     if max(m, n) > ASV_MOST_EXACT:
         return math.erfc((m * n / 2 - u) / math.sqrt(m * n * (m + n + 1) / 12) / math.sqrt(2))
     orderings = u_orderings(m, n)
@@ -110,7 +110,7 @@ def laplace_quantile(ordered: NDArray[np.float64], probability: float) -> float:
 
 
 def u_statistic(before: Times, after: Times) -> tuple[int, int]:
-    """In how many pairs the time before is the longer one, and how many are ties."""
+    """The number of pairs in which the time before is longer, and of pairs that tie."""
     ordered = np.sort(np.asarray(after, dtype=float))
     shorter = np.searchsorted(ordered, before, side="left")
     up_to = np.searchsorted(ordered, before, side="right")

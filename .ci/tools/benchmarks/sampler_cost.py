@@ -45,18 +45,19 @@ def main(rounds: int) -> None:
     interval = f"{share.level:.0%} interval {share.low:.3%} to {share.high:.3%}"
     print(f"sampler  {share.median:.3%} of the elapsed time, {interval}")
     for index, clock in enumerate(("thread CPU time", "wall time")):
-        ratio = paired_ratio_interval([one[index] for one in watched], [one[index] for one in unwatched])
+        ratio = paired_ratio_interval([times[index] for times in watched], [times[index] for times in unwatched])
         print(f"ratio    {ratio.median:.4f} of {clock}, 95 % interval {ratio.low:.4f} to {ratio.high:.4f}")
     print(f"{rounds} rounds of {SECONDS_A_TURN} s watched and as long unwatched, a sample every {telemetry.period_s} s")
 
 
 def turn(pipe) -> tuple[float, float]:
+    """Ask the child for one turn; its median thread CPU and wall time in seconds."""
     pipe.send("go")
     return pipe.recv()
 
 
 def work(pipe) -> None:
-    """The medians of a turn's thread CPU and wall times, each time it is asked."""
+    """In the child: for each request run the kernel for a turn, and send the medians of its CPU and wall times."""
     torch.set_num_threads(1)
     query, latent = torch.randn(1, 1, 16, 576), torch.randn(1, 1, 2048, 576)
     pipe.send("ready")
@@ -66,7 +67,7 @@ def work(pipe) -> None:
             while time.perf_counter() - begun < SECONDS_A_TURN:
                 with meter.span("kernel"):
                     F.scaled_dot_product_attention(query, latent, latent, scale=192**-0.5)
-            clocks = [[reading.thread_cpu_s for reading in meter.readings], [one.wall_s for one in meter.readings]]
+            clocks = [[getattr(row, clock) for row in meter.readings] for clock in ("thread_cpu_s", "wall_s")]
             pipe.send(tuple(median_interval(times_s).median for times_s in clocks))
 
 

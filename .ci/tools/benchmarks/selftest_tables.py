@@ -17,7 +17,7 @@ PACK = "samples.zip"
 
 
 def tables_in(folder: Path) -> dict[str, Path | zipfile.Path]:
-    """The tables by the name of their run."""
+    """The tables of a folder and its pack, by the name of their run."""
     pack = folder / PACK
     packed = zipfile.Path(pack).iterdir() if pack.exists() else ()
     return {
@@ -26,7 +26,7 @@ def tables_in(folder: Path) -> dict[str, Path | zipfile.Path]:
 
 
 def samples_of(table: Path | zipfile.Path) -> Iterator[dict[str, Any]]:
-    """The samples of a table, an empty cell as None."""
+    """Yield a table's rows with typed values, None for an empty cell."""
     for row in csv.DictReader(gzip.decompress(table.read_bytes()).decode().splitlines()):
         yield {name: _READERS[Sample.__annotations__[name]](cell) if cell else None for name, cell in row.items()}
 

@@ -148,26 +148,26 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="the most measuring time of each")
     parser.add_argument("--busy", type=int, default=0, help="processes that spin meanwhile")
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    folder = asked.out.resolve()
+    options = parser.parse_args()
+    folder = options.out.resolve()
     journal, checkout = folder / "stranger_runs.jsonl", folder / "checkout"
-    conditions = {"seconds": asked.seconds, "busy": asked.busy, "python": asked.python}
+    conditions = {"seconds": options.seconds, "busy": options.busy, "python": options.python}
     done = read(journal)
     if any(run["conditions"] != conditions for run in done):
         print(f"stranger_power: {journal} holds runs under other conditions: choose another folder", file=sys.stderr)
         return 2
-    make(checkout, asked.python)
-    wanted = {0.0: asked.runs, **dict.fromkeys(SLOWDOWNS, asked.slow_runs)}
+    make(checkout, options.python)
+    wanted = {0.0: options.runs, **dict.fromkeys(SLOWDOWNS, options.slow_runs)}
     missing = [by for by, count in wanted.items() for _ in range(count - sum(run["slower_by"] == by for run in done))]
     random.Random(len(done)).shuffle(missing)  # so that a drift of the machine falls on all kinds alike
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
-        with busy(asked.busy):
+        with busy(options.busy):
             for number, slower_by in enumerate(missing, 1):
-                run = {**gate(checkout, slower_by, asked.seconds, folder / "out"), "conditions": conditions}
+                run = {**gate(checkout, slower_by, options.seconds, folder / "out"), "conditions": conditions}
                 with journal.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(run) + "\n")
-                print(f"{number} of {len(missing)}: {told(run)}", flush=True)
+                print(f"{number} of {len(missing)}: {run_line(run)}", flush=True)
     except KeyboardInterrupt:
         return 130
     finally:
@@ -193,11 +193,12 @@ def make(checkout: Path, python: str) -> None:
 
 
 def pieces(slower_by: float) -> Mapping[str, str]:
+    """The project's file that says how much work a call does."""
     return {"src/stranger/pieces.py": f"PIECES = {round(WHOLE * (1 + slower_by))}\n"}
 
 
 def gate(checkout: Path, slower_by: float, seconds: float, out: Path) -> dict[str, Any]:
-    """Judge the working tree, slowed by a share, as its user would."""
+    """Judge the working tree, slowed by a share, as its user would; the journal's line. Exits without all verdicts."""
     for name, text in pieces(slower_by).items():
         (checkout / name).write_text(text, encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
@@ -227,10 +228,12 @@ def gate(checkout: Path, slower_by: float, seconds: float, out: Path) -> dict[st
 
 
 def read(journal: Path) -> list[dict[str, Any]]:
+    """The runs of a journal, none where it is missing."""
     return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()] if journal.exists() else []
 
 
-def told(run: Mapping[str, Any]) -> str:
+def run_line(run: Mapping[str, Any]) -> str:
+    """One run in a line."""
     outcomes = ", ".join(f"{case.rpartition('::')[2]} {outcome}" for case, outcome in run["outcomes"].items())
     outcomes = "; ".join([outcomes, *run["broken"]])
     return (
@@ -246,11 +249,11 @@ def table(runs: Sequence[Mapping[str, Any]]) -> list[str]:
         of_kind = [run for run in runs if run["slower_by"] == slower_by]
         if not of_kind:
             continue
-        called = [outcome for run in of_kind for outcome in run["outcomes"].values()]
-        assert len(called) == BENCHMARKS * len(of_kind)
+        outcomes = [outcome for run in of_kind for outcome in run["outcomes"].values()]
+        assert len(outcomes) == BENCHMARKS * len(of_kind)
         failing = share(sum(run["exit_code"] == 1 for run in of_kind), len(of_kind))
         by_outcome = [
-            f"{outcome} {share(called.count(outcome), len(called))}" for outcome in Outcome if outcome in called
+            f"{outcome} {share(outcomes.count(outcome), len(outcomes))}" for outcome in Outcome if outcome in outcomes
         ]
         seconds, whole_s = (median(run[name] for run in of_kind) for name in ("seconds", "whole_s"))
         lines.append(
@@ -261,9 +264,9 @@ def table(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def share(count: int, of: int) -> str:
-    """Return `19 of 20 (76–99 %)`."""
-    found = wilson(count, of)
-    return f"{count} of {of} ({100 * found.low:.0f}–{100 * found.high:.0f} %)"
+    """`19 of 20 (76–99 %)`, with Wilson's interval."""
+    interval = wilson(count, of)
+    return f"{count} of {of} ({100 * interval.low:.0f}–{100 * interval.high:.0f} %)"
 
 
 if __name__ == "__main__":

@@ -81,6 +81,7 @@ class Run:
 
     @property
     def area(self) -> float:
+        """The mean of the curve, by trapezoids."""
         first, *_, last = self.accuracies
         return (sum(self.accuracies) - (first + last) / 2) / (len(self.accuracies) - 1)
 
@@ -96,20 +97,21 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="a folder for the runs of each seed, which are read if they are there"
     )
-    asked = parser.parse_args()
-    print(f"OMP_NUM_THREADS=1 nice -n {os.nice(0)} .parity/bin/python {sys.argv[0]} --seeds", *asked.seeds)
+    options = parser.parse_args()
+    print(f"OMP_NUM_THREADS=1 nice -n {os.nice(0)} .parity/bin/python {sys.argv[0]} --seeds", *options.seeds)
     print(" ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl")), flush=True)
-    with ProcessPoolExecutor(asked.workers, mp_context=get_context("spawn")) as pool:
-        found = pool.map(runs_of, asked.seeds, repeat(asked.keep))
-        runs = dict(zip(asked.seeds, found, strict=True))
-    for line in (*told_settings(), *told_curves(runs), *told_differences(runs), *told_cost(runs)):
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        runs_by_seed = pool.map(run_seed, options.seeds, repeat(options.keep))
+        runs = dict(zip(options.seeds, runs_by_seed, strict=True))
+    for line in (*settings_lines(), *curves_lines(runs), *difference_lines(runs), *cost_lines(runs)):
         print(line)
 
 
 # --- the runs of a seed
 
 
-def runs_of(seed: int, keep: Path | None) -> dict[str, Run]:
+def run_seed(seed: int, keep: Path | None) -> dict[str, Run]:
+    """The four runs of a seed, read from `keep` where they are there, else made and written there."""
     file = keep / f"{seed}.json" if keep else None
     if file and file.exists():
         return {run: Run(**values) for run, values in json.loads(file.read_text()).items()}
@@ -117,7 +119,7 @@ def runs_of(seed: int, keep: Path | None) -> dict[str, Run]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        found = {
+        runs = {
             "ours": our_run(seed, folder),
             "theirs, our noise": their_run(seed, folder, with_our_noise=True),
             "theirs": their_run(seed, folder),
@@ -125,12 +127,12 @@ def runs_of(seed: int, keep: Path | None) -> dict[str, Run]:
         }
     if file:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({run: asdict(values) for run, values in found.items()}))
-    return found
+        file.write_text(json.dumps({run: asdict(values) for run, values in runs.items()}))
+    return runs
 
 
-def workload_of(seed: int, folder: Path) -> RlWorkload:
-    """The base model is trained by the first of a seed that asks for it."""
+def prepared_workload(seed: int, folder: Path) -> RlWorkload:
+    """A workload with its base model, which the first of a seed trains and the others read."""
     workload = RlWorkload(chosen_settings(seed))
     workload.prepare(folder)
     return workload
@@ -142,21 +144,22 @@ def chosen_settings(seed: int) -> dict[str, Any]:
 
 
 def our_run(seed: int, folder: Path, *noise: str) -> Run:
-    workload, clock = workload_of(seed, folder), Clock()
+    """A run of ours; `noise` names other random numbers."""
+    workload, clock = prepared_workload(seed, folder), Clock()
     meter = Meter(clock)
     with other_noise(*noise):
         for meter.step in range(workload.steps):
             workload.step(meter)
     spent_s = sum(seconds for span, seconds in clock.spent_s.items() if span != EVALUATE)
-    return Run(accuracies=accuracies_of(meter), process_cpu_s=spent_s)
+    return Run(accuracies=heldout_accuracies(meter), process_cpu_s=spent_s)
 
 
 @contextmanager
-def other_noise(*names: str) -> Iterator[None]:
+def other_noise(*extra_keys: str) -> Iterator[None]:
     """Sample, and order minibatches, by other random numbers of the same seed."""
 
-    def named(device: torch.device, *others: object) -> torch.Generator:
-        return torch_rng(device, *others, *names)
+    def named(device: torch.device, *keys: object) -> torch.Generator:
+        return torch_rng(device, *keys, *extra_keys)
 
     with patch("suite.rl.rollout.torch_rng", named), patch("suite.rl.learner.torch_rng", named):
         yield
@@ -179,7 +182,8 @@ class Clock:
 
 
 def their_run(seed: int, folder: Path, *, with_our_noise: bool = False) -> Run:
-    workload, clock = workload_of(seed, folder), Clock()
+    """A run of TRL's trainer, with our random numbers on request."""
+    workload, clock = prepared_workload(seed, folder), Clock()
     plan, base = workload.plan, workload.policy
     evaluations = Evaluations(workload, Meter(clock))
     changes: dict[str, Any] = {}
@@ -191,7 +195,7 @@ def their_run(seed: int, folder: Path, *, with_our_noise: bool = False) -> Run:
     with our_order(plan) if with_our_noise else nullcontext():
         trainer.train()
     spent_s = time.process_time() - begun_s - clock.spent_s[EVALUATE]
-    return Run(accuracies=accuracies_of(evaluations.meter), process_cpu_s=spent_s)
+    return Run(accuracies=heldout_accuracies(evaluations.meter), process_cpu_s=spent_s)
 
 
 class Evaluations(TrainerCallback):
@@ -200,8 +204,8 @@ class Evaluations(TrainerCallback):
     def __init__(self, workload: RlWorkload, meter: Meter) -> None:
         self._workload, self.meter = workload, meter
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-        self.on_step_end(args, state, control, **others)
+    def on_train_begin(self, args: Any, state: Any, control: Any, **further: Any) -> None:
+        self.on_step_end(args, state, control, **further)
 
     def on_step_end(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
         plan = self._workload.plan
@@ -211,14 +215,15 @@ class Evaluations(TrainerCallback):
             self._workload._evaluate(self.meter)
 
 
-def accuracies_of(meter: Meter) -> list[float]:
+def heldout_accuracies(meter: Meter) -> list[float]:
     return [reading.value for reading in meter.readings if reading.metric == "heldout_accuracy"]
 
 
 # --- what is told of them
 
 
-def told_settings() -> Iterator[str]:
+def settings_lines() -> Iterator[str]:
+    """Lines about TRL's defaults and what they were set to."""
     plan = RlWorkload(chosen_settings(seed=0)).plan
     chosen, defaults = settings_of(plan), {field.name: field.default for field in fields(GRPOConfig)}
     yield ""
@@ -233,48 +238,50 @@ def told_settings() -> Iterator[str]:
     yield "In the other runs it is left as it is, which changes an advantage by 0.3 % at most."
 
 
-def told_curves(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
+def curves_lines(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
     completions = CHANGES["eval_every"] * CHANGES["prompts_per_step"] * CHANGES["num_generations"]
     points = range(len(next(iter(runs.values()))["ours"].accuracies))
     yield ""
     yield f"Held-out accuracy in %, sorting {DIGITS} digits, after so many completions; area and final value"
     yield f"{'':<24}{''.join(f'{completions * point:>7}' for point in points)}   area  final"
     for run in RUNS:
-        curves = [found[run] for found in runs.values()]
+        curves = [seed_runs[run] for seed_runs in runs.values()]
         means = [sum(curve.accuracies[point] for curve in curves) / len(curves) for point in points]
         yield curve_line(f"mean of {run}", Run(accuracies=means, process_cpu_s=0.0))
-    for seed, found in runs.items():
+    for seed, seed_runs in runs.items():
         for run in RUNS:
-            yield curve_line(f"{seed} {run}", found[run])
-    pairs = [(found["ours"].accuracies, found["theirs, our noise"].accuracies) for found in runs.values()]
+            yield curve_line(f"{seed} {run}", seed_runs[run])
+    pairs = [(seed_runs["ours"].accuracies, seed_runs["theirs, our noise"].accuracies) for seed_runs in runs.values()]
     is_same = [all(ours[point] == theirs[point] for ours, theirs in pairs) for point in points]
     shared = is_same.index(False) if False in is_same else len(is_same)
     yield f"With our noise theirs and ours are equal at the first {shared} of {len(is_same)} evaluations of every seed."
 
 
 def curve_line(name: str, run: Run) -> str:
-    shown = "".join(f"{100 * accuracy:7.1f}" for accuracy in run.accuracies)
-    return f"{name:<24}{shown}{100 * run.area:7.1f}{100 * run.final:7.1f}"
+    cells = "".join(f"{100 * accuracy:7.1f}" for accuracy in run.accuracies)
+    return f"{name:<24}{cells}{100 * run.area:7.1f}{100 * run.final:7.1f}"
 
 
-def told_differences(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
+def difference_lines(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
+    """Lines with the differences from ours, paired by seed."""
     yield ""
     yield f"Differences in points, paired by seed, {len(runs)} seeds; the margin is {100 * SHARE_MARGIN:g} points"
     yield f"{'':<34}{'mean':>6} {'90 % interval':>16} {'95 % interval':>16}  {'p of TOST':>9}  outcome"
     for other in RUNS[1:]:
-        compared = {measure: compared_by(runs, other, measure) for measure in ("area", "final")}
+        compared = {measure: compare_with_ours(runs, other, measure) for measure in ("area", "final")}
         judged = judge_together(list(compared.values()))
         for measure, comparison in zip(compared, judged, strict=True):
             assert comparison.interval is not None
             intervals = (mean_of_seeds(comparison.differences, level=0.9), comparison.interval)
-            shown = " ".join(f"{f'[{100 * one.low:.1f}, {100 * one.high:.1f}]':>16}" for one in intervals)
+            cells = " ".join(f"{f'[{100 * ends.low:.1f}, {100 * ends.high:.1f}]':>16}" for ends in intervals)
             p = f"{tost_p(comparison):9.4f}"
-            yield f"{f'{other} - ours, {measure}':<34}{100 * comparison.mean:6.1f} {shown}  {p}  {comparison.outcome}"
+            yield f"{f'{other} - ours, {measure}':<34}{100 * comparison.mean:6.1f} {cells}  {p}  {comparison.outcome}"
 
 
-def compared_by(runs: Mapping[int, Mapping[str, Run]], other: str, measure: str) -> Comparison:
+def compare_with_ours(runs: Mapping[int, Mapping[str, Run]], other: str, measure: str) -> Comparison:
+    """A run's area or final accuracy compared with ours, by seed."""
     first, second = (
-        {str(seed): getattr(found[run], measure) for seed, found in runs.items()} for run in (other, "ours")
+        {str(seed): getattr(seed_runs[run], measure) for seed, seed_runs in runs.items()} for run in (other, "ours")
     )
     comparison = compare(first, second, margin=SHARE_MARGIN)
     assert comparison is not None
@@ -289,8 +296,8 @@ def tost_p(comparison: Comparison) -> float:
     return max(t_above(t, comparison.pairs - 1) for t in ts)
 
 
-def told_cost(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
-    means = [sum(found[run].process_cpu_s for found in runs.values()) / len(runs) for run in ("ours", "theirs")]
+def cost_lines(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
+    means = [sum(seed_runs[run].process_cpu_s for seed_runs in runs.values()) / len(runs) for run in ("ours", "theirs")]
     yield ""
     yield "CPU seconds of a run, evaluations and the base model aside: ours {:.1f}, theirs {:.1f}".format(*means)
     yield f"They are no measurement where other work shares the CPUs: load average {os.getloadavg()[0]:.1f} at the end"

@@ -45,12 +45,12 @@ def main() -> int:
     kinds = options.kinds or list(KINDS)
     for module in (*LOADED, *(models.LOADED if "models" in kinds else ())):
         importlib.import_module(module)
-    failures = [_failures(kind, options, 60 * options.minutes / len(kinds)) for kind in kinds]
+    failures = [_try_kind(kind, options, 60 * options.minutes / len(kinds)) for kind in kinds]
     return int(any(failures))
 
 
-def _failures(kind: str, options: argparse.Namespace, most_s: float) -> int:
-    """Print what failed of a kind and the counts, and return how many did."""
+def _try_kind(kind: str, options: argparse.Namespace, most_s: float) -> int:
+    """Make the attempts of a kind, print those that failed and the counts, and return how many failed."""
     begun, codes, failures, longest_s, peak_bytes = time.monotonic(), Counter(), 0, 0.0, 0
     for number, attempt in enumerate(KINDS[kind](random.Random(options.seed))):
         if number == options.attempts or (options.attempts is None and time.monotonic() - begun > most_s):
@@ -60,15 +60,16 @@ def _failures(kind: str, options: argparse.Namespace, most_s: float) -> int:
         longest_s, peak_bytes = max(longest_s, ended.seconds), max(peak_bytes, ended.peak_bytes)
         if ended.faults:
             failures += 1
-            print(f"{kind}: {attempt.what}: {'; '.join(ended.faults)}\n    {_last(ended.said)}", flush=True)
+            print(f"{kind}: {attempt.what}: {'; '.join(ended.faults)}\n    {_last_line(ended.output)}", flush=True)
     ends = ", ".join(f"{count} with {code}" for code, count in sorted(codes.items()))
     most = f"at most {longest_s:.1f} s and {peak_bytes >> 20} MiB"
     print(f"{kind}: {sum(codes.values())} attempts, {failures} failed; ended {ends}; {most}", flush=True)
     return failures
 
 
-def _last(said: str) -> str:
-    return (said.strip().splitlines() or ["(nothing said)"])[-1][:300]
+def _last_line(output: str) -> str:
+    """The last line that was printed, cut to 300 characters."""
+    return (output.strip().splitlines() or ["(nothing said)"])[-1][:300]
 
 
 if __name__ == "__main__":

@@ -39,6 +39,8 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _attempt(what: str, make: Callable[[Path], bytes]) -> Attempt:
+    """`suite results merge` of the archive that `make` returns for the attempt's folder."""
+
     def prepare(folder: Path) -> None:
         (folder / "hostile.tar.gz").write_bytes(make(folder))
 
@@ -47,6 +49,7 @@ def _attempt(what: str, make: Callable[[Path], bytes]) -> Attempt:
 
 
 def _catalogue() -> Iterator[tuple[str, Callable[[Path], bytes]]]:
+    """Yield what is wrong with each archive, and what makes its bytes."""
     for name in NAMES:
         yield f"a file called {name[:30]!r}", lambda _, name=name: _tar((name, tarfile.REGTYPE, b"abc"))
     for what, kind in KINDS.items():
@@ -80,20 +83,21 @@ def _catalogue() -> Iterator[tuple[str, Callable[[Path], bytes]]]:
     yield "an archive in an archive", lambda _: gzip.compress(_tar(("x", tarfile.REGTYPE, b"abc")))
     yield "no archive", lambda _: b"no archive"
     yield "a plain tar", lambda _: gzip.decompress(_tar(("x", tarfile.REGTYPE, b"abc")))
-    yield "a torn one", lambda folder: _whole(folder)[:-200]
-    yield "one with noise behind", lambda folder: _whole(folder) + b"noise"
-    yield "one behind another", lambda folder: _whole(folder) * 2
+    yield "a torn one", lambda folder: _whole_archive(folder)[:-200]
+    yield "one with noise behind", lambda folder: _whole_archive(folder) + b"noise"
+    yield "one behind another", lambda folder: _whole_archive(folder) * 2
 
 
 def _tar(*members: tuple[str, bytes, bytes]) -> bytes:
-    written = io.BytesIO()
-    with gzip.open(written, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
+    """A compressed archive of members given as name, kind and content."""
+    buffer = io.BytesIO()
+    with gzip.open(buffer, "wb", compresslevel=1) as packed, tarfile.open(fileobj=packed, mode="w") as tar:
         for name, kind, content in members:
             member = tarfile.TarInfo(name)
             member.type, member.linkname = kind, "/etc/passwd"
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
-    return written.getvalue()
+    return buffer.getvalue()
 
 
 def _header(name: str, *, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
@@ -103,6 +107,7 @@ def _header(name: str, *, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
 
 
 def _pax(value: str, key: str = "path") -> bytes:
+    """A header that says one thing of the next member, by default its path."""
     line = f" {key}={value}\n".encode()
     length = len(line) + len(str(len(line)))
     length = len(line) + len(str(length))
@@ -111,10 +116,12 @@ def _pax(value: str, key: str = "path") -> bytes:
 
 
 def _long_name() -> bytes:
+    """A header of GNU's form that says the next member's name."""
     return _header("././@LongLink", size=2, kind=tarfile.GNUTYPE_LONGNAME) + b"y\0" + bytes(510)
 
 
-def _whole(folder: Path) -> bytes:
+def _whole_archive(folder: Path) -> bytes:
+    """An archive of two good runs."""
     store(folder / "gpu", build(), build(seq_len=8192))
     pack(folder / "gpu", [], folder / "whole.tar.gz")
     return (folder / "whole.tar.gz").read_bytes()
@@ -122,7 +129,7 @@ def _whole(folder: Path) -> bytes:
 
 def _changed(folder: Path, seed: int) -> bytes:
     """Bytes changed within the compressed stream or, half the time, within what it holds."""
-    chance, whole = random.Random(seed), _whole(folder)
+    chance, whole = random.Random(seed), _whole_archive(folder)
     content = bytearray(gzip.decompress(whole) if seed % 2 else whole)
     for _ in range(chance.choice((1, 3, 30))):
         content[chance.randrange(len(content))] = chance.randrange(256)

@@ -65,12 +65,12 @@ class Ended:
     code: int
     seconds: float
     peak_bytes: int
-    said: str
+    output: str
     faults: list[str] = field(default_factory=list)
 
 
 def command(*arguments: str) -> Callable[[], int]:
-    """What calls `suite` with these arguments, in the process itself."""
+    """A function that calls `suite` with these arguments within the process, and returns its exit code."""
 
     def call() -> int:
         from suite import __main__ as command_line
@@ -82,25 +82,26 @@ def command(*arguments: str) -> Callable[[], int]:
 
 
 def tried(attempt: Attempt) -> Ended:
-    """Make the attempt in a fork, within a new folder that is gone afterwards."""
-    with _place() as place:
-        _in_fork(lambda: attempt.prepare(place / "here"))
-        kept = [_kind(place / "here" / name) for name in attempt.keeps]
+    """Make the attempt in a fork, within a new folder that is gone afterwards, and judge how it ended."""
+    with _scratch_folder() as scratch:
+        _in_fork(lambda: attempt.prepare(scratch / "here"))
+        identities = [_identity(scratch / "here" / name) for name in attempt.keeps]
         begun, begun_bytes = time.monotonic(), _memory_bytes(1)
         process = os.fork()
         if not process:
-            os._exit(_child(attempt, place))
-        status, used, was_late = _waited(process)
-        said = "".join((place / one).read_text(errors="replace") for one in ("out", "err"))
-        errors = (place / "err").read_text(errors="replace")
-        lost = [name for name, one in zip(attempt.keeps, kept, strict=True) if _kind(place / "here" / name) != one]
-        outside = (place / "outside").read_text(errors="surrogateescape").splitlines()
+            os._exit(_child(attempt, scratch))
+        status, used, was_late = _wait(process)
+        output = "".join((scratch / stream).read_text(errors="replace") for stream in ("out", "err"))
+        errors = (scratch / "err").read_text(errors="replace")
+        before_by_name = zip(attempt.keeps, identities, strict=True)
+        lost = [name for name, before in before_by_name if _identity(scratch / "here" / name) != before]
+        outside = (scratch / "outside").read_text(errors="surrogateescape").splitlines()
     code, peak_bytes, cpu_s = os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
-    ended = Ended(code=code, seconds=time.monotonic() - begun, peak_bytes=peak_bytes, said=said)
+    ended = Ended(code=code, seconds=time.monotonic() - begun, peak_bytes=peak_bytes, output=output)
     ended.faults += ["it hung"] if was_late else [f"it ended with {code}"] if code not in attempt.codes else []
     ended.faults += [words for words in ("Traceback (most", "Exception ignored") if words in errors]
-    ended.faults += ["no sentence says why"] if attempt.says_why and code in (2, 3, 4) and not said.strip() else []
-    ended.faults += [f"shown: {line[:60]!r}" for line in harmful(said)[:1] if attempt.shows_texts]
+    ended.faults += ["no sentence says why"] if attempt.says_why and code in (2, 3, 4) and not output.strip() else []
+    ended.faults += [f"shown: {line[:60]!r}" for line in harmful(output)[:1] if attempt.shows_texts]
     ended.faults += [f"{name} is another thing now" for name in lost]
     ended.faults += [f"it took {peak_bytes >> 20} MiB"] if peak_bytes > MOST_BYTES else []
     grown_bytes = peak_bytes - begun_bytes
@@ -113,7 +114,7 @@ def tried(attempt: Attempt) -> Ended:
 
 
 def _in_fork(prepare: Callable[[], None]) -> None:
-    """Prepare apart, so that no memory, thread or lock of it is in the attempts that follow."""
+    """Prepare in a fork, so that no memory, thread or lock of it is in the attempts; AssertionError if it fails."""
     process = os.fork()
     if not process:
         try:
@@ -126,16 +127,16 @@ def _in_fork(prepare: Callable[[], None]) -> None:
     assert status == 0, "an attempt could not be prepared"
 
 
-def _kind(path: Path) -> tuple[int, int, int] | None:
-    """Which thing lies there, by its number and kind; of a file that may grow nothing more."""
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Inode, kind and device number of what lies there; None for nothing. A file's content does not count."""
     if not os.path.lexists(path):
         return None
-    found = path.lstat()
-    return found.st_ino, stat.S_IFMT(found.st_mode), found.st_rdev
+    status = path.lstat()
+    return status.st_ino, stat.S_IFMT(status.st_mode), status.st_rdev
 
 
 def _child(attempt: Attempt, place: Path) -> int:
-    """The exit code, or 70 after a traceback."""
+    """Run the attempt with its output in files; the exit code, or 70 after a traceback."""
     os.setsid()
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(place / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
@@ -163,23 +164,25 @@ def _child(attempt: Attempt, place: Path) -> int:
 
 
 def _memory_bytes(place: int) -> int:
-    """What this process has mapped (0), or what of that is in memory (1)."""
+    """Bytes that this process has mapped (place 0), or of that what is in memory (1)."""
     return int(Path("/proc/self/statm").read_text().split()[place]) * resource.getpagesize()
 
 
 def _watch(place: Path) -> None:
-    """Write down whatever would change a file outside of the place, or run code that is no part of us."""
+    """Write every change of a file outside of the place, and every run of foreign code, into `place/outside`."""
     report = os.open(place / "outside", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
 
-    def heard(event: str, arguments: tuple) -> None:
+    def on_event(event: str, arguments: tuple) -> None:
+        """Sort one audit event."""
         if event in RUNS_CODE:
             os.write(report, f"{event} {arguments!r}\n".encode("utf-8", "surrogateescape"))
         elif event in WRITES:
-            looked_at(event, arguments[WRITES[event]])
+            note_write(event, arguments[WRITES[event]])
         elif event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
-            looked_at(event, arguments[0])
+            note_write(event, arguments[0])
 
-    def looked_at(event: str, path: object) -> None:
+    def note_write(event: str, path: object) -> None:
+        """Write down a change of a path that is outside of the place and no standard stream."""
         if isinstance(path, int):
             return
         whole = os.path.realpath(os.path.dirname(os.path.abspath(os.fsdecode(path))))  # noqa: PTH120, PTH100
@@ -187,11 +190,11 @@ def _watch(place: Path) -> None:
         if not text.startswith(f"{place}{os.sep}") and not (event == "open" and text in STREAMS):
             os.write(report, f"{event} {text}\n".encode("utf-8", "surrogateescape"))
 
-    sys.addaudithook(heard)
+    sys.addaudithook(on_event)
 
 
-def _waited(process: int) -> tuple[int, resource.struct_rusage, bool]:
-    """Status and resources of a process, ended with its whole group where it takes too long, and whether it did."""
+def _wait(process: int) -> tuple[int, resource.struct_rusage, bool]:
+    """Status and resources of an ended process, and whether it took too long. Kills its whole group in either case."""
     deadline = time.monotonic() + LONGEST_S
     pause_s = 0.002
     while True:
@@ -208,12 +211,14 @@ def _waited(process: int) -> tuple[int, resource.struct_rusage, bool]:
 
 
 def _end_group(process: int) -> None:
+    """Kill every process of the group, if any is left."""
     with suppress(ProcessLookupError):
         os.killpg(process, signal.SIGKILL)
 
 
 @contextmanager
-def _place() -> Iterator[Path]:
+def _scratch_folder() -> Iterator[Path]:
+    """A temporary folder with `here`, `tmp` and `home`, removed at the end however deep it is."""
     place = Path(tempfile.mkdtemp(prefix="suite-hostile-")).resolve()
     try:
         for part in ("here", "tmp", "home"):

@@ -53,6 +53,8 @@ def workloads(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _cheat(what: str, test: str, files: dict[str, str]) -> Attempt:
+    """Judge a working tree with these files against their honest commit: the gate must not judge it (code 3)."""
+
     def prepare(folder: Path) -> None:
         repo = repository(folder / "checkout")
         repo.commit(cheats.BASE)
@@ -67,6 +69,8 @@ def _cheat(what: str, test: str, files: dict[str, str]) -> Attempt:
 
 
 def _attempt(side: str, what: str, make: Make, *, codes: tuple[int, ...]) -> Attempt:
+    """The gate with five good files and, on one side, the hostile file that `make` writes."""
+
     def prepare(folder: Path) -> None:
         for number in range(STORED):
             write(folder / "whole" / f"{number}.json", *_two(number), at=str(number))
@@ -85,6 +89,8 @@ def _written(text: bytes) -> Make:
 
 
 def _by_chance(seed: int) -> Make:
+    """A function that writes a good file with values changed by this seed."""
+
     def make(path: Path) -> None:
         chance = random.Random(seed)
         changed = content(*_two(STORED))

@@ -24,7 +24,7 @@ from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path
 from suite.records.machine.environment import environment
-from suite.records.machine.streams import refusing
+from suite.records.machine.streams import run_or_complain
 from suite.records.stores.store import JUDGEMENT, RECORD
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.gate.history.made import history_of, judged
@@ -106,7 +106,7 @@ class FileKind:
     whole: Callable[[], Any]
     """Its content as plain data."""
     run: Callable[[], int]
-    beside: Prepare = lambda folder: None
+    prepare_beside: Prepare = lambda folder: None
     """Puts what the command needs besides."""
     is_json: bool = False
     values: Sequence[tuple[str, Any]] = ()
@@ -119,7 +119,7 @@ class FileKind:
         """The attempt with what `make` puts in the file's place."""
 
         def prepare(folder: Path) -> None:
-            self.beside(folder)
+            self.prepare_beside(folder)
             path = folder / self.path
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
@@ -136,10 +136,11 @@ class FileKind:
         )
 
     def write(self, text: bytes) -> Prepare:
+        """A function that puts this text in the file's place."""
         return lambda path: self.put(path, text) if self.put else path.write_bytes(text)
 
     def with_value(self, place: Sequence[Any], value: Any) -> Prepare:
-        """What writes a whole file with another value at one place."""
+        """A function that writes a good file with another value at one place, given by its keys from the top."""
 
         def make(path: Path) -> None:
             changed = holder = copy.deepcopy(self.whole())
@@ -164,16 +165,16 @@ class FileKind:
 
 
 def attempts(chance: random.Random) -> Iterator[Attempt]:
-    """So many calibrations, so many of the other kinds in turn, then all kinds in turn, without end."""
-    calibrations, *others = (kind.catalogue(random.Random(chance.random())) for kind in FILES.values())
+    """CALIBRATIONS calibrations, OTHERS files of the other kinds in turn, then all kinds in turn, without end."""
+    calibrations, *other_kinds = (kind.catalogue(random.Random(chance.random())) for kind in FILES.values())
     yield from (next(calibrations) for _ in range(CALIBRATIONS))
-    yield from (next(others[number % len(others)]) for number in range(OTHERS))
+    yield from (next(other_kinds[number % len(other_kinds)]) for number in range(OTHERS))
     while True:
-        yield from (next(kind) for kind in (calibrations, *others))
+        yield from (next(kind) for kind in (calibrations, *other_kinds))
 
 
 def _places(value: Any) -> Iterator[tuple[Any, ...]]:
-    """The way to every value below one, at most a row of each list."""
+    """The keys that lead to every value within this one; of each list only the first row."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value[:1]) if isinstance(value, list) else ()
     for key, inner in pairs:
         yield (key,)
@@ -208,7 +209,7 @@ def _withdrawals() -> Any:
 
 
 def _load_tolerances() -> int:
-    return refusing(lambda: Tolerances.load(path=Path("gate.yaml")) and 0)
+    return run_or_complain(lambda: Tolerances.load(path=Path("gate.yaml")) and 0)
 
 
 def _two_runs(folder: Path) -> None:
@@ -276,32 +277,32 @@ FILES: Mapping[str, FileKind] = {
             ("products.0.rows", "1"),
         ],
     ),
-    "acceptances": FileKind(path=ACCEPTED.as_posix(), whole=_accepted, run=command(*GATE), beside=_two_runs),
-    "noise": FileKind(path=_noise_path(), whole=_noise, run=command(*GATE), beside=_two_runs),
+    "acceptances": FileKind(path=ACCEPTED.as_posix(), whole=_accepted, run=command(*GATE), prepare_beside=_two_runs),
+    "noise": FileKind(path=_noise_path(), whole=_noise, run=command(*GATE), prepare_beside=_two_runs),
     "tolerances": FileKind(path="gate.yaml", whole=_tolerances, run=_load_tolerances),
     "withdrawals": FileKind(
-        path=f"runs/{WITHDRAWN}", whole=_withdrawals, run=command("results", "verify", "runs"), beside=_a_run
+        path=f"runs/{WITHDRAWN}", whole=_withdrawals, run=command("results", "verify", "runs"), prepare_beside=_a_run
     ),
-    "notes": FileKind(path="note", whole=_snapshot, run=_history, beside=_repository, is_json=True, put=_note),
+    "notes": FileKind(path="note", whole=_snapshot, run=_history, prepare_beside=_repository, is_json=True, put=_note),
     "records": FileKind(
         path=f"runs/{'0123456789abcdef'}/{RECORD}",
         whole=lambda: build().as_json(),
         run=command("results", "verify", "runs"),
-        beside=_a_run,
+        prepare_beside=_a_run,
         is_json=True,
     ),
     "judgements": FileKind(
         path=f"whole/judged/{JUDGEMENT}",
         whole=lambda: judged("a" * 40, "b" * 40).as_json(),
         run=command("report", "--results", "whole", "--format", "markdown", "--out", "page.md"),
-        beside=_two_runs_and_a_judgement,
+        prepare_beside=_two_runs_and_a_judgement,
         is_json=True,
     ),
     "baselines": FileKind(
         path="old.json",
         whole=_times,
         run=command("gate", "--baseline", "old.json", "--candidate", "new.json", "--out", "judged"),
-        beside=_new_times,
+        prepare_beside=_new_times,
         is_json=True,
     ),
 }

@@ -63,6 +63,8 @@ def mutated(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _attempt(name: str, what: str, prepare: Prepare, *, is_damaged: bool) -> Attempt:
+    """One command of COMMANDS on a folder that `prepare` damages; if `is_damaged`, it must end with 4."""
+
     def whole(folder: Path) -> None:
         store(folder / "whole", build(), build(seq_len=8192))
         store(folder / "hostile", build(), build(attention="mha"))
@@ -79,6 +81,7 @@ def _attempt(name: str, what: str, prepare: Prepare, *, is_damaged: bool) -> Att
 
 
 def _loaded() -> int:
+    """Load the folder in Python and make every frame of it."""
     import warnings
 
     import suite
@@ -91,11 +94,13 @@ def _loaded() -> int:
 
 
 def _each(several: Sequence[Prepare]) -> Prepare:
+    """A function that makes one part of the folder for each damage."""
+
     def prepare(hostile: Path) -> None:
-        for number, one in enumerate(several):
+        for number, damage in enumerate(several):
             part = hostile / f"part{number}"
             store(part, build(), build(attention="mha"))
-            one(part)
+            damage(part)
 
     return prepare
 
@@ -122,6 +127,8 @@ def _of_folders() -> Iterator[tuple[str, Prepare, str]]:
 
 
 def _by_chance(originals: Sequence[Path], seed: int) -> Prepare:
+    """A function that fills the folder with committed records, each changed by this seed."""
+
     def prepare(hostile: Path) -> None:
         chance = random.Random(seed)
         for number, original in enumerate(chance.sample(originals, AT_ONCE)):
@@ -135,6 +142,8 @@ def _by_chance(originals: Sequence[Path], seed: int) -> Prepare:
 
 
 def _deep(depth: int) -> mutations.Change:
+    """The change that puts a copy of a run below `depth` nested folders."""
+
     def change(hostile: Path) -> None:
         run = sorted(hostile.iterdir())[1]
         here = os.open(hostile, os.O_RDONLY)
@@ -153,6 +162,8 @@ def _deep(depth: int) -> mutations.Change:
 
 
 def _many(entries: int) -> mutations.Change:
+    """The change that adds so many empty files."""
+
     def change(hostile: Path) -> None:
         for number in range(entries):
             (hostile / f"{number}").touch()
@@ -161,6 +172,8 @@ def _many(entries: int) -> mutations.Change:
 
 
 def _named(name: bytes) -> mutations.Change:
+    """The change that renames a run's folder."""
+
     def change(hostile: Path) -> None:
         run = sorted(hostile.iterdir())[1]
         os.rename(os.fsencode(run), os.path.join(os.fsencode(hostile), name))  # noqa: PTH104, PTH118

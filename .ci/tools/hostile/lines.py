@@ -119,7 +119,7 @@ def _short(word: str) -> str:
 
 
 def _unmeasured(call: Callable[[], int]) -> Callable[[], int]:
-    """The same without a case that runs: what a line may say is tried, not what it measures."""
+    """The same call, in which no case is run: what is tried is what a line may say, not what it measures."""
 
     def quiet() -> int:
         with (

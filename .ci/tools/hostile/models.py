@@ -66,6 +66,7 @@ def attempts(chance: random.Random) -> Iterator[Attempt]:
 
 
 def _composed_and_loaded(what: str, change: Callable[[Path], object]) -> Iterator[Attempt]:
+    """An attempt that composes a case from the changed folder and, where transformers is there, one that loads it."""
     codes, prepare = (0,) if what == UNCHANGED else CODES, _prepared(change)
     yield Attempt(what=f"composed, {what}", run=_compose, prepare=prepare, codes=codes)
     if CAN_LOAD:
@@ -78,7 +79,7 @@ def _compose() -> int:
 
 
 def _load() -> int:
-    """What a worker does with the folder; a sentence where that cannot be."""
+    """Load the folder as a worker does; prints why where that cannot be, and returns the exit code."""
     import torch
 
     from suite.lm.checkpoint.load import load_decoder
@@ -96,6 +97,8 @@ def _load() -> int:
 
 
 def _prepared(change: Callable[[Path], object]) -> Callable[[Path], object]:
+    """A function that writes a small good model and then changes it."""
+
     def prepare(folder: Path) -> None:
         model = folder / "hostile"
         model.mkdir()
@@ -124,6 +127,7 @@ def _safetensors(tensors: Mapping[str, tuple[int, ...]], **header: Any) -> bytes
 
 
 def _catalogue() -> Iterator[tuple[str, Callable[[Path], object]]]:
+    """Yield what is wrong with each folder, and what changes it."""
     yield UNCHANGED, lambda model: None
     for name in (CONFIG, WEIGHTS, TOKENS):
         for what, make in KINDS_OF_FILE.items():
@@ -177,10 +181,12 @@ def _file(name: str, make: Callable[[Path], object]) -> Callable[[Path], object]
 
 
 def _config(setting: str, value: Any) -> Callable[[Path], object]:
+    """A function that writes a configuration with another value of one setting."""
     return lambda model: _write(model / CONFIG, {**SIZES, setting: _writable(value)})
 
 
 def _writable(value: Any) -> Any:
+    """The value, or infinity for a whole number that Python does not write."""
     return float("inf") if isinstance(value, int) and abs(value) > 10**300 else value
 
 
@@ -195,6 +201,7 @@ def _bytes_changed(name: str, seed: int) -> Callable[[Path], object]:
 
 
 def _one(**described: Any) -> bytes:
+    """Weights whose header says other things of one tensor."""
     return _safetensors(
         TENSORS, **{"model.norm.weight": {"dtype": "F32", "shape": [WIDTH], "data_offsets": [0, 32], **described}}
     )

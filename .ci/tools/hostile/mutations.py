@@ -81,19 +81,21 @@ def catalogue() -> Iterator[tuple[str, Change, str]]:
 def rewritten(folder: Path, **files: bytes) -> None:
     """Put files beside a record, which then vouches for them."""
     content = json.loads((folder / RECORD).read_bytes())
-    for name, written in files.items():
-        (folder / name).write_bytes(written)
-        content.setdefault("files", {})[name] = hashlib.sha256(written).hexdigest()
+    for name, new_bytes in files.items():
+        (folder / name).write_bytes(new_bytes)
+        content.setdefault("files", {})[name] = hashlib.sha256(new_bytes).hexdigest()
     (folder / RECORD).write_text(json.dumps(content))
 
 
 def _some_values(chance: random.Random) -> Change:
+    """A change of a few values of the record; half the time its id follows, as an adversary would see to."""
+
     def change(folder: Path) -> None:
         content = json.loads((folder / RECORD).read_bytes())
         change_values(content, chance)
         if chance.random() < 0.5 and isinstance(content.get("case"), dict):
-            content["case"]["id"] = _id_of(content["case"])
-        _written(folder, content)
+            content["case"]["id"] = _consistent_id(content["case"])
+        _write_record(folder, content)
 
     return change
 
@@ -112,6 +114,7 @@ def change_values(content: Any, chance: random.Random) -> None:
 
 
 def _one_value(holder: Any, key: Any, chance: random.Random) -> None:
+    """Remove, add or replace a value of a list or an object."""
     value = chance.choice((*TEXTS, *OTHERS))
     kind = chance.random()
     if kind < 0.1:
@@ -127,27 +130,29 @@ def _one_value(holder: Any, key: Any, chance: random.Random) -> None:
             holder.append(None)
 
 
-def _id_of(case: dict[str, Any]) -> str:
-    """What makes a changed case consistent in itself, as an adversary would."""
+def _consistent_id(case: dict[str, Any]) -> str:
+    """The id that follows from a changed case, so that it is consistent in itself, as an adversary would make it."""
     from suite.records.case import Case
 
     parts = [case.get(name) for name in ("axes", "extras")]
-    if not isinstance(case.get("workload"), str) or not all(isinstance(one, dict) for one in parts):
+    if not isinstance(case.get("workload"), str) or not all(isinstance(part, dict) for part in parts):
         return "x"
     return Case(workload=case["workload"], axes=parts[0], extras=parts[1]).id if _is_short(parts) else "x"
 
 
 def _is_short(parts: Any) -> bool:
-    return not any(isinstance(value, int) and abs(value) > 10**300 for one in parts for value in one.values())
+    return not any(isinstance(value, int) and abs(value) > 10**300 for part in parts for value in part.values())
 
 
-def _written(folder: Path, content: Any) -> None:
+def _write_record(folder: Path, content: Any) -> None:
+    """Write a record, whole numbers of any length included."""
+
     def plain(value: Any) -> str:
         # Python refuses to write what its own reader refuses to read.
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**300:
             return ("-" if value < 0 else "") + "9" * 5000
         if isinstance(value, dict):
-            return "{" + ",".join(f"{json.dumps(key)}:{plain(one)}" for key, one in value.items()) + "}"
+            return "{" + ",".join(f"{json.dumps(key)}:{plain(inner)}" for key, inner in value.items()) + "}"
         return "[" + ",".join(map(plain, value)) + "]" if isinstance(value, list) else json.dumps(value)
 
     (folder / RECORD).write_text(plain(content))
@@ -176,6 +181,8 @@ def _some_bytes(chance: random.Random, name: str) -> Change:
 
 
 def _of_file(name: str, make: Callable[[Path], object]) -> Change:
+    """The change that puts something else in a file's place."""
+
     def change(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
         make(folder / name)
@@ -226,19 +233,22 @@ TORN = {
 
 
 def _with(place: tuple[str, ...], value: Any) -> Change:
+    """The change of one value of the record, whose id then follows."""
+
     def change(folder: Path) -> None:
         content = json.loads((folder / RECORD).read_bytes())
         holder = content
         for name in place[:-1]:
             holder = holder[name]
         holder[place[-1]] = value
-        content["case"]["id"] = _id_of(content["case"])
-        _written(folder, content)
+        content["case"]["id"] = _consistent_id(content["case"])
+        _write_record(folder, content)
 
     return change
 
 
 def _nested(place: tuple[str, ...], opening: str, closing: str, depth: int) -> Change:
+    """The change that puts so many nested lists or objects at one place of the record."""
     mark = "here it goes down"
     put = _with(place, mark)
 
@@ -255,6 +265,7 @@ def _with_table(make: Callable[[], bytes]) -> Change:
 
 
 def _table(rows: int, **columns: Any) -> pa.Table:
+    """A table of readings with so many rows, and other columns in place of the usual ones."""
     zeros = pa.nulls(rows, pa.int32()).fill_null(0)
     usual = {
         "step": pa.array(range(rows), pa.int64()) if rows < 100_000 else zeros.cast(pa.int64()),
@@ -267,9 +278,9 @@ def _table(rows: int, **columns: Any) -> pa.Table:
 
 
 def _parquet(table: pa.Table, **options: Any) -> bytes:
-    written = io.BytesIO()
-    pq.write_table(table, written, **options)
-    return written.getvalue()
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **options)
+    return buffer.getvalue()
 
 
 def _bomb(rows: int, length: int) -> bytes:

@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 
 
 def _to(path: str, *numbers: int) -> Callable[[], object]:
+    """A function that leads these streams to a file."""
+
     def change() -> None:
         for number in numbers:
             os.dup2(os.open(path, os.O_WRONLY), number)
@@ -50,6 +52,7 @@ def _to(path: str, *numbers: int) -> Callable[[], object]:
 
 
 def _closed(*numbers: int) -> Callable[[], object]:
+    """A function that closes these streams."""
     return lambda: [os.close(number) for number in numbers]
 
 
@@ -66,14 +69,17 @@ def _unread(*numbers: int) -> Callable[[], object]:
 
 
 def _to_be_read(number: int) -> Callable[[], object]:
+    """A function that opens a stream for reading only."""
     return lambda: os.dup2(os.open(os.devnull, os.O_RDONLY), number)
 
 
 def _limited(kind: int, most: int) -> Callable[[], object]:
+    """A function that sets a limit of the process's resources."""
     return lambda: resource.setrlimit(kind, (most, most))
 
 
 def _with(**variables: str) -> Callable[[], object]:
+    """A function that sets variables of the environment."""
     return lambda: os.environ.update(variables)
 
 
@@ -140,7 +146,7 @@ def _with_streams() -> Iterator[Attempt]:
                 prepare=_whole,
                 codes=(*CODES, INTERRUPTED),
                 is_watched=False,
-                says_why=not any(one in what for one in SAYS_NOTHING),
+                says_why=not any(start in what for start in SAYS_NOTHING),
             )
 
 
@@ -153,14 +159,15 @@ def _with_targets() -> Iterator[Attempt]:
                 _whole(folder)
                 make(folder / "target")
 
-            called = command(*_at(arguments, target))
-            yield Attempt(what=f"{name} into {what}", run=called, prepare=prepare, keeps=("target", "file"))
+            run = command(*_at(arguments, target))
+            yield Attempt(what=f"{name} into {what}", run=run, prepare=prepare, keeps=("target", "file"))
         for place in READ_ONLY:
-            called = command(*_at(arguments, place))
-            yield Attempt(what=f"{name} into {place}", run=called, prepare=_whole, codes=(2, 4), is_watched=False)
+            run = command(*_at(arguments, place))
+            yield Attempt(what=f"{name} into {place}", run=run, prepare=_whole, codes=(2, 4), is_watched=False)
 
 
 def _at(arguments: tuple[str, ...], target: str) -> tuple[str, ...]:
+    """The arguments with the target in the place of `{}`, or behind them."""
     *first, last = arguments
     return (*first, last.format(target)) if "{}" in last else (*arguments, target)
 
@@ -170,7 +177,7 @@ def _whole(folder: Path) -> None:
 
 
 def _as_process(arguments: tuple[str, ...], change: Callable[[], object]) -> Callable[[], int]:
-    """The command in a new interpreter, since its begin and its end are what streams break."""
+    """A function that runs the command in a new interpreter, since streams break its beginning and its end."""
 
     def run() -> int:
         os.environ |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", KERNELS: FOLDER_OF_KERNELS}

@@ -30,11 +30,11 @@ def is_command(line):
 
 
 def harmful(text):
-    """The lines of what was printed that do something."""
+    """The lines that a CI system would obey, or that hold characters which are not printable."""
     lines = re.split(r"\r\n|\r|\n", text)
     return [line for line in lines if is_command(line) or not line.isprintable()]
 
 
 def words(line):
-    """A list of words as a person types them: a line for each would hide how they belong together."""
+    """The words of a line, which keeps a long list on few lines."""
     return line.split()

@@ -9,6 +9,7 @@ from tools.prose.documents import documents, filled
 
 
 def main(arguments):
+    """Write every document whose figures differ, or with `--check` only name it; 1 if one differs under `--check`."""
     differ = False
     for path in documents():
         text = path.read_text(encoding="utf-8")

@@ -42,7 +42,7 @@ NO_SETTING = (
 
 
 def groups():
-    """The settings of every run, then the options of each group."""
+    """Markdown of conf/README.md: the settings of every run, then the options of each group."""
     parts = ["", "## Settings of every run", "", *_settings(CONF / "run.yaml"), ""]
     for group, meaning in GROUPS.items():
         paths = sorted((CONF / group).glob("*.yaml"))
@@ -52,7 +52,7 @@ def groups():
 
 
 def workload_settings():
-    """A table for each file of settings that a workload has."""
+    """Markdown of conf/settings/README.md: a table for each file of settings that a workload has."""
     parts = [""]
     for path in sorted((CONF / "settings").glob("*.yaml")):
         parts += [f"## {path.stem}", "", *_settings(path), ""]
@@ -84,17 +84,18 @@ def _device(path):
 
 
 def _option(path, settings_by_option):
+    """A line of Markdown about one option, with those of its settings that it does not share with `mla`."""
     summary = FIRST_SENTENCE.match(" ".join(_first_comment(path)))[0].replace("<", "&lt;")
-    own = settings_by_option[path.stem]
+    settings = settings_by_option[path.stem]
     # Most forms of MLA have the settings of `mla`, which are written there alone.
     shared = settings_by_option.get("mla", {}) if path.stem != "mla" else {}
-    if not (shared and shared.keys() <= own.keys()):
+    if not (shared and shared.keys() <= settings.keys()):
         shared = {}
     prefix = "" if "# @package _global_" in path.read_text(encoding="utf-8") else f"{path.parent.name}."
     entries = ["those of `mla`"] if shared else []
     entries += [
         f"`{prefix}{name}={default}`" + (f" ({meaning})" if meaning else "")
-        for key, (name, default, meaning) in own.items()
+        for key, (name, default, meaning) in settings.items()
         if key not in shared
     ]
     return f"- `{path.stem}`: {summary}" + (f" Settings: {'; '.join(entries)}." if entries else "")
@@ -107,6 +108,7 @@ def _first_comment(path):
 
 
 def _settings(path):
+    """The lines of a table of a file's settings."""
     rows = [
         f"| `{name}` | `{default}` | {meaning} |" if name else f"| *{meaning}* | | |"
         for name, default, meaning in _rows(path)
@@ -134,4 +136,5 @@ def _rows(path):
 
 
 def _cell(text):
+    """The text, escaped for a cell of a table in Markdown."""
     return text.replace("|", "\\|").replace("<", "&lt;")

@@ -36,10 +36,10 @@ def documents():
 
 
 def filled(path, text):
-    """A document with every figure as the records have it, in the language of its name."""
+    """The document's text with every figure as the records have it, in the language of its name."""
     is_chinese = ".zh" in path.suffixes
     text = BLOCK.sub(lambda match: f"{match[1]}{answers('zh' if is_chinese else 'en')}\n{match[3]}", text)
-    return MARKED.sub(lambda match: f"{match[1]}{said(match[2], is_chinese=is_chinese)}{match[4]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}{figure_text(match[2], is_chinese=is_chinese)}{match[4]}", text)
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def read_once(name):
     return FIGURES[name]()
 
 
-def said(name, *, is_chinese=False):
+def figure_text(name, *, is_chinese=False):
     """A figure's text. Raises KeyError for a name that figures.py does not have."""
     text = read_once(name)
     for english, chinese in IN_CHINESE.items() if is_chinese else ():
@@ -58,11 +58,12 @@ def said(name, *, is_chinese=False):
 
 @functools.cache
 def sample_cards():
+    """The answers on the sample report, which is built once."""
     return build_answers(sample_results(), "").cards
 
 
 def answers(lang):
-    """The cards as a table in Markdown."""
+    """The sample's answers as a table in Markdown."""
     texts = load_texts(lang)
     rows = [HEADS[lang], ("---",) * 4]
     for card in sample_cards():

@@ -26,25 +26,25 @@ RL_WHY: Findings = (
         "The same, where the format is not rewarded, minus where it is",
         lambda: readers.changed_where_unpaid(ArmOutcome.LOWER),
     ),
-    ("Interactions that are clearly different from zero", readers.interactions_told),
-    ("Explained variance of PPO's critic where it ends above one half", readers.explained),
+    ("Interactions that are clearly different from zero", readers.count_interactions),
+    ("Explained variance of PPO's critic where it ends above one half", readers.critic_explains),
 )
 RL_TASKS: Findings = (
-    ("GRPO's time per completion as a share of PPO's (32 × 8)", readers.cost_of_completion),
-    ("Clear differences from PPO on addition and postfix", lambda: readers.told_apart("addition", "postfix")),
+    ("GRPO's time per completion as a share of PPO's (32 × 8)", readers.completion_cost),
+    ("Clear differences from PPO on addition and postfix", lambda: readers.clear_differences("addition", "postfix")),
     ("Algorithms without a critic clearly ahead of PPO on sorting at equal seconds", readers.ahead_without_critic),
-    ("GRPO on the one weak base model", lambda: readers.of_one_base(readers.GRPO_GROUPED)),
-    ("PPO λ 0.95 on it", lambda: readers.of_one_base(readers.PPO_95)),
-    ("All others on it", readers.of_one_base),
-    ("Runs that collapsed", lambda: readers.collapsed("cpu/rl")),
+    ("GRPO on the one weak base model", lambda: readers.ends_from_weak_base(readers.GRPO_GROUPED)),
+    ("PPO λ 0.95 on it", lambda: readers.ends_from_weak_base(readers.PPO_95)),
+    ("All others on it", readers.ends_from_weak_base),
+    ("Runs that collapsed", lambda: readers.count_collapsed("cpu/rl")),
 )
 RL_DEFAULTS: Findings = (
     ("Ends at, where the whole reward is divided by the group's deviation", lambda: readers.defaults_end(divides=True)),
     ("Ends at, elsewhere, except VAPO", lambda: readers.defaults_end(divides=False)),
 )
 RL_TUNED: Findings = (
-    ("Trials of each algorithm end between", readers.range_of_trials),
-    ("Tuning chooses for GRPO", readers.grpo_chosen),
+    ("Trials of each algorithm end between", readers.trial_range),
+    ("Tuning chooses for GRPO", readers.tuned_grpo),
 )
 RECIPES: Findings = (
     (
@@ -74,16 +74,16 @@ RECIPES: Findings = (
     ("Distilled minus R1-Zero, `policy=tiny`, sorting", lambda: readers.recipe("distill", "tiny", ArmOutcome.HIGHER)),
 )
 RL_OWNERS: Findings = (
-    ("Peak of a PPO step", lambda: readers.held("ppo")),
-    ("GRPO, groups of 8", lambda: readers.held("grpo")),
-    ("GRPO, groups of 11", lambda: readers.held("grpo", 11)),
-    ("GRPO, groups of 12", lambda: readers.held("grpo", 12)),
-    ("Sorting: GRPO with groups of 11 minus PPO (no clear difference)", lambda: readers.of_eleven(ArmOutcome.OPEN)),
+    ("Peak of a PPO step", lambda: readers.measured_peak("ppo")),
+    ("GRPO, groups of 8", lambda: readers.measured_peak("grpo")),
+    ("GRPO, groups of 11", lambda: readers.measured_peak("grpo", 11)),
+    ("GRPO, groups of 12", lambda: readers.measured_peak("grpo", 12)),
+    ("Sorting: GRPO with groups of 11 minus PPO (no clear difference)", lambda: readers.groups_of_11(ArmOutcome.OPEN)),
 )
 PREFILL: Findings = (
-    ("absorbed MLA", lambda: readers.prefilled("mla_absorbed")),
-    ("MHA", lambda: readers.prefilled("mha")),
-    ("MLA with full keys and values", lambda: readers.prefilled("mla_expanded")),
+    ("absorbed MLA", lambda: readers.prefill_time("mla_absorbed")),
+    ("MHA", lambda: readers.prefill_time("mha")),
+    ("MLA with full keys and values", lambda: readers.prefill_time("mla_expanded")),
 )
 CPP: Findings = (
     (
@@ -94,9 +94,9 @@ CPP: Findings = (
 SPARSE: Findings = (
     (
         "Layer clearly faster than MLA's over all tokens (65,536 tokens, float32, 8 index heads)",
-        lambda: readers.chosen_tokens("faster"),
+        lambda: readers.count_sparse_cells("faster"),
     ),
-    ("Layer clearly slower (all at 4,096 tokens)", lambda: readers.chosen_tokens("slower")),
+    ("Layer clearly slower (all at 4,096 tokens)", lambda: readers.count_sparse_cells("slower")),
 )
 TIERS: Findings = (
     (
@@ -124,6 +124,6 @@ H100: Findings = (
 
 
 def table(findings: Findings) -> str:
-    """A table of two columns, with a line break before and after it."""
+    """Markdown of a table of findings, with a line break before and after it."""
     lines = ["", "| finding | figure |", "| --- | --- |", *(f"| {text} | {figure()} |" for text, figure in findings)]
     return "\n".join([*lines, "", ""])

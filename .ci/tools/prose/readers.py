@@ -60,17 +60,19 @@ RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24"
 
 
 @functools.cache
-def unread(folder):
+def folder_without_readings(folder):
+    """A folder's records without their readings."""
     return read_results([REFERENCE / folder], with_readings=False)
 
 
 @functools.cache
 def sample_results():
+    """The results that the sample report is made of, with all readings."""
     return read_results([REFERENCE / name for name in SAMPLE.values()], list(SAMPLE))
 
 
 @functools.cache
-def whole(folder):
+def folder_results(folder):
     """A folder's records with all their readings; to read them takes ten milliseconds a record."""
     labels = {name: label for label, name in SAMPLE.items()}
     if folder in labels:
@@ -87,15 +89,16 @@ class ReadRuns(Runs):
 
 @functools.cache
 def table(folder, **axes):
-    """The table of a folder's cases on these axes and with these settings; readings of no others are read."""
-    results = unread(folder)
-    kept = [one for one in results.records if axes.items() <= (one.record.case.axes | settings_of(one.record)).items()]
-    named = {one.record.case.id: settings_of(one.record)["settings"] for one in kept}
-    frame = Runs(replace(results, records=kept)).table()
+    """The table of a folder's cases with these axes and settings; no other readings are read."""
+    results = folder_without_readings(folder)
+    records = [run for run in results.records if axes.items() <= (run.record.case.axes | settings(run.record)).items()]
+    named = {run.record.case.id: settings(run.record)["settings"] for run in records}
+    frame = Runs(replace(results, records=records)).table()
     return frame.assign(settings=frame["case_id"].map(named))
 
 
-def settings_of(record):
+def settings(record):
+    """What a record's case sets beside its axes, as one text under `settings`; None where there is nothing."""
     return {"settings": ", ".join(extras(record)) or None}
 
 
@@ -107,74 +110,77 @@ def rows(folder, **wanted):
     return frame
 
 
-def one(folder, metric, **wanted):
-    """A metric of the one case that fits."""
+def single_value(folder, metric, **wanted):
+    """A metric of the one case that fits. Raises ValueError for none or several."""
     (value,) = rows(folder, **wanted)[metric].dropna()
     return value
 
 
 def by_seed(folder, metric, **wanted):
+    """A metric by seed. Raises AssertionError where a seed has several runs."""
     frame = rows(folder, **wanted)
     assert frame["seed"].is_unique, f"{wanted} names several runs of one seed"
     return dict(zip(frame["seed"].astype(str), frame[metric], strict=True))
 
 
-def timed(**wanted):
-    """A layer's median with its interval, in milliseconds."""
-    return ranged([one("cpu/attention", f"latency_s{end}", **wanted) * 1e3 for end in ("", "_low", "_high")], "{} ms")
+def layer_latency(**wanted):
+    """A layer's median latency with its interval, in milliseconds."""
+    ends = ("", "_low", "_high")
+    return with_range([single_value("cpu/attention", f"latency_s{end}", **wanted) * 1e3 for end in ends], "{} ms")
 
 
 def median_s(attention, **wanted):
-    return one("cpu/attention", "latency_s", attention=attention, **wanted)
+    """The median latency of a variant's case, in seconds."""
+    return single_value("cpu/attention", "latency_s", attention=attention, **wanted)
 
 
-def prefilled(attention):
-    """The one reading of a prefill of 4,096 tokens, in seconds."""
+def prefill_time(attention):
+    """The one reading of a variant's prefill of 4,096 tokens, as `1.23 s`."""
     where = {**LAYER, "phase": "prefill", "seq_len": 4096, "attention": attention}
-    assert one("cpu/attention", "latency_s_count", **where) == 1
-    return f"{number(one('cpu/attention', 'latency_s', **where))} s"
+    assert single_value("cpu/attention", "latency_s_count", **where) == 1
+    return f"{number(single_value('cpu/attention', 'latency_s', **where))} s"
 
 
-def cached(attention):
-    """What a layer keeps at 16,384 tokens, counted on the real tensors and equal to the closed form (bytes)."""
+def cache_bytes(attention):
+    """Bytes that a layer keeps at 16,384 tokens, counted on the real tensors and equal to the closed form."""
     where = {**STEP, "span": "case", "attention": attention}
-    counted = one("cpu/attention", "cache_bytes_counted", **where)
-    assert counted == one("cpu/attention", "cache_bytes", **where)
+    counted = single_value("cpu/attention", "cache_bytes_counted", **where)
+    assert counted == single_value("cpu/attention", "cache_bytes", **where)
     return counted
 
 
 def speedup(query_len=1, tp=1, device="h100-sxm5-80gb"):
-    """How many times as fast as GQA-8's kernel absorbed MLA's can be at 128 heads, by the specification."""
+    """Speed of absorbed MLA's decode kernel over GQA-8's at 128 heads, by the specification's roofline."""
     return duel(load_hardware(device).ceilings(DTYPE), heads=128, query_len=query_len, tp=tp).speedup
 
 
 def expected_speedup(query_len=1, tp=1, device="h100-sxm5-80gb", tokens=CONTEXT_TOKENS):
-    """The same as it is expected of the best public kernels, for one sequence of so many tokens."""
+    """The same speed-up as expected of the best public kernels, for one sequence of so many tokens."""
     calibration = load_calibration(device)
     return expected_duel(calibration, heads=128, query_len=query_len, tp=tp, seq_len=tokens).speedup
 
 
 def measured_speedup(tokens, device="h100-sxm5-80gb"):
-    """The same as others measured it: the median of cells with so many cached tokens of all sequences."""
-    (found,) = [
-        one
-        for one in load_calibration(device).speedups
-        if (one.heads, one.kv_heads) == (128, KV_HEADS) and one.tokens[0] <= tokens < one.tokens[1]
+    """The same speed-up as others measured it: the median of cells with so many cached tokens in all."""
+    (measurement,) = [
+        entry
+        for entry in load_calibration(device).speedups
+        if (entry.heads, entry.kv_heads) == (128, KV_HEADS) and entry.tokens[0] <= tokens < entry.tokens[1]
     ]
-    return found.speedup
+    return measurement.speedup
 
 
 @functools.cache
-def chosen_tokens(outcome):
-    """In how many cells MLA over chosen tokens is told faster or slower than over all, by `suite compare`."""
-    stored = whole("cpu_variants/variants_sparse").records
+def count_sparse_cells(outcome):
+    """In how many cells MLA over chosen tokens is clearly faster or slower than over all, as `3 of 12`."""
+    stored = folder_results("cpu_variants/variants_sparse").records
     entries = [SummaryEntry(record=run.record, summary=summary_of(run.record)) for run in stored]
     verdicts = by_setting(entries, "attention", "mla")
     return f"{sum(verdict.outcome == outcome for verdict in verdicts)} of {len(verdicts)}"
 
 
 def calibration_error(device):
-    """The median error of expected times against the cells that others measured."""
+    """The median error of expected times against the cells that others measured, as a percentage."""
     calibration = load_calibration(device)
     errors = relative_errors([(calibration, cell) for cell in calibration.measured])
     assert len(errors) == len(calibration.measured) > 50
@@ -188,78 +194,81 @@ def tier(attention, settings, name="rarely", **wanted):
 
 
 def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: ArmOutcome):
-    """The paired difference in points, which must have earned the verdict that prose gives it."""
-    found = compare(ours, theirs, margin=0.02)
-    assert found.outcome is verdict, found.outcome
-    return points(found.mean, found.interval.low, found.interval.high)
+    """The paired difference in points. Raises AssertionError unless it earns the verdict that prose gives it."""
+    comparison = compare(ours, theirs, margin=0.02)
+    assert comparison.outcome is verdict, comparison.outcome
+    return points(comparison.mean, comparison.interval.low, comparison.interval.high)
 
 
 @functools.cache
-def recipes_compared(against="r1_zero"):
-    """Recipes beside one of them; an arm is called by its recipe, and where it has none by DPO's settings."""
-    frame = ReadRuns(whole("cpu/recipes")).compare(by="recipe", against=against)
+def compare_recipes(against="r1_zero"):
+    """A frame that compares each recipe with `against`; its `arm` is the recipe, or `dpo`."""
+    frame = ReadRuns(folder_results("cpu/recipes")).compare(by="recipe", against=against)
     names = {"r1_preference (rpo_alpha=1.0)": "r1_preference", "r1_preference (rpo_alpha=0)": "dpo"}
     return frame.assign(arm=frame["arm"].astype(str).replace(names))
 
 
 def recipe(name, policy, verdict, task="sort", against="r1_zero"):
-    """What a recipe adds to another, with the verdict after Holm's correction."""
-    frame = recipes_compared(against)
-    (found,) = frame[(frame["arm"] == name) & (frame["task"] == task) & (frame["policy"] == policy)].itertuples()
-    assert found.outcome == verdict, found.outcome
-    return points(found.difference, found.low, found.high)
+    """The gain of a recipe over another, in points. Raises AssertionError unless this is the verdict after Holm."""
+    frame = compare_recipes(against)
+    (row,) = frame[(frame["arm"] == name) & (frame["task"] == task) & (frame["policy"] == policy)].itertuples()
+    assert row.outcome == verdict, row.outcome
+    return points(row.difference, row.low, row.high)
 
 
 def preferred_loss():
-    """The loss on a token of what was preferred, in DPO's first step and in its last, mean over seeds."""
-    found = []
-    for run in design.layout(whole("cpu/recipes")).runs:
+    """The loss per token of the preferred completion, in DPO's first step and in its last, mean over seeds."""
+    first_and_last = []
+    for run in design.layout(folder_results("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
             (*_, (_, begins, ends)) = read_stages(run)
-            found.append((run.metrics["example_loss"][begins], run.metrics["example_loss"][ends - 1]))
-    assert all(last > first for first, last in found)
-    return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*found, strict=True))
+            first_and_last.append((run.metrics["example_loss"][begins], run.metrics["example_loss"][ends - 1]))
+    assert all(last > first for first, last in first_and_last)
+    return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*first_and_last, strict=True))
 
 
 @functools.cache
-def compared(folder):
-    """The algorithms of a folder by task: the experiment, and its arms beside its reference at equal budgets."""
-    experiments = [one for one in design.layout(whole(folder)).algorithms if len(one.arms) > 1]
-    found = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
-    assert len(found) == len(experiments), "a task has several experiments"
-    return found
+def arms_by_task(folder):
+    """By task, the experiment of a folder's algorithms, and its arms compared with PPO at equal budgets."""
+    algorithms = design.layout(folder_results(folder)).algorithms
+    experiments = [experiment for experiment in algorithms if len(experiment.arms) > 1]
+    by_task = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
+    assert len(by_task) == len(experiments), "a task has several experiments"
+    return by_task
 
 
-def told_apart(*tasks):
-    """How many comparisons with PPO are told apart on these tasks, at equal completions and at equal seconds."""
-    told = {design.COMPLETIONS, design.CPU}
-    rows = [row for task in tasks for row in compared("cpu/rl")[task][1] if row.quantity.name in told]
+def clear_differences(*tasks):
+    """How many comparisons with PPO are clear on these tasks, at equal completions and seconds: `3 of 40`."""
+    budgets = {design.COMPLETIONS, design.CPU}
+    rows = [row for task in tasks for row in arms_by_task("cpu/rl")[task][1] if row.quantity.name in budgets]
     return f"{sum(row.outcome in TOLD_APART for row in rows)} of {len(rows)}"
 
 
 @functools.cache
-def over_tasks(folder):
-    """The experiment of a folder's arms that ran on all tasks, and their final accuracies, a row a seed."""
-    (found,) = efficiency.over_tasks([experiment for experiment, _ in compared(folder).values()], has_labels=False)
-    return found
+def experiment_over_tasks(folder):
+    """The experiment of the arms that ran on all tasks, and their final accuracies, a row a seed."""
+    experiments = [experiment for experiment, _ in arms_by_task(folder).values()]
+    (comparison,) = efficiency.over_tasks(experiments, has_labels=False)
+    return comparison
 
 
 def arm_name(arm):
+    """An arm's name in English."""
     return load_texts("en").render(arm.name)
 
 
-def arms_of_sort():
-    """The arms of sorting by name, of as many completions; and the one of groups of 11, which has more."""
-    found = design.layout(whole("cpu/rl")).algorithms
-    of_task = [experiment for experiment in found if dict(experiment.key)["task"] == "sort"]
-    (alike, (eleven,)) = [experiment.arms for experiment in of_task]
-    return {arm_name(arm): arm for arm in alike}, eleven
+def sort_arms():
+    """The arms of sorting with equal completions, by name, and the arm with groups of 11, which has more."""
+    experiments = design.layout(folder_results("cpu/rl")).algorithms
+    sort_experiments = [experiment for experiment in experiments if dict(experiment.key)["task"] == "sort"]
+    (arms, (eleven_arm,)) = [experiment.arms for experiment in sort_experiments]
+    return {arm_name(arm): arm for arm in arms}, eleven_arm
 
 
-def of_one_base(name=None):
+def ends_from_weak_base(name=None):
     """Where an arm ends from the base model from which GRPO ends lowest, which is most of what it lacks of PPO;
-    without a name, the least and the most of the arms that lack less."""
-    finals = {name: arm.by_seed(design.final) for name, arm in arms_of_sort()[0].items()}
+    without a name, the range over the arms that lack less."""
+    finals = {name: arm.by_seed(design.final) for name, arm in sort_arms()[0].items()}
     of_ppo, seed = finals.pop(PPO_GROUPED), min(finals[GRPO_GROUPED], key=finals[GRPO_GROUPED].__getitem__)
     if name:
         lacks = {seed: of_ppo[seed] - final for seed, final in finals[name].items()}
@@ -270,68 +279,67 @@ def of_one_base(name=None):
 
 
 def ahead_without_critic():
-    """How many of the arms of sorting that have no critic are told above PPO at equal CPU seconds."""
-    rows = [row for row in compared("cpu/rl")["sort"][1] if row.quantity.name == design.CPU]
+    """How many sorting arms without a critic are clearly above PPO at equal CPU seconds, as `2 of 6`."""
+    rows = [row for row in arms_by_task("cpu/rl")["sort"][1] if row.quantity.name == design.CPU]
     outcomes = {arm_name(row.arm): row.outcome for row in rows if not row.arm.value("critic_lr").strip("-")}
     assert outcomes[GRPO_GROUPED] is ArmOutcome.OPEN
     return f"{sum(outcome is ArmOutcome.HIGHER for outcome in outcomes.values())} of {len(outcomes)}"
 
 
-def of_eleven(verdict):
-    """What GRPO with groups of 11 ends at, less PPO: after as many steps, on more completions."""
-    alike, eleven = arms_of_sort()
-    return difference(eleven.by_seed(design.final), alike[PPO_GROUPED].by_seed(design.final), verdict)
+def groups_of_11(verdict):
+    """The final accuracy of GRPO with groups of 11 minus PPO's: as many steps, more completions."""
+    arms, eleven_arm = sort_arms()
+    return difference(eleven_arm.by_seed(design.final), arms[PPO_GROUPED].by_seed(design.final), verdict)
 
 
-def cost_of_completion():
-    """What a completion costs GRPO of PPO's CPU time, the least and the most over tasks."""
-    found = []
-    for experiment, _ in compared("cpu/rl").values():
+def completion_cost():
+    """GRPO's CPU time per completion over PPO's: the least and the most over tasks."""
+    ratios = []
+    for experiment, _ in arms_by_task("cpu/rl").values():
         cpu_s = {arm_name(arm): arm.mean(lambda run: run.curve.spent[design.CPU][-1]) for arm in experiment.arms}
-        found.append(cpu_s[GRPO_GROUPED] / cpu_s[PPO_GROUPED])
-    return f"{min(found):.2f} to {max(found):.2f}"
+        ratios.append(cpu_s[GRPO_GROUPED] / cpu_s[PPO_GROUPED])
+    return f"{min(ratios):.2f} to {max(ratios):.2f}"
 
 
-def collapsed(folder):
-    """How many runs collapsed, and how many there are."""
-    runs = [run for run in design.layout(whole(folder)).runs if run.curve]
+def count_collapsed(folder):
+    """How many runs of a folder collapsed, as `1 of 90`."""
+    runs = [run for run in design.layout(folder_results(folder)).runs if run.curve]
     return f"{sum(is_collapsed(run.curve.accuracy) for run in runs)} of {len(runs)}"
 
 
 def _finals(folder, setting):
-    """Where the runs of a folder end, by algorithm, by this setting's value and by seed."""
-    found = {}
-    for run in sorted(design.layout(whole(folder)).runs, key=lambda run: int(run.setting(setting))):
-        of_algorithm = found.setdefault(run.value(ALGORITHM), {})
-        of_algorithm.setdefault(run.setting(setting), {})[run.seed] = design.final(run)
-    return dict(sorted(found.items(), key=lambda item: option_sort_key(ALGORITHM, item[0])))
+    """The final accuracy of a folder's runs, by algorithm, by this setting's value and by seed."""
+    finals = {}
+    for run in sorted(design.layout(folder_results(folder)).runs, key=lambda run: int(run.setting(setting))):
+        by_value = finals.setdefault(run.value(ALGORITHM), {})
+        by_value.setdefault(run.setting(setting), {})[run.seed] = design.final(run)
+    return dict(sorted(finals.items(), key=lambda item: option_sort_key(ALGORITHM, item[0])))
 
 
 @functools.cache
-def trials_of(folder):
-    """Each algorithm's tuning trials: the mean of each over its seeds."""
-    of_algorithm = _finals(folder, "trial")
-    return {name: [fmean(ends.values()) for ends in of_trial.values()] for name, of_trial in of_algorithm.items()}
+def tuning_trials(folder):
+    """By algorithm, the mean final accuracy over seeds of each tuning trial."""
+    by_algorithm = _finals(folder, "trial")
+    return {name: [fmean(ends.values()) for ends in by_trial.values()] for name, by_trial in by_algorithm.items()}
 
 
 @functools.cache
-def chosen_of(folder):
-    """What tuning chose of each algorithm, best first: where each ends on fresh seeds."""
+def tuned_ends(folder):
+    """By algorithm, where each setting that tuning chose ends on fresh seeds, the best setting first."""
     return {name: list(of_rank.values()) for name, of_rank in _finals(folder, "rank").items()}
 
 
-def range_of_trials():
-    """Where trials end: the least and the most of each algorithm, as ranges over algorithms."""
-    ends = trials_of("cpu_rl_tuned/trials").values()
+def trial_range():
+    """The lowest trial of each algorithm, which all share, and the range of the highest ones."""
+    ends = tuning_trials("cpu_rl_tuned/trials").values()
     lowest, highest = {share(min(means)) for means in ends}, [max(means) for means in ends]
     (low,) = lowest
     return f"{low} and {min(highest) * 100:.0f} to {share(max(highest))}"
 
 
 def defaults_end(divides):
-    """Where the field's settings end that divide by the group's deviation, or do not; without VAPO, whose λ is 0
-    here."""
-    ((experiment, _),) = compared("cpu_rl_defaults").values()
+    """The range in which default settings end that divide by the group's deviation, or do not; without VAPO (λ 0)."""
+    ((experiment, _),) = arms_by_task("cpu_rl_defaults").values()
     ends = [
         arm.mean(design.final)
         for arm in experiment.arms
@@ -340,108 +348,111 @@ def defaults_end(divides):
     return f"{min(ends) * 100:.0f} to {share(max(ends))}"
 
 
-def grpo_chosen():
-    """What tuning chose for GRPO: its deviation and its KL."""
-    runs = design.layout(whole("cpu_rl_tuned/fresh")).runs
-    of_grpo = [run for run in runs if run.value(ALGORITHM) == "grpo" and run.setting("rank") == "1"]
-    ((deviation, strength),) = {(run.setting("scale_rewards"), run.setting("kl_coef")) for run in of_grpo}
+def tuned_grpo():
+    """The settings tuned for GRPO, in words. Raises AssertionError unless it has neither deviation nor KL."""
+    runs = design.layout(folder_results("cpu_rl_tuned/fresh")).runs
+    grpo_runs = [run for run in runs if run.value(ALGORITHM) == "grpo" and run.setting("rank") == "1"]
+    ((deviation, strength),) = {(run.setting("scale_rewards"), run.setting("kl_coef")) for run in grpo_runs}
     assert deviation == "none"
     assert float(strength) == 0
     return "no deviation, and pays for no KL"
 
 
 @functools.cache
-def crossed():
-    """The study of crossed settings as a table of cells, its effects, and the duels of its arms."""
-    (experiment,) = design.layout(whole("cpu_rl_why")).factorials
+def crossed_study():
+    """The study of crossed settings: its cells, the effects of its factors, and the duels of its arms."""
+    (experiment,) = design.layout(folder_results("cpu_rl_why")).factorials
     cells = build_factorial(experiment)
     return cells, factor_effects(cells), arm_duels(cells)
 
 
 def effect(factor, level, verdict, algorithm="grpo"):
-    """What a level of a setting is worth within an algorithm, or an arm against PPO at equal settings."""
-    _, effects, _ = crossed()
-    (found,) = [
-        one.comparison for one in effects
-        if one.levels[:2] == (factor, level) and one.algorithm == (algorithm and algorithm_name(algorithm))
+    """The effect of a setting's level within an algorithm or, for `arm`, of an arm against PPO, in points."""
+    _, effects, _ = crossed_study()
+    (comparison,) = [
+        row.comparison for row in effects
+        if row.levels[:2] == (factor, level) and row.algorithm == (algorithm and algorithm_name(algorithm))
     ]  # fmt: skip
-    assert found.outcome is verdict, found.outcome
-    return points(found.mean, found.interval.low, found.interval.high)
+    assert comparison.outcome is verdict, comparison.outcome
+    return points(comparison.mean, comparison.interval.low, comparison.interval.high)
 
 
 def changed_where_unpaid(verdict):
-    """What not paying the form changes about the worth of the batch's deviation within GRPO."""
+    """By how many points the batch's gain over the group changes within GRPO where the format is not rewarded."""
     names = level_name("deviation", "batch"), level_name("deviation", "group")
-    others = level_name("format", "0"), level_name("format", "0.1")
-    (found,) = [row.comparison for row in interactions() if (row.names, row.under) == (names, others)]
-    assert found.outcome is verdict, found.outcome
-    return points(found.mean, found.interval.low, found.interval.high)
+    formats = level_name("format", "0"), level_name("format", "0.1")
+    (comparison,) = [row.comparison for row in interactions() if (row.names, row.under) == (names, formats)]
+    assert comparison.outcome is verdict, comparison.outcome
+    return points(comparison.mean, comparison.interval.low, comparison.interval.high)
 
 
 @functools.cache
 def interactions():
-    return factor_effects(crossed()[0], are_crossed=True)
+    """The interactions of every two factors."""
+    return factor_effects(crossed_study()[0], are_crossed=True)
 
 
-def interactions_told():
+def count_interactions():
+    """How many interactions differ clearly from zero, as `2 of 30`."""
     return f"{sum(row.comparison.outcome in TOLD_APART for row in interactions())} of {len(interactions())}"
 
 
-def explained():
-    """What PPO's critic explains in the arms that end above one half, the least and the most of it."""
-    cells = crossed()[0].cells.items()
+def critic_explains():
+    """The range of the variance that PPO's critic explains, over arms that end above one half."""
+    cells = crossed_study()[0].cells.items()
     learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(design.final) > 0.5]
     shares = [mean_over_steps("explained_variance", arm) for arm in learnt]
     return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
-def peak(algorithm, **wanted):
-    """The projected peak of a step of RL, over its phases, at Llama-3.1-8B (bytes)."""
+def peak_bytes(algorithm, **wanted):
+    """The projected peak of a step of RL over its phases, by default at Llama-3.1-8B."""
     usual = {"geometry": "llama-3.1-8b", "seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
     return rows("cpu/rl_memory", algorithm=algorithm, **{**usual, **wanted})["held_peak_bytes"].max()
 
 
-def saved(**wanted):
-    return share(1 - peak("grpo", **wanted) / peak("ppo", **wanted))
+def memory_saving(**wanted):
+    """The share of PPO's projected peak that GRPO saves, as a percentage."""
+    return share(1 - peak_bytes("grpo", **wanted) / peak_bytes("ppo", **wanted))
 
 
 @functools.cache
 def ppo_arms():
-    """The arms of PPO in which one setting at a time is another."""
-    (experiment,) = design.layout(whole("cpu_rl_ppo")).algorithms
+    """The arms of PPO, in each of which one setting is changed."""
+    (experiment,) = design.layout(folder_results("cpu_rl_ppo")).algorithms
     return experiment.arms
 
 
-def held(algorithm, num_generations=8):
-    """The measured peak of a step of the small policy's RL, over its phases."""
-    found = rows("cpu_rl_owners", algorithm=algorithm, num_generations=num_generations)
-    peaks = found.groupby("case_id")["held_peak_bytes"].max()
+def measured_peak(algorithm, num_generations=8):
+    """The measured peak of a step of the small policy's RL over its phases, in MiB."""
+    peak_rows = rows("cpu_rl_owners", algorithm=algorithm, num_generations=num_generations)
+    peaks = peak_rows.groupby("case_id")["held_peak_bytes"].max()
     return f"{peaks.max() / 2**20:.1f} MiB"  # of PPO's two critics the whole one holds more
 
 
 @functools.cache
-def rules():
-    """How often each rule was wrong in the gate's self-test: by rule and slowdown, with Wilson's interval."""
-    found, rule = {}, ""
+def error_rates():
+    """How often each rule was wrong in the gate's self-test, by rule and slowdown, with Wilson's interval in %."""
+    rates, rule = {}, ""
     for line in (REFERENCE / "cpu/gate/rival_rules.txt").read_text(encoding="utf-8").splitlines():
         if match := RATE.search(line):
             slowdown, counts, low, high = match.groups()
-            found[rule][slowdown] = f"{counts} ({_percent(low)}–{_percent(high)} %)"
+            rates[rule][slowdown] = f"{counts} ({_percent(low)}–{_percent(high)} %)"
         elif line.startswith("  "):
             rule = line.strip()
-            found.setdefault(rule, {})
-    return found
+            rates.setdefault(rule, {})
+    return rates
 
 
-def simulated(name):
-    """The rows of a simulation's table by their heads."""
+def simulation_rows(name):
+    """The rows of a simulation's table, each as a dict by column head."""
     lines = (REFERENCE / f"cpu/gate/{name}.txt").read_text(encoding="utf-8").splitlines()
     heads, *rows = [re.split(r"\s{2,}", line) for line in lines if "  " in line]
     return [dict(zip(heads, row, strict=True)) for row in rows]
 
 
-def simulated_share(cell):
-    """A simulated count or share with Wilson's interval, as a table has it."""
+def simulation_share(cell):
+    """A simulated count or share with Wilson's interval in %, from a cell of such a table."""
     share, low, high = map(_percent, re.findall(r"([\d.]+)%", cell))
     counted = re.match(r"\d+ of \d+", cell)
     return f"{counted[0] if counted else f'{share} %'} ({low}–{high} %)"
@@ -449,25 +460,25 @@ def simulated_share(cell):
 
 @functools.cache
 def cpp_decode():
-    """What a decode step takes by variant and dtype: by our C++ kernel and torch's best form (ms), and the
-    former's share of the roofline."""
-    found = {}
+    """By variant and dtype: ms of a decode step by our C++ kernel, by torch's best form, and ours over the roofline."""
+    times_by_variant = {}
     for line in (REFERENCE / "cpu/cpp_decode.txt").read_text(encoding="utf-8").splitlines():
         if match := CPP.search(line):
             dtype, variant, *times_ms, share_of_bound = match.groups()
             ours_ms, *torchs_ms = map(float, times_ms)
-            found.setdefault(variant, {})[dtype] = ours_ms, min(torchs_ms), float(share_of_bound)
-    return found
+            times_by_variant.setdefault(variant, {})[dtype] = ours_ms, min(torchs_ms), float(share_of_bound)
+    return times_by_variant
 
 
 def gqa_ahead():
-    """In how many cells of the CPU's sign row GQA takes less time than absorbed MLA."""
+    """In how many cells of the CPU's row GQA takes less time than absorbed MLA, by torch and by `cpp`."""
     cells = SIGNS.findall((REFERENCE / "cpu/cpp_decode.txt").read_text(encoding="utf-8"))
     by_torch, by_cpp = (sum(float(ratio) < 1 for ratio in ratios) for ratios in zip(*cells, strict=True))
     return f"{by_torch} of {len(cells)} cells by torch's best forms and in {by_cpp} by `cpp`"
 
 
 def _percent(text):
+    """A percentage, with one decimal below 10 unless that is 0."""
     return f"{float(text):.1f}".removesuffix(".0") if float(text) < 10 else f"{float(text):.0f}"
 
 
@@ -479,25 +490,29 @@ def number(value):
     return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def ranged(found, form):
-    value, low, high = map(number, found)
+def with_range(values, form):
+    """`form` filled with the value, then its interval in brackets."""
+    value, low, high = map(number, values)
     return f"{form.format(value)} ({low}–{high})"
 
 
 def share(value):
+    """A share in whole percent: `14 %`."""
     return f"{value:.0%}".replace("%", " %")
 
 
 def mean_share(values: Mapping[str, float], has_ends=True):
     """The mean over seeds with Student's 95 % interval, which cannot pass 100 %."""
-    found = mean_of_seeds(tuple(values.values()))
-    low, high = f"{max(found.low, 0) * 100:.0f}", f"{min(found.high, 1) * 100:.0f}"
-    return share(found.estimate) + (f" ({low}–{high})" if has_ends and low != high else "")
+    mean = mean_of_seeds(tuple(values.values()))
+    low, high = f"{max(mean.low, 0) * 100:.0f}", f"{min(mean.high, 1) * 100:.0f}"
+    return share(mean.estimate) + (f" ({low}–{high})" if has_ends and low != high else "")
 
 
 def points(mean, low, high):
+    """A difference and its interval in percentage points."""
     return f"{mean * 100:+.1f} points ({low * 100:+.1f} to {high * 100:+.1f})".replace("-", "−")
 
 
 def mebibytes(size):
+    """A size in MiB, without zeros at its end."""
     return f"{size / 2**20:g} MiB"

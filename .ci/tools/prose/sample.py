@@ -24,15 +24,16 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main():
+    """Write the sample report, and draw each picture of it in a browser."""
     SAMPLE.write_text(whole_page(sample_results(), here=""), encoding="utf-8")
     with sync_playwright() as playwright:
-        found = next(path for name in CHROMIUM if (path := shutil.which(name)))
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        chromium = next(path for name in CHROMIUM if (path := shutil.which(name)))
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, (address, part) in PICTURES.items():
             page = browser.new_page(viewport={"width": WIDTH_PX, "height": HEIGHT_PX})
             page.goto(f"{SAMPLE.as_uri()}#/{address}")
-            shown = page.locator("main .cards, main .main-svg").first
-            shown.wait_for(state="attached", timeout=60_000)
+            content = page.locator("main .cards, main .main-svg").first
+            content.wait_for(state="attached", timeout=60_000)
             (page.locator(f"main {part}").first if part else page).screenshot(path=REPORTS / name)
             page.close()
         browser.close()

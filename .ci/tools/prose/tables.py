@@ -18,11 +18,11 @@ from tools.prose.readers import (
     STEP,
     arm_name,
     by_seed,
-    cached,
+    cache_bytes,
+    compare_recipes,
     mean_share,
     mebibytes,
     median_s,
-    recipes_compared,
     rows,
     share,
 )
@@ -36,13 +36,14 @@ MODELS = {
 }
 
 
-def laid_out(titles, lines):
-    """A Markdown table on lines of its own, as a marker holds it."""
+def as_table(titles, lines):
+    """A table in Markdown between empty lines, as a marker holds it."""
     cells = [titles, ["---"] * len(titles), *lines]
     return "\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in cells) + "\n\n"
 
 
 def decode():
+    """Cache and latency of one decode step for each variant."""
     names = {
         "mqa": "MQA, 1 key-value head",
         "gqa": "GQA, 2 key-value heads",
@@ -54,15 +55,15 @@ def decode():
     lines = []
     for variant, name in names.items():
         over_mha = median_s(variant, **STEP) / median_s("mha", **STEP)
-        lines.append([name, mebibytes(cached(variant)), _time(variant), readers.number(over_mha)])
-    return laid_out(["one layer, one new token", "KV cache a layer", "latency", "× MHA"], lines)
+        lines.append([name, mebibytes(cache_bytes(variant)), _time(variant), readers.number(over_mha)])
+    return as_table(["one layer, one new token", "KV cache a layer", "latency", "× MHA"], lines)
 
 
 def _time(variant):
-    """A median with its interval, or with the count of samples where these give none."""
-    count = readers.one("cpu/attention", "latency_s_count", attention=variant, **STEP)
+    """A variant's latency with its interval, or with the number of samples where these are too few for one."""
+    count = readers.single_value("cpu/attention", "latency_s_count", attention=variant, **STEP)
     if count > 5:
-        return readers.timed(attention=variant, **STEP)
+        return readers.layer_latency(attention=variant, **STEP)
     return f"{readers.number(median_s(variant, **STEP) * 1e3)} ms (n = {count:.0f})"
 
 
@@ -86,7 +87,7 @@ def call_form():
         [name, f"{readers.number(latency_s * 1e3)} ms", readers.number(latency_s / fastest_s)]
         for name, latency_s in latencies_s.items()
     ]
-    return laid_out(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
+    return as_table(["MLA, one new token, 16,384 tokens, float32", "layer", "× best"], lines)
 
 
 VARIANTS = {
@@ -102,20 +103,20 @@ VARIANTS = {
 def variants():
     """The newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
 
-    def one(metric, variant, span, dtype):
+    def value(metric, variant, span, dtype):
         case = {"phase": "decode", "seq_len": 65_536, "attention": variant, "dtype": dtype}
-        return readers.one("cpu_variants/variants", metric, span=span, **case)
+        return readers.single_value("cpu_variants/variants", metric, span=span, **case)
 
     def kernel(variant, dtype):
-        times_s = [one(f"latency_s{end}", variant, "kernel", dtype) for end in ("", "_low", "_high")]
-        return readers.ranged([time_s * 1e3 for time_s in times_s], "{} ms")
+        times_s = [value(f"latency_s{end}", variant, "kernel", dtype) for end in ("", "_low", "_high")]
+        return readers.with_range([time_s * 1e3 for time_s in times_s], "{} ms")
 
-    caches = {variant: one("cache_bytes", variant, "case", "bfloat16") for variant in VARIANTS}
+    caches = {variant: value("cache_bytes", variant, "case", "bfloat16") for variant in VARIANTS}
     lines = [
         [VARIANTS[variant], bytes_iec(size), kernel(variant, "float32"), kernel(variant, "bfloat16")]
         for variant, size in sorted(caches.items(), key=lambda item: -item[1])
     ]
-    return laid_out(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
+    return as_table(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
 
 
 def sparse():
@@ -128,40 +129,41 @@ def sparse():
 
     def spent(variant, settings, span, tokens, dtype):
         where = {"attention": variant, "settings": settings, "span": span, "seq_len": tokens, "dtype": dtype}
-        found = rows("cpu_variants/variants_sparse", **where)["latency_s"].dropna()
-        return f"{readers.number(found.item() * 1e3)} ms" if len(found) else "–"
+        latencies = rows("cpu_variants/variants_sparse", **where)["latency_s"].dropna()
+        return f"{readers.number(latencies.item() * 1e3)} ms" if len(latencies) else "–"
 
-    shown = {
+    columns = {
         "layer, float32": ("layer", "float32"),
         "its indexer": ("indexer", "float32"),
         "its kernel": ("kernel", "float32"),
         "layer, bfloat16": ("layer", "bfloat16"),
     }
     lines = [
-        [name, f"{tokens:,}", *(spent(*arm, span, tokens, dtype) for span, dtype in shown.values())]
+        [name, f"{tokens:,}", *(spent(*arm, span, tokens, dtype) for span, dtype in columns.values())]
         for tokens in (4096, 16_384, 65_536)
         for name, arm in arms.items()
     ]
-    return laid_out(["one new token", "tokens", *shown], lines)
+    return as_table(["one new token", "tokens", *columns], lines)
 
 
 def eight_bits():
-    """What a cache in eight bits saves, costs and errs by."""
+    """Cache, kernel time and output error of GQA and MLA with caches in eight bits and in float32."""
     where = {"seq_len": 16_384, "dtype": "float32"}
 
     def line(variant, kind):
         case = {**where, "attention": variant, "cache_dtype": kind}
-        size = readers.one("cpu_variants/cache_dtype", "cache_bytes_counted", **case, span="case")
-        time_s = readers.one("cpu_variants/cache_dtype", "latency_s", **case, span="kernel")
+        size = readers.single_value("cpu_variants/cache_dtype", "cache_bytes_counted", **case, span="case")
+        time_s = readers.single_value("cpu_variants/cache_dtype", "latency_s", **case, span="kernel")
         error = rows("cpu_variants/cache_dtype", **case, span="kernel").get("cache_error")
         error = "–" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
         return [f"{variant.upper()}, {kind or 'float32'}", mebibytes(size), f"{readers.number(time_s * 1e3)} ms", error]
 
     lines = [line(variant, kind) for variant in ("gqa", "mla") for kind in (None, "int8", "fp8")]
-    return laid_out(["cache of 16,384 tokens", "a layer", "kernel", "error of the output"], lines)
+    return as_table(["cache of 16,384 tokens", "a layer", "kernel", "error of the output"], lines)
 
 
 def tiers():
+    """By cache size: how many rare questions each variant answers, and what of that its cache still holds."""
     arms = {
         "MHA": ("mha", None),
         "MLA, rank 64 (DeepSeek's ratio)": ("mla", "attention.kv_lora_rank=64"),
@@ -182,7 +184,7 @@ def tiers():
         ]
         in_cache = by_seed("cpu/quality", IN_CACHE, span="cached/rarely", **where)
         lines.append([name, f"{size:.0f} B", *map(mean_share, tier_shares), mean_share(in_cache, has_ends=False)])
-    return laid_out(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
+    return as_table(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
 
 
 def cpp_decode():
@@ -196,102 +198,110 @@ def cpp_decode():
         ]
         lines.append([variant, *cells])
     assert all(torchs > ours for of_dtype in readers.cpp_decode().values() for ours, torchs, _ in of_dtype.values())
-    return laid_out(["one layer's kernel, one new token, 16,384 tokens", *dtypes], lines)
+    return as_table(["one layer's kernel, one new token, 16,384 tokens", *dtypes], lines)
 
 
 TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "write a postfix program"}
 
 
 def rl(budget):
-    """Where each arm ends on each task, and by how much above PPO, where all have spent as much of a budget."""
-    found = readers.compared("cpu/rl")
-    (_, over) = readers.over_tasks("cpu/rl")
+    """Where each arm ends on each task, and its difference from PPO at an equal budget."""
+    by_task = readers.arms_by_task("cpu/rl")
+    (_, over) = readers.experiment_over_tasks("cpu/rl")
     titles, lines = ["arm (10 seeds)"], {}
     for task, title in TASKS.items():
-        experiment, every = found[task]
-        rows = [row for row in every if row.quantity.name == budget]
-        held = rows[0].amount
-        titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(held)} s")
+        experiment, comparisons = by_task[task]
+        rows = [row for row in comparisons if row.quantity.name == budget]
+        amount = rows[0].amount
+        titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(amount)} s")
         reference, quantity = experiment.baseline, rows[0].quantity
         lines.setdefault(arm_name(reference), []).append(share(reference.mean(quantity.value)))
         for row in rows:
             lines.setdefault(arm_name(row.arm), []).append(
-                _ends_less(row.arm.values(row.quantity.value), row.comparison)
+                _end_and_difference(row.arm.values(row.quantity.value), row.comparison)
             )
     if budget == design.COMPLETIONS:
         titles.append("all three: mean of the middle half")
         for arm, scores in over.items():
-            lines[arm_name(arm)].append(_spread(stratified_bootstrap(iqm, scores)))
-    return laid_out(titles, [[name, *cells] for name, cells in lines.items()])
+            lines[arm_name(arm)].append(_share_with_range(stratified_bootstrap(iqm, scores)))
+    return as_table(titles, [[name, *cells] for name, cells in lines.items()])
 
 
-def _ends_less(values, found):
-    """Where an arm ends and what that is less its reference, in bold if told apart, after ≈ if alike."""
-    return f"{share(fmean(values))}, {'≈ ' if found.outcome is ArmOutcome.ALIKE else ''}{_less(found)}"
+def _end_and_difference(values, comparison):
+    """Where an arm ends and its difference from the reference: bold if clear, after ≈ if alike."""
+    mark = "≈ " if comparison.outcome is ArmOutcome.ALIKE else ""
+    return f"{share(fmean(values))}, {mark}{_bold_if_clear(comparison)}"
 
 
-def _less(found):
-    differs = readers.points(found.mean, found.interval.low, found.interval.high).replace(" points", "")
-    return f"**{differs}**" if found.outcome in TOLD_APART else differs
+def _bold_if_clear(comparison):
+    """A difference with its interval in points, in bold if it is clear."""
+    differs = readers.points(comparison.mean, comparison.interval.low, comparison.interval.high).replace(" points", "")
+    return f"**{differs}**" if comparison.outcome in TOLD_APART else differs
 
 
-def _spread(found):
-    return f"{share(found.estimate)} ({found.low * 100:.0f}–{found.high * 100:.0f})"
+def _share_with_range(interval):
+    """A share with its interval, in whole percent."""
+    return f"{share(interval.estimate)} ({interval.low * 100:.0f}–{interval.high * 100:.0f})"
 
 
 def defaults():
-    """Where the field's own settings of each algorithm end, best first, less TRL's defaults of GRPO."""
-    ((experiment, _),) = readers.compared("cpu_rl_defaults").values()
+    """Where each algorithm's default settings end, best first, and their difference from TRL's GRPO."""
+    ((experiment, _),) = readers.arms_by_task("cpu_rl_defaults").values()
     arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
     first = arms.pop("trl_default")
     scores = first.by_seed(design.final)
     judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in arms.values()])
-    found = sorted(
-        [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda one: -one[0].mean(design.final)
+    ranked = sorted(
+        [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda pair: -pair[0].mean(design.final)
     )
     lines = []
-    for arm, differs in found:
+    for arm, differs in ranked:
         estimator, scale = arm.first.setting("adv_estimator"), arm.first.setting("scale_rewards")
         ends = sorted(arm.by_seed(design.final).values())
         between = f"{ends[0] * 100:.0f}–{ends[-1] * 100:.0f}"
         advantages = f"{estimator}, {scale}" if scale else estimator
-        less = _less(differs) if differs else ""
+        less = _bold_if_clear(differs) if differs else ""
         lines.append([arm_name(arm), f"`{advantages}`", share(fmean(ends)), between, less])
     titles = ["algorithm (10 seeds)", "advantages", "ends at", "seeds", "less TRL's default (points)"]
-    return laid_out(titles, lines)
+    return as_table(titles, lines)
 
 
 def tuned():
-    """What as many trials come to for each algorithm: the best expected of them, and the best on fresh seeds."""
-    trials, fresh = readers.trials_of("cpu_rl_tuned/trials"), readers.chosen_of("cpu_rl_tuned/fresh")
-    others = [name for name in fresh if name != "ppo"]
-    judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in others])
-    assert {one.outcome for one in judged} == {ArmOutcome.OPEN}, (
+    """Equally many trials of each algorithm: the best expected one, and the chosen one on fresh seeds."""
+    trials, fresh = readers.tuning_trials("cpu_rl_tuned/trials"), readers.tuned_ends("cpu_rl_tuned/fresh")
+    rivals = [name for name in fresh if name != "ppo"]
+    judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in rivals])
+    assert {comparison.outcome for comparison in judged} == {ArmOutcome.OPEN}, (
         "the README says that none is told from PPO's, nor alike"
     )
-    differs = dict(zip(others, judged, strict=True))
+    differs = dict(zip(rivals, judged, strict=True))
     lines = []
     for name, chosen in fresh.items():
         means, most = trials[name], len(trials[name])
-        best = _spread(expected_best_band(means, most))
+        best = _share_with_range(expected_best_band(means, most))
         first, *next_two = [list(of_seed.values()) for of_seed in chosen]
-        ends = _ends_less(first, differs[name]).split(", ") if name in differs else [share(fmean(first)), ""]
+        ends = _end_and_difference(first, differs[name]).split(", ") if name in differs else [share(fmean(first)), ""]
         mean = share(expected_best(means, 1))
         lines.append(
-            [option_label(ALGORITHM, name), mean, best, *ends, " and ".join(share(fmean(one)) for one in next_two)]
+            [
+                option_label(ALGORITHM, name),
+                mean,
+                best,
+                *ends,
+                " and ".join(share(fmean(scores)) for scores in next_two),
+            ]
         )
     titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "less PPO's (points)"]
-    return laid_out([*titles, "next two"], lines)
+    return as_table([*titles, "next two"], lines)
 
 
 def why():
-    """The mean accuracy of every combination of settings; the leader, and whom the rule does not tell from it,
-    in bold."""
-    cells, _, duels = readers.crossed()
+    """Mean accuracy of every combination of settings; in bold the leader and whatever is not clearly below it."""
+    cells, _, duels = readers.crossed_study()
     below = {
         (duel.setting, duel.other)
-        for same in leader_duels(duels).values()
-        for duel in same
+        for setting_duels in leader_duels(duels).values()
+        for duel in setting_duels
         if duel.comparison.outcome is ArmOutcome.HIGHER
     }
     kls = {"none": "none", "loss 0.04": "in the loss", "reward 0.04": "in the reward"}
@@ -299,16 +309,16 @@ def why():
     lines = []
     for setting in cells.settings:
         means = {arm: cells.cells[arm, *setting].mean(design.final) for arm in cells.arms}
-        shown = {arm: share(mean) for arm, mean in means.items()}
+        shares = {arm: share(mean) for arm, mean in means.items()}
         is_dead = max(means.values()) < 0.05
-        bold = [text if is_dead or (setting, arm) in below else f"**{text}**" for arm, text in shown.items()]
+        bold = [text if is_dead or (setting, arm) in below else f"**{text}**" for arm, text in shares.items()]
         lines.append([kls[setting[0]], forms[setting[1]], *bold])
     names = [load_texts("en").render(level.name).replace(" · ", ", ") for level in cells.arms.values()]
-    return laid_out(["KL", "format", *names], lines)
+    return as_table(["KL", "format", *names], lines)
 
 
 def ppo_settings():
-    """What each change to PPO comes to, less PPO as it is, and what its critic explains."""
+    """The gain of each change to PPO's settings, and how much its critic then explains."""
     changed = {
         "as in `sweep=rl`": {},
         "the critic warmed alone for 10 steps": {"critic_warmup_steps": "10"},
@@ -324,15 +334,15 @@ def ppo_settings():
     usual = dict.fromkeys(("critic_warmup_steps", "lam_alpha", "critic_model"), "")
     usual |= {"critic_lr": "0.001", "inner_epochs": "1", "lam": "1.0", "cliprange_value": "0.5"}
     of_settings = {tuple(map(arm.first.setting, usual)): arm for arm in readers.ppo_arms()}
-    found = {name: of_settings[tuple((usual | change).values())] for name, change in changed.items()}
-    plain, *others = found.values()
+    arms = {name: of_settings[tuple((usual | change).values())] for name, change in changed.items()}
+    plain, *changed_arms = arms.values()
     scores = plain.by_seed(design.final)
-    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in others])
+    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in changed_arms])
     lines = []
-    for (name, arm), one in zip(found.items(), [None, *judged], strict=True):
+    for (name, arm), comparison in zip(arms.items(), [None, *judged], strict=True):
         explains = f"{mean_over_steps('explained_variance', arm):.2f}"
-        lines.append([name, share(arm.mean(design.final)), _less(one) if one else "", explains])
-    return laid_out(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
+        lines.append([name, share(arm.mean(design.final)), _bold_if_clear(comparison) if comparison else "", explains])
+    return as_table(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
 
 
 def recipes():
@@ -351,21 +361,22 @@ def recipes():
         },
         "tiny": {"base": "base reads on", "sft": "SFT", "r1_zero": "R1-Zero", "distill": "distilled from R1"},
     }
-    frame = recipes_compared()
+    frame = compare_recipes()
     parts = []
     for policy, titles in arms.items():
         lines = []
         for task, title in tasks.items():
-            found = frame[(frame["policy"] == policy) & (frame["task"] == task)]
-            ends = dict(zip(found["arm"], found["mean"], strict=True))
-            ends["r1_zero"] = found["mean_of_other"].mean()
-            if len(found):
+            task_rows = frame[(frame["policy"] == policy) & (frame["task"] == task)]
+            ends = dict(zip(task_rows["arm"], task_rows["mean"], strict=True))
+            ends["r1_zero"] = task_rows["mean_of_other"].mean()
+            if len(task_rows):
                 lines.append([title, *(share(ends[recipe]) if recipe in ends else "" for recipe in titles)])
-        parts.append(laid_out([f"`policy={policy}`", *titles.values()], lines))
+        parts.append(as_table([f"`policy={policy}`", *titles.values()], lines))
     return "".join(parts).replace("\n\n\n\n", "\n\n")
 
 
 def memory():
+    """The projected peaks of PPO and GRPO, and what GRPO saves, by model and by setting."""
     usual = {"seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
     moved = {
         "saved": {},
@@ -377,15 +388,17 @@ def memory():
         "16,384 tokens, nothing recomputed": {"seq_len": 16_384, "checkpointing": False},
     }
     peaks = [
-        " → ".join(readers.number(readers.peak(name, geometry=model, **usual) / 2**30) for name in ("ppo", "grpo"))
+        " → ".join(
+            readers.number(readers.peak_bytes(name, geometry=model, **usual) / 2**30) for name in ("ppo", "grpo")
+        )
         for model in MODELS
     ]
     lines = [["PPO → GRPO, GiB", *peaks]]
     lines += [
-        [name, *(readers.saved(geometry=model, **usual | setting) for model in MODELS)]
+        [name, *(readers.memory_saving(geometry=model, **usual | setting) for model in MODELS)]
         for name, setting in moved.items()
     ]
-    return laid_out(["", *MODELS.values()], lines)
+    return as_table(["", *MODELS.values()], lines)
 
 
 def gate():
@@ -398,13 +411,13 @@ def gate():
         "benchstat, Google benchmark (U, p < 0.05)": "benchstat's (U test)",
     }
     slowdowns = ("identical", "+3%", "+5%", "+10%")
-    lines = [[name, *(readers.rules()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
-    found = (f"{slowdown.replace('%', ' %')} found" for slowdown in slowdowns[1:])
-    return laid_out(["", "a false alarm in runs of identical code", *found], lines)
+    lines = [[name, *(readers.error_rates()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
+    headings = (f"{slowdown.replace('%', ' %')} found" for slowdown in slowdowns[1:])
+    return as_table(["", "a false alarm in runs of identical code", *headings], lines)
 
 
 def gate_shifts():
-    """The gate's simulated error rates where launches of identical code shift, in the rows that tell most."""
+    """The gate's simulated error rates where launches of identical code shift, for the most telling shifts."""
     names = {
         "none": "nothing",
         "one timing: normal, sd 3%": "one timing of sixteen, normal, 3 %",
@@ -420,54 +433,53 @@ def gate_shifts():
         "started second: drift a launch, 1%": "the side that starts second, 1 % more with each launch",
         "all as one: correlated .8, sd 5%": "all as one, 5 %, correlated by .8",
     }
-    rows = {row["shift of a launch"]: row for row in readers.simulated("shifts")}
+    rows = {row["shift of a launch"]: row for row in readers.simulation_rows("shifts")}
     shares = ("false alarms", "+5% found", "+10% found", "+5% same")
     lines = [
-        [name, *(readers.simulated_share(rows[shift][share]) for share in shares)] for shift, name in names.items()
+        [name, *(readers.simulation_share(rows[shift][share]) for share in shares)] for shift, name in names.items()
     ]
     for line, shift in zip(lines, names, strict=True):
         line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
     titles = ["what shifts", "a false alarm in runs of identical code", "+5 % found", "+10 % found"]
-    return laid_out([*titles, "+5 % called the same", "identical code takes"], lines)
+    return as_table([*titles, "+5 % called the same", "identical code takes"], lines)
 
 
 def gate_stored():
-    """A judgement's simulated false alarms by stored times, the most of any number of runs and cases, and how
-    often it finds one of sixteen cases that takes twice its time."""
+    """Simulated judgements by stored times: the most false alarms, and how often one slowed case of 16 is found."""
     names = {
         "normal": "normal",
         "t3": "t with 3 degrees",
         "t2": "t with 2 degrees",
         "normal, every tenth fivefold": "normal, every tenth spread fivefold",
     }
-    rows = readers.simulated("stored_tails")
+    rows = readers.simulation_rows("stored_tails")
     alarms, stored = ("false alarms", "false alarms, new run in a busy hour"), ("5", "10", "20")
     lines = []
     for runs, name in names.items():
         of_runs = [row for row in rows if row["runs are"] == runs]
         worst = [max(of_runs, key=lambda row: int(row[head].split()[0]))[head] for head in alarms]
-        found = {row["stored"]: row["+100% found"] for row in of_runs if row["cases"] == "16"}
-        lines.append([name, *map(readers.simulated_share, worst), *(found[n].replace("%", " %") for n in stored)])
+        powers = {row["stored"]: row["+100% found"] for row in of_runs if row["cases"] == "16"}
+        lines.append([name, *map(readers.simulation_share, worst), *(powers[n].replace("%", " %") for n in stored)])
     titles = ["runs", "a false alarm, at most", "and the new run in a busy hour"]
-    return laid_out([*titles, *(f"+100 % found by {count} stored runs" for count in stored)], lines)
+    return as_table([*titles, *(f"+100 % found by {count} stored runs" for count in stored)], lines)
 
 
 def gate_few():
-    """What the gate's cautious interval does where few launches ran, in the rows that tell most."""
+    """Simulated error rates of the gate's cautious interval after few launches, for the most telling shifts."""
     names = {
         ("each its own: normal, sd 3%", "recorded"): "normal, 3 %",
         ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3 %",
         ("each its own: two layouts, 10%", "recorded"): "two layouts 10 % apart",
         ("each its own: normal, sd 3%", "normal, 100%"): "normal, 3 %, rounds spread by 100 %",
     }
-    rows = readers.simulated("few_launches")
+    rows = readers.simulation_rows("few_launches")
     lines = []
     for (shift, rounds), name in names.items():
         of_shift = {
             row["launches"]: row for row in rows if (row["shift of a launch"], row["rounds"]) == (shift, rounds)
         }
         worst = max(of_shift.values(), key=lambda row: int(row["false alarms"].split()[0]))["false alarms"]
-        found = [of_shift[count][f"{ratio}x found"] for ratio, count in (("3", "1"), ("19", "1"), ("19", "3"))]
-        lines.append([name, readers.simulated_share(worst), *(share.replace("%", " %") for share in found)])
+        powers = [of_shift[count][f"{ratio}x found"] for ratio, count in (("3", "1"), ("19", "1"), ("19", "3"))]
+        lines.append([name, readers.simulation_share(worst), *(share.replace("%", " %") for share in powers)])
     titles = ["what shifts", "a false alarm in 1, 2, 3 or 5 launches, at most", "3 × found in one launch"]
-    return laid_out([*titles, "19 × in one", "19 × in three"], lines)
+    return as_table([*titles, "19 × in one", "19 × in three"], lines)

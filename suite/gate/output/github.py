@@ -27,7 +27,7 @@ from suite.gate.output.sentences import (
 from suite.gate.verdict import PASSED, Judgement, Outcome
 from suite.records import numbers
 from suite.records.labels import shared_settings
-from suite.records.plain_text import in_markdown, obeyed_by_nobody, one_line
+from suite.records.plain_text import in_markdown, one_line, without_log_commands
 
 LEVELS = {
     "error": (Outcome.BROKEN, Outcome.MISSING, Outcome.SLOWER),
@@ -91,7 +91,7 @@ def _listed(remarks: Sequence[tuple[str, str]]) -> str:
 
 def _escaped(text: str, signs: Mapping[int, str]) -> str:
     """Escape a text first, so that a line end is kept, and then take away what else moves a cursor."""
-    return obeyed_by_nobody(one_line(clip_text(text, LONGEST_TEXT).translate(signs)))
+    return without_log_commands(one_line(clip_text(text, LONGEST_TEXT).translate(signs)))
 
 
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:

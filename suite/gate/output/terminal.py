@@ -23,7 +23,7 @@ from suite.gate.output.sentences import (
 )
 from suite.gate.verdict import Judgement, Outcome
 from suite.records.labels import shared_settings
-from suite.records.plain_text import obeyed_by_nobody, one_line
+from suite.records.plain_text import one_line, without_log_commands
 
 RED, YELLOW, GREEN = "31", "33", "32"
 COLOURS = {
@@ -67,7 +67,7 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
         *([f"  {command}"] if command else []),
         *_wrapped(f"exit code {judgement.exit_code}: {meaning(judgement)}", width),
     ]
-    return list(map(obeyed_by_nobody, answer))
+    return list(map(without_log_commands, answer))
 
 
 def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterator[str]:

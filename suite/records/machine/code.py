@@ -19,8 +19,7 @@ RUNS_EVERY_CASE = "suite.measure.child"
 
 
 def code_named_in(settings: Any) -> set[str]:
-    """Dotted names anywhere in the settings: `_target_`s, plans, shapes and whatever else a configuration
-    names."""
+    """Dotted names anywhere in the settings, however deep: `_target_`s, plans, shapes and whatever else names code."""
     if isinstance(settings, str):
         return {settings} if DOTTED.fullmatch(settings) else set()
     inner: Iterable[Any] = settings.values() if isinstance(settings, Mapping) else ()
@@ -39,7 +38,8 @@ def code_digest(settings: Mapping[str, Any]) -> str:
 
 @functools.cache
 def _digest(roots: frozenset[str]) -> str:
-    hashed = {"suite", *(_top(root) for root in roots)}
+    """The sha256 over the source of all modules that these reach by imports, and versions of other distributions."""
+    hashed = {"suite", *(_top_level(root) for root in roots)}
     reached: dict[str, bytes] = {}
     versions: dict[str, str] = {}
     waiting = [module for root in roots for module in _with_parents(root)]
@@ -50,10 +50,10 @@ def _digest(roots: frozenset[str]) -> str:
             continue
         reached[module] = path.read_bytes()
         for imported in _imports(module, path):
-            if _top(imported) in hashed or _is_local(_top(imported)):
+            if _top_level(imported) in hashed or _is_local(_top_level(imported)):
                 waiting += _with_parents(imported)
-            elif version := _version(_top(imported)):
-                versions[_top(imported)] = version
+            elif version := _version(_top_level(imported)):
+                versions[_top_level(imported)] = version
     digest = hashlib.sha256()
     for name, content in sorted(reached.items()):
         digest.update(name.encode() + b"\0" + content + b"\0")
@@ -62,7 +62,8 @@ def _digest(roots: frozenset[str]) -> str:
     return digest.hexdigest()
 
 
-def _top(dotted: str) -> str:
+def _top_level(dotted: str) -> str:
+    """`a` of `a.b.c`."""
     return dotted.partition(".")[0]
 
 
@@ -74,7 +75,7 @@ def _with_parents(dotted: str) -> list[str]:
 
 @functools.cache
 def _source(module: str) -> Path | None:
-    """The module's file, found without running anything; None for what is no module in Python source."""
+    """The module's file, found without running anything; None for what has no Python source."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)  # not of a submodule, whose parents it would import
@@ -129,6 +130,7 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 @functools.cache
 def _version(distribution: str) -> str | None:
+    """The installed version of a distribution; None where it is not installed."""
     try:
         return importlib.metadata.version(distribution)
     except (importlib.metadata.PackageNotFoundError, ValueError):

@@ -97,10 +97,12 @@ def machine_kind() -> str:
 
 
 def _short_hash(*parts: str) -> str:
+    """The first 16 hexadecimal digits of the sha256 over the parts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _hardware() -> list[str]:
+    """Architecture, CPU model and family, number of CPUs, and memory in whole GiB, as texts."""
     memory_gib = round(psutil.virtual_memory().total / 2**30)  # a kernel keeps some MiB more or less for itself
     return [platform.machine(), cpu_model(), cpu_family(), str(psutil.cpu_count()), str(memory_gib)]
 
@@ -138,7 +140,7 @@ def commit() -> dict[str, Any]:
 
 
 def read_commit(root: Path) -> dict[str, Any]:
-    """The same of the folder that the package lies in. A bundle does not know whether it was changed since."""
+    """The commit of the checkout at `root`, as `commit` and `dirty`; of a bundle `commit` alone; empty elsewhere."""
     try:
         if not (root / ".git").exists():
             sha = (root / BUNDLED).read_text(encoding="ascii").strip()
@@ -170,7 +172,7 @@ def cpu_family() -> str:
 
 @functools.cache
 def cpuinfo() -> dict[str, str]:
-    """What Linux says of its first processor, by name."""
+    """The facts of /proc/cpuinfo about the first processor, by name; empty where it cannot be read."""
     with contextlib.suppress(OSError):
         first, _, _ = Path("/proc/cpuinfo").read_text().partition("\n\n")
         lines = (line.partition(":") for line in first.splitlines())
@@ -185,7 +187,7 @@ def gpus() -> FoundGpus:
 
 
 def gpu_names() -> list[str]:
-    """The name of every GPU that can be read."""
+    """The name of every GPU that can be read, UNNAMED_GPU for one that gives none."""
     return [gpu.name or UNNAMED_GPU for gpu in gpus().readable]
 
 
@@ -200,6 +202,7 @@ def gpu_memory_bytes() -> int | None:
 
 
 def installed_version(package: str) -> str | None:
+    """The version of an installed distribution, else None."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -32,7 +32,7 @@ QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
 
 
 def git(folder: Path, *arguments: str, timeout_s: float | None = None, given: str = "") -> str:
-    """What git prints, without its last line ends. Raises CalledProcessError where it fails.
+    """The output of git, without its last line ends. Raises CalledProcessError where it fails.
 
     `given`: what it reads from its standard input.
     """

@@ -16,22 +16,22 @@ UNLIMITED_BYTES = 1 << 60
 
 
 def memory_limit_bytes(root: Path = CGROUP_ROOT) -> int | None:
-    """The memory that this process's cgroup may use."""
-    limit = _number(_first(root, "memory.max", "memory/memory.limit_in_bytes"))
+    """The memory that this process's cgroup may use; None without a limit."""
+    limit = _whole_number(_first_text(root, "memory.max", "memory/memory.limit_in_bytes"))
     return None if limit is None or limit >= UNLIMITED_BYTES else limit
 
 
 def memory_used_bytes(root: Path = CGROUP_ROOT) -> int | None:
-    """The memory that this process's cgroup uses."""
-    return _number(_first(root, "memory.current", "memory/memory.usage_in_bytes"))
+    """The memory that this process's cgroup uses; None where it does not say."""
+    return _whole_number(_first_text(root, "memory.current", "memory/memory.usage_in_bytes"))
 
 
 def cpu_limit(root: Path = CGROUP_ROOT) -> float | None:
-    """The CPUs that the cgroup's quota allows."""
-    quota, _, period = (_first(root, "cpu.max") or "").partition(" ")
+    """The CPUs that the cgroup's quota allows, as 1.5; None without a quota."""
+    quota, _, period = (_first_text(root, "cpu.max") or "").partition(" ")
     if quota:
         return None if quota == "max" else int(quota) / int(period or 100_000)  # the kernel's default, in µs
-    quota_us, period_us = (_number(_first(root, f"cpu/cpu.cfs_{name}_us")) for name in ("quota", "period"))
+    quota_us, period_us = (_whole_number(_first_text(root, f"cpu/cpu.cfs_{name}_us")) for name in ("quota", "period"))
     return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
 
 
@@ -48,7 +48,7 @@ def most_threads(root: Path = CGROUP_ROOT) -> int:
 
 
 def available_bytes(root: Path = CGROUP_ROOT) -> int:
-    """What can still be allocated without pushing anything out: the lesser of the machine's and the cgroup's."""
+    """Bytes that can still be allocated without pushing anything out: the lesser of the machine's and the cgroup's."""
     available = int(psutil.virtual_memory().available)
     limit, used = memory_limit_bytes(root), memory_used_bytes(root)
     return available if limit is None or used is None else min(available, max(0, limit - used))
@@ -70,8 +70,8 @@ def oom_kills(root: Path = CGROUP_ROOT) -> int:
     return total
 
 
-def _first(root: Path, *names: str) -> str | None:
-    """The first of these files that there is, in this process's own cgroup or at the root."""
+def _first_text(root: Path, *names: str) -> str | None:
+    """The text of the first of these files, in this process's own cgroup or at the root; None if none is there."""
     folders = [root]
     with contextlib.suppress(OSError):  # version 2 names it by 0::, as / inside a container with its own namespace
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -82,5 +82,6 @@ def _first(root: Path, *names: str) -> str | None:
     return None
 
 
-def _number(text: str | None) -> int | None:
+def _whole_number(text: str | None) -> int | None:
+    """The number that a text is; None for any other text, such as `max`."""
     return int(text) if text is not None and text.lstrip("-").isdigit() else None  # version 1 writes -1 for no limit

@@ -72,7 +72,7 @@ class FoundGpus:
 
     @property
     def unread(self) -> dict[str, str]:
-        """The reason of each GPU that cannot be read."""
+        """For each GPU that cannot be read the reason, by its label."""
         return {gpu.label: gpu.state for gpu in self.gpus if not gpu.is_readable}
 
 
@@ -94,7 +94,7 @@ def find_gpus(platform: str = sys.platform, pci_drivers: Path = PCI_DRIVERS) -> 
         return FoundGpus(state=State.FAILED, why=f"the NVIDIA driver does not answer: {error}")
     if not count:
         return FoundGpus(state=State.NO_DEVICE, why="an NVIDIA driver, but no GPU")
-    gpus = [_shown(index) for index in range(count)]
+    gpus = [_query_gpu(index) for index in range(count)]
     if any(gpu.is_readable for gpu in gpus):
         return FoundGpus(state=State.MEASURED, why="", gpus=gpus)
     why = f"no GPU can be read ({', '.join(f'{gpu.label}: {gpu.state}' for gpu in gpus)})"
@@ -112,7 +112,8 @@ def failure_reason(error: Exception) -> str:
     return f"{State.FAILED}: {error}"
 
 
-def _shown(index: int) -> ShownGpu:
+def _query_gpu(index: int) -> ShownGpu:
+    """Ask NVML for a GPU's handle and facts. A fact that it refuses is in `missing`; without a handle all are."""
     label = f"gpu{index}"
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)

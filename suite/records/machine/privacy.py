@@ -78,20 +78,18 @@ def scrub(text: str, *, is_ours: bool = True) -> str:
 
 
 def without_paths(text: str) -> str:
-    """A fact or a setting without paths and what is a secret beyond doubt."""
+    """A fact or a setting with paths cut to their last part, and without what is a secret beyond doubt."""
     return _Scrubber().clean_fact(text)
 
 
 def clean_setting(name: str, text: str) -> str:
-    """A setting's value likewise; of one that may be a path, the last part."""
+    """A setting's value as by `without_paths`; where the setting may be a path (PATH_SETTINGS), its last part."""
     return _Scrubber().clean_setting(name, text)
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
-    """The same plain data with every text in it as it may leave this machine; keys are ours and stay.
-
-    `is_free`: texts in it are free ones, as they are anyhow below a key that holds such. `is_ours`: see `scrub`.
-    """
+    """A copy of plain data with every text in it as it may leave this machine; keys are ours and stay. `is_free`: all
+    texts in it are free ones, as they always are below a key of FREE_TEXTS. `is_ours`: see `scrub`."""
     return _Scrubber(is_ours=is_ours).clean_data(value, is_free=is_free)
 
 
@@ -105,25 +103,29 @@ class _Scrubber:
         # A variable named like a secret may hold a word or a model's name too.
         self._unmistakable = [pair for pair in secrets if UNMISTAKABLE.fullmatch(pair[1])]
         self._secrets = secrets if is_ours else self._unmistakable
-        self._names = list(_names()) if is_ours else []
+        self._names = list(_private_names()) if is_ours else []
 
     def clean_text(self, text: str) -> str:
-        text = PATH.sub(_without_place, _without(self._secrets, text))
+        """A free text without paths, secrets and private names."""
+        text = PATH.sub(_shorten_path, _replace_secrets(self._secrets, text))
         for private, stand_in in self._names:
             text = re.sub(rf"\b{re.escape(private)}\b", stand_in, text)
         return text
 
     def clean_fact(self, text: str) -> str:
-        text = _without(self._unmistakable, text)
+        """A fact without paths and unmistakable secrets."""
+        text = _replace_secrets(self._unmistakable, text)
         if not re.search(r"[\\/]|\.\.", text):
             return text
-        return _last_part(text) if _is_path(text) else PATH.sub(_without_place, text)
+        return _last_part(text) if _is_path(text) else PATH.sub(_shorten_path, text)
 
     def clean_setting(self, name: str, text: str) -> str:
+        """A setting likewise; of one of PATH_SETTINGS that is a path, the last part."""
         is_path = name.rpartition(".")[2] in PATH_SETTINGS and re.search(r"[\\/]", text)
         return _last_part(text) if is_path and "://" not in text else self.clean_fact(text)
 
     def clean_data(self, value: Any, *, is_free: bool) -> Any:
+        """A copy of plain data, whose texts are cleaned by the key that they lie under."""
         if isinstance(value, str):
             return self.clean_text(value) if is_free else self.clean_fact(value)
         if isinstance(value, Mapping):
@@ -138,14 +140,15 @@ class _Scrubber:
         return value
 
 
-def _without(secrets: Iterable[tuple[str, str]], text: str) -> str:
+def _replace_secrets(secrets: Iterable[tuple[str, str]], text: str) -> str:
+    """The text with `<VARIABLE>` for the value of each such variable, and `<secret>` for what looks like a token."""
     for name, value in secrets:
         text = text.replace(value, f"<{name}>")
     return TOKEN.sub("<secret>", text)
 
 
-def _names() -> Iterator[tuple[str, str]]:
-    """Names of this machine and its user that name somebody, and what stands in their place."""
+def _private_names() -> Iterator[tuple[str, str]]:
+    """Yield this machine's names for its user and itself that name somebody, each with what stands in its place."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):
@@ -157,14 +160,15 @@ def _names() -> Iterator[tuple[str, str]]:
 
 
 def _is_path(text: str) -> bool:
-    """Tell whether a text as a whole, spaces and all, is a path that says where something lies."""
+    """Whether a text as a whole, spaces and all, is a path that says where something lies."""
     parts = re.split(r"[\\/]", text)
     leads = ".." in parts or (len(parts) > 1 and re.fullmatch(r"~(?:[A-Za-z_][\w.-]*)?", parts[0]) is not None)
     is_absolute = text.startswith("/") or PureWindowsPath(text).is_absolute()
     return "\n" not in text and "://" not in text and (leads or is_absolute)
 
 
-def _without_place(match: re.Match[str]) -> str:
+def _shorten_path(match: re.Match[str]) -> str:
+    """The stand-in for a match of PATH: the path's last part, or the address without its account."""
     text = match.group()
     scheme, _, rest = text.partition("://")
     leads = rest.startswith("/") or (scheme.lower() == "file" and re.search(r"[\\/]", rest) is not None)
@@ -174,7 +178,7 @@ def _without_place(match: re.Match[str]) -> str:
 
 
 def _last_part(path: str) -> str:
-    """A path's last part, which helps and says nothing; a home's last part is a person's name."""
+    """`<path>/` and a path's last part; `<path>` alone for a home, whose last part is a person's name."""
     parts = [part for part in re.split(r"[\\/]+", path) if part]
     is_home = len(parts) > 1 and parts[-2].lower() in ("home", "users") and len(parts) <= 3
     return "<path>" if is_home or not parts else f"<path>/{parts[-1]}"

@@ -23,14 +23,15 @@ class Interruptions:
         if threading.current_thread() is threading.main_thread():
             for number in POLITE:
                 if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup asks for
-                    self._before[number] = signal.signal(number, self._take)
+                    self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Raise KeyboardInterrupt; within `deferred` only note that a signal came."""
         if not self._is_deferred:
             raise KeyboardInterrupt
         self._is_pending = True
@@ -42,7 +43,7 @@ class Interruptions:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Raise a signal that comes within only at the end."""
+        """Hold back signals that come within the block, and raise KeyboardInterrupt at its end if one came."""
         self._is_deferred = True
         try:
             yield

@@ -34,7 +34,7 @@ class CommandFailedError(Exception):
         return self.sentence
 
 
-class _Kept(io.FileIO):
+class _LossyStream(io.FileIO):
     """A standard stream that goes on taking what it cannot write, and remembers why."""
 
     def __init__(self, descriptor: int, failure: OSError | None) -> None:
@@ -43,6 +43,7 @@ class _Kept(io.FileIO):
         self.has_lost = False
 
     def write(self, data: "Any") -> int:
+        """Write, or drop the data after a failure; returns the bytes taken either way. Raises ReaderLeftError once."""
         try:
             while self.failure is None:
                 if (num_bytes := super().write(data)) is not None:
@@ -58,8 +59,8 @@ class _Kept(io.FileIO):
         return len(data)
 
 
-def ended(command: "Callable[[], int]") -> int:
-    """Run a command; return its exit code once its output is written or known to be lost."""
+def run_guarded(command: "Callable[[], int]") -> int:
+    """Run a command with guarded standard streams; its exit code once its output is written or known to be lost."""
     # Opened where closed, for children too: else the next file, even a record, gets a standard stream's number.
     for descriptor in range(3):
         try:
@@ -67,20 +68,20 @@ def ended(command: "Callable[[], int]") -> int:
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     usual = sys.stdout, sys.stderr
-    out, _ = _keep("stdout", 1), _keep("stderr", 2)
+    out, _ = _replace_stream("stdout", 1), _replace_stream("stderr", 2)
     try:
-        code = refusing(command)
-        return code if out is None else _code_with(*out, code)
+        code = run_or_complain(command)
+        return code if out is None else _code_after_flush(*out, code)
     finally:
         sys.stdout, sys.stderr = usual
 
 
-def refusing(command: "Callable[[], int]") -> int:
+def run_or_complain(command: "Callable[[], int]") -> int:
     """Run a command; return its exit code, after one sentence about an error that a user can cause."""
     try:
         return command()
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else DONE
+    except SystemExit as exit_request:
+        return exit_request.code if isinstance(exit_request.code, int) else DONE
     except (KeyboardInterrupt, ReaderLeftError):
         return INTERRUPTED
     except ModuleNotFoundError as error:
@@ -95,20 +96,21 @@ def refusing(command: "Callable[[], int]") -> int:
         _complain(f"suite: {error}")
         return USAGE
     except OSError as error:
-        _complain(f"suite: {said_by_system(error)}")
+        _complain(f"suite: {system_message(error)}")
         return system_error_code(error)
     except Exception:
         return _fault()
 
 
 def _complain(why: str) -> None:
+    """Print a sentence to standard error, on one line."""
     from suite.records.plain_text import complain  # only where something is wrong
 
     complain(why)
 
 
-def said_by_system(error: OSError) -> str:
-    """Write `No space left on device (reports/index.html)`."""
+def system_message(error: OSError) -> str:
+    """The system's own words and the file: `No space left on device (reports/index.html)`."""
     return f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
 
 
@@ -118,22 +120,21 @@ def system_error_code(error: OSError) -> int:
 
 
 def _fault() -> int:
+    """Print the traceback of the suite's own error, and return its exit code."""
     import traceback
 
     traceback.print_exc()
     return FAULT
 
 
-def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None":
-    """Put a stream over _Kept in the place of sys's stream of this name; the new stream and its _Kept.
-
-    None, with nothing changed, where a test or a notebook has put a stream of its own there.
-    """
+def _replace_stream(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _LossyStream] | None":
+    """Put a stream over a _LossyStream in the place of sys's stream of this name, and return both. None, with nothing
+    changed, where a test or a notebook has put a stream of its own there."""
     usual = getattr(sys, name)
     if usual is not getattr(sys, f"__{name}__"):
         return None
     closed = OSError(errno.EBADF, "it is closed") if usual is None else None
-    raw = _Kept(descriptor, closed)
+    raw = _LossyStream(descriptor, closed)
     stream = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(usual, "encoding", "utf-8"),
@@ -146,8 +147,8 @@ def _keep(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Kept] | None"
     return stream, raw
 
 
-def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:
-    """The exit code where standard output may have been lost: not 0, and no verdict."""
+def _code_after_flush(out: io.TextIOWrapper, raw: _LossyStream, code: int) -> int:
+    """Flush standard output; the exit code is neither 0 nor a verdict if some of it was lost."""
     try:
         out.flush()
     except ReaderLeftError:
@@ -156,5 +157,5 @@ def _code_with(out: io.TextIOWrapper, raw: _Kept, code: int) -> int:
         return INTERRUPTED
     if raw.failure is None or not raw.has_lost:
         return code
-    _complain(f"suite: standard output cannot be written: {said_by_system(raw.failure)}")
+    _complain(f"suite: standard output cannot be written: {system_message(raw.failure)}")
     return code if code in (USAGE, FAULT, INTERRUPTED) else BROKEN

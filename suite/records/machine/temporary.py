@@ -19,7 +19,7 @@ MARKED = b"a temporary folder of mla-grpo-suite, removed once nobody holds owner
 
 @contextmanager
 def temporary_folder(kind: str) -> Iterator[Path]:
-    """Make a folder of this process, named by what it is for; removed at the end with all that is in it."""
+    """Make a temporary folder, named by its `kind`, that this process owns; removed at the end with all in it."""
     from filelock import FileLock  # here, since few commands need one
 
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-"))
@@ -32,19 +32,21 @@ def temporary_folder(kind: str) -> Iterator[Path]:
 
 
 def remove_abandoned() -> str | None:
-    """Remove the folders whose owner is no longer alive; as a sentence, what was removed, or None."""
-    removed = [folder.name for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if _remove(folder)]
+    """Remove our temporary folders whose owner is no longer alive; a sentence about what was removed, or None."""
+    removed = [
+        folder.name for folder in sorted(Path(tempfile.gettempdir()).glob(f"{PREFIX}*")) if _remove_if_abandoned(folder)
+    ]
     if not removed:
         return None
     folders = "a temporary folder" if len(removed) == 1 else f"{len(removed)} temporary folders"
     return f"removed {folders} that a killed run left: {', '.join(removed)}"
 
 
-def _remove(folder: Path) -> bool:
-    """Tell whether the folder was abandoned, and is gone."""
+def _remove_if_abandoned(folder: Path) -> bool:
+    """Remove a folder of ours whose lock nobody holds. Whether it is gone."""
     from filelock import FileLock, Timeout
 
-    if not _is_ours(folder):
+    if not _has_our_mark(folder):
         return False
     with suppress(OSError, Timeout):  # it is held, or its owner is just removing it
         with FileLock(folder / LOCK, timeout=0):
@@ -53,7 +55,8 @@ def _remove(folder: Path) -> bool:
     return not folder.exists()
 
 
-def _is_ours(folder: Path) -> bool:
+def _has_our_mark(folder: Path) -> bool:
+    """Whether it is a folder that `temporary_folder` made, for this user."""
     with suppress(OSError):
         itself, lock, mark = (path.lstat() for path in (folder, folder / LOCK, folder / MARK))
         is_marked = stat.S_ISREG(mark.st_mode) and stat.S_ISREG(lock.st_mode) and mark.st_size == len(MARKED)

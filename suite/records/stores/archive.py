@@ -37,14 +37,14 @@ def pack(root: Path, files: Iterable[Path], archive: Path, *, most_bytes: int = 
     left_out = 0
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
         for file in files:
-            tar.add(file, file.relative_to(root).as_posix(), filter=_nobodys)
+            tar.add(file, file.relative_to(root).as_posix(), filter=_without_user)
         for run in sorted(root.rglob(RECORD), key=lambda path: path.stat().st_mtime):
             parts = [part for part in sorted(run.parent.rglob("*")) if part.is_file()]
             if packed.tell() + sum(part.stat().st_size for part in parts) > most_bytes - ENDING_BYTES:
                 left_out += 1
                 continue
             for part in parts:
-                tar.add(part, part.relative_to(root).as_posix(), filter=_nobodys)
+                tar.add(part, part.relative_to(root).as_posix(), filter=_without_user)
     write_whole(archive, packed.getvalue())
     return left_out
 
@@ -84,21 +84,21 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
     return nbytes
 
 
-def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
+def _without_user(member: tarfile.TarInfo) -> tarfile.TarInfo:
     """Take the user's name out of a header, since records name none either."""
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member
 
 
-def unpacked(archive: Path, into: Path) -> Path:
-    """The folder `into` with the archive's files. Raises CorruptRecordError for what is damaged, or not ours."""
+def unpack(archive: Path, into: Path) -> Path:
+    """Unpack an archive into a new folder, and return it. Raises CorruptRecordError for a damaged or foreign one."""
     into.mkdir(parents=True)
     try:
         if archive.stat().st_size > MOST_UNPACKED_BYTES:
             raise CorruptRecordError(f"it is larger than {MOST_UNPACKED_BYTES >> 20} MiB")
         with archive.open("rb") as file, gzip.open(file) as content:
-            for name, member in _files(_Limited(content)):
+            for name, member in _plain_files(_Limited(content)):
                 target = into.joinpath(*name.parts)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with target.open("wb") as copy:
@@ -120,6 +120,7 @@ class _Limited(io.RawIOBase):
         self._content, self._left = content, MOST_UNPACKED_BYTES
 
     def read(self, size: int = -1, /) -> bytes:
+        """Read from the stream. Raises CorruptRecordError past the limit."""
         data = self._content.read(min(self._left + 1, size) if size >= 0 else self._left + 1)
         self._left -= len(data)
         if self._left < 0:
@@ -132,13 +133,14 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """Parse a header. Raises CorruptRecordError for one for all files, and a further header that is too large."""
         member = super().frombuf(buf, encoding, errors)
         if member.type == tarfile.XGLTYPE or (member.type in FURTHER and member.size > LARGEST_HEADER_BYTES):
             raise CorruptRecordError(f"it holds a header for all files, or of more than {LARGEST_HEADER_BYTES} bytes")
         return member
 
 
-def _files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
+def _plain_files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
     """Name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no file."""
     with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
         for number, member in enumerate(tar):

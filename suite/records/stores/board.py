@@ -143,8 +143,8 @@ def card() -> bytes:
 
 
 def board_files(entries: Sequence[Entry]) -> list[File]:
-    """The files of runs of one workload and machine, in the order in which they are put. Raises
-    CorruptRecordError for a run whose files cannot be read."""
+    """The files that add these runs, all of one workload and machine, to a board, in the order in which they are put.
+    Raises CorruptRecordError for a run whose files cannot be read."""
     ordered = sorted(entries, key=lambda entry: entry.digest)
     ((workload, machine_id),) = {entry.partition for entry in ordered}  # they lie in one file
     contents: dict[str, Mapping[str, bytes]] = {}
@@ -173,8 +173,8 @@ def withdrawn_file(withdrawn: Sequence[Entry]) -> File:
 
 
 def known_runs(board: ObjectStore, folder: str) -> set[str]:
-    """The runs that the board's tables in a folder name. Raises CorruptRecordError for a table that is none of
-    ours: nothing is added to a folder of something else."""
+    """The digests of the runs that the tables in a folder of the board name. Raises CorruptRecordError for a table that
+    is none of ours: nothing is added to a folder of something else."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -201,7 +201,7 @@ def arrow_schema(columns: Columns) -> "pa.Schema":
 
 
 def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File:
-    """A file of rows, each with its cells in the order of the columns."""
+    """A parquet file of these rows, whose cells are in the order of the columns, named by its digest."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -214,6 +214,7 @@ def _table(folder: str, columns: Columns, rows: Iterable[Sequence[Any]]) -> File
 
 
 def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any]:
+    """The cells of a run's row in the index."""
     record = entry.run.record
     case, environment, provenance = record.case, record.environment, record.provenance
     packages, gpus = environment.get("packages"), environment.get("gpus")
@@ -243,6 +244,7 @@ def _index_row(entry: Entry, readings_file: str, runs_file: str) -> Sequence[Any
 
 
 def _digest(content: bytes) -> str:
+    """The first DIGITS hexadecimal digits of the sha256."""
     return hashlib.sha256(content).hexdigest()[:DIGITS]
 
 

@@ -128,6 +128,7 @@ def _make_lockable(parent: Path) -> None:
 
 @functools.cache
 def _try_a_lock(parent: Path) -> None:
+    """Raise OSError where the folder's file system refuses file locks; tried once for a folder."""
     if sys.platform == "win32":
         return
     import fcntl

@@ -62,6 +62,7 @@ class StoreFolder:
 
     @property
     def folder(self) -> Path:
+        """This machine's mirror of the store, in which its runs can be read."""
         return mirror_folder(self.store.url)
 
     @property
@@ -78,6 +79,7 @@ class StoreFolder:
         refresh(self.store, None if run_keys is None else {key[:NAME_LENGTH] for key in run_keys})
 
     def look_again(self, run_key: str) -> None:
+        """Make a run of this key readable that another machine may have written, and put one that was left here."""
         self._put_what_was_left(self.runs / run_key[:NAME_LENGTH])
         refresh(self.store, again=run_key[:NAME_LENGTH])
 
@@ -91,7 +93,7 @@ class StoreFolder:
         with ExitStack() as released:
             released.callback(_remove_if_empty, folder)
             released.enter_context(local)
-            name = None if has_record(folder) else self._take(run_key[:NAME_LENGTH])
+            name = None if has_record(folder) else self._claim_name(run_key[:NAME_LENGTH])
             if name is None:
                 return None
             released.pop_all()
@@ -105,8 +107,8 @@ class StoreFolder:
         return next(name for name in names if self._put_under(name, folder, files))
 
     def _put_under(self, name: str, folder: Path, files: Sequence[str]) -> bool:
-        """Put a run under one name; False where another run has it."""
-        record, place = _content(folder / RECORD), f"{name}/{RECORD}"
+        """Put a run under one name, its record last; False where another run has the name."""
+        record, place = _file_content(folder / RECORD), f"{name}/{RECORD}"
         if has_record(self.folder / name) or self.store.has(place):
             return self.store.holds(place, record)
         if not self.store.create(f"{name}/{WRITER}", hashlib.sha256(record).hexdigest().encode()):
@@ -114,13 +116,13 @@ class StoreFolder:
         # Looked for again: whoever had the name may have ended between the look and the win.
         lies_there = self.store.has(place)
         for file in files if not lies_there else ():
-            self.store.put(f"{name}/{file}", _content(folder / file))
+            self.store.put(f"{name}/{file}", _file_content(folder / file))
         is_put = self.store.holds(place, record) if lies_there else self.store.create(place, record)
         self.store.remove([f"{name}/{WRITER}"])
         return is_put
 
     def _put_what_was_left(self, folder: Path) -> None:
-        """Put a run that a process wrote and could not put, unless a living one is about to."""
+        """Put a run that a process left here, unless a living one is about to put it; then remove it here."""
         claim = hold(folder) if (folder / RECORD).exists() else None
         if claim is not None:
             with claim:
@@ -129,8 +131,8 @@ class StoreFolder:
                     remove_run(folder)
             _remove_if_empty(folder)
 
-    def _take(self, key: str) -> "ClaimedName | None":
-        """Create the claim of the first name that has no record; None where another process holds it."""
+    def _claim_name(self, key: str) -> "ClaimedName | None":
+        """Create a claim in the store under the first name that has no record; None where another process holds it."""
         objects = self.store.listing(key)
         for name in run_names(key):
             files = [key.removeprefix(f"{name}/") for key in objects if key.startswith(f"{name}/")]
@@ -193,6 +195,7 @@ class ClaimedName:
 
     @property
     def claim(self) -> str:
+        """The name of the claim's object."""
         return f"{self.name}/claim-{self.number}"
 
 
@@ -239,6 +242,7 @@ class Renewal(Thread):
         self._store, self._claimed, self._ended = store, claimed, Event()
 
     def run(self) -> None:
+        """Write the claim every RENEW_EVERY_S seconds."""
         while not self._ended.wait(RENEW_EVERY_S):
             with suppress(OSError):  # the next may succeed; a claim that is lost costs a second run and no record
                 self._store.put(self._claimed.claim, self._claimed.mark)
@@ -264,5 +268,5 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _content(path: Path) -> bytes:
+def _file_content(path: Path) -> bytes:
     return b"".join(read_blocks(path))

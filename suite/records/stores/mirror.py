@@ -57,7 +57,7 @@ def on_this_machine(folder: Path) -> Path:
 
 
 def existing(folders: Sequence[Path]) -> list[Path]:
-    """Where the folders that a person named can be read. Raises ValueError for one that is not there, too."""
+    """Where folders that a person named can be read, stores mirrored first. Raises ValueError for a missing one."""
     readable = [on_this_machine(folder) for folder in folders]
     for folder in readable:
         if not folder.is_dir():
@@ -87,12 +87,12 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
         if too_long := [name for name in objects if max(map(len, name.encode().split(b"/"))) > LONGEST_NAME]:
             complain(f"{store.url}: left out, longer than a file's name can be: {clipped(too_long)}")
             objects = {name: info for name, info in objects.items() if name not in too_long}
-        wanted = store.sized({name: info for name, info in objects.items() if _kind(name) in MOST_BYTES})
-        begun = _begun(objects)
+        wanted = store.sized({name: info for name, info in objects.items() if _file_kind(name) in MOST_BYTES})
+        begun = _locks_of_begun_runs(objects)
         _check_names(store.url, [*wanted, *begun])
         files = (path for path in mirror.rglob("*") if path.is_file() or path.is_symlink())
         mirrored = {name for path in files if is_asked(name := path.relative_to(mirror).as_posix())}
-        _remove(mirror, mirrored - wanted.keys() - begun)
+        _remove_files(mirror, mirrored - wanted.keys() - begun)
         for name in begun - mirrored:
             (mirror / name).parent.mkdir(parents=True, exist_ok=True)
             (mirror / name).touch()
@@ -102,8 +102,9 @@ def refresh(store: ObjectStore, keys: Collection[str] | None = None, *, again: s
         marks = {name: hashlib.sha256(info).hexdigest()[:NAME_LENGTH] for name, info in shown_infos.items()}
 
         def is_new(name: str) -> bool:
+            """Whether the mirror lacks the object as the store has it now."""
             with suppress(OSError):
-                size = min(int(wanted[name]["size"]), MOST_BYTES[_kind(name)] + 1)  # a longer one is a stand-in
+                size = min(int(wanted[name]["size"]), MOST_BYTES[_file_kind(name)] + 1)  # a longer one is a stand-in
                 return index.get(name) != marks[name] or (mirror / name).stat().st_size != size
             return True
 
@@ -122,22 +123,25 @@ def _check_names(url: str, names: Sequence[str]) -> None:
         parts = name.split("/")
         leads_out = any(part in ("", ".", "..") for part in parts) or re.search(r"[\\:\x00-\x1f\x7f]", name)
         if leads_out or len(parts) > MOST_LEVELS or name in folders:
-            raise ValueError(f"{url} is not read: it holds an object whose name is no file's below a folder, {name!r}")
+            raise ValueError(f"{url} is not read: it holds an object that cannot be a file below one folder, {name!r}")
 
 
-def _begun(objects: Iterable[str]) -> set[str]:
-    """A lock's file for each folder in which a run was begun and has no record."""
+def _locks_of_begun_runs(objects: Iterable[str]) -> set[str]:
+    """The names of lock files that stand for runs which were begun in the store and have no record there."""
     names = set(objects)
-    folders = {name.rpartition("/")[0] for name in names if CLAIM.fullmatch(_last(name)) or _last(name) == WRITER}
+    folders = {
+        name.rpartition("/")[0] for name in names if CLAIM.fullmatch(_last_part(name)) or _last_part(name) == WRITER
+    }
     return {f"{folder}/{LOCK}" for folder in folders if folder and f"{folder}/{RECORD}" not in names}
 
 
-def _kind(name: str) -> str:
-    """Which of a run's files a name is: its last part, or its last two."""
-    return OVERRIDES if f"/{name}".endswith(f"/{OVERRIDES}") else _last(name)
+def _file_kind(name: str) -> str:
+    """The name of a run's file as MOST_BYTES has it: the last part of a name, or its last two."""
+    return OVERRIDES if f"/{name}".endswith(f"/{OVERRIDES}") else _last_part(name)
 
 
-def _last(name: str) -> str:
+def _last_part(name: str) -> str:
+    """The part of a name behind its last slash."""
     return name.rpartition("/")[2]
 
 
@@ -147,9 +151,9 @@ def _folders_above(name: str) -> Iterator[str]:
         yield name
 
 
-def _remove(mirror: Path, names: Iterable[str]) -> None:
+def _remove_files(mirror: Path, names: Iterable[str]) -> None:
     """Remove files that the store has no longer, commit points first, and folders that are empty then."""
-    for name in sorted(names, key=lambda name: (_last(name) not in COMMITS, name)):
+    for name in sorted(names, key=lambda name: (_last_part(name) not in COMMITS, name)):
         (mirror / name).unlink(missing_ok=True)
         with suppress(OSError):  # not empty yet
             for above in _folders_above(name):
@@ -159,7 +163,8 @@ def _remove(mirror: Path, names: Iterable[str]) -> None:
 
 
 def _commits_last(name: str) -> tuple[bool, str]:
-    return _last(name) in COMMITS, name
+    """A sort key that puts commit points behind all other files."""
+    return _last_part(name) in COMMITS, name
 
 
 def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: Path) -> None:
@@ -171,9 +176,9 @@ def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: P
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     places = {name: into / str(number) for number, name in enumerate(coming)}
-    store.fetch({name: place for name, place in places.items() if coming[name]["size"] <= MOST_BYTES[_kind(name)]})
+    store.fetch({name: place for name, place in places.items() if coming[name]["size"] <= MOST_BYTES[_file_kind(name)]})
     for name, place in places.items():
-        most_bytes = MOST_BYTES[_kind(name)]
+        most_bytes = MOST_BYTES[_file_kind(name)]
         if coming[name]["size"] > most_bytes:
             # A file without content, which its reader refuses as too large and names so.
             place.touch()

@@ -63,7 +63,7 @@ class ObjectStore:
         return kind.find is AbstractFileSystem.find and getattr(kind, "_find", usual) is usual
 
     def _walk(self) -> dict[str, Info]:
-        """Find the same in so many folders and levels: a server may make up folders within folders without end."""
+        """Find all objects folder by folder. Raises StoreError for too many folders: a server may make up more."""
         objects, waiting, folders = dict[str, Info](), [(self.root, 0)], 0
         while waiting:
             (folder, levels), folders = waiting.pop(), folders + 1
@@ -80,7 +80,7 @@ class ObjectStore:
         return objects
 
     def sized(self, objects: Mapping[str, Info]) -> dict[str, Info]:
-        """The same, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
+        """The objects, each with its size, which no list over HTTP has. Raises StoreError where nothing says it."""
         unsized = [name for name, info in objects.items() if info.get("size") is None]
         with self._in_one_sentence("read"):
             infos = {name: self.files.info(self._at(name)) for name in unsized}
@@ -90,6 +90,7 @@ class ObjectStore:
         return {**objects, **infos}
 
     def names(self, folder: str) -> list[str]:
+        """The names of all objects below a folder, sorted."""
         return sorted(self.listing(f"{folder}/"))
 
     def size(self, name: str) -> int | None:
@@ -99,9 +100,11 @@ class ObjectStore:
         return None
 
     def holds(self, name: str, content: bytes) -> bool:
+        """Whether an object has just this content."""
         return self.size(name) == len(content) and self.read(name, len(content)) == content
 
     def has(self, name: str) -> bool:
+        """Whether there is an object of this name."""
         return name in self.listing(name)
 
     def read(self, name: str, most_bytes: int) -> bytes:
@@ -117,10 +120,9 @@ class ObjectStore:
             self.files.pipe_file(self._at(name), content)
 
     def create(self, name: str, content: bytes) -> bool:
-        """Put an object where there is none; False where another lies there, which stays.
-
-        True also where the same lies there: an answer may be lost and the request sent again, which then finds its own.
-        """
+        """Put an object where there is none, and return True; False where one with other content lies there, which
+        stays. True also where the same lies there: an answer may be lost and the request sent again, which then finds
+        its own."""
         for left in reversed(range(TRIES)):
             try:
                 with self._in_one_sentence("written"):
@@ -157,7 +159,7 @@ class ObjectStore:
             raise StoreError(f"{self.url} has another {name} already, which is left as it is")
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove objects; one that is gone already counts as removed."""
+        """Remove objects by name; one that is gone already counts as removed."""
         for name in names:
             with self._in_one_sentence("written"), suppress(FileNotFoundError):
                 self.files.rm_file(self._at(name))
@@ -192,11 +194,12 @@ class ObjectStore:
             )
 
     def _at(self, name: str) -> str:
+        """The object's full name for fsspec."""
         return f"{self.root}/{name}"
 
     @contextmanager
     def _in_one_sentence(self, done: str) -> Iterator[None]:
-        """Put what a store's library raises into one sentence, without secrets."""
+        """Turn what a store's library raises within the block into a StoreError of one sentence, without secrets."""
         try:
             yield
         except (FileNotFoundError, FileExistsError, StoreError):

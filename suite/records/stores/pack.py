@@ -40,6 +40,7 @@ class PackedFile:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the file itself, unpacked."""
         return self.entry.file_size
 
     def blocks(self) -> Iterator[bytes]:
@@ -68,6 +69,7 @@ class PackedFile:
         return self.entry.compress_type == zipfile.ZIP_DEFLATED
 
     def _inflated(self, block: bytes, name: str) -> bytes:
+        """The unpacked content. Raises CorruptRecordError for a torn one, or of another size than the index says."""
         try:
             content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(block, self.nbytes + 1)
         except zlib.error as error:
@@ -114,7 +116,7 @@ def names_in_pack(folder: Path) -> frozenset[str]:
 
 
 def read_pack(path: Path) -> Runs:
-    """What lies in a pack. Raises CorruptRecordError for a torn or foreign one."""
+    """The files of each run in a pack. Raises CorruptRecordError for a torn or foreign one."""
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -132,6 +134,7 @@ def read_pack(path: Path) -> Runs:
 
 @functools.lru_cache(maxsize=64)  # by what changes when a pack is replaced
 def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
+    """Read the pack's index. Raises CorruptRecordError and zipfile's errors for what is no pack of ours."""
     with path.open("rb") as file:
         last = b""
         if nbytes >= END.size:
@@ -158,7 +161,7 @@ def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
 
 
 def _check_end(last: bytes, nbytes: int) -> None:
-    """Bound the index before it is read. Raises BadZipFile for the end of no zip of ours."""
+    """Bound the index before it is read. Raises BadZipFile if these are not the last bytes of a zip like ours."""
     if len(last) < END.size or last[: -END.size].startswith(END_OF_LARGE):
         raise zipfile.BadZipFile
     mark, disk, of_disk, here, count, index_bytes, begin, comment = END.unpack(last[-END.size :])
@@ -170,8 +173,9 @@ def _check_end(last: bytes, nbytes: int) -> None:
 
 
 def _check_entry(entry: zipfile.ZipInfo, run: str, name: str) -> None:
+    """Raise CorruptRecordError unless the entry is a plain file of a run, compressed as ours are."""
     if not PLAIN_NAME.fullmatch(run) or name not in (RECORD, *FILES):
-        raise CorruptRecordError(f"{PACK} holds what is no file of a run")
+        raise CorruptRecordError(f"{PACK} holds a file that no run has")
     if not stat.S_ISREG(entry.external_attr >> 16):
         raise CorruptRecordError(f"{PACK} holds a link or another thing that is no file")
     is_deflated = entry.compress_type == zipfile.ZIP_DEFLATED and entry.file_size <= LARGEST_DEFLATED_BYTES
@@ -228,7 +232,8 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
 
 
 def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> dict[Path, frozenset[str]]:
-    """The folders that a pack stands for, and their files, but those that lie beside it, which are listed."""
+    """Files of each folder that a pack stands for, without folders that also lie beside it: those are listed. A pack
+    that cannot be read, and a folder that holds another run than the pack's, goes into `damaged`."""
     if not os.path.lexists(folder / PACK):
         return {}
     try:
@@ -244,6 +249,7 @@ def _packed_in(folder: Path, inner: frozenset[str], damaged: list[Damage]) -> di
 
 
 def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
+    """Whether the record in the folder is the packed one, by size and checksum; also where the folder has none."""
     try:
         status = path.lstat()
         has_size = stat.S_ISREG(status.st_mode) and status.st_size == packed.file_size
@@ -253,7 +259,7 @@ def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
 
 
 def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:
-    """All names and those of folders; none where there are more than `most`."""
+    """The names of all entries and of the folders among them; None and no folders if there are more than `most`."""
     names, inner = [], []
     with os.scandir(folder) as entries:
         for entry in entries:

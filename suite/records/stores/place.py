@@ -94,5 +94,6 @@ def _text(place: str | Path) -> str:
 
 
 def _store_folder(kind: str, url: str) -> Path:
+    """The folder of MIRROR or OWN for a URL, below the user's cache."""
     scheme, _, names = url.partition("://")
     return user_cache().joinpath(*STORES, kind, scheme, *names.split("/"))

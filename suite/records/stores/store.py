@@ -73,21 +73,24 @@ class Room:
     names: set[str] = field(default_factory=set)
     """Names of axes and settings: each is a column of tables."""
 
-    def name(self, names: Iterable[str]) -> None:
+    def add_names(self, names: Iterable[str]) -> None:
         """Add names. Raises CorruptRecordError where these and those of other records are too many, and adds none
         then."""
         together = self.names.union(names)
         if len(together) > MOST_NAMES:
-            raise CorruptRecordError(f"the cases of one command have at most {MOST_NAMES} axes and settings together")
+            raise CorruptRecordError(
+                f"all cases may have at most {MOST_NAMES} axes and settings together; name fewer folders"
+            )
         self.names = together
 
     def grow(self, read_bytes: int) -> None:
+        """Add the room that so many bytes of honest files need in memory."""
         self.left += HELD_A_BYTE * read_bytes
 
     def take(self, nbytes: int) -> None:
-        """Take room. Raises CorruptRecordError where there is no room left, and takes nothing then."""
+        """Reserve so many bytes. Raises CorruptRecordError where there is no room left, and reserves nothing then."""
         if nbytes > self.left:
-            raise CorruptRecordError("what was read before it is all that one command holds; name fewer folders")
+            raise CorruptRecordError("this command has no memory left for it after what it read; name fewer folders")
         self.left -= nbytes
 
 
@@ -132,7 +135,7 @@ def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
     or a pipe has taken, which stays. A link is replaced, not followed: nothing outside a run's folder is touched.
     """
     if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
-        raise OSError(errno.EINVAL, "no plain file, and left as it is", str(path))
+        raise OSError(errno.EINVAL, "it is no plain file, so it is left as it is", str(path))
     part = path.with_name(path.name + mark + PART)
     part.unlink(missing_ok=True)  # it may be a link
     try:
@@ -153,7 +156,7 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "")
 
 
 def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file that a person named in the same way: what a link points to is written, and the link stays."""
+    """Write a file that a person named, in one step. Of a link, what it points to is written, and the link stays."""
     place = Path(os.path.realpath(path))
     if place.is_symlink():  # it leads in a circle
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
@@ -174,7 +177,7 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
         room.grow(len(text))
         room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
         record = record_from_json(content)
-        room.name([*record.case.axes, *record.case.extras])
+        room.add_names([*record.case.axes, *record.case.extras])
         return replace(record, readings=read_readings(folder, record, room)) if with_readings else record
     except CorruptRecordError:
         room.left = left
@@ -219,8 +222,8 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
 def each_run(
     roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
 ) -> Iterator[StoredRecord | Damage | Path]:
-    """Yield the same one by one, to keep none of them: a record, withdrawn or not, or why there is none, or an
-    unfinished folder. An entry of a list of withdrawals that names no run is damage too."""
+    """Yield each run below the folders: a record, withdrawn or not, or a Damage, or the path of an unfinished one. The
+    same as `read_contents`, but nothing is kept. An entry of a list of withdrawals that names no run is damage too."""
     damaged: list[Damage] = []
     begun: dict[Path, frozenset[str]] = {}
     lists: dict[Path, Sequence[Withdrawal]] = {}
@@ -242,7 +245,7 @@ def each_run(
         except CorruptRecordError as error:
             yield Damage(folder=folder, reason=str(error))
         else:
-            withdrawal = _covering(record, lists.get(folder.parent, ()))
+            withdrawal = _withdrawal_covering(record, lists.get(folder.parent, ()))
             covering |= {(folder.parent, withdrawal)} if withdrawal else set()
             yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal)
     for folder, entry in ((folder, entry) for folder, entries in lists.items() for entry in entries):
@@ -254,18 +257,21 @@ def find_withdrawal(record: Record, folder: Path) -> Withdrawal | None:
     """The withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
     that cannot be read."""
     path = folder.parent / WITHDRAWN
-    return _covering(record, _read_list(path)) if path.exists() else None
+    return _withdrawal_covering(record, _read_list(path)) if path.exists() else None
 
 
 def _read_list(path: Path) -> Sequence[Withdrawal]:
+    """The withdrawals in a list. Raises CorruptRecordError for one that cannot be read."""
     return withdrawals_in(read_file(path, LARGEST_LIST_BYTES))
 
 
-def _covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
+def _withdrawal_covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
+    """The first withdrawal that covers the record, or None."""
     return next((entry for entry in entries if entry.covers(record)), None)
 
 
 def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
+    """Yield a flat row for each reading, with its case, run and unit; without readings one row without a metric."""
     common = {
         "case_id": record.case.id,
         "run_key": record.run_key,
@@ -294,7 +300,8 @@ def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> byte
 
 
 def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> Iterator[bytes]:
-    """Yield the same in blocks, of a file that may be larger than memory. `most_bytes`: by default its kind's."""
+    """Yield the content of a file, which may lie in a pack, in blocks. Raises CorruptRecordError as `read_file`.
+    `most_bytes`: by default its kind's, which may be more than fits into memory."""
     if most_bytes is None:
         most_bytes = LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES
     try:

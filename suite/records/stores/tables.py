@@ -57,7 +57,7 @@ class TableFile:
     """Columns that older files lack. All of their places are empty then."""
 
     def content(self, rows: Sequence[Any]) -> bytes:
-        """The file of rows whose attributes are the columns."""
+        """The bytes of a parquet file of these rows, whose attributes are the columns."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -71,9 +71,7 @@ class TableFile:
 
     def columns_in(self, content: bytes, take: Callable[[int], None] = lambda rows: None) -> Columns:
         """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours.
-
-        `take`: told of so many rows before they are made.
-        """
+        `take`: called with the number of rows of each batch before they are made; it may raise."""
         import pyarrow as pa
 
         try:
@@ -83,17 +81,18 @@ class TableFile:
                 if rows > MOST_ROWS:
                     raise CorruptRecordError(f"{self.name} holds more than {MOST_ROWS:,} {self.rows}")
                 take(batch.num_rows)
-                self._check(batch)
+                self._check_batch(batch)
                 batches.append(batch)
             table = pa.Table.from_batches(batches, None if batches else self.schema)
             names = set(table.column_names)
-            return {name: _values(table.column(name)) if name in names else [None] * rows for name in self.types}
+            return {name: _column_values(table.column(name)) if name in names else [None] * rows for name in self.types}
         except UnicodeDecodeError as error:
             raise CorruptRecordError(f"{self.name} holds text that is none") from error
         except (OSError, pa.ArrowException, OverflowError, MemoryError) as error:
             raise CorruptRecordError(f"{self.name} cannot be read ({error.__class__.__name__})") from error
 
     def _opened(self, content: bytes) -> "pq.ParquetFile":
+        """Open a table after its footer, its pages and its schema were checked. Raises CorruptRecordError."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -113,7 +112,8 @@ class TableFile:
         columns = ", ".join(self.types)
         raise CorruptRecordError(f"{self.name} must be of schema {SCHEMA}, with the columns {columns}")
 
-    def _check(self, batch: "pa.RecordBatch") -> None:
+    def _check_batch(self, batch: "pa.RecordBatch") -> None:
+        """Raise CorruptRecordError for missing values, and texts that are too long, too many or no plain line."""
         if any(batch.column(name).null_count for name in self.required):
             *first, last = self.required
             raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(first)} or {last}")
@@ -151,14 +151,16 @@ class TableFile:
 TYPECODES = {"int32": "i", "int64": "q", "double": "d"}
 
 
-def _values(column: "pa.ChunkedArray") -> Sequence[Any]:
+def _column_values(column: "pa.ChunkedArray") -> Sequence[Any]:
     """Numbers side by side, where none is missing; else objects of Python, one for each different text."""
     import pyarrow as pa
 
     if column.null_count == len(column):
         return [None] * len(column)
     if pa.types.is_dictionary(column.type):
-        chunks = [(chunk.dictionary.to_pylist(), _values(pa.chunked_array([chunk.indices]))) for chunk in column.chunks]
+        chunks = [
+            (chunk.dictionary.to_pylist(), _column_values(pa.chunked_array([chunk.indices]))) for chunk in column.chunks
+        ]
         return [None if place is None else texts[place] for texts, places in chunks for place in places]
     if column.null_count:
         return list(column.to_pylist())
@@ -201,7 +203,7 @@ def column_chunks(content: bytes) -> list[Chunk]:
     try:
         if content[:4] != MAGIC or content[-4:] != MAGIC or begin < len(MAGIC):
             raise IndexError(begin)
-        footer = _value(iter(content[begin:-8]))
+        footer = _thrift_value(iter(content[begin:-8]))
         metas = [chunk[3] for group in footer.get(4, []) for chunk in group[1]]
         codecs = {meta[4] for meta in metas}
         chunks = [
@@ -233,7 +235,7 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
                 return
             stream = iter(content[at : min(end, at + LARGEST_HEADER_BYTES)])
             header_bytes = length_hint(stream)
-            header = _value(stream)
+            header = _thrift_value(stream)
             unpacked, packed = int(header[2]), int(header[3])
             if not 0 <= unpacked <= MOST_PAGE_BYTES or packed < 0:
                 raise CorruptRecordError(f"a column has a page of more than {MOST_PAGE_BYTES} bytes")
@@ -247,20 +249,19 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)
 
 
-def _value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
-    """A value of Thrift's compact protocol, a struct by the numbers of its fields. Raises LookupError, StopIteration or
-    ValueError for what is none."""
+def _thrift_value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
+    """Decode a value of Thrift's compact protocol, a struct by field number. Raises as `column_chunks` catches it."""
     if levels > MOST_LEVELS:
         raise LookupError(levels)
     if kind == STRUCT:
         fields, number = dict[int, Any](), 0
         while byte := next(stream):
-            number = number + (byte >> 4) if byte >> 4 else _integer(stream)
+            number = number + (byte >> 4) if byte >> 4 else _thrift_integer(stream)
             is_truth = byte & 15 in (TRUE, FALSE)  # which the kind of a field holds already
-            fields[number] = byte & 15 == TRUE if is_truth else _value(stream, byte & 15, levels + 1)
+            fields[number] = byte & 15 == TRUE if is_truth else _thrift_value(stream, byte & 15, levels + 1)
         return fields
     if kind in (I16, I32, I64):
-        return _integer(stream)
+        return _thrift_integer(stream)
     if kind == BINARY:
         size = _varint(stream)
         text = bytes(itertools.islice(stream, size))
@@ -270,7 +271,7 @@ def _value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
     if kind in (LIST, SET):
         byte = next(stream)
         size = byte >> 4 if byte >> 4 < 15 else _varint(stream)
-        return [_value(stream, byte & 15, levels + 1) for _ in range(size)]  # each takes a byte at least
+        return [_thrift_value(stream, byte & 15, levels + 1) for _ in range(size)]  # each takes a byte at least
     if kind in (TRUE, FALSE, BYTE):  # a truth within a list is a byte
         return next(stream)
     if kind == DOUBLE:
@@ -278,12 +279,14 @@ def _value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
     raise LookupError(kind)  # a map among them, which parquet has none of
 
 
-def _integer(stream: Iterator[int]) -> int:
+def _thrift_integer(stream: Iterator[int]) -> int:
+    """A zigzag-encoded integer."""
     value = _varint(stream)
     return (value >> 1) ^ -(value & 1)
 
 
 def _varint(stream: Iterator[int]) -> int:
+    """An integer of 7 bits a byte, the lowest first. Raises LookupError for one of more than 64 bits."""
     value = shift = 0
     while (byte := next(stream)) > 127:
         value, shift = value | (byte & 127) << shift, shift + 7

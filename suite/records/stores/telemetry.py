@@ -60,7 +60,7 @@ def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:
 
 
 def telemetry_facts(record: Record) -> Mapping[str, Any]:
-    """What a record's provenance says of its telemetry; empty where it says nothing."""
+    """The facts about telemetry in a record's provenance; empty where it has none."""
     return _object(record.provenance.get("telemetry"))
 
 
@@ -71,13 +71,15 @@ def source_states(record: Record) -> dict[str, tuple[str, str]]:
 
 
 def recorded_gpus(record: Record) -> dict[str, Mapping[str, Any]]:
-    """What NVML showed of each GPU, by label: `name`, `used`, `state` and more."""
+    """The facts that NVML gave of each GPU, by label: `name`, `used`, `state` and more."""
     return _objects(telemetry_facts(record).get("devices"))
 
 
 def _object(value: Any) -> Mapping[str, Any]:
+    """The value, or an empty mapping where it is no mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
 def _objects(value: Any) -> dict[str, Mapping[str, Any]]:
+    """The members of a mapping that are mappings themselves; none where it is no mapping."""
     return {name: inner for name, inner in _object(value).items() if isinstance(inner, Mapping)}

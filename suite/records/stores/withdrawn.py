@@ -42,7 +42,7 @@ class Withdrawal:
 
     @property
     def said(self) -> str:
-        """The entry in a few words."""
+        """`withdrawn on 2026-03-01 by NAME: REASON`."""
         return f"withdrawn on {self.date}{f' by {self.by}' if self.by else ''}: {self.reason}"
 
     @property
@@ -68,6 +68,7 @@ def withdrawals_in(content: bytes) -> Sequence[Withdrawal]:
 
 
 def _entry(number: int, entry: Any) -> Withdrawal:
+    """Check an entry of the list, the `number`th. Raises CorruptRecordError, which names it."""
     if not isinstance(entry, dict) or not set(REQUIRED) <= set(entry) <= set(ALLOWED):
         raise CorruptRecordError(f"entry {number} must have {', '.join(REQUIRED)}, and may have by")
     if not all(isinstance(text, str) and one_line(text.strip()) == text.strip() for text in entry.values()):

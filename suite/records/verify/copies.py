@@ -39,8 +39,8 @@ class LaunchHead:
     row: int
     values: Sequence[float]
 
-    def is_scaled_from(self, other: "LaunchHead") -> str | None:
-        """Which earlier timings these are, in words; None where they are others."""
+    def origin_in(self, other: "LaunchHead") -> str | None:
+        """Where these timings come from, in words, if they are `other`'s times one factor; None if they are not."""
         if len(self.values) != len(other.values) or min(*self.values, *other.values) <= 0:
             return None
         factors = [ours / theirs for ours, theirs in zip(self.values, other.values, strict=True)]
@@ -68,7 +68,7 @@ class Copies:
         for order, heads in _launch_heads(run, launch_timings(run.record)).items():
             self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
         if series := run.record.files.get(TELEMETRY):
-            self._telemetry.setdefault(series, _identity(run))
+            self._telemetry.setdefault(series, _digest_and_name(run))
 
     def faults(self, run: StoredRecord) -> Iterator[str]:
         """Yield a sentence for what a run shares with itself, and one for what it shares with those before it. The same
@@ -78,12 +78,12 @@ class Copies:
         timings = launch_timings(run.record)
         yield from constant_timings(run.record, timings)
         yield from repeated_block(run.record, timings)
-        digest, _ = _identity(run)
+        digest, _ = _digest_and_name(run)
         copies = []
         for order, heads in _launch_heads(run, timings).items():
             earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
             for number, head in enumerate(heads[:MOST_ALIKE]):
-                if origin := next(filter(None, map(head.is_scaled_from, [*earlier, *heads[:number]])), None):
+                if origin := next(filter(None, map(head.origin_in, [*earlier, *heads[:number]])), None):
                     copies.append((head.row, f"the {len(head.values)} timings from here on are {origin}"))
         if copies:
             row, wrong = min(copies)
@@ -93,14 +93,14 @@ class Copies:
             yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {earlier_run}"
 
 
-def _identity(run: StoredRecord) -> tuple[str, str]:
+def _digest_and_name(run: StoredRecord) -> tuple[str, str]:
     """The sha256 of a run's record, and the run's name."""
     return file_digest(run.folder / RECORD), "/".join(run.folder.parts[-2:])
 
 
 def _launch_heads(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
-    """The beginnings of a run's launches that are no chance."""
-    (digest, name), heads = _identity(run), defaultdict[tuple[int, ...], list[LaunchHead]](list)
+    """The first timings of each launch, by their order; without launches with fewer than LEAST_DIFFERENT values."""
+    (digest, name), heads = _digest_and_name(run), defaultdict[tuple[int, ...], list[LaunchHead]](list)
     for rows in timings.values():
         values = rows.column("value")[:HEAD]
         if len(set(values)) >= LEAST_DIFFERENT:
@@ -110,7 +110,7 @@ def _launch_heads(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...
 
 
 def constant_timings(record: Record, timings: Timings) -> Iterator[str]:
-    """Yield a sentence for each long series that hardly varies."""
+    """Yield a sentence for each launch whose many timings have two values at most; by a device's clock one."""
     is_fine = str(record.provenance.get("clock")) in JUDGES
     many, fewest = (MANY, FEWEST_OF_MANY) if is_fine else (MANY_IN_TICKS, 2)
     for rows in timings.values():
@@ -121,7 +121,7 @@ def constant_timings(record: Record, timings: Timings) -> Iterator[str]:
 
 
 def repeated_block(record: Record, timings: Timings) -> Iterator[str]:
-    """Yield a sentence for the first block of timings that comes again within a run."""
+    """Yield a sentence for the first BLOCK timings in a row that come a second time within the run."""
     blocks: dict[float, tuple[int, Sequence[float]]] = {}
     for rows in timings.values():
         values = rows.column("value")

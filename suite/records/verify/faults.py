@@ -71,6 +71,7 @@ def file_faults(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
 
 
 def _private_parts(run: StoredRecord) -> Iterator[str]:
+    """Yield a sentence for each part of a record, or its withdrawal, that holds a path, a secret or a private name."""
     record, withdrawal = run.record, run.withdrawal
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
@@ -82,9 +83,10 @@ def _private_parts(run: StoredRecord) -> Iterator[str]:
 
 
 def _fact_faults(run: StoredRecord) -> Iterator[str]:
+    """Yield a sentence for each fact that cannot be: the folder's name, a missing reason, the time of the start."""
     record, begin = run.record, run.record.run_key[:NAME_LENGTH]
     if not run.folder.name.startswith(begin):
-        yield f"the folder's name is not how its run key begins, {begin}"
+        yield f"the folder's name must begin with the first digits of its run key, {begin}"
     if record.status is not Status.OK and not record.reason:
         yield f"status {record.status} has no reason"
     if record.provenance.get("started_at") is not None and not started_at(record):

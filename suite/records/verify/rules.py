@@ -77,6 +77,7 @@ class Bound:
     may_be_nan: bool = False
 
     def faults(self, places: Iterable[int], values: Iterable[float | None], name: str = "its value") -> Iterator[Fault]:
+        """Yield the row and a sentence for each value that lies outside; None is no value."""
         most = min(self.high, sys.float_info.max)  # no bound admits infinity
         for row, value in zip(places, values, strict=True):
             if value is not None and not self.low <= value <= most and not (self.may_be_nan and math.isnan(value)):
@@ -116,6 +117,7 @@ def device_bounds(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str
 
 
 def _memory_bound(holder: str, nbytes: float) -> Bound:
+    """At most `nbytes`, which `holder` has."""
     return Bound(high=nbytes, rule=f"{holder} has {numbers.bytes_iec(nbytes)}")
 
 
@@ -155,6 +157,7 @@ def implausible_readings(record: Record) -> Iterator[str]:
 
 
 def launch_timings(record: Record) -> Timings:
+    """The latencies of a record, by span, metric and launch."""
     return {
         (span, metric, launch): rows
         for (span, metric), readings in record.by_span.items()
@@ -176,6 +179,7 @@ def named_row(record: Record, row: int) -> str:
 
 
 def _values_beyond_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
+    """Find values, and counts of clocks, outside the bounds of their metric, unit or device."""
     for name in COUNTED:
         column = record.rows.column(name)
         yield from AMOUNT.faults(range(len(column)), column, name)
@@ -187,6 +191,7 @@ def _values_beyond_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
 
 
 def _clocks_that_disagree(record: Record, _: Timings) -> Iterator[Fault]:
+    """Find timings that are not their own clock's, or longer on a CPU than on the wall's clock."""
     judge = JUDGES.get(str(record.provenance.get("clock")), "")
     cpus = fact(record.environment, "logical_cpus")
     for row, wall_s in enumerate(record.rows.column("wall_s")):
@@ -219,6 +224,7 @@ def _steps_that_do_not_follow(record: Record, timings: Timings) -> Iterator[Faul
 
 
 def _launches_that_are_missing(record: Record, timings: Timings) -> Iterator[Fault]:
+    """Find spans without timings of each launch that the record counts."""
     count = fact(record.provenance.get("launches"), "count")
     first_rows: dict[str, dict[int, int]] = defaultdict(dict)
     for (span, metric, launch), rows in timings.items():
@@ -232,6 +238,7 @@ def _launches_that_are_missing(record: Record, timings: Timings) -> Iterator[Fau
 
 
 def _spans_longer_than_the_run(record: Record, _: Timings) -> Iterator[Fault]:
+    """Find spans whose wall-clock times add up to more than the run took."""
     duration_s = _duration_s(record)
     for readings in record.by_span.values():
         sum_s = sum(wall_s or 0.0 for wall_s in readings.column("wall_s"))
@@ -241,11 +248,12 @@ def _spans_longer_than_the_run(record: Record, _: Timings) -> Iterator[Fault]:
 
 
 def _duration_s(record: Record) -> float:
-    """How long a run took; infinite of one that went on from a checkpoint, with readings from before."""
+    """The seconds that a run took; infinite for one that went on from a checkpoint, with readings from before."""
     return math.inf if "resumed_at_steps" in record.provenance else fact(record.provenance, "duration_s")
 
 
 def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fault]:
+    """Find energies above power times time of their window, or together above the card's limit."""
     by_metric, _, _ = device_bounds(record)
     summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
     energies = record.series("energy_j")
@@ -325,6 +333,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
 
 
 def _time_faults(record: Record, time_s: Sequence[float], unix_s: Sequence[float]) -> Iterator[Fault]:
+    """Find samples outside the run's time or out of order, and a first one far from the recorded start."""
     ends = (fact(telemetry_facts(record), "elapsed_s"), fact(record.provenance, "duration_s"))
     end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
     bound = Bound(high=end_s, rule="lies between the run's begin and its end")
@@ -339,7 +348,7 @@ def _time_faults(record: Record, time_s: Sequence[float], unix_s: Sequence[float
 
 
 def _counter_faults(device: str, samples: Rows[TelemetrySample], limit_w: float) -> Iterator[Fault]:
-    """What is wrong with a counter of joules."""
+    """Find where a counter of joules falls, or grows faster than the card's power limit allows."""
     counter = list(zip(samples.places, samples.column("time_s"), samples.column("value"), strict=True))
     _, begin_s, begin_j = counter[0]
     for (_, _, before_j), (row, time_s, value_j) in pairwise(counter):

@@ -192,7 +192,7 @@ def _layer_kind(layer: Layer) -> Text:
 
 def _tokens_that_fit(size_gb: int, model: ModelCache) -> Text:
     """The tokens of context whose cache fits in `size_gb`; a word for any number, where the cache does not grow."""
-    tokens = model.plan.tokens_in(size_gb * 1e9)
+    tokens = model.plan.longest_context(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
 
 

@@ -38,13 +38,13 @@ PREFERRED = {
 
 
 def gpus_named(text: object) -> Gpus:
-    """Read a set of GPUs, as 4xh100. Raises ValueError, in one sentence, for what is none."""
+    """Read a set of GPUs, whose device may have a short name: `4xh100`. Raises ValueError for anything else."""
     count, _, device = text.partition("x") if isinstance(text, str) else ("", "", "")
     return gpus_from(f"{count}x{short_names('hardware').get(device, device)}" if device else text)
 
 
 def tokens_from(text: str, name: str) -> int:
-    """Read a number of tokens, as 32768 or 32k, which is 32 times 1,024."""
+    """Read a number of tokens, as 32768 or 32k, which is 32 times 1,024. Raises ValueError, which calls it `name`."""
     match = TOKENS.fullmatch(text.strip().replace(",", ""))
     if match is None:
         raise ValueError(f"{name} must be a whole number of tokens, as 32768 or 32k; got {text!r}")
@@ -52,12 +52,12 @@ def tokens_from(text: str, name: str) -> int:
 
 
 def sizes_from(text: str) -> dict[str, int]:
-    """Read sizes of one's own, as `hidden_size=4096,num_layers=32,…`."""
+    """Read the sizes of a model of one's own: `hidden_size=4096,num_layers=32,…`. Raises ValueError for other names."""
     sizes: dict[str, int] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")
         if name not in SIZES:
-            raise ValueError(f"sizes must be of {', '.join(SIZES)}; got {name!r}{did_you_mean(name, SIZES)}")
+            raise ValueError(f"sizes must name {', '.join(SIZES)}; got {name!r}{did_you_mean(name, SIZES)}")
         if not value.isdecimal():
             raise ValueError(f"sizes.{name} must be a whole number of at least 1; got {value!r}")
         sizes[name] = int(value)
@@ -65,7 +65,7 @@ def sizes_from(text: str) -> dict[str, int]:
 
 
 def model_named(name: str) -> str:
-    """A published geometry's name by it or by a short one. Raises ValueError with near names for another."""
+    """The full name of a published geometry, given that or a short name. Raises ValueError with near names."""
     full_name = short_names("geometry").get(name, name)
     if full_name not in choices("geometry"):
         parts = set(name.split("-"))
@@ -77,7 +77,7 @@ def model_named(name: str) -> str:
 
 @functools.cache
 def short_names(group: str) -> dict[str, str]:
-    """The short names of a group's options: aliases, and each run of a name's parts that no other name has."""
+    """Each name that means just one of a group's options, and which: full names, aliases, and parts such as `h100`."""
     runs: dict[str, list[str]] = {}
     for option in choices(group):
         parts = option.split("-")
@@ -90,7 +90,7 @@ def short_names(group: str) -> dict[str, str]:
 
 
 def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a dense model of one's own. Raises ValueError for wrong sizes."""
+    """The settings of a dense model of one's own, as those of conf/geometry. Raises ValueError for wrong sizes."""
     checked = {name: whole_number(sizes, name, at_least=1, where="sizes.") for name in SIZES}
     heads, groups, width = checked["num_heads"], checked["num_kv_heads"], checked["head_dim"]
     if heads % groups:
@@ -107,10 +107,9 @@ def own_model(sizes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def asked_model(question: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name and settings of a question's model, by its `model` or `sizes`. Raises ValueError for both or neither."""
     if (question["model"] is None) == (question["sizes"] is None):
-        raise ValueError(
-            "a question is of one model: say model or sizes; got " + ("both" if question["model"] else "none")
-        )
+        raise ValueError("a question needs either model or sizes; got " + ("both" if question["model"] else "neither"))
     if question["sizes"] is not None:
         return "own", own_model(question["sizes"])
     name = model_named(question["model"])

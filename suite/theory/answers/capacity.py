@@ -25,7 +25,7 @@ from suite.theory.devices.calibration import (
     PRODUCTS_AROUND,
     Calibration,
     Expected,
-    added,
+    add_times,
 )
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
@@ -93,23 +93,26 @@ class CapacityPlan:
         return {"case": {**sizes, "largest_batch": self.batch, "tokens": tokens}, "step": step}
 
     def facts(self) -> dict[str, Any]:
-        """The parameters, and where no time is expected the reason."""
+        """The model's parameters, total and active, in words; where no time is expected, also the reason."""
         counted, expected = self.model.parameters, self._expected()
         shape = f"{counted.total / 1e9:,.4g}B parameters, {counted.active / 1e9:,.4g}B of them for a token"
         return {"shape": shape, **({"expected_by": f"nothing: {expected}"} if isinstance(expected, str) else {})}
 
     def least_bytes(self) -> float:
+        """Raises AssertionError: no case of this workload runs."""
         raise AssertionError("nothing runs")
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
+        """Raises AssertionError: no case of this workload runs."""
         raise AssertionError("nothing runs")
 
     def _expected(self) -> Expected | str:
+        """The expected time of a step with the largest batch, or the reason why there is none."""
         return self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)
 
 
 def can_share_mlps(settings: Mapping[str, Any]) -> bool:
-    """Servers have attention dp for such a model: one with experts, or with MLA."""
+    """Whether servers offer attention dp for such a model: one with experts, or with MLA."""
     is_latent = any(layer.kind == "latent" for layer in plan_from(settings).layers)
     return bool((settings.get("moe") or {}).get("n_routed")) or is_latent
 
@@ -155,7 +158,7 @@ class SharedModel:
         return self._weight_bytes * (attention + counted.norms + table + shared / self._mlp_devices)
 
     def cache_bytes(self, tokens: int) -> int:
-        """Bytes that one sequence keeps on one device that it lies on."""
+        """Bytes that one sequence keeps on one device that holds it."""
         here = -(-tokens // self._layout.tp) if self._layout.shares_context else tokens
         return self._of_kernels.cache_bytes(here, self._cache_dtype)
 
@@ -165,13 +168,13 @@ class SharedModel:
         return self._whole.token_bytes(self._cache_dtype)
 
     def largest_batch(self, memory_bytes: float, sequence_bytes: int) -> int:
-        """The most sequences over all devices, each of which has so much memory, where one keeps so much."""
+        """The most sequences over all devices, of `memory_bytes` each, if each sequence keeps `sequence_bytes`."""
         room = memory_bytes - self.weight_bytes
         on_one = int(room // sequence_bytes) if room > 0 else 0
         return on_one * self._layout.groups
 
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
-        """The work of one device in a step of `query_len` new tokens of each sequence of the whole batch."""
+        """FLOPs and traffic of one device in a step of `query_len` new tokens for each of `batch` sequences in all."""
         kernels = self._of_kernels.kernel(self._pass(batch, query_len, seq_len))
         return sum((work for *_, work in self._products(batch, query_len, seq_len)), kernels)
 
@@ -188,6 +191,7 @@ class SharedModel:
         touched = (experts - experts * self._unrouted**tokens) / self._mlp_devices
 
         def work(rows: int, multiplied: float, read: float) -> Work:
+            """Work of matrices of which `multiplied` parameters meet each row and `read` are read once."""
             return Work(flops=round(2 * rows * multiplied), traffic_bytes=round(self._weight_bytes * read))
 
         attention = work(here, self._of_weights.matrix_parameters, self._of_weights.parameter_count)
@@ -196,7 +200,7 @@ class SharedModel:
         return products + [(EXPERTS, tokens, counted.expert_layers, work(tokens, met, touched))] * bool(experts)
 
     def expected(self, calibration: Calibration | None, batch: int, query_len: int, seq_len: int) -> Expected | str:
-        """The time of a step that is expected of good kernels, one after the other; else the reason why none is."""
+        """The expected time of a step, whose kernels run one after the other; else the reason why there is none."""
         if calibration is None:
             return "the device has no calibration"
         times, forward = [], self._pass(batch, query_len, seq_len)
@@ -218,9 +222,10 @@ class SharedModel:
             if product is None:
                 return f"its calibration has no products of {kind} in {self._weights}"
             times.append(product)
-        return added(times, "; ".join(dict.fromkeys(time.family for time in times)))
+        return add_times(times, "; ".join(dict.fromkeys(time.family for time in times)))
 
     def _pass(self, batch: int, query_len: int, seq_len: int) -> Pass:
+        """One device's part of a step: its group's sequences and, under dcp, its share of the context."""
         return Pass(
             batch=-(-batch // self._layout.groups),
             query_len=query_len,
@@ -231,7 +236,7 @@ class SharedModel:
 
 
 def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: float) -> str:
-    """Why not a single sequence fits beside the weights."""
+    """The sentence why not a single sequence fits beside the weights."""
     room = memory_bytes * share - weight_bytes
     left = f"leave {_gib(room)} of" if room > 0 else "do not fit into"
     return (
@@ -241,5 +246,6 @@ def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: 
 
 
 def _gib(size: float) -> str:
+    """`3.25 GiB`; from 1,000 on without decimals."""
     gib = size / 2**30
     return f"{gib:,.0f} GiB" if gib >= 1000 else f"{gib:.3g} GiB"

@@ -149,13 +149,14 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
 
 
 def answers_to(question: ServingQuestion, order: str = FITS) -> ServingAnswers:
-    """Answer for the model as it is, and then for each variant over it, the best by `order`, one of ORDERS, first."""
+    """Answer for the model as it is, then for each variant over it in its best layout, sorted by one of ORDERS."""
     share = read_settings("capacity")["memory_share"]
     watts = question.watts
     if watts is None and question.gpus.device is not None:
         watts = question.gpus.device.tdp_w
 
-    def place(answer: ServingAnswer) -> tuple[bool, bool, float]:
+    def sort_key(answer: ServingAnswer) -> tuple[bool, bool, float]:
+        """Sorts by `order`: the model as it is first, those that do not fit last."""
         is_variant = answer.variant != OWN
         if not answer.fits:
             return is_variant, True, -(answer.largest_batch or 0)
@@ -164,14 +165,13 @@ def answers_to(question: ServingQuestion, order: str = FITS) -> ServingAnswers:
         return is_variant, False, float("inf") if size is None else size if order == CHEAPEST else -size
 
     def rank(answers: Sequence[ServingAnswer]) -> list[ServingAnswer]:
-        """The best first, and the model as it is before all variants; those of which the size is not known come
-        behind, and last those that do not fit."""
-        clock = _clock(answers)
-        return sorted((_priced(question, answer, clock, watts) for answer in answers), key=place)
+        """Price the answers by the clock that they share, and sort them; those without a size to sort by come last."""
+        clock = _shared_clock(answers)
+        return sorted((_with_rate_and_price(question, answer, clock, watts) for answer in answers), key=sort_key)
 
-    by_variant = [rank(_by_layout(question, variant, share)) for variant in variants_of(question.settings)]
+    by_variant = [rank(_answers_by_layout(question, variant, share)) for variant in variants_of(question.settings)]
     answers = rank([best for best, *_ in by_variant])
-    return ServingAnswers(by=_clock(answers), watts=watts, answers=answers, layouts=by_variant[0])
+    return ServingAnswers(by=_shared_clock(answers), watts=watts, answers=answers, layouts=by_variant[0])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,16 +193,18 @@ def variants_of(settings: Mapping[str, Any]) -> list[LaidVariant]:
     for name, groups in {MHA: geometry.num_heads, GQA: usual_groups(geometry), MQA: 1}.items():
         if groups not in {variant.kv_heads for variant in laid}:
             sizes = {"attention": GQA, "head_dim": width, "num_kv_heads": groups}
-            laid.append(LaidVariant(variant=name, settings=_over(settings, plan, "full", sizes), kv_heads=groups))
+            laid.append(
+                LaidVariant(variant=name, settings=_with_layers(settings, plan, "full", sizes), kv_heads=groups)
+            )
     if like != MLA:
         shape = absorbed_shape(geometry)
         sizes = {"attention": MLA, "num_kv_heads": None, **{name: getattr(shape, name) for name in LATENT_SIZES}}
-        laid.append(LaidVariant(variant=MLA, settings=_over(settings, plan, "latent", sizes)))
+        laid.append(LaidVariant(variant=MLA, settings=_with_layers(settings, plan, "latent", sizes)))
     return laid
 
 
 def usual_groups(geometry: Geometry) -> int:
-    """The geometry's own groups where it has them, else the usual eight, or the nearest divisor below."""
+    """The geometry's own groups if it is GQA, else the largest divisor of its heads below them, up to USUAL_GROUPS."""
     if geometry.attention == GQA:
         return geometry.num_kv_heads
     heads = geometry.num_heads
@@ -210,7 +212,7 @@ def usual_groups(geometry: Geometry) -> int:
 
 
 def _own_variant(geometry: Geometry, plan: LayerPlan) -> tuple[str | None, int | None]:
-    """Which variant the model as it is is, and its groups; None where its layers are of several kinds."""
+    """Which of VARIANTS the model itself is, and its groups; both None where its layers are of several kinds."""
     layer, *further = [layer for layer in plan.layers if layer.kind != "mlp"]
     if further or not layer.is_plain:
         return None, None
@@ -229,9 +231,8 @@ OWN_ATTENTION = (
 """Settings of a model that are its own attention's, which a variant has not."""
 
 
-def _over(settings: Mapping[str, Any], plan: LayerPlan, kind: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
-    """A model's settings with layers of one kind and these sizes instead of its own, but for its blocks without
-    attention."""
+def _with_layers(settings: Mapping[str, Any], plan: LayerPlan, kind: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's settings with each layer that mixes tokens replaced by one of `kind` with `sizes`."""
     blocks = sum(layer.count for layer in plan.layers if layer.kind == "mlp")
     mixing = sum(layer.count for layer in plan.layers) - blocks
     rest = {name: value for name, value in settings.items() if name not in OWN_ATTENTION}
@@ -239,21 +240,21 @@ def _over(settings: Mapping[str, Any], plan: LayerPlan, kind: str, sizes: Mappin
     return {**rest, **sizes, "layers": [layer for layer in layers if layer["count"]]}
 
 
-def _by_layout(question: ServingQuestion, laid: LaidVariant, share: float) -> list[ServingAnswer]:
-    """Answer for one variant in each layout that is possible, but for what hangs on the clock; else say once why."""
-    models, why = _models(question, laid, question.parallel)
+def _answers_by_layout(question: ServingQuestion, laid: LaidVariant, share: float) -> list[ServingAnswer]:
+    """One answer for each possible layout, without rates and prices; if none is possible, one answer that says why."""
+    models, why = _possible_models(question, laid, question.parallel)
     if models:
-        return [_answer(question, laid, layout, model, share) for layout, model in models.items()]
+        return [_answer_in_layout(question, laid, layout, model, share) for layout, model in models.items()]
     if question.parallel is not None and question.parallel[0] == "tp":
-        possible = [layout.name for layout in _models(question, laid, None)[0] if not layout.shares_mlps]
+        possible = [layout.name for layout in _possible_models(question, laid, None)[0] if not layout.shares_mlps]
         why += f"; possible: {', '.join(possible)}"
     return [ServingAnswer(variant=laid.variant, kv_heads=laid.kv_heads, like=laid.like, why=why)]
 
 
-def _models(
+def _possible_models(
     question: ServingQuestion, laid: LaidVariant, parallel: tuple[str, int] | None
 ) -> tuple[dict[Layout, SharedModel], str]:
-    """The possible layouts, and why the last of the others is impossible."""
+    """The model in each layout that it can be served in, and why the last of the impossible ones is so."""
     models, why = {}, ""
     dtype = None if question.cache_dtype == DTYPE else question.cache_dtype
     for layout in layouts(question.gpus.count, parallel, shares_mlps=can_share_mlps(laid.settings)):
@@ -264,9 +265,10 @@ def _models(
     return models, why
 
 
-def _answer(
+def _answer_in_layout(
     question: ServingQuestion, laid: LaidVariant, layout: Layout, model: SharedModel, share: float
 ) -> ServingAnswer:
+    """Whether the batch fits, its sizes, and the times of its step; without rate and price."""
     memory_bytes, sequence_bytes = question.gpus.memory_bytes, model.cache_bytes(question.context)
     largest = model.largest_batch(memory_bytes * share, sequence_bytes)
     answer = ServingAnswer(
@@ -286,11 +288,11 @@ def _answer(
     batch = largest if question.batch is None else question.batch
     if batch > largest:
         return replace(answer, why=f"at most {largest:,} sequences fit; got {batch:,}")
-    return replace(answer, fits=True, batch=batch, **_times(question, model, batch))
+    return replace(answer, fits=True, batch=batch, **_step_times(question, model, batch))
 
 
-def _times(question: ServingQuestion, model: SharedModel, batch: int) -> dict[str, Any]:
-    """The bound and the expected time of a step, or why there is none."""
+def _step_times(question: ServingQuestion, model: SharedModel, batch: int) -> dict[str, Any]:
+    """Fields of a ServingAnswer: a step's work, its bound and its expected time, or `expected_why`."""
     device, sizes = question.gpus.device, (batch, question.new_tokens, question.context)
     if device is None:
         return {"expected_why": "the devices are named by their memory alone"}
@@ -306,16 +308,18 @@ def _times(question: ServingQuestion, model: SharedModel, batch: int) -> dict[st
     return times | {"expected_s": expected.seconds, **ends, "expected_by": expected.family}
 
 
-def _clock(answers: Sequence[ServingAnswer]) -> str | None:
-    """The clock by which all that fit compare."""
+def _shared_clock(answers: Sequence[ServingAnswer]) -> str | None:
+    """EXPECTED if all answers that fit have an expected time, BOUND if they only have a bound, else None."""
     fitting = [answer for answer in answers if answer.fits]
     if not fitting or fitting[0].bound_s is None:
         return None
     return EXPECTED if all(answer.expected_s is not None for answer in fitting) else BOUND
 
 
-def _priced(question: ServingQuestion, answer: ServingAnswer, clock: str | None, watts: float | None) -> ServingAnswer:
-    """Add the rate by the shared clock, and what a million tokens take."""
+def _with_rate_and_price(
+    question: ServingQuestion, answer: ServingAnswer, clock: str | None, watts: float | None
+) -> ServingAnswer:
+    """The answer with tokens a second by `clock`, and with joules and cost of a million tokens where known."""
     step_s = {BOUND: answer.bound_s, EXPECTED: answer.expected_s, None: None}[clock]
     if step_s is None or answer.batch is None:
         return answer

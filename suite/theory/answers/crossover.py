@@ -86,6 +86,7 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
     floor_s = calibration.nearest(latent).floor_s
 
     def expected_s(shape: LayerShape, forward: Pass) -> float:
+        """The time that the layer is expected to take in one of the two modes."""
         work = kernel_work(shape, forward)
         if isinstance(shape, AbsorbedShape):
             around, kernel = MLA, calibration.decoded_shape(shape, forward)
@@ -101,7 +102,8 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
 
 
 def _first_cheaper(geometry: Geometry, cost: Cost, step: Pass, tp: int, sizes: Mapping[str, Any]) -> int | None:
-    """`step`: the pass with one new token."""
+    """The fewest new tokens at which re-expanding costs less than absorbing; None up to the whole context. `step`: the
+    pass with one new token."""
     absorbed, reexpanded = absorbed_shape(geometry, tp=tp, **sizes), reexpanded_shape(geometry, tp=tp, **sizes)
 
     def is_cheaper(query_len: int) -> bool:

@@ -68,7 +68,7 @@ class StepFit:
 
 @functools.cache
 def algorithm_named(name: str) -> Algorithm:
-    """An algorithm by its name. Raises ValueError with near names for another."""
+    """An algorithm by its name in conf/algorithm. Raises ValueError, which suggests near names."""
     if name not in choices("algorithm"):
         raise ValueError(no_choice("algorithm", name, choices("algorithm")))
     settings = {**read_settings("rl_memory"), **read_choice("algorithm", name)}
@@ -114,17 +114,18 @@ def fit_question_from(given: Mapping[str, Any]) -> FitQuestion:
 
 @functools.cache
 def reserve_bytes() -> int:
-    """What a device's context and its allocator's rounding take off its memory."""
+    """Bytes that a device's context and its allocator's rounding take off its memory."""
     return int(read_settings("rl_memory")["reserve_bytes_per_device"])
 
 
 def fits_of(question: FitQuestion) -> list[StepFit]:
-    """Answer for the algorithm that is asked, and then for those beside it."""
+    """Answer for the algorithm of the question, then for those of BESIDE."""
     names = dict.fromkeys((question.algorithm, *BESIDE))
-    return [_fit(question, algorithm_named(name)) for name in names]
+    return [_step_fit(question, algorithm_named(name)) for name in names]
 
 
-def _fit(question: FitQuestion, algorithm: Algorithm) -> StepFit:
+def _step_fit(question: FitQuestion, algorithm: Algorithm) -> StepFit:
+    """Whether the algorithm's step fits the question's GPUs, its peak there, and the smallest sets that hold it."""
     reserve, completions = reserve_bytes(), question.group * question.prompts
     step = StepSizes(
         model=question.model,

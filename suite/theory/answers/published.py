@@ -86,6 +86,7 @@ def specified_ceilings(gpu: str, dtype: str) -> Ceilings:
 
 
 def _source_figures(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
+    """Yield the figures of one file of conf/published, one for each result and length."""
     for result in source["results"]:
         figure = {"problem": "", "note": "", **source, **result}
         (measure,) = (name for name in UNITS if name in figure)
@@ -99,12 +100,14 @@ def _source_figures(source: Mapping[str, Any]) -> Iterator[PublishedFigure]:
             yield PublishedFigure(**facts, published=figure[measure], share=share, regime=figure["limit"])
         else:
             for seq_len, value in figure[measure].items():
-                yield PublishedFigure(**facts, published=value, **_share(figure, measure, seq_len, value * in_si))
+                yield PublishedFigure(
+                    **facts, published=value, **_share_of_bound(figure, measure, seq_len, value * in_si)
+                )
 
 
-def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: float) -> dict[str, Any]:
-    """A figure's sizes, its time and our bound for the same problem."""
-    sizes, shape = _lay_out(figure, seq_len)
+def _share_of_bound(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: float) -> dict[str, Any]:
+    """The fields of a figure that follow from its sizes: time, our bound, their ratio, and what limits it."""
+    sizes, shape = _sizes_and_shape(figure, seq_len)
     kind = figure["pass"]
     time_s = rate_or_time if measure == "us" else _credited_flops(kind, sizes, shape) / rate_or_time
     whole = Pass(
@@ -122,7 +125,8 @@ def _share(figure: Mapping[str, Any], measure: str, seq_len: int, rate_or_time: 
     return {"sizes": sizes, "time_s": time_s, "bound_s": bound_s, "share": bound_s / time_s, "regime": regime}
 
 
-def _lay_out(figure: Mapping[str, Any], seq_len: int) -> tuple[FigureSizes, LayerShape]:
+def _sizes_and_shape(figure: Mapping[str, Any], seq_len: int) -> tuple[FigureSizes, LayerShape]:
+    """The sizes that a figure's setting states, and the layer of our closed forms that has them."""
     setting = figure["setting"]
     width = setting.get("head_dim", figure.get("head_dim"))
     heads = setting["heads"] if "heads" in setting else setting["hidden"] // width
@@ -183,6 +187,7 @@ def published_caches() -> tuple[ModelCache, ...]:
 
 
 def published_cache(name: str) -> ModelCache:
+    """The cache of one published model. Raises ValueError for an unknown name."""
     (model,) = (model for model in published_caches() if model.name == name)
     return model
 
@@ -207,4 +212,5 @@ class PublishedMemory:
 
 
 def published_memory() -> list[PublishedMemory]:
+    """Every figure of published_rl_memory.yaml."""
     return [PublishedMemory(**figure) for figure in read_yaml("published_rl_memory.yaml")["figures"]]

@@ -39,7 +39,7 @@ class KernelDuel:
 
     @property
     def speedup(self) -> float:
-        """Speed of MLA's kernel as a multiple of GQA's: above 1 MLA wins."""
+        """Speed of MLA's kernel over GQA's: above 1 MLA wins."""
         return self.gqa_s / self.mla_s
 
 
@@ -52,7 +52,7 @@ class ExpectedDuel:
 
     @property
     def speedup(self) -> float:
-        """Speed of MLA's kernel as a multiple of GQA's."""
+        """Expected speed of MLA's kernel over GQA's: above 1 MLA wins."""
         return self.gqa.seconds / self.mla.seconds
 
 
@@ -99,12 +99,12 @@ def expected_duel(
 @functools.cache
 def rivals(heads: int, tp: int) -> tuple[LayerShape, LayerShape]:
     """GQA's and absorbed MLA's shape on one of `tp` ranks. Raises ValueError as `duel` does."""
-    geometry = sized(heads)
+    geometry = deepseek_sizes(heads)
     return grouped_shape(geometry, tp=tp, kv_heads=KV_HEADS), absorbed_shape(geometry, tp=tp)
 
 
 def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]]:
-    """The kernel's FLOPs and the cache's bytes of both sides; none where `duel` raises."""
+    """FLOPs of the kernel and bytes of the cache, first GQA's, then MLA's; empty where `duel` raises."""
     try:
         return [(kernel_work(shape, forward).flops, cache_bytes(shape, forward)) for shape in rivals(heads, tp)]
     except ValueError:
@@ -112,6 +112,6 @@ def exact_quantities(heads: int, tp: int, forward: Pass) -> list[tuple[int, int]
 
 
 @functools.cache
-def sized(heads: int) -> Geometry:
-    """DeepSeek's sizes with another number of heads. Cached, since a map asks for it a thousand times."""
+def deepseek_sizes(heads: int) -> Geometry:
+    """DeepSeek-V3's geometry with another number of heads. Cached, since a map asks for it a thousand times."""
     return replace(load_geometry(SIZES_OF), num_heads=heads, num_kv_heads=heads)

@@ -79,10 +79,12 @@ class ModelSizes:
 
     @property
     def trunk(self) -> int:
+        """Parameters of embeddings, blocks and the last norm: all but the head."""
         return self.table + self.layers * self.block + self.hidden
 
     @property
     def parameters(self) -> int:
+        """Parameters of the whole model; a tied head counts once, as the embeddings."""
         return self.trunk + (1 - self.tied) * self.table
 
     @property
@@ -107,6 +109,7 @@ def model_sizes(settings: Mapping[str, Any]) -> ModelSizes:
 
 
 def sizes_of(shape: DecoderShape) -> ModelSizes:
+    """The sizes of a decoder that its memory follows from."""
     layer, hidden, inner = shape.layer, shape.hidden_size, shape.intermediate_size
     maps = (hidden + 2 * inner) + (inner + hidden)
     if isinstance(layer, LatentShape):
@@ -163,8 +166,7 @@ class StepSizes:
 
     @property
     def adds_up(self) -> int:
-        """1 where an earlier backward pass has left gradients, to which the next one's are added; else the gradients
-        of the only pass become them."""
+        """1 if a step has several micro-batches, whose gradients are added up; 0 if it has one."""
         return int(math.ceil(self.completions / self.shards / self.micro_batch) > 1)
 
 
@@ -172,7 +174,7 @@ def step_peak(sizes: StepSizes, phases: Collection[str] = PHASES) -> tuple[str, 
     """The phase, of `phases`, in which one device holds most, and its bytes there by owner and kind."""
     static = static_parts(sizes)
     held_bytes = [
-        (moment.phase, _divided(sizes, static | moment.held))
+        (moment.phase, _on_one_device(sizes, static | moment.held))
         for moment in moments(sizes)
         if moment.exists and moment.phase in phases
     ]
@@ -184,8 +186,8 @@ def held_in(phase: str, sizes: StepSizes) -> Held:
     return step_peak(sizes, (phase,))[1]
 
 
-def _divided(sizes: StepSizes, parts: Held) -> Held:
-    """What each device holds of what one would, with the largest unit that it gathers."""
+def _on_one_device(sizes: StepSizes, parts: Held) -> Held:
+    """Bytes on each device of what a single one would hold, with the largest unit gathered; no empty parts."""
     if sizes.shards == 1:
         return {label: size for label, size in parts.items() if size}
     share = {EXPERIENCE: math.ceil(sizes.completions / sizes.shards) / sizes.completions, GATHERED: 0.0}
@@ -213,9 +215,9 @@ def moments(sizes: StepSizes) -> list[Moment]:
     sizes alone is a factor of 0 or 1 (`tied`, `adds_up`, `is_deep`), and branches are by what is trained and how.
     """
     model, computed, rows = sizes.model, COMPUTED_BYTES[sizes.precision], sizes.micro_batch * sizes.completion_len
-    candidates = _updates(sizes, POLICY)
+    candidates = _update_moments(sizes, POLICY)
     if sizes.has_critic:
-        candidates += _updates(sizes, CRITIC)
+        candidates += _update_moments(sizes, CRITIC)
     if sizes.has_reference:
         candidates.append(Moment(SCORE, REFERENCE, {(REFERENCE, LOGITS): 2 * rows * model.vocabulary * computed}))
     prompt = sizes.prompt_len * computed * (4 * model.inner + 4 * model.hidden)
@@ -225,11 +227,11 @@ def moments(sizes: StepSizes) -> list[Moment]:
 
 
 def static_parts(sizes: StepSizes) -> Held:
-    """What is held all the while: weights, moments, tables of angles and the experience."""
+    """Bytes that are held through the whole step, by owner and kind: weights, moments, tables of angles, experience."""
     model, computed, trained = sizes.model, COMPUTED_BYTES[sizes.precision], TRAINED_BYTES[sizes.precision]
     parts: Held = {}
     for owner, count in _trained_counts(sizes).items():
-        frozen = 0 if sizes.lora_rank is None else _whole(sizes, owner)
+        frozen = 0 if sizes.lora_rank is None else _parameters_without_adapters(sizes, owner)
         parts[owner, PARAMETERS] = trained * count + computed * frozen
         parts[owner, OPTIMISER] = MOMENTS * trained * count
         parts[owner, OTHER] = sizes.seq_len * model.angles * (computed if sizes.lora_rank else trained)
@@ -242,7 +244,7 @@ def static_parts(sizes: StepSizes) -> Held:
     return parts
 
 
-def _whole(sizes: StepSizes, owner: str) -> int:
+def _parameters_without_adapters(sizes: StepSizes, owner: str) -> int:
     """A trained model's parameters without adapters; a critic has a row in the head's place."""
     return sizes.model.parameters if owner == POLICY else sizes.model.trunk + sizes.model.hidden
 
@@ -251,13 +253,13 @@ def _trained_counts(sizes: StepSizes) -> dict[str, int]:
     """The parameters that are trained, by owner."""
     owners = (POLICY, CRITIC) if sizes.has_critic else (POLICY,)
     if sizes.lora_rank is None:
-        return {owner: _whole(sizes, owner) for owner in owners}
+        return {owner: _parameters_without_adapters(sizes, owner) for owner in owners}
     adapters = sizes.lora_rank * sizes.model.layers * sizes.model.adapted
     return dict.fromkeys(owners, adapters)
 
 
-def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
-    """The moments of one model's update that may hold most, beside what is held all the while."""
+def _update_moments(sizes: StepSizes, owner: str) -> list[Moment]:
+    """The moments of one model's update that may be the peak, beside `static_parts`."""
     model, precision, trains_all = sizes.model, sizes.precision, sizes.lora_rank is None
     trained, computed = TRAINED_BYTES[precision], COMPUTED_BYTES[precision]
     gradients, adds_up = trained * _trained_counts(sizes)[owner], sizes.adds_up
@@ -274,6 +276,7 @@ def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
     def moment(
         of_gradients: float, activations: float, logits: float = 0, gathered: float = 0, exists: int = 1
     ) -> None:
+        """Append a candidate of this update to the list."""
         labels = {GRADIENTS: of_gradients, ACTIVATIONS: activations, LOGITS: logits, GATHERED: gathered}
         candidates.append(Moment(UPDATE, owner, {(owner, kind): size for kind, size in labels.items()}, exists))
 
@@ -293,7 +296,7 @@ def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
     matrix = trained * model.inner * model.hidden
     for layer, is_last in ((model.layers - 1, True), (model.layers - 2, False), (0, False)):
         exists, rows = (1, scored) if is_last else (model.is_deep, seen)
-        of_block = waits + _block(sizes, seen, rows) + (layer + 1) * seen * model.hidden * stream
+        of_block = waits + _block_bytes(sizes, seen, rows) + (layer + 1) * seen * model.hidden * stream
         if is_last and sizes.micro_batch > 1:
             of_block += scored * model.outputs * computed
         above = trained * (model.layers - 1 - layer) * model.block + is_policy * table * (1 - model.tied)
@@ -308,8 +311,8 @@ def _updates(sizes: StepSizes, owner: str) -> list[Moment]:
     return candidates
 
 
-def _block(sizes: StepSizes, seen: int, rows: int) -> float:
-    """What a block computes again and keeps for its own way back, but for its MLP's inner activations."""
+def _block_bytes(sizes: StepSizes, seen: int, rows: int) -> float:
+    """Bytes that a block computes again and keeps for its backward pass, without its MLP's inner activations."""
     model, trains_all = sizes.model, sizes.lora_rank is None
     attended = model.queries + model.outputs + 2 * model.keys
     angles = 4 * model.angles * sizes.seq_len

@@ -60,7 +60,7 @@ class Expected:
     """The fit that it comes from, as `GQA 64/8`: heads and key-value heads."""
 
 
-def added(parts: Iterable[Expected], family: str) -> Expected:
+def add_times(parts: Iterable[Expected], family: str) -> Expected:
     """The time of parts that run one after the other. Its ends are those of all parts at once, since kernels of
     one kind miss alike; None where a part has none."""
     parts = list(parts)
@@ -85,6 +85,7 @@ class Kernel:
 
     @property
     def family(self) -> str:
+        """Its family's name: `GQA 64/8` with heads and key-value heads, or `MLA 128` with heads."""
         sizes = str(self.heads) if self.kernel == MLA else f"{self.heads}/{self.kv_heads}"
         return f"{self.kernel.upper()} {sizes}"
 
@@ -100,7 +101,7 @@ class Kernel:
         return self.kv_heads * width * SERVED_BYTES
 
     def distance(self, other: "Kernel") -> tuple[float, float, float]:
-        """How far another one is: in heads per group, then in heads, then in groups, as logarithms."""
+        """How far `other` is, compared as a tuple: in heads per group, then in heads, then in groups, as logarithms."""
         heads, groups = math.log(other.heads / self.heads), math.log(other.kv_heads / self.kv_heads)
         return round(abs(heads - groups), 9), round(abs(heads), 9), round(abs(groups), 9)
 
@@ -128,6 +129,7 @@ class Fit(TwoNumbers):
 
     @property
     def family(self) -> str:
+        """The name of its kernel's family, as `GQA 64/8`."""
         return self.of.family
 
 
@@ -142,6 +144,7 @@ class Products(TwoNumbers):
 
     @property
     def family(self) -> str:
+        """Its name, as `matrices in bfloat16, rows from 65`."""
         return f"{self.kind} in {self.weights}, rows from {self.rows}"
 
 
@@ -159,7 +162,7 @@ class Cell:
 
     @property
     def work(self) -> dict[str, float]:
-        """FLOPs and bytes by the closed forms, as Ceilings take them."""
+        """`flops` and `traffic_bytes` by the closed forms, as Ceilings take them."""
         pairs = self.query_len * (2 * self.seq_len - self.query_len + 1) // 2
         return {
             "flops": float(self.batch * pairs * self.of.flops_per_token),
@@ -197,16 +200,17 @@ class Calibration:
 
     @functools.cached_property
     def ceilings(self) -> Ceilings:
+        """The device's specified peaks in bfloat16."""
         ceilings = load_hardware(self.name).ceilings(DTYPE)
         assert ceilings is not None, self.name
         return ceilings
 
     def has(self, *kernels: str) -> bool:
-        """Decode kernels of all these names were fitted."""
+        """Whether decode kernels of all these names were fitted."""
         return set(kernels) <= {fit.of.kernel for fit in self.decode}
 
     def unknown(self, shape: LayerShape, forward: Pass, dtype: str) -> str | None:
-        """In words why nothing is expected of a kernel, which is outside what was measured; None where it is inside."""
+        """The reason, in words, why no time is expected of this kernel; None where it lies within what was measured."""
         if dtype != DTYPE or forward.cache_dtype is not None:
             return f"its calibration is of {DTYPE}, cache included"
         if forward.is_training:
@@ -219,7 +223,7 @@ class Calibration:
         return self._unknown_decode(cell)
 
     def expected(self, shape: LayerShape, forward: Pass, dtype: str) -> Expected | None:
-        """The kernel's time; None for what `unknown` gives a reason for."""
+        """The expected time of the kernel; None for what `unknown` gives a reason for."""
         if self.unknown(shape, forward, dtype) is not None:
             return None
         kernel = prefill_kernel(shape)
@@ -231,7 +235,7 @@ class Calibration:
         return Expected(seconds=seconds, low=None, high=None, family=PREFILL[kernel])
 
     def decoded_shape(self, shape: LayerShape, forward: Pass) -> Expected:
-        """The time of a decode kernel of which something is known, however many new tokens there are."""
+        """The expected time of a decode kernel that has a fit, however many new tokens there are."""
         cell = decode_cell(shape, forward)
         assert cell is not None
         # Many new tokens at a short context: queries and outputs, which the fits do not count, may weigh more.
@@ -239,11 +243,11 @@ class Calibration:
         return _at_least(least_s, self.decoded(cell.of, **cell.work))
 
     def expected_cell(self, cell: Cell) -> Expected | None:
-        """The time of a decode kernel by its sizes; None outside what was measured."""
+        """The expected time of a decode kernel by its sizes; None outside what was measured."""
         return None if self._unknown_decode(cell) else self.decoded(cell.of, **cell.work)
 
     def decoded(self, kernel: Kernel, *, flops: float, traffic_bytes: float) -> Expected:
-        """The time that the nearest family takes for so much work, no shorter than the bound."""
+        """The time expected of `kernel` for this work, by the nearest family's fit; never shorter than the bound."""
         fit = self.nearest(kernel)
         memory_s, arithmetic_s = self._least_s(flops, traffic_bytes)
         memory_share, share = self.shares[fit]
@@ -253,8 +257,7 @@ class Calibration:
     def expected_layer(
         self, shape: LayerShape, forward: Pass, dtype: str, around: LayerShape | None = None
     ) -> Expected | None:
-        """The whole layer's time: its kernel's, then that of the matrix products around it. None where either is not
-        known."""
+        """The expected time of a layer: its kernel's plus that of the products around it; None if either is unknown."""
         kernel = self.expected(shape, forward, dtype)
         decoding = None if forward.is_prompt else decode_kernel(shape)
         return kernel and self.with_rest(
@@ -265,15 +268,15 @@ class Calibration:
         )
 
     def with_rest(self, kernel: Expected, *, around: str, rows: int, **work: float) -> Expected | None:
-        """A kernel's time and that of so much work of the products around one of KERNELS; None where they are not
-        known."""
+        """`kernel`'s time plus that of the matrix products around it; None where nobody measured such products.
+        `around`: one of KERNELS. `work`: FLOPs and bytes of all these products together."""
         rest = self.multiplied(MATRICES, DTYPE, rows=rows, count=PRODUCTS_AROUND[around], **work)
-        return rest and added([kernel, rest], kernel.family)
+        return rest and add_times([kernel, rest], kernel.family)
 
     def multiplied(
         self, kind: str, weights: str, *, rows: int, count: int, flops: float, traffic_bytes: float
     ) -> Expected | None:
-        """The time of so many products of so much work in all; None for weights that nobody measured."""
+        """The expected time of `count` matrix products that do this work together; None for unmeasured weights."""
         fits = [fit for fit in self.products if (fit.kind, fit.weights) == (kind, weights) and fit.rows <= rows]
         if not fits:
             return None
@@ -282,24 +285,25 @@ class Calibration:
 
     @property
     def errors(self) -> dict[str, Fit | Products]:
-        """Fits by their family, with how far each is off."""
+        """Every fit by the name of its family, with its errors."""
         fits: list[Fit | Products] = [*self.decode, *self.products]
         return {fit.family: fit for fit in fits}
 
     def nearest(self, kernel: Kernel) -> Fit:
-        """The fit of the nearest family. There must be one of the same widths."""
+        """The fit of the family nearest to `kernel`. Raises ValueError where none has the same widths."""
         return min(self._comparable_fits(kernel), key=lambda fit: fit.of.distance(kernel))
 
     def _comparable_fits(self, kernel: Kernel) -> list[Fit]:
-        """Families of the same widths."""
+        """The fits of the same kernel with the same widths of score and value."""
         widths = (kernel.kernel, kernel.qk_dim, kernel.v_dim)
         return [fit for fit in self.decode if (fit.of.kernel, fit.of.qk_dim, fit.of.v_dim) == widths]
 
     def _least_s(self, flops: float, traffic_bytes: float) -> tuple[float, float]:
-        """The least times of memory and of arithmetic."""
+        """The least times in seconds, of memory and of arithmetic."""
         return traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
 
     def _unknown_decode(self, cell: Cell) -> str | None:
+        """The reason why no time is expected of a decode kernel, or None."""
         name = cell.of.kernel.upper()
         if not self.has(cell.of.kernel):
             return f"its calibration has no {name} kernels"
@@ -316,6 +320,7 @@ class Calibration:
         return None
 
     def _unknown_prefill(self, shape: LayerShape, forward: Pass) -> str | None:
+        """The reason why no time is expected of a prefill kernel, or None."""
         kernel = prefill_kernel(shape)
         shares = self.prefill.get(kernel or "")
         if kernel is None or not shares or (shape.qk_dim, shape.v_dim) != WIDTHS[kernel]:
@@ -357,18 +362,19 @@ class Calibration:
 
 
 def _expected(fit: Fit | Products, seconds: float, bound_s: float) -> Expected:
+    """An expected time with the ends that the fit's 90 % error gives; none of the three is shorter than the bound."""
     reach = math.exp(fit.p90_error)
     return _at_least(bound_s, Expected(seconds=seconds, low=seconds / reach, high=seconds * reach, family=fit.family))
 
 
 def _at_least(bound_s: float, time: Expected) -> Expected:
-    """A time, no part of which is shorter than the bound."""
+    """The same expected time, of which no number is shorter than the bound."""
     low, high = (None if end is None else max(bound_s, end) for end in (time.low, time.high))
     return replace(time, seconds=max(bound_s, time.seconds), low=low, high=high)
 
 
 def decode_kernel(shape: LayerShape) -> Kernel | None:
-    """The sizes of a decode kernel that calibrations may have; None of another."""
+    """The sizes of a decode kernel of a kind that calibrations may have, else None."""
     if not shape.is_plain:
         return None
     kernel, groups = (GQA, shape.kv_heads) if isinstance(shape, GroupedShape) else (MLA, 1)
@@ -376,7 +382,7 @@ def decode_kernel(shape: LayerShape) -> Kernel | None:
 
 
 def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
-    """A kernel in a decode step, without its time; None of one that calibrations do not have."""
+    """A decode step of this kernel, without its time; None for a kind that calibrations do not have."""
     kernel = decode_kernel(shape)
     if kernel is None:
         return None
@@ -384,14 +390,14 @@ def decode_cell(shape: LayerShape, forward: Pass) -> Cell | None:
 
 
 def prefill_kernel(shape: LayerShape) -> str | None:
-    """The name of a prefill kernel that calibrations may have; None of another."""
+    """The name of a prefill kernel of a kind that calibrations may have, else None."""
     if isinstance(shape, GroupedShape) and shape.is_plain:
         return GQA
     return EXPANDED if isinstance(shape, ExpandedShape) else None
 
 
 def interpolated(shares: Mapping[int, float], tokens: int) -> float:
-    """A share between two lengths, straight over the length's logarithm; beyond the longest its own."""
+    """The share at `tokens`, interpolated over the length's logarithm; beyond the longest length that one's share."""
     lengths = sorted(shares)
     at = bisect(lengths, tokens)
     if at == len(lengths):
@@ -402,6 +408,6 @@ def interpolated(shares: Mapping[int, float], tokens: int) -> float:
 
 
 def relative_errors(cells: Sequence[tuple[Calibration, Cell]]) -> list[float]:
-    """|expected / measured - 1| of the cells of which something is expected, sorted."""
+    """|expected / measured - 1|, ascending, of the cells that have an expected time."""
     times = [(calibration.expected_cell(cell), cell.time_s) for calibration, cell in cells]
     return sorted(abs(expected.seconds / time_s - 1) for expected, time_s in times if expected is not None)

@@ -50,15 +50,17 @@ def calibrated_by(file: Path | None) -> Iterator[None]:
 
 def load_calibration(name: str) -> Calibration | None:
     """A device's calibration by the name of conf/hardware; None where there is none."""
-    return _in_force.get(name) or (_packaged(name) if name in choices("calibration") else None)
+    return _in_force.get(name) or (_calibration_in_conf(name) if name in choices("calibration") else None)
 
 
 @functools.cache
-def _packaged(name: str) -> Calibration:
+def _calibration_in_conf(name: str) -> Calibration:
+    """The calibration of conf/calibration by its device's name."""
     return calibration_from(read_choice("calibration", name))
 
 
 def known_calibrations() -> list[Calibration]:
+    """The calibration of every device that has one, a user's own in place of conf/calibration's."""
     return [calibration for name in hardware_names() if (calibration := load_calibration(name))]
 
 
@@ -72,20 +74,21 @@ def read_calibration(file: Path) -> Calibration:
 
 
 def calibration_from(content: Any) -> Calibration:
-    """Check the contents of a file. Raises ValueError."""
+    """Check a file's parsed contents and build the calibration. Raises ValueError, in one sentence, for wrong ones. A
+    file without products takes those of conf/calibration for its device."""
     if not isinstance(content, dict):
         raise ValueError(f"it must hold name, source, made and decode; got {clipped(content)}")
     fits = [
-        Fit(of=_kernel(row), largest_error=number_between(row, "largest_error", 0, MOST_ERROR), **_fitted(row))
+        Fit(of=_kernel(row), largest_error=number_between(row, "largest_error", 0, MOST_ERROR), **_fitted_numbers(row))
         for row in _rows(content, "decode")
     ]
     name = short_text(content, "name", longest=LONGEST_TEXT)
     if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
         raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {clipped(name)}")
     if not fits:
-        raise ValueError("decode must have a row at least; got none")
+        raise ValueError("decode must have at least one row; got none")
     if len({fit.of for fit in fits}) < len(fits):
-        raise ValueError("decode must have one row for each kernel and its sizes; got two of one")
+        raise ValueError("decode must have one row for each kernel and its sizes; got two for one of them")
     products = _rows(content, "products")
     if "products" not in content and name in choices("calibration"):  # `suite calibrate` has no records of them to fit
         products = read_choice("calibration", name).get("products", [])
@@ -103,7 +106,7 @@ def calibration_from(content: Any) -> Calibration:
                 kind=one_of(row, "kind", (MATRICES, EXPERTS)),
                 weights=short_text(row, "weights", longest=LONGEST_TEXT),
                 **_sizes(row, "rows"),
-                **_fitted(row),
+                **_fitted_numbers(row),
             )
             for row in products
         ],
@@ -111,6 +114,7 @@ def calibration_from(content: Any) -> Calibration:
 
 
 def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The rows under a name, none where it is missing. Raises ValueError for anything but a list of mappings."""
     rows = content.get(name, [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise ValueError(f"{name} must be a list of rows with names and values; got {clipped(rows)}")
@@ -118,17 +122,19 @@ def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _sizes(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """The named sizes of a row, whole numbers from 1. Raises ValueError for others."""
     return {name: whole_number(row, name, at_least=1, at_most=MOST_SIZE) for name in names}
 
 
 def _kernel(row: Mapping[str, Any]) -> Kernel:
+    """The decode kernel that a row describes; widths that it does not state are those of WIDTHS."""
     kernel = one_of(row, "kernel", (GQA, MLA))
     widths = dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True))
     return Kernel(kernel=kernel, **_sizes({**widths, **row}, "heads", "kv_heads", "qk_dim", "v_dim"))
 
 
-def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A floor and a share with their errors."""
+def _fitted_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's floor in seconds, its share, its errors and its number of cells, by the names of TwoNumbers' fields."""
     return {
         "share": number_between(row, "share", LEAST_SHARE, 1),
         "floor_s": number_between(row, "floor_us", 0, MOST_US) * 1e-6,
@@ -138,12 +144,14 @@ def _fitted(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:
+    """A measured decode kernel, from a row with its time in µs."""
     time_s = number_between(row, "best_us", LEAST_SHARE, MOST_US) * 1e-6
     by = short_text(row, "by", longest=LONGEST_TEXT)
     return Cell(of=_kernel(row), **_sizes(row, "batch", "seq_len"), time_s=time_s, by=by)
 
 
 def _speedup(row: Mapping[str, Any]) -> Speedup:
+    """A measured speed-up of MLA over GQA, from a row. Raises ValueError for a wrong one."""
     ends = row.get("tokens")
     if not isinstance(ends, list) or len(ends) != 2:
         raise ValueError(f"tokens must be a first and a last number; got {clipped(ends)}")
@@ -152,10 +160,11 @@ def _speedup(row: Mapping[str, Any]) -> Speedup:
     return Speedup(**_sizes(row, "heads", "kv_heads", "cells"), tokens=(low, high), speedup=speedup)
 
 
-def _shares(row: Mapping[str, Any], name: str, of: type) -> dict[Any, float]:
-    """Shares by length of the prompt, or by kernel."""
+def _shares(row: Mapping[str, Any], name: str, key_type: type) -> dict[Any, float]:
+    """The shares under a name: by length of the prompt if `key_type` is int, by kernel if it is str."""
     shares = row.get(name, {})
-    is_known = isinstance(shares, dict) and all(type(key) is of for key in shares)
-    if not is_known or not all(of is str or 1 <= key <= MOST_SIZE for key in shares):
-        raise ValueError(f"{name} must hold shares by {'tokens' if of is int else 'kernel'}; got {clipped(shares)}")
+    is_known = isinstance(shares, dict) and all(type(key) is key_type for key in shares)
+    if not is_known or not all(key_type is str or 1 <= key <= MOST_SIZE for key in shares):
+        keys = "tokens" if key_type is int else "kernel"
+        raise ValueError(f"{name} must hold shares by {keys}; got {clipped(shares)}")
     return {key: number_between(shares, key, LEAST_SHARE, 1, where=f"{name}.") for key in shares}

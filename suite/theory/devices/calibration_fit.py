@@ -23,7 +23,7 @@ SMALL = 1e-3
 Numbers = npt.NDArray[np.float64]
 
 
-def usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
+def select_usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
     """The cells that a fit may take: one new token, a context that two numbers can describe, the fastest of each
     batch and context, and none faster than the bound, whose clock cannot be right."""
     fastest: dict[tuple[Kernel, int, int], Cell] = {}
@@ -34,8 +34,9 @@ def usable(cells: Sequence[Cell], ceilings: Ceilings) -> list[Cell]:
     return list(fastest.values())
 
 
-def fitted(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
-    """The fit of one family's usable cells. Raises ValueError for fewer than FEWEST_CELLS."""
+def fit_family(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
+    """The fit of one family's usable cells: half of them are fitted, the errors are the other half's. Raises ValueError
+    for fewer than FEWEST_CELLS."""
     if len(cells) < FEWEST_CELLS:
         raise ValueError(f"a family needs {FEWEST_CELLS} cells to be fitted; got {len(cells)}")
     ordered = sorted(cells, key=lambda cell: (ceilings.bound_s(**cell.work), cell.batch))
@@ -55,7 +56,7 @@ def fitted(cells: Sequence[Cell], ceilings: Ceilings) -> Fit:
 
 
 def share_and_floor(bounds: Numbers, times: Numbers) -> tuple[float, float]:
-    """The share and the floor of the least median error, by a grid that narrows around the best."""
+    """The share and the floor in seconds with the least median error, by a grid that narrows around the best."""
     shares, floors = SHARES, np.linspace(0.0, float(times.min()), STEPS)
     share = floor_s = 0.0
     for _ in range(ROUNDS):

@@ -22,7 +22,7 @@ class Gpus:
 
 
 def gpus_from(text: object) -> Gpus:
-    """Read a set of GPUs. Raises ValueError, in one sentence, for what is none."""
+    """Read a set of GPUs, as `4x80` or `4xh100-sxm5-80gb`. Raises ValueError, in one sentence, for anything else."""
     match = re.fullmatch(r"(\d+)x(.+)", text) if isinstance(text, str) else None
     if match is None or int(match[1]) < 1:
         raise ValueError(
@@ -32,11 +32,11 @@ def gpus_from(text: object) -> Gpus:
     count, one_gpu = int(match[1]), match[2]
     if re.fullmatch(r"\d+(\.\d+)?", one_gpu):
         if float(one_gpu) == 0:
-            raise ValueError(f"gpus must be of more than 0 GB; got {text!r}")
+            raise ValueError(f"gpus must have more than 0 GB of memory; got {text!r}")
         return Gpus(count=count, memory_bytes=int(float(one_gpu) * 1e9), device=None)
     name, devices = full_name("hardware", one_gpu), hardware_names()
     if name not in devices:
-        rule = f"gpus must be of so many decimal GB or of one of {', '.join(devices)}"
+        rule = f"gpus must name the decimal GB of one GPU, or one of {', '.join(devices)}"
         raise ValueError(f"{rule}; got {one_gpu!r}{did_you_mean(one_gpu, devices)}")
     device = load_hardware(name)
     return Gpus(count=count, memory_bytes=device.memory_bytes, device=device)

@@ -46,22 +46,24 @@ def hardware_from(content: Mapping[str, Any]) -> Hardware:
 
 
 def hardware_names() -> tuple[str, ...]:
+    """The names of all devices of conf/hardware."""
     return choices("hardware")
 
 
 @functools.cache
 def hardware_reported_as(name: str) -> str | None:
-    """A device by the name that its driver reports, which is one of its aliases; None for an unknown one."""
+    """The name in conf/hardware of the device that a driver reports as `name`; None for an unknown one."""
     full = full_name("hardware", name)
     return full if full in hardware_names() else None
 
 
 @functools.cache
 def known_hardware() -> tuple[Hardware, ...]:
+    """Every device of conf/hardware."""
     return tuple(map(load_hardware, hardware_names()))
 
 
 def least_times_s(*, flops: float, traffic_bytes: float, dtype: str) -> dict[str, float]:
-    """The least time for a piece of work on each known device that has the dtype, by its specification."""
+    """The least time in seconds for this work, by device: each of conf/hardware that has a peak for `dtype`."""
     ceilings = {device.name: device.ceilings(dtype) for device in known_hardware()}
     return {name: peak.bound_s(flops=flops, traffic_bytes=traffic_bytes) for name, peak in ceilings.items() if peak}

@@ -38,12 +38,12 @@ class ProjectionPlan(AttentionPlan):
 
     @staticmethod
     def parallel_way(settings: Mapping[str, Any]) -> str:
-        """How devices share the layer. Raises ValueError for a way that does not exist."""
+        """The way in which devices share the layer, one of WAYS. Raises ValueError for another."""
         way: str = one_of(settings, "parallel", WAYS)
         return way
 
     def unknown(self) -> str | None:
-        """In words why nothing is expected of a good kernel; None where something is."""
+        """The reason, in words, why no time is expected of a good kernel; None where one is."""
         if self.calibration is None:
             return "the device has no calibration"
         if self.hardware != load_hardware(self.hardware.name):
@@ -51,7 +51,7 @@ class ProjectionPlan(AttentionPlan):
         return self.calibration.unknown(self.shape, self.forward, self.dtype)
 
     def expected(self) -> dict[str, Expected]:
-        """The times that are expected of good kernels, by span; none where nothing is known of them."""
+        """The times that are expected of good kernels, by span; empty where nothing is known of them."""
         if self.calibration is None or self.unknown():
             return {}
         calibration, case = self.calibration, (self.shape, self.forward, self.dtype)
@@ -59,12 +59,12 @@ class ProjectionPlan(AttentionPlan):
         return {span: expected for span, expected in times.items() if expected is not None}
 
     def facts(self) -> dict[str, Any]:
-        """Also which fit the expected times come from, or why there are none."""
+        """The plan's facts, and by which fit times are expected, or why none is."""
         kernel = self.expected().get("kernel")
         return {**super().facts(), "expected_by": kernel.family if kernel else f"nothing: {self.unknown()}"}
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """The closed forms with the ceilings, the least time that both together allow, and the expected one."""
+        """The closed forms and, for each span, the ceilings, the least time and, if it is known, the expected time."""
         constants = super().constants()
         for span in self.spans:
             flops, traffic_bytes = constants[span]["flops"], constants[span]["traffic_bytes"]

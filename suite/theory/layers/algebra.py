@@ -39,6 +39,7 @@ class Pass:
 
     @property
     def times_forward(self) -> int:
+        """Work of the pass over that of its forward part: 3 in training, where the backward pass is worth two."""
         return 3 if self.is_training else 1
 
     @property
@@ -60,22 +61,25 @@ class Pass:
         """Query-row pairs of one head and one sequence where a row stands for `stride` tokens and a query attends to at
         most `cap` rows: the sum of min(p // stride, cap) over the pass's queries."""
 
-        def total(count: int) -> int:
+        def pairs_up_to(count: int) -> int:
+            """Pairs of the first `count` positions of the sequence."""
             # From the token that completes row number `cap` on, each query sees as many.
             capped = 0 if cap is None else max(0, count - cap * stride + 1)
             blocks, rest = divmod(count - capped, stride)
             return stride * blocks * (blocks - 1) // 2 + blocks * (rest + 1) + (cap or 0) * capped
 
-        return total(self.seq_len) - total(self.seq_len - self.query_len)
+        return pairs_up_to(self.seq_len) - pairs_up_to(self.seq_len - self.query_len)
 
     def pairs_in_chunks(self, chunk: int) -> int:
-        """The same where a query sees its own chunk of the sequence alone: the sum of (p - 1) % chunk + 1."""
+        """Query-key pairs of one head and one sequence where a query sees only its own chunk of the sequence: the sum
+        of (p - 1) % chunk + 1 over the pass's queries."""
 
-        def total(count: int) -> int:
+        def pairs_up_to(count: int) -> int:
+            """Pairs of the first `count` positions of the sequence."""
             chunks, rest = divmod(count, chunk)
             return chunks * chunk * (chunk + 1) // 2 + rest * (rest + 1) // 2
 
-        return total(self.seq_len) - total(self.seq_len - self.query_len)
+        return pairs_up_to(self.seq_len) - pairs_up_to(self.seq_len - self.query_len)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +95,11 @@ class CacheRows:
 
     @property
     def elements(self) -> int:
+        """Elements of all rows that one token leaves."""
         return self.count * self.width
 
     def row_bytes(self, element_bytes: int, cache_dtype: str | None) -> int:
-        """Bytes of what one `stride`-th token leaves, in a quantised cache with its scales."""
+        """Bytes that one `stride`-th token leaves; a quantised cache also keeps its scales."""
         if cache_dtype is None:
             return self.elements * element_bytes
         if self.is_wide:
@@ -102,10 +107,11 @@ class CacheRows:
         return self.count * (self.width + SCALE_BYTES * math.ceil(self.width / SCALED_ELEMENTS))
 
     def growth_bytes(self, cache_dtype: str | None = None) -> float:
-        """Bytes that a token adds in the long run."""
+        """Bytes that a token adds in the long run; 0 for rows that leave the cache again."""
         return self.row_bytes(SERVED_BYTES, cache_dtype) / self.stride if self.at_most is None else 0.0
 
     def bytes_at(self, tokens: int, cache_dtype: str | None = None) -> int:
+        """Bytes in the cache after `tokens` tokens: a row for each full stride, at most `at_most` tokens."""
         tokens = tokens if self.at_most is None else min(tokens, self.at_most)
         return self.row_bytes(SERVED_BYTES, cache_dtype) * (tokens // self.stride)
 
@@ -142,7 +148,7 @@ class Scan:
     qk_dim: int
     v_dim: int
     rows: Sequence[CacheRows]
-    """What one `stride`-th token's row is read as."""
+    """The rows as which one `stride`-th token is read."""
     stride: int = 1
     window: int | None = None
     picks: int | None = None
@@ -153,12 +159,13 @@ class Scan:
     """False where another scan has read the same queries and writes the outputs."""
 
     def pairs(self, forward: Pass) -> int:
+        """Query-row pairs of one head and one sequence, as `Pass.pairs_seen` counts them."""
         if self.is_chunked and self.window is not None:
             return forward.pairs_in_chunks(self.window)
         return forward.pairs_seen(self.stride, self.window if self.picks is None else self.picks)
 
     def rows_read(self, forward: Pass) -> int:
-        """Rows of a sequence that its queries together read, where each picks its own."""
+        """Rows of one sequence that all its queries together read: at most `picks` rows for each query."""
         seen = forward.seq_len // self.stride
         if self.window is not None:
             seen = min(seen, self.window + forward.query_len - 1)
@@ -166,6 +173,7 @@ class Scan:
 
     @property
     def pair_flops(self) -> int:
+        """FLOPs of one query-row pair, over all heads: score and weighted sum, two for each multiply-add."""
         return 2 * self.heads * (self.qk_dim + self.v_dim)
 
     @property
@@ -174,6 +182,7 @@ class Scan:
         return self.heads * (self.qk_dim + self.v_dim) if self.has_queries else 0
 
     def flops(self, forward: Pass) -> int:
+        """FLOPs of a forward pass, over the batch and all heads."""
         return forward.batch * self.pairs(forward) * self.pair_flops
 
     def attended_bytes(self, forward: Pass) -> int:
@@ -183,6 +192,7 @@ class Scan:
         return forward.batch * self.rows_read(forward) * row_bytes
 
     def work(self, forward: Pass) -> Work:
+        """FLOPs of a forward pass, and its least traffic: rows and queries read, outputs written."""
         queries_outputs = forward.tokens * self.token_elements * forward.element_bytes
         return Work(flops=self.flops(forward), traffic_bytes=self.attended_bytes(forward) + queries_outputs)
 
@@ -228,24 +238,25 @@ class Layer(ABC):
 
     @property
     def has_window(self) -> bool:
-        """A token leaves the cache again."""
+        """Whether a token leaves the cache again."""
         return False
 
     @property
     def is_plain(self) -> bool:
-        """Attention as kernels are published and fitted: of a known layout, and over all tokens."""
+        """Whether it is attention as kernels are published and fitted: of a known layout, over all tokens."""
         return False
 
     @property
     def token_work(self) -> tuple[int, int]:
-        """FLOPs of a new token beside scans, and elements that it moves: a recurrence's."""
+        """FLOPs of a new token outside the scans, and elements that it moves there: a recurrence's; else zeros."""
         return 0, 0
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """The scans over cached rows in such a pass; none in a layer without attention."""
         return ()
 
     def kernel(self, forward: Pass) -> Work:
-        """The work between the projections, as a model is served."""
+        """FLOPs and least traffic between the projections, as a model is served: scans and recurrence."""
         flops, elements = self.token_work
         # A prompt starts from no state, a step reads the one before it.
         states = forward.batch * self.state_bytes * (1 if forward.is_whole else 2)
@@ -254,11 +265,11 @@ class Layer(ABC):
         return sum((scan.work(forward) for scan in self.scans(forward)), recurrence)
 
     def projection_flops(self, forward: Pass) -> int:
-        """FLOPs around the kernel in a forward pass."""
+        """FLOPs of the projections in a forward pass."""
         return 2 * forward.tokens * self.matrix_parameters
 
     def layer(self, forward: Pass) -> Work:
-        """The work of a layer, its projections included and each of its parameters read once."""
+        """FLOPs and least traffic of the layer with its projections, each of its parameters read once."""
         parameters = self.parameter_count * forward.element_bytes
         return self.kernel(forward) + Work(flops=self.projection_flops(forward), traffic_bytes=parameters)
 
@@ -277,6 +288,7 @@ class Layer(ABC):
 
 
 def rank_share(count: int, tp: int, name: str = "geometry.num_heads") -> int:
+    """One rank's share of `count` heads. Raises ValueError, by their `name`, where they do not divide by `tp`."""
     if count % tp:
         raise ValueError(f"{name} must be a multiple of tp; got {count} and {tp}")
     return count // tp
@@ -296,13 +308,13 @@ class Indexer:
     block: int = 1
     """Tokens that are picked together, by their best score. Keys are kept for each token all the same."""
     shared: bool = False
-    """It picks what the last layer's with an indexer of its own picked, and has no weights, keys or work."""
+    """It takes the picks of the last layer before it that has its own indexer, and has no weights, keys or work."""
     weighted: bool = True
     """Heads' scores are weighted by the token and summed; else each group of heads picks its own."""
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
-        """Keys, and keys and gates of the tokens whose common key is not made yet."""
+        """The indexer's keys and, where a key is made of several tokens, the keys and gates that wait for it."""
         if self.shared:
             return ()
         keys = CacheRows(width=self.head_dim, stride=self.every)
@@ -311,6 +323,7 @@ class Indexer:
 
     @property
     def scans(self) -> Sequence[Scan]:
+        """The scan that scores all keys; none for a shared indexer."""
         keys = self.cache_rows[:1]
         scan = Scan(heads=self.heads, qk_dim=self.head_dim, v_dim=0, rows=keys, stride=self.every)
         return () if self.shared else (scan,)

@@ -13,7 +13,7 @@ from suite.configuration.values import one_of, whole_number
 from suite.theory.layers import algebra, shapes
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import ReexpandedShape
-from suite.theory.layers.matching import MATCHES, Match, UnmatchedError, matched
+from suite.theory.layers.matching import MATCHES, Match, UnmatchedError, match_shape
 from suite.theory.layers.parallel import exchanged_elements, heads_shared_by, rank_pass
 from suite.theory.layers.roofline import MeasuredCeilings
 
@@ -56,7 +56,7 @@ class AttentionPlan:
         self.refusal: str | None = None
         """The reason why a case that is right in itself cannot be laid out; it then has no shape."""
         try:
-            self.match = laid_over(match, geometry, self.attention, heads_shared_by(self.parallel, tp))
+            self.match = lay_over(match, geometry, self.attention, heads_shared_by(self.parallel, tp))
             self.around = self.match.shape
             if self.parallel == "dcp":  # the weights stay shared by heads
                 if self.shape.mode == ReexpandedShape.mode:
@@ -64,7 +64,7 @@ class AttentionPlan:
                         "parallel=dcp shares a cache that is attended to as it lies; attention=mla_latent, which "
                         "expands it at every step, takes tp or dp"
                     )
-                self.around = laid_over(match, geometry, self.attention, tp).shape
+                self.around = lay_over(match, geometry, self.attention, tp).shape
         except UnmatchedError as error:
             self.refusal = str(error)
         else:
@@ -73,11 +73,12 @@ class AttentionPlan:
 
     @staticmethod
     def parallel_way(settings: Mapping[str, Any]) -> str:
-        """How devices share the layer; one that runs is its heads' share."""
+        """The way in which devices share the layer: `tp`, since a case that runs is one rank's share of the heads."""
         return "tp"
 
     @property
     def shape(self) -> shapes.LayerShape:
+        """The matched layer that this device runs. Raises AttributeError where nothing matched (see `refusal`)."""
         return self.match.shape
 
     @property
@@ -86,8 +87,8 @@ class AttentionPlan:
         return ("layer", *self.shape.before_kernel(self.forward), "kernel")
 
     def constants(self) -> dict[str, dict[str, float]]:
-        """Exact quantities by span: FLOPs and traffic of the layer and of each part that is timed, and the sizes
-        of weights and cache."""
+        """Exact quantities by span: FLOPs and traffic of layer and timed parts; in `case` weights' and cache's
+        sizes."""
         shape, forward = self.shape, self.forward
         kernel: dict[str, float] = asdict(shapes.kernel_work(shape, forward))
         layer: dict[str, float] = asdict(shapes.layer_work(shape, forward, self.around))
@@ -105,13 +106,13 @@ class AttentionPlan:
         return {**before, "kernel": kernel, "layer": layer, "case": case}
 
     def facts(self) -> dict[str, Any]:
-        """The variant's shape over the geometry and its mode, for a record's provenance."""
+        """For a record's provenance: the variant's shape, mode and match in words, without those that are None."""
         mode = self.shape.describe_mode(self.forward)
         facts = {"shape": self.shape.describe(), "mode": mode, "match": self.match.described}
         return {name: fact for name, fact in facts.items() if fact is not None}
 
     def least_bytes(self) -> float:
-        """Count weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
+        """Bytes of weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
         forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
         input_elements = forward.tokens * self.hidden_size
         weights = self.around.parameter_count * element_bytes
@@ -119,18 +120,20 @@ class AttentionPlan:
         return weights + cache + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """The least time of one step, which runs every span once."""
+        """The least time of one step in seconds, which runs every span once, by ceilings measured on the device."""
         constants = self.constants()
         spans = [{name: constants[span][name] for name in ("flops", "traffic_bytes")} for span in self.spans]
         return sum(measured.at(work["traffic_bytes"]).bound_s(**work) for work in spans)
 
 
-def laid_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
-    """Call a variant's shape function; a setting that it does not know is a sentence, not a traceback."""
+def lay_over(match: str, geometry: Geometry, attention: Mapping[str, Any], tp: int) -> Match:
+    """Lay a variant over a geometry on one of `tp` ranks, by its own shape function, under one of MATCHES. Raises
+    ValueError for a setting that the function does not know and for another `mode` than it computes by, and
+    UnmatchedError where nothing matches."""
     sizes = {key: value for key, value in attention.items() if key not in NO_SIZES}
     build = locate(attention["shape"])
     try:
-        laid = matched(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
+        laid = match_shape(match, build, geometry, tp=tp, cache_size=attention.get("cache_size"), sizes=sizes)
     except TypeError as error:
         raise ValueError(f"the settings under attention do not fit {attention['shape']} ({error})") from error
     if (mode := attention.get("mode")) not in (None, laid.shape.mode):

@@ -6,7 +6,7 @@ from typing import Any
 
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.theory.layers.algebra import Pass
-from suite.theory.layers.attention_plan import laid_over
+from suite.theory.layers.attention_plan import lay_over
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import AbsorbedShape
 from suite.theory.layers.shapes import GroupedShape, LayerShape
@@ -40,16 +40,17 @@ class DecoderShape:
 
     @property
     def head_parameter_count(self) -> int:
-        """Parameters that a critic or a reward model does without; 0 where the head is the embeddings."""
+        """Parameters of the head's own matrix, which critics and reward models lack; 0 if it is the embeddings."""
         return 0 if self.ties_embeddings else self.vocab_size * self.hidden_size
 
     @property
     def trunk_parameter_count(self) -> int:
-        """All but the head."""
+        """Parameters of embeddings, layers and the last norm: all but the head."""
         return self.vocab_size * self.hidden_size + self.num_layers * self.block_parameter_count + self.hidden_size
 
     @property
     def block_parameter_count(self) -> int:
+        """Parameters of one block: attention, its biases, an MLP with a gate, and two norms."""
         biases = self.layer.num_heads * self.layer.qk_dim + self.layer.cache_elements_per_token if self.qkv_bias else 0
         mlp = 3 * self.hidden_size * self.intermediate_size
         return self.layer.parameter_count + biases + mlp + 2 * self.hidden_size
@@ -73,7 +74,7 @@ def decoder_shape(
         )
     sizes = {"tie_embeddings": True, "qkv_bias": False, "norm_eps": NORM_EPS, **sizes}
     geometry = geometry_from(sizes, where=where)
-    laid = laid_over(match, geometry, attention, 1)
+    laid = lay_over(match, geometry, attention, 1)
     layer = laid.shape
     step = Pass(batch=1, query_len=1, seq_len=1, element_bytes=1, is_training=True)
     if (refusal := layer.refusal(step)) is not None:

@@ -61,7 +61,7 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
     if kind in UNGROUPED_KINDS and kv_heads not in (None, heads):
         raise ValueError(
             f"{where}num_kv_heads must be null or the {heads} of {where}num_heads, since this model is {kind}; "
-            f"got {kv_heads!r}; attention.kv_heads sets GQA's"
+            f"got {kv_heads!r}; to lay GQA over it, set attention.kv_heads"
         )
     kv_heads = sizes.setdefault("num_kv_heads", heads)
     # The first indexer among the latent layers, unless it pools its keys.
@@ -85,4 +85,5 @@ def load_geometry(name: str) -> Geometry:
 
 
 def geometry_names() -> tuple[str, ...]:
+    """The names of all published geometries, those of conf/geometry."""
     return choices("geometry")

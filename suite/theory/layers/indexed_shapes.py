@@ -33,8 +33,7 @@ class IndexedShape(AbsorbedShape):
     indexer: Indexer
 
     def refusal(self, forward: Pass) -> str | None:
-        """Refuse training and whole prompts, and new tokens of which the first sees fewer keys than another attends
-        to."""
+        """The reason: training, a whole prompt, or several new tokens of which one sees fewer than `top_k`; or None."""
         if forward.is_training or forward.is_prompt:
             return "the indexer chooses tokens for new ones behind a context: this variant decodes only (phase=decode)"
         seen = forward.seq_len - forward.query_len + 1
@@ -46,28 +45,30 @@ class IndexedShape(AbsorbedShape):
         return None
 
     def chosen(self, forward: Pass) -> int:
-        """How many tokens the last new one attends to."""
+        """The number of tokens that the last new token attends to."""
         return min(forward.seq_len, self.indexer.top_k)
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        """The indexer's scan is a span of its own. No row of a sequence is read twice while others are left."""
+        """The scan over the chosen latents alone: the indexer's is a span of its own, as `before_kernel` says. No row
+        of a sequence is counted as read twice while others are left."""
         return super().scans(forward)[:1]
 
     def _choice_bytes(self, forward: Pass) -> int:
-        """The numbers of the chosen tokens."""
+        """Bytes of the numbers of all chosen tokens, over the batch."""
         return forward.batch * self.scans(forward)[0].pairs(forward) * CHOICE_BYTES
 
     def attended_bytes(self, forward: Pass) -> int:
+        """Bytes that the kernel reads in a forward pass: the chosen latents, and the numbers of the chosen tokens."""
         return super().attended_bytes(forward) + self._choice_bytes(forward)
 
     def before_kernel(self, forward: Pass) -> Mapping[str, Work]:
-        """The indexer's work: a product with every visible index key and a weighted sum over index heads. The choice
-        itself multiplies nothing; its result is written."""
+        """The indexer's work, by its span: products with all visible index keys, a weighted sum, the choice written."""
         (scan,) = self.indexer.scans
         choices = Work(flops=0, traffic_bytes=self._choice_bytes(forward))
         return {INDEXER: replace(scan, v_dim=1).work(forward) + choices}
 
     def describe(self) -> str:
+        """The shape of MLA in a line, with its indexer and `top_k`."""
         indexer = f"indexer of {self.indexer.heads} heads of width {self.indexer.head_dim}"
         return f"{super().describe()}, {indexer}, the top {self.indexer.top_k:,} tokens"
 

@@ -42,6 +42,7 @@ class LatentShape(LayerShape):
     """The way of computing with a cache and, in training, without one, for people."""
 
     def describe_mode(self, forward: Pass) -> str:
+        """The way in which it computes and the cache's content, in words; in training without a cache."""
         return self.trains if forward.is_training else f"{self.computes}; the cache keeps {self.keeps}"
 
     @property
@@ -51,7 +52,7 @@ class LatentShape(LayerShape):
 
     @property
     def latent_elements(self) -> int:
-        """Least elements that a token leaves: its latent and the rotary key that all heads share."""
+        """Elements that a token leaves if only latents are kept: all latents and each copy of the rotary key."""
         return sum(rows.elements for rows in self.latent_rows)
 
     @property
@@ -66,6 +67,7 @@ class LatentShape(LayerShape):
 
     @property
     def latent_rows(self) -> Sequence[CacheRows]:
+        """The rows of a cache that keeps the latents and the rotary key."""
         return (
             CacheRows(width=self.latent_dim, count=self.latent_heads),
             CacheRows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_wide=True),
@@ -73,15 +75,17 @@ class LatentShape(LayerShape):
 
     @property
     def mha_elements(self) -> int:
+        """Elements that a token would leave under MHA with heads as wide as the value's."""
         return 2 * self.num_heads * self.v_head_dim
 
     @property
     def _up_weights(self) -> int:
-        """W_UK and W_UV together, which stand in the parameters as W_kvb."""
+        """Parameters of W_UK and W_UV together, which published models keep as W_kvb."""
         return self.latent_dim * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
 
     @property
     def _plain_weights(self) -> int:
+        """Parameters of the projections of the query, into the latent, and of the output."""
         queries, rank = self.num_heads * self.qk_head_dim, self.q_lora_rank
         query = self.hidden_size * queries if rank is None else rank * (self.hidden_size + queries)
         latent = self.hidden_size * (self.kv_lora_rank + self.qk_rope_head_dim)
@@ -89,14 +93,17 @@ class LatentShape(LayerShape):
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of all projections, of the output's gate and of the indexer."""
         return self._plain_weights + self._up_weights + self.extra_parameters(self.v_head_dim, self.q_lora_rank)
 
     @property
     def vector_parameters(self) -> int:
+        """Gains of the norms on the latent and on the query's latent, sinks, and the indexer's vectors."""
         norms = (self.kv_lora_rank if self.latent_norm else 0) + (self.q_lora_rank or 0)
         return norms + super().vector_parameters
 
     def describe(self) -> str:
+        """The shape in a line: heads, latents, rotary part, widths of a head, query rank and rule."""
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
         norm = "" if self.latent_norm else " without a norm"
         latent = f"latent {self.kv_lora_rank}"
@@ -124,10 +131,12 @@ class AbsorbedShape(LatentShape):
 
     @property
     def is_plain(self) -> bool:
+        """Whether it is absorbed MLA itself, without a window or an indexer, and no subclass of it."""
         return type(self) is AbsorbedShape and self.window is None and self.indexer is None
 
     @property
     def qk_dim(self) -> int:
+        """Width of a query or key in the latent's space, its rotary part included."""
         return self.latent_dim + self.qk_rope_head_dim
 
     @property
@@ -139,6 +148,7 @@ class AbsorbedShape(LatentShape):
         return self.latent_rows
 
     def kernel(self, forward: Pass) -> Work:
+        """Work between the projections as MLA is served: a whole prompt is expanded once, all else is absorbed."""
         if not (forward.is_prompt and self.is_plain):
             return super().kernel(forward)
         expanded = ExpandedOnceShape(**vars(self))
@@ -185,6 +195,7 @@ class ExpandedOnceShape(ExpandedShape):
         return self.latent_rows
 
     def reads_cache(self, forward: Pass) -> bool:
+        """Never: the kernel reads keys and values as they were projected."""
         return False
 
 
@@ -201,6 +212,7 @@ class ReexpandedShape(ExpandedOnceShape):
         return cache_bytes(self, forward) + forward.batch * forward.seq_len * expanded
 
     def projection_flops(self, forward: Pass) -> int:
+        """FLOPs of the projections, with the expansion of every token of the context."""
         expanded = forward.batch * forward.seq_len * self._up_weights
         return 2 * (forward.tokens * self._plain_weights + expanded)
 
@@ -213,33 +225,33 @@ MAY_BE_NONE = ("q_lora_rank", "qk_rope_head_dim")
 def absorbed_shape(
     geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, latent_heads: int = 1, **sizes: int | None
 ) -> AbsorbedShape:
-    """Lay absorbed MLA or GLA over a geometry; see `_sizes` for how it is laid."""
-    return AbsorbedShape(**_sizes(geometry, tp, latent_norm, sizes, latent_heads))
+    """Lay absorbed MLA or GLA over a geometry; see `_mla_sizes` for how it is laid."""
+    return AbsorbedShape(**_mla_sizes(geometry, tp, latent_norm, sizes, latent_heads))
 
 
 def reexpanded_shape(
     geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
 ) -> ReexpandedShape:
-    """Lay MLA that re-expands its latent over a geometry; see `_sizes` for how it is laid."""
-    return ReexpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
+    """Lay MLA that re-expands its latent over a geometry; see `_mla_sizes` for how it is laid."""
+    return ReexpandedShape(**_mla_sizes(geometry, tp, latent_norm, sizes))
 
 
 def expanded_once_shape(
     geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, latent_heads: int = 1, **sizes: int | None
 ) -> ExpandedOnceShape:
-    """Lay MLA or GLA as it is deployed for whole prompts over a geometry; see `_sizes` for how it is laid."""
-    return ExpandedOnceShape(**_sizes(geometry, tp, latent_norm, sizes, latent_heads))
+    """Lay MLA or GLA as it is deployed for whole prompts over a geometry; see `_mla_sizes` for how it is laid."""
+    return ExpandedOnceShape(**_mla_sizes(geometry, tp, latent_norm, sizes, latent_heads))
 
 
 def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> ExpandedShape:
-    """Lay MLA with an expanded cache over a geometry; see `_sizes` for how it is laid."""
-    return ExpandedShape(**_sizes(geometry, tp, latent_norm, sizes))
+    """Lay MLA with an expanded cache over a geometry; see `_mla_sizes` for how it is laid."""
+    return ExpandedShape(**_mla_sizes(geometry, tp, latent_norm, sizes))
 
 
-def _sizes(
+def _mla_sizes(
     geometry: Geometry, tp: int, latent_norm: bool, sizes: Mapping[str, int | None], latent_heads: int = 1
 ) -> dict[str, Any]:
-    """Lay MLA over a geometry, matched by heads.
+    """The fields of a LatentShape of one of `tp` ranks, laid over a geometry and matched by heads.
 
     Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow
     DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away,

@@ -32,6 +32,7 @@ class LayerPlan:
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of all layers that a token is multiplied by, without MLPs."""
         return sum(layer.count * layer.matrix_parameters for layer in self.layers)
 
     @property
@@ -41,11 +42,11 @@ class LayerPlan:
 
     @property
     def growth_bytes(self) -> float:
-        """Bytes that a token adds, once windows are full."""
+        """Bytes that a token adds to an unquantised cache of all layers, once windows are full."""
         return self.token_bytes()
 
     def token_bytes(self, cache_dtype: str | None = None) -> float:
-        """The same for a cache of another type."""
+        """Bytes that a token adds to the cache of all layers once windows are full. `cache_dtype`: as a Pass has it."""
         return sum(layer.count * layer.token_bytes(cache_dtype) for layer in self.layers)
 
     @property
@@ -68,8 +69,9 @@ class LayerPlan:
         """The bytes that one sequence of so many tokens keeps. `cache_dtype`: as that of a Pass."""
         return sum(layer.count * layer.cache_bytes(tokens, cache_dtype) for layer in self.layers)
 
-    def tokens_in(self, size_bytes: float) -> int | None:
-        """The longest context whose cache fits, by bisection, since windows bend the line; None for any."""
+    def longest_context(self, size_bytes: float) -> int | None:
+        """The most tokens of one sequence whose cache fits into `size_bytes`; None where any number does. By bisection,
+        since windows bend the line."""
         if not self.growth_bytes and self.fixed_bytes <= size_bytes:
             return None
         fits, beyond = 0, 1
@@ -82,7 +84,7 @@ class LayerPlan:
 
     @property
     def is_uniform(self) -> bool:
-        """All layers are plain attention with the same weights, as those of this suite's decoder are."""
+        """Whether all layers are plain attention with the same weights, as those of this suite's decoder are."""
         plain = all(
             isinstance(layer, LayerShape) and not layer.indexer and not layer.output_gate for layer in self.layers
         )
@@ -90,7 +92,7 @@ class LayerPlan:
 
     @property
     def growth_elements_per_layer(self) -> float:
-        """Elements that a token adds, averaged over the layers that mix tokens."""
+        """Elements that a token adds to the cache, averaged over all layers but blocks of an MLP alone."""
         mixing = sum(layer.count for layer in self.layers if not isinstance(layer, MlpLayer))
         return self.growth_bytes / SERVED_BYTES / mixing
 
@@ -104,7 +106,7 @@ class LayerPlan:
         return sum((layer.kernel(forward) * layer.count for layer in self.layers), NO_WORK)
 
     def attention(self, forward: Pass) -> Work:
-        """The same with the projections: all but MLPs, embeddings and norms."""
+        """The work of all layers with their projections: all but MLPs, embeddings and norms."""
         return sum((layer.layer(forward) * layer.count for layer in self.layers), NO_WORK)
 
 
@@ -126,7 +128,7 @@ def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPla
         kind = one_of({"kind": None, **entry}, "kind", KINDS, where=inside)
         count = whole_number(entry, "count", at_least=1, where=inside)
         try:
-            layers.append(replace(_layer(kind, settings, geometry, dict(entry)), count=count))
+            layers.append(replace(_layer_from_entry(kind, settings, geometry, dict(entry)), count=count))
         except (KeyError, TypeError) as error:
             raise ValueError(f"{inside.rstrip('.')} does not fit a layer of kind {kind} ({error})") from error
     counted = sum(layer.count for layer in layers)
@@ -135,9 +137,9 @@ def plan_from(settings: Mapping[str, Any], where: str = "geometry.") -> LayerPla
     return LayerPlan(name=geometry.name, layers=tuple(layers))
 
 
-def _layer(kind: str, settings: Mapping[str, Any], geometry: Geometry, entry: dict[str, Any]) -> Layer:
-    """A layer of the sizes that its entry in `layers` says, else the geometry's. Raises KeyError or TypeError for sizes
-    that its kind does not have."""
+def _layer_from_entry(kind: str, settings: Mapping[str, Any], geometry: Geometry, entry: dict[str, Any]) -> Layer:
+    """The layer that an entry of `layers` describes; sizes that it does not say are the geometry's. Empties `entry`.
+    Raises KeyError or TypeError for sizes that its kind does not have."""
     del entry["kind"], entry["count"]
     if (indexer := entry.pop("indexer", None)) is not None:
         entry["indexer"] = Indexer(**indexer)

@@ -39,7 +39,7 @@ class Match:
     described: str | None = None
 
 
-def matched(
+def match_shape(
     match: str, build: BuildShape, geometry: Geometry, *, tp: int, cache_size: str | None, sizes: Mapping[str, Any]
 ) -> Match:
     """Lay a variant over a geometry under one of MATCHES. `build` is the variant's shape function.
@@ -54,6 +54,7 @@ def matched(
 
 
 def _by_parameters(build: BuildShape, geometry: Geometry, tp: int, sizes: Mapping[str, Any]) -> Match:
+    """The variant with the number of heads, at fixed width, that brings its parameters nearest to MHA's."""
     target = grouped_shape(geometry, kv_heads="all").parameter_count
     counts: dict[int, int] = {}
     for heads in range(tp, MOST_TIMES_THE_HEADS * geometry.num_heads + 1, tp):
@@ -66,12 +67,13 @@ def _by_parameters(build: BuildShape, geometry: Geometry, tp: int, sizes: Mappin
     heads = min(counts, key=lambda heads: abs(counts[heads] - target))
     residual = counts[heads] / target - 1
     described = f"heads {geometry.num_heads} → {heads} at fixed width: {residual:+.1%} of MHA's parameters"
-    return _accepted(build(replace(geometry, num_heads=heads), tp=tp, **sizes), residual, described)
+    return _match_if_near(build(replace(geometry, num_heads=heads), tp=tp, **sizes), residual, described)
 
 
 def _by_cache(
     build: BuildShape, geometry: Geometry, tp: int, cache_size: str | None, sizes: Mapping[str, Any]
 ) -> Match:
+    """The variant with the `cache_size` that brings a token's cached elements nearest to the published model's."""
     if cache_size is None:
         raise UnmatchedError("match=cache needs a size that sets the variant's cache, and this variant has none")
     if sizes.get(cache_size) is not None:
@@ -81,34 +83,33 @@ def _by_cache(
     )
     target = published.cache_elements_per_token
 
-    def laid(size: int, tp: int = 1) -> LayerShape:
+    def lay(size: int, tp: int = 1) -> LayerShape:
         return build(geometry, tp=tp, **{**sizes, cache_size: size})
 
-    def elements(size: int) -> int:
-        return laid(size).cache_elements_per_token
+    def cached_elements(size: int) -> int:
+        return lay(size).cache_elements_per_token
 
-    choices = _choices(cache_size, geometry, target, sizes)
+    choices = _candidate_sizes(cache_size, geometry, target, sizes)
     # A cache grows with its size.
-    at = bisect_left(choices, target, key=elements)
-    size = min(choices[max(0, at - 1) : at + 1], key=lambda size: abs(elements(size) - target))
-    residual = elements(size) / target - 1
+    at = bisect_left(choices, target, key=cached_elements)
+    size = min(choices[max(0, at - 1) : at + 1], key=lambda size: abs(cached_elements(size) - target))
+    residual = cached_elements(size) / target - 1
     described = f"{cache_size} set to {size}: {residual:+.1%} of the {target:,} elements that the model itself keeps"
-    return _accepted(laid(size, tp), residual, described)
+    return _match_if_near(lay(size, tp), residual, described)
 
 
-def _choices(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:
-    """The sizes to choose from, ascending.
-
-    For `kv_heads` all divisors of the geometry's heads. Other sizes are multiples of the number of latents, up to
-    `target`: each unit of such a size is at least one cached element.
-    """
+def _candidate_sizes(cache_size: str, geometry: Geometry, target: int, sizes: Mapping[str, Any]) -> Sequence[int]:
+    """The values of `cache_size` to choose from, ascending. For `kv_heads` all divisors of the geometry's heads. Other
+    sizes are multiples of the number of latents, up to `target`: each unit of such a size is at least one cached
+    element."""
     if cache_size == "kv_heads":
         return [groups for groups in range(1, geometry.num_heads + 1) if geometry.num_heads % groups == 0]
     least = sizes.get("latent_heads", 1)  # latents are equally wide
     return range(least, target + 1, least)
 
 
-def _accepted(shape: LayerShape, residual: float, described: str) -> Match:
+def _match_if_near(shape: LayerShape, residual: float, described: str) -> Match:
+    """The match. Raises UnmatchedError, quoting `described`, if |residual| is above LARGEST_RESIDUAL."""
     if abs(residual) > LARGEST_RESIDUAL:
         raise UnmatchedError(f"the nearest match misses by more than {LARGEST_RESIDUAL:.0%} ({described})")
     return Match(shape=shape, residual=residual, described=described)

@@ -39,47 +39,52 @@ class CompressedLayer(Layer):
     indexer: Indexer | None = None
 
     @property
-    def _made_widths(self) -> Sequence[int]:
-        """Widths of the rows that are made of several tokens: of the layer, and of its indexer."""
+    def _pooled_widths(self) -> Sequence[int]:
+        """Widths of the rows that are made of several tokens: the layer's and its indexer's; none without such rows."""
         if self.every is None:
             return ()
         return (self.head_dim, *((self.indexer.head_dim,) if self.indexer else ()))
 
     @property
-    def _made_from(self) -> int:
-        """Projected elements of a token that rows are made of; as many gates stand beside them."""
-        return (2 if self.overlaps else 1) * sum(self._made_widths)
+    def _pooled_elements(self) -> int:
+        """Projected elements of a token that such rows are made of; as many gates stand beside them."""
+        return (2 if self.overlaps else 1) * sum(self._pooled_widths)
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
+        """Whole tokens of the window, compressed rows, and the values and gates of tokens that wait for theirs."""
         rows = [CacheRows(width=self.head_dim, at_most=self.window)]
         if self.every is not None:
-            rows += [CacheRows(width=width, stride=self.every) for width in self._made_widths]
-            rows.append(CacheRows(width=2 * self._made_from, at_most=self.every - 1, is_wide=True))
+            rows += [CacheRows(width=width, stride=self.every) for width in self._pooled_widths]
+            rows.append(CacheRows(width=2 * self._pooled_elements, at_most=self.every - 1, is_wide=True))
             if self.overlaps:  # the half of the last tokens with a row that enters the next row, too
-                rows.append(CacheRows(width=self._made_from, at_most=self.every, is_wide=True))
+                rows.append(CacheRows(width=self._pooled_elements, at_most=self.every, is_wide=True))
         return rows
 
     @property
     def mha_elements(self) -> int:
+        """Elements that a token would leave if every query head had its own key and value."""
         return 2 * self.num_heads * self.head_dim
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of queries, grouped outputs, rows with their gates, and the indexer's picks."""
         outputs = self.num_heads * self.head_dim
         queries = self.q_lora_rank * (self.hidden_size + outputs)
         out = self.o_lora_rank * (outputs + self.o_groups * self.hidden_size)
-        rows = self.hidden_size * (self.head_dim + 2 * self._made_from)
+        rows = self.hidden_size * (self.head_dim + 2 * self._pooled_elements)
         # Its key is among the rows that are made.
         picks = self.q_lora_rank * self.indexer.head_dim + self.hidden_size if self.indexer else 0
         return queries + out + rows + (self.indexer.heads * picks if self.indexer else 0)
 
     @property
     def vector_parameters(self) -> int:
-        norms = self.q_lora_rank + self.head_dim + sum(self._made_widths)
-        return norms + (self.every or 0) * self._made_from + self.num_heads  # biases by place, and the sinks
+        """Gains of norms, biases of compression by place, and a sink a head."""
+        norms = self.q_lora_rank + self.head_dim + sum(self._pooled_widths)
+        return norms + (self.every or 0) * self._pooled_elements + self.num_heads  # biases by place, and the sinks
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """The scan over the window, then over the compressed rows, then the indexer's scoring."""
         width = self.head_dim
         near = Scan(heads=self.num_heads, qk_dim=width, v_dim=width, rows=(CacheRows(width=width),), window=self.window)
         if self.every is None:
@@ -111,6 +116,7 @@ class StateLayer(Layer):
 
     @property
     def _outputs(self) -> int:
+        """Elements of all value heads of a token."""
         return self.value_heads * self.value_dim
 
     @property
@@ -120,14 +126,17 @@ class StateLayer(Layer):
 
     @property
     def state_bytes(self) -> int:
+        """Bytes of a sequence's float32 state: a matrix of key by value width for each value head."""
         return STATE_BYTES * self._outputs * self.key_dim
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
+        """A row for each of the last tokens that the convolution needs, one fewer than its taps."""
         return (CacheRows(width=self._convolved, at_most=self.taps - 1, is_wide=True),)
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of all projections, gates and decays that the cell has."""
         projected = self._convolved + self.value_heads + self._outputs
         if self.cell == MAMBA2:  # the gate z and one step size a head beside what is convolved
             return self.hidden_size * (projected + self._outputs)
@@ -140,6 +149,7 @@ class StateLayer(Layer):
 
     @property
     def vector_parameters(self) -> int:
+        """Taps of the convolution, the cell's parameters a head, and gains of its norm."""
         taps, heads = self._convolved * self.taps, self.value_heads
         if self.cell == MAMBA2:  # with a bias; A, D and the step's bias a head; one norm over all outputs
             return taps + self._convolved + 3 * heads + self._outputs
@@ -149,8 +159,8 @@ class StateLayer(Layer):
 
     @property
     def token_work(self) -> tuple[int, int]:
-        """The recurrence itself: decay (1 FLOP a cell), update and reading (2 each), and the delta rule's own reading
-        (2). A kernel that works in chunks computes more."""
+        """FLOPs of the recurrence for a token, and elements that it moves. Decay takes 1 FLOP a cell, update and
+        reading 2 each, and the delta rule's own reading 2. A kernel that works in chunks computes more."""
         cells = self._outputs * self.key_dim
         return (5 if self.cell == MAMBA2 else 7) * cells, self._convolved + self._outputs
 

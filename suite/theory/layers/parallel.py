@@ -33,17 +33,15 @@ class Layout:
 
     @property
     def name(self) -> str:
-        """Its name for `--parallel`, on as many devices."""
+        """The layout for `--parallel` on its number of devices: `tp4`, `dp2` or `dcp8`."""
         if self.shares_context:
             return f"dcp{self.tp}"
         return f"dp{self.groups}" if self.shares_mlps else f"tp{self.tp}"
 
 
 def read_parallel(text: object, devices: int) -> tuple[str, int] | None:
-    """Read `tp4`, `dp2`, `dcp` and the like; None where nothing is said. Without a number it is all devices.
-
-    Raises ValueError, in one sentence, for what these devices cannot be divided by.
-    """
+    """Read `tp4`, `dp2`, `dcp` and the like as way and size; None for None. Without a number it is all devices. Raises
+    ValueError, in one sentence, for what these devices cannot be divided by."""
     if text is None:
         return None
     match = re.fullmatch(r"(tp|dp|dcp)([1-9]\d*)?", str(text))
@@ -72,7 +70,7 @@ def layouts(devices: int, parallel: tuple[str, int] | None, *, shares_mlps: bool
 
 
 def heads_shared_by(way: str, devices: int) -> int:
-    """The number of devices among which a kernel's heads are shared out."""
+    """The number of devices among which a kernel's heads are shared out: all under tp, else one."""
     return devices if way == "tp" else 1
 
 

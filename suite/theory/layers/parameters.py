@@ -42,6 +42,7 @@ class Parameters:
 
     @property
     def active(self) -> int:
+        """Parameters that a token meets: without idle experts and, if the head is its own matrix, the embeddings."""
         table = self.embeddings if self.head else 0
         return self.total - self.idle - table
 
@@ -67,13 +68,13 @@ class Experts:
     unrouted: int = 0
 
     def expert_parameters(self, hidden_size: int, matrices: int) -> int:
-        """Parameters of one routed expert, each MLP of so many matrices."""
+        """Parameters of one routed expert, an MLP of `matrices` matrices (GATED or UNGATED)."""
         width = self.routed_hidden or hidden_size
         biases = (matrices - 1) * self.moe_intermediate + width if self.expert_bias else 0
         return matrices * width * self.moe_intermediate + biases
 
     def layer_parameters(self, hidden_size: int, matrices: int) -> int:
-        """Parameters of one MLP with all its experts."""
+        """Parameters of one MLP with all its experts, shared ones and the router included."""
         choices = self.n_routed + self.unrouted
         router = choices * hidden_size + (choices if self.router_bias else 0)
         shared_width = self.shared_intermediate or self.n_shared * self.moe_intermediate
@@ -90,7 +91,7 @@ def parameters_from(settings: Mapping[str, Any]) -> Parameters:
     hidden, vocab = (whole_number(settings, name, at_least=1, where=where) for name in ("hidden_size", "vocab_size"))
     layers = sum(layer.count for layer in plan.layers)
     blocks = sum(layer.count for layer in plan.layers if layer.kind == "mlp") or layers
-    mlps, idle, expert_layers = _mlps(settings, blocks, hidden, where)
+    mlps, idle, expert_layers = _count_mlps(settings, blocks, hidden, where)
     tied = one_of(settings, "tie_embeddings", (True, False), where=where)
     return Parameters(
         embeddings=vocab * hidden,
@@ -105,8 +106,8 @@ def parameters_from(settings: Mapping[str, Any]) -> Parameters:
     )
 
 
-def _mlps(settings: Mapping[str, Any], blocks: int, hidden: int, where: str) -> tuple[int, int, int]:
-    """The parameters of all MLPs, those of them that a token does not meet, and the MLPs with experts."""
+def _count_mlps(settings: Mapping[str, Any], blocks: int, hidden: int, where: str) -> tuple[int, int, int]:
+    """The parameters of all MLPs, those of experts that a token is not routed to, and how many MLPs have experts."""
     matrices = GATED if one_of({"gated_mlp": True, **settings}, "gated_mlp", (True, False)) else UNGATED
     dense = matrices * hidden * whole_number(settings, "intermediate_size", at_least=1, where=where)
     sizes, inside = settings.get("moe"), f"{where}moe."

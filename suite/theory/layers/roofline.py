@@ -20,7 +20,7 @@ class Ceilings:
         return self.flops_per_s / self.bytes_per_s
 
     def bound_s(self, *, flops: float, traffic_bytes: float) -> float:
-        """The least time, in seconds."""
+        """The least time in seconds: of arithmetic or of traffic, whichever takes longer."""
         return max(flops / self.flops_per_s, traffic_bytes / self.bytes_per_s)
 
     def regime(self, *, flops: float, traffic_bytes: float) -> str:
@@ -39,8 +39,8 @@ class MeasuredCeilings:
     bytes_per_s_by_size: Mapping[int, float]
 
     def at(self, traffic_bytes: float) -> Ceilings:
-        """The ceilings for work of this traffic: the best rate of all probes from the largest that fits
-        upwards."""
+        """The ceilings for work of this traffic. The bandwidth is the best of all probes from the largest that is no
+        larger than `traffic_bytes` upwards."""
         fitting = max((size for size in self.bytes_per_s_by_size if size <= traffic_bytes), default=0)
         rates = [rate for size, rate in self.bytes_per_s_by_size.items() if size >= fitting]
         return Ceilings(flops_per_s=self.flops_per_s, bytes_per_s=max(rates))

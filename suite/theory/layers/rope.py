@@ -41,13 +41,16 @@ class Yarn:
 
     @property
     def rotation_factor(self) -> float:
+        """Factor on cosines and sines."""
         return self._temperature(self.mscale) / self._temperature(self.mscale_all_dim)
 
     @property
     def score_factor(self) -> float:
+        """Factor on the softmax scale."""
         return self._temperature(self.mscale_all_dim) ** 2
 
     def _temperature(self, mscale: float) -> float:
+        """YaRN's attention temperature, 0.1 mscale ln(factor) + 1; 1 where nothing is scaled."""
         return 1.0 if self.factor <= 1 else 0.1 * mscale * math.log(self.factor) + 1.0
 
 

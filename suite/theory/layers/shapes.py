@@ -23,7 +23,7 @@ ELEMENT, HEAD = "element", "head"
 ALL_HEADS = "all_heads"
 """A norm over the queries (and keys) of all heads at once; `true` is one that every head shares."""
 ANY_ROPE = Rope(theta=1.0)
-"""Of layers whose positions nobody turns."""
+"""The rotary embedding of layers that are computed without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,7 @@ class LayerShape(Layer):
         return self.mode
 
     def refusal(self, forward: Pass) -> str | None:
-        """The reason why the variant has no such pass, in a sentence; None where it has."""
+        """The reason why the variant cannot run such a pass, in a sentence; None where it can."""
         return None
 
     @abstractmethod
@@ -72,14 +72,17 @@ class LayerShape(Layer):
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
+        """Rows that a token leaves: keys and values, kept for the window, and the indexer's."""
         rows = [replace(rows, at_most=self.window) for rows in self.rows]
         return (*rows, *(self.indexer.cache_rows if self.indexer else ()))
 
     @property
     def cache_elements_per_token(self) -> int:
+        """Elements that a token leaves in the cache, the indexer's included."""
         return sum(rows.elements for rows in self.cache_rows)
 
     def cache_bytes_per_token(self, forward: Pass) -> int:
+        """Bytes that a token leaves in the cache, in the pass's type of cache."""
         return sum(rows.row_bytes(forward.element_bytes, forward.cache_dtype) for rows in self.cache_rows)
 
     @property
@@ -87,18 +90,19 @@ class LayerShape(Layer):
         return self.window is not None
 
     def reads_cache(self, forward: Pass) -> bool:
-        """The kernel reads rows as they are cached; else as they were projected."""
+        """Whether the kernel reads rows as they are cached; else it reads them as they were projected."""
         return True
 
     def read_tokens(self, forward: Pass) -> int:
-        """The tokens of a sequence whose keys and values the kernel reads."""
+        """The number of tokens of a sequence whose keys and values the kernel reads."""
         return self.scans(forward)[0].rows_read(forward)
 
     def cached_tokens(self, forward: Pass) -> int:
-        """The tokens of a sequence that the cache keeps."""
+        """The number of tokens of a sequence that the cache keeps."""
         return forward.seq_len
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """The kernel's scan, then its indexer's where it has one."""
         kernel = Scan(
             heads=self.num_heads,
             qk_dim=self.qk_dim,
@@ -111,13 +115,14 @@ class LayerShape(Layer):
         return (kernel, *(self.indexer.scans if self.indexer else ()))
 
     def extra_parameters(self, output_width: int, query_rank: int | None) -> int:
-        """Matrices of the output's gate, as wide as a head's output, and of the indexer."""
+        """Parameters of the matrices of the output's gate, `output_width` wide a head, and of the indexer."""
         gate = {None: 0, ELEMENT: self.num_heads * output_width, HEAD: self.num_heads}[self.output_gate]
         indexer = self.indexer.matrix_parameters(self.hidden_size, query_rank) if self.indexer else 0
         return self.hidden_size * gate + indexer
 
     @property
     def vector_parameters(self) -> int:
+        """A sink a head, and the indexer's vectors."""
         return (self.num_heads if self.sinks else 0) + (self.indexer.vector_parameters if self.indexer else 0)
 
     def attended_bytes(self, forward: Pass) -> int:
@@ -194,6 +199,7 @@ class GroupedShape(LayerShape):
 
     @property
     def kind(self) -> str:  # type: ignore[override]
+        """`shared`, `window` or `full`."""
         return "shared" if self.is_shared else "full" if self.window is None else "window"
 
     @property
@@ -202,6 +208,7 @@ class GroupedShape(LayerShape):
 
     @property
     def is_plain(self) -> bool:
+        """Whether it is neither windowed, indexed nor a subclass, and has values as wide as keys."""
         has_equal_widths = not self.keys_are_values and self.v_dim == self.qk_dim
         # A variant of somebody's own may subclass this with another kernel.
         return type(self) is GroupedShape and self.window is None and self.indexer is None and has_equal_widths
@@ -216,49 +223,57 @@ class GroupedShape(LayerShape):
 
     @property
     def rows(self) -> Sequence[CacheRows]:
+        """A token's keys and values for each group, or one row that serves as both."""
         widths = (self.head_dim,) if self.keys_are_values else (self.head_dim, self.v_dim)
         return [CacheRows(width=width, count=self.kv_heads) for width in widths]
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
+        """Rows that a token leaves; none where another layer keeps its keys and values."""
         return () if self.is_shared else super().cache_rows
 
     @property
     def mha_elements(self) -> int:
+        """Elements that a token would leave if every query head had its own key and value."""
         return self.num_heads * (self.qk_dim + self.v_dim)
 
     def cached_tokens(self, forward: Pass) -> int:
-        """The tokens that a step reads; of a whole prompt, those that the next token's window begins in."""
+        """The number of tokens that a step reads; of a whole prompt, those that the next token's window begins in."""
         if self.window is None:
             return forward.seq_len
         return min(forward.seq_len, self.window + (0 if forward.is_whole else forward.query_len - 1))
 
     def reads_cache(self, forward: Pass) -> bool:
-        """A prompt that is longer than its window is read as it was projected."""
+        """Whether the kernel reads rows as cached. It reads a prompt that is longer than its window as projected."""
         return self.window is None or not forward.is_whole or forward.seq_len <= self.window
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """The kernel's scan, in chunks where the window is one, then the indexer's."""
         kernel, *indexing = super().scans(forward)
         return (replace(kernel, is_chunked=self.is_chunked), *indexing)
 
     @property
     def _row_elements(self) -> int:
+        """Elements of a token's keys and values."""
         return sum(rows.elements for rows in self.rows)
 
     @property
     def matrix_parameters(self) -> int:
+        """Parameters of queries, outputs, the layer's own keys and values, the gate and the indexer."""
         queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
         rows = 0 if self.is_shared else self._row_elements
         return self.hidden_size * (queries + rows + outputs) + self.extra_parameters(self.v_dim, None)
 
     @property
     def vector_parameters(self) -> int:
+        """Gains of query and key norms, biases, sinks, and the indexer's vectors."""
         queries, keys = self.num_heads * self.head_dim, self.kv_heads * self.head_dim
         norms = {False: 0, True: 2 * self.head_dim, ALL_HEADS: queries + keys}[self.qk_norm]
         biases = (queries + self._row_elements if self.qkv_bias else 0) + (self.hidden_size if self.o_bias else 0)
         return norms + biases + super().vector_parameters
 
     def on_rank(self, tp: int) -> Self:
+        """One tensor-parallel rank's share: of the query heads, and of the key-value heads at least one."""
         shape = super().on_rank(tp)
         # Where there are fewer groups than ranks, each is repeated on equally many, as engines require it.
         groups = 1 if tp % self.kv_heads == 0 else rank_share(self.kv_heads, tp, "num_kv_heads")
@@ -306,7 +321,7 @@ def grouped_shape(geometry: Geometry, *, tp: int = 1, kv_heads: int | str | None
 def window_shape(
     geometry: Geometry, *, tp: int = 1, kv_heads: int | None = None, window: int = 128, sinks: bool = False
 ) -> GroupedShape:
-    """Lay a sliding window over a geometry, whose heads are those of `grouped_shape`. Raises ValueError."""
+    """Lay a sliding window over a geometry, with the heads of `grouped_shape`. Raises ValueError for wrong sizes."""
     sizes = {"window": window, "sinks": sinks}
     return replace(
         grouped_shape(geometry, tp=tp, kv_heads=kv_heads),
@@ -341,12 +356,15 @@ class TiedShape(LayerShape):
 
     @property
     def rows(self) -> Sequence[CacheRows]:
+        """A token's tied state for each group, and its one rotary key."""
         return (CacheRows(width=self.head_dim, count=self.kv_heads), CacheRows(width=self.rotary_dim, is_wide=True))
 
     def reads_cache(self, forward: Pass) -> bool:
+        """Whether some tokens are cached already; a pass of new ones alone reads keys made for it."""
         return not forward.is_whole
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
+        """One scan, which reads whole keys where they are made for the pass, else the cached states."""
         (kernel,) = super().scans(forward)
         whole_keys = (CacheRows(width=self.head_dim, count=2 * self.kv_heads),)
         return (kernel if kernel.reads_cache else replace(kernel, rows=whole_keys),)

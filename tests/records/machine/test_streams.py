@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from suite import __main__ as command_line
-from suite.records.machine.streams import ended
+from suite.records.machine.streams import run_guarded
 from suite.records.plain_text import complain
 from suite.records.stores.store import read_contents
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
-ENDED = "import sys; from suite.records.machine.streams import ended; sys.exit(ended(lambda: {}))"
+ENDED = "import sys; from suite.records.machine.streams import run_guarded; sys.exit(run_guarded(lambda: {}))"
 
 
 def redirected(how, *arguments):
@@ -71,7 +71,7 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
 
 
 def test_a_fault_of_the_suite_shows_a_traceback_and_no_verdict(monkeypatch, capsys):
-    assert ended(lambda: 1 // 0) == 70
+    assert run_guarded(lambda: 1 // 0) == 70
     monkeypatch.setattr("suite.commands.explain.explain", lambda *_, **__: 1 // 0)
     monkeypatch.setattr(sys, "argv", ["suite", "explain", "mla"])
     assert command_line.main() == 70

@@ -9,7 +9,7 @@ import pytest
 from suite.commands.results import merge
 from suite.records.record import CorruptRecordError
 from suite.records.stores import archive
-from suite.records.stores.archive import pack, unpacked
+from suite.records.stores.archive import pack, unpack
 from suite.records.stores.store import read_contents
 from tests.records.factory import build, store
 
@@ -71,7 +71,7 @@ def test_an_archive_of_too_much_is_refused_in_time(tmp_path, monkeypatch):
     monkeypatch.setattr(archive, "MOST_UNPACKED_BYTES", 1 << 20)
     headers(tmp_path / "bomb.tar.gz", header("zeros", content=bytes(8 << 20)))
     with pytest.raises(CorruptRecordError, match="more than 1 MiB"):
-        unpacked(tmp_path / "bomb.tar.gz", tmp_path / "into")
+        unpack(tmp_path / "bomb.tar.gz", tmp_path / "into")
 
 
 def test_runs_without_room_are_counted_and_no_user_is_named(packed, tmp_path):
@@ -96,10 +96,10 @@ def test_a_header_that_is_huge_and_a_chain_of_them_are_refused(tmp_path, kind):
     said = b"30 comment=nothing is said by\n" if kind == tarfile.XHDTYPE else b"a name\0"
     chain = headers(tmp_path / "chain.tar.gz", *[header("x", kind, said)] * 2000, header("run/record.json"))
     with pytest.raises(CorruptRecordError, match="a chain of headers"):
-        unpacked(chain, tmp_path / "chain")
+        unpack(chain, tmp_path / "chain")
     huge = headers(tmp_path / "huge.tar.gz", header("x", kind, bytes(1 << 20)), header("run/record.json"))
     with pytest.raises(CorruptRecordError, match="more than 65536 bytes"):
-        unpacked(huge, tmp_path / "huge")
+        unpack(huge, tmp_path / "huge")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_leads_out_or_is_no_file_of_ours_is_refused(members, words, tmp_pat
     monkeypatch.setattr(archive, "MOST_FILES", 10)
     path = headers(tmp_path / "bad.tar.gz", *members)
     with pytest.raises(CorruptRecordError, match=words):
-        unpacked(path, tmp_path / "into")
+        unpack(path, tmp_path / "into")
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
 
 
@@ -132,4 +132,4 @@ def test_an_archive_that_is_itself_too_large_is_refused_unread(tmp_path):
     with (tmp_path / "sparse.tar.gz").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(CorruptRecordError, match="larger than 512 MiB"):
-        unpacked(tmp_path / "sparse.tar.gz", tmp_path / "into")
+        unpack(tmp_path / "sparse.tar.gz", tmp_path / "into")

@@ -121,7 +121,7 @@ def test_a_run_that_was_begun_is_unfinished(tmp_path):
 )
 def test_a_name_that_leads_out_is_refused_before_a_fetch(name, tmp_path):
     hostile = ObjectStore(url=new_url(), files=Listing([f"{KEY}/{RECORD}", name]), root="bucket")
-    with pytest.raises(ValueError, match="an object whose name is no file's below a folder"):
+    with pytest.raises(ValueError, match="an object that cannot be a file below one folder"):
         refresh(hostile)
     assert not list(tmp_path.rglob(RECORD))
 

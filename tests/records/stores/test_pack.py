@@ -174,10 +174,10 @@ def hostile(path, name="a/record.json", content=b"{}", *, mode=stat.S_IFREG | 0o
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"name": "../a/record.json"}, "what is no file of a run"),
-        ({"name": "/a/record.json"}, "what is no file of a run"),
-        ({"name": "a/b/record.json"}, "what is no file of a run"),
-        ({"name": "a/other.bin"}, "what is no file of a run"),
+        ({"name": "../a/record.json"}, "a file that no run has"),
+        ({"name": "/a/record.json"}, "a file that no run has"),
+        ({"name": "a/b/record.json"}, "a file that no run has"),
+        ({"name": "a/other.bin"}, "a file that no run has"),
         ({"name": "a/samples.parquet"}, "a run without its record.json"),
         ({"name": "a/samples.parquet", "method": zipfile.ZIP_DEFLATED}, "not compressed as ours"),
         ({"method": zipfile.ZIP_BZIP2}, "not compressed as ours"),

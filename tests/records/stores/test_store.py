@@ -219,7 +219,7 @@ def test_what_a_command_holds_is_bounded_and_the_rest_named(tmp_path):
     store(tmp_path, *[replace(build(seq_len=length), readings=alike) for length in (1, 2, 3)])
     contents = read_contents([tmp_path], room=Room(left=7 << 20))
     assert len(contents.stored) == 1
-    assert ["all that one command holds" in damage.reason for damage in contents.damaged] == [True, True]
+    assert ["no memory left for it" in damage.reason for damage in contents.damaged] == [True, True]
     room = Room(left=7 << 20)
     assert not read_contents([tmp_path], room=room).unfinished
     before = room.left

@@ -10,7 +10,7 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.records.record import Evidence
 from suite.report.attention import signmap
-from suite.theory.answers.sign_map import rivals, sized
+from suite.theory.answers.sign_map import deepseek_sizes, rivals
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import cache_bytes, grouped_shape, kernel_work
 from tests.records.factory import build, with_readings
@@ -110,7 +110,7 @@ def on_the_map(query_len=1, dtype="bfloat16", heads=128, tp=1, seq_len=16384, **
             with_readings(record, "kernel", **asdict(kernel_work(shape, forward))),
             "case",
             cache_bytes=cache_bytes(shape, forward),
-            cache_bytes_mha=cache_bytes(grouped_shape(sized(heads), tp=tp, kv_heads="all"), forward),
+            cache_bytes_mha=cache_bytes(grouped_shape(deepseek_sizes(heads), tp=tp, kv_heads="all"), forward),
         )
         for record, shape in zip(records, rivals(heads, tp), strict=True)
     ]

@@ -135,7 +135,7 @@ def test_sizes_of_ones_own_are_those_of_a_model():
     [
         ({"model": "lama-3.1-70b"}, "model must be a geometry, .*; got 'lama-3.1-70b'; did you mean llama-3.1-70b or"),
         ({"model": "qwen3"}, "model must be a geometry, .*; got 'qwen3'; did you mean qwen3-0.6b or"),
-        ({"gpus": "4xh1000"}, "gpus must be of so many decimal GB or of one of .*; got 'h1000'"),
+        ({"gpus": "4xh1000"}, "gpus must name the decimal GB of one GPU, or one of .*; got 'h1000'"),
         ({"gpus": "h100"}, "gpus must be a count, an x, and the decimal GB of one .*; got 'h100'"),
         (
             {"parallel": "tp3"},
@@ -150,7 +150,7 @@ def test_sizes_of_ones_own_are_those_of_a_model():
         ({"new_tokens": 32_768}, "new_tokens must be a whole number from 1 to 32767; got 32768"),
         ({"cache_dtype": "int4"}, "cache_dtype must be one of bfloat16, fp8, int8; got 'int4'"),
         ({"watts": 0}, "watts must be a number above 0; got 0"),
-        ({"sizes": {}}, "a question is of one model: say model or sizes; got both"),
+        ({"sizes": {}}, "a question needs either model or sizes; got both"),
         ({"model": None, "sizes": {"hidden_size": 64}}, "sizes.num_layers must have a value; got none"),
     ],
 )

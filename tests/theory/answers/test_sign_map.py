@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, sized
+from suite.theory.answers.sign_map import CONTEXT_TOKENS, deepseek_sizes, duel
 from suite.theory.devices.calibration import DTYPE
 from suite.theory.devices.hardware import hardware_names, load_hardware
 from suite.theory.layers.algebra import SERVED_BYTES, Pass
@@ -32,7 +32,7 @@ def test_on_eight_ranks_mla_takes_the_inverse_of_0_44_everywhere():
 
 def test_queries_and_outputs_would_add_three_percent_at_most():
     forward = Pass(batch=1, query_len=16, seq_len=CONTEXT_TOKENS, element_bytes=SERVED_BYTES)
-    shape = absorbed_shape(sized(128))
+    shape = absorbed_shape(deepseek_sizes(128))
     assert kernel_work(shape, forward).traffic_bytes / cache_bytes(shape, forward) < 1.03
 
 

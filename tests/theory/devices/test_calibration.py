@@ -241,7 +241,7 @@ def test_a_file_of_ones_own_takes_the_packaged_ones_place(tmp_path):
     ("change", "why"),
     [
         ({"name": "a-card"}, "name must be a device of conf/hardware"),
-        ({"decode": []}, "decode must have a row at least"),
+        ({"decode": []}, "decode must have at least one row; got none"),
         ({"decode": None}, "decode must be a list of rows"),
         ({"share": 1.2}, "share must be a number from 1e-06 to 1; got 1.2"),
         ({"heads": 0}, "heads must be a whole number from 1 to 2147483648; got 0"),

@@ -18,8 +18,8 @@ def test_gpus_are_a_count_and_a_size_or_a_device():
         ("80", r"gpus must be a count, an x, and the decimal GB of one or a device .*; got '80'"),
         (4, r"gpus must be a count, an x, .*; got 4"),
         ("0x80", r"gpus must be a count, an x, .*; got '0x80'"),
-        ("4x0", r"gpus must be of more than 0 GB; got '4x0'"),
-        ("4xh10", r"gpus must be of so many decimal GB or of one of a10, .*; got 'h10'; did you mean h100"),
+        ("4x0", r"gpus must have more than 0 GB of memory; got '4x0'"),
+        ("4xh10", r"gpus must name the decimal GB of one GPU, or one of a10, .*; got 'h10'; did you mean h100"),
     ],
 )
 def test_what_is_no_set_of_gpus_is_refused_in_a_sentence(text, said):

@@ -173,10 +173,10 @@ def test_a_long_cache_is_its_constant_and_its_slope(name):
 def test_the_tokens_that_fit_are_the_last_ones_that_do():
     plan = load_plan("gemma-3-27b")
     for size in (1e6, 3e8, 24e9):
-        tokens = plan.tokens_in(size)
+        tokens = plan.longest_context(size)
         assert plan.cache_bytes(tokens) <= size < plan.cache_bytes(tokens + 1)
-    assert load_plan("mistral-7b-v0.1").tokens_in(1e9) is None
-    assert load_plan("mistral-7b-v0.1").tokens_in(1e6) == 7
+    assert load_plan("mistral-7b-v0.1").longest_context(1e9) is None
+    assert load_plan("mistral-7b-v0.1").longest_context(1e6) == 7
 
 
 def test_only_plans_of_equal_plain_layers_are_uniform():

@@ -6,13 +6,13 @@ import pytest
 
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
-from suite.theory.layers.matching import LARGEST_RESIDUAL, UnmatchedError, matched
+from suite.theory.layers.matching import LARGEST_RESIDUAL, UnmatchedError, match_shape
 from suite.theory.layers.rope import Rope
 from suite.theory.layers.shapes import grouped_shape, tied_shape
 
 
 def match(rule, build, geometry, cache_size=None, tp=1, **sizes):
-    return matched(rule, build, geometry, tp=tp, cache_size=cache_size, sizes=sizes)
+    return match_shape(rule, build, geometry, tp=tp, cache_size=cache_size, sizes=sizes)
 
 
 def dense(hidden_size, num_heads):
