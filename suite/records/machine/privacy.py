@@ -74,27 +74,30 @@ def scrub(text: str, *, is_ours: bool = True) -> str:
     `is_ours`: it was written on this machine. Another's may have this one's names as words, and loses only what is
     private beyond doubt.
     """
-    return _Scrubber(is_ours=is_ours).clean_text(text)
+    return Scrubber(is_ours=is_ours).clean_text(text)
 
 
 def without_paths(text: str) -> str:
     """A fact or a setting with paths cut to their last part, and without what is a secret beyond doubt."""
-    return _Scrubber().clean_fact(text)
+    return Scrubber().clean_fact(text)
 
 
 def clean_setting(name: str, text: str) -> str:
     """A setting's value as by `without_paths`; where the setting may be a path (PATH_SETTINGS), its last part."""
-    return _Scrubber().clean_setting(name, text)
+    return Scrubber().clean_setting(name, text)
 
 
 def scrubbed(value: Any, *, is_free: bool = False, is_ours: bool = True) -> Any:
     """A copy of plain data with every text in it as it may leave this machine; keys are ours and stay. `is_free`: all
     texts in it are free ones, as they always are below a key of FREE_TEXTS. `is_ours`: see `scrub`."""
-    return _Scrubber(is_ours=is_ours).clean_data(value, is_free=is_free)
+    return Scrubber(is_ours=is_ours).clean_data(value, is_free=is_free)
 
 
-class _Scrubber:
-    """The secrets and names of this process, looked up once for all that one call is given."""
+class Scrubber:
+    """Cleans texts of the secrets and names that this process has when it is made.
+
+    Make one for many texts: to look the names up in the environment takes longer than to clean a short text.
+    """
 
     def __init__(self, *, is_ours: bool = False) -> None:
         named = [(name, os.environ[name]) for name in os.environ if SECRET_NAME.search(name)]

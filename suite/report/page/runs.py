@@ -11,7 +11,7 @@ from typing import Any
 
 from suite.records.case import command_line
 from suite.records.derived import by_launch, started_at
-from suite.records.machine.privacy import FREE_TEXTS, scrubbed
+from suite.records.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records.machines import machine_names
 from suite.records.record import Record
 from suite.report.attention.timings import is_plausible
@@ -45,6 +45,7 @@ class SharedObjects:
     def __init__(self) -> None:
         self.values: list[Any] = []
         self._places: dict[str, int] = {}
+        self._scrubber = Scrubber()
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Add a record's objects to the pool, nested ones too; gives a copy with their places instead: `{"@": 3}`."""
@@ -53,13 +54,17 @@ class SharedObjects:
     def _pooled(self, key: str, value: Any, depth: int) -> Any:
         """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
         if not isinstance(value, Mapping) or not value or key in FREE_TEXTS:
-            return scrubbed({key: value}, is_ours=False)[key]
+            return self._scrubbed(key, value)
         inner = {name: self._pooled(name, part, depth - 1) for name, part in value.items()} if depth else value
         text = f"{key} {json.dumps(inner)}"
         if text not in self._places:
             self._places[text] = len(self.values)
-            self.values.append(inner if depth else scrubbed({key: inner}, is_ours=False)[key])
+            self.values.append(inner if depth else self._scrubbed(key, inner))
         return {"@": self._places[text]}
+
+    def _scrubbed(self, key: str, value: Any) -> Any:
+        """The value without private text; its key tells free texts and paths from facts."""
+        return self._scrubber.clean_data({key: value}, is_free=False)[key]
 
 
 def _run_line(label: str, record: Record, machine: str) -> dict[str, Any]:

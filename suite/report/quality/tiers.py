@@ -162,7 +162,7 @@ def _cached_table(family: Family) -> Table:
             *part_columns(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
-            column("quality_tiers.comparison", recoverable_text, kind=Kind.NUMBER),
+            column("quality_tiers.found", recoverable_text, kind=Kind.NUMBER),
             *part_columns(against.get, compared),
             *p_columns(lambda row: None if row not in against or _is_mastered(against[row]) else against[row]),
         ],

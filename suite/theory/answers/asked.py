@@ -83,7 +83,7 @@ def short_names(group: str) -> dict[str, str]:
         parts = option.split("-")
         names = {"-".join(parts[start:end]) for start in range(len(parts)) for end in range(start + 1, len(parts) + 1)}
         aliases = read_yaml(f"{group}/{option}.yaml").get("aliases", ()) if group == "hardware" else ()
-        for run in names | set(aliases):
+        for run in sorted(names | set(aliases)):  # in one order, so that a page is the same each time it is written
             runs.setdefault(run, []).append(option)
     unique = {run: options[0] for run, options in runs.items() if len(options) == 1}
     return unique | PREFERRED.get(group, {}) | {option: option for option in choices(group)}
