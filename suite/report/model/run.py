@@ -146,11 +146,12 @@ def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, 
 
 def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:
     """A record's text with private parts scrubbed, cut to `longest` characters; empty for anything but text."""
-    return _scrubbed(text)[:longest] if isinstance(text, str) else ""
+    return scrub_recorded(text)[:longest] if isinstance(text, str) else ""
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def _scrubbed(text: str) -> str:
+def scrub_recorded(text: str) -> str:
+    """A text of a record, of whichever machine, without paths and secrets."""
     # A scrub reads the whole environment, and records repeat the same few values thousands of times.
     return scrub(text, is_ours=False)
 

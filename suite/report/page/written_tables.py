@@ -10,12 +10,12 @@ from io import StringIO
 from typing import Any
 
 from suite.records.derived import started_at
-from suite.records.machine.privacy import scrub
 from suite.records.plain_text import in_markdown, one_line
 from suite.records.record import Record
 from suite.records.stores.store import reading_rows
 from suite.report.blocks import Kind, Section, Table, Text
 from suite.report.model.results import Results
+from suite.report.model.run import scrub_recorded
 
 RUNS_IN_A_SPREADSHEET = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 """A text cell that begins so, behind spaces or not, is a formula to a spreadsheet program (OWASP, CSV injection)."""
@@ -51,7 +51,7 @@ def _csv_line(cells: Iterable[Any]) -> str:
 def _reading_rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
     """The readings of a record as dictionaries, each with the label, the start and the scrubbed reason."""
     fields = {"label": label, "started_at": started_at(record)}
-    reason = scrub(record.reason or "", is_ours=False)
+    reason = scrub_recorded(record.reason or "")
     for row in reading_rows(record):
         yield fields | row | {"reason": reason}
 

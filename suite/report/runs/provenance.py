@@ -8,11 +8,11 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import run_warnings, started_at
-from suite.records.machine.privacy import scrub
 from suite.records.record import Record
 from suite.report.blocks import Headline, Joined, Kind, Say, Table, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
+from suite.report.model.run import scrub_recorded
 from suite.report.plot.text import shortened
 from suite.report.table import Column, column, part_columns, plain_title, table
 
@@ -111,7 +111,7 @@ def _written(value: Any) -> Text:
     if isinstance(value, Mapping):
         value = [f"{name} {item}" for name, item in value.items()]
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return shortened(scrub(text, is_ours=False), LONGEST_FACT)
+    return shortened(scrub_recorded(text), LONGEST_FACT)
 
 
 def warning_table(results: Results) -> Table:
@@ -119,7 +119,7 @@ def warning_table(results: Results) -> Table:
     warnings = [(current.label, warning) for current in results.records for warning in run_warnings(current.record)]
     repeats = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
     columns: list[Column[Sequence[tuple[str, str]]]] = [
-        column("column.warning", lambda row: scrub(row[0][1], is_ours=False), kind=Kind.LONG),
+        column("column.warning", lambda row: scrub_recorded(row[0][1]), kind=Kind.LONG),
         column("column.label", lambda row: row[0][0], facet="label"),
         column("column.records", len, numbers.count),
     ]

@@ -8,11 +8,11 @@ from collections import Counter
 from operator import itemgetter
 
 from suite.records import numbers
-from suite.records.machine.privacy import scrub
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Section, Table, joined, say, section
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, LeftOut, Results
+from suite.report.model.run import scrub_recorded
 from suite.report.runs import devices, provenance, shared_cases
 from suite.report.table import Column, column, part_columns, plain_title, table
 
@@ -105,7 +105,7 @@ def _refused_tables(results: Results) -> list[Table]:
 def _status_and_reason(current: CurrentRecord) -> Reason:
     """The status of a record, the reason without what is private, and its label."""
     record = current.record
-    return record.status, scrub(record.reason or numbers.NOTHING, is_ours=False), current.label
+    return record.status, scrub_recorded(record.reason or numbers.NOTHING), current.label
 
 
 def _left_out_tables(results: Results) -> list[Table]:
@@ -114,10 +114,10 @@ def _left_out_tables(results: Results) -> list[Table]:
         column("column.label", lambda run: run.label, facet="label"),
         column("column.folder", lambda run: run.name, kind=Kind.CODE),
     ]
-    wrong: Column[LeftOut] = column("column.wrong", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG)
+    wrong: Column[LeftOut] = column("column.wrong", lambda run: scrub_recorded(run.reason), kind=Kind.LONG)
     withdrawn: list[Column[LeftOut]] = [
         column("trust.withdrawn_on", lambda run: run.withdrawn_on),
-        column("column.reason", lambda run: scrub(run.reason, is_ours=False), kind=Kind.LONG),
+        column("column.reason", lambda run: scrub_recorded(run.reason), kind=Kind.LONG),
         column("column.case", lambda run: run.case_id, kind=Kind.CASE),
     ]
     return [
