@@ -48,7 +48,8 @@ class QuantisedCache(Cache):
         ]
 
     def write(self, start: int, *rows_BGSd: Tensor) -> None:
-        """Quantise rows of new tokens and write them from `start` on, one tensor for each of `widths`."""
+        """Quantise new tokens' rows, one tensor for each of `widths`, and write elements and scales from `start` on.
+        The rotary key is written unquantised."""
         new = slice(start, start + rows_BGSd[0].shape[2])
         for index, row_BGSd in enumerate(rows_BGSd):
             elements, scales = self.tensors[index], self.tensors[self._rows + index]
@@ -57,13 +58,15 @@ class QuantisedCache(Cache):
             rotary[:, :, new] = rows_BGSd[0][..., -rotary.shape[-1] :]
 
     def kernel_inputs(self) -> tuple[Tensor, ...]:
-        """Elements of keys and of values, scales of both, and the rotary key where it stands apart."""
+        """Views of (elements of keys, of values, scales of keys, of values, rotary key if it stands apart). Where the
+        value lies in the key, both have the same elements and scales."""
         views = self.views()
         elements, scales, rotary = views[: self._rows], views[self._rows : 2 * self._rows], views[2 * self._rows :]
         return elements[0], elements[-1], scales[0], scales[-1], *rotary
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Fill spare slots with large finite garbage, by scales that are."""
+        """Overwrite the slots past `length` with garbage: random eight-bit elements, large finite scales and rotary
+        keys."""
         for tensor in self.tensors:
             spare = tensor[:, :, self.length :]
             if tensor.dtype in LARGEST:
@@ -73,7 +76,7 @@ class QuantisedCache(Cache):
 
 
 def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The rows' elements in eight bits, and their scales, [..., n] in float32."""
+    """Quantise rows: their elements in `dtype`, and a float32 scale for each 128 of them, [..., n]."""
     elements, scales = [], []
     for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
         scale = (part.abs().amax(dim=-1, keepdim=True) / LARGEST[dtype]).clamp(min=LEAST_SCALE)
@@ -84,7 +87,7 @@ def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def restored(elements: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """The numbers that quantised rows stand for."""
+    """Dequantise rows: the elements times their scales, in `dtype`."""
     wide_dtype = torch.promote_types(dtype, torch.float32)
     parts = zip(elements.split(SCALED_ELEMENTS, dim=-1), scales.split(1, dim=-1), strict=True)
     return torch.cat([(part.to(wide_dtype) * scale).to(dtype) for part, scale in parts], dim=-1)

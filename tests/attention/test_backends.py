@@ -339,7 +339,7 @@ def test_auto_leaves_out_a_kernel_that_wants_another_layout():
     q, k, v = inputs(problem)
     found = choose(problem).autotuned(q.mT.contiguous().mT, k, v)
     assert found.name != "cpp"
-    assert found.form.endswith("not tried: cpp wants the columns of a query, a key and a value side by side")
+    assert found.form.endswith("not tried: cpp needs the columns of queries, keys and values to be adjacent in memory")
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
@@ -460,7 +460,7 @@ def test_a_kernel_for_any_widths_gets_the_value_as_it_is(monkeypatch, backend, v
 def test_a_kernel_by_name_refuses_in_torchs_words():
     q, k, _ = inputs(DECODE)
     k = k.mT.contiguous().mT  # columns apart: the flash kernel wants them side by side
-    with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch has no such kernel for this problem\. .*stride"):
+    with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch's kernel does not take this problem\. .*stride"):
         SdpaFlash(DECODE).autotuned(q, k, k)
 
 

@@ -154,7 +154,7 @@ def test_a_projection_tells_what_is_expected_and_by_what(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cache_dtype=fp8", "phase=prefill"], "cache_dtype=fp8 is read in decoding"),
+        (["cache_dtype=fp8", "phase=prefill"], "cache_dtype=fp8 needs phase=decode"),
         (["match=cache", "attention=mha"], "has none"),
         (["threads=4096"], "threads=4096"),
     ],

@@ -31,9 +31,13 @@ class Cpp(Backend):
             needs.cpp_compiler(self.name)
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Load the kernel, which is built here where no process has built it yet."""
+        """Load the kernel, building it if no process has yet, and choose splits and products; this backend.
+
+        Raises UnsupportedError for inputs whose columns are not adjacent, AbsentError where it cannot be built or
+        loaded.
+        """
         if any(x.stride(3) != 1 for x in inputs):
-            raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
+            raise UnsupportedError("cpp needs the columns of queries, keys and values to be adjacent in memory")
         try:
             kernel.library()
             self.built = kernel.flags()

@@ -48,7 +48,7 @@ class Dequantising(Backend):
 
     def check(self, problem: Problem) -> None:
         if problem.cache_dtype is None:
-            raise UnsupportedError("dequantising reads a quantised cache; got cache_dtype=null")
+            raise UnsupportedError("dequantising needs a quantised cache: cache_dtype=int8 or fp8; got null")
         if problem.needs_gradient:
             raise UnsupportedError("dequantising has no backward pass")
 
@@ -91,8 +91,8 @@ class Dequantising(Backend):
         return o_NRv.to(problem.dtype).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _widened(self, elements_BGKd: Tensor, scales_BGKn: Tensor) -> tuple[Tensor, Tensor]:
-        """A block's elements in the problem's dtype, unscaled, 128 columns behind 128, and their scales. Columns that
-        the last of them lack are zeros."""
+        """(elements of a block of keys in the problem's dtype, unscaled, as [n, pairs, keys, 128]; their scales, [n,
+        pairs, keys, 1]). Columns that the last 128 lack are zeros."""
         elements_NKd, scales_NKn = elements_BGKd.flatten(0, 1), scales_BGKn.flatten(0, 1)
         pairs, keys, width = elements_NKd.shape
         blocks, columns = scales_NKn.shape[2], min(width, SCALED_ELEMENTS)
@@ -112,6 +112,6 @@ class Dequantising(Backend):
 
 
 def products(a_nNij: Tensor, b_nNjk: Tensor) -> Tensor:
-    """Multiply the matrices of all blocks and pairs."""
+    """Matrix products over the last two dimensions, one for each block n and pair N, as one batch."""
     out = torch.bmm(a_nNij.flatten(0, 1), b_nNjk.flatten(0, 1))
     return out.view(*a_nNij.shape[:2], *out.shape[1:])

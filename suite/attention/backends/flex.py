@@ -32,8 +32,8 @@ class Flex(CompiledBackend):
             window = keys if problem.window is None else problem.window
 
             def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-                """Whether a query sees a key: one up to its own place and inside the window. `key`: its row in a cache
-                used as a ring."""
+                """True if the key is not newer than the query and inside its window. `key`: a row of a cache that goes
+                round."""
                 behind = query + past - (key - oldest) % keys
                 return (behind >= 0) & (behind < window)
 
@@ -47,7 +47,7 @@ class Flex(CompiledBackend):
                 raise UnsupportedError("flex has no backward pass on a CPU")
         elif problem.query_len < DECODED_BELOW and problem.heads_per_group.bit_count() != 1:
             raise UnsupportedError(
-                f"flex decodes on CUDA devices where a power of two of query heads share a key-value head; "
+                f"flex decodes on CUDA devices only if a power of two of query heads share a key-value head; "
                 f"got {problem.heads_per_group}"
             )
         self.needs_compiler(problem)
