@@ -95,7 +95,7 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
-        """Write the new tokens' rows, one tensor for each of the cache's, from `start` on; give views of all tokens'
+        """Write the new tokens' rows, one tensor for each of the cache's, from `start` on. Returns views of all tokens'
         rows. Without a cache the new rows are given back as they are."""
         if cache is None:
             return new_BGSd

@@ -79,7 +79,8 @@ class QuantisedStep(ForwardStep):
         assert problem.cache_dtype is not None
         if not error <= (most := LARGEST_CACHE_ERROR[problem.cache_dtype]):
             raise IncorrectError(
-                f"relative error against float64 with an unquantised cache is {error:.3g}; at most {most:.3g} is allowed",
+                f"relative error against float64 with an unquantised cache is {error:.3g}; "
+                f"at most {most:.3g} is allowed",
                 readings,
             )
         self.require_untouched(readings, is_untouched=torch.equal(output, again))

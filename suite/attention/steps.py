@@ -99,7 +99,7 @@ class ForwardStep:
         return self.layer.output(self.backend(*self._project_and_cache()))
 
     def _project_and_cache(self) -> tuple[Tensor, ...]:
-        """Project the new tokens and write them to the cache; the kernel's inputs."""
+        """Project the new tokens and write them to the cache. Returns the kernel's inputs."""
         return self.layer.project(self._x_BSD, self.cache, self._start)
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ class TrainingStep:
         return {"layer": self._layer, "kernel": self._kernel}
 
     def _layer(self) -> Tensor:
-        """Forward and backward pass of the whole layer, down to its input and weights; the forward output."""
+        """Forward and backward pass of the whole layer, down to its input and weights. Returns the forward output."""
         layer = self.layer
         y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
         torch.autograd.grad(y_BSD, self._wanted, self._dy_BSD)

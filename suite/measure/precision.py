@@ -10,7 +10,8 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")  # torch's own names: no round
 
 
 def set_matmul_precision(precision: str | None) -> dict[str, Any]:
-    """Set it for all libraries, `highest` for None; torch's settings afterwards."""
+    """Set the precision of float32 products for all of torch's libraries, `highest` for None. Returns torch's
+    settings afterwards, by name."""
     import torch
 
     torch.set_float32_matmul_precision(precision or "highest")

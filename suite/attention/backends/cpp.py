@@ -31,7 +31,7 @@ class Cpp(Backend):
             needs.cpp_compiler(self.name)
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Load the kernel, building it if no process has yet, and choose splits and products; this backend.
+        """Load the kernel, building it if no process has yet, and choose splits and products. Returns this backend.
 
         Raises UnsupportedError for inputs whose columns are not adjacent, AbsentError where it cannot be built or
         loaded.

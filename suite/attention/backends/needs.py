@@ -132,7 +132,8 @@ class PackagedBackend(Backend, ABC):
         """Prepare for inputs of this layout in memory, before any call. By default there is nothing to prepare."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Plan and make a first pass on these inputs; this backend. Raises UnsupportedError where the package fails."""
+        """Plan and make a first pass on these inputs. Returns this backend. Raises UnsupportedError where the package
+        fails."""
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with explained(failure), self.problem.forward_mode():
             self.plan(*inputs)

@@ -31,8 +31,8 @@ class SdpaByName(SdpaFolded):
     kernel: ClassVar[SDPBackend]
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Make a first pass on these inputs; this backend. Raises UnsupportedError, with torch's reasons, where its
-        kernel does not take them."""
+        """Make a first pass on these inputs. Returns this backend. Raises UnsupportedError, with torch's reasons, where
+        its kernel does not take them."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:

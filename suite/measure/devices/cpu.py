@@ -27,6 +27,7 @@ class Cpu(Device):
         return measure_ceilings(dtype, self._threads)
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
+        """The workload as it is, timed by the CPU's clocks."""
         return TimedWorkload(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
 
     def stateful_clock(self) -> tuple[str, Probe]:
@@ -36,6 +37,7 @@ class Cpu(Device):
         return AllocatorProbe()
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
+        """Yield a sentence for each span whose median wall time is more than WALL_EXCEEDS_CPU times its CPU time."""
         for span in dict.fromkeys(reading.span for reading in readings):
             timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
             if self.clock == "thread_cpu" and timed:

@@ -34,7 +34,7 @@ class Source:
         self.state, self.why = State.MEASURED, ""
 
     def begin(self) -> None:
-        """Begin differences anew, since a case starts."""
+        """Forget earlier readings, since a case starts: what grows is counted from here on."""
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
         """Read now. `is_slow_tick`: every tenth time, when slow quantities may be read too."""
