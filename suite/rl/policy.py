@@ -78,7 +78,7 @@ class CheckpointVocabulary:
         chance = random.Random(0)
         example = draw(task, chance, held_out=False)
         turns = (task.question(example), task.solution(example, chance), task.question(item))
-        ids = list(self._words.asked(FORM, turns))
+        ids = list(self._words.encode_chat(FORM, turns))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
         return ids
