@@ -48,7 +48,6 @@ class Cache:
         self.spoil_spare_slots(generator)
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Overwrite the slots past `length` with large finite garbage. Not NaN: correct kernels that multiply by a zero
-        mask would fail on it."""
+        """Overwrite the slots past `length` with large garbage: no NaN, which a correct zero mask would spread."""
         for tensor in self.tensors:
             tensor[:, :, self.length :].normal_(std=GARBAGE_SIZE, generator=generator)

@@ -74,10 +74,8 @@ def against_eager(output: Tensor, eager: Tensor, reference: Tensor, problem: Pro
 
 
 def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> OutputError:
-    """Relative error of a kernel's output for `inputs` against float64 attention, and its bound by eager's own error.
-
-    Where there are many query rows, some are sampled; see `_compared_positions`.
-    """
+    """Relative error of a kernel's output against float64 attention over `inputs`, bound by eager's own error. Of many
+    query rows some are sampled; see `_compared_positions`."""
     positions = _compared_positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
     keys_T = (torch.arange(problem.seq_len, device=problem.device) - problem.oldest_row) % problem.seq_len
@@ -122,10 +120,8 @@ def compare_gradients(
 
 
 def readings_if_passed(comparisons: Mapping[str, OutputError], *, span: str = "kernel") -> list[Reading]:
-    """Readings `relative_error_NAME` and `allowed_error_NAME` of each comparison, which has one of PARTS as its name.
-
-    Raises IncorrectError, with the readings, if one fails. The kernel's output has the empty name.
-    """
+    """Readings of error and bound for each comparison, by its name in PARTS (empty: the kernel's output). Raises
+    IncorrectError, with the readings, if one fails."""
     readings = []
     for suffix, comparison in comparisons.items():
         for name, value in (("relative_error", comparison.error), ("allowed_error", comparison.allowed)):

@@ -34,8 +34,7 @@ class Definition(ABC):
     @staticmethod
     @abstractmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """The kernel's inputs for N tokens at these positions: queries, keys, values and what else `parts` names,
-        each [batch, heads, N, width] in float64."""
+        """The kernel's inputs for N tokens, in float64: one [batch, heads, N, width] for each of `parts`."""
 
     @staticmethod
     def output(layer: Any, o_BHNv: Tensor) -> Tensor:
@@ -50,6 +49,7 @@ class GroupedDefinition(Definition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Rotated queries, rotated keys, values."""
         width, rope = layer.shape.head_dim, layer.shape.rope
         q, k, v = (_split_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
         return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
@@ -60,6 +60,7 @@ class TiedDefinition(GroupedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries, keys and values: halves of keys from the states and from a rotary key that groups share."""
         width, rope = layer.shape.head_dim, layer.shape.rope
         q_n, q_r = _split_heads(product(x_BND, layer.w_q), width).chunk(2, dim=-1)
         state_BGNd = _split_heads(product(x_BND, layer.w_kv), width)
@@ -78,6 +79,7 @@ class ExpandedDefinition(Definition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries, keys and values of every head, expanded from the latents."""
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         latents = layer.shape.latent_heads
         w_kvb_GPoc = layer.w_kvb.double().unflatten(0, (latents, -1))  # P heads of a latent
@@ -96,6 +98,7 @@ class AbsorbedDefinition(ExpandedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries with W_UK multiplied into them, latents with rotary keys, latents."""
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         w_uk = layer.w_kvb[:, : layer.shape.qk_nope_head_dim].double()
         absorbed = torch.einsum("bhni,hic->bhnc", q_n, w_uk)
@@ -123,6 +126,7 @@ class IndexedDefinition(AbsorbedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """AbsorbedDefinition's tensors, and the indexer's queries, head weights and keys."""
         shape = layer.shape
         rotary, width, heads = shape.qk_rope_head_dim, shape.indexer.head_dim, shape.indexer.heads
 
@@ -145,8 +149,7 @@ def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
 
 
 def apply_rope(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
-    """Rotate queries or keys by their positions. A pair of columns is a complex number, which is multiplied by
-    e^(i angle) and the rope's factor.
+    """Rotate queries or keys: a pair of columns, as a complex number, times e^(i angle) and the rope's factor.
 
     `neighbours`: pairs are (2i, 2i + 1), as in DeepSeek's weights; otherwise (i, i + d/2), as in Llama's.
     """

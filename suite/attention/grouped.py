@@ -67,8 +67,7 @@ class GroupedAttention(AttentionLayer):
         return q_BHSd, cached[0], cached[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
-        """What the cache keeps of the new tokens, one tensor for each of its own: rotated keys first, values last. A
-        variant that keeps one tensor attends to it as both."""
+        """New tokens' rows in each cached tensor: keys first, values last; a single tensor is attended to as both."""
         keys_BGSd = self.apply_rope(self.heads(x_BSD, self.w_k, self.b_k), angles)
         return keys_BGSd, self.heads(x_BSD, self.w_v, self.b_v)
 

@@ -83,8 +83,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return scores_BST.topk(min(tokens, self.shape.indexer.top_k), dim=-1, sorted=False).indices
 
     def gather(self, q_BHSd: Tensor, k_B1Td: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The kernel's queries, keys and values, with the chosen tokens' rows copied into one buffer. Each new token
-        becomes a sequence of its own; `unfold` undoes that."""
+        """The kernel's inputs, chosen rows copied to a buffer; each new token becomes a sequence, see `unfold`."""
         batch, new, count = chosen_BSK.shape
         rows_BJd = k_B1Td.new_empty(batch, new * count, k_B1Td.shape[-1])
         for rows_Jd, k_Td, chosen_SK in zip(rows_BJd, k_B1Td[:, 0], chosen_BSK, strict=True):
@@ -94,7 +93,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return q_NH1d, k_N1Kd, k_N1Kd[..., : self.shape.kv_lora_rank]
 
     def unfold(self, o: Tensor, new: int) -> Tensor:
-        """The kernel's output, which has a sequence for each token, as o_BHSv with `new` tokens in a sequence."""
+        """Undo `gather`: from the kernel's output, a sequence for each token, o_BHSv with `new` tokens in a sequence."""
         o_BSHv = o[:, :, 0].view(-1, new, *o.shape[1::2])
         return o_BSHv.transpose(1, 2)
 
@@ -105,7 +104,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
 
 
 def index_scores(iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor) -> Tensor:
-    """The indexer's scores of all T tokens for each of S new ones, scores_BST: Σ_h w_h · ReLU(q_h · k), unmasked.
+    """Scores of all T tokens for each of S new ones, scores_BST: Σ_h w_h · ReLU(q_h · k), unmasked.
 
     On a CPU a sequence and a block of keys at a time, whose products stay in its cache. One thread, 64 heads of width
     128, 65,536 keys: 16 ms in place of 19 in float32, 14 of 82 in bfloat16, which torch batches badly.

@@ -77,8 +77,7 @@ class LatentAttention(AttentionLayer):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' latent and rotary key to the cache, as this mode keeps them, into the slots `new`; give
-        keys and values of all tokens."""
+        """Cache the new tokens' latent and rotary key in the slots `new`. Returns keys and values of all tokens."""
 
     @abstractmethod
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
@@ -110,8 +109,7 @@ class LatentAttention(AttentionLayer):
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
-        """What a variant projects, and may cache, beside queries, keys and values; by default nothing. `query_in`: the
-        input of the query projection."""
+        """What a variant projects, and may cache, beside queries, keys and values. `query_in`: W_q's input."""
         return ()
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
@@ -131,8 +129,7 @@ class LatentAttention(AttentionLayer):
         return k_BTGd.transpose(1, 2), v_BTGc.transpose(1, 2)
 
     def write_latents(self, latent_BSc: Tensor, k_r_BSr: Tensor, into_BGSe: Tensor) -> None:
-        """Write each token's latents and rotated shared key into `into_BGSe`, side by side in one row; more than two
-        latents have a row each, with a copy of the key."""
+        """Write each token's latents and rotary key into `into_BGSe`: one row, or beyond two latents a row for each."""
         c, d_r, latents = self.shape.latent_dim, self.shape.qk_rope_head_dim, self.shape.latent_heads
         if latents > 2:
             into_BGSe[..., :c] = latent_BSc.unflatten(-1, (latents, c)).transpose(1, 2)
@@ -156,8 +153,8 @@ class LatentAttention(AttentionLayer):
         return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
 
     def _expand(self, latent_BTc: Tensor) -> Tensor:
-        """Every head's key without its rotary part, then its value, by W_kvb. One product for all heads of a latent,
-        since a product for each took nearly twice as long in bfloat16."""
+        """Every head's [key without rotary part | value] from latents. One product for all heads of a latent: one for
+        each took nearly twice as long in bfloat16."""
         latents = self.shape.latent_heads
         parts = zip(latent_BTc.chunk(latents, dim=-1), self.w_kvb.chunk(latents), strict=True)
         products = [F.linear(part_BTc, weight_Hoc.flatten(0, 1)) for part_BTc, weight_Hoc in parts]
@@ -196,7 +193,7 @@ class AbsorbedLatentAttention(LatentAttention):
         return ValueLayout.ENDS_OF_KEY if is_between else ValueLayout.PREFIX_OF_KEY
 
     def for_training(self) -> "ExpandedLatentAttention":
-        """The same weights in the expanded mode: without a cache to keep small, narrower heads are cheaper."""
+        """The same weights in expanded mode: without a cache to keep small, narrower heads are cheaper."""
         expanded = copy.copy(self)  # a module's shallow copy shares its dictionary of parameters
         expanded.__class__ = ExpandedLatentAttention  # type: ignore[assignment]
         return expanded  # type: ignore[return-value]
@@ -216,6 +213,7 @@ class AbsorbedLatentAttention(LatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache latents and rotary keys; keys and values of all tokens are views of the cache."""
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.split_latents(cache.views()[0])
 
@@ -255,6 +253,7 @@ class ExpandedLatentAttention(LatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache expanded keys and values; those of all tokens are views of the cache."""
         self.write_expanded(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.split_expanded(cache.views()[0])
 
@@ -280,6 +279,7 @@ class ExpandedOnceLatentAttention(ExpandedLatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache latents of a whole prompt, and expand keys and values from it without caching them."""
         assert new.start == 0, "what came before would have to be expanded again"
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.keys_and_values(latent_BSc, k_r_BSr)
@@ -291,6 +291,7 @@ class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache latents, and expand keys and values of all cached tokens anew."""
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         c, d_r = self.shape.kv_lora_rank, self.shape.qk_rope_head_dim
         return self.keys_and_values(*cache.views()[0][:, 0].split((c, d_r), dim=-1))

@@ -79,8 +79,7 @@ class AttentionLayer(torch.nn.Module, ABC):
         """The layer's output, [batch, new tokens, hidden], from the kernel's."""
 
     def for_training(self) -> "AttentionLayer":
-        """The layer in the mode in which it is trained, sharing these weights: itself, unless the variant has a mode
-        that is cheaper without a cache."""
+        """The layer, with the same weights, in the mode that trains: itself, unless one is cheaper without a cache."""
         return self
 
     def stated_definition(self) -> type[Definition] | None:
@@ -95,8 +94,7 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
-        """Write the new tokens' rows, one tensor for each of the cache's, from `start` on. Returns views of all tokens'
-        rows. Without a cache the new rows are given back as they are."""
+        """Write new rows from `start` on, one tensor for each cached. Returns all tokens' rows (no cache: the new)."""
         if cache is None:
             return new_BGSd
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):

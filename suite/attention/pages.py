@@ -33,8 +33,7 @@ class Pages:
 
 
 def paged(x_BGTd: Tensor, tokens: int) -> Pages:
-    """The page table of a cache tensor, in pages of `tokens` tokens; nothing is copied. The length must be whole pages:
-    a kernel may read all of the last."""
+    """Page table of a cache tensor, without a copy. Only whole pages: a kernel may read all of the last."""
     batch, _, length, _ = x_BGTd.shape
     assert length % tokens == 0, (length, tokens)
     between_sequences, between_pages = x_BGTd.stride(0), tokens * x_BGTd.stride(2)

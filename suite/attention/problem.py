@@ -28,8 +28,6 @@ class ValueLayout(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """Sizes, layout, dtype and device of one causal attention, and what it has beyond plain attention."""
-
     batch: int
     heads: int
     kv_heads: int
@@ -56,8 +54,7 @@ class Problem:
 
     @property
     def beyond_plain(self) -> Mapping[str, str]:
-        """What the problem asks beyond plain causal attention: phrases for messages, by their names in
-        `Backend.computes`."""
+        """What is asked beyond plain causal attention: phrases for messages, by names of `Backend.computes`."""
         demands = {
             "window": f"a window of {self.window} keys" if self.window is not None else "",
             "sinks": "attention sinks" if self.has_sinks else "",
@@ -86,8 +83,7 @@ class Problem:
         return visible_ST.roll(self.oldest_row, dims=-1)
 
     def forward_mode(self) -> AbstractContextManager[object]:
-        """The context manager, no_grad or inference_mode, for a first call: what is compiled is compiled for one
-        mode."""
+        """no_grad or inference_mode, for a first call: what is compiled is compiled for one mode."""
         return torch.no_grad() if self.needs_gradient else torch.inference_mode()
 
 
@@ -159,8 +155,7 @@ def joined_key(k_BGTd: Tensor, shared_B1Tr: Tensor) -> Tensor:
 
 
 def visible_keys(query_len: int, seq_len: int, device: torch.device, window: int | None = None) -> Tensor:
-    """Causal mask [query_len, seq_len], True where a query sees a key: the last sees every key, or the last
-    `window`."""
+    """Causal mask [query_len, seq_len], True where a query sees a key: the last query all, or the last `window`."""
     first_query = seq_len - query_len
     visible_ST = torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(first_query)
     return visible_ST if window is None else visible_ST.triu(first_query - window + 1)

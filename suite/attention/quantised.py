@@ -22,8 +22,7 @@ LEAST_SCALE = 1e-30  # the scale of zeros, which are then read as 0
 
 
 class QuantisedCache(Cache):
-    """Keys and values, or keys that hold their value, as `tensors`: the elements of each, their scales, and the rotary
-    key where it stands apart."""
+    """As `tensors`: elements of keys and values (or of keys that hold values), their scales, a rotary key if apart."""
 
     def __init__(
         self,
@@ -48,8 +47,7 @@ class QuantisedCache(Cache):
         ]
 
     def write(self, start: int, *rows_BGSd: Tensor) -> None:
-        """Quantise new tokens' rows, one tensor for each of `widths`, and write elements and scales from `start` on.
-        The rotary key is written unquantised."""
+        """Quantise new tokens' rows, one tensor for each of `widths`; write elements and scales from `start` on."""
         new = slice(start, start + rows_BGSd[0].shape[2])
         for index, row_BGSd in enumerate(rows_BGSd):
             elements, scales = self.tensors[index], self.tensors[self._rows + index]
@@ -58,15 +56,13 @@ class QuantisedCache(Cache):
             rotary[:, :, new] = rows_BGSd[0][..., -rotary.shape[-1] :]
 
     def kernel_inputs(self) -> tuple[Tensor, ...]:
-        """Views of (elements of keys, of values, scales of keys, of values, rotary key if it stands apart). Where the
-        value lies in the key, both have the same elements and scales."""
+        """Views: elements of keys and of values, scales of both, rotary key. A value in the key has the key's."""
         views = self.views()
         elements, scales, rotary = views[: self._rows], views[self._rows : 2 * self._rows], views[2 * self._rows :]
         return elements[0], elements[-1], scales[0], scales[-1], *rotary
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Overwrite the slots past `length` with garbage: random eight-bit elements, large finite scales and rotary
-        keys."""
+        """Overwrite the slots past `length` with garbage: eight-bit elements, large finite scales, rotary keys."""
         for tensor in self.tensors:
             spare = tensor[:, :, self.length :]
             if tensor.dtype in LARGEST:

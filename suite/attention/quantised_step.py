@@ -58,10 +58,7 @@ class QuantisedStep(ForwardStep):
             self.projected = self.kernel_inputs = self._project_and_cache()
 
     def check(self) -> Sequence[Reading]:
-        """Compare kernel, cached rows and layer with float64: readings of errors and bounds, and of `cache_error`.
-
-        Raises IncorrectError where one is above its bound, or where spare slots of the cache change the output.
-        """
+        """Compare kernel, cached rows, layer with float64: readings, also of `cache_error`. Raises IncorrectError."""
         layer, problem = self.layer, self.problem
         with torch.inference_mode():
             output = self.backend(*self.projected)
@@ -87,8 +84,7 @@ class QuantisedStep(ForwardStep):
         return readings
 
     def _compare_written(self) -> OutputError:
-        """Relative error of the new tokens' rows in the cache against those projected: the larger of keys' and
-        values'."""
+        """Relative error of the new tokens' cached rows against those projected: keys' or values', the larger."""
         _, k_BGTd, v_BGTv, _ = operands(self.projected, self.problem)
         pairs = zip(self._cached_rows(k_BGTd, v_BGTv), self._cached_rows(*self._unquantised[1:]), strict=True)
         errors = [relative_error(*(rows[:, :, self._start :].double() for rows in pair)) for pair in pairs]
@@ -107,8 +103,7 @@ class QuantisedStep(ForwardStep):
 
 
 def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
-    """Raise UnsupportedError for a pass that is not decoding, or for a variant whose kernel does not read the cached
-    keys and values as they lie."""
+    """Raise UnsupportedError unless the pass decodes, and the kernel reads cached keys and values as they lie."""
     if forward.is_training or (forward.query_len == forward.seq_len and forward.query_len > 1):
         raise UnsupportedError(
             f"cache_dtype={forward.cache_dtype} needs phase=decode: other phases read keys and values as they are "

@@ -35,8 +35,7 @@ class SelectedStep(ForwardStep):
             self.kernel_inputs = self.layer.gather(q_BHSd, k_BGTd, self.chosen_BSK)
 
     def check(self) -> Sequence[Reading]:
-        """Compare choice, kernel and layer with float64: readings of errors and bounds. Raises IncorrectError where one
-        is above its bound, or where spare slots of the cache change choice or output."""
+        """Compare choice, kernel and layer with float64: readings of errors. Raises IncorrectError."""
         layer, (q_BHSd, k_BGTd, v_BGTv, *scored) = self.layer, self.projected
         with torch.inference_mode():
             self.chosen_BSK = chosen = layer.select(*scored)
@@ -73,8 +72,8 @@ class SelectedStep(ForwardStep):
         }
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
-        """Runs of a span for a CUDA graph: the indexer's rotate over copies of its inputs, others are a single run. The
-        kernel reads the chosen rows alone, and copies that exceed a cache would still leave those in it."""
+        """Runs for a CUDA graph: the indexer's rotate over copies of its inputs, others are one run. The kernel reads
+        the chosen rows alone, and copies that exceed a cache would still leave those in it."""
         if span == INDEXER:
             select = torch.inference_mode()(self.layer.select)
             return rotated(select, self.projected[3:], least_bytes, most_bytes)
@@ -116,8 +115,8 @@ def compare_choice(
 def compare_over_chosen(
     o_BHSv: Tensor, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, chosen_BSK: Tensor, problem: Problem
 ) -> check.OutputError:
-    """Relative error of the kernel's output at a few new tokens against float64 attention over all keys, with those not
-    chosen masked. So neither a wrong gathering nor a token that is chosen twice hides."""
+    """Relative error of the output at a few new tokens against float64 attention with all keys but the chosen
+    masked, so that neither a wrong gathering nor a token that is chosen twice hides."""
     batch, new = chosen_BSK.shape[:2]
     ours, references, eagers = [], [], []
     for sequence in range(batch):

@@ -38,7 +38,7 @@ class ForwardStep:
         return [Reading(step=0, span="case", metric="cache_bytes_counted", value=self.cache.counted_bytes())]
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the record: `cache`, how it is written, and `layer_check`, what the layer is compared with."""
+        """Facts for the record: `cache`, how it is written; `layer_check`, what the layer is compared with."""
         cache_write = "allocated ahead; the new tokens' write is timed, and nothing is copied"
         return {"cache": cache_write, "layer_check": check.describe_layer_check(self.layer, self._forward.query_len)}
 
@@ -55,8 +55,7 @@ class ForwardStep:
         self._x_BSD = self.layer.drawn_input(self._forward, self._generator)
 
     def check(self) -> Sequence[Reading]:
-        """Compare kernel and layer with float64: readings of errors and bounds. Raises IncorrectError where one is
-        above its bound, or where spare slots of the cache change the output."""
+        """Compare kernel and layer with float64: readings. Raises IncorrectError, also if spare slots are read."""
         with torch.inference_mode():
             output = self.backend(*self.projected)
             comparison = check.compare(output, self.projected, self.problem, self._generator)
@@ -88,8 +87,7 @@ class ForwardStep:
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
-        """Runs of a span for a CUDA graph: the kernel's rotate over copies of its inputs; the layer, which has one
-        cache and one set of weights, has a single run."""
+        """Runs for a CUDA graph: the kernel's rotate over copies of inputs; the layer's one cache allows one run."""
         if span == "kernel":
             return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])
@@ -103,6 +101,7 @@ class ForwardStep:
         return self.layer.project(self._x_BSD, self.cache, self._start)
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
+        """The backend's attention over these inputs."""
         return self.backend(*inputs)
 
 
@@ -121,8 +120,7 @@ class TrainingStep:
 
     @cached_property
     def checked_backend(self) -> Backend:
-        """The timed backend's class, set up for the gradient check's shorter length, where `auto` might choose
-        another."""
+        """The timed backend's class at the gradient check's shorter length, where `auto` might choose another."""
         return type(self.backend)(self._checked_problem)
 
     def constants(self) -> Sequence[Reading]:
@@ -152,8 +150,7 @@ class TrainingStep:
         self.draw()
 
     def check(self) -> Sequence[Reading]:
-        """Compare kernel, layer and gradients with float64: readings of errors and bounds. The gradients are compared
-        at up to LONGEST_CHECKED tokens. Raises IncorrectError where one is above its bound."""
+        """Compare kernel, layer and gradients with float64: readings of errors. Raises IncorrectError."""
         with torch.no_grad():
             output = self.backend(*self.projected)
             comparison = check.compare(output, self.projected, self.problem, self._generator)

@@ -60,8 +60,8 @@ class TiedAttention(AttentionLayer):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Cache the new tokens' states and rotary key; (queries, first halves of the states, states, shared rotary
-        key), or with `start` 0 (queries, whole keys, states) of the new tokens alone."""
+        """Cache new states and rotary key. Returns queries, half states, states, shared rotary key; at `start` 0
+        queries, whole keys, states."""
         angles = self.angles_at(x_BSD, start, positions_S)
         plain = self.shape.head_dim - self.shape.rotary_dim
         q_BHSd = self._project_heads(x_BSD, self.w_q)

@@ -47,8 +47,7 @@ def product(a, b, AS_FLOAT: tl.constexpr):
 
 @triton.jit
 def tile(row_ptr, row_is, stride_d, BEGIN: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """Load columns BEGIN to BEGIN + WIDTH of the rows at `row_ptr`, filled with zeros to BLOCK columns, and zeros where
-    `row_is` is False."""
+    """Columns BEGIN to BEGIN + WIDTH of the rows at `row_ptr`, padded to BLOCK; zeros where `row_is` is False."""
     column = tl.arange(0, BLOCK)
     mask = row_is[:, None] if WIDTH == BLOCK else row_is[:, None] & (column < WIDTH)[None, :]
     return tl.load(row_ptr[:, None] + (BEGIN + column)[None, :] * stride_d, mask=mask, other=0.0)

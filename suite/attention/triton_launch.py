@@ -40,8 +40,6 @@ ALL_REGISTERS = 128 * 128  # sums of one program from which on it leaves no regi
 
 @dataclass(frozen=True, kw_only=True)
 class Chip:
-    """What of a GPU the launch depends on."""
-
     generation: int
     """Major number of its compute capability."""
     multiprocessors: int
@@ -51,8 +49,6 @@ class Chip:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """Block sizes, splits and warps of a launch."""
-
     first: int
     rest: int
     """Columns of the key's two parts; the second may be none."""
@@ -144,10 +140,8 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
 
 def _blocks_per_split(blocks: int, least: int, programs: int, places: int) -> int:
-    """Blocks of keys in a split, for the fewest splits whose time is within NEARLY of the least.
-
-    `blocks`: of the whole context; `least`: in a split; `programs`: for one split; `places`: programs that run at once.
-    """
+    """Blocks of keys in a split, for the fewest splits whose time is within NEARLY of the least. `places`: programs
+    that run at once; `least`: blocks of a split at least."""
 
     def time(each: int) -> int:
         """Time with `each` blocks in a split, in blocks: waves of programs, each wave as long as a split."""

@@ -50,8 +50,7 @@ class WindowAttention(GroupedAttention):
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> tuple[Tensor, ...]:
-        """Write the new tokens' rows around the cache, over the oldest; views of the rows that are kept. A prompt
-        longer than the cache leaves its end there, and its own rows are given back."""
+        """Write new rows over the oldest. Returns all rows kept, or a prompt's own if it is longer than the cache."""
         if cache is None:
             return new_BGSd
         tokens, room = new_BGSd[0].shape[2], cache.room

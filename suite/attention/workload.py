@@ -34,10 +34,7 @@ class AttentionWorkload:
         self._backend_for = locate(settings["backend"]["_target_"])
 
     def prepare(self) -> None:
-        """Make layer, cache and backend, draw inputs, and have the backend compile or choose for them.
-
-        Raises UnsupportedError where the backend or the step does not support the case.
-        """
+        """Make layer, cache and backend, draw inputs, have the backend compile or choose. Raises UnsupportedError."""
         plan = self.plan
         device = torch.device(plan.device)
         generator = torch.Generator(device).manual_seed(plan.seed)
@@ -84,8 +81,7 @@ class AttentionWorkload:
             yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
     def check(self) -> Iterable[Reading]:
-        """Draw inputs and compare with float64: readings of errors, bounds and the backend's `kept_bytes`, of which it
-        has all after its first call. Raises IncorrectError."""
+        """Draw inputs, compare with float64: readings of errors and of `kept_bytes`. Raises IncorrectError."""
         self.work.draw()
         readings = self.work.check()
         if self.work.layer.stated_definition() is None:
@@ -100,6 +96,7 @@ class AttentionWorkload:
         self.work.run(meter)
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
+        """Functions that run each span's work once, by the span's name."""
         return self.work.parts()
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:

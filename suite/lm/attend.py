@@ -76,8 +76,7 @@ def knows_groups(q_BHSd: Tensor, *, has_mask: bool) -> bool:
 def _attend_by_group(
     q_BHSd: Tensor, k_BGTd: Tensor, v_BGTd: Tensor, *, scale: float, mask_B1ST: Tensor | None
 ) -> Tensor:
-    """Attention o_BHSd with each group as a sequence of its own, N = B × G of them, whose one key-value head is
-    repeated under the group's query heads without a copy."""
+    """Attention o_BHSd with each group as a sequence of its own, N = B × G, its head repeated without a copy."""
     batch, heads, tokens, width = q_BHSd.shape
     groups = k_BGTd.shape[1]
     k_NRTd, v_NRTd = (x.flatten(0, 1).unsqueeze(1).expand(-1, heads // groups, -1, -1) for x in (k_BGTd, v_BGTd))

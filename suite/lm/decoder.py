@@ -38,8 +38,7 @@ class FactoryKwargs:
 
 
 def scored_in(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of log-probabilities and values for a decoder of `dtype`: float32 at least, since ratios, divergences
-    and advantages are differences of them."""
+    """Dtype of log-probabilities and values: float32 at least, since ratios and advantages are differences."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -69,8 +68,7 @@ class Block(torch.nn.Module):
         return rms_norm(x_BSD, self.attention_norm, self._norm_eps)
 
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None, first: int = 0) -> Tensor:
-        """The residual stream behind this block, without a cache, as in training and scoring. Outputs of tokens before
-        `first` are left out."""
+        """The residual stream behind this block, without a cache, of the tokens from `first` on."""
         return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST, first)
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
@@ -132,8 +130,7 @@ class Decoder(torch.nn.Module):
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None, *, first: int = 0) -> Tensor:
-        """Hidden states h_BSD after the last norm, for the tokens from `first` on. `mask_B1ST`: True where a token sees
-        another; None: causal."""
+        """Hidden states h_BSD after the last norm, of tokens from `first` on. No mask: causal; see suite.lm.attend."""
         return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST, first=first)
 
     def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None, *, first: int = 0) -> Tensor:
@@ -154,8 +151,7 @@ class Decoder(torch.nn.Module):
         return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
 
     def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Hidden states of new tokens given as embeddings, which are written to the caches, one for each layer, from
-        `start` on. Sets the caches' lengths."""
+        """Hidden states of new tokens given as embeddings; writes them to the caches from `start` on."""
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)

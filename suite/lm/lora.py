@@ -13,8 +13,7 @@ from suite.lm.decoder import Decoder
 
 
 def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> None:
-    """Freeze all weights and put a LoRA adapter of this rank on every linear map of the blocks. `dtype`: of the
-    adapters; None: as the weights."""
+    """Freeze all weights and add a LoRA adapter to each linear map of the blocks, in `dtype` or the weights' own."""
     decoder.requires_grad_(False)
     factory, adapters = decoder.made, torch.nn.ModuleList()
     # Linear maps have two dimensions: gains and biases have one, MLA's weights of single heads three.

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 
 def rms_norm(x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
-    """RMSNorm: x / sqrt(mean(x²) + eps) · gain. Without gradients, off the CPU or with mixed or 16-bit types torch's
-    own is used, which is as good or better there."""
+    """RMSNorm, x / sqrt(mean(x²) + eps) · gain: by _RmsNorm where that pays, else torch's own, as good there."""
     is_plain = x.device.type == "cpu" and x.dtype == gain_D.dtype and x.dtype.itemsize >= 4
     if is_plain and torch.is_grad_enabled():
         y: Tensor = _RmsNorm.apply(x, gain_D, eps)
@@ -37,8 +36,7 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        """Gradients of x and gain. With n = x·rate and g the output's gradient: rate · (g·gain − n · mean(g·gain·n))
-        and Σ g·n."""
+        """Gradients: rate · (g·gain − n · mean(g·gain·n)) of x, Σ g·n of gain; g: the output's, n = x·rate."""
         x, gain_D, rate = ctx.saved_tensors
         normed = x * rate
         gain_terms = gradient * normed

@@ -177,8 +177,7 @@ class _Rollout:
         return (noise_NV for _ in count() for noise_NV in noise_tNV.exponential_(generator=generator).log_())
 
     def _prefill(self) -> Tensor:
-        """Fill new caches with the prompts, each read once, and copy them for its completions. Returns the hidden state
-        of each row's last prompt token."""
+        """Fill caches with each prompt, once, and copy them. Returns hidden states of the rows' last prompt tokens."""
         count, self._filled = self._prompts.tokens_PS.shape
         valid_PS, mask = self._prompts.valid_PS, None
         if valid_PS is not None:
@@ -205,8 +204,7 @@ class _Rollout:
             into_TN[self.taken].index_copy_(0, self._going_B, values_B.to(into_TN.dtype))
 
     def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
-        """Take ended rows out of batch and caches once they are a quarter of it. Returns the chosen tokens of the rows
-        left, of which those that ended are cut off later; None if every row has ended."""
+        """Take ended rows out of the batch once they are a quarter. Returns the others' tokens; None if all ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
         rows_B = (~self._ended_B).nonzero()[:, 0]
         if len(rows_B) == 0:
@@ -231,7 +229,6 @@ class _Rollout:
 
 
 def _row_numbers(x_BD: Tensor) -> Tensor:
-    """0, 1, … for each row."""
     return torch.arange(len(x_BD), device=x_BD.device)
 
 

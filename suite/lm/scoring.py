@@ -24,8 +24,7 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
 
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(log-probabilities of each completion's tokens [N, T], of the whole vocabulary [N, T, V]). Those of padding mean
-    nothing: the caller masks them."""
+    """Log-probabilities of the tokens [N, T] and of the vocabulary [N, T, V]; padding's are meaningless."""
     scope = BackwardScope(LOGITS)
     with attribute_to(kind=LOGITS):
         # No name for the logits, which would keep them.

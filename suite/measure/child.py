@@ -61,8 +61,7 @@ def run(connection: Connection, persistent: bool) -> None:
 
 
 def _do_task(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
-    """Do a task and send its messages; an error becomes its outcome. Returns whether this process can do another
-    task."""
+    """Do a task and send its messages; an error becomes its outcome. False if no other task can follow."""
     send(pid=os.getpid())
     device = device_for(arguments.get("settings", arguments)["device"], threads)
     is_lost = False
@@ -85,10 +84,7 @@ def _do_task(send: Callable[..., None], task: str, arguments: Mapping[str, Any],
 
 
 def _ceilings(*, device: str, dtype: str, threads: int, precision: str | None) -> dict[str, Any]:
-    """Measure a device's ceilings: a message with the `result`, or an unsupported `outcome` without such a device.
-
-    The first task of a sweep.
-    """
+    """Measure a device's ceilings, as a sweep's first task: a message with `result`, or an unsupported `outcome`."""
     measured = device_for(device, threads)
     try:
         measured.require()
@@ -129,8 +125,7 @@ def _output_into(stderr_log: Path) -> Iterator[None]:
 
 
 def _harden(*, limits_memory: bool) -> None:
-    """Ignore Ctrl-C, be the first to be killed when memory runs out, exit with the parent, and limit memory if
-    asked."""
+    """Ignore Ctrl-C, exit with the parent, be killed first when memory runs out, limit memory if asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the case and records it
     torch.set_num_interop_threads(1)
     _end_with_the_parent()

@@ -31,8 +31,7 @@ def last_level_cache_bytes(caches: Path = CPU_CACHES) -> int | None:
 
 
 def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
-    """`measured`, or why a cold pass is left out: `unknown_cache`, `as_warm` (no span fits the cache) or
-    `no_memory`."""
+    """`measured`, or why not: `unknown_cache`, `as_warm` (no span fits the cache) or `no_memory`."""
     cache_bytes = last_level_cache_bytes()
     if cache_bytes is None:
         return "unknown_cache"
@@ -52,8 +51,7 @@ def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_se
 
 
 def unproven(readings: Sequence[Reading], *, at_least: float = FLUSHED) -> str | None:
-    """A warning if the probe's median cold read took less than `at_least` times its warm one; None if the flush
-    worked."""
+    """A warning if the probe's cold read took less than `at_least` times its warm one, in the median."""
     ratio = median(reading.value for reading in readings if reading.metric == "flush_probe_ratio")
     if ratio >= at_least:
         return None

@@ -43,7 +43,7 @@ def main(out: Path | None) -> int:
 
 
 def _kernels() -> Mapping[str, Callable[[], object]]:
-    """The kernels to time, by name: a matrix product, a read of memory and torch's attention."""
+    """A matrix product, a read of memory and torch's attention, by name."""
 
     def random_tensor(*size: int) -> torch.Tensor:
         return torch.randn(*size, device="cuda", dtype=torch.bfloat16)

@@ -50,10 +50,7 @@ def take_energy(
     seconds: float,
     finish: Callable[[], None],
 ) -> tuple[list[Reading], dict[str, Any]]:
-    """Measure each span's energy: (readings of joules, watts and window, the record's `energy` fact).
-
-    The fact's state is `measured`, or why joules are missing: `no_counter`, `lost` or `too_coarse`.
-    """
+    """(readings of each span's joules, watts and window; the `energy` fact: `measured`, or why joules are missing)."""
     if isinstance(counter, NoCounter):
         return [], {"state": "no_counter", "why": counter.why}
     readings: list[Reading] = []

@@ -125,8 +125,7 @@ class MemoryTracker(TorchDispatchMode):
             self._storages[self._note_storage(tensor)].label = owner, kind
 
     def label_gradients(self, parameters: Iterable[Tensor], owner: str) -> list[Any]:
-        """Label the parameters' gradients as such from now on, whenever they arrive. Returns the hooks' handles, for
-        the caller to remove."""
+        """Label gradients as such when they reach these parameters. Returns hooks for the caller to remove."""
 
         def label_gradient(parameter: Tensor) -> None:
             if parameter.grad is not None:

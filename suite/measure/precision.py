@@ -10,8 +10,7 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")  # torch's own names: no round
 
 
 def set_matmul_precision(precision: str | None) -> dict[str, Any]:
-    """Set the precision of float32 products for all of torch's libraries, `highest` for None. Returns torch's
-    settings afterwards, by name."""
+    """Set the precision of float32 products, `highest` for None. Returns torch's settings afterwards."""
     import torch
 
     torch.set_float32_matmul_precision(precision or "highest")

@@ -102,13 +102,13 @@ def _start_profiler(**options: Any) -> Callable[[], list[Any]]:
     with quiet_standard_error():
         profiler.__enter__()
 
-    def events() -> list[Any]:
+    def stop_and_list_events() -> list[Any]:
         with quiet_standard_error():
             profiler.__exit__(None, None, None)
         assert profiler.kineto_results is not None
         return profiler.kineto_results.events()
 
-    return events
+    return stop_and_list_events
 
 
 def worth_naming(names: Iterator[str]) -> list[str]:

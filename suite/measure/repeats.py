@@ -57,14 +57,12 @@ class Effort:
         return effort
 
     def launches_for(self, predicted_s: float) -> int:
-        """How many launches to do: as many as were asked for, or as many steps of `predicted_s` as the budget holds; a
-        single one if that is less than FEWEST_LAUNCHES and than was asked for."""
+        """Launches asked for, or as many as fit the budget with a step each; 1 if too few fit to tell their spread."""
         count = self.launches if predicted_s <= 0 else min(self.launches, int(self.max_seconds / predicted_s))
         return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
 
     def per_launch(self, launches: int) -> "Effort":
-        """One launch's share of seconds and steps. With several, each must reach half the wanted width: launches
-        differ."""
+        """One launch's share of seconds and steps. Several must each be twice as precise: launches differ."""
         return replace(
             self,
             precision=self.precision / 2 if launches > 1 else self.precision,

@@ -58,8 +58,7 @@ def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def read_bytes(tensors: Sequence[Tensor]) -> int:
-    """Bytes that reading the tensors takes at least: of those that share memory only the largest, as they may
-    overlap."""
+    """Bytes that reading takes at least: of tensors that share memory, which may overlap, the largest only."""
     largest: dict[int, int] = {}
     for tensor in tensors:
         pointer = tensor.untyped_storage().data_ptr()

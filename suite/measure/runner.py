@@ -122,8 +122,7 @@ def _outcome(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Stat
 
 
 def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str, Any]]:
-    """Seed torch and set its precision. Returns the workload, which holds nothing yet, its device, and the precision
-    that torch reports."""
+    """Seed torch and set its precision: (workload, which holds nothing yet; device; torch's precision)."""
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
     device = device_for(workload.plan.device, workload.plan.threads)
@@ -133,8 +132,7 @@ def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str,
 def _repeat(
     send: Send, workload: Workload, timed: TimedWorkload, effort: Effort, ceilings: MeasuredCeilings, *, launch: int
 ) -> Meter:
-    """Repeat the step of a launch as the effort asks, sending its readings as they come. Returns the meter that has
-    them all."""
+    """Repeat a launch's step as `effort` asks and send readings as they come. Returns the meter with all."""
     meter, sent = Meter(*timed.probes, launch=launch), 0
 
     def send_new() -> None:

@@ -35,8 +35,7 @@ class BegunAnewWarning(UserWarning):
 
 
 def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain data with their key and digest, at once and synced to the disk: a reader sees all or
-    none."""
+    """Write key, tensors and plain data with a digest, synced to disk: a reader sees all of it or none."""
     with whole_file(path) as file:
         file.write(_first_line("0" * _DIGEST_LENGTH))
         digested = _DigestWriter(file)
@@ -51,8 +50,7 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """The content that was written for this key; None without a file. Raises DamagedFileError for a file that is
-    damaged, of another key, or no regular file."""
+    """The content written for this key; None without a file. Raises DamagedFileError for a damaged or other file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise DamagedFileError("is not a regular file")

@@ -113,8 +113,7 @@ class Checkpoint:
         self._saved_at_s = time.perf_counter()
 
     def resume(self, send: Send, workload: StatefulWorkload) -> int:
-        """Restore the workload from the file, if there is one, and send the unfinished run's readings; the step to
-        begin with. A damaged file counts as none, with a BegunAnewWarning."""
+        """Restore the workload and send the unfinished run's readings; the step to begin with (0 without a file)."""
         saved = read_or_warn(self._path, self._run_key)
         if saved is None:
             return 0
@@ -125,8 +124,7 @@ class Checkpoint:
         return int(saved["step"])
 
     def save_if_due(self, workload: StatefulWorkload, meter: Meter) -> None:
-        """Keep the meter's readings. Write them and the workload's state if the last save is `checkpoint_seconds` ago,
-        but not behind the last step."""
+        """Keep the readings; save all if `checkpoint_seconds` have passed, but not behind the last step."""
         self._readings += meter.readings
         if time.perf_counter() - self._saved_at_s < workload.checkpoint_seconds or meter.step == workload.steps:
             return
@@ -173,8 +171,7 @@ class StepEnergy:
             meter.note(STEP, energy_j=ended_j - begun_j)
 
     def _now_j(self) -> float | None:
-        """Read the counter once the device is idle; None if there is none, or if it was lost, which `fact` then
-        says."""
+        """Read the counter once the device is idle; None without one, or once it is lost, as `fact` says."""
         if self._read_j is None:
             return None
         self._finish()

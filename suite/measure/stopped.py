@@ -23,8 +23,7 @@ class StoppedWatch:
     def __init__(
         self, processes: Callable[[], Mapping[int, str]], say: Callable[[str], None], hurry: threading.Event
     ) -> None:
-        """`processes`: gives the names of those to watch, by number. `say`: takes a message for the user. `hurry`: once
-        it is set, stopped processes are killed at once."""
+        """`processes`: names by number. `say`: told of a stopped one. `hurry`: once set, those are killed at once."""
         self.given_up: dict[int, str] = {}  # the reason, by process
         self._processes, self._say, self._hurry = processes, say, hurry
         # By process: the looks in a row that found it stopped, and its CPU time, in seconds.
@@ -48,8 +47,7 @@ class StoppedWatch:
                     self._look(psutil.Process(number), name)
 
     def _look(self, process: psutil.Process, name: str) -> None:
-        """Count the looks in a row that found the process stopped and idle. Tell the user after SAID_AFTER_S; kill it,
-        and note why in `given_up`, after GIVEN_UP_AFTER_S or in a hurry."""
+        """Tell the user of a process stopped for SAID_AFTER_S; kill it after GIVEN_UP_AFTER_S or in a hurry."""
         number = process.pid
         if process.status() != psutil.STATUS_STOPPED:
             self._stopped.pop(number, None)

@@ -51,7 +51,6 @@ class _Child:
     connection: Connection
 
     def join(self) -> None:
-        """Wait until the process has ended."""
         wait([self.process.sentinel])  # outside the lock: however long it takes, the others go on
         with _STARTS_AND_ENDS:
             self.process.join()
@@ -173,10 +172,7 @@ class CaseWorker:
             running.process.kill()
 
     def _child_for_task(self, *, persistent: bool) -> _Child:
-        """The process for a task: the living persistent one if asked for, else a new one.
-
-        Raises _NotStartedError, or TaskInterruptedError if the fork server ended by an interruption.
-        """
+        """The living persistent process if asked for, else a new one. Raises _NotStartedError, TaskInterruptedError."""
         if persistent and self._persistent is not None:
             with _STARTS_AND_ENDS:
                 is_alive = self._persistent.process.is_alive()
@@ -202,7 +198,6 @@ class CaseWorker:
         return child
 
     def _end_persistent(self) -> None:
-        """End the persistent process, if there is one."""
         if self._persistent is not None:
             self._persistent.end()
             self._persistent = None
@@ -244,10 +239,7 @@ def _signal_name(number: int) -> str:
 def _death_message(
     exit_code: int | None, memory_ran_out: bool, stderr_log: Path, given_up: str | None
 ) -> dict[str, Any]:
-    """The last message of a task whose process died: `outcome`, with status and reason, and the end of its output.
-
-    `given_up`: the reason, if the watch ended it.
-    """
+    """A dead process's last message: `outcome` with status and reason (`given_up` if any), and its last output."""
     status, signal_number = Status.FAILED, -exit_code if exit_code is not None and exit_code < 0 else None
     if given_up is not None:
         reason = given_up

@@ -71,8 +71,7 @@ class Workload(DescribedWorkload, Protocol):
         """Sentences that make a reader doubt the result. `operators`: names of those that ran in each span."""
 
     def check(self) -> Iterable[Reading]:
-        """Compare the output with a reference on fresh inputs. Returns readings of the errors. Raises IncorrectError
-        where they differ."""
+        """Compare the output with a reference on fresh inputs: readings of errors. Raises IncorrectError."""
 
     def step(self, meter: Meter) -> None:
         """Do the work once, each part inside a span of the meter."""
@@ -86,5 +85,4 @@ class GraphableWorkload(Protocol):
     """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
-        """Runs of a span's work over copies of its inputs, as `rotated_buffers.rotated` makes them; None if it cannot
-        be captured. Each run returns its output."""
+        """Runs of a span over copies of its inputs, see rotated_buffers; None if it cannot be captured."""

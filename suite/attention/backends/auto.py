@@ -79,8 +79,6 @@ def by_rule(problem: Problem) -> Backend:
 
 
 class Undecided(Backend):
-    """A problem for which several backends are tried once its inputs are there."""
-
     name = "auto"
     computes = Eager.computes
 
@@ -104,11 +102,8 @@ class Undecided(Backend):
         return chosen
 
     def _computing(self, *inputs: Tensor) -> tuple[list[Backend], list[str]]:
-        """(backends that compute the problem, after a first pass, preferred ones first; reasons for the record).
-
-        A reason says why the first is not among them, or another that lacks something here or fails. An error that is
-        no refusal is a bug, and is raised.
-        """
+        """(backends that compute this, after a first pass, preferred ones first; why the first or a failing one is not
+        among them). An error that is no refusal is a bug, and is raised."""
         problem, computing, refusals = self.problem, list[Backend](), list[str]()
         scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
         kinds = tried_for(problem)

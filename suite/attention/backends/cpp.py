@@ -32,10 +32,7 @@ class Cpp(Backend):
 
     def autotuned(self, *inputs: Tensor) -> Backend:
         """Load the kernel, building it if no process has yet, and choose splits and products. Returns this backend.
-
-        Raises UnsupportedError for inputs whose columns are not adjacent, AbsentError where it cannot be built or
-        loaded.
-        """
+        Raises UnsupportedError for inputs whose columns are not adjacent, AbsentError if it cannot be built."""
         if any(x.stride(3) != 1 for x in inputs):
             raise UnsupportedError("cpp needs the columns of queries, keys and values to be adjacent in memory")
         try:

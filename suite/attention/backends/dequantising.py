@@ -91,8 +91,7 @@ class Dequantising(Backend):
         return o_NRv.to(problem.dtype).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _widened(self, elements_BGKd: Tensor, scales_BGKn: Tensor) -> tuple[Tensor, Tensor]:
-        """(elements of a block of keys in the problem's dtype, unscaled, as [n, pairs, keys, 128]; their scales, [n,
-        pairs, keys, 1]). Columns that the last 128 lack are zeros."""
+        """A block's elements, unscaled, [n, pairs, keys, 128], padded with zeros; their scales, [n, pairs, keys, 1]."""
         elements_NKd, scales_NKn = elements_BGKd.flatten(0, 1), scales_BGKn.flatten(0, 1)
         pairs, keys, width = elements_NKd.shape
         blocks, columns = scales_NKn.shape[2], min(width, SCALED_ELEMENTS)

@@ -99,14 +99,12 @@ class FlashInfer(needs.PackagedBackend):
         return o_NHv.view(problem.batch, problem.query_len, problem.heads, problem.v_dim).transpose(1, 2)
 
     def _plan_decode(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the decode kernel over pages, for `query_len` new tokens of each sequence. Returns the function that
-        runs it."""
+        """Plan the decode kernel over pages, for one or several new tokens. Returns the function that runs it."""
         several = {"q_len_per_req": self.problem.query_len} if self.problem.query_len > 1 else {}
         return self._plan_pages(k_BGTd, **several)
 
     def _plan_append(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the prefill kernel over pages, with a causal mask for the new tokens. Returns the function that runs
-        it."""
+        """Plan the prefill kernel over pages, with a causal mask. Returns the function that runs it."""
         return self._plan_pages(k_BGTd, self._offsets(self.problem.query_len), causal=True)
 
     def _plan_pages(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
@@ -124,8 +122,7 @@ class FlashInfer(needs.PackagedBackend):
         return run
 
     def _plan_latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the kernel for latents, whose value is the first part of each key. Returns the function that runs it,
-        which reads no value tensor."""
+        """Plan MLA's kernel, which reads values from the keys. Returns the function that runs it."""
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
         parts = (problem.v_dim, problem.qk_dim - problem.v_dim)
         starts, all_pages = self._page_tables(pages)
@@ -152,8 +149,7 @@ class FlashInfer(needs.PackagedBackend):
         return run
 
     def _plan_expanded(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the kernel for an expanded prefill, whose keys and values are read as they are. Returns the function
-        that runs it. Raises UnsupportedError unless each sequence lies right behind the one before."""
+        """Plan an expanded prefill's kernel. Returns the function that runs it. UnsupportedError for gaps in memory."""
         problem = self.problem
         for x_BGTd in (k_BGTd, v_BGTv):
             if problem.batch > 1 and x_BGTd.stride(0) != problem.seq_len * x_BGTd.stride(2):

@@ -31,10 +31,8 @@ class AbsentError(UnsupportedError):
 
 
 def package(backend: str, module: str, distribution: str) -> None:
-    """Raise AbsentError, naming backend and distribution, if `module` is not installed or cannot be loaded.
-
-    A backend imports it again by an import statement: a run key counts the versions of what is imported so.
-    """
+    """Raise AbsentError if `module` is not installed or cannot be loaded. A backend still imports it by a statement:
+    a run key counts the versions of what is imported so."""
     if importlib.util.find_spec(module) is None:
         raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
     # It may be built for another torch, or another CUDA; half installed; without a driver at hand.
@@ -44,10 +42,8 @@ def package(backend: str, module: str, distribution: str) -> None:
 
 @contextmanager
 def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> Iterator[None]:
-    """Turn any error inside into `as_a`, with the message "`failure` (the error's class and first line)".
-
-    UnsupportedError passes as it is, and so do exhausted memory and a lost device, which say nothing of the backend.
-    """
+    """Turn an error inside into `as_a`, "`failure` (class and first line)". UnsupportedError, exhausted memory and a
+    lost device pass as they are: they say nothing of the backend."""
     try:
         yield
     except (UnsupportedError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
@@ -65,8 +61,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exactly: bool = False) -> None:
-    """Raise UnsupportedError unless `device` is CUDA's; AbsentError if torch finds none, or its compute capability is
-    below `at_least`, or with `exactly` another."""
+    """Raise UnsupportedError for another device; AbsentError if CUDA's is missing or not of the capability."""
     if device.type != "cuda":
         raise UnsupportedError(f"{backend} runs on CUDA devices only; got device={device.type}")
     if not torch.cuda.is_available():
@@ -114,8 +109,6 @@ def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> Non
 
 
 class PackagedBackend(Backend, ABC):
-    """A backend that calls another package's kernel, at whose errors it is unsupported and the run goes on."""
-
     distribution: ClassVar[str]
     """The name that its package is installed by."""
 
@@ -132,8 +125,7 @@ class PackagedBackend(Backend, ABC):
         """Prepare for inputs of this layout in memory, before any call. By default there is nothing to prepare."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Plan and make a first pass on these inputs. Returns this backend. Raises UnsupportedError where the package
-        fails."""
+        """Plan and make a first pass on these inputs; UnsupportedError if that fails. Returns this backend."""
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with explained(failure), self.problem.forward_mode():
             self.plan(*inputs)

@@ -25,14 +25,11 @@ REFUSED = ("No available kernel", "No viable backend", "cuDNN Frontend error")
 
 
 class SdpaByName(SdpaFolded):
-    """sdpa_folded with one kernel of torch's, and no other."""
-
     computes = frozenset()
     kernel: ClassVar[SDPBackend]
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Make a first pass on these inputs. Returns this backend. Raises UnsupportedError, with torch's reasons, where
-        its kernel does not take them."""
+        """Make a first pass; UnsupportedError, with torch's reasons, if its kernel refuses. Returns this backend."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:

@@ -50,8 +50,7 @@ class SdpaFolded(Backend):
 
     @classmethod
     def fits(cls, problem: Problem) -> bool:
-        """True if the kernel can read the value: it takes any width, or a view as wide as the key can hold the
-        value."""
+        """True if the kernel takes the value: as it is, or as a view as wide as the key."""
         if not cls.widens:
             return True
         if problem.value_layout is ValueLayout.SEPARATE:
@@ -69,8 +68,7 @@ class SdpaFolded(Backend):
         return self._attend(q_BHSd, k_BGTd, self._as_wide_as_the_key(k_BGTd, v_BGTv))
 
     def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """The value as a view as wide as the key, with its own columns first or last; the value itself if that is not
-        needed."""
+        """The value, as a view as wide as the key where the kernel needs that, with its own columns first or last."""
         if not self.widens or self.problem.value_layout is ValueLayout.SEPARATE:
             return v_BGTv
         if self.problem.value_layout is not ValueLayout.SUFFIX_OF_BUFFER:
@@ -118,8 +116,7 @@ class SdpaFolded(Backend):
         return self._cut(o_NRSd).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _repeat_under_heads(self, x_BGTd: Tensor) -> Tensor:
-        """Keys or values with groups in the batch and the one head repeated for each query head, [B · G, heads of a
-        group, T, d], without a copy."""
+        """A group as a sequence, its head repeated for each query head without a copy: [B · G, H / G, T, d]."""
         return x_BGTd.flatten(0, 1)[:, None].expand(-1, self.problem.heads_per_group, -1, -1)
 
 

@@ -110,8 +110,7 @@ def splits_for(pairs: int, seq_len: int, threads: int) -> int:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """Load the compiled kernel, after building it if its file is not there or cannot be loaded. Raises OSError or
-    RuntimeError where it cannot be built, written or loaded."""
+    """Load the compiled kernel, built first if it is missing or unloadable. Raises OSError or RuntimeError."""
     path = kept_at()
     with suppress(OSError):  # it is not there, torn, or was built beside other libraries
         return _load(path)
@@ -128,8 +127,7 @@ def flags() -> str:
 
 
 def kept_at() -> Path:
-    """Path of the compiled kernel for this CPU and this torch, built or not. Raises OSError as `kernels_folder`
-    does."""
+    """Path of the compiled kernel for this CPU and this torch, built or not. Raises OSError without a folder."""
     # The flags say "native": a folder that machines share must tell their CPUs apart.
     chosen = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
     key = hashlib.sha256("\n".join((_source_text(), torch.__version__, _instructions(), *chosen)).encode()).hexdigest()

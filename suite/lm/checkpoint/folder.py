@@ -24,8 +24,7 @@ SNAPSHOTS, BLOBS = "snapshots", "blobs"
 
 
 def check_folder(place: CheckpointFiles) -> None:
-    """Raise UnsupportedError for a checkpoint's file that is not regular, is too large or links out of the folder, or
-    for an index that names other files. A GGUF is not checked."""
+    """Raise UnsupportedError for a file that is irregular, too large or a link out, or an index of other files."""
     if place.gguf:
         return
     folder, weights = place.folder, {path.name for path in place.weight_files()}
@@ -44,8 +43,7 @@ def check_folder(place: CheckpointFiles) -> None:
 
 
 def _file_fault(path: Path, folder: Path) -> str | None:
-    """What is wrong with a file, to follow its name: unreadable, a link out, not regular, too large; None if
-    nothing."""
+    """What is wrong with a file, to follow its name: unreadable, a link out, irregular, too large; or None."""
     try:
         status, leads_to = path.stat(), path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # the latter of links in a circle

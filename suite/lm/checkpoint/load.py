@@ -23,10 +23,7 @@ MOST_NAMED = 3  # weights that do not fit, as many as a sentence names
 
 
 def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device: torch.device) -> Decoder:
-    """The suite's decoder with a checkpoint's weights. `checkpoint`: a package's name or a folder.
-
-    Raises ValueError or UnsupportedError, in one sentence.
-    """
+    """The suite's decoder with a package's or folder's weights. Raises ValueError or UnsupportedError."""
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
     shape, attention = shape_from(read_sizes(checkpoint, "checkpoint"), "checkpoint")

@@ -73,8 +73,7 @@ def describe_weights(checkpoint: str) -> str:
 
 
 def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
-    """Where a package's or folder's checkpoint lies. A folder is not looked into; a package must be installed, see
-    `missing`."""
+    """Where a checkpoint lies. A folder is not looked into; a package must be installed, see `missing`."""
     if not is_package(checkpoint):
         return CheckpointFiles(folder=Path(checkpoint))
     (folder,) = _folders(checkpoint)

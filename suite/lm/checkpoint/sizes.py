@@ -73,8 +73,7 @@ def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict
 
 
 def sizes_from(config: Any, where: str) -> dict[str, Any]:
-    """Sizes from the content of a config.json, by the names of conf/policy and conf/geometry. Raises ValueError for a
-    model that is not this decoder."""
+    """Sizes from a config.json's content, by conf/policy's names. Raises ValueError for another kind of model."""
     if not isinstance(config, Mapping):
         raise ValueError(f"{where} has a {CONFIG} that must be a mapping of settings; got {clipped(config)}")
     family = config.get("model_type")
@@ -110,8 +109,7 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
 
 
 def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """`rope_theta` and `rope_scaling` from a config.json: newer files have `rope_parameters`, older ones both names.
-    Raises ValueError for another kind."""
+    """`rope_theta` and `rope_scaling`, from `rope_parameters` in newer files. Raises ValueError for another kind."""
     given = {"rope_theta": config.get("rope_theta", DEFAULT_THETA)}
     for name in ("rope_scaling", "rope_parameters"):
         part = config.get(name) or {}

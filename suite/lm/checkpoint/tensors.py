@@ -67,8 +67,7 @@ class _Entry:
 
 
 def stored_tensors(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
-    """Yield each tensor of a checkpoint's files with its name in transformers. Raises UnsupportedError, in one
-    sentence, for a folder without weights or a file that is not what it says."""
+    """Yield each tensor of a checkpoint by its name in transformers. Raises UnsupportedError, in one sentence."""
     check_folder(place)
     files = place.weight_files()
     if not files:
@@ -78,8 +77,7 @@ def stored_tensors(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
 
 
 def stored_in(path: Path) -> Iterator[tuple[str, Stored]]:
-    """Yield names and tensors of a safetensors file, after checking its header. Raises UnsupportedError, in one
-    sentence that names the file without its folder."""
+    """Yield names and tensors of a safetensors file, its header checked. Raises UnsupportedError, in one sentence."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -160,8 +158,7 @@ def _read_tensor(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
 
 
 def _read_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
-    """Yield names and dequantised float32 tensors of a GGUF of the Llama family. Raises UnsupportedError for
-    another."""
+    """Yield names and float32 tensors of a GGUF. Raises UnsupportedError for a family other than Llama's."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
 

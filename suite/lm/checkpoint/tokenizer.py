@@ -37,8 +37,7 @@ class CheckpointTokenizer:
         return self._within_vocabulary(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
     def encode_chat(self, instruction: str, messages: Sequence[str]) -> list[int]:
-        """Token ids of a prompt: a system instruction and messages of user and model in turns, up to where the model
-        answers. By the chat template, or as paragraphs without one."""
+        """Token ids of an instruction and of user's and model's messages in turns, by the chat template if any."""
         if self._tokenizer.chat_template is None:
             paragraphs = "".join(f"{text}\n\n" for text in (instruction, *messages))
             return self._within_vocabulary(_call_untrusted("tokenizer", lambda: self._tokenizer.encode(paragraphs)))

@@ -60,8 +60,7 @@ def measure_cuda_ceilings(dtype: torch.dtype) -> MeasuredCeilings:
 
 
 def sizes_tried(cache_bytes: int, total_bytes: int) -> list[int]:
-    """Sizes of working sets in bytes, OVER_L2 times the L2 or more and at most a quarter of the memory; one at
-    least."""
+    """Bytes of working sets from OVER_L2 times the L2 to a quarter of the memory; one at least."""
     fitting = [size for size in CUDA_SIZES_BYTES if size >= OVER_L2 * cache_bytes and size <= total_bytes // 4]
     return fitting or [max(CUDA_SIZES_BYTES[0], OVER_L2 * cache_bytes)]
 

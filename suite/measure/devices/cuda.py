@@ -74,8 +74,7 @@ class Cuda(Device):
         return measure_cuda_ceilings(dtype)
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
-        """The workload with short spans captured as CUDA graphs, timed by events with the L2 flushed before each
-        span."""
+        """Short spans captured as CUDA graphs, timed by events, with the L2 flushed before each span."""
         captured = captured_step(workload, ceilings)
         return replace(
             captured,
@@ -96,8 +95,7 @@ class Cuda(Device):
         return torch.cuda.max_memory_allocated()
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
-        """Yield a sentence if the flush did not work, and for each span that took the host longer to launch than the
-        device to run."""
+        """Yield a sentence if the flush failed, and for each span whose launch took longer than the span."""
         if warning := unproven(readings, at_least=FLUSHED):
             yield warning
         for span in dict.fromkeys(reading.span for reading in readings):
@@ -130,8 +128,7 @@ class Cuda(Device):
         return f"{numbers.bytes_iec(left_bytes)} of the device's memory stay allocated after the case"
 
     def is_lost(self, error: Exception) -> bool:
-        """True if every later call on the device would fail too, as after an illegal access; not for exhausted
-        memory."""
+        """True if later calls would fail too, as after an illegal access; not for exhausted memory."""
         if isinstance(error, torch.OutOfMemoryError) or not torch.cuda.is_initialized():
             return False
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):

@@ -87,8 +87,7 @@ def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: Measured
 
 
 def agrees(replayed: Tensor, expected: Tensor) -> bool:
-    """True if the norm of the outputs' difference is at most REPLAY_ERROR of the expected output's norm; False for
-    NaN."""
+    """True if the norm of the difference is at most REPLAY_ERROR of the expected norm; False for NaN."""
     difference = (replayed.double() - expected.double()).norm()
     return bool(difference <= REPLAY_ERROR * expected.double().norm())
 

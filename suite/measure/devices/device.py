@@ -58,8 +58,7 @@ class Device:
         raise NotImplementedError
 
     def stateful_clock(self) -> tuple[str, Probe]:
-        """The clock for training steps, which are not repeated: (its name, its probe, which waits for the device at
-        both ends of a span)."""
+        """(name, probe) of the clock for training steps; the probe waits for the device at both ends of a span."""
         raise NotImplementedError
 
     def watcher(self) -> AllocatorProbe:
@@ -70,8 +69,7 @@ class Device:
         """Reset the peak that `peak_bytes` gives; nothing on a device that keeps none."""
 
     def peak_bytes(self) -> int | None:
-        """The most that torch's allocator held since `forget_peak`, whoever asked for it; None if torch does not
-        say."""
+        """Most bytes that torch's allocator held since `forget_peak`; None if torch does not say."""
         return None
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:

@@ -37,11 +37,7 @@ class NoCounter:
 
 
 def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP) -> EnergyCounter | NoCounter:
-    """The energy counter of the CUDA device with this identity, or of the CPU packages for None; NoCounter says why
-    not.
-
-    `identity`: see `nvml.is_same_gpu`.
-    """
+    """Energy counter of the CUDA device with this identity (see nvml.is_same_gpu), or of the CPU packages for None."""
     if identity is not None:
         return _gpu_counter(identity)
     cpu_packages, state, why = packages(powercap)
@@ -51,7 +47,7 @@ def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP
 
 
 def _gpu_counter(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
-    """NVML's energy counter of the GPU with this identity, or why it cannot be used: not found, split, unreadable."""
+    """NVML's energy counter of the GPU with this identity; NoCounter if it is missing, split or unreadable."""
     discovery = find_gpus()
     if discovery.state is not State.MEASURED:
         return NoCounter(state=discovery.state, why=discovery.why)

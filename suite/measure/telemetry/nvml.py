@@ -109,8 +109,7 @@ class Gpu:
         self._most = {}
 
     def sample(self, *, pid: int | None, is_used: bool, is_slow_tick: bool) -> Iterable[Seen]:
-        """Yield every quantity that can be read now; at slow ticks also the count of processes that are not `pid`, and
-        PCIe's traffic if the case uses the GPU."""
+        """Yield what can be read now; at slow ticks also other processes, and PCIe's traffic if `is_used`."""
         reads = {**self._reads, **SLOW_READS} if is_used and is_slow_tick else self._reads
         for quantity, read in reads.items():
             if not self._answers:
@@ -166,8 +165,7 @@ class Gpu:
         return None if self.shown.pci is None else self.shown.pci.pciDeviceId >> 16 not in GA100_PCI_IDS
 
     def _count_other_processes(self, pid: int | None, *, is_used: bool) -> int | None:
-        """Number of processes besides `pid` that compute on the GPU, MPS's clients included; None if NVML does not
-        list them. The most of each kind is kept for the facts."""
+        """Number of processes besides `pid` that compute here, MPS's included; None if unknown. Keeps the most seen."""
         pids_by_kind: dict[str, set[int]] = {}
         for quantity, kind in KINDS.items():
             if self._answers and (pids := self._read(quantity, functools.partial(_pids, kind))) is not None:

@@ -51,10 +51,7 @@ HELD_AGAINST = {
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Check the settings under `telemetry`, and `price_per_device_hour`. Returns those under `telemetry`.
-
-    Raises ValueError, in one sentence, for a wrong one.
-    """
+    """The settings under `telemetry`, checked with `price_per_device_hour`. Raises ValueError, in one sentence."""
     telemetry: Mapping[str, Any] = settings["telemetry"]
     if positive_number(telemetry, "period_s", where="telemetry.") < SHORTEST_PERIOD_S:
         raise ValueError(
@@ -121,10 +118,7 @@ class TelemetryWatch:
         self._target.cuda_devices += [message["cuda_device"]] if "cuda_device" in message else []
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the record: times of sampling, each source's state, shares of marked samples, and the sources' own.
-
-        Empty without sources.
-        """
+        """Facts for the record: the sampler's times, sources' states, shares of marks; empty without sources."""
         if not self._sources:
             return {}
         facts: dict[str, Any] = {

@@ -25,8 +25,7 @@ class Target:
 
 
 class Source:
-    """A source, read at every tick of the sampler. Unreadable quantities are left out and named in `state` or its
-    facts."""
+    """Read at every tick of the sampler; what cannot be read is left out and named in `state` or the facts."""
 
     name: ClassVar[str]
 
