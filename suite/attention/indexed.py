@@ -93,7 +93,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return q_NH1d, k_N1Kd, k_N1Kd[..., : self.shape.kv_lora_rank]
 
     def unfold(self, o: Tensor, new: int) -> Tensor:
-        """Undo `gather`: from the kernel's output, a sequence for each token, o_BHSv with `new` tokens in a sequence."""
+        """Undo `gather` on the kernel's output, a sequence for each token: o_BHSv with `new` tokens in a sequence."""
         o_BSHv = o[:, :, 0].view(-1, new, *o.shape[1::2])
         return o_BSHv.transpose(1, 2)
 

@@ -86,10 +86,10 @@ class AttentionWorkload:
         readings = self.work.check()
         if self.work.layer.stated_definition() is None:
             require_response(self.work.redraw_input, self.work.parts()["layer"])
-        cache_bytes = kept_bytes(
+        backend_bytes = kept_bytes(  # by now it keeps all that it makes at its first call
             self.work.backend, self.work.problem.device, besides=(*self.work.projected, *self.work.kernel_inputs)
         )
-        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=cache_bytes)]
+        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=backend_bytes)]
 
     def step(self, meter: Meter) -> None:
         """Run each span's work once in the meter."""

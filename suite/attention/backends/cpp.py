@@ -18,7 +18,7 @@ class Cpp(Backend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("cpp has no backward pass")
+            raise UnsupportedError("cpp has no backward pass, which phase=train needs")
         if problem.query_len > MOST_NEW_TOKENS:
             raise UnsupportedError(
                 f"cpp decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"

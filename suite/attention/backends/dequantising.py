@@ -50,7 +50,7 @@ class Dequantising(Backend):
         if problem.cache_dtype is None:
             raise UnsupportedError("dequantising needs a quantised cache: cache_dtype=int8 or fp8; got null")
         if problem.needs_gradient:
-            raise UnsupportedError("dequantising has no backward pass")
+            raise UnsupportedError("dequantising has no backward pass, which phase=train needs")
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
         """Further inputs: scales of keys and of values, and the rotary key where it stands apart."""

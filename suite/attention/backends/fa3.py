@@ -58,7 +58,7 @@ class Fa3(needs.PackagedBackend):
                 f"got a key of {problem.qk_dim} and a value of {problem.v_dim} {problem.value_layout.value}"
             )
         if problem.needs_gradient:
-            raise UnsupportedError("fa3 has no backward pass for absorbed MLA")
+            raise UnsupportedError("fa3 has no backward pass for absorbed MLA, which phase=train needs")
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         problem = self.problem

@@ -29,7 +29,7 @@ class FlashMla(needs.PackagedBackend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("flash_mla has no backward pass for absorbed MLA")
+            raise UnsupportedError("flash_mla has no backward pass for absorbed MLA, which phase=train needs")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths = (problem.qk_dim, problem.v_dim)
         if widths != WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:

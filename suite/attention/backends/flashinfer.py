@@ -65,7 +65,7 @@ class FlashInfer(needs.PackagedBackend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("flashinfer has no backward pass")
+            raise UnsupportedError("flashinfer has no backward pass, which phase=train needs")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths, in_pages = (problem.qk_dim, problem.v_dim), True
         if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
@@ -154,8 +154,8 @@ class FlashInfer(needs.PackagedBackend):
         for x_BGTd in (k_BGTd, v_BGTv):
             if problem.batch > 1 and x_BGTd.stride(0) != problem.seq_len * x_BGTd.stride(2):
                 raise UnsupportedError(
-                    "flashinfer takes the keys and values of an expanded prefill with each sequence's tokens right "
-                    f"behind those of the one before, which {problem.batch} sequences here have not"
+                    "flashinfer needs each sequence's keys and values right behind those of the one before in an "
+                    f"expanded prefill; the {problem.batch} sequences here have gaps between them"
                 )
         starts, sizes = self._offsets(problem.seq_len), (problem.heads, problem.kv_heads, problem.qk_dim)
         self._kernel.plan(starts, starts, *sizes, head_dim_vo=problem.v_dim, causal=True, **self._dtypes_and_scale())

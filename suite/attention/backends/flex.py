@@ -43,7 +43,7 @@ class Flex(CompiledBackend):
         needs.dtype(self.name, problem.dtype, DTYPES)
         if problem.device.type == "cpu":
             if problem.needs_gradient:
-                raise UnsupportedError("flex has no backward pass on a CPU")
+                raise UnsupportedError("flex has no backward pass on a CPU, which phase=train needs")
         elif problem.query_len < DECODED_BELOW and problem.heads_per_group.bit_count() != 1:
             raise UnsupportedError(
                 f"flex decodes on CUDA devices only if a power of two of query heads share a key-value head; "

@@ -126,8 +126,9 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
     if kind == "default":
         return {"rope_theta": theta, "rope_scaling": None}
     factors = {name: _positive_number(given, name, where) for name in ("factor", "low_freq_factor", "high_freq_factor")}
-    if factors["low_freq_factor"] >= factors["high_freq_factor"]:
-        raise ValueError(f"{where} has a rotary embedding whose low_freq_factor is not below its high_freq_factor")
+    low, high = factors["low_freq_factor"], factors["high_freq_factor"]
+    if low >= high:
+        raise ValueError(f"{where} must have a low_freq_factor below its high_freq_factor; got {low:g} and {high:g}")
     original = _positive_number(given, "original_max_position_embeddings", where)
     return {"rope_theta": theta, "rope_scaling": {"type": kind, "original_max_position": original, **factors}}
 

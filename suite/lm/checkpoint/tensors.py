@@ -71,7 +71,7 @@ def stored_tensors(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
     check_folder(place)
     files = place.weight_files()
     if not files:
-        raise UnsupportedError(f"the checkpoint {place.name} has no safetensors")
+        raise UnsupportedError(f"the checkpoint {place.name} has no safetensors files")
     for path in files:
         yield from _read_gguf(path) if place.gguf else stored_in(path)
 

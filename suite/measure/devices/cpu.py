@@ -27,7 +27,6 @@ class Cpu(Device):
         return measure_ceilings(dtype, self._threads)
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
-        """The workload as it is, timed by the CPU's clocks."""
         return TimedWorkload(step=workload.step, probes=[cpu_clock(self._threads)], works=workload.parts(), facts={})
 
     def stateful_clock(self) -> tuple[str, Probe]:

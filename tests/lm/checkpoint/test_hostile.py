@@ -203,7 +203,7 @@ CONFIGS = {
     "800 deep in the rope": ({"rope_scaling": {"type": json.loads("[" * 800 + "]" * 800)}}, "more than 32 levels"),
     "a rope that is a list": ({"rope_scaling": [1]}, r"rope_scaling=\[1\], which must be a mapping of settings"),
     "a rope without its factor": ({"rope_scaling": {"rope_type": "llama3"}}, "factor must have a value; got none"),
-    "a rope of equal factors": ({"rope_scaling": {**ROPE, "low_freq_factor": 4.0}}, "is not below its"),
+    "a rope of equal factors": ({"rope_scaling": {**ROPE, "low_freq_factor": 4.0}}, "a low_freq_factor below its"),
     "a rope of no number": ({"rope_scaling": {**ROPE, "factor": float("inf")}}, "is not finite"),
     "no family": ({"model_type": None, "architectures": None}, r"its config.json says \[None\]"),
 }  # fmt: skip
