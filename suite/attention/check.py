@@ -128,9 +128,9 @@ def readings_if_passed(comparisons: Mapping[str, OutputError], *, span: str = "k
             readings.append(Reading(step=0, span=span, metric=f"{name}_{suffix}".rstrip("_"), value=value))
     for suffix, comparison in comparisons.items():
         if not comparison.passed:
-            of = f" of {PARTS[suffix]}" if suffix else ""
+            of_part = f" of {PARTS[suffix]}" if suffix else ""
             raise IncorrectError(
-                f"relative error{of} against float64 is {comparison.error:.3g}; "
+                f"relative error{of_part} against float64 is {comparison.error:.3g}; "
                 f"at most {comparison.allowed:.3g} is allowed",
                 readings,
             )

@@ -140,10 +140,10 @@ def attend_split(
             new_peak = tl.maximum(peak, tl.max(scores, axis=1))
             # A row may see no key of a split: its peak stays -inf, and -inf - -inf is no number.
             base = tl.where(new_peak == float("-inf"), 0.0, new_peak) if QUERY_LEN > 1 else new_peak
-            kept = tl.exp2(peak - base)
+            decay = tl.exp2(peak - base)
             exponentials = tl.exp2(scores - base[:, None])
-            total = total * kept + tl.sum(exponentials, axis=1)
-            summed = summed * kept[:, None]
+            total = total * decay + tl.sum(exponentials, axis=1)
+            summed = summed * decay[:, None]
             weights = exponentials.to(k_ptr.dtype.element_ty)
         if VALUE_IN_KEY:
             v_block = k_first

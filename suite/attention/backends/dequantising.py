@@ -79,13 +79,13 @@ class Dequantising(Backend):
                 hidden_K1S = self._hidden_TS[block, None]
                 scores_NKR.unflatten(2, (-1, problem.query_len)).masked_fill_(hidden_K1S, -torch.inf)
             new_peak_N1R = torch.maximum(peak_N1R, scores_NKR.amax(dim=1, keepdim=True))
-            weights_NKR, kept_N1R = scores_NKR.sub_(new_peak_N1R).exp_(), (peak_N1R - new_peak_N1R).exp_()
-            total_N1R = total_N1R * kept_N1R + weights_NKR.sum(dim=1, keepdim=True)
+            weights_NKR, decay_N1R = scores_NKR.sub_(new_peak_N1R).exp_(), (peak_N1R - new_peak_N1R).exp_()
+            total_N1R = total_N1R * decay_N1R + weights_NKR.sum(dim=1, keepdim=True)
             v_nNKi, v_scales_nNK1 = k_nNKi, k_scales_nNK1
             if not value_is_key:
                 v_nNKi, v_scales_nNK1 = self._widened(v_BGTv[:, :, block], v_scales_BGTn[:, :, block])
             weights_nNKR = (weights_NKR * v_scales_nNK1.to(wide_dtype)).to(problem.dtype)
-            o_nNRi = o_nNRi * kept_N1R.mT + products(weights_nNKR.mT, v_nNKi)
+            o_nNRi = o_nNRi * decay_N1R.mT + products(weights_nNKR.mT, v_nNKi)
             peak_N1R = new_peak_N1R
         o_NRv = (o_nNRi / total_N1R.mT).permute(1, 2, 0, 3).flatten(2)[..., : problem.v_dim]
         return o_NRv.to(problem.dtype).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
