@@ -94,7 +94,7 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
-        """Write new rows from `start` on, one tensor for each cached. Returns all tokens' rows (no cache: the new)."""
+        """Write new rows from `start` on, one tensor for each cached. Returns all rows; without a cache the new."""
         if cache is None:
             return new_BGSd
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):

@@ -61,7 +61,7 @@ def in_a_line(error: Exception) -> str:
 
 
 def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exactly: bool = False) -> None:
-    """Raise UnsupportedError for another device; AbsentError if CUDA's is missing or not of the capability."""
+    """Raise UnsupportedError for a device that is not CUDA's, AbsentError if there is none of that capability."""
     if device.type != "cuda":
         raise UnsupportedError(f"{backend} runs on CUDA devices only; got device={device.type}")
     if not torch.cuda.is_available():
