@@ -114,7 +114,7 @@ def _read_checked(file: io.BufferedReader, key: str, device: str | None) -> dict
     if not first_line.startswith(FORM):
         raise DamagedFileError("has no digest, so another version of the suite wrote it")
     if first_line != _first_line(hashlib.file_digest(file, "sha256").hexdigest()):
-        raise DamagedFileError("was changed after it was written (its sha256 differs)")
+        raise DamagedFileError("is damaged (its sha256 differs)")
     file.seek(len(first_line))
     key_line = file.readline().decode(errors="replace").rstrip("\n")
     if key_line != key:

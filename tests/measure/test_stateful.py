@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_warns_and_the_run_begins_anew(run):
     died.checkpoint.write_bytes(written[: len(written) // 2])
     anew = run()
     assert anew.outcome == (Status.OK, None)
-    assert anew.warnings == ["one.pt was changed after it was written (its sha256 differs); its work starts again"]
+    assert anew.warnings == ["one.pt is damaged (its sha256 differs); its work starts again"]
     assert anew.readings == undisturbed.readings
     assert "resumed_at_steps" not in anew.facts
     assert not anew.checkpoint.exists()

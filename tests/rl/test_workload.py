@@ -271,7 +271,7 @@ def test_damaged_files_are_warned_of_and_change_nothing(tmp_path, capsys):
     (record,) = (found for found in records if found.settings["steps"] == 3)
     assert (code, seeded(record)) == (0, unbroken)
     warnings = [
-        f"{base.name} was changed after it was written (its sha256 differs); its work starts again",
+        f"{base.name} is damaged (its sha256 differs); its work starts again",
         f"{checkpoint.name} is empty; its work starts again",
     ]
     assert [warning for warning in record.provenance["warnings"] if "starts again" in warning] == warnings
