@@ -70,7 +70,7 @@ MAY_READ = {
         gate/workers/worker_loop.py read json.loads
         measure/profiling.py record_trace json.loads
         measure/profiling.py record_trace path.read_text
-        measure/worker.py _death stderr_log.read_text
+        measure/worker.py _death_message stderr_log.read_text
         records/stores/folder.py _owner path.read_bytes
         rl/tasks/reasoning_gym.py __init__ json.loads
         run/launchers/ray.py is_ready pickle.loads

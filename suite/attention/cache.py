@@ -14,7 +14,7 @@ GARBAGE_SIZE = 1e4
 
 
 class Cache:
-    """Tensors of shape [batch, kv_heads, capacity, width], one for each width; `kv_heads` may be a number for each."""
+    """Tensors of shape [batch, kv_heads, capacity, width], one for each of `widths`. `kv_heads`: of all, or of each."""
 
     def __init__(
         self,
@@ -26,6 +26,7 @@ class Cache:
         dtype: torch.dtype,
         device: torch.device,
     ) -> None:
+        # A decoder raises `length` token by token; `room` stays, the rows that a cache which goes round has.
         self.length = self.room = length
         capacity = length + SPARE_SLOTS
         heads = [kv_heads] * len(widths) if isinstance(kv_heads, int) else kv_heads
@@ -33,21 +34,20 @@ class Cache:
         self.tensors = [torch.empty(size, dtype=dtype, device=device) for size in sizes]
 
     def views(self) -> list[Tensor]:
-        """The tensors up to the length, without the spare slots."""
+        """Views of the first `length` tokens of each tensor, without the spare slots."""
         return [tensor[:, :, : self.length] for tensor in self.tensors]
 
     def counted_bytes(self) -> int:
-        """Count the bytes that are kept for `length` tokens, on the tensors themselves."""
+        """Bytes of the first `length` tokens in all tensors, counted on the tensors themselves."""
         return sum(view.numel() * view.element_size() for view in self.views())
 
     def fill(self, generator: torch.Generator) -> None:
-        """Draw fresh contents, and fresh garbage in the spare slots."""
+        """Overwrite all tokens with standard-normal numbers, and the spare slots with garbage."""
         for tensor in self.tensors:
             tensor.normal_(generator=generator)
         self.spoil_spare_slots(generator)
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Fill spare slots with large finite garbage. Not NaN: correct kernels that multiply by a zero mask would fail
-        on it."""
+        """Overwrite the slots past `length` with large garbage: no NaN, which a correct zero mask would spread."""
         for tensor in self.tensors:
             tensor[:, :, self.length :].normal_(std=GARBAGE_SIZE, generator=generator)

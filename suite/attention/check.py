@@ -50,6 +50,8 @@ PARTS = {
 
 @dataclass(frozen=True, kw_only=True)
 class OutputError:
+    """Relative error of a tensor against float64, and the largest that passes."""
+
     error: float
     allowed: float
 
@@ -60,19 +62,21 @@ class OutputError:
 
 
 def allowed_error(eagers_error: float, problem: Problem) -> float:
-    """Twice eager's own error on the same rows and what rounding adds, within the dtype's bound."""
+    """Largest relative error that passes: twice `eagers_error` plus what rounding adds, at most LARGEST_ERROR's."""
     rounding = ROUNDING * math.sqrt(max(1.0, problem.seq_len / ROUNDING_KEYS))
     return min(2 * eagers_error + rounding, LARGEST_ERROR[problem.dtype])
 
 
 def against_eager(output: Tensor, eager: Tensor, reference: Tensor, problem: Problem) -> OutputError:
+    """Relative error of `output` against `reference`. Eager's own error against it gives the bound: `allowed_error`."""
     allowed = allowed_error(relative_error(eager, reference), problem)
     return OutputError(error=relative_error(output, reference), allowed=allowed)
 
 
 def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> OutputError:
-    """Compare what a kernel made of `inputs` with float64, at some or all of its query rows."""
-    positions = _positions(problem, generator)
+    """Relative error of a kernel's output against float64 attention over `inputs`, bound by eager's own error. Of many
+    query rows some are sampled; see `_compared_positions`."""
+    positions = _compared_positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
     keys_T = (torch.arange(problem.seq_len, device=problem.device) - problem.oldest_row) % problem.seq_len
     visible_RT = keys_T <= last_seen_R1
@@ -93,45 +97,48 @@ Attend = Callable[..., Tensor]
 def compare_gradients(
     attended: Attend, q_BHSd: Tensor, k_BGSd: Tensor, v_BGSv: Tensor, do_BHSv: Tensor, problem: Problem
 ) -> Mapping[str, OutputError]:
-    """Compare dQ, dK and dV of `attended` with float64, within twice eager's own error, under the keys dq, dk and dv.
+    """Relative errors of the gradients dQ, dK and dV of `attended` against float64, under the keys dq, dk and dv.
 
-    A value that lies in the key has no gradient of its own: the key's holds both.
+    Eager's own errors give the bounds. A value that lies in the key has no gradient of its own: dk holds both.
     """
     visible_SS = problem.visible_keys()
 
-    def eager(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def eager_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return attend(q, k, v, scale=problem.scale, hidden_ST=~visible_SS)
 
-    def exact(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def float64_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return reference_rows(q, k, v, visible_SS, problem.scale)
 
     inputs = leaves(q_BHSd, k_BGSd, v_BGSv, problem)
-    ours, eagers = (gradients(way, inputs, do_BHSv, problem) for way in (attended, eager))
+    ours, eagers = (gradients(way, inputs, do_BHSv, problem) for way in (attended, eager_attention))
     q64, k64, v64 = (x.double() for x in inputs)
     wide = leaves(q64, k64, v64, problem)
-    references = gradients(exact, wide, do_BHSv.double(), problem)
+    references = gradients(float64_attention, wide, do_BHSv.double(), problem)
     # Two of each where the value lies in the key.
     triples = zip(("dq", "dk", "dv"), ours, eagers, references, strict=False)
     return {name: against_eager(our, plain, reference, problem) for name, our, plain, reference in triples}
 
 
 def readings_if_passed(comparisons: Mapping[str, OutputError], *, span: str = "kernel") -> list[Reading]:
-    """Error and bound of each comparison, given by the suffix of their metrics. Raises IncorrectError if one fails."""
+    """Readings of error and bound for each comparison, by its name in PARTS (empty: the kernel's output). Raises
+    IncorrectError, with the readings, if one fails."""
     readings = []
     for suffix, comparison in comparisons.items():
         for name, value in (("relative_error", comparison.error), ("allowed_error", comparison.allowed)):
             readings.append(Reading(step=0, span=span, metric=f"{name}_{suffix}".rstrip("_"), value=value))
     for suffix, comparison in comparisons.items():
         if not comparison.passed:
-            of = f" of {PARTS[suffix]}" if suffix else ""
+            of_part = f" of {PARTS[suffix]}" if suffix else ""
             raise IncorrectError(
-                f"relative error{of} {comparison.error:.3g} against float64 is above {comparison.allowed:.3g}", readings
+                f"relative error{of_part} against float64 is {comparison.error:.3g}; "
+                f"at most {comparison.allowed:.3g} is allowed",
+                readings,
             )
     return readings
 
 
 def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
-    """The same numbers in the same memory layout, each a leaf that can be differentiated by."""
+    """q, k and v, uncopied, as leaves that require a gradient; a value that lies in the key is a view of the new k."""
     q, k = q.detach().requires_grad_(), k.detach().requires_grad_()
     if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return q, k, k[..., : problem.v_dim]
@@ -139,13 +146,13 @@ def leaves(q: Tensor, k: Tensor, v: Tensor, problem: Problem) -> tuple[Tensor, T
 
 
 def gradients(attended: Attend, inputs: Sequence[Tensor], do_BHSv: Tensor, problem: Problem) -> Sequence[Tensor]:
-    """Do one forward and one backward pass. Gives dQ and dK, and dV where the value is a tensor of its own."""
-    by = inputs[:2] if problem.value_layout is ValueLayout.PREFIX_OF_KEY else inputs
-    return torch.autograd.grad(attended(*inputs), by, do_BHSv)
+    """Gradients (dQ, dK, dV) by one forward and one backward pass; (dQ, dK) where the value lies in the key."""
+    leaf_tensors = inputs[:2] if problem.value_layout is ValueLayout.PREFIX_OF_KEY else inputs
+    return torch.autograd.grad(attended(*inputs), leaf_tensors, do_BHSv)
 
 
 def one_pass(attended: Attend, problem: Problem, *inputs: Tensor) -> None:
-    """Call `attended` once, and where the problem needs a gradient its backward pass too."""
+    """Call `attended` once and drop its output; where the problem needs a gradient, run the backward pass too."""
     if not problem.needs_gradient:
         attended(*inputs)
         return
@@ -156,7 +163,7 @@ def one_pass(attended: Attend, problem: Problem, *inputs: Tensor) -> None:
 
 
 def relative_error(candidate: Tensor, reference: Tensor) -> float:
-    """Frobenius norm of the difference over that of the reference, in float64."""
+    """Frobenius norm of the difference over the reference's norm, in float64."""
     return float((candidate.double() - reference).norm() / reference.norm())
 
 
@@ -196,8 +203,8 @@ def reference_rows(
     return (summed / total).view(batch, heads, rows, -1)
 
 
-def _positions(problem: Problem, generator: torch.Generator) -> Tensor:
-    """The queries to compare: all; or first, last, middle and random ones up to the limit of rows a group."""
+def _compared_positions(problem: Problem, generator: torch.Generator) -> Tensor:
+    """Sorted indices of the new tokens to compare: all if few, else the first, last, two middle and random ones."""
     queries, device = problem.query_len, problem.device
     limit = max(FEWEST_POSITIONS, ROWS_PER_GROUP // problem.heads_per_group)
     if problem.batch * problem.heads * queries * problem.seq_len < WHOLE_BELOW_SCORES or queries <= limit:
@@ -210,10 +217,10 @@ def _positions(problem: Problem, generator: torch.Generator) -> Tensor:
 def layer_readings(
     layer: AttentionLayer, problem: Problem, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
 ) -> list[Reading]:
-    """Errors around the kernel at a few of the new tokens, whose positions begin at `start`.
+    """Compare the layer's projections, output and scale with its float64 definition, at up to MOST_TOKENS new tokens.
 
-    `projected`: what the layer projected, as its definition names it; `o_BHSv`: the kernel's output. No readings where
-    the layer's class states no definition. Raises IncorrectError.
+    `projected`: what `layer.project` gave for x_BSD at `start`; `o_BHSv`: the kernel's output. Readings of errors and
+    bounds; none where the layer's class states no definition. Raises IncorrectError.
     """
     definition = layer.stated_definition()
     if definition is None:
@@ -241,7 +248,7 @@ def layer_readings(
 
 
 def require_response(redraw_input: Callable[[], None], layer: Callable[[], object]) -> None:
-    """Raise IncorrectError where a new token's output is not finite, or the same for two inputs."""
+    """Raise IncorrectError if an output is not finite, or if any new token has the same output for two drawn inputs."""
     outputs: list[Tensor] = []
     for _ in range(2):
         redraw_input()
@@ -255,7 +262,7 @@ def require_response(redraw_input: Callable[[], None], layer: Callable[[], objec
 
 
 def describe_layer_check(layer: AttentionLayer, new_tokens: int) -> str:
-    """What `layer_readings` compares, for the record."""
+    """A phrase for the record: what `layer_readings` compares at how many tokens, or why it compares nothing."""
     if layer.stated_definition() is None:
         return "none: the variant states no definition"
     tokens = f"{min(new_tokens, MOST_TOKENS)} of {new_tokens} new tokens"

@@ -34,24 +34,24 @@ class Definition(ABC):
     @staticmethod
     @abstractmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Queries, keys and values of these tokens, as the kernel is to see them, and what the variant has beside:
-        one for each of `parts`, [batch, heads, N, width]."""
+        """The kernel's inputs for N tokens, in float64: one [batch, heads, N, width] for each of `parts`."""
 
     @staticmethod
     def output(layer: Any, o_BHNv: Tensor) -> Tensor:
-        """The layer's output, [batch, N, hidden], from the kernel's."""
+        """The layer's output, [batch, N, hidden], by the output projection of the kernel's."""
         return product(o_BHNv.transpose(1, 2).flatten(2), layer.w_o)
 
 
 class GroupedDefinition(Definition):
     @staticmethod
     def scale(layer: Any) -> float:
-        return _scale(layer.shape.head_dim, layer.shape.rope)
+        return _softmax_scale(layer.shape.head_dim, layer.shape.rope)
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Rotated queries, rotated keys, values."""
         width, rope = layer.shape.head_dim, layer.shape.rope
-        q, k, v = (_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
+        q, k, v = (_split_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
         return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
 
 
@@ -60,9 +60,10 @@ class TiedDefinition(GroupedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries, keys and values: halves of keys from the states and from a rotary key that groups share."""
         width, rope = layer.shape.head_dim, layer.shape.rope
-        q_n, q_r = _heads(product(x_BND, layer.w_q), width).chunk(2, dim=-1)
-        state_BGNd = _heads(product(x_BND, layer.w_kv), width)
+        q_n, q_r = _split_heads(product(x_BND, layer.w_q), width).chunk(2, dim=-1)
+        state_BGNd = _split_heads(product(x_BND, layer.w_kv), width)
         k_r = product(x_BND, layer.w_kr)[:, None].expand(-1, state_BGNd.shape[1], -1, -1)
         q_r, k_r = (apply_rope(part, positions_N, rope, neighbours=False) for part in (q_r, k_r))
         k_n, _ = state_BGNd.chunk(2, dim=-1)
@@ -74,10 +75,11 @@ class ExpandedDefinition(Definition):
 
     @staticmethod
     def scale(layer: Any) -> float:
-        return _scale(layer.shape.qk_nope_head_dim + layer.shape.qk_rope_head_dim, layer.shape.rope)
+        return _softmax_scale(layer.shape.qk_nope_head_dim + layer.shape.qk_rope_head_dim, layer.shape.rope)
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries, keys and values of every head, expanded from the latents."""
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         latents = layer.shape.latent_heads
         w_kvb_GPoc = layer.w_kvb.double().unflatten(0, (latents, -1))  # P heads of a latent
@@ -96,6 +98,7 @@ class AbsorbedDefinition(ExpandedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """Queries with W_UK multiplied into them, latents with rotary keys, latents."""
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         w_uk = layer.w_kvb[:, : layer.shape.qk_nope_head_dim].double()
         absorbed = torch.einsum("bhni,hic->bhnc", q_n, w_uk)
@@ -123,30 +126,30 @@ class IndexedDefinition(AbsorbedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
+        """AbsorbedDefinition's tensors, and the indexer's queries, head weights and keys."""
         shape = layer.shape
         rotary, width, heads = shape.qk_rope_head_dim, shape.indexer.head_dim, shape.indexer.heads
 
-        def turned(x_BHNi: Tensor) -> Tensor:
+        def rotate_first_columns(x_BHNi: Tensor) -> Tensor:
             first = apply_rope(x_BHNi[..., :rotary], positions_N, shape.rope, neighbours=False)
             return torch.cat((first, x_BHNi[..., rotary:]), dim=-1)
 
-        queries = _heads(product(_query_input(layer, x_BND), layer.w_iq), width)
-        weights = _heads(product(x_BND, layer.w_iw), 1) / math.sqrt(heads * width)
+        queries = _split_heads(product(_query_input(layer, x_BND), layer.w_iq), width)
+        weights = _split_heads(product(x_BND, layer.w_iw), 1) / math.sqrt(heads * width)
         key = product(x_BND, layer.w_ik)
         key = (key - key.mean(-1, keepdim=True)) / (key.var(-1, keepdim=True, correction=0) + 1e-6).sqrt()
         key = key * layer.index_norm.double() + layer.index_norm_bias.double()
-        of_mla = AbsorbedDefinition.projected(layer, x_BND, positions_N)
-        return *of_mla, turned(queries), weights, turned(key[:, None])
+        mla_parts = AbsorbedDefinition.projected(layer, x_BND, positions_N)
+        return *mla_parts, rotate_first_columns(queries), weights, rotate_first_columns(key[:, None])
 
 
 def product(x_BNi: Tensor, weight: Tensor) -> Tensor:
-    """x Wᵀ in float64."""
+    """x Wᵀ in float64, a few rows of W at a time."""
     return torch.cat([x_BNi @ rows.double().mT for rows in weight.split(ROWS_AT_ONCE)], dim=-1)
 
 
 def apply_rope(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: bool) -> Tensor:
-    """Apply the rotary embedding by complex numbers: each pair is one, and is multiplied by e^(i angle) and the rope's
-    factor.
+    """Rotate queries or keys: a pair of columns, as a complex number, times e^(i angle) and the rope's factor.
 
     `neighbours`: pairs are (2i, 2i + 1), as in DeepSeek's weights; otherwise (i, i + d/2), as in Llama's.
     """
@@ -159,18 +162,20 @@ def apply_rope(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: b
 
 
 def normed(x: Tensor, gain: Tensor) -> Tensor:
-    """Apply RMSNorm with the 1e-6 of MLA's two inner norms."""
+    """RMSNorm over the last dimension in float64, with the epsilon 1e-6 of MLA's two inner norms."""
     return x / (x.pow(2).mean(-1, keepdim=True) + 1e-6).sqrt() * gain.double()
 
 
-def _scale(width: int, rope: Rope) -> float:
+def _softmax_scale(width: int, rope: Rope) -> float:
     return rope.score_factor / math.sqrt(width)
 
 
 def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The query's two parts, the latent as it is cached, and the rotary key that all heads share."""
+    """(query without rotary part, rotated query part, latent as it is cached, rotated key part that heads share)."""
     shape = layer.shape
-    q_BHNe = _heads(product(_query_input(layer, x_BND), layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim)
+    q_BHNe = _split_heads(
+        product(_query_input(layer, x_BND), layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim
+    )
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
     latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
     q_r, k_r = (apply_rope(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
@@ -181,11 +186,13 @@ def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tenso
 
 
 def _query_input(layer: Any, x_BND: Tensor) -> Tensor:
+    """Input of the query projection: the hidden states, or where the query has a low rank its normed latent."""
     if layer.shape.q_lora_rank is None:
         return x_BND
     return normed(product(x_BND, layer.w_qa), layer.q_norm)
 
 
-def _heads(x_BNE: Tensor, width: int) -> Tensor:
+def _split_heads(x_BNE: Tensor, width: int) -> Tensor:
+    """[batch, N, heads · width] as [batch, heads, N, width]."""
     x_BNHd: Tensor = x_BNE.unflatten(-1, (-1, width))
     return x_BNHd.transpose(1, 2)

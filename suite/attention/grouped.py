@@ -60,25 +60,25 @@ class GroupedAttention(AttentionLayer):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        """Rotated queries of the new tokens, and keys and values of all, after writing the new ones to the cache."""
         angles = self.angles_at(x_BSD, start, positions_S)
         q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
         cached = self.append_to_cache(cache, start, *self.new_rows(x_BSD, angles))
         return q_BHSd, cached[0], cached[-1]
 
     def new_rows(self, x_BSD: Tensor, angles: tuple[Tensor, Tensor]) -> Sequence[Tensor]:
-        """The new tokens' rows in each tensor of the cache: keys first, values last. A variant that keeps one tensor
-        attends to it as both."""
+        """New tokens' rows in each cached tensor: keys first, values last; a single tensor is attended to as both."""
         keys_BGSd = self.apply_rope(self.heads(x_BSD, self.w_k, self.b_k), angles)
         return keys_BGSd, self.heads(x_BSD, self.w_v, self.b_v)
 
     def apply_rope(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """Queries or keys as they are scored."""
+        """Rotate queries or keys by their positions, in pairs (i, i + d/2)."""
         return rotate_halves(x_BHSd, *angles)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def heads(self, x_BSD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """A projection, cut into heads: [batch, heads, tokens, head_dim]."""
+        """Project x by `weight` and split the result into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight, bias)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -54,7 +54,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
-        """What the indexer scores: its queries and head weights of the new tokens, its keys of all."""
+        """The indexer's queries and head weights of the new tokens, and its keys of all, after caching the new ones."""
         shape = self.shape
         iq_BSE = linear(query_in, self.w_iq)
         iq_BNSi = iq_BSE.view(*iq_BSE.shape[:2], shape.indexer.heads, -1).transpose(1, 2)
@@ -68,14 +68,14 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return self._turn(iq_BNSi, angles), iw_BNS1, ik_B1Ti
 
     def _turn(self, x: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
-        """Rotate the first columns of the indexer's queries or keys."""
+        """Rotate the first qk_rope_head_dim columns of the indexer's queries or keys; the others stay as they are."""
         width = self.shape.qk_rope_head_dim
         if not width:
             return x
         return torch.cat((rotate_halves(x[..., :width], *angles), x[..., width:]), dim=-1)
 
     def select(self, *scored: Tensor) -> Tensor:
-        """Numbers of the tokens that each new one attends to, chosen_BSK."""
+        """Indices of the top_k tokens with the highest index scores for each new one, unordered: chosen_BSK."""
         scores_BST = index_scores(*scored)
         new, tokens = scores_BST.shape[1:]
         if new > 1:
@@ -83,7 +83,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return scores_BST.topk(min(tokens, self.shape.indexer.top_k), dim=-1, sorted=False).indices
 
     def gather(self, q_BHSd: Tensor, k_B1Td: Tensor, chosen_BSK: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The kernel's inputs, over the chosen tokens: each new token is a sequence of its own."""
+        """The kernel's inputs, chosen rows copied to a buffer; each new token becomes a sequence, see `unfold`."""
         batch, new, count = chosen_BSK.shape
         rows_BJd = k_B1Td.new_empty(batch, new * count, k_B1Td.shape[-1])
         for rows_Jd, k_Td, chosen_SK in zip(rows_BJd, k_B1Td[:, 0], chosen_BSK, strict=True):
@@ -93,7 +93,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
         return q_NH1d, k_N1Kd, k_N1Kd[..., : self.shape.kv_lora_rank]
 
     def unfold(self, o: Tensor, new: int) -> Tensor:
-        """The kernel's output as of the layer's own sequences, of so many new tokens each; o_BHSv."""
+        """Undo `gather` on the kernel's output, a sequence for each token: o_BHSv with `new` tokens in a sequence."""
         o_BSHv = o[:, :, 0].view(-1, new, *o.shape[1::2])
         return o_BSHv.transpose(1, 2)
 
@@ -104,7 +104,7 @@ class IndexedLatentAttention(AbsorbedLatentAttention):
 
 
 def index_scores(iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor) -> Tensor:
-    """The indexer's scores of all tokens for each new one, scores_BST.
+    """Scores of all T tokens for each of S new ones, scores_BST: Σ_h w_h · ReLU(q_h · k), unmasked.
 
     On a CPU a sequence and a block of keys at a time, whose products stay in its cache. One thread, 64 heads of width
     128, 65,536 keys: 16 ms in place of 19 in float32, 14 of 82 in bfloat16, which torch batches badly.

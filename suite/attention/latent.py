@@ -77,15 +77,16 @@ class LatentAttention(AttentionLayer):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
-        """Write the new tokens' latent and rotary key, as this mode keeps them; keys and values of all tokens."""
+        """Cache the new tokens' latent and rotary key in the slots `new`. Returns keys and values of all tokens."""
 
     @abstractmethod
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the given tokens, in tensors of their own."""
+        """Keys and values of the given tokens, without a cache."""
 
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        """(queries of the new tokens, keys and values of all, what `project_beside` adds), after writing the cache."""
         shape = self.shape
         cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
         latent_BSc, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
@@ -102,24 +103,24 @@ class LatentAttention(AttentionLayer):
         q_BSE = linear(query_in, self.w_q)
         q_BHSe = q_BSE.view(*q_BSE.shape[:2], shape.num_heads, -1).transpose(1, 2)
         q_n, q_r = q_BHSe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
-        rotary_rows = self.project_beside(x_BSD, query_in, cache, start, (cos_Sr, sin_Sr))
-        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv, *rotary_rows
+        further = self.project_beside(x_BSD, query_in, cache, start, (cos_Sr, sin_Sr))
+        return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv, *further
 
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, ...]:
-        """What a variant projects beside queries, keys and values. `query_in`: input of the query's own projection."""
+        """What a variant projects, and may cache, beside queries, keys and values. `query_in`: W_q's input."""
         return ()
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
-        """The query that the kernel scores: the two parts of each head side by side."""
+        """The kernel's query from its part without rotary embedding and its rotated part: the two side by side."""
         return with_rotary(q_n, q_r)
 
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def split_latents(self, kept_BGTe: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of absorbed attention as views of rows that `write_latents` wrote."""
+        """Absorbed attention's keys and values, as views of the rows that `write_latents` wrote."""
         c, d_r = self.shape.latent_dim, self.shape.qk_rope_head_dim
         if self.shape.latent_heads != 2:
             return kept_BGTe, kept_BGTe[..., :c]
@@ -128,7 +129,7 @@ class LatentAttention(AttentionLayer):
         return k_BTGd.transpose(1, 2), v_BTGc.transpose(1, 2)
 
     def write_latents(self, latent_BSc: Tensor, k_r_BSr: Tensor, into_BGSe: Tensor) -> None:
-        """Write a token's latents and its rotated shared key side by side, in one row or in one for each latent."""
+        """Write each token's latents and rotary key into `into_BGSe`: one row, or beyond two latents a row for each."""
         c, d_r, latents = self.shape.latent_dim, self.shape.qk_rope_head_dim, self.shape.latent_heads
         if latents > 2:
             into_BGSe[..., :c] = latent_BSc.unflatten(-1, (latents, c)).transpose(1, 2)
@@ -140,20 +141,20 @@ class LatentAttention(AttentionLayer):
             into_BGSe[:, 0, :, c + d_r :] = latent_BSc[..., c:]
 
     def write_expanded(self, latent_BTc: Tensor, k_r_BTr: Tensor, into_BHTe: Tensor) -> None:
-        """Write every head's key and value of the given tokens, as [k without rotary | rotary | v]."""
+        """Expand latents to every head's key and value, and write them as [k without rotary | rotary | v]."""
         d_n, d_r = self.shape.qk_nope_head_dim, self.shape.qk_rope_head_dim
-        up_BHTe = self._up(latent_BTc)
+        up_BHTe = self._expand(latent_BTc)
         into_BHTe[..., :d_n] = up_BHTe[..., :d_n]
         into_BHTe[..., d_n : d_n + d_r] = k_r_BTr[:, None]
         into_BHTe[..., d_n + d_r :] = up_BHTe[..., d_n:]
 
     def split_expanded(self, expanded_BHTe: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values as two views of one buffer."""
+        """Keys and values as two views of the rows that `write_expanded` wrote."""
         return expanded_BHTe[..., : self.shape.qk_head_dim], expanded_BHTe[..., self.shape.qk_head_dim :]
 
-    def _up(self, latent_BTc: Tensor) -> Tensor:
-        """Every head's key without its rotary part, then its value. One product for all heads of a latent, since a
-        product for each took nearly twice as long in bfloat16."""
+    def _expand(self, latent_BTc: Tensor) -> Tensor:
+        """Every head's [key without rotary part | value] from latents. One product for all heads of a latent: one for
+        each took nearly twice as long in bfloat16."""
         latents = self.shape.latent_heads
         parts = zip(latent_BTc.chunk(latents, dim=-1), self.w_kvb.chunk(latents), strict=True)
         products = [F.linear(part_BTc, weight_Hoc.flatten(0, 1)) for part_BTc, weight_Hoc in parts]
@@ -161,7 +162,7 @@ class LatentAttention(AttentionLayer):
         return up_BTE.view(*up_BTE.shape[:2], self.shape.num_heads, -1).transpose(1, 2)
 
     def _normed(self, latent_BSc: Tensor) -> Tensor:
-        """Norm each latent by itself: a rank that has some of them must not need the others."""
+        """RMSNorm of each latent by itself: a rank that has some of them must not need the others."""
         latents, c = self.shape.latent_heads, self.shape.latent_dim
         if latents == 1:
             return F.rms_norm(latent_BSc, (c,), self.kv_norm, INNER_NORM_EPS)
@@ -169,6 +170,7 @@ class LatentAttention(AttentionLayer):
         return (normed_BSGc * self.kv_norm.view(latents, c)).flatten(-2)
 
     def _query_input(self, x_BSD: Tensor) -> Tensor:
+        """Input of the query projection: the hidden states, or where the query has a low rank its normed latent."""
         rank = self.shape.q_lora_rank
         if rank is None:
             return x_BSD
@@ -176,7 +178,7 @@ class LatentAttention(AttentionLayer):
 
     @staticmethod
     def _per_head(x_BHSi: Tensor, weight_Hio: Tensor) -> Tensor:
-        """Multiply every head by a matrix of its own, as one batched product over heads."""
+        """Multiply each head's rows by that head's matrix, as one batched product over heads."""
         batch, heads, tokens, _ = x_BHSi.shape
         rows_HTi = x_BHSi.transpose(0, 1).reshape(heads, batch * tokens, -1)
         return torch.bmm(rows_HTi, weight_Hio).view(heads, batch, tokens, -1).transpose(0, 1)
@@ -191,7 +193,7 @@ class AbsorbedLatentAttention(LatentAttention):
         return ValueLayout.ENDS_OF_KEY if is_between else ValueLayout.PREFIX_OF_KEY
 
     def for_training(self) -> "ExpandedLatentAttention":
-        """The expanded mode: without a cache to keep small, narrower heads are cheaper."""
+        """The same weights in expanded mode: without a cache to keep small, narrower heads are cheaper."""
         expanded = copy.copy(self)  # a module's shallow copy shares its dictionary of parameters
         expanded.__class__ = ExpandedLatentAttention  # type: ignore[assignment]
         return expanded  # type: ignore[return-value]
@@ -211,6 +213,7 @@ class AbsorbedLatentAttention(LatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache latents and rotary keys; keys and values of all tokens are views of the cache."""
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.split_latents(cache.views()[0])
 
@@ -223,6 +226,7 @@ class AbsorbedLatentAttention(LatentAttention):
         return self.split_latents(rows_BGSe)
 
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
+        """The kernel's query, with W_UK multiplied into it; of two latents, the second's has its rotary part first."""
         q_BHSd = super().query(self._per_head(q_n, self.w_kvb[:, : self.shape.qk_nope_head_dim]), q_r)
         if self.value_layout is not ValueLayout.ENDS_OF_KEY:
             return q_BHSd
@@ -230,6 +234,7 @@ class AbsorbedLatentAttention(LatentAttention):
         return torch.cat((first, second.roll(q_r.shape[-1], dims=-1)), dim=1)
 
     def output(self, o_BHSc: Tensor) -> Tensor:
+        """The layer's output from the kernel's: each head's W_UV first, then the output projection."""
         return super().output(self._per_head(o_BHSc, self.w_kvb[:, self.shape.qk_nope_head_dim :].mT))
 
 
@@ -248,11 +253,12 @@ class ExpandedLatentAttention(LatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache expanded keys and values; those of all tokens are views of the cache."""
         self.write_expanded(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.split_expanded(cache.views()[0])
 
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:
-        k_n, v_BHSv = self._up(latent_BSc).split((self.shape.qk_nope_head_dim, self.shape.v_head_dim), dim=-1)
+        k_n, v_BHSv = self._expand(latent_BSc).split((self.shape.qk_nope_head_dim, self.shape.v_head_dim), dim=-1)
         k_r = k_r_BSr[:, None].expand(-1, self.shape.num_heads, -1, -1)
         if self.shape.qk_rope_head_dim > self.shape.v_head_dim:  # too few columns stand before the value
             return self.split_expanded(torch.cat((k_n, k_r, v_BHSv), dim=-1))
@@ -273,6 +279,7 @@ class ExpandedOnceLatentAttention(ExpandedLatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache latents of a whole prompt, and expand keys and values from it without caching them."""
         assert new.start == 0, "what came before would have to be expanded again"
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         return self.keys_and_values(latent_BSc, k_r_BSr)
@@ -284,11 +291,12 @@ class ReexpandingLatentAttention(ExpandedOnceLatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
+        """Cache latents, and expand keys and values of all cached tokens anew."""
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         c, d_r = self.shape.kv_lora_rank, self.shape.qk_rope_head_dim
         return self.keys_and_values(*cache.views()[0][:, 0].split((c, d_r), dim=-1))
 
 
 def with_rotary(plain: Tensor, rotary: Tensor) -> Tensor:
-    """Join a query or key from its two parts: the first itself, uncopied, where the second has no columns."""
+    """The two parts of a query or key in one tensor; `plain` itself, uncopied, if `rotary` has no columns."""
     return torch.cat((plain, rotary), dim=-1) if rotary.shape[-1] else plain

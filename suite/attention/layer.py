@@ -50,7 +50,7 @@ class AttentionLayer(torch.nn.Module, ABC):
 
     @property
     def cache_heads(self) -> int | Sequence[int]:
-        """Heads of the cached tensors, of all or of each; the kernel's, unless they are made anew at every step."""
+        """Heads of the cached tensors: one number for all, or one for each. By default those that the kernel sees."""
         return self.kv_heads
 
     @property
@@ -61,14 +61,14 @@ class AttentionLayer(torch.nn.Module, ABC):
     @property
     @abstractmethod
     def cache_widths(self) -> Sequence[int]:
-        """Widths of the tensors that are cached."""
+        """Elements of a head's row in each cached tensor."""
 
     @abstractmethod
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Make the kernel's inputs, as `problem` names them: queries of the new tokens, keys and values of all. Write
-        the new tokens to the cache from `start` on.
+        """Write the new tokens to the cache from `start` on, and give the kernel's inputs, as `problem` names them:
+        queries of the new tokens, keys and values of all.
 
         Without a cache, as in training, the new tokens are all there are. `positions_S`: the new tokens' rotary
         positions where they are not `start` and those that follow it.
@@ -79,24 +79,22 @@ class AttentionLayer(torch.nn.Module, ABC):
         """The layer's output, [batch, new tokens, hidden], from the kernel's."""
 
     def for_training(self) -> "AttentionLayer":
-        """The layer with these very weights in the mode in which it is trained: this one, unless the variant has a
-        cheaper mode where there is no cache."""
+        """The layer, with the same weights, in the mode that trains: itself, unless one is cheaper without a cache."""
         return self
 
     def stated_definition(self) -> type[Definition] | None:
-        """The definition that the layer's own class states. One that it inherits may be of another layer."""
+        """The definition that the layer's own class states, or None. An inherited one may be of another layer."""
         stated: type[Definition] | None = vars(type(self)).get("definition")
         return stated
 
     def angles_at(self, x_BSD: Tensor, start: int, positions_S: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Rows of `cos_Sr` and `sin_Sr` for the new tokens, as `project` is given them."""
+        """Rows of `cos_Sr` and `sin_Sr` at the new tokens' positions: `positions_S`, or by default from `start` on."""
         rows = slice(start, start + x_BSD.shape[1]) if positions_S is None else positions_S
         return self.cos_Sr[rows], self.sin_Sr[rows]
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> Sequence[Tensor]:
-        """Write the new tokens' rows, one tensor for each of the cache's, and give back the rows of all tokens. Without
-        a cache the new ones are all."""
+        """Write new rows from `start` on, one tensor for each cached. Returns all rows; without a cache the new."""
         if cache is None:
             return new_BGSd
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):
@@ -104,11 +102,12 @@ class AttentionLayer(torch.nn.Module, ABC):
         return cache.views()
 
     def drawn_input(self, forward: Pass, generator: torch.Generator) -> Tensor:
-        """Draw fresh hidden states of the new tokens, x_BSD."""
+        """Draw standard-normal hidden states of the pass's new tokens, x_BSD."""
         size = (forward.batch, forward.query_len, self.shape.hidden_size)
         return torch.empty(size, dtype=self.dtype, device=self.device).normal_(generator=generator)
 
     def new_cache(self, forward: Pass) -> Cache:
+        """Allocate a cache for the pass, quantised if it has a `cache_dtype`; its contents are not set."""
         if forward.cache_dtype is not None:
             assert isinstance(self.cache_heads, int), "require_quantisable refuses others"
             rotary = sum(rows.elements for rows in self.shape.cache_rows if rows.is_wide)
@@ -133,6 +132,7 @@ class AttentionLayer(torch.nn.Module, ABC):
         )
 
     def problem(self, forward: Pass) -> Problem:
+        """What the kernel has to compute in this pass, as sizes, layout, dtype and device."""
         return Problem(
             batch=forward.batch,
             heads=self.shape.num_heads,
@@ -150,14 +150,15 @@ class AttentionLayer(torch.nn.Module, ABC):
         )
 
     def init_weight(self, *size: int) -> torch.nn.Parameter:
-        """Draw a matrix, or one a head, whose last dimension is summed over."""
+        """Draw a weight with standard deviation 1/√(last dimension), which is summed over; without a gradient."""
         weight = torch.empty(*size, dtype=self.dtype, device=self.device)
         weight.normal_(std=1 / math.sqrt(size[-1]), generator=self._generator)
         return torch.nn.Parameter(weight, requires_grad=False)
 
     def zeros(self, width: int) -> torch.nn.Parameter:
-        """A bias. `ones` is the gain of a norm."""
+        """A parameter of `width` zeros, such as a bias; without a gradient."""
         return torch.nn.Parameter(torch.zeros(width, dtype=self.dtype, device=self.device), requires_grad=False)
 
     def ones(self, width: int) -> torch.nn.Parameter:
+        """A parameter of `width` ones, such as a norm's gain; without a gradient."""
         return torch.nn.Parameter(torch.ones(width, dtype=self.dtype, device=self.device), requires_grad=False)

@@ -24,18 +24,19 @@ class Adapter(torch.nn.Module):
 
 
 def adapter_of(weight_OI: Tensor) -> Adapter | None:
+    """The LoRA adapter that lies on a weight; None without one."""
     return getattr(weight_OI, NAME, None)
 
 
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
-    """Map x of any shape with I as its last dimension to the same shape with O instead."""
+    """x Wᵀ + bias, plus the product of the weight's adapter if it has one; x has I as its last dimension."""
     y = F.linear(x, weight_OI, bias_O)
     adapter = adapter_of(weight_OI)
     return y if adapter is None else y + F.linear(F.linear(x, adapter.down_RI), adapter.up_OR)
 
 
 def linear_in_parts(x: Tensor, weight_OI: Tensor, parts: int) -> Sequence[Tensor]:
-    """The map's output, cut into equal parts of O.
+    """`linear` of x with its adapter, as `parts` tensors of O / parts columns each.
 
     The weight is cut and not the product, whose parts would be no dense tensors: they are slower, above all on the way
     back.

@@ -15,6 +15,8 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Pages:
+    """Pages of `tokens` tokens over a tensor; page p begins p · step elements behind the tensor's first."""
+
     tokens: int
     strides: tuple[int, ...]
     """Strides of the tensors that this layout is for."""
@@ -23,15 +25,15 @@ class Pages:
     table_BP: Tensor
     """The pages of each sequence, int32."""
 
-    def of(self, x_BGTd: Tensor) -> Tensor:
-        """All pages, as a view [page, group, token, width]."""
+    def view(self, x_BGTd: Tensor) -> Tensor:
+        """All pages of a tensor with these strides, [page, group, token, width], without a copy."""
         assert x_BGTd.stride() == self.strides, (x_BGTd.stride(), self.strides)
         size = (self.count, x_BGTd.shape[1], self.tokens, x_BGTd.shape[3])
         return x_BGTd.as_strided(size, (self.step, *self.strides[1:]), x_BGTd.storage_offset())
 
 
 def paged(x_BGTd: Tensor, tokens: int) -> Pages:
-    """Lay pages over tensors of these strides. The length must be whole pages: a kernel may read all of the last."""
+    """Page table of a cache tensor, without a copy. Only whole pages: a kernel may read all of the last."""
     batch, _, length, _ = x_BGTd.shape
     assert length % tokens == 0, (length, tokens)
     between_sequences, between_pages = x_BGTd.stride(0), tokens * x_BGTd.stride(2)

@@ -18,7 +18,7 @@ from suite.measure.workload import UnsupportedError
 
 
 class ValueLayout(Enum):
-    """The place of a value's columns: a kernel that wants keys and values equally wide may look at their neighbours."""
+    """Where a value's columns lie. A kernel that wants keys and values equally wide may read their neighbours too."""
 
     SEPARATE = "in a tensor of its own"
     PREFIX_OF_KEY = "in the first columns of the key"
@@ -54,12 +54,12 @@ class Problem:
 
     @property
     def beyond_plain(self) -> Mapping[str, str]:
-        """What the problem has beside plain causal attention, in words, by the names in `Backend.computes`."""
+        """What is asked beyond plain causal attention: phrases for messages, by names of `Backend.computes`."""
         demands = {
-            "window": f"window of {self.window} keys" if self.window is not None else "",
+            "window": f"a window of {self.window} keys" if self.window is not None else "",
             "sinks": "attention sinks" if self.has_sinks else "",
-            "quantised_cache": f"cache in {str(self.cache_dtype).removeprefix('torch.')}" if self.cache_dtype else "",
-            "shared_key": "key part that groups share" if self.shared_key_dim else "",
+            "quantised_cache": f"a cache in {str(self.cache_dtype).removeprefix('torch.')}" if self.cache_dtype else "",
+            "shared_key": "a key part that groups share" if self.shared_key_dim else "",
         }
         return {name: phrase for name, phrase in demands.items() if phrase}
 
@@ -69,21 +69,21 @@ class Problem:
 
     @property
     def is_prefill(self) -> bool:
-        """Every key belongs to a query: the causal mask is the plain triangle."""
+        """True if every token is new, so that the causal mask is the plain triangle."""
         return self.query_len == self.seq_len
 
     @property
     def needs_mask(self) -> bool:
-        """With one new token every key is visible, unless more are kept than its window has."""
+        """True if a query must not see every key: several new tokens, or a window narrower than the cache."""
         return self.query_len > 1 or (self.window is not None and self.window < self.seq_len)
 
     def visible_keys(self) -> Tensor:
-        """The keys that each query sees as booleans, [query_len, seq_len], in the order of the keys' rows."""
+        """Mask [query_len, seq_len], True where a query sees a key; columns in the order of the cache's rows."""
         visible_ST = visible_keys(self.query_len, self.seq_len, self.device, self.window)
         return visible_ST.roll(self.oldest_row, dims=-1)
 
     def forward_mode(self) -> AbstractContextManager[object]:
-        """torch's mode for a first call as later ones will be: what is compiled is compiled for one mode."""
+        """no_grad or inference_mode, for a first call: what is compiled is compiled for one mode."""
         return torch.no_grad() if self.needs_gradient else torch.inference_mode()
 
 
@@ -105,12 +105,12 @@ class Backend:
     def __init__(self, problem: Problem) -> None:
         for name, phrase in problem.beyond_plain.items():
             if name not in self.computes:
-                raise UnsupportedError(f"{self.name} computes no {phrase}")
+                raise UnsupportedError(f"{self.name} does not support {phrase}; backend=auto chooses one that does")
         self.check(problem)
         self.problem = problem
 
     def check(self, problem: Problem) -> None:
-        """Raise UnsupportedError for a problem that this backend does not compute. By default every one is."""
+        """Raise UnsupportedError for a problem that this backend does not compute. By default none is refused."""
 
     def autotuned(self, *inputs: Tensor) -> "Backend":
         """Build what takes long, and choose by inputs as they will come. The result, this backend or its choice, is
@@ -130,7 +130,7 @@ class Backend:
 
 
 def operands(inputs: Sequence[Tensor], problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Write out a kernel's inputs: queries, whole keys and values of every group, and sinks where there are any.
+    """(queries, whole keys and values of every group, sinks or None) from a kernel's inputs.
 
     `inputs` are queries, keys and values, then the part of the keys that groups share, or scales of a quantised cache
     and the rotary key that stands apart, then sinks, where the problem has them. What was quantised becomes float32 at
@@ -150,12 +150,12 @@ def operands(inputs: Sequence[Tensor], problem: Problem) -> tuple[Tensor, Tensor
 
 
 def joined_key(k_BGTd: Tensor, shared_B1Tr: Tensor) -> Tensor:
-    """Write out keys whose last columns all groups share."""
+    """Keys of every group with the columns that all groups share copied behind them."""
     return torch.cat((k_BGTd, shared_B1Tr.expand(-1, k_BGTd.shape[1], -1, -1)), dim=-1)
 
 
 def visible_keys(query_len: int, seq_len: int, device: torch.device, window: int | None = None) -> Tensor:
-    """Causal visibility as booleans, [query_len, seq_len]: the last query sees every key, or the last `window`."""
+    """Causal mask [query_len, seq_len], True where a query sees a key: the last query all, or the last `window`."""
     first_query = seq_len - query_len
     visible_ST = torch.ones(query_len, seq_len, dtype=torch.bool, device=device).tril(first_query)
     return visible_ST if window is None else visible_ST.triu(first_query - window + 1)

@@ -22,8 +22,7 @@ LEAST_SCALE = 1e-30  # the scale of zeros, which are then read as 0
 
 
 class QuantisedCache(Cache):
-    """Keys and values, or keys that hold their value, as `tensors`: the elements of each, their scales, and the rotary
-    key where it stands apart."""
+    """As `tensors`: elements of keys and values (or of keys that hold values), their scales, a rotary key if apart."""
 
     def __init__(
         self,
@@ -48,7 +47,7 @@ class QuantisedCache(Cache):
         ]
 
     def write(self, start: int, *rows_BGSd: Tensor) -> None:
-        """Quantise rows of new tokens and write them from `start` on, one tensor for each of `widths`."""
+        """Quantise new tokens' rows, one tensor for each of `widths`; write elements and scales from `start` on."""
         new = slice(start, start + rows_BGSd[0].shape[2])
         for index, row_BGSd in enumerate(rows_BGSd):
             elements, scales = self.tensors[index], self.tensors[self._rows + index]
@@ -57,13 +56,13 @@ class QuantisedCache(Cache):
             rotary[:, :, new] = rows_BGSd[0][..., -rotary.shape[-1] :]
 
     def kernel_inputs(self) -> tuple[Tensor, ...]:
-        """Elements of keys and of values, scales of both, and the rotary key where it stands apart."""
+        """Views: elements of keys and of values, scales of both, rotary key. A value in the key has the key's."""
         views = self.views()
         elements, scales, rotary = views[: self._rows], views[self._rows : 2 * self._rows], views[2 * self._rows :]
         return elements[0], elements[-1], scales[0], scales[-1], *rotary
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Fill spare slots with large finite garbage, by scales that are."""
+        """Overwrite the slots past `length` with garbage: eight-bit elements, large finite scales, rotary keys."""
         for tensor in self.tensors:
             spare = tensor[:, :, self.length :]
             if tensor.dtype in LARGEST:
@@ -73,7 +72,7 @@ class QuantisedCache(Cache):
 
 
 def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The rows' elements in eight bits, and their scales, [..., n] in float32."""
+    """Quantise rows: their elements in `dtype`, and a float32 scale for each 128 of them, [..., n]."""
     elements, scales = [], []
     for part in rows.float().split(SCALED_ELEMENTS, dim=-1):
         scale = (part.abs().amax(dim=-1, keepdim=True) / LARGEST[dtype]).clamp(min=LEAST_SCALE)
@@ -84,7 +83,7 @@ def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def restored(elements: Tensor, scales: Tensor, dtype: torch.dtype) -> Tensor:
-    """The numbers that quantised rows stand for."""
+    """Dequantise rows: the elements times their scales, in `dtype`."""
     wide_dtype = torch.promote_types(dtype, torch.float32)
     parts = zip(elements.split(SCALED_ELEMENTS, dim=-1), scales.split(1, dim=-1), strict=True)
     return torch.cat([(part.to(wide_dtype) * scale).to(dtype) for part, scale in parts], dim=-1)

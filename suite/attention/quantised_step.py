@@ -40,21 +40,25 @@ class QuantisedStep(ForwardStep):
         self._unquantised: tuple[Tensor, ...] = ()
 
     def facts(self) -> dict[str, Any]:
+        """Facts for the record: `cache`, how it is written, and `layer_check`, what the layer is compared with."""
         cache_write = "allocated ahead; the new tokens are quantised and written within the time, and nothing is copied"
         return {**super().facts(), "cache": cache_write}
 
     def draw(self) -> None:
+        """Draw a context and new tokens, quantise them into the cache, and keep the unquantised ones for the check."""
         layer, forward = self.layer, self._forward
         with torch.inference_mode():
             plain = layer.new_cache(replace(forward, cache_dtype=None))
             plain.fill(self._generator)
             self._x_BSD = layer.drawn_input(forward, self._generator)
             self._unquantised = layer.project(self._x_BSD, plain, self._start)
-            self.cache.write(0, *self._rows(*(rows_BGTn[:, :, : self._start] for rows_BGTn in self._unquantised[1:])))
+            context = (rows_BGTn[:, :, : self._start] for rows_BGTn in self._unquantised[1:])
+            self.cache.write(0, *self._cached_rows(*context))
             self.cache.spoil_spare_slots(self._generator)
-            self.projected = self.kernel_inputs = self._project()
+            self.projected = self.kernel_inputs = self._project_and_cache()
 
     def check(self) -> Sequence[Reading]:
+        """Compare kernel, cached rows, layer with float64: readings, also of `cache_error`. Raises IncorrectError."""
         layer, problem = self.layer, self.problem
         with torch.inference_mode():
             output = self.backend(*self.projected)
@@ -72,36 +76,38 @@ class QuantisedStep(ForwardStep):
         assert problem.cache_dtype is not None
         if not error <= (most := LARGEST_CACHE_ERROR[problem.cache_dtype]):
             raise IncorrectError(
-                f"relative error {error:.3g} against float64 with an unquantised cache is above {most:.3g}", readings
+                f"relative error against float64 with an unquantised cache is {error:.3g}; "
+                f"at most {most:.3g} is allowed",
+                readings,
             )
         self.require_untouched(readings, is_untouched=torch.equal(output, again))
         return readings
 
     def _compare_written(self) -> OutputError:
-        """Compare the new tokens' rows in the cache with those that were projected."""
+        """Relative error of the new tokens' cached rows against those projected: keys' or values', the larger."""
         _, k_BGTd, v_BGTv, _ = operands(self.projected, self.problem)
-        pairs = zip(self._rows(k_BGTd, v_BGTv), self._rows(*self._unquantised[1:]), strict=True)
+        pairs = zip(self._cached_rows(k_BGTd, v_BGTv), self._cached_rows(*self._unquantised[1:]), strict=True)
         errors = [relative_error(*(rows[:, :, self._start :].double() for rows in pair)) for pair in pairs]
         assert self.problem.cache_dtype is not None
         return OutputError(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
 
-    def _project(self) -> tuple[Tensor, ...]:
+    def _project_and_cache(self) -> tuple[Tensor, ...]:
+        """Project the new tokens and write their rows, quantised, to the cache: (query, the cache's kernel inputs)."""
         q_BHSd, *new = self.layer.project(self._x_BSD, None, self._start)
-        self.cache.write(self._start, *self._rows(*new))
+        self.cache.write(self._start, *self._cached_rows(*new))
         return q_BHSd, *self.cache.kernel_inputs()
 
-    def _rows(self, k_BGTd: Tensor, v_BGTv: Tensor) -> tuple[Tensor, ...]:
-        """What the cache keeps of keys and values: the keys alone where the value lies in them."""
+    def _cached_rows(self, k_BGTd: Tensor, v_BGTv: Tensor) -> tuple[Tensor, ...]:
+        """The tensors that the cache keeps: (keys, values), or (keys,) where the value lies in them."""
         return (k_BGTd,) if self.layer.value_layout is ValueLayout.PREFIX_OF_KEY else (k_BGTd, v_BGTv)
 
 
 def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
-    """Raise UnsupportedError for a pass that reads no quantised cache, or a variant whose cache is not keys and values
-    as its kernel reads them."""
+    """Raise UnsupportedError unless the pass decodes, and the kernel reads cached keys and values as they lie."""
     if forward.is_training or (forward.query_len == forward.seq_len and forward.query_len > 1):
         raise UnsupportedError(
-            f"cache_dtype={forward.cache_dtype} is read in decoding (phase=decode): elsewhere keys and values are read "
-            f"as they are projected"
+            f"cache_dtype={forward.cache_dtype} needs phase=decode: other phases read keys and values as they are "
+            f"projected, not from a cache"
         )
     layouts = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
     one_token = replace(forward, query_len=1, seq_len=1)
@@ -112,6 +118,6 @@ def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
     fits = keeps_all and reads_all and not has_several
     if not fits or layer.new_cache(one_token).counted_bytes() != cache_bytes(layer.shape, one_token):
         raise UnsupportedError(
-            f"cache_dtype={forward.cache_dtype} is kept for grouped attention and absorbed MLA, whose kernel "
-            f"reads what is cached; got {layer.shape.describe_mode(forward) or type(layer).__name__}"
+            f"cache_dtype={forward.cache_dtype} supports grouped attention and absorbed MLA, whose kernels read the "
+            f"cache as it lies; got {layer.shape.describe_mode(forward) or type(layer).__name__}"
         )

@@ -13,7 +13,7 @@ from suite.theory.layers.rope import Rope
 
 
 def angles(length: int, width: int, rope: Rope, *, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, [length, width / 2], computed in float64 and rounded once."""
+    """Cosines and sines of the rotation at each position, [length, width / 2], computed in float64 and rounded once."""
     frequencies = torch.tensor(rope.frequencies(width), dtype=torch.float64, device=device)
     phases = torch.outer(torch.arange(length, dtype=torch.float64, device=device), frequencies)
     cos_Sr, sin_Sr = (turn * rope.rotation_factor for turn in (phases.cos(), phases.sin()))
@@ -21,7 +21,7 @@ def angles(length: int, width: int, rope: Rope, *, dtype: torch.dtype, device: t
 
 
 def rotate_halves(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
-    """Turn the pairs (i, i + d/2), as Llama does.
+    """Rotate x in pairs of columns (i, i + d/2), as Llama does.
 
     Whole rows at once and not half by half: a small model's training pays for every tensor, there and on the way back.
     """
@@ -30,7 +30,7 @@ def rotate_halves(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
 
 
 def rotate_neighbours(x_BHSd: Tensor, cos_Sr: Tensor, sin_Sr: Tensor) -> Tensor:
-    """Turn the pairs (2i, 2i + 1), as DeepSeek's weights expect. A width of 0 has none."""
+    """Rotate x in pairs of columns (2i, 2i + 1), as DeepSeek's weights expect; x itself if it has no columns."""
     if not x_BHSd.shape[-1]:  # MLA without a rotary part should not pay for turning nothing
         return x_BHSd
     even, odd = x_BHSd[..., 0::2], x_BHSd[..., 1::2]

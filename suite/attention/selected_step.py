@@ -27,6 +27,7 @@ class SelectedStep(ForwardStep):
     layer: IndexedLatentAttention
 
     def draw(self) -> None:
+        """Draw inputs and context as ForwardStep does, choose tokens, and gather the kernel's inputs."""
         super().draw()
         with torch.inference_mode():
             q_BHSd, k_BGTd, _, *scored = self.projected
@@ -34,6 +35,7 @@ class SelectedStep(ForwardStep):
             self.kernel_inputs = self.layer.gather(q_BHSd, k_BGTd, self.chosen_BSK)
 
     def check(self) -> Sequence[Reading]:
+        """Compare choice, kernel and layer with float64: readings of errors. Raises IncorrectError."""
         layer, (q_BHSd, k_BGTd, v_BGTv, *scored) = self.layer, self.projected
         with torch.inference_mode():
             self.chosen_BSK = chosen = layer.select(*scored)
@@ -51,6 +53,7 @@ class SelectedStep(ForwardStep):
         return readings
 
     def run(self, meter: Meter) -> None:
+        """Run the layer, the choice and the kernel once each, in the meter's spans."""
         with torch.inference_mode():
             with meter.span("layer"):
                 self._layer()
@@ -60,6 +63,7 @@ class SelectedStep(ForwardStep):
                 self._kernel(*self.projected[:2], self.chosen_BSK)
 
     def parts(self) -> dict[str, Callable[[], object]]:
+        """Functions that run each span's work once, by the span's name."""
         select, kernel = torch.inference_mode()(self.layer.select), torch.inference_mode()(self._kernel)
         return {
             "layer": torch.inference_mode()(self._layer),
@@ -68,18 +72,20 @@ class SelectedStep(ForwardStep):
         }
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
-        """The indexer's runs rotate over copies of its inputs. The kernel's do not: it reads the chosen rows alone,
-        and copies that exceed a cache would still leave those in it."""
+        """Runs for a CUDA graph: the indexer's rotate over copies of its inputs, others are one run. The kernel reads
+        the chosen rows alone, and copies that exceed a cache would still leave those in it."""
         if span == INDEXER:
             select = torch.inference_mode()(self.layer.select)
             return rotated(select, self.projected[3:], least_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
+        """One pass of the whole layer: project and cache the new tokens, choose, attend."""
         q, k, _, *scored = self.layer.project(self._x_BSD, self.cache, self._start)
         return self.layer.output(self._kernel(q, k, self.layer.select(*scored)))
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
+        """Gather the chosen rows and attend to them. `inputs`: queries, all keys, indices of the chosen tokens."""
         q_BHSd, k_BGTd, chosen_BSK = inputs
         o = self.backend(*self.layer.gather(q_BHSd, k_BGTd, chosen_BSK))
         return self.layer.unfold(o, q_BHSd.shape[2])
@@ -88,7 +94,7 @@ class SelectedStep(ForwardStep):
 def compare_choice(
     chosen_BSK: Tensor, iq_BNSi: Tensor, iw_BNS1: Tensor, ik_B1Ti: Tensor, *, dtype: torch.dtype
 ) -> check.OutputError:
-    """Compare scores of the chosen tokens, in descending order, with the best in float64.
+    """Relative error of the chosen tokens' float64 scores, in descending order, against the best scores.
 
     A token that is chosen twice, or one that no new token may see, is an error like another: its score counts once, and
     as none.
@@ -109,8 +115,8 @@ def compare_choice(
 def compare_over_chosen(
     o_BHSv: Tensor, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, chosen_BSK: Tensor, problem: Problem
 ) -> check.OutputError:
-    """Compare the kernel's output with float64 attention over all keys of which those not chosen are masked. So neither
-    the gathering nor a token that is chosen twice hides."""
+    """Relative error of the output at a few new tokens against float64 attention with all keys but the chosen
+    masked, so that neither a wrong gathering nor a token that is chosen twice hides."""
     batch, new = chosen_BSK.shape[:2]
     ours, references, eagers = [], [], []
     for sequence in range(batch):

@@ -34,25 +34,28 @@ class ForwardStep:
         self._start = forward.seq_len - forward.query_len
 
     def constants(self) -> Sequence[Reading]:
+        """The reading `cache_bytes_counted`: bytes that the cache's tensors hold for its tokens."""
         return [Reading(step=0, span="case", metric="cache_bytes_counted", value=self.cache.counted_bytes())]
 
     def facts(self) -> dict[str, Any]:
+        """Facts for the record: `cache`, how it is written; `layer_check`, what the layer is compared with."""
         cache_write = "allocated ahead; the new tokens' write is timed, and nothing is copied"
         return {"cache": cache_write, "layer_check": check.describe_layer_check(self.layer, self._forward.query_len)}
 
     def draw(self) -> None:
-        """Draw fresh inputs and a fresh context; the kernel's own inputs are the layer's projections of them."""
+        """Fill the cache and draw the new tokens, and project them: the projections are the kernel's inputs."""
         layer, forward = self.layer, self._forward
         with torch.inference_mode():
             self.cache.fill(self._generator)
             self._x_BSD = layer.drawn_input(forward, self._generator)
-            self.projected = self.kernel_inputs = self._project()
+            self.projected = self.kernel_inputs = self._project_and_cache()
 
     def redraw_input(self) -> None:
         """Draw new hidden states for the new tokens; the cached context stays."""
         self._x_BSD = self.layer.drawn_input(self._forward, self._generator)
 
     def check(self) -> Sequence[Reading]:
+        """Compare kernel and layer with float64: readings. Raises IncorrectError, also if spare slots are read."""
         with torch.inference_mode():
             output = self.backend(*self.projected)
             comparison = check.compare(output, self.projected, self.problem, self._generator)
@@ -65,12 +68,13 @@ class ForwardStep:
 
     @staticmethod
     def require_untouched(readings: Sequence[Reading], *, is_untouched: bool) -> None:
-        """Raise IncorrectError where garbage in the cache's spare slots has reached the output."""
+        """Raise IncorrectError, with the readings, if new garbage in the cache's spare slots has changed the output."""
         if not is_untouched:
-            reason = "the output changes with cache slots past the length, which nothing may read"
+            reason = "the output depends on cache slots past the length, which no kernel may read"
             raise IncorrectError(reason, readings)
 
     def run(self, meter: Meter) -> None:
+        """Run the layer and the kernel once each, in the meter's spans."""
         with torch.inference_mode():
             with meter.span("layer"):
                 self._layer()
@@ -78,23 +82,26 @@ class ForwardStep:
                 self._kernel(*self.projected)
 
     def parts(self) -> dict[str, Callable[[], object]]:
+        """Functions that run each span's work once, by the span's name."""
         kernel = torch.inference_mode()(self._kernel)
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
-        """The kernel's runs rotate over copies of its inputs; the layer has one cache and one set of weights."""
+        """Runs for a CUDA graph: the kernel's rotate over copies of inputs; the layer's one cache allows one run."""
         if span == "kernel":
             return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
         """One pass of the whole layer, which writes its new keys and values to the cache."""
-        return self.layer.output(self.backend(*self._project()))
+        return self.layer.output(self.backend(*self._project_and_cache()))
 
-    def _project(self) -> tuple[Tensor, ...]:
+    def _project_and_cache(self) -> tuple[Tensor, ...]:
+        """Project the new tokens and write them to the cache. Returns the kernel's inputs."""
         return self.layer.project(self._x_BSD, self.cache, self._start)
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
+        """The backend's attention over these inputs."""
         return self.backend(*inputs)
 
 
@@ -105,7 +112,7 @@ class TrainingStep:
         self.layer, self.backend, self._forward, self._generator = layer, backend, forward, generator
         self.problem = layer.problem(forward)
         if self.problem.has_sinks:
-            raise UnsupportedError("attention sinks are not trained here: their own gradient would not be checked")
+            raise UnsupportedError("phase=train does not support attention sinks: their gradient would not be checked")
         layer.requires_grad_(True)
         length = min(forward.seq_len, LONGEST_CHECKED)
         self._checked = replace(forward, batch=1, query_len=length, seq_len=length)
@@ -113,19 +120,22 @@ class TrainingStep:
 
     @cached_property
     def checked_backend(self) -> Backend:
-        """The very kernel that is timed: what chose it might choose another at this length."""
+        """The timed backend's class at the gradient check's shorter length, where `auto` might choose another."""
         return type(self.backend)(self._checked_problem)
 
     def constants(self) -> Sequence[Reading]:
+        """No readings: there is no cache."""
         return ()
 
     def facts(self) -> dict[str, Any]:
+        """Facts for the record on how the layer and the gradients were checked: `layer_check` and `gradient_check`."""
         return {
             "layer_check": check.describe_layer_check(self.layer, self._forward.seq_len),
             "gradient_check": f"dQ, dK and dV at {self._checked.seq_len} of {self._forward.seq_len} tokens, batch 1",
         }
 
     def draw(self) -> None:
+        """Draw hidden states and the gradients of both outputs; project the states to the kernel's inputs."""
         layer, forward = self.layer, self._forward
         self._x_BSD = layer.drawn_input(forward, self._generator).requires_grad_()
         self._wanted = (self._x_BSD, *layer.parameters())
@@ -136,9 +146,11 @@ class TrainingStep:
         self._do_BHSv = self._drawn_like_output(self.problem)
 
     def redraw_input(self) -> None:
+        """Draw everything anew: without a cache there is no context to keep."""
         self.draw()
 
     def check(self) -> Sequence[Reading]:
+        """Compare kernel, layer and gradients with float64: readings of errors. Raises IncorrectError."""
         with torch.no_grad():
             output = self.backend(*self.projected)
             comparison = check.compare(output, self.projected, self.problem, self._generator)
@@ -150,25 +162,30 @@ class TrainingStep:
         return [*check.readings_if_passed({"": comparison, **by_gradient}), *around]
 
     def run(self, meter: Meter) -> None:
+        """Run the layer and the kernel once each, forward and backward, in the meter's spans."""
         for span, work in self.parts().items():
             with meter.span(span):
                 work()
 
     def parts(self) -> dict[str, Callable[[], object]]:
+        """Functions that run each span's forward and backward pass once, by the span's name."""
         return {"layer": self._layer, "kernel": self._kernel}
 
     def _layer(self) -> Tensor:
+        """Forward and backward pass of the whole layer, down to its input and weights. Returns the forward output."""
         layer = self.layer
         y_BSD = layer.output(self.backend(*layer.project(self._x_BSD, None, 0)))
         torch.autograd.grad(y_BSD, self._wanted, self._dy_BSD)
         return y_BSD
 
     def _kernel(self) -> None:
+        """Forward and backward pass of the kernel alone."""
         check.gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> None:
         """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
 
     def _drawn_like_output(self, problem: Problem) -> Tensor:
+        """Standard-normal numbers in the shape of the kernel's output, do_BHSv."""
         size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)
         return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=self._generator)

@@ -53,17 +53,20 @@ class TiedAttention(AttentionLayer):
         return (self.shape.head_dim, self.shape.rotary_dim)
 
     def problem(self, forward: Pass) -> Problem:
+        """The kernel's problem, whose keys share their rotary part unless all tokens are new."""
         shared_key_dim = 0 if forward.is_whole else self.shape.rotary_dim
         return replace(super().problem(forward), shared_key_dim=shared_key_dim)
 
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        """Cache new states and rotary key. Returns queries, half states, states, shared rotary key; at `start` 0
+        queries, whole keys, states."""
         angles = self.angles_at(x_BSD, start, positions_S)
         plain = self.shape.head_dim - self.shape.rotary_dim
-        q_BHSd = self._heads(x_BSD, self.w_q)
+        q_BHSd = self._project_heads(x_BSD, self.w_q)
         q_BHSd = torch.cat((q_BHSd[..., :plain], rotate_halves(q_BHSd[..., plain:], *angles)), dim=-1)
-        new = self._heads(x_BSD, self.w_kv), rotate_halves(linear(x_BSD, self.w_kr), *angles)[:, None]
+        new = self._project_heads(x_BSD, self.w_kv), rotate_halves(linear(x_BSD, self.w_kr), *angles)[:, None]
         state_BGTd, k_B1Tr = self.append_to_cache(cache, start, *new)
         if start == 0:
             state_BGSd, k_B1Sr = new
@@ -73,6 +76,7 @@ class TiedAttention(AttentionLayer):
     def output(self, o_BHSv: Tensor) -> Tensor:
         return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
-    def _heads(self, x_BSD: Tensor, weight: Tensor) -> Tensor:
+    def _project_heads(self, x_BSD: Tensor, weight: Tensor) -> Tensor:
+        """Project x by `weight` and split the result into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -39,7 +39,7 @@ COUNTS = ("seq_len", "keys_per_split", "rows", "kv_heads", "pairs", "splits")
 
 @triton.jit
 def product(a, b, AS_FLOAT: tl.constexpr):
-    """a @ b, summed in float32. The interpreter's product of bfloat16 is garbage: there both become floats before."""
+    """a @ b, summed in float32. `AS_FLOAT` converts both before: the interpreter's product of bfloat16 is garbage."""
     if AS_FLOAT:
         a, b = a.to(tl.float32), b.to(tl.float32)
     return tl.dot(a, b, input_precision="ieee")
@@ -47,7 +47,7 @@ def product(a, b, AS_FLOAT: tl.constexpr):
 
 @triton.jit
 def tile(row_ptr, row_is, stride_d, BEGIN: tl.constexpr, WIDTH: tl.constexpr, BLOCK: tl.constexpr):
-    """Columns BEGIN to BEGIN + WIDTH of some rows, with zeros where there is no row, and up to BLOCK columns."""
+    """Columns BEGIN to BEGIN + WIDTH of the rows at `row_ptr`, padded to BLOCK; zeros where `row_is` is False."""
     column = tl.arange(0, BLOCK)
     mask = row_is[:, None] if WIDTH == BLOCK else row_is[:, None] & (column < WIDTH)[None, :]
     return tl.load(row_ptr[:, None] + (BEGIN + column)[None, :] * stride_d, mask=mask, other=0.0)
@@ -91,7 +91,7 @@ def attend_split(
     BRANCH: tl.constexpr,
     AS_FLOAT: tl.constexpr,
 ):
-    """One block of query rows of one key-value head over one split of its keys.
+    """Attention of one block of query rows of one key-value head over one split of its keys.
 
     Row r is query head r // QUERY_LEN of the group and new token r % QUERY_LEN; a pair is a sequence and one of its
     key-value heads. Writes the part's normed result, [split, pair, row, value], and its log2 of the sum of
@@ -140,10 +140,10 @@ def attend_split(
             new_peak = tl.maximum(peak, tl.max(scores, axis=1))
             # A row may see no key of a split: its peak stays -inf, and -inf - -inf is no number.
             base = tl.where(new_peak == float("-inf"), 0.0, new_peak) if QUERY_LEN > 1 else new_peak
-            kept = tl.exp2(peak - base)
+            decay = tl.exp2(peak - base)
             exponentials = tl.exp2(scores - base[:, None])
-            total = total * kept + tl.sum(exponentials, axis=1)
-            summed = summed * kept[:, None]
+            total = total * decay + tl.sum(exponentials, axis=1)
+            summed = summed * decay[:, None]
             weights = exponentials.to(k_ptr.dtype.element_ty)
         if VALUE_IN_KEY:
             v_block = k_first
@@ -173,7 +173,8 @@ def join_splits(
     COLUMN_BLOCK: tl.constexpr,
     SPLITS_AT_ONCE: tl.constexpr,
 ):
-    """Some columns of one row of one pair: its parts, each by its share of the sum of exponentials.
+    """Write a block of columns of one row of the output: the sum of its splits' results, each weighed by its share of
+    the sum of exponentials.
 
     The splits are gone through twice: for the greatest logarithm, then for the sums.
     """

@@ -73,12 +73,12 @@ class Launch:
 
 
 def power_of_two(count: int) -> int:
-    """The least power of two that is not below `count`, and 16 at least, since matrix units multiply so many."""
+    """The least power of two from `count` up, but at least 16, the fewest that matrix units multiply."""
     return max(16, 1 << (count - 1).bit_length())
 
 
 def key_parts(problem: Problem) -> tuple[int, int]:
-    """Columns of the key's first and second part."""
+    """How many columns the two parts of a key have in which it is scored; the second may have 0."""
     if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
         return problem.v_dim, problem.qk_dim - problem.v_dim
     first = min(problem.qk_dim, 1 << (problem.qk_dim.bit_length() - 1))
@@ -87,6 +87,7 @@ def key_parts(problem: Problem) -> tuple[int, int]:
 
 
 def launch_for(problem: Problem, chip: Chip) -> Launch:
+    """Block sizes, splits and warps for a problem on a chip, by the rule at the top of this module."""
     first, rest = key_parts(problem)
     widest = max(power_of_two(first), power_of_two(problem.v_dim))
     in_key = problem.value_layout is ValueLayout.PREFIX_OF_KEY
@@ -105,6 +106,7 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
     token_bytes = key_bytes + (0 if in_key else power_of_two(problem.v_dim) * problem.dtype.itemsize)
 
     def shared_bytes() -> int:
+        """Shared memory that one program takes with the block sizes so far."""
         # Below 64 rows the block that is multiplied stands in registers. Weights are on their way to other warps, but
         # where four have 64 rows each multiplies by its own.
         blocks = stages if row_block >= 64 else stages - 1
@@ -138,10 +140,11 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
 
 def _blocks_per_split(blocks: int, least: int, programs: int, places: int) -> int:
-    """Blocks of keys in each of the fewest splits that take nearly as little time as any number does: waves of
-    programs, each as long as a split."""
+    """Blocks of keys in a split, for the fewest splits whose time is within NEARLY of the least. `places`: programs
+    that run at once; `least`: blocks of a split at least."""
 
     def time(each: int) -> int:
+        """Time with `each` blocks in a split, in blocks: waves of programs, each wave as long as a split."""
         return math.ceil(programs * math.ceil(blocks / each) / places) * each
 
     choices = range(blocks, min(least, blocks) - 1, -1)

@@ -30,6 +30,7 @@ class WindowAttention(GroupedAttention):
             self.sink_H = torch.nn.Parameter(sink_H.normal_(generator=self._generator), requires_grad=False)
 
     def problem(self, forward: Pass) -> Problem:
+        """The kernel's problem over the rows that a pass reads, with the row of the oldest token and the sinks."""
         read, window = self.shape.read_tokens(forward), self.shape.window
         assert window is not None
         return replace(
@@ -43,12 +44,13 @@ class WindowAttention(GroupedAttention):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        """GroupedAttention's inputs of the kernel, after writing the cache, and behind them the sinks if it has any."""
         inputs = super().project(x_BSD, cache, start, positions_S)
         return (*inputs, self.sink_H) if self.shape.sinks else inputs
 
     @staticmethod
     def append_to_cache(cache: Cache | None, start: int, *new_BGSd: Tensor) -> tuple[Tensor, ...]:
-        """Write the new tokens' rows, and give the rows that are kept; of a prompt longer than these all of its own."""
+        """Write new rows over the oldest. Returns all rows kept, or a prompt's own if it is longer than the cache."""
         if cache is None:
             return new_BGSd
         tokens, room = new_BGSd[0].shape[2], cache.room

@@ -34,6 +34,7 @@ class AttentionWorkload:
         self._backend_for = locate(settings["backend"]["_target_"])
 
     def prepare(self) -> None:
+        """Make layer, cache and backend, draw inputs, have the backend compile or choose. Raises UnsupportedError."""
         plan = self.plan
         device = torch.device(plan.device)
         generator = torch.Generator(device).manual_seed(plan.seed)
@@ -61,9 +62,11 @@ class AttentionWorkload:
             self.work.backend = backend.autotuned(*self.work.kernel_inputs)
 
     def constants(self) -> Iterable[Reading]:
+        """Readings of the plan's closed forms, and of the cache's counted bytes."""
         return [*constant_readings(self.plan.constants()), *self.work.constants()]
 
     def facts(self) -> Mapping[str, Any]:
+        """Facts for the record: the backend, its form and compiler flags, the plan's, and how the output is checked."""
         backend = self.work.backend
         backend_facts = {"backend": backend.name, "backend_form": backend.form, "backend_built": backend.built}
         return {
@@ -73,24 +76,27 @@ class AttentionWorkload:
         }
 
     def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
+        """A warning if torch's unfused math path is among the kernel span's operators."""
         if MATH_PATH in operators["kernel"]:
             yield f"kernel: {self.work.backend.name} fell to torch's math path, which is no fused kernel"
 
     def check(self) -> Iterable[Reading]:
-        """Check, and count what the backend keeps: by now it has all that it makes at its first call."""
+        """Draw inputs, compare with float64: readings of errors and of `kept_bytes`. Raises IncorrectError."""
         self.work.draw()
         readings = self.work.check()
         if self.work.layer.stated_definition() is None:
             require_response(self.work.redraw_input, self.work.parts()["layer"])
-        cache_bytes = kept_bytes(
+        backend_bytes = kept_bytes(  # by now it keeps all that it makes at its first call
             self.work.backend, self.work.problem.device, besides=(*self.work.projected, *self.work.kernel_inputs)
         )
-        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=cache_bytes)]
+        return [*readings, Reading(step=0, span="kernel", metric="kept_bytes", value=backend_bytes)]
 
     def step(self, meter: Meter) -> None:
+        """Run each span's work once in the meter."""
         self.work.run(meter)
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
+        """Functions that run each span's work once, by the span's name."""
         return self.work.parts()
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
@@ -98,8 +104,8 @@ class AttentionWorkload:
 
 
 def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tensor] = ()) -> int:
-    """Bytes that a backend keeps from one call to the next, on the device: masks, the parts of a split, a library's
-    workspace; without the storages of the given tensors.
+    """Bytes that a backend keeps on the device from one call to the next: masks, the parts of a split, a library's
+    workspace. Storages of the tensors `besides` are not counted.
 
     They are allocated before a call, so that the allocator's peak of a call, which is above what was there before, has
     none of them. Counted on the tensors that Python can reach from the backend: what a compiled extension keeps to
@@ -108,13 +114,14 @@ def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tens
     other_storages = {tensor.untyped_storage()._cdata for tensor in besides}
     storages = {
         storage._cdata: storage.nbytes()
-        for tensor in _tensors_below(backend)
+        for tensor in _reachable_tensors(backend)
         if tensor.device.type == device.type and (storage := tensor.untyped_storage())._cdata not in other_storages
     }
     return sum(storages.values())
 
 
-def _tensors_below(owner: object) -> Iterable[Tensor]:
+def _reachable_tensors(owner: object) -> Iterable[Tensor]:
+    """Yield every tensor that is reached from an object through attributes, mappings and sequences, each once."""
     waiting, seen = [owner], set[int]()
     while waiting:
         thing = waiting.pop()

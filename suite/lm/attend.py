@@ -17,7 +17,8 @@ FLASH_WIDEST, FLASH_BYTES = 256, 2
 def attend(
     q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *, scale: float, value_layout: ValueLayout, mask_B1ST: Tensor | None
 ) -> Tensor:
-    """o_BHSv, causal where no mask is given, with the last query seeing every key. A mask is True where a key is seen.
+    """Attention o_BHSv: causal without a mask, with the last query seeing every key. A mask is True where a query sees
+    a key.
 
     A single new token's heads are folded into the query rows of the key-value head that they share, so that the cache
     is read once. The fused CPU kernel wants values as wide as keys: absorbed MLA and GLA pass the key for both,
@@ -52,6 +53,7 @@ def attend(
 
 
 def _values_columns(o_BHSd: Tensor, v_dim: int, value_layout: ValueLayout) -> Tensor:
+    """The value's own v_dim columns of an output that is as wide as the key."""
     if value_layout is ValueLayout.ENDS_OF_KEY:
         first, second = o_BHSd.chunk(2, dim=1)
         return torch.cat((first[..., :v_dim], second[..., -v_dim:]), dim=1)
@@ -59,7 +61,7 @@ def _values_columns(o_BHSd: Tensor, v_dim: int, value_layout: ValueLayout) -> Te
 
 
 def knows_groups(q_BHSd: Tensor, *, has_mask: bool) -> bool:
-    """True if a fused kernel of torch's shares a key-value head among these query heads by itself.
+    """True if a fused kernel of torch's takes fewer key-value heads than query heads as they are.
 
     The CPU's does, and takes up to a third less time than over folded groups. On a GPU only FlashAttention does, which
     has 16 bits, widths up to FLASH_WIDEST and no mask; the memory-efficient kernel, which takes the rest, does not.
@@ -74,8 +76,7 @@ def knows_groups(q_BHSd: Tensor, *, has_mask: bool) -> bool:
 def _attend_by_group(
     q_BHSd: Tensor, k_BGTd: Tensor, v_BGTd: Tensor, *, scale: float, mask_B1ST: Tensor | None
 ) -> Tensor:
-    """o_BHSd with groups in the place of sequences, N = B x G of them, and one key-value head under each of a
-    group's query heads without a copy."""
+    """Attention o_BHSd with each group as a sequence of its own, N = B × G, its head repeated without a copy."""
     batch, heads, tokens, width = q_BHSd.shape
     groups = k_BGTd.shape[1]
     k_NRTd, v_NRTd = (x.flatten(0, 1).unsqueeze(1).expand(-1, heads // groups, -1, -1) for x in (k_BGTd, v_BGTd))
@@ -91,7 +92,7 @@ def _attend_by_group(
 
 
 def prompt_mask(valid_BS: Tensor, length: int) -> Tensor:
-    """The visibility [B, 1, length, length] where the first columns are prompts padded on the left.
+    """Mask [B, 1, length, length], True where a token sees another: causal, and no token sees a prompt's left padding.
 
     `valid_BS`: True on a prompt's own tokens. A pad sees itself, since a row that sees nothing has no softmax.
     """

@@ -38,8 +38,7 @@ class FactoryKwargs:
 
 
 def scored_in(dtype: torch.dtype) -> torch.dtype:
-    """The dtype of log-probabilities and values: float32 where the decoder has fewer bits, since ratios, divergences
-    and advantages are differences of them."""
+    """Dtype of log-probabilities and values: float32 at least, since ratios and advantages are differences."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -61,19 +60,19 @@ class Block(torch.nn.Module):
         self._trained = (attention.for_training(),)
 
     def replace_attention(self, layer: AttentionLayer) -> None:
-        """Take another attention layer, of equal sizes, in place of this block's."""
+        """Put another attention layer, of equal sizes, in the place of this block's."""
         self.attention, self._trained = layer, (layer.for_training(),)
 
     def attention_input(self, x_BSD: Tensor) -> Tensor:
-        """The attention layer's input, from the residual stream."""
+        """The attention layer's input: the residual stream x_BSD after its norm."""
         return rms_norm(x_BSD, self.attention_norm, self._norm_eps)
 
     def forward(self, x_BSD: Tensor, mask_B1ST: Tensor | None, first: int = 0) -> Tensor:
-        """Compute without a cache, as in training and scoring. `first`: the outputs of earlier tokens are left out."""
+        """The residual stream behind this block, without a cache, of the tokens from `first` on."""
         return self._forward(x_BSD, self._trained[0], None, 0, mask_B1ST, first)
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Compute new tokens from `start` on, behind those that the cache holds."""
+        """The residual stream of new tokens behind this block; writes their rows to the cache from `start` on."""
         return self._forward(x_BSD, self.attention, cache, start, mask_B1ST)
 
     def _forward(
@@ -85,6 +84,7 @@ class Block(torch.nn.Module):
         mask_B1ST: Tensor | None,
         first: int = 0,
     ) -> Tensor:
+        """Attention by `layer` and MLP, both added to the residual stream, for the tokens from `first` on."""
         q, k, v, *shared = layer.project(self.attention_input(x_BSD), cache, start)
         k = joined_key(k, *shared) if shared else k  # torch's fused kernel takes whole keys alone
         o_BHSv = attend(q, k, v, scale=layer.scale, value_layout=layer.value_layout, mask_B1ST=mask_B1ST)
@@ -130,12 +130,11 @@ class Decoder(torch.nn.Module):
         self.requires_grad_(True)
 
     def forward(self, tokens_BS: Tensor, mask_B1ST: Tensor | None = None, *, first: int = 0) -> Tensor:
-        """Hidden states h_BSD behind the last norm, of the tokens from `first` on. The mask is that of suite.lm.attend;
-        None: causal."""
+        """Hidden states h_BSD after the last norm, of tokens from `first` on. No mask: causal; see suite.lm.attend."""
         return self.through(F.embedding(tokens_BS, self.embedding), mask_B1ST, first=first)
 
     def through(self, x_BSD: Tensor, mask_B1ST: Tensor | None, *, first: int = 0) -> Tensor:
-        """Hidden states of embedded tokens, from `first` on.
+        """Hidden states after the last norm of tokens given as embeddings x_BSD, from `first` on.
 
         The last block needs no more of earlier tokens than their keys and values.
         """
@@ -148,12 +147,11 @@ class Decoder(torch.nn.Module):
         return rms_norm(x_BSD, self.norm, self.shape.norm_eps)
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Hidden states of new tokens from `start` on, which are written to the caches, one a layer."""
+        """Hidden states of new tokens, which are written to the caches, one for each layer, from `start` on."""
         return self.decode_through(F.embedding(tokens_BS, self.embedding), caches, start, mask_B1ST)
 
     def decode_through(self, x_BSD: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """Hidden states of new tokens, given as embeddings, from `start` on; they are written to the caches, one a
-        layer."""
+        """Hidden states of new tokens given as embeddings; writes them to the caches from `start` on."""
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + x_BSD.shape[1]
             x_BSD = block.decode(x_BSD, cache, start, mask_B1ST)
@@ -166,13 +164,15 @@ class Decoder(torch.nn.Module):
         self._blocks[layer].replace_attention(attention)
 
     def logits(self, h_BSD: Tensor) -> Tensor:
+        """Scores over the vocabulary, [B, S, V], from hidden states."""
         return F.linear(h_BSD, self.embedding if self.head is None else self.head)
 
     def cached_in(self, layer: AttentionLayer) -> torch.dtype:
+        """Dtype of the layer's cache."""
         return layer.cache_dtype
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
-        """One cache a layer, with room for `length` tokens of each sequence."""
+        """Allocate a cache for each layer, with room for `length` tokens of each of `batch` sequences."""
         size: dict[str, Any] = {"batch": batch, "length": length, "device": self.made.device}
         layers = [block.attention for block in self._blocks]
         return [
@@ -181,12 +181,12 @@ class Decoder(torch.nn.Module):
         ]
 
     def modes(self) -> dict[str, str]:
-        """The variant's mode that trains and scores, and the one that decodes, by the layers' classes."""
+        """Class names of the attention layers that train and score (`trained`) and that decode (`decoded`)."""
         block = self._blocks[0]
         return {"trained": type(block._trained[0]).__name__, "decoded": type(block.attention).__name__}
 
     def rotary_tables(self) -> list[Tensor]:
-        """The tensors that it keeps beside its parameters."""
+        """The cosines and sines of each layer's rotary embedding, which are no parameters."""
         return [table for block in self._blocks for table in (block.attention.cos_Sr, block.attention.sin_Sr)]
 
     def parameter_count(self) -> int:

@@ -13,8 +13,7 @@ from suite.lm.decoder import Decoder
 
 
 def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> None:
-    """Freeze all weights and lay an adapter on every linear map of the blocks. `dtype`: the adapters'; None: the
-    weights'."""
+    """Freeze all weights and add a LoRA adapter to each linear map of the blocks, in `dtype` or the weights' own."""
     decoder.requires_grad_(False)
     factory, adapters = decoder.made, torch.nn.ModuleList()
     # Linear maps have two dimensions: gains and biases have one, MLA's weights of single heads three.
@@ -29,9 +28,9 @@ def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> N
 
 
 def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
-    """Give `base`, of the decoder's shape, the decoder's own weights, without its adapters, and return it.
+    """Replace the weights of `base`, of equal shape, by the decoder's without its adapters. Returns `base`.
 
-    The weights are shared, not copied; `base` itself has no gradients.
+    The weights are shared, not copied, and `base` is frozen.
     """
     base_parameters = dict(base.named_parameters())
     base_state = {name: parameter for name, parameter in decoder.state_dict().items() if name in base_parameters}

@@ -16,8 +16,7 @@ from torch.nn import functional as F
 
 
 def rms_norm(x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
-    """x / sqrt(mean(x²) + eps) · gain. Without gradients, on another device or where types are mixed, torch's own is as
-    good or better."""
+    """RMSNorm, x / sqrt(mean(x²) + eps) · gain: by _RmsNorm where that pays, else torch's own, as good there."""
     is_plain = x.device.type == "cpu" and x.dtype == gain_D.dtype and x.dtype.itemsize >= 4
     if is_plain and torch.is_grad_enabled():
         y: Tensor = _RmsNorm.apply(x, gain_D, eps)
@@ -28,6 +27,7 @@ def rms_norm(x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain_D: Tensor, eps: float) -> Tensor:
+        """The normed x; keeps x, the gain and one rate for each token for the backward pass."""
         rate = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
         ctx.save_for_backward(x, gain_D, rate)
         y: Tensor = (x * rate).mul_(gain_D)
@@ -36,10 +36,10 @@ class _RmsNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
-        """With n = x·rate and g the gradient: rate · (g·gain − n · mean(g·gain·n)) for x, and Σ g·n for the gain."""
+        """Gradients: rate · (g·gain − n · mean(g·gain·n)) of x, Σ g·n of gain; g: the output's, n = x·rate."""
         x, gain_D, rate = ctx.saved_tensors
         normed = x * rate
-        of_gain = gradient * normed
-        slope = (of_gain @ gain_D).unsqueeze(-1).mul_(1 / x.shape[-1])
-        of_x = (gradient * gain_D).addcmul_(normed, slope, value=-1).mul_(rate)
-        return of_x, of_gain.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[1] else None, None
+        gain_terms = gradient * normed
+        slope = (gain_terms @ gain_D).unsqueeze(-1).mul_(1 / x.shape[-1])
+        x_gradient = (gradient * gain_D).addcmul_(normed, slope, value=-1).mul_(rate)
+        return x_gradient, gain_terms.flatten(0, -2).sum(dim=0) if ctx.needs_input_grad[1] else None, None

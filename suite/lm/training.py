@@ -39,7 +39,7 @@ class Limits:
     stays."""
 
     def rate(self, done: int) -> float:
-        """The rate of the update that follows `done` others, as a share of the highest."""
+        """Learning rate of the update after `done` others, as a share of the highest: warm-up, then decay if asked."""
         warm = min(1.0, (done + 1) / max(self.warmup_updates, 1))
         if self.decay_updates is None:
             return warm
@@ -56,10 +56,10 @@ class Optimiser:
         self._adamw = torch.optim.AdamW(self._parameters, lr=lr, betas=BETAS, weight_decay=WEIGHT_DECAY, **FORMS[form])
         self._done = 0
 
-    def update(self, of: str) -> float:
-        """Do one update from the parameters' gradients, and drop them. Return their norm before clipping.
+    def update(self, model_name: str) -> float:
+        """Do one update from the parameters' gradients, and drop these. Returns their norm before clipping.
 
-        Raises NotFiniteError, in which `of` names the model.
+        Raises NotFiniteError, which names the model, if the norm is not finite.
         """
         rate = self._lr * self._limits.rate(self._done)
         self._done += 1
@@ -68,17 +68,18 @@ class Optimiser:
         with attribute_to(kind=OPTIMISER_TEMPORARIES):
             norm = float(torch.nn.utils.clip_grad_norm_(self._parameters, self._limits.max_grad_norm, foreach=True))
             if not math.isfinite(norm):
-                raise NotFiniteError(f"the gradient of {of} is {norm} at its update {self._done}")
+                raise NotFiniteError(f"the gradient of {model_name} is {norm} at its update {self._done}")
             self._adamw.step()
         self._adamw.zero_grad(set_to_none=True)
         return norm
 
     def state_tensors(self) -> list[Tensor]:
-        """The tensors that it keeps from one update to the next."""
+        """The tensors that AdamW keeps from one update to the next."""
         tensors = [value for state in self._adamw.state.values() for value in state.values()]
         return [value for value in tensors if isinstance(value, Tensor)]
 
     def state(self) -> dict[str, object]:
+        """AdamW's state and the number of updates done, for `restore`."""
         return {"done": self._done, "adamw": self._adamw.state_dict()}
 
     def restore(self, state: dict[str, object]) -> None:
@@ -88,14 +89,14 @@ class Optimiser:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A text as ids, and the number of its first tokens that are given and not learnt."""
+    """A text as token ids, of which the first `given` are not learnt."""
 
     ids: Sequence[int]
     given: int = 0
 
 
 def pad_examples(examples: Sequence[Example], device: torch.device, *, end: int = END) -> tuple[Tensor, Tensor]:
-    """tokens_BS, each text with its end and padded on the right, and learnt_BS, 1.0 for those to learn."""
+    """(tokens_BS: each text with its end token, padded on the right; learnt_BS: 1.0 on the tokens to learn, else 0)."""
     longest = max(len(example.ids) for example in examples) + 1
     tokens_BS = torch.full((len(examples), longest), PAD)
     learnt_BS = torch.zeros(len(examples), longest)
@@ -115,7 +116,7 @@ def token_loss(model: Decoder, tokens_BS: Tensor, learnt_BS: Tensor) -> Tensor:
 
 
 def train_on(model: Decoder, batches: Iterable[tuple[Tensor, Tensor]], *, lr: float, limits: Limits) -> list[float]:
-    """Do one update for each batch of `pad_examples`, and return the losses. Raises NotFiniteError."""
+    """Do one update for each batch, as `pad_examples` makes them. Returns the losses. Raises NotFiniteError."""
     optimiser = Optimiser(model, lr=lr, limits=limits)
     losses = []
     for tokens_BS, learnt_BS in batches:

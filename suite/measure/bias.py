@@ -55,44 +55,46 @@ Work = Callable[[], object]
 
 
 def main(out: Path | None) -> int:
-    """Measure, print and write; the exit code."""
+    """Time reads in every way, print them and write them to `out` as JSON. Returns the exit code."""
     if not torch.cuda.is_available():
         print("bias: needs a GPU that torch finds; there is none here")
         return CANNOT_SAY
     with torch.inference_mode():
-        launch_s = _launches()
-        times = {size: _times(size) for size in SIZES_BYTES}
-        probe = median(by_our_meter(_floats(FLOAT_BYTES).neg_, "flush_probe_ratio"))
+        launch_s = _launch_times()
+        times = {size: _read_times(size) for size in SIZES_BYTES}
+        probe = median(by_our_meter(_ones(FLOAT_BYTES).neg_, "flush_probe_ratio"))
     for name, seconds in launch_s.items():
         print(f"bias: one tiny kernel, {name}: {seconds * 1e6:.2f} us")
     print(f"bias: our flush, cold over warm reads of its probe: {probe:.2f}, where {FLUSHED} is asked for")
     for size, times_s in times.items():
-        print(line(size, times_s))
+        print(format_times(size, times_s))
     reads = {size: {"latency_s": times_s, **time_ratios(times_s)} for size, times_s in times.items()}
     write_findings(out, l2_bytes=l2_bytes(), flush_probe_ratio=probe, launch_s=launch_s, reads=reads)
-    reasons = faults(times, probe)
+    reasons = clock_faults(times, probe)
     print(f"bias: {'; '.join(reasons) or 'our clock agrees with a flush by reads'}")
     return IS_OFF if reasons else AGREES
 
 
 def write_findings(out: Path | None, **findings: object) -> None:
+    """Write findings, the GPU's name and the tolerance as JSON to `out`; nothing if that is None."""
     if out is not None:
         content = {"schema": 1, "gpu": torch.cuda.get_device_name(), "tolerance": TOLERANCE, **findings}
         write_named(out, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def time_ratios(times_s: Mapping[str, float]) -> dict[str, float]:
+    """Ratios of the times, in the pairs that RATIOS names. `times_s`: seconds by the way of timing."""
     return {name: times_s[way] / times_s[other] for name, (way, other) in RATIOS.items()}
 
 
-def line(size_bytes: int, times_s: Mapping[str, float]) -> str:
-    """A size's times, with the rates that they would mean."""
+def format_times(size_bytes: int, times_s: Mapping[str, float]) -> str:
+    """A line to print: a read's time in each way, and the bytes per second that it would mean."""
     ways = [f"{way} {time * 1e6:.1f} us ({size_bytes / time / 1e12:.2f} TB/s)" for way, time in times_s.items()]
     return f"bias: {size_bytes / 1e6:.0f} MB: {', '.join(ways)}"
 
 
-def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -> list[str]:
-    """What is wrong with our own clock, in words. A time that is no number is wrong."""
+def clock_faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -> list[str]:
+    """Sentences on what is wrong with our own clock; none if it is right. NaN is wrong."""
     faults = []
     for size, times_s in times.items():
         ratio = time_ratios(times_s)["ours_over_read_flush"]
@@ -104,12 +106,12 @@ def faults(times: Mapping[int, Mapping[str, float]], flush_probe_ratio: float) -
 
 
 def copies_for(size_bytes: int, cache_bytes: int) -> int:
-    """Copies of an input that are rotated, so that none is in the cache when its turn comes again."""
+    """How many copies of an input are rotated, so that none is still in the cache when its turn comes again."""
     return max(LEAST_COPIES, math.ceil(ROTATED_OVER_L2 * cache_bytes / size_bytes))
 
 
 def by_events(run: Work, flush: Work) -> float:
-    """Median time between two events around a run behind a flush, in seconds."""
+    """Median seconds of a run by a CUDA event on either side of it, over STEPS runs, with a flush before each."""
     run()
     pairs = []
     for _ in range(STEPS):
@@ -124,8 +126,9 @@ def by_events(run: Work, flush: Work) -> float:
     return median(times_s)
 
 
-def _times(size_bytes: int) -> dict[str, float]:
-    copies = [_floats(size_bytes) for _ in range(copies_for(size_bytes, l2_bytes()))]
+def _read_times(size_bytes: int) -> dict[str, float]:
+    """Median seconds of reading `size_bytes` on the GPU, by the way of timing it."""
+    copies = [_ones(size_bytes) for _ in range(copies_for(size_bytes, l2_bytes()))]
     filler = torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
     read = copies[0].sum
 
@@ -133,7 +136,7 @@ def _times(size_bytes: int) -> dict[str, float]:
         filler.zero_()
         filler.sum()
 
-    single, rotated = _graph([read]), _graph([copy.sum for copy in copies])
+    single, rotated = _capture_graph([read]), _capture_graph([copy.sum for copy in copies])
     return {
         OURS: median(by_our_meter(read, "latency_s")),
         WARM: by_events(read, lambda: None),
@@ -146,19 +149,19 @@ def _times(size_bytes: int) -> dict[str, float]:
     }
 
 
-def _launches() -> dict[str, float]:
-    """What a kernel that does next to nothing takes, launched in each way."""
-    single_float, filler = _floats(FLOAT_BYTES), torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
+def _launch_times() -> dict[str, float]:
+    """Median seconds of a kernel that does next to nothing, by the way of launching it."""
+    single_float, filler = _ones(FLOAT_BYTES), torch.zeros(FLUSH_OVER_L2 * l2_bytes() // FLOAT_BYTES, device="cuda")
     touch, many = single_float.neg_, 100
     return {
         "launched": by_events(touch, filler.sum),
-        "in a graph": by_events(_graph([touch]).replay, filler.sum),
-        f"in a graph of {many}": by_events(_graph([touch] * many).replay, filler.sum) / many,
+        "in a graph": by_events(_capture_graph([touch]).replay, filler.sum),
+        f"in a graph of {many}": by_events(_capture_graph([touch] * many).replay, filler.sum) / many,
     }
 
 
 def by_our_meter(run: Work, metric: str, *, steps: int | None = None) -> list[float]:
-    """The readings of one metric, taken as a case's are."""
+    """Values of one metric at each of `steps` runs behind our flush, by the clock that times cases."""
     run()
     meter = Meter(CudaFlush(l2_bytes()), event_clock({}))
     for _ in range(steps or STEPS):
@@ -167,16 +170,18 @@ def by_our_meter(run: Work, metric: str, *, steps: int | None = None) -> list[fl
     return [reading.value for reading in meter.readings if reading.metric == metric]
 
 
-def _graph(runs: Sequence[Callable[[], Tensor]]) -> torch.cuda.CUDAGraph:
+def _capture_graph(runs: Sequence[Callable[[], Tensor]]) -> torch.cuda.CUDAGraph:
     graph, _ = captured(runs)
     return graph
 
 
-def _floats(size_bytes: int) -> torch.Tensor:
+def _ones(size_bytes: int) -> torch.Tensor:
+    """A float32 tensor of ones on the GPU, `size_bytes` large."""
     return torch.ones(size_bytes // FLOAT_BYTES, device="cuda")
 
 
 def run_by_hand(program: Callable[[Path | None], int]) -> None:
+    """Parse --out, run the program with its path or None, and exit with its code."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=Path)
     sys.exit(run_guarded(lambda: program(parser.parse_args().out)))

@@ -39,7 +39,7 @@ EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Can
 
 
 def run(connection: Connection, persistent: bool) -> None:
-    """Do one task, or in a `persistent` process one after another until the parent hangs up. The entry point.
+    """The entry point: do one task, or in a `persistent` process one after another until the parent hangs up.
 
     Receives (task, arguments, threads, stderr_log) and sends dictionaries; the last one of a task has `outcome` or
     `result`, and `ends` where this process can do no other.
@@ -57,11 +57,11 @@ def run(connection: Connection, persistent: bool) -> None:
             return
         with _output_into(stderr_log):
             torch.set_num_threads(threads)
-            goes_on = _do(send, task, arguments, threads) and persistent
+            goes_on = _do_task(send, task, arguments, threads) and persistent
 
 
-def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
-    """Do a task and send all that comes of it; whether this process can do another."""
+def _do_task(send: Callable[..., None], task: str, arguments: Mapping[str, Any], threads: int) -> bool:
+    """Do a task and send its messages; an error becomes its outcome. False if no other task can follow."""
     send(pid=os.getpid())
     device = device_for(arguments.get("settings", arguments)["device"], threads)
     is_lost = False
@@ -84,7 +84,7 @@ def _do(send: Callable[..., None], task: str, arguments: Mapping[str, Any], thre
 
 
 def _ceilings(*, device: str, dtype: str, threads: int, precision: str | None) -> dict[str, Any]:
-    """Measure the ceilings. The first task of a sweep, which also tells whether there is such a device."""
+    """Measure a device's ceilings, as a sweep's first task: a message with `result`, or an unsupported `outcome`."""
     measured = device_for(device, threads)
     try:
         measured.require()
@@ -111,6 +111,7 @@ def _foreign_line(error: Exception, settings: Mapping[str, Any]) -> str:
 
 @contextmanager
 def _output_into(stderr_log: Path) -> Iterator[None]:
+    """Send standard output, standard error and faulthandler's traces into a file, which is emptied first."""
     descriptor = os.open(stderr_log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     sys.stdout.flush()
     os.dup2(descriptor, 1)
@@ -124,7 +125,7 @@ def _output_into(stderr_log: Path) -> Iterator[None]:
 
 
 def _harden(*, limits_memory: bool) -> None:
-    """Die alone and quietly: no Ctrl-C of its own, first in line when memory runs out, gone when its parent is."""
+    """Ignore Ctrl-C, exit with the parent, be killed first when memory runs out, limit memory if asked."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the case and records it
     torch.set_num_interop_threads(1)
     _end_with_the_parent()

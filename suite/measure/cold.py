@@ -24,14 +24,14 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 def last_level_cache_bytes(caches: Path = CPU_CACHES) -> int | None:
-    """Size of the largest cache that the first CPU reads data through; None where the system does not say."""
+    """Size of the first CPU's largest cache for data; None where the system does not say."""
     sizes = [(path / "size", path / "type") for path in caches.glob("index*")]
     read = [size.read_text().strip() for size, kind in sizes if kind.read_text().strip() != "Instruction"]
     return max((int(text[:-1]) * UNITS[text[-1]] for text in read), default=None)
 
 
 def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
-    """`measured` if a cold pass says anything new here, else the reason why not."""
+    """`measured`, or why not: `unknown_cache`, `as_warm` (no span fits the cache) or `no_memory`."""
     cache_bytes = last_level_cache_bytes()
     if cache_bytes is None:
         return "unknown_cache"
@@ -41,7 +41,7 @@ def cold_state(constants: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_seconds: float) -> Sequence[Reading]:
-    """Time `steps` cold steps, or as many as the time allows and one at least."""
+    """Readings of `steps` steps with flushed caches, or of as many as `max_seconds` allows, one at least."""
     meter = Meter(Flush(), clock)
     begun = time.perf_counter()
     while meter.step < steps and (meter.step == 0 or time.perf_counter() - begun < max_seconds):
@@ -51,7 +51,7 @@ def time_cold(step: Callable[[Meter], None], clock: Probe, *, steps: int, max_se
 
 
 def unproven(readings: Sequence[Reading], *, at_least: float = FLUSHED) -> str | None:
-    """A warning where the probe stayed in a cache, so that the cold times may not be cold."""
+    """A warning if the probe's cold read took less than `at_least` times its warm one, in the median."""
     ratio = median(reading.value for reading in readings if reading.metric == "flush_probe_ratio")
     if ratio >= at_least:
         return None
@@ -76,6 +76,7 @@ class Flush:
         return lambda: [{"metric": "flush_probe_ratio", "value": ratio}]
 
     def _read_s(self) -> float:
+        """Seconds that one read of the probe takes."""
         start = time.perf_counter()
         self._probe.sum()
         return time.perf_counter() - start

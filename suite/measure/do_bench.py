@@ -20,7 +20,7 @@ STEPS = 100
 
 
 def main(out: Path | None) -> int:
-    """Compare, print and write; the exit code."""
+    """Time the kernels by both clocks, print them and write them to `out` as JSON. Returns the exit code."""
     if not torch.cuda.is_available():
         print("do_bench: needs a GPU that torch finds; there is none here")
         return CANNOT_SAY
@@ -43,6 +43,8 @@ def main(out: Path | None) -> int:
 
 
 def _kernels() -> Mapping[str, Callable[[], object]]:
+    """A matrix product, a read of memory and torch's attention, by name."""
+
     def random_tensor(*size: int) -> torch.Tensor:
         return torch.randn(*size, device="cuda", dtype=torch.bfloat16)
 

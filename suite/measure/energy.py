@@ -50,7 +50,7 @@ def take_energy(
     seconds: float,
     finish: Callable[[], None],
 ) -> tuple[list[Reading], dict[str, Any]]:
-    """Readings of each span, and the named state for the record's `energy` fact."""
+    """(readings of each span's joules, watts and window; the `energy` fact: `measured`, or why joules are missing)."""
     if isinstance(counter, NoCounter):
         return [], {"state": "no_counter", "why": counter.why}
     readings: list[Reading] = []
@@ -72,7 +72,7 @@ def take_energy(
 
 
 def update_interval_s(read_j: Callable[[], float]) -> float | None:
-    """Longest time between a few changes of a counter, watched without pause; None if it hardly changes."""
+    """Longest seconds between a few changes of a counter, watched without pause; None if it hardly changes."""
     changes_s: list[float] = []
     last_j, seen_s = read_j(), time.perf_counter()
     while len(changes_s) < CHANGES_WATCHED:
@@ -101,6 +101,7 @@ def measure_energy(
     give_up_s = time.perf_counter() + MOST_WINDOWS * (needed_s + part.call_s)
 
     def chunk() -> float:
+        """Do some calls of the work and wait for them. Returns the counter's joules afterwards."""
         for _ in range(calls):
             part.work()
         finish()
@@ -134,11 +135,12 @@ class EnergySchedule:
         self._measured: set[tuple[Any, ...]] = set()
 
     def is_due(self, case: Case, telemetry: Mapping[str, Any]) -> bool:
+        """True if the settings ask for every case's energy, or for one backend's and this variant has none yet."""
         energy = telemetry["energy"]
         return energy == "every" or (energy == "one_backend" and _variant(case) not in self._measured)
 
-    def took(self, record: Record) -> None:
-        """Note that a case has been recorded, now or before."""
+    def note(self, record: Record) -> None:
+        """Mark the record's variant as measured if the record has joules."""
         energy = record.provenance.get("energy")
         state = energy.get("state") if isinstance(energy, Mapping) else None
         if record.status is Status.OK and state == "measured":
@@ -146,6 +148,7 @@ class EnergySchedule:
 
 
 def _variant(case: Case) -> tuple[Any, ...]:
+    """The case's workload and settings without its backend's, as a hashable key."""
     named = {**case.axes, **case.extras}
     settings = sorted((name, value) for name, value in named.items() if name.partition(".")[0] != "backend")
     return (case.workload, *settings)

@@ -47,18 +47,22 @@ class BackwardScope:
         self._within = self._without[0], kind
 
     def enters(self, output: Tensor) -> Tensor:
-        return self._from(output, self._within)
+        """Label storages that are made from this tensor's gradient on with the kind. Returns the tensor."""
+        return self._label_from(output, self._within)
 
     def leaves(self, start: Tensor) -> Tensor:
-        return self._from(start, self._without)
+        """Label storages that are made from this tensor's gradient on as before the scope. Returns the tensor."""
+        return self._label_from(start, self._without)
 
     @staticmethod
-    def _from(tensor: Tensor, label: Label) -> Tensor:
-        def reached(gradient: Tensor) -> None:
+    def _label_from(tensor: Tensor, label: Label) -> Tensor:
+        """Make `label` the current one once the tensor's gradient is computed. Returns the tensor."""
+
+        def change_label(gradient: Tensor) -> None:
             _now[-1] = label
 
         if tensor.requires_grad:
-            tensor.register_hook(reached)
+            tensor.register_hook(change_label)
         return tensor
 
 
@@ -94,11 +98,12 @@ class MemoryTracker(TorchDispatchMode):
         if not self._is_away:
             for leaf in tree_leaves(outputs):
                 if isinstance(leaf, Tensor):
-                    self._see(leaf)
+                    self._note_storage(leaf)
         return outputs
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
+        """Name what runs inside as a phase, of which `peaks` gives the peak."""
         begun = len(self._events)
         try:
             yield
@@ -107,7 +112,7 @@ class MemoryTracker(TorchDispatchMode):
 
     @contextmanager
     def away(self) -> Iterator[None]:
-        """See nothing of the storages that are made meanwhile."""
+        """Ignore the storages that are made inside."""
         self._is_away = True
         try:
             yield
@@ -115,23 +120,22 @@ class MemoryTracker(TorchDispatchMode):
             self._is_away = False
 
     def label(self, tensors: Iterable[Tensor], owner: str, kind: str) -> None:
-        """Label tensors. Those from before the work are thereby known, and held from here on."""
+        """Label the tensors' storages, and count those that were not seen before as held from now on."""
         for tensor in tensors:
-            self._storages[self._see(tensor)].label = owner, kind
+            self._storages[self._note_storage(tensor)].label = owner, kind
 
     def label_gradients(self, parameters: Iterable[Tensor], owner: str) -> list[Any]:
-        """Label whatever reaches these parameters from now on as a gradient. The handles are to be removed
-        afterwards."""
+        """Label gradients as such when they reach these parameters. Returns hooks for the caller to remove."""
 
-        def reached(parameter: Tensor) -> None:
+        def label_gradient(parameter: Tensor) -> None:
             if parameter.grad is not None:
                 self.label([parameter.grad], owner, GRADIENTS)
 
         trained = [parameter for parameter in parameters if parameter.requires_grad]
-        return [parameter.register_post_accumulate_grad_hook(reached) for parameter in trained]
+        return [parameter.register_post_accumulate_grad_hook(label_gradient) for parameter in trained]
 
     def restart(self) -> None:
-        """Forget the events, so that a long run has few, and keep the storages that are held now with their labels."""
+        """Forget past events and phases; the storages that are held now stay, with their labels."""
         live_places = sorted(self._places.items(), key=lambda address_and_place: address_and_place[1])
         self._storages = [self._storages[place] for _, place in live_places]
         self._places = {address: place for place, (address, _) in enumerate(live_places)}
@@ -139,10 +143,10 @@ class MemoryTracker(TorchDispatchMode):
         self._phases = []
 
     def peaks(self, share: Callable[[Label], float] = lambda label: 1.0) -> dict[str, Peak]:
-        """The peak of each phase, in the order of their first runs, and the highest of several runs.
+        """The highest peak of each phase over its runs, by the phase's name, in the order of their first runs.
 
-        `share`: of the bytes under a label, how many count when moments are compared, as where several devices divide
-        some of them. The peak itself is in whole bytes nevertheless.
+        `share`: the part of the bytes under a label that counts when moments are compared, as where several devices
+        divide some of them. The peak itself has all bytes.
         """
         begins = Counter(begun for _, begun, _ in self._phases)
         peaks: dict[str, Peak] = {}
@@ -165,7 +169,8 @@ class MemoryTracker(TorchDispatchMode):
                 total += grown * share(label)
         return peaks
 
-    def _see(self, tensor: Tensor) -> int:
+    def _note_storage(self, tensor: Tensor) -> int:
+        """Note a tensor's storage, its growth and later its release. Returns its place in `_storages`."""
         # oneDNN's packed weights have no storage; the tensor itself is then what lives and dies.
         holder: Any = tensor if tensor.layout == torch._mkldnn else tensor.untyped_storage()  # type: ignore[attr-defined]
         address, size = holder._cdata, tensor.nbytes if holder is tensor else holder.nbytes()
@@ -173,12 +178,13 @@ class MemoryTracker(TorchDispatchMode):
         if place is None:
             place = self._places[address] = len(self._storages)
             self._storages.append(_Storage(bytes=0, label=_now[-1]))
-            weakref.finalize(holder, self._lose, address)
+            weakref.finalize(holder, self._note_release, address)
         if size != self._storages[place].bytes:
             self._events.append((place, size - self._storages[place].bytes))
             self._storages[place].bytes = size
         return place
 
-    def _lose(self, address: int) -> None:
+    def _note_release(self, address: int) -> None:
+        """Note that the storage at this address is freed."""
         place = self._places.pop(address)
         self._events.append((place, -self._storages[place].bytes))

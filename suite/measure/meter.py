@@ -30,11 +30,12 @@ class Meter:
         self.readings: list[Reading] = []
 
     def span(self, name: str) -> "Span":
+        """A context manager around the work of a span, which starts the probes and collects their readings."""
         return Span(self, name, self._probes)
 
     @contextmanager
     def watched(self, probe: Probe) -> Iterator[None]:
-        """One more probe meanwhile, outside the others."""
+        """Watch the spans inside by one more probe, which starts before the others and stops after them."""
         outer_probes = self._probes
         self._probes = (probe, *outer_probes)
         try:
@@ -43,7 +44,7 @@ class Meter:
             self._probes = outer_probes
 
     def note(self, span: str = "case", **values: float) -> None:
-        """Record numbers that the work itself knows, such as a loss."""
+        """Add a reading of the current step for each keyword: numbers that the work itself knows, such as a loss."""
         for metric, value in values.items():
             self.readings.append(Reading(step=self.step, span=span, metric=metric, value=value, launch=self.launch))
 
@@ -82,10 +83,12 @@ def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
     judge = judging_clock(threads)
 
     def start(span: str) -> Callable[[], Seen]:
+        """Read the clocks. Returns the function that stops them."""
         switches = involuntary_switches()
         process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
 
         def stop() -> Seen:
+            """Read the clocks again: one reading with the seconds and switches since the start."""
             wall_s = time.perf_counter() - wall
             thread_cpu_s = time.thread_time() - thread
             process_cpu_s = time.process_time() - process
@@ -111,11 +114,12 @@ try:
 except ImportError:  # Windows has no such count
 
     def involuntary_switches() -> int | None:
+        """None: Windows does not count them."""
         return None
 
 else:
     _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
     def involuntary_switches() -> int | None:
-        """Count involuntary context switches of this thread (of the process on macOS); None where nobody counts."""
+        """Involuntary context switches of this thread so far (of the process on macOS)."""
         return resource.getrusage(_WHO).ru_nivcsw

@@ -10,7 +10,7 @@ MATMUL_PRECISIONS = ("highest", "high", "medium")  # torch's own names: no round
 
 
 def set_matmul_precision(precision: str | None) -> dict[str, Any]:
-    """Set it for all libraries, `highest` for None; torch's settings afterwards."""
+    """Set the precision of float32 products, `highest` for None. Returns torch's settings afterwards."""
     import torch
 
     torch.set_float32_matmul_precision(precision or "highest")

@@ -45,15 +45,15 @@ class AllocatorProbe:
         self.operators: list[list[str]] = []
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        """What ran in each span so far, in the order of the spans, by the name of a fact."""
+        """{"operators": a list of names for each span so far}."""
         return {"operators": self.operators}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
-        events_of = _profiler(profile_memory=True)
+        stop_profiler = _start_profiler(profile_memory=True)
 
         def stop() -> Seen:
             """End the span: `peak_bytes` is the only reading; what ran is added to `operators`."""
-            events = events_of()
+            events = stop_profiler()
             self.operators.append(worth_naming(event.name() for event in events))
             memory = [event for event in events if event.name() == "[memory]"]
             changes = sorted((event.start_ns(), event.nbytes()) for event in memory)
@@ -74,10 +74,11 @@ class CudaWatcher(AllocatorProbe):
         self._kernels: list[list[str]] = []
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        """{"operators": a list of names for each span so far, "kernels": likewise}."""
         return {"operators": self.operators, "kernels": self._kernels}
 
     def __call__(self, span: str) -> Callable[[], Seen]:
-        events_of = _profiler(use_device="cuda", use_kineto=True)
+        stop_profiler = _start_profiler(use_device="cuda", use_kineto=True)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -86,7 +87,7 @@ class CudaWatcher(AllocatorProbe):
             """End the span: `peak_bytes` is the only reading; what ran is added to `operators` and `_kernels`."""
             torch.cuda.synchronize()
             peak_bytes = torch.cuda.max_memory_allocated() - before
-            events = events_of()
+            events = stop_profiler()
             self.operators.append(worth_naming(event.name() for event in events))
             on_device = {event.name() for event in events if event.device_type() == DeviceType.CUDA}
             self._kernels.append(sorted(set(map(short_kernel_name, on_device))))
@@ -95,23 +96,23 @@ class CudaWatcher(AllocatorProbe):
         return stop
 
 
-def _profiler(**options: Any) -> Callable[[], list[Any]]:
-    """Start a profiler of torch. The function that comes back stops it and gives its events."""
+def _start_profiler(**options: Any) -> Callable[[], list[Any]]:
+    """Start torch's profiler. Returns the function that stops it and gives its events."""
     profiler = torch.autograd.profiler.profile(**options)
     with quiet_standard_error():
         profiler.__enter__()
 
-    def events() -> list[Any]:
+    def stop_and_list_events() -> list[Any]:
         with quiet_standard_error():
             profiler.__exit__(None, None, None)
         assert profiler.kineto_results is not None
         return profiler.kineto_results.events()
 
-    return events
+    return stop_and_list_events
 
 
 def worth_naming(names: Iterator[str]) -> list[str]:
-    """The operators among the names of events, without views and without those that only hand on.
+    """Sorted, distinct names of operators among the names of events, without views and mere wrappers of operators.
 
     The digest that ends a compiled graph's name is cut off, since it differs from run to run.
     """
@@ -121,7 +122,7 @@ def worth_naming(names: Iterator[str]) -> list[str]:
 
 
 def short_kernel_name(name: str) -> str:
-    """A kernel's own name, without its return type, template arguments and parameters, which can fill a page."""
+    """A CUDA kernel's own name, without return type, template arguments and parameters, cut to LONGEST_KERNEL_NAME."""
     plain, depth = [], 0
     for letter in name.replace("(anonymous namespace)", "anonymous").removeprefix("void "):
         if letter == "(" and depth == 0:
@@ -133,7 +134,7 @@ def short_kernel_name(name: str) -> str:
 
 
 def record_trace(step: Callable[[Meter], None], device: str) -> bytes:
-    """Trace one step; a compressed timeline for chrome://tracing or Perfetto.
+    """Run one step under torch's profiler: a timeline for chrome://tracing or Perfetto, as gzipped JSON.
 
     The host's name and the path that the profiler writes into it are taken out. Spans are ranges in it; on CUDA they
     are NVTX ranges in every pass, so that nsys shows them too.
@@ -152,7 +153,7 @@ def record_trace(step: Callable[[Meter], None], device: str) -> bytes:
 
 
 def _named_range(span: str) -> Callable[[], Seen]:
-    """Begin a range of this span's name in torch's trace; the function that ends it gives no readings."""
+    """Begin a range of this span's name in torch's trace. Returns the function that ends it and gives no readings."""
     named = record_function(f"span {span}")
     named.__enter__()
 
@@ -165,7 +166,7 @@ def _named_range(span: str) -> Callable[[], Seen]:
 
 @contextlib.contextmanager
 def quiet_standard_error() -> Iterator[None]:
-    """Drop standard error: some builds of torch print a line as their profiler starts, from C++, past sys.stderr."""
+    """Discard standard error inside: some builds of torch print a line as their profiler starts, from C++."""
     sys.stderr.flush()
     original, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -39,7 +39,7 @@ class Effort:
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "Effort":
-        """Raises ValueError for what is wrong in itself."""
+        """The effort that the settings under `measure` ask for. Raises ValueError for a wrong one."""
         measure = settings["measure"]
         effort = cls(
             precision=positive_number(measure, "precision", where="measure."),
@@ -51,18 +51,18 @@ class Effort:
         )
         if effort.max_steps < effort.min_steps:
             raise ValueError(
-                f"measure.max_steps must be at least measure.min_steps; got {effort.max_steps} and {effort.min_steps}"
+                f"measure.max_steps must be at least measure.min_steps; got max_steps={effort.max_steps} and "
+                f"min_steps={effort.min_steps}"
             )
         return effort
 
     def launches_for(self, predicted_s: float) -> int:
-        """As many as were asked for, or fewer that leave each the time of a step by prediction; one where that leaves
-        too few to tell their spread."""
+        """Launches asked for, or as many as fit the budget with a step each; 1 if too few fit to tell their spread."""
         count = self.launches if predicted_s <= 0 else min(self.launches, int(self.max_seconds / predicted_s))
         return count if count >= min(FEWEST_LAUNCHES, self.launches) else 1
 
     def per_launch(self, launches: int) -> "Effort":
-        """The share of one launch. Each of several is to be twice as narrow as all together: launches differ."""
+        """One launch's share of seconds and steps. Several must each be twice as precise: launches differ."""
         return replace(
             self,
             precision=self.precision / 2 if launches > 1 else self.precision,
@@ -96,35 +96,36 @@ def repeat(
         if now - begun >= effort.max_seconds or meter.step >= effort.max_steps:
             return
         if meter.step >= next_look:
-            if _width(_widest(meter.readings)) <= effort.precision:
+            if _relative_half_width(_widest_interval(meter.readings)) <= effort.precision:
                 return
             next_look = max(meter.step + 1, int(meter.step * 1.3))
 
 
 def shortfall(readings: Iterable[Reading], effort: Effort, *, predicted_s: float) -> str | None:
-    """A sentence on a case's timings in all launches; None where they are as narrow as wanted."""
-    widest = _widest(readings)
+    """A sentence on why a case's timings are less precise than wanted; None if they are precise enough."""
+    widest = _widest_interval(readings)
     if predicted_s > effort.max_seconds:
         return (
             f"n = 1: one step takes at least {predicted_s:.3g} s by prediction, "
             f"more than measure.max_seconds = {effort.max_seconds:g}"
         )
-    if _width(widest) <= effort.precision:
+    share = _relative_half_width(widest)
+    if share <= effort.precision:
         return None
     among = f" in {widest.launches} launches" if widest.launches > 1 else ""
-    reached = f"the widest interval is ±{_width(widest):.1%} of its median" if _width(widest) < math.inf else TOO_FEW
+    reached = f"the widest interval is ±{share:.1%} of its median" if share < math.inf else TOO_FEW
     return f"{IMPRECISE} = {effort.precision:g} at n = {widest.count}{among}: {reached}"
 
 
-def _widest(readings: Iterable[Reading]) -> Interval:
-    """The relatively widest interval among the spans' latencies."""
+def _widest_interval(readings: Iterable[Reading]) -> Interval:
+    """The interval of a span's median latency that is widest relative to its median, among all spans."""
     by_span = defaultdict(list)
     for reading in readings:
         if reading.metric == "latency_s":
             by_span[reading.span].append(reading)
-    return max((launched_interval(by_launch(latencies)) for latencies in by_span.values()), key=_width)
+    return max((launched_interval(by_launch(latencies)) for latencies in by_span.values()), key=_relative_half_width)
 
 
-def _width(interval: Interval) -> float:
-    """Infinite where too few samples give no interval of 95 %."""
+def _relative_half_width(interval: Interval) -> float:
+    """Half-width as a share of the median; infinite where too few samples give no 95 % interval."""
     return interval.relative_half_width if interval.level >= LEAST_LEVEL else math.inf

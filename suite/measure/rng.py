@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def seed_of(*names: object) -> int:
-    """A seed of 63 bits; equal names give equal seeds on every machine."""
+    """A seed of 63 bits from a hash of the names; equal names give equal seeds on every machine."""
     text = "/".join(map(str, names))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 

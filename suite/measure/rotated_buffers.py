@@ -30,10 +30,10 @@ class RotatedRuns:
 
 
 def rotated(work: Callable[..., object], inputs: Sequence[Tensor], least_bytes: int, most_bytes: int) -> RotatedRuns:
-    """Runs of `work` on the inputs and on as many copies as together hold `least_bytes`, LEAST_COPIES at least as long
-    as the copies take no more than `most_bytes`; they come again until there are LEAST_RUNS.
+    """Runs of `work` on the inputs and copies of them that together hold `least_bytes`, repeated up to LEAST_RUNS.
 
-    There is a single run, on the inputs themselves, where that would take more than MOST_COPIES, or more memory.
+    There are LEAST_COPIES sets of inputs at least, as far as copies take no more than `most_bytes`. Where `least_bytes`
+    would take more memory than that, or more than MOST_COPIES, there is a single run, on the inputs themselves.
     """
     nbytes = read_bytes(inputs)
     wanted = max(LEAST_COPIES, math.ceil(least_bytes / nbytes))
@@ -58,7 +58,7 @@ def copied(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def read_bytes(tensors: Sequence[Tensor]) -> int:
-    """The least bytes that are read: of tensors that share memory the largest alone, as they may overlap."""
+    """Bytes that reading takes at least: of tensors that share memory, which may overlap, the largest only."""
     largest: dict[int, int] = {}
     for tensor in tensors:
         pointer = tensor.untyped_storage().data_ptr()
@@ -67,6 +67,6 @@ def read_bytes(tensors: Sequence[Tensor]) -> int:
 
 
 def held_bytes(tensors: Sequence[Tensor]) -> int:
-    """Bytes of the memory that the tensors lie in, which is what a copy takes."""
+    """Bytes of the storages that the tensors lie in, gaps included, which is what a copy takes."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())

@@ -34,11 +34,11 @@ TIMINGS = ("latency_s", "cold_latency_s")
 def measure_case(
     send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, takes_energy: bool, launches: int
 ) -> tuple[Status, str | None]:
-    """Measure one case, as the first of its launches. Readings go through `send` as they come, so that a death
-    loses nothing that was sent.
+    """Measure one case, as the first of its launches. Returns status and reason. Readings go through `send` as they
+    come, so that a death loses nothing that was sent.
 
     Sends `readings=[...]`, `facts={...}`, `durations_s={...}`, `warning="..."`, `files={name: bytes}`, and as one
-    begins `phase="..."`. Returns the status and its reason.
+    begins `phase="..."`. A refusal or a wrong output is a status and no exception.
     """
     workload, device, precision = _set_up(settings)
     effort = Effort.from_settings(settings)
@@ -92,8 +92,8 @@ def measure_case(
 def measure_launch(
     send: Send, *, settings: Mapping[str, Any], ceilings: MeasuredCeilings, launch: int, launches: int
 ) -> tuple[Status, str | None]:
-    """Time a case's warm step once more, with inputs and allocations of this launch alone. Send and return as
-    `measure_case` does, without repeating the facts of the first launch.
+    """Time a case's warm step in a further launch, with inputs and allocations of its own. Returns status and reason.
+    Sends what `measure_case` does but facts, which the first launch has sent.
 
     It checks as the first one does, and not for its inputs' sake alone: memory that a check frees stays with the
     allocator. Without it a prefill of 128 tokens took 994 page faults a step in place of one, and 13 % longer in its
@@ -114,6 +114,7 @@ def measure_launch(
 
 
 def _outcome(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Status, str]:
+    """Status and reason of an error. For a wrong output, also withdraw the timings and send the error's readings."""
     if isinstance(error, UnsupportedError):
         return Status.UNSUPPORTED, str(error)
     send(withdraw=TIMINGS, readings=list(error.readings))
@@ -121,7 +122,7 @@ def _outcome(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Stat
 
 
 def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str, Any]]:
-    """The workload, which holds nothing yet, its device, and the precision of float32 products that torch reports."""
+    """Seed torch and set its precision: (workload, which holds nothing yet; device; torch's precision)."""
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
     torch.manual_seed(settings["seed"])
     device = device_for(workload.plan.device, workload.plan.threads)
@@ -131,9 +132,11 @@ def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str,
 def _repeat(
     send: Send, workload: Workload, timed: TimedWorkload, effort: Effort, ceilings: MeasuredCeilings, *, launch: int
 ) -> Meter:
+    """Repeat a launch's step as `effort` asks and send readings as they come. Returns the meter with all."""
     meter, sent = Meter(*timed.probes, launch=launch), 0
 
     def send_new() -> None:
+        """Send the readings that were not sent yet."""
         nonlocal sent
         send(readings=meter.readings[sent:])
         sent = len(meter.readings)
@@ -145,7 +148,7 @@ def _repeat(
 
 
 def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, ceilings: MeasuredCeilings) -> None:
-    """Time with flushed caches, or send the reason why that is not done."""
+    """Send readings with flushed caches, and the fact `cold`: `measured`, or why there are none."""
     plan = workload.plan
     if device.flushes_every_run:
         return
@@ -161,7 +164,7 @@ def _time_cold(send: Send, workload: Workload, device: Device, effort: Effort, c
 
 
 def _take_energy(send: Send, timed: TimedWorkload, meter: Meter, device: Device, seconds: float) -> None:
-    """Send the joules of each span, or the named state that says why there are none."""
+    """Send readings of each span's joules, and the fact `energy`, whose state says why some are missing."""
     parts = {}
     for span, work in timed.works.items():
         runs = timed.runs.get(span, 1)

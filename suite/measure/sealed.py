@@ -35,9 +35,9 @@ class BegunAnewWarning(UserWarning):
 
 
 def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
-    """Write tensors and plain data in one step, down to the disk: a reader sees all of it or none."""
+    """Write key, tensors and plain data with a digest, synced to disk: a reader sees all of it or none."""
     with whole_file(path) as file:
-        file.write(_head("0" * _DIGEST_LENGTH))
+        file.write(_first_line("0" * _DIGEST_LENGTH))
         digested = _DigestWriter(file)
         digested.write(f"{key}\n".encode())
         try:
@@ -46,14 +46,14 @@ def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
             # torch tells of the place that its zip has reached, and not of the disk that is full.
             raise digested.failure or error from error
         file.seek(0)
-        file.write(_head(digested.digest.hexdigest()))
+        file.write(_first_line(digested.digest.hexdigest()))
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """The content that was written for this key; None without a file. Raises DamagedFileError for others."""
+    """The content written for this key; None without a file. Raises DamagedFileError for a damaged or other file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
-            raise DamagedFileError("is no file")
+            raise DamagedFileError("is not a regular file")
         with path.open("rb") as file:
             return _read_checked(file, key, device)
     except FileNotFoundError:
@@ -63,18 +63,18 @@ def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str,
 
 
 def read_or_warn(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
-    """The same, or None where the file is damaged: a BegunAnewWarning names it, and it is removed."""
+    """As `read_sealed`, but a file that this refuses is removed, with a BegunAnewWarning; None then too."""
     try:
         return read_sealed(path, key, device=device)
     except DamagedFileError as error:
-        warnings.warn(f"{path.name} {error}: begun anew", BegunAnewWarning, stacklevel=2)
+        warnings.warn(f"{path.name} {error}; its work starts again", BegunAnewWarning, stacklevel=2)
         path.unlink()
         return None
 
 
 def cached_artifact(folder: Path, key: str, *, device: str, make: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
-    """The tensors and plain data of `make`, on the device, which several cases of a sweep need: the first makes them
-    and leaves them in a file, and cases that come meanwhile wait for it.
+    """What `make` gives, on the device: the first case that needs it writes it to a file in the folder, and the others
+    wait for that file and read it.
 
     A file that is damaged is made anew, with a BegunAnewWarning.
     """
@@ -91,7 +91,7 @@ def cached_artifact(folder: Path, key: str, *, device: str, make: Callable[[], M
 
 @contextmanager
 def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
-    """Let each BegunAnewWarning within become a warning of the run's record; others go where they went before."""
+    """Send each BegunAnewWarning inside as a warning of the run's record; other warnings go where they went before."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", BegunAnewWarning)
         showwarning = warnings.showwarning
@@ -107,17 +107,18 @@ def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
 
 
 def _read_checked(file: io.BufferedReader, key: str, device: str | None) -> dict[str, Any]:
-    head = file.read(len(_head("0" * _DIGEST_LENGTH)))
-    if not head:
+    """Check form, digest and key of a sealed file, and load its content. Raises DamagedFileError."""
+    first_line = file.read(len(_first_line("0" * _DIGEST_LENGTH)))
+    if not first_line:
         raise DamagedFileError("is empty")
-    if not head.startswith(FORM):
-        raise DamagedFileError("holds no digest, as another version writes it")
-    if head != _head(hashlib.file_digest(file, "sha256").hexdigest()):
-        raise DamagedFileError("is not as it was written: its sha256 differs")
-    file.seek(len(head))
-    first_line = file.readline().decode(errors="replace").rstrip("\n")
-    if first_line != key:
-        raise DamagedFileError("is of another case")
+    if not first_line.startswith(FORM):
+        raise DamagedFileError("has no digest, so another version of the suite wrote it")
+    if first_line != _first_line(hashlib.file_digest(file, "sha256").hexdigest()):
+        raise DamagedFileError("is damaged (its sha256 differs)")
+    file.seek(len(first_line))
+    key_line = file.readline().decode(errors="replace").rstrip("\n")
+    if key_line != key:
+        raise DamagedFileError("belongs to another case")
     try:
         content = torch.load(_FilePart(file, file.tell()), weights_only=True, map_location=device)  # type: ignore[arg-type]
     except (pickle.UnpicklingError, EOFError) as error:
@@ -126,11 +127,14 @@ def _read_checked(file: io.BufferedReader, key: str, device: str | None) -> dict
     return content
 
 
-def _head(digest: str) -> bytes:
+def _first_line(digest: str) -> bytes:
+    """The first line of a sealed file."""
     return FORM + digest.encode() + b"\n"
 
 
 class _DigestWriter:
+    """Writes to a file, digests what it writes, and keeps the OSError of a write that failed."""
+
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.digest = file, hashlib.sha256()
         self.failure: OSError | None = None

@@ -38,10 +38,10 @@ class StatefulWorkload(DescribedWorkload, Protocol):
         as a base model; other processes may be using it."""
 
     def step(self, meter: Meter) -> None:
-        """Run the step of the meter's index; work that closes the run may follow the last one."""
+        """Run the step of the meter's index; work that closes the run may follow the last step."""
 
     def state(self) -> dict[str, Any]:
-        """All that the next step depends on, as tensors and plain data."""
+        """All that the next step depends on, as tensors and plain data, for `restore`."""
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
 
@@ -49,7 +49,8 @@ class StatefulWorkload(DescribedWorkload, Protocol):
 def run_stateful(
     send: Send, *, settings: Mapping[str, Any], shared: Path, checkpoint: Path, run_key: str, no_energy: str | None
 ) -> tuple[Status, str | None]:
-    """Run one case from its beginning, or from the checkpoint where there is one. Send what measure_case sends.
+    """Run one case from its beginning, or from its checkpoint if there is one. Returns status and reason. Sends what
+    measure_case sends.
 
     `run_key`: a checkpoint of another key is not used. `no_energy`: the named state that keeps the joules from
     being taken; None takes them where there is a counter.
@@ -94,7 +95,7 @@ def run_stateful(
 
 
 def time_repeats(meter: Meter, span: str, work: Callable[[], object], *, warm: int, timed: int) -> None:
-    """Do the work some times to warm up, then some times within the span."""
+    """Do the work `warm` times untimed, then `timed` times, each inside a span of the meter."""
     for _ in range(warm):
         work()
     for _ in range(timed):
@@ -112,8 +113,7 @@ class Checkpoint:
         self._saved_at_s = time.perf_counter()
 
     def resume(self, send: Send, workload: StatefulWorkload) -> int:
-        """The step to begin with. Readings of the unfinished run are sent as if they were read now; a file that is
-        damaged counts as none, with a BegunAnewWarning."""
+        """Restore the workload and send the unfinished run's readings; the step to begin with (0 without a file)."""
         saved = read_or_warn(self._path, self._run_key)
         if saved is None:
             return 0
@@ -124,6 +124,7 @@ class Checkpoint:
         return int(saved["step"])
 
     def save_if_due(self, workload: StatefulWorkload, meter: Meter) -> None:
+        """Keep the readings; save all if `checkpoint_seconds` have passed, but not behind the last step."""
         self._readings += meter.readings
         if time.perf_counter() - self._saved_at_s < workload.checkpoint_seconds or meter.step == workload.steps:
             return
@@ -138,6 +139,7 @@ class Checkpoint:
         self._saved_at_s = time.perf_counter()
 
     def remove(self) -> None:
+        """Remove the file, and its folder if that is empty then."""
         self._path.unlink(missing_ok=True)
         with suppress(OSError):  # another case's checkpoint lies there, or none ever did
             self._path.parent.rmdir()
@@ -161,7 +163,7 @@ class StepEnergy:
 
     @contextmanager
     def charged(self, meter: Meter) -> Iterator[None]:
-        """Note the joules of what is done within."""
+        """Add a reading of the joules of what runs inside to the meter, where there is a counter."""
         begun_j = self._now_j()
         yield
         ended_j = self._now_j()
@@ -169,7 +171,7 @@ class StepEnergy:
             meter.note(STEP, energy_j=ended_j - begun_j)
 
     def _now_j(self) -> float | None:
-        """Read the counter once the device is idle; None where there is none, or none any more."""
+        """Read the counter once the device is idle; None without one, or once it is lost, as `fact` says."""
         if self._read_j is None:
             return None
         self._finish()

@@ -23,13 +23,13 @@ class StoppedWatch:
     def __init__(
         self, processes: Callable[[], Mapping[int, str]], say: Callable[[str], None], hurry: threading.Event
     ) -> None:
-        """`processes`: their names by number. `hurry`: once it is set, stopped processes end at once."""
+        """`processes`: names by number. `say`: told of a stopped one. `hurry`: once set, those are killed at once."""
         self.given_up: dict[int, str] = {}  # the reason, by process
         self._processes, self._say, self._hurry = processes, say, hurry
         # By process: the looks in a row that found it stopped, and its CPU time, in seconds.
         self._stopped: dict[int, tuple[int, float]] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, name="stopped", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="stopped", daemon=True)
 
     def __enter__(self) -> "StoppedWatch":
         self._thread.start()
@@ -39,13 +39,15 @@ class StoppedWatch:
         self._over.set()
         self._thread.join()
 
-    def _look_on(self) -> None:
+    def _watch(self) -> None:
+        """Look at each process every LOOK_EVERY_S seconds, until the watch is closed."""
         while not self._over.wait(LOOK_EVERY_S):
             for number, name in self._processes().items():
                 with suppress(psutil.Error):  # it has ended
                     self._look(psutil.Process(number), name)
 
     def _look(self, process: psutil.Process, name: str) -> None:
+        """Tell the user of a process stopped for SAID_AFTER_S; kill it after GIVEN_UP_AFTER_S or in a hurry."""
         number = process.pid
         if process.status() != psutil.STATUS_STOPPED:
             self._stopped.pop(number, None)

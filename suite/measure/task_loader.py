@@ -14,14 +14,14 @@ class NeedsPackageError(Exception):
 
 
 def load_task(settings: Mapping[str, Any], *, workload: str, example: str, method: str) -> Any:
-    """The task of the settings under `task`. `method`: one that only tasks of this workload have.
+    """The task that the settings under `task` name, constructed. `method`: one that only tasks of this workload have.
 
-    Raises ValueError for no task, another workload's and wrong settings, or NeedsPackageError.
+    Raises ValueError for no task, another workload's or wrong settings; NeedsPackageError.
     """
-    rule = f"task must be one of workload={workload}'s, as task={example}"
+    rule = f"workload={workload} needs one of its own tasks, such as task={example}"
     if not isinstance(settings["task"], Mapping):
         raise ValueError(f"{rule}; got none")
     task = locate(settings["task"]["_target_"])
     if not hasattr(task, method):
-        raise ValueError(f"{rule}; got {task.__name__}, which is not")
+        raise ValueError(f"{rule}; got {task.__name__}, a task of another workload")
     return task(settings["task"])

@@ -56,6 +56,7 @@ class _Child:
             self.process.join()
 
     def end(self) -> None:
+        """Kill the process, wait for its end and close the connection."""
         self.process.kill()
         self.join()
         self.connection.close()
@@ -113,14 +114,15 @@ class CaseWorker:
             raise TaskInterruptedError
         stderr_log.write_text("")
         with self._new_watch() as watch:
-            yield from self._watched(watch, (task, dict(arguments), threads, stderr_log), persistent)
+            yield from self._run_watched(watch, (task, dict(arguments), threads, stderr_log), persistent)
 
-    def _watched(
+    def _run_watched(
         self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, Path], persistent: bool
     ) -> Iterator[dict[str, Any]]:
+        """Send a request to a process and yield its messages; see `run`. `watch`: says why it gave a process up."""
         kills_before = oom_kills()
         try:
-            child = self._running = self._child(persistent=persistent)
+            child = self._running = self._child_for_task(persistent=persistent)
         except _NotStartedError as error:
             yield {"outcome": (Status.FAILED, next(iter(watch.given_up.values()), str(error))), "facts": {}}
             return
@@ -149,13 +151,13 @@ class CaseWorker:
             if self._interrupted.wait(A_MOMENT_S):
                 raise TaskInterruptedError
             given_up = watch.given_up.get(child.process.pid or 0)
-            yield _death(child.process.exitcode, oom_kills() > kills_before, request[-1], given_up)
+            yield _death_message(child.process.exitcode, oom_kills() > kills_before, request[-1], given_up)
 
     def _new_watch(self) -> StoppedWatch:
         return StoppedWatch(self._processes, self._say, self._interrupted)
 
     def _processes(self) -> Mapping[int, str]:
-        """Names of the processes that are waited for, by their numbers."""
+        """Names of the processes that are waited for, the fork server and the worker, by their process ids."""
         # The fork server has no public name. Forks are started and waited for through it: both end when it does.
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
         running = self._running or self._persistent
@@ -169,7 +171,8 @@ class CaseWorker:
         if running is not None:
             running.process.kill()
 
-    def _child(self, *, persistent: bool) -> _Child:
+    def _child_for_task(self, *, persistent: bool) -> _Child:
+        """The living persistent process if asked for, else a new one. Raises _NotStartedError, TaskInterruptedError."""
         if persistent and self._persistent is not None:
             with _STARTS_AND_ENDS:
                 is_alive = self._persistent.process.is_alive()
@@ -218,6 +221,7 @@ def _without_main_module() -> Iterator[None]:
 
 
 def _run_child(connection: Connection, persistent: bool) -> None:
+    """The new process's first function: run tasks as suite.measure.child does."""
     # Imported here: in the parent this module may not load torch.
     from suite.measure import child
 
@@ -225,21 +229,24 @@ def _run_child(connection: Connection, persistent: bool) -> None:
 
 
 def _signal_name(number: int) -> str:
-    """`SIGKILL` and the like, or `signal 40` for a real-time signal, which has no name of its own."""
+    """A signal's name, such as `SIGKILL`; `signal 40` for a real-time signal, which has no name of its own."""
     try:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
 
 
-def _death(exit_code: int | None, memory_ran_out: bool, stderr_log: Path, given_up: str | None) -> dict[str, Any]:
+def _death_message(
+    exit_code: int | None, memory_ran_out: bool, stderr_log: Path, given_up: str | None
+) -> dict[str, Any]:
+    """A dead process's last message: `outcome` with status and reason (`given_up` if any), and its last output."""
     status, signal_number = Status.FAILED, -exit_code if exit_code is not None and exit_code < 0 else None
     if given_up is not None:
         reason = given_up
     elif signal_number is None:
         reason = f"the worker ended with exit code {exit_code} and no result"
     elif memory_ran_out and signal_number == getattr(signal, "SIGKILL", None):
-        status, reason = Status.OUT_OF_MEMORY, "the system killed the worker for want of memory"
+        status, reason = Status.OUT_OF_MEMORY, "the system killed the worker because memory ran out"
     else:
         reason = f"the worker was killed by {_signal_name(signal_number)}"
     output = ""

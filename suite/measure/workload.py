@@ -10,7 +10,7 @@ from suite.theory.layers.roofline import MeasuredCeilings
 
 
 class UnsupportedError(Exception):
-    """Right in itself, but not runnable here; the message says why."""
+    """The settings are right, but cannot run here; the message says why."""
 
 
 class IncorrectError(Exception):
@@ -35,7 +35,7 @@ class StatefulPlan(Protocol):
         """Facts of the case before it ran for the record's provenance, as plain data."""
 
     def constants(self) -> Mapping[str, Mapping[str, float]]:
-        """Exact quantities by span, among them `flops` and `traffic_bytes` of each timed one."""
+        """Exact quantities by span, then by name, among them `flops` and `traffic_bytes` of each timed span."""
 
     def least_bytes(self) -> float:
         """Bytes that must be held at once at the very least; a case that needs more than its device has is not run."""
@@ -45,14 +45,14 @@ class Plan(StatefulPlan, Protocol):
     """The plan of a workload whose step can be predicted."""
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """The least time of one step on a device with these ceilings."""
+        """The least time of one step on a device with these ceilings, in seconds."""
 
 
 class DescribedWorkload(Protocol):
     """What workloads of both kinds say of themselves once they are prepared."""
 
     def constants(self) -> Iterable[Reading]:
-        """Quantities that do not change from step to step."""
+        """Readings of quantities that do not change from step to step."""
 
     def facts(self) -> Mapping[str, Any]:
         """Facts of the run for the record's provenance, as plain data."""
@@ -64,19 +64,20 @@ class Workload(DescribedWorkload, Protocol):
 
     plan: Plan
 
-    def prepare(self) -> None: ...
+    def prepare(self) -> None:
+        """Allocate, and draw the inputs."""
 
     def warnings(self, operators: Mapping[str, Sequence[str]]) -> Iterable[str]:
-        """Sentences that make a reader doubt the result, given the operators that ran in each span."""
+        """Sentences that make a reader doubt the result. `operators`: names of those that ran in each span."""
 
     def check(self) -> Iterable[Reading]:
-        """Compare the output with a reference on fresh inputs. Raises IncorrectError where they differ."""
+        """Compare the output with a reference on fresh inputs: readings of errors. Raises IncorrectError."""
 
     def step(self, meter: Meter) -> None:
         """Do the work once, each part inside a span of the meter."""
 
     def parts(self) -> Mapping[str, Callable[[], object]]:
-        """The work of each span that can be repeated by itself; empty where no span can."""
+        """A function for each span that can be repeated by itself, by the span's name; empty where no span can."""
 
 
 @runtime_checkable
@@ -84,5 +85,4 @@ class GraphableWorkload(Protocol):
     """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
     def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
-        """A span's work, rotating over copies of its inputs that together hold `least_bytes` where it can and they take
-        no more than `most_bytes`; None where it cannot be captured. Each run returns its output."""
+        """Runs of a span over copies of its inputs, see rotated_buffers; None if it cannot be captured."""

@@ -79,7 +79,7 @@ class CheckpointVocabulary:
         generator = random.Random(0)
         example = draw(task, generator, held_out=False)
         turns = (task.question(example), task.solution(example, generator), task.question(item))
-        ids = list(self._checkpoint_tokenizer.asked(FORM, turns))
+        ids = list(self._checkpoint_tokenizer.encode_chat(FORM, turns))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")
         return ids

@@ -170,7 +170,7 @@ def write_measured(state: SharedState, measured: MeasuredCase, claim: Claim) -> 
     write_record(measured.record, claim.folder, measured.files)
     folder = claim.publish()  # which may take a store's time; others write theirs meanwhile
     with state.print_lock:
-        state.turns.took(measured.record)
+        state.turns.note(measured.record)
         state.listener.finished(measured.record, folder)
     return measured.record
 

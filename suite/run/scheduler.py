@@ -72,7 +72,7 @@ def execute(
     state = SharedState(listener=listener, workers=launcher.workers, resume=resume)
     sweep = _Sweep(state, results, JobQueue(missing), records=[stored.record for stored in cached.values()])
     for record in sweep.records:
-        state.turns.took(record)
+        state.turns.note(record)
     was_interrupted = False
     with Interruptions() as interruptions:
         try:

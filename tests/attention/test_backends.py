@@ -172,7 +172,7 @@ def test_auto_decodes_by_the_fastest_on_the_very_inputs(monkeypatch, dtype, fold
 def test_auto_says_what_it_did_not_try(monkeypatch, eager_s, name):
     found = chosen(monkeypatch, {"eager": eager_s, "sdpa_folded": 1.0}, dtype=torch.float16)
     assert found.name == name
-    assert found.form.endswith("not tried: cpp computes float32, bfloat16; got float16")
+    assert found.form.endswith("not tried: cpp supports float32, bfloat16; got float16")
 
 
 def test_auto_may_have_one_way_only(monkeypatch):
@@ -266,7 +266,7 @@ def test_auto_falls_to_its_rule_where_no_fast_path_computes(needs_gradient):
     problem = replace(DECODE, **changes, needs_gradient=needs_gradient, device=torch.device("cuda"))
     found = choose(problem).autotuned(*inputs(problem))
     assert found.name == "sdpa_folded"
-    assert found.form == "not tried: sdpa_flash computes bfloat16, float16; got float64"
+    assert found.form == "not tried: sdpa_flash supports bfloat16, float16; got float64"
 
 
 @pytest.mark.parametrize("changes", [{"query_len": 128}, {"query_len": 128, "needs_gradient": True}])
@@ -279,7 +279,7 @@ def test_auto_tries_torchs_fast_paths_on_rows(monkeypatch, changes):
     times_s = {"sdpa_efficient": 1.0, "sdpa_cudnn": 2.0}
     found = chosen(monkeypatch, times_s, **changes, device=torch.device("cuda"))
     assert found.name == "sdpa_efficient"
-    assert found.form.startswith("sdpa_cudnn tried at 2.00 of its time; not tried: sdpa_flash computes bfloat16")
+    assert found.form.startswith("sdpa_cudnn tried at 2.00 of its time; not tried: sdpa_flash supports bfloat16")
 
 
 def test_a_try_takes_the_clock_of_its_device(monkeypatch):
@@ -339,7 +339,7 @@ def test_auto_leaves_out_a_kernel_that_wants_another_layout():
     q, k, v = inputs(problem)
     found = choose(problem).autotuned(q.mT.contiguous().mT, k, v)
     assert found.name != "cpp"
-    assert found.form.endswith("not tried: cpp wants the columns of a query, a key and a value side by side")
+    assert found.form.endswith("not tried: cpp needs the columns of queries, keys and values to be adjacent in memory")
 
 
 @pytest.mark.parametrize("attention", ["mha", "gqa", "mla", "mla_latent", "mla_expanded"])
@@ -460,7 +460,7 @@ def test_a_kernel_for_any_widths_gets_the_value_as_it_is(monkeypatch, backend, v
 def test_a_kernel_by_name_refuses_in_torchs_words():
     q, k, _ = inputs(DECODE)
     k = k.mT.contiguous().mT  # columns apart: the flash kernel wants them side by side
-    with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch has no such kernel for this problem\. .*stride"):
+    with pytest.raises(UnsupportedError, match=r"^sdpa_flash: torch's kernel does not take this problem\. .*stride"):
         SdpaFlash(DECODE).autotuned(q, k, k)
 
 

@@ -123,7 +123,7 @@ def test_columns_that_lie_apart_are_refused(place):
     problem = replace(GQA_8, query_len=2)
     inputs = list(drawn(problem))
     inputs[place] = inputs[place].mT.contiguous().mT
-    with pytest.raises(UnsupportedError, match="columns of a query, a key and a value side by side"):
+    with pytest.raises(UnsupportedError, match="columns of queries, keys and values to be adjacent"):
         ready(problem, inputs)
 
 
@@ -156,7 +156,7 @@ def test_it_says_that_there_is_no_compiler(unbuilt, no_compiler):
 @pytest.mark.skipif(sys.platform == "win32", reason="a compiler there is found by other means")
 @pytest.mark.parametrize("compiler", ["/nope", "/"])
 def test_a_compiler_that_cannot_run_is_none(unbuilt, compiler):
-    says = pytest.raises(UnsupportedError, match=r"^cpp needs a C\+\+ compiler, and torch finds none \(")
+    says = pytest.raises(UnsupportedError, match=r"^cpp needs a C\+\+ compiler, but torch finds none \(")
     with config.patch({"cpp.cxx": (None, compiler)}), says:
         Cpp(GQA_8)
 

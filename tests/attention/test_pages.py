@@ -20,7 +20,7 @@ def test_the_pages_of_a_table_hold_the_sequence_and_are_no_copy(batch, length, t
     else:
         x = torch.randn(batch, 2, length, 9)[..., 4:]
     pages = paged(x, tokens)
-    views = pages.of(x)
+    views = pages.view(x)
     assert views.data_ptr() == x.data_ptr()
     assert pages.table_BP.shape == (batch, length // tokens)
     together = views[pages.table_BP.long()]  # [batch, page, group, token, width]

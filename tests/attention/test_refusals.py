@@ -66,13 +66,13 @@ TABLE = {
         "five tokens": "1 to 4 new tokens at a time; got query_len=5",
         "prefill": "1 to 4 new tokens at a time; got query_len=4096",
         "train": NO_GRADIENT,
-        "float64": "triton computes float32, bfloat16, float16; got float64",
-        "absorbed 1984": "may be 512 wide; got a key of 2048 and a value of 1984",
+        "float64": "triton supports float32, bfloat16, float16; got float64",
+        "absorbed 1984": "up to 512 wide; got a key of 2048 and a value of 1984",
         "cpu": "TRITON_INTERPRET=1",
     },
     "flash_attn": {
         **dict.fromkeys(("GQA", "GQA ragged", "GQA by threes", "two tokens", "prefill", "train"), RUNS),
-        "float32": "computes bfloat16, float16; got float32",
+        "float32": "supports bfloat16, float16; got float32",
         "cpu": "CUDA devices only; got device=cpu",
         "absorbed": f"{WIDTHS}; got widths 512 and 576",
         "expanded": f"{WIDTHS}; got widths 128 and 192",
@@ -86,26 +86,26 @@ TABLE = {
         "train": NO_GRADIENT,
         "float32": "got float32",
         "cpu": "got device=cpu",
-        "absorbed 256": "of widths 576 and 512; got 1 of 320 and 256",
+        "absorbed 256": "got 1 with keys 320 and values 256 wide",
         "expanded prefill": RUNS,
         "expanded": "of one width, 64, 128, 256, or in a prefill of 192 and 128; got 192 and 128",
         "width 100": "got 100 and 100",
     },
     "flash_mla": {
         **dict.fromkeys(("absorbed", "absorbed two tokens"), RUNS),
-        "GQA": "one key-value head 576 wide with the value in its first 512 columns; got 8 of widths 128 and 128",
-        "absorbed 256": "got 1 of widths 320 and 256",
+        "GQA": "got 8 with keys 128 and values 128 wide, the value in a tensor of its own",
+        "absorbed 256": "got 1 with keys 320 and values 256 wide",
         "absorbed ragged": "seq_len must be a multiple of 64; got 4090",
-        "absorbed prefill": "a prefill is not its work",
+        "absorbed prefill": "got a prefill",
         "absorbed train": NO_GRADIENT,
         "absorbed float32": "got float32",
-        "expanded": "got 32 of widths 192 and 128",
+        "expanded": "got 32 with keys 192 and values 128 wide",
     },
     "fa3": {
         **dict.fromkeys(("GQA", "GQA ragged", "GQA by threes", "two tokens", "prefill", "train", "absorbed"), RUNS),
         **dict.fromkeys(("absorbed ragged", "absorbed two tokens", "absorbed prefill", "absorbed 256"), RUNS),
         **dict.fromkeys(("expanded", "expanded prefill", "narrow value apart", "key of 64"), RUNS),
-        "float32": "computes bfloat16, float16; got float32",
+        "float32": "supports bfloat16, float16; got float32",
         "cpu": "CUDA devices only; got device=cpu",
         "width 100": "in multiples of 8; got a key of 100 and a value of 100",
         "value of 100": "in multiples of 8; got a key of 128 and a value of 100",
@@ -120,25 +120,25 @@ TABLE = {
     },
     "sglang": {
         **dict.fromkeys(("absorbed", "absorbed ragged"), RUNS),
-        "GQA": "one key-value head 576 wide with the value in its first 512 columns; got 8 of widths 128 and 128",
-        "absorbed 256": "got 1 of widths 320 and 256, the value in the first columns of the key",
-        "latent apart": "got 1 of widths 576 and 512, the value in a tensor of its own",
-        "absorbed two tokens": "one new token a sequence; got query_len=2",
-        "absorbed one head": "for several query heads; got 1",
+        "GQA": "got 8 with keys 128 and values 128 wide, the value in a tensor of its own",
+        "absorbed 256": "got 1 with keys 320 and values 256 wide, the value in the first columns of the key",
+        "latent apart": "got 1 with keys 576 and values 512 wide, the value in a tensor of its own",
+        "absorbed two tokens": "one new token for each sequence; got query_len=2",
+        "absorbed one head": "several query heads; got 1",
         "absorbed train": NO_GRADIENT,
         "absorbed float32": "got float32",
         "cpu absorbed": "got device=cpu",
     },
     "sdpa_flash": {
         **dict.fromkeys(("GQA", "GQA ragged", "prefill", "train", "expanded", "expanded prefill", "cpu"), RUNS),
-        "two tokens": "takes no mask on CUDA devices, which new tokens after a context need; got query_len=2 of",
+        "two tokens": "but new tokens after a context need one; got query_len=2 of",
         "float32": "got float32",
         "absorbed": "up to 256 wide; got 576",
         "narrow value apart": "got widths 128 and 192",
     },
     "sdpa_efficient": {
         **dict.fromkeys(("GQA", "two tokens", "prefill", "float32", "absorbed", "expanded", "train"), RUNS),
-        "float64": "computes float32, bfloat16, float16; got float64",
+        "float64": "supports float32, bfloat16, float16; got float64",
         "cpu": "got device=cpu",
         "narrow value apart": RUNS,
     },
@@ -157,17 +157,17 @@ TABLE = {
         "five tokens": "1 to 4 new tokens at a time; got query_len=5",
         "prefill": "1 to 4 new tokens at a time; got query_len=4096",
         "train": NO_GRADIENT,
-        "cpu float16": "cpp computes float32, bfloat16; got float16",
+        "cpu float16": "cpp supports float32, bfloat16; got float16",
     },
     "dequantising": {
         "cpu int8": RUNS,
-        "GQA": "dequantising reads a quantised cache; got cache_dtype=null",
+        "GQA": "cache_dtype=int8 or fp8; got null",
         "train int8": NO_GRADIENT,
     },
     "flex": {
         **dict.fromkeys(("GQA", "two tokens", "prefill", "train", "float32", "absorbed", "expanded", "cpu"), RUNS),
         "GQA by threes": "a power of two of query heads share a key-value head; got 3",
-        "float64": "flex computes float32, float16, bfloat16; got float64",
+        "float64": "flex supports float32, float16, bfloat16; got float64",
     },
 }
 FOR_CUDA = dict.fromkeys(("flash_mla", "fa3", "sglang"), ABSORBED)
@@ -218,9 +218,9 @@ def test_a_backend_refuses_what_it_does_not_compute(hopper, packages, name, prob
 @pytest.mark.parametrize(
     ("beyond", "phrase"),
     [
-        ({"window": 100}, "window of 100 keys"),
+        ({"window": 100}, "a window of 100 keys"),
         ({"has_sinks": True}, "attention sinks"),
-        ({"shared_key_dim": 64}, "key part that groups share"),
+        ({"shared_key_dim": 64}, "a key part that groups share"),
     ],
 )
 def test_what_is_beyond_plain_attention_is_refused_first(name, beyond, phrase):
@@ -229,13 +229,13 @@ def test_what_is_beyond_plain_attention_is_refused_first(name, beyond, phrase):
         return
     with pytest.raises(UnsupportedError) as refusal:
         backend(problem)
-    assert str(refusal.value) == f"{name} computes no {phrase}"
+    assert str(refusal.value) == f"{name} does not support {phrase}; backend=auto chooses one that does"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 @pytest.mark.parametrize(("name", "problem"), FOR_CUDA.items(), ids=FOR_CUDA)
 def test_without_a_device_every_backend_for_one_says_so(name, problem):
-    with pytest.raises(needs.AbsentError, match=f"^{name} needs a CUDA device, and torch finds none$"):
+    with pytest.raises(needs.AbsentError, match=f"^{name} needs a CUDA device, but torch finds none$"):
         check(name, problem)
 
 

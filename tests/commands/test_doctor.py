@@ -188,7 +188,7 @@ def test_an_absent_device_comes_before_any_other_refusal(probed):
     if probed["cuda_available"]:
         pytest.skip("a CUDA device is here")
     for name in ("flash_attn", "flash_mla", "flashinfer", "sdpa_cudnn", "sdpa_efficient", "triton"):
-        assert probed["backends"][name] == f"{name} needs a CUDA device, and torch finds none"
+        assert probed["backends"][name] == f"{name} needs a CUDA device, but torch finds none"
 
 
 def test_neither_form_names_a_path(probed):

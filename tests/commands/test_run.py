@@ -154,7 +154,7 @@ def test_a_projection_tells_what_is_expected_and_by_what(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["cache_dtype=fp8", "phase=prefill"], "cache_dtype=fp8 is read in decoding"),
+        (["cache_dtype=fp8", "phase=prefill"], "cache_dtype=fp8 needs phase=decode"),
         (["match=cache", "attention=mha"], "has none"),
         (["threads=4096"], "threads=4096"),
     ],
@@ -241,7 +241,7 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["profile=maybe"], ["profile must be true or false; got 'maybe'"]),
         (["telemetry.sources=null"], ["telemetry.sources must be a list of names", "got None"]),
         (["telemetry.sources=[nowhere.Source]"], ["cannot load 'nowhere.Source'"]),
-        (["telemetry.sources=[os.system]"], ["must name classes of suite.measure.telemetry.source.Source"]),
+        (["telemetry.sources=[os.system]"], ["must name subclasses of suite.measure.telemetry.source.Source"]),
         ([f"seq_len={'[' * 500}{']' * 500}"], ["too many brackets"]),
         (["hydra.job.env_copy=[NOWHERE]"], ["Hydra cannot compose these settings (KeyError: 'NOWHERE')"]),
         (["hydra.searchpath=[file:///nowhere]"], ["/nowhere is not available"]),

@@ -6,7 +6,18 @@ import pytest
 import torch
 
 from suite.measure import bias
-from suite.measure.bias import FLUSHED, OURS, RATIOS, READ, TOLERANCE, by_events, copies_for, faults, line, time_ratios
+from suite.measure.bias import (
+    FLUSHED,
+    OURS,
+    RATIOS,
+    READ,
+    TOLERANCE,
+    by_events,
+    clock_faults,
+    copies_for,
+    format_times,
+    time_ratios,
+)
 from tests.measure.devices.test_cuda import events
 
 GOOD = {way: 50e-6 for ways in RATIOS.values() for way in ways}
@@ -27,25 +38,25 @@ def test_each_ratio_is_of_the_ways_that_its_name_says():
 
 
 def test_a_line_says_the_rate_that_each_time_would_mean():
-    assert line(151_000_000, {READ: 50e-6, OURS: 75.5e-6}) == (
+    assert format_times(151_000_000, {READ: 50e-6, OURS: 75.5e-6}) == (
         "bias: 151 MB: flush by a read 50.0 us (3.02 TB/s), ours 75.5 us (2.00 TB/s)"
     )
 
 
 @pytest.mark.parametrize("ours_s", [(1 + TOLERANCE * 0.99) * 50e-6, (1 - TOLERANCE * 0.99) * 50e-6])
 def test_a_clock_within_the_tolerance_has_no_fault(ours_s):
-    assert faults({1: {**GOOD, OURS: ours_s}}, FLUSHED) == []
+    assert clock_faults({1: {**GOOD, OURS: ours_s}}, FLUSHED) == []
 
 
 @pytest.mark.parametrize("ours_s", [67e-6, 40e-6, float("nan")])
 def test_a_clock_that_is_off_at_one_size_is_named(ours_s):
-    (fault,) = faults({16_000_000: GOOD, 151_000_000: {**GOOD, OURS: ours_s}}, FLUSHED)
+    (fault,) = clock_faults({16_000_000: GOOD, 151_000_000: {**GOOD, OURS: ours_s}}, FLUSHED)
     assert fault == f"our clock gives {ours_s / 50e-6:.3f} times the time behind a flush by reads at 151 MB"
 
 
 @pytest.mark.parametrize("ratio", [FLUSHED - 0.01, float("nan")])
 def test_a_flush_that_its_probe_does_not_show_is_a_fault(ratio):
-    (fault,) = faults({1: GOOD}, ratio)
+    (fault,) = clock_faults({1: GOOD}, ratio)
     assert fault.endswith(f"{ratio:.2f} times a warm read, less than {FLUSHED}")
 
 

@@ -61,9 +61,9 @@ DAMAGES = {
     "a bit of the digest": (lambda path, whole: flipped(whole, len(FORM) + 3), "sha256 differs"),
     "a bit of the key": (lambda path, whole: flipped(whole, len(FORM) + 70), "sha256 differs"),
     "a bit of a weight": (lambda path, whole: flipped(whole, len(whole) // 2), "sha256 differs"),
-    "zeros": (lambda path, whole: bytes(len(whole)), "holds no digest, as another version writes it"),
-    "the old form": (lambda path, whole: old_form(WEIGHTS), "holds no digest, as another version writes it"),
-    "another key": (lambda path, whole: head(b"b\n") + b"b\n", "is of another case"),
+    "zeros": (lambda path, whole: bytes(len(whole)), "has no digest, so another version of the suite wrote it"),
+    "the old form": (lambda path, whole: old_form(WEIGHTS), "has no digest, so another version of the suite wrote it"),
+    "another key": (lambda path, whole: head(b"b\n") + b"b\n", "belongs to another case"),
     "a pickle": (lambda path, whole: pickled(path), "holds more than tensors and plain data"),
 }
 
@@ -78,7 +78,7 @@ def test_a_damaged_file_is_named_and_made_anew(tmp_path, damage, words):
     path.write_bytes(damage(path, path.read_bytes()))
     with pytest.raises(DamagedFileError, match=words):
         read_sealed(path, KEY)
-    with pytest.warns(BegunAnewWarning, match=f"^{'a' * 16}.pt .*{words}: begun anew$"):
+    with pytest.warns(BegunAnewWarning, match=f"^{'a' * 16}.pt .*{words}[)]?; its work starts again$"):
         again = made()
     assert torch.equal(again["weights"], WEIGHTS)
     assert torch.equal(read_sealed(path, KEY)["weights"], WEIGHTS)
@@ -88,7 +88,7 @@ def test_a_damaged_file_is_named_and_made_anew(tmp_path, damage, words):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
 def test_a_pipe_in_its_place_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / f"{'a' * 16}.pt")
-    with pytest.warns(BegunAnewWarning, match="is no file: begun anew"):
+    with pytest.warns(BegunAnewWarning, match="is not a regular file; its work starts again"):
         assert cached_artifact(tmp_path, KEY, device="cpu", make=lambda: {"loss": 1.5}) == {"loss": 1.5}
 
 
@@ -131,10 +131,10 @@ def test_only_these_warnings_go_into_the_record():
 
     def warn():
         with warnings_sent(lambda **one: sent.append(one)):
-            warnings.warn("x.pt is empty: begun anew", BegunAnewWarning, stacklevel=1)
+            warnings.warn("x.pt is empty; its work starts again", BegunAnewWarning, stacklevel=1)
             warnings.warn("of another package", UserWarning, stacklevel=1)
 
     with pytest.warns(UserWarning, match="of another package") as others:
         warn()
-    assert sent == [{"warning": "x.pt is empty: begun anew"}]
+    assert sent == [{"warning": "x.pt is empty; its work starts again"}]
     assert len(others) == 1

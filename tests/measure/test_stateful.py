@@ -103,7 +103,7 @@ def test_a_damaged_checkpoint_warns_and_the_run_begins_anew(run):
     died.checkpoint.write_bytes(written[: len(written) // 2])
     anew = run()
     assert anew.outcome == (Status.OK, None)
-    assert anew.warnings == ["one.pt is not as it was written: its sha256 differs: begun anew"]
+    assert anew.warnings == ["one.pt is damaged (its sha256 differs); its work starts again"]
     assert anew.readings == undisturbed.readings
     assert "resumed_at_steps" not in anew.facts
     assert not anew.checkpoint.exists()
@@ -112,7 +112,7 @@ def test_a_damaged_checkpoint_warns_and_the_run_begins_anew(run):
 def test_a_checkpoint_of_another_case_is_not_gone_on_from(run):
     run(ends=KeyboardInterrupt(), run_key="another run")
     anew = run()
-    assert anew.warnings == ["one.pt is of another case: begun anew"]
+    assert anew.warnings == ["one.pt belongs to another case; its work starts again"]
     assert anew.rewards == [0, 1, 3, 6]
     assert "resumed_at_steps" not in anew.facts
 

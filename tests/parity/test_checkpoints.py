@@ -115,7 +115,7 @@ def test_logits_of_smollm2_and_its_packed_copy_are_theirs():
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
     ours = loaded(SMOLLM2)
     words = load_tokenizer(place, vocab_size=49_152)
-    tokens_BS = torch.tensor([words.asked("Be brief.", ("What is the capital of France?",))])
+    tokens_BS = torch.tensor([words.encode_chat("Be brief.", ("What is the capital of France?",))])
     assert difference(ours, theirs, tokens_BS) < CLOSE
     assert packs(ours)
     engine = PackedDecoder(ours)
@@ -179,7 +179,7 @@ def test_a_foreign_tokenizers_code_is_refused_and_not_run(files, words, folder):
     for name, content in files.items():
         (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(UnsupportedError, match=words) as caught:
-        load_tokenizer(locate_checkpoint(str(folder)), vocab_size=320).asked("Be brief.", ("What?",))
+        load_tokenizer(locate_checkpoint(str(folder)), vocab_size=320).encode_chat("Be brief.", ("What?",))
     assert len(str(caught.value).splitlines()) == 1
     assert not (folder / "ran").exists()
 

@@ -22,7 +22,10 @@ SORTING = {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 2}
         ({"match": "speed"}, "match must be one of heads, params, cache; got 'speed'"),
         ({"sizes": {"num_heads": 0}}, "geometry.num_heads must be"),
         ({"task": "recall", "sizes": {"num_layers": 1}}, "geometry.num_layers must be at least 2, or no decoder can"),
-        ({"task_changes": SORTING}, "task must be one of workload=quality's, as task=tiers; got Sorting, which is not"),
+        (
+            {"task_changes": SORTING},
+            "workload=quality needs one of its own tasks, such as task=tiers; got Sorting, a task of another workload",
+        ),
     ],
 )
 def test_what_is_wrong_in_itself_is_refused_in_a_sentence(changes, sentence):
@@ -31,7 +34,7 @@ def test_what_is_wrong_in_itself_is_refused_in_a_sentence(changes, sentence):
 
 
 def test_without_a_task_the_sentence_names_one():
-    with pytest.raises(ValueError, match="task must be one of workload=quality's, as task=tiers; got none"):
+    with pytest.raises(ValueError, match="workload=quality needs one of its own tasks, such as task=tiers; got none"):
         QualityPlan({**settings(), "task": None})
 
 

@@ -112,8 +112,14 @@ def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (["workload=quality", "task=sort"], "task must be one of workload=quality's, as task=tiers; got Sorting"),
-        (["workload=rl", "task=tiers"], "task must be one of workload=rl's, as task=sort; got Tiers, which is not"),
+        (
+            ["workload=quality", "task=sort"],
+            "workload=quality needs one of its own tasks, such as task=tiers; got Sorting",
+        ),
+        (
+            ["workload=rl", "task=tiers"],
+            "workload=rl needs one of its own tasks, such as task=sort; got Tiers, a task of another workload",
+        ),
         (["workload=rl", "task=copying"], "task=copying sets updates, which is none of workload=rl's settings"),
     ],
 )

@@ -271,10 +271,10 @@ def test_damaged_files_are_warned_of_and_change_nothing(tmp_path, capsys):
     (record,) = (found for found in records if found.settings["steps"] == 3)
     assert (code, seeded(record)) == (0, unbroken)
     warnings = [
-        f"{base.name} is not as it was written: its sha256 differs: begun anew",
-        f"{checkpoint.name} is empty: begun anew",
+        f"{base.name} is damaged (its sha256 differs); its work starts again",
+        f"{checkpoint.name} is empty; its work starts again",
     ]
-    assert [warning for warning in record.provenance["warnings"] if "begun anew" in warning] == warnings
+    assert [warning for warning in record.provenance["warnings"] if "starts again" in warning] == warnings
     said = capsys.readouterr().out
     assert all(warning in said for warning in warnings)
     assert not checkpoint.exists()

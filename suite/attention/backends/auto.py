@@ -57,14 +57,14 @@ FLUSHES_AHEAD = 8
 
 
 def choose(problem: Problem) -> Backend:
-    """The backend for a problem, ready to be called or, where several are to be tried, to be autotuned."""
+    """The backend for a problem: ready, or where several are to be tried an Undecided that `autotuned` replaces."""
     if problem.cache_dtype is not None:
         return Dequantising(problem)
     return Undecided(problem) if tried_for(problem) else by_rule(problem)
 
 
 def tried_for(problem: Problem) -> Sequence[type[Backend]]:
-    """Backends that are tried for a problem, in the order of preference."""
+    """Backend classes to try for a problem, preferred ones first; empty where the rule decides without timing."""
     decodes = not problem.needs_gradient and not (problem.is_prefill and problem.needs_mask)
     if problem.device.type == "cpu":
         return DECODING_ON_A_CPU if decodes else ()
@@ -72,6 +72,7 @@ def tried_for(problem: Problem) -> Sequence[type[Backend]]:
 
 
 def by_rule(problem: Problem) -> Backend:
+    """SdpaFolded or Eager, chosen without timing by the rule at the top of this module."""
     trains_widened = problem.needs_gradient and problem.v_dim < problem.qk_dim
     is_folded = SdpaFolded.computes.issuperset(problem.beyond_plain) and SdpaFolded.fits(problem)
     return SdpaFolded(problem) if is_folded and not (trains_widened and problem.seq_len <= SHORT) else Eager(problem)
@@ -101,9 +102,8 @@ class Undecided(Backend):
         return chosen
 
     def _computing(self, *inputs: Tensor) -> tuple[list[Backend], list[str]]:
-        """Backends that compute the problem of these inputs, in the order of preference; and why the first is not
-        among them, or another that lacks something here or fails. An error that is no refusal is a bug, and is
-        raised."""
+        """(backends that compute this, after a first pass, preferred ones first; why the first or a failing one is not
+        among them). An error that is no refusal is a bug, and is raised."""
         problem, computing, refusals = self.problem, list[Backend](), list[str]()
         scores = problem.batch * problem.heads * problem.query_len * problem.seq_len
         kinds = tried_for(problem)
@@ -125,23 +125,24 @@ class Undecided(Backend):
 
 
 def least_s(backend: Backend, *inputs: Tensor) -> float:
-    """Shortest time of a few passes, forward or in training forward and backward."""
+    """Shortest time of TRIES passes in seconds, forward or in training forward and backward."""
     timed = wall_s if backend.problem.device.type == "cpu" else event_s
     return min(timed(lambda: one_pass(backend, backend.problem, *inputs)) for _ in range(TRIES))
 
 
 def wall_s(work: Callable[[], object]) -> float:
+    """Wall time of one call, in seconds."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def event_s(work: Callable[[], object]) -> float:
-    """The device's own time, with the host far enough ahead to have launched the work when it begins."""
+    """GPU time of one call by events, in seconds, behind flushes that last until the work is launched."""
     flush, clock = CudaFlush(l2_bytes()), event_clock({})
     for _ in range(FLUSHES_AHEAD):
         flush("tried")
     stop = clock("tried")
     work()
-    (seen,) = stop()
-    return float(seen["value"])
+    (reading,) = stop()
+    return float(reading["value"])

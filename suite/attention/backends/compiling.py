@@ -21,6 +21,7 @@ class CompiledBackend(Backend):
     """A backend that compiles for the very inputs before anything is timed, or tells why it cannot."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
+        """Compile by a first call on these inputs; UnsupportedError if that fails. Returns this backend."""
         with (
             needs.explained(f"{self.name} cannot be compiled for this problem"),
             self.problem.forward_mode(),
@@ -32,7 +33,7 @@ class CompiledBackend(Backend):
         return self
 
     def needs_compiler(self, problem: Problem) -> None:
-        """Raise AbsentError where torch has no compiler for the problem's device, or no folder."""
+        """Raise AbsentError where torch has no compiler for the problem's device, or no folder for what it compiles."""
         if problem.device.type == "cpu":
             needs.cpp_compiler(self.name)
             return
@@ -42,6 +43,6 @@ class CompiledBackend(Backend):
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a function at its first call, for exactly the shapes of that call."""
+    """Wrap a function so that torch compiles it at its first call, for exactly the shapes of that call."""
     result: Callable[..., Any] = torch.compile(function, dynamic=False, fullgraph=True)
     return result

@@ -18,7 +18,7 @@ class Cpp(Backend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("cpp has no backward pass")
+            raise UnsupportedError("cpp has no backward pass, which phase=train needs")
         if problem.query_len > MOST_NEW_TOKENS:
             raise UnsupportedError(
                 f"cpp decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
@@ -31,9 +31,10 @@ class Cpp(Backend):
             needs.cpp_compiler(self.name)
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Load the kernel, which is built here where no process has built it yet."""
+        """Load the kernel, building it if no process has yet, and choose splits and products. Returns this backend.
+        Raises UnsupportedError for inputs whose columns are not adjacent, AbsentError if it cannot be built."""
         if any(x.stride(3) != 1 for x in inputs):
-            raise UnsupportedError("cpp wants the columns of a query, a key and a value side by side")
+            raise UnsupportedError("cpp needs the columns of queries, keys and values to be adjacent in memory")
         try:
             kernel.library()
             self.built = kernel.flags()

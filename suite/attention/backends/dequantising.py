@@ -48,9 +48,9 @@ class Dequantising(Backend):
 
     def check(self, problem: Problem) -> None:
         if problem.cache_dtype is None:
-            raise UnsupportedError("dequantising reads a quantised cache; got cache_dtype=null")
+            raise UnsupportedError("dequantising needs a quantised cache: cache_dtype=int8 or fp8; got null")
         if problem.needs_gradient:
-            raise UnsupportedError("dequantising has no backward pass")
+            raise UnsupportedError("dequantising has no backward pass, which phase=train needs")
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, *more: Tensor) -> Tensor:
         """Further inputs: scales of keys and of values, and the rotary key where it stands apart."""
@@ -79,20 +79,19 @@ class Dequantising(Backend):
                 hidden_K1S = self._hidden_TS[block, None]
                 scores_NKR.unflatten(2, (-1, problem.query_len)).masked_fill_(hidden_K1S, -torch.inf)
             new_peak_N1R = torch.maximum(peak_N1R, scores_NKR.amax(dim=1, keepdim=True))
-            weights_NKR, kept_N1R = scores_NKR.sub_(new_peak_N1R).exp_(), (peak_N1R - new_peak_N1R).exp_()
-            total_N1R = total_N1R * kept_N1R + weights_NKR.sum(dim=1, keepdim=True)
+            weights_NKR, decay_N1R = scores_NKR.sub_(new_peak_N1R).exp_(), (peak_N1R - new_peak_N1R).exp_()
+            total_N1R = total_N1R * decay_N1R + weights_NKR.sum(dim=1, keepdim=True)
             v_nNKi, v_scales_nNK1 = k_nNKi, k_scales_nNK1
             if not value_is_key:
                 v_nNKi, v_scales_nNK1 = self._widened(v_BGTv[:, :, block], v_scales_BGTn[:, :, block])
             weights_nNKR = (weights_NKR * v_scales_nNK1.to(wide_dtype)).to(problem.dtype)
-            o_nNRi = o_nNRi * kept_N1R.mT + products(weights_nNKR.mT, v_nNKi)
+            o_nNRi = o_nNRi * decay_N1R.mT + products(weights_nNKR.mT, v_nNKi)
             peak_N1R = new_peak_N1R
         o_NRv = (o_nNRi / total_N1R.mT).permute(1, 2, 0, 3).flatten(2)[..., : problem.v_dim]
         return o_NRv.to(problem.dtype).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _widened(self, elements_BGKd: Tensor, scales_BGKn: Tensor) -> tuple[Tensor, Tensor]:
-        """A block's elements in the problem's dtype, unscaled, 128 columns behind 128, and their scales. Columns that
-        the last of them lack are zeros."""
+        """A block's elements, unscaled, [n, pairs, keys, 128], padded with zeros; their scales, [n, pairs, keys, 1]."""
         elements_NKd, scales_NKn = elements_BGKd.flatten(0, 1), scales_BGKn.flatten(0, 1)
         pairs, keys, width = elements_NKd.shape
         blocks, columns = scales_NKn.shape[2], min(width, SCALED_ELEMENTS)
@@ -112,6 +111,6 @@ class Dequantising(Backend):
 
 
 def products(a_nNij: Tensor, b_nNjk: Tensor) -> Tensor:
-    """Multiply the matrices of all blocks and pairs."""
+    """Matrix products over the last two dimensions, one for each block n and pair N, as one batch."""
     out = torch.bmm(a_nNij.flatten(0, 1), b_nNjk.flatten(0, 1))
     return out.view(*a_nNij.shape[:2], *out.shape[1:])

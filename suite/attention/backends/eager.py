@@ -40,11 +40,11 @@ def attend(
     sink_H: Tensor | None = None,
     shared_B1Tr: Tensor | None = None,
 ) -> Tensor:
-    """Compute attention with the heads of a group folded into query rows, so that the cache is read once a group.
+    """Attention o_BHSv with the heads of a group folded into query rows, so that the cache is read once for each group.
 
     `hidden_ST`: True where a query must not see a key. `sink_H`: a logit of each head that takes its share of the
     softmax. `shared_B1Tr`: last columns of the keys, which all groups share and `k_BGTd` lacks; scores are then the sum
-    of two products, and no key is written out. Returns o_BHSv.
+    of two products, and no key is written out.
     """
     batch, heads, queries, width = q_BHSd.shape
     groups = k_BGTd.shape[1]
@@ -81,6 +81,7 @@ def _attend_one(
     scale: float,
     hidden_ST: Tensor | None,
 ) -> Tensor:
+    """Attention of one group of one sequence, o_Rv. `begun_RT`: unscaled scores of the shared key part, overwritten."""
     if begun_RT is None:
         scores_RT = torch.addmm(q_Rd.new_zeros(1, 1), q_Rd, k_Td.mT, beta=0, alpha=scale)
     else:
@@ -89,7 +90,7 @@ def _attend_one(
 
 
 def _products(q_BRr: Tensor, k_BTr: Tensor) -> Tensor:
-    """Multiply each sequence by itself: in 16 bits a batch of them would copy the keys."""
+    """Unscaled scores q kᵀ, one sequence after another: in 16 bits a batched product would copy the keys."""
     scores_BRT = q_BRr.new_empty(*q_BRr.shape[:2], k_BTr.shape[1])
     for q_Rr, k_Tr, scores_RT in zip(q_BRr, k_BTr, scores_BRT, strict=True):
         torch.mm(q_Rr, k_Tr.mT, out=scores_RT)
@@ -97,21 +98,24 @@ def _products(q_BRr: Tensor, k_BTr: Tensor) -> Tensor:
 
 
 def _softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
-    """The keys' weights. A sink, a logit for each row of scores, takes its share and is dropped."""
+    """Softmax over the keys. `sink`, a logit for each row of scores, takes its share of it and is then dropped."""
     if sink is None:
         return scores.softmax(dim=-1)
     return torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]
 
 
 def _hide(scores: Tensor, hidden_ST: Tensor | None) -> Tensor:
+    """Set scores of hidden keys to −∞, in place."""
     if hidden_ST is not None:
         scores.view(-1, *hidden_ST.shape).masked_fill_(hidden_ST, float("-inf"))
     return scores
 
 
 def _one_by_one(x_BGTd: Tensor) -> Iterable[Tensor]:
+    """Yield the matrix of each group of each sequence, sequence by sequence."""
     return (x_Td for x_GTd in x_BGTd for x_Td in x_GTd)
 
 
 def _batches_badly(x_NTd: Tensor) -> bool:
+    """True where a batched product of these matrices is slow: 16 bits on a CPU, not contiguous; see the top."""
     return x_NTd.is_cpu and x_NTd.element_size() == 2 and len(x_NTd) > 1 and not x_NTd.is_contiguous()

@@ -37,7 +37,7 @@ class Fa3(needs.PackagedBackend):
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         if problem.qk_dim % 8 or problem.v_dim % 8:
             raise UnsupportedError(
-                f"fa3 takes widths in multiples of 8; got a key of {problem.qk_dim} and a value of {problem.v_dim}"
+                f"fa3 needs widths in multiples of 8; got a key of {problem.qk_dim} and a value of {problem.v_dim}"
             )
         if not takes_widths(problem.qk_dim, problem.v_dim):
             self._check_latent(problem)
@@ -47,6 +47,7 @@ class Fa3(needs.PackagedBackend):
         needs.package(self.name, "flash_attn_interface", self.distribution)
 
     def _check_latent(self, problem: Problem) -> None:
+        """Raise UnsupportedError unless fa3 takes the widths with `qv`: absorbed MLA's, without a gradient."""
         rotary = problem.qk_dim - problem.v_dim
         has_widths = 0 < rotary <= WIDEST_ROTARY and NARROWEST_LATENT <= problem.v_dim <= WIDEST_VALUE
         if problem.value_layout is not ValueLayout.PREFIX_OF_KEY or not has_widths:
@@ -57,7 +58,7 @@ class Fa3(needs.PackagedBackend):
                 f"got a key of {problem.qk_dim} and a value of {problem.v_dim} {problem.value_layout.value}"
             )
         if problem.needs_gradient:
-            raise UnsupportedError("fa3 has no backward pass for absorbed MLA")
+            raise UnsupportedError("fa3 has no backward pass for absorbed MLA, which phase=train needs")
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         problem = self.problem
@@ -72,7 +73,7 @@ class Fa3(needs.PackagedBackend):
 
 
 def takes_widths(qk_dim: int, v_dim: int) -> bool:
-    """Whether FlashAttention-3 has a kernel for a key and a value of these widths, as they are."""
+    """Whether FlashAttention-3 takes a key and a value of these widths as they are, without `qv`."""
     if qk_dim == v_dim:
         return qk_dim <= WIDEST
     return (128 < qk_dim <= 192 and 96 < v_dim <= 128) or (qk_dim <= WIDEST_ROTARY and v_dim <= WIDEST_VALUE)

@@ -29,16 +29,17 @@ class FlashMla(needs.PackagedBackend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("flash_mla has no backward pass for absorbed MLA")
+            raise UnsupportedError("flash_mla has no backward pass for absorbed MLA, which phase=train needs")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths = (problem.qk_dim, problem.v_dim)
         if widths != WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:
             raise UnsupportedError(
                 f"flash_mla needs one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} columns; "
-                f"got {problem.kv_heads} of widths {widths[0]} and {widths[1]}, the value {problem.value_layout.value}"
+                f"got {problem.kv_heads} with keys {widths[0]} and values {widths[1]} wide, "
+                f"the value {problem.value_layout.value}"
             )
         if problem.is_prefill:
-            raise UnsupportedError("flash_mla decodes absorbed MLA; a prefill is not its work")
+            raise UnsupportedError("flash_mla supports phase=decode only; got a prefill")
         if problem.seq_len % PAGE_TOKENS:
             raise UnsupportedError(
                 f"flash_mla reads whole pages: seq_len must be a multiple of {PAGE_TOKENS}; got {problem.seq_len}"
@@ -47,13 +48,14 @@ class FlashMla(needs.PackagedBackend):
         needs.package(self.name, "flash_mla", self.distribution)
 
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
+        """Lay pages over the cache, which every call reads through them."""
         self._pages = paged(k_BGTd, PAGE_TOKENS)
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         o_BSHv: Tensor
         o_BSHv, _ = self._attend(
             q_BHSd.transpose(1, 2),
-            self._pages.of(k_BGTd).transpose(1, 2),
+            self._pages.view(k_BGTd).transpose(1, 2),
             self._pages.table_BP,
             self._lengths_B,
             self.problem.v_dim,

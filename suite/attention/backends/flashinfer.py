@@ -42,51 +42,55 @@ class FlashInfer(needs.PackagedBackend):
         workspace = torch.zeros(WORKSPACE_BYTES, dtype=torch.uint8, device=problem.device)
         decode = flashinfer.BatchDecodeWithPagedKVCacheWrapper
         self._kernel: Any
-        self._planned: Callable[[Tensor, Tensor], Run]
+        self._plan_for: Callable[[Tensor, Tensor], Run]
         settings = ""
         if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
-            self._kernel, self._planned = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._latent
+            self._kernel, self._plan_for = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._plan_latent
         elif problem.qk_dim != problem.v_dim:
-            self._kernel, self._planned = flashinfer.BatchPrefillWithRaggedKVCacheWrapper(workspace), self._expanded
+            self._kernel, self._plan_for = (
+                flashinfer.BatchPrefillWithRaggedKVCacheWrapper(workspace),
+                self._plan_expanded,
+            )
         elif problem.query_len == 1 or (problem.query_len <= MOST_DECODED and plans_several_tokens(decode)):
             # Matrix units are faster for large groups, says its documentation; without them it knows few sizes of
             # group, and one token.
             rows = problem.heads_per_group * problem.query_len
             self._kernel = decode(workspace, "HND", use_tensor_cores=rows > 1)
-            self._planned = self._decode
+            self._plan_for = self._plan_decode
         else:
             splits = {"backend": "fa2"} if problem.query_len <= MOST_DECODED else {}
             self._kernel = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND", **splits)
-            self._planned, settings = self._append, ", backend fa2" if splits else ""
+            self._plan_for, settings = self._plan_append, ", backend fa2" if splits else ""
         self.form = type(self._kernel).__name__ + settings
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("flashinfer has no backward pass")
+            raise UnsupportedError("flashinfer has no backward pass, which phase=train needs")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths, in_pages = (problem.qk_dim, problem.v_dim), True
         if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
             if widths != LATENT_WIDTHS or problem.kv_heads != 1:
                 raise UnsupportedError(
-                    f"flashinfer takes a value in the key from one key-value head of widths {LATENT_WIDTHS[0]} and "
-                    f"{LATENT_WIDTHS[1]}; got {problem.kv_heads} of {widths[0]} and {widths[1]}"
+                    f"flashinfer needs one key-value head {LATENT_WIDTHS[0]} wide with a value of {LATENT_WIDTHS[1]} "
+                    f"in it; got {problem.kv_heads} with keys {widths[0]} and values {widths[1]} wide"
                 )
         elif problem.needs_mask and problem.is_prefill and widths == EXPANDED_WIDTHS:
             in_pages = False
         elif widths[0] != widths[1] or widths[0] not in HEAD_WIDTHS:
             raise UnsupportedError(
-                f"flashinfer takes keys and values of one width, {', '.join(map(str, HEAD_WIDTHS))}, or in a prefill "
+                f"flashinfer needs keys and values of one width, {', '.join(map(str, HEAD_WIDTHS))}, or in a prefill "
                 f"of {EXPANDED_WIDTHS[0]} and {EXPANDED_WIDTHS[1]}; got {widths[0]} and {widths[1]}"
             )
         if in_pages and problem.seq_len % PAGE_TOKENS:
             raise UnsupportedError(
-                f"flashinfer is given whole pages: seq_len must be a multiple of {PAGE_TOKENS}; got {problem.seq_len}"
+                f"flashinfer reads whole pages: seq_len must be a multiple of {PAGE_TOKENS}; got {problem.seq_len}"
             )
         needs.cuda(self.name, problem.device, (8, 0))
         needs.package(self.name, "flashinfer", self.distribution)
 
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
-        self._run = self._planned(k_BGTd, v_BGTv)
+        """Plan the chosen kernel for keys and values that lie as these do, and keep the function that runs it."""
+        self._run = self._plan_for(k_BGTd, v_BGTv)
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         problem = self.problem
@@ -94,83 +98,90 @@ class FlashInfer(needs.PackagedBackend):
         o_NHv = self._run(q_NHd, k_BGTd, v_BGTv)
         return o_NHv.view(problem.batch, problem.query_len, problem.heads, problem.v_dim).transpose(1, 2)
 
-    def _decode(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the decode kernel over pages, for `query_len` new tokens of each sequence."""
+    def _plan_decode(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan the decode kernel over pages, for one or several new tokens. Returns the function that runs it."""
         several = {"q_len_per_req": self.problem.query_len} if self.problem.query_len > 1 else {}
-        return self._grouped(k_BGTd, **several)
+        return self._plan_pages(k_BGTd, **several)
 
-    def _append(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the prefill kernel over pages for new tokens, each of which sees those up to itself."""
-        return self._grouped(k_BGTd, self._multiples(self.problem.query_len), causal=True)
+    def _plan_append(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan the prefill kernel over pages, with a causal mask. Returns the function that runs it."""
+        return self._plan_pages(k_BGTd, self._offsets(self.problem.query_len), causal=True)
 
-    def _grouped(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
+    def _plan_pages(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
+        """Plan the kernel for the cache in pages. `queries`: their offsets, where the kernel takes them."""
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
-        tables = (*queries, *self._tables(pages), self._filled(PAGE_TOKENS))
+        tables = (*queries, *self._page_tables(pages), self._per_sequence(PAGE_TOKENS))
         sizes = (problem.heads, problem.kv_heads, problem.qk_dim, PAGE_TOKENS)
-        self._kernel.plan(*tables, *sizes, **settings, **self._numbers())
+        self._kernel.plan(*tables, *sizes, **settings, **self._dtypes_and_scale())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-            o_NHv: Tensor = self._kernel.run(q_NHd, (pages.of(k_BGTd), pages.of(v_BGTv)))
+            """Run the planned kernel on all new tokens, N = batch · query_len; o_NHv."""
+            o_NHv: Tensor = self._kernel.run(q_NHd, (pages.view(k_BGTd), pages.view(v_BGTv)))
             return o_NHv
 
         return run
 
-    def _latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the kernel of latents, whose value is the first part of each key; the run reads no value tensor."""
+    def _plan_latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan MLA's kernel, which reads values from the keys. Returns the function that runs it."""
         problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
         parts = (problem.v_dim, problem.qk_dim - problem.v_dim)
-        starts, all_pages = self._tables(pages)
+        starts, all_pages = self._page_tables(pages)
         self._kernel.plan(
-            qo_indptr=self._multiples(problem.query_len),
+            qo_indptr=self._offsets(problem.query_len),
             kv_indptr=starts,
             kv_indices=all_pages,
-            kv_len_arr=self._filled(problem.seq_len),
+            kv_len_arr=self._per_sequence(problem.seq_len),
             num_heads=problem.heads,
             head_dim_ckv=problem.v_dim,
             head_dim_kpe=problem.qk_dim - problem.v_dim,
             page_size=PAGE_TOKENS,
             causal=problem.needs_mask,
-            **self._numbers(),
+            **self._dtypes_and_scale(),
         )
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+            """Run the planned kernel on all new tokens, N = batch · query_len; o_NHv."""
             q_nope, q_pe = q_NHd.split(parts, dim=-1)
-            latent, rotary = pages.of(k_BGTd)[:, 0].split(parts, dim=-1)
+            latent, rotary = pages.view(k_BGTd)[:, 0].split(parts, dim=-1)
             o_NHv: Tensor = self._kernel.run(q_nope=q_nope, q_pe=q_pe, ckv_cache=latent, kpe_cache=rotary)
             return o_NHv
 
         return run
 
-    def _expanded(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+    def _plan_expanded(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
+        """Plan an expanded prefill's kernel. Returns the function that runs it. UnsupportedError for gaps in memory."""
         problem = self.problem
         for x_BGTd in (k_BGTd, v_BGTv):
             if problem.batch > 1 and x_BGTd.stride(0) != problem.seq_len * x_BGTd.stride(2):
                 raise UnsupportedError(
-                    "flashinfer takes the keys and values of an expanded prefill with each sequence's tokens right "
-                    f"behind those of the one before, which {problem.batch} sequences here have not"
+                    "flashinfer needs each sequence's keys and values right behind those of the one before in an "
+                    f"expanded prefill; the {problem.batch} sequences here have gaps between them"
                 )
-        starts, sizes = self._multiples(problem.seq_len), (problem.heads, problem.kv_heads, problem.qk_dim)
-        self._kernel.plan(starts, starts, *sizes, head_dim_vo=problem.v_dim, causal=True, **self._numbers())
+        starts, sizes = self._offsets(problem.seq_len), (problem.heads, problem.kv_heads, problem.qk_dim)
+        self._kernel.plan(starts, starts, *sizes, head_dim_vo=problem.v_dim, causal=True, **self._dtypes_and_scale())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+            """Run the planned kernel on all new tokens, N = batch · query_len; o_NHv."""
             o_NHv: Tensor = self._kernel.run(q_NHd, *(x.transpose(1, 2).flatten(0, 1) for x in (k_BGTd, v_BGTv)))
             return o_NHv
 
         return run
 
-    def _numbers(self) -> dict[str, Any]:
+    def _dtypes_and_scale(self) -> dict[str, Any]:
+        """The arguments of a kernel's `plan` for dtypes and softmax scale."""
         dtype = self.problem.dtype
         return {"q_data_type": dtype, "kv_data_type": dtype, "sm_scale": self.problem.scale}
 
-    def _tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
-        """The begin of each sequence's pages and the end of the last, and all pages."""
-        return self._multiples(pages.table_BP.shape[1]), pages.table_BP.flatten()
+    def _page_tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
+        """(offsets of each sequence's pages in the list, the list of all sequences' pages)."""
+        return self._offsets(pages.table_BP.shape[1]), pages.table_BP.flatten()
 
-    def _multiples(self, length: int) -> Tensor:
-        """The begin of each sequence's part, all of one length, and the end of the last: batch + 1 numbers."""
+    def _offsets(self, length: int) -> Tensor:
+        """Where each sequence begins among sequences of `length`, and where the last ends: batch + 1 int32 numbers."""
         return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * length
 
-    def _filled(self, length: int) -> Tensor:
+    def _per_sequence(self, length: int) -> Tensor:
+        """`length` for each sequence, [batch], int32."""
         return torch.full((self.problem.batch,), length, dtype=torch.int32, device=self.problem.device)
 
 

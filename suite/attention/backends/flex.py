@@ -32,8 +32,7 @@ class Flex(CompiledBackend):
             window = keys if problem.window is None else problem.window
 
             def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-                """Whether a query sees a key: one up to its own place and inside the window. `key`: its row in a cache
-                used as a ring."""
+                """True if the key is not newer than the query and in its window. `key`: a row in the ring."""
                 behind = query + past - (key - oldest) % keys
                 return (behind >= 0) & (behind < window)
 
@@ -44,10 +43,10 @@ class Flex(CompiledBackend):
         needs.dtype(self.name, problem.dtype, DTYPES)
         if problem.device.type == "cpu":
             if problem.needs_gradient:
-                raise UnsupportedError("flex has no backward pass on a CPU")
+                raise UnsupportedError("flex has no backward pass on a CPU, which phase=train needs")
         elif problem.query_len < DECODED_BELOW and problem.heads_per_group.bit_count() != 1:
             raise UnsupportedError(
-                f"flex decodes on CUDA devices where a power of two of query heads share a key-value head; "
+                f"flex decodes on CUDA devices only if a power of two of query heads share a key-value head; "
                 f"got {problem.heads_per_group}"
             )
         self.needs_compiler(problem)

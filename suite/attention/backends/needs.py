@@ -31,8 +31,8 @@ class AbsentError(UnsupportedError):
 
 
 def package(backend: str, module: str, distribution: str) -> None:
-    """Raise AbsentError where it is not installed, or cannot be loaded. Who uses it imports it in so many words: a run
-    key counts the versions of what is imported so."""
+    """Raise AbsentError if `module` is not installed or cannot be loaded. A backend still imports it by a statement:
+    a run key counts the versions of what is imported so."""
     if importlib.util.find_spec(module) is None:
         raise AbsentError(f"{backend} needs the package {distribution}, which is not installed")
     # It may be built for another torch, or another CUDA; half installed; without a driver at hand.
@@ -42,8 +42,8 @@ def package(backend: str, module: str, distribution: str) -> None:
 
 @contextmanager
 def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> Iterator[None]:
-    """Raise `as_a`, with `failure` and what was raised, where another project's code raises anything. Memory that is
-    exhausted and a device that is lost pass as they are: they say nothing of the backend."""
+    """Turn an error inside into `as_a`, "`failure` (class and first line)". UnsupportedError, exhausted memory and a
+    lost device pass as they are: they say nothing of the backend."""
     try:
         yield
     except (UnsupportedError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
@@ -55,17 +55,17 @@ def explained(failure: str, as_a: type[UnsupportedError] = UnsupportedError) -> 
 
 
 def in_a_line(error: Exception) -> str:
-    """The class of an error, and the first line of its message if it has one."""
+    """An error as `Class: first line of its message`, or as its class alone without a message."""
     first_line = str(error).strip().partition("\n")[0]
     return ": ".join(filter(None, [type(error).__name__, first_line]))
 
 
 def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exactly: bool = False) -> None:
-    """Raise UnsupportedError for another device, AbsentError where CUDA's is not of the compute capability."""
+    """Raise UnsupportedError for a device that is not CUDA's, AbsentError if there is none of that capability."""
     if device.type != "cuda":
         raise UnsupportedError(f"{backend} runs on CUDA devices only; got device={device.type}")
     if not torch.cuda.is_available():
-        raise AbsentError(f"{backend} needs a CUDA device, and torch finds none")
+        raise AbsentError(f"{backend} needs a CUDA device, but torch finds none")
     capability = torch.cuda.get_device_capability(device)
     if capability < at_least or (exactly and capability != at_least):
         wanted = ".".join(map(str, at_least)) + ("" if exactly else " or above")
@@ -75,18 +75,18 @@ def cuda(backend: str, device: torch.device, at_least: tuple[int, int], *, exact
 
 
 def cpp_compiler(backend: str) -> None:
-    """Raise AbsentError where torch has no C++ compiler for kernels of this machine's CPU."""
+    """Set the folder of torch's kernels; raise AbsentError, naming the backend, if torch finds no C++ compiler."""
     kernels_folder(backend)
     try:
         from torch._inductor.cpp_builder import get_cpp_compiler  # takes seconds to import, and makes torch's folder
 
         get_cpp_compiler()
     except (RuntimeError, OSError) as error:  # InvalidCxxCompiler is the first; the second where CXX names a folder
-        raise AbsentError(f"{backend} needs a C++ compiler, and torch finds none ({in_a_line(error)})") from error
+        raise AbsentError(f"{backend} needs a C++ compiler, but torch finds none ({in_a_line(error)})") from error
 
 
 def kernels_folder(backend: str) -> None:
-    """Make torch keep the kernels that it compiles in a folder of this user.
+    """Have torch keep the kernels that it compiles in a folder of this user, by an environment variable.
 
     Its own choice lies in the shared temporary folder, where another user may have been first; a folder that somebody
     set stays. Raises AbsentError, naming the backend, where there is no folder for kernels.
@@ -102,10 +102,10 @@ def kernels_folder(backend: str) -> None:
 
 
 def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> None:
-    """Raise UnsupportedError, with the choices, for a dtype that is none of them."""
+    """Raise UnsupportedError, naming backend and choices, if the dtype `got` is not among `allowed`."""
     if got not in allowed:
         choices = ", ".join(str(choice).removeprefix("torch.") for choice in allowed)
-        raise UnsupportedError(f"{backend} computes {choices}; got {str(got).removeprefix('torch.')}")
+        raise UnsupportedError(f"{backend} supports {choices}; got {str(got).removeprefix('torch.')}")
 
 
 class PackagedBackend(Backend, ABC):
@@ -119,12 +119,13 @@ class PackagedBackend(Backend, ABC):
 
     @abstractmethod
     def set_up(self, problem: Problem) -> None:
-        """Import the package, in so many words, and take from it what a call"""
+        """Import the package by an import statement, and keep its functions and the buffers that a call needs."""
 
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
-        """Prepare for inputs that lie in memory as these do. By default there is nothing to prepare."""
+        """Prepare for inputs of this layout in memory, before any call. By default there is nothing to prepare."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
+        """Plan and make a first pass on these inputs; UnsupportedError if that fails. Returns this backend."""
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with explained(failure), self.problem.forward_mode():
             self.plan(*inputs)

@@ -29,6 +29,7 @@ class SdpaByName(SdpaFolded):
     kernel: ClassVar[SDPBackend]
 
     def autotuned(self, *inputs: Tensor) -> Backend:
+        """Make a first pass; UnsupportedError, with torch's reasons, if its kernel refuses. Returns this backend."""
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
@@ -38,20 +39,21 @@ class SdpaByName(SdpaFolded):
                     raise
                 reasons = " ".join(str(warning.message).partition(" (Triggered internally")[0] for warning in caught)
                 reasons = reasons or needs.in_a_line(error)
-                raise UnsupportedError(f"{self.name}: torch has no such kernel for this problem. {reasons}") from error
+                raise UnsupportedError(f"{self.name}: torch's kernel does not take this problem. {reasons}") from error
         return self
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         with sdpa_kernel([self.kernel]):
             return super().__call__(q_BHSd, k_BGTd, v_BGTv)
 
-    def at_most_wide(self, problem: Problem) -> None:
+    def refuse_wide_keys(self, problem: Problem) -> None:
+        """Raise UnsupportedError for keys wider than WIDEST."""
         if problem.qk_dim > WIDEST:
             raise UnsupportedError(f"{self.name} takes heads up to {WIDEST} wide; got {problem.qk_dim}")
 
 
 class SdpaFlash(SdpaByName):
-    """Call, on a CPU, torch's own kernel of that name, with fewer limits."""
+    """torch's FlashAttention; on a CPU torch's own kernel of that name, with fewer limits."""
 
     name = "sdpa_flash"
     kernel = SDPBackend.FLASH_ATTENTION
@@ -61,10 +63,10 @@ class SdpaFlash(SdpaByName):
         if problem.device.type == "cpu":
             return
         needs.dtype(self.name, problem.dtype, HALVES)
-        self.at_most_wide(problem)
+        self.refuse_wide_keys(problem)
         if problem.needs_mask and not problem.is_prefill:
             raise UnsupportedError(
-                f"sdpa_flash takes no mask on CUDA devices, which new tokens after a context need; "
+                f"sdpa_flash takes no mask on CUDA devices, but new tokens after a context need one; "
                 f"got query_len={problem.query_len} of seq_len={problem.seq_len}"
             )
         needs.cuda(self.name, problem.device, (8, 0))
@@ -91,7 +93,7 @@ class SdpaCudnn(SdpaByName):
     def check(self, problem: Problem) -> None:
         super().check(problem)
         needs.dtype(self.name, problem.dtype, HALVES)
-        self.at_most_wide(problem)
+        self.refuse_wide_keys(problem)
         if problem.qk_dim % 8 or problem.v_dim % 8:
             raise UnsupportedError(
                 f"sdpa_cudnn takes keys and values whose width is a multiple of 8; "

@@ -44,13 +44,13 @@ class SdpaFolded(Backend):
 
     @staticmethod
     def _has_one_row(problem: Problem) -> bool:
-        """A single query row a head, in a dtype and on a device where that may be slow."""
+        """True if a key-value head has a single query row, in bfloat16 on a CPU, where that may be slow."""
         rows = problem.heads_per_group * problem.query_len
         return rows == 1 and problem.dtype is torch.bfloat16 and problem.device.type == "cpu"
 
     @classmethod
     def fits(cls, problem: Problem) -> bool:
-        """Whether a view as wide as the key can hold the value, or none has to."""
+        """True if the kernel takes the value: as it is, or as a view as wide as the key."""
         if not cls.widens:
             return True
         if problem.value_layout is ValueLayout.SEPARATE:
@@ -68,7 +68,7 @@ class SdpaFolded(Backend):
         return self._attend(q_BHSd, k_BGTd, self._as_wide_as_the_key(k_BGTd, v_BGTv))
 
     def _as_wide_as_the_key(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        """A view, without a copy, that holds the value's columns first or last."""
+        """The value, as a view as wide as the key where the kernel needs that, with its own columns first or last."""
         if not self.widens or self.problem.value_layout is ValueLayout.SEPARATE:
             return v_BGTv
         if self.problem.value_layout is not ValueLayout.SUFFIX_OF_BUFFER:
@@ -78,7 +78,7 @@ class SdpaFolded(Backend):
         return v_BGTv.as_strided(size, v_BGTv.stride(), v_BGTv.storage_offset() - before)
 
     def _cut(self, o: Tensor) -> Tensor:
-        """The value's own columns of a result."""
+        """The value's own columns of the kernel's result `o`, which may be as wide as the key."""
         if not self.widens:
             return o
         before, v_dim = self.problem.qk_dim - self.problem.v_dim, self.problem.v_dim
@@ -90,6 +90,7 @@ class SdpaFolded(Backend):
         return o[..., :v_dim]
 
     def _decode(self, q_BHSd: Tensor, k_BGTd: Tensor, wide_BGTd: Tensor) -> Tensor:
+        """o_BHSv with a group's heads folded into query rows. `wide_BGTd`: the value as wide as the kernel wants it."""
         problem = self.problem
         q_BGRd = q_BHSd.reshape(problem.batch, problem.kv_heads, -1, problem.qk_dim)
         if self._twice:
@@ -101,20 +102,21 @@ class SdpaFolded(Backend):
         return o_BGRv.reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
     def _prefill(self, q_BHSd: Tensor, k_BGTd: Tensor, wide_BGTd: Tensor) -> Tensor:
+        """o_BHSv with each group as a sequence of its own, whose heads share one key-value head."""
         problem = self.problem
         q_NRSd = q_BHSd.reshape(-1, problem.heads_per_group, problem.query_len, problem.qk_dim)
         o_NRSd = F.scaled_dot_product_attention(
             q_NRSd,
-            self._expanded(k_BGTd),
-            self._expanded(wide_BGTd),
+            self._repeat_under_heads(k_BGTd),
+            self._repeat_under_heads(wide_BGTd),
             attn_mask=self._mask_11RT,
             is_causal=self._mask_11RT is None,
             scale=problem.scale,
         )
         return self._cut(o_NRSd).reshape(problem.batch, problem.heads, problem.query_len, problem.v_dim)
 
-    def _expanded(self, x_BGTd: Tensor) -> Tensor:
-        """Move groups into the batch, and one key-value head under each of its query heads, without a copy."""
+    def _repeat_under_heads(self, x_BGTd: Tensor) -> Tensor:
+        """A group as a sequence, its head repeated for each query head without a copy: [B · G, H / G, T, d]."""
         return x_BGTd.flatten(0, 1)[:, None].expand(-1, self.problem.heads_per_group, -1, -1)
 
 
@@ -123,7 +125,7 @@ PROBE_HEADS, PROBE_KEYS, PROBE_WIDTH, PROBE_TRIES = 8, 1024, 128, 5
 
 @functools.cache
 def twice_is_faster(dtype: torch.dtype) -> bool:
-    """Whether this CPU attends faster with two equal query rows a head than with one."""
+    """Time it once: True if this CPU attends faster with two equal query rows for each head than with one."""
     k, v = (torch.zeros(1, PROBE_HEADS, PROBE_KEYS, PROBE_WIDTH, dtype=dtype) for _ in range(2))
     fastest_s = []
     with torch.inference_mode():

@@ -36,23 +36,24 @@ class Sglang(needs.PackagedBackend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("sglang has no backward pass for absorbed MLA")
+            raise UnsupportedError("sglang has no backward pass for absorbed MLA, which phase=train needs")
         needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
         widths = (problem.qk_dim, problem.v_dim)
         if widths != WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:
             raise UnsupportedError(
-                f"sglang is called for one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} "
-                f"columns; got {problem.kv_heads} of widths {widths[0]} and {widths[1]}, "
+                f"sglang needs one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} "
+                f"columns; got {problem.kv_heads} with keys {widths[0]} and values {widths[1]} wide, "
                 f"the value {problem.value_layout.value}"
             )
         if problem.heads == 1:
-            raise UnsupportedError("sglang decodes absorbed MLA for several query heads; got 1")
+            raise UnsupportedError("sglang needs several query heads; got 1")
         if problem.query_len > 1:
-            raise UnsupportedError(f"sglang decodes one new token a sequence; got query_len={problem.query_len}")
+            raise UnsupportedError(f"sglang decodes one new token for each sequence; got query_len={problem.query_len}")
         needs.cuda(self.name, problem.device, (8, 0))
         needs.package(self.name, "sglang", self.distribution)
 
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
+        """Lay pages of one token over the cache, and have sglang's kernel choose the number of splits."""
         problem = self.problem
         self._tokens = paged(k_BGTd, 1)
         self._indices = self._tokens.table_BP.flatten().long()
@@ -72,7 +73,7 @@ class Sglang(needs.PackagedBackend):
         )
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-        pool_TGd = self._tokens.of(k_BGTd)[:, :, 0]
+        pool_TGd = self._tokens.view(k_BGTd)[:, :, 0]
         o_BHv = q_BHSd.new_empty(*q_BHSd.shape[:2], self.problem.v_dim)
         self._attend(
             q=q_BHSd[:, :, 0],

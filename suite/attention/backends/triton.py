@@ -41,7 +41,7 @@ class Triton(Backend):
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
-            raise UnsupportedError("triton has no backward pass")
+            raise UnsupportedError("triton has no backward pass, which phase=train needs")
         if problem.query_len > MOST_NEW_TOKENS:
             raise UnsupportedError(
                 f"triton decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
@@ -49,18 +49,19 @@ class Triton(Backend):
         needs.dtype(self.name, problem.dtype, DTYPES)
         if max(*key_parts(problem), problem.v_dim) > WIDEST:
             raise UnsupportedError(
-                f"triton keeps a tile on chip, whose parts may be {WIDEST} wide; "
+                f"triton supports values and parts of a key up to {WIDEST} wide; "
                 f"got a key of {problem.qk_dim} and a value of {problem.v_dim}"
             )
         if problem.device.type != "cpu":
             needs.cuda(self.name, problem.device, (8, 0))
         elif os.environ.get("TRITON_INTERPRET") != "1":
             raise UnsupportedError(
-                "triton runs on CUDA devices, and on a CPU by its interpreter only, which TRITON_INTERPRET=1 asks for"
+                "triton runs on CUDA devices; on a CPU it needs Triton's interpreter: set TRITON_INTERPRET=1"
             )
         needs.package(self.name, "triton", "triton")
 
     def autotuned(self, *inputs: Tensor) -> Backend:
+        """Compile by a first call on these inputs. Returns this backend. Raises UnsupportedError where that fails."""
         with needs.explained("triton cannot compile or run its kernel for this problem"), torch.inference_mode():
             self(*inputs)
         return self
@@ -105,7 +106,7 @@ class Triton(Backend):
 
 
 def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
-    """What the kernel is compiled for, by the names of its parameters."""
+    """Compile-time constants of `attend_split`, by the names of its parameters."""
     return {
         "QUERY_LEN": problem.query_len,
         "FIRST": launch.first,
@@ -122,6 +123,7 @@ def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
 
 
 def _chip(device: torch.device) -> Chip:
+    """Generation, multiprocessors and shared memory of a CUDA device."""
     from triton.runtime import driver
 
     index = torch.cuda.current_device() if device.index is None else device.index

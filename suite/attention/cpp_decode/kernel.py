@@ -66,7 +66,7 @@ def decode(
     splits: int = 1,
     lengths_B: Tensor | None = None,
 ) -> Tensor:
-    """Compute o_BHSv, causal, with the last query of a sequence seeing all its keys.
+    """Causal attention o_BHSv by the C++ kernel, with the last query of a sequence seeing all its keys.
 
     The columns of each tensor must be adjacent. `products`: see `products_for`. `splits`: the parts of every sequence.
     `lengths_B`: the keys of each sequence, int64; None where all have as many as there are slots. Slots behind them are
@@ -90,7 +90,7 @@ def decode(
 
 
 def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(PRODUCTS) - 1) -> int:
-    """The number in PRODUCTS that this machine's build takes, none beyond `most`; bfloat16 alone has a choice.
+    """Index in PRODUCTS of the best way to multiply that this CPU has, at most `most`; 0 unless `dtype` is bfloat16.
 
     `rows`: query heads of a key-value head × new tokens; `d`, `v`: widths of a key and of a value.
     """
@@ -101,7 +101,7 @@ def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(
 
 
 def splits_for(pairs: int, seq_len: int, threads: int) -> int:
-    """The fewest parts of each sequence that give every thread as many of them.
+    """The fewest parts to cut each context into so that all threads get equally many, each of LEAST_KEYS at least.
 
     `pairs`: key-value heads of all sequences, each of which is a piece of work.
     """
@@ -110,8 +110,7 @@ def splits_for(pairs: int, seq_len: int, threads: int) -> int:
 
 @functools.cache
 def library() -> ctypes.CDLL:
-    """The kernel, built where no process has built it yet, or where what is kept cannot be loaded. Raises OSError or
-    RuntimeError where it cannot be built, kept or loaded."""
+    """Load the compiled kernel, built first if it is missing or unloadable. Raises OSError or RuntimeError."""
     path = kept_at()
     with suppress(OSError):  # it is not there, torn, or was built beside other libraries
         return _load(path)
@@ -123,12 +122,12 @@ def library() -> ctypes.CDLL:
 
 
 def flags() -> str:
-    """The compiler's flags of the kernel that was built, as they lie beside it. Raises OSError without one."""
+    """Compiler flags that the kernel was built with, read from the text file beside it. Raises OSError without one."""
     return private_content(kept_at().with_suffix(".txt")).split(b"\n")[1].decode()
 
 
 def kept_at() -> Path:
-    """The file of the kernel for this CPU and this torch, built or not. Raises OSError as `kernels_folder`."""
+    """Path of the compiled kernel for this CPU and this torch, built or not. Raises OSError without a folder."""
     # The flags say "native": a folder that machines share must tell their CPUs apart.
     chosen = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
     key = hashlib.sha256("\n".join((_source_text(), torch.__version__, _instructions(), *chosen)).encode()).hexdigest()
@@ -136,10 +135,11 @@ def kept_at() -> Path:
 
 
 def _load(path: Path) -> ctypes.CDLL:
+    """Load a compiled kernel. Raises OSError if its sha256 is not the one in the text file beside it."""
     digest = hashlib.sha256(private_content(path)).hexdigest()
     # In the form that `sha256sum --check` reads.
     if private_content(path.with_suffix(".txt")).split(b"\n")[0] != f"{digest}  {path.name}".encode():
-        raise OSError(f"{path} is another file than was built")
+        raise OSError(f"{path} differs from the file that was built")
     library = ctypes.CDLL(str(path))
     for name in FUNCTIONS.values():
         getattr(library, name).argtypes = [ctypes.POINTER(KernelSizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
@@ -147,6 +147,7 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def _build(path: Path) -> None:
+    """Compile the kernel to `path`, and write its sha256 and compiler flags to a text file beside it."""
     from torch._inductor import config  # with what follows takes seconds to import
     from torch._inductor.cpp_builder import CppBuilder, CppTorchDeviceOptions
     from torch._inductor.cpu_vec_isa import pick_vec_isa
@@ -171,11 +172,11 @@ def _build(path: Path) -> None:
 
 @functools.cache
 def _source_text() -> str:
-    """The C++ of all SOURCES as one text, in their order."""
+    """The C++ code of all SOURCES, in their order, as one text."""
     folder = resources.files(__package__)
     return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES)
 
 
 def _instructions() -> str:
-    """The instructions that this CPU has, as Linux lists them; elsewhere its name."""
+    """This CPU's instruction sets, as Linux lists them; elsewhere its name."""
     return cpuinfo().get("flags") or cpuinfo().get("Features") or platform.processor() or platform.machine()

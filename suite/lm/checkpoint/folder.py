@@ -24,8 +24,7 @@ SNAPSHOTS, BLOBS = "snapshots", "blobs"
 
 
 def check_folder(place: CheckpointFiles) -> None:
-    """Raise UnsupportedError, in one sentence, for an entry that is no file, is too large or leads out of the
-    folder."""
+    """Raise UnsupportedError for a file that is irregular, too large or a link out, or an index of other files."""
     if place.gguf:
         return
     folder, weights = place.folder, {path.name for path in place.weight_files()}
@@ -44,6 +43,7 @@ def check_folder(place: CheckpointFiles) -> None:
 
 
 def _file_fault(path: Path, folder: Path) -> str | None:
+    """What is wrong with a file, to follow its name: unreadable, a link out, irregular, too large; or None."""
     try:
         status, leads_to = path.stat(), path.resolve(strict=True)
     except (OSError, RuntimeError) as error:  # the latter of links in a circle
@@ -51,22 +51,23 @@ def _file_fault(path: Path, folder: Path) -> str | None:
     top = folder.resolve()
     blobs = top.parents[1] / BLOBS if len(top.parents) > 1 and top.parent.name == SNAPSHOTS else top
     if path.is_symlink() and not any(leads_to.is_relative_to(within) for within in (top, blobs)):
-        return "is a link that leads out of it"
+        return "is a link that leads out of its folder"
     if path.name == TEMPLATES:
         return None
     if not stat.S_ISREG(status.st_mode):
-        return "is no file"
+        return "is not a regular file"
     if path.suffix != WEIGHTS and status.st_size > MOST_BESIDE_BYTES:
         return f"is larger than {MOST_BESIDE_BYTES} bytes"
     return None
 
 
 def _index_fault(path: Path, weights: set[str]) -> str | None:
-    """A fault of an index. Weights are read from all files that lie there, so it only has to name no others."""
+    """What is wrong with an index of weights, to follow its name; None if nothing. Weights are read from all files that
+    lie there, so it only has to name no others."""
     try:
         index, _ = parse_json(read_bounded(path, MOST_BESIDE_BYTES, may_be_link=True), most_values=MOST_WEIGHTS)
         named = set(index["weight_map"].values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"is no index of weights ({error.__class__.__name__})"
+        return f"is not an index of weights ({error.__class__.__name__})"
     strangers = sorted(clipped(name) for name in named - weights)
-    return f"names {strangers[0]}, which is none of its files" if strangers else None
+    return f"names {strangers[0]}, which is not one of the checkpoint's files" if strangers else None

@@ -23,7 +23,7 @@ MOST_NAMED = 3  # weights that do not fit, as many as a sentence names
 
 
 def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device: torch.device) -> Decoder:
-    """Load a package's checkpoint or a folder's. Raises ValueError or UnsupportedError, in one sentence."""
+    """The suite's decoder with a package's or folder's weights. Raises ValueError or UnsupportedError."""
     if (sentence := missing(checkpoint)) is not None:
         raise UnsupportedError(sentence)
     shape, attention = shape_from(read_sizes(checkpoint, "checkpoint"), "checkpoint")
@@ -33,8 +33,8 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
         stored_count = sum(math.prod(stored.shape) for _, stored in stored_tensors(place))
         if shape.parameter_count > FAR_BEYOND * stored_count:
             raise UnsupportedError(
-                f"the weights of {place.name} are not those of its sizes: {stored_count:,} numbers, where its {CONFIG} "
-                f"asks for {shape.parameter_count:,}"
+                f"the weights of {place.name} do not fit its sizes: they have {stored_count:,} numbers, where its "
+                f"{CONFIG} asks for {shape.parameter_count:,}"
             )
     factory = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
     decoder = Decoder(shape, attention, positions=positions, made=factory)
@@ -46,8 +46,8 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
 def fill(decoder: Decoder, place: CheckpointFiles) -> None:
     """Copy the checkpoint's weights into the decoder.
 
-    Raises UnsupportedError where one is missing, of another size, holds a number that is not finite, or has no place in
-    this decoder: the checkpoint's answers would then rest on more than was loaded.
+    Raises UnsupportedError for a weight that is missing, of another size, not finite, or has no place in this decoder:
+    the checkpoint's answers would then rest on more than was loaded.
     """
     wanted = named_weights(decoder)
     strange, head = [], None
@@ -66,12 +66,12 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
         strange.append(HEAD)
     if strange or wanted:
         faults = []
-        for misfits, fault in ((strange, "too much or of another size"), (wanted, "missing")):
+        for misfits, fault in ((strange, "not expected or of another size"), (wanted, "missing")):
             if misfits:
                 names = sorted(clipped(name)[1:-1] for name in misfits)
                 more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-                faults.append(f"{', '.join(names[:MOST_NAMED])}{more} {fault}")
-        raise UnsupportedError(f"the weights of {place.name} are not those of its sizes: {' and '.join(faults)}")
+                faults.append(f"{', '.join(names[:MOST_NAMED])}{more} {'are' if len(names) > 1 else 'is'} {fault}")
+        raise UnsupportedError(f"the weights of {place.name} do not fit its sizes: {' and '.join(faults)}")
 
 
 def named_weights(decoder: Decoder) -> dict[str, Tensor]:

@@ -42,15 +42,15 @@ class CheckpointFiles:
 
     @property
     def name(self) -> str:
-        """The name that a record may have: the last part of a path."""
+        """The checkpoint's name without its path, as a record may have it."""
         return self.gguf or self.folder.resolve().name
 
     def weight_files(self) -> list[Path]:
-        """The files of weights, sorted; none where the folder has no weights."""
+        """Paths of the files of weights, sorted; empty where the folder has none."""
         return [self.folder / self.gguf] if self.gguf else sorted(self.folder.glob(f"*{WEIGHTS}"))
 
     def digest(self) -> str:
-        """The sha256 over names and contents of all that a decoder and its tokens are read from."""
+        """The sha256, in hexadecimal, over names and contents of all files that decoder and tokenizer are read from."""
         configuration_files = () if self.gguf else sorted(self.folder.glob("*.json"))
         digest = hashlib.sha256()
         for path in (*configuration_files, *self.weight_files()):
@@ -62,17 +62,18 @@ class CheckpointFiles:
 
 
 def is_package(checkpoint: str) -> bool:
+    """True if the name is one of PACKAGES, and no folder."""
     return checkpoint in PACKAGES
 
 
 def describe_weights(checkpoint: str) -> str:
-    """Describe the weights for a record, without a path."""
+    """The checkpoint's name and the kind of its weights, for a record, without a path."""
     place = locate_checkpoint(checkpoint)
     return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
 
 
 def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
-    """A package's files, which are installed where `missing` is None, or a folder's, which is not looked into."""
+    """Where a checkpoint lies. A folder is not looked into; a package must be installed, see `missing`."""
     if not is_package(checkpoint):
         return CheckpointFiles(folder=Path(checkpoint))
     (folder,) = _folders(checkpoint)
@@ -80,7 +81,7 @@ def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
 
 
 def missing(checkpoint: str) -> str | None:
-    """A sentence on requirements that are not installed here; None where all are."""
+    """A sentence on what to install to read the checkpoint; None if everything is installed."""
     name = Path(checkpoint).name  # a record may hold the sentence
     lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
     if lacking:
@@ -93,6 +94,6 @@ def missing(checkpoint: str) -> str | None:
 
 
 def _folders(package: str) -> list[Path]:
-    """The folder of a package's code, found without importing it; none where it is not installed."""
+    """The folder of a package's code, found without importing it, as a list of one; empty if it is not installed."""
     spec = importlib.util.find_spec(PACKAGES[package].module)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())][:1] if spec else []

@@ -44,9 +44,10 @@ DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
 
 
 def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
-    """The sizes of a package's checkpoint, from its policy's file, or of a folder's, from its config.json.
+    """Sizes of a package's checkpoint, from its file in conf/policy, or of a folder's, from its config.json.
 
-    `where`: the setting that names it. Raises ValueError, in one sentence, for a missing file or another model.
+    `where`: the setting that names the checkpoint. Raises ValueError, in one sentence, for a missing file or a model
+    that is not this decoder.
     """
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
@@ -65,31 +66,31 @@ def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
 
 
 def shape_from(sizes: Mapping[str, Any], where: str) -> tuple[DecoderShape, dict[str, Any]]:
-    """The shape of the decoder of these sizes, as `read_sizes` gives them, and its settings under `attention`."""
+    """(a decoder's shape, its settings under `attention`) from sizes as `read_sizes` gives them."""
     attention = {**read_choice("attention", "gqa"), "kv_heads": sizes["num_kv_heads"]}
     named = {"name": "checkpoint", **sizes}
     return decoder_shape(named, attention, vocab_size=sizes["vocab_size"], where=f"{where}."), attention
 
 
 def sizes_from(config: Any, where: str) -> dict[str, Any]:
-    """Sizes as conf/policy and conf/geometry name them. Raises ValueError for a model that is not this decoder."""
+    """Sizes from a config.json's content, by conf/policy's names. Raises ValueError for another kind of model."""
     if not isinstance(config, Mapping):
-        raise ValueError(f"{where} has a {CONFIG} that names no settings, but is {clipped(config)}")
+        raise ValueError(f"{where} has a {CONFIG} that must be a mapping of settings; got {clipped(config)}")
     family = config.get("model_type")
     family_rules = FAMILIES.get(family) if isinstance(family, str) else None
     if family_rules is None or config.get("architectures", [family_rules]) != [family_rules]:
         named = _joined_names(config.get("architectures") or [family])
-        raise ValueError(f"{where} must hold one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
+        raise ValueError(f"{where} must be one of {', '.join(FAMILIES.values())}; its {CONFIG} says {named}")
     for name, values in PLAIN.items():
         if config.get(name, values[0]) not in values:
-            raise ValueError(f"{where} has {name}={clipped(config[name])}, which this decoder does not have")
+            raise ValueError(f"{where} has {name}={clipped(config[name])}, which this decoder does not support")
     kinds = config.get("layer_types") or []
     other_kinds = [kind for kind in kinds if kind != FULL] if isinstance(kinds, list) else kinds
     if other_kinds:
-        raise ValueError(f"{where} has layers of {_joined_names(other_kinds)}, which this decoder does not have")
-    heads, hidden = (_whole(config, name, where) for name in ("num_attention_heads", "hidden_size"))
-    of_head = {"num_key_value_heads": heads, "head_dim": hidden // heads}
-    given = {**config, **{name: config.get(name) or follows for name, follows in of_head.items()}}
+        raise ValueError(f"{where} has layers of {_joined_names(other_kinds)}, which this decoder does not support")
+    heads, hidden = (_positive_whole(config, name, where) for name in ("num_attention_heads", "hidden_size"))
+    head_defaults = {"num_key_value_heads": heads, "head_dim": hidden // heads}
+    given = {**config, **{name: config.get(name) or follows for name, follows in head_defaults.items()}}
     tied = config.get("tie_word_embeddings", False)
     if not isinstance(tied, bool):
         raise ValueError(f"{where} has tie_word_embeddings={clipped(tied)}, which must be true or false")
@@ -97,48 +98,52 @@ def sizes_from(config: Any, where: str) -> dict[str, Any]:
         "attention": "gqa",
         "hidden_size": hidden,
         "num_heads": heads,
-        "num_kv_heads": _whole(given, "num_key_value_heads", where),
-        "head_dim": _whole(given, "head_dim", where),
-        **{name: _whole(config, theirs, where) for name, theirs in SIZES.items()},
+        "num_kv_heads": _positive_whole(given, "num_key_value_heads", where),
+        "head_dim": _positive_whole(given, "head_dim", where),
+        **{name: _positive_whole(config, theirs, where) for name, theirs in SIZES.items()},
         "tie_embeddings": tied,
         "qkv_bias": family == "qwen2",
-        "norm_eps": _number({"rms_norm_eps": DEFAULT_EPS, **config}, "rms_norm_eps", where),
+        "norm_eps": _positive_number({"rms_norm_eps": DEFAULT_EPS, **config}, "rms_norm_eps", where),
         **_rope(config, where),
     }
 
 
 def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The rotary embedding: newer files have `rope_parameters`, older ones `rope_theta` and `rope_scaling`."""
+    """`rope_theta` and `rope_scaling`, from `rope_parameters` in newer files. Raises ValueError for another kind."""
     given = {"rope_theta": config.get("rope_theta", DEFAULT_THETA)}
     for name in ("rope_scaling", "rope_parameters"):
         part = config.get(name) or {}
         if not isinstance(part, Mapping):
-            raise ValueError(f"{where} has {name}={clipped(part)}, which names no settings")
+            raise ValueError(f"{where} has {name}={clipped(part)}, which must be a mapping of settings")
         given |= part
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ROPE_KINDS or given.get("partial_rotary_factor", 1.0) != 1.0:
         raise ValueError(
-            f"{where} has a rotary embedding of kind {clipped(kind)}, or of a part of a head; this decoder has "
+            f"{where} has a rotary embedding of kind {clipped(kind)}, or of a part of a head; this decoder supports "
             f"{' and '.join(ROPE_KINDS)}, of whole heads"
         )
-    theta = _number(given, "rope_theta", where)
+    theta = _positive_number(given, "rope_theta", where)
     if kind == "default":
         return {"rope_theta": theta, "rope_scaling": None}
-    factors = {name: _number(given, name, where) for name in ("factor", "low_freq_factor", "high_freq_factor")}
-    if factors["low_freq_factor"] >= factors["high_freq_factor"]:
-        raise ValueError(f"{where} has a rotary embedding whose low_freq_factor is not below its high_freq_factor")
-    original = _number(given, "original_max_position_embeddings", where)
+    factors = {name: _positive_number(given, name, where) for name in ("factor", "low_freq_factor", "high_freq_factor")}
+    low, high = factors["low_freq_factor"], factors["high_freq_factor"]
+    if low >= high:
+        raise ValueError(f"{where} must have a low_freq_factor below its high_freq_factor; got {low:g} and {high:g}")
+    original = _positive_number(given, "original_max_position_embeddings", where)
     return {"rope_theta": theta, "rope_scaling": {"type": kind, "original_max_position": original, **factors}}
 
 
-def _whole(config: Mapping[str, Any], name: str, where: str) -> int:
+def _positive_whole(config: Mapping[str, Any], name: str, where: str) -> int:
+    """A size from the config.json, from 1 to MOST. Raises ValueError for another value."""
     return whole_number(config, name, at_least=1, at_most=MOST, where=f"{where}'s {CONFIG}: ")
 
 
-def _number(config: Mapping[str, Any], name: str, where: str) -> float:
+def _positive_number(config: Mapping[str, Any], name: str, where: str) -> float:
+    """A factor from the config.json, from LEAST to MOST. Raises ValueError for another value."""
     return number_between(config, name, LEAST, MOST, where=f"{where}'s {CONFIG}: ")
 
 
 def _joined_names(names: Any) -> str:
+    """Distinct names for a message, cut to LONGEST_TOLD; anything but a list of texts as `clipped` shows it."""
     is_plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else clipped(names)

@@ -67,43 +67,44 @@ class _Entry:
 
 
 def stored_tensors(place: CheckpointFiles) -> Iterator[tuple[str, Stored]]:
-    """Yield names and tensors, in the precision that they are stored in. Raises UnsupportedError, in one sentence."""
+    """Yield each tensor of a checkpoint by its name in transformers. Raises UnsupportedError, in one sentence."""
     check_folder(place)
     files = place.weight_files()
     if not files:
-        raise UnsupportedError(f"the checkpoint {place.name} has no safetensors")
+        raise UnsupportedError(f"the checkpoint {place.name} has no safetensors files")
     for path in files:
         yield from _read_gguf(path) if place.gguf else stored_in(path)
 
 
 def stored_in(path: Path) -> Iterator[tuple[str, Stored]]:
-    """Yield names and tensors. Raises UnsupportedError, in one sentence that names the file without its folder."""
+    """Yield names and tensors of a safetensors file, its header checked. Raises UnsupportedError, in one sentence."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            header = _header(file, size)
-            entries = [_entry(name, about) for name, about in header.items() if name != _METADATA]
+            header = _read_header(file, size)
+            entries = [_checked_entry(name, about) for name, about in header.items() if name != _METADATA]
             data = file.tell()
             _check_layout(entries, size - data)
             for entry in entries:
-                yield entry.name, Stored(shape=entry.shape, read=lambda entry=entry: _read(file, data, entry))  # type: ignore[misc]
+                yield entry.name, Stored(shape=entry.shape, read=lambda entry=entry: _read_tensor(file, data, entry))  # type: ignore[misc]
     except OSError as error:
         raise UnsupportedError(f"{path.name} cannot be read ({error.strerror or error})") from error
     except _MisstatedError as error:
-        raise UnsupportedError(f"{path.name} is no whole file of safetensors: {error}") from error
+        raise UnsupportedError(f"{path.name} is not a valid safetensors file: {error}") from error
 
 
 class _MisstatedError(Exception):
     """A statement of a file about itself that cannot be so."""
 
 
-def _header(file: IO[bytes], size: int) -> Mapping[str, Any]:
+def _read_header(file: IO[bytes], size: int) -> Mapping[str, Any]:
+    """The JSON header of a safetensors file of `size` bytes; the file stands behind it. Raises _MisstatedError."""
     if size < _LENGTH_BYTES:
         raise _MisstatedError(f"it has {size} bytes")
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     if length > min(size - _LENGTH_BYTES, MOST_HEADER_BYTES):
         raise _MisstatedError(
-            f"its header would have {length} bytes, of at most {MOST_HEADER_BYTES} and a file of {size}"
+            f"its header would have {length} bytes; at most {MOST_HEADER_BYTES} are read, and the file has {size}"
         )
     try:
         header, _ = parse_json(file.read(length), most_values=MOST_HEADER_BYTES)
@@ -114,18 +115,22 @@ def _header(file: IO[bytes], size: int) -> Mapping[str, Any]:
     return header
 
 
-def _entry(name: str, about: Any) -> _Entry:
+def _checked_entry(name: str, about: Any) -> _Entry:
+    """A tensor's type, shape and place from what the header says of it. Raises _MisstatedError for what cannot be."""
     match about:
         case {"dtype": str(kind), "shape": list(shape), "data_offsets": [begin, end]}:
             pass
         case _:
-            raise _MisstatedError(f"of {clipped(name)} it does not say type, shape and place")
+            raise _MisstatedError(f"its header lacks type, shape or place of {clipped(name)}")
     if kind not in TYPES:
-        raise _MisstatedError(f"{clipped(name)} is of type {clipped(kind)}, and weights are {', '.join(TYPES)}")
+        raise _MisstatedError(f"{clipped(name)} is of type {clipped(kind)}; weights must be {', '.join(TYPES)}")
     if len(shape) > MOST_DIMENSIONS or not all(type(size) is int and size >= 0 for size in (*shape, begin, end)):
-        raise _MisstatedError(f"shape and place of {clipped(name)} are no whole numbers of at least 0")
+        raise _MisstatedError(
+            f"shape and place of {clipped(name)} must be whole numbers of at least 0, and a shape has at most "
+            f"{MOST_DIMENSIONS} dimensions"
+        )
     if end - begin != math.prod(shape) * TYPES[kind].itemsize:
-        raise _MisstatedError(f"{clipped(name)} has {end - begin} bytes, which is not its shape's size")
+        raise _MisstatedError(f"{clipped(name)} has {end - begin} bytes, which is not the size of its shape")
     return _Entry(name=name, dtype=TYPES[kind], shape=tuple(shape), begin=begin, end=end)
 
 
@@ -135,14 +140,15 @@ def _check_layout(entries: list[_Entry], size: int) -> None:
     for entry in sorted(entries, key=lambda entry: (entry.begin, entry.end)):
         if entry.begin != reached:
             raise _MisstatedError(
-                f"{clipped(entry.name)} begins at {entry.begin}, and what is before it ends at {reached}"
+                f"{clipped(entry.name)} begins at byte {entry.begin}, but what is before it ends at {reached}"
             )
         reached = entry.end
     if reached != size:
-        raise _MisstatedError(f"its tensors have {reached} bytes, and {size} lie behind the header")
+        raise _MisstatedError(f"its tensors have {reached} bytes, but {size} lie behind the header")
 
 
-def _read(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
+def _read_tensor(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
+    """Read a tensor. `data`: where the header ends. Raises _MisstatedError if the file has become shorter."""
     tensor = torch.empty(entry.shape, dtype=entry.dtype)
     file.seek(data + entry.begin)
     bytes_read = file.readinto(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else 0  # type: ignore[attr-defined]
@@ -152,13 +158,14 @@ def _read(file: IO[bytes], data: int, entry: _Entry) -> Tensor:
 
 
 def _read_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
+    """Yield names and float32 tensors of a GGUF. Raises UnsupportedError for a family other than Llama's."""
     from gguf import GGUFReader
     from gguf.quants import dequantize
 
     reader = GGUFReader(path)
     family = reader.fields["general.architecture"].contents()
     if family != GGUF_FAMILY:
-        raise UnsupportedError(f"{path.name} must be of the family {GGUF_FAMILY}; it is of {family}")
+        raise UnsupportedError(f"{path.name} must be of the family {GGUF_FAMILY}; got {family}")
     heads = {
         "attn_q": reader.fields[f"{family}.attention.head_count"].contents(),
         "attn_k": reader.fields[f"{family}.attention.head_count_kv"].contents(),
@@ -169,13 +176,13 @@ def _read_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
         if block and block[2] in _BLOCK_NAMES:
             name = f"model.layers.{block[1]}.{_BLOCK_NAMES[block[2]]}.weight"
             if block[2] in heads:
-                weight = _halves(weight, heads[block[2]])
+                weight = _neighbours_to_halves(weight, heads[block[2]])
         else:
             name = f"{_MODEL_NAMES[name]}.weight" if name in _MODEL_NAMES else tensor.name
         yield name, Stored(shape=tuple(weight.shape), read=lambda weight=weight: weight)  # type: ignore[misc]
 
 
-def _halves(weight: Tensor, heads: int) -> Tensor:
-    """Rows in pairs of neighbours (2i, 2i + 1) as rows in pairs (i, i + d/2), within each head."""
+def _neighbours_to_halves(weight: Tensor, heads: int) -> Tensor:
+    """Reorder rows within each head, from pairs of neighbours (2i, 2i + 1) to pairs (i, i + d/2)."""
     rows, width = weight.shape
     return weight.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)

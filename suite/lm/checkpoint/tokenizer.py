@@ -21,14 +21,14 @@ class CheckpointTokenizer:
         """Id of the token that ends its turn, or its text."""
 
     def encode(self, text: str) -> list[int]:
-        """The text's tokens and no special ones."""
+        """Token ids of the text, without special tokens. Raises UnsupportedError where the tokenizer fails."""
         encode = functools.partial(self._tokenizer.encode, text, add_special_tokens=False)
         return self._within_vocabulary(_call_untrusted("tokenizer", encode))
 
     def encode_with_places(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The same, and the begin and end of each token's characters in the text; a space may be a word's first.
+        """(token ids of the text, where each token's characters begin and end in it). A token may begin with a space.
 
-        Raises UnsupportedError for a tokenizer that does not tell them.
+        Raises UnsupportedError for a tokenizer that does not say which characters a token is of.
         """
         if not self._tokenizer.is_fast:
             raise UnsupportedError("the checkpoint's tokenizer does not say which characters a token is of")
@@ -36,9 +36,8 @@ class CheckpointTokenizer:
         encoded = _call_untrusted("tokenizer", lambda: self._tokenizer(text, **options))
         return self._within_vocabulary(encoded["input_ids"]), [(begin, end) for begin, end in encoded["offset_mapping"]]
 
-    def asked(self, instruction: str, messages: Sequence[str]) -> list[int]:
-        """Encode an instruction and the messages of a user and the model in turns, up to where the model goes on: by
-        its chat template, or as paragraphs where it has none."""
+    def encode_chat(self, instruction: str, messages: Sequence[str]) -> list[int]:
+        """Token ids of an instruction and of user's and model's messages in turns, by the chat template if any."""
         if self._tokenizer.chat_template is None:
             paragraphs = "".join(f"{text}\n\n" for text in (instruction, *messages))
             return self._within_vocabulary(_call_untrusted("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
@@ -50,24 +49,25 @@ class CheckpointTokenizer:
         return self.encode(_call_untrusted("chat template", template))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text as it stands, its special tokens and spaces included."""
+        """The text of the ids, special tokens and spaces included."""
         options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
         return str(_call_untrusted("tokenizer", lambda: self._tokenizer.decode(list(ids), **options)))
 
     def _within_vocabulary(self, ids: Iterable[int]) -> list[int]:
+        """The ids as a list. Raises UnsupportedError for one that the weights do not have."""
         token_ids = list(ids)
         if token_ids and max(token_ids) >= self._vocab_size:
             raise UnsupportedError(
                 f"the checkpoint's tokenizer has a token {max(token_ids)}, "
-                f"and its weights are of {self._vocab_size} tokens"
+                f"but its weights are of {self._vocab_size} tokens"
             )
         return token_ids
 
 
 def load_tokenizer(place: CheckpointFiles, *, vocab_size: int) -> CheckpointTokenizer:
-    """Load a checkpoint's tokenizer. `vocab_size`: of the weights.
+    """Load a checkpoint's tokenizer. `vocab_size`: tokens that its weights have.
 
-    Raises UnsupportedError where a folder has no tokenizer that ends a text.
+    Raises UnsupportedError where transformers reads none, or one without an end-of-text token.
     """
     from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
@@ -83,12 +83,12 @@ def load_tokenizer(place: CheckpointFiles, *, vocab_size: int) -> CheckpointToke
             f"the checkpoint {place.name} has no tokenizer that transformers reads ({_first_line(error)})"
         ) from error
     if end is None:
-        raise UnsupportedError(f"the tokenizer of {place.name} names no eos_token, so that no completion would end")
+        raise UnsupportedError(f"the tokenizer of {place.name} must name an eos_token, or no completion would end")
     return CheckpointTokenizer(tokenizer, vocab_size)
 
 
 def _call_untrusted(part: str, call: Callable[[], Any]) -> Any:
-    """The result of a stranger's files. Raises UnsupportedError where they fail, as they can in any way."""
+    """The result of `call`, which uses a stranger's files. Raises UnsupportedError, naming the part, for any error."""
     try:
         return call()
     except Exception as error:
@@ -96,5 +96,6 @@ def _call_untrusted(part: str, call: Callable[[], Any]) -> Any:
 
 
 def _first_line(error: Exception) -> str:
+    """An error as `Class: first line of its message`, cut to LONGEST_ERROR."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:LONGEST_ERROR]}" if lines else type(error).__name__

@@ -6,5 +6,5 @@ from suite.measure.devices.device import Device
 
 
 def device_for(name: str, threads: int) -> Device:
-    """`threads`: of the CPU, where that does the work."""
+    """The CUDA device for the name `cuda`, else the CPU with so many threads."""
     return Cuda() if name == "cuda" else Cpu(threads)

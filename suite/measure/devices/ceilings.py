@@ -33,6 +33,7 @@ def measure_ceilings(dtype: torch.dtype, threads: int) -> MeasuredCeilings:
     clock = time.thread_time if judging_clock(threads) == "thread_cpu" else time.perf_counter
 
     def best_s(work: Callable[[], object]) -> float:
+        """Least seconds of TRIES calls, after one to warm up."""
         work()
         times = []
         for _ in range(TRIES):
@@ -48,7 +49,7 @@ def measure_ceilings(dtype: torch.dtype, threads: int) -> MeasuredCeilings:
 
 
 def measure_cuda_ceilings(dtype: torch.dtype) -> MeasuredCeilings:
-    """The same rates of a CUDA device, by its own events."""
+    """A CUDA device's best matrix-product rate in FLOP/s and memory rates in B/s, timed by its own events."""
     size = CUDA_PRODUCT_SIZE_FLOAT64 if dtype == torch.float64 else CUDA_PRODUCT_SIZE
     a, b = (torch.randn(size, size, device="cuda").to(dtype) for _ in range(2))
     out = torch.empty_like(a)
@@ -59,13 +60,13 @@ def measure_cuda_ceilings(dtype: torch.dtype) -> MeasuredCeilings:
 
 
 def sizes_tried(cache_bytes: int, total_bytes: int) -> list[int]:
-    """Working sets that no L2 holds and that leave the device room; the smallest at least."""
+    """Bytes of working sets from OVER_L2 times the L2 to a quarter of the memory; one at least."""
     fitting = [size for size in CUDA_SIZES_BYTES if size >= OVER_L2 * cache_bytes and size <= total_bytes // 4]
     return fitting or [max(CUDA_SIZES_BYTES[0], OVER_L2 * cache_bytes)]
 
 
 def _memory_rate(nbytes: int, device: str, best_s: BestTime, *, calls: int = 1) -> float:
-    """The better rate of reading `nbytes` (a sum) and copying half as many to the other half."""
+    """Bytes per second of reading `nbytes` (a sum) or of copying one half to the other, whichever is faster."""
     values = torch.ones(nbytes // FLOAT_BYTES, device=device)
     source, target = values.chunk(2)
 
@@ -81,6 +82,7 @@ def _memory_rate(nbytes: int, device: str, best_s: BestTime, *, calls: int = 1) 
 
 
 def _best_event_s(work: Callable[[], object]) -> float:
+    """Least seconds of TRIES calls by CUDA events, after one to warm up."""
     times_s: list[float] = []
     for attempt in range(1 + TRIES):
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))

@@ -36,6 +36,7 @@ class Cpu(Device):
         return AllocatorProbe()
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
+        """Yield a sentence for each span whose median wall time is more than WALL_EXCEEDS_CPU times its CPU time."""
         for span in dict.fromkeys(reading.span for reading in readings):
             timed = [reading for reading in readings if reading.span == span and reading.wall_s is not None]
             if self.clock == "thread_cpu" and timed:

@@ -41,13 +41,15 @@ class Cuda(Device):
         self._held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
 
     def identity(self) -> dict[str, Any]:
+        """`uuid` and `pci` (hexadecimal domain:bus:device, None if torch does not give it), to find it in NVML."""
         properties = torch.cuda.get_device_properties()
         # Older versions of torch do not give the bus.
-        numbers = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
-        pci = None if None in numbers else ":".join(f"{number:x}" for number in numbers)
+        pci_numbers = [getattr(properties, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
+        pci = None if None in pci_numbers else ":".join(f"{number:x}" for number in pci_numbers)
         return {"uuid": str(properties.uuid), "pci": pci}
 
     def facts(self) -> dict[str, Any]:
+        """The fact `device`: name, compute capability, sizes of memory and L2 in bytes, CUDA version."""
         properties = torch.cuda.get_device_properties()
         described = {
             "name": properties.name,
@@ -62,15 +64,17 @@ class Cuda(Device):
         torch.cuda.synchronize()
 
     def require(self) -> None:
+        """Raise UnsupportedError where torch is built without CUDA or finds no GPU."""
         if torch.version.cuda is None and torch.version.hip is None:
-            raise UnsupportedError(f"device=cuda needs a torch with CUDA; torch {torch.__version__} is without it")
+            raise UnsupportedError(f"device=cuda needs a torch built with CUDA; torch {torch.__version__} is not")
         if not torch.cuda.is_available():
-            raise UnsupportedError("device=cuda needs a GPU and its driver; torch finds none that it can use")
+            raise UnsupportedError("device=cuda needs a GPU and its driver, but torch finds none that it can use")
 
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_cuda_ceilings(dtype)
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
+        """Short spans captured as CUDA graphs, timed by events, with the L2 flushed before each span."""
         captured = captured_step(workload, ceilings)
         return replace(
             captured,
@@ -91,6 +95,7 @@ class Cuda(Device):
         return torch.cuda.max_memory_allocated()
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
+        """Yield a sentence if the flush failed, and for each span whose launch took longer than the span."""
         if warning := unproven(readings, at_least=FLUSHED):
             yield warning
         for span in dict.fromkeys(reading.span for reading in readings):
@@ -107,6 +112,7 @@ class Cuda(Device):
                 )
 
     def reset(self) -> str | None:
+        """Free what the case held on the device. A warning if more than LEFT_BYTES stay allocated, else None."""
         if not torch.cuda.is_initialized():
             return None
         if "torch._dynamo" in sys.modules:  # it compiles a function only so many times, and keeps what it compiled
@@ -122,7 +128,7 @@ class Cuda(Device):
         return f"{numbers.bytes_iec(left_bytes)} of the device's memory stay allocated after the case"
 
     def is_lost(self, error: Exception) -> bool:
-        """An illegal access or the like makes every later call fail; exhausted memory does not."""
+        """True if later calls would fail too, as after an illegal access; not for exhausted memory."""
         if isinstance(error, torch.OutOfMemoryError) or not torch.cuda.is_initialized():
             return False
         if isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error):

@@ -20,6 +20,7 @@ MANY_THREADS = 2  # more than one for the clock, so that wall time judges: the d
 
 
 def l2_bytes() -> int:
+    """Size of the current CUDA device's L2 cache."""
     size: int = torch.cuda.get_device_properties().L2_cache_size
     return size
 
@@ -33,12 +34,14 @@ def event_clock(runs: Mapping[str, int]) -> Probe:
     """
 
     def start(span: str) -> Callable[[], Seen]:
+        """Record the first event. Returns the function that records the second."""
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         switches = involuntary_switches()
         process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
         begin.record()
 
         def stop() -> Seen:
+            """Record the second event and wait for it: one reading with the seconds of one run by every clock."""
             end.record()
             thread_cpu_s = time.thread_time() - thread
             process_cpu_s = time.process_time() - process
@@ -86,6 +89,7 @@ class CudaFlush:
         self._filler.sum()
 
         def stop() -> Seen:
+            """One reading: the probe's time after the flush over its warm time."""
             # The clock has stopped by now, so all of these events have happened.
             ratio = cold[0].elapsed_time(cold[1]) / warm[0].elapsed_time(warm[1])
             return [{"metric": "flush_probe_ratio", "value": ratio}]
@@ -93,6 +97,7 @@ class CudaFlush:
         return stop
 
     def _read(self) -> tuple[torch.cuda.Event, torch.cuda.Event]:
+        """Read the probe. Returns the events before and after it."""
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
         self._probe.sum()
@@ -101,10 +106,11 @@ class CudaFlush:
 
 
 def nvtx_range(span: str) -> Callable[[], Seen]:
-    """Mark a span for nsys; a probe that stands behind the flush, which is no part of the span."""
+    """A probe that marks a span as an NVTX range, for nsys. It starts after the flush, which is no part of the span."""
     torch.cuda.nvtx.range_push(f"span {span}")
 
     def stop() -> Seen:
+        """End the range; no readings."""
         torch.cuda.nvtx.range_pop()
         return ()
 
@@ -112,11 +118,12 @@ def nvtx_range(span: str) -> Callable[[], Seen]:
 
 
 def synchronised_clock(span: str) -> Callable[[], Seen]:
-    """Take wall time from idle to idle; a probe for spans that take far longer than waiting for the device."""
+    """A probe of wall time from idle device to idle device, for spans far longer than waiting for the device."""
     torch.cuda.synchronize()
     stop_clock = cpu_clock(MANY_THREADS)(span)
 
     def stop() -> Seen:
+        """Wait for the device and stop the clock: one reading in seconds."""
         torch.cuda.synchronize()
         return stop_clock()
 

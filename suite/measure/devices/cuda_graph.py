@@ -76,7 +76,7 @@ def captured_step(workload: Workload, ceilings: MeasuredCeilings) -> TimedWorklo
 
 
 def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: MeasuredCeilings) -> dict[str, bool]:
-    """For each timed span, whether the device should need less than SHORT_S for it."""
+    """For each timed span, whether the roofline predicts less than SHORT_S on the device."""
     is_short = {}
     for span, costs in constants.items():
         if "traffic_bytes" in costs:
@@ -87,22 +87,20 @@ def short_spans(constants: Mapping[str, Mapping[str, float]], ceilings: Measured
 
 
 def agrees(replayed: Tensor, expected: Tensor) -> bool:
-    """Whether the outputs differ by rounding at most, in norm, up to REPLAY_ERROR of the expected one.
-
-    A NaN in either makes it false.
-    """
+    """True if the norm of the difference is at most REPLAY_ERROR of the expected norm; False for NaN."""
     difference = (replayed.double() - expected.double()).norm()
     return bool(difference <= REPLAY_ERROR * expected.double().norm())
 
 
 def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
+    """Run each span's work, such as a graph's replay, once in the meter."""
     for name, span in spans.items():
         with meter.span(name):
             span.work()
 
 
 def _rotated_runs(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
-    """The runs of a span that can be captured, or why there are none."""
+    """The runs of a span to capture in a graph, or a phrase on why there are none."""
     try:
         room_bytes = int(ROOM * torch.cuda.mem_get_info()[0])
         return workload.rotated_runs(span, FLUSH_OVER_L2 * l2_bytes(), room_bytes) or NOT_OFFERED
@@ -111,7 +109,7 @@ def _rotated_runs(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
 
 
 def _capture_span(rotated: RotatedRuns) -> _Span:
-    """The span as a graph, or as it was, with the reason, where it cannot be one."""
+    """The span as a graph of its runs, or launched from Python, with the reason, if capture or comparison fails."""
     try:
         graph, outputs = captured(rotated.runs)
         graph.replay()
@@ -129,7 +127,7 @@ def _capture_span(rotated: RotatedRuns) -> _Span:
 
 
 def captured(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor]]:
-    """Capture all runs, one after another, in one graph; the graph and the outputs, emptied."""
+    """Capture all runs, one after another, in one graph. Returns the graph and the runs' outputs, set to zero."""
     stream, graph = _capture_stream(), torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.inference_mode(), torch.cuda.stream(stream):
@@ -150,6 +148,7 @@ def captured(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph
 
 
 def _output(run: Callable[[], object]) -> Tensor:
+    """Call `run`; its output, which must be a tensor."""
     output = run()
     assert isinstance(output, Tensor)
     return output

@@ -54,12 +54,11 @@ class Device:
         raise NotImplementedError
 
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
-        """Prepare the timing; called once, when the workload has been checked."""
+        """The workload with the probes that time it here; called once, after the workload was checked."""
         raise NotImplementedError
 
     def stateful_clock(self) -> tuple[str, Probe]:
-        """The clock for work that is not repeated: its name, and the probe, which waits for the device at both ends of
-        a span."""
+        """(name, probe) of the clock for training steps; the probe waits for the device at both ends of a span."""
         raise NotImplementedError
 
     def watcher(self) -> AllocatorProbe:
@@ -67,11 +66,10 @@ class Device:
         raise NotImplementedError
 
     def forget_peak(self) -> None:
-        """Let `peak_bytes` count anew from here on; a device that keeps no peak does nothing."""
+        """Reset the peak that `peak_bytes` gives; nothing on a device that keeps none."""
 
     def peak_bytes(self) -> int | None:
-        """The most that torch's allocator held since `forget_peak`, whoever asked for it; None if torch does not
-        say."""
+        """Most bytes that torch's allocator held since `forget_peak`; None if torch does not say."""
         return None
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
@@ -79,9 +77,9 @@ class Device:
         raise NotImplementedError
 
     def reset(self) -> str | None:
-        """Give back what a case held, before the next one in this process. A warning where something stayed."""
+        """Free what a case held, before the next one in this process. A warning if something stayed, else None."""
         return None
 
     def is_lost(self, error: Exception) -> bool:
-        """Whether nothing more can run on the device in this process."""
+        """True if, after this error, nothing more can run on the device in this process."""
         return False

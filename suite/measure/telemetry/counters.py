@@ -37,16 +37,17 @@ class NoCounter:
 
 
 def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP) -> EnergyCounter | NoCounter:
-    """The counter of torch's CUDA device (see `devices.is_same_gpu`), or without one that of the CPU packages."""
+    """Energy counter of the CUDA device with this identity (see nvml.is_same_gpu), or of the CPU packages for None."""
     if identity is not None:
-        return _of_gpu(identity)
+        return _gpu_counter(identity)
     cpu_packages, state, why = packages(powercap)
     if not cpu_packages:
         return NoCounter(state=state, why=why)
     return EnergyCounter(source="rapl", read_j=lambda: sum(package.energy_j() for package in cpu_packages))
 
 
-def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
+def _gpu_counter(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
+    """NVML's energy counter of the GPU with this identity; NoCounter if it is missing, split or unreadable."""
     discovery = find_gpus()
     if discovery.state is not State.MEASURED:
         return NoCounter(state=discovery.state, why=discovery.why)
@@ -64,6 +65,7 @@ def _of_gpu(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
         return NoCounter(state=state, why=WHY_NO_ENERGY.get(state, f"the NVIDIA driver does not answer: {error}"))
 
     def read_j() -> float:
+        """Joules since the driver was loaded. Raises CounterLostError."""
         try:
             return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) * MILLI)
         except pynvml.NVMLError as error:

@@ -36,9 +36,11 @@ class Machine(Source):
         self.begin()
 
     def begin(self) -> None:
+        """Forget the last sample, since shares are of the time since then."""
         self._last: dict[str, float] | None = None
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
+        """Yield the shares of time under pressure and stolen since the last sample, and at slow ticks the frequency."""
         # Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes.
         waited_s = {name: _waited_s(path) for name, path in self._pressure.items()}
         times = psutil.cpu_times()
@@ -55,11 +57,12 @@ class Machine(Source):
             yield Seen("cpu", "frequency_hz", frequency_hz)
 
     def facts(self, target: Target) -> Mapping[str, Any]:
+        """Quantities that this system does not give, as `{"cpu": {"missing": …}}`."""
         return {"cpu": {"missing": self._missing}}
 
 
 def _frequency_hz() -> float | None:
-    """The mean over all CPUs, each of which is asked in turn; None where the system does not tell it."""
+    """Mean frequency of all CPUs, each of which is read in turn; None where the system does not give it."""
     try:
         frequency = psutil.cpu_freq()
     except (NotImplementedError, OSError):  # so psutil says that a kernel shows a CPU's folder without its frequency
@@ -68,6 +71,7 @@ def _frequency_hz() -> float | None:
 
 
 def _is_readable(path: Path) -> bool:
+    """True if the file can be read and is not empty."""
     try:
         return bool(path.read_text())
     except OSError:
@@ -75,6 +79,6 @@ def _is_readable(path: Path) -> bool:
 
 
 def _waited_s(path: Path) -> float:
-    """`some avg10=0.00 … total=123`, in microseconds."""
+    """Seconds so far in which a task waited, by a pressure file's first line: `some avg10=0.00 … total=123`, in µs."""
     first = path.read_text().partition("\n")[0]
     return int(first.rpartition("total=")[2]) * MICRO

@@ -28,6 +28,7 @@ Read = Callable[[Any], float]
 
 
 def _instant_power_w(handle: Any) -> float:
+    """Power at this instant, field 186. Raises NVMLError."""
     (field,) = pynvml.nvmlDeviceGetFieldValues(handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
     if field.nvmlReturn != pynvml.NVML_SUCCESS:
         raise pynvml.NVMLError(field.nvmlReturn)
@@ -35,6 +36,7 @@ def _instant_power_w(handle: Any) -> float:
 
 
 def _event_reasons(handle: Any) -> float:
+    """Bit mask of the reasons why the clocks are as they are; see `sampler.THROTTLES`."""
     try:
         return float(pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle))
     except pynvml.NVMLError_FunctionNotFound:  # older drivers know them by their older name
@@ -42,6 +44,7 @@ def _event_reasons(handle: Any) -> float:
 
 
 def _pids(kind: str, handle: Any) -> set[int]:
+    """Process ids on a GPU of one of KINDS."""
     # By version, since the bindings' unversioned call raises no NVMLError where its version is missing.
     try:
         listed = getattr(pynvml, f"nvmlDeviceGet{kind}RunningProcesses_v3")(handle)
@@ -102,9 +105,11 @@ class Gpu:
         self._first_facts = {"power_usage_is": usage, **first_values}
 
     def begin(self) -> None:
+        """Forget how many processes were seen, since a case starts."""
         self._most = {}
 
     def sample(self, *, pid: int | None, is_used: bool, is_slow_tick: bool) -> Iterable[Seen]:
+        """Yield what can be read now; at slow ticks also other processes, and PCIe's traffic if `is_used`."""
         reads = {**self._reads, **SLOW_READS} if is_used and is_slow_tick else self._reads
         for quantity, read in reads.items():
             if not self._answers:
@@ -112,10 +117,11 @@ class Gpu:
             value = self._read(quantity, read)
             if value is not None:
                 yield Seen(self.label, quantity, value)
-        if is_slow_tick and (other_processes := self._others(pid, is_used=is_used)) is not None:
+        if is_slow_tick and (other_processes := self._count_other_processes(pid, is_used=is_used)) is not None:
             yield Seen(self.label, "other_processes", float(other_processes))
 
     def facts(self, *, is_used: bool) -> dict[str, Any]:
+        """Facts for the record: name, state, missing quantities, first readings and most processes at one time."""
         facts = {
             "name": self.shown.name,
             "used": is_used,
@@ -128,10 +134,11 @@ class Gpu:
 
     @property
     def _answers(self) -> bool:
+        """False for a GPU that is lost or could not be read at all."""
         return self.state in (State.MEASURED, State.MIG)
 
     def _read(self, quantity: str, read: Callable[[Any], T]) -> T | None:
-        """The value now; None, and never asked again, where it cannot be read."""
+        """The value of `read` now. Where that fails, None, and the quantity is noted as missing and not read again."""
         if quantity in self.missing:
             return None
         try:
@@ -145,7 +152,7 @@ class Gpu:
         return None
 
     def _averages_power(self) -> bool | None:
-        """Whether the power that NVML gives is an average; None where it does not say."""
+        """Whether NVML's power is an average over a second, by the GPU's architecture; None if that is unknown."""
         try:
             architecture: int = pynvml.nvmlDeviceGetArchitecture(self._handle)
         except pynvml.NVMLError_FunctionNotFound:  # a library older than Ampere
@@ -157,8 +164,8 @@ class Gpu:
             return architecture > pynvml.NVML_DEVICE_ARCH_AMPERE if is_known else None
         return None if self.shown.pci is None else self.shown.pci.pciDeviceId >> 16 not in GA100_PCI_IDS
 
-    def _others(self, pid: int | None, *, is_used: bool) -> int | None:
-        """Count the processes of each kind; how many others compute, MPS's clients among them."""
+    def _count_other_processes(self, pid: int | None, *, is_used: bool) -> int | None:
+        """Number of processes besides `pid` that compute here, MPS's included; None if unknown. Keeps the most seen."""
         pids_by_kind: dict[str, set[int]] = {}
         for quantity, kind in KINDS.items():
             if self._answers and (pids := self._read(quantity, functools.partial(_pids, kind))) is not None:
@@ -209,6 +216,7 @@ class Nvml(Source):
 
 
 def _is_used(gpu: Gpu, target: Target) -> bool:
+    """True if the watched case computes on the GPU."""
     return any(is_same_gpu(identity, gpu.shown) for identity in target.cuda_devices)
 
 

@@ -19,7 +19,7 @@ class Package:
         self._last_uj, self._total_uj = self._read(), 0
 
     def energy_j(self) -> float:
-        """Since it was opened."""
+        """Joules since the counter was opened, with its restarts from zero added up."""
         now_uj = self._read()
         self._total_uj += (now_uj - self._last_uj) % (self._range_uj + 1)
         self._last_uj = now_uj
@@ -30,7 +30,7 @@ class Package:
 
 
 def packages(root: Path = POWERCAP) -> tuple[list[Package], State, str]:
-    """The counters of whole packages, and if there are none, why."""
+    """(the counters of whole CPU packages; state; why there are none, else empty)."""
     folders = [path.parent for path in sorted(root.glob("intel-rapl:*/name")) if path.read_text().startswith("package")]
     if not folders:
         return [], State.NOT_HERE, "this system shows no RAPL counters"
@@ -50,5 +50,6 @@ class Rapl(Source):
         self._packages, self.state, self.why = packages(root)
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
+        """Yield the joules of all packages together since their counters were opened."""
         if self._packages:
             yield Seen("cpu", "energy_j", sum(package.energy_j() for package in self._packages))

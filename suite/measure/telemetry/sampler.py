@@ -51,26 +51,23 @@ HELD_AGAINST = {
 
 
 def checked(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The `telemetry` part of a case's settings, checked, and `price_per_device_hour` with it.
-
-    Raises ValueError, in one sentence, for wrong ones.
-    """
+    """The settings under `telemetry`, checked with `price_per_device_hour`. Raises ValueError, in one sentence."""
     telemetry: Mapping[str, Any] = settings["telemetry"]
     if positive_number(telemetry, "period_s", where="telemetry.") < SHORTEST_PERIOD_S:
         raise ValueError(
-            f"telemetry.period_s must be at least {SHORTEST_PERIOD_S}, as a faster thread slows what it watches; "
+            f"telemetry.period_s must be at least {SHORTEST_PERIOD_S}, as faster sampling slows the measured case; "
             f"got {telemetry['period_s']!r}"
         )
     positive_number(telemetry, "energy_seconds", where="telemetry.")
     one_of(telemetry, "energy", ENERGY, where="telemetry.")
     sources = telemetry.get("sources")
     if not isinstance(sources, list) or not all(isinstance(dotted, str) for dotted in sources):
-        raise ValueError(f"telemetry.sources must be a list of names, as [module.Source]; got {sources!r}")
+        raise ValueError(f"telemetry.sources must be a list of names, such as [module.Source]; got {sources!r}")
     for dotted in sources:
         kind = locate(dotted)
         if not (isinstance(kind, type) and issubclass(kind, Source)):
             raise ValueError(
-                f"telemetry.sources must name classes of {Source.__module__}.Source; got {clipped(dotted)}"
+                f"telemetry.sources must name subclasses of {Source.__module__}.Source; got {clipped(dotted)}"
             )
     if settings["price_per_device_hour"] is not None:
         positive_number(settings, "price_per_device_hour")
@@ -85,6 +82,7 @@ class Telemetry:
         self._sources: list[Source] = [locate(dotted)() for dotted in settings["sources"]]
 
     def watch(self) -> "TelemetryWatch":
+        """A context manager that samples the sources while one case runs."""
         return TelemetryWatch(self._sources, self.period_s)
 
 
@@ -114,13 +112,13 @@ class TelemetryWatch:
             self._thread.join()
 
     def on_message(self, message: Mapping[str, Any]) -> None:
-        """Take note of the case's process, phase and CUDA device."""
+        """Note process id, phase and CUDA device from a message that the case's process sent."""
         self._target.pid = message.get("pid", self._target.pid)
         self._phase = message.get("phase", self._phase)
         self._target.cuda_devices += [message["cuda_device"]] if "cuda_device" in message else []
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the record's provenance; empty where nothing is watched."""
+        """Facts for the record: the sampler's times, sources' states, shares of marks; empty without sources."""
         if not self._sources:
             return {}
         facts: dict[str, Any] = {
@@ -174,9 +172,11 @@ class TelemetryWatch:
 
     @property
     def _period_now_s(self) -> float:
+        """Seconds between samples; doubled for every SLOWER_EVERY_SAMPLES samples taken."""
         return float(self._period_s * 2 ** (len(self.samples) // SLOWER_EVERY_SAMPLES))
 
     def _run(self) -> None:
+        """Sample at each period until the watch is closed; an error ends the sampling and is kept in `_failure`."""
         begun = time.monotonic()
         try:
             while True:
@@ -192,6 +192,7 @@ class TelemetryWatch:
         self._sampler_cpu_s = time.thread_time()
 
     def _tick(self, begun: float) -> None:
+        """Add a sample of every source to `samples`. `begun`: the monotonic time of the first tick."""
         is_slow = self._ticks % SLOW_EVERY_TICKS == 0
         for source in self._sources:
             now: dict[str, Any] = {"time_s": time.monotonic() - begun, "unix_s": time.time(), "phase": self._phase}
@@ -208,7 +209,7 @@ class TelemetryWatch:
 
 
 def disturbance(quantities: Mapping[str, float]) -> Mark | None:
-    """The mark of a device that was held back, given all its quantities at one time."""
+    """THROTTLED or PRESSURED if a device was slowed down, given all its quantities at one time; else None."""
     if any(int(quantities.get("event_reasons", 0)) & bit for bit in THROTTLES.values()):
         return Mark.THROTTLED
     if quantities.get("cpu_pressure_share", 0) > PRESSED_ABOVE or quantities.get("steal_share", 0) > STOLEN_ABOVE:
@@ -217,7 +218,7 @@ def disturbance(quantities: Mapping[str, float]) -> Mark | None:
 
 
 def marked_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, float]]:
-    """For each device that carries a mark, the share of its sampled times under each."""
+    """For each device with marked samples, the share of its sampled times under each mark."""
     times: dict[str, set[float]] = defaultdict(set)
     marked: dict[str, dict[str, set[float]]] = defaultdict(lambda: defaultdict(set))
     for sample in samples:
@@ -230,7 +231,7 @@ def marked_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, flo
 
 
 def event_reason_shares(samples: Sequence[TelemetrySample]) -> dict[str, dict[str, float]]:
-    """For each GPU, the share of its samples under each event reason that NVML gave at all."""
+    """For each GPU that gave any event reason, the share of its samples under each."""
     total: Counter[str] = Counter()
     named: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in samples:

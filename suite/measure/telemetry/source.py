@@ -25,8 +25,7 @@ class Target:
 
 
 class Source:
-    """A source, read at every tick of the sampler. Unreadable quantities are left out and named in `state` or its
-    facts."""
+    """Read at every tick of the sampler; what cannot be read is left out and named in `state` or the facts."""
 
     name: ClassVar[str]
 
@@ -34,7 +33,7 @@ class Source:
         self.state, self.why = State.MEASURED, ""
 
     def begin(self) -> None:
-        """Begin differences anew, since a case starts."""
+        """Forget earlier readings, since a case starts: what grows is counted from here on."""
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
         """Read now. `is_slow_tick`: every tenth time, when slow quantities may be read too."""

@@ -16,10 +16,12 @@ class WorkerProcess(Source):
         self.begin()
 
     def begin(self) -> None:
+        """Forget the last case's process."""
         self._process: psutil.Process | None = None
         self._last: tuple[float, float] | None = None
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
+        """Yield the process's resident bytes and its share of CPU time since the last sample; nothing once it ended."""
         if target.pid is None:
             return
         try:

@@ -6,7 +6,7 @@ import torch
 from suite.lm.checkpoint import load
 from suite.lm.checkpoint.load import EMBEDDING, HEAD, fill, named_weights
 from suite.lm.checkpoint.locate import CheckpointFiles, locate_checkpoint, missing
-from suite.lm.checkpoint.tensors import Stored, _halves
+from suite.lm.checkpoint.tensors import Stored, _neighbours_to_halves
 from suite.measure.workload import UnsupportedError
 from tests.lm.decoders import decoder, tokens
 
@@ -34,11 +34,11 @@ def test_a_filled_decoder_is_the_other_one(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        (lambda other: {Q: None}, f"{Q} missing"),
-        (lambda other: {Q: torch.ones(3, 3)}, f"{Q} too much or of another size"),
-        (lambda other: {"model.layers.0.self_attn.o_proj.bias": torch.ones(64)}, "o_proj.bias too much"),
-        (lambda other: {HEAD: other.embedding + 1}, "lm_head.weight too much"),
-        (lambda other: dict.fromkeys(named_weights(other)), f"{EMBEDDING}, .* and 17 more missing"),
+        (lambda other: {Q: None}, f"{Q} is missing"),
+        (lambda other: {Q: torch.ones(3, 3)}, f"{Q} is not expected or of another size"),
+        (lambda other: {"model.layers.0.self_attn.o_proj.bias": torch.ones(64)}, "o_proj.bias is not expected"),
+        (lambda other: {HEAD: other.embedding + 1}, "lm_head.weight is not expected"),
+        (lambda other: dict.fromkeys(named_weights(other)), f"{EMBEDDING}, .* and 17 more are missing"),
     ],
 )
 def test_weights_that_do_not_fit_are_named(changes, words, monkeypatch, tmp_path):
@@ -53,7 +53,7 @@ def test_a_folder_without_weights_says_so(tmp_path):
 
 def test_rows_of_neighbours_become_rows_of_halves_head_by_head():
     neighbours = torch.tensor([[0.0], [2.0], [1.0], [3.0], [10.0], [12.0], [11.0], [13.0]])
-    assert _halves(neighbours, heads=2)[:, 0].tolist() == [0, 1, 2, 3, 10, 11, 12, 13]
+    assert _neighbours_to_halves(neighbours, heads=2)[:, 0].tolist() == [0, 1, 2, 3, 10, 11, 12, 13]
 
 
 def test_a_digest_is_of_contents_and_a_name_holds_no_path(tmp_path):

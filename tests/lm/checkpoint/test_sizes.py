@@ -61,7 +61,7 @@ def test_llamas_own_scaling_is_read_however_a_file_says_it(said):
     [
         ({"model_type": "mistral", "architectures": ["MistralForCausalLM"]}, "config.json says MistralForCausalLM"),
         ({"architectures": ["LlamaForSequenceClassification"]}, "LlamaForCausalLM, Qwen2ForCausalLM; its"),
-        ({"attention_bias": True}, "attention_bias=True, which this decoder does not have"),
+        ({"attention_bias": True}, "attention_bias=True, which this decoder does not support"),
         ({"mlp_bias": True}, "mlp_bias=True"),
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ({"use_sliding_window": True}, "use_sliding_window=True"),
