@@ -18,7 +18,7 @@ from tests.records.factory import build as record_of
 from tests.records.factory import store
 from tests.report.reading import rows_of, said, sections_of, whole_text
 from tests.report.test_hostile import check_harmless
-from tools.prose.readers import GATE, rules
+from tools.prose.readers import GATE, error_rates
 
 
 def section_of(tmp_path, *judgements, lang="en"):
@@ -35,7 +35,7 @@ def traces_of(figure):
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_rates_that_the_page_quotes_are_the_recorded_ones(lang):
     quoted = re.findall(r"\d+(?:\.\d+)?", load_texts(lang)("gate.rates"))
-    recorded = [rules()[GATE][slowdown] for slowdown in ("identical", "+5%")]
+    recorded = [error_rates()[GATE][slowdown] for slowdown in ("identical", "+5%")]
     assert {*quoted} == {*re.findall(r"\d+(?:\.\d+)?", " ".join(recorded)), "5", "95"}
 
 
