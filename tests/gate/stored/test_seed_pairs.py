@@ -98,7 +98,7 @@ def test_an_arm_is_judged_by_the_differences_of_its_pairs(tmp_path, bases, after
     assert (last.outcome, judgement.exit_code) == (outcome, code)
     assert (last.before, last.after) == (pytest.approx(sum(bases) / 5), pytest.approx(sum(after) / 5))
     assert of(judgement, "mean").before == pytest.approx(sum(bases) / 10)
-    assert last.notes == ["2 of 3 metrics that follow from the seed differ, from step 1 on"]
+    assert last.notes == ["2 of 3 metrics set by the seed differ, from step 1 on"]
     assert of(judgement, COST).outcome is Outcome.SAME
 
 
@@ -190,7 +190,7 @@ def test_what_was_timed_nowhere_or_elsewhere_is_not_green(tmp_path, after, words
 
 def test_seeds_that_are_gone_are_missing_and_others_new(tmp_path):
     gone = judged(tmp_path, arm([*USUAL, 0.7]), now(USUAL))
-    assert said(gone, Outcome.MISSING) == ["seed 5: it is in the baseline, and there is no run of it in the candidate"]
+    assert said(gone, Outcome.MISSING) == ["seed 5: it is in the baseline, but the candidate has no run of it"]
     assert gone.exit_code == 4
     assert judged(tmp_path / "new", arm(USUAL), now([*USUAL, 0.7])).counts == {Outcome.NEW: 1, Outcome.SAME: 2}
     whole = judged(tmp_path / "whole", [*arm(USUAL), *five()], [run(1.001e-3, minute=30)])
@@ -204,7 +204,7 @@ def test_a_seed_that_newly_fails_is_worse_whatever_others_say(tmp_path, status):
     after[2] = rl_run(2, 0.8, minute=30, status=status, reason="the loss is nan")
     judgement = judged(tmp_path, arm([*USUAL, 0.7]), after)
     (worse,) = [verdict for verdict in judgement.verdicts if verdict.outcome is Outcome.SLOWER]
-    assert worse.reason == f"fails now, and ran before: seed 2 is {status} (the loss is nan)"
+    assert worse.reason == f"fails now, but ran before: seed 2 is {status} (the loss is nan)"
     assert (worse.metric, worse.before, worse.after, judgement.exit_code) == ("ok_runs", 6, 5, 1)
 
 
@@ -263,7 +263,7 @@ def test_three_seeds_judge_alone_what_is_bit_equal(tmp_path):
 def test_changed_settings_are_named_and_nothing_noisy_is_judged(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(moved([-0.3] * 5), settings={"format_weight": 0.2}))
     (reason,) = said(judgement, Outcome.INCOMPARABLE)
-    assert "settings changed: format_weight, so the runs are of two different things" in reason
+    assert "settings changed: format_weight, so the runs cannot be compared" in reason
     assert not {"last", "mean", COST} & {one.span for one in judgement.verdicts}
     assert judgement.exit_code == 4  # nothing else was judged
 
@@ -285,7 +285,7 @@ def lacking(records, *, metric=None, at=None):
 def test_evaluations_at_other_steps_are_not_compared(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), lacking(now(moved([-0.01] * 5)), at=("evaluate", 2)))
     assert of(judgement, "last").outcome is Outcome.SAME
-    assert of(judgement, "mean").reason.endswith("is of other steps: 3 readings before, 2 readings now")
+    assert of(judgement, "mean").reason.endswith("was recorded at other steps: 3 readings before, 2 readings now")
 
 
 def test_an_accuracy_that_one_side_lacks_is_missing_or_broken(tmp_path):
@@ -301,7 +301,7 @@ def test_a_seed_that_recorded_nothing_is_not_bit_equal(tmp_path):
     before[3], after[3] = (replace(one, readings=one.readings[-2:]) for one in (before[3], after[3]))
     judgement = judged(tmp_path, before, after)
     assert said(judgement, Outcome.SAME)[0] == "3 metrics bit-equal over 4 seeds"
-    assert said(judgement, Outcome.BROKEN) == ["seed 3: neither run holds anything of what was learnt"]
+    assert said(judgement, Outcome.BROKEN) == ["seed 3: neither run recorded what it learnt"]
     assert judgement.exit_code == 4
 
 
@@ -318,7 +318,7 @@ def test_exact_quantities_judge_each_seed_unless_they_vary(tmp_path):
     judgement = judged(tmp_path, with_exact(arm(USUAL[:2]), 7.0), with_exact(now(USUAL[:2]), 8.0))
     worse = [one for one in judgement.verdicts if one.outcome is Outcome.SLOWER]
     assert [(one.span, one.metric) for one in worse] == [("seed 0 case", "flops"), ("seed 1 case", "flops")]
-    assert worse[0].notes == ["changes from step to step, and is not judged: peak_bytes of update"]
+    assert worse[0].notes == ["not judged, because it changes from step to step: peak_bytes of update"]
     assert judgement.exit_code == 1
 
 
