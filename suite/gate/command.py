@@ -144,6 +144,7 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
     request = RevisionRequest(seconds=seconds, **options)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
+        """Make the comparison of the suite's own cases."""
         return RevisionComparison(
             **fields,
             sweep=sweep,
@@ -154,6 +155,7 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
         )
 
     def announce(revision: str) -> str:
+        """The line that says what is compared and how long it may take."""
         return (
             f"comparing the working tree with {revision}, sweep={sweep}: at most {seconds:g} s of measuring in "
             f"{LEAST_LAUNCHES} to {most_launches(seconds)} launches, which take about 3 s each to start"
@@ -181,6 +183,7 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool
     chosen, python = project.paths_in(start, paths), project.find_python(request.python, top, start)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> SuiteComparison:
+        """Make the comparison of the project's benchmarks, by time or by instructions."""
         trees: dict[str, Any] = {
             "trees": (fields["before"].folder, fields["after"].folder),
             "logs": folder,
@@ -324,6 +327,7 @@ def _noise_name() -> str:
 
 
 def _check_seconds(seconds: float) -> None:
+    """Raise ValueError unless the seconds are at least 1 and less than a day."""
     if not 1 <= seconds < 86_400:
         raise ValueError(f"seconds must be at least 1 and below 86400 (a day); got {seconds:g}")
 

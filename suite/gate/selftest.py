@@ -82,6 +82,7 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
+        """Form, slowdown in percent and index, as `two_workers-05-0003`."""
         return f"{self.form}-{round(100 * self.slowed):02d}-{self.index:04d}"
 
 
@@ -144,6 +145,7 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 def write_runs(folder: Path, runs: Sequence[Run]) -> None:
+    """Write all runs to the folder's RUNS, a line of JSON each, over what is there."""
     write_whole(folder / RUNS, "".join(f"{json.dumps(run)}\n" for run in runs).encode())
 
 

@@ -198,13 +198,13 @@ def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values
 
 
 def _side(content: Mapping[str, Any]) -> Side:
-    """Read a side. Raises KeyError, TypeError or ValueError for what is none; so does `_verdict`."""
+    """Read a side from JSON. Raises KeyError, TypeError or ValueError for anything else."""
     commit = None if content["commit"] is None else str(content["commit"])
     return Side(label=str(content["label"]), commit=commit, dirty=content["dirty"] is True)
 
 
 def _verdict(content: Mapping[str, Any]) -> Verdict:
-    """Read a verdict, with its numbers as floats."""
+    """Read a verdict from JSON, with its numbers as floats. Raises as `_side`."""
     numbers = {name: content[name] for name in ("before", "after", "ratio", "low", "high", "level", "allowed")}
     fields: dict[str, Any] = {name: str(content[name]) for name in ("case", "reason", "span", "metric", "clock")}
     fields |= {name: int(content[name]) for name in ("rounds", "launches")}

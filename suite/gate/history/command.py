@@ -24,7 +24,7 @@ def gate_history(places: Sequence[Path], *, revision: str, commits: int, since: 
     top = checkout_around(Path.cwd(), "a history")
     line = commit_line(top, revision, commits)
     if since is not None and not 1 <= since <= commits:
-        raise ValueError(f"since must be from 1 to the number of commits, {commits}; got {since}")
+        raise ValueError(f"since must be from 1 to {commits}, the value of --commits; got {since}")
     read = Measurements()
     read.read_notes(top, line)
     read.read_places(places or [RESULTS] * RESULTS.is_dir())

@@ -65,7 +65,7 @@ class CommitLine:
 
 
 def commit_line(top: Path, revision: str, most: int) -> CommitLine:
-    """The newest `most` commits along the first parents of a revision. Raises ValueError for an unknown revision."""
+    """The newest `most` commits along a revision's first parents. Raises ValueError for an unknown revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
     tip = resolved(top, revision, "rev")
@@ -198,6 +198,7 @@ def newest_judgement(folder: Path) -> Snapshot:
 
 
 def _read_snapshot(folder: Path, room: Room) -> Snapshot:
+    """The snapshot of the judgement in a folder. Raises as `read_judgement` and `snapshot_of`."""
     return snapshot_of(read_judgement(folder, room))
 
 

@@ -54,7 +54,7 @@ class Subject:
 
     @property
     def grows_worse(self) -> bool:
-        """True if more is worse, as of a metric that nobody knows."""
+        """True if a larger value is worse, also for an unknown metric."""
         return self.metric not in METRICS or METRICS[self.metric].better is not Better.HIGHER
 
 
@@ -271,6 +271,7 @@ def _series(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> list[Hi
 
 
 def _is_exact(metric: str) -> bool:
+    """Whether a metric is a number without noise, which a list of operators is not."""
     return metric != OPERATORS and metric in METRICS and METRICS[metric].exact
 
 

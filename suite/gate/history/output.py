@@ -71,10 +71,11 @@ def markdown(history: History) -> str:
 
 
 def as_json(history: History) -> dict[str, Any]:
-    """The history as plain data; commits stand by their ids, and a ratio that no change could reach is None."""
+    """The history as plain data; commits stand by their ids, and infinite ratios are None."""
     commits = history.line.commits
 
     def with_commits(part: Any) -> dict[str, Any]:
+        """A finding or a total as a dictionary, with the ids of commits in place of their positions."""
         return {**asdict(part), "old": commits[part.old].id, "new": commits[part.new].id}
 
     return {

@@ -47,10 +47,12 @@ class JudgedRow:
 
     @property
     def quantity(self) -> str:
+        """The span and metric, as `layer · latency_s`."""
         return quantity(self.verdict)
 
     @property
     def change(self) -> str:
+        """The change with its interval, as `+5.2% (+4.1 to +6.3)`; empty without a ratio."""
         return change(self.verdict)
 
     @property
@@ -266,6 +268,7 @@ def _signed_percent(ratio: float) -> str:
 
 
 def _times(ratio: float) -> str:
+    """Write `12.3×`, with three digits."""
     return f"{ratio:.3g}×"
 
 

@@ -88,7 +88,7 @@ def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterato
     for row in listed:
         yield from _row(row, widths, width, colour=colour)
     for group in groups:
-        yield from _sum(group, width, colour=colour)
+        yield from _count_lines(group, width, colour=colour)
 
 
 def _summed_up(outcome: Outcome, rows: Sequence[JudgedRow]) -> list[Sequence[JudgedRow]]:
@@ -131,7 +131,7 @@ def _row(row: JudgedRow, widths: tuple[int, int], width: int, *, colour: bool) -
     return head + [line for text in under if text for line in _wrapped(text, width, INDENT + GAP, INDENT + GAP)]
 
 
-def _sum(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> list[str]:
+def _count_lines(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> list[str]:
     """One wrapped line for rows of the same outcome: how many they are, and why or how large their changes may be."""
     verdicts = [row.verdict for row in rows]
     outcome, end = verdicts[0].outcome, worst_upper_end(verdicts)

@@ -68,6 +68,7 @@ class CountedRevisions(ProjectRevisions):
     valgrind: str
 
     def command(self, side: int, argument: str) -> list[str]:
+        """The command line of a side's worker under callgrind, which writes each count to a file."""
         ask = [self.python, "-c", "import sys; print(sys.executable)"]  # `python` may be a script that starts another
         python = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
         return [
@@ -114,10 +115,12 @@ class InstructionCounting:
         say(f"{LAUNCHES} launches under valgrind, in which everything takes 5 to 50 times as long")
 
         def count(workers: Sequence[WorkerClient], case: str) -> None:
+            """Add the instructions of a case in this launch."""
             instructions = self._count(workers, case)
             self.counts.setdefault(case, []).append(instructions)
 
         def failed(case: str, error: Exception) -> None:
+            """Keep the reason why a case broke."""
             self.broken[case] = f"under valgrind: {error}"
 
         for _ in range(LAUNCHES if self.cases else 0):
@@ -174,7 +177,7 @@ class InstructionCounting:
 
 
 def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[float], spread: float) -> TestedChange:
-    """The change of a case by its launches: `counts` before and after, `shifts` their log-ratios, which `spread`."""
+    """The change of a case, to be tested. Of each launch: `counts` before and after, `shifts` their log-ratios."""
     before, after = (mean(side) for side in zip(*counts, strict=True))
     return TestedChange(
         case=case,

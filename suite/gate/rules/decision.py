@@ -163,8 +163,8 @@ class Decisions:
 
 
 def launches_for_change(benchmarks: int) -> int:
-    """The least launches before a change is called: the k from which benchmarks/4^k is half of the error, not below
-    LEAST_LAUNCHES. A program may start in a slow or a fast layout of memory. Identical code then draws the slow one
+    """The fewest launches k before a change is called: LEAST_LAUNCHES, and benchmarks / 4^k at most half of the error.
+    A program may start in a slow or a fast layout of memory. Identical code then draws the slow one
     after and the fast one before in all of k launches with a chance of up to 1 in 4^k, which looks like a change."""
     return max(LEAST_LAUNCHES, math.ceil(math.log(2 * max(1, benchmarks) / FAMILYWISE_ERROR, 4)))
 

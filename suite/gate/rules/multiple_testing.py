@@ -135,6 +135,7 @@ class TestedChange:
 
 
 def _percent(share: float) -> str:
+    """Write a share as `5.2%`."""
     return percent(share).replace(" ", "")
 
 

@@ -258,6 +258,7 @@ def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
 
 
 def _is_share(value: Any) -> bool:
+    """Whether a value is a number from 0 to below 1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 

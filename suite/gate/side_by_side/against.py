@@ -130,6 +130,7 @@ class GateComparison(ABC):
         worker dies, its case gets a broken verdict, and the other cases go on in fresh workers."""
 
         def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
+            """Ask both sides about a case and judge the two answers."""
             answers: list[Answer] = []
             for side in (BEFORE, AFTER):
                 try:
@@ -230,6 +231,7 @@ class RevisionComparison(GateComparison):
         self.timing.run(say)
 
     def facts(self) -> dict[str, Any]:
+        """The sweep, the chosen settings and the cap on measuring time."""
         return {"sweep": self.sweep, "chosen": list(self.chosen), "most_seconds": self.seconds}
 
     def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
@@ -300,6 +302,7 @@ class RevisionComparison(GateComparison):
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        """Broken if the case fails now, missing if it is unsupported now alone, same if on both sides, else new."""
         if isinstance(new, FailedError):
             return Outcome.BROKEN, f"fails now: {new}"
         if isinstance(new, UnsupportedHereError):
@@ -309,6 +312,7 @@ class RevisionComparison(GateComparison):
         return Outcome.NEW, f"runs now, but did not before: {old}"
 
     def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Judge the exact quantities of a case, and add its timed parts to `least_s` unless the times cannot count."""
         if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
             return
         exact = judge_exact(case.id, _exact_quantities(old), _exact_quantities(new), self.tolerances)
@@ -410,6 +414,7 @@ def in_words(old: Code, new: Code) -> str:
 
 
 def _listed(modules: set[str]) -> str:
+    """The names in order, joined by commas."""
     return ", ".join(sorted(modules))
 
 
@@ -423,6 +428,7 @@ def _exact_quantities(built: Mapping[str, Any]) -> Exact:
 
 
 def _other_meaning(old: Expanded) -> str:
+    """The reason for a case whose id means another case in the older tree."""
     return f"in the older revision this name means another case, which is now called {old.id}"
 
 

@@ -120,7 +120,7 @@ def holds_benchmarks(path: Path) -> bool:
 def judge_benchmarks(
     baseline: Sequence[Path], candidate: Sequence[Path], *, tolerances: Tolerances, **rules: Any
 ) -> Judgement:
-    """Judge the newest pytest-benchmark file of `candidate` by those of `baseline`; paths are files or folders of them.
+    """Judge the pytest-benchmark files of `candidate` by those of `baseline`; paths are files or folders of them.
     A file that cannot be read becomes a verdict. `rules`: as `stored_judgement` takes them."""
     before, after = read_runs(BASELINE, baseline), read_runs(CANDIDATE, candidate)
     verdicts, judged = [*before.broken, *after.broken], list[Verdict | TestedChange]()
@@ -280,7 +280,7 @@ def _problem(data: Any) -> str:
 
 
 def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> list[Verdict | TestedChange]:
-    """A verdict or a change to be tested for each benchmark; one for all if its files differ in machine."""
+    """A verdict or a change to be tested for each benchmark; one for all if the candidate's differ in machine."""
     newest = after.runs[-1]
     if foreign := [run for run in after.runs if _differing(run, newest) or run.host != newest.host]:
         reason = "the candidate's own files come from several machines or Pythons, so they are no repeats of one run"

@@ -165,6 +165,7 @@ def _judge_times(
     old_s, new_s = medians_s(before), medians_s(candidates[-1])
 
     def verdict(outcome: Outcome, reason: str, span: str = "") -> Verdict:
+        """A verdict on the time of a span, with the newest values of both sides."""
         was_s, now_s = old_s.get(span), new_s.get(span)
         return Verdict(case=case, span=span, metric=LATENCY, outcome=outcome, reason=reason, before=was_s, after=now_s)
 

@@ -92,6 +92,7 @@ def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
     label = root.resolve().name  # of `.` too
 
     def name(folder: Path) -> str:
+        """The path of a run's folder, from the name of the one that was given."""
         return "/".join((label, *folder.relative_to(root).parts))
 
     contents = read_contents([root], room=room) if root.is_dir() else Contents()

@@ -292,7 +292,10 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
             # The remark is on the whole arm, so the reading that it is about is named in words.
             place = f"{verdict.metric} of {verdict.span}: " if verdict.metric else ""
             remarks.add(seed, verdict.outcome, f"{place}{verdict.reason}")
-    exact, noisy = _exact(case, pairs, tolerances), [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
+    exact, noisy = (
+        _exact(case, pairs, tolerances),
+        [*_compare_learning(case, pairs, remarks), *_compare_costs(case, pairs, remarks)],
+    )
     tested = [change for change in noisy if isinstance(change, TestedChange)]
     verdicts = [*exact, *(verdict for verdict in noisy if isinstance(verdict, Verdict))]
     is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in verdicts))
@@ -323,13 +326,14 @@ def _pair(seed: str, stored: Sequence[Record], after: Record) -> SeedPair:
     """Pair a run with the stored run of its seed that is most comparable, and of several with the newest."""
 
     def unlikeness(before: Record) -> tuple[bool, bool]:
+        """The sort key: a run with changed settings comes last, before it one whose cost cannot be compared."""
         return bool(changed_conditions(before, after)), bool(obstacles(before, after))
 
     is_copy = bool(timings(after)) and timings(after) in map(timings, stored)
     return SeedPair(seed=seed, before=min(reversed(stored), key=unlikeness), after=after, is_copy=is_copy)
 
 
-def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
+def _compare_learning(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
     """Yield one `same` verdict if every metric that the seed determines is equal to the last bit in every pair. Else
     yield a change for each quantity that the workload is judged by. Nothing is yielded if no pair is comparable; the
     reasons are added to `remarks`."""
@@ -357,10 +361,10 @@ def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Itera
     num_differing, first = len({metric for (_, metric), _ in differing}), min(step for _, step in differing)
     note = f"{num_differing} of {_count(len(metrics), 'metric')} set by the seed differ, from step {first} on"
     for place, quantity in enumerate(judging_of(pairs[0].after.case.workload).learnt):
-        yield from _compared(case, quantity, comparable, remarks, notes if place else [note, *notes])
+        yield from _compare_quantity(case, quantity, comparable, remarks, notes if place else [note, *notes])
 
 
-def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
+def _compare_costs(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
     """Compare the costs of pairs whose environments match; the other pairs get remarks. A workload may have none."""
     pairs = [pair for pair in pairs if not pair.changed]
     spent = judging_of(pairs[0].after.case.workload).spent if pairs else None
@@ -375,10 +379,10 @@ def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterat
             remarks.add(pair.seed, Outcome.INCOMPARABLE, COPIED, spent)
         else:
             timed.append(pair)
-    yield from _compared(case, spent, timed, remarks)
+    yield from _compare_quantity(case, spent, timed, remarks)
 
 
-def _compared(
+def _compare_quantity(
     case: str, quantity: Quantity, pairs: Sequence[SeedPair], remarks: SeedRemarks, notes: Sequence[str] = ()
 ) -> Iterator[Verdict | TestedChange]:
     """Yield the change of a quantity over pairs that have comparable values, and add a remark on every other pair. With

@@ -301,7 +301,7 @@ class Built:
 
 
 def _code_files(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
-    """Each module that the settings name code of, and its file in the tree; None for one found elsewhere. All of the
+    """The modules whose objects the settings name, each with its file in the tree; None for one elsewhere. All of the
     suite counts as one module. `tree`: a path without links."""
     modules = {name.rpartition(".")[0] for name in _named_code(settings)}
     names = {"suite" if module.partition(".")[0] == "suite" else module for module in modules}

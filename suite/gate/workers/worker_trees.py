@@ -212,7 +212,7 @@ class FileWatch:
         sys.addaudithook(self._heard)
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Python's audit hook: note the files that an event names."""
+        """Python's audit hook: note the files of the tree that an event names."""
         places = {"open": 0, "import": 1, "sqlite3.connect": 0, "ctypes.dlopen": 0, "subprocess.Popen": 1}
         if event not in places or getattr(self._own, "is_busy", False):  # by the files that are opened below
             return

@@ -181,7 +181,7 @@ def test_what_is_of_no_commit_is_left_out_with_a_reason(tmp_path, line, history)
     [
         (["--rev", "nowhere"], "rev must be a revision that git knows here; got 'nowhere'"),
         (["--commits", "0"], "commits must be from 1 to 10,000; got 0"),
-        (["--since", "0"], "since must be from 1 to the number of commits, 200; got 0"),
+        (["--since", "0"], "since must be from 1 to 200, the value of --commits; got 0"),
         (["missing"], "a place of measurements must be a folder or a file; got 'missing'"),
         (["--save"], "--save needs a judgement of the gate; there is none in 'results/gate'"),
     ],
