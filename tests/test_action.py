@@ -387,7 +387,7 @@ def test_what_is_no_judgement_is_not_shown(commenting):
 
 def test_a_missing_judgement_is_said(tmp_path):
     assert NO_JUDGEMENT in comment(tmp_path / "none", "gate", "https://run.example")
-    with pytest.raises(ValueError, match="name must be"):
+    with pytest.raises(ValueError, match="name must have"):
         comment(tmp_path, "--> @everyone", "https://run.example")
 
 

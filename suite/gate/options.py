@@ -207,7 +207,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         finish(lambda: run("gate_history_save" if save else "gate_history", how, module))
 
     @application.command(
-        help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code slowed on purpose."
+        help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code made slower."
     )
     def selftest(
         runs: Annotated[int, typer.Option(min=1, help="Runs that compare identical code, to count false alarms.")] = 20,

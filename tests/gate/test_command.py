@@ -96,7 +96,7 @@ def test_identical_code_passes_and_leaves_the_checkout_alone(tmp_path, monkeypat
     }
     shown = capsys.readouterr().out
     assert "comparing the working tree with main" in shown
-    assert "exit code 0" in shown
+    assert "Exit code 0." in shown
 
 
 @needs_pipes
@@ -260,7 +260,7 @@ def test_nonsense_of_a_worker_is_broken_without_a_traceback(tmp_path, monkeypatc
     for one in read_judgement(tmp_path / "out").verdicts:
         if one.outcome is Outcome.BROKEN:
             assert re.search(
-                r"after: .*(cannot be|is no JSON object|the kernel counted|by the judge's own clock)", one.reason
+                r"after: .*(is invalid|is not a JSON object|the kernel counted|by the judge's own clock)", one.reason
             ), one.reason
 
 

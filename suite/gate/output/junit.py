@@ -31,7 +31,7 @@ PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before
 
 
 def junit(judgement: Judgement) -> bytes:
-    """Write a judgement as JUnit XML: a test case for each verdict, and an error if the whole is not to be trusted."""
+    """Write a judgement as JUnit XML: a test case for each verdict, an error if it was cut short or judged nothing."""
     totals: Counter[str] = Counter()
     suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}: {meaning(judgement)}"))
     for row in judged_rows(judgement):

@@ -121,9 +121,7 @@ def choose_clock(sides: Sequence[Sequence[Probe]]) -> tuple[str, str]:
     where = "in child processes" if in_children >= NOTED_ELSEWHERE else "waiting"
     if elsewhere >= MOST_ELSEWHERE:
         return "wall", f"judged by wall time, because {elsewhere:.0%} of a call is spent {where}"
-    unseen = f"; {elsewhere:.0%} of a call is spent {where}, which CPU time does not show" * (
-        elsewhere >= NOTED_ELSEWHERE
-    )
+    unseen = f"; {elsewhere:.0%} of a call is spent {where}, unseen by CPU time" * (elsewhere >= NOTED_ELSEWHERE)
     for call in calls:
         threads_s = call["process_cpu_s"] - call["thread_cpu_s"]
         if threads_s > OTHER_THREADS * call["process_cpu_s"] and threads_s * call["calls"] > LEAST_IN_THREADS_S:

@@ -437,7 +437,7 @@ def _untimed_summary(verdicts: Sequence[Verdict]) -> str:
     judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNJUDGED and verdict.case != SETTINGS]
     worse = [verdict for verdict in judged if verdict.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
     cases = len({verdict.case for verdict in judged})
-    result = f"{len(worse)} results to report" if worse else "nothing changed for the worse"
+    result = f"results to report: {len(worse)}" if worse else "nothing changed for the worse"
     return f"compared exact quantities, memory and operators of {cases} cases, before any timing: {result}"
 
 

@@ -53,7 +53,7 @@ def test_a_change_beyond_one_percent_is_called(tmp_path):
     assert "instruction counts show neither caches, waiting nor other processes" in verdicts["two"].notes[-1]
     (verdict,) = counting(tmp_path, {"wide": wide}).verdicts()
     assert str(verdict.outcome) == "inconclusive"
-    assert "the launches spread too far to rule out 2.0 %" in verdict.reason
+    assert "the launches spread too far to rule out a change of 2.0%" in verdict.reason
 
 
 class FakeWorker(WorkerClient):

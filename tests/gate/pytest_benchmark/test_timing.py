@@ -95,7 +95,7 @@ BUSY = {"wall_s": 1e-3, "thread_cpu_s": 1e-3, "process_cpu_s": 1e-3, "children_s
             "wall",
             "judged by wall time, because 95% of a call is spent waiting",
         ),
-        ({"wall_s": 1.25e-3}, "thread_cpu", "20% of a call is spent waiting, which CPU time does not show"),
+        ({"wall_s": 1.25e-3}, "thread_cpu", "20% of a call is spent waiting, unseen by CPU time"),
         ({"wall_s": 4e-3, "children_s": 3e-3}, "wall", "75% of a call is spent in child processes"),
         ({"children_s": 8e-3}, "wall", "100% of a call is spent in child processes"),
         ({"process_cpu_s": 1e-3 + 2e-6}, "thread_cpu", ""),

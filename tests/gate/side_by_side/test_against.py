@@ -228,7 +228,7 @@ CHEATS = {
     "emptied": ("broken", "its timed part takes "),
     "leftout": ("broken", "its timed part no longer runs what a step runs: sum"),
     "unnamed": ("missing", "was timed before, but is not timed now"),
-    "skipping": ("broken", "after: checked again: all ran fill_, ones, sum before, and nothing now"),
+    "skipping": ("broken", "after: checked again: all ran fill_, ones, sum before the timing, and nothing after it"),
     "forgetting": ("broken", "after: checked again: IncorrectError: the sum is off"),
     "patching": ("slower", "slower by more than the "),
     "lying": ("broken", "after: the kernel counted "),

@@ -72,7 +72,7 @@ def test_a_time_is_judged_by_the_spread_of_stored_runs(tmp_path, before, now_s, 
     is_worse = Outcome.SLOWER in (layer.outcome, kernel.outcome)
     assert judgement.exit_code == int(is_worse)
     if outcome is Outcome.INCONCLUSIVE:
-        assert "spread too far to rule out 5" in layer.reason
+        assert "spread too far to rule out a change of 5" in layer.reason
         assert replace(judgement, inconclusive_fails=True).exit_code == 3
 
 

@@ -105,7 +105,7 @@ def test_an_arm_is_judged_by_the_differences_of_its_pairs(tmp_path, bases, after
 def test_bit_equal_runs_are_the_same_without_a_statistic(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(USUAL, cost_s=1.01))
     assert [verdict.case for verdict in judgement.verdicts] == [ARM] * 2
-    assert said(judgement, Outcome.SAME)[0] == "3 metrics bit-equal over 5 seeds"
+    assert said(judgement, Outcome.SAME)[0] == "3 metrics are bit-equal over 5 seeds"
     assert (of(judgement, COST).outcome, judgement.exit_code) == (Outcome.SAME, 0)
 
 
@@ -132,7 +132,7 @@ def test_runs_are_paired_by_seed_whatever_their_order_and_number():
 
 def test_what_is_undecided_says_what_would_decide_it(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(moved(NOISE)))
-    assert of(judgement, "last").reason.endswith("; the seeds spread too far to rule out −0.050")
+    assert of(judgement, "last").reason.endswith("; the seeds spread too far to rule out a change of −0.050")
     assert "More seeds" in advice(judgement)
 
 
@@ -185,7 +185,7 @@ def test_what_was_timed_nowhere_or_elsewhere_is_not_green(tmp_path, after, words
     judgement = judged(tmp_path, arm(USUAL), after)
     assert words in of(judgement, COST).reason
     assert judgement.exit_code == 3
-    assert "paired seeds" in advice(judgement)
+    assert "same seed" in advice(judgement)
 
 
 def test_seeds_that_are_gone_are_missing_and_others_new(tmp_path):
@@ -256,7 +256,7 @@ def test_three_seeds_judge_alone_what_is_bit_equal(tmp_path):
     assert judgement.exit_code == 4
     assert "nothing was judged" in said(judgement, Outcome.BROKEN)[0]
     equal = judged(tmp_path / "equal", arm(USUAL[:3]), now(USUAL[:3]))
-    assert said(equal, Outcome.SAME) == ["3 metrics bit-equal over 3 seeds"]
+    assert said(equal, Outcome.SAME) == ["3 metrics are bit-equal over 3 seeds"]
     assert equal.exit_code == 0
 
 
@@ -300,7 +300,7 @@ def test_a_seed_that_recorded_nothing_is_not_bit_equal(tmp_path):
     before, after = arm(USUAL), now(USUAL)
     before[3], after[3] = (replace(one, readings=one.readings[-2:]) for one in (before[3], after[3]))
     judgement = judged(tmp_path, before, after)
-    assert said(judgement, Outcome.SAME)[0] == "3 metrics bit-equal over 4 seeds"
+    assert said(judgement, Outcome.SAME)[0] == "3 metrics are bit-equal over 4 seeds"
     assert said(judgement, Outcome.BROKEN) == ["seed 3: neither run recorded what it learnt"]
     assert judgement.exit_code == 4
 
@@ -363,11 +363,11 @@ def test_accuracies_are_shares_that_change_by_points(tmp_path):
     """On the page too, whose figure says that further left is better: of costs alone."""
     after = now(moved([-0.16, -0.17, -0.15, -0.18, -0.17]), cost_s=1.3)
     judgement = judged(tmp_path, arm(USUAL), after)
-    change = "-0.166 (-0.185 to -0.147)"
+    change = "−0.166 (−0.185 to −0.147)"
     write_judgement(judgement, tmp_path / "results" / "gate", {})
     section = load_texts("en").section(build_section(read_results([tmp_path / "results"])))
     (row,) = [one for one in rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
-    assert (row["Change"], row["Allowed"], row["Before"], row["After"]) == (change, "-0.020", "0.760", "0.594")
+    assert (row["Change"], row["Allowed"], row["Before"], row["After"]) == (change, "−0.020", "0.760", "0.594")
     (figure,) = section.figures
     assert [trace["x"] for trace in figure.views[0].figure["data"]][1] == [pytest.approx(1.3)]
 
