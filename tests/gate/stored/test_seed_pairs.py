@@ -133,7 +133,7 @@ def test_runs_are_paired_by_seed_whatever_their_order_and_number():
 def test_what_is_undecided_says_what_would_decide_it(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(moved(NOISE)))
     assert of(judgement, "last").reason.endswith("; the seeds spread too far to rule out a change of −0.050")
-    assert "More seeds" in advice(judgement)
+    assert "more seeds" in advice(judgement)
 
 
 def test_shipped_tolerances_are_two_points_and_a_tenth_of_cost(tmp_path):
