@@ -45,7 +45,7 @@ TEXTS = 3
 # Characters of a cell and lines of a list. Escaping makes up to eight bytes of a character, so that the text around
 # the tables fits too.
 LONGEST_CELL, MOST_LINES = 600, 20
-COLUMNS = ("Verdict", "Case", "Quantity", "Change (interval)", "Allowed change", "Before", "After", "Reason")
+COLUMNS = ("Verdict", "Case", "Quantity", "Change ({interval})", "Allowed change", "Before", "After", "Reason")
 RULE = "|---|---|---|---:|---:|---:|---:|---|"
 # The title of a remark on the whole.
 GATE = "gate"
@@ -97,7 +97,7 @@ def _escaped(text: str, signs: Mapping[int, str]) -> str:
 
 
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
-    """Write a judgement as Markdown: heading, verdicts that are not `same`, the others folded, warnings, advice. Each
+    """Write a judgement as Markdown: heading, advice, verdicts that are not `same`, the others folded, warnings. Each
     of the two tables takes at most a third of `most_bytes` of UTF-8; rows beyond that are counted."""
     rows, room = judged_rows(judgement), most_bytes // TEXTS
     changed = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
@@ -107,6 +107,7 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     parts = [
         f"## Performance gate: {meaning(judgement)}",
         f"Result: **{tally(judgement)}** (exit code {judgement.exit_code}). Compared: {_text(compared(judgement))}.",
+        f"{_text(advice(judgement))} {_text(command)}".rstrip(),
         f"All cases: {_text(shared)}" if shared else "",
         _table(changed, room) if changed else "",
         # Markdown inside HTML is read as such behind an empty line.
@@ -119,14 +120,15 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
             [f"{name}: {old} → {new}" for name, old, new in differences(judgement)],
         ),
         _bullets("Judged with", facts(judgement)),
-        f"{_text(advice(judgement))} {_text(command)}".rstrip(),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _table(rows: Sequence[JudgedRow], room: int) -> str:
     """A Markdown table of as many rows as fit into `room` bytes, and a sentence that counts the rows left out."""
-    lines = [_cells(COLUMNS), RULE]
+    levels = {f"{row.verdict.level:.0%}" for row in rows if row.verdict.level is not None and 0 < row.verdict.level < 1}
+    level = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
+    lines = [_cells(COLUMNS).format(interval=level), RULE]
     for place, row in enumerate(rows):
         verdict, reasons = row.verdict, "; ".join([row.verdict.reason, *row.verdict.notes])
         outcome = str(verdict.outcome)
