@@ -357,8 +357,8 @@ def test_the_judgement_is_posted_on_the_pull_request(commenting, tmp_path):
     assert asked["marker"] == marker("suite-gate")
     assert posted["arguments"][:5] == ["api", "--silent", "--method", "POST", "repos/us/it/issues/12/comments"]
     first, second, *_ = posted["body"].splitlines()
-    assert (first, second) == ("<!-- suite gate: suite-gate -->", "## Performance gate: slower or worse")
-    assert "[The run](https://github.example/us/it/actions/runs/7)" in posted["body"]
+    assert (first, second) == ("<!-- suite gate: suite-gate -->", "## Performance gate: 1 result is slower or worse")
+    assert "The [workflow run](https://github.example/us/it/actions/runs/7)" in posted["body"]
 
 
 def test_an_earlier_comment_is_renewed(commenting, tmp_path):
@@ -387,7 +387,7 @@ def test_what_is_no_judgement_is_not_shown(commenting):
 
 def test_a_missing_judgement_is_said(tmp_path):
     assert NO_JUDGEMENT in comment(tmp_path / "none", "gate", "https://run.example")
-    with pytest.raises(ValueError, match="name must be"):
+    with pytest.raises(ValueError, match="name must have"):
         comment(tmp_path, "--> @everyone", "https://run.example")
 
 
@@ -403,7 +403,9 @@ def test_a_comment_calls_nobody_and_is_as_long_as_github_takes(tmp_path):
     write_judgement(hostile(), tmp_path / "hostile", {})
     longest = comment(tmp_path / "many", "gate", "https://run.example")
     assert 40_000 < len(longest) <= MOST_CHARACTERS
-    assert longest.endswith("\n[The run](https://run.example) has the whole answer, and its check the exit code.\n")
+    assert longest.endswith(
+        "\nThe [workflow run](https://run.example) has the full result, and its check has the exit code.\n"
+    )
     for text in (longest, comment(tmp_path / "hostile", "gate", "https://run.example")):
         shown = "\n".join(text.splitlines()[1:-1])
         assert not re.search(r"@\w", shown)

@@ -106,7 +106,7 @@ MAY_READ = {
         gate/workers/worker_trees.py _note path.read_bytes
         gate/workers/worker_trees.py _used_digest path.read_bytes
         gate/pytest_benchmark/comparison.py _digest path.read_bytes
-        gate/pytest_benchmark/comparison.py _looks path.read_bytes
+        gate/pytest_benchmark/comparison.py _runner_checks path.read_bytes
         gate/side_by_side/against.py _requirements (tree / 'pyproject.toml').read_text
         gate/side_by_side/against.py _requirements tomllib.loads
         gate/side_by_side/worker_client.py _death self._log.read_text

@@ -59,10 +59,8 @@ FEWEST_IDENTICAL_RUNS = 20
 
 
 def reported(judge: Callable[[], int]) -> int:
-    """The exit code of a judging, also where a file is damaged or cannot be written, or git fails.
-
-    A traceback would end with 1, which says slower.
-    """
+    """Call `judge` and return its exit code; BROKEN after one sentence for a damaged file, a dead worker or failed git.
+    Without this a traceback would end with 1, which means slower."""
     try:
         return judge()
     except (CorruptNoiseError, CorruptAcceptancesError, WorkerError, FailedError, UnsupportedHereError) as error:
@@ -84,26 +82,23 @@ Maker = Callable[[Path, Path, dict[str, Any]], GateComparison]
 
 @dataclass(frozen=True, kw_only=True)
 class RevisionRequest:
-    """What every comparison of the working tree with a revision is asked."""
+    """The options that both comparisons of the working tree with a revision share."""
 
     against: str
     python: Path | None
-    """The interpreter that runs the cases, where it is another than what would be chosen."""
+    """The interpreter that runs the cases; None for the default."""
     seconds: float | None
     trust_settings: bool
-    """Tolerances, noise and acceptances are the working tree's, else the revision's. A project's benchmarks count among
-    them."""
+    """True if the working tree's tolerances, noise, acceptances and benchmarks judge, though the change alters them."""
     inconclusive_fails: bool
     out: Path | None
     export: Path | None
     """A file that gets the samples as pytest-benchmark's JSON."""
 
     def judge(self, sweep: str | None, announce: Callable[[str], str], make: Maker) -> int:
-        """Compare both trees by what `make` makes, show the answer and write it.
-
-        Raises ValueError for what cannot be asked. `sweep`: one of the suite's own, which is a setting too. `announce`:
-        what is done, by the name of the revision.
-        """
+        """Copy both trees, run the comparison that `make` makes, print and write its judgement; returns the exit code.
+        `sweep`: its name, since its YAML judges too. `announce`: writes the first line for the revision's name. Raises
+        ValueError for options that cannot be used."""
         if self.seconds is not None:
             _check_seconds(self.seconds)
         if self.export is not None and self.export.is_dir():
@@ -124,14 +119,14 @@ class RevisionRequest:
             }
             comparison = make(top, folder, fields)
             for line in settings.differing:
-                _say(f"this change alters what it is judged by: {line}")
+                _say(f"this change alters a file that judges it: {line}")
             _say(announce(f"{self.against} ({(before.side.commit or '')[:9]})"))
             interrupted = _run(comparison)
             with interruptions.deferred():
                 return self._finish(comparison, settings, interrupted=interrupted)
 
     def _finish(self, comparison: GateComparison, settings: Settings, *, interrupted: bool) -> int:
-        """Judge what has been found by now, and show and write it."""
+        """Judge what was measured by now, apply acceptances, print and write it, and export samples; the exit code."""
         judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
         verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
         # A case that was not reached yet says nothing of an acceptance.
@@ -140,7 +135,7 @@ class RevisionRequest:
         if self.export is not None and not interrupted:
             samples = comparison.timing.rounds.samples if comparison.timing else []
             after, before = write_benchmark_json(self.export, judgement, samples, comparison.interpreter)
-            _say(f"Written: {after}, and {before} for the revision before: pytest-benchmark compare {before} {after}")
+            _say(f"Written: {after}, and {before} for the older revision; pytest-benchmark compare {before} {after}")
         return _finish(judgement, self.out, comparison.tables())
 
 
@@ -149,6 +144,7 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
     request = RevisionRequest(seconds=seconds, **options)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
+        """Make the comparison of the suite's own cases."""
         return RevisionComparison(
             **fields,
             sweep=sweep,
@@ -159,31 +155,35 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
         )
 
     def announce(revision: str) -> str:
+        """The line that says what is compared and how long it may take."""
         return (
-            f"the working tree against {revision}, sweep={sweep}: at most {seconds:g} s of measuring in "
-            f"{LEAST_LAUNCHES} to {most_launches(seconds)} launches, each with about 3 s to start"
+            f"comparing the working tree with {revision}, sweep={sweep}: at most {seconds:g} s of measuring in "
+            f"{LEAST_LAUNCHES} to {most_launches(seconds)} launches, which take about 3 s each to start"
         )
 
     return request.judge(sweep, announce, make)
 
 
 def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool, **options: Any) -> int:
-    """Judge the benchmarks of a project's tests by a revision of it. `options`: a RevisionRequest's fields.
-
-    `paths`: files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the
-    shell that builds what git does not hold, in each tree. `counts_instructions`: they judge in place of time.
-    """
+    """Judge the benchmarks of a project's tests by a revision of it. `options`: a RevisionRequest's fields. `paths`:
+    files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the shell that
+    builds what git does not hold, in each tree. `counts_instructions`: they judge in place of time."""
     request = RevisionRequest(**options)
     if counts_instructions and request.seconds is not None:
-        raise ValueError("seconds is for times; instructions are counted in launches of a fixed number")
+        raise ValueError(
+            "seconds limits the measuring of times; with --clock instructions the number of launches is fixed"
+        )
     if counts_instructions and request.export is not None:
-        raise ValueError("export-benchmark-json is for times; instructions stand in counts.json of the results")
+        raise ValueError(
+            "export-benchmark-json writes times; with --clock instructions the counts are in counts.json of --out"
+        )
     valgrind = check_valgrind() if counts_instructions else None
     start = Path.cwd()
     top = revisions.repository(start)
     chosen, python = project.paths_in(start, paths), project.find_python(request.python, top, start)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> SuiteComparison:
+        """Make the comparison of the project's benchmarks, by time or by instructions."""
         trees: dict[str, Any] = {
             "trees": (fields["before"].folder, fields["after"].folder),
             "logs": folder,
@@ -203,16 +203,15 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool
             prepared=prepare,
         )
 
-    return request.judge(None, "the working tree's benchmarks against {}".format, make)
+    return request.judge(None, "comparing the working tree's benchmarks with {}".format, make)
 
 
 def gate_stored(
     baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive_fails: bool, out: Path | None
 ) -> int:
-    """Judge one folder of records, here or in a store, by another, or files of pytest-benchmark by files.
-
-    Raises ValueError for several folders of records, and where what reads those is not installed.
-    """
+    """Judge `candidate` by `baseline`: a folder of records each, here or in a store, or files of pytest-benchmark.
+    Prints and writes the judgement, and returns the exit code. Raises ValueError for several folders of records, and if
+    pyarrow is not installed for those."""
     check_is_here(out)
     how: dict[str, Any] = {
         "tolerances": Tolerances.load(NOISE / _noise_name()),
@@ -230,15 +229,16 @@ def gate_stored(
 
 
 def gate_accept(case: str, **entry_fields: Any) -> int:
-    """Add an entry to the reviewed file, of the fields that `accept` takes."""
+    """Add an entry to the file of acceptances and say so. `entry_fields`: as `accept` takes them."""
     entry = accept(ACCEPTED, case, **entry_fields, today=datetime.date.today())
-    _say(f"accepted until {entry.expires}, up to {entry.ceiling:g} times as much: {entry.name}")
-    _say(f"Written: {ACCEPTED}, to be reviewed and committed like code")
+    _say(f"accepted until {entry.expires}, up to {entry.ceiling:g} times the value before: {entry.name}")
+    _say(f"Written: {ACCEPTED}. Review and commit it like code.")
     return PASSED
 
 
 def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
-    """Measure the gate's own error rates here. Raises ValueError for a plan that cannot be."""
+    """Run the self-test, print its table and, with `save`, write the learnt noise. Returns BROKEN if a case broke.
+    Raises ValueError for too few seconds, or too few runs to learn noise from."""
     _check_seconds(plan.seconds)
     if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
         raise ValueError(
@@ -248,7 +248,7 @@ def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
     with Interruptions():
         runs = selftest(plan, out, _say)
     say("", *map(one_line, table(runs)))
-    _say(f"every run and sample: {out}")
+    _say(f"All runs and samples: {out}")
     if save:
         path = noise_path(machine_kind(environment(), THREADS))
         origin = {
@@ -261,14 +261,16 @@ def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
         noise = learn_noise(runs)
         for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
             share = noise.pop(quantity)
-            _say(f"{' '.join(quantity)} differs from itself by {share:.0%}: above {MOST_NOISE:.0%} nothing is kept")
+            noisy = f"{' '.join(quantity)} differs from itself by {share:.0%}"
+            _say(f"{noisy}; noise above {MOST_NOISE:.0%} is not saved, since time cannot judge such a benchmark")
         save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=origin)
-        _say(f"Written: {path}, which raises the floors of noisy benchmarks on this kind of machine")
+        _say(f"Written: {path}. It raises the floor of noisy benchmarks on this kind of machine.")
     return BROKEN if any(run["broken"] for run in runs) else PASSED
 
 
 def gate_badge(folder: Path, path: Path) -> int:
-    """Write the error rate of a self-test's runs as a badge. Raises ValueError for a folder without any."""
+    """Write the false-alarm rate of the self-test in `folder` to `path`, as JSON for a badge, and say it. Raises
+    ValueError for a folder without runs of identical code."""
     content = badge(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_named(path, (json.dumps(content, ensure_ascii=False) + "\n").encode())
@@ -277,7 +279,7 @@ def gate_badge(folder: Path, path: Path) -> int:
 
 
 def _run(comparison: GateComparison) -> bool:
-    """Run it and return whether it was interrupted. A worker that does not start is a broken verdict."""
+    """Run a comparison; True if Ctrl-C interrupted it. A worker that does not start becomes a broken verdict."""
     try:
         comparison.run(_say)
     except KeyboardInterrupt:
@@ -288,7 +290,7 @@ def _run(comparison: GateComparison) -> bool:
 
 
 def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
-    """Show it in the terminal and to GitHub, and write it down."""
+    """Write a judgement into its folder, print it, and hand it to GitHub if this runs there; returns the exit code."""
     if judgement.form != "stored":  # stored records name their own machine
         # A history joins no series of two machines.
         here = environment()
@@ -309,7 +311,7 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] 
 
 
 def _new_folder(now: datetime.datetime) -> Path:
-    """Make a folder named by the time, and by a number where another judgement of that second lies there."""
+    """Make a folder below results/gate named by the time, with a number if another judgement has that second."""
     name = now.strftime("%Y%m%dT%H%M%SZ")
     for number in itertools.count(1):
         folder = RESULTS / (name if number == 1 else f"{name}-{number}")
@@ -320,13 +322,16 @@ def _new_folder(now: datetime.datetime) -> Path:
 
 
 def _noise_name() -> str:
+    """The file name of the noise that is learnt on this kind of machine."""
     return noise_path(machine_kind(environment(), THREADS)).name
 
 
 def _check_seconds(seconds: float) -> None:
+    """Raise ValueError unless the seconds are at least 1 and less than a day."""
     if not 1 <= seconds < 86_400:
-        raise ValueError(f"seconds must be a number from 1 to below 86400; got {seconds:g}")
+        raise ValueError(f"seconds must be at least 1 and below 86400 (a day); got {seconds:g}")
 
 
 def _say(text: str) -> None:
+    """Print a text on one line."""
     say(one_line(text))

@@ -36,33 +36,34 @@ MEASURES = {
     "export": "--export-benchmark-json",
     "trust_settings": "--trust-candidate-settings",
 }
-Hidden = Annotated[Inconclusive, typer.Option(help="What to do with undecided timings.")]
-Out = Annotated[Path | None, typer.Option(help="Output folder. Default: below results/gate/.")]
+OnInconclusive = Annotated[Inconclusive, typer.Option(help="Whether undecided timings pass, or fail with exit code 3.")]
+Out = Annotated[Path | None, typer.Option(help="Output folder. Default: a new folder in results/gate/.")]
 Trust = Annotated[
     bool,
     typer.Option(
         "--trust-candidate-settings",
-        help="Accept that the change alters how it is judged: tolerances, noise, acceptances, benchmarks.",
+        help="Judge by the working tree's tolerances, noise, acceptances and benchmarks, even if changed.",
     ),
 ]
-Sweep = Annotated[str, typer.Option(help="The named sweep whose cases are compared.")]
+Sweep = Annotated[str, typer.Option(help="Name of the sweep whose cases are compared.")]
 
 
 def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> None:
-    """Raise ValueError for an option that was given where it does nothing."""
+    """Raise ValueError if the command line has one of `options`, by parameter. `why`: the sentence after its name."""
     for name, option in options.items():
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
-            raise ValueError(f"{option} is for {why}")
+            raise ValueError(f"{option} {why}")
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
-    """Build the application. `finish` runs a command, says in one sentence what a user can cause, and exits."""
+    """Build the typer application of `suite gate`. `finish` runs a command and exits with its code; for an error that a
+    user can cause it prints one sentence."""
     application = typer.Typer(
         rich_markup_mode=None, invoke_without_command=True, help="Fail if a change is slower, larger or wrong."
     )
 
     def run(name: str, arguments: Mapping[str, Any], module: str = "suite.gate.command") -> int:
-        """Call a function of a module that is only then imported; its exit code, as `reported` gives it."""
+        """Import a module, call its function `name`, and return the exit code, as `reported` gives it."""
         from suite.gate.command import reported
 
         return reported(lambda: getattr(importlib.import_module(module), name)(**arguments))
@@ -77,39 +78,42 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             list[Path] | None,
             typer.Option(
                 metavar="PATH",
-                help="Stored records from before the change, or pytest-benchmark JSON. Can be repeated.",
+                help="Stored records from before the change, or pytest-benchmark JSON (can be repeated).",
             ),
         ] = None,
         candidate: Annotated[
             list[Path] | None,
-            typer.Option(metavar="PATH", help="The same from after the change. Can be repeated for JSON."),
+            typer.Option(metavar="PATH", help="Stored records from after the change, or JSON (can be repeated)."),
         ] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
             list[str] | None,
-            typer.Option("--set", metavar="KEY=VALUE", help="A setting for every case. Can be repeated."),
+            typer.Option(
+                "--set", metavar="KEY=VALUE", help="A setting for every case, for --against. Can be repeated."
+            ),
         ] = None,
-        seconds: Annotated[float, typer.Option(help="The longest measuring time, for --against.")] = 120.0,
+        seconds: Annotated[float, typer.Option(help="Longest measuring time in seconds, for --against.")] = 120.0,
         trust_settings: Trust = False,
-        inconclusive: Hidden = Inconclusive.passes,
+        inconclusive: OnInconclusive = Inconclusive.passes,
         out: Out = None,
         python: Annotated[
-            Path | None, typer.Option(help="The Python that runs the cases. Default: this command's.")
+            Path | None, typer.Option(help="The Python that runs the cases. Default: the one that runs this command.")
         ] = None,
         export: Export = None,
     ) -> None:
         def command() -> int:
-            """Compare with a revision, or stored runs with one another. Raises ValueError for both, or for neither."""
+            """Compare with a revision, or stored runs with one another; returns the exit code. Raises ValueError unless
+            exactly one of the two is asked for."""
             how: dict[str, Any] = {"inconclusive_fails": inconclusive is Inconclusive.fails, "out": out}
             if against is not None and not baseline and not candidate:
                 how |= {"sweep": sweep, "chosen": set_ or [], "seconds": seconds, "python": python, "export": export}
                 return run("gate_against", {"against": against, "trust_settings": trust_settings, **how})
             if against is None and baseline and candidate:
-                _refuse(context, MEASURES, "times of --against, and --baseline and --candidate are stored")
+                _refuse(context, MEASURES, "works only with --against; --baseline and --candidate name stored runs")
                 return run("gate_stored", {"baseline": baseline, "candidate": candidate, **how})
             raise ValueError(
-                "gate needs either --against REV, or both --baseline PATH and --candidate PATH, folders of records or "
-                "JSON of pytest-benchmark"
+                "gate needs either --against REV, or both --baseline PATH and --candidate PATH (folders of records, or "
+                "JSON files of pytest-benchmark)"
             )
 
         if context.invoked_subcommand is None:
@@ -128,11 +132,14 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = None,
         seconds: Annotated[
             float | None,
-            typer.Option(help="The longest measuring time. Default: 120, or more if there are many benchmarks."),
+            typer.Option(help="Longest measuring time in seconds. Default: 120, or more if there are many benchmarks."),
         ] = None,
-        inconclusive: Hidden = Inconclusive.passes,
+        inconclusive: OnInconclusive = Inconclusive.passes,
         prepare: Annotated[
-            str, typer.Option(metavar="COMMAND", help="A build command, run once in each of the two trees.")
+            str,
+            typer.Option(
+                metavar="COMMAND", help="A shell command that builds the project, run once in each of the two trees."
+            ),
         ] = "",
         trust_settings: Trust = False,
         clock: Annotated[
@@ -158,16 +165,18 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     @application.command(help="Accept a known regression, with a reason and an expiry date.")
     def accept(
         case: Annotated[str, typer.Argument(help="The case as the gate prints it; * matches any text.")],
-        reason: Annotated[str, typer.Option(help="Why it is accepted.")],
-        ceiling: Annotated[float, typer.Option(help="The largest ratio that passes, for example 1.05.")],
-        expires: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="The last day on which it passes.")],
-        span: Annotated[str, typer.Option(help="Only this span of it.")] = "*",
-        metric: Annotated[str, typer.Option(help="Only this metric; `missing` for a case that is gone.")] = "*",
+        reason: Annotated[str, typer.Option(help="Why the regression is accepted.")],
+        ceiling: Annotated[
+            float, typer.Option(help="Largest ratio (after divided by before) that passes, for example 1.05.")
+        ],
+        expires: Annotated[str, typer.Option(metavar="YYYY-MM-DD", help="Last day on which it passes.")],
+        span: Annotated[str, typer.Option(help="Only this span (part) of the case.")] = "*",
+        metric: Annotated[str, typer.Option(help="Only this metric; `missing` accepts that a case is gone.")] = "*",
     ) -> None:
         entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
         finish(lambda: run("gate_accept", {"case": case, **entry}))
 
-    @application.command(help="Find changes over many commits.")
+    @application.command(help="Find performance changes over many commits.")
     def history(
         places: Annotated[
             list[Path] | None,
@@ -175,16 +184,21 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                 metavar="PATH", help="Folders of judgements and pytest-benchmark files. Default: results/gate."
             ),
         ] = None,
-        rev: Annotated[str, typer.Option(metavar="REV", help="The commit whose first parents are examined.")] = "HEAD",
-        commits: Annotated[int, typer.Option(help="How many of them, newest first.")] = 200,
+        rev: Annotated[
+            str, typer.Option(metavar="REV", help="Newest commit; its first parents are examined.")
+        ] = "HEAD",
+        commits: Annotated[int, typer.Option(help="Number of commits to examine.")] = 200,
         since: Annotated[
             int | None,
             typer.Option(metavar="N", help="Exit with 1 if one of the newest N commits made something worse."),
         ] = None,
         save: Annotated[
-            bool, typer.Option("--save", help="Only append the newest judgement to its commit's git note.")
+            bool,
+            typer.Option("--save", help="Show nothing; append the newest judgement to the git note of its commit."),
         ] = False,
-        out: Annotated[Path | None, typer.Option(help="Where to write history.json and summary.md.")] = None,
+        out: Annotated[
+            Path | None, typer.Option(help="Folder for history.json and summary.md. Default: none is written.")
+        ] = None,
     ) -> None:
         module = "suite.gate.history.command"
         how: dict[str, Any] = {"places": places or []}
@@ -192,28 +206,34 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             how |= {"revision": rev, "commits": commits, "since": since, "out": out}
         finish(lambda: run("gate_history_save" if save else "gate_history", how, module))
 
-    @application.command(help="Measure the gate's error rates on this machine.")
+    @application.command(
+        help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code made slower."
+    )
     def selftest(
-        runs: Annotated[int, typer.Option(min=1, help="Runs of identical code.")] = 20,
-        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs for each injected slowdown (3, 5 and 10 %).")] = 5,
+        runs: Annotated[int, typer.Option(min=1, help="Runs that compare identical code, to count false alarms.")] = 20,
+        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs for each injected slowdown (3%, 5% and 10%).")] = 5,
         one_process_runs: Annotated[
             int, typer.Option(min=0, help="Runs of identical code with both sides in one process, for comparison.")
         ] = 5,
-        seconds: Annotated[float, typer.Option(help="The longest measuring time per run.")] = 30.0,
+        seconds: Annotated[float, typer.Option(help="Longest measuring time of each run, in seconds.")] = 30.0,
         sweep: Sweep = "gate",
-        busy: Annotated[int, typer.Option(min=0, help="Number of processes that keep a CPU busy meanwhile.")] = 0,
+        busy: Annotated[int, typer.Option(min=0, help="Processes that each keep a CPU busy meanwhile.")] = 0,
         save: Annotated[
             bool, typer.Option("--save", help="Save each benchmark's noise for later comparisons.")
         ] = False,
-        out: Annotated[Path, typer.Option(help="Where runs are stored. The same folder continues.")] = (
-            Path("results/gate/selftest")
-        ),
+        out: Annotated[
+            Path, typer.Option(help="Folder for the runs. A stopped self-test goes on in the same folder.")
+        ] = (Path("results/gate/selftest")),
         badge: Annotated[
             Path | None,
-            typer.Option(metavar="PATH", help="Run nothing; write the error rate of the runs in --out for shields.io."),
+            typer.Option(
+                metavar="PATH",
+                help="Run nothing; write the false-alarm rate of the runs in --out, for a badge of shields.io.",
+            ),
         ] = None,
     ) -> None:
         def command() -> int:
+            """Run the self-test, or only write its badge; returns the exit code."""
             if badge is not None:
                 return run("gate_badge", {"folder": out, "path": badge})
             from suite.gate.selftest import SelftestPlan

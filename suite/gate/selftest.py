@@ -44,7 +44,10 @@ ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"
 SHARES = (0.03, 0.05, 0.10)
 TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
 FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
-HEAD = ("form", "injected", "runs", "runs with slower", "slower", "faster", "same", "inconclusive", "median s", "to")
+HEAD = (
+    *("measured in", "slowdown", "runs", "runs with a slower timing", "slower timings", "faster timings"),
+    *("same", "inconclusive", "median s", "longest s"),
+)
 MOST_OFTEN, LARGEST_BYTES = 0.9, 64 << 20
 # The upper end of the interval that is green, and the lower end that is red.
 BADGE_LABEL, GREEN_TO, RED_FROM = "false alarms", 0.05, 0.05
@@ -68,7 +71,7 @@ class SelftestPlan:
     one_process_runs: int
     """Runs of identical code in the one-process form; its slowed runs are as many as its share of these."""
     busy: int
-    """Processes that only use a CPU meanwhile."""
+    """Processes that each keep a CPU busy during the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +82,12 @@ class PlannedRun:
 
     @property
     def name(self) -> str:
+        """Form, slowdown in percent and index, as `two_workers-05-0003`."""
         return f"{self.form}-{round(100 * self.slowed):02d}-{self.index:04d}"
 
 
 def planned_runs(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
-    """All runs of the plan in random order."""
+    """Every run of the plan, in a random order that is the same for the same seed."""
     slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
     counts = {TWO_WORKERS: (plan.identical_runs, plan.slowed_runs), ONE_PROCESS: (plan.one_process_runs, slowed_in_one)}
     runs = [
@@ -97,8 +101,9 @@ def planned_runs(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
 
 
 def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> list[Run]:
-    """Make the plan's runs that are missing and return all of them. Raises ValueError for another plan's folder, and
-    for one that another process is filling."""
+    """Make the runs of the plan that `folder` lacks, and return all of its runs. Each is written as it ends. `say` gets
+    a line after each run. Raises ValueError for a folder of another self-test or one that another process is filling,
+    and for a sweep in which no slowdown can be injected."""
     if removed := remove_abandoned():
         say(removed)
     with alone_in(folder, waits=False), temporary_folder("gate") as trees:
@@ -107,7 +112,7 @@ def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> li
         identical = Revisions(trees=(tree, tree), logs=trees)
         cases, benchmarks = _expand(identical, plan.sweep)
         if plan.slowed_runs and any(benchmark.clock == "device" for benchmark in benchmarks):
-            raise ValueError(f"sweep must have cases of a CPU, where a slowdown can be injected; got {plan.sweep!r}")
+            raise ValueError(f"sweep must have only CPU cases, where a slowdown can be injected; got {plan.sweep!r}")
         _claim(folder, plan, benchmarks)
         runs = read_runs(folder)
         names = {run.get("name") for run in runs}
@@ -127,7 +132,7 @@ def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> li
 
 
 def read_runs(folder: Path) -> list[Run]:
-    """Read the runs made so far. A line without an end is no run. Raises ValueError for another file."""
+    """Read the runs made so far; a last line that was cut off is dropped. Raises ValueError for a foreign file."""
     path = folder / RUNS
     try:
         lines = read_bounded(path, LARGEST_BYTES).split(b"\n")[:-1] if path.exists() else []
@@ -135,20 +140,19 @@ def read_runs(folder: Path) -> list[Run]:
     except ValueError as error:
         raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} {error}") from error
     if not all(isinstance(run, dict) and run.keys() >= {"form", "slowed", "benchmarks"} for run in runs):
-        raise ValueError(f"out must be a folder of suite gate selftest; a line of its {RUNS} is no run")
+        raise ValueError(f"out must be a folder of suite gate selftest; a line of its {RUNS} is not a run")
     return runs
 
 
 def write_runs(folder: Path, runs: Sequence[Run]) -> None:
+    """Write all runs to the folder's RUNS, a line of JSON each, over what is there."""
     write_whole(folder / RUNS, "".join(f"{json.dumps(run)}\n" for run in runs).encode())
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Keep a CPU busy with each of so many processes, until the end of the block, or of this process.
-
-    Error rates of a quiet machine say nothing of a shared one.
-    """
+    """Run `count` processes that each keep a CPU busy, until the block or this process ends. Error rates of a quiet
+    machine say nothing of a shared one."""
     command = [sys.executable, "-c", BUSY]
     # A Ctrl-C is for the parent alone, which then ends them.
     processes = [subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) for _ in range(count)]
@@ -163,6 +167,8 @@ def busy(count: int) -> Iterator[None]:
 
 
 def _expand(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list[Benchmark]]:
+    """The cases of a sweep, and the benchmarks that a worker finds in each by building it once. Raises ValueError if
+    the sweep cannot be composed, or has cases that cannot be timed."""
     with identical.launched() as workers:
         try:
             expanded = expanded_from(workers[BEFORE].ask("expand", arguments=["-m", f"sweep={sweep}"]))
@@ -178,7 +184,8 @@ def _expand(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list
 
 
 def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) -> None:
-    """Describe the self-test in its folder. Raises ValueError for the folder of another."""
+    """Write what this self-test measures into a new folder, or check that the folder's is the same. Raises ValueError
+    if it is another: other code, benchmarks, seconds, busy processes or machine."""
     about: dict[str, Any] = {
         "schema": 1,
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -190,7 +197,7 @@ def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) ->
     }
 
     def identity(content: Any) -> dict[str, Any]:
-        """What runs of one self-test have in common."""
+        """The facts that must be equal for runs to count together."""
         return {
             **{name: content[name] for name in ("source_digest", "benchmarks")},
             **{name: content["plan"][name] for name in ("seconds", "busy")},
@@ -204,9 +211,11 @@ def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) ->
     try:
         before = identity(parse_json(read_bounded(path, LARGEST_BYTES))[0])
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"out must be a new folder, or one of the same self-test; {path} is of none") from error
+        raise ValueError(
+            f"out must be a new folder or that of the same self-test; {path} belongs to no self-test"
+        ) from error
     if changed := [name for name, value in identity(about).items() if before[name] != value]:
-        raise ValueError(f"out must be a new folder, or one of the same self-test; {changed[0]} differs in {folder}")
+        raise ValueError(f"out must be a new folder or that of the same self-test; {changed[0]} differs in {folder}")
 
 
 def _run(
@@ -217,6 +226,7 @@ def _run(
     benchmarks: Sequence[Benchmark],
     folder: Path,
 ) -> Run:
+    """Make one run of the gate's timing, write its samples as a table, and return its line for RUNS."""
     begun, started_at = time.monotonic(), datetime.now(UTC)
     timing = TimingComparison(
         revisions=replace(identical, slowed=(0.0, planned.slowed), in_one_process=planned.form == ONE_PROCESS),
@@ -253,11 +263,12 @@ def _run(
 
 
 def _is_identical(run: Run) -> bool:
+    """Whether a run compared identical code with two workers, as the gate does."""
     return (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0)
 
 
 def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
-    """The difference that 19 of 20 runs of identical code stayed below, in the two-worker form."""
+    """The noise of each benchmark: the relative difference that 19 of 20 runs of identical code stayed below."""
     differences: dict[Quantity, list[float]] = {}
     for run in filter(_is_identical, runs):
         for benchmark in run["benchmarks"]:
@@ -268,25 +279,24 @@ def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
 
 
 def table(runs: Sequence[Run]) -> list[str]:
-    """Lay out false alarms and power, with Wilson's 95 % intervals: a row for each form and injected slowdown.
-
-    Below it stand the smallest slowdown that can be seen at all, and a line for each broken case.
-    """
+    """Lay out false alarms and power as lines of text: a row for each form and injected slowdown. Below stand what the
+    brackets mean, the smallest slowdown found by most runs, and a line for each broken case."""
     groups: dict[tuple[str, float], list[Run]] = {}
     for run in sorted(runs, key=lambda run: (run["form"] != TWO_WORKERS, run["slowed"])):
         groups.setdefault((run["form"], run["slowed"]), []).append(run)
     rows = [HEAD, *(_row(form, slowed, group) for (form, slowed), group in groups.items())]
     broken = [f"broken: {run['name']}: {reason}" for run in runs for reason in run["broken"].values()]
-    return [*aligned(rows), "", *_smallest_slowdowns(runs), *broken]
+    return [*aligned(rows), "", "in brackets: Wilson's 95% interval", *_smallest_slowdowns(runs), *broken]
 
 
 def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
+    """A row of the table: shares of runs with any slower timing, shares of timings by outcome, and measuring times."""
     outcomes = [[benchmark["outcome"] for benchmark in run["benchmarks"]] for run in runs]
     all_outcomes = list(chain.from_iterable(outcomes))
     measured_s = sorted(run["measured_s"] for run in runs)
     return (
         FORMS[form],
-        f"+{slowed:.0%}" if slowed else "nothing",
+        f"+{slowed:.0%}" if slowed else "none",
         str(len(runs)),
         _share(sum("slower" in run_outcomes for run_outcomes in outcomes), len(runs)),
         *(_share(all_outcomes.count(word), len(all_outcomes)) for word in ("slower", "faster", "same", "inconclusive")),
@@ -296,14 +306,15 @@ def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _share(successes: int, trials: int) -> str:
+    """Write `3 of 20 (5.2–36.0%)`, with Wilson's 95% interval; `-` without trials."""
     if trials == 0:
         return "-"
     interval = wilson(successes, trials)
-    return f"{successes} of {trials} ({100 * interval.low:.1f}–{100 * interval.high:.1f} %)"
+    return f"{successes} of {trials} ({100 * interval.low:.1f}–{100 * interval.high:.1f}%)"
 
 
 def _smallest_slowdowns(runs: Sequence[Run]) -> list[str]:
-    """Say which is the smallest injected slowdown that each benchmark's runs found in nine cases of ten."""
+    """A line with the smallest slowdown that MOST_OFTEN of the runs found, by benchmarks; none without slowed runs."""
     hits_by_benchmark: dict[tuple[str, str], dict[float, list[bool]]] = {}
     for run in runs:
         for benchmark in run["benchmarks"] if run["form"] == TWO_WORKERS and run["slowed"] else ():
@@ -315,18 +326,19 @@ def _smallest_slowdowns(runs: Sequence[Run]) -> list[str]:
         min((share for share, hits in shares.items() if sum(hits) >= MOST_OFTEN * len(hits)), default=math.inf)
         for shares in hits_by_benchmark.values()
     )
-    counts = "; ".join(
-        f"{f'+{share:.0%}' if math.isfinite(share) else 'none of those'}: {smallest[share]}"
+    counts = ", ".join(
+        f"{f'+{share:.0%}' if math.isfinite(share) else 'none'} for {smallest[share]} of {smallest.total()} benchmarks"
         for share in sorted(smallest)
     )
-    return [f"the smallest injected slowdown that {MOST_OFTEN:.0%} of runs found, by benchmarks: {counts}"]
+    return [f"smallest injected slowdown that {MOST_OFTEN:.0%} of runs found: {counts}"]
 
 
 def badge(folder: Path) -> dict[str, Any]:
-    """The error rate of a self-test's folder as shields.io reads it from an address ("endpoint badge",
-    https://shields.io/badges/endpoint-badge). Raises ValueError for one without a run of identical code.
+    """The false-alarm rate of a self-test as the JSON of a shields.io endpoint badge.
 
-    Green needs evidence: no false alarm in so few runs that one in twenty would not have been seen either is yellow.
+    Green if the interval's upper end is at most GREEN_TO, red if its lower end is above RED_FROM, else yellow: so no
+    false alarm in few runs is yellow. Raises ValueError for a folder without a run of identical code. The format is at
+    https://shields.io/badges/endpoint-badge.
     """
     try:
         runs = list(filter(_is_identical, read_runs(folder)))
@@ -337,5 +349,5 @@ def badge(folder: Path) -> dict[str, Any]:
         raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
     interval = wilson(alarms, len(runs))
     colour = "red" if interval.low > RED_FROM else "brightgreen" if interval.high <= GREEN_TO else "yellow"
-    message = f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f} %)"
+    message = f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f}%)"
     return {"schemaVersion": 1, "label": BADGE_LABEL, "message": message, "color": colour}

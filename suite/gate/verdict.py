@@ -22,7 +22,7 @@ PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
 
 
 class Outcome(StrEnum):
-    """The word of a verdict, worst first."""
+    """What a verdict says, worst first."""
 
     BROKEN = "broken"
     """The case could not be built, measured or read."""
@@ -76,12 +76,12 @@ class Verdict:
 
     @property
     def name(self) -> str:
-        """`CASE · span · metric`, as far as it has them."""
+        """`CASE · span · metric`, without empty parts."""
         return " · ".join(part for part in (self.case, self.span, self.metric) if part)
 
     @property
     def worse_by(self) -> float | None:
-        """How many times worse it is: the ratio, or its inverse where more is better."""
+        """How many times worse it is: the ratio, or its inverse if more is better; None without a ratio."""
         metric = METRICS.get(self.metric)
         if self.ratio is None or metric is None or metric.better is not Better.HIGHER:
             return self.ratio
@@ -117,7 +117,8 @@ class Judgement:
 
     @property
     def exit_code(self) -> int:
-        """The code that `suite --help` lists: the highest of 4, 1, 3, 0; 130 where it was cut short."""
+        """130 if interrupted, else 4 if anything is broken or missing or nothing was judged, else 1 if slower. Else 3
+        if anything is incomparable, or inconclusive where that fails; else 0."""
         if self.interrupted:
             return INTERRUPTED
         counts = self.counts
@@ -131,16 +132,15 @@ class Judgement:
 
     @property
     def judged_nothing(self) -> bool:
-        """Whether there is no verdict, or none that had anything to be compared with.
-
-        `first` among the facts says that the older side ran, and had nothing of what was chosen.
-        """
+        """Whether every verdict is `new` or `unjudged`, or there is none. All `new` is no fault if the fact `first`
+        says that the older side ran and had none of what was chosen."""
         outcomes = self.counts.keys()
         is_first = self.facts.get("first") and outcomes == {Outcome.NEW}
         return not outcomes - {Outcome.NEW, Outcome.UNJUDGED} and not is_first
 
     @property
     def counts(self) -> Counter[Outcome]:
+        """The number of verdicts with each outcome."""
         return Counter(verdict.outcome for verdict in self.verdicts)
 
     @property
@@ -153,6 +153,7 @@ class Judgement:
         )
 
     def as_json(self) -> dict[str, Any]:
+        """The judgement as plain data, verdicts worst first; numbers may still be infinite or NaN."""
         return {
             "schema": SCHEMA,
             "form": self.form,
@@ -174,10 +175,8 @@ class CorruptJudgementError(Exception):
 
 
 def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values: None) -> Judgement:
-    """Read a judgement, which may be hostile. Raises CorruptJudgementError for what `as_json` did not write.
-
-    `take`: told how many values it has before it is kept.
-    """
+    """Read a judgement from JSON, which may be hostile. Raises CorruptJudgementError for what `as_json` did not write.
+    `take`: called with the number of values in it before they are used; it may raise to refuse them."""
     try:
         content, values = parse_json(text, most_values=MOST_VALUES)
         take(values)
@@ -199,11 +198,13 @@ def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values
 
 
 def _side(content: Mapping[str, Any]) -> Side:
+    """Read a side from JSON. Raises KeyError, TypeError or ValueError for anything else."""
     commit = None if content["commit"] is None else str(content["commit"])
     return Side(label=str(content["label"]), commit=commit, dirty=content["dirty"] is True)
 
 
 def _verdict(content: Mapping[str, Any]) -> Verdict:
+    """Read a verdict from JSON, with its numbers as floats. Raises as `_side`."""
     numbers = {name: content[name] for name in ("before", "after", "ratio", "low", "high", "level", "allowed")}
     fields: dict[str, Any] = {name: str(content[name]) for name in ("case", "reason", "span", "metric", "clock")}
     fields |= {name: int(content[name]) for name in ("rounds", "launches")}

@@ -16,15 +16,15 @@ FACTS = {
     "machine": {"cpu": "A processor"},
 }
 REASONS = {
-    Outcome.SLOWER: "slower by more than the 2.0 % that are allowed",
-    Outcome.SAME: "the interval lies within what is allowed",
-    Outcome.INCONCLUSIVE: "the noise here hides 5 %",
+    Outcome.SLOWER: "slower by more than the 2.0% that is allowed",
+    Outcome.SAME: "a change of 5.0% is ruled out",
+    Outcome.INCONCLUSIVE: "the noise could still hide a change of 5.0%",
     Outcome.INCOMPARABLE: "the two sides ran on different processors",
     Outcome.BROKEN: "the benchmark ended with an error: no kernel",
     Outcome.MISSING: "it was there before and is gone",
-    Outcome.UNJUDGED: "it runs what is installed here, suite, and no code of the revisions",
+    Outcome.UNJUDGED: "it runs installed code, suite, and no code of the two revisions",
     Outcome.NEW: "there is nothing to compare it with",
-    Outcome.FASTER: "faster by more than 2.0 %",
+    Outcome.FASTER: "faster by more than 2.0%",
     Outcome.ACCEPTED: "accepted until 2026-12-31: a new check costs this",
 }
 

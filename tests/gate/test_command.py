@@ -95,8 +95,8 @@ def test_identical_code_passes_and_leaves_the_checkout_alone(tmp_path, monkeypat
         *("judgement.json", "summary.md", "junit.xml", "rounds.csv.gz", "surroundings.csv.gz", ".merge.lock"),
     }
     shown = capsys.readouterr().out
-    assert "the working tree against main" in shown
-    assert "exit code 0" in shown
+    assert "comparing the working tree with main" in shown
+    assert "Exit code 0." in shown
 
 
 @needs_pipes
@@ -127,7 +127,7 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
         "one": 0,
         "three": 0,
     }
-    said = "this change alters what it is judged by: results/baseline/accepted.yaml (acceptances, added)"
+    said = "this change alters a file that judges it: results/baseline/accepted.yaml (acceptances, added)"
     assert said in capsys.readouterr().out
     assert called(monkeypatch, *again, "--trust-candidate-settings") == 0
     assert outcomes(tmp_path / "again")["two"] == {"same", "accepted"}
@@ -151,13 +151,18 @@ def test_a_slower_case_fails_and_passes_once_accepted(tmp_path, monkeypatch, cap
         ({"cases": CASES}, {"protocol": 99, "cases": {}}, 4, "speaks protocol 99"),
         ({"cases": CASES, "protocol": 99}, {"cases": CASES}, 4, "before: the worker speaks protocol 99"),
         (*[{"cases": {"one": {"build": "refuse"}}}] * 2, 4, "so nothing was judged"),
-        ({"cases": {"one": GOOD}}, {"cases": {"one": ELSEWHERE}}, 4, "light lay in the revision before, and now"),
-        ({"cases": {"one": ELSEWHERE}}, {"cases": {"one": GOOD}}, 4, "light did not lie in the revision before"),
-        ({"cases": {"one": GOOD}}, {"cases": {"one": {"ran": {"light": None}}}}, 4, "and now what is installed here"),
+        ({"cases": {"one": GOOD}}, {"cases": {"one": ELSEWHERE}}, 4, "the older revision holds light; now"),
+        ({"cases": {"one": ELSEWHERE}}, {"cases": {"one": GOOD}}, 4, "the older revision does not hold light"),
+        (
+            {"cases": {"one": GOOD}},
+            {"cases": {"one": {"ran": {"light": None}}}},
+            4,
+            "now the installed copy would run instead",
+        ),
         (
             *[{"cases": dict.fromkeys(CASES, ELSEWHERE)}] * 2,
             4,
-            "no case of sweep=gate runs code that the two revisions",
+            "no case of sweep=gate runs code of the two revisions",
         ),
     ],
 )
@@ -174,7 +179,7 @@ def test_time_that_no_change_fits_into_is_refused_beforehand(tmp_path, monkeypat
     monkeypatch.chdir(light(tmp_path / "checkout", many, many).folder)
     assert called(monkeypatch, "--against", "HEAD", "--seconds", "8") == 2
     said = capsys.readouterr()
-    assert "seconds must be at least 9, since a change of one of 40 timings is called from 7 launches on" in said.err
+    assert "seconds must be at least 9, because with 40 timings a change is called only after 7 launches" in said.err
     assert "timings decided" not in said.out
 
 
@@ -255,7 +260,7 @@ def test_nonsense_of_a_worker_is_broken_without_a_traceback(tmp_path, monkeypatc
     for one in read_judgement(tmp_path / "out").verdicts:
         if one.outcome is Outcome.BROKEN:
             assert re.search(
-                r"after: .*(cannot be|is no JSON object|the kernel counted|by the judge's own clock)", one.reason
+                r"after: .*(is invalid|is not a JSON object|the kernel counted|by the judge's own clock)", one.reason
             ), one.reason
 
 
@@ -327,7 +332,7 @@ def wait_until(condition):
         ([], "gate needs either --against REV, or both --baseline PATH and --candidate PATH"),
         (["--against", "HEAD", "--baseline", "a", "--candidate", "b"], "gate needs either"),
         *(
-            (["--baseline", "a", "--candidate", "b", *more], f"{more[0]} is for times of --against")
+            (["--baseline", "a", "--candidate", "b", *more], f"{more[0]} works only with --against")
             for more in (
                 ["--seconds", "120"],
                 ["--sweep", "gate"],
@@ -335,8 +340,8 @@ def wait_until(condition):
                 ["--trust-candidate-settings"],
             )
         ),
-        (["--against", "HEAD", "--seconds", "0"], "seconds must be a number from 1 to below 86400; got 0"),
-        (["--against", "HEAD", "--seconds", "nan"], "seconds must be a number from 1 to below 86400; got nan"),
+        (["--against", "HEAD", "--seconds", "0"], "seconds must be at least 1 and below 86400 (a day); got 0"),
+        (["--against", "HEAD", "--seconds", "nan"], "seconds must be at least 1 and below 86400 (a day); got nan"),
         (["--baseline", "x", "--candidate", "y", "--candidate", "z"], "candidate must be one folder of records"),
         (["--against", "HEAD", "--export-benchmark-json", "."], "export-benchmark-json must be a file"),
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
@@ -368,7 +373,10 @@ def test_reinforcement_learning_is_sent_to_stored_records(tmp_path, monkeypatch,
     monkeypatch.chdir(light(tmp_path / "checkout", told, told).folder)
     assert called(monkeypatch, *arguments) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert "judged by stored records of paired seeds (suite gate --baseline FOLDER --candidate FOLDER)" in sentence
+    assert (
+        "judged by stored records and not side by side (use suite gate --baseline FOLDER --candidate FOLDER)"
+        in sentence
+    )
     assert "got 'gate'" in sentence
 
 
@@ -382,7 +390,7 @@ def test_no_checkout_is_refused_and_a_git_failure_is_broken(tmp_path, monkeypatc
     (repo.folder / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     monkeypatch.chdir(repo.folder)
     assert called(monkeypatch, "--against", "HEAD") == 4
-    assert capsys.readouterr().err == "suite gate: git cannot check out all of 'HEAD'; among what is missing is a\n"
+    assert capsys.readouterr().err == "suite gate: git cannot check out all of 'HEAD'; a is missing\n"
     tree = repo.git("rev-parse", "HEAD^{tree}")
     (repo.folder / ".git" / "objects" / tree[:2] / tree[2:]).unlink()
     assert called(monkeypatch, "--against", "HEAD") == 4

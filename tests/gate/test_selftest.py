@@ -106,7 +106,7 @@ def test_the_same_command_makes_each_missing_run_once(quick, tmp_path):
     names = [planned.name for planned in planned_runs(PLAN)]
     assert quick == names == [run["name"] for run in runs] == [run["name"] for run in read_runs(tmp_path)]
     assert lines[0] == f"[1/9] {names[0]}: 5.0 s measured, 1 same"
-    assert (tmp_path / "table.txt").read_text().startswith("form")
+    assert (tmp_path / "table.txt").read_text().startswith("measured in")
 
     assert selftest.selftest(PLAN, tmp_path, lines.append) == runs
     assert quick == names
@@ -146,7 +146,7 @@ def test_another_plans_folder_is_refused_in_one_sentence(quick, monkeypatch, tmp
     about = (tmp_path / ABOUT).read_bytes()
     claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0, one_process_runs=4))  # more or fewer are the same
     monkeypatch.setattr(selftest, "source_digest", lambda: digest)
-    with pytest.raises(ValueError, match=f"^out must be a new folder, or one of the same self-test; {what} differs in"):
+    with pytest.raises(ValueError, match=f"^out must be a new folder or that of the same self-test; {what} differs in"):
         claim(tmp_path, plan, benchmarks)
     assert (tmp_path / ABOUT).read_bytes() == about
 
@@ -160,7 +160,9 @@ def test_a_folder_that_another_process_fills_is_refused(quick, tmp_path):
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
 def test_a_file_of_that_name_that_is_none_of_ours_is_refused(quick, tmp_path, content):
     (tmp_path / ABOUT).write_text(content)
-    with pytest.raises(ValueError, match=r"^out must be a new folder, or one of the same self-test; .* is of none$"):
+    with pytest.raises(
+        ValueError, match=r"^out must be a new folder or that of the same self-test; .* belongs to no self-test$"
+    ):
         claim(tmp_path)
 
 
@@ -237,9 +239,9 @@ def test_noise_is_the_95th_percentile_of_identical_runs():
 @pytest.mark.parametrize(
     ("count", "alarms", "message", "colour"),
     [
-        (20, 0, "0 of 20 (≤ 16.1 %)", "yellow"),
-        (150, 4, "4 of 150 (≤ 6.7 %)", "yellow"),
-        (20, 8, "8 of 20 (≤ 61.3 %)", "red"),
+        (20, 0, "0 of 20 (≤ 16.1%)", "yellow"),
+        (150, 4, "4 of 150 (≤ 6.7%)", "yellow"),
+        (20, 8, "8 of 20 (≤ 61.3%)", "red"),
     ],
 )
 def test_few_runs_or_false_alarms_make_no_green_badge(tmp_path, count, alarms, message, colour):
@@ -254,7 +256,7 @@ def test_the_reference_runs_make_a_green_badge(tmp_path, monkeypatch, capsys):
     path, runs = tmp_path / "sub" / "badge.json", ROOT / "results/reference/cpu/gate/selftest"
     monkeypatch.setattr(sys, "argv", ["suite", "gate", "selftest", "--out", str(runs), "--badge", str(path)])
     assert command_line.main() == 0
-    message = "0 of 150 (≤ 2.5 %)"
+    message = "0 of 150 (≤ 2.5%)"
     expected = {"schemaVersion": 1, "label": "false alarms", "message": message, "color": "brightgreen"}
     assert json.loads(path.read_text()) == expected
     assert f"false alarms: {message}" in capsys.readouterr().out
@@ -281,19 +283,19 @@ def test_the_table_counts_with_wilsons_intervals():
         run(("slower", "slower", "slower", "inconclusive"), slowed=0.05, measured_s=7.0),
     ]
     head, *rows = [cells(line) for line in table(runs)[:4]]
-    assert head[:4] == ["form", "injected", "runs", "runs with slower"]
+    assert head[:4] == ["measured in", "slowdown", "runs", "runs with a slower timing"]
 
     def share(successes, trials):
         found = wilson(successes, trials)
-        return f"{successes} of {trials} ({100 * found.low:.1f}–{100 * found.high:.1f} %)"
+        return f"{successes} of {trials} ({100 * found.low:.1f}–{100 * found.high:.1f}%)"
 
-    assert head[4:] == ["slower", "faster", "same", "inconclusive", "median s", "to"]
+    assert head[4:] == ["slower timings", "faster timings", "same", "inconclusive", "median s", "longest s"]
     assert rows == [
-        ["two workers", "nothing", "3", share(1, 3), *(share(n, 12) for n in (2, 1, 8, 1)), "5", "9"],
+        ["two workers", "none", "3", share(1, 3), *(share(n, 12) for n in (2, 1, 8, 1)), "5", "9"],
         ["two workers", "+5%", "1", share(1, 1), *(share(n, 4) for n in (3, 0, 0, 1)), "7", "7"],
-        ["one process", "nothing", "1", share(1, 1), *(share(n, 4) for n in (4, 0, 0, 0)), "2", "2"],
+        ["one process", "none", "1", share(1, 1), *(share(n, 4) for n in (4, 0, 0, 0)), "2", "2"],
     ]
-    assert share(0, 150) == "0 of 150 (0.0–2.5 %)"  # as published tables have it
+    assert share(0, 150) == "0 of 150 (0.0–2.5%)"  # as published tables have it
 
 
 def test_the_table_says_the_smallest_visible_slowdown():
@@ -306,10 +308,8 @@ def test_the_table_says_the_smallest_visible_slowdown():
     ]
     # Neither identical code nor the one-process form counts, which finds less here.
     runs += [run(("slower",) * 3), *(run(("same",) * 3, form=ONE_PROCESS, slowed=0.03, index=n) for n in range(10))]
-    assert (
-        "the smallest injected slowdown that 90% of runs found, by benchmarks: +3%: 1; +5%: 1; none of those: 1"
-        in table(runs)
-    )
+    found = ", ".join(f"{share} for 1 of 3 benchmarks" for share in ("+3%", "+5%", "none"))
+    assert f"smallest injected slowdown that 90% of runs found: {found}" in table(runs)
     assert not any("smallest" in line for line in table([run()]))
 
 

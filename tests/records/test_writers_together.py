@@ -225,7 +225,9 @@ def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monke
         write_named(path, before)
 
     monkeypatch.setattr("suite.gate.rules.acceptances.write_named", replaced)
-    with pytest.raises(CorruptAcceptancesError, match="was replaced meanwhile and lacks second"):
+    with pytest.raises(
+        CorruptAcceptancesError, match=r"another program replaced accepted\.yaml, which now lacks second"
+    ):
         accept(path, "second", **entry)
     assert [one.case for one in read_acceptances(path, together.TODAY)] == ["first"]
 

@@ -18,14 +18,13 @@ HISTORY = "history.json"
 
 
 def gate_history(places: Sequence[Path], *, revision: str, commits: int, since: int | None, out: Path | None) -> int:
-    """Show the changes over a line of commits and return the exit code. Raises ValueError for what cannot be asked.
-
-    `places`: folders and files besides the notes; by default results/gate where that is.
-    """
+    """Print the changes over a line of commits, write them to `out` if given, and return the exit code. `places`:
+    folders and files to read besides the git notes; if empty, results/gate if it exists. `since`: the newest commits
+    that may fail it. Raises ValueError for options that cannot be used."""
     top = checkout_around(Path.cwd(), "a history")
     line = commit_line(top, revision, commits)
     if since is not None and not 1 <= since <= commits:
-        raise ValueError(f"since must be from 1 to commits, {commits}; got {since}")
+        raise ValueError(f"since must be from 1 to {commits}, the value of --commits; got {since}")
     read = Measurements()
     read.read_notes(top, line)
     read.read_places(places or [RESULTS] * RESULTS.is_dir())
@@ -42,7 +41,8 @@ def gate_history(places: Sequence[Path], *, revision: str, commits: int, since: 
 
 
 def gate_history_save(places: Sequence[Path]) -> int:
-    """Append the newest judgement of a folder to the note of its commit. Raises ValueError where there is none."""
+    """Append the newest judgement of a folder to the git note of its commit, say so, and return the exit code. Raises
+    ValueError for several folders, and if there is no judgement."""
     if len(places) > 1:
         raise ValueError(f"--save takes one folder of judgements; got {len(places)}")
     top = checkout_around(Path.cwd(), "a history")
@@ -53,7 +53,7 @@ def gate_history_save(places: Sequence[Path]) -> int:
         return BROKEN
     commit = snapshot.commit[:9]
     if save_note(top, snapshot):
-        say(f"{commit}: saved in a git note, here only; to share it: git push origin refs/notes/{NOTES}")
+        say(f"{commit}: saved in a git note of this repository; to share it: git push origin refs/notes/{NOTES}")
     else:
-        say(f"{commit}: the judgement stands in its note already, and nothing was written")
+        say(f"{commit}: the git note already has this judgement, so nothing was written")
     return PASSED

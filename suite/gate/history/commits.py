@@ -60,11 +60,12 @@ class CommitLine:
 
     @cached_property
     def places(self) -> dict[str, int]:
+        """The position of each commit id on the line, 0 for the oldest."""
         return {commit.id: place for place, commit in enumerate(self.commits)}
 
 
 def commit_line(top: Path, revision: str, most: int) -> CommitLine:
-    """The newest commits of a revision's line. Raises ValueError where git knows no such revision."""
+    """The newest `most` commits along a revision's first parents. Raises ValueError for an unknown revision."""
     if not 1 <= most <= MOST_COMMITS:
         raise ValueError(f"commits must be from 1 to {MOST_COMMITS:,}; got {most}")
     tip = resolved(top, revision, "rev")
@@ -83,11 +84,12 @@ class Measurements:
     _room: Room = field(default_factory=Room)
 
     def read_notes(self, top: Path, line: CommitLine) -> None:
-        """Read the notes on a line's commits. A damaged one is named, and the rest is read all the same."""
+        """Add the snapshots in the git notes of a line's commits. What is damaged goes to `unreadable`, with its
+        reason. Notes on other commits are counted in `left_out`."""
         pairs = [pair.split() for pair in _notes(top, "list").splitlines()]
         notes = {commit: note for note, commit in pairs if commit in line.places}
         if elsewhere := len(pairs) - len(notes):
-            self.left_out.append(f"notes on commits that are not on this line: {elsewhere:,}")
+            self.left_out.append(f"git notes on commits outside this line: {elsewhere:,}")
         contents = _blobs(top, list(notes.values()))
         for commit, note in notes.items():
             if note not in contents:
@@ -103,11 +105,9 @@ class Measurements:
                     self.unreadable.append(f"a line of the note on {commit[:9]} cannot be read: it {error}")
 
     def read_places(self, places: Iterable[Path]) -> None:
-        """Read every judgement and pytest-benchmark file in these places. Raises ValueError for a place that is not
-        there.
-
-        What is damaged is named, and what is not of a commit as it was committed is left out with a reason.
-        """
+        """Add the snapshots of every judgement and pytest-benchmark file in folders, or named as a file. What is
+        damaged goes to `unreadable`; what was not measured on committed files goes to `left_out`. Raises ValueError for
+        a place that does not exist."""
         damaged = list[Damage]()
         for place in places:
             if place.is_file():
@@ -122,6 +122,7 @@ class Measurements:
         self.unreadable += [f"{damage.folder.name}: {damage.reason}" for damage in damaged]
 
     def _add(self, name: str, read: Callable[[], Snapshot]) -> None:
+        """Add the snapshot that `read` returns, or its error with a name to `unreadable` or `left_out`."""
         try:
             self.snapshots.append(read())
         except (CorruptJudgementError, CorruptRecordError) as error:
@@ -131,10 +132,9 @@ class Measurements:
 
 
 def save_note(top: Path, snapshot: Snapshot) -> bool:
-    """Append a snapshot to the note of its commit, and return whether it was not there already.
-
-    Raises ValueError for a commit that is not in this repository, and CalledProcessError where git cannot write.
-    """
+    """Append a snapshot to the git note of its commit; False if the note has it already. Tries again if another process
+    writes notes meanwhile. Raises ValueError for a commit that is not in this repository, CalledProcessError if git
+    fails."""
     try:
         git(top, "cat-file", "-e", f"{snapshot.commit}^{{commit}}")
     except CalledProcessError as error:
@@ -162,7 +162,7 @@ def save_note(top: Path, snapshot: Snapshot) -> bool:
 
 
 def _blobs(top: Path, objects: Sequence[str]) -> dict[str, bytes]:
-    """The content of each object for which there is room."""
+    """The content of each git object by id, without those above MOST_NOTE_BYTES or beyond MOST_NOTES_BYTES in total."""
     sizes, room_bytes = dict[str, int](), MOST_NOTES_BYTES
     given = "".join(f"{name}\n" for name in objects)
     for row in git(top, "cat-file", "--batch-check=%(objectname) %(objectsize)", given=given).splitlines():
@@ -180,14 +180,13 @@ def _blobs(top: Path, objects: Sequence[str]) -> dict[str, bytes]:
 
 
 def _notes(top: Path, *arguments: str) -> str:
+    """The output of `git notes` on the gate's own reference."""
     return git(top, "notes", f"--ref={NOTES}", *arguments)
 
 
 def newest_judgement(folder: Path) -> Snapshot:
-    """The snapshot of the newest judgement in a folder or below it.
-
-    Raises ValueError where there is none, or where it cannot be saved.
-    """
+    """The snapshot of the judgement in or below a folder that was started last. Raises ValueError if there is none or
+    its files were not committed, CorruptJudgementError if one cannot be read."""
     judgements = []
     for inner, names in folders_below(folder, list[Damage]()) if folder.is_dir() else ():
         if JUDGEMENT in names:
@@ -199,12 +198,13 @@ def newest_judgement(folder: Path) -> Snapshot:
 
 
 def _read_snapshot(folder: Path, room: Room) -> Snapshot:
+    """The snapshot of the judgement in a folder. Raises as `read_judgement` and `snapshot_of`."""
     return snapshot_of(read_judgement(folder, room))
 
 
 def _read_pytest_benchmark(path: Path, room: Room) -> Snapshot:
-    """The medians of a file. Raises CorruptRecordError for what cannot be read, ValueError for what it measured of no
-    commit."""
+    """The medians of a pytest-benchmark file as a snapshot. Raises CorruptRecordError for a damaged file, ValueError
+    for one that names no commit or had uncommitted changes."""
     run = read_run(path, room=room, needs_data=False)
     if run.impossible:
         name, problem = next(iter(run.impossible.items()))

@@ -1,5 +1,6 @@
-"""Series over the commits of a line, and what changed in them: each change with its size and its commits, and how small
-a one would be seen.
+"""Series over the commits of a line, and the changes in them, with their sizes and commits.
+
+It also tells how small a change would have been found.
 
 A series is of ratios against the parent, chained; else of stored values; or of an exact quantity. A ratio was measured
 on one machine, both sides at once, so ratios of machines of one kind stand in one chain. A stored value says something
@@ -53,7 +54,7 @@ class Subject:
 
     @property
     def grows_worse(self) -> bool:
-        """True if more is worse, as of a metric that nobody knows."""
+        """True if a larger value is worse, also for an unknown metric."""
         return self.metric not in METRICS or METRICS[self.metric].better is not Better.HIGHER
 
 
@@ -87,10 +88,12 @@ class HistorySeries:
 
     @property
     def values(self) -> list[float]:
+        """The value of each point: a logarithm for noisy quantities."""
         return [point.value for point in self.points]
 
     @property
     def steps(self) -> Steps:
+        """The points of a chain as the statistics take them: log-ratios, errors, and which were significant."""
         return Steps(
             ratios=self.values,
             errors=[point.error for point in self.points],
@@ -131,19 +134,20 @@ class Finding:
 
     @property
     def log(self) -> float:
+        """The logarithm of the ratio; 0 without one."""
         return math.log(self.ratio) if self.ratio else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Total:
-    """The product of a chain's newest ratios, likely or not."""
+    """The product of a chain's newest ratios, significant or not."""
 
     quantity: Subject
     old: int
     new: int
     links: int
     covered: int
-    """Commits that lie within its links; the others were measured by nobody."""
+    """Commits that its links span; the others between `old` and `new` were in no comparison."""
     ratio: float
     low: float
     high: float
@@ -178,7 +182,8 @@ class History:
 
     @property
     def exit_code(self) -> int:
-        """The highest of 4, 1, 3 and 0, as for every command."""
+        """4 if anything is unreadable or nothing was measured, else 1 if one of the newest `since` commits made it
+        worse. Else 3 if no series has enough points, else 0. Possible drift does not count."""
         if self.unreadable or not self.measured:
             return BROKEN
         first = len(self.line.commits) - (self.since or 0)
@@ -195,7 +200,11 @@ def find_changes(
     remarks: Sequence[str],
     since: int | None,
 ) -> History:
-    """Lay snapshots out over a line and look for changes in all series together. The error is shared out by kind."""
+    """Build series of the snapshots on a line of commits and test all of them for changes, at one level together.
+
+    `since` chooses no findings: it goes into the totals and the exit code. Snapshots of other commits, or without a
+    machine, are dropped, counted and named in the remarks. Changes of noisy quantities below LEAST_CHANGE are dropped.
+    """
     on_line, elsewhere, unnamed = list[Snapshot](), 0, 0
     for snapshot in dict.fromkeys(snapshots):
         elsewhere += snapshot.commit not in line.places
@@ -221,18 +230,20 @@ def find_changes(
         *(visible_step(values.values, changes, tests) for values, changes in zip(stored, stored_changes, strict=True)),
     ]
 
-    def goodness(finding: Finding) -> tuple[float, Subject, int]:
+    def worst_first(finding: Finding) -> tuple[float, Subject, int]:
+        """The sort key: the largest change for the worse comes first, the largest for the better last."""
         return abs(finding.log) * (-1 if finding.is_worse else 1), finding.quantity, finding.new
 
-    def least_loss(total: Total) -> tuple[float, Subject]:
+    def surest_loss_first(total: Total) -> tuple[float, Subject]:
+        """The sort key: by the end of the interval that is nearest to no loss, the largest first."""
         return -math.log(total.low) if total.quantity.grows_worse else math.log(total.high), total.quantity
 
     return History(
         line=line,
         series=series,
         measured=frozenset(line.places[snapshot.commit] for snapshot in on_line),
-        findings=sorted(findings, key=goodness),
-        totals=sorted((_total(chain, since, len(line.commits)) for chain in chains), key=least_loss),
+        findings=sorted(findings, key=worst_first),
+        totals=sorted((_total(chain, since, len(line.commits)) for chain in chains), key=surest_loss_first),
         visible=[
             Visible(quantity=judged.quantity, by=judged.by, ratio=math.exp(log), points=len(judged.points))
             for judged, log in zip([*chains, *stored], logs, strict=True)
@@ -240,15 +251,16 @@ def find_changes(
         unreadable=unreadable,
         remarks=[
             *remarks,
-            *([f"measurements of commits that are not on this line: {elsewhere:,}"] if elsewhere else []),
-            *([f"measurements that do not name their machine, and are left out: {unnamed:,}"] if unnamed else []),
+            *([f"measurements of commits outside this line: {elsewhere:,}"] if elsewhere else []),
+            *([f"measurements left out because they do not name their machine: {unnamed:,}"] if unnamed else []),
         ],
         since=since,
     )
 
 
 def _series(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> list[HistorySeries]:
-    """Ratios take the place of stored values where there are enough of them."""
+    """All series of the snapshots. Of one quantity, ratios are kept if they are enough, else stored values if those
+    are. If neither are, both are kept."""
     chains = list(_chains(snapshots, places))
     chained = {chain.quantity.anywhere for chain in chains if chain.is_enough}
     stored = [values for values in _stored(snapshots, places) if values.quantity.anywhere not in chained]
@@ -259,14 +271,17 @@ def _series(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> list[Hi
 
 
 def _is_exact(metric: str) -> bool:
+    """Whether a metric is a number without noise, which a list of operators is not."""
     return metric != OPERATORS and metric in METRICS and METRICS[metric].exact
 
 
 def _subject(measured: MeasuredQuantity, machine: str) -> Subject:
+    """The subject of the series that a measured quantity belongs to."""
     return Subject(measured.case, measured.span, measured.metric, machine, measured.clock)
 
 
 def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
+    """Yield the ratios of each noisy quantity as a chain of links, of which none overlap: the shorter ones are kept."""
     links_by_ends: dict[Subject, dict[tuple[int, int], list[HistoryPoint]]] = defaultdict(lambda: defaultdict(list))
     for snapshot in snapshots:
         base, place = places.get(snapshot.base or "", -1), places[snapshot.commit]
@@ -284,7 +299,7 @@ def _chains(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
 
 
 def _link(measured: MeasuredQuantity, base: int, place: int) -> HistoryPoint | None:
-    """The ratio with the error that its interval shows; None without a ratio or an interval."""
+    """The log-ratio as a point, with the standard error that its interval implies; None without a valid interval."""
     ratio, low, high, level = measured.ratio, measured.low, measured.high, measured.level
     if ratio is None or low is None or high is None or level is None:
         return None
@@ -296,10 +311,8 @@ def _link(measured: MeasuredQuantity, base: int, place: int) -> HistoryPoint | N
 
 
 def _average(links: Sequence[HistoryPoint]) -> HistoryPoint:
-    """Repeated measurements of one pair of commits as a single point, weighted by one over the squared error.
-
-    It is significant only where all of them are.
-    """
+    """Repeated measurements of one pair of commits as a single point, weighted by one over the squared error. It is
+    significant only where all of them are."""
     weights = [link.error**-2 for link in links]
     return HistoryPoint(
         base=links[0].base,
@@ -311,6 +324,7 @@ def _average(links: Sequence[HistoryPoint]) -> HistoryPoint:
 
 
 def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
+    """Yield the newer values of each noisy quantity on each machine, as logarithms: the median at each commit."""
     logs: dict[Subject, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for snapshot in snapshots:
         for measured in snapshot.measured if snapshot.machine_id else ():
@@ -326,10 +340,8 @@ def _stored(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterato
 
 
 def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator[HistorySeries]:
-    """Yield a series for each exact quantity that any judgement lists, which are only those that changed.
-
-    Both sides of a judgement are values of their commits. Where a commit has several values, the last measured counts.
-    """
+    """Yield a series for each exact quantity that any judgement lists, which are only those that changed. Both sides of
+    a judgement are values of their commits. Where a commit has several values, the last measured counts."""
     values_by_place: dict[Subject, dict[int, float]] = defaultdict(dict)
     for snapshot in sorted(snapshots, key=lambda snapshot: snapshot.at):
         base = places.get(snapshot.base or "")
@@ -337,7 +349,6 @@ def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator
             if not _is_exact(measured.metric) or base is None or measured.before is None or measured.after is None:
                 continue
             values = values_by_place[_subject(measured, snapshot.machine)]
-            # Both sides of a judgement are values of their commits.
             values[base], values[places[snapshot.commit]] = measured.before, measured.after
     for quantity, values in values_by_place.items():
         points = [HistoryPoint(place=place, value=values[place]) for place in sorted(values)]
@@ -345,6 +356,7 @@ def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator
 
 
 def _finding(series: HistorySeries, change: Change) -> Finding:
+    """The finding for a change that the statistics found in a chain or in stored values."""
     first, last = series.points[change.first], series.points[change.last]
     ratio, low, high = (math.exp(log) for log in (change.shift, change.low, change.high))
     return Finding(
@@ -361,6 +373,7 @@ def _finding(series: HistorySeries, change: Change) -> Finding:
 
 
 def _exact_findings(series: HistorySeries) -> Iterator[Finding]:
+    """Yield a finding wherever two neighbouring points of an exact quantity differ."""
     for old, new in itertools.pairwise(series.points):
         if old.value != new.value:
             yield Finding(
@@ -375,7 +388,7 @@ def _exact_findings(series: HistorySeries) -> Iterator[Finding]:
 
 
 def _total(chain: HistorySeries, since: int | None, commits: int) -> Total:
-    """Multiply the ratios of the newest commits; of all where fewer links than show a spread are so new."""
+    """The product of a chain's ratios of the newest `since` commits; of all if that is None or has no link."""
     first = next((at for at, link in enumerate(chain.points) if link.place >= commits - (since or commits)), 0)
     links, change = chain.points[first:], chain.steps.sum(first)
     return Total(

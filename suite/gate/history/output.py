@@ -7,7 +7,7 @@ from typing import Any
 
 from suite.gate.history.findings import CHAIN, EXACT, STORED, Finding, History, Subject
 from suite.gate.output.github import clip_text
-from suite.gate.output.sentences import aligned, in_unit, percent
+from suite.gate.output.sentences import aligned, capitalised, in_unit, percent
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.records.labels import short_names
 from suite.records.plain_text import in_markdown, one_line
@@ -18,22 +18,21 @@ COMMIT_LENGTH, LONGEST_SUBJECT = 9, 60
 # Remarks, unreadable files and totals; findings, all of which history.json has.
 MOST_LISTED, MOST_ROWS = 20, 200
 MEANINGS = {
-    PASSED: "no change for the worse",
-    WORSE: "a change for the worse",
-    CANNOT_JUDGE: "cannot judge: too few points in every series",
-    BROKEN: "something cannot be read, or no commit of this line was measured",
+    PASSED: "nothing became worse",
+    WORSE: "something became worse",
+    CANNOT_JUDGE: "no series has enough points to be judged",
 }
 KINDS = {
-    CHAIN: "of chained ratios against the parent",
+    CHAIN: "of ratios against the parent",
     STORED: "of stored values",
-    EXACT: "of exact quantities that ever changed",
+    EXACT: "of exact quantities that changed",
 }
-SEEN = {CHAIN: "losses that add up over a chain", STORED: "a step halfway through stored values"}
-HEAD = ("", "change", "quantity", "at", "by")
+SEEN = {CHAIN: "losses that add up over several commits", STORED: "a step in the middle of stored values"}
+HEAD = ("", "change", "quantity", "commits", "evidence")
 
 
 def lines(history: History) -> list[str]:
-    """Lay out the whole answer for a terminal, one change a line, worst first."""
+    """Lay a history out as lines for a terminal: what was examined, notes, one change a line, totals, the result."""
     more = len(history.findings) - MOST_ROWS
     changes = [
         *aligned(_rows(history)),
@@ -48,7 +47,7 @@ def lines(history: History) -> list[str]:
         *(f"note: {text}" for text in _short_series(history)),
         *(["", *changes] if changes else []),
         "",
-        f"exit code {history.exit_code}: {_meaning(history)}",
+        f"{capitalised(_meaning(history))}. Exit code {history.exit_code}.",
     ]
 
 
@@ -64,18 +63,19 @@ def markdown(history: History) -> str:
     ]
     parts = [
         f"## Performance history: {_meaning(history)}",
-        f"{in_markdown(_overview(history))} (exit code {history.exit_code}).",
+        f"{in_markdown(_overview(history))} Exit code {history.exit_code}.",
         "\n".join([*rows[:1], "|---|---:|---|---|---|", *rows[1:]]) if rows else "",
-        "\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in texts),
+        "\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in filter(None, texts)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def as_json(history: History) -> dict[str, Any]:
-    """The history as plain data; commits stand by their ids, and a ratio that no change could reach is None."""
+    """The history as plain data; commits stand by their ids, and infinite ratios are None."""
     commits = history.line.commits
 
     def with_commits(part: Any) -> dict[str, Any]:
+        """A finding or a total as a dictionary, with the ids of commits in place of their positions."""
         return {**asdict(part), "old": commits[part.old].id, "new": commits[part.new].id}
 
     return {
@@ -97,18 +97,18 @@ def as_json(history: History) -> dict[str, Any]:
 
 
 def _overview(history: History) -> str:
-    """What was looked at: the line, its commits, how many have no measurement, and the series."""
+    """Two sentences on what was examined: the commits, how many were not measured, and the series of each kind."""
     num_commits = len(history.line.commits)
     counts = {kind: sum(series.is_enough for series in history.series if series.by == kind) for kind in KINDS}
     series = ", ".join(f"{counts[kind]:,} {words}" for kind, words in KINDS.items() if counts[kind])
     return (
-        f"{one_line(history.line.revision)}: {num_commits:,} commits by first parents, "
-        f"{num_commits - len(history.measured):,} without a measurement; series: {series or 'none with enough points'}"
+        f"{one_line(history.line.revision)}: {num_commits:,} commits along first parents, "
+        f"{num_commits - len(history.measured):,} of them not measured. Series: {series or 'none with enough points'}."
     )
 
 
 def _rows(history: History) -> list[tuple[str, ...]]:
-    """The heading and a row for each finding; nothing where there is none."""
+    """The heading and a row for each of the first MOST_ROWS findings; empty without findings. A `?` marks drift."""
     names, rows = _names(history), []
     for finding in history.findings[:MOST_ROWS]:
         word = ("worse" if finding.is_worse else "better") + "?" * bool(finding.drift)
@@ -122,14 +122,15 @@ def _rows(history: History) -> list[tuple[str, ...]]:
 
 
 def _ratio(ratio: float | None, low: float | None, high: float | None) -> str:
+    """Write `+12.5% (+8.2 to +17.0)`, or without an interval `+12.5%`."""
     assert ratio is not None
     if low is None or high is None:
         return percent(ratio)
-    return f"{percent(ratio)} ({percent(low).removesuffix(' %')} to {percent(high).removesuffix(' %')})"
+    return f"{percent(ratio)} ({percent(low).removesuffix('%')} to {percent(high).removesuffix('%')})"
 
 
 def _where(finding: Finding, history: History) -> str:
-    """The commit, or the range of which each may have brought the change or a part of it."""
+    """The commit of a change with its subject, or a range `OLD..NEW` of commits that may each have brought a part."""
     commits = history.line.commits
     new, count = commits[finding.new], finding.new - finding.old
     if count == 1:
@@ -139,29 +140,30 @@ def _where(finding: Finding, history: History) -> str:
 
 
 def _evidence(history: History) -> Iterator[str]:
-    """Say what may be drift, and how small a change would have been found: without that, no change means nothing."""
+    """Yield a warning on changes that may be drift, and how large an unfound change would have had to be."""
     if drifts := [finding.drift for finding in history.findings if finding.drift]:
         yield (
-            f"warning: {len(drifts):,} changes with a question mark may be drift, and count for no exit code: "
-            f"neighbouring values resemble each other (correlation up to {max(drifts):.1f})"
+            f"warning: {len(drifts):,} changes with a question mark may be drift and do not affect the exit code: "
+            f"neighbouring values are correlated (up to {max(drifts):.1f})"
         )
     changed = {finding.quantity for finding in history.findings}
     calm = [visible for visible in history.visible if visible.quantity not in changed]
     if not calm:
         return
-    sentences = [f"no change in {len(calm):,} series" + (", in the others as listed" if changed else "")]
+    sentences = [f"no change in {len(calm):,} series"]
     for kind, words in SEEN.items():
         if ratios := [visible.ratio for visible in calm if visible.by == kind and math.isfinite(visible.ratio)]:
             sentences.append(
-                f"{words} would have been found 9 times in 10 from {percent(max(ratios))} on in every series "
-                f"({percent(min(ratios))} in the calmest)"
+                f"{words} would have been found in 9 of 10 cases from {percent(max(ratios))} on in every series (from "
+                f"{percent(min(ratios))} on in the least noisy one)"
             )
     if blind := sum(not math.isfinite(visible.ratio) for visible in calm):
-        sentences.append(f"{blind:,} series are too short to show any step among so many")
+        sentences.append(f"{blind:,} series are too short to show a step, because so many are tested together")
     yield "; ".join(sentences)
 
 
 def _totals(history: History) -> list[str]:
+    """Lines with the product of each chain's newest ratios, as a table under a title; empty without chains."""
     names, rows = _names(history), []
     for total in history.totals[:MOST_LISTED]:
         commits = total.new - total.old
@@ -170,12 +172,12 @@ def _totals(history: History) -> list[str]:
         span = f"{total.links:,} comparisons over {commits:,} commits{gap}"
         rows.append((_ratio(total.ratio, total.low, total.high), names[total.quantity], span))
     more = len(history.totals) - len(rows)
-    title = "accumulated, whether beyond chance or not:"
+    title = "total change, significant or not:"
     return ["", title, *aligned(rows), *([f"and {more:,} more, in history.json"] if more else [])] if rows else []
 
 
 def _short_series(history: History) -> list[str]:
-    """Name each machine whose series are too short."""
+    """One line for each machine that has series of too few points: how many, and how many points are needed."""
     points_by_machine: dict[str, list[int]] = {}
     for series in history.series:
         if not series.is_enough:
@@ -188,16 +190,19 @@ def _short_series(history: History) -> list[str]:
 
 
 def _meaning(history: History) -> str:
+    """The result in one sentence without its full stop."""
     code = history.exit_code
+    if code == BROKEN:
+        return "some measurements cannot be read" if history.unreadable else "no commit of this line was measured"
     if code in (PASSED, WORSE) and history.since is not None:
         return f"{MEANINGS[code]} in the newest {history.since:,} commits"
     if code == PASSED and any(finding.is_worse for finding in history.findings):
-        return "listed only; with --since N a change for the worse in the newest N commits is exit code 1"
+        return "changes for the worse are listed; with --since N, one in the newest N commits gives exit code 1"
     return MEANINGS[code]
 
 
 def _names(history: History) -> dict[Subject, str]:
-    """The short name of each series' subject, with the clock and the machine where there are several."""
+    """A short name for each series' subject; the clock and the machine are in it if there are several of them."""
     subjects = {series.quantity for series in history.series}
     cases = short_names(sorted({subject.case for subject in subjects}))
     machines, clocks = ({getattr(subject, name) for subject in subjects} for name in ("machine", "clock"))
@@ -211,5 +216,6 @@ def _names(history: History) -> dict[Subject, str]:
 
 
 def _first(texts: Sequence[str]) -> list[str]:
+    """The first MOST_LISTED texts, and one that counts the others."""
     more = len(texts) - MOST_LISTED
     return [*texts[:MOST_LISTED], *([f"and {more:,} more"] if more > 0 else [])]

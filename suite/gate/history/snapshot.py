@@ -56,6 +56,7 @@ class Snapshot:
 
     @property
     def is_side_by_side(self) -> bool:
+        """Whether both commits were measured together, so that the ratios are changes between them."""
         return self.base is not None and self.form != STORED
 
     def as_line(self) -> str:
@@ -73,17 +74,18 @@ COLUMNS = tuple(field.name for field in fields(MeasuredQuantity))
 
 
 def snapshot_of(judgement: Judgement) -> Snapshot:
-    """The snapshot of a judgement. Raises ValueError for one that is not of a commit as it was committed."""
+    """The quantities of a judgement that have a newer value, without secrets. Raises ValueError for a judgement that
+    was interrupted, or not of one commit without other changes."""
     side = judgement.after
     if side.commit is None:
         raise ValueError("a judgement must name one commit for what it measured; this one names none")
     if side.dirty:
         raise ValueError(
-            f"a judgement must be of files as they were committed; {side.commit[:9]} had others beside it (also files "
-            "that git does not know, as results/ without a line in .gitignore)"
+            f"a judgement must be of committed files only; {side.commit[:9]} was measured with changes beside it "
+            "(untracked files count too, as results/ without a line in .gitignore)"
         )
     if judgement.interrupted:
-        raise ValueError("a judgement must be whole; this one was cut short")
+        raise ValueError("a judgement must be complete; this one was interrupted")
     judgement = without_secrets(judgement)
     facts = {name: judgement.facts.get(name) for name in ("started_at", "machine", "machine_id")}
     at, machine, machine_id = (fact if isinstance(fact, str) else "" for fact in facts.values())
@@ -101,19 +103,21 @@ def snapshot_of(judgement: Judgement) -> Snapshot:
 
 
 def _quantity(verdict: Verdict) -> MeasuredQuantity:
+    """The numbers and names of a verdict; infinity and NaN become None."""
     fields: dict[str, Any] = {name: getattr(verdict, name) for name in TEXTS}
     fields |= {name: finite(getattr(verdict, name)) for name in NUMBERS}
     return MeasuredQuantity(called=verdict.outcome in CALLED, **fields)
 
 
 def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
-    """Read a line and count its values. Raises ValueError, in a few words, for what `as_line` did not write."""
+    """Read a line of JSON as a snapshot, and count its values. Raises ValueError for one that `as_line` did not write.
+    The message is a predicate, such as `is no line of suite gate history`."""
     content, values = parse_json(line)
     if not isinstance(content, dict) or content.keys() != set(KEYS) or content["schema"] != SCHEMA:
         raise ValueError("is no line of suite gate history")
     texts = {name: content[name] for name in KEYS[1:7] if name != "base" or content[name] is not None}
     if not all(_is_text(text) for text in texts.values()):
-        raise ValueError("names its commit or its machine by what is no text")
+        raise ValueError("has a commit or a machine that is not a text")
     rows = content["rows"]
     if content["columns"] != list(COLUMNS) or not isinstance(rows, list):
         raise ValueError("has other columns than suite gate history writes")
@@ -121,6 +125,7 @@ def snapshot_from_line(line: bytes) -> tuple[Snapshot, int]:
 
 
 def _quantity_from_row(row: Any) -> MeasuredQuantity:
+    """Read a row of COLUMNS. Raises ValueError for one that does not fit them."""
     if not isinstance(row, list) or len(row) != len(COLUMNS):
         raise ValueError("has a row that does not fit its columns")
     fields = dict(zip(COLUMNS, row, strict=True))
@@ -132,4 +137,5 @@ def _quantity_from_row(row: Any) -> MeasuredQuantity:
 
 
 def _is_text(value: Any) -> bool:
+    """Whether a value is a text of at most LONGEST_TEXT characters."""
     return isinstance(value, str) and len(value) <= LONGEST_TEXT

@@ -35,10 +35,8 @@ print(json.dumps({name: getattr(platform, name)() for name in names}))
 
 
 def write_benchmark_json(path: Path, judgement: Judgement, samples: Sequence[Sample], python: str) -> list[Path]:
-    """Write both sides and return the files, without a benchmark where nothing was timed.
-
-    `python`: the interpreter that took the samples.
-    """
+    """Write the newer side to `path` and the older one to NAME.before.json beside it, and return both paths. `python`:
+    the interpreter that took the samples. Without samples the files list no benchmark."""
     contents = {
         path: benchmark_json(judgement, samples, AFTER, python),
         path.with_name(f"{path.stem}{BEFORE_SUFFIX}{path.suffix}"): benchmark_json(judgement, samples, BEFORE, python),
@@ -50,7 +48,7 @@ def write_benchmark_json(path: Path, judgement: Judgement, samples: Sequence[Sam
 
 
 def benchmark_json(judgement: Judgement, samples: Sequence[Sample], arm: int, python: str) -> bytes:
-    """One side, `arm` BEFORE or AFTER: each benchmark that has samples by the clock that judged it."""
+    """The samples of one side, `arm`, as JSON: each timed benchmark by its judging clock, with its verdict."""
     public = without_secrets(judgement)
     names = {
         verdict.name: public_verdict
@@ -86,6 +84,7 @@ def benchmark_json(judgement: Judgement, samples: Sequence[Sample], arm: int, py
 
 
 def _benchmark(verdict: Verdict, data_s: Sequence[float]) -> dict[str, Any]:
+    """An entry of `benchmarks`, with the verdict as `extra_info` and all samples as data."""
     name = " · ".join(filter(None, (verdict.case, verdict.span)))
     info = {field: getattr(verdict, field) for field in INFO}
     return {
@@ -101,6 +100,7 @@ def _benchmark(verdict: Verdict, data_s: Sequence[float]) -> dict[str, Any]:
 
 
 def _stats(data_s: Sequence[float]) -> dict[str, Any]:
+    """The statistics that pytest-benchmark writes, by its names and definitions."""
     ordered = sorted(data_s)
     half = (len(ordered) + 1) // 2
     mean, q1, q3 = statistics.fmean(ordered), statistics.median(ordered[:half]), statistics.median(ordered[-half:])
@@ -128,7 +128,7 @@ def _stats(data_s: Sequence[float]) -> dict[str, Any]:
 
 
 def _machine(python: str) -> Mapping[str, Any]:
-    """The facts that are compared; in place of the host's name a hash that tells hosts apart."""
+    """`machine_info`: facts of the machine and of that Python; a hash in place of the host's name."""
     facts = subprocess.run([python, "-I", "-c", PYTHON], capture_output=True, check=True).stdout
     return {
         "node": machine_id(),

@@ -17,24 +17,26 @@ from suite.gate.verdict import CorruptJudgementError
 # The length of a comment's body that GitHub takes.
 MOST_CHARACTERS = 65_536
 NO_JUDGEMENT = (
-    "## Performance gate: no judgement\n\nThe job that judges has left none that can be read; its log says why.\n"
+    "## Performance gate: no judgement\n\nThe gate's job left no judgement that can be read. Its log says why.\n"
 )
-CUT = "\n\nThe rest is left out, since GitHub takes no longer text.\n"
+CUT = "\n\nThe rest is left out, because GitHub limits the length of a comment.\n"
 NAME = re.compile(r"[\w.-]{1,100}", re.ASCII)
 
 
 def comment(folder: Path, name: str, run: str) -> str:
-    """The body: a marker that only a comment of this name begins with, the judgement, and where it comes from.
-
-    `name`: the artifact's. `run`: the address of the workflow's run. Raises ValueError for a name of other signs.
-    """
+    """The Markdown body of a pull request's comment, from the judgement in `folder`, cut to MOST_CHARACTERS. It begins
+    with `marker(name)` and ends with a link to `run`, the address of the workflow run. `name`: of the artifact. A
+    judgement that cannot be read gives NO_JUDGEMENT. Raises ValueError for a name with other characters."""
     if not NAME.fullmatch(name):
-        raise ValueError(f"name must be up to 100 letters, digits and signs of -_. in ASCII; got {name!r}")
+        raise ValueError(f"name must have 1 to 100 ASCII letters, digits or characters of -_. ; got {name!r}")
     try:
         text = markdown(read_judgement(folder), MOST_CHARACTERS)
     except CorruptJudgementError:
         text = NO_JUDGEMENT
-    first, last = f"{marker(name)}\n", f"\n[The run]({run}) has the whole answer, and its check the exit code.\n"
+    first, last = (
+        f"{marker(name)}\n",
+        f"\nThe [workflow run]({run}) has the full result, and its check has the exit code.\n",
+    )
     room = MOST_CHARACTERS - len(first) - len(last)
     if len(text) > room:  # at the end of a line, so that no sign is parted from its escape
         text = text[: text.rindex("\n", 0, room - len(CUT))] + CUT

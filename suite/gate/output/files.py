@@ -25,10 +25,8 @@ LARGEST_JUDGEMENT_BYTES = 16 << 20
 
 
 def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, bytes]) -> None:
-    """Write everything into the folder, made where it is not there. `tables`: further files, by name.
-
-    The summary comes first: by it `suite.records.stores.store` knows a folder that was cut short from a run's.
-    """
+    """Write judgement.json, summary.md, junit.xml and `tables`, files by name, into a folder, without secrets. The
+    summary comes first: by it `suite.records.stores.store` tells an unfinished judgement from a run."""
     public = without_secrets(judgement)
     text = json.dumps(_finite(public.as_json()), indent=1, allow_nan=False) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,7 +37,7 @@ def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, byt
 
 
 def read_judgement(folder: Path, room: Room | None = None) -> Judgement:
-    """Read a judgement. Raises CorruptJudgementError for a damaged or foreign folder, and where there is no room."""
+    """Read the judgement of a folder. Raises CorruptJudgementError for a damaged or foreign one, or beyond `room`."""
     room = room or Room()
     try:
         text = read_file(folder / JUDGEMENT, LARGEST_JUDGEMENT_BYTES)
@@ -49,14 +47,14 @@ def read_judgement(folder: Path, room: Room | None = None) -> Judgement:
 
 
 def add_to_github_summary(text: Callable[[], str]) -> None:
-    """Show a Markdown text on the page of the GitHub job that this runs in, if it does."""
+    """Append a Markdown text to the summary of the GitHub job that this runs in; elsewhere `text` is not called."""
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(text() + "\n")
 
 
 def without_secrets(judgement: Judgement) -> Judgement:
-    """The judgement as it may leave this machine: in a file, an annotation or a log."""
+    """The judgement without paths, secrets and names of people or machines, as it may leave this machine."""
     return replace(
         judgement,
         before=Side(**scrubbed(asdict(judgement.before))),
@@ -71,7 +69,7 @@ def without_secrets(judgement: Judgement) -> Judgement:
 
 
 def _finite(value: Any) -> Any:
-    """Replace infinity and NaN, which JSON lacks, by null; the sentence beside it says why."""
+    """A nested value with infinity and NaN, which JSON lacks, replaced by None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -45,19 +45,21 @@ TEXTS = 3
 # Characters of a cell and lines of a list. Escaping makes up to eight bytes of a character, so that the text around
 # the tables fits too.
 LONGEST_CELL, MOST_LINES = 600, 20
-COLUMNS = ("Verdict", "Case", "Quantity", "Change", "Allowed", "Before", "After", "Why")
+COLUMNS = ("Verdict", "Case", "Quantity", "Change ({interval})", "Allowed change", "Before", "After", "Reason")
 RULE = "|---|---|---|---:|---:|---:|---:|---|"
 # The title of a remark on the whole.
 GATE = "gate"
-WHERE_ALL_STAND = "judgement.json has them all."
+ALL_OF_THEM = "judgement.json lists all of them."
 
 
 def clip_text(text: str, longest: int) -> str:
+    """Cut a text to `longest` characters, the last of them `…` if anything was cut."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def annotations(judgement: Judgement) -> list[str]:
-    """Lay out one command a line, errors first. Beyond what GitHub shows, the last of a level names those left out."""
+    """Write a judgement as GitHub's workflow commands, one a line, errors first. GitHub shows MOST_SHOWN of each level;
+    if there are more, the last one names all that are left out."""
     remarks: dict[str, list[tuple[str, str]]] = {level: [] for level in LEVELS}  # titles and texts
     if text := whole(judgement):
         remarks["error"].append((GATE, text))
@@ -70,7 +72,7 @@ def annotations(judgement: Judgement) -> list[str]:
     remarks["warning"] += [(GATE, warning) for warning in judgement.warnings]
     for of_level in remarks.values():
         if rest := of_level[MOST_SHOWN - 1 :] if len(of_level) > MOST_SHOWN else []:
-            of_level[MOST_SHOWN - 1 :] = [(f"{len(rest)} more", _listed(rest))]
+            of_level[MOST_SHOWN - 1 :] = [(f"{len(rest)} more results", _listed(rest))]
     return [
         f"::{level} title={_escaped(title, PROPERTY)}::{_escaped(text, DATA)}"
         for level, of_level in remarks.items()
@@ -79,7 +81,7 @@ def annotations(judgement: Judgement) -> list[str]:
 
 
 def _listed(remarks: Sequence[tuple[str, str]]) -> str:
-    """List their titles, or the text of one without a title of its own, as far as there is room."""
+    """Join the titles of remarks (for those on the whole gate, the text) up to LONGEST_TEXT, then count the others."""
     listed = ""
     for place, (title, text) in enumerate(remarks):
         name = text if title == GATE else title
@@ -90,12 +92,13 @@ def _listed(remarks: Sequence[tuple[str, str]]) -> str:
 
 
 def _escaped(text: str, signs: Mapping[int, str]) -> str:
-    """Escape a text first, so that a line end is kept, and then take away what else moves a cursor."""
+    """Clip a text and escape `signs` as GitHub's commands need it; other control characters are removed."""
     return without_log_commands(one_line(clip_text(text, LONGEST_TEXT).translate(signs)))
 
 
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
-    """Lay out the whole summary. As UTF-8 each of its tables has at most a third of these bytes."""
+    """Write a judgement as Markdown: heading, advice, verdicts that are not `same`, the others folded, warnings. Each
+    of the two tables takes at most a third of `most_bytes` of UTF-8; rows beyond that are counted."""
     rows, room = judged_rows(judgement), most_bytes // TEXTS
     changed = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
     unchanged = [row for row in rows if row.verdict.outcome is Outcome.SAME]
@@ -103,24 +106,29 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
     parts = [
         f"## Performance gate: {meaning(judgement)}",
-        f"{_text(compared(judgement))}: **{tally(judgement)}** (exit code {judgement.exit_code}).",
-        f"Every case: {_text(shared)}" if shared else "",
+        f"Result: **{tally(judgement)}** (exit code {judgement.exit_code}). Compared: {_text(compared(judgement))}.",
+        f"{_text(advice(judgement))} {_text(command)}".rstrip(),
+        f"All cases: {_text(shared)}" if shared else "",
         _table(changed, room) if changed else "",
         # Markdown inside HTML is read as such behind an empty line.
-        f"<details><summary>{len(unchanged):,} same</summary>\n\n{_table(unchanged, room)}\n\n</details>"
+        f"<details><summary>Unchanged results: {len(unchanged):,}</summary>\n\n{_table(unchanged, room)}\n\n</details>"
         if unchanged
         else "",
-        _lines("Warnings", judgement.warnings),
-        _lines("What differs around them", [f"{name}: {old} → {new}" for name, old, new in differences(judgement)]),
-        _lines("Judged with", facts(judgement)),
-        f"{_text(advice(judgement))} {_text(command)}".rstrip(),
+        _bullets("Warnings", judgement.warnings),
+        _bullets(
+            "Differences between the two environments",
+            [f"{name}: {old} → {new}" for name, old, new in differences(judgement)],
+        ),
+        _bullets("Judged with", facts(judgement)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _table(rows: Sequence[JudgedRow], room: int) -> str:
-    """As many rows as there is room for, in bytes, and a sentence on the others."""
-    lines = [_cells(COLUMNS), RULE]
+    """A Markdown table of as many rows as fit into `room` bytes, and a sentence that counts the rows left out."""
+    levels = {f"{row.verdict.level:.0%}" for row in rows if row.verdict.level is not None and 0 < row.verdict.level < 1}
+    level = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
+    lines = [_cells(COLUMNS).format(interval=level), RULE]
     for place, row in enumerate(rows):
         verdict, reasons = row.verdict, "; ".join([row.verdict.reason, *row.verdict.notes])
         outcome = str(verdict.outcome)
@@ -130,7 +138,7 @@ def _table(rows: Sequence[JudgedRow], room: int) -> str:
         room -= len(line.encode()) + 1
         if room < 0:
             lines.append(
-                f"\n{len(rows) - place:,} more rows are left out, since GitHub takes no longer text; {WHERE_ALL_STAND}"
+                f"\n{len(rows) - place:,} more rows are left out: GitHub limits a summary's length; {ALL_OF_THEM}"
             )
             break
         lines.append(line)
@@ -138,14 +146,17 @@ def _table(rows: Sequence[JudgedRow], room: int) -> str:
 
 
 def _cells(cells: Sequence[str]) -> str:
+    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def _text(text: str) -> str:
+    """Clip a text to LONGEST_CELL characters and escape it for Markdown."""
     return in_markdown(clip_text(text, LONGEST_CELL))
 
 
-def _lines(title: str, texts: Sequence[str]) -> str:
+def _bullets(title: str, texts: Sequence[str]) -> str:
+    """A Markdown list under a bold title, of at most MOST_LINES texts; empty without texts."""
     listed = [f"- {_text(text)}" for text in texts[:MOST_LINES]]
-    more = [f"- and {len(texts) - MOST_LINES:,} more; {WHERE_ALL_STAND}"] if len(texts) > MOST_LINES else []
+    more = [f"- and {len(texts) - MOST_LINES:,} more; {ALL_OF_THEM}"] if len(texts) > MOST_LINES else []
     return "\n".join([f"**{title}**", "", *listed, *more]) if texts else ""

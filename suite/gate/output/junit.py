@@ -31,11 +31,14 @@ PROPERTIES = ("level", "allowed", "clock", "rounds", "launches", "code", "before
 
 
 def junit(judgement: Judgement) -> bytes:
+    """Write a judgement as JUnit XML: a test case for each verdict, an error if it was cut short or judged nothing."""
     totals: Counter[str] = Counter()
     suite = ET.Element("testsuite", name=_text(f"{NAME}: {compared(judgement)}: {meaning(judgement)}"))
     for row in judged_rows(judgement):
         is_failed = row.verdict.outcome is Outcome.INCONCLUSIVE and judgement.inconclusive_fails
-        totals[_add(suite, row, FAILURE if is_failed else RESULTS.get(row.verdict.outcome, PASSED))] += 1
+        result = FAILURE if is_failed else RESULTS.get(row.verdict.outcome, PASSED)
+        _add_test_case(suite, row, result)
+        totals[result] += 1
     if text := whole(judgement):
         case = ET.SubElement(suite, "testcase", classname=NAME, name="whole")
         ET.SubElement(case, ERROR, message=text, type=ERROR).text = text
@@ -51,8 +54,8 @@ def junit(judgement: Judgement) -> bytes:
     return content + b"\n"
 
 
-def _add(suite: ET.Element, row: JudgedRow, result: str) -> str:
-    """Add the test case and return its result."""
+def _add_test_case(suite: ET.Element, row: JudgedRow, result: str) -> None:
+    """Add the test case of a verdict, with its properties and, unless it passed, `result` as an element."""
     verdict, name = row.verdict, row.quantity.replace(" · ", "·") or "case"
     case = ET.SubElement(suite, "testcase", classname=_text(verdict.case), name=_text(name))
     properties = ET.SubElement(case, "properties")
@@ -65,9 +68,8 @@ def _add(suite: ET.Element, row: JudgedRow, result: str) -> str:
     if result != PASSED:
         element = ET.SubElement(case, result, message=_text(row.why), type=str(verdict.outcome))
         element.text = _text("\n".join([row.why, *verdict.notes]))
-    return result
 
 
 def _text(text: str) -> str:
-    """Make a text harmless, line by line: a viewer may be a terminal or a log."""
+    """Replace what XML cannot hold, and in each line what a terminal or a log would obey."""
     return "\n".join(map(one_line, FORBIDDEN.sub("\ufffd", text).split("\n")))

@@ -6,52 +6,58 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from suite.gate.rules.fingerprint import is_judged_by_seed
-from suite.gate.verdict import BROKEN, CANNOT_JUDGE, INTERRUPTED, PASSED, WORSE, Judgement, Outcome, Side, Verdict
+from suite.gate.verdict import BROKEN, CANNOT_JUDGE, INTERRUPTED, WORSE, Judgement, Outcome, Side, Verdict
 from suite.records import numbers
 from suite.records.labels import settings_in, short_names
 from suite.records.metrics import METRICS
 
-# The meaning of each exit code.
-MEANINGS = {
-    PASSED: "nothing is slower or worse",
-    WORSE: "slower or worse",
-    CANNOT_JUDGE: "cannot judge",
-    BROKEN: "something is broken or missing, or nothing was judged",
-    INTERRUPTED: "interrupted",
-}
-HOW = {"against": "measured side by side", "stored": "from stored records"}
+HOW = {"against": "measured side by side on one machine", "stored": "from stored runs"}
 COMMIT_LENGTH = 7
-# The ratio from which `12×` is read faster than `+1100 %`.
+# The ratio from which `12×` is read faster than `+1100%`.
 TIMES_FROM = 10.0
-NOTHING_JUDGED = "Nothing was judged: no case had anything to be compared with."
-CUT_SHORT = "It was cut short: what is not listed was not judged."
+NOTHING_JUDGED = "Nothing was judged: no case had a counterpart to be compared with."
+CUT_SHORT = "The comparison was interrupted: quantities that are not listed were not judged."
 # A sentence that the command follows.
-ACCEPT = "To let a case pass for a reason and until a date, which a review then sees:"
+ACCEPT = "If this slowdown is intended, accept it with a reason and an expiry date, to be reviewed like code:"
 # Shares that change by points: from 0.78 to 0.61 is 0.17 less.
 POINTS = tuple(name for name, metric in METRICS.items() if metric.points)
 # The case of a verdict on files that judge, and that differ between the two revisions.
 SETTINGS = "settings"
-LISTED_FACTS = ("sweep", "code", "target", "clock", "launches", "floor", "seconds", "started_at")
+# Facts that are shown, each with the words around its value.
+LISTED_FACTS = {
+    "sweep": "sweep {}",
+    "code": "code under test {}",
+    "clock": "clock {}",
+    "launches": "launches {}",
+    "floor": "floor {} (a slowdown up to it passes)",
+    "target": "target {} (“same” rules out a slowdown above it)",
+    "seconds": "{} s of measuring",
+    "started_at": "started at {}",
+}
+SHARES = ("floor", "target")
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedRow:
-    """A verdict in the words that every form shares."""
+    """A verdict, and its words for the terminal, Markdown, annotations and JUnit alike."""
 
     verdict: Verdict
     name: str
-    """The shortest name of its case beside the others."""
+    """The case, by the settings in which it differs from the other cases."""
 
     @property
     def quantity(self) -> str:
+        """The span and metric, as `layer · latency_s`."""
         return quantity(self.verdict)
 
     @property
     def change(self) -> str:
+        """The change with its interval, as `+5.2% (+4.1 to +6.3)`; empty without a ratio."""
         return change(self.verdict)
 
     @property
     def why(self) -> str:
+        """The change and the reason of the verdict, as `+5.2% (+4.1 to +6.3): slower by more than …`."""
         return ": ".join(filter(None, [self.change, self.verdict.reason]))
 
 
@@ -62,13 +68,13 @@ def judged_rows(judgement: Judgement) -> list[JudgedRow]:
 
 
 def compared(judgement: Judgement) -> str:
-    """Write `working tree (89abcde, with uncommitted changes) against main (0123456), measured side by side`."""
+    """Write `working tree (89abcde, with uncommitted changes) against main (0123456), measured side by side …`."""
     how = HOW.get(judgement.form, judgement.form)
     return f"{_side(judgement.after)} against {_side(judgement.before)}, {how}"
 
 
 def _side(side: Side) -> str:
-    """`main (0123456)`."""
+    """Write `main (0123456)`, and say if there are uncommitted changes."""
     commit = (side.commit or "")[:COMMIT_LENGTH]
     is_label = not commit or side.label.startswith(commit)
     about = [*([] if is_label else [commit]), *(["with uncommitted changes"] if side.dirty else [])]
@@ -76,33 +82,49 @@ def _side(side: Side) -> str:
 
 
 def tally(judgement: Judgement) -> str:
-    """Write `2 slower, 1 inconclusive, 37 same`, worst first."""
+    """Write how many quantities have each outcome, worst first: `2 slower, 1 inconclusive, 37 same`."""
     counts = judgement.counts
-    return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome]) or "no verdict"
+    return ", ".join(f"{counts[outcome]:,} {outcome}" for outcome in Outcome if counts[outcome]) or "no verdicts"
 
 
 def whole(judgement: Judgement) -> str:
-    """Say what makes the answer bad without a verdict that says so; empty where nothing does."""
+    """Say that the comparison was interrupted or judged nothing, which no verdict shows; else empty."""
     return CUT_SHORT if judgement.interrupted else NOTHING_JUDGED if judgement.judged_nothing else ""
 
 
 def meaning(judgement: Judgement) -> str:
-    """The meaning of the exit code. That nothing is slower is said only where everything was decided."""
+    """The result in one sentence without its full stop. "Nothing is slower" is said only if everything was decided."""
     counts, (undecided, noisy, hidden) = judgement.counts, open_questions(judgement)
-    if judgement.exit_code != PASSED:
-        return MEANINGS[judgement.exit_code]
+    incomparable = counts[Outcome.INCOMPARABLE]
+    sentences = {
+        INTERRUPTED: "the comparison was interrupted",
+        BROKEN: f"{_results(counts[Outcome.BROKEN] + counts[Outcome.MISSING])} broken or missing",
+        WORSE: f"{_results(counts[Outcome.SLOWER])} slower or worse",
+        CANNOT_JUDGE: f"{_results(incomparable)} not comparable"
+        if incomparable
+        else f"{_results(undecided)} undecided, which --inconclusive fail refuses",
+    }
+    if judgement.exit_code in sentences:
+        is_empty = judgement.exit_code == BROKEN and judgement.judged_nothing
+        return "nothing was judged" if is_empty else sentences[judgement.exit_code]
     if counts.keys() == {Outcome.NEW}:
-        return "nothing to compare with yet, since all of it is new"
-    hides = f": the noise hides slowdowns of up to {hidden.replace(' ', '')}" if hidden else ""
+        return "there is nothing to compare with yet: every case is new"
+    hides = f": the noise could hide a slowdown of up to {hidden.lstrip('+')}" if hidden else ""
+    is_or_are, ran = "is" if undecided == 1 else "are", counts[Outcome.UNJUDGED]
     parts = [
-        *([f"{undecided:,} of {noisy:,} noisy measurements are undecided{hides}"] if undecided else []),
-        *([f"{counts[Outcome.UNJUDGED]:,} ran no code of the revisions"] if counts[Outcome.UNJUDGED] else []),
+        *([f"{undecided:,} of {noisy:,} noisy quantities {is_or_are} undecided{hides}"] if undecided else []),
+        *([f"{ran:,} {'case' if ran == 1 else 'cases'} ran no code of the two revisions"] if ran else []),
     ]
-    return "; ".join(["no slowdown was proven", *parts]) if parts else MEANINGS[PASSED]
+    return "; ".join(["no slowdown was proven", *parts]) if parts else "nothing is slower or worse"
+
+
+def _results(count: int) -> str:
+    """Write `1 result is` or `2 results are`."""
+    return f"{count:,} {'result is' if count == 1 else 'results are'}"
 
 
 def open_questions(judgement: Judgement) -> tuple[int, int, str]:
-    """The number of undecided quantities, of all that have noise, and the largest slowdown that is not ruled out."""
+    """The numbers of inconclusive quantities and of all noisy ones, and the largest slowdown not ruled out, as text."""
     undecided = [verdict for verdict in judgement.verdicts if verdict.outcome is Outcome.INCONCLUSIVE]
     noisy = sum(verdict.outcome is Outcome.INCONCLUSIVE or verdict.low is not None for verdict in judgement.verdicts)
     return len(undecided), noisy, worst_upper_end(undecided)
@@ -114,23 +136,21 @@ def quantity(verdict: Verdict) -> str:
 
 
 def change(verdict: Verdict, *, to: str = " to ") -> str:
-    """Write `+5.2 % (4.1 to 6.3)`, or in points `-0.170 (-0.215 to -0.125)`; empty where there is no ratio.
-
-    `to` stands between the ends of the interval.
-    """
+    """Write `+5.2% (+4.1 to +6.3)`, or in points `−0.170 (−0.215 to −0.125)`; empty if there is no finite ratio. From
+    TIMES_FROM on a ratio is written as `12× (11× to 13×)`. `to`: the text between the ends of the interval."""
     ratio = finite(verdict.ratio)
     if ratio is None:
         return ""
     if (before := _in_points(verdict)) is not None:
         points, *ends = (_points(before, part) for part in (ratio, finite(verdict.low), finite(verdict.high)))
         return f"{points} ({to.join(ends)})" if all(ends) else points
-    estimate, text = (percent(ratio), _percent) if ratio < TIMES_FROM else (_times(ratio), _times)
+    estimate, text = (percent(ratio), _signed_percent) if ratio < TIMES_FROM else (_times(ratio), _times)
     low, high = finite(verdict.low), finite(verdict.high)
     return estimate if low is None or high is None else f"{estimate} ({text(low)}{to}{text(high)})"
 
 
 def most(verdict: Verdict) -> str:
-    """Write `+2.0 %`, or `-0.020`: the largest change that is no failure; empty where there is no such limit."""
+    """Write the largest change that still passes: `+2.0%`, or in points `−0.020`; empty if there is no such limit."""
     allowed, before = finite(verdict.allowed), _in_points(verdict)
     if allowed is None:
         return ""
@@ -138,13 +158,12 @@ def most(verdict: Verdict) -> str:
 
 
 def percent(ratio: float) -> str:
-    """Write `+5.2 %` for 1.052."""
-    text = _percent(ratio)
-    return f"{text} %" if text.startswith("-") else f"+{text} %"
+    """Write `+5.2%` for 1.052."""
+    return f"{_signed_percent(ratio)}%"
 
 
 def values(verdict: Verdict) -> tuple[str, str]:
-    """Write both values in the metric's unit; an exact quantity with all digits where fewer show no difference."""
+    """Write the values before and after in the metric's unit; exact ones with all digits if rounding hides a change."""
     before, after = in_unit(verdict.before, verdict.metric), in_unit(verdict.after, verdict.metric)
     is_exact = verdict.metric in METRICS and METRICS[verdict.metric].exact
     if is_exact and before == after and verdict.before != verdict.after:
@@ -153,78 +172,84 @@ def values(verdict: Verdict) -> tuple[str, str]:
 
 
 def worst_upper_end(verdicts: Iterable[Verdict]) -> str:
-    """Write `+1.9 %`, the worst end of the intervals; empty where none has one in which more is worse."""
+    """Write the largest upper end of all intervals, as `+1.9%`; empty if there is none. Accuracies are left out, since
+    more of them is better."""
     ends = [high for verdict in verdicts if verdict.metric not in POINTS and (high := finite(verdict.high)) is not None]
     return percent(max(ends)) if ends else ""
 
 
 def facts(judgement: Judgement) -> list[str]:
-    """Write `clock thread_cpu`, and so on, as far as the judgement says it; the rounds come from the verdicts."""
+    """Write how it was measured, as `clock thread_cpu`: the facts of the judgement and the rounds of the verdicts."""
     listed = []
-    for name in LISTED_FACTS:
+    for name, words in LISTED_FACTS.items():
         value = judgement.facts.get(name)
-        value = f"{value:,.3g}" if name == "seconds" and isinstance(value, float) else value
+        if isinstance(value, float) and name in (*SHARES, "seconds"):
+            value = f"{100 * value:.3g}%" if name in SHARES else f"{value:,.3g}"
         if isinstance(value, str | int | float) and value != "":
-            listed.append(f"{name.replace('_', ' ')} {value}")
+            listed.append(words.format(value))
     rounds = [verdict.rounds for verdict in judgement.verdicts if verdict.rounds]
     few, many = min(rounds, default=0), max(rounds, default=0)
     return [*listed, *([f"rounds {few:,}" if few == many else f"rounds {few:,} to {many:,}"] if rounds else [])]
 
 
 def differences(judgement: Judgement) -> list[tuple[str, str, str]]:
-    """List each fact of the surroundings that differs: its name, before and after."""
+    """Each fact of the environment that differs between the sides: its name, and its value before and after."""
     padded = [(name, [*map(str, both), "", ""]) for name, both in judgement.differences.items()]
     return [(name, both[0] or numbers.NOTHING, both[1] or numbers.NOTHING) for name, both in padded]
 
 
 def advice(judgement: Judgement) -> str:
-    """Say what to do now about the worst verdict."""
+    """Say what to do about the worst verdict. For a slowdown it is ACCEPT, after which the caller adds the command."""
     counts = judgement.counts
     if judgement.interrupted:
         return f"{CUT_SHORT} Run it again."
     if judgement.judged_nothing:
-        return f"{NOTHING_JUDGED} Check the selection and the baseline."
+        return f"{NOTHING_JUDGED} Check which cases are chosen and what the baseline holds."
     if counts[Outcome.BROKEN] or counts[Outcome.MISSING]:
-        return "Mend what is broken or missing and run it again: what cannot be looked at is never passed."
+        return "Repair what is broken or missing and run the gate again: a result that is missing never passes."
     if counts[Outcome.SLOWER]:
         return ACCEPT
     if counts[Outcome.INCOMPARABLE] == 1 and any(verdict.case == SETTINGS for verdict in judgement.verdicts):
-        return "Review what the change alters of its own judging, then say --trust-candidate-settings."
+        return "This change alters files that judge it. Review them, then pass --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE] and _are_judged_by_seed(judgement, Outcome.INCOMPARABLE):
-        return "Run both sides with the same settings on one machine: stored runs of paired seeds are compared there."
+        return "Run both sides with the same settings on one machine: there, runs of the same seed are compared."
     if counts[Outcome.INCOMPARABLE] and judgement.form == "against":
-        return "Review what the change alters of its own benchmarks, then say --trust-candidate-settings."
+        return "This change alters its own benchmarks. Review them, then pass --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE]:
-        return "Compare both on one machine: suite gate --against REV measures them side by side."
+        return "To compare both on one machine, run suite gate --against REV: it measures them side by side."
     if counts[Outcome.INCONCLUSIVE] and _are_judged_by_seed(judgement, Outcome.INCONCLUSIVE):
-        return "More seeds on both sides tell more: they are paired one by one."
+        return "To decide what is inconclusive, run more seeds on both sides: runs of the same seed are compared."
     if counts[Outcome.INCONCLUSIVE] and judgement.form == "stored":
-        return "Two revisions side by side tell more than stored times: suite gate --against REV."
+        return "To decide what is inconclusive, measure both revisions side by side: suite gate --against REV."
     if counts[Outcome.INCONCLUSIVE]:
-        return "More time (--seconds) or a calmer machine may decide what is inconclusive."
+        return "To decide what is inconclusive, use more --seconds or a quieter machine."
     return "Nothing to do."
 
 
 def _are_judged_by_seed(judgement: Judgement, outcome: Outcome) -> bool:
-    """Whether all cases of an outcome are judged by seed, so that no clock measures them side by side."""
+    """Whether every case with this outcome is judged by paired seeds, for which side-by-side timing is no help."""
     cases = [verdict.case for verdict in judgement.verdicts if verdict.outcome is outcome]
     return all(is_judged_by_seed(settings_in(case).get("workload", "")) for case in cases)
 
 
 def accept_command(verdicts: Sequence[Verdict]) -> str:
-    """Write the command that accepts the worst of the slower cases; empty where none is slower."""
+    """Write the command that accepts the first slower case, with its options left open; empty if none is slower."""
     slower = next((verdict for verdict in verdicts if verdict.outcome is Outcome.SLOWER), None)
     return f"suite gate accept {shlex.quote(slower.case)} --reason … --ceiling … --expires …" if slower else ""
 
 
+def capitalised(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
 def first_of(texts: Sequence[str], most: int) -> str:
-    """Write `a, b, and 3 more`."""
+    """Write the first `most` texts and how many are left: `a, b, and 3 more`."""
     more = len(texts) - most
     return ", ".join([*texts[:most], *([f"and {more} more"] if more > 0 else [])])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of texts as lines whose columns begin below each other."""
+    """Lay rows of cells out as lines of text with aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
@@ -234,13 +259,16 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _percent(ratio: float) -> str:
+def _signed_percent(ratio: float) -> str:
+    """Write `+5.2` for 1.052, with one decimal, or one digit if that would round to 0."""
     share = 100 * (ratio - 1)
     is_hidden = 0 < abs(share) < 0.05
-    return f"{share:.1g}" if is_hidden else f"{round(share, 1) + 0.0:.1f}"
+    value = share if is_hidden else round(share, 1)
+    return f"{'−' if value < 0 else '+'}{f'{abs(value):.1g}' if is_hidden else f'{abs(value):.1f}'}"
 
 
 def _times(ratio: float) -> str:
+    """Write `12.3×`, with three digits."""
     return f"{ratio:.3g}×"
 
 
@@ -256,12 +284,13 @@ def in_unit(value: float | None, metric: str) -> str:
 
 
 def _in_points(verdict: Verdict) -> float | None:
-    """The value before of a quantity that changes by points; None for one that changes by a ratio."""
+    """The older value of a quantity whose change is written in points, as an accuracy; None for all others."""
     return finite(verdict.before) if verdict.metric in POINTS else None
 
 
 def _points(before: float, ratio: float | None) -> str:
-    return "" if ratio is None else f"{before * (ratio - 1):+.3f}"
+    """Write a change by points, as `−0.170`; empty without a ratio."""
+    return "" if ratio is None else f"{before * (ratio - 1):+.3f}".replace("-", "−")
 
 
 UNITS: dict[str, Callable[[float], str]] = {"s": numbers.seconds, "B": numbers.bytes_iec, "J": numbers.joules}

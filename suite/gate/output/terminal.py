@@ -12,6 +12,7 @@ from suite.gate.output.sentences import (
     JudgedRow,
     accept_command,
     advice,
+    capitalised,
     compared,
     differences,
     facts,
@@ -45,13 +46,16 @@ WIDEST_NAME, NARROWEST = 0.55, 40
 
 
 def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
-    """Lay out the whole answer, without line ends."""
+    """Lay out the whole judgement for a terminal `width` columns wide, as lines without line ends."""
     width = max(width, NARROWEST)
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
     around = [
-        *([f"every case: {shared}"] if shared else []),
+        *([f"all cases: {shared}"] if shared else []),
         *([f"judged with: {', '.join(conditions)}"] if (conditions := facts(judgement)) else []),
-        *(f"differs: {name}: {before} before, {after} after" for name, before, after in differences(judgement)),
+        *(
+            f"environment differs: {name}: {before} before, {after} after"
+            for name, before, after in differences(judgement)
+        ),
         *(f"warning: {warning}" for warning in judgement.warnings),
     ]
     # A command on a line of its own, however long: it is there to be copied.
@@ -65,13 +69,13 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
         "",
         *_wrapped(advice(judgement), width),
         *([f"  {command}"] if command else []),
-        *_wrapped(f"exit code {judgement.exit_code}: {meaning(judgement)}", width),
+        *_wrapped(f"{capitalised(meaning(judgement))}. Exit code {judgement.exit_code}.", width),
     ]
     return list(map(without_log_commands, answer))
 
 
 def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterator[str]:
-    """Yield a line or more for each row, and below them one for each group of rows that is summed up."""
+    """Yield the lines of each verdict, and below them one line for each group that is only counted."""
     groups = [
         group
         for outcome, outcome_rows in groupby(rows, key=lambda row: row.verdict.outcome)
@@ -84,14 +88,12 @@ def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterato
     for row in listed:
         yield from _row(row, widths, width, colour=colour)
     for group in groups:
-        yield from _sum(group, width, colour=colour)
+        yield from _count_lines(group, width, colour=colour)
 
 
 def _summed_up(outcome: Outcome, rows: Sequence[JudgedRow]) -> list[Sequence[JudgedRow]]:
-    """The rows of an outcome that one line tells of together.
-
-    What is unjudged for reasons of its own is named one by one, and so is a timing that has an estimate.
-    """
+    """Groups of rows of one outcome that a single line counts: more than FEW that nobody has to act on. Unjudged cases
+    are listed one by one unless many share a reason; so is every inconclusive timing with an estimate."""
     by_reason: dict[str, list[JudgedRow]] = {}
     for row in rows:
         by_reason.setdefault(row.verdict.reason, []).append(row)
@@ -103,6 +105,7 @@ def _summed_up(outcome: Outcome, rows: Sequence[JudgedRow]) -> list[Sequence[Jud
 
 
 def _name(row: JudgedRow) -> str:
+    """The case and its quantity, on one line."""
     return one_line(" · ".join(filter(None, [row.name, row.quantity])))
 
 
@@ -128,19 +131,19 @@ def _row(row: JudgedRow, widths: tuple[int, int], width: int, *, colour: bool) -
     return head + [line for text in under if text for line in _wrapped(text, width, INDENT + GAP, INDENT + GAP)]
 
 
-def _sum(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> list[str]:
-    """Say how many rows have an outcome, which is that of the first."""
+def _count_lines(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> list[str]:
+    """One wrapped line for rows of the same outcome: how many they are, and why or how large their changes may be."""
     verdicts = [row.verdict for row in rows]
     outcome, end = verdicts[0].outcome, worst_upper_end(verdicts)
     what = {Outcome.UNJUDGED: "cases", Outcome.INCONCLUSIVE: "timings"}.get(outcome, "quantities")
     reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in verdicts))
-    more = f": {reasons}" if what != "quantities" else f"; by their intervals at most {end}" if end else ""
+    more = f": {reasons}" if what != "quantities" else f"; no interval reaches above {end}" if end else ""
     first, *rest = _wrapped(f"{len(rows):,} {what}{more}", width, INDENT, INDENT)
     return [_coloured(outcome, first, colour=colour), *rest]
 
 
 def _coloured(outcome: Outcome, line: str, *, colour: bool) -> str:
-    """Put the outcome into the room that a line leaves for it."""
+    """Write the outcome, in its colour if asked, over the first OUTCOME_WIDTH columns of a line."""
     word, rest = str(outcome), line[OUTCOME_WIDTH:]
     padding = " " * (OUTCOME_WIDTH - len(word))
     painted = f"\x1b[{COLOURS[outcome]}m{word}\x1b[0m" if colour and outcome in COLOURS else word
@@ -148,6 +151,7 @@ def _coloured(outcome: Outcome, line: str, *, colour: bool) -> str:
 
 
 def _wrapped(text: str, width: int, first: str = "", hanging: str = "") -> list[str]:
+    """Wrap a text to lines, the first with one indent and the others with another; an empty text is one line."""
     return textwrap.wrap(
         one_line(text), width, initial_indent=first, subsequent_indent=hanging, break_on_hyphens=False
     ) or [first]

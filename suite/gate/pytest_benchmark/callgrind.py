@@ -46,13 +46,13 @@ LEAST_SPREAD = 0.001
 """Three launches that agree to the last digit do not show that the fourth would."""
 SHARED_FREEDOM = 8
 """Degrees of freedom that the spread of all benchmarks counts for, beside the two of three launches."""
-UNSEEN = "instructions see no cache, no waiting and no other process, and no AVX-512, which valgrind lacks"
+UNSEEN = "instruction counts show neither caches, waiting nor other processes, and valgrind does not run AVX-512"
 TOTALS = re.compile(rb"^totals: (\d+)$", re.MULTILINE)
 MOST_COUNT_BYTES = 256 << 20
 
 
 def check_valgrind() -> str:
-    """The path of valgrind. Raises ValueError, in a sentence, where instructions cannot be counted."""
+    """The path of valgrind. Raises ValueError elsewhere than on Linux and where valgrind is not installed."""
     if sys.platform != "linux":
         raise ValueError("--clock instructions needs Linux, where valgrind runs")
     path = shutil.which("valgrind")
@@ -68,6 +68,7 @@ class CountedRevisions(ProjectRevisions):
     valgrind: str
 
     def command(self, side: int, argument: str) -> list[str]:
+        """The command line of a side's worker under callgrind, which writes each count to a file."""
         ask = [self.python, "-c", "import sys; print(sys.executable)"]  # `python` may be a script that starts another
         python = subprocess.run(ask, capture_output=True, text=True, check=True).stdout.strip()
         return [
@@ -81,7 +82,8 @@ class CountedRevisions(ProjectRevisions):
         ]
 
     def take_counts(self, side: int) -> list[int]:
-        """The instructions of each count that a side's worker has written, which are removed."""
+        """Read and delete callgrind's files of one side: the instructions of each count, in order. Raises
+        BadAnswerError for a file larger than MOST_COUNT_BYTES."""
         counts = {}
         for path in self.logs.glob(f"{COUNT_FILE}-{SIDES[side]}.*"):
             number = path.name.rpartition(".")[2]
@@ -96,7 +98,7 @@ class CountedRevisions(ProjectRevisions):
 
 @dataclass(kw_only=True)
 class InstructionCounting:
-    """The counts of a suite's benchmarks and their verdicts, in the place of its timing."""
+    """Counts the instructions of a suite's benchmarks and has their verdicts. Used in place of a TimingComparison."""
 
     revisions: CountedRevisions
     cases: Sequence[str]
@@ -108,15 +110,17 @@ class InstructionCounting:
     """Cases that failed while they were counted, with the reason."""
 
     def run(self, say: Say) -> None:
-        """Count in every launch. What breaks in one of them is left out of the others."""
+        """Count each case once in each of LAUNCHES launches. A case that breaks is left out of later ones."""
         begun_s = time.monotonic()
         say(f"{LAUNCHES} launches under valgrind, in which everything takes 5 to 50 times as long")
 
         def count(workers: Sequence[WorkerClient], case: str) -> None:
+            """Add the instructions of a case in this launch."""
             instructions = self._count(workers, case)
             self.counts.setdefault(case, []).append(instructions)
 
         def failed(case: str, error: Exception) -> None:
+            """Keep the reason why a case broke."""
             self.broken[case] = f"under valgrind: {error}"
 
         for _ in range(LAUNCHES if self.cases else 0):
@@ -130,6 +134,7 @@ class InstructionCounting:
             )
 
     def verdicts(self) -> list[Verdict]:
+        """The verdicts of all cases that were counted at least twice, judged together, and of those that broke."""
         counted = {case: counts for case, counts in self.counts.items() if len(counts) > 1 and case not in self.broken}
         shifts = {case: [math.log(after / before) for before, after in counts] for case, counts in counted.items()}
         spreads = {case: stdev(case_shifts) for case, case_shifts in shifts.items()}
@@ -154,7 +159,8 @@ class InstructionCounting:
         return {COUNTS: (json.dumps(self.counts, indent=1) + "\n").encode()} if self.counts else {}
 
     def _count(self, workers: Sequence[WorkerClient], case: str) -> tuple[float, float]:
-        """Instructions a call, before and after: the second of two counts has so many calls more than the first."""
+        """Instructions of one call, before and after: the difference of two counts, divided by the further calls.
+        Raises BadAnswerError if the second count is not larger than the first."""
         for side in (BEFORE, AFTER):
             self.revisions.take_counts(side)  # of a worker that has ended
         opening = partial(checked_opening, examined=False)
@@ -171,6 +177,7 @@ class InstructionCounting:
 
 
 def _change(case: str, counts: Sequence[tuple[float, float]], shifts: Sequence[float], spread: float) -> TestedChange:
+    """The change of a case, to be tested. Of each launch: `counts` before and after, `shifts` their log-ratios."""
     before, after = (mean(side) for side in zip(*counts, strict=True))
     return TestedChange(
         case=case,

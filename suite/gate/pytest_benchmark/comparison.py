@@ -21,7 +21,7 @@ from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock, least_
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
 from suite.gate.side_by_side.against import Answer, GateComparison, in_words
 from suite.gate.side_by_side.answers import checked_opening
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, FileState, file_states
+from suite.gate.side_by_side.revisions import FOLDERS, SIDES, BenchmarkCase, FileState, file_states
 from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient
@@ -29,8 +29,8 @@ from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.gate.workers.worker_trees import digest
 
 TO_MEND = (
-    "let the tree's own files be imported: an editable install (pip install -e .), pytest's setting pythonpath, or "
-    "--prepare COMMAND, which builds in each tree, as 'python setup.py build_ext --inplace'"
+    "make the tree's own files importable: by an editable install (pip install -e .), by pytest's setting pythonpath, "
+    "or by --prepare COMMAND, which builds in each tree, for example 'python setup.py build_ext --inplace'"
 )
 MOST_NAMED = 3
 PAUSE_S = 0.05
@@ -74,14 +74,15 @@ class SuiteComparison(GateComparison):
     """The benchmark that comes next, for whose sake pytest keeps the fixtures that both need."""
 
     def run(self, say: Say) -> None:
-        """Compare the revisions. Raises WorkerError where a worker does not start."""
-        say(f"run by {self.python.versions} ({self.python.reason})")
+        """Run each benchmark once, then time (or count) the comparable ones; verdicts are added to this object. Raises
+        WorkerError if a worker does not start or `prepared` fails, ValueError if the time is too short."""
+        say(f"the benchmarks run in {self.python.versions} ({self.python.reason})")
         if self.prepared:
             say(f"prepared in each tree by: {self.prepared}")
             prepare(self.prepared, self.revisions.trees, self.revisions.logs, self.python)
         self.examine(say)
         benchmarks = self.benchmarks
-        if not benchmarks and self._is_nothing_judged(self._refusal):
+        if not benchmarks and self._refuse_if_all_unjudged(self._refusal):
             return
         if self.counted is not None:
             revisions = replace(self.counted, only=self.revisions.only, older_files=self.revisions.older_files)
@@ -101,7 +102,8 @@ class SuiteComparison(GateComparison):
         self.timing.run(say)
 
     def examine(self, say: Say) -> None:
-        """Run each benchmark once on both sides, and take note of those of which times may be compared."""
+        """Collect both suites and run each common benchmark once on both sides. Fills `benchmarks` with those that may
+        be timed; the others get verdicts. Removes the trees' __pycache__ folders."""
         # Compiled code of another time would run in place of what lies in the trees.
         for tree in self.revisions.trees:
             for cache in tree.rglob("__pycache__"):
@@ -113,7 +115,7 @@ class SuiteComparison(GateComparison):
             collections = [worker.collection for worker in workers]
             cases = self._paired(*collections)
             self._start_s = time.monotonic() - begun_s
-            say(f"{len(cases)} benchmarks to compare; to start and to collect them took {self._start_s:.1f} s")
+            say(f"{len(cases)} benchmarks to compare (pytest took {self._start_s:.1f} s to start and collect them)")
             self._following = dict(itertools.pairwise(case.id for case in cases))
             if not any(side["others"] for side in collections):
                 self._examine_each(self.revisions, workers, cases, self._run_to_end)
@@ -125,6 +127,7 @@ class SuiteComparison(GateComparison):
             self._examine_each(self.revisions, workers, cases, self._run_to_end)
 
     def facts(self) -> dict[str, Any]:
+        """What was run and with which Python, and the tolerances where instructions judge."""
         counted = {"floor": USUAL.minimum_effect, "target": USUAL.equivalence_margin} if self.counted else {}
         return {
             "suite": "pytest-benchmark",
@@ -136,21 +139,21 @@ class SuiteComparison(GateComparison):
         }
 
     def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[BenchmarkCase]:
-        """The benchmarks that both have and that are the same. The others get verdicts here."""
+        """The benchmarks that are equal in both collections. The others (missing, new, changed) get verdicts."""
         old, new = ({benchmark["id"]: benchmark for benchmark in side["benchmarks"]} for side in (before, after))
         self.first = not old and not before["failed"]
         for place, reason in after["failed"].items():
             self._add(place, Outcome.BROKEN, f"cannot be collected now: {reason}")
         for place, reason in before["failed"].items():
-            self.warnings.append(f"{place} cannot be collected in the revision before: {reason}")
+            self.warnings.append(f"{place} cannot be collected in the older revision: {reason}")
         for id in old.keys() - new.keys():
-            self._add(id, Outcome.MISSING, "a benchmark before, and none now")
+            self._add(id, Outcome.MISSING, "the older revision has this benchmark, the newer one does not")
         for id in new.keys() - old.keys():
-            self._add(id, Outcome.NEW, "there is no such benchmark before")
+            self._add(id, Outcome.NEW, "the older revision does not have this benchmark")
         comparable = []
         for id in [id for id in new if id in old]:
             if new[id]["timer"]:
-                self._note(id, "its own timer is not used, but the gate's clocks")
+                self._note(id, "the gate's clocks are used in place of the benchmark's own timer")
             before_parts, after_parts = old[id]["parts"], new[id]["parts"]
             names = {**before_parts, **after_parts}
             changed = ", ".join(name for name in names if before_parts.get(name) != after_parts.get(name))
@@ -159,19 +162,22 @@ class SuiteComparison(GateComparison):
         return comparable
 
     def _is_comparable(self, case: str, reasons: Sequence[str]) -> bool:
-        """Whether a benchmark is judged in spite of reasons to take it for another one, which are then noted."""
+        """Whether a benchmark is judged: without reasons against it, or with --trust-candidate-settings. Trusted
+        reasons become notes; otherwise the benchmark gets an incomparable verdict."""
         if reasons and not self.trusts_candidate:
-            self._add(case, Outcome.INCOMPARABLE, f"{'; '.join(reasons)}; {OPTION} judges it all the same")
+            self._add(case, Outcome.INCOMPARABLE, f"{'; '.join(reasons)}; to judge it all the same, pass {OPTION}")
             return False
         for reason in reasons:
             self._note(case, reason)
         return True
 
     def _note(self, id: str, text: str) -> None:
+        """Add a sentence to what is shown beside the verdict of a benchmark."""
         self.notes.setdefault(id, []).append(text)
 
     def _run_to_end(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Mapping[str, Any]:
-        """A side's answer on a benchmark once its test has passed, with the CPUs that stay busy after its calls."""
+        """Run a benchmark's test on one side to its end and return what the worker saw. `deferred` in it: how many CPUs
+        the worker's processes keep busy after the calls. Raises as WorkerClient.ask."""
         worker = workers[side]
         facts = worker.ask("open", id=case.id, following=self._following.get(case.id), examine=True)
         begun_s, begun_cpu_s = time.monotonic(), worker.family_cpu_s()
@@ -182,19 +188,21 @@ class SuiteComparison(GateComparison):
         return {**answer, "deferred": deferred}
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        """Broken if the test fails now, unjudged or missing if it is refused now, else new."""
         if isinstance(new, FailedError):
             when = "before and now" if isinstance(old, FailedError) else "now"
             return Outcome.BROKEN, f"{when} {new}"
         if isinstance(new, UnsupportedHereError):
             if isinstance(old, UnsupportedHereError):
                 return Outcome.UNJUDGED, str(new)
-            return Outcome.MISSING, f"ran before, and now {new}"
-        return Outcome.NEW, f"runs now; before, {old}"
+            return Outcome.MISSING, f"ran before, but now {new}"
+        return Outcome.NEW, f"runs now; in the older revision, {old}"
 
     def _compare(self, benchmark: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Add a benchmark that ran on both sides to those that are timed, or a verdict if it may not be."""
         case = benchmark.id
         if old["is_set_up"] != new["is_set_up"]:
-            self._add(case, Outcome.BROKEN, "its call has a set-up of its own in one of the two revisions alone")
+            self._add(case, Outcome.BROKEN, "only one of the two revisions has a set-up before each call")
             return
         if obstacle := _foreign_code(old["code"], new["code"]):
             self._add(case, Outcome.UNJUDGED, obstacle)
@@ -206,59 +214,60 @@ class SuiteComparison(GateComparison):
         if not self._is_comparable(case, [*doubts(old, new, self.revisions.trees, self._files)]):
             return
         if not old["code"]["ran"] and not new["code"]["ran"]:
-            self._note(case, "no Python code of the revisions was seen to run in its call; named is what was imported")
+            self._note(
+                case, "no Python code of the two revisions was seen to run in its call; the modules named were imported"
+            )
         clock, note = choose_clock((old["probes"], new["probes"]))
         if note:
             self._note(case, note)
         if new["is_set_up"] and new["call_s"] < SHORT_S:
             self._note(
-                case, f"a call takes {1e6 * new['call_s']:.2g} µs and is timed by itself: a part is the clock's own"
+                case, f"a call takes {1e6 * new['call_s']:.2g} µs and is timed alone, so reading the clock adds to it"
             )
         self.benchmarks.append(ExaminedBenchmark(case=case, clock=clock, sides=(old, new)))
 
     def _refusal(self, verdicts: Sequence[Verdict]) -> Verdict:
-        """The verdict on a suite of which no benchmark runs code of the revisions. `verdicts`: one on each."""
+        """The one broken verdict on a suite of which no benchmark can be judged, with the reasons in `verdicts`."""
         reasons = list(dict.fromkeys(verdict.reason for verdict in verdicts))
         more = f"; and {len(reasons) - MOST_NAMED} other reasons" * (len(reasons) > MOST_NAMED)
         return Verdict(
             case="every benchmark",
             outcome=Outcome.BROKEN,
-            reason=f"none of {len(verdicts)} can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
+            reason=f"none of the benchmarks ({len(verdicts)}) can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
 
     def _countable(self, benchmarks: Sequence["ExaminedBenchmark"]) -> list[str]:
-        """The benchmarks that can be repeated between two counts; the others are named."""
+        """The ids of benchmarks whose instructions can be counted; one with a set-up for each call becomes unjudged."""
         cases = []
         for benchmark in benchmarks:
             if benchmark.sides[AFTER]["is_set_up"]:
-                reason = "its call has a set-up of its own, and instructions are counted of many calls in a row"
+                reason = "it has a set-up before each call, but instructions are counted over many calls in a row"
                 self._add(benchmark.case, Outcome.UNJUDGED, reason)
             else:
                 cases.append(benchmark.case)
         return cases
 
     def _say_costs(self, benchmarks: Sequence["ExaminedBenchmark"], seconds: float, say: Say) -> None:
+        """Tell how long the first runs took, and how long the whole timing may take."""
         setup_s, first_s, call_s = (
             sum(max(float(side[name]) for side in benchmark.sides) for benchmark in benchmarks)
             for name in ("setup_s", "first_s", "call_s")
         )
         say(
-            f"each of {len(benchmarks)} ran once and passed: fixtures took {setup_s:.2g} s in all, first calls "
-            f"{first_s:.2g} s, later calls {call_s:.2g} s"
+            f"{len(benchmarks)} benchmarks ran once and can be timed: their fixtures took {setup_s:.2g} s in total, "
+            f"first calls {first_s:.2g} s, later calls {call_s:.2g} s"
         )
         launch_s, launches = self._start_s + setup_s + first_s, most_launches(seconds)
         say(
-            f"timing: about {seconds:.0f} s of measuring at most, in {LEAST_LAUNCHES} to {launches} launches, each "
-            f"with about {launch_s:.1f} s to start: {seconds + launches * launch_s:.0f} s in all at most"
+            f"timing: at most {seconds:.0f} s of measuring in {LEAST_LAUNCHES} to {launches} launches, which take "
+            f"about {launch_s:.1f} s each to start: at most {seconds + launches * launch_s:.0f} s in total"
         )
 
     def _fitting(
         self, benchmarks: Sequence["ExaminedBenchmark"], seconds: float, say: Say
     ) -> list["ExaminedBenchmark"]:
-        """The benchmarks of which a change can be called within the time; the longer ones are inconclusive.
-
-        Raises ValueError where that is none.
-        """
+        """The benchmarks that fit into `seconds`, counted from the shortest call up, with the launches a change needs.
+        The others get inconclusive verdicts and are named. Raises ValueError if none fits."""
         launches, fitting, needed_s = launches_for_change(len(benchmarks)), [], 0.0
         for benchmark in sorted(benchmarks, key=lambda benchmark: least_s(benchmark.calls_s)):
             needed_s += least_s(benchmark.calls_s, launches)
@@ -270,8 +279,8 @@ class SuiteComparison(GateComparison):
                 f"benchmarks, and about {math.ceil(needed_s)} for all; got {seconds:g}"
             )
         reason = (
-            f"{len(benchmarks)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough for the "
-            f"{len(fitting)} of the shortest calls: more --seconds, or fewer benchmarks"
+            f"{len(benchmarks)} benchmarks need {math.ceil(needed_s)} s or more, and {seconds:g} s are enough only for "
+            f"the {len(fitting)} with the shortest calls: use more --seconds or choose fewer benchmarks"
         )
         left_out = [benchmark for benchmark in benchmarks if benchmark not in fitting]
         for benchmark in left_out:
@@ -291,27 +300,29 @@ class ExaminedBenchmark:
 
     @property
     def benchmark(self) -> Benchmark:
+        """The benchmark as the timing knows it, with its judging clock."""
         return Benchmark(case=self.case, span="", clock=self.clock)
 
     @property
     def calls_s(self) -> Sequence[float]:
+        """Seconds of one call, before and after."""
         return [side["call_s"] for side in self.sides]
 
 
 def _foreign_code(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Why a benchmark is not judged whose code is, on either side, none of the revision's; empty where it is."""
+    """Why a benchmark runs code that is not the revision's, on either side; empty if it runs the revision's."""
     if elsewhere := {**old["elsewhere"], **new["elsewhere"]}:
         reasons = [f"{name} {reason}" for name, reason in sorted(elsewhere.items())]
         return f"{first_of(reasons, MOST_NAMED)}; {TO_MEND}"
-    lacking = [side for side, code in zip(SIDES, (old, new), strict=True) if not code["imported"]]
+    lacking = [side for side, code in enumerate((old, new)) if not code["imported"]]
     if not lacking:
         return ""
-    where = "neither revision" if len(lacking) == len(SIDES) else f"the revision {lacking[0]}"
-    return f"it runs no code of {where} but its own test; {TO_MEND}"
+    where = "either revision" if len(lacking) == len(SIDES) else f"the {FOLDERS[lacking[0]]} revision"
+    return f"apart from its own test it runs no code of {where}; {TO_MEND}"
 
 
 def enough_s(benchmarks: Sequence[ExaminedBenchmark]) -> float:
-    """A cap under which each benchmark has twice the time for the launches that a change needs."""
+    """The default cap in seconds: twice what all benchmarks need to be called changed, and at least USUAL_S."""
     launches = launches_for_change(len(benchmarks))
     return max(USUAL_S, math.ceil(2 * sum(least_s(benchmark.calls_s, launches) for benchmark in benchmarks)))
 
@@ -322,7 +333,8 @@ def doubts(
     trees: tuple[Path, Path],
     files: Sequence[Mapping[str, object]],
 ) -> Iterator[str]:
-    """Yield reasons why the times of two sides are of different things. `files`: of each tree before any code ran."""
+    """Yield reasons to suspect that the two sides did not do the same work, as other inputs or work left for later.
+    `files`: the names of each tree's files before any code ran."""
     here = {**files[BEFORE], **files[AFTER]}  # what a run makes is no part of its workload
     seen = [name for name in sorted({**old["beside"], **new["beside"]}) if name in here]
     # By digest: a file that both sides have alike may still have been read by one of them alone.
@@ -330,31 +342,31 @@ def doubts(
         name for name in seen if len({_digest(*side, name) for side in zip(trees, (old, new), strict=True)}) > 1
     ]
     if differing:
-        yield f"it may run or read what differs beside the judged code: {first_of(differing, MOST_PATHS)}"
+        yield f"files that it may run or read beside the judged code differ: {first_of(differing, MOST_PATHS)}"
     if old["code"]["ran"] and not new["code"]["ran"]:
-        yield f"its call ran {', '.join(old['code']['ran'])} before, and now no code of the revision that is judged"
+        yield f"its call ran {', '.join(old['code']['ran'])} before, but runs no code of the revision now"
     once = new["code"]["once"].keys() - old["code"]["once"].keys()
     if once and old["call_s"] > FAR_FASTER * new["call_s"] and FAR_FASTER * new["first_s"] > old["call_s"]:
-        yield f"its first call alone does the work now, as where a result is kept: {', '.join(sorted(once))}"
+        yield f"only its first call does the work now, as if the result were cached: {', '.join(sorted(once))}"
     if new["deferred"] > max(2 * old["deferred"], MOST_DEFERRED):
         yield (
-            f"once its calls have returned, threads or processes that they left work on, for {new['deferred']:.0%} of "
-            f"the time, and before for {old['deferred']:.0%}"
+            f"threads or processes that its calls leave behind go on working after the calls, {new['deferred']:.0%} of "
+            f"the time (before: {old['deferred']:.0%})"
         )
-    for name, words in _looks(new["code"]["imported"], trees, files):
-        yield f"{name} looks now at what runs it: {', '.join(words)}"
+    for name, words in _runner_checks(new["code"]["imported"], trees, files):
+        yield f"{name} now looks at what runs it: {', '.join(words)}"
 
 
 def _digest(tree: Path, side: Mapping[str, Any], name: str) -> str:
-    """The digest of a file as a side saw it, or as it lies there where that side did not open it."""
+    """The digest of a tree's file as a side's worker read it, else of its content now; "" without a plain file."""
     path = tree / name
     return str(side["beside"].get(name, digest(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""))
 
 
-def _looks(
+def _runner_checks(
     modules: Mapping[str, str], trees: tuple[Path, Path], files: Sequence[Mapping[str, object]]
 ) -> Iterator[tuple[str, list[str]]]:
-    """Yield judged files that changed, with the words by which they newly look at their runner."""
+    """Yield each changed Python file of the judged modules that newly checks who runs it, and the words it uses."""
     places = [file.removesuffix("__init__.py") for file in modules.values()]
     for name in files[AFTER]:
         paths = [tree / name for tree in trees]

@@ -37,11 +37,9 @@ class ProjectPython:
 
 
 def find_python(requested: Path | None, top: Path, folder: Path) -> ProjectPython:
-    """The project's Python: the requested one, or the first that has pytest-benchmark.
-
-    Looked for are the environments in the current folder and at the repository's top, the active environment, and
-    `python` on PATH. Raises ValueError where none can run the suite.
-    """
+    """The requested Python, or the first that can import pytest and pytest-benchmark. Tried are .venv and venv in
+    `folder` and at the repository's top, the active environment, and `python` on PATH, but no environment that git
+    tracks. Raises ValueError if none can run the suite."""
     if requested is not None:
         candidate = _probe(interpreter(requested), "--python", top)
         if candidate is None:
@@ -51,7 +49,7 @@ def find_python(requested: Path | None, top: Path, folder: Path) -> ProjectPytho
     for reason, path in _candidates(top, folder):
         environment = Path(path).parents[1] if Path(path).is_relative_to(top) else top
         if environment != top and git(top, "ls-files", "--", str(environment)):
-            tried.append(f"{reason}, which git tracks, so that it is part of what is judged")
+            tried.append(f"{reason}, which git tracks, so it belongs to the code that is compared")
             continue
         tracked = [refusal for refusal in tried if "git" in refusal]
         candidate = _probe(path, "; not by ".join([reason, *tracked]), top)
@@ -59,12 +57,13 @@ def find_python(requested: Path | None, top: Path, folder: Path) -> ProjectPytho
             return candidate
         tried.append(reason)
     raise ValueError(
-        f"no Python here has pytest and pytest-benchmark (tried: {', '.join(tried)}); name the project's own by "
-        "--python"
+        f"no Python here has pytest and pytest-benchmark (tried: {', '.join(tried)}); name the project's "
+        "Python with --python"
     )
 
 
 def _candidates(top: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield where a Python was found, in words, and its path, in the order in which they are tried."""
     for base, name in itertools.product(dict.fromkeys((folder, top)), ENVIRONMENTS):
         path = base / name / "bin" / "python"
         if path.exists():
@@ -75,10 +74,9 @@ def _candidates(top: Path, folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
-    """Ask a Python for its versions; None where it cannot import both. Raises ValueError for one that is too old.
-
-    It imports nothing of the checkout, where a `pytest.py` may lie. Its folder stays, by which a shim may choose.
-    """
+    """Start a Python to ask for its versions; None if it lacks pytest or pytest-benchmark. Raises ValueError before
+    3.9. It imports nothing of the checkout, where a `pytest.py` may lie, but runs in the current folder, by which a
+    shim chooses a version."""
     outside = [folder for folder in _python_path() if not Path(folder).resolve().is_relative_to(top)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(outside)}
     # A minute, since a first import of pytest from a cold disk may take many seconds.
@@ -95,14 +93,13 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
 
 
 def _python_path() -> list[str]:
+    """The folders of PYTHONPATH, without empty ones."""
     return [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 
 def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
-    """Paths and node ids relative to the folder where pytest runs. Raises ValueError for one that is not there.
-
-    An empty list stands for what the project's own settings collect.
-    """
+    """The command line's paths and node ids, rewritten relative to the folder where pytest runs. Raises ValueError for
+    a file or folder that does not exist."""
     relative_paths = []
     for path in paths:
         file, mark, name = path.partition("::")
@@ -114,10 +111,11 @@ def paths_in(folder: Path, paths: Sequence[str]) -> list[str]:
 
 
 def prepare(command: str, trees: Sequence[Path], logs: Path, python: ProjectPython) -> None:
-    """Run a command of the shell in each tree, with the project's Python first on PATH. Raises WorkerError."""
+    """Run a shell command in each tree, with the project's Python first on PATH and output in `logs`. Raises
+    WorkerError if it fails or takes longer than LONGEST_PREPARATION_S."""
     path = os.pathsep.join([str(Path(python.path).parent), os.environ.get("PATH", os.defpath)])
-    for side, tree in zip(SIDES, trees, strict=True):
-        log = logs / f"prepare-{side}.log"
+    for which, tree in zip(FOLDERS, trees, strict=True):
+        log = logs / f"prepare-{which}.log"
         with log.open("wb") as output:
             try:
                 ended = subprocess.run(
@@ -131,10 +129,14 @@ def prepare(command: str, trees: Sequence[Path], logs: Path, python: ProjectPyth
                     check=False,
                 )
             except subprocess.TimeoutExpired as error:
-                raise WorkerError(f"--prepare took more than {LONGEST_PREPARATION_S:g} s, {side}") from error
+                raise WorkerError(
+                    f"--prepare took more than {LONGEST_PREPARATION_S:g} s in the {which} revision"
+                ) from error
         if ended.returncode != 0:
             complaint = log.read_text(errors="replace").strip()[-LONGEST_COMPLAINT:]
-            raise WorkerError(f"--prepare failed {side} with exit code {ended.returncode}: {complaint}")
+            raise WorkerError(
+                f"--prepare failed in the {which} revision with exit code {ended.returncode}: {complaint}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,12 +151,12 @@ class ProjectRevisions(Revisions):
     only: Sequence[str] = ()
     """Files of tests beside which none is imported; all that the paths name where there is none."""
     watches: bool = False
-    """True where workers take note of what they open, for which each such call takes longer."""
+    """True if workers note every file that they open, which slows them down."""
     _seeds: Iterator[int] = field(default_factory=itertools.count)
 
     @contextmanager
     def launched(self, first: int = 0) -> Iterator[list[WorkerClient]]:
-        """Start two fresh workers and let both collect, as their `collection` then says."""
+        """Start two fresh pytest processes and set each one's `collection`. Raises WorkerError if they cannot."""
         with super().launched(first) as workers:
             try:
                 collections = ask_both(workers, "collect", checked_collection)
@@ -165,6 +167,7 @@ class ProjectRevisions(Revisions):
             yield workers
 
     def start(self, side: int) -> WorkerClient:
+        """Start pytest in one tree. Both sides of a launch have the same hash seed, and each launch another."""
         tree, temporary = self.trees[side], self.logs / f"pytest-{FOLDERS[side]}"
         for needed in (tree / self.folder, temporary):  # an older revision may lack the folder, and then has no test
             needed.mkdir(parents=True, exist_ok=True)
@@ -196,4 +199,5 @@ class ProjectRevisions(Revisions):
         )
 
     def command(self, side: int, argument: str) -> list[str]:
+        """The command line of a side's worker. `argument`: its request as JSON."""
         return [self.python, pytest_worker.__file__, argument]

@@ -36,13 +36,13 @@ LEAST_IN_THREADS_S = 2e-5
 
 @dataclass(kw_only=True)
 class SuiteTiming(TimingComparison):
-    """The timing of a suite's benchmarks and its verdicts."""
+    """Times a pytest suite, where only one benchmark can be open at a time: each gets a turn in every launch."""
 
     def _build_undecided(self, workers: Sequence[WorkerClient]) -> None:
-        """The tests were collected when the workers started, and a benchmark is opened in its turn."""
+        """Do nothing: the workers collected the tests when they started, and each benchmark is opened in its turn."""
 
     def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
-        """Give each benchmark that is open a turn, in random order, with an equal share of the time that is left."""
+        """Give each undecided benchmark one turn, in random order, with an equal share of the time until `ends_s`."""
         order = self.rounds.order.sample(self.decisions.open, len(self.decisions.open))
         for place, (benchmark, following) in enumerate(itertools.zip_longest(order, order[1:])):
             seconds = max(0.0, ends_s - self.rounds.measured_s) / (len(order) - place)
@@ -51,7 +51,9 @@ class SuiteTiming(TimingComparison):
     def _turn(
         self, workers: Sequence[WorkerClient], benchmark: Benchmark, following: str | None, seconds: float
     ) -> None:
-        """Take the rounds of one benchmark in this launch. Raises BrokenSampleError."""
+        """Open one benchmark on both sides, take its rounds of this launch for `seconds`, and close it. `following`:
+        the benchmark of the next turn. Raises BrokenSampleError if it fails, or used CPU time outside its calls or
+        threads that it did not use when it was examined."""
         first = len(self.rounds.samples)
         try:
             request = {"id": benchmark.case, "following": following, "examine": False}
@@ -72,24 +74,24 @@ class SuiteTiming(TimingComparison):
             process_s = median(sample.process_cpu_s for sample in samples)
             threads_s = median(sample.process_cpu_s - sample.thread_cpu_s for sample in samples)
             if benchmark.clock == "thread_cpu" and threads_s > max(2 * OTHER_THREADS * process_s, LEAST_IN_THREADS_S):
-                raise BrokenSampleError(benchmark.case, f"{name}: it uses other threads now, as it did not at first")
+                raise BrokenSampleError(
+                    benchmark.case, f"{name}: it uses other threads now, but did not when it was examined"
+                )
         times = [cpu_s / side_s for cpu_s, side_s in zip(spent_s, calls_s, strict=True)]
         # What the older revision uses beside its calls is nobody's cheat, so as large a share is the newer one's too.
         allowed_s = UNEXPLAINED * max(1.0, times[BEFORE]) * calls_s[AFTER] + UNEXPLAINED_TURN_S
         if self.rounds.counts_cpu and spent_s[AFTER] > allowed_s:
             reason = (
-                f"after: its processes used {times[AFTER]:.3g} times the CPU time that its calls tell of, and before "
-                f"{times[BEFORE]:.3g} times: work is left to be done outside of the calls"
+                f"after: its processes used {times[AFTER]:.3g} times the CPU time of its calls (before: "
+                f"{times[BEFORE]:.3g} times), so work is done outside of the calls"
             )
             raise BrokenSampleError(benchmark.case, reason)
 
     @contextmanager
     def _on_one_cpu(self, workers: Sequence[WorkerClient], benchmark: Benchmark) -> Iterator[None]:
-        """Let both sides of a single-threaded benchmark take turns on one CPU, drawn anew each time.
-
-        On CPUs of their own they have neighbours of their own, on the other thread of a core or in a shared cache: the
-        medians of a launch of identical code differed by up to half so on a busy machine, and by about 1 % on one CPU.
-        """
+        """Within the block, keep both workers of a benchmark with one thread on the same CPU, chosen at random. On CPUs
+        of their own they have neighbours of their own, on the other thread of a core or in a shared cache: the medians
+        of a launch of identical code differed by up to half so on a busy machine, and by about 1 % on one CPU."""
         if benchmark.clock != "thread_cpu" or sys.platform != "linux":
             yield
             return
@@ -103,31 +105,31 @@ class SuiteTiming(TimingComparison):
 
 
 def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:
-    """The time that a benchmark needs at least: the fewest rounds in so many launches, on both sides."""
+    """The seconds that a benchmark needs at least: LEAST_ROUNDS rounds of both sides in each of `launches` launches.
+    `calls_s`: the seconds of a call on each side."""
     samples_s = sum(max(LEAST_SAMPLE_S, call_s) + min(call_s, LONG_CALL_S) for call_s in calls_s)
     return launches * LEAST_ROUNDS * samples_s
 
 
 def choose_clock(sides: Sequence[Sequence[Probe]]) -> tuple[str, str]:
-    """The clock for the calls of both sides, as `Benchmark` names it, and a sentence where it is not the usual one.
-
-    Of each side's probes the one that waited least counts: what others on the machine do only adds to waiting.
-    """
+    """The name of the clock that judges a benchmark, and a note unless it is simply CPU time. Wall time if half of a
+    call is waiting or in child processes, the CPU time of all threads if several work, else that of one thread. Of each
+    side's probes the one that waited least counts: other programs only add to waiting."""
     calls = [min(probes, key=_waiting_share) for probes in sides]
     in_children = max(call["children_s"] / max(call["wall_s"], call["children_s"]) for call in calls)
     elsewhere = max(in_children, *map(_waiting_share, calls))
     where = "in child processes" if in_children >= NOTED_ELSEWHERE else "waiting"
     if elsewhere >= MOST_ELSEWHERE:
-        return "wall", f"judged by wall time, since {elsewhere:.0%} of a call is spent {where}"
-    unseen = f"; {elsewhere:.0%} of a call is spent {where}, which it does not see" * (elsewhere >= NOTED_ELSEWHERE)
+        return "wall", f"judged by wall time, because {elsewhere:.0%} of a call is spent {where}"
+    unseen = f"; {elsewhere:.0%} of a call is spent {where}, unseen by CPU time" * (elsewhere >= NOTED_ELSEWHERE)
     for call in calls:
         threads_s = call["process_cpu_s"] - call["thread_cpu_s"]
         if threads_s > OTHER_THREADS * call["process_cpu_s"] and threads_s * call["calls"] > LEAST_IN_THREADS_S:
-            return "process_cpu", f"judged by the CPU time of all threads, since it uses several{unseen}"
+            return "process_cpu", f"judged by the CPU time of all threads, because it uses several{unseen}"
     return "thread_cpu", f"judged by CPU time{unseen}" if unseen else ""
 
 
 def _waiting_share(probe: Probe) -> float:
-    """The share of wall time without CPU time; waiting for a CPU, which others cause, is in neither."""
+    """The share of wall time in which the process used no CPU. Time in which it waited for one is left out."""
     alone_s = probe["wall_s"] - probe["run_delay_s"]
     return max(0.0, 1 - probe["process_cpu_s"] / alone_s) if alone_s > 0 else 0.0

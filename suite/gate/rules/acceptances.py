@@ -30,7 +30,7 @@ HIGHEST_CEILING, LONGEST_DAYS, MOST_CASES = 2.0, 366, 4
 # `missing` in place of a metric accepts that a case or a quantity is gone.
 ANY, MISSING = "*", "missing"
 ABOUT = """\
-# Regressions that the gate lets pass: which, why, up to which ratio (1.1 is 10 % more) and until when.
+# Regressions that the gate lets pass: which, why, up to which ratio (1.1 is 10% more) and until when.
 # Written by `suite gate accept`, which keeps the entries and their order, but no comments. See README.md beside it.
 """
 
@@ -55,14 +55,16 @@ class Acceptance:
 
     @property
     def quantity(self) -> tuple[str, str, str]:
+        """The patterns of case, span and metric, of which a file has each triple once."""
         return self.case, self.span, self.metric
 
     @property
     def name(self) -> str:
+        """`CASE · span · metric`, without the parts that are only `*`."""
         return " · ".join(part for part in self.quantity if part != ANY) or ANY
 
-    def means(self, verdict: Verdict) -> bool:
-        """Whether it speaks of this verdict. That something is gone is accepted under that name only."""
+    def matches_verdict(self, verdict: Verdict) -> bool:
+        """Whether case, span and metric match a verdict's. A missing quantity needs an entry with metric `missing`."""
         metric = MISSING if verdict.outcome is Outcome.MISSING else verdict.metric
         if MISSING in (metric, self.metric) and metric != self.metric:
             return False
@@ -99,11 +101,9 @@ def accept(
     expires: str | datetime.date,
     today: datetime.date,
 ) -> Acceptance:
-    """Add an entry, or replace the one for the same case, span and metric, and return it once it is read back.
-
-    Raises ValueError, in one sentence, for what no entry may say, and CorruptAcceptancesError for a file that is not to
-    be overwritten, since it cannot be read, and for one that another program has replaced at the same time.
-    """
+    """Add an entry, or replace the one for the same case, span and metric, and return it once it is read back. Raises
+    ValueError, in one sentence, for what no entry may say, and CorruptAcceptancesError for a file that is not to be
+    overwritten, since it cannot be read, and for one that another program has replaced at the same time."""
     content = {"case": case, "span": span, "metric": metric, "reason": reason, "ceiling": ceiling}
     entry = _acceptance({**content, "expires": expires, "added": today}, today)
     if entry.expires < today:
@@ -116,20 +116,24 @@ def accept(
         whole = {"schema": SCHEMA, "accepted": [asdict(entry) for entry in entries]}
         write_named(path, (ABOUT + yaml.safe_dump(whole, sort_keys=False, allow_unicode=True, width=10_000)).encode())
         if entry not in read_acceptances(path, today):
-            raise CorruptAcceptancesError(f"{path.name} was replaced meanwhile and lacks {entry.name}; accept it again")
+            raise CorruptAcceptancesError(
+                f"another program replaced {path.name}, which now lacks {entry.name}; accept it again"
+            )
     return entry
 
 
 def apply(
     verdicts: Sequence[Verdict], acceptances: Sequence[Acceptance], today: datetime.date
 ) -> tuple[list[Verdict], list[str]]:
-    """Mark as accepted what may stay, and return warnings on entries that do not serve beside the verdicts."""
+    """The verdicts, with slower and missing ones that an entry covers turned into accepted, and warnings on entries. An
+    entry that matches a verdict but does not cover it adds to its reason why. Warned of are entries that match nothing,
+    expired, or match several cases."""
     cases = {verdict.case for verdict in verdicts}
     breadths = {entry: sum(matches(entry.case, case) for case in cases) for entry in acceptances}
     used, judged = set[Acceptance](), []
     for verdict in verdicts:
         may_be = verdict.outcome in (Outcome.SLOWER, Outcome.MISSING)
-        entries = [entry for entry in acceptances if may_be and entry.means(verdict)]
+        entries = [entry for entry in acceptances if may_be and entry.matches_verdict(verdict)]
         used |= set(entries)
         lacks = [(entry, _lack(verdict, entry, breadths[entry], today)) for entry in entries]
         accepting = next((entry for entry, lack in lacks if lack is None), None)
@@ -151,7 +155,7 @@ def apply(
 
 
 def apply_file(verdicts: Sequence[Verdict], path: Path | None, today: datetime.date) -> tuple[list[Verdict], list[str]]:
-    """Apply a file's entries. One that cannot be read accepts nothing, and is a broken verdict of its own."""
+    """Apply the entries of a file as `apply` does. A file that cannot be read adds a broken verdict."""
     try:
         return apply(verdicts, [] if path is None else read_acceptances(path, today), today)
     except CorruptAcceptancesError as error:
@@ -160,17 +164,17 @@ def apply_file(verdicts: Sequence[Verdict], path: Path | None, today: datetime.d
 
 
 def _lack(verdict: Verdict, entry: Acceptance, breadth: int, today: datetime.date) -> str | None:
-    """Say why an entry that means this verdict does not accept it; None where it does."""
+    """The reason why a matching entry does not accept a verdict; None if it does. `breadth`: cases that it matches."""
     if entry.expires < today:
         return f"its acceptance expired on {entry.expires}"
     if breadth > MOST_CASES:
-        return f"its acceptance matches {breadth} cases, and may match {MOST_CASES} at most: name them"
+        return f"its acceptance matches {breadth} cases, but may match at most {MOST_CASES}; name the cases"
     if verdict.outcome is Outcome.MISSING:
         return None
     ratio, metric = verdict.worse_by, METRICS.get(verdict.metric)
     is_neither = metric is not None and metric.better is Better.NEITHER
     if (ratio is None or not ratio > 1 or is_neither) and entry.metric != verdict.metric:
-        return f"a change that no ratio measures is accepted only by an entry with metric: {verdict.metric}"
+        return f"a change without a ratio is accepted only by an entry with --metric {verdict.metric}"
     if ratio is not None and not ratio <= entry.ceiling:
         interval = "" if verdict.low is None or verdict.high is None else f" ({verdict.low:.3f} to {verdict.high:.3f})"
         return f"{times(ratio)}{interval} is above the accepted ceiling of {entry.ceiling:g}×"
@@ -178,7 +182,7 @@ def _lack(verdict: Verdict, entry: Acceptance, breadth: int, today: datetime.dat
 
 
 def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
-    """Check an entry. Raises ValueError, in one sentence, for what none may say."""
+    """Make an entry of the fields of a file or of the command line. Raises ValueError for one that is not allowed."""
     names = [field.name for field in fields(Acceptance)]
     if not isinstance(content, dict) or content.keys() != set(names):
         raise ValueError(f"an entry must have {', '.join(names)} and nothing else; got {clipped(content)}")
@@ -188,7 +192,7 @@ def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
     is_number = isinstance(ceiling, int | float) and not isinstance(ceiling, bool)
     if not is_number or not 1 < ceiling <= HIGHEST_CEILING:
         raise ValueError(
-            f"ceiling must be a ratio above 1 and at most {HIGHEST_CEILING:g}, where 1.1 is 10 % more; "
+            f"ceiling must be a ratio above 1 and at most {HIGHEST_CEILING:g}, where 1.1 is 10% more; "
             f"got {clipped(ceiling)}"
         )
     if not content["case"].replace(ANY, "").strip():

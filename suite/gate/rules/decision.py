@@ -89,7 +89,7 @@ class Decision:
 
 @dataclass(kw_only=True)
 class Decisions:
-    """Benchmarks and the decisions on them so far."""
+    """The benchmarks of one comparison, and the decisions on them so far."""
 
     benchmarks: Sequence[Benchmark]
     tolerances: Tolerances
@@ -97,22 +97,25 @@ class Decisions:
     """The cap on measuring time."""
     decided: dict[Benchmark, Decision] = field(default_factory=dict)
     _spent: float = 0.0
+    """The share of the error that earlier analyses have spent."""
 
     @property
     def open(self) -> list[Benchmark]:
+        """The benchmarks that are not decided yet."""
         return [benchmark for benchmark in self.benchmarks if benchmark not in self.decided]
 
     @property
     def launches_for_change(self) -> int:
-        """The launches that a benchmark must have run in before it is called slower or faster."""
+        """The least number of launches in which a benchmark must have run before it is called slower or faster."""
         return launches_for_change(len(self.benchmarks))
 
     def interim_analysis(self, samples: Sequence[Sample], measured_s: float) -> None:
-        """Decide what can be decided now. `measured_s`: measuring time so far, which shares out the error."""
+        """Decide by all samples so far what can be decided now; decisions are kept in `decided`. `measured_s`:
+        measuring time so far; its share of the cap says how much of the error may be spent."""
         self.analyse(effects_of(samples, self.benchmarks), measured_s)
 
     def analyse(self, effects: Mapping[Benchmark, tuple[Effect, int, int]], measured_s: float) -> None:
-        """Decide by effects as `effects_of` returns them."""
+        """`interim_analysis` by effects as `effects_of` returns them: slower, faster and same are decided, for good."""
         alpha = 0.0
         # A decided benchmark keeps its place among the tests, and rejects nothing more.
         tested = [
@@ -134,7 +137,8 @@ class Decisions:
                     self.decided[benchmark] = Decision(outcome=outcome, effect=effect, rounds=rounds, launches=launches)
 
     def close(self, samples: Sequence[Sample]) -> dict[Benchmark, Decision]:
-        """The final decisions: what is undecided and ran in any launch is FAR off, or inconclusive."""
+        """All decisions at the end. What is still undecided is slower or faster only beyond FAR, else inconclusive. A
+        benchmark without a complete launch has no decision."""
         closed, effects = dict(self.decided), effects_of(samples, self.benchmarks)
         for benchmark, launches in log_ratios(samples, self.benchmarks).items():
             if benchmark not in closed:
@@ -148,6 +152,8 @@ class Decisions:
         return closed
 
     def _outcome(self, benchmark: Benchmark, effect: Effect, *, is_change: bool) -> Outcome | None:
+        """The outcome by now: slower or faster if significant (`is_change`) and above the minimum effect. Same if the
+        interval lies within the equivalence margin; None to measure on."""
         tolerance = self.tolerances.tolerance(benchmark.case, benchmark.span, LATENCY)
         if is_change and abs(effect.estimate) > math.log1p(tolerance.minimum_effect):
             return Outcome.SLOWER if effect.estimate > 0 else Outcome.FASTER
@@ -157,22 +163,17 @@ class Decisions:
 
 
 def launches_for_change(benchmarks: int) -> int:
-    """The launches from which on a change is called, where there are so many benchmarks.
-
-    A program may settle at its start in a slow or a fast layout of memory. Then identical code draws the slow one after
-    and the fast one before in every one of k launches with a chance of up to 1 in 4^k, and nothing in the launches
-    tells that from a change. Over all benchmarks this may take half of the error.
-    """
+    """The fewest launches k before a change is called: LEAST_LAUNCHES, and benchmarks / 4^k at most half of the error.
+    A program may start in a slow or a fast layout of memory. Identical code then draws the slow one
+    after and the fast one before in all of k launches with a chance of up to 1 in 4^k, which looks like a change."""
     return max(LEAST_LAUNCHES, math.ceil(math.log(2 * max(1, benchmarks) / FAMILYWISE_ERROR, 4)))
 
 
 def effects_of(
     samples: Sequence[Sample], benchmarks: Sequence[Benchmark], column: str | None = None
 ) -> dict[Benchmark, tuple[Effect, int, int]]:
-    """The effects of the benchmarks that ran in enough launches, with their rounds and launches.
-
-    `column`: a clock other than the one that judges.
-    """
+    """(effect, rounds, launches) of each benchmark that ran in at least LEAST_LAUNCHES complete launches. `column`: the
+    field of a sample to use in place of the judging clock's."""
     series = log_ratios(samples, benchmarks, column)
     enough = {benchmark: launches for benchmark, launches in series.items() if len(launches) >= LEAST_LAUNCHES}
     medians = {benchmark: [median(rounds) for rounds in launches] for benchmark, launches in enough.items()}
@@ -183,11 +184,9 @@ def effects_of(
 
 
 def cautious_effect(launches: Sequence[Sequence[float]], spread: float = 0.0) -> Effect:
-    """The effect of any number of launches, each the log-ratios of its rounds.
-
-    A few launches may agree by chance, and one shows nothing of others. So they are taken to spread by the most of what
-    they show, what the rounds of one do, `spread` and LAUNCH_SPREAD.
-    """
+    """The effect of any number of launches, even one, with a wide error; each launch is the log-ratios of its rounds. A
+    few launches may agree by chance. So the standard deviation between launches is taken as the largest of theirs, that
+    of the median of one launch's rounds, `spread` and LAUNCH_SPREAD."""
     medians = [median(rounds) for rounds in launches]
     within = max(stdev(rounds) / math.sqrt(len(rounds)) for rounds in launches)
     between = stdev(medians) if len(medians) > 1 else 0.0
@@ -196,7 +195,7 @@ def cautious_effect(launches: Sequence[Sequence[float]], spread: float = 0.0) ->
 
 
 def far_outcome(effect: Effect) -> Outcome:
-    """Slower or faster where the whole interval lies beyond FAR, else inconclusive."""
+    """Slower or faster if the whole interval lies beyond FAR times as long or as fast, else inconclusive."""
     low, high = effect.bounds(LEVEL)
     far = math.log(FAR)
     return Outcome.SLOWER if low > far else Outcome.FASTER if high < -far else Outcome.INCONCLUSIVE
@@ -205,8 +204,8 @@ def far_outcome(effect: Effect) -> Outcome:
 def log_ratios(
     samples: Sequence[Sample], benchmarks: Sequence[Benchmark], column: str | None = None
 ) -> dict[Benchmark, list[list[float]]]:
-    """The logarithm of after over before of each round, by launch, of the benchmarks that ran in a launch of
-    LEAST_ROUNDS."""
+    """The log-ratios of after over before of each benchmark: a list for each launch, with a number for each round.
+    Launches of fewer than LEAST_ROUNDS are dropped, and benchmarks without any left. `column`: as for `effects_of`."""
     pairs: dict[tuple[str, str], dict[int, dict[int, dict[int, Sample]]]] = {}
     for sample in samples:
         launches = pairs.setdefault((sample.case, sample.span), defaultdict(lambda: defaultdict(dict)))

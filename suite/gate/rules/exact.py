@@ -21,17 +21,15 @@ OPERATORS = "operators"
 
 @dataclass(frozen=True, kw_only=True)
 class Exact:
-    """The exact quantities of one run, by span and metric, and the operators of each span that recorded them."""
+    """The exact quantities of one run by span and metric, and the names of the operators that ran in each span."""
 
     readings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     operators: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def exact_of_record(record: Record) -> Exact:
-    """Take the exact quantities of a record. Unknown metrics are left out, since they may not be exact.
-
-    Raises ValueError where one run has two values of one exact quantity, since either could hide a change of the other.
-    """
+    """The exact quantities and operators of a record. Metrics that METRICS does not list are left out. Raises
+    ValueError where one run has two values of one exact quantity, since either could hide a change of the other."""
     readings: dict[str, dict[str, float]] = {}
     for reading in record.readings:
         metric = METRICS.get(reading.metric)
@@ -51,7 +49,8 @@ def exact_of_record(record: Record) -> Exact:
 
 
 def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) -> list[Verdict]:
-    """A verdict for each quantity that changed, and one that counts the others; none where there is nothing."""
+    """A verdict for each quantity or list of operators that differs, and one `same` that counts the equal ones. Where
+    the tolerances only show operators, a difference of them is a note of that verdict."""
     old, new = (
         {(span, metric): value for span, values in side.readings.items() for metric, value in values.items()}
         for side in (before, after)
@@ -68,17 +67,17 @@ def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) 
     changed = [verdict for verdict in judged if verdict is not None]
     if not equal and not notes:
         return changed
-    reason = f"{equal} exact {'quantity' if equal == 1 else 'quantities'} equal"
+    reason = f"{equal} exact {'quantity is' if equal == 1 else 'quantities are'} equal"
     return [*changed, Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)]
 
 
 def _judge_number(case: str, span: str, metric: str, old: float | None, new: float | None) -> Verdict | None:
-    """The verdict on one quantity; None where it is equal. It has a ratio, after over before, where that means
-    something."""
+    """The verdict on one quantity; None if it is equal. A value that is None was not recorded on that side. A rise of
+    what should be low is slower, and so is any change of a metric without a better direction."""
     values = f"{_in_words(metric, old)} before, {_in_words(metric, new)} now"
     ratio = None
     if any(value is not None and not math.isfinite(value) for value in (old, new)):
-        outcome, reason = Outcome.BROKEN, "no finite number"
+        outcome, reason = Outcome.BROKEN, "is not a finite number"
     elif old is None:
         outcome, reason = Outcome.NEW, "was not recorded before"
     elif new is None:
@@ -89,7 +88,7 @@ def _judge_number(case: str, span: str, metric: str, old: float | None, new: flo
         ratio = new / old if old > 0 and new >= 0 else None
         better, is_more = METRICS[metric].better, new > old
         if better is Better.NEITHER:
-            outcome, reason = Outcome.SLOWER, "changed, and must not"
+            outcome, reason = Outcome.SLOWER, "changed, but must stay equal"
         else:
             is_worse = is_more is (better is Better.LOWER)
             outcome, reason = Outcome.SLOWER if is_worse else Outcome.FASTER, "rose" if is_more else "fell"
@@ -118,10 +117,8 @@ def _in_words(metric: str, value: float | None) -> str:
 
 
 def _judge_operators(case: str, span: str, before: Sequence[str] | None, after: Sequence[str] | None) -> Verdict | None:
-    """The verdict on the operators of one span; None where the same ran.
-
-    Their order says nothing: a record lists them by name.
-    """
+    """The verdict on the operators of one span; None if the same ones ran as often. A difference is slower. Their order
+    is not compared: a record lists them by name. None in place of a list: not recorded."""
     if before is None or after is None:
         outcome = Outcome.NEW if before is None else Outcome.MISSING
         reason = f"operators {'were not recorded before' if before is None else 'are no longer recorded'}"
@@ -129,6 +126,6 @@ def _judge_operators(case: str, span: str, before: Sequence[str] | None, after: 
     added, gone = Counter(after) - Counter(before), Counter(before) - Counter(after)
     if not added and not gone:
         return None
-    parts = [("added", added), ("gone", gone)]
+    parts = [("added", added), ("removed", gone)]
     reason = "other operators ran: " + "; ".join(f"{word} {', '.join(sorted(names))}" for word, names in parts if names)
     return Verdict(case=case, span=span, metric=OPERATORS, outcome=Outcome.SLOWER, reason=reason)

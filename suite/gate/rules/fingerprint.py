@@ -37,19 +37,18 @@ UNKNOWN = "not recorded"
 
 
 def is_judged_by_seed(workload: str) -> bool:
-    """Whether a workload's YAML says how runs of paired seeds are judged, by their records alone.
-
-    Its steps follow from one another, or are no repeats.
-    """
+    """Whether runs of a workload are compared seed by seed from stored records, and never timed side by side. Its YAML
+    then has `judged_by`: its steps depend on one another, so they are no repeats."""
     return "judged_by" in workload_definition(workload)
 
 
 def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """The dotted names of the settings that differ and count."""
+    """The sorted dotted names of settings that differ, without those that `comparable` ignores."""
     return sorted(_differing(comparable(before), comparable(after), ""))
 
 
 def _differing(before: Any, after: Any, name: str) -> list[str]:
+    """The dotted names below `name` at which two nested values differ."""
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         return [
             inner_name
@@ -60,7 +59,7 @@ def _differing(before: Any, after: Any, name: str) -> list[str]:
 
 
 def surroundings(record: Record) -> dict[str, Any]:
-    """A record's environment and what else of it decides a time: settings, the judging clock, the driver."""
+    """A record's environment and what else decides a time: threads, device, judging clock, precision, driver."""
     provenance = record.provenance
     facts = dict(record.environment)
     facts |= {name: record.settings[name] for name in ("threads", "device") if name in record.settings}
@@ -69,10 +68,8 @@ def surroundings(record: Record) -> dict[str, Any]:
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Why their times cannot be compared, a sentence each, and everything that differs, by name.
-
-    Both are the surroundings of a record, or an environment alone.
-    """
+    """Reasons why stored times of two environments cannot be compared, and all values that differ, by dotted name.
+    Facts that drift, such as free memory, are ignored. `before`, `after`: as `surroundings` returns them."""
     old, new = dict(_flat(before)), dict(_flat(after))
     names = [name for name in dict.fromkeys([*old, *new]) if not DRIFTS.search(name.rpartition(".")[2])]
     differing = {name: [old.get(name), new.get(name)] for name in names if old.get(name) != new.get(name)}
@@ -80,8 +77,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[li
     problems = [f"{label}: {in_words[name]}" for name, label in MUST_MATCH.items() if name in differing]
     if "machine_id" in differing:
         problems.append(
-            f"another machine: {in_words['machine_id']}; a stored time says something of its own machine only, even "
-            "where the CPU's model is the same"
+            f"another machine: {in_words['machine_id']}; a stored time is valid only for the machine that measured it, "
+            "even if the CPU model is the same"
         )
     problems += [f"{name} is not recorded" for name in MUST_BE_KNOWN if not old.get(name) and not new.get(name)]
     return problems, differing
@@ -97,4 +94,5 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _in_words(value: Any) -> str:
+    """Write a value for people; a list by its items, None as `not recorded`."""
     return UNKNOWN if value is None else ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)

@@ -74,10 +74,12 @@ class TestedChange:
 
     @property
     def half_width(self) -> float:
+        """Half of the interval at LEVEL, on the scale of the shift."""
         return t_quantile((1 + LEVEL) / 2, self.freedom) * self.error
 
     def verdict(self, p_worse: float, p_better: float, tolerances: Tolerances) -> Verdict:
-        """Its verdict by p-values that Holm has adjusted. Tolerances are points, or shares of a ratio."""
+        """The verdict by Holm-adjusted one-sided p-values for a change to the worse and to the better. Significant and
+        beyond the minimum effect is slower or faster; else same if the margin is ruled out."""
         tolerance = tolerances.tolerance(self.case, self.span, self.metric, usual=self.usual)
         effect, margin = tolerance.minimum_effect, tolerance.equivalence_margin
         if not self.by_points:
@@ -94,12 +96,12 @@ class TestedChange:
             outcome = Outcome.SAME
         else:
             outcome = Outcome.INCONCLUSIVE
-            hidden = self._in_words(margin) if self.signed_margin else percent(tolerance.equivalence_margin)
-            reason += f"; the {self.runs} spread too far to rule out {hidden}"
+            hidden = self._in_words(margin) if self.signed_margin else _percent(tolerance.equivalence_margin)
+            reason += f"; the {self.runs} spread too far to rule out a change of {hidden}"
             if self.shift > effect and self.hour > effect:
-                reason += f", and {percent(math.expm1(self.hour))} of the change may be the hour of the new run"
+                reason += f"; up to {_percent(math.expm1(self.hour))} may come from a busy hour of the new run"
             if best > effect:
-                reason += "; beyond chance by itself, but not among all that is tested here"
+                reason += "; significant by itself, but not after the correction for all tests made here"
         low, high = map(self._ratio, ends)
         return Verdict(
             case=self.case,
@@ -120,21 +122,25 @@ class TestedChange:
         )
 
     def _ratio(self, shift: float) -> float | None:
-        """After over before, by a shift: of the logarithm, or of points, where a fall is positive. None for 0 points
-        before."""
+        """After divided by before, from a shift: a logarithm, or points lost. None if there were 0 points before."""
         if self.by_points:
             return (self.before - shift) / self.before if self.before > 0 else None
         return math.exp(shift)
 
     def _in_words(self, shift: float) -> str:
-        """Write a shift with a sign that says which way the value went."""
+        """Write a shift as `+5.2%`, or in points as `−0.170`; the sign is that of the value, not of the loss."""
         if self.by_points:
             return f"{'−' if shift > 0 else '+'}{abs(shift):.3f}"
-        return f"{'+' if shift >= 0 else '−'}{percent(abs(math.exp(shift) - 1))}"
+        return f"{'+' if shift >= 0 else '−'}{_percent(abs(math.exp(shift) - 1))}"
+
+
+def _percent(share: float) -> str:
+    """Write a share as `5.2%`."""
+    return percent(share).replace(" ", "")
 
 
 def judge_together(changes: Sequence[TestedChange], tolerances: Tolerances) -> list[Verdict]:
-    """A verdict for each change, with Holm's correction over all of them."""
+    """The verdict of each change, in the given order, with Holm's correction over all of them in each direction."""
     changes = _with_hours(changes)
     worse = holm([t_above(change.t, change.freedom) for change in changes])
     better = holm([t_above(-change.t, change.freedom) for change in changes])
@@ -145,7 +151,9 @@ def judge_together(changes: Sequence[TestedChange], tolerances: Tolerances) -> l
 
 
 def _with_hours(changes: Sequence[TestedChange]) -> list[TestedChange]:
-    """Give the timings that stored runs judge the tails of all of them and the hour that they share."""
+    """Set `freedom` and `hour` of each timing that stored runs judge; other changes are returned as they are. All
+    timings together show how heavy the tails are. The median shift of the others tells how busy the new run's hour was;
+    with fewer than ENOUGH_OTHERS it counts as up to BUSY_HOUR."""
     timed = [change for change in changes if change.deviations]
     # From the newest on, a run holds the timings at one place; one that has fewer stored runs lies near in the others.
     runs = list(itertools.zip_longest(*(reversed(change.deviations) for change in timed), fillvalue=0.0))

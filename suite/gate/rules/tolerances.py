@@ -61,6 +61,7 @@ class ToleranceLine:
     equivalence_margin: float | None
 
     def matches(self, quantity: Quantity) -> bool:
+        """Whether all three patterns match the case, span and metric."""
         return all(map(matches, (self.case, self.span, self.metric), quantity))
 
 
@@ -78,10 +79,8 @@ class Tolerances:
 
     @classmethod
     def load(cls, noise: Path | None = None, path: Path | None = None) -> "Tolerances":
-        """Read `conf/gate.yaml` and a file of learnt noise, which may not be there yet. Raises ValueError.
-
-        `path`: another tree's file in place of the suite's own.
-        """
+        """Read the tolerances in `path`, or the suite's own conf/gate.yaml, and the learnt noise, which may not exist.
+        Raises ValueError for a file that cannot be read."""
         path = path or conf_dir() / "gate.yaml"
         try:
             settings = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True))
@@ -91,7 +90,7 @@ class Tolerances:
 
     @classmethod
     def from_settings(cls, settings: Any, noise: Mapping[Quantity, float] | None = None) -> "Tolerances":
-        """Take settings as `conf/gate.yaml` has them. Raises ValueError, in one sentence, for what it cannot mean."""
+        """Make tolerances of the content of conf/gate.yaml and of noise. Raises ValueError for what is not allowed."""
         settings = _object(settings, "conf/gate.yaml", KEYS)
         plain = {"floor": cls.default_minimum_effect, "target": cls.default_equivalence_margin, "operators": FAIL}
         plain |= settings
@@ -109,11 +108,9 @@ class Tolerances:
         )
 
     def tolerance(self, case: str, span: str, metric: str, *, usual: Tolerance | None = None) -> Tolerance:
-        """The tolerance of one quantity. `usual`: what holds where no line says anything of the case.
-
-        The minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect,
-        also that of the metric: what may be, need not be ruled out.
-        """
+        """The tolerance of one quantity: by the last matching line, else `usual`, else the metric's or the default. The
+        minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is
+        allowed need not be ruled out."""
         quantity = (case, span, metric)
         of_metric = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
         usual = usual or Tolerance(minimum_effect=of_metric, equivalence_margin=self.default_equivalence_margin)
@@ -124,7 +121,7 @@ class Tolerances:
         return Tolerance(minimum_effect=minimum_effect, equivalence_margin=max(*margins, minimum_effect))
 
     def _last_set(self, name: str, quantity: Quantity) -> float | None:
-        """The value of the last line that sets it for a quantity."""
+        """The field `name` of the last matching line that sets it; None if none does."""
         values = [getattr(line, name) for line in self.lines if line.matches(quantity)]
         return next((value for value in reversed(values) if value is not None), None)
 
@@ -134,10 +131,8 @@ class CorruptNoiseError(ValueError):
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a pattern means this text: literally, but for `*`, which stands for any text.
-
-    fnmatch would read the brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself.
-    """
+    """Whether a text matches a pattern, in which only `*` is special and stands for any text. fnmatch would read the
+    brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself."""
     first, *rest = pattern.split("*")
     if not rest:
         return pattern == text
@@ -155,7 +150,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
-    """The name of a noise file: the GPU where there is one, else the CPU with its threads, as a plain name."""
+    """A name for machines of one kind: the GPU if there is one, else CPU and threads, as `some-cpu-1-thread`."""
     gpus = environment.get("gpus")
     if isinstance(gpus, list | tuple) and gpus:
         return _slug(" ".join(sorted({str(gpu) for gpu in gpus})))
@@ -163,16 +158,15 @@ def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
 
 
 def noise_path(kind: str, folder: Path = NOISE) -> Path:
+    """The file of learnt noise for a kind of machine."""
     return folder / f"{kind}.yaml"
 
 
 def save_noise(
     path: Path, noise: Mapping[Quantity, float], *, machine: Mapping[str, Any], made: Mapping[str, Any]
 ) -> None:
-    """Write learnt noise, as shares. `machine`: what kind it is; `made`: when and how it was learnt.
-
-    Raises ValueError for a noise that is no share up to MOST_NOISE: such a benchmark cannot be gated at all.
-    """
+    """Write learnt noise to a YAML file, as shares, over what is there. `machine`, `made`: facts on its origin. Raises
+    ValueError for noise that is not a share up to MOST_NOISE: such a benchmark cannot be judged by time."""
     for quantity, value in noise.items():
         if not _is_share(value) or value > MOST_NOISE:
             raise ValueError(
@@ -188,7 +182,7 @@ def save_noise(
 
 
 def read_noise(path: Path) -> dict[Quantity, float]:
-    """Read the noise by case, span and metric; none where nothing was learnt yet. Raises CorruptNoiseError."""
+    """Read the noise by case, span and metric, as shares; empty if there is no file. Raises CorruptNoiseError."""
     if not path.exists():
         return {}
     try:
@@ -206,7 +200,7 @@ def read_noise(path: Path) -> dict[Quantity, float]:
 
 
 def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
-    """The content of a file of the gate, whose rows are a list of this name. Raises ValueError."""
+    """The content of a YAML file of the gate, which must have this schema and a list `name`. Raises ValueError."""
     try:
         content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
     except CorruptRecordError as error:
@@ -218,6 +212,7 @@ def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
 
 
 def _line(content: Any, where: str) -> ToleranceLine:
+    """Read a line of `cases`. `where`: its place, for errors. Raises ValueError, also for a line on an exact metric."""
     content = _object(content, where, LINE_KEYS)
     for name in ("case", "span", "metric"):
         if not isinstance(content.get(name, "*"), str) or not content.get(name, "*"):
@@ -240,11 +235,12 @@ def _line(content: Any, where: str) -> ToleranceLine:
 
 
 def _noisy() -> tuple[str, ...]:
-    """The metrics that a tolerance can be meant for; exact ones have none."""
+    """The names of the metrics that have noise, and so a tolerance; exact ones have none."""
     return tuple(name for name, metric in METRICS.items() if not metric.exact)
 
 
 def _object(content: Any, where: str, names: Sequence[str]) -> dict[str, Any]:
+    """The content itself, if it is a dictionary with no other keys than `names`; else raises ValueError."""
     if not isinstance(content, dict):
         raise ValueError(f"{where} must hold names and values; got {clipped(content)}")
     unknown = [str(name) for name in content if name not in names]
@@ -254,16 +250,18 @@ def _object(content: Any, where: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
-    """A share from 0 to below 1: a 2 that was meant as 2 % would let everything pass."""
+    """The value of a field, from 0 to below 1; else raises ValueError. A 2 meant as 2 % would let everything pass."""
     value = content[name]
     if not _is_share(value):
-        raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2 %; got {clipped(value)}")
+        raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2%; got {clipped(value)}")
     return float(value)
 
 
 def _is_share(value: Any) -> bool:
+    """Whether a value is a number from 0 to below 1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _slug(text: str) -> str:
+    """A text in lower-case letters, digits and hyphens; `unknown` if nothing is left."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"

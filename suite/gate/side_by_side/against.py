@@ -65,22 +65,22 @@ class GateComparison(ABC):
 
     @abstractmethod
     def run(self, say: Say) -> None:
-        """Judge everything that was chosen, and add the verdicts."""
+        """Measure and judge everything that was chosen; the verdicts are added to this object as they are reached."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """Facts of a judgement that only this form of comparison has."""
+        """Further facts for the judgement, by name, as the sweep or the Python of the project."""
 
     @abstractmethod
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
-        """The verdict where either side met an error in place of an answer."""
+        """The outcome and reason for a case if `old` or `new` is an error in place of an answer."""
 
     @abstractmethod
     def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Judge by the answers of both sides what needs no clock, and take note of what is then to be timed."""
+        """Add the verdicts that need no clock, from the answers of both sides, and remember what is to be timed."""
 
     def judgement(self, *, inconclusive_fails: bool, interrupted: bool) -> Judgement:
-        """The judgement of all cases that have a verdict by now; those that were not reached are left out."""
+        """The judgement by now: verdicts so far with code and notes, and facts. Cases not reached are left out."""
         timed = self.timing.verdicts() if self.timing else []
         verdicts = [
             replace(
@@ -112,10 +112,11 @@ class GateComparison(ABC):
         )
 
     def tables(self) -> dict[str, bytes]:
-        """Every sample and the state of the machine beside it, as files by name."""
+        """Tables of every sample and of the machine's state, as the bytes of files by name; none before any timing."""
         return self.timing.tables() if self.timing else {}
 
     def _add(self, case: str, outcome: Outcome, reason: str, **fields: Any) -> None:
+        """Add a verdict. `fields`: others of a Verdict."""
         self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **fields))
 
     def _examine_each(
@@ -125,12 +126,11 @@ class GateComparison(ABC):
         cases: Sequence[BenchmarkCase],
         ask: Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]],
     ) -> None:
-        """Ask both sides about each case, one after the other, and judge their answers.
-
-        Where a side's worker is gone, the case is broken, and the rest goes on in fresh ones.
-        """
+        """Call `ask` for each case and side, and judge both answers by `_compare`, or errors by `_without_answer`. If a
+        worker dies, its case gets a broken verdict, and the other cases go on in fresh workers."""
 
         def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
+            """Ask both sides about a case and judge the two answers."""
             answers: list[Answer] = []
             for side in (BEFORE, AFTER):
                 try:
@@ -151,8 +151,8 @@ class GateComparison(ABC):
 
         revisions.for_each(cases, examine, broken, workers)
 
-    def _is_nothing_judged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
-        """Whether there are verdicts and all are `unjudged`, in whose place one then refuses the whole."""
+    def _refuse_if_all_unjudged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
+        """Whether there are verdicts on cases and all are `unjudged`; if so, one refusal replaces them."""
         settings = [verdict for verdict in self.verdicts if verdict.case == SETTINGS]
         cases = [verdict for verdict in self.verdicts if verdict.case != SETTINGS]
         if not cases or any(verdict.outcome is not Outcome.UNJUDGED for verdict in cases):
@@ -184,11 +184,9 @@ class RevisionComparison(GateComparison):
     """The source of seeds and numbers that the code under test cannot foresee."""
 
     def run(self, say: Say) -> None:
-        """Compare the revisions.
-
-        Raises ValueError where the newer tree refuses the command line and where the time is too short for any change,
-        WorkerError where a worker does not start.
-        """
+        """Compare exact quantities of each case, then time the cases; verdicts are added to this object. Raises
+        ValueError if the newer tree cannot compose the sweep or `seconds` is too short to call any change, and
+        WorkerError if a worker does not start."""
         revisions = Revisions(
             trees=(self.before.folder, self.after.folder),
             logs=self.folder,
@@ -197,11 +195,11 @@ class RevisionComparison(GateComparison):
         )
         if _requirements(self.before.folder) != _requirements(self.after.folder):
             self.warnings.append(
-                "the dependencies in pyproject.toml differ, and both revisions run with the packages installed here"
+                "the dependencies in pyproject.toml differ, but both revisions run with the packages installed here"
             )
         with revisions.launched() as workers:
             cases = self._cases(workers)
-            if not cases and self._is_nothing_judged(self._refusal):
+            if not cases and self._refuse_if_all_unjudged(self._refusal):
                 return
             # Rates of a worker as it began; the older side's, which is not the candidate's.
             self._ceilings = checked_ceilings(workers[BEFORE].hello)
@@ -210,13 +208,13 @@ class RevisionComparison(GateComparison):
             if self.verdicts and not self.compared and not self.first:  # as where all is unsupported on both sides
                 reason = "no case ran on both sides with a quantity to compare, so nothing was judged"
                 self._add("nothing", Outcome.BROKEN, reason)
-            say(_summary(self.verdicts))
+            say(_untimed_summary(self.verdicts))
             launches = launches_for_change(len(benchmarks))
             least_s = len(benchmarks) * launches * LEAST_ROUNDS * len(SIDES) * LEAST_SAMPLE_S
             if self.seconds < least_s:
                 raise ValueError(
-                    f"seconds must be at least {math.ceil(least_s)}, since a change of one of {len(benchmarks)} "
-                    f"timings is called from {launches} launches on; got {self.seconds:g}"
+                    f"seconds must be at least {math.ceil(least_s)}, because with {len(benchmarks)} timings a change "
+                    f"is called only after {launches} launches; got {self.seconds:g}"
                 )
             self.timing = TimingComparison(
                 revisions=revisions,
@@ -227,16 +225,19 @@ class RevisionComparison(GateComparison):
                 recheck=self._recheck,
             )
             self.timing.rounds.least_s = self.least_s
-            say(f"timing: {len(benchmarks)} in at most {self.seconds:g} s of measuring")
+            say(f"timing: {len(benchmarks)} parts of cases, at most {self.seconds:g} s of measuring")
             if all(worker.is_alive for worker in workers):
                 self.timing.launch(workers, say)
         self.timing.run(say)
 
     def facts(self) -> dict[str, Any]:
+        """The sweep, the chosen settings and the cap on measuring time."""
         return {"sweep": self.sweep, "chosen": list(self.chosen), "most_seconds": self.seconds}
 
     def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
-        """The cases that both trees have. A case that only one has gets its verdict here."""
+        """Let both trees compose the sweep, and return the cases that both can run with code of their own. Every
+        other case gets its verdict here: missing, new, incomparable or unjudged. Raises ValueError if the newer tree
+        cannot."""
         for worker in workers:
             worker.begin("expand", arguments=["-m", f"sweep={self.sweep}", *self.chosen])
         try:
@@ -249,11 +250,11 @@ class RevisionComparison(GateComparison):
         except FailedError as error:
             before = []
             self.warnings.append(
-                f"the revision before cannot compose sweep={self.sweep}, so not seen is what it lost: {error}"
+                f"the older revision cannot compose sweep={self.sweep}, so cases lost since are not noticed: {error}"
             )
         pairing = paired(before, after)
         for old in pairing.gone:
-            self._add(old.id, Outcome.MISSING, "a case of the sweep before, and none now")
+            self._add(old.id, Outcome.MISSING, "the sweep had this case before and has it no longer")
         for old, new in pairing.redefined:
             self._add(new.id, Outcome.INCOMPARABLE, f"settings changed: {_other_meaning(old)}")
         both = [*pairing.both, *self._composed_by_both(workers[BEFORE], pairing.added)]
@@ -267,13 +268,13 @@ class RevisionComparison(GateComparison):
         ]
 
     def _composed_by_both(self, worker: WorkerClient, added: Sequence[Expanded]) -> list[tuple[Expanded, Expanded]]:
-        """The newer tree's cases that the older one can compose, though its sweep lacks them."""
+        """Pairs, older first, of added cases that the older tree can compose; the others get `new` verdicts."""
         pairs = []
         for new in added:
             try:
                 (old,) = expanded_from(worker.ask("expand", arguments=command_line(new.case, self.chosen)))
             except FailedError as error:
-                self._add(new.id, Outcome.NEW, f"the revision before cannot compose it: {error}")
+                self._add(new.id, Outcome.NEW, f"the older revision cannot compose it: {error}")
                 continue
             if old.old_id:
                 self._add(new.id, Outcome.NEW, _other_meaning(old))
@@ -282,7 +283,7 @@ class RevisionComparison(GateComparison):
         return pairs
 
     def _is_held(self, case: str, old: Code, new: Code) -> bool:
-        """Whether both revisions hold the code of a case; where one does not, that becomes its verdict."""
+        """Whether both revisions hold the code of a case, which is then noted; if not, the case gets a verdict."""
         self.installed |= _installed(old) | _installed(new)
         if obstacle := _foreign_code(old, new):
             self._add(case, *obstacle)
@@ -292,34 +293,36 @@ class RevisionComparison(GateComparison):
         return True
 
     def _refusal(self, verdicts: Sequence[Verdict]) -> Verdict:
-        """The verdict on a sweep of which nothing lies in the revisions."""
+        """The one broken verdict on a sweep of which no case runs code of the revisions."""
         reason = (
-            f"no case of sweep={self.sweep} runs code that the two revisions hold at their top or in src/, but what is "
-            f"installed here, {_listed(self.installed)}: choose cases that do, as by --set attention=NAME or --sweep "
-            f"NAME; tests that use pytest-benchmark are judged by suite gate pytest --against {self.before.side.label}"
+            f"no case of sweep={self.sweep} runs code of the two revisions (at their top or in src/); all run "
+            f"installed code, {_listed(self.installed)}. Choose other cases, as by --set attention=NAME or --sweep "
+            f"NAME. For tests that use pytest-benchmark: suite gate pytest --against {self.before.side.label}"
         )
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
+        """Broken if the case fails now, missing if it is unsupported now alone, same if on both sides, else new."""
         if isinstance(new, FailedError):
             return Outcome.BROKEN, f"fails now: {new}"
         if isinstance(new, UnsupportedHereError):
             if isinstance(old, UnsupportedHereError):
                 return Outcome.SAME, f"unsupported on both sides: {new}"
-            return Outcome.MISSING, f"ran before, and now is unsupported: {new}"
-        return Outcome.NEW, f"runs now, and before did not: {old}"
+            return Outcome.MISSING, f"ran before, but is unsupported now: {new}"
+        return Outcome.NEW, f"runs now, but did not before: {old}"
 
     def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Judge the exact quantities of a case, and add its timed parts to `least_s` unless the times cannot count."""
         if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
             return
         exact = judge_exact(case.id, _exact_quantities(old), _exact_quantities(new), self.tolerances)
         if not exact and not old["spans"] and not new["spans"]:
-            self._add(case.id, Outcome.BROKEN, "neither side holds anything that can be judged")
+            self._add(case.id, Outcome.BROKEN, "neither side has a quantity that can be judged")
             return
         self.compared = True
         self.verdicts += exact
         if changed := changed_settings(*case.settings):
-            reason = f"settings changed, so the times are of two different things: {', '.join(changed)}"
+            reason = f"settings changed, so the times cannot be compared: {', '.join(changed)}"
             self._add(case.id, Outcome.INCOMPARABLE, reason, metric=LATENCY)
             return
         if not old["spans"] and not new["spans"] and new["clock"] is not None:
@@ -327,7 +330,7 @@ class RevisionComparison(GateComparison):
             self._add(case.id, Outcome.INCONCLUSIVE, reason, metric=LATENCY)
         for span in old["spans"]:
             if span not in new["spans"]:
-                self._add(case.id, Outcome.MISSING, "was timed before, and is not now", span=span)
+                self._add(case.id, Outcome.MISSING, "was timed before, but is not timed now", span=span)
         if undone := [*work_undone(old, new)]:
             for span, reason in undone:
                 self._add(case.id, Outcome.BROKEN, reason, span=span)
@@ -339,38 +342,34 @@ class RevisionComparison(GateComparison):
             self.least_s[benchmark] = least_s(work, self._ceilings, case.settings[BEFORE], benchmark.clock)
 
     def _recheck(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
-        """Raise FailedError where a case that was timed by now computes something else, or does other work."""
+        """Check the output of a timed case again, on fresh inputs. Raises FailedError if its operators changed, too."""
         seed, calls = self._random.getrandbits(31), self._random.randrange(20)
         answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
         parts = checked_operators(answer)
         for span, operators in self.parts[case.id][side].items():
             now = parts.get(span, ())
             if sorted(now) != sorted(operators):
-                raise FailedError(f"{span} ran {_in_list(operators)} before, and {_in_list(now)} now")
+                raise FailedError(f"{span} ran {_in_list(operators)} before the timing, and {_in_list(now)} after it")
 
 
 def work_undone(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield spans and reasons to doubt that a timed part still is what a step does, where before it was.
-
-    By the operators, and, since Python's own work has none, by the time of a part beside that of its span.
-    """
+    """Yield each span whose timed part no longer does the work that a step does, though it did before, and the
+    reason. Known by operators that the part leaves out, and, for pure Python, by its share of the step's CPU time."""
     for span in [span for span in new["spans"] if span in old["spans"]]:
         left_out_before, left_out_now = (
             set(side["operators"].get(span, ())) - set(side["parts"].get(span, ())) for side in (old, new)
         )
         if more := left_out_now - left_out_before:
-            yield span, f"its timed part leaves out what its span of a step runs: {_in_list(sorted(more))}"
+            yield span, f"its timed part no longer runs what a step runs: {_in_list(sorted(more))}"
         before, now = (side["coverage"].get(span, 0.0) for side in (old, new))
         if now < before / LEAST_COVERED:
-            reason = f"takes {now:.2g} times as long as its span of a step, and took {before:.2g} before"
+            reason = f"takes {now:.2g} times the CPU time that a step spends there, and took {before:.2g} times before"
             yield span, f"its timed part {reason}"
 
 
 def least_s(work: Mapping[str, float], ceilings: Mapping[str, float], settings: Mapping[str, Any], clock: str) -> float:
-    """The time in which no machine does so many operations and moves so many bytes; 0 where nothing is known.
-
-    A worker's ceilings are of one thread, and were measured before it could find its tree.
-    """
+    """Seconds below which a sample cannot be true, from the FLOPs and bytes of `work`; 0 if they are not known.
+    `ceilings`: rates of one thread that a worker measured before it could import its tree, raised by CEILING_ROOM."""
     if clock == "device":
         most_flops, most_bytes = DEVICE_FLOPS_PER_S, DEVICE_BYTES_PER_S
     else:
@@ -381,21 +380,23 @@ def least_s(work: Mapping[str, float], ceilings: Mapping[str, float], settings: 
 
 
 def _in_list(operators: Sequence[str]) -> str:
+    """The names joined by commas, or `nothing`."""
     return ", ".join(operators) or "nothing"
 
 
 def _foreign_code(old: Code, new: Code) -> tuple[Outcome, str] | None:
-    """The outcome and the reason of a case for which installed code would run in place of a revision's."""
+    """The outcome and reason of a case that would run installed code in place of a revision's; None if it would not.
+    Code that only the older tree holds is missing, that only the newer holds is new, that neither holds unjudged."""
     installed_before, installed_now = _installed(old), _installed(new)
     in_tree_before, in_tree_now = old.keys() - installed_before, new.keys() - installed_now
     if lost := in_tree_before & installed_now:
-        return Outcome.MISSING, f"{_listed(lost)} lay in the revision before, and now what is installed here would run"
+        return Outcome.MISSING, f"the older revision holds {_listed(lost)}; now the installed copy would run instead"
     if gained := in_tree_now & installed_before:
-        reason = f"{_listed(gained)} did not lie in the revision before, where what is installed here would run"
+        reason = f"the older revision does not hold {_listed(gained)}, so the installed copy would run there"
         return Outcome.NEW, reason
     if not in_tree_before or not in_tree_now:
         modules = _listed(installed_before | installed_now)
-        return Outcome.UNJUDGED, f"it runs what is installed here, {modules}, and no code of the revisions"
+        return Outcome.UNJUDGED, f"it runs installed code, {modules}, and no code of the two revisions"
     return None
 
 
@@ -405,7 +406,7 @@ def _installed(code: Code) -> set[str]:
 
 
 def in_words(old: Code, new: Code) -> str:
-    """Write `normed (src/normed/__init__.py)`, with both files where it moved."""
+    """Write each module with its file, as `normed (src/normed/__init__.py)`, or `old.py → new.py` if it moved."""
     paths: dict[str, list[str]] = {}
     for name, file in (*old.items(), *new.items()):
         paths.setdefault(name, []).extend([file] if file else [])
@@ -413,10 +414,12 @@ def in_words(old: Code, new: Code) -> str:
 
 
 def _listed(modules: set[str]) -> str:
+    """The names in order, joined by commas."""
     return ", ".join(sorted(modules))
 
 
 def _exact_quantities(built: Mapping[str, Any]) -> Exact:
+    """The readings of a worker's answer whose metric is exact, and the operators."""
     exact = {
         span: {name: value for name, value in readings.items() if name in METRICS and METRICS[name].exact}
         for span, readings in built["readings"].items()
@@ -425,18 +428,21 @@ def _exact_quantities(built: Mapping[str, Any]) -> Exact:
 
 
 def _other_meaning(old: Expanded) -> str:
-    return f"the revision before means another case by this name, which is now called {old.id}"
+    """The reason for a case whose id means another case in the older tree."""
+    return f"in the older revision this name means another case, which is now called {old.id}"
 
 
-def _summary(verdicts: Sequence[Verdict]) -> str:
+def _untimed_summary(verdicts: Sequence[Verdict]) -> str:
+    """The line shown before the timing: how many cases were compared, and how many verdicts are bad."""
     judged = [verdict for verdict in verdicts if verdict.outcome is not Outcome.UNJUDGED and verdict.case != SETTINGS]
     worse = [verdict for verdict in judged if verdict.outcome not in (Outcome.SAME, Outcome.NEW, Outcome.FASTER)]
     cases = len({verdict.case for verdict in judged})
-    result = f"{len(worse)} to report" if worse else "nothing changed for the worse"
-    return f"exact quantities, memory and operators of {cases} cases, before any timing: {result}"
+    result = f"results to report: {len(worse)}" if worse else "nothing changed for the worse"
+    return f"compared exact quantities, memory and operators of {cases} cases, before any timing: {result}"
 
 
 def _requirements(tree: Path) -> Any:
+    """`project.dependencies` of the tree's pyproject.toml; None if it cannot be read."""
     with suppress(OSError, tomllib.TOMLDecodeError):
         content = tomllib.loads((tree / "pyproject.toml").read_text(encoding="utf-8"))
         return content.get("project", {}).get("dependencies")

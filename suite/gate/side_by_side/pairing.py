@@ -45,7 +45,7 @@ class Paired:
 
 
 def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
-    """The cases of a worker's answer to `expand`. Raises BadAnswerError for what no case can be."""
+    """The cases in a worker's answer to `expand`, under today's names. Raises BadAnswerError for an invalid answer."""
     expanded = []
     for content in checked_cases(answer):
         settings = content["settings"]
@@ -53,23 +53,24 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
         try:
             case = in_its_tree.today(settings)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise BadAnswerError(f"the worker's answer to `expand` has a case that cannot be: {error}") from error
+            raise BadAnswerError(f"the worker's answer to `expand` has an invalid case: {error}") from error
         old_id = None if case.id == in_its_tree.id else in_its_tree.id
         expanded.append(Expanded(case=case, settings=settings, code=content["code"], old_id=old_id))
     return expanded
 
 
 def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
-    """Raise ValueError for a workload that is judged by seed: no step of a run repeats another."""
+    """Raise ValueError if a case is judged by seed, which cannot be timed: no step of its run repeats another."""
     if judged_by_seed := [case.case.workload for case in cases if is_judged_by_seed(case.case.workload)]:
         raise ValueError(
-            f"sweep must have no case of workload={judged_by_seed[0]}, which is judged by stored records of paired "
-            f"seeds (suite gate --baseline FOLDER --candidate FOLDER) and not side by side; got {sweep!r}"
+            f"sweep must have no case of workload={judged_by_seed[0]}, which is judged by stored records and not side "
+            f"by side (use suite gate --baseline FOLDER --candidate FOLDER); got {sweep!r}"
         )
 
 
 def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
-    """Sort every case: in both trees, in both with another meaning, only before, or only after."""
+    """Match the cases of two trees: equal ids first, then cases that agree in every axis that both have. A match that
+    could be meant twice is none. An id that means another case in the older tree makes it redefined."""
     gone = {old.id: old for old in before}
     both, added = [], []
     for new in after:
@@ -90,30 +91,26 @@ def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
 
 
 def _agree(old: Case, new: Case) -> bool:
-    """Whether all axes of one case stand in the other with the same values."""
+    """Whether one case's axes are a subset of the other's, with the same values."""
     old_axes, new_axes = _axes(old).items(), _axes(new).items()
     return old_axes <= new_axes or new_axes <= old_axes
 
 
 def _axes(case: Case) -> dict[str, Any]:
+    """The workload, axes and extras of a case in one dictionary."""
     return {"workload": case.workload, **case.axes, **case.extras}
 
 
 def command_line(case: Case, chosen: Sequence[str] = ()) -> list[str]:
-    """The case as a command line that Hydra reads, for a tree whose sweep does not have it.
-
-    `chosen`: settings of the command line that compared the trees. Those of Hydra, such as where it looks for groups,
-    are in no case, and are needed here too.
-    """
+    """The arguments by which Hydra composes this one case, for a tree whose sweep lacks it. `chosen`: the user's
+    settings, of which those that begin with `hydra.` are repeated: they say where Hydra looks for groups."""
     hydra = [setting for setting in chosen if setting.startswith("hydra.")]
     return ["-m", *hydra, *(f"{name}={_quoted(value)}" for name, value in _axes(case).items() if value is not None)]
 
 
 def _quoted(value: Any) -> str:
-    """Put a text in quotes, so that `12`, `null` and `1e5` stay texts.
-
-    Hydra reads a backslash in them as itself unless a quote follows.
-    """
+    """Write a value for Hydra's command line; a text in quotes, so that `12`, `null` and `1e5` stay texts. Within
+    quotes Hydra reads a backslash as itself unless a quote follows."""
     if isinstance(value, str):
         escaped = BEFORE_A_QUOTE.sub(lambda match: 2 * match[1] + "\\'" * bool(match[2]), value)
         return f"'{escaped}'"

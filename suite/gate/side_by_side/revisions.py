@@ -47,7 +47,7 @@ class Tree:
 
 
 def repository(start: Path) -> Path:
-    """The top of the checkout around a folder. Raises ValueError where there is none, and on Windows."""
+    """The top folder of the git checkout around `start`. Raises ValueError if there is none, and on Windows."""
     if sys.platform == "win32":
         # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
         raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
@@ -55,7 +55,8 @@ def repository(start: Path) -> Path:
 
 
 def checkout_around(start: Path, what: str) -> Path:
-    """The top of the checkout around a folder. Raises ValueError where there is none, which `what` needs."""
+    """The top folder of the git checkout around `start`. `what`: the subject of the sentence if there is none. Raises
+    ValueError if there is no checkout or no git."""
     try:
         return Path(git(start, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
@@ -66,10 +67,8 @@ def checkout_around(start: Path, what: str) -> Path:
 
 
 def resolved(top: Path, revision: str, name: str = "against") -> str:
-    """The commit that a revision names, as git understands it. Raises ValueError where it names none.
-
-    `name`: the option that it is the value of.
-    """
+    """The commit id that a revision names, as git understands it. Raises ValueError if it names none. `name`: the
+    option whose value the revision is, for the error."""
     with suppress(subprocess.CalledProcessError):
         # First as typed: what follows `:/` is a text to look for, to its end.
         named = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
@@ -80,11 +79,13 @@ def resolved(top: Path, revision: str, name: str = "against") -> str:
 
 
 def _is_shallow(top: Path) -> bool:
+    """Whether the clone lacks part of its history."""
     return git(top, "rev-parse", "--is-shallow-repository") == "true"
 
 
 def before(top: Path, revision: str, into: Path) -> Tree:
-    """Clone the repository at a revision. Raises OSError where git cannot read all of it."""
+    """Clone the repository at `revision` into a folder below `into`, sharing its objects. Raises ValueError for an
+    unknown revision, OSError if git cannot check out every file."""
     commit = resolved(top, revision)
     folder = into / FOLDERS[0]
     git(top, "clone", "--quiet", "--shared", "--no-checkout", "--", str(top), str(folder))
@@ -92,12 +93,13 @@ def before(top: Path, revision: str, into: Path) -> Tree:
         git(folder, "-c", "protocol.version=2", "fetch", "--quiet", "--depth=1", "origin", commit)
     git(folder, "checkout", "--quiet", "--detach", commit)
     if missing := git(folder, "ls-files", "--deleted"):  # a damaged object: git says so and still ends with 0
-        raise OSError(f"git cannot check out all of {revision!r}; among what is missing is {missing.splitlines()[0]}")
+        raise OSError(f"git cannot check out all of {revision!r}; {missing.splitlines()[0]} is missing")
     return Tree(side=Side(label=revision, commit=commit), folder=folder)
 
 
 def after(top: Path, into: Path) -> Tree:
-    """Copy the working tree: all that git tracks or would, as it lies there now."""
+    """Copy the working tree into a folder below `into`: all files, as they are now, that git tracks or does not ignore.
+    Prints a warning for each file above LARGE_BYTES."""
     folder = into / FOLDERS[1]
     listing = ("ls-files", "-z", "--exclude-standard", "--others")
     names = git(top, *listing, "--cached", "--deduplicate").split("\0")
@@ -106,7 +108,7 @@ def after(top: Path, into: Path) -> Tree:
         if source.is_file() or source.is_symlink():  # what is deleted but not yet committed is gone
             if (nbytes := source.lstat().st_size) > LARGE_BYTES:
                 complain(
-                    f"suite gate: {name} has {bytes_iec(nbytes)} and is copied; in .gitignore it would be left out"
+                    f"suite gate: {name} has {bytes_iec(nbytes)} and is copied; add it to .gitignore to leave it out"
                 )
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
@@ -117,10 +119,8 @@ def after(top: Path, into: Path) -> Tree:
 
 
 def file_states(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
-    """The state of each file of a tree whose name ends so: no program can set a file's ctime.
-
-    By default of what Python imports: what a case writes beside its code, such as a cache, is its own matter.
-    """
+    """Inode, size and ctime of each file of a tree whose name ends with `ends`, by relative path. No program can set a
+    ctime, so any change shows. By default only what Python imports is listed, since a case may write other files."""
     states = {}
     for folder, folders, names in os.walk(tree):
         folders[:] = [name for name in folders if name not in (".git", "__pycache__")]
@@ -156,10 +156,8 @@ class Revisions:
 
     @contextmanager
     def launched(self, first: int = 0) -> Iterator[list[WorkerClient]]:
-        """Start two fresh workers, before and after. `first`: the side that is started first.
-
-        Raises WorkerError where one does not start, and where somebody wrote into the older tree.
-        """
+        """Start two fresh workers, [before, after], which end with the block. `first`: the side that is started first.
+        Raises WorkerError if one does not start, and if a file of the older tree changes before or within the block."""
         self.check_older_files()
         with ExitStack() as stack:
             order = [0] if self.in_one_process else [first, 1 - first]
@@ -180,10 +178,8 @@ class Revisions:
         workers: Sequence[WorkerClient] | None = None,
         errors: tuple[type[Exception], ...] = (WorkerError,),
     ) -> None:
-        """Do something with each item. `failed` gets an error that ends one, and the rest goes on in fresh workers.
-
-        `workers`: those to begin with, where some run already.
-        """
+        """Call `do(workers, item)` for each item, in workers that this starts. An error of `errors` is handed to
+        `failed`, and the remaining items go on in fresh workers. `workers`: running ones to begin with."""
         remaining = list(items)
         while remaining:
             with nullcontext(workers) if workers else self.launched() as running:
@@ -197,7 +193,8 @@ class Revisions:
                         break
 
     def check_older_files(self) -> None:
-        """Raise WorkerError where the older tree's code is another by now, as the newer one's could make it slower."""
+        """Raise WorkerError if a file in `older_files` changed or a Python file came to the older tree. Code of the
+        newer tree could otherwise make the older one slower."""
         if self.older_files is None:
             return
         now = file_states(self.trees[0], "")
@@ -205,10 +202,10 @@ class Revisions:
             if now.get(name) != state:
                 raise WorkerError(f"{name} of the older revision was changed while it was measured")
         if added := sorted(name for name in now.keys() - self.older_files.keys() if name.endswith(IMPORTED)):
-            raise WorkerError(f"{added[0]} came to the older revision while it was measured")
+            raise WorkerError(f"{added[0]} was added to the older revision while it was measured")
 
     def start(self, side: int) -> WorkerClient:
-        """Start the worker of one side. It answers nothing before it is greeted."""
+        """Start the worker process of one side, to be greeted before it is asked anything."""
         tree, log = self.trees[side], self.logs / f"{SIDES[side]}.log"
         # No file of a tree may run before the worker's first line: with site and PYTHONPATH, which the worker opens
         # itself, there could be a tree's `sitecustomize.py`, or `queue.py`.
@@ -216,15 +213,16 @@ class Revisions:
         return WorkerClient([self.python, *options, WORKER, tree], tree, log, environment=self.kernels(side))
 
     def kernels(self, side: int) -> Mapping[str, str]:
-        """Variables by which all workers of a side share a folder of kernels that neither the other side nor the user
-        loads: what one revision builds, no other may be measured with. A tree may know the second alone."""
+        """Environment variables for a side's own cache of compiled kernels, shared by all its workers. Neither the
+        other side nor the user loads from it. An older tree may know only the second variable."""
         folder = self.logs / f"kernels-{FOLDERS[side]}"
         return {KERNELS: str(folder), INDUCTOR: str(folder / "inductor")}
 
     def build(
         self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int, *, examine: bool
     ) -> Mapping[str, Any]:
-        """Let a side build a case. Raises as WorkerClient.ask, and BadAnswerError for what cannot be."""
+        """Let a side's worker build a case, and return its checked answer: spans, clock and, if `examine`, quantities.
+        Raises as WorkerClient.ask, and BadAnswerError for an invalid answer."""
         answer = workers[side].ask(
             "build",
             id=worker_key(case.id, side),
@@ -236,5 +234,5 @@ class Revisions:
 
 
 def worker_key(case: str, side: int) -> str:
-    """The name of a case in a worker, which may hold both sides."""
+    """The name of a case in a worker. It holds the side, since one worker may run both."""
     return f"{SIDES[side]} {case}"

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
-from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained
+from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained_share
 from suite.gate.side_by_side.revisions import SIDES, worker_key
 from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient
 
@@ -25,9 +25,9 @@ SAMPLES, SURROUNDINGS = "rounds.csv.gz", "surroundings.csv.gz"
 
 
 class BrokenSampleError(Exception):
-    """A case that can be sampled no more.
+    """A case that cannot be sampled any more.
 
-    `is_disbelieved`: its worker gave an answer that cannot be; it lives on and may sample the other cases.
+    `is_disbelieved`: its worker is alive but its answer cannot be true, so it may go on with the other cases.
     """
 
     def __init__(self, case: str, reason: str, *, is_disbelieved: bool = False) -> None:
@@ -51,10 +51,8 @@ class Surroundings:
 
 
 def csv_table(row: type, rows: Sequence[Any]) -> bytes:
-    """Write rows, instances of the dataclass `row`, as gzipped CSV: whoever only gates installs no Arrow.
-
-    Numbers have all their digits, so that they come back as they were; an empty cell is a null.
-    """
+    """Write rows, instances of the dataclass `row`, as gzipped CSV: whoever only gates installs no Arrow. Numbers have
+    all their digits, so that they come back as they were; an empty cell is a null."""
     text, columns = io.StringIO(newline=""), [column.name for column in fields(row)]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
@@ -64,12 +62,12 @@ def csv_table(row: type, rows: Sequence[Any]) -> bytes:
 
 @dataclass(kw_only=True)
 class Rounds:
-    """All samples, over all launches."""
+    """Takes samples of both sides by turns, and keeps those of all launches."""
 
     order: random.Random
     counts_cpu: bool = True
-    """True if a worker's CPU time, as the kernel counted, must fit the calls that it reports. Not where a request does
-    more than what is timed, as the set-up of another project's benchmark."""
+    """True if a worker's CPU time by the kernel's count must fit the calls that it reports. False where a request does
+    more than is timed, as a benchmark's set-up."""
     least_s: Mapping[Benchmark, float] = field(default_factory=dict)
     """Times that no machine goes below, by the work that must be done."""
     samples: list[Sample] = field(default_factory=list)
@@ -84,10 +82,9 @@ class Rounds:
     """By benchmark and side: CPU time of each sample of this launch, or turn, as a share of what its calls explain."""
 
     def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
-        """Take more rounds of the launch: each benchmark once a round and side, until the time is over.
-
-        A launch has LEAST_ROUNDS at least. Raises BrokenSampleError; samples taken before are kept.
-        """
+        """Take rounds for `seconds`, and until the launch or turn has LEAST_ROUNDS: a sample of each benchmark and
+        side. Benchmarks and sides are in random order. Adds to `samples`, `surroundings` and `measured_s`. Raises
+        BrokenSampleError, also if a worker used far more CPU time than it reports; samples taken before are kept."""
         begun, before_s = time.monotonic(), self.measured_s
         while self._number < self._least or time.monotonic() - begun < seconds:
             for benchmark in self.order.sample(benchmarks, len(benchmarks)):
@@ -104,22 +101,25 @@ class Rounds:
         self._check_cpu_time(benchmarks)
 
     def begin_launch(self) -> None:
+        """Count a new launch, whose rounds are numbered from 0."""
         self.launches += 1
         self._number = 0
         self.begin_turn()
 
     def begin_turn(self) -> None:
-        """Let the next rounds be at least LEAST_ROUNDS, as for each benchmark that is measured by itself."""
+        """Let the next `take` have at least LEAST_ROUNDS rounds, and check the CPU time of its samples alone."""
         self._least = self._number + LEAST_ROUNDS
         self._unexplained.clear()
 
     def _sample(self, worker: WorkerClient, benchmark: Benchmark, side: int, position: int) -> Sample:
+        """Ask a worker for a sample and check it. `position`: 0 if its side is first in the round. Raises
+        BrokenSampleError if the worker fails, or reports less time than any machine needs."""
         try:
             answer, spent = worker.ask_timed("sample", id=worker_key(benchmark.case, side), span=benchmark.span)
             sample = checked_sample(answer, spent, benchmark.clock)
             if sample[benchmark.column] < self.least_s.get(benchmark, 0.0):
                 raise BadAnswerError(
-                    f"the worker tells {benchmark.column} of {sample[benchmark.column]:.3g}, and no machine does the "
+                    f"the worker reports {benchmark.column} of {sample[benchmark.column]:.3g}, but no machine does the "
                     f"work of {benchmark.span} in less than {self.least_s[benchmark]:.3g} s"
                 )
         except ANY_ERROR as error:
@@ -127,26 +127,24 @@ class Rounds:
             is_disbelieved = isinstance(error, BadAnswerError)
             raise BrokenSampleError(benchmark.case, f"{SIDES[side]}: {error}", is_disbelieved=is_disbelieved) from error
         if benchmark.clock != "device":  # where a call does every span of its case
-            self._unexplained.setdefault((benchmark, side), []).append(unexplained(sample, spent))
+            self._unexplained.setdefault((benchmark, side), []).append(unexplained_share(sample, spent))
         place = {"launch": self.launches, "round": self._number, "arm": side, "position": position}
         return Sample(case=benchmark.case, span=benchmark.span, **place, **sample)
 
     def _check_cpu_time(self, benchmarks: Sequence[Benchmark]) -> None:
-        """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch report.
-
-        By the median: any one sample may hold a collection of garbage, or a compiler.
-        """
+        """Raise BrokenSampleError where a worker used far more CPU time than its samples of this launch report. By the
+        median: any one sample may hold a collection of garbage, or a compiler."""
         for (benchmark, side), shares in self._unexplained.items():
             if self.counts_cpu and benchmark in benchmarks and (share := median(shares)) > 1:
                 reason = (
                     f"{SIDES[side]}: the kernel counted {share * UNEXPLAINED:.3g} times the CPU time that the worker "
-                    f"tells of its calls of {benchmark.span}"
+                    f"reports for its calls of {benchmark.span}"
                 )
                 raise BrokenSampleError(benchmark.case, reason, is_disbelieved=True)
 
 
 def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
-    """Read the state of the machine."""
+    """Read the machine's load, CPU pressure and stolen time, for the end of round `number` of a launch."""
     return Surroundings(
         launch=launch,
         round=number,
@@ -158,6 +156,7 @@ def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
 
 
 def _pressure(path: Path = PRESSURE) -> float | None:
+    """The share of the last ten seconds in which a process waited for a CPU; None where Linux does not say."""
     with suppress(OSError, ValueError, IndexError):
         return float(path.read_text().split("avg10=")[1].split()[0]) / 100
     return None

@@ -35,38 +35,38 @@ class Settings:
 
     @property
     def tolerances(self) -> Path | None:
-        """The file of tolerances; None where the tree does not hold the suite, whose own then counts."""
+        """The tree's conf/gate.yaml; None if the tree does not hold the suite, so that the installed suite's counts."""
         path = self.folder / TOLERANCES
         return path if path.exists() and (self.folder / JUDGE).is_dir() else None
 
     @property
     def accepted(self) -> Path:
+        """The path of the acceptances, which need not exist."""
         return self.folder / ACCEPTED
 
     def noise(self, name: str) -> Path:
+        """The path of a file of learnt noise, which need not exist."""
         return self.folder / NOISE / name
 
     def warnings(self, checkout: Path) -> Iterator[str]:
-        """Yield sentences on settings that count though they differ, and on those that do not count."""
+        """Yield a sentence if changed settings are trusted, and one if the checkout's acceptances are not used."""
         if self.is_trusted and self.differing:
-            yield f"by {OPTION} the working tree's settings judge it: {first_of(self.differing, MOST_NAMED)}"
+            yield f"{OPTION} is set, so the working tree's settings judge it: {first_of(self.differing, MOST_NAMED)}"
         if (checkout / ACCEPTED).exists() and not self.accepted.exists():
-            yield f"{ACCEPTED.as_posix()} of the checkout is not in what judges, so nothing is accepted by it"
+            yield f"{ACCEPTED.as_posix()} of the checkout is not in the revision that judges, so it accepts nothing"
 
     def verdicts(self) -> list[Verdict]:
-        """The verdict on settings that differ and that nobody has reviewed."""
+        """One incomparable verdict if settings differ and are not trusted, else none."""
         if self.is_trusted or not self.differing:
             return []
         differing = first_of(self.differing, MOST_NAMED)
-        reason = f"this change alters what it is judged by: {differing}; review that, then say {OPTION}"
+        reason = f"this change alters files that judge it: {differing}; review them, then pass {OPTION}"
         return [Verdict(case=SETTINGS, outcome=Outcome.INCOMPARABLE, reason=reason)]
 
 
 def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *, is_trusted: bool) -> Settings:
-    """Compare the settings of two trees, the newer one a copy of the checkout.
-
-    `is_trusted`: the newer tree's are meant; else the older one's judge.
-    """
+    """Compare the files that judge in two trees, the newer one a copy of the checkout, and choose the tree that judges.
+    `is_trusted`: the newer tree judges, else the older one. `sweep`: the named sweep, whose YAML counts too."""
     trees = (before, after)
     differing = []
     # The sweep may lie in any package's conf/, as that of a variant; a judge only where the one that runs does.
@@ -75,7 +75,7 @@ def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *,
         ("acceptances", {ACCEPTED}),
         ("learnt noise", _found(trees, f"{NOISE}/*.yaml")),
         ("the sweep", _found(trees, f"**/sweep/{escape(sweep)}.yaml") if sweep else ()),
-        ("the judge", _judging(trees, checkout.resolve())),
+        ("the judge", _judge_files(trees, checkout.resolve())),
     ):
         for name in sorted(names):
             if how := _difference(*(tree / name for tree in trees)):
@@ -84,11 +84,12 @@ def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *,
 
 
 def _found(trees: Iterable[Path], pattern: str) -> set[Path]:
+    """Relative paths of the files in any of the trees that match a glob pattern."""
     return {path.relative_to(tree) for tree in trees for path in tree.glob(pattern)}
 
 
-def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
-    """The files of the judge that runs, if it lies in the checkout: the gate's, and what was imported."""
+def _judge_files(trees: Iterable[Path], checkout: Path) -> set[Path]:
+    """Relative paths of the running judge, if it is the checkout's: the gate and every imported module."""
     # Whatever of the suite was imported to judge could change the verdict, not the gate's own folder alone.
     modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "suite"]
     files = {Path(file).resolve() for module in modules if (file := getattr(module, "__file__", None))}
@@ -97,7 +98,7 @@ def _judging(trees: Iterable[Path], checkout: Path) -> set[Path]:
 
 
 def _difference(before: Path, after: Path) -> str:
-    """How a file differs; empty where it does not."""
+    """`changed`, `removed` or `added`; empty if the files have the same content or neither exists."""
     was_there, is_there = before.is_file(), after.is_file()
     if was_there and is_there:
         return "" if filecmp.cmp(before, after, shallow=False) else "changed"

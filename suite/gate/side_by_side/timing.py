@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from suite.gate.output.sentences import percent
 from suite.gate.rules.decision import (
     AFTER,
     BEFORE,
@@ -41,7 +42,7 @@ GROWTH = 1 / 8
 
 @dataclass(kw_only=True)
 class TimingComparison:
-    """The timing of some benchmarks and its verdicts."""
+    """Times the benchmarks of two revisions launch after launch, and decides each as early as it can."""
 
     revisions: Revisions
     cases: Sequence[BenchmarkCase]
@@ -51,7 +52,7 @@ class TimingComparison:
     """The cap on measuring time."""
     seed: int = 0
     recheck: Recheck | None = None
-    """Looks at a case of a side once more when a launch is over, and raises as WorkerClient.ask."""
+    """Checks a case of one side again after a launch; raises as WorkerClient.ask for one that computes otherwise."""
     rounds: Rounds = field(init=False)
     decisions: Decisions = field(init=False)
     broken: dict[str, str] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class TimingComparison:
         self.decisions = Decisions(benchmarks=list(self.benchmarks), tolerances=self.tolerances, seconds=self.seconds)
 
     def run(self, say: Say = lambda text: None) -> None:
-        """Start launch after launch until nothing is open."""
+        """Start launches until every benchmark is decided or the time is over. `say` gets a line after each."""
         while self._goes_on:
             try:
                 with self.revisions.launched(first_side(self.rounds.launches)) as workers:
@@ -73,7 +74,8 @@ class TimingComparison:
                 self._leave_out(broken)
 
     def launch(self, workers: Sequence[WorkerClient], say: Say = lambda text: None) -> None:
-        """Take one launch's rounds and analyse them, with workers that have built everything that is open."""
+        """Take the rounds of one launch, decide what can be decided, and check the timed cases again. The workers must
+        have built every undecided case. A case that breaks is left out."""
         ends_s = self.rounds.measured_s + _launch_s(self.rounds.measured_s, self.seconds)
         self.rounds.begin_launch()
         try:
@@ -84,23 +86,25 @@ class TimingComparison:
         self.decisions.interim_analysis(self.rounds.samples, self.rounds.measured_s)
         self._recheck_timed(workers)
         count, needed = len(self.decisions.benchmarks), self.decisions.launches_for_change
-        measured_s = self.rounds.measured_s
+        measured_s, launches = self.rounds.measured_s, self.rounds.launches
         say(
-            f"{measured_s:.0f} s measured in {self.rounds.launches} launches: "
+            f"{measured_s:.0f} s measured in {launches} {'launch' if launches == 1 else 'launches'}: "
             f"{count - len(self.decisions.open)} of {count} timings decided"
         )
-        if self.rounds.launches == 1 and (fitting := most_launches(self.seconds, measured_s)) < needed:
+        if launches == 1 and (fitting := most_launches(self.seconds, measured_s)) < needed:
             say(
-                f"at this pace {fitting} launches fit into {self.seconds:g} s, and a change below {FAR}× is called "
-                f"from {needed} on: about {math.ceil(needed * measured_s)} s are enough"
+                f"at this pace only {fitting} of the {needed} launches that a change below {FAR}× needs fit into "
+                f"{self.seconds:g} s; about {math.ceil(needed * measured_s)} s would be enough (--seconds)"
             )
 
     @property
     def _goes_on(self) -> bool:
+        """Whether a benchmark is undecided and measuring time is left."""
         return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
 
     def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
-        """Sample what is open until so much has been measured. Raises BrokenSampleError where the launch is lost."""
+        """Sample the undecided benchmarks until the measuring time reaches `ends_s`, counted over all launches. A case
+        whose answer cannot be true is left out. Raises BrokenSampleError if a worker is lost."""
         while self._goes_on and self.rounds.measured_s < ends_s:
             try:
                 self.rounds.take(workers, self.decisions.open, seconds=ends_s - self.rounds.measured_s)
@@ -125,7 +129,7 @@ class TimingComparison:
         ]
 
     def tables(self) -> dict[str, bytes]:
-        """Every sample and the state of the machine beside it, as files by name; none before the first."""
+        """The gzipped CSV tables of all samples and of the machine's state, by file name; none before any sample."""
         if not self.rounds.samples:
             return {}
         return {
@@ -134,10 +138,8 @@ class TimingComparison:
         }
 
     def _build_undecided(self, workers: Sequence[WorkerClient]) -> None:
-        """Build each case that is still undecided on both sides, without examining its output.
-
-        Raises BrokenSampleError at the first that fails.
-        """
+        """Build each case that is still undecided on both sides, without examining its output. Raises BrokenSampleError
+        at the first that fails."""
         open_cases = {benchmark.case for benchmark in self.decisions.open}
         first = first_side(self.rounds.launches)
         for case in self.cases:
@@ -149,10 +151,8 @@ class TimingComparison:
 
     def _recheck_timed(self, workers: Sequence[WorkerClient]) -> None:
         """From the second launch on, check again each case that was just timed and has not been checked again before.
-
         Where there is none left, one at random. The first launch's cases were checked when they were built. A case that
-        fails is left out of the comparison; if its worker died, no more cases are checked.
-        """
+        fails is left out of the comparison; if its worker died, no more cases are checked."""
         launch, unbroken = self.rounds.launches, {benchmark.case for benchmark in self.decisions.benchmarks}
         if self.recheck is None or launch < 2:
             return
@@ -173,12 +173,15 @@ class TimingComparison:
                         return
 
     def _leave_out(self, broken: BrokenSampleError) -> None:
+        """Time a case no more, and keep the reason for its broken verdict."""
         self.broken[broken.case] = broken.reason
         self.decisions.benchmarks = [
             benchmark for benchmark in self.decisions.benchmarks if benchmark.case != broken.case
         ]
 
     def _verdict(self, benchmark: Benchmark, decision: Decision | None, by_wall: Effect | None) -> Verdict:
+        """The verdict of a benchmark with medians of both sides; inconclusive without a decision. `by_wall`: the effect
+        on wall time, for a note if it contradicts the judging clock."""
         tolerance = self.tolerances.tolerance(benchmark.case, benchmark.span, LATENCY)
         times_s: tuple[list[float], list[float]] = [], []
         for sample in self.rounds.samples:
@@ -190,7 +193,7 @@ class TimingComparison:
             span=benchmark.span,
             metric=LATENCY,
             outcome=Outcome.INCONCLUSIVE,
-            reason="too few launches within the time to judge it",
+            reason="too few launches fit into the measuring time",
             clock=benchmark.clock,
             before=before_s,
             after=after_s,
@@ -203,8 +206,8 @@ class TimingComparison:
         if decision.outcome in (Outcome.SLOWER, Outcome.FASTER) and decision.effect.shared:
             notes.insert(
                 0,
-                f"warning: launches shift all timings alike, by {decision.effect.shared:.1%}, and where that lasts for "
-                "minutes it looks like a change: compare once more",
+                f"warning: launches shift all timings together, by {decision.effect.shared:.1%}; if such a shift lasts "
+                "for minutes it looks like a change, so run the comparison again",
             )
         return replace(
             verdict,
@@ -220,20 +223,20 @@ class TimingComparison:
         )
 
     def _reason(self, decision: Decision, tolerance: Tolerance) -> str:
-        """The reason that stands beside the estimate and its interval."""
+        """The sentence for a decision's outcome; for an inconclusive one also what would decide it."""
         effect, margin = f"{tolerance.minimum_effect:.1%}", f"{tolerance.equivalence_margin:.1%}"
         measured, needed = f"after {self.rounds.measured_s:.0f} s", self.decisions.launches_for_change
         if decision.outcome is Outcome.INCONCLUSIVE and decision.launches < needed:
             return (
-                f"{measured} it has run in {decision.launches} launches, and a change below {FAR}× is called from "
-                f"{needed} on: more --seconds"
+                f"{measured} it has run in {decision.launches} of the {needed} launches that a change below {FAR}× "
+                "needs: use more --seconds"
             )
         sentences: Mapping[Outcome, str] = {
             Outcome.SLOWER: f"slower by more than the {effect} that is allowed",
             Outcome.FASTER: f"faster by more than {effect}",
             Outcome.SAME: f"a change of {margin} is ruled out",
-            Outcome.INCONCLUSIVE: f"{measured} noise still hides a change of {margin}: more --seconds, or a calmer "
-            "machine",
+            Outcome.INCONCLUSIVE: f"{measured} the noise could still hide a change of {margin}: use more --seconds or "
+            "a quieter machine",
         }
         if decision.outcome is Outcome.INCONCLUSIVE and decision.effect.is_drifting:
             return f"{measured} the ratio drifts from launch to launch, which a change of the code does not explain"
@@ -241,13 +244,14 @@ class TimingComparison:
 
 
 def first_side(launches: int) -> int:
-    """The side that starts first after so many launches: ABBA BAAB (Thue and Morse), so that what the later process
-    suffers cancels, also where that grows from launch to launch."""
+    """BEFORE or AFTER: the side whose worker starts first in the next launch, in the order ABBA BAAB (Thue and Morse).
+    So what the process that starts later suffers cancels, also if it grows from launch to launch."""
     return AFTER if launches.bit_count() % 2 else BEFORE
 
 
 def most_launches(seconds: float, least_s: float = 0.0) -> int:
-    """The number of launches if this whole time is needed. `least_s`: what the fewest rounds of one take."""
+    """How many launches fit into `seconds` of measuring, which is the most a run can have. `least_s`: the seconds that
+    the fewest allowed rounds of one launch take."""
     count, measured_s = 0, 0.0
     while measured_s < seconds - 1e-9:
         count, measured_s = count + 1, measured_s + max(least_s, _launch_s(measured_s, seconds))
@@ -255,30 +259,34 @@ def most_launches(seconds: float, least_s: float = 0.0) -> int:
 
 
 def _launch_s(measured_s: float, seconds: float) -> float:
+    """Seconds that the next launch may measure, after `measured_s` of a cap of `seconds`."""
     at_first_s = min(LAUNCH_S, SHARE * seconds)
     return min(max(at_first_s, GROWTH * measured_s), seconds - measured_s)
 
 
 def _with_waiting(verdict: Verdict, by_wall: Effect) -> Verdict:
-    """Call what is far slower by wall time slower, though no CPU time says so: it sleeps, or another process works."""
+    """Turn a verdict by CPU time into slower if wall time is WAITING times as long: it sleeps, or another process
+    works. The lower end of the wall time's interval must reach it. Other verdicts are returned as they are."""
     if not verdict.clock.endswith("_cpu") or verdict.ratio is None:
         return verdict
     least = math.exp(by_wall.bounds(LEVEL)[0])
     if verdict.outcome is Outcome.SLOWER or least < WAITING * max(1.0, verdict.ratio):
         return verdict
-    reason = f"takes {math.exp(by_wall.estimate):.3g} times as long by wall time, of which {verdict.clock} sees nothing"
+    longer = f"takes {math.exp(by_wall.estimate):.3g} times as long by wall time"
+    reason = f"{longer}, which the judging clock {verdict.clock} does not show"
     return replace(verdict, outcome=Outcome.SLOWER, reason=reason)
 
 
 def _disagreement(benchmark: Benchmark, judged: Effect, by_wall: Effect | None, tolerance: Tolerance) -> Sequence[str]:
-    """Note that wall time disagrees with the judging clock, as it does by waiting and lost parallelism."""
+    """A note if the judging clock's estimate lies outside wall time's interval by more than the minimum effect."""
     if benchmark.clock == "wall" or by_wall is None:
         return []
     low, high = by_wall.bounds(LEVEL)
     difference = abs(by_wall.estimate - judged.estimate)
     if low <= judged.estimate <= high or difference <= math.log1p(tolerance.minimum_effect):
         return []
+    estimate, *ends = (percent(math.exp(shift)) for shift in (by_wall.estimate, low, high))
     return [
-        f"wall time says {math.exp(by_wall.estimate) - 1:+.1%} ({math.exp(low) - 1:+.1%} to "
-        f"{math.exp(high) - 1:+.1%}): waiting and lost parallelism are not in {benchmark.clock}"
+        f"wall time changed by {estimate} ({' to '.join(ends)}); {benchmark.clock} counts neither waiting nor lost "
+        "parallelism"
     ]

@@ -31,7 +31,7 @@ STEADY_ALLOCATOR = {
     # Large pages where the system lets a program ask: which small ones a process gets decides what its caches evict.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-"""Settings for both sides alike, where the user has not said otherwise. Other C libraries ignore them."""
+"""Environment variables for both sides, unless the user has set them. Other C libraries ignore them."""
 
 
 class WorkerError(Exception):
@@ -61,10 +61,8 @@ class Spent:
 
 
 def interpreter(python: Path) -> str:
-    """The path of a Python to run workers with; a link stays one, since by it a Python knows its environment.
-
-    Raises ValueError where it is none that can be run.
-    """
+    """The absolute path of a Python, found on PATH if need be. Links are kept: by them a Python knows its environment.
+    Raises ValueError if it cannot be run."""
     path = shutil.which(python)
     if path is None:
         raise ValueError(f"python must be an interpreter that can be run; got {str(python)!r}")
@@ -81,11 +79,9 @@ class WorkerClient:
         log: Path,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Start it. `greet` waits for its first answer, `hello`, so that two can start at once.
-
-        `command`: a Python, its options, the worker's script and its arguments. `log`: a file for whatever it prints.
-        `environment`: variables that hold whatever the user has said.
-        """
+        """Start the process in `tree`. It is not waited for: `greet` does that, so that two can start at once.
+        `command`: a Python, its options, the worker's script and its arguments. `log`: a file for its standard error.
+        `environment`: variables that override the user's."""
         self.hello: Mapping[str, Any] = {}
         """The worker's first answer."""
         self.collection: Mapping[str, Any] = {}
@@ -141,7 +137,7 @@ class WorkerClient:
         return family
 
     def family_cpu_s(self) -> float:
-        """The CPU time of the worker so far and of all processes that it started; 0 where it has ended."""
+        """CPU seconds of the worker and of all processes that it started, also ended ones; 0 once it has ended."""
         total_s = 0.0
         for pid in {self._process.pid, *(process.pid for process in self._family())}:
             with suppress(psutil.Error):
@@ -150,7 +146,7 @@ class WorkerClient:
         return total_s
 
     def stay_on(self, cpus: Set[int]) -> None:
-        """Let the worker's main thread run on these CPUs alone, where the system can say so."""
+        """Let the worker's main thread run only on these CPUs. Does nothing elsewhere than on Linux."""
         if sys.platform == "linux":
             with suppress(ProcessLookupError):  # it has died, which the next request tells
                 os.sched_setaffinity(self._process.pid, cpus)
@@ -160,7 +156,7 @@ class WorkerClient:
         return self._process.poll() is None
 
     def greet(self) -> Mapping[str, Any]:
-        """The worker's first answer. Raises WorkerError where it does not start or speaks another protocol."""
+        """Wait for the first answer and keep it in `hello`. Raises WorkerError for no start or another protocol."""
         hello = self._received()
         if "error" in hello:
             raise WorkerError(f"the worker cannot start: {_clipped(hello['error'])}")
@@ -171,15 +167,13 @@ class WorkerClient:
         return hello
 
     def ask(self, do: str, **arguments: Any) -> Mapping[str, Any]:
-        """Send a request and return its answer.
-
-        Raises UnsupportedHereError or FailedError for what the worker says of a case, WorkerError when it is gone.
-        """
+        """Send the request `do` with its arguments, wait, and return the answer. Raises UnsupportedHereError or
+        FailedError if the worker says so of a case, WorkerError if it is dead or silent."""
         self.begin(do, **arguments)
         return self.answer()
 
     def ask_timed(self, do: str, **arguments: Any) -> tuple[Mapping[str, Any], Spent]:
-        """The answer as `ask` does, and the time that it took from outside."""
+        """`ask`, with the wall time and the worker's CPU time of the request by this process's clocks."""
         begun_s, begun_cpu_s = time.perf_counter(), self._cpu_s()
         answer = self.ask(do, **arguments)
         wall_s, cpu_s = time.perf_counter() - begun_s, self._cpu_s()
@@ -187,10 +181,8 @@ class WorkerClient:
         return answer, Spent(wall_s=wall_s, cpu_s=spent_cpu_s)
 
     def _cpu_s(self, pid: int | None = None) -> float | None:
-        """The CPU time that the kernel counted so far for the worker, or for another process.
-
-        `clock_getcpuclockid(3)` makes a clock's number of a process's so; psutil counts in ticks of 10 ms.
-        """
+        """CPU seconds of the worker, or of process `pid`, to the nanosecond; None if it ended, or not on Linux. The
+        clock's number is made of the process's as in `clock_getcpuclockid(3)`; psutil counts in ticks of 10 ms."""
         if sys.platform != "linux":
             return None
         with suppress(OSError):
@@ -198,14 +190,12 @@ class WorkerClient:
         return None
 
     def begin(self, do: str, **arguments: Any) -> None:
-        """Send a request alone, so that both workers can be busy at once with what is not timed.
-
-        Raises WorkerError where an answer lies there already, which would be taken for the answer to this.
-        """
+        """Send a request without waiting, so that both workers can be busy at once; `answer` then waits. Raises
+        WorkerError if the worker is dead or has sent an answer already, which would be taken for this one's."""
         if select.select([self._answers], [], [], 0)[0]:
             if os.read(self._answers.fileno(), 1):
                 self._process.kill()
-                raise WorkerError("the worker answered what nobody had asked")
+                raise WorkerError("the worker sent an answer that nobody had asked for")
             raise WorkerError(self._death())
         try:
             self._requests.write(json.dumps({"do": do, **arguments}).encode() + b"\n")
@@ -214,7 +204,7 @@ class WorkerClient:
             raise WorkerError(self._death()) from error
 
     def answer(self) -> Mapping[str, Any]:
-        """The answer to the request that `begin` sent."""
+        """Wait for the answer to the request that `begin` sent. Raises as `ask`."""
         answer = self._received()
         if "unsupported" in answer:
             raise UnsupportedHereError(_clipped(answer["unsupported"]))
@@ -223,6 +213,7 @@ class WorkerClient:
         return answer
 
     def _received(self) -> dict[str, Any]:
+        """Wait for the next answer, a JSON object. Raises WorkerError, and kills the worker, for anything else."""
         line = self._line()
         if not line.endswith(b"\n"):
             raise WorkerError(self._death())
@@ -233,12 +224,13 @@ class WorkerClient:
         if not isinstance(answer, dict):  # the tree under test runs there, and may say anything
             self._process.kill()
             raise WorkerError(
-                f"the worker's answer is no JSON object: {line[:LONGEST_LINE].decode(errors='replace')!r}"
+                f"the worker's answer is not a JSON object: {line[:LONGEST_LINE].decode(errors='replace')!r}"
             )
         return answer
 
     def _line(self) -> bytes:
-        """Its output up to the end of a line, or to its own end, as where it stops within an answer."""
+        """Wait for a line of the worker's output; without a line end if the worker ended within it. Raises WorkerError,
+        and kills the worker, after LONGEST_ANSWER_S or MOST_ANSWER_BYTES."""
         descriptor, received = self._answers.fileno(), b""
         until_s = time.monotonic() + LONGEST_ANSWER_S
         while not received.endswith(b"\n"):
@@ -259,6 +251,7 @@ class WorkerClient:
         return received
 
     def _death(self) -> str:
+        """How the worker ended, in words, with the end of what it printed."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=5)
         code = self._process.returncode
@@ -270,7 +263,8 @@ class WorkerClient:
 def ask_both(
     workers: Sequence[WorkerClient], do: str, check: Check = lambda answer: answer, **arguments: Any
 ) -> list[Mapping[str, Any]]:
-    """Ask both sides at once for what is not timed. Raises as WorkerClient.ask, with the side before the reason."""
+    """Send a request to both workers, wait for both, and return the two answers after `check`. Raises as
+    WorkerClient.ask, with `before` or `after` in front of the reason."""
     answers = []
     for request in (lambda worker: worker.begin(do, **arguments), lambda worker: check(worker.answer())):
         for side, worker in zip(SIDES, workers, strict=True):
@@ -282,6 +276,6 @@ def ask_both(
 
 
 def _clipped(content: Any) -> str:
-    """What a worker answered as a text that a sentence can hold."""
+    """A worker's words as text of at most LONGEST_COMPLAINT characters."""
     text = str(content)
     return text if len(text) <= LONGEST_COMPLAINT else text[:LONGEST_COMPLAINT] + "…"

@@ -77,7 +77,7 @@ class BenchmarkRun:
     machine: str
     """The processor's name."""
     machine_id: str
-    """Tells machines apart, and holds no host's name."""
+    """A hash that is another for each machine, and does not show the host's name."""
     commit: str | None
     dirty: bool
     at: str
@@ -99,16 +99,17 @@ class BenchmarkRuns:
 
     @property
     def names(self) -> dict[str, None]:
-        """Every benchmark once, in the order of the runs."""
+        """The name of every benchmark once, as keys, in the order of the runs."""
         return dict.fromkeys(name for run in self.runs for name in (*run.timed, *run.impossible))
 
     @property
     def side(self) -> Side:
+        """These runs as a side of a judgement."""
         return side(self.label, [run.commit for run in self.runs], [run.dirty for run in self.runs])
 
 
 def holds_benchmarks(path: Path) -> bool:
-    """Whether a path means files of pytest-benchmark, in place of records: a file, or a folder with such."""
+    """Whether a path names pytest-benchmark files and not records: a file, or a folder with JSON and no record."""
     if not path.is_dir():
         return path.is_file() or path.suffix == SUFFIX
     # A record in it means records, since those may lie beside any other JSON.
@@ -119,10 +120,8 @@ def holds_benchmarks(path: Path) -> bool:
 def judge_benchmarks(
     baseline: Sequence[Path], candidate: Sequence[Path], *, tolerances: Tolerances, **rules: Any
 ) -> Judgement:
-    """Judge files by files; each path is a file or a folder of such. Nothing found in them raises.
-
-    `rules`: as `stored_judgement` takes them.
-    """
+    """Judge the pytest-benchmark files of `candidate` by those of `baseline`; paths are files or folders of them.
+    A file that cannot be read becomes a verdict. `rules`: as `stored_judgement` takes them."""
     before, after = read_runs(BASELINE, baseline), read_runs(CANDIDATE, candidate)
     verdicts, judged = [*before.broken, *after.broken], list[Verdict | TestedChange]()
     if before.files & after.files:
@@ -132,14 +131,14 @@ def judge_benchmarks(
     if newest and before.runs:
         judged = _judge_all(before, after)
         if not before.names.keys() & after.names.keys():
-            verdicts.append(broken_verdict("nothing", "no benchmark stands on both sides, so nothing was judged"))
+            verdicts.append(broken_verdict("nothing", "no benchmark is on both sides, so nothing was judged"))
         usable = [run for run in before.runs if not _obstacles(run, newest)]
         old = [*before.runs, *usable][-1]  # the newest that can be compared, or the newest
         differences = {name: [old.facts[name], fact] for name, fact in newest.facts.items() if old.facts[name] != fact}
         if usable and len(usable) < len(before.runs):
             warnings.append(
-                f"{len(before.runs) - len(usable)} of {len(before.runs)} stored files are of another machine or Python "
-                "than the candidate, and left out"
+                f"{len(before.runs) - len(usable)} of {len(before.runs)} stored files are left out: they come from "
+                "another machine or Python than the candidate"
             )
     return stored_judgement(
         before.side,
@@ -155,7 +154,8 @@ def judge_benchmarks(
 
 
 def read_runs(role: str, paths: Sequence[Path]) -> BenchmarkRuns:
-    """Read every file that the paths name, or that lies in their folders. Nothing found there raises."""
+    """Read every file that the paths name, or that lies in their folders. What cannot be read becomes a broken verdict.
+    `role`: BASELINE or CANDIDATE, the case of such verdicts. At most MOST_FILES are read."""
     reasons: list[str] = []
     files: dict[str, Path] = {}
     for path in paths:
@@ -178,12 +178,12 @@ def read_runs(role: str, paths: Sequence[Path]) -> BenchmarkRuns:
 
 
 def _name(path: Path) -> str:
-    """A path's own name, also of `.`; a link may lead in a circle, at which `resolve` raises."""
+    """The name of the file or folder that a path leads to, also of `.`; `resolve` would raise for circular links."""
     return Path(os.path.realpath(path)).name
 
 
 def _list_files(path: Path, reasons: list[str]) -> list[Path]:
-    """The files that a path names. `reasons`: gets a sentence for what cannot be listed."""
+    """A file itself, or the JSON files below a folder. `reasons`: gets a sentence for what cannot be listed."""
     if not path.is_dir():
         return [path]
     damaged: list[Damage] = []
@@ -196,10 +196,8 @@ def _list_files(path: Path, reasons: list[str]) -> list[Path]:
 
 
 def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -> BenchmarkRun:
-    """Read one file. Raises CorruptRecordError, with what is wrong, for one that cannot be judged by.
-
-    `needs_data`: a summary is refused, and what cannot be read as raw data; else medians do, of any version.
-    """
+    """Read one pytest-benchmark file. Raises CorruptRecordError for a damaged or foreign one, and beyond `room`.
+    `needs_data`: whether raw rounds are needed, of version 4 or 5; else the stored medians of any version do."""
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
     try:
         content, values = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
@@ -209,10 +207,10 @@ def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -
         room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None
     if not isinstance(benchmarks, list) or not all(isinstance(benchmark, dict) for benchmark in benchmarks):
-        raise CorruptRecordError("it is no file of pytest-benchmark, which has a list of benchmarks")
+        raise CorruptRecordError("it is not a file of pytest-benchmark, which has a list named benchmarks")
     version = content.get("version")
     if needs_data and not (isinstance(version, str) and version.startswith(VERSIONS)):
-        raise CorruptRecordError(f"it must be of pytest-benchmark 4 or 5; got {str(version)[:20]!r}")
+        raise CorruptRecordError(f"its version must be of pytest-benchmark 4 or 5; got {str(version)[:20]!r}")
     if not benchmarks:
         raise CorruptRecordError("it holds no benchmark: they were disabled, skipped, or failed")
     timed, impossible = _benchmarks(benchmarks, needs_data=needs_data)
@@ -240,6 +238,8 @@ def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -
 def _benchmarks(
     benchmarks: Sequence[Mapping[str, Any]], *, needs_data: bool
 ) -> tuple[dict[str, TimedBenchmark], dict[str, str]]:
+    """The benchmarks that have usable times, and the reasons for those that do not, by name. Raises CorruptRecordError
+    for a name that is missing or stands twice, and for a summary if raw data are needed."""
     timed: dict[str, TimedBenchmark] = {}
     impossible: dict[str, str] = {}
     for benchmark in benchmarks:
@@ -251,8 +251,8 @@ def _benchmarks(
         stats = _object(benchmark, "stats")
         if needs_data and "data" not in stats:
             raise CorruptRecordError(
-                "it holds no raw data, and a summary is not judged: save it with --benchmark-json, or with "
-                "--benchmark-save-data beside --benchmark-save or --benchmark-autosave"
+                "it has no raw data, and a summary is not judged: save it with --benchmark-json, or add "
+                "--benchmark-save-data to --benchmark-save or --benchmark-autosave"
             )
         data = stats["data"] if needs_data else [stats.get("median")]
         if problem := _problem(data):
@@ -268,26 +268,29 @@ def _benchmarks(
 
 
 def _problem(data: Any) -> str:
-    """Say why some data are no times; nothing where they are."""
+    """The reason why `data` is not a list of possible seconds, as a predicate; empty if it is."""
     if not isinstance(data, list) or not data:
-        return "holds no times"
+        return "has no times"
     for value in data:
         if isinstance(value, bool) or not isinstance(value, int | float):  # JSON's true is an int to Python
-            return "holds something that is no number in place of a time"
+            return "has a time that is not a number"
         if not SHORTEST_S < value < LONGEST_S:
-            return f"holds {float(value):.6g} s, which is no time that can be compared"
+            return f"has a time of {float(value):.6g} s, which is not plausible"
     return ""
 
 
 def _judge_all(before: BenchmarkRuns, after: BenchmarkRuns) -> list[Verdict | TestedChange]:
+    """A verdict or a change to be tested for each benchmark; one for all if the candidate's differ in machine."""
     newest = after.runs[-1]
     if foreign := [run for run in after.runs if _differing(run, newest) or run.host != newest.host]:
-        reason = "the candidate's own files are of several machines or Pythons, and are no runs of one thing"
+        reason = "the candidate's own files come from several machines or Pythons, so they are no repeats of one run"
         return [Verdict(case=foreign[0].name, outcome=Outcome.INCOMPARABLE, reason=reason, metric=LATENCY)]
     return [_judge_one(name, before.runs, after.runs) for name in before.names | after.names]
 
 
 def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[BenchmarkRun]) -> Verdict | TestedChange:
+    """The change of one benchmark's time, to be tested, or a verdict that says why it cannot be."""
+
     def verdict(outcome: Outcome, reason: str) -> Verdict:
         return Verdict(case=name, metric=LATENCY, outcome=outcome, reason=reason)
 
@@ -299,7 +302,7 @@ def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[Benchm
     newest, stored = after[-1], [run for run in before if name in run.timed]
     candidates = [run.timed[name] for run in after if name in run.timed]
     if not candidates:
-        return verdict(Outcome.MISSING, f"it is in {len(stored)} stored runs, and in no file of the candidate")
+        return verdict(Outcome.MISSING, f"it is in {len(stored)} stored runs, but in no file of the candidate")
     if not stored:
         return verdict(Outcome.NEW, "it is in no stored run, so there is nothing to compare with")
     # By the digest of its rounds a run that was copied counts once.
@@ -325,21 +328,21 @@ def _judge_one(name: str, before: Sequence[BenchmarkRun], after: Sequence[Benchm
         stored_s = list(map(median, by_host.values()))
     if not stored_s:
         reason = (
-            f"the stored runs are of fewer than {FEWEST_RUNS} other hosts, so their spread does not tell how hosts "
-            "differ, even where the CPU's model is the same"
+            f"the stored runs are from fewer than {FEWEST_RUNS} other hosts, too few to tell how much hosts differ, "
+            "even if the CPU model is the same"
         )
         return verdict(Outcome.INCOMPARABLE, reason)
     if len(stored_s) < FEWEST_RUNS:
         reason = (
-            f"time needs {FEWEST_RUNS} stored runs of this benchmark on this machine, and the rounds of one run are no "
-            f"repeats of it; there are {len(stored_s)}"
+            f"a time needs {FEWEST_RUNS} stored runs of this benchmark on this machine (rounds of a run do not count); "
+            f"there are {len(stored_s)}"
         )
         return verdict(Outcome.INCONCLUSIVE, reason)
     return compare_times(name, "", stored_s, [timed.median_s for timed in candidates], candidates[0].timer)
 
 
 def _obstacles(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
-    """Why times of these two cannot be compared, a phrase each."""
+    """Facts that differ between two runs or are unknown, so that their times cannot be compared; empty if they can."""
     differing = [
         f"{FACTS[name]}: {before.facts[name] or UNKNOWN} before, {after.facts[name] or UNKNOWN} now"
         for name in _differing(before, after)
@@ -349,16 +352,18 @@ def _obstacles(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
 
 
 def _differing(before: BenchmarkRun, after: BenchmarkRun) -> list[str]:
+    """The names of the FACTS that differ between two runs."""
     return [name for name in FACTS if before.facts[name] != after.facts[name]]
 
 
 def _object(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The JSON object under a name; an empty one in place of anything else."""
     value = content.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str | None:
-    """A text that can be written, or None for anything else, as for half of a surrogate pair."""
+    """A text of 1 to LONGEST_NAME characters that UTF-8 can encode; None for anything else."""
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST_NAME:
         return None
     return value if value.isascii() or value.encode(errors="ignore").decode() == value else None

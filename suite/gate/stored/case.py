@@ -31,7 +31,7 @@ BASELINE, CANDIDATE = "baseline", "candidate"
 ALWAYS_BAD = (Status.FAILED, Status.INCORRECT, Status.OUT_OF_MEMORY)
 """They stay bad when the same code succeeds in another run: what comes and goes is not sound."""
 OVERLAPPING = "baseline and candidate overlap, so runs would be compared with themselves"
-COPIED = "the candidate is a stored run, to the last digit: nothing new was timed"
+COPIED = "the candidate equals a stored run to the last digit, so nothing new was timed"
 FEWEST_RUNS = 5
 """With fewer, their standard deviation is often by chance a small part of what hours differ by."""
 
@@ -60,10 +60,8 @@ class CaseJudgement:
 def compare_times(
     case: str, span: str, stored_s: Sequence[float], candidate_s: Sequence[float], clock: str
 ) -> TestedChange:
-    """Compare the median of the candidate's runs with the geometric mean of the stored ones, all above zero.
-
-    The candidate's runs count as one draw however many they are: they were made together, and share their hour.
-    """
+    """The change from the geometric mean of stored times to the median of the candidate's, all above 0, to be tested.
+    The candidate's runs count as one draw however many they are: they were made together and share their hour."""
     logs = np.log(np.asarray(stored_s, dtype=float))
     before_s, after_s = float(np.exp(logs.mean())), float(np.median(candidate_s))
     residuals = logs - logs.mean()
@@ -105,7 +103,8 @@ def stored_judgement(
     today: datetime.date | None = None,
     inconclusive_fails: bool = False,
 ) -> Judgement:
-    """Test all changes together, and let pass what the file `accepted` lets pass `today`."""
+    """The judgement of stored runs: the given verdicts, and one for each change, tested together. `accepted`: the file
+    of acceptances, which are applied as of `today`."""
     judged = [*verdicts, *judge_together(changes, tolerances)]
     judged, more_warnings = apply_file(judged, accepted, today or datetime.date.today())
     return Judgement(
@@ -127,12 +126,13 @@ def stored_judgement(
 
 
 def judge_case(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun], tolerances: Tolerances) -> CaseJudgement:
-    """Judge the newest run of a case by its stored ones. Both sides are oldest first; one of them may be empty."""
-    new = counting(new)
+    """Judge the newest run of a case by its stored ones, `old`: exact quantities at once, times to be tested later.
+    Both sides are oldest first, and one may be empty. If a run failed, that alone is judged."""
+    new = newest_repeats(new)
     # What failed or cannot be read is reported before anything is compared, since the rest could look the same.
     if broken := [*unsound(case, BASELINE, old), *unsound(case, CANDIDATE, new)]:
         return CaseJudgement(verdicts=broken)
-    if not is_ok(old) or not is_ok(new):
+    if not is_newest_ok(old) or not is_newest_ok(new):
         return CaseJudgement(verdicts=[presence(case, old, new)])
     stored, candidates = ok_records(old), ok_records(new)
     after = candidates[-1]
@@ -147,7 +147,7 @@ def judge_case(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun], to
     verdicts = [replace(verdict, notes=[*verdict.notes, *obstacles(before, after)]) for verdict in exact]
     verdicts += [time for time in times if isinstance(time, Verdict)]
     if not verdicts and not tested:
-        verdicts = [broken_verdict(case, "neither run holds anything that can be judged")]
+        verdicts = [broken_verdict(case, "neither run has a quantity that can be judged")]
     return CaseJudgement(
         verdicts=verdicts,
         tested=tested,
@@ -159,10 +159,13 @@ def judge_case(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun], to
 def _judge_times(
     case: str, usable: Sequence[Record], before: Record, candidates: Sequence[Record]
 ) -> Iterator[Verdict | TestedChange]:
-    """Yield verdicts on spans that only one side has timed, then comparisons of the others, or why there is none."""
+    """Yield a verdict for each span that only one side timed, and for the others a change to be tested. If the times
+    cannot be compared, one incomparable verdict stands in place of all changes; with fewer than FEWEST_RUNS stored runs
+    a span is inconclusive."""
     old_s, new_s = medians_s(before), medians_s(candidates[-1])
 
     def verdict(outcome: Outcome, reason: str, span: str = "") -> Verdict:
+        """A verdict on the time of a span, with the newest values of both sides."""
         was_s, now_s = old_s.get(span), new_s.get(span)
         return Verdict(case=case, span=span, metric=LATENCY, outcome=outcome, reason=reason, before=was_s, after=now_s)
 
@@ -182,14 +185,16 @@ def _judge_times(
         for span in spans:
             stored_s, candidate_s = ([medians[span] for medians in side if span in medians] for side in sides)
             if len(stored_s) < FEWEST_RUNS:
-                reason = f"time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(stored_s)}"
+                reason = (
+                    f"a time needs {FEWEST_RUNS} stored runs of this case on this machine; there are {len(stored_s)}"
+                )
                 yield verdict(Outcome.INCONCLUSIVE, reason, span)
             else:
                 yield compare_times(case, span, stored_s, candidate_s, clock)
 
 
 def medians_s(record: Record) -> dict[str, float]:
-    """A record's median time of each span: one draw, since the steps of one run share its conditions."""
+    """The median seconds of each span of a record. They count as one draw: the steps of a run share its conditions."""
     return {
         span: float(np.median([reading.value for reading in readings]))
         for (span, metric), readings in record.by_span.items()
@@ -198,17 +203,17 @@ def medians_s(record: Record) -> dict[str, float]:
 
 
 def timings(record: Record) -> tuple[float, ...]:
-    """Every time in a record, which no two real runs share."""
+    """Every time in a record. Two records with equal ones are copies: real runs differ."""
     return tuple(reading.value for reading in record.series(LATENCY))
 
 
 def obstacles(before: Record, after: Record) -> list[str]:
-    """Why times of these two cannot be compared, a sentence each."""
+    """Reasons why times of two records cannot be compared, a sentence each; empty if they can."""
     return [*changed_conditions(before, after), *differences(surroundings(before), surroundings(after))[0]]
 
 
 def changed_conditions(before: Record, after: Record) -> list[str]:
-    """Why nothing noisy of these two can be compared, wherever they ran."""
+    """Changes of settings or evidence, as reasons why no noisy quantity of two records can be compared."""
     reasons = []
     if changed := changed_settings(before.settings, after.settings):
         reasons.append(f"settings changed: {', '.join(changed)}")
@@ -217,31 +222,35 @@ def changed_conditions(before: Record, after: Record) -> list[str]:
     return reasons
 
 
-def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """The runs of a candidate that count: the newest and its repeats, by the same code on the same machine."""
+def newest_repeats(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """The newest run and its repeats, by the same code on the same machine. Older ones of a candidate do not count."""
     return [run for run in runs if run.record.run_key == runs[-1].record.run_key]
 
 
 def ok_records(runs: Sequence[StoredRun]) -> list[Record]:
+    """The records of the runs that succeeded."""
     return [run.record for run in runs if run.record.status is Status.OK]
 
 
-def is_ok(runs: Sequence[StoredRun]) -> bool:
+def is_newest_ok(runs: Sequence[StoredRun]) -> bool:
+    """Whether there is a run and the newest succeeded."""
     return bool(runs) and runs[-1].record.status is Status.OK
 
 
 def bad_record(runs: Sequence[StoredRun]) -> StoredRun | None:
-    """The newest run that is not sound. An interrupted one counts only where no later run took its place."""
+    """The newest run that failed; None if none did. An interrupted run counts only if it is the newest of all."""
     if runs and runs[-1].record.status is Status.INTERRUPTED:
         return runs[-1]
     return next((run for run in reversed(runs) if run.record.status in ALWAYS_BAD), None)
 
 
 def unsound(case: str, role: str, runs: Sequence[StoredRun]) -> Iterator[Verdict]:
-    """Yield a verdict on a run that failed, and on the first reading of each run that no comparison can use."""
+    """Yield broken verdicts: on the newest failed run, and on one impossible reading of each other run."""
     bad = bad_record(runs)
     if bad is not None:
-        reason = f"{role} run {bad.name} is {bad.record.status}: {bad.record.reason or 'no reason is given'}"
+        reason = (
+            f"{role} run {bad.name} has the status {bad.record.status}: {bad.record.reason or 'no reason is given'}"
+        )
         yield broken_verdict(case, reason)
     for run in runs:
         for reading in run.record.readings if run.record.status is Status.OK else ():
@@ -253,22 +262,23 @@ def unsound(case: str, role: str, runs: Sequence[StoredRun]) -> Iterator[Verdict
 
 
 def broken_verdict(case: str, reason: str, **fields: Any) -> Verdict:
+    """A broken verdict. `fields`: others of a Verdict."""
     return Verdict(case=case, outcome=Outcome.BROKEN, reason=reason, **fields)
 
 
 def side(label: str, commits: Iterable[str | None], dirty: Iterable[bool]) -> Side:
-    """A side, with its commit where all of its runs are of one."""
+    """A side of a judgement, with a commit only if all of its runs have the same; dirty if any run was."""
     unique = set(commits)
     return Side(label=label, commit=(unique.pop() or None) if len(unique) == 1 else None, dirty=any(dirty))
 
 
 def presence(case: str, old: Sequence[StoredRun], new: Sequence[StoredRun]) -> Verdict:
-    """The verdict on a case of which a side has no run, or only one that was refused as unsupported."""
-    if old and new and not is_ok(old) and not is_ok(new):
+    """The verdict on a case that a side did not run, or refused as unsupported: same, new or missing."""
+    if old and new and not is_newest_ok(old) and not is_newest_ok(new):
         reason = f"unsupported on both sides, so nothing was compared: {new[-1].record.reason or 'no reason is given'}"
         return Verdict(case=case, outcome=Outcome.SAME, reason=reason)
-    if new and not is_ok(old):
+    if new and not is_newest_ok(old):
         reason = f"{'unsupported' if old else 'not'} in the baseline, so there is nothing to compare with"
         return Verdict(case=case, outcome=Outcome.NEW, reason=reason)
-    lack = f"now unsupported: {new[-1].record.reason}" if new else "there is no run of it in the candidate"
-    return Verdict(case=case, outcome=Outcome.MISSING, reason=f"it is in the baseline, and {lack}")
+    lack = f"unsupported now: {new[-1].record.reason}" if new else "the candidate has no run of it"
+    return Verdict(case=case, outcome=Outcome.MISSING, reason=f"it is in the baseline, but {lack}")

@@ -43,11 +43,9 @@ class StoredRuns:
 
 
 def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **rules: Any) -> Judgement:
-    """Judge the runs below one folder by those below another. Nothing found in them raises.
-
-    Below a folder lie any number of runs. Several of one case are repeats: of the candidate the newest and those of
-    its run key count, of the baseline all of them are the spread. `rules`: as `stored_judgement` takes them.
-    """
+    """Judge the records below `candidate` by those below `baseline`. A damaged or missing run becomes a verdict.
+    Several runs of one case are repeats: of the candidate the newest and those of its run key count, and those of the
+    baseline show the spread. `rules`: as `stored_judgement` takes them."""
     room = Room()  # one for both sides, which lie in memory together
     before, after = read_runs(BASELINE, baseline, room), read_runs(CANDIDATE, candidate, room)
     judged = []
@@ -89,10 +87,12 @@ def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **r
 
 
 def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
-    """Read every run below a folder, as far as there is room. Nothing found there raises, nor its absence."""
+    """Read every run below a folder, by case, as far as `room` allows. A damaged or missing folder becomes a verdict.
+    `role`: BASELINE or CANDIDATE, the case of such verdicts."""
     label = root.resolve().name  # of `.` too
 
     def name(folder: Path) -> str:
+        """The path of a run's folder, from the name of the one that was given."""
         return "/".join((label, *folder.relative_to(root).parts))
 
     contents = read_contents([root], room=room) if root.is_dir() else Contents()
@@ -100,7 +100,7 @@ def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
     for stored in sorted(contents.stored, key=lambda stored: (started_at(stored.record), stored.folder.name)):
         run = StoredRun(record=stored.record, name=name(stored.folder))
         by_case.setdefault(run.record.case.id, []).append(run)
-    lack = "holds no run that can be read" if root.is_dir() else "is no folder"
+    lack = "holds no run that can be read" if root.is_dir() else "is not a folder"
     reasons = [] if by_case else [f"missing {role}: {label} {lack}"]
     reasons += [f"{name(damage.folder)} cannot be read: {damage.reason}" for damage in contents.damaged]
     return StoredRuns(
@@ -112,6 +112,6 @@ def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
 
 
 def _side(label: str, records: Sequence[Record]) -> Side:
-    """One side of the comparison: the commits that its records were made from, and whether each was changed."""
+    """A side with the commit that its records share, if any, and whether any was made with uncommitted changes."""
     made_by = [record.provenance for record in records]
     return side(label, [str(by.get("commit") or "") for by in made_by], [by.get("dirty") is True for by in made_by])

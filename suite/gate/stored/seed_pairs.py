@@ -31,8 +31,8 @@ from suite.gate.stored.case import (
     StoredRun,
     bad_record,
     changed_conditions,
-    counting,
-    is_ok,
+    is_newest_ok,
+    newest_repeats,
     obstacles,
     ok_records,
     presence,
@@ -77,7 +77,7 @@ class Quantity:
     span: str
     metric: str
     take: Callable[[Record], TakenValue | None]
-    """The value of a run; None where it has nothing of it."""
+    """Computes the value of a run; None if the run did not record it."""
     usual: Tolerance | None = None
     """The tolerance where conf/gate.yaml says nothing of the case; None where it is that of the metric."""
 
@@ -96,19 +96,20 @@ class Quantity:
 
 
 def last_share(metric: str, record: Record) -> TakenValue | None:
-    """A share at the last evaluation."""
+    """The value of a metric at the last evaluation of a run; None without an evaluation."""
     evaluations = _evaluations(metric, record)
     return _taken(evaluations[-1].value, evaluations[-1:]) if evaluations else None
 
 
 def mean_share(metric: str, record: Record) -> TakenValue | None:
-    """The area under the curve: less noisy than its end, and lower too where a run learns later."""
+    """The mean of a metric over all evaluations of a run; None without one. It is less noisy than the last one, and
+    also lower if a run learns later."""
     evaluations = _evaluations(metric, record)
     return _taken(float(np.mean([reading.value for reading in evaluations])), evaluations) if evaluations else None
 
 
 def loss_per_token(record: Record) -> TakenValue | None:
-    """The loss over every window of text."""
+    """The mean loss per token over all windows of text; None without a loss or a token."""
     losses, tokens = (
         [reading for reading in record.series(metric) if reading.span == TEXT or below(reading.span, TEXT)]
         for metric in ("text_loss", "text_tokens")
@@ -120,7 +121,8 @@ def loss_per_token(record: Record) -> TakenValue | None:
 
 
 def cost(phases: Sequence[str], record: Record) -> TakenValue | None:
-    """The CPU seconds of the whole process; on another device the time by its own clock, for which a CPU only waits."""
+    """Seconds that a run spent in these phases: CPU time of the process, or on another device that device's time. None
+    without timed phases, and if a reading on a CPU lacks the process's time."""
     timed = [reading for reading in record.series(LATENCY) if reading.span in phases]
     is_cpu = record.settings.get("device") == "cpu"
     # The span's own clock may be that of one thread, so an old record without the process's has no cost.
@@ -131,10 +133,12 @@ def cost(phases: Sequence[str], record: Record) -> TakenValue | None:
 
 
 def _evaluations(metric: str, record: Record) -> list[Reading]:
+    """The readings of a metric at the evaluations, by step."""
     return sorted(record.series(metric, EVALUATE), key=lambda reading: reading.step)
 
 
 def _taken(value: float, readings: Sequence[Reading], clock: str = "") -> TakenValue:
+    """A value with the span and step of each reading that it was computed from."""
     places = tuple(sorted((reading.span, reading.step) for reading in readings))
     return TakenValue(value=value, readings=places, clock=clock)
 
@@ -149,6 +153,7 @@ class Judging:
 
 
 def _shares(metric: str) -> tuple[Quantity, Quantity]:
+    """A metric at the last evaluation, and its mean over all evaluations."""
     return (
         Quantity(span=LAST, metric=metric, take=partial(last_share, metric)),
         Quantity(span=MEAN, metric=metric, take=partial(mean_share, metric)),
@@ -156,6 +161,7 @@ def _shares(metric: str) -> tuple[Quantity, Quantity]:
 
 
 def _cost(span: str, phases: Sequence[str]) -> Quantity:
+    """The time spent in some phases, under the name `span`."""
     return Quantity(span=span, metric=LATENCY, take=partial(cost, phases), usual=USUAL_COST)
 
 
@@ -165,7 +171,7 @@ BY_TEXT_LOSS = Judging(learnt=(Quantity(span=TEXT, metric="text_loss", take=loss
 
 
 def judging_of(workload: str) -> Judging:
-    """What a workload's YAML says that its runs are judged by. Raises ValueError where it cannot be loaded."""
+    """The quantities that judge a workload's runs, from its YAML. Raises ValueError if they cannot be loaded."""
     judging: Judging = locate(workload_definition(workload)["judged_by"])
     return judging
 
@@ -173,7 +179,8 @@ def judging_of(workload: str) -> Judging:
 def compare_pairs(
     case: str, quantity: Quantity, before: Sequence[TakenValue], after: Sequence[TakenValue], notes: Sequence[str] = ()
 ) -> TestedChange:
-    """Compare values in the order of their seeds, which are at least two."""
+    """The mean change over pairs of one seed each, to be tested; `before` and `after` are in the same order of seeds.
+    Accuracies are subtracted, and of others the log-ratio is taken. At least two pairs are needed."""
     old, new = ([run.value for run in side] for side in (before, after))
     # On the scale on which it is tested, above 0 is for the worse.
     pairs = changes([b - a if quantity.is_accuracy else math.log(a / b) for b, a in zip(old, new, strict=True)])
@@ -211,27 +218,29 @@ class SeedPair:
 
     @property
     def changed(self) -> list[str]:
-        """Reasons why nothing noisy of the two can be compared, a sentence each."""
+        """Changed settings or evidence, as reasons why no noisy quantity of the two can be compared."""
         return changed_conditions(self.before, self.after)
 
     @property
     def obstacles(self) -> list[str]:
-        """Reasons why their cost cannot be."""
+        """Reasons why the costs of the two cannot be compared, a sentence each."""
         return obstacles(self.before, self.after)
 
 
 class SeedRemarks:
-    """Sentences on single seeds of an arm, of which equal ones become one verdict."""
+    """Collects remarks on single seeds of an arm; equal remarks become one verdict that names its seeds."""
 
     def __init__(self, case: str) -> None:
         self._case = case
         self._seeds: dict[Verdict, list[str]] = defaultdict(list)
 
     def add(self, seed: str, outcome: Outcome, reason: str, quantity: Quantity | None = None) -> None:
+        """Add a remark on a seed. `quantity`: what it is about; None for the whole arm."""
         span, metric = (quantity.span, quantity.metric) if quantity else ("", "")
         self._seeds[Verdict(case=self._case, span=span, metric=metric, outcome=outcome, reason=reason)].append(seed)
 
     def verdicts(self) -> list[Verdict]:
+        """A verdict for each different remark, whose reason begins with its seeds."""
         return [
             replace(verdict, reason=f"{list_seeds(seeds)}: {verdict.reason}") for verdict, seeds in self._seeds.items()
         ]
@@ -249,8 +258,8 @@ def without_seed(case: Case) -> Case:
 
 
 def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[StoredRun]], dict[str, dict[str, Sequence[StoredRun]]]]:
-    """Divide runs in two: by case, and, where the workload is judged by seed, by the case without its seed and by
-    seed."""
+    """Split cases in two: those judged one by one, and those judged by seed as `{arm: {seed: runs}}`. An arm is the id
+    of a case without its seed."""
     cases: dict[str, Sequence[StoredRun]] = {}
     arms: dict[str, dict[str, Sequence[StoredRun]]] = defaultdict(dict)
     for id, runs in by_case.items():
@@ -263,25 +272,30 @@ def by_arm(by_case: BySeed) -> tuple[dict[str, Sequence[StoredRun]], dict[str, d
 
 
 def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> CaseJudgement:
-    """Judge an arm. `case`: its name. Runs are oldest first; either side may lack any seed."""
+    """Judge the arm named `case` by pairs of runs of one seed: exact quantities, what was learnt, and the cost. `old`,
+    `new`: runs by seed, oldest first; either may lack a seed. A seed that ran before and fails now is worse by itself,
+    and seeds that cannot be paired get verdicts."""
     remarks, failures, pairs = SeedRemarks(case), list[str](), list[SeedPair]()
     for seed in sorted({*old, *new}, key=lambda seed: (len(seed), seed)):
-        stored, now = old.get(seed, ()), counting(new.get(seed, ()))
+        stored, now = old.get(seed, ()), newest_repeats(new.get(seed, ()))
         # A seed whose stored run is itself unsound is no failure of the candidate: it is broken, below.
-        is_sound_before = is_ok(stored) and not [*unsound(case, BASELINE, stored)]
+        is_sound_before = is_newest_ok(stored) and not [*unsound(case, BASELINE, stored)]
         bad = bad_record(now)
         if bad is not None and bad.record.status in ALWAYS_BAD and is_sound_before:
             failures.append(f"seed {seed} is {bad.record.status} ({bad.record.reason or 'no reason is given'})")
             continue
         broken = [*unsound(case, BASELINE, stored), *unsound(case, CANDIDATE, now)]
-        if not broken and is_ok(stored) and is_ok(now):
+        if not broken and is_newest_ok(stored) and is_newest_ok(now):
             pairs.append(_pair(seed, ok_records(stored), now[-1].record))
             continue
         for verdict in broken or [presence(case, stored, now)]:
             # The remark is on the whole arm, so the reading that it is about is named in words.
             place = f"{verdict.metric} of {verdict.span}: " if verdict.metric else ""
             remarks.add(seed, verdict.outcome, f"{place}{verdict.reason}")
-    exact, noisy = _exact(case, pairs, tolerances), [*_learnt(case, pairs, remarks), *_spent(case, pairs, remarks)]
+    exact, noisy = (
+        _exact(case, pairs, tolerances),
+        [*_compare_learning(case, pairs, remarks), *_compare_costs(case, pairs, remarks)],
+    )
     tested = [change for change in noisy if isinstance(change, TestedChange)]
     verdicts = [*exact, *(verdict for verdict in noisy if isinstance(verdict, Verdict))]
     is_compared = bool(exact or tested or any(verdict.outcome is Outcome.SAME for verdict in verdicts))
@@ -291,7 +305,7 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
                 case=case,
                 metric=OK_RUNS,
                 outcome=Outcome.SLOWER,
-                reason=f"fails now, and ran before: {'; '.join(failures)}",
+                reason=f"fails now, but ran before: {'; '.join(failures)}",
                 before=float(len(pairs) + len(failures)),
                 after=float(len(pairs)),
             )
@@ -309,28 +323,29 @@ def judge_arm(case: str, old: BySeed, new: BySeed, tolerances: Tolerances) -> Ca
 
 
 def _pair(seed: str, stored: Sequence[Record], after: Record) -> SeedPair:
+    """Pair a run with the stored run of its seed that is most comparable, and of several with the newest."""
+
     def unlikeness(before: Record) -> tuple[bool, bool]:
+        """The sort key: a run with changed settings comes last, before it one whose cost cannot be compared."""
         return bool(changed_conditions(before, after)), bool(obstacles(before, after))
 
     is_copy = bool(timings(after)) and timings(after) in map(timings, stored)
     return SeedPair(seed=seed, before=min(reversed(stored), key=unlikeness), after=after, is_copy=is_copy)
 
 
-def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
-    """Judge what the runs learnt: one verdict if all that follows from the seed is equal to the last bit.
-
-    Else each quantity that the workload is judged by is compared over the seeds. Nothing is yielded where no pair is
-    comparable; `remarks` says why.
-    """
+def _compare_learning(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
+    """Yield one `same` verdict if every metric that the seed determines is equal to the last bit in every pair. Else
+    yield a change for each quantity that the workload is judged by. Nothing is yielded if no pair is comparable; the
+    reasons are added to `remarks`."""
     seeded = {name for name, metric in METRICS.items() if metric.seeded}
     comparable, metrics = list[SeedPair](), set[str]()
     differing = list[tuple[SpanMetric, int]]()
     for pair in pairs:
         for reason in pair.changed:
-            remarks.add(pair.seed, Outcome.INCOMPARABLE, f"{reason}, so the runs are of two different things")
+            remarks.add(pair.seed, Outcome.INCOMPARABLE, f"{reason}, so the runs cannot be compared")
         old, new = _step_values(pair.before, seeded), _step_values(pair.after, seeded)
         if not pair.changed and not old and not new:
-            remarks.add(pair.seed, Outcome.BROKEN, "neither run holds anything of what was learnt")
+            remarks.add(pair.seed, Outcome.BROKEN, "neither run recorded what it learnt")
         elif not pair.changed:
             comparable.append(pair)
             metrics |= {metric for _, metric in (*old, *new)}
@@ -339,17 +354,18 @@ def _learnt(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Itera
         return
     notes = list(dict.fromkeys(reason for pair in comparable for reason in pair.obstacles))
     if not differing:
-        reason = f"{_count(len(metrics), 'metric')} bit-equal over {_count(len(comparable), 'seed')}"
+        is_or_are = "is" if len(metrics) == 1 else "are"
+        reason = f"{_count(len(metrics), 'metric')} {is_or_are} bit-equal over {_count(len(comparable), 'seed')}"
         yield Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)
         return
     num_differing, first = len({metric for (_, metric), _ in differing}), min(step for _, step in differing)
-    note = f"{num_differing} of {_count(len(metrics), 'metric')} that follow from the seed differ, from step {first} on"
+    note = f"{num_differing} of {_count(len(metrics), 'metric')} set by the seed differ, from step {first} on"
     for place, quantity in enumerate(judging_of(pairs[0].after.case.workload).learnt):
-        yield from _compared(case, quantity, comparable, remarks, notes if place else [note, *notes])
+        yield from _compare_quantity(case, quantity, comparable, remarks, notes if place else [note, *notes])
 
 
-def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
-    """Judge what the runs cost, where their surroundings match."""
+def _compare_costs(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterator[Verdict | TestedChange]:
+    """Compare the costs of pairs whose environments match; the other pairs get remarks. A workload may have none."""
     pairs = [pair for pair in pairs if not pair.changed]
     spent = judging_of(pairs[0].after.case.workload).spent if pairs else None
     if spent is None:
@@ -363,16 +379,14 @@ def _spent(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks) -> Iterat
             remarks.add(pair.seed, Outcome.INCOMPARABLE, COPIED, spent)
         else:
             timed.append(pair)
-    yield from _compared(case, spent, timed, remarks)
+    yield from _compare_quantity(case, spent, timed, remarks)
 
 
-def _compared(
+def _compare_quantity(
     case: str, quantity: Quantity, pairs: Sequence[SeedPair], remarks: SeedRemarks, notes: Sequence[str] = ()
 ) -> Iterator[Verdict | TestedChange]:
-    """Compare the quantity over the pairs that have a comparable value on both sides, and remark on every other pair.
-
-    Fewer pairs than FEWEST_PAIRS give a verdict without a test; none gives nothing.
-    """
+    """Yield the change of a quantity over pairs that have comparable values, and add a remark on every other pair. With
+    fewer pairs than FEWEST_PAIRS it is an inconclusive verdict; without any, nothing."""
     before, after = list[TakenValue](), list[TakenValue]()
     for pair in pairs:
         old, new = quantity.take(pair.before), quantity.take(pair.after)
@@ -384,7 +398,7 @@ def _compared(
             remarks.add(pair.seed, Outcome.MISSING, "is no longer recorded", quantity)
         elif old.readings != new.readings:
             counts = f"{_count(len(old.readings), 'reading')} before, {_count(len(new.readings), 'reading')} now"
-            remarks.add(pair.seed, Outcome.INCOMPARABLE, f"is of other steps: {counts}", quantity)
+            remarks.add(pair.seed, Outcome.INCOMPARABLE, f"was recorded at other steps: {counts}", quantity)
         elif not quantity.is_accuracy and not all(0 < run.value < math.inf for run in (old, new)):
             reason = f"{old.value!r} before, {new.value!r} now, which cannot be compared"
             remarks.add(pair.seed, Outcome.BROKEN, reason, quantity)
@@ -408,7 +422,7 @@ def _compared(
 
 
 def _exact(case: str, pairs: Sequence[SeedPair], tolerances: Tolerances) -> list[Verdict]:
-    """Judge exact quantities of each seed apart. One that changes as a run goes on is not exact, and is named."""
+    """The verdicts on the exact quantities of each seed. One that varies within a run is only noted."""
     exact = {name for name, metric in METRICS.items() if metric.exact}
     varying = {
         name
@@ -420,13 +434,13 @@ def _exact(case: str, pairs: Sequence[SeedPair], tolerances: Tolerances) -> list
     before = _exact_by_seed({pair.seed: pair.before for pair in pairs}, varying)
     after = _exact_by_seed({pair.seed: pair.after for pair in pairs}, varying)
     names = ", ".join(f"{metric} of {span}" for span, metric in sorted(varying))
-    notes = [f"changes from step to step, and is not judged: {names}"] if varying else []
+    notes = [f"not judged, because it changes from step to step: {names}"] if varying else []
     verdicts = judge_exact(case, before, after, tolerances)
     return [replace(verdict, notes=[*verdict.notes, *notes]) for verdict in verdicts]
 
 
 def _exact_by_seed(records: Mapping[str, Record], varying: set[SpanMetric]) -> Exact:
-    """The exact quantities of all seeds, as if each seed had spans of its own."""
+    """The exact quantities of all seeds together, in spans named `seed 3 layer`. `varying` ones are left out."""
     readings: dict[str, Mapping[str, float]] = {}
     operators: dict[str, Sequence[str]] = {}
     for seed, record in records.items():
@@ -438,6 +452,7 @@ def _exact_by_seed(records: Mapping[str, Record], varying: set[SpanMetric]) -> E
 
 
 def _step_values(record: Record, metrics: set[str]) -> StepValues:
+    """The (step, value) pairs of each series of these metrics, in order."""
     return {
         (span, metric): sorted((reading.step, reading.value) for reading in readings)
         for (span, metric), readings in record.by_span.items()
@@ -446,7 +461,7 @@ def _step_values(record: Record, metrics: set[str]) -> StepValues:
 
 
 def _differing(old: StepValues, new: StepValues) -> Iterator[tuple[SpanMetric, int]]:
-    """Yield each series that is not equal to the last bit, and the first step at which it is not."""
+    """Yield the span and metric of each series that differs in any bit, and the first step that differs."""
     for name in dict.fromkeys([*old, *new]):
         before, after = old.get(name, ()), new.get(name, ())
         if before != after:
@@ -454,4 +469,5 @@ def _differing(old: StepValues, new: StepValues) -> Iterator[tuple[SpanMetric, i
 
 
 def _count(number: int, noun: str) -> str:
+    """Write `1 seed` or `2 seeds`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -47,7 +47,7 @@ PLACES = {
 
 
 def _tree_object(name: str, default: Any = None) -> Any:
-    """An object of the tree under test. Raises AttributeError where it has none and there is no default."""
+    """The object `name` of the tree under test, from the first of its PLACES; else the default, or AttributeError."""
     for module in PLACES[name]:
         with contextlib.suppress(ModuleNotFoundError, AttributeError):
             return getattr(importlib.import_module(module), name)
@@ -57,6 +57,7 @@ def _tree_object(name: str, default: Any = None) -> Any:
 
 
 def main(tree: str) -> None:
+    """Serve the judge's requests for a tree until the pipe closes, then end the process."""
     # What Python left out by -S and -E: PYTHONPATH, the .pth files and sitecustomize. Any of them may lead to a file of
     # the tree, as where it is installed editable, and now finds the clocks bound.
     if sys.flags.no_site:
@@ -82,6 +83,8 @@ class RevisionWorker:
         self._tree = Path()
 
     def hello(self, tree: str) -> dict[str, Any]:
+        """Measure this machine's rates, put the tree first in imports, and answer the protocol and the rates. Raises
+        RuntimeError if the tree holds a package `suite` but another one is imported."""
         import torch  # before the tree can be found, which may hold another
 
         torch.set_num_interop_threads(1)
@@ -96,7 +99,8 @@ class RevisionWorker:
         return {"protocol": loop.PROTOCOL, **ceilings}
 
     def expand(self, arguments: list[str]) -> dict[str, Any]:
-        """The cases that Hydra makes of a command line, each with the settings it would run with."""
+        """The cases that Hydra makes of a command line: axes, settings and files of code of each. Raises PlainError
+        with one sentence if it cannot."""
         compose, is_left_out, job_of = map(_tree_object, ("compose", "is_left_out", "job_of"))
         try:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
@@ -117,7 +121,9 @@ class RevisionWorker:
         }
 
     def build(self, id: str, settings: dict[str, Any], examine: bool, slowed: float) -> dict[str, Any]:
-        """Prepare a case to be sampled. `examine`: check its output too, and tell its exact quantities."""
+        """Prepare a case to be sampled, and answer its spans and judging clock. `examine`: check its output too, and
+        add its exact quantities, operators and code. `slowed`: the share by which each call is made longer. Raises
+        RefusedError for a case that cannot run here."""
         if "_target_" not in settings["workload"]:  # it names no code to run: closed forms, which no clock judges
             plan = _tree_object("locate")(settings["workload"]["plan"])(settings)
             if plan.refusal is not None:
@@ -133,16 +139,17 @@ class RevisionWorker:
         return answer
 
     def sample(self, id: str, span: str) -> dict[str, Any]:
+        """Time a span of a built case."""
         return self._built[id].sample(span)
 
     def recheck(self, id: str, seed: int, calls: int) -> dict[str, Any]:
-        """Check a case after it was timed, on fresh inputs, and tell the operators of a call that the judge chose."""
+        """Check a built case again after it was timed, as `Built.recheck` does; raises what its check raises."""
         answer: dict[str, Any] = _guarded(lambda: self._built[id].recheck(seed, calls))
         return answer
 
 
 class Built:
-    """A prepared case. `slowed` makes each of its spans take that share longer, to try the gate."""
+    """A prepared case. `slowed`: the share by which each span is made to take longer, for the self-test."""
 
     def __init__(self, settings: Mapping[str, Any], slowed: float) -> None:
         import torch
@@ -179,7 +186,8 @@ class Built:
             self._turns = self._by_cpu
 
     def examine(self) -> dict[str, Any]:
-        """The constants of every run: closed forms, counted bytes, the allocator's peak, the operators."""
+        """Check the output, and answer exact readings by span and metric, operators, parts' operators and coverage.
+        Raises what the case's check raises for a wrong output."""
         list(self.workload.check())  # a generator checks nothing until its values are taken
         constants = [*self.workload.constants()]
         watcher = self.device.watcher()
@@ -199,11 +207,8 @@ class Built:
         }
 
     def recheck(self, seed: int, calls: int) -> dict[str, Any]:
-        """Check the output of what was timed, and of the case as it is built now with another seed.
-
-        What counts calls to do less from some call on does so in one of the two. `calls`: how many go before the one
-        that is watched.
-        """
+        """Check the output of the timed case, and of the same case built anew with `seed`; answer its parts' operators.
+        Code that does less from some call on is caught in one. `calls`: how many come before the watched one."""
         import torch
 
         parts = self._parts_operators(calls)
@@ -216,7 +221,7 @@ class Built:
         return {"parts": parts}
 
     def _parts_operators(self, calls: int = 0) -> dict[str, list[str]]:
-        """The operators of each timed part; none on a device, where it may be a graph."""
+        """The operators of one call of each timed part, after `calls` others; empty on a device, for a graph."""
         operators = {}
         for span, work in self._parts.items():
             for _ in range(calls):
@@ -229,14 +234,13 @@ class Built:
         return operators
 
     def _coverage(self) -> dict[str, float]:
-        """The CPU time of each timed part as a share of its span of a step, each at its least.
-
-        What is work of Python alone has no operators to know it by.
-        """
+        """The CPU time of each timed part divided by that of its span within a whole step, each the least of several.
+        It shows missing work of pure Python, which has no operators."""
         in_step_s: dict[str, list[float]] = {}
         alone_s: dict[str, list[float]] = {}
 
         def in_step(span: str) -> Callable[[], Sequence[Mapping[str, Any]]]:
+            """A probe of a span: begin to count CPU time, and return the function that ends it."""
             begun_s = process_time()
 
             def stop() -> Sequence[Mapping[str, Any]]:
@@ -257,20 +261,22 @@ class Built:
         return {span: min(alone_s[span]) / max(min(in_step_s[span]), 1e-9) for span in parts if span in in_step_s}
 
     def work(self, span: str) -> Callable[[], object]:
-        """The work of a span of a case on a CPU, for whoever brings a clock."""
+        """The function that does the work of a span once; only for a case on a CPU."""
         return self._parts[span]
 
     def sample(self, span: str) -> dict[str, Any]:
-        """Medians of calls, after one that finds the other side's data in the caches. That one counts, alone, where it
-        is long."""
+        """Time calls of a span and return the median of each clock. The first call finds the other side's data in the
+        caches and is dropped, unless it is long: then it alone counts."""
         turn = partial(next, self._turns(span))
         first = turn()
         return loop.summary([first] if first["wall_s"] >= LONG_CALL_S else loop.sampled(turn))
 
     def _by_cpu(self, span: str) -> Iterator[dict[str, float]]:
+        """Yield the times of one call after another, each made longer by the injected slowdown, if any."""
         work = self._parts[span]
 
         def slowed() -> None:
+            """Do the work, then keep the CPU busy for its share of the thread's CPU time."""
             begun_s = thread_time()
             work()
             until_s = thread_time() + self._slowed * (thread_time() - begun_s)
@@ -281,7 +287,7 @@ class Built:
             yield loop.timed(slowed if self._slowed else work, (), {}, 1)
 
     def _by_device(self, span: str) -> Iterator[dict[str, float]]:
-        """Time a span by the device's own events, with the tree's clock for them; a step does every span."""
+        """Yield the times of a span, one step after another, by the device's own events; a step does every span."""
         while True:
             meter = self._meter(*self._timed.probes)
             self._timed.step(meter)
@@ -295,16 +301,15 @@ class Built:
 
 
 def _code_files(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
-    """Each module that the settings name code of, and its file in the tree; None for one found elsewhere.
-
-    All of the suite counts as one module. `tree`: a path without links.
-    """
+    """The modules whose objects the settings name, each with its file in the tree; None for one elsewhere. All of the
+    suite counts as one module. `tree`: a path without links."""
     modules = {name.rpartition(".")[0] for name in _named_code(settings)}
     names = {"suite" if module.partition(".")[0] == "suite" else module for module in modules}
     return {name: _file_in(tree, name) for name in sorted(names)}
 
 
 def _named_code(settings: Any) -> Iterator[str]:
+    """Yield the dotted names of objects in nested settings, under the keys NAMES_CODE."""
     if isinstance(settings, Mapping):
         for key, value in settings.items():
             if key in NAMES_CODE and isinstance(value, str) and "." in value:
@@ -316,10 +321,8 @@ def _named_code(settings: Any) -> Iterator[str]:
 
 
 def _file_in(tree: Path, module: str) -> str | None:
-    """The module's file, relative to the tree; None where it lies elsewhere.
-
-    A relative `__file__`, as torch.ops has one, would lie in every tree, since each is a worker's own folder.
-    """
+    """The file that a module has, or would be imported from, relative to the tree; None if it lies elsewhere. A
+    relative `__file__`, as torch.ops has one, would lie in every tree, since each is a worker's own folder."""
     file = getattr(sys.modules.get(module), "__file__", None) or _file_to_import(module)
     if not isinstance(file, str) or not Path(file).is_absolute():
         return None
@@ -328,7 +331,7 @@ def _file_in(tree: Path, module: str) -> str | None:
 
 
 def _file_to_import(module: str) -> str | None:
-    """The file that an import would run, without running any; its package's where it has none of its own."""
+    """The file that importing a module would run, found without running anything; its package's if it has none."""
     file, folders, name = None, sys.path, ""
     for part in module.split("."):
         name = f"{name}.{part}" if name else part
@@ -340,7 +343,7 @@ def _file_to_import(module: str) -> str | None:
 
 
 def _guarded(work: Callable[[], Any]) -> Any:
-    """Do some work of the tree. Raises RefusedError for what it refuses, and not for what fails in it."""
+    """Call a function of the tree and return its value; its UnsupportedError is raised as RefusedError."""
     from suite.measure.workload import UnsupportedError
 
     try:
@@ -350,13 +353,12 @@ def _guarded(work: Callable[[], Any]) -> Any:
 
 
 def _ceilings() -> dict[str, float]:
-    """The rates of one thread here, in floating-point operations and bytes per second, at their best.
-
-    The bytes are those of a copy that stays in a core's cache; in two bytes a number, products may be much faster.
-    """
+    """Measure the best rates of one thread here: FLOPs per second in float32 and at all, and copied bytes per second.
+    The copy stays in a core's cache. In bfloat16, products may be much faster than in float32."""
     import torch
 
     def best_s(work: Callable[[], object], times: int) -> float:
+        """The least wall time of several calls."""
         times_s = []
         for _ in range(times):
             begun_s = perf_counter()

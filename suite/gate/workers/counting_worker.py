@@ -29,10 +29,10 @@ LEAST_MORE, MOST_MORE, COUNTED_S = 4, 256, 0.5
 
 
 class Valgrind:
-    """The way to ask valgrind for something."""
+    """Sends client requests to valgrind."""
 
     def __init__(self) -> None:
-        """Make the instruction sequence callable. Raises RuntimeError where it does not run under valgrind."""
+        """Make the instruction sequence callable. Raises RuntimeError on another architecture or without valgrind."""
         sequence = SEQUENCES.get(platform.machine())
         if sequence is None:
             raise RuntimeError(f"instructions can be counted on {', '.join(SEQUENCES)}; this is {platform.machine()}")
@@ -44,11 +44,13 @@ class Valgrind:
             raise RuntimeError("instructions are counted under valgrind alone")
 
     def ask(self, request: int) -> int:
+        """Send a request, as START or DUMP, and return valgrind's answer; 0 without valgrind."""
         words = (ctypes.c_size_t * 6)(request)
         return int(self._call(ctypes.addressof(words)))
 
 
 def main(argument: str) -> None:
+    """Run the pytest worker with calls that are counted in place of timed. `argument`: its request as JSON."""
     worker = importlib.import_module("pytest_worker")
     valgrind = Valgrind()
 
@@ -56,6 +58,7 @@ def main(argument: str) -> None:
         """A call whose samples are two counts, of a few calls and of more."""
 
         def sample(self, stats: object) -> dict[str, object]:
+            """Let callgrind write two counts, of FEW calls and of `more` further ones; the answer is `more`."""
             args, kwargs = self.arguments()
             function = self.function
             gc.collect()

@@ -50,6 +50,7 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(argument: str) -> None:
+    """Run pytest in the tree with this worker as a plugin, and end the process. `argument`: a request as JSON."""
     request = json.loads(argument)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -84,7 +85,7 @@ def main(argument: str) -> None:
 
 
 def _arguments(temporary: str) -> list[str]:
-    """Options that keep pytest in this process and out of the tree, whatever the project's settings say."""
+    """Options that keep pytest in one process and its files in `temporary`, whatever the project's settings say."""
     folders = [
         *("-o", f"cache_dir={temporary}/cache", f"--basetemp={temporary}/basetemp"),
         f"--benchmark-storage=file://{temporary}/benchmarks",
@@ -100,7 +101,7 @@ def _arguments(temporary: str) -> list[str]:
 
 
 def _padding(seed: int) -> list[bytearray]:
-    """Take some memory, so that in each launch what is made later lies elsewhere.
+    """Random blocks of memory to keep, so that in each launch later objects lie at other addresses.
 
     Where objects lie decides what they evict from the caches, and the length of a path decides where they lie: one that
     differed by a letter made identical code 5 % slower in every launch. See T. Mytkowicz and others, Producing wrong
@@ -112,13 +113,13 @@ def _padding(seed: int) -> list[bytearray]:
 
 
 def _end_after_farewell() -> None:
-    """Sleep for LONGEST_FAREWELL_S, then end the whole process with 0. For a thread beside the main one."""
+    """Give the main thread LONGEST_FAREWELL_S to let fixtures end, then end the whole process with exit code 0."""
     sleep(LONGEST_FAREWELL_S)  # in which the main thread lets fixtures end
     _end(0)
 
 
 def _end(code: int) -> None:
-    """End this process at once, with the processes that its tests left, also where the judge was killed."""
+    """Kill all descendants (on Linux), then end this process at once with an exit code, without any clean-up."""
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):  # of Linux; elsewhere the judge ends the process group
         with contextlib.suppress(OSError):  # it has ended
@@ -158,7 +159,7 @@ class PytestWorker:
     # Requests, outside a benchmark
 
     def collect(self) -> dict[str, Any]:
-        """The benchmarks, what each is made of, and whether files were imported that hold none."""
+        """The collected benchmarks with digests of their parts, failed files, and whether others were read."""
         conftests = {path for path in self._plugins() if Path(path).name == "conftest.py"}
         files = {_item_file(item) for item in self._items.values()}
         self._trees.test_files = {file for file in (*conftests, *files) if self._trees.holds(file)}
@@ -178,15 +179,14 @@ class PytestWorker:
         }
 
     def _plugins(self) -> set[str]:
-        """The files of the tree that pytest has for plugins."""
+        """The files of the tree that pytest loaded as plugins, conftest.py among them."""
         files = {getattr(plugin, "__file__", None) for plugin in self._session.config.pluginmanager.get_plugins()}
         return {real(file) for file in files if isinstance(file, str) and self._trees.holds(file)}
 
     def open(self, id: str, following: str | None, examine: bool) -> dict[str, Any]:
-        """Run a test up to its benchmark's call, which then answers itself; later return what became of the test.
-
-        `following`: the benchmark that comes next, for whose sake pytest keeps the fixtures that both need.
-        """
+        """Run a test. Within its benchmark's call the requests are answered by `measure`, until `close` lets it end.
+        `following`: the next benchmark, whose fixtures pytest keeps. `examine`: probe the call too. Raises RefusedError
+        for a test that cannot be judged, PlainError for one that fails."""
         item = self._items[id]
         self._reached, self._refusal, self._reports, self._examines = False, None, [], examine
         self._begun_s = perf_counter()
@@ -196,7 +196,7 @@ class PytestWorker:
             raise loop.RefusedError(self._refusal)
         self._check_reports(inspect.iscoroutinefunction(getattr(item, "obj", None)))
         if not self._reached:
-            raise loop.RefusedError("it takes the fixture, and never calls benchmark")
+            raise loop.RefusedError("it requests the fixture, but never calls benchmark")
         return {}
 
     def _check_reports(self, is_async: bool) -> None:
@@ -207,7 +207,7 @@ class PytestWorker:
         )
         is_expected = hasattr(skipped, "wasxfail")
         if is_async and not self._reached and (failed or (skipped and not is_expected)):
-            raise loop.RefusedError("it is async, and no plugin here runs it")
+            raise loop.RefusedError("it is async, and no installed plugin runs it")
         if failed:
             when = "" if failed.when == "call" else f" in its {failed.when}"
             raise loop.PlainError(f"the test fails{when}: {_sentence(failed)}")
@@ -218,27 +218,32 @@ class PytestWorker:
     # Hooks of pytest
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
+        """True to skip a path beside `only`; None to leave it to pytest."""
         path = real(collection_path)
         if not self.only or path.endswith("__init__.py") or any(is_in(file, path) for file in self.only):
             return None
         return True
 
     def pytest_pycollect_makemodule(self, module_path: Path) -> None:
+        """Note a file that is imported in search of tests."""
         self._collected.add(real(module_path))
 
     def pytest_collectreport(self, report: Any) -> None:
+        """Note a file that cannot be collected, unless the word benchmark is not in it."""
         if report.failed:
             path = Path(report.nodeid.partition("::")[0])
             self._failed[report.nodeid or "the collection"] = _sentence(report)
             if path.is_file() and "benchmark" not in path.read_text(encoding="utf-8", errors="replace"):
-                del self._failed[report.nodeid]  # no benchmark of anybody
+                del self._failed[report.nodeid]  # it holds no benchmark
 
     def pytest_collection_modifyitems(self, session: Any, config: Any, items: Sequence[Any]) -> None:
+        """Switch off pytest-benchmark's options that skip benchmarks, or save and compare results."""
         config._benchmarksession.skip = config._benchmarksession.only = False
         for name in ("save", "autosave", "json", "compare", "compare_fail", "histogram"):
             setattr(config._benchmarksession, name, None)
 
     def pytest_runtestloop(self, session: Any) -> bool:
+        """Select the benchmarks, then answer requests in place of running the tests, until the judge hangs up."""
         self._session = session
         for item in session.items:
             is_benchmark = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
@@ -249,15 +254,15 @@ class PytestWorker:
         return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        """Keep what became of each phase of the open test."""
         self._reports.append(report)
 
     # Within a benchmark's call
 
     def measure(self, fixture: Any, call: Call) -> Any:
-        """Stand in for pytest-benchmark's rounds: sample the call as often as the parent asks, then return its value.
-
-        A plugin that runs a test once more after it failed gets a plain call.
-        """
+        """Replace pytest-benchmark's rounds: answer `sample` and `code` requests until `close`, then return a call's
+        value. The first answer has the times of set-up and calls. A call that cannot be judged is refused. If a plugin
+        runs a failed test again, that gets a plain call."""
         if self._reached:
             return call.make()
         setup_s = perf_counter() - self._begun_s
@@ -279,7 +284,7 @@ class PytestWorker:
                 facts["probes"] = [call.probe() for _ in range(PROBES)]
                 call.make(later)
         except Exception as error:  # whatever somebody's code raises; nothing of the gate's own is called there
-            self.refuse(f"it cannot be repeated: after its first call another fails, {loop.named(error)}")
+            self.refuse(f"it cannot be repeated: a call after the first one fails, {loop.named(error)}")
         self._reached = True
         self.answer(lambda: facts)
         while (request := self._requests.get()) is not None:
@@ -293,28 +298,27 @@ class PytestWorker:
         return self.refuse("the judge hung up")
 
     def _code(self, first: set[tuple[str, str]], later: set[tuple[str, str]]) -> dict[str, Any]:
-        """What ran in the calls and beside them; a request of its own, since to look for it takes a while."""
+        """The code that ran in the calls, and files beside it. A request of its own, since it takes a while."""
         opened = self._watch.opened if self._watch else {}
         code = self._trees.code(first, later, opened)
         return {"code": code, "beside": self._trees.beside(opened, self._plugins())}
 
     def refuse(self, reason: str) -> None:
-        """End the test that is open, which cannot be judged for a reason."""
+        """Skip the open test, so that `open` raises RefusedError with this reason. Never returns."""
         import pytest
 
         self._refusal = reason
         pytest.skip(reason)
 
     def answer(self, do: Callable[[], Mapping[str, Any]]) -> None:
+        """Send the judge what `do` returns, or its error."""
         loop.answer(self._answers, do)
 
     # Paths of the command line
 
     def existing(self) -> list[str]:
-        """The files and folders of the command line that this tree has; one that does not exist if it has none.
-
-        A test is chosen once all of its file is collected, since pytest ends where one of several is not found.
-        """
+        """The files and folders of the command line that this tree has, for pytest; if none exists, the first as given.
+        Node ids are cut to their files, since pytest stops if one of several is not found; tests are chosen later."""
         files = [path for path in self.paths if Path(path.partition("::")[0]).exists()]
         return list(dict.fromkeys(path.partition("::")[0] for path in files)) or [*self.paths][:1]
 
@@ -333,7 +337,7 @@ class Call:
     is_long: bool = False
 
     def make(self, seen: set[tuple[str, str]] | None = None) -> Any:
-        """Make a plain call and return its value. `seen`: gets the modules and functions of which code runs in it."""
+        """Make one call, with its teardown, and return its value. `seen`: gets (module, function) of what ran."""
         args, kwargs = self.arguments()
         with contextlib.nullcontext() if seen is None else profiled(seen):
             result = self.function(*args, **kwargs)
@@ -342,10 +346,8 @@ class Call:
         return result
 
     def calibrate(self, first_s: float) -> float:
-        """Set how many calls a turn has, whatever number the test names, and return the wall time of one.
-
-        A call with a set-up is a turn of its own.
-        """
+        """Choose `iterations` so that a turn lasts about LEAST_TURN_S, and return the wall seconds of one call.
+        `first_s`: seconds of the first call, or 0. A call with a set-up is timed alone. Also sets `is_long`."""
         call_s = first_s if first_s > LONG_CALL_S else min(self._turn()["wall_s"] for _ in range(2))
         for _ in range(0 if self.is_set_up else 8):  # a turn that was interrupted asks for fewer calls than it should
             needed = LEAST_TURN_S / max(call_s, 1e-9)
@@ -357,7 +359,8 @@ class Call:
         return call_s
 
     def sample(self, stats: Any) -> dict[str, Any]:
-        """Medians over turns, after one that finds the other side's data in the caches unless it is long."""
+        """The median of each clock over turns, in seconds per call; the first turn is dropped unless calls are long. It
+        finds the other side's data in the caches. `stats`: pytest-benchmark's, which gets the wall time."""
         if not self.is_long:
             self._turn()
         sample = loop.summary(loop.sampled(self._turn), self.iterations)
@@ -365,7 +368,7 @@ class Call:
         return sample
 
     def probe(self) -> dict[str, float]:
-        """A turn with the time a call that the thread waited for a CPU."""
+        """A turn's times, with the seconds per call that the thread waited for a CPU, and the number of calls."""
         before_s = loop.run_delay_s()
         turn = self._turn()
         return {**turn, "run_delay_s": (loop.run_delay_s() - before_s) / self.iterations, "calls": self.iterations}
@@ -385,6 +388,7 @@ def _replace_rounds(worker: PytestWorker) -> None:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     def raw(fixture: Any, function_to_benchmark: Any, *args: Any, **kwargs: Any) -> Any:
+        """Replace `BenchmarkFixture._raw`, which `benchmark(…)` calls."""
         call = Call(function_to_benchmark, lambda: (args, kwargs), disable_gc=fixture._disable_gc)
         return worker.measure(fixture, call)
 
@@ -398,7 +402,7 @@ def _replace_rounds(worker: PytestWorker) -> None:
         iterations: int = 1,
         **counts: int,
     ) -> Any:
-        # The errors are pytest-benchmark's own, in its words.
+        """Replace `BenchmarkFixture._raw_pedantic`. Raises pytest-benchmark's own errors, in its words."""
         for name, number in {"iterations": iterations, **counts}.items():
             if not isinstance(number, int) or number < (name != "warmup_rounds"):
                 raise ValueError(f"Must have positive int for `{name}`.")
@@ -406,6 +410,7 @@ def _replace_rounds(worker: PytestWorker) -> None:
             raise ValueError("Can't use more than 1 `iterations` with a `setup` function.")
 
         def arguments() -> tuple[Sequence[Any], Mapping[str, Any]]:
+            """Run the set-up and return the arguments of the next call."""
             prepared = setup() if setup else None
             if prepared and (args or kwargs):
                 raise TypeError("Can't use `args` or `kwargs` if `setup` returns the arguments.")
@@ -415,13 +420,15 @@ def _replace_rounds(worker: PytestWorker) -> None:
         return worker.measure(fixture, Call(target, arguments, is_set_up, teardown, fixture._disable_gc))
 
     def weave(*_: Any, **__: Any) -> None:
-        worker.refuse("it uses benchmark.weave or benchmark.patch, whose calls lie within other work")
+        """Refuse the test in place of `benchmark.weave` and `benchmark.patch`."""
+        worker.refuse("it uses benchmark.weave or benchmark.patch, which time calls within other work")
 
     for name, method in {"_raw": raw, "_raw_pedantic": raw_pedantic, "weave": weave, "patch": weave}.items():
         setattr(BenchmarkFixture, name, method)
 
 
 def _is_chosen(path: str, item: Any) -> bool:
+    """Whether a path or node id of the command line selects a test."""
     file, _, name = path.partition("::")
     item_name = item.nodeid.partition("::")[2]
     is_named = not name or item_name == name or item_name.startswith((f"{name}::", f"{name}["))
@@ -429,11 +436,12 @@ def _is_chosen(path: str, item: Any) -> bool:
 
 
 def _item_file(item: Any) -> str:
+    """The file of a test, without links."""
     return real(str(item.path))
 
 
 def _sentence(report: Any) -> str:
-    """What pytest says of a failure or a skip, on one line."""
+    """The reason of a failed or skipped report, on one line of at most 300 characters."""
     description = report.longrepr
     crash = getattr(description, "reprcrash", None)
     if crash is not None:

@@ -53,17 +53,16 @@ class RefusedError(Exception):
 
 
 def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, Any] | None], int]:
-    """Take over standard input and output, and return a queue of requests and the descriptor for answers.
-
-    Then the tree reads nothing, and whatever it prints is no answer. A thread waits for requests in the kernel; when
-    the other end hangs up it queues None and calls `hung_up`, which is to end the process, whatever that is in.
-    """
+    """Take over standard input and output, and return a queue of requests and the descriptor for answers. From then on
+    the tree's input is empty and its output goes to standard error. A thread reads the requests; when the judge hangs
+    up it queues None and calls `hung_up`, which must end the process, whatever the main thread does."""
     incoming, answers = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
     waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def read() -> None:
+        """Queue every request until the input ends, then hang up."""
         with contextlib.suppress(OSError, ValueError), os.fdopen(incoming, encoding="utf-8") as lines:
             for line in lines:
                 waiting.put(json.loads(line))
@@ -75,7 +74,7 @@ def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, 
 
 
 def answer(descriptor: int, do: Callable[[], Mapping[str, Any]]) -> None:
-    """Do what was asked for and send the answer, or the error."""
+    """Call `do` and write its answer as a line of JSON; an exception becomes `unsupported` or `error` with its text."""
     content: Mapping[str, Any]
     try:
         content = do()
@@ -99,11 +98,12 @@ def answer(descriptor: int, do: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def named(error: BaseException) -> str:
+    """The class and message of an error, its first line only."""
     return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 def timed(function: Callable[..., object], args: Sequence[Any], kwargs: Mapping[str, Any], calls: int) -> Turn:
-    """Time so many calls between two readings of each clock: seconds a call, and involuntary switches of all."""
+    """Make `calls` calls between two readings of each clock: seconds per call, and involuntary switches in all."""
     times = repeat(None, calls)
     switches, children = involuntary_switches(), children_s()
     process, thread, wall = process_time(), thread_time(), perf_counter()
@@ -122,7 +122,7 @@ def timed(function: Callable[..., object], args: Sequence[Any], kwargs: Mapping[
 
 
 def sampled(turn: Callable[[], Turn]) -> list[Turn]:
-    """Take turns for LEAST_SAMPLE_S, one at least."""
+    """Call `turn` for LEAST_SAMPLE_S, from 1 to about MOST_TURNS times, and return what each returned."""
     begun, turns = perf_counter(), [turn()]
     while perf_counter() - begun < LEAST_SAMPLE_S and len(turns) < MOST_TURNS:
         turns.append(turn())
@@ -130,7 +130,7 @@ def sampled(turn: Callable[[], Turn]) -> list[Turn]:
 
 
 def summary(turns: Sequence[Turn], calls: int = 1) -> dict[str, Any]:
-    """The median of each clock over turns of so many calls. Raises RuntimeError where the tree replaced a clock."""
+    """The median of each clock over turns of `calls` calls. Raises RuntimeError if the tree replaced a clock."""
     check_clocks()
     clocks = {name: _median([turn[name] for turn in turns]) for name in turns[0] if name != "involuntary_switches"}
     switches = sum(int(turn["involuntary_switches"]) for turn in turns)
@@ -138,32 +138,32 @@ def summary(turns: Sequence[Turn], calls: int = 1) -> dict[str, Any]:
 
 
 def _median(values: list[float], order: Callable[[list[float]], list[float]] = sorted) -> float:
-    """The median, by nothing that another module holds."""
+    """The median, with `sorted` bound early: the tree could replace the builtin or `statistics.median`."""
     values, half = order(values), len(values) // 2
     return values[half] if len(values) % 2 else (values[half - 1] + values[half]) / 2
 
 
 def check_clocks(bound: Sequence[object] = CLOCKS_BOUND) -> None:
-    """Raise RuntimeError where a clock of this file is another than it began with."""
+    """Raise RuntimeError if a clock of this module is not the one that it began with."""
     if (perf_counter, thread_time, process_time) != bound:
         raise RuntimeError("the tree replaced a clock of the worker")
 
 
 def involuntary_switches() -> int:
-    """Count how often the scheduler took the CPU from this thread so far; on macOS from the process."""
+    """How often the scheduler took the CPU from this thread so far; on macOS, from the process."""
     switches: int = getrusage(OF_THREAD).ru_nivcsw
     return switches
 
 
 def children_s() -> float:
-    """The CPU time of child processes that have ended."""
+    """CPU seconds of all child processes that have ended so far."""
     usage = getrusage(OF_CHILDREN)
     seconds: float = usage.ru_utime + usage.ru_stime
     return seconds
 
 
 def run_delay_s() -> float:
-    """How long this thread was ready and got no CPU, since it began; 0 where the system does not say."""
+    """Seconds that this thread was ready but got no CPU, since it began; 0 elsewhere than on Linux."""
     with contextlib.suppress(OSError, ValueError, IndexError), open("/proc/thread-self/schedstat") as file:  # noqa: PTH123
         return int(file.read().split()[1]) / 1e9
     return 0.0
@@ -171,7 +171,7 @@ def run_delay_s() -> float:
 
 @contextlib.contextmanager
 def undisturbed(*, disables_gc: bool) -> Iterator[None]:
-    """Let no tracer and no profiler, and if it is so asked no collection of garbage, run within what is timed."""
+    """Within the block, switch off tracer and profiler and, with `disables_gc`, garbage collection."""
     is_collecting, tracer, profiler = gc.isenabled(), sys.gettrace(), sys.getprofile()
     if disables_gc:
         gc.disable()

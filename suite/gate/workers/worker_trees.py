@@ -52,7 +52,8 @@ class Trees:
         """Folders of judged packages, and files of judged modules."""
 
     def come_first(self, given: Sequence[str]) -> None:
-        """Let imports here, and in child processes, look into the tree before anything else. `given`: PYTHONPATH."""
+        """Put the tree's folders first in sys.path and in PYTHONPATH for child processes. `given`: PYTHONPATH's
+        folders. Folders of the user's checkout, also of editable installs, are replaced by the tree's."""
         here = real(FOLDER)
         paths = [*given, *(path for path in sys.path if real(path or ".") != here)]
         editable = [  # folders that setuptools' finders of editable installs know
@@ -75,23 +76,23 @@ class Trees:
         sys.meta_path[:] = [*first, *(finder for finder in sys.meta_path if finder not in first)]
 
     def holds(self, path: str) -> bool:
+        """Whether a path lies in the tree, links resolved."""
         return is_in(real(path), self.top)
 
     def relative(self, path: str) -> str:
+        """A path relative to the tree, with forward slashes."""
         return os.path.relpath(real(path), self.top).replace(os.sep, "/")
 
     def code(
         self, first: Set[tuple[str, str]], later: Set[tuple[str, str]], opened: Opened
     ) -> dict[str, dict[str, str]]:
-        """The judged modules of which code ran in a call, those imported, and what came from elsewhere instead.
-
-        A package counts as one module, that of its shallowest file. `first`, `later`: modules and functions that ran in
-        the first call and in a later one; what did so only once is told too. `opened`: files, as a FileWatch has them.
-        """
+        """Judged modules with files: `ran` in a later call, `imported`, `elsewhere` with reasons, and functions run
+        `once`. A package counts as one module. `first`, `later`: (module, function) pairs that ran in the first call
+        and in a later one. `opened`: files, as a FileWatch has them. Stores the judged files for `beside`."""
         files = {name: real(file) for name, file in _loaded_files()}
         here = {name: file for name, file in files.items() if is_in(file, self.top) and not self._is_test(file)}
         tops = {name: file for name, file in here.items() if not any(parent in here for parent in _parents(name))}
-        self._places = {_place(tops[name]) for name in self._judged(tops)}
+        self._places = {_place(tops[name]) for name in self._judged_modules(tops)}
         self._code, count = {file for file in here.values() if self._is_judged(file, set())}, 0
         while count < len(self._code):
             count = len(self._code)
@@ -112,11 +113,9 @@ class Trees:
         }
 
     def beside(self, opened: Opened, plugins: Set[str]) -> dict[str, str]:
-        """Digests of the files that ran or were read and are neither judged code nor tests. To be called after `code`.
-
+        """Digests by path of the opened files that are neither judged code nor tests. To be called after `code`.
         Settings and packages' metadata that only judged code opened are left out. `plugins`: files of pytest's plugins,
-        which are never judged, even where they lie among judged code.
-        """
+        which are never judged, even where they lie among judged code."""
         digests = {}
         for path, (digest, openers) in opened.items():
             is_metadata = Path(path).parent.suffix in METADATA and Path(path).name != "entry_points.txt"
@@ -126,8 +125,9 @@ class Trees:
                 digests[self.relative(path)] = digest
         return digests
 
-    def _judged(self, tops: Mapping[str, str]) -> Set[str]:
-        """What a change is about: modules below src/ or another root, else packages, else all."""
+    def _judged_modules(self, tops: Mapping[str, str]) -> Set[str]:
+        """The names of `tops`, modules with files, that are judged: those below src/; else packages and other roots. If
+        there are none, all that are not tests or tools; if there are none either, all."""
         roots = {name: str(Path(_place(file)).parent) for name, file in tops.items()}
         rooted = {name for name in tops if roots[name] in self._roots and roots[name] not in (self.top, self._folder)}
         words = {name: re.split(r"[._]", name) for name in tops}
@@ -137,7 +137,8 @@ class Trees:
         return rooted if in_src else (rooted | packages) or plain or set(tops)
 
     def _is_judged(self, path: str, openers: Set[str | None]) -> bool:
-        """Whether a file is judged code: of its packages, what these import first, or read out of themselves."""
+        """Whether a file is judged: code within a judged package or opened by judged code, or its data read only by it.
+        Never a test. `openers`: the files whose code opened it."""
         if self._is_test(path):
             return False
         is_within = any(is_in(path, place) for place in self._places)
@@ -146,10 +147,8 @@ class Trees:
         return is_within and openers <= self._code
 
     def _elsewhere(self, files: Mapping[str, str], shallow: set[str], *, is_run: bool) -> dict[str, str]:
-        """What the tree holds, or would if it were built, and was imported from elsewhere, with the reason.
-
-        `is_run`: code of the tree ran in the call.
-        """
+        """Modules that should be the tree's but were imported from elsewhere, each with the reason. `files`: of all
+        loaded modules. `shallow`: judged modules. `is_run`: whether code of the tree ran in the call."""
         reasons: dict[str, str] = {}
         installed = _installed_files(shallow)
         outside = {name: file for name, file in files.items() if not is_in(file, self.top)}
@@ -159,15 +158,17 @@ class Trees:
             elif file in installed or any(parent in shallow for parent in _parents(name)):
                 reasons[name] = "was imported from the installed copy"
         for name in sorted(shallow):
-            reasons.update(dict.fromkeys(self._compiled_only(name), "is compiled, and only the installed copy has it"))
+            reasons.update(
+                dict.fromkeys(self._compiled_only(name), "is compiled and exists only in the installed copy")
+            )
         if not is_run:
             aside = _packages_aside(Path(self.top))
             for name in sorted({name.partition(".")[0] for name in outside} & aside.keys()):
-                reasons[name] = f"lies in {aside[name]}/, and what is installed was imported"
+                reasons[name] = f"lies in {aside[name]}/, but the installed copy was imported"
         return reasons
 
     def _compiled_only(self, package: str) -> Iterator[str]:
-        """Yield compiled modules of a package's installed copy that the tree's copy lacks."""
+        """Yield the names of compiled modules that a package's installed copy has and the tree's copy lacks."""
         place = package.replace(".", os.sep)
         copies = [Path(folder, place) for folder in sys.path if not self.holds(folder or ".")]
         in_tree = [Path(root, place) for root in self._roots]
@@ -179,15 +180,14 @@ class Trees:
                     yield ".".join([package, *relative.parent.parts, path.name[: -len(suffix)]])
 
     def _in_tree(self, path: str) -> str | None:
-        """This tree's counterpart of a path in the checkout; None for a path outside it or in an environment inside
-        it."""
+        """The tree's path for a path in the user's checkout; None for one outside it, or in a virtual environment."""
         resolved = real(path)
         if not is_in(resolved, self._checkout) or _is_in_environment(resolved):
             return None
         return os.path.normpath(os.path.join(self.top, os.path.relpath(resolved, self._checkout)))  # noqa: PTH118
 
     def _is_test(self, file: str) -> bool:
-        """Whether a file is a test, a conftest.py, or lies beside one in a folder that is for tests."""
+        """Whether a file is a test or a conftest.py, or lies in their folder if that is only for tests."""
         if file in self.test_files:
             return True
         for folder in {str(Path(path).parent) for path in self.test_files} - set(self._roots):
@@ -199,7 +199,7 @@ class Trees:
 
 
 class FileWatch:
-    """The files of a tree that this process opens, imports or names to another one, from now on.
+    """Notes the files of a tree that this process opens, imports or names to a child process, from now on.
 
     By Python's audit events: a library that opens a file in C is not seen.
     """
@@ -212,6 +212,7 @@ class FileWatch:
         sys.addaudithook(self._heard)
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Python's audit hook: note the files of the tree that an event names."""
         places = {"open": 0, "import": 1, "sqlite3.connect": 0, "ctypes.dlopen": 0, "subprocess.Popen": 1}
         if event not in places or getattr(self._own, "is_busy", False):  # by the files that are opened below
             return
@@ -231,6 +232,7 @@ class FileWatch:
             self._own.is_busy = False
 
     def _note(self, named: Any, flags: int) -> None:
+        """Note a file of the tree as it is before it is opened with `flags`, and the file whose code opens it."""
         path = Path(real(os.fsdecode(named)))
         if not is_in(str(path), self._tree) or not {".git", "__pycache__"}.isdisjoint(path.parts):
             return
@@ -247,9 +249,10 @@ class FileWatch:
 
 @contextlib.contextmanager
 def profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
-    """Take note of each module and function of which code runs, as far as Python's profiler sees."""
+    """Within the block, add (module, function) of everything that Python's profiler sees running to `seen`."""
 
     def see(frame: Any, event: str, argument: Any) -> None:
+        """The profile function: note the frame's function, and of a call into C also what is called."""
         seen.add((frame.f_globals.get("__name__", ""), frame.f_code.co_name))
         if event == "c_call":
             owner = getattr(argument, "__self__", None)
@@ -267,11 +270,9 @@ def profiled(seen: set[tuple[str, str]]) -> Iterator[None]:
 
 
 def benchmark_parts(item: Any, tests: Set[str], conftests: Set[str], tree: str) -> dict[str, str]:
-    """Digests of what makes a benchmark: its test, its fixtures in the tree, pytest's settings, its files of tests.
-
-    `tests`: ids of all; `conftests`: files that were loaded. Of a file counts what acts on import or as a hook, and
-    what the test and its fixtures lead to, so that another benchmark can be added beside it.
-    """
+    """Digests of what defines a benchmark: its test, fixtures and pytest settings, and the files of tests around it.
+    `tests`: all ids; `conftests`: loaded files. Of a file, only statements count that act on import or as a hook, or
+    that the test and its fixtures use, so that another benchmark can be added beside it."""
     config = vars(item.config)
     settings = config["_inicfg"] if "_inicfg" in config else config["inicfg"]
     counted = [name for name in settings if not name.startswith(HARMLESS)]
@@ -296,10 +297,8 @@ def benchmark_parts(item: Any, tests: Set[str], conftests: Set[str], tree: str) 
 
 
 def _used_digest(path: Path, starts: Set[str], other_tests: Set[str]) -> str:
-    """Digest a file's statements that act by themselves, and those that `starts`, which have digests, lead to by names.
-
-    `other_tests`: tests that are none of them.
-    """
+    """A digest of a file's statements that act by themselves and those that the names in `starts` lead to. `starts`
+    themselves are left out, since they have digests. `other_tests`: tests to leave out of its classes."""
     content = path.read_bytes()
     try:
         body = [part for part in ast.parse(content).body if not _is_text(part)]
@@ -319,11 +318,12 @@ def _used_digest(path: Path, starts: Set[str], other_tests: Set[str]) -> str:
 
 
 def _is_text(statement: ast.stmt) -> bool:
+    """Whether a statement is only a constant, as a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _defined(statement: ast.stmt) -> set[str]:
-    """The names that a statement defines; none of one that may change a test which does not name it."""
+    """The names that a statement defines; none if it may affect a test that does not name it, as a hook may."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return {alias.asname or alias.name.partition(".")[0] for alias in statement.names} - {"*"}
     if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -337,6 +337,7 @@ def _defined(statement: ast.stmt) -> set[str]:
 
 
 def _source_digest(function: Any) -> str:
+    """A digest of a function's source, or of its bytecode if it has none; empty if it has neither."""
     try:
         return digest(inspect.getsource(inspect.unwrap(function)).encode())
     except (OSError, TypeError, ValueError):  # made at run time
@@ -345,10 +346,12 @@ def _source_digest(function: Any) -> str:
 
 
 def digest(content: bytes) -> str:
+    """The first 16 hexadecimal digits of SHA-256."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _loaded_files() -> Iterator[tuple[str, str]]:
+    """Yield the name and file of each loaded module, but for the worker's own."""
     for name, module in list(sys.modules.items()):
         with contextlib.suppress(Exception):  # a module may be any object, with any attributes
             file: Any = module.__file__
@@ -358,7 +361,7 @@ def _loaded_files() -> Iterator[tuple[str, str]]:
 
 
 def _installed_files(names: set[str]) -> set[str]:
-    """The files of the installed distributions that bring any of these modules or packages."""
+    """All files of the installed distributions that have one of these names or contain such a module."""
     plain = {normalised(name) for name in names}
     files: set[str] = set()
     for distribution in importlib.metadata.distributions():
@@ -375,10 +378,11 @@ def normalised(name: str) -> str:
 
 
 def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
-    """Packages in folders of the tree that are no package themselves, as `lib/`, with that folder."""
+    """Packages by name with the plain folder of the tree that holds each, as `lib`, down to `depth` levels."""
     packages: dict[str, str] = {}
 
     def look(folder: Path, left: int) -> None:
+        """Add the packages in a folder, and in plain folders below it down to `left` levels."""
         for path in sorted(folder.iterdir()):
             if not path.is_dir() or path.name.startswith(".") or path.name in UNLISTED:
                 continue
@@ -397,19 +401,22 @@ def _place(file: str) -> str:
 
 
 def _parents(name: str) -> Iterator[str]:
+    """Yield the packages around a module: `a.b`, then `a`, for `a.b.c`."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
 
 
 def real(path: str | Path) -> str:
+    """The absolute path without links."""
     return os.path.realpath(path)
 
 
 def is_in(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it, by their texts."""
     return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 def _is_in_environment(path: str) -> bool:
-    """Whether a file is of the Python or its packages, which may lie within the checkout, as .venv does."""
+    """Whether a file belongs to the running Python or to installed packages, which a .venv may hold in the checkout."""
     return "site-packages" in Path(path).parts or is_in(path, real(sys.prefix))

@@ -40,8 +40,8 @@ def test_many_small_losses_are_found_and_fail_where_asked(tmp_path, line, histor
     judge_all(tmp_path / "judged", commits, SMALL_LOSSES)
     code, shown = history(tmp_path / "judged", "--out", tmp_path / "out")
     assert code == 0
-    assert "30 commits by first parents, 1 without a measurement; series: 1 of chained ratios" in shown
-    assert "exit code 0: listed only; with --since N" in shown
+    assert "30 commits along first parents, 1 of them not measured. Series: 1 of ratios against the parent" in shown
+    assert "Changes for the worse are listed; with --since N" in shown
     content = json.loads((tmp_path / "out" / "history.json").read_text())
     (found,) = content["findings"]
     assert found["is_worse"]
@@ -67,7 +67,7 @@ def test_saved_judgements_come_back_from_notes_alone(tmp_path, line, history):
     assert len(made.git("notes", "--ref=suite-gate", "list").splitlines()) == 2
     code, shown = history()
     assert code == 3
-    assert "28 without a measurement" in shown
+    assert "28 of them not measured" in shown
     assert "a-processor-1-thread: 1 series of at most 2 points are too short to be judged; 3 ratios or 20" in shown
 
 
@@ -172,8 +172,8 @@ def test_what_is_of_no_commit_is_left_out_with_a_reason(tmp_path, line, history)
     code, shown = history(tmp_path / "a.json", tmp_path / "b.json")
     assert code == 4
     assert f"a.json is left out: {commits[0][:9]} was measured with uncommitted changes" in shown
-    assert "measurements of commits that are not on this line: 1" in shown
-    assert "exit code 4: something cannot be read, or no commit of this line was measured" in shown
+    assert "measurements of commits outside this line: 1" in shown
+    assert "No commit of this line was measured. Exit code 4." in shown
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_what_is_of_no_commit_is_left_out_with_a_reason(tmp_path, line, history)
     [
         (["--rev", "nowhere"], "rev must be a revision that git knows here; got 'nowhere'"),
         (["--commits", "0"], "commits must be from 1 to 10,000; got 0"),
-        (["--since", "0"], "since must be from 1 to commits, 200; got 0"),
+        (["--since", "0"], "since must be from 1 to 200, the value of --commits; got 0"),
         (["missing"], "a place of measurements must be a folder or a file; got 'missing'"),
         (["--save"], "--save needs a judgement of the gate; there is none in 'results/gate'"),
     ],
@@ -204,7 +204,7 @@ def test_notes_of_other_lines_are_counted(line, history):
     made.git("notes", "--ref=suite-gate", "add", "-m", "of another line", commits[29])
     code, shown = history("--rev", commits[20])
     assert code == 4
-    assert "notes on commits that are not on this line: 1" in shown
+    assert "git notes on commits outside this line: 1" in shown
 
 
 def test_a_judgement_with_uncommitted_changes_is_not_saved(tmp_path, line, history):
@@ -214,7 +214,7 @@ def test_a_judgement_with_uncommitted_changes_is_not_saved(tmp_path, line, histo
     write_judgement(type(made)(**{**vars(made), "after": dirty}), tmp_path / "judged", {})
     code, shown = history("--save", tmp_path / "judged")
     assert code == 2
-    assert "must be of files as they were committed" in shown
+    assert "must be of committed files only" in shown
 
 
 def test_the_whole_answer_is_what_it_was(tmp_path):

@@ -46,7 +46,7 @@ def test_no_line_is_wider_than_the_terminal(judged, width):
     assert max(map(len, lines(judged, width=width, colour=False))) <= width
 
 
-@pytest.mark.parametrize(("width", "ends"), [(200, "2.0 % that are allowed"), (80, "+5.2 % (4.2 to 6.2)")])
+@pytest.mark.parametrize(("width", "ends"), [(200, "2.0% that is allowed"), (80, "+5.2% (+4.2 to +6.2)")])
 def test_a_verdict_takes_one_line_where_it_fits(width, ends):
     (line,) = [
         line
@@ -115,7 +115,7 @@ def test_a_summary_that_github_would_not_take_is_cut_and_says_so():
     assert 500_000 < len(text.encode()) < 1 << 20
     (not_same,) = re.findall(r"([\d,]+) more rows are left out", text.split("<details>")[0])
     assert int(not_same.replace(",", "")) + len(rows(text.split("<details>")[0])) == 200 * (len(Outcome) - 1)
-    assert "and 80 more; judgement.json has them all." in text
+    assert "and 80 more; judgement.json lists all of them." in text
     ordinary = [timing(Outcome.SLOWER, 1.1, case=case_id(seq_len=n)) for n in range(500)]
     assert "left out" not in markdown(judgement(*ordinary))
 
@@ -134,7 +134,7 @@ def test_signs_are_escaped_as_github_reads_them():
     (line,) = annotations(judgement(timing(Outcome.SLOWER, 1.052, case="a:b,c%d\r\ne", reason="a:b,c%d\r\ne")))
     title, text = re.fullmatch(r"::error title=(.*?)::(.*)", line).groups()
     assert "a%3Ab%2Cc%25d%0D%0Ae" in title
-    assert text == "+5.2 %25 (4.2 to 6.2): a:b,c%25d%0D%0Ae"
+    assert text == "+5.2%25 (+4.2 to +6.2): a:b,c%25d%0D%0Ae"
 
 
 def test_a_long_list_of_names_ends_with_a_count():

@@ -50,10 +50,10 @@ def test_a_change_beyond_one_percent_is_called(tmp_path):
     assert verdicts["two"].clock == verdicts["two"].metric == "instructions"
     assert verdicts["two"].low < 1.02 < verdicts["two"].high
     assert verdicts["equal"].low < 1 < verdicts["equal"].high, "launches that agree to the last digit"
-    assert "instructions see no cache, no waiting and no other process" in verdicts["two"].notes[-1]
+    assert "instruction counts show neither caches, waiting nor other processes" in verdicts["two"].notes[-1]
     (verdict,) = counting(tmp_path, {"wide": wide}).verdicts()
     assert str(verdict.outcome) == "inconclusive"
-    assert "the launches spread too far to rule out 2.0 %" in verdict.reason
+    assert "the launches spread too far to rule out a change of 2.0%" in verdict.reason
 
 
 class FakeWorker(WorkerClient):

@@ -59,11 +59,11 @@ def judged(tmp_path_factory):
             Outcome.UNJUDGED,
             {
                 "test_skipped": "it is skipped",
-                "test_never": "it takes the fixture, and never calls benchmark",
-                "test_async": "it is async, and no plugin here runs it",
+                "test_never": "it requests the fixture, but never calls benchmark",
+                "test_async": "it is async, and no installed plugin runs it",
                 "test_coroutine": "its call returns a coroutine that nobody awaits, so no work would be timed",
                 "test_once": "it cannot be repeated",
-                "test_weaves": "it uses benchmark.weave or benchmark.patch, whose calls lie within other work",
+                "test_weaves": "it uses benchmark.weave or benchmark.patch, which time calls within other work",
                 "test_known": "it is expected to fail, and does",
             },
         ),
@@ -82,8 +82,8 @@ def judged(tmp_path_factory):
                 "TestClass::test_fixture": "its fixture numbers;",
             },
         ),
-        (Outcome.MISSING, {"test_gone": "a benchmark before, and none now"}),
-        (Outcome.NEW, {"test_new": "there is no such benchmark before"}),
+        (Outcome.MISSING, {"test_gone": "the older revision has this benchmark, the newer one does not"}),
+        (Outcome.NEW, {"test_new": "the older revision does not have this benchmark"}),
     ],
 )
 def test_each_benchmark_has_its_outcome_and_the_reason(judged, outcome, reasons):
@@ -131,7 +131,9 @@ def test_what_is_chosen_runs_in_prepared_trees(tmp_path, monkeypatch, capsys):
     given = ("--against", "HEAD", "--python", sys.executable, "--out", str(tmp_path / "out"))
     assert called(monkeypatch, "pytest", "test_it.py::test_two", *given, "--prepare", "touch src/fastpkg/built.py") == 4
     (verdict,) = read_judgement(tmp_path / "out").verdicts
-    assert verdict.reason == "none of 1 can be judged: it takes the fixture, and never calls benchmark"
+    assert (
+        verdict.reason == "none of the benchmarks (1) can be judged: it requests the fixture, but never calls benchmark"
+    )
     assert "prepared in each tree by: touch src/fastpkg/built.py" in capsys.readouterr().out
     assert json.loads((tmp_path / "out" / JUDGEMENT).read_text())["facts"]["prepared"].startswith("touch")
     assert called(monkeypatch, "pytest", "test_no.py", *given) == 2
@@ -150,7 +152,7 @@ def test_a_suite_of_installed_code_is_refused_before_timing(tmp_path, monkeypatc
     assert called(monkeypatch, "pytest", *given) == 4
     (verdict,) = read_judgement(tmp_path / "out").verdicts
     assert verdict.outcome is Outcome.BROKEN
-    assert "fastpkg lies in lib/, and what is installed was imported; let the tree's own files" in verdict.reason
+    assert "fastpkg lies in lib/, but the installed copy was imported; make the tree's own files" in verdict.reason
     assert "timing:" not in capsys.readouterr().out
 
 
@@ -169,7 +171,7 @@ def test_the_first_benchmarks_of_a_project_pass(tmp_path, monkeypatch, capsys):
     assert read_judgement(tmp_path / "out").facts["target"] == 0.02, "that of instructions; of times it is 0.05"
     (verdict,) = read_judgement(tmp_path / "out").verdicts
     assert verdict.outcome is Outcome.NEW
-    assert "exit code 0: nothing to compare with yet, since all of it is new" in capsys.readouterr().out
+    assert "There is nothing to compare with yet: every case is new. Exit code 0." in capsys.readouterr().out
     assert called(monkeypatch, "pytest", "tests", *given) == 4
 
 
@@ -207,7 +209,7 @@ def test_a_changed_benchmark_is_judged_where_it_is_trusted():
         assert [case.id for case in cases] == expected
         assert [verdict.outcome for verdict in comparison.verdicts] == [Outcome.INCOMPARABLE] * (not trusts)
         assert comparison.notes.get("b", []) == ["the benchmark itself changed: its test"] * trusts
-        assert "its own timer is not used, but the gate's clocks" in comparison.notes["c"]
+        assert "the gate's clocks are used in place of the benchmark's own timer" in comparison.notes["c"]
 
 
 def test_a_broken_test_is_said_to_have_failed_before():
@@ -245,6 +247,8 @@ def test_time_that_calls_no_change_is_refused_or_times_fewer():
         (Outcome.INCONCLUSIVE, one.case) for one in found[2:]
     }
     (reason,) = {verdict.reason for verdict in comparison.verdicts}
-    assert reason.startswith(f"40 benchmarks need {math.ceil(needed_s)} s or more, and 1 s are enough for the 2 of")
+    assert reason.startswith(
+        f"40 benchmarks need {math.ceil(needed_s)} s or more, and 1 s are enough only for the 2 with"
+    )
     with pytest.raises(ValueError, match=r"^seconds must be at least 1 for one of the 40 benchmarks, and about 116"):
         comparison._fitting(found, 0.1, said.append)

@@ -70,6 +70,6 @@ def test_a_preparation_that_fails_says_where_and_why(tmp_path):
         tree.mkdir()
     (trees[0] / "is_first").touch()
     found = find_python(environment(tmp_path / "venv", f'exec {sys.executable} "$@"'), tmp_path, tmp_path)
-    with pytest.raises(WorkerError, match="failed after with exit code 3: no compiler"):
+    with pytest.raises(WorkerError, match="failed in the newer revision with exit code 3: no compiler"):
         prepare("touch made; test -e is_first || { echo no compiler; exit 3; }", trees, tmp_path, found)
     assert all((tree / "made").exists() for tree in trees)

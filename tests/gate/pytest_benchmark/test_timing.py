@@ -93,9 +93,9 @@ BUSY = {"wall_s": 1e-3, "thread_cpu_s": 1e-3, "process_cpu_s": 1e-3, "children_s
         (
             {"wall_s": 5e-3, "run_delay_s": 3e-3, "thread_cpu_s": 1e-4, "process_cpu_s": 1e-4},
             "wall",
-            "judged by wall time, since 95% of a call is spent waiting",
+            "judged by wall time, because 95% of a call is spent waiting",
         ),
-        ({"wall_s": 1.25e-3}, "thread_cpu", "20% of a call is spent waiting, which it does not see"),
+        ({"wall_s": 1.25e-3}, "thread_cpu", "20% of a call is spent waiting, unseen by CPU time"),
         ({"wall_s": 4e-3, "children_s": 3e-3}, "wall", "75% of a call is spent in child processes"),
         ({"children_s": 8e-3}, "wall", "100% of a call is spent in child processes"),
         ({"process_cpu_s": 1e-3 + 2e-6}, "thread_cpu", ""),
@@ -119,5 +119,5 @@ def test_the_probe_that_waited_least_counts():
 )
 def test_work_that_moves_into_threads_is_seen(clock, monkeypatch, clock_name, threads, is_seen):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: CPUS)
-    reason = "after: it uses other threads now, as it did not at first"
+    reason = "after: it uses other threads now, but did not when it was examined"
     assert broken(clock, clock_name, [], threads) == (dict.fromkeys("ab", reason) if is_seen else {})

@@ -98,10 +98,10 @@ def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
 def test_work_done_elsewhere_is_named(tmp_path):
     """The ways that keep the process busy come last, since that is seen in whatever follows too."""
     expected = {
-        "a kept result": "its first call alone does the work now",
-        "a look at the runner": "looks now at what runs it: modules['__main__",
-        "a thread": "threads or processes that they left work on",
-        "a process": "threads or processes that they left work on",
+        "a kept result": "only its first call does the work now",
+        "a look at the runner": "now looks at what runs it: modules['__main__",
+        "a thread": "threads or processes that its calls leave behind go on working",
+        "a process": "threads or processes that its calls leave behind go on working",
     }
     base, candidate, names = {"src/fastpkg/__init__.py": ""}, {}, {way: way.replace(" ", "_") for way in expected}
     tests = [f"def test_{name}(benchmark):\n    benchmark(fastpkg.{name}.work, 2000)\n" for name in names.values()]
@@ -129,7 +129,7 @@ def test_work_left_to_a_fork_is_seen_in_timing_too(tmp_path):
         seconds=12,
     )
     timing.run()
-    assert "work is left to be done outside of the calls" in timing.broken[case]
+    assert "so work is done outside of the calls" in timing.broken[case]
 
 
 def test_a_call_that_runs_no_judged_code_any_more_is_named(tmp_path):
@@ -141,7 +141,7 @@ def test_a_call_that_runs_no_judged_code_any_more_is_named(tmp_path):
         "src/fastpkg/__init__.py": "def work(text):\n    return text in 'abc'\n",
     }
     (told,) = reasons(examined(tmp_path, base, {"src/fastpkg/__init__.py": stub})).values()
-    assert "its call ran fastpkg before, and now no code of the revision" in told
+    assert "its call ran fastpkg before, but runs no code of the revision now" in told
 
 
 def test_a_file_of_the_older_tree_that_was_written_is_found(tmp_path):

@@ -28,14 +28,14 @@ def judged(before, after, tolerances=Tolerances()):  # noqa: B008
             "rose: 3.91 MiB (4,096,000 B) before, 3.91 MiB (4,096,001 B) now",
         ),
         ("flops", 200.0, 199.0, Outcome.FASTER, 0.995, "fell: 200 before, 199 now"),
-        ("parameter_count", 100.0, 99.0, Outcome.SLOWER, 0.99, "changed, and must not: 100 before, 99 now"),
-        ("parameter_count", 100.0, 101.0, Outcome.SLOWER, 1.01, "changed, and must not: 100 before, 101 now"),
+        ("parameter_count", 100.0, 99.0, Outcome.SLOWER, 0.99, "changed, but must stay equal: 100 before, 99 now"),
+        ("parameter_count", 100.0, 101.0, Outcome.SLOWER, 1.01, "changed, but must stay equal: 100 before, 101 now"),
         ("flops", None, 200.0, Outcome.NEW, None, "was not recorded before: nothing before, 200 now"),
         ("flops", 200.0, None, Outcome.MISSING, None, "is no longer recorded: 200 before, nothing now"),
         ("peak_bytes", 0.0, 64.0, Outcome.SLOWER, None, "rose: 0 B (0 B) before, 64.0 B (64 B) now"),
         *(("flops", value, value, Outcome.BROKEN, None, None) for value in (math.nan, math.inf)),
-        ("flops", 1.0, math.nan, Outcome.BROKEN, None, "no finite number: 1 before, nan now"),
-        ("flops", None, math.inf, Outcome.BROKEN, None, "no finite number: nothing before, inf now"),
+        ("flops", 1.0, math.nan, Outcome.BROKEN, None, "is not a finite number: 1 before, nan now"),
+        ("flops", None, math.inf, Outcome.BROKEN, None, "is not a finite number: nothing before, inf now"),
     ],
 )
 def test_a_quantity_that_is_not_equal_has_its_verdict(metric, before, after, outcome, ratio, reason):
@@ -47,7 +47,7 @@ def test_a_quantity_that_is_not_equal_has_its_verdict(metric, before, after, out
     assert reason in (None, verdict.reason)
     if all(value is None or math.isfinite(value) for value in (before, after)):
         assert (verdict.before, verdict.after) == (before, after)
-    assert (same.outcome, same.metric, same.reason) == (Outcome.SAME, "", "2 exact quantities equal")
+    assert (same.outcome, same.metric, same.reason) == (Outcome.SAME, "", "2 exact quantities are equal")
 
 
 def test_a_span_that_vanished_is_missing():
@@ -59,10 +59,10 @@ def test_a_span_that_vanished_is_missing():
 @pytest.mark.parametrize(
     ("before", "after", "outcome", "reason"),
     [
-        (["mm", "softmax"], ["bmm", "mm", "clone"], Outcome.SLOWER, "added bmm, clone; gone softmax"),
+        (["mm", "softmax"], ["bmm", "mm", "clone"], Outcome.SLOWER, "added bmm, clone; removed softmax"),
         (["mm"], ["mm", "mm"], Outcome.SLOWER, "added mm"),
-        (["mm", "mm"], ["mm"], Outcome.SLOWER, "gone mm"),
-        (["mm", "add"], ["add", "mm"], Outcome.SAME, "1 exact quantity equal"),  # their order says nothing
+        (["mm", "mm"], ["mm"], Outcome.SLOWER, "removed mm"),
+        (["mm", "add"], ["add", "mm"], Outcome.SAME, "1 exact quantity is equal"),  # their order says nothing
         (["mm"], None, Outcome.MISSING, "operators are no longer recorded"),
         (None, ["mm"], Outcome.NEW, "operators were not recorded before"),
     ],
@@ -78,7 +78,7 @@ def test_under_show_other_operators_are_only_noted():
     sides = [Exact(operators={"layer": [name]}) for name in ("mm", "bmm")]
     (verdict,) = judged(*sides, Tolerances(operators="show"))
     assert verdict.outcome is Outcome.SAME
-    assert verdict.notes == ["layer: other operators ran: added bmm; gone mm"]
+    assert verdict.notes == ["layer: other operators ran: added bmm; removed mm"]
 
 
 def test_a_record_gives_its_exact_metrics_alone():

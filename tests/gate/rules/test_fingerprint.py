@@ -33,7 +33,10 @@ HERE = {
         ({"variables": []}, "OMP_NUM_THREADS: 1 before, not recorded now"),
         ({"judging_clock": "wall"}, "clock that judges: not recorded before, wall now"),
         ({"float32_matmul": {"precision": "high"}}, "float32 products"),
-        ({"machine_id": "ffff"}, "another machine: a1b2c3d4 before, ffff now; a stored time says something of its own"),
+        (
+            {"machine_id": "ffff"},
+            "another machine: a1b2c3d4 before, ffff now; a stored time is valid only for the machine",
+        ),
     ],
 )
 def test_what_decides_a_time_must_match(changed, said):

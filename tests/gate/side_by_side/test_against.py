@@ -226,14 +226,14 @@ hydra:
 BOTH = ("slower", "larger", "raising", "mended", "incorrect", "unsupported", "lost", "empty", "resized", "wider")
 CHEATS = {
     "emptied": ("broken", "its timed part takes "),
-    "leftout": ("broken", "its timed part leaves out what its span of a step runs: sum"),
-    "unnamed": ("missing", "was timed before, and is not now"),
-    "skipping": ("broken", "after: checked again: all ran fill_, ones, sum before, and nothing now"),
+    "leftout": ("broken", "its timed part no longer runs what a step runs: sum"),
+    "unnamed": ("missing", "was timed before, but is not timed now"),
+    "skipping": ("broken", "after: checked again: all ran fill_, ones, sum before the timing, and nothing after it"),
     "forgetting": ("broken", "after: checked again: IncorrectError: the sum is off"),
     "patching": ("slower", "slower by more than the "),
     "lying": ("broken", "after: the kernel counted "),
     "idling": ("broken", "no machine does the work of all in less than "),
-    "sleeping": ("slower", "times as long by wall time, of which thread_cpu sees nothing"),
+    "sleeping": ("slower", "times as long by wall time, which the judging clock thread_cpu does not show"),
 }
 TARGETS = {"gone": "Workload", "asked": "Workload", "fresh": "Workload", "resized": "Workload", "wider": "Workload"}
 LAUNCHES = 3
@@ -313,17 +313,17 @@ def only(judged, name):
     [
         ("slower", {"slower", "same"}, "slower by more than the ", 1),
         ("larger", {"slower", "inconclusive"}, "rose", 1),
-        ("gone", {"missing"}, "a case of the sweep before, and none now", 4),
-        ("lost", {"missing"}, "now is unsupported: there is no flux capacitor", 4),
+        ("gone", {"missing"}, "the sweep had this case before and has it no longer", 4),
+        ("lost", {"missing"}, "but is unsupported now: there is no flux capacitor", 4),
         ("raising", {"broken"}, "fails now: RuntimeError: out of order", 4),
         ("incorrect", {"broken"}, "fails now: IncorrectError: the sum is off", 4),
-        ("empty", {"broken"}, "neither side holds anything that can be judged", 4),
-        ("resized", {"same", "incomparable"}, "so the times are of two different things: workload.size", 3),
+        ("empty", {"broken"}, "neither side has a quantity that can be judged", 4),
+        ("resized", {"same", "incomparable"}, "so the times cannot be compared: workload.size", 3),
         ("wider", {"same", "inconclusive"}, "no part of it can be repeated by itself", 0),
-        ("asked", {"same", "inconclusive"}, "1 exact quantity equal", 0),
+        ("asked", {"same", "inconclusive"}, "1 exact quantity is equal", 0),
         ("unsupported", {"same"}, "unsupported on both sides: there is no flux capacitor", 0),  # beside others
-        ("mended", {"new"}, "runs now, and before did not: RuntimeError: out of order", 4),
-        ("fresh", {"new"}, "the revision before cannot compose it", 4),
+        ("mended", {"new"}, "runs now, but did not before: RuntimeError: out of order", 4),
+        ("fresh", {"new"}, "the older revision cannot compose it", 4),
     ],
 )
 def test_each_case_gets_its_verdict_and_exit_code(judged, name, outcomes, said, code):
@@ -413,17 +413,15 @@ def test_only_code_in_the_checkout_is_judged(flat):
     ]
     assert {verdict.code for verdict in normed} == {"normed (normed/__init__.py)"}
     assert (gqa.outcome, gqa.code) == (Outcome.UNJUDGED, "")
-    assert gqa.reason == "it runs what is installed here, suite, and no code of the revisions"
+    assert gqa.reason == "it runs installed code, suite, and no code of the two revisions"
     assert judgement.exit_code == 1
 
 
 def test_a_sweep_of_installed_code_alone_is_refused(flat, capsys):
     judgement = flat("gqa")
     (refusal,) = judgement.verdicts
-    assert refusal.reason.startswith(
-        "no case of sweep=gate runs code that the two revisions hold at their top or in src/"
-    )
-    assert ", but what is installed here, suite: choose cases that do" in refusal.reason
+    assert refusal.reason.startswith("no case of sweep=gate runs code of the two revisions (at their top or in src/)")
+    assert "; all run installed code, suite. Choose other cases" in refusal.reason
     assert refusal.reason.endswith("suite gate pytest --against HEAD")
     assert (refusal.outcome, judgement.exit_code) == (Outcome.BROKEN, 4)
     assert capsys.readouterr().out == ""

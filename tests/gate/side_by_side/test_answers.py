@@ -12,7 +12,7 @@ from suite.gate.side_by_side.answers import (
     checked_counting,
     checked_opening,
     checked_sample,
-    unexplained,
+    unexplained_share,
 )
 from suite.gate.side_by_side.worker_client import Spent
 
@@ -46,7 +46,7 @@ def test_a_sample_of_no_number_is_refused_in_a_sentence(name, value):
     if (name, value) in (("involuntary_switches", 0), ("device_s", None)):
         return
     with pytest.raises(
-        BadAnswerError, match=rf"^the worker's answer to `sample` cannot be: {name} must be "
+        BadAnswerError, match=rf"^the worker's answer to `sample` is invalid: {name} must be "
     ) as refusal:
         checked_sample(SAMPLE | {name: value}, SPENT, clock)
     assert len(str(refusal.value)) < 200
@@ -63,7 +63,7 @@ def test_a_sample_without_one_of_its_fields_is_refused(name):
 @pytest.mark.parametrize("name", ["wall_s", "thread_cpu_s", "process_cpu_s", "device_s"])
 def test_no_call_is_longer_than_the_request_was(name):
     with pytest.raises(
-        BadAnswerError, match=f"tells {name} of 0.01 for the median of 3 calls, but all of them took 0.004"
+        BadAnswerError, match=f"reports {name} of 0.01 for the median of 3 calls, but all of them took 0.004"
     ):
         checked_sample(SAMPLE | {name: 1e-2}, SPENT, "thread_cpu")
     with pytest.raises(BadAnswerError, match="median of 30 calls"):
@@ -74,8 +74,8 @@ def test_no_call_is_longer_than_the_request_was(name):
 def test_cpu_time_that_no_call_tells_of_is_counted_against_them(call_s, is_believed):
     """Of ten calls of a millisecond."""
     sample = SAMPLE | {"thread_cpu_s": call_s, "process_cpu_s": call_s, "calls": 9}
-    assert (unexplained(sample, Spent(wall_s=1e-2, cpu_s=1e-2)) < 1) is is_believed
-    assert unexplained(sample, Spent(wall_s=1e-2, cpu_s=None)) == 0
+    assert (unexplained_share(sample, Spent(wall_s=1e-2, cpu_s=1e-2)) < 1) is is_believed
+    assert unexplained_share(sample, Spent(wall_s=1e-2, cpu_s=None)) == 0
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_cpu_time_that_no_call_tells_of_is_counted_against_them(call_s, is_belie
 )
 def test_a_case_that_is_built_as_nonsense_is_refused(changed):
     assert checked_build(BUILD, examined=True) is BUILD
-    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `build` cannot be: "):
+    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `build` is invalid: "):
         checked_build(BUILD | changed, examined=True)
 
 
@@ -109,7 +109,7 @@ def test_a_case_that_is_built_as_nonsense_is_refused(changed):
 )
 def test_cases_that_cannot_be_are_refused(cases):
     assert checked_cases({"cases": [CASE]}) == [CASE]
-    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `expand` cannot be: "):
+    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `expand` is invalid: "):
         checked_cases({"cases": cases})
 
 
@@ -141,5 +141,5 @@ OPENING = {
 def test_what_pytest_cannot_have_said_is_refused(check, good, changed):
     more = {checked_opening: {"examined": True}, checked_counting: {"most": 256}}.get(check, {})
     assert check(good, **more) is good
-    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `\w+` cannot be: "):
+    with pytest.raises(BadAnswerError, match=r"^the worker's answer to `\w+` is invalid: "):
         check(good | changed, **more)

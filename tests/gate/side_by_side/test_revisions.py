@@ -193,7 +193,7 @@ def environment_with(folder, path):
         (lambda tree: (tree / "code.py").write_text("slow"), r"code\.py of the older revision was changed"),
         (lambda tree: touched(tree / "code.py", "CODE"), r"code\.py of the older revision was changed"),
         (lambda tree: (tree / "code.py").unlink(), r"code\.py of the older revision was changed"),
-        (lambda tree: (tree / "torch.py").touch(), r"torch\.py came to the older revision"),
+        (lambda tree: (tree / "torch.py").touch(), r"torch\.py was added to the older revision"),
         (lambda tree: (tree / "written").touch(), None),
     ],
 )

@@ -46,14 +46,16 @@ def test_what_judges_and_differs_is_named_and_cannot_be_judged(tmp_path, name, a
     (verdict,) = found.verdicts()
     assert (verdict.case, verdict.outcome) == (SETTINGS, Outcome.INCOMPARABLE)
     assert verdict.reason == (
-        f"this change alters what it is judged by: {name} ({about}, {how}); review that, then say "
+        f"this change alters files that judge it: {name} ({about}, {how}); review them, then pass "
         "--trust-candidate-settings"
     )
     assert found.folder == tmp_path / "before"
     trusted = settings(tmp_path, *sides, is_trusted=True)
     assert (trusted.folder, trusted.verdicts()) == (tmp_path / "after", [])
     (warning,) = [said for said in trusted.warnings(tmp_path / "after") if "settings" in said]
-    assert warning == f"by --trust-candidate-settings the working tree's settings judge it: {name} ({about}, {how})"
+    assert warning == (
+        f"--trust-candidate-settings is set, so the working tree's settings judge it: {name} ({about}, {how})"
+    )
 
 
 def test_what_does_not_judge_may_differ(tmp_path, monkeypatch):
@@ -81,7 +83,7 @@ def test_many_files_are_counted_beyond_the_twelfth(tmp_path):
     after = {GATE: ""} | {f"suite/gate/{number}.py": "" for number in range(20)}
     (verdict,) = settings(tmp_path, {GATE: ""}, after).verdicts()
     assert verdict.reason.count("(the judge, added)") == 12
-    assert ", and 8 more; review that" in verdict.reason
+    assert ", and 8 more; review them" in verdict.reason
 
 
 def test_acceptances_that_git_ignores_are_said_to_accept_nothing(tmp_path):
@@ -89,4 +91,4 @@ def test_acceptances_that_git_ignores_are_said_to_accept_nothing(tmp_path):
     (tmp_path / "checkout/results/baseline").mkdir(parents=True)
     (tmp_path / "checkout/results/baseline/accepted.yaml").touch()
     (said,) = found.warnings(tmp_path / "checkout")
-    assert said.startswith("results/baseline/accepted.yaml of the checkout is not in what judges")
+    assert said.startswith("results/baseline/accepted.yaml of the checkout is not in the revision that judges")

@@ -94,7 +94,7 @@ def judged(sides, cases="ab", **more):
             {"noise": 1.0, "sample_s": 0.1},
             Outcome.INCONCLUSIVE,
             11,
-            r"after 3\d s noise still hides a change of 5.0%: more --seconds, or a calmer machine",
+            r"after 3\d s the noise could still hide a change of 5.0%: use more --seconds or a quieter machine",
         ),
         (
             {"shift": lambda launch: 0.02 * launch},
@@ -107,13 +107,13 @@ def judged(sides, cases="ab", **more):
             {"sample_s": 6.0},
             Outcome.INCONCLUSIVE,
             1,
-            r"after 120 s it has run in 1 launches, and a change below 1.5× is called from 5 on: more --seconds",
+            r"after 120 s it has run in 1 of the 5 launches that a change below 1.5× needs: use more --seconds",
         ),
         (
             {"slower": {"a": 0.3}, "sample_s": 0.5},
             Outcome.INCONCLUSIVE,
             3,
-            r"after 30 s it has run in 3 launches, and a change below 1.5× is called from 5 on: more --seconds",
+            r"after 30 s it has run in 3 of the 5 launches that a change below 1.5× needs: use more --seconds",
         ),
         # Far slower, also by wall time, as where a call sleeps or lets another process work.
         ({"slower": {"a": 18.0}, "sample_s": 6.0}, Outcome.SLOWER, 1, "slower by more than the 2.0% that is allowed"),
@@ -121,13 +121,13 @@ def judged(sides, cases="ab", **more):
             {"waits": {"a": 1.0}},
             Outcome.SLOWER,
             3,
-            r"takes (1\.99|2|2\.01) times as long by wall time, of which thread_cpu sees nothing",
+            r"takes (1\.99|2|2\.01) times as long by wall time, which the judging clock thread_cpu does not show",
         ),
         (
             {"waits": {"a": 18.0}, "sample_s": 6.0},
             Outcome.SLOWER,
             1,
-            "takes .* times as long by wall time, of which .*",
+            "takes .* times as long by wall time, which the judging clock .*",
         ),
     ],
 )
@@ -144,8 +144,8 @@ def test_a_benchmark_is_timed_until_decided_or_out_of_time(clock, sides, outcome
     assert timing.rounds.measured_s < (SECONDS + LEAST_ROUNDS if "sample_s" not in sides else 5 * SECONDS)
     assert bool(timing.decisions.open) is (outcome is Outcome.INCONCLUSIVE or launches == 1)
     assert other.outcome in (Outcome.SAME, Outcome.INCONCLUSIVE)
-    assert re.fullmatch(r"\d+ s measured in 1 launches: 0 of 2 timings decided", said[0])
-    assert any(text.startswith("at this pace 1 launches fit into 30 s") for text in said) is (
+    assert re.fullmatch(r"\d+ s measured in 1 launch: 0 of 2 timings decided", said[0])
+    assert any(text.startswith("at this pace only 1 of the 5 launches") for text in said) is (
         sides.get("sample_s", 0) > 1
     )
 
@@ -168,7 +168,8 @@ def test_wall_time_that_tells_another_story_is_said(clock, waits_s, noise, is_sa
     _, verdicts = judged(FakeRevisions(clock, waits={"b": waits_s}, noise=noise))
     assert verdicts["b"].outcome is Outcome.SAME
     told = (
-        r"wall time says \+(29|30)\.\d% \(\+29\.\d% to \+30\.\d%\): waiting and lost parallelism are not in thread_cpu"
+        r"wall time changed by \+(29|30)\.\d% \(\+29\.\d% to \+30\.\d%\); thread_cpu counts neither waiting nor lost "
+        "parallelism"
     )
     assert [bool(re.fullmatch(told, note)) for note in verdicts["b"].notes] == [True] * is_said
 
@@ -219,7 +220,7 @@ def test_launches_that_shift_all_timings_alike_are_a_warning(clock):
     both = FakeRevisions(clock, noise=0.003, slower=all_slower, shift=lambda launch: 0.03 * (-1) ** (launch // 2))
     _, verdicts = judged(both, "abcdef")
     assert {one.outcome for one in verdicts.values()} == {Outcome.SLOWER}
-    assert all(any("launches shift all timings alike" in note for note in one.notes) for one in verdicts.values())
+    assert all(any("launches shift all timings together" in note for note in one.notes) for one in verdicts.values())
     _, steady = judged(FakeRevisions(clock, noise=0.003, slower=all_slower), "abcdef")
     assert [note for one in steady.values() for note in one.notes] == []
 

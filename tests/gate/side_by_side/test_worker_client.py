@@ -131,7 +131,7 @@ def test_an_answer_that_nobody_asked_for_is_taken_for_no_other(tmp_path):
     with scripted(tmp_path, script) as client:
         assert client.ask("anything") == {}
         wait_until(lambda: (tmp_path / "log").read_bytes() == b"written")
-        with pytest.raises(WorkerError, match=r"^the worker answered what nobody had asked$"):
+        with pytest.raises(WorkerError, match=r"^the worker sent an answer that nobody had asked for$"):
             client.ask("anything else")
         assert client._process.wait(timeout=5) < 0
 
@@ -147,7 +147,7 @@ def wait_until(condition):
 def test_what_is_no_answer_ends_the_worker(tmp_path, said):
     line = os.fsencode(said + "\n")
     with scripted(tmp_path, f"os.write(1, {line!r})\ntime.sleep(60)\n") as client:
-        with pytest.raises(WorkerError, match="the worker's answer is no JSON object: "):
+        with pytest.raises(WorkerError, match="the worker's answer is not a JSON object: "):
             client.greet()
         assert client._process.wait(timeout=5) < 0
 

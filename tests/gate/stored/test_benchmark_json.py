@@ -116,7 +116,7 @@ def test_older_files_of_another_python_are_left_out_and_said(tmp_path):
     judgement = judged(tmp_path / "base", write(tmp_path / "new.json", benchmark(data=[1e-3])))
     assert only(judgement).outcome is Outcome.SAME
     assert judgement.warnings == [
-        "2 of 7 stored files are of another machine or Python than the candidate, and left out"
+        "2 of 7 stored files are left out: they come from another machine or Python than the candidate"
     ]
 
 
@@ -152,9 +152,7 @@ def test_a_time_that_is_none_is_broken(tmp_path, value, side):
 
 
 SUMMARY = benchmark(stats={"median": 1e-3, "rounds": 5})
-NO_DATA = (
-    "it holds no raw data, and a summary is not judged: save it with --benchmark-json, or with --benchmark-save-data"
-)
+NO_DATA = "it has no raw data, and a summary is not judged: save it with --benchmark-json, or add --benchmark-save-data"
 
 
 @pytest.mark.parametrize(
@@ -162,11 +160,11 @@ NO_DATA = (
     [
         ("", "it is not JSON"),
         ("{", "it is not JSON"),
-        ("[]", "it is no file of pytest-benchmark"),
-        ('{"benchmarks": 3}', "it is no file of pytest-benchmark"),
-        ('{"benchmarks": [3]}', "it is no file of pytest-benchmark"),
-        (json.dumps(content(version="3.4.1")), "it must be of pytest-benchmark 4 or 5; got '3.4.1'"),
-        (json.dumps(content(version=5)), "it must be of pytest-benchmark 4 or 5; got '5'"),
+        ("[]", "it is not a file of pytest-benchmark"),
+        ('{"benchmarks": 3}', "it is not a file of pytest-benchmark"),
+        ('{"benchmarks": [3]}', "it is not a file of pytest-benchmark"),
+        (json.dumps(content(version="3.4.1")), "its version must be of pytest-benchmark 4 or 5; got '3.4.1'"),
+        (json.dumps(content(version=5)), "its version must be of pytest-benchmark 4 or 5; got '5'"),
         (json.dumps(content()), "it holds no benchmark: they were disabled, skipped, or failed"),
         (json.dumps(content(SUMMARY)), NO_DATA),
         (json.dumps(content(benchmark(stats=None))), NO_DATA),
@@ -207,7 +205,7 @@ def test_what_holds_nothing_in_common_is_broken(tmp_path, monkeypatch):
     base, new = stored(tmp_path / "base"), write(tmp_path / "new.json", benchmark("u.py::test_b"))
     (tmp_path / "empty").mkdir()
     reasons = {
-        new: "no benchmark stands on both sides, so nothing was judged",
+        new: "no benchmark is on both sides, so nothing was judged",
         base: "baseline and candidate overlap, so runs would be compared with themselves",
         tmp_path / "empty": "empty holds no file that ends with .json",
         tmp_path / "gone.json": "gone.json: ",

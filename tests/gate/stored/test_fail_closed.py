@@ -52,25 +52,25 @@ def with_reading(record, metric, value, step=99):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        (None, AFTER, "missing baseline: before is no folder"),
+        (None, AFTER, "missing baseline: before is not a folder"),
         ([], AFTER, "missing baseline: before holds no run"),
-        (five(), None, "missing candidate: after is no folder"),
+        (five(), None, "missing candidate: after is not a folder"),
         (five(), [], "missing candidate: after holds no run"),
         ([], [], "missing candidate"),
-        ([*five(), run(minute=9, batch=2)], AFTER, "there is no run of it in the candidate"),
+        ([*five(), run(minute=9, batch=2)], AFTER, "the candidate has no run of it"),
         (five(), without("latency_s", "kernel"), "is no longer timed"),
         (five(), without("cache_bytes"), "is no longer recorded"),
         (with_operators(), AFTER, "operators are no longer recorded"),
         ([run(batch=2)], AFTER, "nothing was judged"),  # a new case alone
-        ([*five(), run(batch=2)], [*AFTER, run(minute=31, batch=3)], "there is no run of it in the candidate"),
+        ([*five(), run(batch=2)], [*AFTER, run(minute=31, batch=3)], "the candidate has no run of it"),
         (
             five(),
             [*AFTER, run(minute=40, batch=2, status=Status.FAILED, reason="for a reason")],
-            "is failed: for a reason",
+            "has the status failed: for a reason",
         ),
-        (five(), [run(minute=40, **REFUSED)], "now unsupported: no such dtype here"),
+        (five(), [run(minute=40, **REFUSED)], "unsupported now: no such dtype here"),
         ([run(minute=0, **REFUSED)], [run(minute=40, **REFUSED)], "nothing was judged"),
-        ([replace(run(), readings=[])], [replace(run(minute=40), readings=[])], "neither run holds anything"),
+        ([replace(run(), readings=[])], [replace(run(minute=40), readings=[])], "neither run has a quantity"),
         ([of_times(run())], [of_times(AFTER[0])], "nothing was judged"),  # by too few stored runs
         (five(), [with_reading(AFTER[0], "latency_s", 0.0)], "which cannot be compared"),
         (five(), [with_reading(AFTER[0], "latency_s", -1e-3)], "which cannot be compared"),
@@ -152,7 +152,7 @@ def test_a_record_that_is_a_link(tmp_path):
 def test_a_run_that_did_not_succeed(tmp_path, side, status, minute):
     bad = run(minute=minute, status=status, reason="for a reason")
     folders = stored(tmp_path, [*five(), *[bad] * (side == "baseline")], [*AFTER, *[bad] * (side == "candidate")])
-    assert is_broken(judged(*folders), f"is {status}: for a reason")
+    assert is_broken(judged(*folders), f"has the status {status}: for a reason")
     assert any(verdict.reason.startswith(side) for verdict in judged(*folders).verdicts)
 
 

@@ -67,12 +67,12 @@ def test_a_time_is_judged_by_the_spread_of_stored_runs(tmp_path, before, now_s, 
     assert layer.low < layer.ratio < layer.high
     assert layer.ratio == pytest.approx(now_s / 1e-3, rel=0.04)
     assert (layer.level, layer.clock, layer.launches) == (0.98, "thread_cpu", 5)
-    assert {verdict.reason for verdict in exact(judgement)} == {"6 exact quantities equal"}
+    assert {verdict.reason for verdict in exact(judgement)} == {"6 exact quantities are equal"}
     assert judgement.form == "stored"
     is_worse = Outcome.SLOWER in (layer.outcome, kernel.outcome)
     assert judgement.exit_code == int(is_worse)
     if outcome is Outcome.INCONCLUSIVE:
-        assert "spread too far to rule out 5" in layer.reason
+        assert "spread too far to rule out a change of 5" in layer.reason
         assert replace(judgement, inconclusive_fails=True).exit_code == 3
 
 
@@ -94,7 +94,7 @@ def test_the_error_is_spent_over_all_benchmarks():
     assert times_judged(np.exp(LOGS), 1.3, *[1.0] * 3)[0].outcome is Outcome.SLOWER
     among_fifty = times_judged(np.exp(LOGS), 1.3, *[1.0] * 49)[0]
     assert (among_fifty.outcome, among_fifty.low > 1.02) == (Outcome.INCONCLUSIVE, True)
-    assert "not among all that is tested" in among_fifty.reason
+    assert "not after the correction for all tests" in among_fifty.reason
 
 
 def test_stored_runs_without_any_spread_are_no_division_by_zero():
@@ -150,7 +150,7 @@ def test_what_all_timings_share_may_be_the_hour(shifts, outcome):
     first, *_ = times_judged(BASE_S, *(1e-3 * (1 + shift) for shift in shifts))
     assert first.outcome is outcome
     assert (first.low < 1 < first.high) is (outcome in (Outcome.INCONCLUSIVE, Outcome.SAME))
-    assert ("may be the hour of the new run" in first.reason) is (outcome is Outcome.INCONCLUSIVE)
+    assert ("may come from a busy hour of the new run" in first.reason) is (outcome is Outcome.INCONCLUSIVE)
 
 
 @pytest.mark.parametrize(

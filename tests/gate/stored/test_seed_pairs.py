@@ -98,14 +98,14 @@ def test_an_arm_is_judged_by_the_differences_of_its_pairs(tmp_path, bases, after
     assert (last.outcome, judgement.exit_code) == (outcome, code)
     assert (last.before, last.after) == (pytest.approx(sum(bases) / 5), pytest.approx(sum(after) / 5))
     assert of(judgement, "mean").before == pytest.approx(sum(bases) / 10)
-    assert last.notes == ["2 of 3 metrics that follow from the seed differ, from step 1 on"]
+    assert last.notes == ["2 of 3 metrics set by the seed differ, from step 1 on"]
     assert of(judgement, COST).outcome is Outcome.SAME
 
 
 def test_bit_equal_runs_are_the_same_without_a_statistic(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(USUAL, cost_s=1.01))
     assert [verdict.case for verdict in judgement.verdicts] == [ARM] * 2
-    assert said(judgement, Outcome.SAME)[0] == "3 metrics bit-equal over 5 seeds"
+    assert said(judgement, Outcome.SAME)[0] == "3 metrics are bit-equal over 5 seeds"
     assert (of(judgement, COST).outcome, judgement.exit_code) == (Outcome.SAME, 0)
 
 
@@ -132,8 +132,8 @@ def test_runs_are_paired_by_seed_whatever_their_order_and_number():
 
 def test_what_is_undecided_says_what_would_decide_it(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(moved(NOISE)))
-    assert of(judgement, "last").reason.endswith("; the seeds spread too far to rule out −0.050")
-    assert "More seeds" in advice(judgement)
+    assert of(judgement, "last").reason.endswith("; the seeds spread too far to rule out a change of −0.050")
+    assert "more seeds" in advice(judgement)
 
 
 def test_shipped_tolerances_are_two_points_and_a_tenth_of_cost(tmp_path):
@@ -185,12 +185,12 @@ def test_what_was_timed_nowhere_or_elsewhere_is_not_green(tmp_path, after, words
     judgement = judged(tmp_path, arm(USUAL), after)
     assert words in of(judgement, COST).reason
     assert judgement.exit_code == 3
-    assert "paired seeds" in advice(judgement)
+    assert "same seed" in advice(judgement)
 
 
 def test_seeds_that_are_gone_are_missing_and_others_new(tmp_path):
     gone = judged(tmp_path, arm([*USUAL, 0.7]), now(USUAL))
-    assert said(gone, Outcome.MISSING) == ["seed 5: it is in the baseline, and there is no run of it in the candidate"]
+    assert said(gone, Outcome.MISSING) == ["seed 5: it is in the baseline, but the candidate has no run of it"]
     assert gone.exit_code == 4
     assert judged(tmp_path / "new", arm(USUAL), now([*USUAL, 0.7])).counts == {Outcome.NEW: 1, Outcome.SAME: 2}
     whole = judged(tmp_path / "whole", [*arm(USUAL), *five()], [run(1.001e-3, minute=30)])
@@ -204,7 +204,7 @@ def test_a_seed_that_newly_fails_is_worse_whatever_others_say(tmp_path, status):
     after[2] = rl_run(2, 0.8, minute=30, status=status, reason="the loss is nan")
     judgement = judged(tmp_path, arm([*USUAL, 0.7]), after)
     (worse,) = [verdict for verdict in judgement.verdicts if verdict.outcome is Outcome.SLOWER]
-    assert worse.reason == f"fails now, and ran before: seed 2 is {status} (the loss is nan)"
+    assert worse.reason == f"fails now, but ran before: seed 2 is {status} (the loss is nan)"
     assert (worse.metric, worse.before, worse.after, judgement.exit_code) == ("ok_runs", 6, 5, 1)
 
 
@@ -256,14 +256,14 @@ def test_three_seeds_judge_alone_what_is_bit_equal(tmp_path):
     assert judgement.exit_code == 4
     assert "nothing was judged" in said(judgement, Outcome.BROKEN)[0]
     equal = judged(tmp_path / "equal", arm(USUAL[:3]), now(USUAL[:3]))
-    assert said(equal, Outcome.SAME) == ["3 metrics bit-equal over 3 seeds"]
+    assert said(equal, Outcome.SAME) == ["3 metrics are bit-equal over 3 seeds"]
     assert equal.exit_code == 0
 
 
 def test_changed_settings_are_named_and_nothing_noisy_is_judged(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), now(moved([-0.3] * 5), settings={"format_weight": 0.2}))
     (reason,) = said(judgement, Outcome.INCOMPARABLE)
-    assert "settings changed: format_weight, so the runs are of two different things" in reason
+    assert "settings changed: format_weight, so the runs cannot be compared" in reason
     assert not {"last", "mean", COST} & {one.span for one in judgement.verdicts}
     assert judgement.exit_code == 4  # nothing else was judged
 
@@ -285,7 +285,7 @@ def lacking(records, *, metric=None, at=None):
 def test_evaluations_at_other_steps_are_not_compared(tmp_path):
     judgement = judged(tmp_path, arm(USUAL), lacking(now(moved([-0.01] * 5)), at=("evaluate", 2)))
     assert of(judgement, "last").outcome is Outcome.SAME
-    assert of(judgement, "mean").reason.endswith("is of other steps: 3 readings before, 2 readings now")
+    assert of(judgement, "mean").reason.endswith("was recorded at other steps: 3 readings before, 2 readings now")
 
 
 def test_an_accuracy_that_one_side_lacks_is_missing_or_broken(tmp_path):
@@ -300,8 +300,8 @@ def test_a_seed_that_recorded_nothing_is_not_bit_equal(tmp_path):
     before, after = arm(USUAL), now(USUAL)
     before[3], after[3] = (replace(one, readings=one.readings[-2:]) for one in (before[3], after[3]))
     judgement = judged(tmp_path, before, after)
-    assert said(judgement, Outcome.SAME)[0] == "3 metrics bit-equal over 4 seeds"
-    assert said(judgement, Outcome.BROKEN) == ["seed 3: neither run holds anything of what was learnt"]
+    assert said(judgement, Outcome.SAME)[0] == "3 metrics are bit-equal over 4 seeds"
+    assert said(judgement, Outcome.BROKEN) == ["seed 3: neither run recorded what it learnt"]
     assert judgement.exit_code == 4
 
 
@@ -318,7 +318,7 @@ def test_exact_quantities_judge_each_seed_unless_they_vary(tmp_path):
     judgement = judged(tmp_path, with_exact(arm(USUAL[:2]), 7.0), with_exact(now(USUAL[:2]), 8.0))
     worse = [one for one in judgement.verdicts if one.outcome is Outcome.SLOWER]
     assert [(one.span, one.metric) for one in worse] == [("seed 0 case", "flops"), ("seed 1 case", "flops")]
-    assert worse[0].notes == ["changes from step to step, and is not judged: peak_bytes of update"]
+    assert worse[0].notes == ["not judged, because it changes from step to step: peak_bytes of update"]
     assert judgement.exit_code == 1
 
 
@@ -363,11 +363,11 @@ def test_accuracies_are_shares_that_change_by_points(tmp_path):
     """On the page too, whose figure says that further left is better: of costs alone."""
     after = now(moved([-0.16, -0.17, -0.15, -0.18, -0.17]), cost_s=1.3)
     judgement = judged(tmp_path, arm(USUAL), after)
-    change = "-0.166 (-0.185 to -0.147)"
+    change = "−0.166 (−0.185 to −0.147)"
     write_judgement(judgement, tmp_path / "results" / "gate", {})
     section = load_texts("en").section(build_section(read_results([tmp_path / "results"])))
     (row,) = [one for one in rows_of(section.tables[0]) if one["Quantity"] == "last · heldout_accuracy"]
-    assert (row["Change"], row["Allowed"], row["Before"], row["After"]) == (change, "-0.020", "0.760", "0.594")
+    assert (row["Change"], row["Allowed"], row["Before"], row["After"]) == (change, "−0.020", "0.760", "0.594")
     (figure,) = section.figures
     assert [trace["x"] for trace in figure.views[0].figure["data"]][1] == [pytest.approx(1.3)]
 

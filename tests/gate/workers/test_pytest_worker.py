@@ -151,7 +151,7 @@ def test_compiled_parts_of_the_installed_copy_are_missed(flat, tmp_path, monkeyp
     monkeypatch.setenv("PYTHONPATH", str(installed))
     with worker_for(flat, tmp_path / "logs") as (client, _):
         elsewhere = opened(client, "test_it")["code"]["elsewhere"]
-    assert elsewhere == {"flatpkg._core": "is compiled, and only the installed copy has it"}
+    assert elsewhere == {"flatpkg._core": "is compiled and exists only in the installed copy"}
 
 
 def test_modules_of_the_checkout_are_seen(flat, tmp_path, monkeypatch):
