@@ -27,7 +27,10 @@ from suite.theory.devices.gpus import Gpus
 
 DONE, DOES_NOT_FIT = 0, 3
 TOKENS = ("context", "new_tokens")
-CLOCKS = {EXPECTED: "as expected of good kernels", BOUND: "at most, by the roofline bound"}
+CLOCKS = {
+    EXPECTED: "Tokens per second are based on expected times",
+    BOUND: "Tokens per second are upper bounds from the roofline",
+}
 
 
 def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
@@ -44,9 +47,10 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
     if as_json:
         print(json_text({"question": settings, **asdict(result)}))
         return DONE if model.fits else DOES_NOT_FIT
-    refusal = "cannot be laid out so" if model.layout is None else "does not fit"
+    refusal = "cannot use this layout" if model.layout is None else "does not fit"
     outcome = f"fits up to batch {model.largest_batch:,}" if model.fits else f"{refusal}: {model.why}"
-    say_folded(f"{question.name}, {question.context:,} tokens a sequence, on {devices(question.gpus)}: {outcome}.")
+    sequences = f"with {question.context:,} tokens per sequence"
+    say_folded(f"On {devices(question.gpus)}, {question.name} {sequences} {outcome}.")
     if any(answer.layout for answer in result.answers):
         layouts = [_layout_name(answer, question) for answer in result.answers]
         say("")
@@ -67,7 +71,7 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
 
 
 def parsed_options(options: Mapping[str, Any], token_counts: Collection[str]) -> dict[str, Any]:
-    """The options with the token counts among them, such as `32k`, as numbers."""
+    """The options with the named token counts, such as `32k`, as numbers. Raises ValueError for a wrong count."""
     return {name: tokens_from(value, name) if name in token_counts else value for name, value in options.items()}
 
 
@@ -99,7 +103,7 @@ def _layout_name(answer: ServingAnswer, question: ServingQuestion) -> str:
 
 
 def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
-    """The columns in which any answer has a value."""
+    """The columns of a table of answers, without those in which no answer has a value."""
 
     def column(title: str, name: str, write: Any = numbers.count, rank: int = 0) -> ConsoleColumn:
         return number_column(title, [getattr(answer, name) for answer in answers], write, rank=rank)
@@ -110,15 +114,15 @@ def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
     ]
     table = [
         column("largest batch", "largest_batch"),
-        column("cache a token", "token_bytes", numbers.bytes_iec, rank=2),
-        column("a sequence", "sequence_bytes", numbers.bytes_iec, rank=3),
-        column("weights", "weight_bytes", numbers.bytes_iec, rank=4),
+        column("cache per token", "token_bytes", numbers.bytes_iec, rank=2),
+        column("sequence/device", "sequence_bytes", numbers.bytes_iec, rank=3),
+        column("weights/device", "weight_bytes", numbers.bytes_iec, rank=4),
         column("batch", "batch", rank=5),
-        column("step, bound", "bound_s", numbers.seconds, rank=1),
-        column("expected", "expected_s", numbers.seconds),
+        column("least step time", "bound_s", numbers.seconds, rank=1),
+        column("expected time", "expected_s", numbers.seconds),
         number_column("nine in ten within", ranges, rank=1, write=str),
         column("tokens/s", "tokens_per_s"),
-        column("J/M tokens", "joules_per_million", numbers.joules, rank=1),
+        column("energy/M tokens", "joules_per_million", numbers.joules, rank=1),
         column("cost/M tokens", "cost_per_million", "{:,.2f}".format),
     ]
     return [column for column in table if any(cell != numbers.NOTHING for cell in column.cells)]
@@ -129,23 +133,24 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
     has no expected time."""
     lines = list[str]()
     if result.by is not None:
-        power = "" if result.watts is None else f"; at {result.watts:g} W a device"
-        lines.append(f"tokens/s {CLOCKS[result.by]}{power}")
+        power = "" if result.watts is None else f" Energy assumes {result.watts:g} W per device."
+        lines.append(f"{CLOCKS[result.by]}; M tokens are a million.{power}")
     calibration = load_calibration(question.gpus.device.name) if question.gpus.device else None
     if calibration is not None and (families := result.answers[0].expected_by):
+        percent = numbers.percent
         errors = "; ".join(
-            f"{family} {numbers.percent(expm1(fit.median_error))}, {numbers.percent(expm1(fit.p90_error))}"
+            f"{family} median {percent(expm1(fit.median_error))}, 90 % below {percent(expm1(fit.p90_error))}"
             for family, fit in calibration.errors.items()
             if family in families.split("; ")
         )
         lines.append(
-            "Expected times are those of single kernels that others measured; traffic between devices is not counted. "
-            f"How far half of them are off at most, and nine in ten, for the model as it is: {errors}."
+            "Expected times are those of single kernels that others measured, without traffic between devices. "
+            f"Their errors for the model as it is: {errors}."
         )
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:
         if answer.why is not None and answer.variant != OWN:
             reasons.setdefault(f"does not fit: {answer.why}", []).append(_variant_name(answer))
         elif answer.expected_why is not None:
-            reasons.setdefault(f"no time is expected: {answer.expected_why}", []).append(_variant_name(answer))
+            reasons.setdefault(f"no expected time: {answer.expected_why}", []).append(_variant_name(answer))
     return lines + [f"{', '.join(names)}: {why}" for why, names in reasons.items()]

@@ -59,7 +59,7 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def script(shell: str, application: Typer) -> str:
-    """The script of a shell for the commands of an application."""
+    """The completion script of a shell, for the commands of an application."""
     words = _words_after(get_command(application))
     cases = [f"    '{path}'{'*' if path else ''}) offered='{offered}' ;;" for path, offered in words.items()]
     return SCRIPTS[shell].replace("@CASES@", "\n".join(cases)).replace("@COMMANDS@", words[""])

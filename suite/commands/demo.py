@@ -34,7 +34,7 @@ Sweep = Mapping[str, Any]
 
 
 def arguments_of(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) -> list[str]:
-    """What `suite run` is told for one of the sweeps."""
+    """Arguments of `suite run` for one of the sweeps. `again`: recorded cases are measured again."""
     anew = ["resume=false"] if again else []
     return ["-m", f"sweep={sweep['sweep']}", *sweep.get("only", []), f"hydra.sweep.dir={results}", *anew]
 
@@ -69,7 +69,7 @@ def first_view(results: Results) -> list[str]:
 
 
 def sweeps() -> list[Sweep]:
-    """The sweeps that decide claims, in their order."""
+    """The sweeps of conf/reproduce.yaml, which decide claims, in their order."""
     return list(read_yaml("reproduce.yaml")["sweeps"])
 
 
@@ -80,19 +80,19 @@ def reproduce(*, again: bool = False) -> int:
     """
     deciding, codes = sweeps(), list[int]()
     say_folded(
-        f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores; "
-        "interrupted, the same command goes on from there, and --again measures anew. "
+        f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores. "
+        "If interrupted, the same command continues; --again measures everything again. "
         f"Records: {RESULTS_AGAIN}"
     )
     several = SeveralSweeps([60.0 * sweep["minutes"] for sweep in deciding])
     for place, sweep in enumerate(deciding, start=1):
         minutes = numbers.duration(60.0 * sweep["minutes"])
-        say_folded("", f"{place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
+        say_folded("", f"sweep {place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
         codes.append(run(arguments_of(sweep, RESULTS_AGAIN, again=again), several=several))
         if codes[-1] == INTERRUPTED:
             say_folded(
-                "Interrupted: the same command goes on from here; "
-                f"suite report --results {RESULTS_AGAIN} draws what is there"
+                "Interrupted. The same command continues from here; "
+                f"suite report --results {RESULTS_AGAIN} shows what is there."
             )
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
@@ -103,8 +103,10 @@ def reproduce(*, again: bool = False) -> int:
 
 
 def _beside_reference(results: Path, label: str, reference: Path) -> dict[str, Path]:
+    """The report's folders by label: these results as `this machine`, then the reference records if they are there."""
     return {"this machine": results} | ({label: reference} if reference.is_dir() else {})
 
 
 def _worst(*codes: int) -> int:
+    """The worst of exit codes, by which 4 is worse than 1, and 1 than 3; 0 without any of them."""
     return next((code for code in (4, 1, 3) if code in codes), DONE)

@@ -78,7 +78,7 @@ Words = Mapping[str, Any]
 
 
 def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibration: Path | None = None) -> str:
-    """Write the text for a topic. `calibration`: a file of `suite calibrate`.
+    """The text of a topic, with its numbers filled in. `calibration`: a file of `suite calibrate`.
 
     Raises ValueError, naming the choices, for an unknown topic, geometry or language, and for a file that is none.
     """
@@ -95,6 +95,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
 
 
 def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
+    """What stands for each placeholder of the topics `mla` and `gqa`, at a geometry's sizes."""
     gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")
@@ -154,7 +155,7 @@ def _notes(geometry: Geometry, words: Words) -> str:
 
 
 def _decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
-    """Least time of a decode step of `before` over that of `after`, for each device."""
+    """By device, the ratio of the roofline bounds of a decode step: `before` divided by `after`."""
 
     def bound_s(shape: LayerShape, device: str) -> float:
         return _ceilings(device).bound_s(flops=shape.core_flops(STEP), traffic_bytes=cache_bytes(shape, STEP))
@@ -163,6 +164,7 @@ def _decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, f
 
 
 def _ceilings(device: str) -> Ceilings:
+    """A device's published peaks, at the text's dtype."""
     ceilings = load_hardware(DEVICES[device]).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
@@ -204,7 +206,7 @@ def _measured(gqa: GroupedShape, words: Words) -> str:
 
 
 def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words) -> str:
-    """A line a variant: cache, intensity, and on each device which ceiling holds it back."""
+    """A table with a line for each variant: its cache, its intensity, and what limits it on each device."""
     ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
     rows = []
     for name, shape in shapes.items():
@@ -216,7 +218,7 @@ def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows below each other, flush right."""
+    """A table as text: its columns flush right, each line indented by two blanks."""
     columns = [number_column(title, cells, str) for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
     return "\n".join(f"  {line}" for line in table_lines(columns, width=None))
 
@@ -240,6 +242,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * SERVED_BYTES)
 
     def saved(from_bytes: float, to_bytes: float = grpo[TOTAL]) -> str:
+        """The share of `from_bytes` that `to_bytes` is smaller by, in percent; a tiny or negative one as `< 0.10 %`."""
         share = 1 - to_bytes / from_bytes
         return numbers.percent(share) if share >= LEAST_SAVED else f"< {numbers.percent(LEAST_SAVED)}"
 
@@ -278,7 +281,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
 
 
 def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSizes:
-    """A step of an algorithm with workload=rl_memory's own settings, on one device."""
+    """An algorithm's update step at a geometry's sizes, by these settings of workload=rl_memory, on one device."""
     holds = algorithm_named(algorithm)
     return StepSizes(
         model=model_sizes(read_choice("geometry", geometry)),
@@ -302,10 +305,12 @@ def _bytes_by_part(step: StepSizes) -> dict[str, float]:
 
 
 def _gigabytes(value: float) -> str:
+    """A size in GB with one decimal; a dash below 0.05 GB."""
     return f"{value / 1e9:.1f}" if value >= 5e7 else numbers.NOTHING
 
 
 def _fewest_gpus(step: StepSizes) -> str:
+    """The fewest GPUs that hold a step, for each size of GPU, as `8 / 4 / 2 / 1`; a dash where no count does."""
     peaks = {shards: sum(step_peak(replace(step, shards=shards))[1].values()) for shards in SHARDS}
     rooms = [gigabytes * 1e9 - reserve_bytes() for gigabytes in GPU_GIGABYTES]
     fewest = (next((str(shards) for shards, peak in peaks.items() if peak <= room), "–") for room in rooms)

@@ -56,15 +56,18 @@ class Budget:
 
     @property
     def spent_s(self) -> float:
+        """Seconds since the budget was made."""
         return time.monotonic() - self._begun
 
     @property
     def left_s(self) -> float:
+        """Seconds that are left for parts; those for stopping and packing are kept back."""
         return self.seconds - ENDING_S - self.spent_s
 
 
 def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
-    """Run every part that the budget allows; the exit code. `checkpoint`: what the part that trains a model takes."""
+    """Run every part that the budget allows, print how each ended, pack all of it and return the exit code.
+    `checkpoint`: the model that one of the parts trains."""
     plan, earlier, ends, left_out = read_yaml("gpu.yaml"), _earlier_calls(out), list[Ended](), 0
     try:
         facts = _examine(out, budget)
@@ -96,13 +99,13 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
 
 
 def _packed(out: Path) -> int:
-    """Write the archive; how many runs have no room in it."""
+    """Pack everything so far into the archive; return how many runs had no room in it."""
     facts = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
     return pack(out, facts, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
 
 
 def _examine(out: Path, budget: Budget) -> dict[str, Any]:
-    """Ask `suite doctor`, write its answer into a file and return it."""
+    """Run `suite doctor`, print its main facts, write its answer into a file and return it; {} without an answer."""
     command = [sys.executable, "-m", "suite", "doctor", "--json"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
@@ -117,7 +120,7 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
 
 
 def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
-    """Whether torch finds a GPU: as the doctor has it from torch, else as torch says when asked no more."""
+    """Whether torch finds a GPU, by the doctor's facts, or by asking torch where the doctor has none of it."""
     if facts.get("torch"):
         return bool(facts["torch"]["cuda_available"])
     command = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
@@ -130,6 +133,7 @@ def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
 def _part(
     part: Mapping[str, Any], plan: Mapping[str, Any], out: Path, budget: Budget, device: str, checkpoint: str
 ) -> Ended:
+    """Run one part of the plan in a process, within its share of the time left, and say how it ended."""
     name, trains, module = part["name"], part.get("trains_checkpoint", False), part.get("module")
     if trains and (sentence := missing(checkpoint)) is not None:
         return Ended(name=name, how="refused", text=sentence)
@@ -152,13 +156,14 @@ def _part(
 
 
 def _sweep(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
+    """The command line that runs a part's sweep into a folder."""
     tiny = part["on_cpu"] if device == "cpu" else ()
     where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
     return [sys.executable, "-m", "suite", "run", "-m", *where, *arguments, *tiny]
 
 
 def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """The backends of this version, the most valuable first."""
+    """The names of the backends of this version that a part measures, the most valuable first."""
     there, compilers = choices("backend"), plan["compilers"]
     named = [name for name in (compilers if part.get("compilers") else plan["backends"]) if name in there]
     rest = [name for name in there if name not in named and name not in compilers]
@@ -173,6 +178,7 @@ def policy_arguments(checkpoint: str) -> list[str]:
 
 
 def _quoted(path: str) -> str:
+    """A path in quotes, as Hydra's grammar reads it."""
     return "'" + path.replace("'", "\\'") + "'"
 
 
@@ -195,7 +201,7 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
 
 
 def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
-    """Count the runs of each status in a folder, in words, and those that carry each warning."""
+    """How the runs in a folder ended, as `3 ok, 1 failed`, and how many runs carry each warning."""
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
@@ -205,6 +211,7 @@ def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
 
 
 def _earlier_calls(out: Path) -> list[Any]:
+    """The calls that the folder's parts.json lists; none without it. Raises ValueError for a file that is not ours."""
     try:
         return list(parse_json(read_bounded(out / PARTS, LARGEST_PARTS_BYTES))[0]["calls"])
     except FileNotFoundError:

@@ -27,7 +27,7 @@ NEEDS = "benchmark"
 RUN_CASES = ("torch", "hydra")
 # The setting whose values share a group, in which pytest-benchmark compares.
 COMPARED = "attention"
-TIMED_BY_DEVICE = "it runs on {}, whose own events time it: suite gate --against REV does, a timer of the host cannot"
+TIMED_BY_DEVICE = "it runs on {}, which only its own events can time: use suite gate --against REV"
 
 
 class SweepPlugin:
@@ -35,18 +35,22 @@ class SweepPlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         if not config.pluginmanager.hasplugin(NEEDS):
-            raise pytest.UsageError("--suite-sweep needs pytest-benchmark, which is not installed, or is switched off")
+            raise pytest.UsageError("--suite-sweep needs pytest-benchmark, which is not installed or is switched off")
         if lacking := [name for name in RUN_CASES if importlib.util.find_spec(name) is None]:
-            raise pytest.UsageError(f"--suite-sweep runs cases, which need {' and '.join(lacking)}, not installed here")
+            raise pytest.UsageError(
+                f"--suite-sweep needs {' and '.join(lacking)}, not installed here: its cases run by them"
+            )
         self._sweep: str = config.getoption("suite_sweep")
         self._chosen: Sequence[str] = config.getoption("suite_set") or ()
         self._names_tests = config.args_source is pytest.Config.ArgsSource.ARGS
 
     def pytest_ignore_collect(self) -> bool | None:
+        """Ignore every file, unless the command line names tests."""
         return None if self._names_tests else True
 
     @pytest.hookimpl(tryfirst=True)  # before others select by name, or ask who uses the fixture
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Add the cases of the sweep to the collected items."""
         collector = Sweep.from_parent(session, name=self._sweep, nodeid=f"sweep={self._sweep}", chosen=self._chosen)
         report = collector.ihook.pytest_make_collect_report(collector=collector)
         collector.ihook.pytest_collectreport(report=report)
@@ -99,6 +103,7 @@ class CaseItem:
     """A built case, or why it cannot be timed."""
 
     def __init__(self, case: Expanded) -> None:
+        """Build the case, or keep why it is skipped (`refusal`) or fails (`error`)."""
         from suite.measure.workload import UnsupportedError
 
         self.id, self.refusal = case.id, ""
@@ -107,7 +112,7 @@ class CaseItem:
         self.built: Built | None = None
         self._readings: Mapping[str, Mapping[str, float]] | None = None
         if "_target_" not in case.settings["workload"]:
-            self.refusal = "it is computed, and runs nothing that could be timed"
+            self.refusal = "it is computed from formulas, so nothing runs that could be timed"
             return
         if case.settings.get("device", "cpu") != "cpu":
             self.refusal = TIMED_BY_DEVICE.format(case.settings["device"])
@@ -157,6 +162,7 @@ class SpanItem(pytest.Function):
             self.add_marker(pytest.mark.skip(reason=f"{case.id}: {item.refusal}"))
 
     def _run(self, benchmark: Any) -> None:
+        """Check the output, once a case, then time the span by the fixture `benchmark`. Raises what the check does."""
         item = self.parent.built(self._case)
         readings = item.readings()
         assert item.built is not None

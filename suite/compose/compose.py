@@ -68,6 +68,7 @@ class Composition:
         self._parts = checked_parts(_plain(self._sweep.get(PARTS))) if self._sweep is not None and is_whole else []
 
     def _compose_sweep(self, *, has_multirun_flag: bool) -> DictConfig | None:
+        """Compose the whole sweep, without values that vary from point to point; None for a single run."""
         values = [
             line
             for line in self._lines
@@ -139,7 +140,7 @@ class Composition:
         return composed
 
     def _cross_product(self, of_part: Sequence[str]) -> list[SweepPoint]:
-        """The points of a part, whose overrides stand before the command's."""
+        """The points of a part, or the single run. `of_part`: the part's overrides; the command line's win."""
         with hydras_refusals():
             if self._sweep is None:
                 points = [self._loader.single(self._overrides)]
@@ -150,6 +151,7 @@ class Composition:
 
 
 def _without_names(point: SweepPoint, keys: Collection[str]) -> SweepPoint:
+    """The point without these keys among those that were named and those that do not apply."""
     named, inapplicable = ([key for key in names if key not in keys] for names in (point.named, point.inapplicable))
     return replace(point, named=named, inapplicable=inapplicable)
 
@@ -160,7 +162,7 @@ def compose(arguments: Sequence[str]) -> list[SweepPoint]:
 
 
 def hydra_job_point(config: DictConfig) -> SweepPoint:
-    """The point of a job that another launcher than Hydra's basic one runs, with what was named in vain."""
+    """The point of a job that another launcher than Hydra's basic one runs, with the keys that do not apply to it."""
     with hydras_refusals():
         of_hydra, of_task = (_plain(HydraConfig.get().overrides[name]) for name in ("hydra", "task"))
         choice = Loader(of_hydra).choice_from(config)
@@ -175,7 +177,7 @@ def checked_parts(parts: Any) -> list[dict[str, Any]]:
         raise ValueError(f"parts must be a list of settings, as [{{task: sort, seed: '0,1,2'}}]; got {parts!r}")
     for key, value in ((key, value) for part in parts for key, value in part.items()):
         if re.split(r"[./@]", str(key).lstrip("+~"))[0] in OF_THE_WHOLE_SWEEP:
-            raise ValueError(f"a part must not set {key}, which is of the whole sweep")
+            raise ValueError(f"a part must not set {key}, which applies to the whole sweep")
         if isinstance(value, list | Mapping) or value == "":
             raise ValueError(f"{key} in a part must be a value or several, as '0,1,2'; got {value!r}")
     return [{str(key): value for key, value in part.items()} for part in parts]
@@ -187,6 +189,7 @@ def part_overrides(part: Mapping[str, Any], *, typed: Collection[str]) -> list[s
 
 
 def _plain(node: Any) -> Any:
+    """A configuration node as plain lists and mappings; anything else as it is."""
     return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 
@@ -201,7 +204,8 @@ def sentence(error: Exception) -> str:
     if "is not in struct" in text or "Could not override" in text:
         return no_such_setting(text.split("'")[1] if "'" in text else text)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as key=value ({text.partition(' expecting ')[0]})"
+        reason = "" if text.startswith("Error parsing") else f" ({text.partition(' expecting ')[0]})"
+        return f"cannot read {error.override!r} as key=value{reason}"
     if text.startswith("Ambiguous value"):
         key = text.removeprefix("Ambiguous value for argument ")
         return f"{key} names several values, which is a sweep and needs -m"

@@ -24,7 +24,7 @@ from suite.records.case import KEYS_NOT_IN_ID, as_typed, unmet, value_under
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 CODE = ("_target_", "shape")
-IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
+IS_FIXED = "{key} is fixed by the option {option} and must not be set"
 OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "spread", "launcher", "objective")
 """Settings of the command, which no case has."""
 OF_A_COURSE = ("telemetry", "price_per_device_hour")
@@ -73,7 +73,7 @@ class SweepPoint:
 
 
 def fixed_by(option: Any) -> Sequence[str]:
-    """The settings that an option fixes, and the code that it puts in place by phase."""
+    """The settings that an option fixes, and its keys for code if those differ by phase; empty for no mapping."""
     if not isinstance(option, Mapping):
         return ()
     return [*option.get("fixed", ()), *(CODE if "in_phase" in option else ())]
@@ -93,7 +93,7 @@ def leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
 
 
 def without_left_out(points: Sequence[SweepPoint]) -> list[SweepPoint]:
-    """The points that `leave_out` lets be. Raises ValueError for a name in it that is no setting of any."""
+    """The points that `leave_out` does not name. Raises ValueError for a name in it that is no setting of any point."""
     remaining = [point for point in points if not is_left_out(point)]
     dotted_names = {name for point in points for some in point.settings["leave_out"] for name in some if "." in name}
     settable = {key for point in points for key in (*point.named, *leaves(point.settings))}
@@ -120,6 +120,7 @@ def is_left_out(point: SweepPoint) -> bool:
 
 
 def _refuse_unknown(names: Iterable[str], point: SweepPoint) -> None:
+    """Raise ValueError for the first of these names that `leave_out` uses and no point has; not for a single run."""
     if point.is_sweep and (unknown := sorted(names)):
         raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
 
@@ -148,7 +149,7 @@ def unused_settings(point: SweepPoint) -> list[str]:
 
 
 def inapplicable_keys(point: SweepPoint) -> list[str]:
-    """The point's `inapplicable` keys, and those that were named in vain, unless they are null."""
+    """The keys that do not apply to a point: those found so before, and named keys with a value but no use."""
     keys = list(point.inapplicable)
     for key in dict.fromkeys(point.named):
         is_set = key in point.chosen or value_under(point.settings, key.rpartition("@")[2]) is not None
@@ -186,8 +187,8 @@ def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
     owners = [owner for owner in workloads_with(name) if owner != its_name]
     if owners and "workload" not in point.named:
         owner = _listed("workload", owners)
-        return f"{key} is a setting of {owner}, and none of {ours}, which is the default: add {owner}"
-    of_file = [f"what conf/settings/{its_name}.yaml has"] if point.of_workload else []
+        return f"{key} is a setting of {owner}, not of {ours}, which is the default: add {owner}"
+    of_file = [f"the keys of conf/settings/{its_name}.yaml"] if point.of_workload else []
     *first, last = dict.fromkeys([*workload["axes"], *sorted(used_by(workload)), *of_file])
     return f"{key} is no setting of {ours}, which has {', '.join(first)} and {last}"
 
@@ -202,10 +203,10 @@ def no_such_setting(key: str) -> str:
     of_options = {option: leaves(read_choice(group, option), f"{group}.") for option in choices(group)}
     of_workloads = {workload: leaves(read_settings(workload)) for workload in choices("settings")}
     if options := [option for option, keys in of_options.items() if key in keys]:
-        return f"{absent} of this {group}; {_listed(group, options)} has it"
+        return f"{absent} of this {group}; it is a setting of {_listed(group, options)}"
     if owners := [owner for owner in workloads_with(group) if not name or key in of_workloads.get(owner, ())]:
         launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
-        return f"{absent} of this workload; {_listed('workload', owners)} has it{launchers}"
+        return f"{absent} of this workload; it is a setting of {_listed('workload', owners)}{launchers}"
     keys = {*_common_keys(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
     near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
     suggestion = did_you_mean(name or group, near, before=f"{group}." if name else "")
@@ -227,4 +228,5 @@ def _listed(name: str, values: Sequence[Any]) -> str:
 
 @functools.cache
 def _common_keys() -> frozenset[str]:
+    """The names of groups, and the keys of conf/run.yaml."""
     return groups() | set(read_yaml("run.yaml")) - {"defaults"}

@@ -23,12 +23,14 @@ def _default_dtype(hardware: Mapping[str, Any] | None) -> str:
 
 
 def _divided(whole: int, by: int) -> int:
+    """`whole / by` as a whole number. Raises ValueError where there is a remainder."""
     if not isinstance(whole, int) or not isinstance(by, int) or by < 1 or whole % by:
         raise ValueError(f"{whole!r} must be a multiple of {by!r} to be divided by it")
     return whole // by
 
 
 def _picked(name: str, values: Mapping[str, Any]) -> Any:
+    """The value that a mapping has for an option. Raises ValueError where it has none."""
     if name not in values:
         raise ValueError(f"a value must be given for each of the options; there is none for {name!r}")
     return values[name]

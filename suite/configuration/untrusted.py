@@ -22,7 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_bounded(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """A file's content. Raises as `bounded_blocks`."""
+    """A file's whole content. Raises what `bounded_blocks` raises, as for a file of more than `most_bytes`."""
     return b"".join(bounded_blocks(path, most_bytes, may_be_link=may_be_link))
 
 
@@ -75,6 +75,7 @@ def parse_json(
 
 
 def _count(value: Any, most_values: int) -> int:
+    """The number of values in nested lists and mappings. Raises ValueError for more values or levels than allowed."""
     count, level, levels = 0, [value], 0  # level by level: recursion would end at a depth of its own
     while level:
         count, levels = count + len(level), levels + 1
@@ -92,6 +93,7 @@ def _count(value: Any, most_values: int) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a mapping. Raises ValueError for a key that stands twice."""
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("has one key twice in an object")
@@ -132,6 +134,7 @@ def parse_yaml(content: bytes, *, most_values: int = MOST_VALUES, as_texts: bool
 
 class _Texts(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A YAML mapping. Raises ValueError for a key that stands twice."""
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             raise ValueError("has one key twice in a mapping")
@@ -140,6 +143,7 @@ class _Texts(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[mis
 
 class _Plain(_Texts, _LOADER):  # type: ignore[misc, valid-type]
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A YAML whole number. Raises ValueError for one of too many letters."""
         if len(node.value) > LONGEST_NUMBER:  # 1:1:1:... is a number to the base of 60, and takes quadratic time
             raise ValueError(f"has a whole number of more than {LONGEST_NUMBER} letters")
         return int(super().construct_yaml_int(node))

@@ -37,7 +37,7 @@ IN_WORDS: Mapping[str, str] = {
     paired.ArmOutcome.LOWER: "clearly lower",
     paired.ArmOutcome.ALIKE: "equal within the margin",
     paired.ArmOutcome.OPEN: "no clear difference",
-    paired.ArmOutcome.FEW: f"too few to say (at least {paired.FEWEST_PAIRS})",
+    paired.ArmOutcome.FEW: f"too few to compare (at least {paired.FEWEST_PAIRS} are needed)",
     paired.ArmOutcome.CEILING: "both have nearly full marks",
     paired.ArmOutcome.FLOOR: "both are no better than guessing",
 }
@@ -73,9 +73,11 @@ class ArmComparison:
     @property
     def sentence(self) -> str:
         where = f" ({self.where})" if self.where else ""
-        texts = [f"{self.ours} against {self.theirs}", self.difference, self.paired_by]
-        arms = f"{self.arm} against {self.other}{where}"
-        return f"{arms}: {self.quantity} {', '.join(filter(None, texts))}: {self.outcome_in_words}"
+        arms, values = f"{self.arm} against {self.other}{where}", f"{self.ours} against {self.theirs}"
+        if self.pairs is None:  # the values are times or sizes, and the ratio is of speeds or peaks
+            return f"{arms}: {values}, {self.quantity} ratio {self.difference}: {self.outcome_in_words}"
+        texts = ", ".join(filter(None, [f"{self.quantity} {values}", f"difference {self.difference}", self.paired_by]))
+        return f"{arms}: {texts}: {self.outcome_in_words}"
 
     @property
     def distance(self) -> float:
@@ -85,12 +87,13 @@ class ArmComparison:
         return abs(math.log(self.estimate)) if 0 < self.estimate < math.inf else math.inf
 
     def as_json(self) -> dict[str, Any]:
+        """All fields for programs, but the texts for people; their sentence comes with them."""
         texts = ("ours", "theirs", "difference", "paired_by")
         return {name: value for name, value in asdict(self).items() if name not in texts} | {"sentence": self.sentence}
 
 
 def furthest(comparisons: Sequence[ArmComparison]) -> ArmComparison | None:
-    """The comparison with the largest difference, of clear ones if there are any."""
+    """The comparison with the largest difference, of clear ones if there are any; None without comparisons."""
     clear = [comparison for comparison in comparisons if comparison.outcome in CLEAR]
     return max(clear or comparisons, key=lambda comparison: comparison.distance, default=None)
 
@@ -113,7 +116,7 @@ class EntryRun(Run):
 
     @property
     def outcome(self) -> ScoredMetric | None:
-        """What its scores are of; None where it has none, so that its cost counts."""
+        """The metric by which its workload is judged; None where the record has none, so that its cost counts."""
         outcome = outcome_metric(self.record.case.workload)
         return outcome if outcome and outcome.scores(self.record) else None
 
@@ -139,14 +142,16 @@ class ArmGroup:
 
     @property
     def where(self) -> str:
+        """Its settings with a value, as `seq_len=4096, phase=decode`."""
         return ", ".join(f"{name}={value}" for name, value in self.settings.items() if value)
 
     def comparisons(self) -> list[ArmComparison]:
+        """Every other arm compared with the baseline; none without a baseline."""
         baseline = self.experiment.baseline
         return [] if baseline is None else _compare(self.experiment.others, baseline, self.where)
 
     def extremes(self) -> list[ArmComparison]:
-        """The arm of the least cost with that of the greatest."""
+        """The arm of the least cost compared with that of the greatest."""
         ranked = sorted(self.experiment.arms, key=lambda arm: _cost(arm).number)
         return _compare(ranked[:1], ranked[-1], self.where)
 
@@ -179,6 +184,7 @@ def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
 
 
 def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
+    """The settings in which runs differ, without the seed."""
     return [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
 
 
@@ -211,8 +217,8 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
 
 
 def by_machine(entries: Sequence[SummaryEntry]) -> list[SummaryEntry]:
-    """The entries of one label, where they are of several machines each under its machine's name, too, so that times of
-    two machines never meet."""
+    """Entries of one label; where they are of several machines each gets its machine's name into its label, so that
+    times of two machines are never compared."""
     labels = machine_labels(entries[0].label, [entry.record for entry in entries]) if entries else ()
     return [
         replace(entry, label=label, is_of_one_machine=is_of_one_machine)
@@ -262,7 +268,7 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
         for comparison in group.comparisons()
     ]
     if not comparisons:
-        raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
+        raise ValueError("compare needs two folders that share a case with the same settings; these share none")
     return comparisons
 
 
@@ -273,8 +279,8 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
         differences = (differing(case.settings for case in same_workload) for same_workload in cases.values())
         names = {name for setting_names in differences for name in setting_names} - {SEED}
-        choices = ", ".join(sorted(names)) or "none: they are alike"
-        raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
+        choices = ", ".join(sorted(names)) or "there is none"
+        raise ValueError(f"by must be a setting in which otherwise equal runs differ ({choices}); got {by!r}")
     comparisons = [comparison for group in groups for comparison in group.comparisons()]
     if not comparisons:
         arms = dict.fromkeys(str(arm.name) for group in groups for arm in group.experiment.arms)
@@ -283,7 +289,7 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
 
 
 def _comparable_runs(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
-    """The runs of the workload that has the most with a number to be compared by; scores go before costs."""
+    """The runs with a number to compare, of the workload that has the most; those with scores, if any has one."""
     runs = [run for entry in entries if entry.record.status is Status.OK and (run := _run(entry)).kind]
     (workload, _), *_ = Counter(run.record.case.workload for run in runs).most_common(1) or [("", 0)]
     runs = [run for run in runs if run.record.case.workload == workload]
@@ -291,6 +297,7 @@ def _comparable_runs(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
 
 
 def _run(entry: SummaryEntry) -> EntryRun:
+    """An entry as a run of the report's model, without its time where its label is of several machines."""
     current = CurrentRecord(
         label=entry.label,
         record=entry.record,
@@ -304,7 +311,7 @@ def _run(entry: SummaryEntry) -> EntryRun:
 
 
 def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str) -> list[ArmComparison]:
-    """Arms against another one: scores with Holm's correction over all of them, else costs."""
+    """Each arm compared with the baseline: by scores, with Holm's correction over all arms, else by cost."""
     outcome = baseline.first.outcome
     if outcome is None:
         return [_compare_costs(arm, baseline, where) for arm in arms]
@@ -312,6 +319,7 @@ def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str)
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:
+    """The cost of an arm's first run, which must have one."""
     cost = arm.first.cost
     assert cost is not None
     return cost
@@ -348,6 +356,7 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
 
 
 def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
+    """A contrast of scores as texts and numbers; the text has an interval from FEWEST_PAIRS pairs on."""
     scores, quantity, interval = contrast.found, contrast.quantity, contrast.found.interval
     kind, _, of = quantity.pair.partition(" ")
     difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
@@ -363,7 +372,7 @@ def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
         estimate=scores.mean,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        difference=difference,
+        difference=difference.replace("-", "−"),
         outcome=str(scores.outcome),
         pairs=scores.pairs,
         paired_by=f"{scores.pairs} {kind}{'s' * (scores.pairs != 1)}{of and f' {of}'}",

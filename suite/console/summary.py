@@ -42,6 +42,7 @@ class HeadlineValue:
 
     @property
     def labelled(self) -> str:
+        """`layer 1.49 ms ±2.1%`"""
         return f"{self.title} {self.text}"
 
     def as_json(self) -> dict[str, Any]:

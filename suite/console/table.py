@@ -65,6 +65,7 @@ def say_folded(*lines: str) -> None:
 
 
 def say_table(columns: Sequence[ConsoleColumn]) -> None:
+    """Print a table, as wide as the terminal."""
     say(*table_lines(columns, width=terminal_width(), colour=has_colour()))
 
 
@@ -79,7 +80,7 @@ def table_lines(columns: Sequence[ConsoleColumn], *, width: int | None, colour: 
         remaining.remove(least)
         left_out.insert(0, one_line(least.title))
     lines = _drawn(_table(remaining), width=width, colour=colour)
-    return [*lines, f"(no room for: {', '.join(left_out)})"] if left_out else lines
+    return [*lines, f"(not shown: {', '.join(left_out)})"] if left_out else lines
 
 
 def fits(columns: Sequence[ConsoleColumn], width: int | None) -> bool:
@@ -113,6 +114,7 @@ def status_text(status: str, behind: str = "") -> Text:
 
 
 def _table(columns: Sequence[ConsoleColumn]) -> Table:
+    """A table for rich: texts are folded, while numbers, names and statuses stay whole."""
     table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
     for column in columns:
         is_whole = column.is_number or column.is_name or column.is_status
@@ -125,6 +127,7 @@ def _table(columns: Sequence[ConsoleColumn]) -> Table:
 
 
 def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
+    """The lines of a table in this width, or unbounded without one, with blanks at their ends removed."""
     console = _console(UNBOUNDED if width is None else width, colour=colour)
     with console.capture() as captured:
         console.print(table)

@@ -66,6 +66,7 @@ class Runs:
         return f"<{len(self)} runs of {', '.join(self.workloads) or 'nothing'}>"
 
     def __iter__(self) -> Iterator[Record]:
+        """The records with their readings, which are read one record at a time."""
         return (current.record for current in self._read(None))
 
     def __add__(self, other: "Runs") -> "Runs":
@@ -74,7 +75,9 @@ class Runs:
         runs = list({current.folder: current for current in (*ours.records, *theirs.records)}.values())
         cases = {(current.label, current.record.case.id) for current in runs}
         if len(cases) < len(runs):
-            raise ValueError("runs must have one run of a case under a label; load both folders: suite.load([A, B])")
+            raise ValueError(
+                "both have a run of the same case under one label; load the folders together: suite.load([A, B])"
+            )
         labels = list(dict.fromkeys((*ours.labels, *theirs.labels)))
         return Runs(replace(ours, labels=labels, records=runs, every=[(run.label, run.record) for run in runs]))
 
@@ -87,7 +90,7 @@ class Runs:
         rows = [(current.record, _case(current)) for current in self._results.records]
         names = sorted({name for _, row in rows for name in row})
         if unknown := settings.keys() - set(names):
-            raise ValueError(f"where takes settings of the runs, of {', '.join(names)}; got {', '.join(unknown)}")
+            raise ValueError(f"where takes settings of the runs ({', '.join(names)}); got {', '.join(unknown)}")
         wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
         fitting = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
         return Runs(self._results.narrowed(lambda _, record: id(record) in fitting))  # a record has no hash
@@ -99,7 +102,7 @@ class Runs:
 
     @property
     def labels(self) -> list[str]:
-        """Labels that tell the folder's machines apart."""
+        """The labels of the folders; each machine of a folder has one of its own."""
         return list(self._results.labels)
 
     def results(self, workload: str | None = None) -> Results:
@@ -159,8 +162,8 @@ class Runs:
         if not rows:
             axes = sorted({name for current in self._named(workload) for name in current.record.case.axes} - {SEED})
             raise ValueError(
-                f"by must be a setting in which runs that are else alike differ, of {', '.join(axes)}, and against one "
-                f"of its values; got {by!r}{'' if against is None else f' and {against!r}'}"
+                f"by must be a setting in which otherwise equal runs differ ({', '.join(axes)}), and against one of "
+                f"its values; got {by!r}{'' if against is None else f' and {against!r}'}"
             )
         return _frame(rows)
 
@@ -195,7 +198,7 @@ class Runs:
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
     def _experiments(self, workload: str, by: str, outcome: ScoredMetric, against: str | None) -> list[Experiment[Run]]:
-        """Group a workload's runs by a setting, the oldest first."""
+        """Experiments of a workload's runs by a setting, the oldest run first, with only the readings compared."""
         # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
         is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
         currents = [
@@ -207,7 +210,9 @@ class Runs:
         return experiments_by(currents, workload, by, lambda current, key: Run(current=current, key=key), against)
 
     def _ratios(self, workload: str, by: str, span: str | None, against: str | None) -> Iterator[dict[str, Any]]:
-        """Yield a row for each arm, compared by time or size as a terminal compares them."""
+        """Yield the rows of `compare` for a workload without an outcome: the ratio of each arm's speed, or projected
+        peak, to the baseline arm's. `span`: whose times are compared; None for the cost that the record's summary
+        names."""
         entries = []
         for current in self._read(workload):
             timed = latency(current.record, span) if span else None
@@ -285,7 +290,7 @@ def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterator[dict[str, Any]]:
-    """Yield a row for each arm that is compared with the baseline."""
+    """Yield the rows of `compare` for an experiment with scores: each arm minus the baseline; none without one."""
     other = experiment.baseline
     if other is None:
         return
@@ -320,6 +325,7 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
 
 
 def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
+    """Values as a column whose dtype keeps whole numbers, truth values and missing ones apart; texts for the rest."""
     import pandas as pd
 
     kinds = {type(value) for value in values} - {type(None)}

@@ -16,10 +16,13 @@ def pytest_addoption(parser: "pytest.Parser") -> None:
     group.addoption(
         "--suite-sweep",
         metavar="NAME",
-        help="Time the cases of a named sweep, as `gate`, in place of the folder's tests.",
+        help="Time the cases of a named sweep, such as gate, instead of the folder's tests.",
     )
     group.addoption(
-        "--suite-set", metavar="KEY=VALUE", action="append", help="A setting of every case of it; may be repeated."
+        "--suite-set",
+        metavar="KEY=VALUE",
+        action="append",
+        help="A setting of every case of the sweep. Can be repeated.",
     )
 
 
@@ -31,4 +34,4 @@ def pytest_configure(config: "pytest.Config") -> None:
     elif config.getoption("suite_set"):
         import pytest
 
-        raise pytest.UsageError("--suite-set is for the cases of --suite-sweep, which is not given")
+        raise pytest.UsageError("--suite-set sets a value for the cases of --suite-sweep, which is not given")

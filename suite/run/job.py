@@ -107,12 +107,13 @@ def planned(case: Case, settings: Mapping[str, Any], overrides: Sequence[str]) -
 
 
 def _check_names(point: SweepPoint) -> None:
+    """Raise ValueError for settings that do not exist, that are missing, that an option fixes, or that are lists."""
     named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | set(map(group_name, point.of_workload))
     for key in sorted(set(point.settings) - named_in_file - set(point.chosen)):
         if key not in point.of_task:
             raise ValueError(no_such_setting(key))
         task, workload = (f"{group}={point.chosen[group]}" for group in ("task", "workload"))
-        raise ValueError(f"{task} sets {key}, which is none of {workload}'s settings: it is another workload's task")
+        raise ValueError(f"{task} sets {key}, which {workload} does not have: the task belongs to another workload")
     if missing := sorted(named_in_file - set(point.settings)):
         raise ValueError(f"{missing[0]} must have a value; got none")
     for key in point.fixed if not point.is_sweep else ():

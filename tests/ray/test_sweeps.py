@@ -145,7 +145,7 @@ def test_a_command_that_was_ended_or_killed_goes_on(cluster, tmp_path):
     assert code == 0, said
     done = Counter(record.case.axes["seq_len"] for record in records if record.status is Status.OK)
     assert done == Counter(range(20, 36))
-    assert f"{len(whole)} of 16 were recorded before" in said
+    assert f"{len(whole)} of 16 cases were recorded before" in said
 
 
 def test_two_commands_share_one_sweep_and_double_nothing(cluster, tmp_path):

@@ -119,10 +119,12 @@ class LocalLauncher:
             raise ValueError(f"workers must be {limit}; got {self.workers}")
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
+        """The records in the folder that answer jobs, by case id."""
         return {job.case.id: stored for job in jobs if (stored := find_cached_record(job, folder))}
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[CaseSlot]]:
+        """Slots of this machine, one a worker, whose processes are started when a slot is entered."""
         workers = [CaseWorker(preload=own_modules(jobs), say=state.notice) for _ in range(self.workers)]
         yield [CaseSlot(WorkerSlot(state=state, worker=worker)) for worker in workers]
 
@@ -142,7 +144,7 @@ def chosen_launcher(points: Sequence[SweepPoint]) -> Launcher:
 
 
 def _one(values: Sequence[Any], name: str, what: str = "value") -> Any:
-    """What all have. Raises ValueError where they differ."""
+    """The value that all points have. Raises ValueError, about the setting `name`, where they differ."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     if len(different) > 1:
         raise ValueError(f"{name} must be one {what} for the whole sweep; got {', '.join(map(str, different))}")

@@ -80,7 +80,7 @@ class Cluster:
     lock: Lock = field(default_factory=Lock)
 
     def start(self, place: WorkerPlace) -> Any:
-        """Start an actor on that node. Ray waits while the node has no room."""
+        """Start an actor on a place's node. Ray waits while the node has no room."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         worker = self.ray.remote(RemoteWorker).options(
             num_cpus=place.cpus,
@@ -133,6 +133,8 @@ class RaySlot(CaseSlot):
         self._drop()
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
+        """Start the slot's actor, on spare room if its own has none in time or it cannot begin; False if none can
+        begin."""
         has_noticed = False
         while not (self._is_up or self._interrupted.is_set()):
             try:
@@ -216,6 +218,7 @@ class RaySlot(CaseSlot):
 
     @property
     def _here(self) -> Description:
+        """What the slot's worker has said of itself, once it is up."""
         assert self._described is not None
         return self._described
 
@@ -236,7 +239,7 @@ class RaySlot(CaseSlot):
     def _answer(
         self, request: Any, *, give_up: Callable[[], bool] = lambda: False, timeout_s: float | None = None
     ) -> bytes | None:
-        """Wait for an actor's answer; None where nobody waits for it any more.
+        """Wait for an actor's answer; None where `give_up` says that nobody waits for it any more.
 
         Raises _TimeOutError, Ray's own errors, and TaskInterruptedError where an interrupted case does not end.
         """
@@ -258,6 +261,7 @@ class RaySlot(CaseSlot):
                 raise _TimeOutError
 
     def _drop(self) -> None:
+        """End the actor, if there is one."""
         if self._actor is not None:
             self._ray.kill(self._actor)
         self._actor, self._is_up = None, False
@@ -363,6 +367,7 @@ def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
                 return False
 
     def give_up() -> None:
+        """Remove the lock's file and the folder if it is empty, and let the lock go."""
         path.unlink(missing_ok=True)
         lock.release()
         with suppress(OSError):  # others run there
@@ -373,6 +378,7 @@ def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
 
 
 def _terms(place: WorkerPlace, places: Sequence[WorkerPlace], jobs: Sequence[Job], state: SharedState) -> Terms:
+    """The terms of the worker in a place, given the places of all workers."""
     return Terms(
         launcher=NAME,
         device=place.device,

@@ -41,6 +41,7 @@ class Errand:
         return cls(case=job.case, settings=job.settings, overrides=job.overrides)
 
     def job(self) -> Job:
+        """Make the job again, with a plan by the code that lies here."""
         return planned(self.case, self.settings, self.overrides)
 
 
@@ -153,6 +154,7 @@ class RemoteWorker:
         return replace(record, **scrubbed({part: content[part] for part in PRIVATE_PARTS}))
 
     def _take_notices(self) -> list[str]:
+        """The notices since they were last taken."""
         notices, self._notices[:] = list(self._notices), []
         return notices
 
