@@ -15,17 +15,11 @@ from suite.records.machine.streams import refusing
 
 P = ParamSpec("P")
 DONE = 0
-Folders = Annotated[
-    list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Folders of results. Default: results/.")
-]
+Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Default: results/.")]
 
-Results = Annotated[
-    list[Path] | None, typer.Option(help="Where a run is looked up by its key. Default: results/. Can be repeated.")
-]
+Results = Annotated[list[Path] | None, typer.Option(help="Where to look. Default: results/. Can be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Model = Annotated[
-    str | None, typer.Option(help="A published model (see suite ls geometry), also by a short form such as 70b.")
-]
+Model = Annotated[str | None, typer.Option(help="A model of suite ls geometry; a short form such as 70b is enough.")]
 Sizes = Annotated[str | None, typer.Option(help="Your own model, instead of --model: hidden_size=4096,num_layers=32,…")]
 Calibrated = Annotated[
     Path | None, typer.Option(help="A file written by suite calibrate. Default: the files of conf/calibration.")
@@ -51,7 +45,7 @@ class Shell(StrEnum):
 
 
 def finish(command: Callable[[], int]) -> None:
-    """End the process with a command's exit code."""
+    """Run a command and end the process with its exit code; a refusal is printed as one sentence, no traceback."""
     raise SystemExit(refusing(command))
 
 
@@ -138,16 +132,12 @@ def application() -> typer.Typer:
     @add_command(app, "Write the report of one or several folders of results.")
     def report(
         results: Annotated[
-            list[Path] | None,
-            typer.Option(help="A folder of results. Default: all folders in results/. Can be repeated."),
+            list[Path] | None, typer.Option(help="A folder of results. Default: all in results/. Can be repeated.")
         ] = None,
-        label: Annotated[
-            list[str] | None,
-            typer.Option(help="The name of a folder in the report; once for each --results, in the same order."),
-        ] = None,
-        format: Annotated[
-            Format, typer.Option(help="The HTML page, its tables as Markdown or CSV, or all readings as CSV.")
-        ] = (Format.html),
+        label: Annotated[list[str] | None, typer.Option(help="The folder's name, once for each --results.")] = None,
+        format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or all readings.")] = (
+            Format.html
+        ),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="The file to write. Default: in reports/.")] = None,
         overwrite: Annotated[
@@ -180,17 +170,12 @@ def application() -> typer.Typer:
     def compare(
         names: Annotated[
             list[str],
-            typer.Argument(
-                metavar="A [B]",
-                help="Two folders of results, or two runs (folder or key). With --by one folder is enough.",
-            ),
+            typer.Argument(metavar="A [B]", help="Two folders, or two runs by folder or key; or a folder with --by."),
         ],
         by: Annotated[
             str | None, typer.Option(help="Compare the values of this setting, for example attention.")
         ] = None,
-        against: Annotated[
-            str | None, typer.Option(help="Compare the others with this value. Default: the first.")
-        ] = None,
+        against: Annotated[str | None, typer.Option(help="The value to compare with. Default: the first.")] = None,
         results: Results = None,
         as_json: AsJson = False,
     ) -> int:
@@ -255,9 +240,7 @@ def application() -> typer.Typer:
         lora_rank: Annotated[
             int | None, typer.Option(help="Rank of LoRA adapters. Default: all weights are trained.")
         ] = None,
-        precision: Annotated[
-            str, typer.Option(help="bf16 (8 bytes per parameter), mixed or float32 (16 each).")
-        ] = "bf16",
+        precision: Annotated[str, typer.Option(help="bf16 (8 bytes/parameter), mixed or float32 (16).")] = "bf16",
         as_json: AsJson = False,
     ) -> int:
         question = {name: value for name, value in invocation.params.items() if name != "as_json"}

@@ -51,7 +51,7 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
     if out is not None and len(kernels) > 1:
         raise ValueError(f"out must be for one device; the records are of {', '.join(kernels)}")
     families = {device: _usable_cells(device, [cell for _, cell in pairs]) for device, pairs in kernels.items()}
-    fits = {device: _fits(device, by_family) for device, by_family in families.items()}
+    fits = {device: _fit_families(device, by_family) for device, by_family in families.items()}
     if not any(fits.values()):
         counts = ", ".join(map(_counts, families.values()))
         raise ValueError(
@@ -59,7 +59,7 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
             f"least 512 and no faster than its bound; got {counts}"
         )
     for device, device_fits in fits.items():
-        _print(device, device_fits)
+        _print_fits(device, device_fits)
         if few := {family: cells for family, cells in families[device].items() if len(cells) < FEWEST_CELLS}:
             say(f"left out, with fewer than {FEWEST_CELLS} measurements: {_counts(few)}")
     if out is not None:
@@ -85,7 +85,7 @@ def _usable_cells(device: str, cells: Sequence[Cell]) -> CellsByFamily:
     return {_family(kernel): usable_cells.get(kernel, []) for kernel in dict.fromkeys(cell.of for cell in cells)}
 
 
-def _fits(device: str, families: CellsByFamily) -> list[Fit]:
+def _fit_families(device: str, families: CellsByFamily) -> list[Fit]:
     """A fit of each family that has enough cells, sorted by kernel and heads."""
     fits = [fitted(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
     return sorted(fits, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
@@ -102,7 +102,7 @@ def _counts(families: CellsByFamily) -> str:
     return ", ".join(f"{len(cells)} of {family}" for family, cells in families.items())
 
 
-def _print(device: str, fits: Sequence[Fit]) -> None:
+def _print_fits(device: str, fits: Sequence[Fit]) -> None:
     """Print a device's fits as a table."""
     say(f"{device}: expected decode kernel time = floor + bound / share. Errors are of cells that were not fitted.")
     say_table(
@@ -138,7 +138,8 @@ def _file_content(device: str, fits: Sequence[Fit], prefills: Sequence[TimedPref
 
 
 def _prefill_rows(prefills: Sequence[TimedPrefill], peak_flops_per_s: float) -> list[dict[str, Any]]:
-    """The median share of the peak by kernel and length, of the fastest backend of each case."""
+    """A row for each prefill kernel: by length, the median share of the peak that the fastest backend of each case
+    reaches."""
     rows = []
     for kernel, runs in grouped(prefills, lambda run: run.kernel).items():
         shares: dict[int, list[float]] = {}

@@ -27,10 +27,7 @@ from suite.theory.devices.gpus import Gpus
 
 DONE, DOES_NOT_FIT = 0, 3
 TOKENS = ("context", "new_tokens")
-CLOCKS = {
-    EXPECTED: "Tokens per second are based on expected times",
-    BOUND: "Tokens per second are upper bounds from the roofline",
-}
+CLOCKS = {EXPECTED: "are based on expected times", BOUND: "are upper bounds from the roofline"}
 
 
 def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
@@ -76,7 +73,7 @@ def parsed_options(options: Mapping[str, Any], token_counts: Collection[str]) ->
 
 
 def devices(gpus: Gpus) -> str:
-    """`4 x h100-sxm5-80gb`, `4 x 80 GB`"""
+    """How GPUs are written: `4 x h100-sxm5-80gb`, or by their memory `4 x 80 GB`."""
     return f"{gpus.count} x {f'{gpus.memory_bytes / 1e9:g} GB' if gpus.device is None else gpus.device.name}"
 
 
@@ -106,6 +103,7 @@ def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
     """The columns of a table of answers, without those in which no answer has a value."""
 
     def column(title: str, name: str, write: Any = numbers.count, rank: int = 0) -> ConsoleColumn:
+        """A column of one field of the answers; a dash where it is None."""
         return number_column(title, [getattr(answer, name) for answer in answers], write, rank=rank)
 
     ranges = [
@@ -129,23 +127,22 @@ def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
 
 
 def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
-    """The clock of rates, how energy is counted, how far expected times may be off, and why something does not fit or
-    has no expected time."""
+    """Sentences below the tables: what rates and energy assume, the errors of expected times, and for each variant that
+    does not fit or has no expected time the reason."""
     lines = list[str]()
     if result.by is not None:
         power = "" if result.watts is None else f" Energy assumes {result.watts:g} W per device."
-        lines.append(f"{CLOCKS[result.by]}; M tokens are a million.{power}")
+        lines.append(f"Tokens per second {CLOCKS[result.by]}.{power}")
     calibration = load_calibration(question.gpus.device.name) if question.gpus.device else None
     if calibration is not None and (families := result.answers[0].expected_by):
-        percent = numbers.percent
         errors = "; ".join(
-            f"{family} median {percent(expm1(fit.median_error))}, 90 % below {percent(expm1(fit.p90_error))}"
+            f"{family} {numbers.percent(expm1(fit.median_error))}, {numbers.percent(expm1(fit.p90_error))}"
             for family, fit in calibration.errors.items()
             if family in families.split("; ")
         )
         lines.append(
             "Expected times are those of single kernels that others measured, without traffic between devices. "
-            f"Their errors for the model as it is: {errors}."
+            f"Their errors for the model as it is, median and 90 % below: {errors}."
         )
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:

@@ -66,7 +66,7 @@ def script(shell: str, application: Typer) -> str:
 
 
 def _words_after(command: Any, path: str = "") -> dict[str, str]:
-    """The commands and options that may follow `suite PATH`, by the path, the longer ones first."""
+    """By `PATH`, the subcommands and options that may follow `suite PATH`, as one string; the longest paths first."""
     subcommands, words = getattr(command, "commands", {}), dict[str, str]()
     for name, subcommand in subcommands.items():
         words |= _words_after(subcommand, f"{path} {name}".strip())

@@ -40,10 +40,8 @@ def arguments_of(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) 
 
 
 def demo(*, again: bool = False) -> int:
-    """Run the demo sweeps, write the page and say the answer; returns the worst exit code.
-
-    `again` measures what is recorded already, too.
-    """
+    """Run the demo's sweeps, write the page, print the page's first answers and return the worst exit code. `again`:
+    recorded cases are measured again."""
     codes = []
     for sweep in DEMO:
         codes.append(run(arguments_of(sweep, again=again)))
@@ -59,9 +57,8 @@ def demo(*, again: bool = False) -> int:
 
 
 def first_view(results: Results) -> list[str]:
-    """What the page's first view opens on: a ranking of each kind, and which claims of the article came out as in the
-    reference records.
-    """
+    """The sentences that the page opens with: the first ranking of each kind, and which claims came out as in the
+    reference records."""
     answers, english = build_answers(results, machine_id()), load_texts("en")
     rankings = {ranking.view: ranking for ranking in reversed(answers.own)}  # the first of each kind
     texts = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(rankings.values())]
@@ -74,10 +71,8 @@ def sweeps() -> list[Sweep]:
 
 
 def reproduce(*, again: bool = False) -> int:
-    """Run the sweeps that decide claims and write the page; returns the worst exit code.
-
-    `again` measures what is recorded already, too. An interruption ends it at once; the next call goes on from there.
-    """
+    """Run the sweeps that decide claims, write the page and return the worst exit code. `again`: recorded cases are
+    measured again. An interruption ends it at once; the next call continues from there."""
     deciding, codes = sweeps(), list[int]()
     say_folded(
         f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores. "

@@ -77,7 +77,7 @@ def examine(system: dict[str, Any]) -> dict[str, Any]:
 
 
 def examine_system() -> dict[str, Any]:
-    """What needs no torch, as plain data. Sizes in bytes."""
+    """The facts that need no torch, as plain data: versions, CPU, memory and GPUs. Sizes in bytes."""
     return {
         "schema": 1,
         "suite": suite.__version__,
@@ -161,14 +161,14 @@ def _gigabytes(nbytes: float) -> str:
 
 
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:
-    """Tell for each choice in a group whether it runs, and if not, why."""
+    """For each choice in a group whether it runs, and if not, why: `why_not` for all of them, else its own failure."""
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
 
 
 def _last_runs(results: Path) -> tuple[dict[str, str], int]:
-    """When each backend last gave a result on this machine, by the records below a folder, and how many of them are
-    damaged. One that chose another, as `auto` does, ran too."""
+    """By backend, when it last gave a result on this machine, and how many records below the folder are damaged. A
+    backend that chose another one, as `auto` does, counts too."""
     started_by_backend: dict[str, str] = {}
     contents = read_contents([results], with_readings=False) if results.is_dir() else Contents()
     for record in (stored.record for stored in contents.stored):

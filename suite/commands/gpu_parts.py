@@ -85,12 +85,12 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
             parts = [{**asdict(ended), "text": scrub(ended.text)} for ended in ends]
             call = {"budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}
             write_whole(out / PARTS, (json.dumps({"schema": 1, "calls": [*earlier, call]}, indent=1) + "\n").encode())
-            left_out = _packed(out)
+            left_out = _pack_all(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
         return INTERRUPTED
     finally:  # also after an error: what was measured on a rented machine is carried home
-        left_out = _packed(out)
+        left_out = _pack_all(out)
     names_by_end = {how: [end.name for end in ends if end.how == how] for how in ("done", "cut off", "refused")}
     outcome = "; ".join(f"{how}: {', '.join(names)}" for how, names in names_by_end.items() if names)
     too_many = f"; {left_out} runs had no room in it" if left_out else ""
@@ -98,7 +98,7 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     return BAD if any(end.is_bad for end in ends) else DONE
 
 
-def _packed(out: Path) -> int:
+def _pack_all(out: Path) -> int:
     """Pack everything so far into the archive; return how many runs had no room in it."""
     facts = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
     return pack(out, facts, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
@@ -145,17 +145,17 @@ def _part(
         command = [sys.executable, "-m", module, "--out", str(out / f"{name}.json")]
     else:
         backends = [f"backend={','.join(_backends(part, plan))}"] if part.get("takes_backends", True) else []
-        command = _sweep(part, policy_arguments(checkpoint) if trains else backends, folder, device)
-    code = _finished(command, log, budget.left_s * part["most"])
+        command = _sweep_command(part, policy_arguments(checkpoint) if trains else backends, folder, device)
+    code = _run_logged(command, log, budget.left_s * part["most"])
     if module is None:
-        text, warnings = _recorded(folder)
+        text, warnings = _count_runs(folder)
     else:
         text, warnings = (log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it said nothing"])[-1], {}
     how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and module is not None else "done"
     return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE), warnings=warnings)
 
 
-def _sweep(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
+def _sweep_command(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
     """The command line that runs a part's sweep into a folder."""
     tiny = part["on_cpu"] if device == "cpu" else ()
     where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
@@ -171,7 +171,7 @@ def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
 
 
 def policy_arguments(checkpoint: str) -> list[str]:
-    """The arguments of `suite run` that begin RL as this checkpoint."""
+    """The arguments of `suite run` by which RL begins with the weights of this checkpoint."""
     if is_package(checkpoint):
         return [f"policy={PACKAGES[checkpoint].policy}"]
     return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
@@ -182,8 +182,9 @@ def _quoted(path: str) -> str:
     return "'" + path.replace("'", "\\'") + "'"
 
 
-def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """Run a process that prints into a file; its exit code, or None where it was stopped after its time."""
+def _run_logged(command: Sequence[str], log: Path, seconds: float) -> int | None:
+    """Run a process whose output goes into a file; return its exit code, or None where it was stopped after so many
+    seconds."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -200,7 +201,7 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
                     process.wait()
 
 
-def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
+def _count_runs(folder: Path) -> tuple[str, dict[str, int]]:
     """How the runs in a folder ended, as `3 ok, 1 failed`, and how many runs carry each warning."""
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)

@@ -34,7 +34,7 @@ def list_options(group: str | None) -> None:
     Raises ValueError for a group that does not exist.
     """
     if group is None:
-        say(*_groups())
+        say(*_group_lines())
     else:
         options = described(group)
         width = max(map(len, options))
@@ -47,20 +47,26 @@ def run_help(arguments: Sequence[str]) -> None:
     workload = full_name("workload", named[-1]) if named else None
     if workload is not None and workload in choices("settings"):
         say(f"Settings of workload={workload}, in addition to those of suite run --help:")
-        say(*_settings(file_settings(f"settings/{workload}.yaml")))
+        say(*_setting_lines(file_settings(f"settings/{workload}.yaml")))
         return
-    say(USAGE, "Groups (group=option):", *_groups(), "Settings (setting=value):", *_settings(file_settings("run.yaml")))
+    say(
+        USAGE,
+        "Groups (group=option):",
+        *_group_lines(),
+        "Settings (setting=value):",
+        *_setting_lines(file_settings("run.yaml")),
+    )
     say(FOOTER)
 
 
-def _groups() -> Iterable[str]:
+def _group_lines() -> Iterable[str]:
     """Yield a line for each group of settings, with as many of its options as fit."""
     for group in GROUPS:
         names = textwrap.shorten(", ".join(choices(group)), _width() - 13, placeholder=f" … suite ls {group}")
         yield f"  {group:<10} {names}"
 
 
-def _settings(settings: Iterable[Setting]) -> Iterable[str]:
+def _setting_lines(settings: Iterable[Setting]) -> Iterable[str]:
     """Yield `key=default` and its comment for each setting, folded at the terminal's width."""
     for setting in settings:
         yield _folded(f"  {f'{setting.key}={setting.value}':<{NAME_WIDTH}} {setting.comment}", NAME_WIDTH + 3)

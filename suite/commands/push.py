@@ -98,7 +98,8 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
 
 
 def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """Yield runs of one workload and machine together, as many as one file may hold."""
+    """Group entries by workload and machine, and yield a group when it is as large as one file may be, the rest at the
+    end."""
     waiting: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         batch = waiting[entry.partition]

@@ -89,13 +89,15 @@ class Sweep(pytest.Collector):
         self.teardown()
 
     def built(self, case: Expanded) -> "CaseItem":
-        """A built case. The one before it is dropped first: each takes as much memory as its case."""
+        """Build a case, unless it is the last one built; that one is dropped first, since each takes as much memory as
+        its case."""
         if self._built is None or self._built.id != case.id:
             self._built = None
             self._built = CaseItem(case)
         return self._built
 
     def teardown(self) -> None:
+        """Drop the built case, and its memory with it."""
         self._built = None
 
 
@@ -131,7 +133,7 @@ class CaseItem:
                 self.refusal = "no part of it can be repeated by itself"
 
     def readings(self) -> Mapping[str, Mapping[str, float]]:
-        """Check the output, once, and return the exact quantities. Raises what the check does."""
+        """The exact quantities of the case. Checks its output the first time, and raises what the check does."""
         if self.error is not None:
             raise self.error
         if self._readings is None:
@@ -184,7 +186,7 @@ class SpanItem(pytest.Function):
         return self.path, 0, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *more: Any) -> Any:
-        """A sentence for a wrong output, and a traceback for all else."""
+        """What pytest prints of a failure: a sentence for a wrong output, a traceback for all else."""
         from suite.measure.workload import IncorrectError
 
         if isinstance(excinfo.value, IncorrectError):

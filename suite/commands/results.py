@@ -112,7 +112,7 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
     machines, settings = machine_names(records), [record.case.settings for record in records]
 
     def column(title: str, cells: Iterable[str], **how: Any) -> ConsoleColumn:
-        """A column that is empty for what has no record."""
+        """A column whose cells are empty for runs without a record, which come last."""
         cells = list(cells)
         return ConsoleColumn(title=title, cells=cells + [""] * (len(runs) - len(cells)), **how)
 
@@ -144,7 +144,7 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
 
 
 def _common_parent(folders: Sequence[Path]) -> Path | None:
-    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
+    """The deepest folder that holds all of these; None without one, as for a store's folder and this machine's."""
     schemes = {url.partition("://")[0] if (url := mirrored_url(folder)) else "" for folder in folders}
     if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
         return None
@@ -264,7 +264,8 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         results = StoreFolder(store=open_store(url_in(into)))
         results.store.check_create()
 
-        def put(run: StoredRecord) -> None:  # under the first name that is free there
+        def put(run: StoredRecord) -> None:
+            """Write a run into the store, under the first name that is free there."""
             results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
 
         return _merge(sources_by_folder, torn, on_this_machine(into), copy=put)
@@ -317,11 +318,12 @@ def _copy(run: StoredRecord, into: Path) -> None:
 
 
 def pack(folders: Sequence[Path], *, remove: bool) -> int:
-    """Pack the runs that lie directly below one folder, for each such folder, into a file there that is read as they
-    are. Returns 4 where a run is damaged, and packs nothing then, else 0.
+    """Pack the runs that lie directly in one folder into one file there, `runs.zip`, which is read as the folders are;
+    for each such folder. Returns 4 where a run is damaged, and packs nothing then, else 0.
 
     `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
-    is not there.
+    is
+    not there.
     """
     for folder in folders:
         if is_store(folder):

@@ -31,8 +31,8 @@ THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments with full names, and with the mirror of a store in place of its URL. Raises ValueError for flags
-    and options that do not exist."""
+    """The arguments with full names, and with a local folder in place of a store's URL for results. Raises ValueError
+    for flags and options that do not exist."""
     full = [_with_mirror(with_full_names(argument)) for argument in checked_flags(arguments)]
     # Without flags and their values, as `job` in `--cfg job`.
     check_options(parse_overrides(argument for argument in full if "=" in argument or argument.startswith("~")))
@@ -94,7 +94,8 @@ def with_full_names(argument: str) -> str:
 
 
 def settings_in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with `dtype=bf16` read as bfloat16 and `seq_len=4k` as 4096, also where points are left out."""
+    """Settings with short values written out, as bfloat16 for `dtype=bf16` and 4096 for `seq_len=4k`; in `leave_out`
+    too."""
     full = dict(settings)
     for key, value in settings.items():
         if key == "leave_out" and isinstance(value, list):

@@ -90,7 +90,7 @@ class Composition:
         return [f"{group}={chosen[group]}" for group in ENGINES if chosen.get(group, BASIC) != BASIC]
 
     def hand_over(self, task: Callable[[Any], Any]) -> Path:
-        """Let the engines run the task function on each point; return the sweep's folder.
+        """Let Hydra's other launcher or sweeper run the task function on each point; return the sweep's folder.
 
         Raises Hydra's errors, those of the task function, or ValueError for a sweep of several parts.
         """
@@ -157,7 +157,8 @@ def _without_names(point: SweepPoint, keys: Collection[str]) -> SweepPoint:
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:
-    """Compose every point. Raises Hydra's errors, or ValueError, for what cannot be composed."""
+    """Every point of a command line, or its single run. Raises Hydra's errors, or ValueError, for what cannot be
+    composed."""
     return Composition(arguments).points()
 
 
@@ -184,7 +185,7 @@ def checked_parts(parts: Any) -> list[dict[str, Any]]:
 
 
 def part_overrides(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
-    """A part as a command line has it, without the keys that the command line itself sets: `typed`."""
+    """A part's settings as overrides `key=value`, without those in `typed`, which the command line itself sets."""
     return [f"{key}={as_typed(value)}" for key, value in part.items() if key.lstrip("+~") not in typed]
 
 

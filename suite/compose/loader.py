@@ -99,7 +99,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         return not isinstance(override.value(), dict) and self._files.group_exists(override.key_or_group)
 
     def single(self, lines: Sequence[str]) -> SweepPoint:
-        """The point of a command without -m."""
+        """The point of a command line without -m, given its overrides."""
         choice = self.choice_from(self.run_file(lines, RunMode.RUN))
         return point_from(choice, [self.parsed(line) for line in lines], is_sweep=False)
 
@@ -127,7 +127,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             yield dataclasses.replace(point, inapplicable=inapplicable)
 
     def content(self, group: str, name: str) -> dict[Any, Any]:
-        """What an option's file and those beside it that its defaults take in say; {} where there is no such file."""
+        """What an option's file holds, merged with the files of its group that its defaults name; {} without such a
+        file."""
         if (group, name) not in self._contents:
             file = self._files.load_config(f"{group}/{name}")
             defaults = () if file is None else file.defaults_list or ()
@@ -140,7 +141,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         return self._contents[group, name]
 
     def choice_from(self, config: DictConfig) -> Choice:
-        """Take Hydra's settings out of a configuration, which `${hydra:...}` then reads nevertheless."""
+        """Divide a configuration into Hydra's own settings, which `${hydra:...}` still reads, and the rest. Raises
+        ValueError for settings that only Hydra's own runs would heed."""
         if "hydra" in config:  # not in the process of another launcher
             HydraConfig.instance().set_config(config)
             with flag_override(config, "struct", False):
@@ -215,7 +217,8 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
 
 @contextmanager
 def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
-    """Set values in a configuration, and take them back: copying all of it was half of the time of `sweep=rl_why`."""
+    """A context in which values are set in a configuration; leaving it restores those before. Copying the whole
+    configuration instead took half of the time of `sweep=rl_why`."""
     content: dict[Any, Any] = config.__dict__["_content"]
     before = dict(content)
     for name in {group_name(str(value.key_or_group)) for value in values} & content.keys():

@@ -95,7 +95,9 @@ def leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
 def without_left_out(points: Sequence[SweepPoint]) -> list[SweepPoint]:
     """The points that `leave_out` does not name. Raises ValueError for a name in it that is no setting of any point."""
     remaining = [point for point in points if not is_left_out(point)]
-    dotted_names = {name for point in points for some in point.settings["leave_out"] for name in some if "." in name}
+    dotted_names = {
+        name for point in points for excluded in point.settings["leave_out"] for name in excluded if "." in name
+    }
     settable = {key for point in points for key in (*point.named, *leaves(point.settings))}
     _refuse_unknown(dotted_names - settable, points[0])
     return remaining
@@ -107,14 +109,14 @@ def is_left_out(point: SweepPoint) -> bool:
     A setting that the point's options do not have is null. Raises ValueError for a name of no setting.
     """
     left_out = point.settings["leave_out"]
-    is_list = isinstance(left_out, list) and all(isinstance(some, dict) and some for some in left_out)
-    if not is_list or not all(isinstance(name, str) for some in left_out for name in some):
+    is_list = isinstance(left_out, list) and all(isinstance(excluded, dict) and excluded for excluded in left_out)
+    if not is_list or not all(isinstance(name, str) for excluded in left_out for name in excluded):
         raise ValueError(
             f"leave_out must be a list of points, as [{{phase: prefill, seq_len: 16384}}]; got {left_out!r}"
         )
-    for some in left_out if point.is_sweep else ():
-        _refuse_unknown((name for name in some if group_name(name) not in point.settings | point.chosen), point)
-        if all(point.chosen.get(name, value_under(point.settings, name)) == value for name, value in some.items()):
+    for excluded in left_out if point.is_sweep else ():
+        _refuse_unknown((name for name in excluded if group_name(name) not in point.settings | point.chosen), point)
+        if all(point.chosen.get(name, value_under(point.settings, name)) == value for name, value in excluded.items()):
             return True
     return False
 
@@ -126,7 +128,8 @@ def _refuse_unknown(names: Iterable[str], point: SweepPoint) -> None:
 
 
 def used_by(workload: Mapping[str, Any]) -> set[str]:
-    """The settings and groups that a workload uses, by its YAML, beside those of its own file."""
+    """The settings and groups that a workload's YAML says it uses, without those of its own file in the group
+    `settings`."""
     of_kind = () if "_target_" not in workload else OF_A_COURSE if workload.get("course") else OF_A_TIMED_CASE
     return {*workload["axes"], *workload.get("only", {}), *workload.get("uses", ()), *of_kind}
 
@@ -143,7 +146,7 @@ def has_use_for(point: SweepPoint, key: str) -> bool:
 
 
 def unused_settings(point: SweepPoint) -> list[str]:
-    """The settings that are null in a case of this point, since its workload has no use for them."""
+    """The shared settings that are null in a case of this point, since its workload has no use for them."""
     with_value = {*point.used, *KEYS_NOT_IN_ID, *OF_EVERY_PLAN, "workload"}
     return [name for name in point.settings if name in point.shared and name not in with_value]
 
@@ -167,7 +170,7 @@ def typed_settings_decide(typed: Iterable[str], key: str, points: Sequence[Sweep
 
 
 def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
-    """Say why a setting that applies to no point must not be set, and what to set in its place."""
+    """The sentence that refuses a setting that applies to no point: why, and what to set in its place."""
     if any(key in point.fixed for point in points):
         return IS_FIXED.format(key=key, option=points[0].chosen[group_name(key)])
     points = [point for point in points if not has_use_for(point, key)]
@@ -194,7 +197,8 @@ def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
 
 
 def no_such_setting(key: str) -> str:
-    """Say that there is no such key here, and who has it, or which one may have been meant."""
+    """The sentence that refuses a key that does not exist here: which options or workloads have it, or what may be
+    meant."""
     absent, (group, _, name) = f"there is no setting {key!r}", key.partition(".")
     if key in SETTINGS:
         return f"{absent}; did you mean {SETTINGS[key][0]}?"
@@ -207,7 +211,7 @@ def no_such_setting(key: str) -> str:
     if owners := [owner for owner in workloads_with(group) if not name or key in of_workloads.get(owner, ())]:
         launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
         return f"{absent} of this workload; it is a setting of {_listed('workload', owners)}{launchers}"
-    keys = {*_common_keys(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
+    keys = {*_common_keys(), *(key for names in (*of_options.values(), *of_workloads.values()) for key in names)}
     near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
     suggestion = did_you_mean(name or group, near, before=f"{group}." if name else "")
     return f"{absent}{suggestion}" if suggestion else NO_SUCH_SETTING.format(key)

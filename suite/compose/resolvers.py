@@ -17,7 +17,7 @@ DEVICE_DTYPES = ("bfloat16", "float16", "float32")
 
 
 def _default_dtype(hardware: Mapping[str, Any] | None) -> str:
-    """The dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
+    """The first of DEVICE_DTYPES that a device of conf/hardware has a published peak of; bfloat16 for None."""
     peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
     return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
 
@@ -37,7 +37,8 @@ def _picked(name: str, values: Mapping[str, Any]) -> Any:
 
 
 def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
-    """The sizes of a critic that is none of the policy's, by the name of an option of a group."""
+    """The sizes of a critic that is another model than the policy, by the name of an option of a group; None for None.
+    Raises ValueError for an unknown name."""
     if name is None:
         return None
     if name not in choices(group):

@@ -71,7 +71,7 @@ def workload_definition(name: str) -> Mapping[str, Any]:
 
 
 def _foreign_confs() -> Iterator[Path]:
-    """Find the packages with groups of options in them, which they name as entry points: `mine = "package"`."""
+    """Yield the folders of other packages' configuration, which they name as entry points: `mine = "package"`."""
     for point in entry_points(group=CONFS):
         spec = importlib.util.find_spec(point.value)  # found without running its code
         yield from map(Path, spec.submodule_search_locations or () if spec else ())
@@ -86,7 +86,7 @@ def no_choice(group: str, name: str, options: Sequence[str]) -> str:
 
 
 def full_name(group: str, name: str) -> str:
-    """An option's name by one of the `aliases` in its file; else the name as it is."""
+    """The option that has this name among its `aliases`; else the name as it is."""
     if name not in choices(group):
         for option in choices(group):
             if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
@@ -110,7 +110,7 @@ def read_yaml(relative: str) -> dict[str, Any]:
 
 
 def _loaded(path: Path) -> Any:
-    """Read YAML that its authors have tried. safe_load takes ten times as long."""
+    """Read YAML of this package or an installed one, which is trusted; safe_load takes ten times as long."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
 
 

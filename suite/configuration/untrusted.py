@@ -27,7 +27,8 @@ def read_bounded(path: Path, most_bytes: int, *, may_be_link: bool = False) -> b
 
 
 def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) -> Iterator[bytes]:
-    """Yield a file's content in blocks. Raises OSError, and ValueError for what is no file or larger than that.
+    """Yield a file's content in blocks. Raises OSError, and ValueError for what is no file, a link, or larger than
+    `most_bytes`.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """
@@ -49,7 +50,7 @@ def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) ->
 def parse_json(
     content: bytes, *, most_values: int = MOST_VALUES, most_containers: int | None = None
 ) -> tuple[Any, int]:
-    """The value and how many values it holds. Raises ValueError for what is not plain JSON in UTF-8 or holds
+    """The parsed value, and the number of values in it. Raises ValueError for what is not plain JSON in UTF-8 or holds
     more than ours ever do. `most_containers`: objects and lists, by default as many as values."""
     most_containers = most_values if most_containers is None else most_containers
     # Both are counted before they take memory; in a text they count too.

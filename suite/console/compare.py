@@ -72,6 +72,7 @@ class ArmComparison:
 
     @property
     def sentence(self) -> str:
+        """`mla against gqa (seq_len=64): 9 µs against 12 µs, speed ratio 1.33× (1.1–1.6): faster`"""
         where = f" ({self.where})" if self.where else ""
         arms, values = f"{self.arm} against {self.other}{where}", f"{self.ours} against {self.theirs}"
         if self.pairs is None:  # the values are times or sizes, and the ratio is of speeds or peaks
@@ -99,7 +100,7 @@ def furthest(comparisons: Sequence[ArmComparison]) -> ArmComparison | None:
 
 
 def in_short(comparisons: Sequence[ArmComparison]) -> str:
-    """The only comparison, or how many ended how and which showed the largest difference."""
+    """A sentence: the only comparison, or how many ended how, with the one of the largest difference."""
     largest = furthest(comparisons)
     if largest is None or len(comparisons) == 1:
         return largest.sentence if largest else "Nothing was compared"
@@ -122,7 +123,7 @@ class EntryRun(Run):
 
     @property
     def kind(self) -> object:
-        """Equal for runs that have a number of one kind; None for one without a number."""
+        """What makes runs comparable: equal for those whose numbers are of one kind; None for one without a number."""
         case = self.record.case
         return self.outcome or (self.cost and (self.cost.is_size, case.axes.get("phase") or case.workload))
 
@@ -161,8 +162,10 @@ def headline(
 ) -> ArmComparison | None:
     """The most telling comparison of a sweep, at its largest size; None where nothing is to be compared.
 
-    Of timings and projected numbers that is the least with the greatest, of scores the arm furthest from the first, of
-    clear differences if there are any. `against` names the arm that the others are compared with, of timings too.
+    Of timings and projected numbers the arm of the least cost is compared with that of the greatest; of scores the
+    first
+    arm with the one that differs most, of clear differences if there are any. `against`: the arm that the others are
+    compared with, of timings too.
     """
     runs = _comparable_runs(entries)
     by = by or _likeliest_factor(runs)
@@ -176,7 +179,8 @@ def headline(
 
 
 def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
-    """The setting whose values are arms: the first of its workload's that differs, else the first that does."""
+    """The setting to compare by: the first under `compared_by` in the workload's file in which runs differ, else the
+    first in which they differ; None if they differ in none."""
     names = _differing_names(runs)
     usual = workload_definition(runs[0].record.case.workload).get("compared_by", ()) if runs else ()
     factors = [factor for factor in usual if any(name == factor or name.startswith(f"{factor}.") for name in names)]
@@ -189,13 +193,13 @@ def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
 
 
 def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
-    """The runs of each workload grouped by a setting."""
+    """Groups of runs that differ in one setting alone, for each workload, without groups of a single arm."""
     workloads = grouped(entries, lambda entry: entry.record.case.workload).values()
     return [group for same_workload in workloads for group in _groups(_comparable_runs(same_workload), by, against)]
 
 
 def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmGroup]:
-    """Runs of one workload grouped by a setting, without those that are alone."""
+    """Groups of runs of one workload that differ in one setting alone, without groups of a single arm."""
     if not runs:
         return []
     # By identity: a record has no hash, and two may be equal.
@@ -228,7 +232,7 @@ def by_machine(entries: Sequence[SummaryEntry]) -> list[SummaryEntry]:
 
 def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | None:
     """Two records compared, whatever they differ in; None where they have no number of one kind."""
-    runs = [_run(entry) for entry in (first, second)]
+    runs = [_entry_run(entry) for entry in (first, second)]
     if runs[0].kind is None or runs[0].kind != runs[1].kind:
         return None
     settings, names = [], _differing_names(runs)
@@ -273,7 +277,8 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
 
 
 def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) -> list[ArmComparison]:
-    """The arms of a setting, each with the first or the named one. Raises ValueError where it has no arms."""
+    """Each value of a setting compared with the first, or with `against`, for all that is otherwise equal. Raises
+    ValueError, naming the choices, where nothing can be compared."""
     groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
@@ -290,13 +295,13 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
 
 def _comparable_runs(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
     """The runs with a number to compare, of the workload that has the most; those with scores, if any has one."""
-    runs = [run for entry in entries if entry.record.status is Status.OK and (run := _run(entry)).kind]
+    runs = [run for entry in entries if entry.record.status is Status.OK and (run := _entry_run(entry)).kind]
     (workload, _), *_ = Counter(run.record.case.workload for run in runs).most_common(1) or [("", 0)]
     runs = [run for run in runs if run.record.case.workload == workload]
     return [run for run in runs if run.outcome] or runs
 
 
-def _run(entry: SummaryEntry) -> EntryRun:
+def _entry_run(entry: SummaryEntry) -> EntryRun:
     """An entry as a run of the report's model, without its time where its label is of several machines."""
     current = CurrentRecord(
         label=entry.label,
@@ -358,7 +363,7 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
 def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
     """A contrast of scores as texts and numbers; the text has an interval from FEWEST_PAIRS pairs on."""
     scores, quantity, interval = contrast.found, contrast.quantity, contrast.found.interval
-    kind, _, of = quantity.pair.partition(" ")
+    unit, _, paired_in = quantity.pair.partition(" ")  # "window of text" becomes "3 windows of text"
     difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
     if interval is not None and scores.pairs >= paired.FEWEST_PAIRS:
         difference += f" ({quantity.difference(interval.low)} to {quantity.difference(interval.high)})"
@@ -375,5 +380,5 @@ def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
         difference=difference.replace("-", "−"),
         outcome=str(scores.outcome),
         pairs=scores.pairs,
-        paired_by=f"{scores.pairs} {kind}{'s' * (scores.pairs != 1)}{of and f' {of}'}",
+        paired_by=f"{scores.pairs} {unit}{'s' * (scores.pairs != 1)}{paired_in and f' {paired_in}'}",
     )

@@ -108,10 +108,8 @@ class Terminal:
             self._take(run)
             if not self._is_sweep:
                 say(one_line(run.record.case.id))
-                again = row(
-                    "recorded", f"{started_at(run.record)}, not measured again (resume=false measures it again)"
-                )
-                say(*self._whole(run), again)
+                again = row("recorded", f"{started_at(run.record)}, not measured again (resume=false would)")
+                say(*self._all_lines(run), again)
         if self._is_sweep and stored:
             when = "meanwhile, by another process" if by_another else "before"
             were = "was" if len(stored) == 1 else "were"
@@ -130,13 +128,14 @@ class Terminal:
             say(one_line(case.id))
         elif not self._has_header:
             self._has_header = True
-            say(*self._in_columns(" " * len(self._count()), self._names, Text("result")))
+            say(*self._in_columns(" " * len(self._position()), self._names, Text("result")))
         now_s = time.monotonic()
         self._first_s = min(self._first_s, now_s)
         self._running[case.id] = case, now_s
         self._show_progress()
 
     def notice(self, text: str) -> None:
+        """Print a sentence."""
         say(text)
 
     def finished(self, record: Record, folder: Path) -> None:
@@ -146,11 +145,11 @@ class Terminal:
         self._take(stored)
         self._measured.append(stored)
         if not self._is_sweep:
-            say(*self._whole(stored))
+            say(*self._all_lines(stored))
         else:
             text = one_line(brief(record, self._entry(stored).summary))
             values = [record.case.cell(name) for name in self._names]
-            say(*self._in_columns(self._count(), values, status_text(str(record.status), behind=f"  {text}")))
+            say(*self._in_columns(self._position(), values, status_text(str(record.status), behind=f"  {text}")))
         self._show_progress()
         now = time.monotonic()
         is_due = now - self._said_at > PLAIN_PROGRESS_EVERY_S
@@ -176,9 +175,7 @@ class Terminal:
         table = sweep_lines(entries, width=self._width, colour=self._colour)
         sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:
-            sentences.append(
-                f"{len(self._waiting)} of {self._total} cases did not run; the same command continues with them"
-            )
+            sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")
         if (comparison := headline(entries)) is not None:
             sentences.append(one_line(f"{comparison.sentence}."))
         say("", *table, *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
@@ -238,12 +235,9 @@ class Terminal:
         records = [stored.record for stored in self.records]
         reasons = Counter((record.status, record.reason) for record in records if record.reason).most_common()
         lines = [f"{count} {self._status(status)}: {one_line(reason)}" for (status, reason), count in reasons]
-        more = (
-            [f"and {len(lines) - MOST_REASONS} other reasons: suite results list shows them"]
-            if len(lines) > MOST_REASONS
-            else []
-        )
-        return lines[:MOST_REASONS] + more
+        if len(lines) > MOST_REASONS:
+            lines[MOST_REASONS:] = [f"and {len(lines) - MOST_REASONS} other reasons: suite results list shows them"]
+        return lines
 
     def _marks(self) -> list[str]:
         """Lines that explain the marks behind values: one for all disturbed cases (~), one a further warning (!)."""
@@ -253,8 +247,7 @@ class Terminal:
         disturbed = f"{len(causes)} of {len(self.records)} cases {were} disturbed by {kinds} (marked {DISTURBED})"
         warnings = Counter(text for stored in self.records for text in other_warnings(stored.record))
         lines = [disturbed] if causes else []
-        for text, count in warnings.most_common(MOST_REASONS):
-            lines.append(f"{count} case{'s' * (count != 1)} with a warning (!): {text}")
+        lines += [f"warning (!) in {count} of the cases: {text}" for text, count in warnings.most_common(MOST_REASONS)]
         lines[-1:] = [f"{line}. Details: suite results show" for line in lines[-1:]]
         return list(map(one_line, lines))
 
@@ -263,7 +256,7 @@ class Terminal:
         texts = dict.fromkeys(watched(stored.record) for stored in self._measured)
         return [one_line(f"telemetry: {text}") for text in texts if text is not None]
 
-    def _count(self) -> str:
+    def _position(self) -> str:
         """`[ 7/24]`"""
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
@@ -276,7 +269,7 @@ class Terminal:
         """A status as text, with its colour where the terminal has any."""
         return "".join(row_lines([status_text(str(status))], [], width=None, colour=self._colour))
 
-    def _whole(self, stored: StoredRecord) -> list[str]:
+    def _all_lines(self, stored: StoredRecord) -> list[str]:
         """All lines of a case that stands alone, the last with its record's path."""
         record = stored.record
         lines = answer(record, self._status(record.status), self._entry(stored).summary)

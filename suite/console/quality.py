@@ -16,8 +16,8 @@ MOST_KINDS = 6
 
 
 def summary(record: Record) -> Summary:
-    """What a decoder of workload=quality answers, and what its tokens cost; of groups of questions, where a task has
-    some, else of all questions, and of its kinds where they are few."""
+    """Accuracy, loss and cost of a decoder of workload=quality: by groups of questions if its task has some, else over
+    all questions and, where they are few, by kind."""
     accuracies, losses = (_at_last_evaluation(record, metric) for metric in ("answer_accuracy", "answer_loss"))
     groups = {name: accuracies[span] for name in _groups(record) if (span := within(EVALUATE, name)) in accuracies}
     texts = [f"{name} {numbers.percent(accuracy)}" for name, accuracy in groups.items()]

@@ -110,7 +110,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
 
 
 def decode_cost(record: Record) -> list[tuple[str, str]]:
-    """The cache and the time of a token in a trained decoder; none of what a record does not say."""
+    """Lines of the cache per token and the decode time of a trained decoder; none for what the record does not have."""
     lines = []
     cache, mha = (constant(record, "case", f"cache_bytes_per_token{of}") for of in ("", "_mha"))
     if cache is not None and mha is not None:
@@ -198,7 +198,7 @@ def _energy(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def watched(record: Record) -> str | None:
-    """Which GPUs were watched, or why none; None where the record says nothing."""
+    """A text of the GPUs that telemetry watched, or why it watched none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
     gpus = [
         f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in recorded_gpus(record).items()
@@ -214,7 +214,7 @@ def _use(gpu: Mapping[str, Any]) -> str:
 
 
 def brief(record: Record, summary: Summary) -> str:
-    """A record's part of a line among others: its values, with a mark where a reader must know more."""
+    """A record's part of a line among others: its values with their marks, or the reason why it is not ok."""
     if record.status is not Status.OK:
         return record.reason or ""
     timed = timed_values(record) or (summary.values if summary.brief is None else ())

@@ -20,7 +20,8 @@ MOST_PARTS = 4
 
 
 def summary(record: Record) -> Summary:
-    """What a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
+    """Accuracy at the first and last evaluation, samples, CPU time by phase and memory of a run of workload=rl; empty
+    before any evaluation."""
     curves = {metric: evaluated(record, metric) for metric in TITLES}
     if not any(curves.values()):
         return Summary()
@@ -54,7 +55,7 @@ def summary(record: Record) -> Summary:
 
 
 def evaluated(record: Record, metric: str) -> dict[int, float]:
-    """A metric of each evaluation, by the number of steps before it."""
+    """A metric's value at each evaluation, by the number of steps before it."""
     return {reading.step: reading.value for reading in record.series(metric, EVALUATE)}
 
 
@@ -69,7 +70,7 @@ def step_total(record: Record, metric: str, span: str = STEP) -> float:
 
 
 def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, str]]:
-    """What each of several stages came to, by the evaluations at their ends; a record may be foreign."""
+    """One line of the accuracy after each training stage; none for a single stage, or where it was not evaluated."""
     stages = record.provenance.get("stages")
     texts, end = list[str](), 0
     for stage in stages if isinstance(stages, list) else ():

@@ -18,8 +18,8 @@ LEAST_TELLING = 10
 
 
 def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: bool) -> list[str]:
-    """A table of values, a row a case, or in big sweeps a row a setting with the mean over its seeds, those of each
-    machine apart. Of too many settings the largest sizes are shown."""
+    """A table with a row for each case. In big sweeps a row is the mean over the seeds of one setting and machine, and
+    only the last MOST_ROWS rows are shown."""
     names = list(differing(entry.record.case.settings for entry in entries))
     if not entries:
         return []

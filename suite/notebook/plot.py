@@ -99,7 +99,7 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
-    """The settings in which an experiment differs from the others of a figure; a missing one is no number."""
+    """A row's value of each setting, as `task=sort, seed=0`, without missing ones (NaN)."""
     return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
 
 

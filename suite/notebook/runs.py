@@ -7,8 +7,8 @@
 >>> table = runs.table()
 >>> table.attrs["units"]["latency_s"]
 's'
->>> found = runs.compare(by="supervision", against="outcome")
->>> sorted(found["metric"].unique())
+>>> comparisons = runs.compare(by="supervision", against="outcome")
+>>> sorted(comparisons["metric"].unique())
 ['heldout_accuracy']
 >>> runs.where(supervision="outcome", seed=[0, 1])
 <8 runs of rl>
@@ -92,7 +92,9 @@ class Runs:
         if unknown := settings.keys() - set(names):
             raise ValueError(f"where takes settings of the runs ({', '.join(names)}); got {', '.join(unknown)}")
         wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
-        fitting = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
+        fitting = {
+            id(record) for record, row in rows if all(row.get(name) in values for name, values in wanted.items())
+        }
         return Runs(self._results.narrowed(lambda _, record: id(record) in fitting))  # a record has no hash
 
     @property
@@ -170,10 +172,10 @@ class Runs:
     def _repr_html_(self) -> str:
         """What a notebook shows: a line for each workload and label."""
         lines = [
-            (name, label, str(len(of)), str(sum(current.record.status is not Status.OK for current in of)))
+            (name, label, str(len(runs)), str(sum(run.record.status is not Status.OK for run in runs)))
             for name in self.workloads
             for label in self.labels
-            if (of := [current for current in self._named(name) if current.label == label])
+            if (runs := [current for current in self._named(name) if current.label == label])
         ]
         head = "".join(f"<th>{text}</th>" for text in ("workload", "label", "cases", "without a result"))
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
@@ -198,7 +200,8 @@ class Runs:
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
     def _experiments(self, workload: str, by: str, outcome: ScoredMetric, against: str | None) -> list[Experiment[Run]]:
-        """Experiments of a workload's runs by a setting, the oldest run first, with only the readings compared."""
+        """Experiments of a workload's runs by a setting, the oldest run first; of readings only those that are
+        compared."""
         # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
         is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
         currents = [
@@ -246,7 +249,7 @@ def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
 
 
 def _case(current: CurrentRecord) -> dict[str, Any]:
-    """What every row says of its case."""
+    """The columns of a case that every row has: label, workload, id, status, evidence and settings."""
     record = current.record
     return {
         "label": current.label,
@@ -260,14 +263,14 @@ def _case(current: CurrentRecord) -> dict[str, Any]:
 
 
 def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each span of a case; one for a case that has none."""
+    """Yield the rows of `table` for a case, one for each span; a single one where it has none."""
     noted: dict[str, dict[str, Any]] = defaultdict(dict)
     timed: dict[str, dict[str, Any]] = {}
     for (span, metric), readings in current.record.by_span.items():
         if metric != TIMED:
             steps = readings.column("step")
             noted[span][metric] = readings.column("value")[steps.index(max(steps))]
-        elif launches := [finite for of in by_launch(readings) if (finite := list(filter(math.isfinite, of)))]:
+        elif launches := [finite for values in by_launch(readings) if (finite := list(filter(math.isfinite, values)))]:
             interval = launched_interval(launches)
             parts = ("low", "high", "level", "count", "launches")
             timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in parts}
@@ -277,7 +280,8 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each span and step, of metrics that a span has at several steps; timings are none."""
+    """Yield the rows of `curves` for a case, one for each span and step, of metrics other than timings with several
+    steps."""
     rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     for (span, metric), readings in current.record.by_span.items():
         steps = readings.column("step")

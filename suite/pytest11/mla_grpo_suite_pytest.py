@@ -12,6 +12,7 @@ OPTION = "suite_sweep"
 
 
 def pytest_addoption(parser: "pytest.Parser") -> None:
+    """Add the options --suite-sweep and --suite-set."""
     group = parser.getgroup("suite", "cases of mla-grpo-suite, as benchmarks")
     group.addoption(
         "--suite-sweep",
@@ -19,14 +20,12 @@ def pytest_addoption(parser: "pytest.Parser") -> None:
         help="Time the cases of a named sweep, such as gate, instead of the folder's tests.",
     )
     group.addoption(
-        "--suite-set",
-        metavar="KEY=VALUE",
-        action="append",
-        help="A setting of every case of the sweep. Can be repeated.",
+        "--suite-set", metavar="KEY=VALUE", action="append", help="A setting of every case. Can be repeated."
     )
 
 
 def pytest_configure(config: "pytest.Config") -> None:
+    """Register the sweep's plugin if --suite-sweep is given. Raises UsageError for --suite-set without it."""
     if config.getoption(OPTION) is not None:
         from suite.commands.pytest_plugin import SweepPlugin
 

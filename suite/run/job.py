@@ -86,8 +86,8 @@ class Job:
 
 
 def job_of(point: SweepPoint) -> Job:
-    """Make the case of a point and its settings. Raises ValueError, before anything is allocated, for names that do not
-    exist and for values that are wrong in themselves."""
+    """Make the job of a point, after checking its names and values. Raises ValueError, before anything is allocated,
+    for names that do not exist and for values that are wrong in themselves."""
     _check_names(point)
     case_settings = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.

@@ -21,9 +21,7 @@ def test_the_answer_is_a_sentence_a_table_and_its_conditions(capsys):
     assert [row.split()[0] for row in rows[:4]] == ["as", "MQA", "MLA", "MHA"]
     assert "24.9 ms" in rows[0]
     assert "21.6–30.0 ms" in rows[0]
-    assert rows[5] == (
-        "Tokens per second are based on expected times; M tokens are a million. Energy assumes 700 W per device."
-    )
+    assert rows[5] == "Tokens per second are based on expected times. Energy assumes 700 W per device."
     assert "matrices in bfloat16, rows from 2" in rows[6]
 
 

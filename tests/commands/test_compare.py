@@ -55,7 +55,7 @@ def test_two_runs_stand_side_by_side(folders, capsys, tmp_path):
         ([], {}, "got 0 names"),
         (["a"], {}, "needs a second run or folder"),
         (["a", "a"], {}, "two different runs or folders"),
-        (["a", "0123"], {}, "got '0123'"),
+        (["a", "0123"], {}, "'0123' is no folder"),
         (["0123"], {"by": "attention"}, "one or two folders of results with --by; '0123' is no folder"),
         (["a", "b"], {"against": "mha"}, "--against names a value of the setting in --by"),
         (["a"], {"by": "seq_len"}, "differ (attention); got 'seq_len'"),

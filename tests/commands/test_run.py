@@ -391,7 +391,7 @@ def test_a_recorded_single_case_is_shown_and_not_measured_again(tmp_path, capsys
     second = capsys.readouterr().out
     assert (code, len(records)) == (0, 1)
     assert second.startswith(first.rstrip())
-    assert "not measured again (resume=false measures it again)" in second
+    assert "not measured again (resume=false would)" in second
 
 
 def test_a_damaged_record_is_run_again_and_kept(tmp_path):

@@ -135,15 +135,17 @@ def chosen_launcher(points: Sequence[SweepPoint]) -> Launcher:
     for option in options:
         if not (isinstance(option, Mapping) and "_target_" in option):
             raise ValueError(f"{LAUNCHER} must be one of {', '.join(choices(LAUNCHER))}; got {option!r}")
-    _one([point.chosen.get(LAUNCHER) for point in points], LAUNCHER, "option")
-    settings = {name: _one([option.get(name) for option in options], f"{LAUNCHER}.{name}") for name in options[0]}
-    workers = _one([whole_number(point.settings, WORKERS, at_least=1) for point in points], WORKERS, "number")
+    _common_value([point.chosen.get(LAUNCHER) for point in points], LAUNCHER, "option")
+    settings = {
+        name: _common_value([option.get(name) for option in options], f"{LAUNCHER}.{name}") for name in options[0]
+    }
+    workers = _common_value([whole_number(point.settings, WORKERS, at_least=1) for point in points], WORKERS, "number")
     is_asked = any(WORKERS in point.named for point in points)
     launcher: Launcher = locate(settings["_target_"])(settings, workers if is_asked else None)
     return launcher
 
 
-def _one(values: Sequence[Any], name: str, what: str = "value") -> Any:
+def _common_value(values: Sequence[Any], name: str, what: str = "value") -> Any:
     """The value that all points have. Raises ValueError, about the setting `name`, where they differ."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     if len(different) > 1:

@@ -170,19 +170,25 @@ class RaySlot(CaseSlot):
         return self._is_up and not self._interrupted.is_set()
 
     def takes(self, job: Job) -> bool:
+        """Whether the job needs the device that the slot's place has."""
         return self._place.takes(job)
 
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
+        """The newest record of the case, from any machine, if it answers the job."""
         is_refused = job.case.id in self._here.refusals
         return self._cluster.find_cached(job, folder, notice or (lambda text: None), is_refused=is_refused)
 
     def run_key(self, job: Job) -> str:
+        """The run key of the record that the slot's worker would make."""
         return job.run_key_on(self._here.machine_id, self._here.code_digests[job.case.id])
 
     def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
+        """Hold the case's lock until `locks` is left; False where another process holds it."""
         return hold_case(job, parent, locks)
 
     def measure(self, job: Job, folder: Path) -> MeasuredCase:
+        """Run the case on the actor. One that takes too long, or is lost too often, is a failed record; raises
+        SlotLostError for a loss that `retries` allows."""
         started_at, start = datetime.now(UTC), time.perf_counter()
         request = self._actor.measure.remote(pickle.dumps(Errand.of(job)))
         try:
@@ -211,6 +217,7 @@ class RaySlot(CaseSlot):
         return self._failed(job, why, started_at, duration_s=time.perf_counter() - start)
 
     def interrupt(self) -> None:
+        """End the case that runs, and every later one."""
         self._interrupted.set()
         if self._is_up:
             with suppress(self._ray.exceptions.RayError):
@@ -305,14 +312,15 @@ class RayLauncher:
         self.workers = workers or 1
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Raise ValueError, in one sentence, for jobs that machines alike share. What the cluster has room for, it says
-        itself."""
+        """Raise ValueError, in one sentence, for jobs with `spread`. Whether the cluster has room shows when it is
+        joined."""
         if any(job.spread for job in jobs):
             raise ValueError(
                 "spread must be false for launcher=ray, which hands each case to one machine itself; got true"
             )
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
+        """The records in the folder, made on any machine, that answer jobs, by case id."""
         self._runs = runs_by_case(folder, notice=lambda text: None)
         answers: dict[str, StoredRecord] = {}
         for job in jobs:
@@ -324,6 +332,8 @@ class RayLauncher:
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[RaySlot]]:
+        """Join or start the cluster, and give a slot for each place; leaving the context ends it. Raises
+        CommandFailedError where a job has no place."""
         ray = joined(self._address)
         try:
             if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # where it has found a token, Ray has set this

@@ -38,6 +38,7 @@ class Errand:
 
     @classmethod
     def of(cls, job: Job) -> "Errand":
+        """The parts of a job that travel to another machine."""
         return cls(case=job.case, settings=job.settings, overrides=job.overrides)
 
     def job(self) -> Job:
@@ -160,7 +161,8 @@ class RemoteWorker:
 
 
 def others_on_gpus(record: Record) -> dict[str, Any]:
-    """By GPU how many other processes computed on it while the case did, as telemetry saw it."""
+    """By GPU, how many other processes computed on it during the case, as telemetry saw it; why that is unknown if it
+    is."""
     telemetry = record.provenance.get("telemetry", {})
     used = {label: gpu for label, gpu in telemetry.get("devices", {}).items() if gpu.get("used")}
     if not used:
@@ -169,7 +171,7 @@ def others_on_gpus(record: Record) -> dict[str, Any]:
 
 
 def fork_server() -> int | None:
-    """The number of the process that all cases are forked from; None where it has not begun."""
+    """The process id of the server from which all cases are forked; None before it has started."""
     number: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     return number
 
