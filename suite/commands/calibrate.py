@@ -138,8 +138,7 @@ def _file_content(device: str, fits: Sequence[Fit], prefills: Sequence[TimedPref
 
 
 def _prefill_rows(prefills: Sequence[TimedPrefill], peak_flops_per_s: float) -> list[dict[str, Any]]:
-    """A row for each prefill kernel: by length, the median share of the peak that the fastest backend of each case
-    reaches."""
+    """A row for each prefill kernel: by length, the median share of the peak, of the fastest backend of each case."""
     rows = []
     for kernel, runs in grouped(prefills, lambda run: run.kernel).items():
         shares: dict[int, list[float]] = {}

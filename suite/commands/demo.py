@@ -57,8 +57,7 @@ def demo(*, again: bool = False) -> int:
 
 
 def first_view(results: Results) -> list[str]:
-    """The sentences that the page opens with: the first ranking of each kind, and which claims came out as in the
-    reference records."""
+    """Sentences that open the page: the first ranking of each kind, and which claims came out as in the reference."""
     answers, english = build_answers(results, machine_id()), load_texts("en")
     rankings = {ranking.view: ranking for ranking in reversed(answers.own)}  # the first of each kind
     texts = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(rankings.values())]

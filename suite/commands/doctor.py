@@ -202,5 +202,4 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _package() -> Path:
-    """The folder of the package `suite`."""
     return Path(__file__).resolve().parents[1]

@@ -24,8 +24,7 @@ NEEDED = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `make gpu` with these arguments, by default the process's, and return the exit code: 3 where a package is
-    missing."""
+    """Run `make gpu` with arguments, by default the process's; return the exit code: 3 where a package is missing."""
     parser = argparse.ArgumentParser(prog="python -m suite.commands.gpu", description="What `make gpu` runs.")
     parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="the folder that gets everything")
     parser.add_argument("--budget-s", type=float, default=BUDGET_S, help="seconds for all of it")

@@ -56,7 +56,6 @@ class Budget:
 
     @property
     def spent_s(self) -> float:
-        """Seconds since the budget was made."""
         return time.monotonic() - self._begun
 
     @property
@@ -183,8 +182,7 @@ def _quoted(path: str) -> str:
 
 
 def _run_logged(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """Run a process whose output goes into a file; return its exit code, or None where it was stopped after so many
-    seconds."""
+    """Run a process whose output goes into a file; return its exit code, or None if it was stopped for its time."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -98,8 +98,7 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
 
 
 def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """Group entries by workload and machine, and yield a group when it is as large as one file may be, the rest at the
-    end."""
+    """Group entries by workload and machine; yield a group once it is as large as a file may be, the rest last."""
     waiting: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         batch = waiting[entry.partition]

@@ -89,8 +89,7 @@ class Sweep(pytest.Collector):
         self.teardown()
 
     def built(self, case: Expanded) -> "CaseItem":
-        """Build a case, unless it is the last one built; that one is dropped first, since each takes as much memory as
-        its case."""
+        """The case as built; only one is kept at a time, since each takes as much memory as its case."""
         if self._built is None or self._built.id != case.id:
             self._built = None
             self._built = CaseItem(case)

@@ -31,8 +31,7 @@ THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments with full names, and with a local folder in place of a store's URL for results. Raises ValueError
-    for flags and options that do not exist."""
+    """The arguments with full names, and local folders for stores' URLs. Raises ValueError for unknown ones."""
     full = [_with_mirror(with_full_names(argument)) for argument in checked_flags(arguments)]
     # Without flags and their values, as `job` in `--cfg job`.
     check_options(parse_overrides(argument for argument in full if "=" in argument or argument.startswith("~")))
@@ -94,8 +93,7 @@ def with_full_names(argument: str) -> str:
 
 
 def settings_in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with short values written out, as bfloat16 for `dtype=bf16` and 4096 for `seq_len=4k`; in `leave_out`
-    too."""
+    """Settings with bfloat16 for `dtype=bf16` and 4096 for `seq_len=4k`, and the like; in `leave_out` too."""
     full = dict(settings)
     for key, value in settings.items():
         if key == "leave_out" and isinstance(value, list):
@@ -150,7 +148,6 @@ def parse_overrides(lines: Iterable[str]) -> list[Override]:
 
 
 def override_key(override: Override) -> str:
-    """The dotted key of an override; `policy@recipe.teacher.policy` for an option put at another place than its
-    group's."""
+    """The dotted key of an override, as `policy@recipe.teacher.policy` for an option put at another place."""
     key = str(override.key_or_group).replace("/", ".")
     return f"{key}@{override.package}" if override.package else key

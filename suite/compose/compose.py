@@ -157,8 +157,7 @@ def _without_names(point: SweepPoint, keys: Collection[str]) -> SweepPoint:
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:
-    """Every point of a command line, or its single run. Raises Hydra's errors, or ValueError, for what cannot be
-    composed."""
+    """Every point of a command line, or its single run. Raises Hydra's errors, or ValueError, for a wrong one."""
     return Composition(arguments).points()
 
 

@@ -127,8 +127,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             yield dataclasses.replace(point, inapplicable=inapplicable)
 
     def content(self, group: str, name: str) -> dict[Any, Any]:
-        """What an option's file holds, merged with the files of its group that its defaults name; {} without such a
-        file."""
+        """What an option's file holds, merged with the files that its defaults name; {} where there is no such file."""
         if (group, name) not in self._contents:
             file = self._files.load_config(f"{group}/{name}")
             defaults = () if file is None else file.defaults_list or ()
@@ -232,8 +231,7 @@ def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
 
 
 def call_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
-    """Run Hydra's own application on a task function, with these arguments. Raises Hydra's errors, ValueError or
-    OSError."""
+    """Run Hydra's own application on a task function. Raises Hydra's errors, ValueError or OSError."""
     # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
     before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"

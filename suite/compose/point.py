@@ -128,8 +128,7 @@ def _refuse_unknown(names: Iterable[str], point: SweepPoint) -> None:
 
 
 def used_by(workload: Mapping[str, Any]) -> set[str]:
-    """The settings and groups that a workload's YAML says it uses, without those of its own file in the group
-    `settings`."""
+    """The settings and groups that a workload's YAML says it uses, without those of its own file of settings."""
     of_kind = () if "_target_" not in workload else OF_A_COURSE if workload.get("course") else OF_A_TIMED_CASE
     return {*workload["axes"], *workload.get("only", {}), *workload.get("uses", ()), *of_kind}
 
@@ -197,8 +196,7 @@ def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
 
 
 def no_such_setting(key: str) -> str:
-    """The sentence that refuses a key that does not exist here: which options or workloads have it, or what may be
-    meant."""
+    """The sentence that refuses a key that does not exist here: who has it, or which key may be meant."""
     absent, (group, _, name) = f"there is no setting {key!r}", key.partition(".")
     if key in SETTINGS:
         return f"{absent}; did you mean {SETTINGS[key][0]}?"

@@ -37,8 +37,7 @@ def _picked(name: str, values: Mapping[str, Any]) -> Any:
 
 
 def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
-    """The sizes of a critic that is another model than the policy, by the name of an option of a group; None for None.
-    Raises ValueError for an unknown name."""
+    """A group's option as the sizes of a critic of its own; None for None. Raises ValueError for an unknown name."""
     if name is None:
         return None
     if name not in choices(group):

@@ -15,8 +15,7 @@ LONGEST_EXPONENT = 700.0
 
 
 def summary(record: Record) -> Summary:
-    """Perplexity on held-out text, loss per word, change of logits and cache of a compressed model; without a usable
-    loss only what decoding costs."""
+    """Perplexity, loss per word, change of logits and cache of a compressed model; without a loss, the decode cost."""
     tokens = step_total(record, "text_tokens", TEXT)
     loss = step_total(record, "text_loss", TEXT) / tokens if tokens > 0 else math.nan
     if not abs(loss) < LONGEST_EXPONENT:

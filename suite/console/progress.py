@@ -162,8 +162,7 @@ class Terminal:
             say(f"{self._done()}{': ' if ended else ''}{ended}{self._left()}")
 
     def summary(self, folder: Path) -> None:
-        """Print a sweep's table, counts, reasons, warnings, most telling comparison and folder; nothing for a single
-        case."""
+        """Print a sweep's table, counts, reasons, warnings, main comparison and folder; nothing for a single case."""
         if not self._is_sweep:
             return
         if self._several is not None:

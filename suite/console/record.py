@@ -142,8 +142,7 @@ def _errors(record: Record) -> Iterator[str]:
 
 
 def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
-    """Yield a span's median with its interval, its share of the roofline and its cold time; nothing if it was not
-    timed."""
+    """Yield a span's median with its interval, its share of the roofline and its cold time, as far as it was timed."""
     warm, cold = latency(record, span), latency(record, span, "cold_latency_s")
     if warm is None:
         return

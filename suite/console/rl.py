@@ -20,8 +20,7 @@ MOST_PARTS = 4
 
 
 def summary(record: Record) -> Summary:
-    """Accuracy at the first and last evaluation, samples, CPU time by phase and memory of a run of workload=rl; empty
-    before any evaluation."""
+    """First and last accuracy, samples, CPU time and memory of an RL run; empty before any evaluation."""
     curves = {metric: evaluated(record, metric) for metric in TITLES}
     if not any(curves.values()):
         return Summary()

@@ -18,8 +18,7 @@ GPUS = "gpus"
 
 
 def summary(record: Record) -> Summary:
-    """Peak memory of a projected RL step, its largest parts, and the sets of GPUs that hold it; empty where a record
-    projects no memory."""
+    """Peak memory of a projected RL step, its largest parts and the GPUs that hold it; empty without a projection."""
     peaks = {reading.span: reading.value for reading in record.series(PEAK)}
     if not peaks or not record.series("peak_bytes_per_device"):
         return Summary()

@@ -131,8 +131,7 @@ def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | 
 
 
 def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[HeadlineValue]:
-    """The median latency of each span with its interval; of a span that is projected instead, its bound and expected
-    time."""
+    """The median latency of each span with its interval, or, of a projected span, its bound and expected time."""
     values: list[HeadlineValue] = []
     for span in spans:
         bound_s, expected_s = constant(record, span, "bound_s"), constant(record, span, "expected_s")

@@ -90,8 +90,7 @@ def fits(columns: Sequence[ConsoleColumn], width: int | None) -> bool:
 
 
 def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int | None, colour: bool) -> list[str]:
-    """Lay out one row whose columns but the last are at least `widths` wide; the last cell is folded where it does not
-    fit."""
+    """Lay out a row whose columns but the last are at least `widths` wide; a last cell that is too long is folded."""
     grid = Table.grid(padding=GAP, pad_edge=False)
     for least in widths:
         grid.add_column(min_width=least, no_wrap=True)

@@ -200,8 +200,7 @@ class Runs:
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
     def _experiments(self, workload: str, by: str, outcome: ScoredMetric, against: str | None) -> list[Experiment[Run]]:
-        """Experiments of a workload's runs by a setting, the oldest run first; of readings only those that are
-        compared."""
+        """Experiments of a workload's runs by a setting, the oldest run first, with the readings to compare alone."""
         # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
         is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
         currents = [
@@ -280,8 +279,7 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `curves` for a case, one for each span and step, of metrics other than timings with several
-    steps."""
+    """Yield the rows of `curves` for a case: one for each span and step, of metrics with several steps, no timings."""
     rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     for (span, metric), readings in current.record.by_span.items():
         steps = readings.column("step")

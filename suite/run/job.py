@@ -56,8 +56,7 @@ class Job:
         return run_key(self.case, self.settings, spread=self.spread)
 
     def run_key_on(self, machine: str, code: str) -> str:
-        """The run key that the case has on a machine of this id, with code of this digest. With its own id and
-        digest it is `run_key`."""
+        """The case's run key on the machine with this id, by code of this digest; `run_key` is that on this machine."""
         return run_key_on(machine, code, self.case, self.settings)
 
     @cached_property

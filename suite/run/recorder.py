@@ -215,8 +215,8 @@ def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Re
 def _run(
     slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received, watch: TelemetryWatch
 ) -> None:
-    """Run the case in the worker: first the machine's ceilings if no case has measured them, then each launch; a course
-    runs once."""
+    """Run the case in the worker: the machine's ceilings if no case has measured them, then each launch, or a course
+    once."""
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """Yield what the worker sends for a task, after the watch and `received` have taken it."""

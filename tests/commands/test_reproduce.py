@@ -149,7 +149,7 @@ def test_an_interruption_ends_the_whole_and_says_how_to_go_on(runs, capsys):
     assert reproduce(again=True) == 130
     assert len(found.told) == 2
     assert all("resume=false" in arguments for arguments in found.told)
-    assert "Interrupted: the same command goes on" in capsys.readouterr().out
+    assert "Interrupted. The same command continues" in capsys.readouterr().out
 
 
 def test_a_bad_sweep_does_not_end_the_others(runs):

@@ -95,7 +95,7 @@ def test_a_record_tells_cold_from_warm_and_traces_when_asked(tmp_path, capsys):
     assert "telemetry" not in record.provenance
     assert record.provenance["energy"] == {"state": "off"}
     assert not {"telemetry", "price_per_device_hour"} & set(record.case.extras)
-    assert "a million tokens through the layer, at price_per_device_hour" in capsys.readouterr().out
+    assert "per million tokens through the layer, by price_per_device_hour" in capsys.readouterr().out
     assert record.provenance["cold"] in ("measured", "as_warm", "unknown_cache", "no_memory")
     if record.provenance["cold"] == "measured":
         assert {reading.span for reading in record.readings if reading.metric == "cold_latency_s"} == {

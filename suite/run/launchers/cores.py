@@ -65,8 +65,7 @@ def own_cores(count: int, *, parent: Path | None = None) -> Iterator[Cores]:
 
 
 def in_order(cpus: Collection[int], topology: Path = TOPOLOGY) -> list[int]:
-    """The CPUs sorted so that the first hardware thread of each core comes before all second ones: two workers share a
-    core last of all."""
+    """The CPUs, the first hardware thread of every core before any second one, so that workers share a core last."""
     return sorted(cpus, key=lambda cpu: (hardware_threads(cpu, topology).index(cpu), cpu))
 
 

@@ -59,8 +59,7 @@ class CaseSlot:
         return job.run_key
 
     def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
-        """Keep other machines from the case until `locks` is left; False where one of them runs it into the same
-        place."""
+        """Keep other machines from the case until `locks` is left; False if one of them runs it in the same folder."""
         return True  # no other machine's record would answer it
 
     def measure(self, job: Job, folder: Path) -> MeasuredCase:

@@ -133,8 +133,7 @@ class RaySlot(CaseSlot):
         self._drop()
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
-        """Start the slot's actor, on spare room if its own has none in time or it cannot begin; False if none can
-        begin."""
+        """Start the slot's actor, on spare room if its own place has none in time; False if no actor can begin."""
         has_noticed = False
         while not (self._is_up or self._interrupted.is_set()):
             try:
@@ -312,8 +311,7 @@ class RayLauncher:
         self.workers = workers or 1
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Raise ValueError, in one sentence, for jobs with `spread`. Whether the cluster has room shows when it is
-        joined."""
+        """Raise ValueError for jobs with `spread`. Whether the cluster has room for the jobs shows when joined."""
         if any(job.spread for job in jobs):
             raise ValueError(
                 "spread must be false for launcher=ray, which hands each case to one machine itself; got true"
@@ -332,8 +330,7 @@ class RayLauncher:
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[RaySlot]]:
-        """Join or start the cluster, and give a slot for each place; leaving the context ends it. Raises
-        CommandFailedError where a job has no place."""
+        """Join or start the cluster; yield a slot for each place. Raises CommandFailedError for a job without one."""
         ray = joined(self._address)
         try:
             if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # where it has found a token, Ray has set this

@@ -161,8 +161,7 @@ class RemoteWorker:
 
 
 def others_on_gpus(record: Record) -> dict[str, Any]:
-    """By GPU, how many other processes computed on it during the case, as telemetry saw it; why that is unknown if it
-    is."""
+    """By GPU, how many other processes computed on it during the case, as telemetry saw it, or why that is unknown."""
     telemetry = record.provenance.get("telemetry", {})
     used = {label: gpu for label, gpu in telemetry.get("devices", {}).items() if gpu.get("used")}
     if not used:
