@@ -194,7 +194,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
         "evidence": str(record.evidence),
         "started": started_at(record),
         "machine": f"{', '.join(machine)} ({_text(environment, 'machine_id')})",
-        "code": f"{_text(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}",
+        "code": f"{_text(provenance, 'commit')[:12]}{' with later changes' * (provenance.get('dirty') is True)}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else "",
         "readings": numbers.count(len(record.readings)),
         "record": shown(folder / RECORD),

@@ -185,14 +185,14 @@ def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
     if name in used_by(workload) and place in workload.get("unused", ()):
         return f"{key} changes nothing under {ours}, and must not be set"
     if instead := workload.get("instead", {}).get(name):
-        return f"{key} is no setting of {ours}, which has {instead} in its place"
+        return f"{key} is not a setting of {ours}; set {instead} instead"
     owners = [owner for owner in workloads_with(name) if owner != its_name]
     if owners and "workload" not in point.named:
         owner = _listed("workload", owners)
         return f"{key} is a setting of {owner}, not of {ours}, which is the default: add {owner}"
     of_file = [f"the keys of conf/settings/{its_name}.yaml"] if point.of_workload else []
     *first, last = dict.fromkeys([*workload["axes"], *sorted(used_by(workload)), *of_file])
-    return f"{key} is no setting of {ours}, which has {', '.join(first)} and {last}"
+    return f"{key} is not a setting of {ours}, which has {', '.join(first)} and {last}"
 
 
 def no_such_setting(key: str) -> str:

@@ -88,14 +88,14 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["workload=rl", "geometry=tiny"], "geometry is no setting of workload=rl, which has policy in its place"),
-        (["workload=rl", "geometry.num_heads=8"], "geometry.num_heads is no setting of workload=rl"),
-        (["workload=rl", "profile=true"], "profile is no setting of workload=rl, which has algorithm, task, policy"),
+        (["workload=rl", "geometry=tiny"], "geometry is not a setting of workload=rl; set policy instead"),
+        (["workload=rl", "geometry.num_heads=8"], "geometry.num_heads is not a setting of workload=rl"),
+        (["workload=rl", "profile=true"], "profile is not a setting of workload=rl, which has algorithm, task, policy"),
         (
             ["workload=projection", "hardware=l4", "threads=2"],
-            "threads is no setting of workload=projection, which has",
+            "threads is not a setting of workload=projection, which has",
         ),
-        (["workload=projection", "hardware=l4", "device=cuda"], "which has hardware in its place"),
+        (["workload=projection", "hardware=l4", "device=cuda"], "set hardware instead"),
         (["workload=rl", "critic_lr=0.1"], "critic_lr applies to adv_estimator=gae only; got adv_estimator=grpo"),
         (["workload=rl", "value_coef=1"], "value_coef applies to critic=shared_trunk only; got critic=own"),
         (["phase=prefill", "query_len=2"], "query_len applies to phase=decode only; got phase=prefill"),
@@ -156,5 +156,5 @@ def test_short_names_are_the_same_case_with_the_same_run_key():
 
 def test_a_foreign_case_is_told_which_settings_the_suite_reads():
     assert cases(*ELSEWHERE, "workload=behaving", "seq_len=1", "seed=3")
-    with pytest.raises(ValueError, match="batch is no setting of workload=behaving, which has seq_len, measure"):
+    with pytest.raises(ValueError, match="batch is not a setting of workload=behaving, which has seq_len, measure"):
         cases(*ELSEWHERE, "workload=behaving", "batch=2")
