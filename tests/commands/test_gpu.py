@@ -207,7 +207,7 @@ def test_where_the_doctor_says_nothing_of_torch_torch_is_asked(monkeypatch):
 def test_a_python_lacking_something_hears_it_before_any_import(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("suite.commands.gpu.NEEDED", (*NEEDED, "a_package_of_nobody"))
     assert main(["--out", str(tmp_path / "out")]) == 3
-    assert capsys.readouterr().err.startswith("suite.commands.gpu: this Python lacks a_package_of_nobody, and nothing")
+    assert capsys.readouterr().err.startswith("suite.commands.gpu: this Python lacks a_package_of_nobody, and")
     assert not (tmp_path / "out").exists()
 
 

@@ -140,7 +140,7 @@ def test_sweeps_run_in_their_order_with_the_time_of_all_said(runs, capsys):
     assert found.told == [arguments_of(sweep, RESULTS_AGAIN) for sweep in sweeps()]
     first, *said = capsys.readouterr().out.splitlines()
     assert f"about {sum(sweep['minutes'] for sweep in sweeps())} minutes on two cores" in first
-    assert "2 of 13: sweep=attention, about 5 min 0 s" in said
+    assert "sweep 2 of 13: sweep=attention, about 5 min 0 s" in said
     assert said[-1] == "page: reports/reproduce.html"
 
 

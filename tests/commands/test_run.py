@@ -213,7 +213,7 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["seq_len=["], ["cannot read 'seq_len=['"]),
         (["sweep=demo"], ["needs -m"]),
         (["attention=mla,gqa"], ["several values", "needs -m"]),
-        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "what makes mla what it is"]),
+        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "fixed by the option mla"]),
         (["attention=mla_latent", "attention.mode=absorbed"], ["attention.mode must be latent", "'absorbed'"]),
         (["measure.max_seconds=inf"], ["must be finite"]),
         (["~seq_len"], ["seq_len must have a value"]),
