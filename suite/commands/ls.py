@@ -17,7 +17,7 @@ Run one case, or a sweep with -m. A case that is already recorded is not
 measured again.
   suite run attention=mla seq_len=4096
   suite run -m attention=gqa,mla dtype=float32,bfloat16   every combination
-  suite run -m sweep=demo       a named sweep; settings after it win
+  suite run -m sweep=demo       a named sweep; your settings override its own
   suite run --json ...          print the records as JSON and nothing else
 Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge,
 4 cannot write the results, 130 interrupted."""

@@ -246,7 +246,8 @@ class Terminal:
         disturbed = f"{len(causes)} of {len(self.records)} cases {were} disturbed by {kinds} (marked {DISTURBED})"
         warnings = Counter(text for stored in self.records for text in other_warnings(stored.record))
         lines = [disturbed] if causes else []
-        lines += [f"warning (!) in {count} of the cases: {text}" for text, count in warnings.most_common(MOST_REASONS)]
+        common = warnings.most_common(MOST_REASONS)
+        lines += [f"{count} of {len(self.records)} cases with a warning (!): {text}" for text, count in common]
         lines[-1:] = [f"{line}. Details: suite results show" for line in lines[-1:]]
         return list(map(one_line, lines))
 

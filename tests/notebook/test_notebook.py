@@ -66,7 +66,7 @@ def test_runs_are_iterated_filtered_and_added(tmp_path):
     assert (len(both), both.labels) == (5, ["a", "b"])
     assert len(runs + suite.load(tmp_path / "b")) == 5
     store(tmp_path / "other" / "a", build())
-    with pytest.raises(ValueError, match="one run of a case under a label"):
+    with pytest.raises(ValueError, match="a run of the same case under one label"):
         runs + suite.load(tmp_path / "other" / "a")
 
 

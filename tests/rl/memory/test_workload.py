@@ -108,7 +108,9 @@ def test_gpus_of_a_known_device_have_a_least_time():
     assert found["gpus", "spare_bytes"] == 80e9 - peak
     assert found["gpus", "rollout_batch"] == 32
     assert all(found[f"gpus/{phase}", "bound_s"] > 0 for phase in ("rollout", "score", "update"))
-    assert lines[-2][1].startswith("2xh100-sxm5-80gb hold it: 74.5 GiB spare on each, room to sample 32 completions")
+    assert lines[-2][1].startswith(
+        "2xh100-sxm5-80gb hold the step: 74.5 GiB to spare on each, room to sample 32 completions"
+    )
     assert lines[-1][0] == "time"
 
 
