@@ -20,6 +20,7 @@ __all__ = ["Runs", "__version__", "load", "plot"]
 
 
 def __getattr__(name: str) -> Any:
+    """Import `load`, `Runs` or `plot` when first asked for. Raises AttributeError for any other name."""
     if name not in LAZY:
         raise AttributeError(f"module 'suite' has no attribute {name!r}")
     module = importlib.import_module(LAZY[name])

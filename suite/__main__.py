@@ -8,18 +8,19 @@ import sys
 
 WELCOME = """\
 suite measures attention variants (MHA, MQA, GQA, MLA) and RL algorithms (PPO,
-GRPO and relatives) on your own hardware: checked numbers, one page.
+GRPO and relatives) on your own hardware. It checks every output before it is
+timed, and draws a report.
 
-  suite demo                   the whole way once: a small sweep, then its page
+  suite demo                   run a small sweep and write its report
   suite run -m attention=gqa,mla geometry=deepseek-v2-lite seq_len=4096
-                               two cases, measured after a check of their output
-  suite run -m sweep=demo_rl   a small model trained with GRPO, and with PPO
+                               check and time GQA and MLA at a model's sizes
+  suite run -m sweep=demo_rl   train a small model with GRPO and with PPO
   suite explain mla            what MLA saves and what it costs, in 20 lines
 
-Further: suite ls (settings and their options), suite compare, suite report,
-suite gate (what a change made slower), suite results, suite choose and suite
-fit (what fits on which GPUs), suite doctor (what runs here, and why the rest
-does not), suite --help.
+More commands: suite ls (settings and their options), suite compare, suite
+report, suite gate (what did a change make slower?), suite results, suite choose
+and suite fit (which GPUs does a model need?), suite doctor (what runs on this
+machine, and why the rest does not), suite --help.
 """
 
 DONE = 0
@@ -40,6 +41,7 @@ def run_alone() -> int:
 
 
 def _command(arguments: list[str]) -> int:
+    """Print the welcome, or run `suite run`, or hand any other command to typer, which ends by SystemExit."""
     if not arguments:
         print(WELCOME, end="")
     elif arguments[0] == "run":

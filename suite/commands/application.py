@@ -15,16 +15,14 @@ from suite.records.machine.streams import run_or_complain
 
 P = ParamSpec("P")
 DONE = 0
-Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="By default results/.")]
+Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", help="Default: results/.")]
 
-Results = Annotated[list[Path] | None, typer.Option(help="A folder of results. Can be repeated.")]
+Results = Annotated[list[Path] | None, typer.Option(help="Where to look. Default: results/. Can be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Model = Annotated[str | None, typer.Option(help="A published model, by its name or a short form.")]
-Sizes = Annotated[
-    str | None, typer.Option(help="A model of your own: hidden_size=4096,num_layers=32,… instead of --model.")
-]
+Model = Annotated[str | None, typer.Option(help="A model of suite ls geometry; a short form such as 70b is enough.")]
+Sizes = Annotated[str | None, typer.Option(help="Your own model, instead of --model: hidden_size=4096,num_layers=32,…")]
 Calibrated = Annotated[
-    Path | None, typer.Option(help="A file written by suite calibrate, instead of conf/calibration's.")
+    Path | None, typer.Option(help="A file written by suite calibrate. Default: the files of conf/calibration.")
 ]
 
 
@@ -47,7 +45,7 @@ class Shell(StrEnum):
 
 
 def finish(command: Callable[[], int]) -> None:
-    """End the process with a command's exit code."""
+    """Run a command and end the process with its exit code; a refusal is printed as one sentence, no traceback."""
     raise SystemExit(run_or_complain(command))
 
 
@@ -62,7 +60,7 @@ def call_command(function: str, *arguments: Any, **options: Any) -> int:
 def add_command(
     app: typer.Typer, help: str, name: str | None = None, **settings: Any
 ) -> Callable[[Callable[P, int]], Callable[P, None]]:
-    """Make a command of a function that returns its exit code."""
+    """Decorator that makes a function a command of `app`; what it returns becomes the process's exit code."""
 
     def add(command: Callable[P, int]) -> Callable[P, None]:
         @wraps(command)
@@ -75,6 +73,7 @@ def add_command(
 
 
 def application() -> typer.Typer:
+    """Build the typer application with every command of `suite`."""
     app = typer.Typer(
         # Plain help and errors: they read the same in a terminal, a log and under NO_COLOR.
         rich_markup_mode=None,
@@ -99,12 +98,12 @@ def application() -> typer.Typer:
     ) -> None:
         pass
 
-    @add_command(app, "Run a small sweep and write its page.")
+    @add_command(app, "Run a small sweep and write its report.")
     def demo(
         full: Annotated[
-            bool, typer.Option("--full", help="Run the sweeps that decide the claims instead (make reproduce).")
+            bool, typer.Option("--full", help="Run the sweeps that decide the report's claims (make reproduce).")
         ] = False,
-        again: Annotated[bool, typer.Option("--again", help="Also measure cases that are already recorded.")] = False,
+        again: Annotated[bool, typer.Option("--again", help="Measure recorded cases again.")] = False,
     ) -> int:
         return call_command("demo.reproduce" if full else "demo.demo", again=again)
 
@@ -130,19 +129,19 @@ def application() -> typer.Typer:
         print(script(shell.value, app), end="")
         return DONE
 
-    @add_command(app, "Write the report page from one or several result folders.")
+    @add_command(app, "Write the report of one or several folders of results.")
     def report(
         results: Annotated[
             list[Path] | None, typer.Option(help="A folder of results. Default: all in results/. Can be repeated.")
         ] = None,
-        label: Annotated[list[str] | None, typer.Option(help="A name for each folder, in order.")] = None,
+        label: Annotated[list[str] | None, typer.Option(help="The folder's name, once for each --results.")] = None,
         format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or all readings.")] = (
             Format.html
         ),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
-        out: Annotated[Path | None, typer.Option(help="Where to write it.")] = None,
+        out: Annotated[Path | None, typer.Option(help="The file to write. Default: in reports/.")] = None,
         overwrite: Annotated[
-            bool, typer.Option("--overwrite", help="Overwrite a page that was made from other folders.")
+            bool, typer.Option("--overwrite", help="Replace a page that was made from other folders.")
         ] = False,
         calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -152,7 +151,7 @@ def application() -> typer.Typer:
         from suite.report.command import report as write_report
 
         if show and format is not Format.html:
-            raise ValueError(f"--open shows a page, which needs --format html; got {format.value!r}")
+            raise ValueError(f"--open opens the HTML page and needs --format html; got {format.value!r}")
         path, code = write_report(
             results or [],
             label or [],
@@ -164,18 +163,19 @@ def application() -> typer.Typer:
         )
         print(f"Written: {path}")
         if show and not webbrowser.open(path.resolve().as_uri()):
-            print("No browser was found to open it with.")
+            print("No browser was found to open the page.")
         return code
 
     @add_command(app, "Compare two runs, two folders, or the values of a setting.")
     def compare(
         names: Annotated[
-            list[str], typer.Argument(metavar="A [B]", help="Folders of results, or runs by folder or key.")
+            list[str],
+            typer.Argument(metavar="A [B]", help="Two folders, or two runs by folder or key; or a folder with --by."),
         ],
         by: Annotated[
-            str | None, typer.Option(help="The setting whose values are compared, for example attention.")
+            str | None, typer.Option(help="Compare the values of this setting, for example attention.")
         ] = None,
-        against: Annotated[str | None, typer.Option(help="The value that the others are compared with.")] = None,
+        against: Annotated[str | None, typer.Option(help="The value to compare with. Default: the first.")] = None,
         results: Results = None,
         as_json: AsJson = False,
     ) -> int:
@@ -183,7 +183,7 @@ def application() -> typer.Typer:
             "compare.compare", names, by=by, against=against, results=results or [Path("results")], as_json=as_json
         )
 
-    @add_command(app, "Show what can run here, and why the rest cannot.")
+    @add_command(app, "Show what can run on this machine, and why the rest cannot.")
     def doctor(
         as_json: AsJson = False,
     ) -> int:
@@ -192,7 +192,7 @@ def application() -> typer.Typer:
     @add_command(app, "Explain MLA, GQA, GRPO or PPO with numbers for a model.")
     def explain(
         topic: Annotated[str, typer.Argument(metavar="TOPIC", help="mla, gqa, grpo or ppo.")],
-        geometry: Annotated[str | None, typer.Option(help="A published model, by its name.")] = None,
+        geometry: Annotated[str | None, typer.Option(help="A published model (see suite ls geometry).")] = None,
         lang: Annotated[Language, typer.Option(help="The text's language.")] = Language.en,
         calibration: Calibrated = None,
     ) -> int:
@@ -204,25 +204,23 @@ def application() -> typer.Typer:
     @add_command(app, "Compute whether a model fits on your GPUs, and how fast it is.")
     def choose(
         invocation: typer.Context,
-        gpus: Annotated[str, typer.Option(help="A count and a device, or the GB of one: 4xh100, 4x80.")],
+        gpus: Annotated[str, typer.Option(help="How many GPUs of which kind, or of how many GB: 4xh100, 4x80.")],
         context: Annotated[str, typer.Option(help="Tokens per sequence, for example 32768 or 32k.")],
         model: Model = None,
         sizes: Sizes = None,
-        batch: Annotated[int | None, typer.Option(help="Number of sequences. Default: as many as fit.")] = None,
+        batch: Annotated[int | None, typer.Option(help="Number of sequences at once. Default: as many as fit.")] = None,
         new_tokens: Annotated[str, typer.Option(help="New tokens per sequence and step.")] = "1",
         parallel: Annotated[
             str | None,
-            typer.Option(
-                help="A layout such as tp4, dp2 or dcp. Default: the best. tp4 on 8 devices makes two replicas."
-            ),
+            typer.Option(help="A layout: tp4, dp2 or dcp. Default: the best one. tp4 on 8 devices makes two replicas."),
         ] = None,
-        weights: Annotated[str, typer.Option(help="bfloat16, fp8 or int4.")] = "bfloat16",
-        cache_dtype: Annotated[str, typer.Option(help="bfloat16, fp8 or int8.")] = "bfloat16",
-        price: Annotated[float | None, typer.Option(help="Price of one device for one hour.")] = None,
+        weights: Annotated[str, typer.Option(help="Dtype of the weights: bfloat16, fp8 or int4.")] = "bfloat16",
+        cache_dtype: Annotated[str, typer.Option(help="Dtype of the cache: bfloat16, fp8 or int8.")] = "bfloat16",
+        price: Annotated[float | None, typer.Option(help="Price of one device for one hour, in any currency.")] = None,
         watts: Annotated[
-            float | None, typer.Option(help="Power of one device. Default: from its specification.")
+            float | None, typer.Option(help="Watts that one device draws. Default: from its specification.")
         ] = None,
-        sort: Annotated[str, typer.Option(help="Sort by: fits, fastest or cheapest.")] = "fits",
+        sort: Annotated[str, typer.Option(help="Order of rows: fits (largest batch), fastest or cheapest.")] = "fits",
         as_json: AsJson = False,
     ) -> int:
         question = {name: value for name, value in invocation.params.items() if name not in ("sort", "as_json")}
@@ -231,18 +229,18 @@ def application() -> typer.Typer:
     @add_command(app, "Compute whether an RL step fits on your GPUs.")
     def fit(
         invocation: typer.Context,
-        algorithm: Annotated[str, typer.Option(help="An algorithm: grpo, ppo, … (see suite ls algorithm).")],
-        gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8, and a device or the GB of one: 4x80, 8xh100.")],
+        algorithm: Annotated[str, typer.Option(help="grpo, ppo or another one of suite ls algorithm.")],
+        gpus: Annotated[str, typer.Option(help="1, 2, 4 or 8 GPUs of which kind, or of how many GB: 8xh100, 4x80.")],
         model: Model = None,
         sizes: Sizes = None,
-        seq_len: Annotated[str, typer.Option(help="Tokens of a prompt and its completion.")] = "2048",
+        seq_len: Annotated[str, typer.Option(help="Tokens of a prompt and its completion together.")] = "2048",
         prompt_len: Annotated[str, typer.Option(help="Tokens of the prompt.")] = "256",
         group: Annotated[int, typer.Option(help="Completions per prompt.")] = 8,
         prompts: Annotated[int, typer.Option(help="Prompts per step.")] = 16,
         lora_rank: Annotated[
             int | None, typer.Option(help="Rank of LoRA adapters. Default: all weights are trained.")
         ] = None,
-        precision: Annotated[str, typer.Option(help="bf16 (8 bytes per parameter), mixed or float32 (16).")] = "bf16",
+        precision: Annotated[str, typer.Option(help="bf16 (8 bytes/parameter), mixed or float32 (16).")] = "bf16",
         as_json: AsJson = False,
     ) -> int:
         question = {name: value for name, value in invocation.params.items() if name != "as_json"}
@@ -254,7 +252,7 @@ def application() -> typer.Typer:
             list[Path] | None, typer.Option(help="A folder of results. Default: results/gpu. Can be repeated.")
         ] = None,
         out: Annotated[
-            Path | None, typer.Option(help="Where to write the fits, for --calibration of report and explain.")
+            Path | None, typer.Option(help="The file to write, for --calibration of report and explain.")
         ] = None,
     ) -> int:
         return call_command("calibrate.calibrate", results or [Path("results/gpu")], out=out)
@@ -265,28 +263,29 @@ def application() -> typer.Typer:
 
 
 def _results() -> typer.Typer:
+    """Build the application of `suite results` with its commands."""
     app = typer.Typer(
         rich_markup_mode=None,
         no_args_is_help=True,
         help="List, show, verify, merge, pack, push or export runs.",
     )
 
-    @add_command(app, "List all runs, with damaged and unfinished ones.", "list")
+    @add_command(app, "List all runs, including damaged and unfinished ones.", "list")
     def list_(
         folders: Folders = None,
-        status: Annotated[str | None, typer.Option(help="Only runs of this status.")] = None,
+        status: Annotated[str | None, typer.Option(help="Show only runs of this status, for example failed.")] = None,
         as_json: AsJson = False,
     ) -> int:
         return call_command("results.list_runs", folders or [Path("results")], status=status, as_json=as_json)
 
     @add_command(app, "Show one run: its numbers, checks and origin.")
     def show(
-        run: Annotated[str, typer.Argument(help="Its folder, or how its run key begins.")],
+        run: Annotated[str, typer.Argument(help="The run's folder, or the first digits of its key (at least 4).")],
         results: Results = None,
     ) -> int:
         return call_command("results.show", run, results or [Path("results")])
 
-    @add_command(app, "Check every run completely and list what is wrong.")
+    @add_command(app, "Read every run completely and list what is wrong.")
     def verify(folders: Folders = None) -> int:
         return call_command("results.verify", folders or [Path("results")])
 
@@ -299,10 +298,10 @@ def _results() -> typer.Typer:
     ) -> int:
         return call_command("results.merge", sources, into)
 
-    @add_command(app, "Pack the runs of each folder into one file.")
+    @add_command(app, "Pack the runs of each folder into one file, runs.zip.")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
-        remove: Annotated[bool, typer.Option(help="Then remove what was packed and read back.")] = False,
+        remove: Annotated[bool, typer.Option(help="Remove the packed folders after the file was read back.")] = False,
     ) -> int:
         return call_command("results.pack", folders, remove=remove)
 

@@ -45,23 +45,23 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
     kernels = grouped(filter(None, map(timed_kernel, records)), lambda kernel: kernel[0])
     if not kernels:
         raise ValueError(
-            f"calibrate needs decode kernels in {DTYPE} that a GPU of conf/hardware was timed at; the {len(records)} "
-            f"records of {', '.join(map(shown, folders))} have none"
+            f"calibrate needs {DTYPE} decode kernels that were timed on a GPU of conf/hardware; the {len(records)} "
+            f"records in {', '.join(map(shown, folders))} have none"
         )
     if out is not None and len(kernels) > 1:
-        raise ValueError(f"out takes the fits of one device; the records are of {', '.join(kernels)}")
+        raise ValueError(f"out must be for one device; the records are of {', '.join(kernels)}")
     families = {device: _usable_cells(device, [cell for _, cell in pairs]) for device, pairs in kernels.items()}
-    fits = {device: _fits(device, by_family) for device, by_family in families.items()}
+    fits = {device: _fit_families(device, by_family) for device, by_family in families.items()}
     if not any(fits.values()):
         counts = ", ".join(map(_counts, families.values()))
         raise ValueError(
-            f"calibrate needs {FEWEST_CELLS} cells of one family, each of one new token after 512 or more and no "
-            f"faster than its bound; got {counts}"
+            f"calibrate needs {FEWEST_CELLS} measurements of one family of kernels, each of one new token after at "
+            f"least 512 and no faster than its bound; got {counts}"
         )
     for device, device_fits in fits.items():
-        _print(device, device_fits)
+        _print_fits(device, device_fits)
         if few := {family: cells for family, cells in families[device].items() if len(cells) < FEWEST_CELLS}:
-            say(f"left out, with fewer than {FEWEST_CELLS} cells: {_counts(few)}")
+            say(f"left out, with fewer than {FEWEST_CELLS} measurements: {_counts(few)}")
     if out is not None:
         ((device, device_fits),) = fits.items()
         prefills = [prefill for prefill in map(timed_prefill, records) if prefill and prefill.device == device]
@@ -73,40 +73,45 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
 
 
 def _ceilings(device: str) -> Ceilings:
+    """A device's published peaks, at the dtype of calibrations."""
     ceilings = load_hardware(device).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
 
 
 def _usable_cells(device: str, cells: Sequence[Cell]) -> CellsByFamily:
-    """The cells that a fit may take, by family; a family without any stays, with none."""
+    """The cells that a fit may take, by family; a family without any has an empty list."""
     usable_cells = grouped(select_usable(cells, _ceilings(device)), lambda cell: cell.of)
     return {_family(kernel): usable_cells.get(kernel, []) for kernel in dict.fromkeys(cell.of for cell in cells)}
 
 
-def _fits(device: str, families: CellsByFamily) -> list[Fit]:
+def _fit_families(device: str, families: CellsByFamily) -> list[Fit]:
+    """A fit of each family that has enough cells, sorted by kernel and heads."""
     fits = [fit_family(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
     return sorted(fits, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
 
 
 def _family(kernel: Kernel) -> str:
+    """A kernel's family, with its widths where they are unusual."""
     is_usual = (kernel.qk_dim, kernel.v_dim) == WIDTHS[kernel.kernel]
     return kernel.family + ("" if is_usual else f" of widths {kernel.qk_dim} and {kernel.v_dim}")
 
 
 def _counts(families: CellsByFamily) -> str:
+    """`3 of GQA 128/8, 2 of MLA 128`"""
     return ", ".join(f"{len(cells)} of {family}" for family, cells in families.items())
 
 
-def _print(device: str, fits: Sequence[Fit]) -> None:
-    say(f"{device}: a decode kernel takes its floor and its bound divided by its share. Errors: of cells not fitted.")
+def _print_fits(device: str, fits: Sequence[Fit]) -> None:
+    """Print a device's fits as a table."""
+    say(f"{device}: expected decode kernel time = floor + bound / share. Errors are of cells that were not fitted.")
     say_table(
         [
             ConsoleColumn(title="kernel", cells=[_family(fit.of) for fit in fits], is_name=True),
             number_column("share", [fit.share for fit in fits], numbers.percent),
             number_column("floor", [fit.floor_s for fit in fits], numbers.seconds),
             number_column("median error", [fit.median_error for fit in fits], numbers.percent),
-            number_column("90 % within", [fit.p90_error for fit in fits], numbers.percent),
+            number_column("90 % of errors below", [fit.p90_error for fit in fits], numbers.percent),
             number_column("cells", [fit.cells for fit in fits]),
         ]
     )
@@ -133,7 +138,7 @@ def _file_content(device: str, fits: Sequence[Fit], prefills: Sequence[TimedPref
 
 
 def _prefill_rows(prefills: Sequence[TimedPrefill], peak_flops_per_s: float) -> list[dict[str, Any]]:
-    """The median share of the peak by kernel and length, of the fastest backend of each case."""
+    """A row for each prefill kernel: by length, the median share of the peak, of the fastest backend of each case."""
     rows = []
     for kernel, runs in grouped(prefills, lambda run: run.kernel).items():
         shares: dict[int, list[float]] = {}

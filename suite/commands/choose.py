@@ -27,7 +27,7 @@ from suite.theory.devices.gpus import Gpus
 
 DONE, DOES_NOT_FIT = 0, 3
 TOKENS = ("context", "new_tokens")
-CLOCKS = {EXPECTED: "as expected of good kernels", BOUND: "at most, by the roofline bound"}
+CLOCKS = {EXPECTED: "are based on expected times", BOUND: "are upper bounds from the roofline"}
 
 
 def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
@@ -44,9 +44,10 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
     if as_json:
         print(json_text({"question": settings, **asdict(result)}))
         return DONE if model.fits else DOES_NOT_FIT
-    refusal = "cannot be laid out so" if model.layout is None else "does not fit"
+    refusal = "cannot use this layout" if model.layout is None else "does not fit"
     outcome = f"fits up to batch {model.largest_batch:,}" if model.fits else f"{refusal}: {model.why}"
-    say_folded(f"{question.name}, {question.context:,} tokens a sequence, on {devices(question.gpus)}: {outcome}.")
+    sequences = f"with {question.context:,} tokens per sequence"
+    say_folded(f"On {devices(question.gpus)}, {question.name} {sequences} {outcome}.")
     if any(answer.layout for answer in result.answers):
         layouts = [_layout_name(answer, question) for answer in result.answers]
         say("")
@@ -67,12 +68,12 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
 
 
 def parsed_options(options: Mapping[str, Any], token_counts: Collection[str]) -> dict[str, Any]:
-    """The options with the token counts among them, such as `32k`, as numbers."""
+    """The options with the named token counts, such as `32k`, as numbers. Raises ValueError for a wrong count."""
     return {name: tokens_from(value, name) if name in token_counts else value for name, value in options.items()}
 
 
 def devices(gpus: Gpus) -> str:
-    """`4 x h100-sxm5-80gb`, `4 x 80 GB`"""
+    """How GPUs are written: `4 x h100-sxm5-80gb`, or by their memory `4 x 80 GB`."""
     return f"{gpus.count} x {f'{gpus.memory_bytes / 1e9:g} GB' if gpus.device is None else gpus.device.name}"
 
 
@@ -99,9 +100,10 @@ def _layout_name(answer: ServingAnswer, question: ServingQuestion) -> str:
 
 
 def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
-    """The columns in which any answer has a value."""
+    """The columns of a table of answers, without those in which no answer has a value."""
 
     def column(title: str, name: str, write: Any = numbers.count, rank: int = 0) -> ConsoleColumn:
+        """A column of one field of the answers; a dash where it is None."""
         return number_column(title, [getattr(answer, name) for answer in answers], write, rank=rank)
 
     ranges = [
@@ -110,27 +112,27 @@ def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
     ]
     table = [
         column("largest batch", "largest_batch"),
-        column("cache a token", "token_bytes", numbers.bytes_iec, rank=2),
-        column("a sequence", "sequence_bytes", numbers.bytes_iec, rank=3),
-        column("weights", "weight_bytes", numbers.bytes_iec, rank=4),
+        column("cache per token", "token_bytes", numbers.bytes_iec, rank=2),
+        column("sequence/device", "sequence_bytes", numbers.bytes_iec, rank=3),
+        column("weights/device", "weight_bytes", numbers.bytes_iec, rank=4),
         column("batch", "batch", rank=5),
-        column("step, bound", "bound_s", numbers.seconds, rank=1),
-        column("expected", "expected_s", numbers.seconds),
+        column("least step time", "bound_s", numbers.seconds, rank=1),
+        column("expected time", "expected_s", numbers.seconds),
         number_column("nine in ten within", ranges, rank=1, write=str),
         column("tokens/s", "tokens_per_s"),
-        column("J/M tokens", "joules_per_million", numbers.joules, rank=1),
+        column("energy/M tokens", "joules_per_million", numbers.joules, rank=1),
         column("cost/M tokens", "cost_per_million", "{:,.2f}".format),
     ]
     return [column for column in table if any(cell != numbers.NOTHING for cell in column.cells)]
 
 
 def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
-    """The clock of rates, how energy is counted, how far expected times may be off, and why something does not fit or
-    has no expected time."""
+    """Sentences below the tables: what rates and energy assume, the errors of expected times, and for each variant that
+    does not fit or has no expected time the reason."""
     lines = list[str]()
     if result.by is not None:
-        power = "" if result.watts is None else f"; at {result.watts:g} W a device"
-        lines.append(f"tokens/s {CLOCKS[result.by]}{power}")
+        power = "" if result.watts is None else f" Energy assumes {result.watts:g} W per device."
+        lines.append(f"Tokens per second {CLOCKS[result.by]}.{power}")
     calibration = load_calibration(question.gpus.device.name) if question.gpus.device else None
     if calibration is not None and (families := result.answers[0].expected_by):
         errors = "; ".join(
@@ -139,13 +141,13 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
             if family in families.split("; ")
         )
         lines.append(
-            "Expected times are those of single kernels that others measured; traffic between devices is not counted. "
-            f"How far half of them are off at most, and nine in ten, for the model as it is: {errors}."
+            "Expected times are those of single kernels that others measured, without traffic between devices. "
+            f"Their errors for the model as it is, median and 90 % below: {errors}."
         )
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:
         if answer.why is not None and answer.variant != OWN:
             reasons.setdefault(f"does not fit: {answer.why}", []).append(_variant_name(answer))
         elif answer.expected_why is not None:
-            reasons.setdefault(f"no time is expected: {answer.expected_why}", []).append(_variant_name(answer))
+            reasons.setdefault(f"no expected time: {answer.expected_why}", []).append(_variant_name(answer))
     return lines + [f"{', '.join(names)}: {why}" for why, names in reasons.items()]

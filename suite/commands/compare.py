@@ -31,17 +31,20 @@ def compare(
     """
     if not 0 < len(names) < 3:
         raise ValueError(
-            f"compare takes two runs or two folders, or with --by one folder or two; got {len(names)} names"
+            f"compare takes two runs or two folders, or with --by one or two folders; got {len(names)} names"
         )
     places = [on_this_machine(Path(name)) for name in names]
     are_folders = [place.is_dir() and not has_record(place) for place in places]
     if by is None and against is not None:
-        raise ValueError(f"--against needs --by with the setting that it is a value of; got {against!r} alone")
+        raise ValueError(f"--against names a value of the setting in --by, which is missing; got {against!r} alone")
     if by is None and len(names) < 2:
-        raise ValueError(f"compare needs a second run or folder, or --by with a setting; got {names[0]!r} alone")
+        raise ValueError(
+            f"compare needs a second run or folder, or a setting as in --by attention; got {names[0]!r} alone"
+        )
     if (by is not None or any(are_folders)) and not all(are_folders):
         run = names[are_folders.index(False)]
-        raise ValueError(f"compare takes folders beside {'--by' if by is not None else 'a folder'}; got {run!r}")
+        needed = "one or two folders of results with --by" if by is not None else "two folders of results, or two runs"
+        raise ValueError(f"compare needs {needed}; {run!r} is no folder of results")
     if len({place.resolve() for place in places}) < len(names):
         raise ValueError(f"compare takes two different runs or folders; got {names[0]!r} twice")
     try:
@@ -49,11 +52,12 @@ def compare(
             return _compare_folders(dict(zip(names, places, strict=True)), by, against, as_json)
         return _compare_runs(names, results, as_json)
     except CorruptRecordError as error:
-        complain(f"suite compare: the run is damaged: {error}")
+        complain(f"suite compare: a run is damaged, and suite results verify names it: {error}")
         return BROKEN
 
 
 def _compare_runs(names: Sequence[str], results: Sequence[Path], as_json: bool) -> int:
+    """Print two runs' headline values side by side and the sentence that compares them, or one JSON object of both."""
     folders = [find_run(name, results) for name in names]
     stored = [StoredRecord(record=read_record(folder), folder=folder) for folder in folders]
     both = [
@@ -61,7 +65,7 @@ def _compare_runs(names: Sequence[str], results: Sequence[Path], as_json: bool) 
         for run, name in zip(stored, names, strict=True)
     ]
     comparison = between_two(*both)
-    sentence = comparison.sentence if comparison else "The two runs have no number in common that could be compared"
+    sentence = comparison.sentence if comparison else "The two runs have no number in common, so nothing was compared"
     first, second = values = [values_of(entry) for entry in both]
     if as_json:
         runs = [stored_json(run, list(by_key.values())) for run, by_key in zip(stored, values, strict=True)]
@@ -105,10 +109,10 @@ def _compare_folders(folders: Mapping[str, Path], by: str | None, against: str |
         places = [each.where for each in comparisons]
         columns = [
             *([ConsoleColumn(title="where", cells=places)] if len(set(places)) > 1 else []),
-            ConsoleColumn(title="compared", cells=[f"{each.arm} with {each.other}" for each in comparisons]),
-            ConsoleColumn(title="the first", cells=[each.ours for each in comparisons], rank=3, is_number=True),
-            ConsoleColumn(title="the second", cells=[each.theirs for each in comparisons], rank=3, is_number=True),
-            ConsoleColumn(title="by", cells=[each.quantity for each in comparisons], rank=1),
+            ConsoleColumn(title="compared", cells=[f"{each.arm} against {each.other}" for each in comparisons]),
+            ConsoleColumn(title="first", cells=[each.ours for each in comparisons], rank=3, is_number=True),
+            ConsoleColumn(title="second", cells=[each.theirs for each in comparisons], rank=3, is_number=True),
+            ConsoleColumn(title="quantity", cells=[each.quantity for each in comparisons], rank=1),
             ConsoleColumn(title="difference", cells=[each.difference for each in comparisons], is_number=True),
             ConsoleColumn(title="outcome", cells=[each.outcome_in_words for each in comparisons], is_name=True),
         ]
@@ -118,7 +122,7 @@ def _compare_folders(folders: Mapping[str, Path], by: str | None, against: str |
 
 
 def _entry(stored: StoredRecord, label: str) -> SummaryEntry:
-    """A run with its summary, of whose readings only those that are compared need stay in memory."""
+    """A run with its summary; of its readings only those that a comparison needs are kept, to save memory."""
     record, outcome = read_record(stored.folder), outcome_metric(stored.record.case.workload)
     needed = replace(record, readings=outcome.readings(record) if outcome else ())
     return SummaryEntry(record=needed, summary=summary_of(record), label=label)

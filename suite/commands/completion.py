@@ -59,14 +59,14 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
 def script(shell: str, application: Typer) -> str:
-    """The script of a shell for the commands of an application."""
+    """The completion script of a shell, for the commands of an application."""
     words = _words_after(get_command(application))
     cases = [f"    '{path}'{'*' if path else ''}) offered='{offered}' ;;" for path, offered in words.items()]
     return SCRIPTS[shell].replace("@CASES@", "\n".join(cases)).replace("@COMMANDS@", words[""])
 
 
 def _words_after(command: Any, path: str = "") -> dict[str, str]:
-    """The commands and options that may follow `suite PATH`, by the path, the longer ones first."""
+    """By `PATH`, the subcommands and options that may follow `suite PATH`, as one string; the longest paths first."""
     subcommands, words = getattr(command, "commands", {}), dict[str, str]()
     for name, subcommand in subcommands.items():
         words |= _words_after(subcommand, f"{path} {name}".strip())

@@ -34,16 +34,14 @@ Sweep = Mapping[str, Any]
 
 
 def arguments_of(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) -> list[str]:
-    """What `suite run` is told for one of the sweeps."""
+    """Arguments of `suite run` for one of the sweeps. `again`: recorded cases are measured again."""
     anew = ["resume=false"] if again else []
     return ["-m", f"sweep={sweep['sweep']}", *sweep.get("only", []), f"hydra.sweep.dir={results}", *anew]
 
 
 def demo(*, again: bool = False) -> int:
-    """Run the demo sweeps, write the page and say the answer; returns the worst exit code.
-
-    `again` measures what is recorded already, too.
-    """
+    """Run the demo's sweeps, write the page, print the page's first answers and return the worst exit code. `again`:
+    recorded cases are measured again."""
     codes = []
     for sweep in DEMO:
         codes.append(run(arguments_of(sweep, again=again)))
@@ -59,9 +57,7 @@ def demo(*, again: bool = False) -> int:
 
 
 def first_view(results: Results) -> list[str]:
-    """What the page's first view opens on: a ranking of each kind, and which claims of the article came out as in the
-    reference records.
-    """
+    """Sentences that open the page: the first ranking of each kind, and which claims came out as in the reference."""
     answers, english = build_answers(results, machine_id()), load_texts("en")
     rankings = {ranking.view: ranking for ranking in reversed(answers.own)}  # the first of each kind
     texts = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(rankings.values())]
@@ -69,30 +65,28 @@ def first_view(results: Results) -> list[str]:
 
 
 def sweeps() -> list[Sweep]:
-    """The sweeps that decide claims, in their order."""
+    """The sweeps of conf/reproduce.yaml, which decide claims, in their order."""
     return list(read_yaml("reproduce.yaml")["sweeps"])
 
 
 def reproduce(*, again: bool = False) -> int:
-    """Run the sweeps that decide claims and write the page; returns the worst exit code.
-
-    `again` measures what is recorded already, too. An interruption ends it at once; the next call goes on from there.
-    """
+    """Run the sweeps that decide claims, write the page and return the worst exit code. `again`: recorded cases are
+    measured again. An interruption ends it at once; the next call continues from there."""
     deciding, codes = sweeps(), list[int]()
     say_folded(
-        f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores; "
-        "interrupted, the same command goes on from there, and --again measures anew. "
+        f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores. "
+        "If interrupted, the same command continues; --again measures everything again. "
         f"Records: {RESULTS_AGAIN}"
     )
     several = SeveralSweeps([60.0 * sweep["minutes"] for sweep in deciding])
     for place, sweep in enumerate(deciding, start=1):
         minutes = numbers.duration(60.0 * sweep["minutes"])
-        say_folded("", f"{place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
+        say_folded("", f"sweep {place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
         codes.append(run(arguments_of(sweep, RESULTS_AGAIN, again=again), several=several))
         if codes[-1] == INTERRUPTED:
             say_folded(
-                "Interrupted: the same command goes on from here; "
-                f"suite report --results {RESULTS_AGAIN} draws what is there"
+                "Interrupted. The same command continues from here; "
+                f"suite report --results {RESULTS_AGAIN} shows what is there."
             )
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
@@ -103,8 +97,10 @@ def reproduce(*, again: bool = False) -> int:
 
 
 def _beside_reference(results: Path, label: str, reference: Path) -> dict[str, Path]:
+    """The report's folders by label: these results as `this machine`, then the reference records if they are there."""
     return {"this machine": results} | ({label: reference} if reference.is_dir() else {})
 
 
 def _worst(*codes: int) -> int:
+    """The worst of exit codes, by which 4 is worse than 1, and 1 than 3; 0 without any of them."""
     return next((code for code in (4, 1, 3) if code in codes), DONE)

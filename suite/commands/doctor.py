@@ -57,7 +57,7 @@ def doctor(*, as_json: bool) -> int:
 
 
 def examine(system: dict[str, Any]) -> dict[str, Any]:
-    """Everything that is printed, as plain data. Rates in FLOP/s."""
+    """The facts of `system` and of torch, backends and workloads, as plain data; asks torch. Rates in FLOP/s."""
     absent = [name for name, module in NEEDED_FOR_RUNS.items() if importlib.util.find_spec(module) is None]
     torch, torch_problem = (None, "torch is not installed") if "torch" in absent else _ask_torch()
     problems = [f"{name} is not installed" for name in absent if name != "torch"]
@@ -77,7 +77,7 @@ def examine(system: dict[str, Any]) -> dict[str, Any]:
 
 
 def examine_system() -> dict[str, Any]:
-    """What needs no torch, as plain data. Sizes in bytes."""
+    """The facts that need no torch, as plain data: versions, CPU, memory and GPUs. Sizes in bytes."""
     return {
         "schema": 1,
         "suite": suite.__version__,
@@ -104,6 +104,7 @@ def examine_system() -> dict[str, Any]:
 
 
 def _system_lines(facts: dict[str, Any]) -> list[str]:
+    """The lines that are printed at once: versions, CPU, load, memory and GPUs."""
     cpu, memory = facts["cpu"], facts["memory"]
     averages = ", ".join(f"{load:.2f}" for load in cpu["load_averages"])
     is_busy = cpu["load_averages"][0] > cpu["usable"] / 2
@@ -124,6 +125,7 @@ def _system_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _run_lines(facts: dict[str, Any]) -> list[str]:
+    """The lines of torch and its rates, of each backend and workload, and the verdict."""
     torch, rows = facts["torch"], list[tuple[str, str]]()
     if torch is not None:
         why_not = "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
@@ -132,23 +134,23 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
         rates = torch["matmul_flops_per_s"]
         for dtype, rate in rates.items():
             is_slow = rate < SLOW_BELOW * rates["float32"]
-            remark = "; below a tenth of float32's: not taken unless asked for" if is_slow else ""
+            remark = "; below a tenth of float32's: used only on request" if is_slow else ""
             rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
         for place, (name, choice) in enumerate(facts[group].items()):
-            runs = "runs; never run here" if choice.get("last_run", "") is None else "runs"
+            runs = "runs; no result from this machine yet" if choice.get("last_run", "") is None else "runs"
             state = runs if choice["runs"] else f"does not run: {choice['why_not']}"
             rows.append(("" if place else group, f"{name:<{NAME_WIDTH}} {state}"))
     if facts["damaged_runs"]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
-    verdict = "runs are possible here; the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
+    verdict = "this machine can run cases; try the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
     if not facts["runs_possible"]:
-        verdict = f"no runs here: {facts['why_no_runs']}. suite report and suite explain still work."
+        verdict = f"this machine cannot run cases: {facts['why_no_runs']}. suite report and suite explain still work."
     return _rows(*rows, ("verdict", verdict))
 
 
 def _rows(*rows: tuple[str, str]) -> list[str]:
-    """One string for each label and its text; a long text is broken by line ends inside, indented to its column."""
+    """A text for each label and sentence; a long one has line breaks in it, indented to its column."""
     indent = " " * (LABEL_WIDTH + 1)
     wrap = textwrap.TextWrapper(LINE_WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
     return [wrap.fill(f"{name:<{LABEL_WIDTH}} {one_line(text)}") for name, text in rows]
@@ -159,14 +161,14 @@ def _gigabytes(nbytes: float) -> str:
 
 
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:
-    """Tell for each choice in a group whether it runs, and if not, why."""
+    """For each choice in a group whether it runs, and if not, why: `why_not` for all of them, else its own failure."""
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
 
 
 def _last_runs(results: Path) -> tuple[dict[str, str], int]:
-    """When each backend last gave a result on this machine, by the records below a folder, and how many of them are
-    damaged. One that chose another, as `auto` does, ran too."""
+    """By backend, when it last gave a result on this machine, and how many records below the folder are damaged. A
+    backend that chose another one, as `auto` does, counts too."""
     started_by_backend: dict[str, str] = {}
     contents = read_contents([results], with_readings=False) if results.is_dir() else Contents()
     for record in (stored.record for stored in contents.stored):

@@ -78,7 +78,7 @@ Words = Mapping[str, Any]
 
 
 def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibration: Path | None = None) -> str:
-    """Write the text for a topic. `calibration`: a file of `suite calibrate`.
+    """The text of a topic, with its numbers filled in. `calibration`: a file of `suite calibrate`.
 
     Raises ValueError, naming the choices, for an unknown topic, geometry or language, and for a file that is none.
     """
@@ -95,6 +95,7 @@ def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibr
 
 
 def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
+    """What stands for each placeholder of the topics `mla` and `gqa`, at a geometry's sizes."""
     gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
     mha = grouped_shape(geometry, kv_heads="all")
@@ -138,7 +139,7 @@ def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
 
 
 def _notes(geometry: Geometry, words: Words) -> str:
-    """Say how the variants that the model itself does not have are laid over it, and which limits its figures have."""
+    """The sentences on which variants the model itself has and, if its layers differ, on what its whole cache takes."""
     plan = load_plan(geometry.name)
     facts = {
         "geometry": geometry.name,
@@ -154,15 +155,17 @@ def _notes(geometry: Geometry, words: Words) -> str:
 
 
 def _decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, float]]:
-    """Least time of a decode step of `before` over that of `after`, for each device."""
+    """By device, the ratio of the roofline bounds of a decode step: `before` divided by `after`."""
 
     def bound_s(shape: LayerShape, device: str) -> float:
+        """The roofline bound in seconds of the text's decode step on a device."""
         return _ceilings(device).bound_s(flops=shape.core_flops(STEP), traffic_bytes=cache_bytes(shape, STEP))
 
     return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
 
 
 def _ceilings(device: str) -> Ceilings:
+    """A device's published peaks, at the text's dtype."""
     ceilings = load_hardware(DEVICES[device]).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
@@ -174,8 +177,8 @@ def _ratios(ratios: Sequence[tuple[str, float]]) -> str:
 
 
 def _expected(before: LayerShape, after: LayerShape, words: Words) -> str:
-    """How many times as fast a decode step of `after` is expected to be, and by which fits, for each device that has a
-    fit of both."""
+    """`H100 2.4× (GQA 128/8, MLA 128), H20 unknown`: the expected speed-up of a decode step of `after` over `before`,
+    with the fits that say so; a text without a number where no device has a fit of both."""
     ratios, families = list[tuple[str, float]](), dict[str, None]()
     for device, name in DEVICES.items():
         if calibration := load_calibration(name):
@@ -190,7 +193,8 @@ def _expected(before: LayerShape, after: LayerShape, words: Words) -> str:
 
 
 def _measured(gqa: GroupedShape, words: Words) -> str:
-    """How many times as fast others measured MLA at these heads, on the first device of which they say it."""
+    """`H100: 4k–32k 0.69×, …`: the speed-ups of MLA over GQA that others measured with these heads, on the first device
+    that has any; a text without a number where none has."""
     for device, name in DEVICES.items():
         calibration = load_calibration(name)
         ratios = [
@@ -204,7 +208,7 @@ def _measured(gqa: GroupedShape, words: Words) -> str:
 
 
 def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words) -> str:
-    """A line a variant: cache, intensity, and on each device which ceiling holds it back."""
+    """A table with a line for each variant: its cache, its intensity, and what limits it on each device."""
     ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
     rows = []
     for name, shape in shapes.items():
@@ -216,13 +220,13 @@ def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Rows below each other, flush right."""
+    """A table as text: its columns flush right, each line indented by two blanks."""
     columns = [number_column(title, cells, str) for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
     return "\n".join(f"  {line}" for line in table_lines(columns, width=None))
 
 
 def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
-    """Every placeholder's text: what an update of each algorithm holds of a model, and what others found.
+    """What stands for each placeholder of the topics `grpo` and `ppo`, at a geometry's sizes.
 
     Raises ValueError for a geometry with experts or uneven layers.
     """
@@ -234,12 +238,13 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     model = steps[0].model
 
     def with_critic(nbytes: float) -> dict[str, float]:
-        """PPO's update with another critic, which is as much larger or smaller in all."""
+        """PPO's bytes by part if its critic took `nbytes`; the total changes with it."""
         return {**ppo, "critic": nbytes, TOTAL: ppo[TOTAL] - critic_bytes + nbytes}
 
     on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * SERVED_BYTES)
 
     def saved(from_bytes: float, to_bytes: float = grpo[TOTAL]) -> str:
+        """The share of `from_bytes` that `to_bytes` is smaller by, in percent; a tiny or negative one as `< 0.10 %`."""
         share = 1 - to_bytes / from_bytes
         return numbers.percent(share) if share >= LEAST_SAVED else f"< {numbers.percent(LEAST_SAVED)}"
 
@@ -278,7 +283,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
 
 
 def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSizes:
-    """A step of an algorithm with workload=rl_memory's own settings, on one device."""
+    """An algorithm's update step at a geometry's sizes, by these settings of workload=rl_memory, on one device."""
     holds = algorithm_named(algorithm)
     return StepSizes(
         model=model_sizes(read_choice("geometry", geometry)),
@@ -295,17 +300,19 @@ def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSiz
 
 
 def _bytes_by_part(step: StepSizes) -> dict[str, float]:
-    """The bytes of an update by the table's rows, the last their sum."""
+    """The bytes that an update holds, by row of the table, the last of which is their sum."""
     nbytes = Counter(held_in(UPDATE, step))
     parts = {part: float(sum(nbytes[label] for label in labels)) for part, labels in PARTS.items()}
     return {**parts, REST: nbytes.total() - sum(parts.values()), TOTAL: float(nbytes.total())}
 
 
 def _gigabytes(value: float) -> str:
+    """A size in GB with one decimal; a dash below 0.05 GB."""
     return f"{value / 1e9:.1f}" if value >= 5e7 else numbers.NOTHING
 
 
 def _fewest_gpus(step: StepSizes) -> str:
+    """The fewest GPUs that hold a step, for each size of GPU, as `8 / 4 / 2 / 1`; a dash where no count does."""
     peaks = {shards: sum(step_peak(replace(step, shards=shards))[1].values()) for shards in SHARDS}
     rooms = [gigabytes * 1e9 - reserve_bytes() for gigabytes in GPU_GIGABYTES]
     fewest = (next((str(shards) for shards, peak in peaks.items() if peak <= room), "–") for room in rooms)

@@ -53,13 +53,13 @@ def export(folders: Sequence[Path], to: str) -> int:
                 if not run.withdrawal:
                     num_written += _write(client, run.record, file_digest(run.folder / RECORD))
     except MlflowException as error:
-        raise ValueError(f"MLflow refuses: {str(error).strip().splitlines()[0]}") from error
+        raise ValueError(f"MLflow refused: {str(error).strip().splitlines()[0]}") from error
     say(f"{num_written} runs written, {len(left_out)} left out")
     return BROKEN if left_out else DONE
 
 
 def points_of(record: Record) -> list[tuple[str, int, float]]:
-    """Name, step and value of each of a record's metrics, as trackers have them."""
+    """Name, step and value of each of a record's metrics, as trackers have them; repeated readings by their median."""
     points: dict[tuple[str, int], list[float]] = defaultdict(list)
     is_repeated = isinstance(record.provenance.get("launches"), Mapping)
     for reading in record.readings:
@@ -69,7 +69,7 @@ def points_of(record: Record) -> list[tuple[str, int, float]]:
 
 
 def _write(client: Any, record: Record, digest: str) -> bool:
-    """Write a record; False for one that is there."""
+    """Write a record as a run of MLflow, with its case, metrics and tags; False where its digest is there already."""
     from mlflow.entities import Metric, Param
 
     name = record.case.workload

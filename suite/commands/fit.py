@@ -16,13 +16,13 @@ from suite.theory.devices.gpus import SHARDS
 DONE, DOES_NOT_FIT = 0, 3
 MOST_PARTS = 6
 PRECISIONS = {
-    BF16: "bf16 (weights, gradients and AdamW's moments in bfloat16, 8 bytes a parameter)",
-    MIXED: "mixed precision (weights, gradients and AdamW's moments in float32, 16 bytes a parameter)",
-    FLOAT32: "float32 (weights, gradients and AdamW's moments, 16 bytes a parameter)",
+    BF16: "bf16 (weights, gradients and AdamW's state in bfloat16: 8 bytes per parameter)",
+    MIXED: "mixed precision (weights, gradients and AdamW's state in float32: 16 bytes per parameter)",
+    FLOAT32: "float32 (weights, gradients and AdamW's state: 16 bytes per parameter)",
 }
 NOTE = (
-    f"In closed form, within {MOST_APART:.0%} of what workload=rl_memory projects with its default settings: AdamW, "
-    "checkpointing, one completion a backward pass, all full lengths."
+    f"Computed from closed forms, which stay within {MOST_APART:.0%} of workload=rl_memory with its default settings. "
+    "Assumptions: AdamW, activations recomputed per block, one completion per backward pass, all of full length."
 )
 
 
@@ -40,11 +40,11 @@ def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
         return DONE if step.fits else DOES_NOT_FIT
     precision = PRECISIONS[question.precision] if question.lora_rank is None else f"{question.precision} with LoRA"
     alternative = replace(question, precision=MIXED if question.precision == BF16 else BF16)
-    holds, spare = ("fits on", "to spare") if step.fits else ("does not fit on", "too much")
+    spare = numbers.bytes_iec(abs(step.spare_bytes))
+    fits_or_not, rest = ("fits on", f" and leaves {spare}") if step.fits else ("does not fit on", f", {spare} too much")
     say_folded(
-        f"{step.label} of {question.name} in {precision} {holds} {devices(question.gpus)}: "
-        f"{numbers.bytes_iec(step.peak_bytes)} on each in its {step.phase}, "
-        f"{numbers.bytes_iec(abs(step.spare_bytes))} {spare}.",
+        f"{step.label} of {question.name} in {precision} {fits_or_not} {devices(question.gpus)}: "
+        f"its {step.phase} needs {numbers.bytes_iec(step.peak_bytes)} on each{rest}.",
         f"With --precision {alternative.precision} the smallest set is {_smallest_set(fits_of(alternative)[0])}.",
     )
     parts = sorted(step.parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
@@ -52,8 +52,8 @@ def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
     say("")
     say_table(
         [
-            ConsoleColumn(title="held", cells=names, is_name=True),
-            number_column("on each", [size for _, size in parts], numbers.bytes_iec),
+            ConsoleColumn(title="use", cells=names, is_name=True),
+            number_column("needed on each", [size for _, size in parts], numbers.bytes_iec),
         ]
     )
     say("")
@@ -61,9 +61,9 @@ def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
         [
             ConsoleColumn(title="algorithm", cells=[answer.label for answer in fits], is_name=True),
             ConsoleColumn(title="fits", cells=["yes" if answer.fits else "no" for answer in fits]),
-            number_column("on each", [answer.peak_bytes for answer in fits], numbers.bytes_iec),
-            ConsoleColumn(title="in", cells=[answer.phase for answer in fits], rank=2),
-            ConsoleColumn(title="smallest set", cells=[_smallest_set(answer) for answer in fits], rank=1),
+            number_column("needed on each", [answer.peak_bytes for answer in fits], numbers.bytes_iec),
+            ConsoleColumn(title="peak in", cells=[answer.phase for answer in fits], rank=2),
+            ConsoleColumn(title="smallest sets of GPUs", cells=[_smallest_set(answer) for answer in fits], rank=1),
         ]
     )
     say("")
@@ -72,8 +72,7 @@ def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
 
 
 def _smallest_set(answer: StepFit) -> str:
-    """`2 x 80 GB, or 4 x 40 GB`: at most two sets of GPUs that suffice; without one `no 64 GPUs or fewer`, by
-    SHARDS."""
+    """`2 x 80 GB, or 4 x 40 GB`: at most two sets of GPUs that suffice; without one `none with up to 8 GPUs`."""
     if not answer.sets:
-        return f"no {SHARDS[-1]} GPUs or fewer"
+        return f"none with up to {SHARDS[-1]} GPUs"
     return ", or ".join(f"{count} x {gigabytes} GB" for count, gigabytes in answer.sets[:2])

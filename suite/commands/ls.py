@@ -13,18 +13,18 @@ GROUPS = (
     *("algorithm", "task", "policy", "recipe", "sweep"),
 )
 USAGE = """\
-suite run: one case, or a sweep with -m. What is recorded already is not
+Run one case, or a sweep with -m. A case that is already recorded is not
 measured again.
   suite run attention=mla seq_len=4096
   suite run -m attention=gqa,mla dtype=float32,bfloat16   every combination
-  suite run -m sweep=demo       a sweep of conf/sweep, which settings override
-  suite run --json ...          the records as JSON, and nothing else
+  suite run -m sweep=demo       a named sweep; your settings override its own
+  suite run --json ...          print the records as JSON and nothing else
 Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge,
-130 interrupted."""
+4 cannot write the results, 130 interrupted."""
 FOOTER = """\
-A workload's own settings: suite run workload=rl --help. Options with a
-sentence each: suite ls geometry. Hydra's own flags, --cfg job among them:
-suite run --hydra-help. Every setting: conf/README.md."""
+Settings of one workload: suite run workload=rl --help. What each option means:
+suite ls geometry. Hydra's own flags, such as --cfg job: suite run --hydra-help.
+Every setting: conf/README.md."""
 NAME_WIDTH = 32
 
 
@@ -34,7 +34,7 @@ def list_options(group: str | None) -> None:
     Raises ValueError for a group that does not exist.
     """
     if group is None:
-        say(*_groups())
+        say(*_group_lines())
     else:
         options = described(group)
         width = max(map(len, options))
@@ -42,24 +42,32 @@ def list_options(group: str | None) -> None:
 
 
 def run_help(arguments: Sequence[str]) -> None:
-    """Print the help of `suite run`, with the settings of a workload that the arguments name."""
+    """Print the help of `suite run`; where the arguments name a workload with settings of its own, only those."""
     named = [argument.removeprefix("workload=") for argument in arguments if argument.startswith("workload=")]
     workload = full_name("workload", named[-1]) if named else None
     if workload is not None and workload in choices("settings"):
-        say(f"Settings of workload={workload}, beside those of suite run --help:")
-        say(*_settings(file_settings(f"settings/{workload}.yaml")))
+        say(f"Settings of workload={workload}, in addition to those of suite run --help:")
+        say(*_setting_lines(file_settings(f"settings/{workload}.yaml")))
         return
-    say(USAGE, "Groups (group=option):", *_groups(), "Settings (setting=value):", *_settings(file_settings("run.yaml")))
+    say(
+        USAGE,
+        "Groups (group=option):",
+        *_group_lines(),
+        "Settings (setting=value):",
+        *_setting_lines(file_settings("run.yaml")),
+    )
     say(FOOTER)
 
 
-def _groups() -> Iterable[str]:
+def _group_lines() -> Iterable[str]:
+    """Yield a line for each group of settings, with as many of its options as fit."""
     for group in GROUPS:
         names = textwrap.shorten(", ".join(choices(group)), _width() - 13, placeholder=f" … suite ls {group}")
         yield f"  {group:<10} {names}"
 
 
-def _settings(settings: Iterable[Setting]) -> Iterable[str]:
+def _setting_lines(settings: Iterable[Setting]) -> Iterable[str]:
+    """Yield `key=default` and its comment for each setting, folded at the terminal's width."""
     for setting in settings:
         yield _folded(f"  {f'{setting.key}={setting.value}':<{NAME_WIDTH}} {setting.comment}", NAME_WIDTH + 3)
 
@@ -72,4 +80,5 @@ def _folded(line: str, indent: int) -> str:
 
 
 def _width() -> int:
+    """The terminal's width in letters, at least 60; 120 where there is no terminal."""
     return max(60, shutil.get_terminal_size((120, 24)).columns)

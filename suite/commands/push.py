@@ -39,7 +39,8 @@ class _Push:
     withdrawn: list[Entry] = field(default_factory=list)
 
     def put(self, file: File) -> None:
-        """Add a file that is not there yet; with `dry_run`, say that it would be added."""
+        """Add a file to the board unless one of its name and size is there, print it and count its bytes; with
+        `dry_run` it is only printed and counted."""
         if self.board.size(file.name) == len(file.content):
             return  # an interrupted push has put it there
         if not self.dry_run:
@@ -49,7 +50,7 @@ class _Push:
         say(one_line(f"{would} {file.name}, {numbers.bytes_iec(len(file.content))}"))
 
     def new_entries(self, folders: Sequence[Path]) -> Iterator[Entry]:
-        """Yield each whole run that the board has not, and take note of those that were withdrawn since."""
+        """Yield each whole run that the board has not; count those that it has, and note those withdrawn since."""
         yielded = set[str]()
         for run in whole_runs(each_run(existing(folders)), Copies(), self.left_out):
             entry = Entry(digest=file_digest(run.folder / RECORD), run=run)
@@ -97,7 +98,7 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
 
 
 def _batches(entries: Iterator[Entry]) -> Iterator[list[Entry]]:
-    """Yield runs of one workload and machine together, as many as one file may hold."""
+    """Group entries by workload and machine; yield a group once it is as large as a file may be, the rest last."""
     waiting: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         batch = waiting[entry.partition]

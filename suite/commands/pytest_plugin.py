@@ -27,7 +27,7 @@ NEEDS = "benchmark"
 RUN_CASES = ("torch", "hydra")
 # The setting whose values share a group, in which pytest-benchmark compares.
 COMPARED = "attention"
-TIMED_BY_DEVICE = "it runs on {}, whose own events time it: suite gate --against REV does, a timer of the host cannot"
+TIMED_BY_DEVICE = "it runs on {}, which only its own events can time: use suite gate --against REV"
 
 
 class SweepPlugin:
@@ -35,18 +35,22 @@ class SweepPlugin:
 
     def __init__(self, config: pytest.Config) -> None:
         if not config.pluginmanager.hasplugin(NEEDS):
-            raise pytest.UsageError("--suite-sweep needs pytest-benchmark, which is not installed, or is switched off")
+            raise pytest.UsageError("--suite-sweep needs pytest-benchmark, which is not installed or is switched off")
         if lacking := [name for name in RUN_CASES if importlib.util.find_spec(name) is None]:
-            raise pytest.UsageError(f"--suite-sweep runs cases, which need {' and '.join(lacking)}, not installed here")
+            raise pytest.UsageError(
+                f"--suite-sweep needs {' and '.join(lacking)}, not installed here: its cases run by them"
+            )
         self._sweep: str = config.getoption("suite_sweep")
         self._chosen: Sequence[str] = config.getoption("suite_set") or ()
         self._names_tests = config.args_source is pytest.Config.ArgsSource.ARGS
 
     def pytest_ignore_collect(self) -> bool | None:
+        """Ignore every file, unless the command line names tests."""
         return None if self._names_tests else True
 
     @pytest.hookimpl(tryfirst=True)  # before others select by name, or ask who uses the fixture
     def pytest_collection_modifyitems(self, session: pytest.Session, items: list[pytest.Item]) -> None:
+        """Add the cases of the sweep to the collected items."""
         collector = Sweep.from_parent(session, name=self._sweep, nodeid=f"sweep={self._sweep}", chosen=self._chosen)
         report = collector.ihook.pytest_make_collect_report(collector=collector)
         collector.ihook.pytest_collectreport(report=report)
@@ -85,13 +89,14 @@ class Sweep(pytest.Collector):
         self.teardown()
 
     def built(self, case: Expanded) -> "CaseItem":
-        """A built case. The one before it is dropped first: each takes as much memory as its case."""
+        """The case as built; only one is kept at a time, since each takes as much memory as its case."""
         if self._built is None or self._built.id != case.id:
             self._built = None
             self._built = CaseItem(case)
         return self._built
 
     def teardown(self) -> None:
+        """Drop the built case, and its memory with it."""
         self._built = None
 
 
@@ -99,6 +104,7 @@ class CaseItem:
     """A built case, or why it cannot be timed."""
 
     def __init__(self, case: Expanded) -> None:
+        """Build the case, or keep why it is skipped (`refusal`) or fails (`error`)."""
         from suite.measure.workload import UnsupportedError
 
         self.id, self.refusal = case.id, ""
@@ -107,7 +113,7 @@ class CaseItem:
         self.built: Built | None = None
         self._readings: Mapping[str, Mapping[str, float]] | None = None
         if "_target_" not in case.settings["workload"]:
-            self.refusal = "it is computed, and runs nothing that could be timed"
+            self.refusal = "it is computed from formulas, so nothing runs that could be timed"
             return
         if case.settings.get("device", "cpu") != "cpu":
             self.refusal = TIMED_BY_DEVICE.format(case.settings["device"])
@@ -126,7 +132,7 @@ class CaseItem:
                 self.refusal = "no part of it can be repeated by itself"
 
     def readings(self) -> Mapping[str, Mapping[str, float]]:
-        """Check the output, once, and return the exact quantities. Raises what the check does."""
+        """The exact quantities of the case. Checks its output the first time, and raises what the check does."""
         if self.error is not None:
             raise self.error
         if self._readings is None:
@@ -157,6 +163,7 @@ class SpanItem(pytest.Function):
             self.add_marker(pytest.mark.skip(reason=f"{case.id}: {item.refusal}"))
 
     def _run(self, benchmark: Any) -> None:
+        """Check the output, once a case, then time the span by the fixture `benchmark`. Raises what the check does."""
         item = self.parent.built(self._case)
         readings = item.readings()
         assert item.built is not None
@@ -178,7 +185,7 @@ class SpanItem(pytest.Function):
         return self.path, 0, self.name
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *more: Any) -> Any:
-        """A sentence for a wrong output, and a traceback for all else."""
+        """What pytest prints of a failure: a sentence for a wrong output, a traceback for all else."""
         from suite.measure.workload import IncorrectError
 
         if isinstance(excinfo.value, IncorrectError):

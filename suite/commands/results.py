@@ -94,7 +94,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
 
 
 def _listed(run: StoredRecord) -> ListedRun:
-    """A run with its headline values, which are read one run at a time."""
+    """The list's line for a run with its headline values; a damaged one where its readings cannot be read."""
     record = run.record
     try:
         values = summary_of(read_record(run.folder)).values if record.status is Status.OK else ()
@@ -112,7 +112,7 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
     machines, settings = machine_names(records), [record.case.settings for record in records]
 
     def column(title: str, cells: Iterable[str], **how: Any) -> ConsoleColumn:
-        """A column that is empty for what has no record."""
+        """A column whose cells are empty for runs without a record, which come last."""
         cells = list(cells)
         return ConsoleColumn(title=title, cells=cells + [""] * (len(runs) - len(cells)), **how)
 
@@ -140,11 +140,11 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
             texts.append((labels.written(workload | differences) or record.case.id)[:LONGEST_CELL])
         columns = [*before, column("settings", texts), *after]
     lines = table_lines(columns, width=width, colour=has_colour())
-    return [one_line(f"runs below {shown(parent)}:" if parent else "runs:"), *lines]
+    return [one_line(f"runs in {shown(parent)}:" if parent else "runs:"), *lines]
 
 
 def _common_parent(folders: Sequence[Path]) -> Path | None:
-    """The folder that all of them lie in; None where there is none, as for a store's beside this machine's."""
+    """The deepest folder that holds all of these; None without one, as for a store's folder and this machine's."""
     schemes = {url.partition("://")[0] if (url := mirrored_url(folder)) else "" for folder in folders}
     if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
         return None
@@ -172,7 +172,7 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
     for damage in contents.damaged:
         if damage.folder.name == name or (is_key and damage.folder.name.startswith(name)):
             raise CorruptRecordError(damage.reason)
-    raise ValueError(f"run must be a run's folder or begin its key, by {SHORTEST_KEY} digits or more; got {name!r}")
+    raise ValueError(f"run must be a run's folder or the first {SHORTEST_KEY} or more digits of its key; got {name!r}")
 
 
 def show(name: str, folders: Sequence[Path]) -> int:
@@ -194,7 +194,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
         "evidence": str(record.evidence),
         "started": started_at(record),
         "machine": f"{', '.join(machine)} ({_text(environment, 'machine_id')})",
-        "code": f"{_text(provenance, 'commit')[:12]}{' changed since' * (provenance.get('dirty') is True)}",
+        "code": f"{_text(provenance, 'commit')[:12]}{' with later changes' * (provenance.get('dirty') is True)}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else "",
         "readings": numbers.count(len(record.readings)),
         "record": shown(folder / RECORD),
@@ -216,7 +216,7 @@ def verify(folders: Sequence[Path]) -> int:
     copies = Copies()
     for run in each_run(existing(folders)):
         if isinstance(run, Path):
-            say(one_line(f"{shown(run)}: unfinished, not read; the same command takes it over"))
+            say(one_line(f"{shown(run)}: unfinished, not read; the command that began it completes it"))
             continue
         reasons = reasons_against(run, copies)
         faults += len(reasons)
@@ -229,7 +229,7 @@ def verify(folders: Sequence[Path]) -> int:
                 withdrawn += 1
                 say(one_line(f"{shown(run.folder)}: {run.withdrawal.said}"))
     and_withdrawn = f"; {withdrawn} withdrawn" if withdrawn else ""
-    print(f"{whole} runs with {numbers.count(readings)} readings are whole; {faults} faults{and_withdrawn}")
+    print(f"{whole} runs with {numbers.count(readings)} readings are complete; {faults} faults{and_withdrawn}")
     return BROKEN if faults else DONE
 
 
@@ -264,7 +264,8 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         results = StoreFolder(store=open_store(url_in(into)))
         results.store.check_create()
 
-        def put(run: StoredRecord) -> None:  # under the first name that is free there
+        def put(run: StoredRecord) -> None:
+            """Write a run into the store, under the first name that is free there."""
             results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
 
         return _merge(sources_by_folder, torn, on_this_machine(into), copy=put)
@@ -273,9 +274,11 @@ def merge(sources: Sequence[Path], into: Path) -> int:
 def _merge(
     sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
 ) -> int:
-    """Copy the whole runs. `sources`: by the folder that is read, the source that it stands for."""
+    """Copy the whole runs that `into` does not have by `copy`, print how many, and return the exit code: 4 where a run
+    was left out. `sources`: by the folder that is read, the source that it stands for."""
 
     def original_name(folder: Path) -> str:
+        """The path of a run as its source was named, not as it was unpacked."""
         for read_folder, source in sources.items():
             if folder.is_relative_to(read_folder):
                 return shown(source / folder.relative_to(read_folder))
@@ -315,11 +318,12 @@ def _copy(run: StoredRecord, into: Path) -> None:
 
 
 def pack(folders: Sequence[Path], *, remove: bool) -> int:
-    """Pack the runs that lie directly below one folder, for each such folder, into a file there that is read as they
-    are. Returns 4 where a run is damaged, and packs nothing then, else 0.
+    """Pack the runs that lie directly in one folder into one file there, `runs.zip`, which is read as the folders are;
+    for each such folder. Returns 4 where a run is damaged, and packs nothing then, else 0.
 
     `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
-    is not there.
+    is
+    not there.
     """
     for folder in folders:
         if is_store(folder):
@@ -337,7 +341,7 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         if run.folder.is_dir():  # else it is packed already
             folders_by_parent.setdefault(run.folder.parent, []).append(run.folder)
     if faults:
-        complain(f"suite results: nothing was packed; {faults} faults")
+        complain(f"suite results: nothing was packed, because of {faults} faults")
         return BROKEN
     for parent, run_folders in folders_by_parent.items():
         with alone_in(parent):
@@ -350,11 +354,12 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
                 return BROKEN
             for run_folder in packed if remove else ():
                 remove_run(run_folder)
-        say(one_line(f"{parent / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', removed' * remove}"))
+        say(one_line(f"{parent / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', folders removed' * remove}"))
     return DONE
 
 
 def _holds_only_a_run(folder: Path) -> bool:
+    """Whether a folder holds nothing but files of a run; prints the names of others."""
     paths = [inner / name for inner, names in folders_below(folder, []) for name in names]
     files = {path.relative_to(folder).as_posix() for path in paths if path.is_symlink() or not path.is_dir()}
     if strangers := sorted(files - {RECORD, *FILES}):
@@ -363,9 +368,11 @@ def _holds_only_a_run(folder: Path) -> bool:
 
 
 def _read(folders: Sequence[Path]) -> Contents:
+    """The runs below folders, without readings. Raises ValueError for a folder that is not there."""
     return read_contents(existing(folders), with_readings=False)
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:
+    """A fact that is a text; a dash where it is missing or something else."""
     value = facts.get(name)
     return value if isinstance(value, str) else numbers.NOTHING

@@ -36,7 +36,8 @@ TIMED = ("latency_s", "cold_latency_s")
 
 
 def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = None) -> int:
-    """Run the cases that the arguments name; return the exit code. `several`: where other sweeps follow."""
+    """Run the cases that the arguments name, by default the process's own, and return the exit code. `several`: the
+    times of a series of sweeps that this one belongs to."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         if {"--help", "-h"} & set(arguments):
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = N
 
 
 def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, Terminal | None]:
-    """Run the cases; return the exit code, and the terminal that was told of them where the suite ran them itself."""
+    """Run the cases; return the exit code, and the Terminal that showed them. No Terminal where Hydra ran them or
+    answered by itself, or where the arguments were refused, which is printed."""
     try:
         composition = Composition([argument for argument in arguments if argument != JSON])
         if composition.engines:
@@ -76,10 +78,10 @@ def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, 
         is_sweep, folder = points[0].is_sweep, points[0].folder
         for name, effectless in (("leave_out", []), ("report", False)):
             if not is_sweep and name in points[0].named and points[0].settings.get(name) != effectless:
-                raise ValueError(f"{name} is of a sweep, which needs -m")
+                raise ValueError(f"{name} applies only to a sweep, which needs -m")
         left = without_left_out(points)
         if not left:
-            raise ValueError("leave_out leaves no case to run")
+            raise ValueError("leave_out leaves out every case; there must be one to run")
         jobs = [job_of(point) for point in left]
         resume, wants_page = ([true_or_false(point.settings, key) for point in points] for key in ("resume", "report"))
         launcher = chosen_launcher(points)
@@ -95,12 +97,12 @@ def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, 
         from suite.report.command import report  # a third of a second, which the gate's workers need not wait for
 
         page, code = report([folder], [], out=Path("reports") / f"{folder.resolve().name}.html")
-        say(one_line(f"page: {page}{', which names damaged folders' if code else ''}"))
+        say(one_line(f"page: {page}{' (it names the damaged folders)' if code else ''}"))
     return outcome.exit_code(is_sweep=is_sweep), terminal
 
 
 def run_case(config: Any) -> float | None:
-    """Run the case of one configuration, as Hydra's task function, and return the value of its `objective`, if any.
+    """Run the case of one configuration, as Hydra's task function, and return the value of its `objective`, or None.
 
     Raises ValueError for settings that are wrong, and CommandFailedError where the case did not end well.
     """

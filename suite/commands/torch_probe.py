@@ -55,6 +55,7 @@ def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[s
 
 
 def _load_workload(content: Mapping[str, Any]) -> object:
+    """Import what a workload's file names. Raises whatever its packages raise."""
     workload = content.get("workload", content)  # a file that chooses among other groups names its own
     return locate(workload.get("_target_", workload["plan"]))
 
@@ -99,7 +100,8 @@ def _simple_problems() -> Iterable[Any]:
 
 
 def _rate(dtype: Any) -> float:
-    """The best rate of one thread, in FLOP/s of its own CPU time, over the sizes that it manages."""
+    """The best rate of a matrix product in a dtype by one thread, in FLOP per second of its CPU time. Larger sizes are
+    left out if they would take too long."""
     import torch
 
     best, spent_s = 0.0, 0.0

@@ -31,8 +31,7 @@ THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments with full names, and with the mirror of a store in place of its URL. Raises ValueError for flags
-    and options that do not exist."""
+    """The arguments with full names, and local folders for stores' URLs. Raises ValueError for unknown ones."""
     full = [_with_mirror(with_full_names(argument)) for argument in checked_flags(arguments)]
     # Without flags and their values, as `job` in `--cfg job`.
     check_options(parse_overrides(argument for argument in full if "=" in argument or argument.startswith("~")))
@@ -56,7 +55,9 @@ def checked_flags(arguments: Sequence[str]) -> list[str]:
     if flags.experimental_rerun is not None:
         raise ValueError("--experimental-rerun unpickles a file, which can run anything; give the settings instead")
     if flags.config_path or flags.config_name:
-        raise ValueError("conf/run.yaml says what a case is, and no other takes its place; add a folder: --config-dir")
+        raise ValueError(
+            "conf/run.yaml defines a case and cannot be replaced; add a folder of options by --config-dir FOLDER"
+        )
     if flags.package and not flags.cfg:
         raise ValueError("--package names a part of what --cfg prints, and needs it: --cfg job --package measure")
     if flags.config_dir is None:
@@ -75,11 +76,12 @@ def checked_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def _quoted(text: str) -> str:
+    """A text in single quotes, as Hydra's grammar reads it."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def with_full_names(argument: str) -> str:
-    """`hardware=h100,l4` with files' names in place of their aliases, and `engine=ray` as `launcher=ray`."""
+    """An argument as `hardware=h100,l4` with files' names in place of aliases, and `engine=ray` as `launcher=ray`."""
     launcher = AS_ENGINE.fullmatch(argument)
     # rl_memory's `engine` has values of its own.
     if launcher is not None and launcher["name"] in (None, *choices(LAUNCHER)):
@@ -91,7 +93,7 @@ def with_full_names(argument: str) -> str:
 
 
 def settings_in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings with `dtype=bf16` read as bfloat16 and `seq_len=4k` as 4096, also where points are left out."""
+    """Settings with bfloat16 for `dtype=bf16` and 4096 for `seq_len=4k`, and the like; in `leave_out` too."""
     full = dict(settings)
     for key, value in settings.items():
         if key == "leave_out" and isinstance(value, list):
@@ -113,7 +115,7 @@ def _with_mirror(argument: str) -> str:
 
 
 def check_options(overrides: Iterable[Override]) -> None:
-    """Raise ValueError for a group without one of its options, and for what an option says of other settings."""
+    """Raise ValueError for an option that a group does not allow, and for a key that no command line may set."""
     for override in overrides:
         key = str(override.key_or_group)
         group, _, name = key.partition(".")
@@ -121,11 +123,11 @@ def check_options(overrides: Iterable[Override]) -> None:
         if not options:
             continue
         if name.partition(".")[0] in NEVER_TYPED:
-            raise ValueError(f"{key} is what makes each {group} what it is, and must not be set")
+            raise ValueError(f"{key} defines the options of {group} and must not be set")
         if name:
             continue
         if override.is_delete():
-            raise ValueError(f"{group} must be one of {', '.join(options)}; got ~{group}, which takes it away")
+            raise ValueError(f"{group} must be one of {', '.join(options)}; got ~{group}, which removes it")
         value = override.value()
         values = value.list if isinstance(value, ChoiceSweep) else [value]
         if override.is_sweep_override() and not isinstance(value, ChoiceSweep):
@@ -138,6 +140,7 @@ def check_options(overrides: Iterable[Override]) -> None:
 
 
 def parse_overrides(lines: Iterable[str]) -> list[Override]:
+    """Parse lines in Hydra's grammar, but for flags. Raises ValueError for deep brackets, and Hydra's errors."""
     try:
         return list(OverridesParser.create().parse_overrides([text for text in lines if not text.startswith("-")]))
     except RecursionError as error:
@@ -145,6 +148,6 @@ def parse_overrides(lines: Iterable[str]) -> list[Override]:
 
 
 def override_key(override: Override) -> str:
-    """`policy@recipe.teacher.policy` for an option that is put at another place than its group's."""
+    """The dotted key of an override, as `policy@recipe.teacher.policy` for an option put at another place."""
     key = str(override.key_or_group).replace("/", ".")
     return f"{key}@{override.package}" if override.package else key

@@ -68,6 +68,7 @@ class Composition:
         self._parts = checked_parts(_plain(self._sweep.get(PARTS))) if self._sweep is not None and is_whole else []
 
     def _compose_sweep(self, *, has_multirun_flag: bool) -> DictConfig | None:
+        """Compose the whole sweep, without values that vary from point to point; None for a single run."""
         values = [
             line
             for line in self._lines
@@ -89,7 +90,7 @@ class Composition:
         return [f"{group}={chosen[group]}" for group in ENGINES if chosen.get(group, BASIC) != BASIC]
 
     def hand_over(self, task: Callable[[Any], Any]) -> Path:
-        """Let the engines run the task function on each point; return the sweep's folder.
+        """Let Hydra's other launcher or sweeper run the task function on each point; return the sweep's folder.
 
         Raises Hydra's errors, those of the task function, or ValueError for a sweep of several parts.
         """
@@ -139,7 +140,7 @@ class Composition:
         return composed
 
     def _cross_product(self, of_part: Sequence[str]) -> list[SweepPoint]:
-        """The points of a part, whose overrides stand before the command's."""
+        """The points of a part, or the single run. `of_part`: the part's overrides; the command line's win."""
         with hydras_refusals():
             if self._sweep is None:
                 points = [self._loader.single(self._overrides)]
@@ -150,17 +151,18 @@ class Composition:
 
 
 def _without_names(point: SweepPoint, keys: Collection[str]) -> SweepPoint:
+    """The point without these keys among those that were named and those that do not apply."""
     named, inapplicable = ([key for key in names if key not in keys] for names in (point.named, point.inapplicable))
     return replace(point, named=named, inapplicable=inapplicable)
 
 
 def compose(arguments: Sequence[str]) -> list[SweepPoint]:
-    """Compose every point. Raises Hydra's errors, or ValueError, for what cannot be composed."""
+    """Every point of a command line, or its single run. Raises Hydra's errors, or ValueError, for a wrong one."""
     return Composition(arguments).points()
 
 
 def hydra_job_point(config: DictConfig) -> SweepPoint:
-    """The point of a job that another launcher than Hydra's basic one runs, with what was named in vain."""
+    """The point of a job that another launcher than Hydra's basic one runs, with the keys that do not apply to it."""
     with hydras_refusals():
         of_hydra, of_task = (_plain(HydraConfig.get().overrides[name]) for name in ("hydra", "task"))
         choice = Loader(of_hydra).choice_from(config)
@@ -175,18 +177,19 @@ def checked_parts(parts: Any) -> list[dict[str, Any]]:
         raise ValueError(f"parts must be a list of settings, as [{{task: sort, seed: '0,1,2'}}]; got {parts!r}")
     for key, value in ((key, value) for part in parts for key, value in part.items()):
         if re.split(r"[./@]", str(key).lstrip("+~"))[0] in OF_THE_WHOLE_SWEEP:
-            raise ValueError(f"a part must not set {key}, which is of the whole sweep")
+            raise ValueError(f"a part must not set {key}, which applies to the whole sweep")
         if isinstance(value, list | Mapping) or value == "":
             raise ValueError(f"{key} in a part must be a value or several, as '0,1,2'; got {value!r}")
     return [{str(key): value for key, value in part.items()} for part in parts]
 
 
 def part_overrides(part: Mapping[str, Any], *, typed: Collection[str]) -> list[str]:
-    """A part as a command line has it, without the keys that the command line itself sets: `typed`."""
+    """A part's settings as overrides `key=value`, without those in `typed`, which the command line itself sets."""
     return [f"{key}={as_typed(value)}" for key, value in part.items() if key.lstrip("+~") not in typed]
 
 
 def _plain(node: Any) -> Any:
+    """A configuration node as plain lists and mappings; anything else as it is."""
     return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 
@@ -201,7 +204,8 @@ def sentence(error: Exception) -> str:
     if "is not in struct" in text or "Could not override" in text:
         return no_such_setting(text.split("'")[1] if "'" in text else text)
     if isinstance(error, OverrideParseException):
-        return f"cannot read {error.override!r} as key=value ({text.partition(' expecting ')[0]})"
+        reason = "" if text.startswith("Error parsing") else f" ({text.partition(' expecting ')[0]})"
+        return f"cannot read {error.override!r} as key=value{reason}"
     if text.startswith("Ambiguous value"):
         key = text.removeprefix("Ambiguous value for argument ")
         return f"{key} names several values, which is a sweep and needs -m"

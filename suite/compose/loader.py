@@ -80,6 +80,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
+        """In place of Hydra's own: overrides are parsed once for the whole command, and files read once."""
         return [self.parsed(line) for line in overrides], self._files
 
     @staticmethod
@@ -89,15 +90,16 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         return ConfigLoaderImpl._embed_result_config(own_copy, package_override)
 
     def run_file(self, overrides: Sequence[str], mode: RunMode, **how: bool) -> DictConfig:
+        """Compose conf/run.yaml with these overrides. `how`: further arguments of Hydra's loader."""
         return self.load_configuration("run", list(overrides), mode, **how)
 
     def _is_choice(self, line: str) -> bool:
-        """Whether an override takes an option of a group, or several."""
+        """Whether an override takes an option of a group, or several; False for a value of a setting."""
         override = self.parsed(line)
         return not isinstance(override.value(), dict) and self._files.group_exists(override.key_or_group)
 
     def single(self, lines: Sequence[str]) -> SweepPoint:
-        """The point of a command without -m."""
+        """The point of a command line without -m, given its overrides."""
         choice = self.choice_from(self.run_file(lines, RunMode.RUN))
         return point_from(choice, [self.parsed(line) for line in lines], is_sweep=False)
 
@@ -125,7 +127,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             yield dataclasses.replace(point, inapplicable=inapplicable)
 
     def content(self, group: str, name: str) -> dict[Any, Any]:
-        """What an option's file and those beside it that its defaults take in say; {} where there is no such file."""
+        """What an option's file holds, merged with the files that its defaults name; {} where there is no such file."""
         if (group, name) not in self._contents:
             file = self._files.load_config(f"{group}/{name}")
             defaults = () if file is None else file.defaults_list or ()
@@ -138,7 +140,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         return self._contents[group, name]
 
     def choice_from(self, config: DictConfig) -> Choice:
-        """Take Hydra's settings out of a configuration, which `${hydra:...}` then reads nevertheless."""
+        """Divide a configuration into Hydra's own settings, which `${hydra:...}` still reads, and the rest. Raises
+        ValueError for settings that only Hydra's own runs would heed."""
         if "hydra" in config:  # not in the process of another launcher
             HydraConfig.instance().set_config(config)
             with flag_override(config, "struct", False):
@@ -146,7 +149,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         of_hydra = HydraConfig.instance().cfg
         for key in OF_HYDRAS_RUNS:
             if OmegaConf.select(of_hydra.hydra, key):
-                raise ValueError(f"hydra.{key} is of a run by Hydra; the suite runs its cases itself, without it")
+                raise ValueError(f"hydra.{key} must not be set: the suite runs its cases itself, without Hydra")
         chosen = {group: name for group, name in of_hydra.hydra.runtime.choices.items() if isinstance(name, str)}
         named = {group: leaves(self.content(group, name)) for group, name in chosen.items() if group in NAMED_IN}
         in_sweep, of_workload, of_task = (named.get(group, []) for group in NAMED_IN)
@@ -155,8 +158,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
 
 
 def _applicable(choice: Choice, overrides: Sequence[Override]) -> tuple[list[Override], list[str]]:
-    """The values that are to be set under a choice of options, and keys of those that its options fix or do not have:
-    among `attention=mha,gqa,mla` some take `attention.kv_heads` and some do not."""
+    """Divide overrides under a choice of options into those that are to be set, and keys that its options fix or lack:
+    among `attention=mha,gqa,mla` only some take `attention.kv_heads`."""
     values, fixed, missing = list[Override](), list[str](), list[str]()
     for override in overrides:
         key = override_key(override)
@@ -176,7 +179,8 @@ def _applicable(choice: Choice, overrides: Sequence[Override]) -> tuple[list[Ove
 
 
 def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool = False) -> SweepPoint:
-    """Read the configuration as it stands now. Raises OmegaConf's errors, or ValueError."""
+    """The point that a choice's configuration holds now. Raises ValueError for keys that cannot be set, for a sweep or
+    parts without -m, and for a store's URL in a file; and OmegaConf's errors."""
     overrides = [override for override in overrides if not override.is_hydra_override()]
     keys = list(map(override_key, overrides))
     if looks := [key for key in keys if group_name(key) == LOOK]:
@@ -212,7 +216,8 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
 
 @contextmanager
 def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
-    """Set values in a configuration, and take them back: copying all of it was half of the time of `sweep=rl_why`."""
+    """A context in which values are set in a configuration; leaving it restores those before. Copying the whole
+    configuration instead took half of the time of `sweep=rl_why`."""
     content: dict[Any, Any] = config.__dict__["_content"]
     before = dict(content)
     for name in {group_name(str(value.key_or_group)) for value in values} & content.keys():
@@ -226,7 +231,7 @@ def _set_in(config: DictConfig, values: Sequence[Override]) -> Iterator[None]:
 
 
 def call_hydra(task: Callable[[DictConfig], Any], arguments: Sequence[str]) -> None:
-    """Run Hydra's application on a task function. Raises Hydra's errors, ValueError or OSError."""
+    """Run Hydra's own application on a task function. Raises Hydra's errors, ValueError or OSError."""
     # Hydra prints a traceback or a banner of its own unless told to hand its errors on; it reads sys.argv.
     before_error, before_argv = os.environ.get("HYDRA_FULL_ERROR"), sys.argv
     os.environ["HYDRA_FULL_ERROR"] = "1"

@@ -24,7 +24,7 @@ from suite.records.case import KEYS_NOT_IN_ID, as_typed, unmet, value_under
 
 NO_SUCH_SETTING = "there is no setting {!r}; the settings are the keys of conf/run.yaml and of the chosen groups"
 CODE = ("_target_", "shape")
-IS_FIXED = "{key} is what makes {option} what it is, and must not be set"
+IS_FIXED = "{key} is fixed by the option {option} and must not be set"
 OF_THE_COMMAND = ("leave_out", "parts", "resume", "report", "workers", "spread", "launcher", "objective")
 """Settings of the command, which no case has."""
 OF_A_COURSE = ("telemetry", "price_per_device_hour")
@@ -73,7 +73,7 @@ class SweepPoint:
 
 
 def fixed_by(option: Any) -> Sequence[str]:
-    """The settings that an option fixes, and the code that it puts in place by phase."""
+    """The settings that an option fixes, and its keys for code if those differ by phase; empty for no mapping."""
     if not isinstance(option, Mapping):
         return ()
     return [*option.get("fixed", ()), *(CODE if "in_phase" in option else ())]
@@ -93,9 +93,11 @@ def leaves(content: Mapping[Any, Any], above: str = "") -> list[str]:
 
 
 def without_left_out(points: Sequence[SweepPoint]) -> list[SweepPoint]:
-    """The points that `leave_out` lets be. Raises ValueError for a name in it that is no setting of any."""
+    """The points that `leave_out` does not name. Raises ValueError for a name in it that is no setting of any point."""
     remaining = [point for point in points if not is_left_out(point)]
-    dotted_names = {name for point in points for some in point.settings["leave_out"] for name in some if "." in name}
+    dotted_names = {
+        name for point in points for excluded in point.settings["leave_out"] for name in excluded if "." in name
+    }
     settable = {key for point in points for key in (*point.named, *leaves(point.settings))}
     _refuse_unknown(dotted_names - settable, points[0])
     return remaining
@@ -107,25 +109,26 @@ def is_left_out(point: SweepPoint) -> bool:
     A setting that the point's options do not have is null. Raises ValueError for a name of no setting.
     """
     left_out = point.settings["leave_out"]
-    is_list = isinstance(left_out, list) and all(isinstance(some, dict) and some for some in left_out)
-    if not is_list or not all(isinstance(name, str) for some in left_out for name in some):
+    is_list = isinstance(left_out, list) and all(isinstance(excluded, dict) and excluded for excluded in left_out)
+    if not is_list or not all(isinstance(name, str) for excluded in left_out for name in excluded):
         raise ValueError(
             f"leave_out must be a list of points, as [{{phase: prefill, seq_len: 16384}}]; got {left_out!r}"
         )
-    for some in left_out if point.is_sweep else ():
-        _refuse_unknown((name for name in some if group_name(name) not in point.settings | point.chosen), point)
-        if all(point.chosen.get(name, value_under(point.settings, name)) == value for name, value in some.items()):
+    for excluded in left_out if point.is_sweep else ():
+        _refuse_unknown((name for name in excluded if group_name(name) not in point.settings | point.chosen), point)
+        if all(point.chosen.get(name, value_under(point.settings, name)) == value for name, value in excluded.items()):
             return True
     return False
 
 
 def _refuse_unknown(names: Iterable[str], point: SweepPoint) -> None:
+    """Raise ValueError for the first of these names that `leave_out` uses and no point has; not for a single run."""
     if point.is_sweep and (unknown := sorted(names)):
         raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
 
 
 def used_by(workload: Mapping[str, Any]) -> set[str]:
-    """The settings and groups that a workload uses, by its YAML, beside those of its own file."""
+    """The settings and groups that a workload's YAML says it uses, without those of its own file of settings."""
     of_kind = () if "_target_" not in workload else OF_A_COURSE if workload.get("course") else OF_A_TIMED_CASE
     return {*workload["axes"], *workload.get("only", {}), *workload.get("uses", ()), *of_kind}
 
@@ -142,13 +145,13 @@ def has_use_for(point: SweepPoint, key: str) -> bool:
 
 
 def unused_settings(point: SweepPoint) -> list[str]:
-    """The settings that are null in a case of this point, since its workload has no use for them."""
+    """The shared settings that are null in a case of this point, since its workload has no use for them."""
     with_value = {*point.used, *KEYS_NOT_IN_ID, *OF_EVERY_PLAN, "workload"}
     return [name for name in point.settings if name in point.shared and name not in with_value]
 
 
 def inapplicable_keys(point: SweepPoint) -> list[str]:
-    """The point's `inapplicable` keys, and those that were named in vain, unless they are null."""
+    """The keys that do not apply to a point: those found so before, and named keys with a value but no use."""
     keys = list(point.inapplicable)
     for key in dict.fromkeys(point.named):
         is_set = key in point.chosen or value_under(point.settings, key.rpartition("@")[2]) is not None
@@ -166,7 +169,7 @@ def typed_settings_decide(typed: Iterable[str], key: str, points: Sequence[Sweep
 
 
 def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
-    """Say why a setting that applies to no point must not be set, and what to set in its place."""
+    """The sentence that refuses a setting that applies to no point: why, and what to set in its place."""
     if any(key in point.fixed for point in points):
         return IS_FIXED.format(key=key, option=points[0].chosen[group_name(key)])
     points = [point for point in points if not has_use_for(point, key)]
@@ -182,18 +185,18 @@ def refusal_sentence(key: str, points: Sequence[SweepPoint]) -> str:
     if name in used_by(workload) and place in workload.get("unused", ()):
         return f"{key} changes nothing under {ours}, and must not be set"
     if instead := workload.get("instead", {}).get(name):
-        return f"{key} is no setting of {ours}, which has {instead} in its place"
+        return f"{key} is not a setting of {ours}; set {instead} instead"
     owners = [owner for owner in workloads_with(name) if owner != its_name]
     if owners and "workload" not in point.named:
         owner = _listed("workload", owners)
-        return f"{key} is a setting of {owner}, and none of {ours}, which is the default: add {owner}"
-    of_file = [f"what conf/settings/{its_name}.yaml has"] if point.of_workload else []
+        return f"{key} is a setting of {owner}, not of {ours}, which is the default: add {owner}"
+    of_file = [f"the keys of conf/settings/{its_name}.yaml"] if point.of_workload else []
     *first, last = dict.fromkeys([*workload["axes"], *sorted(used_by(workload)), *of_file])
-    return f"{key} is no setting of {ours}, which has {', '.join(first)} and {last}"
+    return f"{key} is not a setting of {ours}, which has {', '.join(first)} and {last}"
 
 
 def no_such_setting(key: str) -> str:
-    """Say that there is no such key here, and who has it, or which one may have been meant."""
+    """The sentence that refuses a key that does not exist here: who has it, or which key may be meant."""
     absent, (group, _, name) = f"there is no setting {key!r}", key.partition(".")
     if key in SETTINGS:
         return f"{absent}; did you mean {SETTINGS[key][0]}?"
@@ -202,11 +205,11 @@ def no_such_setting(key: str) -> str:
     of_options = {option: leaves(read_choice(group, option), f"{group}.") for option in choices(group)}
     of_workloads = {workload: leaves(read_settings(workload)) for workload in choices("settings")}
     if options := [option for option, keys in of_options.items() if key in keys]:
-        return f"{absent} of this {group}; {_listed(group, options)} has it"
+        return f"{absent} of this {group}; it is a setting of {_listed(group, options)}"
     if owners := [owner for owner in workloads_with(group) if not name or key in of_workloads.get(owner, ())]:
         launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
-        return f"{absent} of this workload; {_listed('workload', owners)} has it{launchers}"
-    keys = {*_common_keys(), *(key for some in (*of_options.values(), *of_workloads.values()) for key in some)}
+        return f"{absent} of this workload; it is a setting of {_listed('workload', owners)}{launchers}"
+    keys = {*_common_keys(), *(key for names in (*of_options.values(), *of_workloads.values()) for key in names)}
     near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
     suggestion = did_you_mean(name or group, near, before=f"{group}." if name else "")
     return f"{absent}{suggestion}" if suggestion else NO_SUCH_SETTING.format(key)
@@ -227,4 +230,5 @@ def _listed(name: str, values: Sequence[Any]) -> str:
 
 @functools.cache
 def _common_keys() -> frozenset[str]:
+    """The names of groups, and the keys of conf/run.yaml."""
     return groups() | set(read_yaml("run.yaml")) - {"defaults"}

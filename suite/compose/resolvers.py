@@ -17,25 +17,27 @@ DEVICE_DTYPES = ("bfloat16", "float16", "float32")
 
 
 def _default_dtype(hardware: Mapping[str, Any] | None) -> str:
-    """The dtype in which one computes on a device of conf/hardware: the first that it has a peak of."""
+    """The first of DEVICE_DTYPES that a device of conf/hardware has a published peak of; bfloat16 for None."""
     peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
     return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
 
 
 def _divided(whole: int, by: int) -> int:
+    """`whole / by` as a whole number. Raises ValueError where there is a remainder."""
     if not isinstance(whole, int) or not isinstance(by, int) or by < 1 or whole % by:
         raise ValueError(f"{whole!r} must be a multiple of {by!r} to be divided by it")
     return whole // by
 
 
 def _picked(name: str, values: Mapping[str, Any]) -> Any:
+    """The value that a mapping has for an option. Raises ValueError where it has none."""
     if name not in values:
         raise ValueError(f"a value must be given for each of the options; there is none for {name!r}")
     return values[name]
 
 
 def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
-    """The sizes of a critic that is none of the policy's, by the name of an option of a group."""
+    """A group's option as the sizes of a critic of its own; None for None. Raises ValueError for an unknown name."""
     if name is None:
         return None
     if name not in choices(group):

@@ -45,12 +45,12 @@ def groups() -> frozenset[str]:
 
 @functools.cache
 def choices(group: str) -> tuple[str, ...]:
-    """The names of the YAML files in a group, such as `geometry`, sorted; none of what is no group."""
+    """The names of the YAML files in a group, such as `geometry`, sorted; empty for a group that does not exist."""
     return tuple(sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))) if group in groups() else ()
 
 
 def read_choice(group: str, name: str) -> dict[str, Any]:
-    """The contents of `conf/<group>/<name>.yaml`. Raises ValueError for a name that is not there."""
+    """The contents of `conf/<group>/<name>.yaml` without how it is drawn. Raises ValueError for an unknown name."""
     if name not in choices(group):
         raise ValueError(no_choice(group, name, choices(group)))
     return {key: value for key, value in read_yaml(f"{group}/{name}.yaml").items() if key != LOOK}
@@ -63,7 +63,7 @@ def read_look(group: str, name: str) -> dict[str, Any] | None:
 
 @functools.cache
 def workload_definition(name: str) -> Mapping[str, Any]:
-    """What a workload's file says of it; nothing of one that neither the suite nor an installed package has."""
+    """The contents of a workload's file, of the suite or an installed package; empty for an unknown workload."""
     folders = [*_foreign_confs(), conf_dir()]
     files = {path.stem: path for folder in folders for path in (folder / "workload").glob("*.yaml")}
     content: dict[str, Any] = _loaded(files[name]) if name in files else {}
@@ -71,14 +71,14 @@ def workload_definition(name: str) -> Mapping[str, Any]:
 
 
 def _foreign_confs() -> Iterator[Path]:
-    """Find the packages with groups of options in them, which they name as entry points: `mine = "package"`."""
+    """Yield the folders of other packages' configuration, which they name as entry points: `mine = "package"`."""
     for point in entry_points(group=CONFS):
         spec = importlib.util.find_spec(point.value)  # found without running its code
         yield from map(Path, spec.submodule_search_locations or () if spec else ())
 
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
-    """Say that a name is none of a group's options, and which of them may have been meant; of many where they stand."""
+    """The sentence that refuses a name: the options or, of many, where they are listed, and which may be meant."""
     suggestion = did_you_mean(name, options)
     if len(options) > MOST_LISTED:
         return f"there is no {group} {name!r}{suggestion or ';'} suite ls {group} lists all {len(options)}"
@@ -86,7 +86,7 @@ def no_choice(group: str, name: str, options: Sequence[str]) -> str:
 
 
 def full_name(group: str, name: str) -> str:
-    """An option's name by one of the `aliases` in its file; else the name as it is."""
+    """The option that has this name among its `aliases`; else the name as it is."""
     if name not in choices(group):
         for option in choices(group):
             if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
@@ -103,14 +103,14 @@ def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
 
 
 def read_yaml(relative: str) -> dict[str, Any]:
-    """The contents of one file below `conf/`."""
+    """The contents of one file below `conf/`, which must be a mapping."""
     content = _loaded(conf_dir() / relative)
     assert isinstance(content, dict), relative
     return content
 
 
 def _loaded(path: Path) -> Any:
-    """Read YAML that its authors have tried. safe_load takes ten times as long."""
+    """Read YAML of this package or an installed one, which is trusted; safe_load takes ten times as long."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
 
 
@@ -122,7 +122,7 @@ def read_settings(workload: str) -> dict[str, Any]:
 
 
 def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
-    """An option of a group as it is in a phase: what its own `in_phase` says of that replaces the rest."""
+    """An option as it is in a phase: the keys of its `in_phase` for that phase replace its own."""
     of_phases: Mapping[str | None, Mapping[str, Any]] = option.get("in_phase", {})
     return {key: value for key, value in option.items() if key != "in_phase"} | dict(of_phases.get(phase, {}))
 

@@ -22,12 +22,13 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_bounded(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
-    """A file's content. Raises as `bounded_blocks`."""
+    """A file's whole content. Raises what `bounded_blocks` raises, as for a file of more than `most_bytes`."""
     return b"".join(bounded_blocks(path, most_bytes, may_be_link=may_be_link))
 
 
 def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) -> Iterator[bytes]:
-    """Yield a file's content in blocks. Raises OSError, and ValueError for what is no file or larger than that.
+    """Yield a file's content in blocks. Raises OSError, and ValueError for what is no file, a link, or larger than
+    `most_bytes`.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """
@@ -49,7 +50,7 @@ def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) ->
 def parse_json(
     content: bytes, *, most_values: int = MOST_VALUES, most_containers: int | None = None
 ) -> tuple[Any, int]:
-    """The value and how many values it holds. Raises ValueError for what is not plain JSON in UTF-8 or holds
+    """The parsed value, and the number of values in it. Raises ValueError for what is not plain JSON in UTF-8 or holds
     more than ours ever do. `most_containers`: objects and lists, by default as many as values."""
     most_containers = most_values if most_containers is None else most_containers
     # Both are counted before they take memory; in a text they count too.
@@ -75,6 +76,7 @@ def parse_json(
 
 
 def _count(value: Any, most_values: int) -> int:
+    """The number of values in nested lists and mappings. Raises ValueError for more values or levels than allowed."""
     count, level, levels = 0, [value], 0  # level by level: recursion would end at a depth of its own
     while level:
         count, levels = count + len(level), levels + 1
@@ -92,6 +94,7 @@ def _count(value: Any, most_values: int) -> int:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object as a mapping. Raises ValueError for a key that stands twice."""
     content = dict(pairs)
     if len(content) < len(pairs):
         raise ValueError("has one key twice in an object")
@@ -132,6 +135,7 @@ def parse_yaml(content: bytes, *, most_values: int = MOST_VALUES, as_texts: bool
 
 class _Texts(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[misc]
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A YAML mapping. Raises ValueError for a key that stands twice."""
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         if len(mapping) < len(node.value):
             raise ValueError("has one key twice in a mapping")
@@ -140,6 +144,7 @@ class _Texts(getattr(yaml, "CBaseLoader", yaml.BaseLoader)):  # type: ignore[mis
 
 class _Plain(_Texts, _LOADER):  # type: ignore[misc, valid-type]
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A YAML whole number. Raises ValueError for one of too many letters."""
         if len(node.value) > LONGEST_NUMBER:  # 1:1:1:... is a number to the base of 60, and takes quadratic time
             raise ValueError(f"has a whole number of more than {LONGEST_NUMBER} letters")
         return int(super().construct_yaml_int(node))

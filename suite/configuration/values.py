@@ -9,7 +9,7 @@ _SHORT.maxstring = _SHORT.maxother = 120
 
 
 def clipped(value: Any) -> str:
-    """Some of a value for a sentence, however long or deep the value is."""
+    """The value as a sentence shows it, cut after about 120 letters."""
     return _SHORT.repr(value)
 
 
@@ -26,18 +26,22 @@ def whole_number(
 
 
 def optional_whole_number(settings: Mapping[str, Any], name: str, *, at_least: int = 1) -> int | None:
+    """As `whole_number`, or None for a setting that is null."""
     return None if _given(settings, name) is None else whole_number(settings, name, at_least=at_least)
 
 
 def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
+    """The setting as a float. Raises ValueError for what is no number above 0."""
     return _number(settings, name, where, lambda value: value > 0, "above 0")
 
 
 def not_negative(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
+    """The setting as a float. Raises ValueError for what is no number of at least 0."""
     return _number(settings, name, where, lambda value: value >= 0, "of at least 0")
 
 
 def number_between(settings: Mapping[str, Any], name: str, low: float, high: float, *, where: str = "") -> float:
+    """The setting as a float. Raises ValueError for what is no number from `low` to `high`, both included."""
     return _number(settings, name, where, lambda value: low <= value <= high, f"from {low:g} to {high:g}")
 
 
@@ -64,6 +68,7 @@ def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: s
 
 
 def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
+    """The setting as it is. Raises ValueError unless it is true or false."""
     value = settings.get(name)
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false; got {clipped(value)}")
@@ -71,6 +76,7 @@ def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
 
 
 def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
+    """The setting's value. Raises ValueError, naming the choices, for one that is not allowed or missing."""
     value, allowed = _given(settings, name, where), tuple(allowed)
     if value not in allowed:
         raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {clipped(value)}")

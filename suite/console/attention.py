@@ -9,7 +9,8 @@ from suite.records.record import Record
 
 
 def summary(record: Record) -> Summary:
-    """The numbers of a record of workload=attention or projection."""
+    """A layer's times, or the bounds where it is projected, its share of the roofline and its cache per token. Runs are
+    compared by the median time of the whole layer, or by its bound."""
     bound_s, warm = constant(record, SPANS[0], "bound_s"), latency(record, SPANS[0])
     cost = None if bound_s is None else Cost(number=bound_s)
     values = timed_values(record)
@@ -21,16 +22,16 @@ def summary(record: Record) -> Summary:
 
 
 def _cache(record: Record) -> list[HeadlineValue]:
-    """What a token leaves in the cache of one layer, where its phase keeps one."""
+    """The cache bytes per token of one layer, as a list of one value; empty where the phase keeps no cache."""
     axes, nbytes = record.case.axes, constant(record, "case", "cache_bytes")
     sizes = [size for name in ("seq_len", "batch") if isinstance(size := axes.get(name), int) and size > 0]
     if nbytes is None or len(sizes) < 2 or axes.get("phase") == "train":
         return []
-    return [HeadlineValue("cache_bytes_per_token", "cache a token", nbytes / math.prod(sizes), numbers.bytes_iec)]
+    return [HeadlineValue("cache_bytes_per_token", "cache per token", nbytes / math.prod(sizes), numbers.bytes_iec)]
 
 
 def capacity(record: Record) -> Summary:
-    """The room that weights leave on a few devices, the batch that fits, and the tokens a second that it gives."""
+    """Weights, cache per sequence, largest batch and tokens per second on a few devices; empty where one is missing."""
     weights, each, batch = (
         constant(record, "case", name) for name in ("weight_bytes", "sequence_bytes", "largest_batch")
     )
@@ -39,9 +40,9 @@ def capacity(record: Record) -> Summary:
         return Summary()
     lines = [
         ("weights", f"{numbers.bytes_iec(weights)} on each device"),
-        ("sequence", f"{numbers.bytes_iec(each)} of cache on a device that holds it"),
+        ("sequence", f"{numbers.bytes_iec(each)} of cache per sequence, on each device that holds it"),
         ("batch", f"{numbers.count(batch)} sequences at most, over all devices"),
-        ("step", f"{numbers.seconds(bound_s)} at least: {numbers.count(most)} tokens a second at most"),
+        ("step", f"at least {numbers.seconds(bound_s)}, so at most {numbers.count(most)} tokens per second"),
     ]
     values = [
         HeadlineValue("largest_batch", "batch", batch, numbers.count),
@@ -50,7 +51,7 @@ def capacity(record: Record) -> Summary:
     ]
     expected_s, expected = constant(record, "step", "expected_s"), constant(record, "step", "expected_tokens_per_s")
     if expected_s is not None and expected is not None:
-        rate = f"{numbers.count(expected)} tokens a second"
+        rate = f"{numbers.count(expected)} tokens per second"
         lines.append(("", f"{numbers.seconds(expected_s)} expected of good kernels: {rate}"))
         values.insert(2, HeadlineValue("expected_tokens_per_s", "tokens/s expected", expected, numbers.count))
     return Summary(lines=lines, values=values, cost=Cost(number=1 / most))

@@ -37,7 +37,7 @@ IN_WORDS: Mapping[str, str] = {
     paired.ArmOutcome.LOWER: "clearly lower",
     paired.ArmOutcome.ALIKE: "equal within the margin",
     paired.ArmOutcome.OPEN: "no clear difference",
-    paired.ArmOutcome.FEW: f"too few to say (at least {paired.FEWEST_PAIRS})",
+    paired.ArmOutcome.FEW: f"too few to compare (at least {paired.FEWEST_PAIRS} are needed)",
     paired.ArmOutcome.CEILING: "both have nearly full marks",
     paired.ArmOutcome.FLOOR: "both are no better than guessing",
 }
@@ -72,10 +72,13 @@ class ArmComparison:
 
     @property
     def sentence(self) -> str:
+        """`mla against gqa (seq_len=64): 9 µs against 12 µs, speed ratio 1.33× (1.1–1.6): faster`"""
         where = f" ({self.where})" if self.where else ""
-        texts = [f"{self.ours} against {self.theirs}", self.difference, self.paired_by]
-        arms = f"{self.arm} against {self.other}{where}"
-        return f"{arms}: {self.quantity} {', '.join(filter(None, texts))}: {self.outcome_in_words}"
+        arms, values = f"{self.arm} against {self.other}{where}", f"{self.ours} against {self.theirs}"
+        if self.pairs is None:  # the values are times or sizes, and the ratio is of speeds or peaks
+            return f"{arms}: {values}, {self.quantity} ratio {self.difference}: {self.outcome_in_words}"
+        texts = ", ".join(filter(None, [f"{self.quantity} {values}", f"difference {self.difference}", self.paired_by]))
+        return f"{arms}: {texts}: {self.outcome_in_words}"
 
     @property
     def distance(self) -> float:
@@ -85,18 +88,19 @@ class ArmComparison:
         return abs(math.log(self.estimate)) if 0 < self.estimate < math.inf else math.inf
 
     def as_json(self) -> dict[str, Any]:
+        """All fields for programs, but the texts for people; their sentence comes with them."""
         texts = ("ours", "theirs", "difference", "paired_by")
         return {name: value for name, value in asdict(self).items() if name not in texts} | {"sentence": self.sentence}
 
 
 def furthest(comparisons: Sequence[ArmComparison]) -> ArmComparison | None:
-    """The comparison with the largest difference, of clear ones if there are any."""
+    """The comparison with the largest difference, of clear ones if there are any; None without comparisons."""
     clear = [comparison for comparison in comparisons if comparison.outcome in CLEAR]
     return max(clear or comparisons, key=lambda comparison: comparison.distance, default=None)
 
 
 def in_short(comparisons: Sequence[ArmComparison]) -> str:
-    """The only comparison, or how many ended how and which showed the largest difference."""
+    """A sentence: the only comparison, or how many ended how, with the one of the largest difference."""
     largest = furthest(comparisons)
     if largest is None or len(comparisons) == 1:
         return largest.sentence if largest else "Nothing was compared"
@@ -113,13 +117,13 @@ class EntryRun(Run):
 
     @property
     def outcome(self) -> ScoredMetric | None:
-        """What its scores are of; None where it has none, so that its cost counts."""
+        """The metric by which its workload is judged; None where the record has none, so that its cost counts."""
         outcome = outcome_metric(self.record.case.workload)
         return outcome if outcome and outcome.scores(self.record) else None
 
     @property
     def kind(self) -> object:
-        """Equal for runs that have a number of one kind; None for one without a number."""
+        """What makes runs comparable: equal for those whose numbers are of one kind; None for one without a number."""
         case = self.record.case
         return self.outcome or (self.cost and (self.cost.is_size, case.axes.get("phase") or case.workload))
 
@@ -139,14 +143,16 @@ class ArmGroup:
 
     @property
     def where(self) -> str:
+        """Its settings with a value, as `seq_len=4096, phase=decode`."""
         return ", ".join(f"{name}={value}" for name, value in self.settings.items() if value)
 
     def comparisons(self) -> list[ArmComparison]:
+        """Every other arm compared with the baseline; none without a baseline."""
         baseline = self.experiment.baseline
         return [] if baseline is None else _compare(self.experiment.others, baseline, self.where)
 
     def extremes(self) -> list[ArmComparison]:
-        """The arm of the least cost with that of the greatest."""
+        """The arm of the least cost compared with that of the greatest."""
         ranked = sorted(self.experiment.arms, key=lambda arm: _cost(arm).number)
         return _compare(ranked[:1], ranked[-1], self.where)
 
@@ -156,8 +162,10 @@ def headline(
 ) -> ArmComparison | None:
     """The most telling comparison of a sweep, at its largest size; None where nothing is to be compared.
 
-    Of timings and projected numbers that is the least with the greatest, of scores the arm furthest from the first, of
-    clear differences if there are any. `against` names the arm that the others are compared with, of timings too.
+    Of timings and projected numbers the arm of the least cost is compared with that of the greatest; of scores the
+    first
+    arm with the one that differs most, of clear differences if there are any. `against`: the arm that the others are
+    compared with, of timings too.
     """
     runs = _comparable_runs(entries)
     by = by or _likeliest_factor(runs)
@@ -171,7 +179,8 @@ def headline(
 
 
 def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
-    """The setting whose values are arms: the first of its workload's that differs, else the first that does."""
+    """The setting to compare by: the first under `compared_by` in the workload's file in which runs differ, else the
+    first in which they differ; None if they differ in none."""
     names = _differing_names(runs)
     usual = workload_definition(runs[0].record.case.workload).get("compared_by", ()) if runs else ()
     factors = [factor for factor in usual if any(name == factor or name.startswith(f"{factor}.") for name in names)]
@@ -179,17 +188,18 @@ def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
 
 
 def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
+    """The settings in which runs differ, without the seed."""
     return [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
 
 
 def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
-    """The runs of each workload grouped by a setting."""
+    """Groups of runs that differ in one setting alone, for each workload, without groups of a single arm."""
     workloads = grouped(entries, lambda entry: entry.record.case.workload).values()
     return [group for same_workload in workloads for group in _groups(_comparable_runs(same_workload), by, against)]
 
 
 def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmGroup]:
-    """Runs of one workload grouped by a setting, without those that are alone."""
+    """Groups of runs of one workload that differ in one setting alone, without groups of a single arm."""
     if not runs:
         return []
     # By identity: a record has no hash, and two may be equal.
@@ -211,8 +221,8 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
 
 
 def by_machine(entries: Sequence[SummaryEntry]) -> list[SummaryEntry]:
-    """The entries of one label, where they are of several machines each under its machine's name, too, so that times of
-    two machines never meet."""
+    """Entries of one label; where they are of several machines each gets its machine's name into its label, so that
+    times of two machines are never compared."""
     labels = machine_labels(entries[0].label, [entry.record for entry in entries]) if entries else ()
     return [
         replace(entry, label=label, is_of_one_machine=is_of_one_machine)
@@ -222,7 +232,7 @@ def by_machine(entries: Sequence[SummaryEntry]) -> list[SummaryEntry]:
 
 def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | None:
     """Two records compared, whatever they differ in; None where they have no number of one kind."""
-    runs = [_run(entry) for entry in (first, second)]
+    runs = [_entry_run(entry) for entry in (first, second)]
     if runs[0].kind is None or runs[0].kind != runs[1].kind:
         return None
     settings, names = [], _differing_names(runs)
@@ -262,19 +272,20 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
         for comparison in group.comparisons()
     ]
     if not comparisons:
-        raise ValueError("compare needs folders with a case in common, of the same settings; got two without one")
+        raise ValueError("compare needs two folders that share a case with the same settings; these share none")
     return comparisons
 
 
 def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) -> list[ArmComparison]:
-    """The arms of a setting, each with the first or the named one. Raises ValueError where it has no arms."""
+    """Each value of a setting compared with the first, or with `against`, for all that is otherwise equal. Raises
+    ValueError, naming the choices, where nothing can be compared."""
     groups = groups_of(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
         differences = (differing(case.settings for case in same_workload) for same_workload in cases.values())
         names = {name for setting_names in differences for name in setting_names} - {SEED}
-        choices = ", ".join(sorted(names)) or "none: they are alike"
-        raise ValueError(f"by must be a setting in which runs that are else alike differ, of {choices}; got {by!r}")
+        choices = ", ".join(sorted(names)) or "there is none"
+        raise ValueError(f"by must be a setting in which otherwise equal runs differ ({choices}); got {by!r}")
     comparisons = [comparison for group in groups for comparison in group.comparisons()]
     if not comparisons:
         arms = dict.fromkeys(str(arm.name) for group in groups for arm in group.experiment.arms)
@@ -283,14 +294,15 @@ def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) ->
 
 
 def _comparable_runs(entries: Iterable[SummaryEntry]) -> list[EntryRun]:
-    """The runs of the workload that has the most with a number to be compared by; scores go before costs."""
-    runs = [run for entry in entries if entry.record.status is Status.OK and (run := _run(entry)).kind]
+    """The runs with a number to compare, of the workload that has the most; those with scores, if any has one."""
+    runs = [run for entry in entries if entry.record.status is Status.OK and (run := _entry_run(entry)).kind]
     (workload, _), *_ = Counter(run.record.case.workload for run in runs).most_common(1) or [("", 0)]
     runs = [run for run in runs if run.record.case.workload == workload]
     return [run for run in runs if run.outcome] or runs
 
 
-def _run(entry: SummaryEntry) -> EntryRun:
+def _entry_run(entry: SummaryEntry) -> EntryRun:
+    """An entry as a run of the report's model, without its time where its label is of several machines."""
     current = CurrentRecord(
         label=entry.label,
         record=entry.record,
@@ -304,7 +316,7 @@ def _run(entry: SummaryEntry) -> EntryRun:
 
 
 def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str) -> list[ArmComparison]:
-    """Arms against another one: scores with Holm's correction over all of them, else costs."""
+    """Each arm compared with the baseline: by scores, with Holm's correction over all arms, else by cost."""
     outcome = baseline.first.outcome
     if outcome is None:
         return [_compare_costs(arm, baseline, where) for arm in arms]
@@ -312,6 +324,7 @@ def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str)
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:
+    """The cost of an arm's first run, which must have one."""
     cost = arm.first.cost
     assert cost is not None
     return cost
@@ -348,8 +361,9 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
 
 
 def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
+    """A contrast of scores as texts and numbers; the text has an interval from FEWEST_PAIRS pairs on."""
     scores, quantity, interval = contrast.comparison, contrast.quantity, contrast.comparison.interval
-    kind, _, of = quantity.pair.partition(" ")
+    unit, _, paired_in = quantity.pair.partition(" ")  # "window of text" becomes "3 windows of text"
     difference = f"{quantity.difference(scores.mean)}{f' {quantity.unit}' if quantity.unit else ''}"
     if interval is not None and scores.pairs >= paired.FEWEST_PAIRS:
         difference += f" ({quantity.difference(interval.low)} to {quantity.difference(interval.high)})"
@@ -363,8 +377,8 @@ def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
         estimate=scores.mean,
         low=interval.low if interval else None,
         high=interval.high if interval else None,
-        difference=difference,
+        difference=difference.replace("-", "−"),
         outcome=str(scores.outcome),
         pairs=scores.pairs,
-        paired_by=f"{scores.pairs} {kind}{'s' * (scores.pairs != 1)}{of and f' {of}'}",
+        paired_by=f"{scores.pairs} {unit}{'s' * (scores.pairs != 1)}{paired_in and f' {paired_in}'}",
     )

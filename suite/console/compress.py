@@ -15,7 +15,7 @@ LONGEST_EXPONENT = 700.0
 
 
 def summary(record: Record) -> Summary:
-    """What a model of workload=compress makes of text, and what its cache keeps."""
+    """Perplexity, loss per word, change of logits and cache of a compressed model; without a loss, the decode cost."""
     tokens = step_total(record, "text_tokens", TEXT)
     loss = step_total(record, "text_loss", TEXT) / tokens if tokens > 0 else math.nan
     if not abs(loss) < LONGEST_EXPONENT:
@@ -28,7 +28,7 @@ def summary(record: Record) -> Summary:
     words = {span: count for span in spans if (count := step_total(record, "text_words", span))}
     if words:
         losses = [f"{below(span, TEXT)} {step_total(record, 'text_loss', span) / words[span]:.3g}" for span in words]
-        lines.append(("", f"loss of a word, in nats: {', '.join(losses)}"))
+        lines.append(("", f"loss per word, in nats: {', '.join(losses)}"))
     if (change := noted(record, "case", "logits_change")) is not None:
         lines.append(("logits", f"{numbers.percent(change)} away from the model's own"))
     lines += decode_cost(record)
@@ -36,6 +36,6 @@ def summary(record: Record) -> Summary:
         return Summary(lines=lines, values=[perplexity])
     return Summary(
         lines=lines,
-        brief=f"{perplexity.labelled}   {numbers.bytes_iec(cache)} a token",
-        values=[perplexity, HeadlineValue("cache_bytes_per_token", "cache a token", cache, numbers.bytes_iec)],
+        brief=f"{perplexity.labelled}   {numbers.bytes_iec(cache)} per token",
+        values=[perplexity, HeadlineValue("cache_bytes_per_token", "cache per token", cache, numbers.bytes_iec)],
     )

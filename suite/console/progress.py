@@ -103,50 +103,53 @@ class Terminal:
         return [stored_json(stored, list(values_of(self._entry(stored)).values())) for stored in self.records]
 
     def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
-        """Tell which cases need not run, since their records lie there already."""
+        """Print which cases need not run, since their records lie there already, and count them as done."""
         for run in stored:
             self._take(run)
             if not self._is_sweep:
                 say(one_line(run.record.case.id))
-                again = row("recorded", f"{started_at(run.record)}, not measured again; resume=false does")
-                say(*self._whole(run), again)
+                again = row("recorded", f"{started_at(run.record)}, not measured again (resume=false would)")
+                say(*self._all_lines(run), again)
         if self._is_sweep and stored:
             when = "meanwhile, by another process" if by_another else "before"
             were = "was" if len(stored) == 1 else "were"
-            say(f"{len(stored)} of {self._total} {were} recorded {when} (resume=false measures again)")
+            say(f"{len(stored)} of {self._total} cases {were} recorded {when} (resume=false measures all again)")
 
     def elsewhere(self, case: Case) -> None:
-        """Tell once of a case that another process runs into the same folder, however often it is found so."""
+        """Print once that another process runs a case into the same folder, and wait for it no longer."""
         if case.id not in self._elsewhere:
             del self._waiting[case.id]
             self._elsewhere.add(case.id)
             say(one_line(f"another process is running {case.id}"))
 
     def started(self, case: Case) -> None:
+        """Print the case, or in a sweep the table's header before its first case, and show it as running."""
         if not self._is_sweep:
             say(one_line(case.id))
         elif not self._has_header:
             self._has_header = True
-            say(*self._in_columns(" " * len(self._count()), self._names, Text("result")))
+            say(*self._in_columns(" " * len(self._position()), self._names, Text("result")))
         now_s = time.monotonic()
         self._first_s = min(self._first_s, now_s)
         self._running[case.id] = case, now_s
         self._show_progress()
 
     def notice(self, text: str) -> None:
+        """Print a sentence."""
         say(text)
 
     def finished(self, record: Record, folder: Path) -> None:
+        """Print a case's result; where there is no live line, about once a minute also how far the sweep is."""
         del self._running[record.case.id]
         stored = StoredRecord(record=record, folder=folder)
         self._take(stored)
         self._measured.append(stored)
         if not self._is_sweep:
-            say(*self._whole(stored))
+            say(*self._all_lines(stored))
         else:
             text = one_line(brief(record, self._entry(stored).summary))
             values = [record.case.cell(name) for name in self._names]
-            say(*self._in_columns(self._count(), values, status_text(str(record.status), behind=f"  {text}")))
+            say(*self._in_columns(self._position(), values, status_text(str(record.status), behind=f"  {text}")))
         self._show_progress()
         now = time.monotonic()
         is_due = now - self._said_at > PLAIN_PROGRESS_EVERY_S
@@ -159,7 +162,7 @@ class Terminal:
             say(f"{self._done()}{': ' if ended else ''}{ended}{self._left()}")
 
     def summary(self, folder: Path) -> None:
-        """Print what a sweep came to."""
+        """Print a sweep's table, counts, reasons, warnings, main comparison and folder; nothing for a single case."""
         if not self._is_sweep:
             return
         if self._several is not None:
@@ -171,7 +174,7 @@ class Terminal:
         table = sweep_lines(entries, width=self._width, colour=self._colour)
         sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:
-            sentences.append(f"{len(self._waiting)} of {self._total} did not run; the same command goes on from here")
+            sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")
         if (comparison := headline(entries)) is not None:
             sentences.append(one_line(f"{comparison.sentence}."))
         say("", *table, *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
@@ -184,32 +187,37 @@ class Terminal:
         )
 
     def _take(self, stored: StoredRecord) -> None:
+        """Keep a record, and count its case as done."""
         self._waiting.pop(stored.record.case.id, None)
         self._elsewhere.discard(stored.record.case.id)
         self.records.append(stored)
 
     def _num_before(self) -> int:
+        """How many of the records were there before."""
         return len(self.records) - len(self._measured)
 
     def _show_progress(self) -> None:
+        """Draw the live line anew."""
         self._live.update(self._task, completed=self._total - len(self._waiting), done=f"{self._done()}{self._left()}")
         self._live.refresh()
 
     def _done(self) -> str:
+        """`7 of 24 done`"""
         return f"{self._total - len(self._waiting)} of {self._total} done"
 
     def _left(self) -> str:
-        """`; about 2 min left, of all sweeps about 1 h 5 min`"""
+        """The estimate, as `; about 2 min left, all sweeps about 1 h 5 min`; empty before any case is done."""
         done = [(stored.record.case, cost_s(stored.record)) for stored in self.records]
         left_s = remaining_s(list(self._waiting.values()), done)
         own_s = None if left_s is None else left_s / max(1, min(self._workers(), len(self._waiting)))
         texts = [] if own_s is None else [f"about {numbers.duration(own_s)} left"]
         if self._several is not None:
             all_s = self._several.left_s(own_s, undone=len(self._waiting) / self._total)
-            texts.append(f"of all sweeps about {numbers.duration(all_s)}")
+            texts.append(f"all sweeps about {numbers.duration(all_s)}")
         return f"; {', '.join(texts)}" if texts else ""
 
     def _counts(self) -> list[str]:
+        """One line, as `24 cases: 20 ok, 4 failed; 3 recorded before; took 2 min`; none without records."""
         counts = Counter(stored.record.status for stored in self.records)
         statuses = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
         # Cases that ran side by side share their time, from the first one's begin.
@@ -221,46 +229,54 @@ class Terminal:
         return [f"{many}: {statuses}{before}{took}"] if self.records else []
 
     def _reasons(self) -> list[str]:
-        """Why cases are not ok, each reason once: they have scrolled away."""
+        """Lines as `2 unsupported: triton needs CUDA`, the most frequent reason first, of cases that are not ok; at
+        most MOST_REASONS, then one that says how many more there are."""
         records = [stored.record for stored in self.records]
         reasons = Counter((record.status, record.reason) for record in records if record.reason).most_common()
         lines = [f"{count} {self._status(status)}: {one_line(reason)}" for (status, reason), count in reasons]
-        more = [f"and {len(lines) - MOST_REASONS} other reasons, in their records"] if len(lines) > MOST_REASONS else []
-        return lines[:MOST_REASONS] + more
+        if len(lines) > MOST_REASONS:
+            lines[MOST_REASONS:] = [f"and {len(lines) - MOST_REASONS} other reasons: suite results list shows them"]
+        return lines
 
     def _marks(self) -> list[str]:
-        """The marks behind values explained, one line for the disturbed and one for each other warning."""
+        """Lines that explain the marks behind values: one for all disturbed cases (~), one a further warning (!)."""
         causes = [disturbances for stored in self.records if (disturbances := find_disturbances(stored.record))]
         kinds = " and ".join(dict.fromkeys(cause for disturbances in causes for cause in disturbances))
         were = "was" if len(causes) == 1 else "were"
         disturbed = f"{len(causes)} of {len(self.records)} cases {were} disturbed by {kinds} (marked {DISTURBED})"
         warnings = Counter(text for stored in self.records for text in other_warnings(stored.record))
         lines = [disturbed] if causes else []
-        lines += [f"{count} with a warning (!): {text}" for text, count in warnings.most_common(MOST_REASONS)]
+        common = warnings.most_common(MOST_REASONS)
+        lines += [f"{count} of {len(self.records)} cases with a warning (!): {text}" for text, count in common]
         lines[-1:] = [f"{line}. Details: suite results show" for line in lines[-1:]]
         return list(map(one_line, lines))
 
     def _watched(self) -> list[str]:
-        """What telemetry saw, each thing once, over the cases that ran now."""
+        """Lines of what telemetry saw, each thing once, over the cases that ran now."""
         texts = dict.fromkeys(watched(stored.record) for stored in self._measured)
         return [one_line(f"telemetry: {text}") for text in texts if text is not None]
 
-    def _count(self) -> str:
+    def _position(self) -> str:
+        """`[ 7/24]`"""
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
     def _in_columns(self, first: str, values: Sequence[str], last: Text) -> list[str]:
+        """Lay out a row of the live table: `first`, the values of differing settings, and `last`, which is folded."""
         cells: list[str | Text] = [first, *values, last]
         return row_lines(cells, [len(first), *self._widths], width=self._width, colour=self._colour)
 
     def _status(self, status: Status) -> str:
+        """A status as text, with its colour where the terminal has any."""
         return "".join(row_lines([status_text(str(status))], [], width=None, colour=self._colour))
 
-    def _whole(self, stored: StoredRecord) -> list[str]:
+    def _all_lines(self, stored: StoredRecord) -> list[str]:
+        """All lines of a case that stands alone, the last with its record's path."""
         record = stored.record
         lines = answer(record, self._status(record.status), self._entry(stored).summary)
         return [*lines, row("record", shown(stored.folder / RECORD))]
 
     def _entry(self, stored: StoredRecord) -> SummaryEntry:
+        """A record with the summary of its workload."""
         summarise = self._summaries.get(stored.record.case.workload, summary_of)
         return SummaryEntry(record=stored.record, summary=summarise(stored.record))
 
@@ -277,7 +293,7 @@ class _RunningColumn(ProgressColumn):
 
 
 def cost_s(record: Record) -> float:
-    """What running the case took, without the ceilings that it measured for others; 0 where it does not say."""
+    """Seconds that running the case took, without ceilings that other cases share; 0 where the record does not say."""
     phases = record.provenance.get("durations_s")
     ceilings_s = phases.get("ceilings", 0.0) if isinstance(phases, Mapping) else 0.0
     duration_s = record.provenance.get("duration_s")

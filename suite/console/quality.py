@@ -16,8 +16,8 @@ MOST_KINDS = 6
 
 
 def summary(record: Record) -> Summary:
-    """What a decoder of workload=quality answers, and what its tokens cost; of groups of questions, where a task has
-    some, else of all questions, and of its kinds where they are few."""
+    """Accuracy, loss and cost of a decoder of workload=quality: by groups of questions if its task has some, else over
+    all questions and, where they are few, by kind."""
     accuracies, losses = (_at_last_evaluation(record, metric) for metric in ("answer_accuracy", "answer_loss"))
     groups = {name: accuracies[span] for name in _groups(record) if (span := within(EVALUATE, name)) in accuracies}
     texts = [f"{name} {numbers.percent(accuracy)}" for name, accuracy in groups.items()]
@@ -34,7 +34,7 @@ def summary(record: Record) -> Summary:
         kinds = [f"{kind} {numbers.percent(accuracies[s])}" for s in accuracies if (kind := below(s, EVALUATE))]
         lines += [("", ", ".join(kinds))] if 0 < len(kinds) <= MOST_KINDS else []
     if EVALUATE in losses:
-        lines.append(("loss", f"{losses[EVALUATE]:.3g} nats an answer"))
+        lines.append(("loss", f"{losses[EVALUATE]:.3g} nats per answer"))
     trained_s, (questions, updates) = cpu_s(record, TRAIN), (step_total(record, m) for m in ("questions", "updates"))
     if questions:
         spent = f"{numbers.count(questions)} questions in {numbers.count(updates)} updates"
@@ -46,7 +46,7 @@ def summary(record: Record) -> Summary:
         values = [HeadlineValue(key, title, share, numbers.percent) for key, (title, share) in shares.items()]
         values.append(HeadlineValue("process_cpu_s", "CPU", trained_s, numbers.seconds))
         if (cache := constant(record, "case", "cache_bytes_per_token")) is not None:
-            values.append(HeadlineValue("cache_bytes_per_token", "cache a token", cache, numbers.bytes_iec))
+            values.append(HeadlineValue("cache_bytes_per_token", "cache per token", cache, numbers.bytes_iec))
     return Summary(
         lines=[*lines, *decode_cost(record)],
         brief=f"accuracy {', '.join(texts)}   {numbers.seconds(trained_s)} CPU",
@@ -62,7 +62,7 @@ def _groups(record: Record) -> list[str]:
 
 
 def _at_last_evaluation(record: Record, metric: str) -> dict[str, float]:
-    """A metric by span; nothing without an evaluation."""
+    """A metric's values at the last evaluation, by span; empty without an evaluation."""
     readings = record.series(metric)
     last = max((reading.step for reading in readings if reading.span == EVALUATE), default=None)
     return {reading.span: reading.value for reading in readings if reading.step == last}

@@ -26,8 +26,8 @@ from suite.records.stores.telemetry import recorded_gpus, source_states
 BOUND_BY = {"compute": "arithmetic", "memory": "memory traffic"}
 CLOCKS = {"thread_cpu": "thread CPU time", "wall": "wall time", "cuda_events": "device time"}
 COLD = {
-    "every_run": "the times above: the device's cache is flushed before every run",
-    "as_warm": "no other than warm: the working set exceeds the last-level cache",
+    "every_run": "the times above are cold: the device's cache is flushed before every run",
+    "as_warm": "the same as warm: the working set exceeds the last-level cache",
     "unknown_cache": "not timed: the system does not say how large its caches are",
     "no_memory": "not timed: too little memory is free to flush the last-level cache",
 }
@@ -62,35 +62,37 @@ def find_disturbances(record: Record) -> list[str]:
 
 
 def unchecked_layer(record: Record) -> list[str]:
-    """A warning, where only the kernel was compared with float64."""
+    """A list of one warning where only the kernel was compared with float64, else an empty one."""
     return ["layer: NOT CHECKED (no definition)"] * str(record.provenance.get("layer_check")).startswith("none")
 
 
 def other_warnings(record: Record) -> list[str]:
-    """The warnings that name no disturbance, but for that of an interval that stands beside the value."""
+    """Warnings that name no disturbance, without that of a wide interval, which stands beside the value."""
     told_elsewhere = (IMPRECISE, *BY_OTHERS)
     warnings = [text for text in run_warnings(record) if not any(words in text for words in told_elsewhere)]
     return unchecked_layer(record) + warnings
 
 
 def value_marks(record: Record) -> str:
-    """The marks that stand behind a record's values."""
+    """The marks behind a record's values with a blank before them, as ` ~!`; empty where nothing is to be marked."""
     marks = DISTURBED * bool(find_disturbances(record)) + WARNED * bool(other_warnings(record))
     return f" {marks}" if marks else ""
 
 
 def row(name: str, text: str) -> str:
+    """A line of a name, filled up to ten letters, and a text without line breaks."""
     return f"{name:<10} {one_line(str(text))}"
 
 
 def answer(record: Record, status: str, summary: Summary) -> list[str]:
-    """Lines of a name and a text. `status`: as it is to be shown, with its colour."""
+    """Every line that is shown of a single case: status, settings, checks, times, memory, energy and warnings.
+    `status`: as it is to be shown, with its colour."""
     facts, reason = record.provenance, f": {record.reason}" if record.reason else ""
     lines = [(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
     if "backend" in facts:
         operators = ", ".join(span_operators(record, "kernel"))
         form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
-        kernel = f", whose kernel ran {operators}" if operators else ""
+        kernel = f"; operators of its kernel: {operators}" if operators else ""
         lines.append(("what ran", f"backend {facts['backend']}{form}{kernel}"))
     if errors := [*_errors(record), *unchecked_layer(record)]:
         lines.append(("check", f"relative error against float64: {', '.join(errors)}"))
@@ -99,7 +101,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     lines += summary.lines
     lines += [("cold", COLD[cold])] if (cold := str(facts.get("cold"))) in COLD else []
     cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
-    lines += [("cache", _beside_mha(cache, mha, "a layer"))] if cache and mha else []
+    lines += [("cache", _beside_mha(cache, mha, "per layer"))] if cache and mha else []
     lines += _energy(record)
     lines += [("telemetry", text) for text in [watched(record)] if text is not None]
     lines += [("disturbed", f"by {', '.join(causes)}") for causes in [find_disturbances(record)] if causes]
@@ -108,36 +110,39 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
 
 
 def decode_cost(record: Record) -> list[tuple[str, str]]:
-    """The cache and the time of a token in a trained decoder; none of what a record does not say."""
+    """Lines of the cache per token and the decode time of a trained decoder; none for what the record does not have."""
     lines = []
     cache, mha = (constant(record, "case", f"cache_bytes_per_token{of}") for of in ("", "_mha"))
     if cache is not None and mha is not None:
-        lines.append(("cache", _beside_mha(cache, mha, "a token")))
+        lines.append(("cache", _beside_mha(cache, mha, "per token")))
     times_s = [reading.value for reading in record.series("latency_s", DECODE)]
     behind = record.settings.get("decode_len")
     if times_s and isinstance(behind, int):
-        time = f"{numbers.seconds(median(times_s))} a token behind {numbers.count(behind)}, n = {len(times_s)}"
+        time = f"{numbers.seconds(median(times_s))} per token after {numbers.count(behind)} tokens, n = {len(times_s)}"
         lines.append(("decode", time))
     return lines
 
 
 def _beside_mha(cache: float, mha: float, each: str) -> str:
-    share = f"{numbers.percent(cache / mha)} of the {numbers.bytes_iec(mha)} that MHA keeps"
+    """`9.00 MiB per layer, 14 % of MHA's 64.0 MiB`"""
+    share = f"{numbers.percent(cache / mha)} of MHA's {numbers.bytes_iec(mha)}"
     return f"{numbers.bytes_iec(cache)} {each}, {share}"
 
 
 def _errors(record: Record) -> Iterator[str]:
+    """Yield the error of each checked part with its limit, and that of a quantised cache without one."""
     around = [(error, part) for part in AROUND if (error := noted(record, "layer", f"relative_error_{part}"))]
-    worst = [("layer", f"_{max(around)[1]}", "around it")] if around else []
+    worst = [("layer", f"_{max(around)[1]}", "rest of the layer")] if around else []
     for span, suffix, name in (*CHECKED, *worst, ("layer", "", "layer")):
         error, allowed = (noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error"))
         if error is not None and allowed is not None:
-            yield f"{name} {error:.2g} (of {allowed:.2g} allowed)"
+            yield f"{name} {error:.2g} (limit {allowed:.2g})"
     if (quantised := noted(record, "kernel", "cache_error")) is not None:
-        yield f"the quantised cache {quantised:.2g} against an unquantised one"
+        yield f"quantised cache {quantised:.2g} (compared with an unquantised one)"
 
 
 def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
+    """Yield a span's median with its interval, its share of the roofline and its cold time, as far as it was timed."""
     warm, cold = latency(record, span), latency(record, span, "cold_latency_s")
     if warm is None:
         return
@@ -156,56 +161,59 @@ def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
         )
         yield "", f"{numbers.percent(share)} of the roofline, bound by {BOUND_BY[regime or '']}: {reached}"
     if cold is not None:
-        slower = f"{cold.median / warm.median:.2f} times as long, n = {cold.count}"
+        slower = f"{cold.median / warm.median:.2f}× the time above, n = {cold.count}"
         yield "", f"{numbers.seconds(cold.median)} with cold caches ({slower})"
 
 
 def _projection(record: Record, span: str) -> Iterator[tuple[str, str]]:
+    """Yield a span's projected bound, and its expected time if there is one; nothing if it was not projected."""
     bound_s, ceilings = constant(record, span, "bound_s"), measured_ceilings(record, span)
     flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
     if bound_s is None or ceilings is None or flops is None or traffic is None:
         return
     regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
     peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
-    yield span, f"{numbers.seconds(bound_s)} at least, bound by {regime}: projected from {peaks}, not measured"
+    yield span, f"at least {numbers.seconds(bound_s)}, bound by {regime}: computed from {peaks}, not measured"
     expected_s, low_s, high_s = (constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
     if expected_s is not None:
-        ends = "no error is published"
+        ends = "its error is not known"
         if low_s is not None and high_s is not None:
             ends = f"nine in ten within {numbers.seconds_range(low_s, high_s)}"
         yield "", f"{numbers.seconds(expected_s)} expected of a good kernel ({ends})"
 
 
 def _energy(record: Record) -> Iterator[tuple[str, str]]:
+    """Yield the measured energy of each span per step, and the cost of a million tokens."""
     for span in SPANS:
         step_j, power_w = constant(record, span, "energy_j"), constant(record, span, "energy_power_w")
         if step_j is not None and power_w is not None:
             token_j = joules_per_token(record, span)
-            each = "" if token_j is None else f", {token_j:.3g} J a token"
-            yield "energy", f"{span} {step_j:.3g} J a step{each}, at {power_w:.3g} W"
+            each = "" if token_j is None else f", {token_j:.3g} J per token"
+            yield "energy", f"{span} {step_j:.3g} J per step{each}, at {power_w:.3g} W"
     timed = latency(record, SPANS[0])
     cost = cost_per_million_tokens(record, timed.median) if timed else None
     if cost is not None:
-        yield "cost", f"{cost:.3g} a million tokens through the layer, at price_per_device_hour"
+        yield "cost", f"{cost:.3g} per million tokens through the layer, by price_per_device_hour"
 
 
 def watched(record: Record) -> str | None:
-    """Which GPUs were watched, or why none; None where the record says nothing."""
+    """A text of the GPUs that telemetry watched, or why it watched none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
     gpus = [
         f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in recorded_gpus(record).items()
     ]
-    text = ", ".join(gpus) if gpus else f"no GPU: not measured ({why})"
+    text = ", ".join(gpus) if gpus else f"no GPU was measured ({why})"
     return text if state else None
 
 
 def _use(gpu: Mapping[str, Any]) -> str:
+    """Whether the case used a GPU, and its state where it was not measured."""
     state = "" if gpu.get("state") == State.MEASURED else f", {gpu.get('state')}"
-    return ("used" if gpu.get("used") is True else "not used, charged nothing") + state
+    return ("used" if gpu.get("used") is True else "not used by the case") + state
 
 
 def brief(record: Record, summary: Summary) -> str:
-    """A record's part of a line among others: its values, with a mark where a reader must know more."""
+    """A record's part of a line among others: its values with their marks, or the reason why it is not ok."""
     if record.status is not Status.OK:
         return record.reason or ""
     timed = timed_values(record) or (summary.values if summary.brief is None else ())

@@ -8,7 +8,7 @@ from suite.records.holdings import PART, PEAK, holder_parts
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
 
-ACCURACY, TITLES = "heldout_accuracy", {"heldout_accuracy": "held-out accuracy", "heldout_format": "form"}
+ACCURACY, TITLES = "heldout_accuracy", {"heldout_accuracy": "held-out accuracy", "heldout_format": "format"}
 SPENT = {
     "completions": "completions",
     "sampled_tokens": "tokens",
@@ -20,7 +20,7 @@ MOST_PARTS = 4
 
 
 def summary(record: Record) -> Summary:
-    """What a run of workload=rl learnt; nothing of one that has learnt nothing yet."""
+    """First and last accuracy, samples, CPU time and memory of an RL run; empty before any evaluation."""
     curves = {metric: evaluated(record, metric) for metric in TITLES}
     if not any(curves.values()):
         return Summary()
@@ -54,7 +54,7 @@ def summary(record: Record) -> Summary:
 
 
 def evaluated(record: Record, metric: str) -> dict[int, float]:
-    """A metric of each evaluation, by the number of steps before it."""
+    """A metric's value at each evaluation, by the number of steps before it."""
     return {reading.step: reading.value for reading in record.series(metric, EVALUATE)}
 
 
@@ -64,11 +64,12 @@ def cpu_s(record: Record, phase: str) -> float:
 
 
 def step_total(record: Record, metric: str, span: str = STEP) -> float:
+    """The sum of a metric's readings in a span, over all steps."""
     return sum(reading.value for reading in record.series(metric, span))
 
 
 def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, str]]:
-    """What each of several stages came to, by the evaluations at their ends; a record may be foreign."""
+    """One line of the accuracy after each training stage; none for a single stage, or where it was not evaluated."""
     stages = record.provenance.get("stages")
     texts, end = list[str](), 0
     for stage in stages if isinstance(stages, list) else ():
@@ -84,6 +85,7 @@ def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, st
 
 
 def _teacher(record: Record) -> list[tuple[str, str]]:
+    """A line of the teacher's accuracy and CPU time, as a list of one; empty without a teacher."""
     teacher = record.provenance.get("teacher")
     accuracy, cost_s = (
         teacher.get(name) if isinstance(teacher, Mapping) else None for name in (ACCURACY, "process_cpu_s")
@@ -104,7 +106,7 @@ def _memory(record: Record) -> list[tuple[str, str]]:
     listed = ", ".join(f"{name} {numbers.bytes_iec(nbytes)}" for name, nbytes in parts)
     return [
         ("memory", f"peak {numbers.bytes_iec(peak.value)} in {peak.span}: {listed}"),
-        ("", "every operator was watched for it: the times above are not comparable"),
+        ("", "every operator was watched to find it, so the times above cannot be compared"),
     ]
 
 

@@ -18,7 +18,7 @@ GPUS = "gpus"
 
 
 def summary(record: Record) -> Summary:
-    """What a case of workload=rl_memory holds, and which GPUs fit; nothing where it projects no memory."""
+    """Peak memory of a projected RL step, its largest parts and the GPUs that hold it; empty without a projection."""
     peaks = {reading.span: reading.value for reading in record.series(PEAK)}
     if not peaks or not record.series("peak_bytes_per_device"):
         return Summary()
@@ -45,7 +45,7 @@ def summary(record: Record) -> Summary:
 
 
 def fitting(record: Record) -> dict[int, int]:
-    """How many GPUs it takes, by the gigabytes of one; least memory first, then fewest devices."""
+    """How many GPUs a step needs, by the GB of one; least total memory first, then fewest GPUs."""
     counts = {
         int(gigabytes): int(reading.value)
         for reading in record.series("devices_needed")
@@ -63,25 +63,25 @@ def _most_devices(record: Record) -> int:
 def _sets_in_words(sets: Mapping[int, int], most: int) -> str:
     """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them; at `most` so many devices were tried."""
     if not sets:
-        return f"on no {most} or fewer GPUs" if most > 1 else "on no GPU, and the minibatch has one micro-batch for one"
+        return f"no set of up to {most} GPUs" if most > 1 else "no single GPU, and one micro-batch allows no more"
     smallest, *larger = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()]
     return f"{smallest}, or {', '.join(larger)}" if larger else smallest
 
 
 def _gpus(record: Record) -> list[tuple[str, str]]:
-    """Whether the GPUs at hand hold the step, how they sample best, and the least time that it takes them."""
+    """Lines of whether the GPUs named in the settings hold the step, and of the least time that it takes on them."""
     fits, spare = (noted(record, GPUS, metric) for metric in ("step_fits", "spare_bytes"))
     if fits is None or spare is None:
         return []
     gpus = record.settings["gpus"]
     if not fits:
-        return [("gpus", f"{gpus} do not hold it: {numbers.bytes_iec(-spare)} more are needed on each")]
+        return [("gpus", f"{gpus} cannot hold the step: {numbers.bytes_iec(-spare)} more are needed on each")]
     batch = noted(record, GPUS, "rollout_batch")
     room = "" if batch is None else f", room to sample {batch:,.0f} completions at once on each"
-    lines = [("gpus", f"{gpus} hold it: {numbers.bytes_iec(spare)} spare on each{room}")]
+    lines = [("gpus", f"{gpus} hold the step: {numbers.bytes_iec(spare)} to spare on each{room}")]
     bounds = {phase: bound for phase in PHASES if (bound := noted(record, f"{GPUS}/{phase}", "bound_s")) is not None}
     if bounds:
         parts = ", ".join(f"{phase} {numbers.duration(bound)}" for phase, bound in bounds.items())
         whole = numbers.duration(sum(bounds.values()))
-        lines.append(("time", f"{whole} a step at least ({parts}): full lengths, peak rates, no communication"))
+        lines.append(("time", f"at least {whole} per step ({parts}): full lengths, peak rates, no communication"))
     return lines

@@ -42,6 +42,7 @@ class HeadlineValue:
 
     @property
     def labelled(self) -> str:
+        """`layer 1.49 ms ±2.1%`"""
         return f"{self.title} {self.text}"
 
     def as_json(self) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class Cost:
 
     @property
     def text(self) -> str:
+        """The number with its unit, as `1.49 ms` or `12.0 GiB`."""
         return numbers.bytes_iec(self.number) if self.is_size else numbers.seconds(self.number)
 
 
@@ -95,11 +97,12 @@ Summarise = Callable[[Record], Summary]
 
 
 def summary_by(dotted: str | None) -> Summarise:
-    """The function of a dotted name, or the plain one without a name; a summary without values gets the timings. Raises
-    ValueError where there is no such function."""
+    """The function that a dotted name names, or `plain` for None; where its summary has no values, the timings stand
+    for them. Raises ValueError where there is no such function."""
     summarise: Summarise = locate(dotted) if dotted is not None else plain
 
     def with_values(record: Record) -> Summary:
+        """The record's summary; where that has no values, with its timings and their cost."""
         summary, timed = summarise(record), plain(record)
         return summary if summary.values else replace(summary, values=timed.values, cost=timed.cost)
 
@@ -112,7 +115,7 @@ def summary_of(record: Record) -> Summary:
 
 
 def plain(record: Record) -> Summary:
-    """The timings of a record, those of attention first; its first span is its cost."""
+    """A summary of a record's timings alone, those of attention first; the median of the first span is the cost."""
     timed = dict.fromkeys(reading.span for reading in record.series("latency_s"))
     spans = sorted(timed, key=lambda span: span not in SPANS)[:MOST_SPANS]
     warm = latency(record, spans[0]) if spans else None
@@ -128,7 +131,7 @@ def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | 
 
 
 def timed_values(record: Record, spans: Sequence[str] = SPANS) -> list[HeadlineValue]:
-    """The latency of spans; where the record projects them the least they take, and what is expected."""
+    """The median latency of each span with its interval, or, of a projected span, its bound and expected time."""
     values: list[HeadlineValue] = []
     for span in spans:
         bound_s, expected_s = constant(record, span, "bound_s"), constant(record, span, "expected_s")

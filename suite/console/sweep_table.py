@@ -18,8 +18,8 @@ LEAST_TELLING = 10
 
 
 def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: bool) -> list[str]:
-    """A table of values, a row a case, or in big sweeps a row a setting with the mean over its seeds, those of each
-    machine apart. Of too many settings the largest sizes are shown."""
+    """A table with a row for each case. In big sweeps a row is the mean over the seeds of one setting and machine, and
+    only the last MOST_ROWS rows are shown."""
     names = list(differing(entry.record.case.settings for entry in entries))
     if not entries:
         return []
@@ -39,7 +39,7 @@ def sweep_lines(entries: Sequence[SummaryEntry], *, width: int | None, colour: b
     columns += _result_columns([rows[key] for key in last_keys], is_first=not columns)
     lines = table_lines(columns, width=width, colour=colour)
     left_out = len(rows) - len(last_keys)
-    return [*lines, *([f"(and {left_out} rows before these: suite results list has all)"] if left_out else [])]
+    return [*lines, *([f"({left_out} earlier rows are not shown: suite results list has all)"] if left_out else [])]
 
 
 def _result_columns(rows: Sequence[Sequence[SummaryEntry]], *, is_first: bool) -> list[ConsoleColumn]:
@@ -69,6 +69,7 @@ def values_of(entry: SummaryEntry) -> Mapping[str, HeadlineValue]:
 
 
 def _cell(row: Sequence[SummaryEntry], key: str) -> str:
+    """A headline value of a row: its only run's text, or the mean over its runs; a dash without one."""
     values = [value for entry in row if (value := values_of(entry).get(key)) is not None]
     if len(values) < 2:
         return values[0].text if values else "-"
@@ -76,4 +77,5 @@ def _cell(row: Sequence[SummaryEntry], key: str) -> str:
 
 
 def _marks(row: Sequence[SummaryEntry]) -> str:
+    """The most marks that any run of a row has which ended well."""
     return max((value_marks(entry.record) for entry in row if values_of(entry)), key=len, default="")

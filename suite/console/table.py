@@ -65,6 +65,7 @@ def say_folded(*lines: str) -> None:
 
 
 def say_table(columns: Sequence[ConsoleColumn]) -> None:
+    """Print a table, as wide as the terminal."""
     say(*table_lines(columns, width=terminal_width(), colour=has_colour()))
 
 
@@ -78,25 +79,25 @@ def table_lines(columns: Sequence[ConsoleColumn], *, width: int | None, colour: 
         least = max(remaining, key=lambda column: column.rank)
         remaining.remove(least)
         left_out.insert(0, one_line(least.title))
-    lines = _drawn(_table(remaining), width=width, colour=colour)
-    return [*lines, f"(no room for: {', '.join(left_out)})"] if left_out else lines
+    lines = _render_lines(_rich_table(remaining), width=width, colour=colour)
+    return [*lines, f"(not shown: {', '.join(left_out)})"] if left_out else lines
 
 
 def fits(columns: Sequence[ConsoleColumn], width: int | None) -> bool:
     """Whether a table has room without folding anything."""
     console = _console(UNBOUNDED, colour=False)
-    return width is None or Measurement.get(console, console.options, _table(columns)).maximum <= width
+    return width is None or Measurement.get(console, console.options, _rich_table(columns)).maximum <= width
 
 
 def row_lines(cells: Sequence[str | Text], widths: Sequence[int], *, width: int | None, colour: bool) -> list[str]:
-    """Lay out one row under others of these widths; its last cell is folded where it does not fit."""
+    """Lay out a row whose columns but the last are at least `widths` wide; a last cell that is too long is folded."""
     grid = Table.grid(padding=GAP, pad_edge=False)
     for least in widths:
         grid.add_column(min_width=least, no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row(*(cell if isinstance(cell, Text) else Text(one_line(cell)) for cell in cells))
     room = None if width is None else width - sum(widths) - GAP[1] * len(widths)
-    return _drawn(grid, width=width if room is not None and room >= LEAST_ROOM else None, colour=colour)
+    return _render_lines(grid, width=width if room is not None and room >= LEAST_ROOM else None, colour=colour)
 
 
 def folded(lines: Iterable[str], width: int | None) -> list[str]:
@@ -112,7 +113,8 @@ def status_text(status: str, behind: str = "") -> Text:
     return Text.assemble((one_line(status), COLOURS.get(status, BAD)), behind)
 
 
-def _table(columns: Sequence[ConsoleColumn]) -> Table:
+def _rich_table(columns: Sequence[ConsoleColumn]) -> Table:
+    """A table for rich: texts are folded, while numbers, names and statuses stay whole."""
     table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
     for column in columns:
         is_whole = column.is_number or column.is_name or column.is_status
@@ -124,7 +126,8 @@ def _table(columns: Sequence[ConsoleColumn]) -> Table:
     return table
 
 
-def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
+def _render_lines(table: Table, *, width: int | None, colour: bool) -> list[str]:
+    """The lines of a table in this width, or unbounded without one, with blanks at their ends removed."""
     console = _console(UNBOUNDED if width is None else width, colour=colour)
     with console.capture() as captured:
         console.print(table)
@@ -132,6 +135,7 @@ def _drawn(table: Table, *, width: int | None, colour: bool) -> list[str]:
 
 
 def _console(width: int, *, colour: bool) -> Console:
+    """A console that writes into memory and knows neither markup nor the real terminal."""
     return Console(
         # Of its own: rich would else ask the real terminal for its width and its colours.
         file=io.StringIO(),

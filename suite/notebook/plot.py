@@ -99,12 +99,13 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
-    """The settings in which an experiment differs from the others of a figure; a missing one is no number."""
+    """A row's value of each setting, as `task=sort, seed=0`, without missing ones (NaN)."""
     return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
 
 
 def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, str], key: str = "") -> "go.Figure":
-    """Take a section's first figure that is about all this, and whose title stands under `key` if any is given."""
+    """A section's first figure with these facets, and with a title under `key` if one is given, as one of its views.
+    Raises ValueError, naming what there is, for a figure or a view that it does not have."""
     section = build(runs.results())
     figures = [figure for figure in section.figures if key in ("", getattr(figure.title, "key", ""))] if section else []
     texts = load_texts(lang)
@@ -112,7 +113,7 @@ def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, s
     fitting = [figure for figure in rendered if all(figure.facets.get(name) == value for name, value in about.items())]
     if not fitting:
         raise ValueError(
-            f"the runs have no such figure, but: {'; '.join(_named(figure) for figure in rendered) or 'none'}"
+            f"the runs have no such figure; they have: {'; '.join(_named(figure) for figure in rendered) or 'none'}"
         )
     views = {view.title: view.figure for view in fitting[0].views}
     if view and view not in views:
@@ -121,6 +122,7 @@ def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, s
 
 
 def _named(figure: Any) -> str:
+    """A figure's title with its settings."""
     return " · ".join(filter(None, [figure.title, figure.settings]))
 
 

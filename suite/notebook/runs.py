@@ -7,8 +7,8 @@
 >>> table = runs.table()
 >>> table.attrs["units"]["latency_s"]
 's'
->>> found = runs.compare(by="supervision", against="outcome")
->>> sorted(found["metric"].unique())
+>>> comparisons = runs.compare(by="supervision", against="outcome")
+>>> sorted(comparisons["metric"].unique())
 ['heldout_accuracy']
 >>> runs.where(supervision="outcome", seed=[0, 1])
 <8 runs of rl>
@@ -66,6 +66,7 @@ class Runs:
         return f"<{len(self)} runs of {', '.join(self.workloads) or 'nothing'}>"
 
     def __iter__(self) -> Iterator[Record]:
+        """The records with their readings, which are read one record at a time."""
         return (current.record for current in self._read(None))
 
     def __add__(self, other: "Runs") -> "Runs":
@@ -74,7 +75,9 @@ class Runs:
         runs = list({current.folder: current for current in (*ours.records, *theirs.records)}.values())
         cases = {(current.label, current.record.case.id) for current in runs}
         if len(cases) < len(runs):
-            raise ValueError("runs must have one run of a case under a label; load both folders: suite.load([A, B])")
+            raise ValueError(
+                "both have a run of the same case under one label; load the folders together: suite.load([A, B])"
+            )
         labels = list(dict.fromkeys((*ours.labels, *theirs.labels)))
         return Runs(replace(ours, labels=labels, records=runs, all_records=[(run.label, run.record) for run in runs]))
 
@@ -87,9 +90,11 @@ class Runs:
         rows = [(current.record, _case(current)) for current in self._results.records]
         names = sorted({name for _, row in rows for name in row})
         if unknown := settings.keys() - set(names):
-            raise ValueError(f"where takes settings of the runs, of {', '.join(names)}; got {', '.join(unknown)}")
+            raise ValueError(f"where takes settings of the runs ({', '.join(names)}); got {', '.join(unknown)}")
         wanted = {name: value if isinstance(value, list | tuple | set) else [value] for name, value in settings.items()}
-        fitting = {id(record) for record, row in rows if all(row.get(name) in of for name, of in wanted.items())}
+        fitting = {
+            id(record) for record, row in rows if all(row.get(name) in values for name, values in wanted.items())
+        }
         return Runs(self._results.narrowed(lambda _, record: id(record) in fitting))  # a record has no hash
 
     @property
@@ -99,7 +104,7 @@ class Runs:
 
     @property
     def labels(self) -> list[str]:
-        """Labels that tell the folder's machines apart."""
+        """The labels of the folders; each machine of a folder has one of its own."""
         return list(self._results.labels)
 
     def results(self, workload: str | None = None) -> Results:
@@ -159,18 +164,18 @@ class Runs:
         if not rows:
             axes = sorted({name for current in self._named(workload) for name in current.record.case.axes} - {SEED})
             raise ValueError(
-                f"by must be a setting in which runs that are else alike differ, of {', '.join(axes)}, and against one "
-                f"of its values; got {by!r}{'' if against is None else f' and {against!r}'}"
+                f"by must be a setting in which otherwise equal runs differ ({', '.join(axes)}), and against one of "
+                f"its values; got {by!r}{'' if against is None else f' and {against!r}'}"
             )
         return _frame(rows)
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a line for each workload and label."""
         lines = [
-            (name, label, str(len(of)), str(sum(current.record.status is not Status.OK for current in of)))
+            (name, label, str(len(runs)), str(sum(run.record.status is not Status.OK for run in runs)))
             for name in self.workloads
             for label in self.labels
-            if (of := [current for current in self._named(name) if current.label == label])
+            if (runs := [current for current in self._named(name) if current.label == label])
         ]
         head = "".join(f"<th>{text}</th>" for text in ("workload", "label", "cases", "without a result"))
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
@@ -195,7 +200,7 @@ class Runs:
                 warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
     def _experiments(self, workload: str, by: str, outcome: ScoredMetric, against: str | None) -> list[Experiment[Run]]:
-        """Group a workload's runs by a setting, the oldest first."""
+        """Experiments of a workload's runs by a setting, the oldest run first, with the readings to compare alone."""
         # Of all readings those that are compared are kept, and none of a clock where seeds were spread over machines.
         is_timed = outcome.metric in METRICS and METRICS[outcome.metric].unit in OF_A_MACHINE
         currents = [
@@ -207,7 +212,9 @@ class Runs:
         return experiments_by(currents, workload, by, lambda current, key: Run(current=current, key=key), against)
 
     def _ratios(self, workload: str, by: str, span: str | None, against: str | None) -> Iterator[dict[str, Any]]:
-        """Yield a row for each arm, compared by time or size as a terminal compares them."""
+        """Yield the rows of `compare` for a workload without an outcome: the ratio of each arm's speed, or projected
+        peak, to the baseline arm's. `span`: whose times are compared; None for the cost that the record's summary
+        names."""
         entries = []
         for current in self._read(workload):
             timed = latency(current.record, span) if span else None
@@ -241,7 +248,7 @@ def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
 
 
 def _case(current: CurrentRecord) -> dict[str, Any]:
-    """What every row says of its case."""
+    """The columns of a case that every row has: label, workload, id, status, evidence and settings."""
     record = current.record
     return {
         "label": current.label,
@@ -255,14 +262,14 @@ def _case(current: CurrentRecord) -> dict[str, Any]:
 
 
 def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each span of a case; one for a case that has none."""
+    """Yield the rows of `table` for a case, one for each span; a single one where it has none."""
     noted: dict[str, dict[str, Any]] = defaultdict(dict)
     timed: dict[str, dict[str, Any]] = {}
     for (span, metric), readings in current.record.by_span.items():
         if metric != TIMED:
             steps = readings.column("step")
             noted[span][metric] = readings.column("value")[steps.index(max(steps))]
-        elif launches := [finite for of in by_launch(readings) if (finite := list(filter(math.isfinite, of)))]:
+        elif launches := [finite for values in by_launch(readings) if (finite := list(filter(math.isfinite, values)))]:
             interval = launched_interval(launches)
             parts = ("low", "high", "level", "count", "launches")
             timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in parts}
@@ -272,7 +279,7 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """A row for each span and step, of metrics that a span has at several steps; timings are none."""
+    """Yield the rows of `curves` for a case: one for each span and step, of metrics with several steps, no timings."""
     rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
     for (span, metric), readings in current.record.by_span.items():
         steps = readings.column("step")
@@ -285,7 +292,7 @@ def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
 
 
 def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterator[dict[str, Any]]:
-    """Yield a row for each arm that is compared with the baseline."""
+    """Yield the rows of `compare` for an experiment with scores: each arm minus the baseline; none without one."""
     other = experiment.baseline
     if other is None:
         return
@@ -320,6 +327,7 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
 
 
 def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
+    """Values as a column whose dtype keeps whole numbers, truth values and missing ones apart; texts for the rest."""
     import pandas as pd
 
     kinds = {type(value) for value in values} - {type(None)}

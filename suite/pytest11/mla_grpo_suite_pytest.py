@@ -12,18 +12,20 @@ OPTION = "suite_sweep"
 
 
 def pytest_addoption(parser: "pytest.Parser") -> None:
+    """Add the options --suite-sweep and --suite-set."""
     group = parser.getgroup("suite", "cases of mla-grpo-suite, as benchmarks")
     group.addoption(
         "--suite-sweep",
         metavar="NAME",
-        help="Time the cases of a named sweep, as `gate`, in place of the folder's tests.",
+        help="Time the cases of a named sweep, such as gate, instead of the folder's tests.",
     )
     group.addoption(
-        "--suite-set", metavar="KEY=VALUE", action="append", help="A setting of every case of it; may be repeated."
+        "--suite-set", metavar="KEY=VALUE", action="append", help="A setting of every case. Can be repeated."
     )
 
 
 def pytest_configure(config: "pytest.Config") -> None:
+    """Register the sweep's plugin if --suite-sweep is given. Raises UsageError for --suite-set without it."""
     if config.getoption(OPTION) is not None:
         from suite.commands.pytest_plugin import SweepPlugin
 
@@ -31,4 +33,4 @@ def pytest_configure(config: "pytest.Config") -> None:
     elif config.getoption("suite_set"):
         import pytest
 
-        raise pytest.UsageError("--suite-set is for the cases of --suite-sweep, which is not given")
+        raise pytest.UsageError("--suite-set sets a value for the cases of --suite-sweep, which is not given")

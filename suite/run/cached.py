@@ -54,8 +54,7 @@ def is_answer(record: Record, *, is_refused: bool) -> bool:
 
 
 def runs_by_case(folder: Path, notice: Notice) -> dict[str, list[StoredRecord]]:
-    """By case id every run that lies directly in a folder and was not withdrawn, without readings, the newest
-    first."""
+    """By case id, the runs directly in a folder that were not withdrawn, without readings, the newest first."""
     by_case = defaultdict[str, list[StoredRecord]](list)
     for run in each_run([folder], with_readings=False) if folder.is_dir() else ():
         if isinstance(run, Damage):
@@ -84,4 +83,5 @@ def find_on_any_machine(
 
 
 def _age(run: StoredRecord) -> tuple[str, str]:
+    """For sorting by age: when the run started, and the name of its folder."""
     return started_at(run.record), run.folder.name

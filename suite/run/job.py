@@ -56,8 +56,7 @@ class Job:
         return run_key(self.case, self.settings, spread=self.spread)
 
     def run_key_on(self, machine: str, code: str) -> str:
-        """The run key that the case has on a machine of this id, with code of this digest. With its own id and
-        digest it is `run_key`."""
+        """The case's run key on the machine with this id, by code of this digest; `run_key` is that on this machine."""
         return run_key_on(machine, code, self.case, self.settings)
 
     @cached_property
@@ -86,8 +85,8 @@ class Job:
 
 
 def job_of(point: SweepPoint) -> Job:
-    """Make the case of a point and its settings. Raises ValueError, before anything is allocated, for names that do not
-    exist and for values that are wrong in themselves."""
+    """Make the job of a point, after checking its names and values. Raises ValueError, before anything is allocated,
+    for names that do not exist and for values that are wrong in themselves."""
     _check_names(point)
     case_settings = {key: value for key, value in point.settings.items() if key not in OF_THE_COMMAND}
     # First: an option is as the phase has it, and a workload may have none.
@@ -107,12 +106,13 @@ def planned(case: Case, settings: Mapping[str, Any], overrides: Sequence[str]) -
 
 
 def _check_names(point: SweepPoint) -> None:
+    """Raise ValueError for settings that do not exist, that are missing, that an option fixes, or that are lists."""
     named_in_file = set(read_yaml("run.yaml")) - {"defaults", "hydra"} | set(map(group_name, point.of_workload))
     for key in sorted(set(point.settings) - named_in_file - set(point.chosen)):
         if key not in point.of_task:
             raise ValueError(no_such_setting(key))
         task, workload = (f"{group}={point.chosen[group]}" for group in ("task", "workload"))
-        raise ValueError(f"{task} sets {key}, which is none of {workload}'s settings: it is another workload's task")
+        raise ValueError(f"{task} sets {key}, which {workload} does not have: the task belongs to another workload")
     if missing := sorted(named_in_file - set(point.settings)):
         raise ValueError(f"{missing[0]} must have a value; got none")
     for key in point.fixed if not point.is_sweep else ():

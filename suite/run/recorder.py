@@ -95,6 +95,7 @@ class WorkerSlot:
     """Watchers by their settings, which a sweep may vary. Slots share none: a source remembers its last reading."""
 
     def watch(self, settings: Mapping[str, Any]) -> TelemetryWatch:
+        """A watch of a case by the telemetry of these settings, which is made only once."""
         key = json.dumps(settings, sort_keys=True)
         if key not in self._telemetry:
             self._telemetry[key] = Telemetry(settings)
@@ -114,6 +115,8 @@ class _Received:
     """Further files of the run, by name."""
 
     def take(self, message: Mapping[str, Any]) -> None:
+        """Add a message's readings, facts, files, durations and warning. Its outcome replaces the one before, and
+        `withdraw` drops earlier readings of those metrics."""
         if "withdraw" in message:
             self.readings = [reading for reading in self.readings if reading.metric not in message["withdraw"]]
         self.readings += message.get("readings", [])
@@ -212,9 +215,11 @@ def _received(slot: WorkerSlot, job: Job, complaints: Path, shared: Path) -> _Re
 def _run(
     slot: WorkerSlot, job: Job, complaints: Path, shared: Path, received: _Received, watch: TelemetryWatch
 ) -> None:
-    """Run the case in the worker, after the machine's ceilings where no earlier case has had them measured."""
+    """Run the case in the worker: the machine's ceilings if no case has measured them, then each launch, or a course
+    once."""
 
     def messages(task: str, arguments: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """Yield what the worker sends for a task, after the watch and `received` have taken it."""
         threads, stays = job.plan.threads, job.stays
         for message in slot.worker.run(task, arguments, threads=threads, stderr_log=complaints, persistent=stays):
             watch.on_message(message)
@@ -267,7 +272,7 @@ def _run(
 
 
 def _launch_facts(readings: Sequence[Reading], launches: int, job: Job) -> dict[str, Any]:
-    """The launches of a case, and how far neighbouring samples of a launch are alike, by span."""
+    """The number of launches, what each is, and by span how alike neighbouring samples of a launch are."""
     timed = [reading for reading in readings if reading.metric == "latency_s"]
     spans = sorted({reading.span for reading in timed})
     launches_by_span = {span: by_launch(reading for reading in timed if reading.span == span) for span in spans}
@@ -294,7 +299,7 @@ def _course_arguments(state: MachineState, job: Job, folder: Path) -> dict[str, 
 
 
 def base_provenance(job: Job, started_at: datetime, duration_s: float) -> dict[str, Any]:
-    """Where a record comes from: the code, and when it was made."""
+    """Where a record comes from: version, commit and digests of the code, when it was made and how long it took."""
     return {
         "suite_version": __version__,
         **commit(),

@@ -101,6 +101,7 @@ class _Sweep:
         """Run the jobs of the queue in the slots until there are none. Raises KeyboardInterrupt."""
 
         def stop() -> None:
+            """Hand out no more jobs, and end the case in each slot."""
             self.queue.stop()
             for slot in slots:
                 slot.interrupt()
@@ -108,6 +109,7 @@ class _Sweep:
         run_all([partial(self._follow, slot) for slot in slots], stop=stop, interruptions=interruptions)
 
     def _follow(self, slot: CaseSlot) -> None:
+        """Run jobs of the queue in a slot until none is left. A job whose slot was lost goes back to the queue."""
         queue = self.queue
         with slot:
             while slot.is_ready(lambda: queue.is_over) and (job := queue.take(slot.takes)) is not None:
@@ -218,6 +220,7 @@ def run_all(parts: Sequence[Callable[[], None]], *, stop: Callable[[], None], in
     """
 
     def until_it_fails(part: Callable[[], None]) -> None:
+        """Run a part; an error in it stops the others, and is raised."""
         try:
             part()
         except BaseException:

@@ -160,7 +160,7 @@ def test_report_opens_the_page_that_it_wrote(monkeypatch, capsys, tmp_path):
     page = tmp_path / "page.html"
     asked = ["report", "--results", str(tmp_path / "results"), "--out", str(page), "--open"]
     assert called(monkeypatch, *asked, "--format", "csv") == 2
-    assert "--open shows a page, which needs --format html; got 'csv'" in capsys.readouterr().err
+    assert "--open opens the HTML page and needs --format html; got 'csv'" in capsys.readouterr().err
     assert not page.exists()
     assert called(monkeypatch, *asked) == 0
     assert opened == [page.as_uri()]

@@ -88,10 +88,10 @@ def test_the_fits_are_printed_as_a_table(tmp_path, capsys):
     store(tmp_path, *records_of("mla"), *records_of("gqa", cases=CASES[:3]))
     assert calibrate([tmp_path], out=None) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("h100-sxm5-80gb: a decode kernel takes its floor")
+    assert shown.startswith("h100-sxm5-80gb: expected decode kernel time = floor")
     (row,) = [line.split() for line in shown.splitlines() if line.startswith("MLA 128")]
     assert row[-1] == "12"
-    assert "left out, with fewer than 6 cells: 3 of GQA 128/8" in shown
+    assert "left out, with fewer than 6 measurements: 3 of GQA 128/8" in shown
 
 
 BY_BOUND = sorted(CASES, key=lambda case: (case[0] * case[1], case[0]))
@@ -147,9 +147,9 @@ def test_prompts_give_shares_by_length(tmp_path):
     [
         (
             lambda: [build(), timed("mla", 1, 8192, 1e-3, environment={"gpus": ["A card"]})],
-            "calibrate needs decode kernels in bfloat16 .* the 2 records of",
+            "calibrate needs bfloat16 decode kernels .* the 2 records in",
         ),
-        (lambda: records_of("mla", cases=CASES[:5]), "calibrate needs 6 cells of one family.*got 5 of MLA 128"),
+        (lambda: records_of("mla", cases=CASES[:5]), "calibrate needs 6 measurements of one family.*got 5 of MLA 128"),
         (
             lambda: [timed("gqa", *case, predicted_s("gqa", *case) / 10) for case in CASES],
             "no faster than its bound; got 0 of GQA 128/8",

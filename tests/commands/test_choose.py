@@ -16,12 +16,12 @@ def chosen(sort="fits", as_json=False, **changes):
 def test_the_answer_is_a_sentence_a_table_and_its_conditions(capsys):
     assert chosen() == 0
     said, _, header, *rows = capsys.readouterr().out.splitlines()
-    assert said == "llama-3.1-70b, 32,768 tokens a sequence, on 4 x h100-sxm5-80gb: fits up to batch 13."
+    assert said == "On 4 x h100-sxm5-80gb, llama-3.1-70b with 32,768 tokens per sequence fits up to batch 13."
     assert header.split()[-2:] == ["cost/M", "tokens"]
     assert [row.split()[0] for row in rows[:4]] == ["as", "MQA", "MLA", "MHA"]
     assert "24.9 ms" in rows[0]
     assert "21.6–30.0 ms" in rows[0]
-    assert rows[5] == "tokens/s as expected of good kernels; at 700 W a device"
+    assert rows[5] == "Tokens per second are based on expected times. Energy assumes 700 W per device."
     assert "matrices in bfloat16, rows from 2" in rows[6]
 
 
@@ -30,7 +30,7 @@ def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):
     assert "\n2 replicas of tp4 " in capsys.readouterr().out
     assert chosen(model="qwen2.5-7b", gpus="8xh100", parallel="tp8") == 3
     (said,) = capsys.readouterr().out.splitlines()
-    assert "cannot be laid out so: tp8 is impossible: " in said
+    assert "cannot use this layout: tp8 is impossible: " in said
 
 
 def test_a_model_that_does_not_fit_ends_with_3_and_says_why(capsys):
@@ -59,8 +59,8 @@ def test_an_unknown_order_is_refused():
 def test_a_step_that_fits_says_what_holds_it(capsys):
     assert fit(RL, as_json=False) == 0
     out = capsys.readouterr().out
-    assert out.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW's moments in bfloat16, 8 bytes")
-    assert "fits on 4 x 80 GB: 32.2 GiB on each in its update, 40.9 GiB to spare." in out
+    assert out.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW's state in bfloat16: 8 bytes")
+    assert "fits on 4 x 80 GB: its update needs 32.2 GiB on each and leaves 40.9 GiB." in out
     assert "1 x 141 GB, or 2 x 80 GB" in out
     assert "With --precision mixed the smallest set is 2 x 141 GB, or 4 x 80 GB." in out
     assert "policy optimiser" in out

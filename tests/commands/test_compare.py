@@ -55,10 +55,10 @@ def test_two_runs_stand_side_by_side(folders, capsys, tmp_path):
         ([], {}, "got 0 names"),
         (["a"], {}, "needs a second run or folder"),
         (["a", "a"], {}, "two different runs or folders"),
-        (["a", "0123"], {}, "got '0123'"),
-        (["0123"], {"by": "attention"}, "takes folders beside --by"),
-        (["a", "b"], {"against": "mha"}, "--against needs --by"),
-        (["a"], {"by": "seq_len"}, "differ, of attention; got 'seq_len'"),
+        (["a", "0123"], {}, "'0123' is no folder"),
+        (["0123"], {"by": "attention"}, "one or two folders of results with --by; '0123' is no folder"),
+        (["a", "b"], {"against": "mha"}, "--against names a value of the setting in --by"),
+        (["a"], {"by": "seq_len"}, "differ (attention); got 'seq_len'"),
         (["a"], {"by": "attention", "against": "gqa"}, "against must be one of mha, mla; got 'gqa'"),
     ],
 )
@@ -74,4 +74,4 @@ def test_a_damaged_run_is_named_and_ends_with_4(folders, capsys, tmp_path):
     assert compare(folders, **ASKED) == 4
     assert "faster" in capsys.readouterr().out
     assert compare([str(tmp_path / "a" / "0123456789abcdef"), str(tmp_path / "b" / "0123456789abcdef")], **ASKED) == 4
-    assert "the run is damaged" in capsys.readouterr().err
+    assert "a run is damaged" in capsys.readouterr().err

@@ -15,11 +15,11 @@ from suite.commands.gpu_parts import (
     Budget,
     Ended,
     _backends,
-    _finished,
+    _count_runs,
     _has_gpu,
     _part,
-    _recorded,
-    _sweep,
+    _run_logged,
+    _sweep_command,
     policy_arguments,
     run_parts,
 )
@@ -94,7 +94,7 @@ def test_rl_of_a_real_model_composes_for_a_package_and_a_folder(device, tmp_path
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({**LLAMA, "max_position_embeddings": 4096}))
     for checkpoint in (SMOLLM2, str(folder)) if device == "cuda" else (str(folder),):
-        command = _sweep(TRAINING, policy_arguments(checkpoint), tmp_path / "out", device)
+        command = _sweep_command(TRAINING, policy_arguments(checkpoint), tmp_path / "out", device)
         jobs = [job_of(one) for one in compose(command[command.index("-m", 3) :])]
         assert [job.case.axes["algorithm"] for job in jobs] == ["grpo", "ppo"]
         assert {job.plan.policy.checkpoint for job in jobs} == {checkpoint}
@@ -110,8 +110,8 @@ def test_a_part_without_its_checkpoint_is_refused_with_reason(tmp_path, monkeypa
 
 def test_a_part_that_takes_too_long_is_stopped_its_output_kept(tmp_path):
     slow = "import time; print('begun', flush=True); time.sleep(60)"
-    assert _finished([sys.executable, "-c", slow], tmp_path / "log", 1.0) is None
-    assert _finished([sys.executable, "-c", "raise SystemExit(7)"], tmp_path / "other", 30.0) == 7
+    assert _run_logged([sys.executable, "-c", slow], tmp_path / "log", 1.0) is None
+    assert _run_logged([sys.executable, "-c", "raise SystemExit(7)"], tmp_path / "other", 30.0) == 7
     assert (tmp_path / "log").read_text() == "begun\n"
 
 
@@ -143,7 +143,7 @@ def test_each_parts_seconds_and_warnings_are_packed(tmp_path, monkeypatch):
     def part(part, plan, out, budget, device, checkpoint):
         if part["name"] == "second":
             raise KeyboardInterrupt
-        return Ended(name="first", how="done", text=f"see {tmp_path}/a/log", warnings=_recorded(out / "first")[1])
+        return Ended(name="first", how="done", text=f"see {tmp_path}/a/log", warnings=_count_runs(out / "first")[1])
 
     for number in range(2):
         store(tmp_path / "first", build(seq_len=16 << number, provenance={"warnings": ["gpu0 was throttled"]}))
@@ -167,7 +167,7 @@ def test_runs_of_a_part_are_counted_with_what_they_warn_of(tmp_path):
     warned = {"provenance": {"warnings": ["gpu0 was throttled", "2 others"]}}
     for number, given in enumerate((warned, {"provenance": {"warnings": ["1.5 others"]}}, {"status": "failed"})):
         store(tmp_path, build(seq_len=16 << number, **given))
-    said, warnings = _recorded(tmp_path)
+    said, warnings = _count_runs(tmp_path)
     assert said == "2 ok, 1 failed"
     assert warnings == {"gpu0 was throttled": 1, "# others": 2}
 
@@ -207,7 +207,7 @@ def test_where_the_doctor_says_nothing_of_torch_torch_is_asked(monkeypatch):
 def test_a_python_lacking_something_hears_it_before_any_import(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr("suite.commands.gpu.NEEDED", (*NEEDED, "a_package_of_nobody"))
     assert main(["--out", str(tmp_path / "out")]) == 3
-    assert capsys.readouterr().err.startswith("suite.commands.gpu: this Python lacks a_package_of_nobody, and nothing")
+    assert capsys.readouterr().err.startswith("suite.commands.gpu: this Python lacks a_package_of_nobody, and")
     assert not (tmp_path / "out").exists()
 
 

@@ -87,7 +87,7 @@ def test_the_file_has_the_clock_the_settings_and_the_constants(ran):
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"suite_set": ["a=b"]}, "--suite-set is for the cases of --suite-sweep, which is not given"),
+        ({"suite_set": ["a=b"]}, "--suite-set sets a value for the cases of --suite-sweep, which is not given"),
         ({"suite_sweep": "gate"}, "--suite-sweep needs pytest-benchmark, which is not installed"),
     ],
 )
@@ -101,8 +101,8 @@ def test_what_cannot_be_asked_of_pytest_is_refused(given, words):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"workload": {"_target_": "x.Y"}, "device": "cuda"}, "it runs on cuda, whose own events time it"),
-        ({"workload": {"plan": "x.Plan"}}, "it is computed, and runs nothing that could be timed"),
+        ({"workload": {"_target_": "x.Y"}, "device": "cuda"}, "it runs on cuda, which only its own events can time"),
+        ({"workload": {"plan": "x.Plan"}}, "it is computed from formulas, so nothing runs that could be timed"),
     ],
 )
 def test_a_case_that_no_timer_of_the_host_can_time_is_refused(settings, words):

@@ -140,7 +140,7 @@ def test_sweeps_run_in_their_order_with_the_time_of_all_said(runs, capsys):
     assert found.told == [arguments_of(sweep, RESULTS_AGAIN) for sweep in sweeps()]
     first, *said = capsys.readouterr().out.splitlines()
     assert f"about {sum(sweep['minutes'] for sweep in sweeps())} minutes on two cores" in first
-    assert "2 of 13: sweep=attention, about 5 min 0 s" in said
+    assert "sweep 2 of 13: sweep=attention, about 5 min 0 s" in said
     assert said[-1] == "page: reports/reproduce.html"
 
 
@@ -149,7 +149,7 @@ def test_an_interruption_ends_the_whole_and_says_how_to_go_on(runs, capsys):
     assert reproduce(again=True) == 130
     assert len(found.told) == 2
     assert all("resume=false" in arguments for arguments in found.told)
-    assert "Interrupted: the same command goes on" in capsys.readouterr().out
+    assert "Interrupted. The same command continues" in capsys.readouterr().out
 
 
 def test_a_bad_sweep_does_not_end_the_others(runs):

@@ -31,7 +31,7 @@ def results(tmp_path):
 def test_the_list_has_a_line_a_run_with_what_tells_them_apart(results, capsys):
     assert list_runs([results], status=None, as_json=False) == 4
     above, head, *lines, sums = capsys.readouterr().out.splitlines()
-    assert above == f"runs below {results}:"
+    assert above == f"runs in {results}:"
     assert head.split() == ["run", "status", "seq_len", "result", "started"]
     assert [line.split()[1] for line in lines] == ["ok", "ok", "failed", "damaged", "unfinished"]
     assert lines[0].split()[0] == "0123456789abcdef"
@@ -110,7 +110,7 @@ def test_an_odd_run_is_shown_without_what_cannot_be_read(tmp_path, capsys, recor
 
 
 def test_an_unknown_run_is_refused_and_a_damaged_one_named(results, capsys):
-    for name, words in (("0123", "names .*, "), ("zzzz", "got 'zzzz'"), ("012", "4 digits or more")):
+    for name, words in (("0123", "names .*, "), ("zzzz", "got 'zzzz'"), ("012", "first 4 or more digits")):
         with pytest.raises(ValueError, match=words):
             show(name, [results])
     assert show("0123456789abcdef-4", [results]) == 4
@@ -120,7 +120,7 @@ def test_an_unknown_run_is_refused_and_a_damaged_one_named(results, capsys):
 def test_whole_results_are_verified_and_counted(tmp_path, capsys):
     store(tmp_path, build(), build(seq_len=8192))
     assert verify([tmp_path]) == 0
-    assert capsys.readouterr().out == "2 runs with 52 readings are whole; 0 faults\n"
+    assert capsys.readouterr().out == "2 runs with 52 readings are complete; 0 faults\n"
 
 
 def test_verifying_names_damage_and_private_text(results, capsys):
@@ -140,7 +140,7 @@ def test_verifying_names_damage_and_private_text(results, capsys):
         f"{third.name}: provenance holds a path",
         "-4: record.json cannot be read",
         "-5: unfinished",
-        "0 runs with 26 readings are whole; 5 faults",
+        "0 runs with 26 readings are complete; 5 faults",
     ):
         assert words in said
 

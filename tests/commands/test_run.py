@@ -73,7 +73,7 @@ def test_a_case_leaves_one_record_with_its_readings(small):
     metrics = {(reading.span, reading.metric) for reading in record.readings}
     assert {("layer", "latency_s"), ("kernel", "latency_s"), ("kernel", "relative_error")} <= metrics
     assert {("layer", "peak_bytes"), ("case", "cache_bytes"), ("kernel", "ceiling_flops_per_s")} <= metrics
-    for words in ("what ran", "check", "median of", "roofline", "that MHA keeps", "record.json"):
+    for words in ("what ran", "check", "median of", "roofline", "of MHA's", "record.json"):
         assert words in shown
     assert "mode       absorbed into the query and the output, attention on the latent itself; the cache" in shown
     assert record.settings["attention"]["mode"] == "absorbed"
@@ -95,7 +95,7 @@ def test_a_record_tells_cold_from_warm_and_traces_when_asked(tmp_path, capsys):
     assert "telemetry" not in record.provenance
     assert record.provenance["energy"] == {"state": "off"}
     assert not {"telemetry", "price_per_device_hour"} & set(record.case.extras)
-    assert "a million tokens through the layer, at price_per_device_hour" in capsys.readouterr().out
+    assert "per million tokens through the layer, by price_per_device_hour" in capsys.readouterr().out
     assert record.provenance["cold"] in ("measured", "as_warm", "unknown_cache", "no_memory")
     if record.provenance["cold"] == "measured":
         assert {reading.span for reading in record.readings if reading.metric == "cold_latency_s"} == {
@@ -213,7 +213,7 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["seq_len=["], ["cannot read 'seq_len=['"]),
         (["sweep=demo"], ["needs -m"]),
         (["attention=mla,gqa"], ["several values", "needs -m"]),
-        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "what makes mla what it is"]),
+        (["attention=mla", "attention._target_=a.B"], ["attention._target_", "fixed by the option mla"]),
         (["attention=mla_latent", "attention.mode=absorbed"], ["attention.mode must be latent", "'absorbed'"]),
         (["measure.max_seconds=inf"], ["must be finite"]),
         (["~seq_len"], ["seq_len must have a value"]),
@@ -222,19 +222,19 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["measure.max_steps=1"], ["measure.max_steps"]),
         (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
         (["-m", "attention=gqa,mla", "attention.colour=1"], ["no setting 'attention.colour'"]),
-        (["attention=mha", "attention.kv_heads=2"], ["attention.kv_heads is what makes mha what it is"]),
+        (["attention=mha", "attention.kv_heads=2"], ["attention.kv_heads is fixed by the option mha"]),
         (["resume=maybe"], ["resume must be true or false", "'maybe'"]),
         (["workers=0"], ["workers must be a whole number of at least 1", "got 0"]),
         (["workers=2"], ["workers must be 1 for workload=attention, whose cases are timed alone; got 2"]),
         (["-m", "workers=1,2"], ["workers must be one number for the whole sweep; got 1, 2"]),
         (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
-        (["-m", "leave_out=[{phase: decode}]"], ["leaves no case"]),
+        (["-m", "leave_out=[{phase: decode}]"], ["leaves out every case"]),
         (["attention=mla.yaml"], ["attention must be one of", "'mla.yaml'"]),
         (["-m", "parts=[{attention: mla.yaml}]"], ["attention must be one of", "'mla.yaml'"]),
         (["geometry=[]"], ["geometry must be one of", "got []"]),
         ([f"attention={'m' * 5000}"], ["attention must be one of"]),
-        (["workload.axes=[]"], ["workload.axes is what makes each workload what it is"]),
-        (["~geometry.name"], ["geometry.name is what makes each geometry what it is"]),
+        (["workload.axes=[]"], ["workload.axes defines the options of workload"]),
+        (["~geometry.name"], ["geometry.name defines the options of geometry"]),
         ([f"seq_len={'9' * 400}"], ["seq_len must be a number of at most 2^63 - 1"]),
         ([f"seed={2**63}"], ["seed must be a number of at most 2^63 - 1"]),
         (["phase=[decode]"], ["phase must be one value; got ['decode']"]),
@@ -357,7 +357,7 @@ def test_a_sweep_that_is_repeated_runs_only_what_is_missing(tmp_path, capsys):
     _, first = run(tmp_path, *arguments)
     capsys.readouterr()
     code, second = run(tmp_path, *arguments)
-    assert "3 of 4 were recorded before (resume=false measures again)" in capsys.readouterr().out
+    assert "3 of 4 cases were recorded before (resume=false measures all again)" in capsys.readouterr().out
     again = [record.status for record in second].count(Status.FAILED)
     assert (code, len(second) - len(first), again) == (1, 1, 2)
 
@@ -391,7 +391,7 @@ def test_a_recorded_single_case_is_shown_and_not_measured_again(tmp_path, capsys
     second = capsys.readouterr().out
     assert (code, len(records)) == (0, 1)
     assert second.startswith(first.rstrip())
-    assert "not measured again; resume=false does" in second
+    assert "not measured again (resume=false would)" in second
 
 
 def test_a_damaged_record_is_run_again_and_kept(tmp_path):

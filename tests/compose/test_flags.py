@@ -22,8 +22,8 @@ def test_config_dir_adds_options_wherever_groups_are_read(tmp_path):
     [
         (["--config-dir", "/nowhere"], "--config-dir must be a folder that exists; got '/nowhere'"),
         (["--config-dir", ".", "hydra.searchpath=[pkg://x]"], "two ways to add folders"),
-        (["--config-name", "gate"], "no other takes its place; add a folder: --config-dir"),
-        (["--config-path", "."], "no other takes its place; add a folder: --config-dir"),
+        (["--config-name", "gate"], "cannot be replaced; add a folder of options by --config-dir"),
+        (["--config-path", "."], "cannot be replaced; add a folder of options by --config-dir"),
         (["--package", "measure"], "--package names a part of what --cfg prints, and needs it"),
     ],
 )
@@ -43,7 +43,7 @@ def test_overrides_are_kept_as_hydra_keeps_them_without_paths(tmp_path):
 @pytest.mark.parametrize("setting", ["output_subdir=.hydra", "job.chdir=true", "callbacks={seen: {_target_: print}}"])
 @pytest.mark.parametrize("flags", [[], ["-m"]])
 def test_what_only_hydras_own_runs_would_do_is_refused(flags, setting):
-    with pytest.raises(ValueError, match=rf"hydra\.{setting.partition('=')[0]} is of a run by Hydra"):
+    with pytest.raises(ValueError, match=rf"hydra\.{setting.partition('=')[0]} must not be set: the suite runs"):
         compose([*flags, f"++hydra.{setting}", "seq_len=64"])
 
 

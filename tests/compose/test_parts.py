@@ -89,7 +89,7 @@ def test_a_setting_some_parts_know_leaves_the_others_as_they_are(sweep):
         ([{}], "parts must be a list of settings"),
         ([{"task": "sort"}, {"seed": ""}], "seed in a part must be a value or several, as '0,1,2'; got ''"),
         ([{"seed": [0, 1]}], r"seed in a part must be a value or several, .*; got \[0, 1\]"),
-        ([{"hydra.sweep.dir": "elsewhere"}], "must not set hydra.sweep.dir, which is of the whole sweep"),
+        ([{"hydra.sweep.dir": "elsewhere"}], "must not set hydra.sweep.dir, which applies to the whole sweep"),
         ([{"++sweep": "smoke"}], "must not set .*sweep"),
         ([{"parts": "null"}], "must not set parts"),
     ],

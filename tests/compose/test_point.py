@@ -88,36 +88,36 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["workload=rl", "geometry=tiny"], "geometry is no setting of workload=rl, which has policy in its place"),
-        (["workload=rl", "geometry.num_heads=8"], "geometry.num_heads is no setting of workload=rl"),
-        (["workload=rl", "profile=true"], "profile is no setting of workload=rl, which has algorithm, task, policy"),
+        (["workload=rl", "geometry=tiny"], "geometry is not a setting of workload=rl; set policy instead"),
+        (["workload=rl", "geometry.num_heads=8"], "geometry.num_heads is not a setting of workload=rl"),
+        (["workload=rl", "profile=true"], "profile is not a setting of workload=rl, which has algorithm, task, policy"),
         (
             ["workload=projection", "hardware=l4", "threads=2"],
-            "threads is no setting of workload=projection, which has",
+            "threads is not a setting of workload=projection, which has",
         ),
-        (["workload=projection", "hardware=l4", "device=cuda"], "which has hardware in its place"),
+        (["workload=projection", "hardware=l4", "device=cuda"], "set hardware instead"),
         (["workload=rl", "critic_lr=0.1"], "critic_lr applies to adv_estimator=gae only; got adv_estimator=grpo"),
         (["workload=rl", "value_coef=1"], "value_coef applies to critic=shared_trunk only; got critic=own"),
         (["phase=prefill", "query_len=2"], "query_len applies to phase=decode only; got phase=prefill"),
         (["-m", "phase=prefill,train", "query_len=2"], "query_len applies to phase=decode only"),
         (["geometry.vocab_size=9"], "geometry.vocab_size changes nothing under workload=attention"),
-        (["algorithm=grpo"], "algorithm is a setting of workload=rl or rl_memory, and none of workload=attention"),
+        (["algorithm=grpo"], "algorithm is a setting of workload=rl or rl_memory, not of workload=attention"),
         (["task=sort"], "task is a setting of workload=quality or rl"),
-        (["hardware=h100"], "hardware is a setting of workload=capacity or projection, and"),
-        (["method=svd"], "no setting 'method' of this workload; workload=compress has it"),
+        (["hardware=h100"], "hardware is a setting of workload=capacity or projection, not"),
+        (["method=svd"], "no setting 'method' of this workload; it is a setting of workload=compress"),
         (
             ["attention=gqa", "attention.kv_lora_rank=4"],
-            "attention=gla, mla, mla_absorbed, mla_dsa, mla_expanded or mla_latent has it",
+            "it is a setting of attention=gla, mla, mla_absorbed, mla_dsa, mla_expanded or mla_latent",
         ),
         (["attention=gqa", "attention.kv_head=4"], "no setting 'attention.kv_head'; did you mean attention.kv_heads?"),
         (["sequ_len=64"], "there is no setting 'sequ_len'; did you mean seq_len or query_len?"),
         (["geometry=deepseek-v2-lit"], "no geometry 'deepseek-v2-lit'; did you mean deepseek-v2-lite"),
         (["-m", "sweep=dem"], "no sweep 'dem'; did you mean demo"),
         (["~backend"], "backend must be one of auto, compiled_eager, cpp, dequantising, eager"),
-        (["~measure"], "measure must be one of precise, smoke, standard; got ~measure, which takes it away"),
+        (["~measure"], "measure must be one of precise, smoke, standard; got ~measure, which removes it"),
         (["workload=null"], "workload must be one of attention, capacity, compress"),
-        (["leave_out=[{phase: decode}]"], "leave_out is of a sweep, which needs -m"),
-        (["report=true"], "report is of a sweep, which needs -m"),
+        (["leave_out=[{phase: decode}]"], "leave_out applies only to a sweep, which needs -m"),
+        (["report=true"], "report applies only to a sweep, which needs -m"),
     ],
 )
 def test_what_is_named_in_vain_is_refused_in_one_sentence(tmp_path, capsys, arguments, words):
@@ -156,5 +156,5 @@ def test_short_names_are_the_same_case_with_the_same_run_key():
 
 def test_a_foreign_case_is_told_which_settings_the_suite_reads():
     assert cases(*ELSEWHERE, "workload=behaving", "seq_len=1", "seed=3")
-    with pytest.raises(ValueError, match="batch is no setting of workload=behaving, which has seq_len, measure"):
+    with pytest.raises(ValueError, match="batch is not a setting of workload=behaving, which has seq_len, measure"):
         cases(*ELSEWHERE, "workload=behaving", "batch=2")

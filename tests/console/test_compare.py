@@ -39,7 +39,7 @@ def test_the_largest_size_tells_how_fast_the_fastest_arm_is():
         for name, time in (("mha", 3.0), ("gqa", 2.0), ("mla", 1.0))
         for size in (1024, 16384)
     ]
-    words = "mla against mha (seq_len=16384): speed 5.00 ms against 15.0 ms, 3.00× (2.70–3.33): faster"
+    words = "mla against mha (seq_len=16384): 5.00 ms against 15.0 ms, speed ratio 3.00× (2.70–3.33): faster"
     assert compared(*records).sentence == words
     to_gqa = compared(*records, by="attention", against="gqa")
     assert (to_gqa.arm, to_gqa.other, to_gqa.where) == ("mla", "gqa", "seq_len=16384")
@@ -74,14 +74,14 @@ def test_no_difference_needs_evidence_too():
     assert compared(*alike).outcome_in_words == "equal within the margin"
     few = [record for record in alike if record.case.axes["seed"] in (0, 1)]
     assert compared(*few).outcome == "few"
-    assert compared(*few).sentence.endswith(", 2 seeds: too few to say (at least 5)")
+    assert compared(*few).sentence.endswith(", 2 seeds: too few to compare (at least 5 are needed)")
 
 
 def test_an_arm_is_named_with_the_sizes_it_was_given():
     records = [*arm([0.9, 0.91, 0.92, 0.93, 0.94], attention="mha"), *arm([0.5, 0.51, 0.52, 0.53, 0.54], **mla(8))]
     assert compared(*records).sentence == (
-        "mla (kv_lora_rank=8) against mha: accuracy 52 % against 92 %, -40.0 points (-40.0 to -40.0), 5 seeds: "
-        "clearly lower"
+        "mla (kv_lora_rank=8) against mha: accuracy 52 % against 92 %, difference −40.0 points (−40.0 to −40.0), "
+        "5 seeds: clearly lower"
     )
     fixed = {"attention": {"kv_heads": "all", "fixed": ["kv_heads"]}}
     records = [*arm([0.9, 0.8], attention="mha", settings=fixed), *arm([0.5, 0.4], attention="gqa", extras=KV_HEADS)]
@@ -139,7 +139,7 @@ def test_times_are_judged_as_a_notebook_judges_them():
 
 def test_a_setting_without_arms_is_refused_with_the_choices():
     records = [timed(1.0, seq_len=size, attention=name) for name in ("mha", "mla") for size in (64, 128)]
-    with pytest.raises(ValueError, match=r"by must be a setting .* of attention, seq_len; got 'nope'"):
+    with pytest.raises(ValueError, match=r"by must be a setting .* differ \(attention, seq_len\); got 'nope'"):
         by_setting(entries(*records), "nope", None)
     with pytest.raises(ValueError, match=r"against must be one of mha, mla; got 'gqa'"):
         by_setting(entries(*records), "attention", "gqa")
@@ -157,7 +157,7 @@ def test_two_folders_are_compared_case_by_case():
     after = entries(timed(2.0), timed(9.0, seq_len=128), label="after")
     (found,) = between_folders(after, before)
     assert (found.arm, found.other, found.outcome) == ("after", "before", "slower")
-    with pytest.raises(ValueError, match="a case in common"):
+    with pytest.raises(ValueError, match="share a case"):
         between_folders(after[1:], before)
 
 

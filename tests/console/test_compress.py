@@ -28,10 +28,10 @@ def test_loss_words_and_logits_are_told_in_a_line_each():
     assert summary(record(NUMBERS)).lines == [
         ("weights", "a model: small ones"),
         ("text", "perplexity 30 over 400 held-out tokens"),
-        ("", "loss of a word, in nats: frequent 4"),
+        ("", "loss per word, in nats: frequent 4"),
         ("logits", "10 % away from the model's own"),
     ]
-    assert summary(record(NUMBERS)).brief == "perplexity 30   22.5 KiB a token"
+    assert summary(record(NUMBERS)).brief == "perplexity 30   22.5 KiB per token"
 
 
 def test_what_a_record_lacks_is_not_told():

@@ -55,17 +55,17 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
         "workload=attention geometry=deepseek-v2-lite match=heads phase=decode query_len=1 batch=1 tp=1 dtype=bfloat16 "
         "backend=auto device=cpu threads=1"
     )
-    assert recorded == "1 of 4 was recorded before (resume=false measures again)"
+    assert recorded == "1 of 4 cases was recorded before (resume=false measures all again)"
     assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
     assert said.splitlines()[-9:] == [
-        "attention  seq_len  status          layer        kernel  roofline  cache a token",
-        "mla        64       ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %       72.0 KiB",
-        "mla        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %       1.12 KiB",
-        "gqa        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %       1.12 KiB",
-        "mha        4096     failed              -             -         -              -",
+        "attention  seq_len  status          layer        kernel  roofline  cache per token",
+        "mla        64       ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %         72.0 KiB",
+        "mla        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %         1.12 KiB",
+        "gqa        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %         1.12 KiB",
+        "mha        4096     failed              -             -         -                -",
         "4 cases: 3 ok, 1 failed; 1 recorded before; took 5.0 s",
         "1 failed: it broke",
-        "gqa against mla (seq_len=4096): speed 1.49 ms against 1.49 ms, 1.00× (0.875–1.14): no clear difference.",
+        "gqa against mla (seq_len=4096): 1.49 ms against 1.49 ms, speed ratio 1.00× (0.875–1.14): no clear difference.",
         "records: results",
     ]
 
@@ -92,7 +92,7 @@ def test_a_small_terminal_leaves_out_the_least_telling_columns(capsys, monkeypat
     assert max(map(len, said)) <= 60
     assert any("(0.875–1.14)" in line for line in said)
     assert table[0].split() == ["attention", "seq_len", "layer", "kernel", "roofline"]
-    assert table[5] == "(no room for: cache a token)"
+    assert table[5] == "(not shown: cache per token)"
 
 
 def test_runs_of_many_seeds_share_a_row_in_a_big_sweep(capsys):
@@ -117,7 +117,9 @@ def test_disturbed_runs_have_a_mark_and_one_line_for_all(capsys):
     )
     said = capsys.readouterr().out
     assert "2 of 4 cases were disturbed by context switches and other work on the CPU (marked ~)" in said
-    assert "1 with a warning (!): kernel: sdpa fell to torch's math path. Details: suite results show" in said
+    assert (
+        "1 of 4 cases with a warning (!): kernel: sdpa fell to torch's math path. Details: suite results show" in said
+    )
     assert "wall time" not in said
     marks = [line.rsplit(" ", 1)[1] for line in said.splitlines() if line.startswith("[")]
     assert [mark if len(mark) == 1 else "" for mark in marks] == ["~", "~", "!", ""]
@@ -144,7 +146,7 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     with Terminal([first.case, second.case], is_sweep=True, several=several) as terminal:
         terminal.started(first.case)
         terminal.finished(first, Path("results") / "x")
-    assert "; about 1 min 30 s left, of all sweeps about 11 min 30 s" in capsys.readouterr().out
+    assert "; about 1 min 30 s left, all sweeps about 11 min 30 s" in capsys.readouterr().out
     terminal.summary(Path("results"))
     assert several.left_s(0.0, undone=0.0) == 0.0
 
@@ -170,7 +172,7 @@ def test_what_did_not_run_is_counted(capsys):
     terminal.summary(Path("results"))
     said = capsys.readouterr().out
     assert f"another process is running {build().case.id}" in said
-    assert "1 of 2 did not run; the same command goes on from here" in said
+    assert "1 of 2 cases did not run; the same command continues" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals of this kind")

@@ -36,7 +36,7 @@ def test_the_phase_holding_most_is_named_with_its_largest_parts():
             "peak 15.0 MiB in update: policy kv cache 5.00 MiB, critic optimiser 4.00 MiB, policy logits 3.00 MiB, "
             "policy parameters 2.00 MiB",
         ),
-        ("", "every operator was watched for it: the times above are not comparable"),
+        ("", "every operator was watched to find it, so the times above cannot be compared"),
     ]
 
 

@@ -23,8 +23,8 @@ def test_no_line_is_wider_and_no_number_broken(width):
 
 def test_columns_go_by_their_rank_and_are_named():
     assert "no room" not in table_lines(COLUMNS, width=None)[-1]
-    assert table_lines(COLUMNS, width=90)[-1] == "(no room for: cache)"
-    assert table_lines(COLUMNS, width=60)[-1] == "(no room for: kernel, cache)"
+    assert table_lines(COLUMNS, width=90)[-1] == "(not shown: cache)"
+    assert table_lines(COLUMNS, width=60)[-1] == "(not shown: kernel, cache)"
     assert fits(COLUMNS, None)
     assert not fits(COLUMNS, 60)
 

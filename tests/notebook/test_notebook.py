@@ -60,13 +60,13 @@ def test_runs_are_iterated_filtered_and_added(tmp_path):
     short, mla = runs.where(attention="mha", seq_len=[64, 128]), runs.where(attention="mla")
     assert (len(short), len(mla), len(short + mla), len(runs + mla)) == (1, 1, 2, 3)
     assert short.table().seq_len.unique().tolist() == [64]
-    with pytest.raises(ValueError, match=r"where takes settings of the runs, of .*attention.*; got colour"):
+    with pytest.raises(ValueError, match=r"where takes settings of the runs .*attention.*; got colour"):
         runs.where(colour="red")
     both = suite.load([tmp_path / "a", tmp_path / "b"])
     assert (len(both), both.labels) == (5, ["a", "b"])
     assert len(runs + suite.load(tmp_path / "b")) == 5
     store(tmp_path / "other" / "a", build())
-    with pytest.raises(ValueError, match="one run of a case under a label"):
+    with pytest.raises(ValueError, match="a run of the same case under one label"):
         runs + suite.load(tmp_path / "other" / "a")
 
 
@@ -102,7 +102,7 @@ def test_arms_are_compared_by_the_one_rule(tmp_path):
     assert (row["arm"], row["other"], row["pairs"], row["outcome"]) == ("mla", "mha", 5, str(found.outcome))
     assert (row["low"], row["high"], row["p"]) == (found.interval.low, found.interval.high, found.p)
     assert row["adjusted_p"] == found.p  # by Holm, over one comparison
-    with pytest.raises(ValueError, match="by must be a setting in which runs that are else alike differ"):
+    with pytest.raises(ValueError, match="by must be a setting in which otherwise equal runs differ"):
         suite.load(tmp_path).compare(by="dtype")
 
 
@@ -137,7 +137,7 @@ def test_a_figure_is_chosen_by_what_it_is_about(tmp_path):
     store(tmp_path, *contexts)
     runs = suite.load(tmp_path)
     assert "float32" in suite.plot.latency(runs, dtype="float32", view="Kernel").layout.title.text
-    with pytest.raises(ValueError, match="no such figure, but: deepseek-v2-lite"):
+    with pytest.raises(ValueError, match="no such figure; they have: deepseek-v2-lite"):
         suite.plot.latency(runs, dtype="float16")
     with pytest.raises(ValueError, match="view must be one of Whole layer, Kernel; got 'x'"):
         suite.plot.latency(runs, view="x")

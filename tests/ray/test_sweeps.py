@@ -97,7 +97,7 @@ def test_another_token_is_refused_in_a_sentence(cluster, tmp_path, monkeypatch):
     monkeypatch.setitem(TOKEN, "RAY_AUTH_TOKEN", "0" * 64)
     code, said, records = run(tmp_path, "seq_len=1", *on(cluster))
     assert (code, records) == (3, [])
-    assert "its token is another one: set RAY_AUTH_MODE=token" in said
+    assert "its token differs from this one: set RAY_AUTH_MODE=token" in said
 
 
 def test_a_cluster_without_a_token_is_named_as_open(tmp_path, monkeypatch):
@@ -145,7 +145,7 @@ def test_a_command_that_was_ended_or_killed_goes_on(cluster, tmp_path):
     assert code == 0, said
     done = Counter(record.case.axes["seq_len"] for record in records if record.status is Status.OK)
     assert done == Counter(range(20, 36))
-    assert f"{len(whole)} of 16 were recorded before" in said
+    assert f"{len(whole)} of 16 cases were recorded before" in said
 
 
 def test_two_commands_share_one_sweep_and_double_nothing(cluster, tmp_path):

@@ -80,7 +80,7 @@ def test_a_spread_workloads_times_are_no_comparison_in_python(tmp_path):
     for number, record in enumerate(spread):
         store(tmp_path / str(number), record)
     runs = suite.load(tmp_path)
-    with pytest.raises(ValueError, match="by must be a setting in which runs that are else alike differ"):
+    with pytest.raises(ValueError, match="by must be a setting in which otherwise equal runs differ"):
         runs.compare(by="attention", span="decode", metric="latency_s")
 
 

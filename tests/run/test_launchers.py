@@ -59,8 +59,11 @@ def test_without_ray_a_sentence_names_the_command(capsys):
     ("arguments", "words"),
     [
         (["launcher=nowhere"], "launcher must be one of local, ray; got 'nowhere'"),
-        (["engine=rey"], "workload=rl_memory has it, and a launcher is local or ray"),
-        (["launcher.retries=1"], "there is no setting 'launcher.retries' of this launcher; launcher=ray has it"),
+        (["engine=rey"], "it is a setting of workload=rl_memory, and a launcher is local or ray"),
+        (
+            ["launcher.retries=1"],
+            "there is no setting 'launcher.retries' of this launcher; it is a setting of launcher=ray",
+        ),
         (["-m", "launcher=local,ray"], "launcher must be one option for the whole sweep; got local, ray"),
         (
             ["-m", "launcher=ray", "launcher.timeout_s=1,2"],

@@ -48,7 +48,7 @@ def test_machines_alike_share_a_sweep_that_is_spread(on, capsys):
     assert len({record.environment["machine_id"] for record in records}) == 2
     assert {record.provenance["spread"] for record in records} == {True}
     assert not any("spread" in record.case.id or "spread" in record.settings for record in records)
-    assert "2 of 4 were recorded before" in capsys.readouterr().out
+    assert "2 of 4 cases were recorded before" in capsys.readouterr().out
 
 
 def test_spread_is_true_or_false(capsys, tmp_path):

@@ -42,7 +42,7 @@ def test_a_sweep_goes_into_the_store_and_is_resumed(url, tmp_path, capsys):
     before = objects_at(url)
     assert main(["-m", *PROJECTED, f"hydra.sweep.dir='{url}'"]) == 0
     again = capsys.readouterr().out
-    assert "2 of 2 were recorded before" in again
+    assert "2 of 2 cases were recorded before" in again
     assert objects_at(url) == before
     assert main(["-m", *PROJECTED, "resume=false", f"hydra.sweep.dir={url}"]) == 0
     assert sum(name.endswith("-2/record.json") for name in objects_at(url)) == 2
@@ -75,7 +75,7 @@ def test_every_command_that_reads_takes_the_url(url, tmp_path, capsys):
     capsys.readouterr()
     assert list_runs([there], status=None, as_json=False) == 0
     above, _, first, *_ = capsys.readouterr().out.splitlines()
-    assert above == f"runs below {url}:"
+    assert above == f"runs in {url}:"
     assert show(first.split()[0], [there]) == show(f"{url}/{first.split()[0]}", []) == 0
     assert f"{url}/{first.split()[0]}/record.json" in capsys.readouterr().out
     assert verify([there]) == 0

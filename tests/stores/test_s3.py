@@ -106,7 +106,7 @@ def test_what_was_measured_outlives_a_cut_network(suite, bucket, server):
     assert said.splitlines()[-1].endswith("; the record is kept on this machine, and the same command puts it there")
     code, said = ended(suite(*SWEEP, f"hydra.sweep.dir={url}"))
     assert code == 0, said
-    assert f"3 of {CASES} were recorded before" in said
+    assert f"3 of {CASES} cases were recorded before" in said
     each_case_once(bucket, marks=MARKS)
 
 

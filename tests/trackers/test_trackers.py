@@ -62,5 +62,5 @@ def test_a_withdrawn_run_is_not_written(results, tmp_path, capsys):
 
 
 def test_what_mlflow_does_not_know_is_refused(results):
-    with pytest.raises(ValueError, match="MLflow refuses: "):
+    with pytest.raises(ValueError, match="MLflow refused: "):
         export([results], "nope://x")

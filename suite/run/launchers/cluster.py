@@ -79,7 +79,7 @@ def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares
 
 
 def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job]) -> str | None:
-    """What a cluster has no room for; None where each job has a place."""
+    """Say what the first job without a place needs, as `4 CPUs on one node, for CASE`; None where each job has one."""
     for job in jobs:
         if not any(place.takes(job) for place in places):
             gpu = " and a GPU" if needed_device(job) == CUDA else ""
@@ -119,5 +119,5 @@ def joined(address: str | None) -> Any:
 def _reason(error: Exception) -> str:
     """The sentence of an error of Ray's that says what to do."""
     if "InvalidAuthToken" in "".join(traceback.format_exception(error)):
-        return "its token is another one: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
+        return "its token differs from this one: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
     return one_line(" ".join(str(error).partition("\n\n")[0].split()))

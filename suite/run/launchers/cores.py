@@ -65,7 +65,7 @@ def own_cores(count: int, *, parent: Path | None = None) -> Iterator[Cores]:
 
 
 def in_order(cpus: Collection[int], topology: Path = TOPOLOGY) -> list[int]:
-    """The CPUs, first one hardware thread of each core, so that two workers share a core last of all."""
+    """The CPUs, the first hardware thread of every core before any second one, so that workers share a core last."""
     return sorted(cpus, key=lambda cpu: (hardware_threads(cpu, topology).index(cpu), cpu))
 
 
@@ -128,6 +128,7 @@ class CoreWatch:
             self.warnings.append(f"other work was running on {place}: {share:.0%} of their time")
 
     def _now(self) -> tuple[float, float | None, float | None]:
+        """The time, the busy seconds of the cores, and the worker's own, so far."""
         return time.monotonic(), count_busy_s(self._cpus), self._worker_s()
 
 
@@ -141,6 +142,7 @@ def _make_private(folder: Path) -> bool:
 
 
 def _take_lock(path: Path, locks: ExitStack) -> bool:
+    """Take a lock until `locks` is left; False where another process has it."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path, thread_local=False)  # a worker may end in another thread than it began in

@@ -59,8 +59,7 @@ class CaseSlot:
         return job.run_key
 
     def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
-        """Keep other machines from the case until `locks` is left; False where one of them runs it into the same
-        place."""
+        """Keep other machines from the case until `locks` is left; False if one of them runs it in the same folder."""
         return True  # no other machine's record would answer it
 
     def measure(self, job: Job, folder: Path) -> MeasuredCase:
@@ -119,10 +118,12 @@ class LocalLauncher:
             raise ValueError(f"workers must be {limit}; got {self.workers}")
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
+        """The records in the folder that answer jobs, by case id."""
         return {job.case.id: stored for job in jobs if (stored := find_cached_record(job, folder))}
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[CaseSlot]]:
+        """Slots of this machine, one a worker, whose processes are started when a slot is entered."""
         workers = [CaseWorker(preload=own_modules(jobs), say=state.notice) for _ in range(self.workers)]
         yield [CaseSlot(WorkerSlot(state=state, worker=worker)) for worker in workers]
 
@@ -133,16 +134,18 @@ def chosen_launcher(points: Sequence[SweepPoint]) -> Launcher:
     for option in options:
         if not (isinstance(option, Mapping) and "_target_" in option):
             raise ValueError(f"{LAUNCHER} must be one of {', '.join(choices(LAUNCHER))}; got {option!r}")
-    _one([point.chosen.get(LAUNCHER) for point in points], LAUNCHER, "option")
-    settings = {name: _one([option.get(name) for option in options], f"{LAUNCHER}.{name}") for name in options[0]}
-    workers = _one([whole_number(point.settings, WORKERS, at_least=1) for point in points], WORKERS, "number")
+    _common_value([point.chosen.get(LAUNCHER) for point in points], LAUNCHER, "option")
+    settings = {
+        name: _common_value([option.get(name) for option in options], f"{LAUNCHER}.{name}") for name in options[0]
+    }
+    workers = _common_value([whole_number(point.settings, WORKERS, at_least=1) for point in points], WORKERS, "number")
     is_asked = any(WORKERS in point.named for point in points)
     launcher: Launcher = locate(settings["_target_"])(settings, workers if is_asked else None)
     return launcher
 
 
-def _one(values: Sequence[Any], name: str, what: str = "value") -> Any:
-    """What all have. Raises ValueError where they differ."""
+def _common_value(values: Sequence[Any], name: str, what: str = "value") -> Any:
+    """The value that all points have. Raises ValueError, about the setting `name`, where they differ."""
     different = [value for place, value in enumerate(values) if value not in values[:place]]
     if len(different) > 1:
         raise ValueError(f"{name} must be one {what} for the whole sweep; got {', '.join(map(str, different))}")

@@ -80,7 +80,7 @@ class Cluster:
     lock: Lock = field(default_factory=Lock)
 
     def start(self, place: WorkerPlace) -> Any:
-        """Start an actor on that node. Ray waits while the node has no room."""
+        """Start an actor on a place's node. Ray waits while the node has no room."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         worker = self.ray.remote(RemoteWorker).options(
             num_cpus=place.cpus,
@@ -133,6 +133,7 @@ class RaySlot(CaseSlot):
         self._drop()
 
     def is_ready(self, is_over: Callable[[], bool]) -> bool:
+        """Start the slot's actor, on spare room if its own place has none in time; False if no actor can begin."""
         has_noticed = False
         while not (self._is_up or self._interrupted.is_set()):
             try:
@@ -168,19 +169,25 @@ class RaySlot(CaseSlot):
         return self._is_up and not self._interrupted.is_set()
 
     def takes(self, job: Job) -> bool:
+        """Whether the job needs the device that the slot's place has."""
         return self._place.takes(job)
 
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
+        """The newest record of the case, from any machine, if it answers the job."""
         is_refused = job.case.id in self._here.refusals
         return self._cluster.find_cached(job, folder, notice or (lambda text: None), is_refused=is_refused)
 
     def run_key(self, job: Job) -> str:
+        """The run key of the record that the slot's worker would make."""
         return job.run_key_on(self._here.machine_id, self._here.code_digests[job.case.id])
 
     def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
+        """Hold the case's lock until `locks` is left; False where another process holds it."""
         return hold_case(job, parent, locks)
 
     def measure(self, job: Job, folder: Path) -> MeasuredCase:
+        """Run the case on the actor. One that takes too long, or is lost too often, is a failed record; raises
+        SlotLostError for a loss that `retries` allows."""
         started_at, start = datetime.now(UTC), time.perf_counter()
         request = self._actor.measure.remote(pickle.dumps(Errand.of(job)))
         try:
@@ -209,6 +216,7 @@ class RaySlot(CaseSlot):
         return self._failed(job, why, started_at, duration_s=time.perf_counter() - start)
 
     def interrupt(self) -> None:
+        """End the case that runs, and every later one."""
         self._interrupted.set()
         if self._is_up:
             with suppress(self._ray.exceptions.RayError):
@@ -216,6 +224,7 @@ class RaySlot(CaseSlot):
 
     @property
     def _here(self) -> Description:
+        """What the slot's worker has said of itself, once it is up."""
         assert self._described is not None
         return self._described
 
@@ -236,7 +245,7 @@ class RaySlot(CaseSlot):
     def _answer(
         self, request: Any, *, give_up: Callable[[], bool] = lambda: False, timeout_s: float | None = None
     ) -> bytes | None:
-        """Wait for an actor's answer; None where nobody waits for it any more.
+        """Wait for an actor's answer; None where `give_up` says that nobody waits for it any more.
 
         Raises _TimeOutError, Ray's own errors, and TaskInterruptedError where an interrupted case does not end.
         """
@@ -258,6 +267,7 @@ class RaySlot(CaseSlot):
                 raise _TimeOutError
 
     def _drop(self) -> None:
+        """End the actor, if there is one."""
         if self._actor is not None:
             self._ray.kill(self._actor)
         self._actor, self._is_up = None, False
@@ -301,14 +311,14 @@ class RayLauncher:
         self.workers = workers or 1
 
     def check(self, jobs: Sequence[Job]) -> None:
-        """Raise ValueError, in one sentence, for jobs that machines alike share. What the cluster has room for, it says
-        itself."""
+        """Raise ValueError for jobs with `spread`. Whether the cluster has room for the jobs shows when joined."""
         if any(job.spread for job in jobs):
             raise ValueError(
                 "spread must be false for launcher=ray, which hands each case to one machine itself; got true"
             )
 
     def find_cached(self, jobs: Sequence[Job], folder: Path) -> Mapping[str, StoredRecord]:
+        """The records in the folder, made on any machine, that answer jobs, by case id."""
         self._runs = runs_by_case(folder, notice=lambda text: None)
         answers: dict[str, StoredRecord] = {}
         for job in jobs:
@@ -320,6 +330,7 @@ class RayLauncher:
 
     @contextmanager
     def slots(self, jobs: Sequence[Job], state: SharedState) -> Iterator[Sequence[RaySlot]]:
+        """Join or start the cluster; yield a slot for each place. Raises CommandFailedError for a job without one."""
         ray = joined(self._address)
         try:
             if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # where it has found a token, Ray has set this
@@ -363,6 +374,7 @@ def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
                 return False
 
     def give_up() -> None:
+        """Remove the lock's file and the folder if it is empty, and let the lock go."""
         path.unlink(missing_ok=True)
         lock.release()
         with suppress(OSError):  # others run there
@@ -373,6 +385,7 @@ def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
 
 
 def _terms(place: WorkerPlace, places: Sequence[WorkerPlace], jobs: Sequence[Job], state: SharedState) -> Terms:
+    """The terms of the worker in a place, given the places of all workers."""
     return Terms(
         launcher=NAME,
         device=place.device,

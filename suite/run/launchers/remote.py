@@ -38,9 +38,11 @@ class Errand:
 
     @classmethod
     def of(cls, job: Job) -> "Errand":
+        """The parts of a job that travel to another machine."""
         return cls(case=job.case, settings=job.settings, overrides=job.overrides)
 
     def job(self) -> Job:
+        """Make the job again, with a plan by the code that lies here."""
         return planned(self.case, self.settings, self.overrides)
 
 
@@ -153,12 +155,13 @@ class RemoteWorker:
         return replace(record, **scrubbed({part: content[part] for part in PRIVATE_PARTS}))
 
     def _take_notices(self) -> list[str]:
+        """The notices since they were last taken."""
         notices, self._notices[:] = list(self._notices), []
         return notices
 
 
 def others_on_gpus(record: Record) -> dict[str, Any]:
-    """By GPU how many other processes computed on it while the case did, as telemetry saw it."""
+    """By GPU, how many other processes computed on it during the case, as telemetry saw it, or why that is unknown."""
     telemetry = record.provenance.get("telemetry", {})
     used = {label: gpu for label, gpu in telemetry.get("devices", {}).items() if gpu.get("used")}
     if not used:
@@ -167,7 +170,7 @@ def others_on_gpus(record: Record) -> dict[str, Any]:
 
 
 def fork_server() -> int | None:
-    """The number of the process that all cases are forked from; None where it has not begun."""
+    """The process id of the server from which all cases are forked; None before it has started."""
     number: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     return number
 

@@ -30,8 +30,8 @@ def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
     (tmp_path / "script").write_text("\n".join(script) + "\n")
     said = suite(tmp_path, "run", *SMALL, f"hydra.run.dir={tmp_path / 'results'}")
     (stored,) = read_contents([tmp_path / "results"]).stored
-    assert "gpu0 Test GPU (not used, charged nothing), gpu1 Test GPU (not used, charged nothing, lost)" in said
-    assert "gpu2 without a name (not used, charged nothing, failed: Unknown Error)" in said
+    assert "gpu0 Test GPU (not used by the case), gpu1 Test GPU (not used by the case, lost)" in said
+    assert "gpu2 without a name (not used by the case, failed: Unknown Error)" in said
     record, series = stored.record, read_series(stored.record, stored.folder)
     assert record.status is Status.OK
     assert record.environment["gpus"] == ["Test GPU", "Test GPU"]

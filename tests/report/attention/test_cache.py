@@ -140,4 +140,4 @@ def test_what_does_not_fit_says_how_large_it_is(tmp_path):
 def test_a_terminal_says_what_fits_and_what_it_serves():
     lines = dict(capacity(capacity_record("deepseek-v3")).lines)
     assert lines["batch"] == "104 sequences at most, over all devices"
-    assert "tokens a second at most" in lines["step"]
+    assert "tokens per second" in lines["step"]

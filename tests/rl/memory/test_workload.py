@@ -71,7 +71,7 @@ def test_the_smallest_set_has_the_least_memory(readings):
     for size, count in ((24, 8), (40, 4), (80, 2), (141, 2)):
         meter.note(f"gpu_{size}", devices_needed=count)
     assert list(fitting(record([*changed, *meter.readings]))) == [80, 40, 24, 141]
-    assert summary(record(changed)).lines[-1][1] == "on no 8 or fewer GPUs"
+    assert summary(record(changed)).lines[-1][1] == "no set of up to 8 GPUs"
 
 
 def asked(gpus, **changes):
@@ -108,7 +108,9 @@ def test_gpus_of_a_known_device_have_a_least_time():
     assert found["gpus", "spare_bytes"] == 80e9 - peak
     assert found["gpus", "rollout_batch"] == 32
     assert all(found[f"gpus/{phase}", "bound_s"] > 0 for phase in ("rollout", "score", "update"))
-    assert lines[-2][1].startswith("2xh100-sxm5-80gb hold it: 74.5 GiB spare on each, room to sample 32 completions")
+    assert lines[-2][1].startswith(
+        "2xh100-sxm5-80gb hold the step: 74.5 GiB to spare on each, room to sample 32 completions"
+    )
     assert lines[-1][0] == "time"
 
 
@@ -117,7 +119,7 @@ def test_gpus_of_a_size_alone_have_no_time():
     assert found["gpus", "step_fits"] == 0
     assert found["gpus", "spare_bytes"] < 0
     assert not any(metric == "bound_s" for _, metric in found)
-    assert lines[-1][1].startswith("1x0.0001 do not hold it: ")
+    assert lines[-1][1].startswith("1x0.0001 cannot hold the step: ")
 
 
 def test_hydra_takes_as_many_shards_as_there_are_gpus():
