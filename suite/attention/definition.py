@@ -157,7 +157,8 @@ def apply_rope(x_BHNd: Tensor, positions_N: Tensor, rope: Rope, *, neighbours: b
     angles = positions_N.double()[:, None] * frequencies
     turns = torch.polar(torch.full_like(angles, rope.rotation_factor), angles)
     pairs = x_BHNd.unflatten(-1, (-1, 2)) if neighbours else x_BHNd.unflatten(-1, (2, -1)).mT
-    out = torch.view_as_real(torch.view_as_complex(pairs.contiguous()) * turns)
+    # Not view_as_complex: behind a latent of odd width a key begins at an odd element, which it refuses.
+    out = torch.view_as_real(torch.complex(pairs[..., 0], pairs[..., 1]) * turns)
     return (out if neighbours else out.mT).flatten(-2)
 
 

@@ -52,7 +52,7 @@ class _Push:
     def new_entries(self, folders: Sequence[Path]) -> Iterator[Entry]:
         """Yield each whole run that the board has not; count those that it has, and note those withdrawn since."""
         yielded = set[str]()
-        for run in whole_runs(each_run(existing(folders)), Copies(), self.left_out):
+        for run in whole_runs(each_run(folders), Copies(), self.left_out):
             entry = Entry(digest=file_digest(run.folder / RECORD), run=run)
             if run.withdrawal:
                 if entry.digest not in self.digests:
@@ -72,6 +72,7 @@ def push(folders: Sequence[Path], to: str, *, dry_run: bool) -> int:
     Returns 4 where a run is damaged or has a fault, which is left out, or where the board holds something else. Raises
     ValueError for a URL that fsspec does not know, and OSError for what cannot be written.
     """
+    folders = existing(folders)  # before anything is written to the board
     board = open_store(url_in(to) if is_store(to) else to)
     try:
         # Two at once would each find that the other's runs are not there yet, and put them twice.

@@ -164,7 +164,7 @@ def test_auto_decodes_by_the_fastest_on_the_very_inputs(monkeypatch, dtype, fold
     found = chosen(monkeypatch, times_s, query_len=3, dtype=dtype)
     assert found.name == name
     slower = {other: seconds for other, seconds in times_s.items() if other != name}
-    fared = [f"{other} tried at {seconds / times_s[name]:.2f} of its time" for other, seconds in slower.items()]
+    fared = [f"{other} took {seconds / times_s[name]:.2f}× as long" for other, seconds in slower.items()]
     assert found.form.endswith("; ".join(fared))
 
 
@@ -227,8 +227,8 @@ INSTALLED = (
 @pytest.mark.parametrize(
     ("package_s", "eager_s", "name", "form"),
     [
-        (0.95, 2.0, "triton", "two splits; flashinfer tried at 0.95 of its time; eager tried at 2.00 of its time"),
-        (0.50, 0.8, "flashinfer", "triton tried at 2.00 of its time; eager tried at 1.60 of its time"),
+        (0.95, 2.0, "triton", "two splits; flashinfer took 0.95× as long; eager took 2.00× as long"),
+        (0.50, 0.8, "flashinfer", "triton took 2.00× as long; eager took 1.60× as long"),
     ],
 )
 def test_auto_tries_on_a_gpu_what_is_installed(monkeypatch, package_s, eager_s, name, form):
@@ -256,7 +256,7 @@ def test_auto_without_packages_decodes_by_torch_on_a_gpu(monkeypatch):
     found = chosen(monkeypatch, {"sdpa_folded": 1.0, "eager": 0.5}, **latent)
     assert found.name == "eager"
     tried, *not_tried = found.form.split("; not tried: ")
-    assert tried == "sdpa_folded tried at 2.00 of its time"
+    assert tried == "sdpa_folded took 2.00× as long"
     assert [reason.partition(" needs ")[0] for reason in not_tried] == ["triton", "flashinfer", "flash_mla", "fa3"]
 
 
@@ -279,7 +279,7 @@ def test_auto_tries_torchs_fast_paths_on_rows(monkeypatch, changes):
     times_s = {"sdpa_efficient": 1.0, "sdpa_cudnn": 2.0}
     found = chosen(monkeypatch, times_s, **changes, device=torch.device("cuda"))
     assert found.name == "sdpa_efficient"
-    assert found.form.startswith("sdpa_cudnn tried at 2.00 of its time; not tried: sdpa_flash supports bfloat16")
+    assert found.form.startswith("sdpa_cudnn took 2.00× as long; not tried: sdpa_flash supports bfloat16")
 
 
 def test_a_try_takes_the_clock_of_its_device(monkeypatch):
@@ -346,7 +346,7 @@ def test_auto_leaves_out_a_kernel_that_wants_another_layout():
 def test_a_workload_settles_what_auto_leaves_open(attention):
     workload = prepared(attention=attention, dtype="bfloat16")
     assert workload.facts()["backend"] in ("cpp", "eager", "sdpa_folded")
-    assert " tried at " in workload.facts()["backend_form"]
+    assert "× as long" in workload.facts()["backend_form"]
     assert workload.check()
 
 
@@ -354,7 +354,7 @@ def test_a_training_step_checks_the_kernel_that_was_tried(monkeypatch):
     monkeypatch.setattr(auto, "tried_for", lambda problem: (SdpaFolded, Eager))
     monkeypatch.setattr(auto, "least_s", lambda backend, *inputs: {"sdpa_folded": 2.0, "eager": 1.0}[backend.name])
     workload = prepared(phase="train", seq_len=300)
-    assert workload.facts()["backend_form"] == "sdpa_folded tried at 2.00 of its time"
+    assert workload.facts()["backend_form"] == "sdpa_folded took 2.00× as long"
     assert type(workload.work.checked_backend) is type(workload.work.backend) is Eager
     assert workload.check()
 

@@ -9,7 +9,7 @@ import torch
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_folded import SdpaFolded
-from suite.attention.definition import ExpandedDefinition
+from suite.attention.definition import ExpandedDefinition, apply_rope
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import (
     AbsorbedLatentAttention,
@@ -284,3 +284,12 @@ def test_a_single_token_attends_to_itself():
     for backend in BACKENDS:
         out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(1, 1)), 0, 1)
         assert error(out, by_definition(layer, x_BSD)) < 1e-13
+
+
+def test_a_key_behind_a_latent_of_odd_width_is_rotated():
+    latent_and_key_BHNd = torch.randn(1, 1, 1, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    key_BHNd = latent_and_key_BHNd[..., 3:]
+    first, second = (
+        apply_rope(key, torch.tensor([7]), Rope(theta=1e4), neighbours=True) for key in (key_BHNd, key_BHNd.clone())
+    )
+    assert torch.equal(first, second)

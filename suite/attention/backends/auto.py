@@ -95,7 +95,7 @@ class Undecided(Backend):
             fastest = min(tried[1:], key=lambda backend: times_s[backend.name])
             chosen = fastest if times_s[fastest.name] < CLEARLY * times_s[first.name] else first
         compared = [
-            f"{backend.name} tried at {times_s[backend.name] / times_s[chosen.name]:.2f} of its time"
+            f"{backend.name} took {times_s[backend.name] / times_s[chosen.name]:.2f}× as long"
             for backend in tried if backend is not chosen
         ]  # fmt: skip
         chosen.form = "; ".join(filter(None, [chosen.form, *compared, *refusals])) or None
