@@ -36,7 +36,7 @@ class Joined:
 Text = str | Say | Joined
 Facets = Mapping[str, Text | Sequence[Text]]
 """The subject of a block, by `labels.FACETS`: a text, or all texts that hold for it."""
-PUNCTUATION = ("list", "notes", "sentence")  # ways to join parts that each language has of its own
+PUNCTUATION = ("list", "and", "notes", "stop", "sentence")  # ways to join parts that each language has of its own
 
 
 def say(key: str, **fields: object) -> Say:
@@ -50,7 +50,7 @@ def say_or(key: str, otherwise: Text) -> Text:
 
 
 def joined(by: str, parts: Iterable[Text]) -> Text:
-    """Join texts by the `punctuation` of a language (list, notes, sentence) or by a mark; without empty ones."""
+    """Join texts by one of PUNCTUATION, as a language has it, or by a mark; without empty ones."""
     texts = tuple(part for part in parts if part != "")
     if by not in PUNCTUATION and all(isinstance(text, str) for text in texts):
         return by.join(map(str, texts))
