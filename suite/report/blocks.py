@@ -34,7 +34,7 @@ class Joined:
 Text = str | Say | Joined
 Facets = Mapping[str, Text | Sequence[Text]]
 """The subject of a block, by `labels.FACETS`: a text, or all texts that hold for it."""
-PUNCTUATION = ("list", "notes", "sentence")  # ways to join parts that each language has of its own
+PUNCTUATION = ("list", "and", "notes", "stop", "sentence")  # ways to join parts that each language has of its own
 
 
 def say(key: str, **fields: object) -> Say:

@@ -30,8 +30,9 @@ def test_it_answers_in_a_sentence_and_six_columns(decide):
     page = decide()
     serving, training = answers(page)
     assert serving == (
-        "On 4 × h100-sxm5-80gb, llama-3.1-70b as it is (GQA-8) fits up to batch 13. Layout: tp4. "
-        "If it had been trained with another variant: MQA up to 27, MLA up to 18, MHA up to 1."
+        "On 4 × h100-sxm5-80gb, llama-3.1-70b as it is (GQA-8) fits with a batch of up to 13. The layout is tp4. "
+        "If the model had been trained with another variant, the result would be: "
+        "MQA up to 27, MLA up to 18, MHA up to 1."
     )
     assert training.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW’s state in bfloat16")
     assert "fits on 4 × h100-sxm5-80gb: it needs 32.2 GiB on each and leaves 40.9 GiB." in training
@@ -88,7 +89,7 @@ def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
     )
     assert answers(page)[0] == "sizes.vocab_size must be a whole number of at least 1"
     page.get_by_label("Vocabulary size").fill("128256")
-    assert "a model of these sizes as it is (GQA-8) fits up to batch 13" in answers(page)[0]
+    assert "a model of these sizes as it is (GQA-8) fits with a batch of up to 13" in answers(page)[0]
     page = decide(model="qwen2.5", rl_model="deepseek-v3", context="x", rl_count="3")
     assert answers(page)[0].startswith("model must be a geometry; got qwen2.5; did you mean qwen2.5-0.5b, ")
     assert answers(page)[1] == "gpus must be 1, 2, 4, 8 in number; got 3"

@@ -36,8 +36,8 @@ def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):
 def test_a_model_that_does_not_fit_ends_with_3_and_says_why(capsys):
     assert chosen(model="405b", gpus="4x80") == 3
     out = capsys.readouterr().out
-    assert "does not fit: the weights, 189 GiB" in out
-    assert "do not fit into 90% of a device's 74.5 GiB" in out
+    assert "does not fit: on each device the weights take 189 GiB" in out
+    assert "more than 90% of a device's 74.5 GiB" in out
 
 
 def test_json_holds_the_question_and_every_answer(capsys):

@@ -212,7 +212,7 @@ def test_a_record_of_an_unknown_workload_is_counted_not_drawn(tmp_path):
     record = build()
     object.__setattr__(record.case, "workload", "weather")
     page = page_of(tmp_path, record)
-    assert "1 cases. 1 ran" in whole_text(page)
+    assert "hold 1 cases" in whole_text(page)
     assert "latency" not in sections_of(page)
 
 

@@ -102,7 +102,7 @@ def test_the_first_line_tells_ones_own_runs_from_references(tmp_path):
     references = ran_content(results_of(tmp_path / "results" / "reference", build()), EN)
     assert own["own"].startswith("Your runs")
     assert own["references"] == references["own"] == ""
-    assert references["references"].startswith("Reference records")
+    assert references["references"].startswith("The reference records")
 
 
 def test_facets_are_what_people_see():

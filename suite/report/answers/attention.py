@@ -126,12 +126,11 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     outcomes = {*standings.values()}
     first = min(by_rival.get("gqa", deciding), key=lambda case: case.distance(design["at"]))
     lead = first.lead("answer.about.speed", other=first.base.sized_variant, phase=phase_name(phase))
-    case_texts = []
+    evidence: list[Text] = []
     for case in deciding:
         ends = {name: numbers.times(getattr(case.ratio, name)) for name in ("ratio", "low", "high")}
         fields = {"other": case.base.sized_variant, "tokens": numbers.count(case.tokens), **ends, **case.case_fields}
-        case_texts.append(say("answer.told.case", **fields))
-    evidence: list[Text] = [say("answer.told.cases", told=joined("notes", case_texts))]
+        evidence.append(say("answer.told.case", **fields))
     for group in design["beside"]:
         if counted := speed_cases(results, group["phase"], group["variants"], group["span"]):
             evidence.append(_count_text(f"answer.told.{group['key']}", "answer.told.range", counted))
@@ -169,7 +168,7 @@ def _count_text(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:
         ends = {"low": numbers.times(min(ratios)), "high": numbers.times(max(ratios))}
         phase = phase_name(rival_cases[0].timing.axis("phase"))
         parts.append(say(part_key, other=variant_label(rival), phase=phase, **counts, **ends))
-    return say(key, told=joined("notes", parts))
+    return say(key, told=joined("sentence", parts))
 
 
 def _published_on_gpu() -> Text:
@@ -212,7 +211,7 @@ def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
             say("answer.told.heavy", told=joined("notes", map(_share_text, first_case)), **first.case_fields),
             say("answer.told.shares", **counts),
         ],
-        depends_on=joined("list", map(setting_name, differing(map(_share_case, longest)))),
+        depends_on=joined("and", map(setting_name, differing(map(_share_case, longest)))),
         lead=first.lead("answer.about.heavy", write=numbers.percent, neutral=HALF),
         flips=flips,
         machine=machine_label(first.timing),
@@ -334,11 +333,12 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
     # The first case in which each rival's cache is smaller than MLA's.
     larger = {(cache.mode, cache.rival_name): cache for cache in reversed(caches) if cache.ratio > 1}.values()
     texts = [cache.text for cache in caches if cache in larger][:MOST_LARGER]
-    evidence = [say("answer.told.cached", told=joined("notes", [cache.text for cache in counted]))] if counted else []
-    form_texts = joined("notes", [cache.text for cache in forms])
     return ClaimVerdict(
         outcome=size_standing(cache.ratio for cache in against_mha),
-        evidence=[*evidence, say("answer.told.cached_forms", model=FORM_MODEL, told=form_texts)],
+        evidence=[
+            *(say("answer.told.cached", told=cache.text) for cache in counted),
+            *(say("answer.told.cached_forms", told=cache.text) for cache in forms),
+        ],
         depends_on=setting_name("geometry"),
         lead=lead_number(
             first.ratio,
@@ -452,7 +452,7 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
     return ClaimVerdict(
         outcome=size_standing(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
         evidence=evidence,
-        depends_on=joined("list", map(setting_name, ("seq_len", "phase"))),
+        depends_on=joined("and", map(setting_name, ("seq_len", "phase"))),
         lead=lead_number(ratios["prefill"][LEAD_TOKENS], None, numbers.times, about=about, neutral=1.0),
         flips=say("answer.flips.compute", even_mha=even_mha, even_gqa=even_gqa),
         is_projected=True,

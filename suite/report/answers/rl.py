@@ -29,7 +29,7 @@ from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped
 from suite.report.model.formats import mean_with_range, points, signed, three_digits
-from suite.report.model.labels import ALGORITHM, RECIPE, option_label
+from suite.report.model.labels import ALGORITHM, RECIPE, option_label, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, parse_number
 from suite.report.rl import design, memory_design, stability, stages
@@ -47,6 +47,7 @@ QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
 }
+NAMED = (RECIPE, ALGORITHM, SUPERVISION, REWARD_SOURCE)  # settings by whose values sentences name two arms
 # Measures by which a run's last evaluation is compared with its first.
 GAINS = {"gain": stability.ACCURACY, "thought_length": stability.LENGTH, "corrections": stability.CORRECTIONS}
 
@@ -131,13 +132,16 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
         return _change_trials(results, question)
     trials = []
     for arm, reference in arm_pairs(results, question):
-        values = [(name, arm.first.value(name), reference.first.value(name)) for name in (RECIPE, ALGORITHM)]
-        labels = (
-            [option_label(name, ours), option_label(name, theirs)] for name, ours, theirs in values if ours != theirs
-        )
+        values = [(name, arm.first.value(name), reference.first.value(name)) for name in NAMED]
+        labels = ([_named(name, ours), _named(name, theirs)] for name, ours, theirs in values if ours != theirs)
         names = next(labels, ())
         trials += [arms_trial(compared, names) for compared in _contrasts(arm, reference, question["measure"])]
     return trials
+
+
+def _named(name: str, value: str) -> Text:
+    """The value of one of NAMED as a sentence names an arm by it: `GRPO`, `process supervision`."""
+    return setting_text(name, value) if name in (SUPERVISION, REWARD_SOURCE) else option_label(name, value)
 
 
 def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:

@@ -121,7 +121,7 @@ class SettingEffect:
             for name, value in settings.items()
         ]
         value = estimate(self.pooled.mean, self.pooled.interval, write)
-        return say("claim.change", settings=joined("list", texts), value=value)
+        return say("claim.change", settings=joined("and", texts), value=value)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -301,7 +301,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     return ClaimVerdict(
         outcome=outcome,
         evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *limit) for limit in limits)],
-        depends_on=joined("list", map(setting_name, dividing)),
+        depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
         flips=flips,
         machine=machine_label(answer.first.arms[0].first),
@@ -342,7 +342,7 @@ def _when_it_changes(answer: PooledTrials) -> Text:
     if unlearnt and answer.tested:
         sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, unlearnt))))
     if answer.clear_effects:
-        sentences.append(say("claim.moves", told=joined("notes", answer.clear_effects[:MOST_CHANGES])))
+        sentences.append(say("claim.moves", told=joined("sentence", answer.clear_effects[:MOST_CHANGES])))
     elif answer.effects:
         sentences.append(say("claim.moves.none", total=len(answer.effects)))
     elif not sentences:

@@ -288,7 +288,7 @@ def _headline(experiment: CompressExperiment, *, has_label: bool) -> Headline | 
         "compress.headline",
         weights=original.weights or numbers.NOTHING,
         windows=numbers.count(len(original.text[ALL])),
-        told=joined("notes", [part.detail for part in parts]),
+        told=joined("stop", [part.detail for part in parts]),
     )
     return Headline(text=parts[0].text, detail=joined(": ", [experiment.label if has_label else "", detail]))
 

@@ -221,7 +221,9 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
     if chosen is None or len(family.tiers) < 2:
         return None
     answers = [
-        joined(" ", [arm.name, " / ".join(_percents(arm, family))]) for arm in (chosen, family.main.baseline) if arm
+        say("quality_tiers.headline_arm", name=arm.name, answers=" / ".join(_percents(arm, family)))
+        for arm in (chosen, family.main.baseline)
+        if arm
     ]
     trained = {"updates": numbers.count(family.main_updates), "seeds": len(chosen.ended)}
     parts: list[Text] = [say("quality_tiers.headline", told=joined("notes", answers), **trained)]

@@ -238,11 +238,11 @@ class SharedModel:
 def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: float) -> str:
     """The sentence why not a single sequence fits beside the weights."""
     room = memory_bytes * share - weight_bytes
-    left = f"leave {_gib(room)} of" if room > 0 else "do not fit into"
-    return (
-        f"the weights, {_gib(weight_bytes)} on each device, {left} {share:.0%} of a device's {_gib(memory_bytes)}; "
-        f"one sequence keeps {_gib(sequence_bytes)}"
-    )
+    weights = f"on each device the weights take {_gib(weight_bytes)}"
+    usable = f"{share:.0%} of a device's {_gib(memory_bytes)}"
+    if room > 0:
+        return f"{weights} and leave {_gib(room)} of {usable}, but one sequence needs {_gib(sequence_bytes)}"
+    return f"{weights}, more than {usable}; one sequence needs another {_gib(sequence_bytes)}"
 
 
 def _gib(size: float) -> str:

@@ -212,7 +212,7 @@ class Calibration:
     def unknown(self, shape: LayerShape, forward: Pass, dtype: str) -> str | None:
         """The reason, in words, why no time is expected of this kernel; None where it lies within what was measured."""
         if dtype != DTYPE or forward.cache_dtype is not None:
-            return f"its calibration is of {DTYPE}, cache included"
+            return f"its calibration covers only {DTYPE}, for the cache too"
         if forward.is_training:
             return "its calibration has no training"
         if forward.is_prompt:
@@ -314,7 +314,8 @@ class Calibration:
         memory_s, arithmetic_s = self._least_s(**cell.work)
         memory_share, share = self.shares[self.nearest(cell.of)]
         if max(memory_s, arithmetic_s) < LEAST_BOUND_S:
-            return f"a kernel is shorter than any that was fitted, whose bounds begin at {LEAST_BOUND_S * 1e6:g} µs"
+            least_us = LEAST_BOUND_S * 1e6
+            return f"a kernel here is shorter than all measured ones, whose least times begin at {least_us:g} µs"
         if share is None and arithmetic_s / NEAR_PEAK > memory_s / memory_share:
             return "its calibration does not say how fast this kernel computes where arithmetic limits it"
         return None

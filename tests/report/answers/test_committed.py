@@ -18,14 +18,14 @@ FOLDERS = [
 EN = load_texts("en")
 VERDICTS = {
     "mla-less-kv-memory": "supported",
-    "mla-faster-inference": "depends on what it is compared with",
-    "mla-cheaper-training": "depends on what it is compared with",
-    "mla-lowers-compute": "depends on the context, the phase",
+    "mla-faster-inference": "depends on what MLA is compared with",
+    "mla-cheaper-training": "depends on what MLA is compared with",
+    "mla-lowers-compute": "depends on the context length and the phase",
     "mha-heavy": "supported",
     "mla-hard-to-implement": "supported",
     "mla-lower-ceiling": "no clear difference",
     "gqa-between": "supported",
-    "heads-specialise": "depends on the attention variant, the latent’s rank",
+    "heads-specialise": "depends on the attention variant and the latent’s rank",
     "information-tiers": "partly supported",
     "grading-automatic": "partly supported",
     "full-context-tasks": "cannot be decided from these runs",

@@ -60,9 +60,9 @@ def test_what_comes_after_longer_training_is_no_lower_ceiling():
         assert ruling("mla-lower-ceiling", *short, *trained)[0] == word
     of_tiers = [*tiers(1.0, attention="mha"), *tiers(0.5, **mqa(16)), *tiers(0.2, **mla(None))]
     word, numbers = ruling("mla-lower-ceiling", *short, *of_tiers)
-    assert (word, "asked rarely (3 %): MLA rank 64 minus MHA -79.7" in numbers) == (SUPPORTED, True)
+    assert (word, "asked rarely (3 %): the result is -79.7" in numbers) == (SUPPORTED, True)
     of_tiers += [*tiers(1.0, attention="mha", updates=4800), *tiers(1.0, updates=4800, **mla(None))]
-    assert "both at the top" in ruling("mla-lower-ceiling", *of_tiers)[1]
+    assert "both score as high as possible" in ruling("mla-lower-ceiling", *of_tiers)[1]
 
 
 @pytest.mark.parametrize(
@@ -89,19 +89,23 @@ def test_a_starved_rank_alone_puts_no_mla_below_mha(usual, narrow, word):
 def test_shipped_ranks_lead_and_starved_ones_are_where_it_flips():
     records = [*recall(HIGH, attention="mha"), *recall(NEAR, **mla(None)), *recall(LOW, **mla(8))]
     _, numbers = ruling("mla-lower-ceiling", *records)
-    assert "MLA rank 64 minus MHA +0.0 (-0.9 to +0.9) points, 5 seeds, no relevant difference" in numbers
-    assert "MLA with other ranks minus MHA, share answered: -41.0" in numbers
+    assert (
+        "+0.0 (-0.9 to +0.9) points for MLA rank 64 minus MHA, from 5 seeds. Verdict: no relevant difference" in numbers
+    )
+    assert "answered by MLA with other ranks minus MHA’s is -41.0" in numbers
     verdict = verdict_on("mla-lower-ceiling", *records)
-    assert EN.render(verdict.lead.about).startswith("MLA rank 64 minus MHA: share answered (recall")
+    assert EN.render(verdict.lead.about).startswith("share of questions answered: MLA rank 64 minus MHA (recall")
     narrower = verdict_on("mla-lower-ceiling", *records, *recall([share - 0.2 for share in LOW], **mla(4)))
     for flips, count in ((verdict.flips, 1), (narrower.flips, 2)):
-        assert f"lower in {count} of {count} cases. The largest loss is MLA rank 8, -41.0" in EN.render(flips)
+        assert f"in {count} of {count} cases. The widest latent that still loses is MLA rank 8: -41.0" in EN.render(
+            flips
+        )
 
 
 def test_tasks_that_tell_nothing_apart_decide_nothing():
     all_of_it = [*recall([1.0] * 5, attention="mha"), *recall([1.0, 0.995, 0.99, 1.0, 1.0], **mla(None))]
     none_of_it = [*recall([0.03, 0.04] * 3, attention="mha"), *recall([0.03, 0.02] * 3, **mla(None))]
-    for records, reason in ((all_of_it, "both at the top"), (none_of_it, "neither beats guessing")):
+    for records, reason in ((all_of_it, "both score as high as possible"), (none_of_it, "no better than guessing")):
         word, numbers = ruling("mla-lower-ceiling", *records)
         assert (word, reason in numbers) == (UNTESTED, True)
 
@@ -117,7 +121,7 @@ def test_a_higher_loss_counts_as_lower_with_its_own_sign():
         records += arm([0.5], seeds=[seed], task="plays", attention="mha", loss=1.5 + seed / 50)
         records += arm([0.5], seeds=[seed], task="plays", loss=1.7 + 0.03 * seed, **mla(None))
     word, numbers = ruling("mla-lower-ceiling", *records)
-    assert (word, "MLA rank 64 minus MHA +0.220" in numbers) == (SUPPORTED, True)
+    assert (word, "the result is +0.220 (" in numbers) == (SUPPORTED, True)
     lead = verdict_on("mla-lower-ceiling", *records).lead
     assert lead.value == pytest.approx(0.22)
     assert lead.ends[0] < 0.22 < lead.ends[1]
@@ -151,8 +155,8 @@ def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
         ]
 
     word, numbers = ruling("full-context-tasks", *hops(0.9, 0.8, attention="mha"), *hops(0.9, 0.5, **mla(16)))
-    assert (word, "MLA rank 16 minus MHA -30.0" in numbers) == (SUPPORTED, True)
-    assert "single look-ups (recall of pairs, one hop), share answered: +0.0 (+0.0 to +0.0) points" in numbers
+    assert (word, "the result is -30.0" in numbers) == (SUPPORTED, True)
+    assert "single look-ups answered (recall of pairs, one hop) is +0.0 (+0.0 to +0.0) points" in numbers
 
 
 def differing_seeds(**facts):
@@ -183,7 +187,7 @@ def below_half(**facts):
         ([*differing_seeds(**MHA), *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE)], OPEN),
         (
             [*tiers(1.0, falls=ONE_HEAD_EACH, **MHA), *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE)],
-            "depends on the attention variant, the latent’s rank",
+            "depends on the attention variant and the latent’s rank",
         ),
     ],
 )
@@ -200,18 +204,18 @@ REVERSED = "reversed queries: 3 / 12 / 85 minus skewed queries: 85 / 12 / 3"
         (
             "heads-specialise",
             [*tiers(1.0, falls=ONE_HEAD_EACH, **MHA), *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE)],
-            ["MHA: most important head +50.0", "MLA rank 16: most important head -25.0"],
+            ["MHA: the result is +50.0", "16: the result is -25.0", "points for the most important head"],
         ),
-        ("information-tiers", thirds([0.3] * 5, **mla(16)), ["tiers: MLA +70.0"]),
+        ("information-tiers", thirds([0.3] * 5, **mla(16)), ["tiers: the result is +70.0", "points for MLA"]),
         (
             "grading-automatic",
             [*tiers(0.2, **mla(16)), *thirds([0.95] * 5, **asked("reversed", **mla(16)))],
-            [f"MLA rank 16: {REVERSED} +75.0"],
+            ["MLA rank 16: the result is +75.0", f"points for {REVERSED}"],
         ),
         (
             "gqa-between",
             [*recall(HIGH, **MHA), *recall(LOW, **GROUPED), *recall(LOW, **mqa(16))],
-            ["recall: GQA-2 minus MHA, MQA minus MHA -41.0"],
+            ["recall: the result is -41.0", "points for GQA-2 minus MHA, MQA minus MHA"],
         ),
     ],
 )

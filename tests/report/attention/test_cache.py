@@ -52,7 +52,7 @@ def test_a_model_belongs_to_what_bounds_its_cache_most():
 def test_a_row_has_the_constant_beside_the_slope(tmp_path):
     rows = fits(tmp_path)
     hybrid = rows["qwen3.5-397b-a17b"]
-    assert (hybrid["Layers"], hybrid["Per token"]) == ("15 full, 45 with a recurrent state", "30.0 KiB")
+    assert (hybrid["Layers"], hybrid["Per token"]) == ("15 with full attention, 45 with a recurrent state", "30.0 KiB")
     assert (hybrid["Constant"], hybrid["GiB at 131,072 tokens"]) == ("183 MiB", "3.93")
     compressed = "21 with one row for 4 tokens, 20 with one row for 128 tokens, 2 with a window of 128"
     assert rows["deepseek-v4-flash"]["Layers"] == compressed
@@ -61,12 +61,9 @@ def test_a_row_has_the_constant_beside_the_slope(tmp_path):
 
 def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
     (headline,) = said(cache.build(read_results([tmp_path]))).headlines
-    assert headline.text == "DeepSeek-V3 keeps 68.6 KiB per token, a GQA hybrid 30.0 KiB, DeepSeek-V4-Pro 9.62 KiB"
+    assert headline.text == "DeepSeek-V3 keeps 68.6 KiB per token, a GQA hybrid 30.0 KiB and DeepSeek-V4-Pro 9.62 KiB"
     latent, hybrid = (published_cache(name).plan for name in ("deepseek-v3", "qwen3.5-397b-a17b"))
-    assert (
-        "a state of 180 MiB, and takes less than the latent’s 68.6 KiB per token from 4,856 tokens on"
-        in headline.detail
-    )
+    assert "From 4,856 tokens on, it takes less than DeepSeek-V3, which keeps 68.6 KiB per token" in headline.detail
     assert latent.cache_bytes(4855) < hybrid.cache_bytes(4855)
     assert latent.cache_bytes(4857) > hybrid.cache_bytes(4857)
 
@@ -81,9 +78,7 @@ def test_figures_draw_the_best_known_of_every_family(tmp_path):
 
 def test_figures_say_who_keeps_least(tmp_path):
     growth, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
-    assert growth.finding.endswith(
-        "one sequence of deepseek-v4-flash takes 871 MiB and one of llama-2-7b takes 64.0 GiB"
-    )
+    assert growth.finding.endswith("the least with deepseek-v4-flash (871 MiB) and the most with llama-2-7b (64.0 GiB)")
     # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
     assert (
         deepseek.finding
@@ -133,7 +128,7 @@ def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):
 def test_what_does_not_fit_says_how_large_it_is(tmp_path):
     section = built(cache.build, tmp_path, capacity_record("deepseek-v3", tp=1))
     (row,) = rows_of(section.tables[1])
-    assert row["Reason"].startswith("the weights, 625 GiB on each device, do not fit")
+    assert row["Reason"].startswith("on each device the weights take 625 GiB, more than")
     assert len(section.headlines) == 1
 
 

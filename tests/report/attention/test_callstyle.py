@@ -52,13 +52,13 @@ def test_the_worst_form_is_first_and_each_says_its_ratio(tmp_path):
 def test_a_figure_finds_the_best_form_or_says_it_cannot(tmp_path):
     def found(name, *launches_s):
         forms = [in_launches(form(backend=backend), *of) for backend, of in zip("abc", launches_s, strict=False)]
-        return section_of(tmp_path / name, *forms).figures[0].finding.partition("tokens ")[2]
+        return section_of(tmp_path / name, *forms).figures[0].finding.partition("tokens, ")[2]
 
     first, second, third = [1e-3] * 3, [0.8e-3, 1.05e-3, 1.3e-3], [3e-3] * 3
-    assert found("a", first, third) == "MLA · a is fastest with 1.00 ms; MLA · b takes 3.00× as long (3.00–3.00×)"
-    assert found("b", first, second, third) == "MLA · a takes 1.00 ms; MLA · c takes 3.00× as long (3.00–3.00×)"
+    assert found("a", first, third) == "MLA · a is fastest with 1.00 ms, and MLA · b takes 3.00× as long (3.00–3.00×)"
+    assert found("b", first, second, third) == "MLA · a takes 1.00 ms, and MLA · c takes 3.00× as long (3.00–3.00×)"
     assert found("c", first, third[:1]).endswith(
-        "MLA · b takes 3.00× as long (2.85–3.16×), with too few launches to call"
+        "MLA · b takes 3.00× as long (2.85–3.16×), with too few launches to compare them"
     )
     assert found("d", first, second).endswith("which is too close to call")
 

@@ -69,7 +69,9 @@ def test_solid_is_measured_and_hollow_is_specified(tmp_path):
     assert marks["triangle-up-open"]["h100-sxm5-80gb"] == pytest.approx(
         ceilings.bound_s(flops=2e8, traffic_bytes=3e7), rel=1e-4
     )
-    assert re.fullmatch(r"MLA: 2.00 ms measured on A processor; at least [\d.]+ µs on [\w-]+", figure.finding)
+    assert re.fullmatch(
+        r"MLA: 2.00 ms measured on A processor; at least [\d.]+ µs on [\w-]+ \(computed\)", figure.finding
+    )
     assert devices(figure)[0] == "● A processor"
     assert "v100-sxm2-32gb" not in devices(figure)  # which has no bfloat16
 
@@ -113,7 +115,7 @@ def test_what_is_expected_has_rows_of_its_own(tmp_path):
 def test_what_a_projection_expects_stands_beside_the_bound(tmp_path):
     known = with_readings(projected(), "layer", expected_s=3e-3)
     section = section_of(tmp_path, known, projected("gqa"))
-    assert section.figures[0].finding == "MLA: at least 2.00 ms on h20-96gb; 3.00 ms expected on h20-96gb"
+    assert section.figures[0].finding == "MLA: at least 2.00 ms on h20-96gb (computed); 3.00 ms expected on h20-96gb"
     rows = {(row["Device"], row["Variant"]): row for row in rows_of(section.tables[0])}
     assert set(rows) == {("h20-96gb", "GQA"), ("h20-96gb", "MLA"), ("≈ h20-96gb", "MLA")}
     expected = rows["≈ h20-96gb", "MLA"]
@@ -233,7 +235,7 @@ def test_published_kernels_have_shares_and_sources(tmp_path):
 
 def errors_of(tmp_path, *records):
     return [
-        (row["Device"], row["Measured by"], row["Cases"], row["Median error"], row["90 % within"])
+        (row["Device"], row["Measured by"], row["Cases"], row["Median error"], row["90 % of errors below"])
         for row in rows_of(section_of(tmp_path, *records).tables[-1])
     ]
 

@@ -145,7 +145,9 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
     assert section_of(results).headlines[0].text == (
         "MLA is fastest with 1.47 ms (decode of deepseek-v2-lite, bfloat16, 4,096 tokens)"
     )
-    assert details(results) == ["At 4,096 tokens MLA is fastest with 1.47 ms; MHA takes 1.57× as long (1.57–1.57×)"]
+    assert details(results) == [
+        "At 4,096 tokens, MLA is fastest with 1.47 ms, and MHA takes 1.57× as long (1.57–1.57×)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -153,15 +155,16 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
     [
         (
             (2.25e-3, 2.31e-3, 2.35e-3),
-            "At 4,096 tokens MLA is fastest with 1.47 ms; MHA takes 1.57× as long (1.49–1.66×)",
+            "At 4,096 tokens, MLA is fastest with 1.47 ms, and MHA takes 1.57× as long (1.49–1.66×)",
         ),
         (
             (1.45e-3, 1.55e-3),
-            "At 4,096 tokens MLA takes 1.47 ms; MHA takes 1.02× as long (0.668–1.56×), which is too close to call",
+            "At 4,096 tokens, MLA takes 1.47 ms, and MHA takes 1.02× as long (0.668–1.56×), which is too close to call",
         ),
         (
             (2.31e-3,),
-            "At 4,096 tokens MLA takes 1.47 ms; MHA takes 1.57× as long (1.49–1.66×), with too few launches to call",
+            "At 4,096 tokens, MLA takes 1.47 ms, and MHA takes 1.57× as long (1.49–1.66×), "
+            "with too few launches to compare them",
         ),
     ],
 )
@@ -173,7 +176,11 @@ def test_a_figure_finds_the_fastest_or_says_it_cannot(tmp_path, mha_s, finding):
 def test_a_finding_says_what_mla_takes_behind_others(tmp_path):
     times = {"mqa": 1e-3, "gqa": 2e-3, "mha": 3e-3, "mla": 4e-3}
     records = [in_launches(build(attention=name), *[time] * 3) for name, time in times.items()]
-    assert section_of(results_of(tmp_path, *records)).figures[0].finding.endswith("as long (2.00–2.00×); MLA 4.00×")
+    assert (
+        section_of(results_of(tmp_path, *records))
+        .figures[0]
+        .finding.endswith("as long (2.00–2.00×); MLA takes 4.00× as long")
+    )
 
 
 def test_figures_are_one_family_told_apart_by_their_facets(tmp_path):
@@ -205,7 +212,7 @@ def test_points_name_their_runs_and_views_the_span_they_show(tmp_path):
 def test_a_headline_admits_what_its_intervals_do_not_tell(tmp_path):
     results = results_of(tmp_path / "alike", build(), build(attention="mha"))
     (headline,) = section_of(results).headlines
-    assert (headline.text[:15], headline.detail[-17:]) == ("No clear order;", "too close to call")
+    assert (headline.text[:16], headline.detail[-17:]) == ("No clear winner;", "too close to call")
     assert details(results_of(tmp_path / "alone", build())) == []
 
 

@@ -41,7 +41,7 @@ def test_a_cache_that_differs_by_a_byte_stands_in_sight(tmp_path):
     (table,), (headline,) = section.tables, section.headlines
     assert not table.folded
     assert [row["Equal to the byte"] for row in rows_of(table)] == ["yes", "NO, by +1 B"]
-    assert headline.text.startswith("In 1 of 2 cases the cache differs from its closed form")
+    assert headline.text.startswith("In 1 of 2 cases, the cache differs from its closed form")
     assert section_of(tmp_path / "equal", sized(build())).headlines == []
     assert section_of(tmp_path / "none", build()) is None
 
@@ -57,7 +57,9 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
 
 def test_a_figure_finds_what_needs_least(tmp_path):
     section = section_of(tmp_path, sized(build(), layer=2 << 20), sized(build(attention="mha"), layer=6 << 20))
-    assert section.figures[0].finding == "At 4,096 tokens MLA needs the least memory, 2.00 MiB; MHA needs 3.00× as much"
+    assert (
+        section.figures[0].finding == "At 4,096 tokens, the least memory is 2.00 MiB, for MLA; MHA needs 3.00× as much"
+    )
 
 
 def test_a_long_legend_makes_the_figure_higher(tmp_path):

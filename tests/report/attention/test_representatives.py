@@ -57,7 +57,7 @@ def test_sentence_figure_and_table_tell_of_one_record(tmp_path):
         timed("mha", "auto", 2e-3, ran="sdpa", launches=3),
     )
     (figure,) = section.figures
-    assert figure.finding.startswith("At 4,096 tokens MHA is fastest with 2.02 ms; MLA takes 2.00×")
+    assert figure.finding.startswith("At 4,096 tokens, MHA is fastest with 2.02 ms, and MLA takes 2.00×")
     assert {trace["name"]: trace["y"] for trace in figure.views[0].figure["data"]} == {
         "MHA": [2.02e-3],
         "MLA": [4.04e-3],
@@ -138,8 +138,10 @@ def ragged(tmp_path):
 
 def test_a_headline_names_the_size_of_the_variant_that_has_one(tmp_path):
     (headline,) = said(latency.build(ragged(tmp_path))).headlines
-    assert headline.detail.startswith("At 4,096 tokens GQA (kv_heads=1) takes 1.00 ms; GQA (kv_heads=2) takes 2.00×")
-    assert headline.detail.endswith("; MLA 3.00×")
+    assert headline.detail.startswith(
+        "At 4,096 tokens, GQA (kv_heads=1) takes 1.00 ms, and GQA (kv_heads=2) takes 2.00×"
+    )
+    assert headline.detail.endswith("; MLA takes 3.00× as long")
 
 
 def test_lines_and_rows_say_the_size_and_never_that_it_is_none(tmp_path):

@@ -50,7 +50,7 @@ def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
     assert (alone["a100-80gb-sxm4", 1], alone["h20-96gb", 1]) == ("2.3×", "0.54×")
     of_bounds = {text for (name, count), text in ranked.items() if count == 1 and name not in CALIBRATED}
     assert of_bounds == {"0.44×"}
-    assert "there is no measured point to compare with the map" in section.explanation
+    assert "the map has no measured point beside it" in section.explanation
     facets = [{"heads": str(heads), "tp": str(tp)} for tp in signmap.RANKS for heads in signmap.HEADS]
     assert [figure.facets for figure in section.figures] == facets
 
@@ -63,7 +63,8 @@ def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
     assert "v100-sxm2-32gb" not in devices  # which has no bfloat16
     known = len(devices)
     section = section_of(tmp_path, *on_the_map())
-    said = f"faster on {known - 1} of {known} devices with one new token, and on 0 with 16; measured 3.0× (2.70–3.33×)"
+    counts = f"faster on {known - 1} of {known} devices with one new token, and on 0 with 16"
+    said = f"{counts}; measured here, it reaches 3.0× GQA’s speed (2.70–3.33×)"
     assert map_of(section, tp=1, heads=128).finding.endswith(said)
     assert "measured" not in map_of(section, tp=1, heads=64).finding
 
@@ -73,10 +74,10 @@ def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
     rows = dict(zip(heat["y"], heat["hovertext"], strict=True))
     assert {name.split(" · ")[0] for name in rows if name.endswith(" · expected")} == CALIBRATED
     for_one, _, for_four, *_ = rows["h100-sxm5-80gb · 295 · expected"]
-    assert "at most 3.6× at 1 new tokens" in for_one
-    assert "at most 1.1× at 4 new tokens; MLA limited by arithmetic" in for_four
-    assert for_four.endswith("; 0.77× expected of good kernels")
-    assert rows["h20-96gb · 37"][0].endswith("no measurements of good kernels are known there")
+    assert "at most 3.6× GQA’s speed (new tokens: 1)" in for_one
+    assert "at most 1.1× GQA’s speed (new tokens: 4); MLA is limited by arithmetic" in for_four
+    assert for_four.endswith("; good kernels are expected to reach 0.77×")
+    assert rows["h20-96gb · 37"][0].endswith("good kernels were not measured on this device")
 
 
 def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
@@ -127,7 +128,9 @@ def test_a_machine_on_the_map_has_a_row(tmp_path):
     assert heat["y"][-1] == "results: MEASURED"
     assert computed["z"][-1] == [None] * 5
     assert [value is None for value in heat["z"][-1]] == [False, True, False, True, True]
-    assert heat["hovertext"][-1][0].startswith("results: MEASURED: 3.0× at 1 new tokens after 16,384; 2.7× to 3.3×")
+    assert heat["hovertext"][-1][0].startswith(
+        "results: MEASURED: MLA’s kernel reaches 3.0× GQA’s speed (new tokens: 1, context: 16,384)"
+    )
     # A click on a measured cell names the runs of both variants.
     assert [len(runs) for runs in heat["customdata"]] == [2, 0, 2, 0, 0]
     # Drawn on the map, so not once more below it; the table has all.
@@ -172,7 +175,7 @@ def test_the_figure_shows_the_longest_context_of_each_pair(tmp_path):
     section = section_of(tmp_path, *pair(seq_len=1024), *pair(seq_len=16384), *pair(seq_len=4096))
     assert [row["Context (tokens)"] for row in rows_of(section.tables[0])] == ["1,024", "4,096", "16,384"]
     (name,) = [one["text"] for one in section.figures[-1].views[0].figure["layout"]["annotations"]]
-    assert name == "deepseek-v2-lite · 1 new of 16,384"
+    assert name == "deepseek-v2-lite · 1 new after 16,384 tokens"
 
 
 def test_what_tells_pairs_apart_and_several_threads_are_said(tmp_path):

@@ -140,7 +140,7 @@ def test_a_table_of_many_methods_asks_more_of_each():
         rows = table(FIRST, compress_record(), *records)
         (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "per word")]
         assert row["Class with the largest rise"].startswith(ranking)
-        assert f"the first losses per word are {ranking}" in details(compress_record(), *records)[0]
+        assert f"adds most loss per word in {ranking}" in details(compress_record(), *records)[0]
 
 
 def test_one_window_is_said_to_be_one():
@@ -196,8 +196,8 @@ def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
     # 0.308, 0.298, 0.318, 0.308 and 0.308 nats a token: 0.00707 / √5, times t(4, 97.5 %) = 2.776, is 0.00878.
     assert line["error_y"]["array"][2] == pytest.approx(math.exp(0.308) * (math.exp(0.00878) - 1), rel=1e-2)
     assert (line["text"], "text" in whole["SVD of the weights"]) == (["384", "256", "192"], False)
-    assert line["hovertext"][1].startswith("rank 256: 13.60, +5.1 % (")
-    assert line["hovertext"][1].endswith("1.00 ms")
+    assert line["hovertext"][1].startswith("rank 256: perplexity 13.60, +5.1 % (")
+    assert line["hovertext"][1].endswith("1.00 ms per token")
     assert "SVD of the weights" not in near
 
 
@@ -220,9 +220,9 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
         compress_record(BALANCED, 192, added={"rare": 2.0}),
     ]
     assert best_latent(only_study(*records)).first.method == BALANCED
-    assert "with SVD by text, balanced at rank 192" in details(*records)[0]
+    assert "Balanced SVD by text at rank 192" in details(*records)[0]
     (alone,) = section_of(*records[:3]).headlines
-    assert "SVD by text keeps it within 10 % only at full rank" in alone.detail
+    assert "SVD by text keeps perplexity within 10 % only at full rank" in alone.detail
     assert alone.text == "SVD by text keeps perplexity within 10 % only at full rank"
 
 
@@ -265,5 +265,5 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
     first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
     appended = second.removeprefix(first)
-    assert f"a real model whose cache was compressed without retraining ({WEIGHTS})" in appended
-    assert appended.endswith("relative to each class’s own loss, rare words +25.0 %, then frequent words +12.5 %.")
+    assert f"a real model’s cache was compressed without retraining ({WEIGHTS})" in appended
+    assert appended.endswith("it adds most in rare words +25.0 %, then frequent words +12.5 %.")

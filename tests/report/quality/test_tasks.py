@@ -19,7 +19,7 @@ from tests.report.quality_records import (
     table_of,
 )
 
-BY_VARIANT, MHA = "By variant", {"attention": "mha"}
+BY_VARIANT, MHA = "Results by variant", {"attention": "mha"}
 
 
 def table(start, *records):
@@ -101,7 +101,7 @@ def test_marks_on_the_front_are_filled_and_say_their_cpu_time():
     )
     pareto = figure(section, "Quality against cache")
     assert pareto.finding.startswith(
-        "MLA rank 8 reaches 50 % with 64 B per token (n = 1), the smallest cache among the 2 of 3 variants"
+        "Of 3 variants, 2 cannot be beaten in cache and quality together. Of these, MLA rank 8 has the smallest cache"
     )
     traces = {trace["name"]: trace for trace in pareto.views[0].figure["data"]}
     symbols = [trace["marker"]["symbol"] for trace in traces.values() if "marker" in trace]
@@ -136,7 +136,7 @@ def test_by_width_by_cache_and_by_parameters_are_three_questions():
 @pytest.mark.parametrize(
     ("ranks", "p", "words", "finding", "ended"),
     [
-        ((), "0.013", "lower", "MLA rank 16 minus MHA (recall): -30.0 (", "lower"),
+        ((), "0.013", "lower", "MLA rank 16 minus MHA, recall: the difference is -30.0 (", "lower"),
         ((4, 8, 24, 32), "0.066", OPEN, "None of 5 comparisons shows a clear difference", "no clear difference"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding
     (trace,) = [trace for trace in differences.views[0].figure["data"] if trace["name"] == "MLA rank 16"]
     assert trace["hovertext"][0].endswith(f", {words}")
     count = 1 + len(ranks)
-    assert details(in_memory(*records))[-1].endswith(f"({count} comparisons): {ended} in {count}.")
+    assert details(in_memory(*records))[-1].endswith(f"The {count} comparisons end as follows: {ended} in {count}.")
 
 
 def test_a_quoted_table_names_its_source_and_fills_its_columns():

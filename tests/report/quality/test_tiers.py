@@ -134,7 +134,7 @@ def test_an_arm_without_its_cache_size_stands_in_tables_alone():
     record = quality_record((1.0, 1.0, 0.2))
     section = section_of(tiers_section, replace(record, readings=[r for r in record.readings if r.span != "case"]))
     assert section.figures == []
-    assert table_of(section, "Skewed queries")[0]["Cache (B / token)"] == "–"
+    assert table_of(section, "Results of training with skewed queries")[0]["Cache (B / token)"] == "–"
 
 
 def test_one_seed_is_said_to_be_one():

@@ -73,7 +73,7 @@ def test_a_legend_leaves_out_what_most_arms_share():
     assert {arm.name: EN.render(arm.short_name) for arm in experiment.arms} == {
         "PPO · 10 × 1 · lam=0.9": "PPO · 10 × 1",
         "PPO · 5 × 2 · lam=0.9": "PPO",
-        "PPO · 5 × 2 · lam=0.9 · inner_epochs=2": "PPO · 2 epochs",
+        "PPO · 5 × 2 · lam=0.9 · inner_epochs=2": "PPO · 2 epochs per batch",
         "GRPO · 5 × 2": "GRPO",
         "RLOO · 5 × 2": "RLOO",
     }

@@ -17,7 +17,8 @@ from tests.report.rl.runs import (
 )
 
 BASE = (0.6, 0.6, 0.71, 0.6, 0.65)
-PROCESS, MAJORITY = "Process and outcome supervision", "Reward by the group’s vote and by the key"
+PROCESS = "Accuracy with process and with outcome supervision"
+MAJORITY = "Accuracy with reward by the group’s vote and by the key"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,7 @@ PROCESS, MAJORITY = "Process and outcome supervision", "Reward by the group’s 
             "no relevant difference (within 2 points)",
             "shows no relevant difference",
         ),
-        ((0.7,), "+10.0", "at least 5 seeds are needed (1 here)", "has fewer than 5 seeds"),
+        ((0.7,), "+10.0", "at least 5 seeds are needed (1 here)", "cannot be judged with fewer than 5 seeds"),
     ],
 )
 def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words, verdict):
@@ -45,7 +46,9 @@ def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words, ver
     first, at_cpu = rows_of(section.tables[0])
     assert (first["Equal budget"], at_cpu["Equal budget"]) == ("Completions: 20", "CPU seconds: 2.00 s")
     assert (first["Arm"], first["Difference (points)"], first["Verdict"]) == ("GRPO", difference, words)
-    finding = f"GRPO {verdict} at equal completions: {difference} points compared with PPO, n = {len(ours)}"
+    finding = (
+        f"At equal completions, GRPO {verdict}: {difference} points of accuracy compared with PPO, n = {len(ours)}"
+    )
     assert section.figures[0].finding == finding
     is_single = len(ours) == 1
     assert is_single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
@@ -110,7 +113,7 @@ def test_among_many_arms_more_is_asked_of_each(relatives, p, words, verdict):
     section = section_of(efficiency, *arms(finals | dict.fromkeys(relatives, (0.15, 0.05, 0.1, 0.15, 0.06))))
     row, at_cpu = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
     assert (row["Verdict"], row["p (t, Holm)"], at_cpu["Verdict"]) == (words, p, words)
-    assert section.figures[0].finding.startswith(f"GRPO {verdict} at equal completions")
+    assert section.figures[0].finding.startswith(f"At equal completions, GRPO {verdict}")
     ruled = ["after Holm’s correction" in table.note for table in section.tables]
     assert ruled == ["reference" in table.facets for table in section.tables]
 
@@ -120,7 +123,7 @@ def test_ppo_on_grouped_prompts_is_the_reference():
     grouped = [run(algorithm="ppo", seed=seed) for seed in (0, 1)]
     table = section_of(efficiency, *lone, *grouped).tables[0]
     assert (table.title, table.settings) == (
-        "Comparison with the reference",
+        "Accuracy compared with the reference",
         "sort · small · MHA · reference: PPO · 5 × 2",
     )
     assert rows_of(table)[0]["Arm"] == "PPO · 10 × 1"
@@ -162,7 +165,7 @@ def test_two_tasks_give_an_interquartile_mean(updates):
         for task, of_seeds in finals.items()
         for seed, final in enumerate(of_seeds)
     ]
-    ppo, grpo = titled(section_of(efficiency, *records), "Over all tasks")
+    ppo, grpo = titled(section_of(efficiency, *records), "Final accuracy over all tasks")
     # Of 0.1, 0.5, 0.7, 0.9 the lowest and the highest go.
     assert (grpo["Arm"], grpo["Number of tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
     assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
@@ -175,7 +178,7 @@ def test_one_task_under_two_base_models_is_not_two_tasks():
         for updates in (300, 1000)
         for seed in (0, 1)
     ]
-    assert "Over all tasks" not in [table.title for table in section_of(efficiency, *records).tables]
+    assert "Final accuracy over all tasks" not in [table.title for table in section_of(efficiency, *records).tables]
 
 
 @pytest.mark.parametrize(("gain", "is_highest"), [(0.0, False), (0.2, True)])
@@ -188,7 +191,7 @@ def test_an_arm_leads_over_tasks_only_where_every_other_is_lower(gain, is_highes
         for seed in range(6)
     ]
     note = section_of(efficiency, *records).tables[-1].note
-    assert note.startswith("Over 2 tasks RLOO ends highest" if is_highest else "Over 2 tasks no arm clearly ends")
+    assert note.startswith("Over 2 tasks, RLOO ends highest" if is_highest else "Over 2 tasks, no arm clearly ends")
 
 
 def test_of_many_trials_the_best_of_each_algorithm_is_drawn():
@@ -201,8 +204,8 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn():
     (figure,) = section.figures
     lines = [trace["name"] for trace in figure.views[0].figure["data"] if "fill" not in trace]
     assert lines == ["PPO · trial 5", "GRPO · trial 8"]
-    assert "only the best of each algorithm is shown" in figure.caption
-    assert figure.finding.endswith("picked by that score, so this is not judged")
+    assert "shows only the best of each algorithm" in figure.caption
+    assert figure.finding.endswith("picked by that score, so the lead is not judged")
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
     assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")
@@ -230,7 +233,7 @@ def test_a_reward_is_compared_with_all_else_the_same():
     assert majority[0]["Verdict"] == "no clear difference (5 pairs)"
     findings = {figure.title: figure.finding for figure in section.figures}
     assert findings[PROCESS].startswith(
-        "process supervision is clearly higher at equal completions: +20.0 (+20.0 to +20.0)"
+        "At equal completions, process supervision is clearly higher: +20.0 (+20.0 to +20.0)"
     )
     assert [figure.facets["task"] for figure in section.figures if figure.title == MAJORITY] == ["addition"]
 

@@ -26,7 +26,11 @@ from tests.report.rl_records import rl_record
 from tests.report.test_hostile import EVIL, texts
 
 GIB = 1 << 30
-PEAKS, FITS, SAVINGS = "Peaks by phase, owner and kind", "Which GPUs can hold it", "Memory cost of the critic"
+PEAKS, FITS, SAVINGS = (
+    "Peaks by phase, owner and kind",
+    "Which GPUs can hold a step",
+    "Memory that training without a critic saves",
+)
 POLICY, LOGITS = {("policy", "parameters"): 20 * GIB}, {("policy", "logits"): 10 * GIB}
 CRITIC, REFERENCE = {("critic", "parameters"): 50 * GIB}, {("reference", "parameters"): 20 * GIB}
 PPO = {"algorithm": "ppo", "critic": "own"}
@@ -93,7 +97,7 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
     assert bars(view) == pytest.approx(sizes, rel=1e-4)
     names = [note["text"] for note in view.figure["layout"]["annotations"]]
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
-    assert "Computed, not measured" in figure.caption
+    assert "computed, not measured" in figure.caption
     assert "micro-batch 1" in figure.caption
     # The legend names kinds, strips name owners.
     legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
@@ -109,8 +113,8 @@ def test_a_title_names_the_model_and_settings_stand_below_it():
         "llama-3.1-8b · 1,024 tokens · computed",
         "tiny · computed",
     ]
-    assert "gqa attention, bf16, groups of 8" in figures[0].caption
-    assert "gqa attention, bf16, 1,024 tokens" in figures[1].caption
+    assert "GQA, bf16, groups of 8" in figures[0].caption
+    assert "GQA, bf16, 1,024 tokens" in figures[1].caption
 
 
 def test_small_and_unknown_parts_are_drawn_as_the_rest():
@@ -134,7 +138,7 @@ def test_the_step_and_the_seed_that_held_most_speak():
     row = titled(section, PEAKS)[0]
     assert (row["Peak of a step"], row["Rollout"], row["Policy"]) == ("60.0 GiB", "40.0 GiB", "60.0 GiB")
     assert section.figures[0].settings == "tiny · measured"
-    assert "Measured on the tensors of a run" in section.figures[0].caption
+    assert "measured on the tensors of a run" in section.figures[0].caption
     seeds = run(seed=0), run({"update": POLICY | LOGITS | CRITIC}, seed=1)
     assert cells(seeds, PEAKS, "Peak of a step") == [("80.0 GiB",)]
 
@@ -155,7 +159,7 @@ def test_arms_differ_in_a_critics_setting_and_in_no_other():
     ]
     small = {"critic_model": "qwen2.5-0.5b"}
     rows = titled(section_of(ppo(), ppo(extras=small, settings=small), grpo()), SAVINGS)
-    assert ["critic qwen2.5-0.5b" in str(row) for row in rows].count(True) == 1 == len(rows) - 1
+    assert ["critic model qwen2.5-0.5b" in str(row) for row in rows].count(True) == 1 == len(rows) - 1
 
 
 def test_a_note_tells_the_range_of_what_is_saved():
@@ -239,7 +243,7 @@ def test_a_tracked_run_is_in_no_comparison_of_time():
     (experiment,) = layout(results).algorithms
     assert [run.seed for arm in experiment.arms for run in arm.runs] == ["1"]
     assert rows_of(said(cost.build(results)).tables[0])[0]["Runs"] == "1"
-    assert "Runs that recorded memory by owner: 1." in said(trust.build(results)).explanation
+    assert "Memory by owner was recorded in 1 of the runs." in said(trust.build(results)).explanation
     assert [module.build(in_memory(tracked)) for module in (efficiency, cost, stability)] == [None] * 3
 
 

@@ -80,15 +80,19 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last():
     changes = [change for by_arm in by_metric for change in by_arm.values()]
     assert [change.adjusted_p for change in changes] == holm([change.p for change in changes])
     section = section_of(stability, *records)
-    thoughts = next(table for table in section.tables if table.title == "Change from the first to the last evaluation")
+    thoughts = next(
+        table
+        for table in section.tables
+        if table.title == "Change of thoughts and corrections from the first to the last evaluation"
+    )
     (row,) = rows_of(thoughts)
     assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
     assert thoughts.rows[0][2:4] == ["+2.40 (+1.72 to +3.08)", "higher"]
     assert thoughts.rows[0][7:9] == ["-25.0 (-25.0 to -25.0)", "lower"]
     assert section.figures[-1].finding == (
-        "GRPO’s thought changes by +2.40 (+1.72 to +3.08) tokens, n = 5. "
-        "Thought is clearly longer in 1 and clearly shorter in 0 of 1 arms"
+        "GRPO changes the length of its thoughts by +2.40 (+1.72 to +3.08) tokens, n = 5. "
+        "Thoughts become clearly longer in 1 and clearly shorter in 0 of 1 arms"
     )
     assert [view.title for view in section.figures[-1].views] == ["Thought length", "Corrections"]
 

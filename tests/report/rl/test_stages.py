@@ -16,7 +16,7 @@ from tests.report.rl.runs import (
     titled,
 )
 
-AGAINST, BY_STAGE = "Recipes compared with the reference", "Stage by stage"
+AGAINST, BY_STAGE = "Recipes compared with the reference", "Accuracy and effort, stage by stage"
 
 
 def at_equal_steps(table):
@@ -55,9 +55,9 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps():
     assert sort[1]["Difference (points)"].startswith("+46.0 (")
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
     finding = section.figures[0].finding
-    assert finding.startswith("R1 is clearly higher after equal steps: +46.0 (")
+    assert finding.startswith("After equal steps, R1 is clearly higher: +46.0 (")
     assert finding.endswith(
-        "points compared with R1-Zero, n = 5. Clearly higher in 1 and clearly lower in 1 of 2 comparisons"
+        "compared with R1-Zero, n = 5. In 2 comparisons, arms are clearly higher in 1 and clearly lower in 1"
     )
 
 

@@ -13,7 +13,7 @@ from tests.report.rl.runs import named, noting_what_guessing_scores, run, sectio
 NOISE = (0.0, 0.01, 0.02, 0.03, 0.04)
 KLS = {"none": {}, "loss": {"kl_coef": 0.04}, "reward": {"kl_coef": 0.04, "use_kl_in_reward": True}}
 FORMATS = {"0.1": {"format_weight": 0.1}, "gate": {"format_reward": "gate"}}
-WORTH, INTERACTIONS = "Effect of each setting", "Which effects depend on another setting"
+WORTH, INTERACTIONS = "Effect of each setting on final accuracy", "Which effects depend on another setting"
 
 
 def cell(algorithm, final, seed, *, kl="none", form="0.1", deviation=None, **axes):
@@ -61,7 +61,7 @@ def test_an_effect_is_averaged_over_the_other_settings(section):
 def test_interactions_are_sorted_by_size(section):
     first, *_ = titled(section, INTERACTIONS)
     assert first["Difference (points)"].startswith("-10.")
-    assert first["Under"] in (f"KL 0.04 in the {place} minus no KL" for place in ("loss", "reward"))
+    assert first["Under the setting"] in (f"KL 0.04 in the {place} minus no KL" for place in ("loss", "reward"))
 
 
 def test_a_leader_leads_alone_only_by_the_rule(results):
@@ -87,7 +87,7 @@ def test_effects_that_the_rule_tells_are_filled(section):
 def test_few_seeds_say_nothing():
     section = section_of(why, *study(seeds=2, kls=("none", "loss")))
     assert {row["Verdict"] for row in titled(section, WORTH)} == {"at least 5 seeds are needed (2 here)"}
-    assert section.figures[0].finding.startswith("None of 7 effects is clearly different from zero")
+    assert section.figures[0].finding.startswith("None of 7 effects differs clearly from zero")
 
 
 def test_large_factorials_are_no_comparison_of_algorithms(results):

@@ -57,7 +57,7 @@ def test_the_worst_run_comes_first_and_the_page_warns(tmp_path):
     runs.append(record_of(provenance=telemetry(), attention="mha"))
     headline = headline_of(tmp_path, *runs)
     assert headline.text == "2 of 4 runs were disturbed in more than 5.0 % of their samples: compare them with care"
-    assert headline.detail == "Monitoring took 0.20 % of one CPU (median)."
+    assert headline.detail == "Monitoring itself took 0.20 % of one CPU (median)."
     rows = devices_of(tmp_path, *runs)
     assert [row["Throttled"] for row in rows] == ["30 %", "13 %", "2.0 %"]
     assert rows[0]["Reasons for reduced clocks"] == "sw_power_cap 30 %, sw_thermal_slowdown 15 %"

@@ -26,7 +26,7 @@ def test_a_case_of_two_results_is_a_row_with_their_ratio(tmp_path):
     assert (row["Compared"], row["First result"], row["Second result"]) == ("after / before", "1.00 ms", "2.00 ms")
     assert (row["Ratio or difference"], row["Verdict"]) == ("0.500× (0.450–0.555×)", "clearly different")
     headline = load_texts("en").render_block(shared_headline(results_of(tmp_path, before=before, after=after)))
-    assert headline.text == "2 of 2 timings measured in several result sets differ clearly between them"
+    assert headline.text == "2 of 2 timings that several result sets measured differ clearly between them"
 
 
 @pytest.mark.parametrize(("factor", "word"), [(1.1, "no clear difference"), (1.5, "clearly different")])

@@ -66,9 +66,9 @@ def test_expected_times_are_longer_than_the_least_or_unknown():
     [
         (
             {"geometry": "deepseek-v3"},
-            "the weights, 1,250 GiB on each device, do not fit into 90% of a device's 74.5 GiB",
+            "the weights take 1,250 GiB, more than 90% of a device's 74.5 GiB",
         ),
-        ({"seq_len": 1 << 20}, "leave 52.1 GiB of 90% of a device's 74.5 GiB; one sequence keeps 128 GiB"),
+        ({"seq_len": 1 << 20}, "leave 52.1 GiB of 90% of a device's 74.5 GiB, but one sequence needs 128 GiB"),
         ({"hardware": "t4"}, "t4 has no published bfloat16 peak"),
     ],
 )

@@ -53,7 +53,7 @@ def test_an_eight_bit_cache_has_a_byte_an_element_and_its_scales():
     assert narrow["mla"].token_bytes == 80 * (512 + 4 * 4 + 2 * 64)
     assert narrow["own"].bound_s < full["own"].bound_s
     assert narrow["own"].expected_s is None
-    assert narrow["own"].expected_why == "its calibration is of bfloat16, cache included"
+    assert narrow["own"].expected_why == "its calibration covers only bfloat16, for the cache too"
     # 128 + 4 bytes of an indexer's key, as engines keep it, beside FlashMLA's 656 of a latent.
     assert load_plan("deepseek-v3.2").token_bytes("fp8") == 61 * (656 + 132)
 

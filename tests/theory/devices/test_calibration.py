@@ -136,11 +136,11 @@ def test_a_family_bound_by_arithmetic_lends_no_bandwidth():
 @pytest.mark.parametrize(
     ("shape", "forward", "dtype", "why"),
     [
-        (absorbed_shape(V3), decoded(), "float16", "is of bfloat16"),
-        (absorbed_shape(V3), decoded(cache_dtype="fp8"), "bfloat16", "cache included"),
+        (absorbed_shape(V3), decoded(), "float16", "covers only bfloat16"),
+        (absorbed_shape(V3), decoded(cache_dtype="fp8"), "bfloat16", "for the cache too"),
         (absorbed_shape(V3), decoded(is_training=True), "bfloat16", "no training"),
         (absorbed_shape(V3), decoded(seq_len=FEWEST_TOKENS - 1), "bfloat16", "begins at 512 tokens"),
-        (absorbed_shape(V3), decoded(seq_len=5800), "bfloat16", "whose bounds begin at 2 µs"),
+        (absorbed_shape(V3), decoded(seq_len=5800), "bfloat16", "whose least times begin at 2 µs"),
         (expanded_shape(V3), decoded(), "bfloat16", "grouped attention and of absorbed MLA alone"),
         (reexpanded_shape(V3), decoded(), "bfloat16", "grouped attention and of absorbed MLA alone"),
         (grouped_shape(load_geometry("qwen2.5-0.5b")), decoded(), "bfloat16", "heads of widths 64 and 64"),

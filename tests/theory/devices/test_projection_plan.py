@@ -54,7 +54,7 @@ def test_a_prompts_time_is_expected_without_an_error():
         ({"hardware": read_choice("hardware", "h20-96gb")}, "nothing: the device has no calibration"),
         ({"hardware": H100["hardware"] | {"mem_bw_gbs": 3000}}, "nothing: its calibration is of another specification"),
         ({"seq_len": 256}, "nothing: its calibration begins at 512 tokens of context"),
-        ({"cache_dtype": "fp8"}, "nothing: its calibration is of bfloat16, cache included"),
+        ({"cache_dtype": "fp8"}, "nothing: its calibration covers only bfloat16, for the cache too"),
     ],
 )
 def test_where_nothing_is_known_the_bound_stands_alone(change, why):
