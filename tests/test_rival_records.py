@@ -19,7 +19,7 @@ BENCHMARKS = [Benchmark(case=case, span="layer", clock="thread_cpu") for case in
 
 
 def samples(generator, slower, launches=2, rounds=12, between=0.0):
-    """Rounds that spread by 1 % on thread CPU time, and by 20 % on wall time."""
+    """Rounds that spread by 1% on thread CPU time, and by 20% on wall time."""
     found = []
     for one in BENCHMARKS:
         for launch in range(1, launches + 1):

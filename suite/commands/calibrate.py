@@ -111,7 +111,7 @@ def _print_fits(device: str, fits: Sequence[Fit]) -> None:
             number_column("share", [fit.share for fit in fits], numbers.percent),
             number_column("floor", [fit.floor_s for fit in fits], numbers.seconds),
             number_column("median error", [fit.median_error for fit in fits], numbers.percent),
-            number_column("90 % of errors below", [fit.p90_error for fit in fits], numbers.percent),
+            number_column("90% of errors below", [fit.p90_error for fit in fits], numbers.percent),
             number_column("cells", [fit.cells for fit in fits]),
         ]
     )

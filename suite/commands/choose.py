@@ -142,7 +142,7 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
         )
         lines.append(
             "Expected times are those of single kernels that others measured, without traffic between devices. "
-            f"Their errors for the model as it is, median and 90 % below: {errors}."
+            f"Their errors for the model as it is, median and 90% below: {errors}."
         )
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:

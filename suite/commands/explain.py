@@ -244,7 +244,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * SERVED_BYTES)
 
     def saved(from_bytes: float, to_bytes: float = grpo[TOTAL]) -> str:
-        """The share of `from_bytes` that `to_bytes` is smaller by, in percent; a tiny or negative one as `< 0.10 %`."""
+        """The share of `from_bytes` that `to_bytes` is smaller by, in percent; a tiny or negative one as `< 0.10%`."""
         share = 1 - to_bytes / from_bytes
         return numbers.percent(share) if share >= LEAST_SAVED else f"< {numbers.percent(LEAST_SAVED)}"
 

@@ -124,7 +124,7 @@ def decode_cost(record: Record) -> list[tuple[str, str]]:
 
 
 def _beside_mha(cache: float, mha: float, each: str) -> str:
-    """`9.00 MiB per layer, 14 % of MHA's 64.0 MiB`"""
+    """`9.00 MiB per layer, 14% of MHA's 64.0 MiB`"""
     share = f"{numbers.percent(cache / mha)} of MHA's {numbers.bytes_iec(mha)}"
     return f"{numbers.bytes_iec(cache)} {each}, {share}"
 

@@ -28,7 +28,7 @@ COMPACTED_BELOW = 0.75
 
 ROOM = 16
 """Tokens that the caches can take before they are copied to larger ones. Room for a whole completion would lay each
-row's few tokens on memory pages of their own, and all of them are read at every token: on a CPU 5 to 10 % slower.
+row's few tokens on memory pages of their own, and all of them are read at every token: on a CPU 5 to 10% slower.
 A large model's token fills much of a page by itself, and copying its caches is dear: their room doubles."""
 NOISE_ELEMENTS = 1 << 22
 """Drawn at once, 16 MiB in float32: a whole rollout's where it is no more, so that a small one makes one call. What is

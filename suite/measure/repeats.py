@@ -18,8 +18,8 @@ from suite.records.record import Reading
 from suite.statistics.intervals import Interval, launched_interval
 
 LEAST_LEVEL = 0.95
-FEWEST_LAUNCHES = 3  # Student's t at 95 % is 12.7 with two
-TOO_FEW = "too few for a 95 % interval"
+FEWEST_LAUNCHES = 3  # Student's t at 95% is 12.7 with two
+TOO_FEW = "too few for a 95% interval"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Effort:
     """The cost that a measurement may have and the width that it should reach."""
 
     precision: float
-    """Wanted half-width of the median's 95 % interval, over launches where there are several, as a share of it."""
+    """Wanted half-width of the median's 95% interval, over launches where there are several, as a share of it."""
     launches: int
     """Launches that share the budget; see `launches_for`."""
     max_seconds: float
@@ -127,5 +127,5 @@ def _widest_interval(readings: Iterable[Reading]) -> Interval:
 
 
 def _relative_half_width(interval: Interval) -> float:
-    """Half-width as a share of the median; infinite where too few samples give no 95 % interval."""
+    """Half-width as a share of the median; infinite where too few samples give no 95% interval."""
     return interval.relative_half_width if interval.level >= LEAST_LEVEL else math.inf

@@ -96,7 +96,7 @@ def measure_launch(
     Sends what `measure_case` does but facts, which the first launch has sent.
 
     It checks as the first one does, and not for its inputs' sake alone: memory that a check frees stays with the
-    allocator. Without it a prefill of 128 tokens took 994 page faults a step in place of one, and 13 % longer in its
+    allocator. Without it a prefill of 128 tokens took 994 page faults a step in place of one, and 13% longer in its
     kernel.
     """
     workload, device, _ = _set_up({**settings, "seed": seed_of(settings["seed"], "launch", launch)})

@@ -95,7 +95,7 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
     series = Series(name=by, points=points, style=Style(colour=BLUE), along="x", in_legend=False)
     axis = linear(", ".join(dict.fromkeys(str(row["metric"]) for row in comparisons)))
     plot = rows(names, [series], xaxis=axis, shapes=[rule(x=neutral, solid=True)])
-    return _figure(plot, f"{by}: {value}, with its 95 % interval", height_px(len(comparisons)))
+    return _figure(plot, f"{by}: {value}, with its 95% interval", height_px(len(comparisons)))
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:

@@ -67,9 +67,9 @@ def plain_tick(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as a percentage: `14 %`, below 10 with two digits, `1.4 %`."""
+    """A share as a percentage: `14%`, below 10 with two digits, `1.4%`."""
     value = 100 * share
-    return f"{value:,.0f} %" if abs(value) >= 10 else f"{_digits(value, 2)} %"
+    return f"{value:,.0f}%" if abs(value) >= 10 else f"{_digits(value, 2)}%"
 
 
 def times(ratio: float) -> str:

@@ -146,7 +146,7 @@ class Lead:
 
     about: Text  # the quantity and the case, in one short phrase
     written: Text  # the number as people read it
-    interval: Text = ""  # its 95 % interval as people read it; empty where nothing varies
+    interval: Text = ""  # its 95% interval as people read it; empty where nothing varies
     count: Text = ""  # the number of its pairs, seeds or launches, with the word for them
     value: float
     ends: tuple[float, float] | None = None

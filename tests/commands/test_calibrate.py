@@ -112,7 +112,7 @@ def slower_by(factor):
 @pytest.mark.parametrize(
     ("records", "median_error"),
     [
-        # Every second cell, to which nothing is fitted, is 30 % slower: the error says so, as ln 1.3.
+        # Every second cell, to which nothing is fitted, is 30% slower: the error says so, as ln 1.3.
         (slower_by(lambda place: 1.3 if place % 2 else 1), 0.262),
         # Two of twelve take five times as long, one of each half, and do not bend the fit.
         (slower_by(lambda place: 5 if place in (4, 5) else 1), 0.0),

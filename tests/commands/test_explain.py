@@ -74,7 +74,7 @@ def test_grpo_is_explained_with_what_an_update_holds(lang):
     )
     assert f"{grpo / 1e9:.1f}" in text
     assert f"{ppo / 1e9:.1f}" in text
-    assert f" {100 * (1 - grpo / ppo):.0f} %" in text
+    assert f" {100 * (1 - grpo / ppo):.0f}%" in text
     assert "8 / 4 / 2 / 1  4 / 2 / 1 / 1  8 / 4 / 2 / 1" in text
 
 
@@ -87,11 +87,11 @@ def test_both_sides_of_the_literature_are_quoted(topic):
 
 
 def test_a_critic_on_the_policys_trunk_leaves_nothing_to_save():
-    assert "with a critic on the policy's trunk, < 0.10 %" in explain("grpo")
+    assert "with a critic on the policy's trunk, < 0.10%" in explain("grpo")
 
 
 def test_lambda_below_one_forgets_a_far_reward():
-    assert "with 0.95,\n0.59 % of it is left 100 tokens before the end" in explain("ppo")
+    assert "with 0.95,\n0.59% of it is left 100 tokens before the end" in explain("ppo")
     assert pytest.approx(0.0059, abs=1e-4) == 0.95**100
 
 

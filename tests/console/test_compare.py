@@ -80,7 +80,7 @@ def test_no_difference_needs_evidence_too():
 def test_an_arm_is_named_with_the_sizes_it_was_given():
     records = [*arm([0.9, 0.91, 0.92, 0.93, 0.94], attention="mha"), *arm([0.5, 0.51, 0.52, 0.53, 0.54], **mla(8))]
     assert compared(*records).sentence == (
-        "mla (kv_lora_rank=8) against mha: accuracy 52 % against 92 %, difference −40.0 points (−40.0 to −40.0), "
+        "mla (kv_lora_rank=8) against mha: accuracy 52% against 92%, difference −40.0 points (−40.0 to −40.0), "
         "5 seeds: clearly lower"
     )
     fixed = {"attention": {"kv_heads": "all", "fixed": ["kv_heads"]}}

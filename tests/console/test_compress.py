@@ -29,7 +29,7 @@ def test_loss_words_and_logits_are_told_in_a_line_each():
         ("weights", "a model: small ones"),
         ("text", "perplexity 30 over 400 held-out tokens"),
         ("", "loss per word, in nats: frequent 4"),
-        ("logits", "10 % away from the model's own"),
+        ("logits", "10% away from the model's own"),
     ]
     assert summary(record(NUMBERS)).brief == "perplexity 30   22.5 KiB per token"
 

@@ -59,9 +59,9 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
     assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
     assert said.splitlines()[-9:] == [
         "attention  seq_len  status          layer        kernel  roofline  cache per token",
-        "mla        64       ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %         72.0 KiB",
-        "mla        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %         1.12 KiB",
-        "gqa        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134 %         1.12 KiB",
+        "mla        64       ok      1.49 ms ±6.7%  596 µs ±6.7%     134%         72.0 KiB",
+        "mla        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134%         1.12 KiB",
+        "gqa        4096     ok      1.49 ms ±6.7%  596 µs ±6.7%     134%         1.12 KiB",
         "mha        4096     failed              -             -         -                -",
         "4 cases: 3 ok, 1 failed; 1 recorded before; took 5.0 s",
         "1 failed: it broke",

@@ -40,11 +40,11 @@ COST = ("spent", "1,200 questions in 20 updates, 6.00 s of process CPU time")
 def test_groups_of_questions_are_told_as_they_ended():
     record = of(SPENT | TIERS, {"groups": ["often", "rarely"]})
     assert summary(record).lines == [
-        ("accuracy", "often 100 %, rarely 41 % (guessing 12 %)"),
+        ("accuracy", "often 100%, rarely 41% (guessing 12%)"),
         ("loss", "0.25 nats per answer"),
         COST,
     ]
-    assert summary(record).brief == "accuracy often 100 %, rarely 41 %   6.00 s CPU"
+    assert summary(record).brief == "accuracy often 100%, rarely 41%   6.00 s CPU"
 
 
 def test_without_groups_the_whole_is_told_and_few_kinds():
@@ -52,26 +52,26 @@ def test_without_groups_the_whole_is_told_and_few_kinds():
         ("evaluate/one hop", "answer_accuracy"): [0.1, 0.6, 0.9],
         ("evaluate/two hops", "answer_accuracy"): [0.1, 0.2, 0.6],
     }
-    whole = ("accuracy", "80 % of 2,048 held-out questions (guessing 12 %)")
+    whole = ("accuracy", "80% of 2,048 held-out questions (guessing 12%)")
     lines = summary(of(SPENT | kinds, {"groups": []})).lines
-    assert lines == [whole, ("", "one hop 90 %, two hops 60 %"), ("loss", "0.25 nats per answer"), COST]
+    assert lines == [whole, ("", "one hop 90%, two hops 60%"), ("loss", "0.25 nats per answer"), COST]
     many = {(f"evaluate/pair {number}", "answer_accuracy"): [0.1, 0.2, 0.6] for number in range(7)}
     assert [name for name, _ in summary(of(SPENT | many, {"groups": []})).lines] == ["accuracy", "loss", "spent"]
-    assert summary(of(SPENT | many)).brief == "accuracy 80 %   6.00 s CPU"
+    assert summary(of(SPENT | many)).brief == "accuracy 80%   6.00 s CPU"
 
 
 def test_of_what_answers_nothing_nothing_is_told():
     for record in (build(), of({key: SPENT[key] for key in SPENT if key[1] not in ("answer_accuracy", "answer_loss")})):
         assert summary(record).lines == []
         assert summary(record).brief is None
-    assert summary(of({("evaluate", "answer_accuracy"): [0.5]}, "no mapping")).lines == [("accuracy", "50 %")]
+    assert summary(of({("evaluate", "answer_accuracy"): [0.5]}, "no mapping")).lines == [("accuracy", "50%")]
 
 
 def test_a_tokens_cache_is_told_beside_mhas_and_its_context():
     sizes = {("case", "cache_bytes_per_token"): [288], ("case", "cache_bytes_per_token_mha"): [1024]}
     times = {("decode", "latency_s"): [5e-4, 6e-4, 2e-3]}
     assert decoded(of(sizes | times, settings={"decode_len": 4096})) == [
-        ("cache", "288 B per token, 28 % of MHA's 1.00 KiB"),
+        ("cache", "288 B per token, 28% of MHA's 1.00 KiB"),
         ("decode", "600 µs per token after 4,096 tokens, n = 3"),
     ]
     assert decoded(of(times)) == decoded(of({("case", "cache_bytes_per_token"): [math.nan]})) == []

@@ -29,7 +29,7 @@ def test_the_phase_holding_most_is_named_with_its_largest_parts():
         *held_readings(1, "update", update),
     )
     said = summary(record).lines
-    assert said[0] == ("learnt", "held-out accuracy 0 % → 50 %")
+    assert said[0] == ("learnt", "held-out accuracy 0% → 50%")
     assert said[-2:] == [
         (
             "memory",

@@ -37,7 +37,7 @@ def case_id(*, attention: str = "mla", phase: str = "decode", seq_len: int = 204
 
 
 def timing(outcome: Outcome = Outcome.SAME, ratio: float = 1.001, **said: Any) -> Verdict:
-    """A layer's latency, with an interval of 1 % to either side."""
+    """A layer's latency, with an interval of 1% to either side."""
     facts: dict[str, Any] = {
         "case": case_id(),
         "reason": REASONS[outcome],

@@ -3,7 +3,7 @@
 from tests.records.factory import build, store
 
 BASE_S = (1.000e-3, 1.004e-3, 0.997e-3, 1.002e-3, 0.999e-3)
-"""Medians of five runs that spread by 0.3 %, as a calm machine's do."""
+"""Medians of five runs that spread by 0.3%, as a calm machine's do."""
 SETTINGS = {"threads": 1, "device": "cpu", "seed": 0}
 ID = build().case.id
 

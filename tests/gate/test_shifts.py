@@ -23,7 +23,7 @@ RUNS = 60
 
 @pytest.fixture(scope="module")
 def recorded():
-    """Sixteen benchmarks whose rounds spread by 2 %, and by 10 % in one of ten."""
+    """Sixteen benchmarks whose rounds spread by 2%, and by 10% in one of ten."""
     generator = np.random.default_rng(0)
     scale = np.where(generator.random((200, 16, 8)) < 0.1, 0.1, 0.02)
     return Recorded(log_ratios_LBR=scale * generator.normal(size=scale.shape), round_s_B=np.full(16, 0.02))

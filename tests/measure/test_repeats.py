@@ -29,7 +29,7 @@ def repeated(step, effort, predicted_s=0.0):
 
 def test_steady_steps_end_at_the_least_number_without_warning():
     warning, meter = repeated(Readings([1.0]), PATIENT)
-    assert (warning, len(meter.readings)) == (None, 6)  # five do not reach 95 %, whatever they show
+    assert (warning, len(meter.readings)) == (None, 6)  # five do not reach 95%, whatever they show
 
 
 def test_unsteady_steps_go_on_until_the_interval_is_narrow():
@@ -57,7 +57,7 @@ def test_a_spent_budget_is_said_with_the_width_that_was_reached():
 
 def test_too_few_samples_for_an_interval_are_said_to_be_too_few():
     warning, _ = repeated(Readings([1.0]), replace(PATIENT, precision=0.5, min_steps=3, max_steps=3))
-    assert "too few for a 95 % interval" in warning
+    assert "too few for a 95% interval" in warning
 
 
 def test_a_step_over_the_budget_is_run_once_and_said_to_be_one():

@@ -5,8 +5,8 @@ Its `rollout_func` gives TRL what ours sampled in the same step, and its minibat
 the prompts' ids, the groups, the log-probabilities at sampling and by the reference, the loss, the clipping, the
 optimiser. Ours has TRL's constant beside the group's deviation, 1e-4.
 
-Weights are equal to float32's rounding, 6e-6 of how far they have moved at most. With our own constant theirs are 0.8 %
-apart from ours, and with TRL's own warm-up 36 %.
+Weights are equal to float32's rounding, 6e-6 of how far they have moved at most. With our own constant theirs are 0.8%
+apart from ours, and with TRL's own warm-up 36%.
 """
 
 from dataclasses import dataclass

@@ -30,8 +30,8 @@ def test_a_duration_is_rounded_before_its_unit_is_chosen(seconds, text):
         (numbers.seconds_range(9.4e-4, 1.1e-3), "0.940–1.10 ms"),
         (bytes_iec(9.4 * 2**20), "9.40 MiB"),
         (bytes_iec(0), "0 B"),
-        (numbers.percent(0.1406), "14 %"),
-        (numbers.percent(0.004), "0.40 %"),
+        (numbers.percent(0.1406), "14%"),
+        (numbers.percent(0.004), "0.40%"),
     ],
 )
 def test_numbers_read_well(text, expected):

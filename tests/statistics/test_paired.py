@@ -35,7 +35,7 @@ def test_one_pair_has_no_interval_and_any_error():
 
 def test_the_interval_is_students():
     comparison = arms(0.1, 0.2, 0.3, 0.4, 0.5)
-    # t(4) at 97.5 % is 2.776, the standard deviation 0.1581.
+    # t(4) at 97.5% is 2.776, the standard deviation 0.1581.
     assert (comparison.interval.low, comparison.interval.high) == pytest.approx((0.3 - 0.1963, 0.3 + 0.1963), abs=1e-4)
     assert comparison.p == pytest.approx(0.0132, abs=1e-4)
     assert comparison.sign_flip_p == pytest.approx(2 / 32)
@@ -109,5 +109,5 @@ def test_the_rule_is_seldom_wrong_where_nothing_differs(pairs, spread):
     generator = np.random.default_rng(pairs)
     drawn = generator.normal(size=(600, pairs)) if spread == "normal" else generator.standard_t(2, (600, pairs))
     judged = [Comparison(ours=tuple(row), theirs=(0.0,) * pairs).outcome for row in drawn.tolist()]
-    # 6 % and what 600 draws add by chance; a bootstrap is at 17 % with five pairs.
+    # 6% and what 600 draws add by chance; a bootstrap is at 17% with five pairs.
     assert np.mean([outcome in (ArmOutcome.HIGHER, ArmOutcome.LOWER) for outcome in judged]) <= 0.075

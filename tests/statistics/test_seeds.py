@@ -9,7 +9,7 @@ from suite.statistics.seeds import mean_of_seeds, ratio_by_cluster
 
 
 def test_the_interval_is_student_s():
-    """t(2, 97.5 %) = 4.303 times the standard error of three values."""
+    """t(2, 97.5%) = 4.303 times the standard error of three values."""
     interval = mean_of_seeds([0.1, 0.2, 0.3])
     reach = 4.303 * 0.1 / math.sqrt(3)
     assert (interval.estimate, interval.runs, interval.level) == (pytest.approx(0.2), 3, 0.95)

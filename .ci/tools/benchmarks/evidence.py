@@ -46,7 +46,7 @@ def by_rule(differences: np.ndarray) -> tuple[float, float]:
 
 
 def by_bootstrap(differences: np.ndarray, generator: np.random.Generator) -> float:
-    """The share of 95 % percentile intervals of the mean that miss zero."""
+    """The share of 95% percentile intervals of the mean that miss zero."""
     pairs = differences.shape[-1]
     choices = generator.integers(pairs, size=(RESAMPLES, pairs))
     means = differences[:, 0, :][:, choices].mean(axis=-1)

@@ -35,11 +35,11 @@ def main() -> None:
 
 
 def _line(calibration: Calibration, name: str, cells: Sequence[Cell]) -> str:
-    """The errors of the expected times of these cells: median, 90 % and largest."""
+    """The errors of the expected times of these cells: median, 90% and largest."""
     errors = relative_errors([(calibration, cell) for cell in cells])
     p90 = errors[math.ceil(0.9 * len(errors)) - 1]
     middle, most, largest = map(numbers.percent, (median(errors), p90, errors[-1]))
-    return f"{name:<16}{len(errors):>4} cells, |expected/measured - 1| median {middle}, 90 % {most}, largest {largest}"
+    return f"{name:<16}{len(errors):>4} cells, |expected/measured - 1| median {middle}, 90% {most}, largest {largest}"
 
 
 def gla_speedup(count: int, tokens: int = 1 << 24) -> float:

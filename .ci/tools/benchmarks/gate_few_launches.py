@@ -57,7 +57,7 @@ def report(recorded: Recorded, runs: int, slowed_runs: int) -> Iterator[str]:
     timings = recorded.log_ratios_LBR.shape[1]
     yield (
         f"{timings} timings in launches of {LEAST_ROUNDS} rounds; {runs} runs of identical code and {slowed_runs} of "
-        "each slowdown; shares with Wilson's 95 % intervals"
+        "each slowdown; shares with Wilson's 95% intervals"
     )
     yield aligned(HEADS, WIDTHS)
     for shift, disturbed in [*((shift, 0.0) for shift in SHIFTS), *((SHIFTS[1], spread) for spread in DISTURBED)]:

@@ -306,7 +306,7 @@ def report(
         f"{benchmarks} timings, their rounds from {launches} recorded launches of {length}; {runs} runs of identical "
         f"code and {slowed_runs} of each slowdown, at most {seconds:g} s of measuring"
     )
-    yield "shares with Wilson's 95 % intervals; s: median measuring time of identical code; started: and of all starts"
+    yield "shares with Wilson's 95% intervals; s: median measuring time of identical code; started: and of all starts"
     yield aligned(HEADS, WIDTHS)
     for shift in shifts:
         identical = simulate(recorded, shift, runs=runs, seconds=seconds)

@@ -5,7 +5,7 @@
 Each judgement is the shipped one, of each case with its stored runs and of all together, but many at once: a test holds
 `slower` to `compare_times` and `judge_together`. The logarithms of all runs, stored or new, are drawn alike: normal,
 Student's t with three or two degrees, or normal with every tenth spread fivefold. A busy hour makes all cases of its
-run 15 % slower. A false alarm is any case of identical code called slower; to the right stands how often one case is
+run 15% slower. A false alarm is any case of identical code called slower; to the right stands how often one case is
 called so that is slower among others that are alike.
 """
 
@@ -25,7 +25,7 @@ from tools.benchmarks.rates import aligned, share
 Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
 NEW = -1
 SPREAD, SLOWED_SPREAD = 0.02, 0.03
-"""Scale of the logarithms. With a smaller one the floor of 2 % would hide some alarms."""
+"""Scale of the logarithms. With a smaller one the floor of 2% would hide some alarms."""
 BUSY, FLOOR = 0.15, math.log1p(Tolerances().default_minimum_effect)
 STORED, CASES = (5, 10, 20), (1, 4, 16, 40)
 SLOWED = (0.5, 1.0)
@@ -64,7 +64,7 @@ def report(runs: int, slowed_runs: int) -> Iterator[str]:
     """The lines of the table, and what it was simulated from."""
     yield (
         f"{runs} judgements of identical code, runs spread by {SPREAD:.0%}, and {slowed_runs} of each slowdown, spread "
-        f"by {SLOWED_SPREAD:.0%}; a busy hour is {BUSY:.0%}; Wilson's 95 % intervals"
+        f"by {SLOWED_SPREAD:.0%}; a busy hour is {BUSY:.0%}; Wilson's 95% intervals"
     )
     yield aligned(HEADS, WIDTHS)
     for name, draw in RUNS.items():

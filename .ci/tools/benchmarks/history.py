@@ -2,11 +2,11 @@
 
     .ci/tool benchmarks.history [--series 1000]
 
-Flat series show false changes. A step of 5 % halfway shows the power, and whether it is found at its commit. Values are
+Flat series show false changes. A step of 5% halfway shows the power, and whether it is found at its commit. Values are
 exponentials of noise about a level, as medians of a benchmark at many commits are; the noise is normal, has Student's t
 with three degrees of freedom, or is skewed as times beside neighbours are. `among 24` asks for the evidence that one of
 24 series looked at together needs; apache-otava knows no such correction, and runs with its own defaults (window 50,
-p below 0.001). Chains are of ratios against the parent with a standard error of 0.7 % each, as those of `suite gate
+p below 0.001). Chains are of ratios against the parent with a standard error of 0.7% each, as those of `suite gate
 selftest` had (results/reference/cpu/gate): half of each series loses a little at every commit.
 """
 
@@ -41,7 +41,7 @@ def methods() -> dict[str, Callable[[Values], list[int]]]:
     ours_by_form = {
         "alone": ours,
         "unmarked": partial(ours, marked=False),
-        "at 3 %": partial(ours, alpha=0.03),  # otava's rate
+        "at 3%": partial(ours, alpha=0.03),  # otava's rate
         f"among {TOGETHER}": partial(ours, alpha=ALPHA / TOGETHER),
     }
     try:
@@ -121,7 +121,7 @@ def main() -> None:
         for correlation in (0.0, 0.3, 0.6, 0.9)
     ]
     print_table(["correlation", *all_methods], rows)
-    print("A step of 5 %")
+    print("A step of 5%")
     rows = [
         ["normal", "3%", "30", name, *steps(method, "normal", 30, 0.03, count // 5)]
         for name, method in all_methods.items()

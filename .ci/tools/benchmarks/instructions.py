@@ -3,7 +3,7 @@
     .ci/tool benchmarks.instructions PYTHON [--runs 3] [--longer 0 1 2 5]
 
 PYTHON has pytest and pytest-benchmark; valgrind is on PATH. Four benchmarks of pure Python are judged in a repository
-of their own: unchanged, and with loops that are 1, 2 and 5 % longer. A run takes about a minute and a half.
+of their own: unchanged, and with loops that are 1, 2 and 5% longer. A run takes about a minute and a half.
 """
 
 import argparse
@@ -74,7 +74,7 @@ def main() -> None:
         for longer in options.longer:
             pure.write({"src/pure.py": CODE.replace("LONGER = 0", f"LONGER = {longer}")})
             for _ in range(options.runs):
-                print(f"+{longer} %: {judged(pure.folder, options.python)}", flush=True)
+                print(f"+{longer}%: {judged(pure.folder, options.python)}", flush=True)
 
 
 def judged(top: Path, python: Path) -> str:
@@ -92,7 +92,7 @@ def judged(top: Path, python: Path) -> str:
     )
     content = json.loads((out / "judgement.json").read_text(encoding="utf-8"))
     verdicts = sorted(content["verdicts"], key=lambda verdict: verdict["case"])
-    outcomes = ", ".join(f"{v['outcome']} {100 * (v['ratio'] - 1):+.2f} %" for v in verdicts if v["ratio"])
+    outcomes = ", ".join(f"{v['outcome']} {100 * (v['ratio'] - 1):+.2f}%" for v in verdicts if v["ratio"])
     return f"{outcomes or ended.stderr.strip()}; exit code {ended.returncode}, {time.monotonic() - begun:.0f} s"
 
 

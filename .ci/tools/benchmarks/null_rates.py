@@ -2,7 +2,7 @@
 
 `OMP_NUM_THREADS=1 .ci/tool benchmarks.null_rates` reads the committed records, removes every difference between
 arms, and lets the page rule on all claims, 100 times (half an hour). `--rounds 3` is the short form for CI. It fails if
-a claim, or all of them together, assert a difference more often than chance allows at a true rate of 5 %.
+a claim, or all of them together, assert a difference more often than chance allows at a true rate of 5%.
 
 - Between arms: within each seed of an experiment the evaluations are permuted among arms, so that every arm is as good.
 - Over time: each run's evaluations are permuted among its steps, so that nothing rises or falls.
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     rounds = options.rounds
     most, failed, asserted_of_all, trials = most_by_chance(rounds), False, 0, 0
-    print(f"Assertions where nothing differs, of {rounds} rounds; chance allows {most} at a true rate of 5 %.\n")
+    print(f"Assertions where nothing differs, of {rounds} rounds; chance allows {most} at a true rate of 5%.\n")
     print("| claim | removed | asserted | other outcomes |\n|---|---|---|---|")
     removals = (
         ("between arms", BETWEEN_ARMS, permute_between_arms),

@@ -24,7 +24,7 @@ def aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def paired_ratio_interval(candidate: ArrayLike, baseline: ArrayLike, *, resamples: int = 4000) -> Interval:
-    """The median of candidate / baseline over rounds taken side by side, with a 95 % percentile bootstrap over them.
+    """The median of candidate / baseline over rounds taken side by side, with a 95% percentile bootstrap over them.
 
     Raises ValueError unless both have the same number of rounds, at least two.
     """

@@ -87,7 +87,7 @@ def main() -> None:
     before = os.getloadavg()
     names = " ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
     turns = f"medians of {options.pairs} turns"
-    print(f"{names}; process CPU time in ms, one thread, {turns}; theirs / ours, 95 % interval")
+    print(f"{names}; process CPU time in ms, one thread, {turns}; theirs / ours, 95% interval")
     print(f"{'':<58}{'ours':>9} {'theirs':>9}  ratio", flush=True)
     for policy in options.policies:
         for rows in (smollm2_rows,) if policy == SMOLLM2 else (sampling_rows, step_rows):

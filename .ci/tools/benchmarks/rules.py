@@ -58,7 +58,7 @@ def asv_p(before: Times, after: Times) -> float:
 
 
 def asv_interval(times: Times) -> tuple[float, float]:
-    """99 % interval of the median: order statistics, and where there are too few the quantiles of a posterior.
+    """99% interval of the median: order statistics, and where there are too few the quantiles of a posterior.
 
     The posterior is that of the location of Laplace noise of unknown scale, proportional to sum |x - location| to the
     power of minus the number of samples. For a single sample nothing bounds it.

@@ -46,7 +46,7 @@ def main(rounds: int) -> None:
     print(f"sampler  {share.median:.3%} of the elapsed time, {interval}")
     for index, clock in enumerate(("thread CPU time", "wall time")):
         ratio = paired_ratio_interval([times[index] for times in watched], [times[index] for times in unwatched])
-        print(f"ratio    {ratio.median:.4f} of {clock}, 95 % interval {ratio.low:.4f} to {ratio.high:.4f}")
+        print(f"ratio    {ratio.median:.4f} of {clock}, 95% interval {ratio.low:.4f} to {ratio.high:.4f}")
     print(f"{rounds} rounds of {SECONDS_A_TURN} s watched and as long unwatched, a sample every {telemetry.period_s} s")
 
 

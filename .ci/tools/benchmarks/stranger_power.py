@@ -6,7 +6,7 @@ It makes a repository in `src/` layout with six benchmarks and an environment of
 named; pytest and pytest-benchmark come from the package index, and the project is installed editable, as its user has
 it. A slowdown is so much more of the same work, committed nowhere, as a change under way is. `--busy` keeps so many
 processes spinning beside it. Each run is a line of FOLDER/stranger_runs.jsonl as soon as it ends; started again, it
-does what is missing. The table has Wilson's 95 % intervals.
+does what is missing. The table has Wilson's 95% intervals.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from suite.statistics.proportions import wilson
 
 SLOWDOWNS = (0.05, 0.10)
 WHOLE = 100
-"""Pieces of work in a call of the older revision; a slowdown of 5 % is five more."""
+"""Pieces of work in a call of the older revision; a slowdown of 5% is five more."""
 PROJECT = {
     "pyproject.toml": """\
 [build-system]
@@ -264,9 +264,9 @@ def table(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def share(count: int, of: int) -> str:
-    """`19 of 20 (76–99 %)`, with Wilson's interval."""
+    """`19 of 20 (76–99%)`, with Wilson's interval."""
     interval = wilson(count, of)
-    return f"{count} of {of} ({100 * interval.low:.0f}–{100 * interval.high:.0f} %)"
+    return f"{count} of {of} ({100 * interval.low:.0f}–{100 * interval.high:.0f}%)"
 
 
 if __name__ == "__main__":

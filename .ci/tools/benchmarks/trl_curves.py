@@ -11,9 +11,9 @@ ours is rounding, and what rounding grows to. Settings are equal, and what TRL h
 Weights of theirs are copied back into our decoder for evaluations, so that all answer the same held-out prompts,
 greedily, by the same code. tests/parity/test_trl_training.py has the proof for a few updates: equal weights.
 
-A run is alike to ours by the one rule of evidence (suite/statistics/paired.py): Student's 95 % interval of the
-differences, paired by seed, lies within the margin that the rule has everywhere, two points. The 90 % interval, which
-is the two one-sided tests at 5 %, stands beside it. Ours with other noise is the yardstick of "theirs": what the rule
+A run is alike to ours by the one rule of evidence (suite/statistics/paired.py): Student's 95% interval of the
+differences, paired by seed, lies within the margin that the rule has everywhere, two points. The 90% interval, which
+is the two one-sided tests at 5%, stands beside it. Ours with other noise is the yardstick of "theirs": what the rule
 says where nothing but noise differs.
 
 A run's area is the mean of its curve, by trapezoids, from the first to the last evaluation. `--keep FOLDER` writes the
@@ -235,7 +235,7 @@ def settings_lines() -> Iterator[str]:
     yield f"  {'rate of the first update':<28} {'0':>12}  {plan.lr / plan.warmup_updates:g}"
     yield f"  {'rewards, with our noise':<28} {'x 1':>12}  x {THEIR_CONSTANT / DEVIATION_EPSILON:g}"
     yield f"The last makes the {THEIR_CONSTANT:g} that TRL adds to a group's deviation our {DEVIATION_EPSILON:g}."
-    yield "In the other runs it is left as it is, which changes an advantage by 0.3 % at most."
+    yield "In the other runs it is left as it is, which changes an advantage by 0.3% at most."
 
 
 def curves_lines(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
@@ -266,7 +266,7 @@ def difference_lines(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
     """Lines with the differences from ours, paired by seed."""
     yield ""
     yield f"Differences in points, paired by seed, {len(runs)} seeds; the margin is {100 * SHARE_MARGIN:g} points"
-    yield f"{'':<34}{'mean':>6} {'90 % interval':>16} {'95 % interval':>16}  {'p of TOST':>9}  outcome"
+    yield f"{'':<34}{'mean':>6} {'90% interval':>16} {'95% interval':>16}  {'p of TOST':>9}  outcome"
     for other in RUNS[1:]:
         compared = {measure: compare_with_ours(runs, other, measure) for measure in ("area", "final")}
         judged = judge_together(list(compared.values()))
@@ -289,7 +289,7 @@ def compare_with_ours(runs: Mapping[int, Mapping[str, Run]], other: str, measure
 
 
 def tost_p(comparison: Comparison) -> float:
-    """The larger p of the two one-sided tests: below 0.05 the 90 % interval lies within the margin."""
+    """The larger p of the two one-sided tests: below 0.05 the 90% interval lies within the margin."""
     if comparison.error == 0:
         return 0.0 if abs(comparison.mean) < SHARE_MARGIN else 1.0
     ts = [(SHARE_MARGIN + sign * comparison.mean) / comparison.error for sign in (1, -1)]

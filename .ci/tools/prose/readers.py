@@ -184,7 +184,7 @@ def calibration_error(device):
     calibration = load_calibration(device)
     errors = relative_errors([(calibration, cell) for cell in calibration.measured])
     assert len(errors) == len(calibration.measured) > 50
-    return f"{median(errors) * 100:.1f} %"
+    return f"{median(errors) * 100:.1f}%"
 
 
 def tier(attention, settings, name="rarely", **wanted):
@@ -437,7 +437,7 @@ def error_rates():
     for line in (REFERENCE / "cpu/gate/rival_rules.txt").read_text(encoding="utf-8").splitlines():
         if match := RATE.search(line):
             slowdown, counts, low, high = match.groups()
-            rates[rule][slowdown] = f"{counts} ({_percent(low)}–{_percent(high)} %)"
+            rates[rule][slowdown] = f"{counts} ({_percent(low)}–{_percent(high)}%)"
         elif line.startswith("  "):
             rule = line.strip()
             rates.setdefault(rule, {})
@@ -455,7 +455,7 @@ def simulation_share(cell):
     """A simulated count or share with Wilson's interval in %, from a cell of such a table."""
     share, low, high = map(_percent, re.findall(r"([\d.]+)%", cell))
     counted = re.match(r"\d+ of \d+", cell)
-    return f"{counted[0] if counted else f'{share} %'} ({low}–{high} %)"
+    return f"{counted[0] if counted else f'{share}%'} ({low}–{high}%)"
 
 
 @functools.cache
@@ -497,12 +497,12 @@ def with_range(values, form):
 
 
 def share(value):
-    """A share in whole percent: `14 %`."""
-    return f"{value:.0%}".replace("%", " %")
+    """A share in whole percent: `14%`."""
+    return f"{value:.0%}"
 
 
 def mean_share(values: Mapping[str, float], has_ends=True):
-    """The mean over seeds with Student's 95 % interval, which cannot pass 100 %."""
+    """The mean over seeds with Student's 95% interval, which cannot pass 100%."""
     mean = mean_of_seeds(tuple(values.values()))
     low, high = f"{max(mean.low, 0) * 100:.0f}", f"{min(mean.high, 1) * 100:.0f}"
     return share(mean.estimate) + (f" ({low}–{high})" if has_ends and low != high else "")

@@ -155,7 +155,7 @@ def eight_bits():
         size = readers.single_value("cpu_variants/cache_dtype", "cache_bytes_counted", **case, span="case")
         time_s = readers.single_value("cpu_variants/cache_dtype", "latency_s", **case, span="kernel")
         error = rows("cpu_variants/cache_dtype", **case, span="kernel").get("cache_error")
-        error = "–" if kind is None or error is None else f"{error.item():.1%}".replace("%", " %")
+        error = "–" if kind is None or error is None else f"{error.item():.1%}"
         return [f"{variant.upper()}, {kind or 'float32'}", mebibytes(size), f"{readers.number(time_s * 1e3)} ms", error]
 
     lines = [line(variant, kind) for variant in ("gqa", "mla") for kind in (None, "int8", "fp8")]
@@ -193,7 +193,7 @@ def cpp_decode():
     lines = []
     for variant, of_dtype in readers.cpp_decode().items():
         cells = [
-            f"{readers.number(ours)} ms, {torchs / ours:.2f}, {bound:.0%}".replace("%", " %")
+            f"{readers.number(ours)} ms, {torchs / ours:.2f}, {bound:.0%}"
             for ours, torchs, bound in map(of_dtype.get, dtypes)
         ]
         lines.append([variant, *cells])
@@ -407,12 +407,12 @@ def gate():
         readers.GATE: "**`suite gate --against`**",
         "asv 0.6 (factor 1.1, p < 0.002)": "asv 0.6's rule",
         "pyperf (t, p < 0.05)": "pyperf's (t test)",
-        "pytest-benchmark median:5%": "a threshold of 5 % on medians",
+        "pytest-benchmark median:5%": "a threshold of 5% on medians",
         "benchstat, Google benchmark (U, p < 0.05)": "benchstat's (U test)",
     }
     slowdowns = ("identical", "+3%", "+5%", "+10%")
     lines = [[name, *(readers.error_rates()[rule][slowdown] for slowdown in slowdowns)] for rule, name in names.items()]
-    headings = (f"{slowdown.replace('%', ' %')} found" for slowdown in slowdowns[1:])
+    headings = (f"{slowdown} found" for slowdown in slowdowns[1:])
     return as_table(["", "a false alarm in runs of identical code", *headings], lines)
 
 
@@ -420,18 +420,18 @@ def gate_shifts():
     """The gate's simulated error rates where launches of identical code shift, for the most telling shifts."""
     names = {
         "none": "nothing",
-        "one timing: normal, sd 3%": "one timing of sixteen, normal, 3 %",
-        "each its own: normal, sd 1%": "each its own, normal, 1 %",
-        "each its own: normal, sd 2%": "each its own, normal, 2 %",
-        "each its own: normal, sd 3%": "each its own, normal, 3 %",
-        "each its own: t3, sd 3%": "each its own, t with 3 degrees, 3 %",
-        "all as one: normal, sd 3%": "all as one, normal, 3 %",
-        "each its own: two layouts, 10%": "each its own, two layouts 10 % apart",
-        "one timing: drift a launch, 1%": "one timing of sixteen drifts by 1 % a launch",
-        "all as one: drift a launch, 1%": "all drift by 1 % a launch",
-        "started second: constant, 3%": "the side that starts second, 3 %",
-        "started second: drift a launch, 1%": "the side that starts second, 1 % more with each launch",
-        "all as one: correlated .8, sd 5%": "all as one, 5 %, correlated by .8",
+        "one timing: normal, sd 3%": "one timing of sixteen, normal, 3%",
+        "each its own: normal, sd 1%": "each its own, normal, 1%",
+        "each its own: normal, sd 2%": "each its own, normal, 2%",
+        "each its own: normal, sd 3%": "each its own, normal, 3%",
+        "each its own: t3, sd 3%": "each its own, t with 3 degrees, 3%",
+        "all as one: normal, sd 3%": "all as one, normal, 3%",
+        "each its own: two layouts, 10%": "each its own, two layouts 10% apart",
+        "one timing: drift a launch, 1%": "one timing of sixteen drifts by 1% a launch",
+        "all as one: drift a launch, 1%": "all drift by 1% a launch",
+        "started second: constant, 3%": "the side that starts second, 3%",
+        "started second: drift a launch, 1%": "the side that starts second, 1% more with each launch",
+        "all as one: correlated .8, sd 5%": "all as one, 5%, correlated by .8",
     }
     rows = {row["shift of a launch"]: row for row in readers.simulation_rows("shifts")}
     shares = ("false alarms", "+5% found", "+10% found", "+5% same")
@@ -440,8 +440,8 @@ def gate_shifts():
     ]
     for line, shift in zip(lines, names, strict=True):
         line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
-    titles = ["what shifts", "a false alarm in runs of identical code", "+5 % found", "+10 % found"]
-    return as_table([*titles, "+5 % called the same", "identical code takes"], lines)
+    titles = ["what shifts", "a false alarm in runs of identical code", "+5% found", "+10% found"]
+    return as_table([*titles, "+5% called the same", "identical code takes"], lines)
 
 
 def gate_stored():
@@ -459,18 +459,18 @@ def gate_stored():
         of_runs = [row for row in rows if row["runs are"] == runs]
         worst = [max(of_runs, key=lambda row: int(row[head].split()[0]))[head] for head in alarms]
         powers = {row["stored"]: row["+100% found"] for row in of_runs if row["cases"] == "16"}
-        lines.append([name, *map(readers.simulation_share, worst), *(powers[n].replace("%", " %") for n in stored)])
+        lines.append([name, *map(readers.simulation_share, worst), *(powers[n] for n in stored)])
     titles = ["runs", "a false alarm, at most", "and the new run in a busy hour"]
-    return as_table([*titles, *(f"+100 % found by {count} stored runs" for count in stored)], lines)
+    return as_table([*titles, *(f"+100% found by {count} stored runs" for count in stored)], lines)
 
 
 def gate_few():
     """Simulated error rates of the gate's cautious interval after few launches, for the most telling shifts."""
     names = {
-        ("each its own: normal, sd 3%", "recorded"): "normal, 3 %",
-        ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3 %",
-        ("each its own: two layouts, 10%", "recorded"): "two layouts 10 % apart",
-        ("each its own: normal, sd 3%", "normal, 100%"): "normal, 3 %, rounds spread by 100 %",
+        ("each its own: normal, sd 3%", "recorded"): "normal, 3%",
+        ("each its own: t3, sd 3%", "recorded"): "t with 3 degrees, 3%",
+        ("each its own: two layouts, 10%", "recorded"): "two layouts 10% apart",
+        ("each its own: normal, sd 3%", "normal, 100%"): "normal, 3%, rounds spread by 100%",
     }
     rows = readers.simulation_rows("few_launches")
     lines = []
@@ -480,6 +480,6 @@ def gate_few():
         }
         worst = max(of_shift.values(), key=lambda row: int(row["false alarms"].split()[0]))["false alarms"]
         powers = [of_shift[count][f"{ratio}x found"] for ratio, count in (("3", "1"), ("19", "1"), ("19", "3"))]
-        lines.append([name, readers.simulation_share(worst), *(share.replace("%", " %") for share in powers)])
+        lines.append([name, readers.simulation_share(worst), *powers])
     titles = ["what shifts", "a false alarm in 1, 2, 3 or 5 launches, at most", "3 × found in one launch"]
     return as_table([*titles, "19 × in one", "19 × in three"], lines)

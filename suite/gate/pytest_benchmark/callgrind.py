@@ -40,7 +40,7 @@ COUNTS, COUNT_FILE = "counts.json", "counts"
 CLOCK = METRIC = "instructions"
 LAUNCHES = 3
 USUAL = Tolerance(minimum_effect=0.01, equivalence_margin=0.02)
-"""One percent and two, where conf/gate.yaml says nothing of a case. Counts of one code in two folders differed by 0.3 %
+"""One percent and two, where conf/gate.yaml says nothing of a case. Counts of one code in two folders differed by 0.3%
 at most, and by the same sign in each launch, as their strings and dictionaries lie elsewhere."""
 LEAST_SPREAD = 0.001
 """Three launches that agree to the last digit do not show that the fourth would."""

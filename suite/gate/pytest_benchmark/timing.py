@@ -91,7 +91,7 @@ class SuiteTiming(TimingComparison):
     def _on_one_cpu(self, workers: Sequence[WorkerClient], benchmark: Benchmark) -> Iterator[None]:
         """Within the block, keep both workers of a benchmark with one thread on the same CPU, chosen at random. On CPUs
         of their own they have neighbours of their own, on the other thread of a core or in a shared cache: the medians
-        of a launch of identical code differed by up to half so on a busy machine, and by about 1 % on one CPU."""
+        of a launch of identical code differed by up to half so on a busy machine, and by about 1% on one CPU."""
         if benchmark.clock != "thread_cpu" or sys.platform != "linux":
             yield
             return

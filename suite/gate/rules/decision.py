@@ -26,19 +26,19 @@ BEFORE, AFTER = 0, 1
 # Chance of any false alarm in a run of identical code, over all benchmarks and analyses; as much for a false gain.
 FAMILYWISE_ERROR = 0.01
 # Confidence of the interval that is shown, and that must lie within the equivalence margin where nothing changed. It
-# is asked in every analysis: so +5 % was called the same 1 to 2 times in 100 in simulation, and up to 3 times at 0.98.
+# is asked in every analysis: so +5% was called the same 1 to 2 times in 100 in simulation, and up to 3 times at 0.98.
 LEVEL = 0.99
 # With two, Student's t has one degree of freedom, and an interval 64 errors wide to either side.
 LEAST_LAUNCHES = 3
 # Rounds of a launch, of which two may be disturbed without moving the median. Its error is not estimated from them.
 LEAST_ROUNDS = 5
 # Power of the share of the time by which the error is spent. A few launches reach no small p whatever they show, so
-# most is kept for many: under launches that shift by 2 % simulation found +5 % in 86 of 100 cases, and in 71 with 1.
+# most is kept for many: under launches that shift by 2% simulation found +5% in 86 of 100 cases, and in 71 with 1.
 SPENDING = 2
 
 # The ratio beyond which a change is called at the cap, also where too few launches ran for a smaller one.
 FAR = 1.5
-# Standard deviation of launches of identical code that a cautious interval assumes at least: 0.9 to 3.4 % was
+# Standard deviation of launches of identical code that a cautious interval assumes at least: 0.9 to 3.4% was
 # measured. With t of two degrees one launch has to show 2.02 times to be FAR off, two 1.85 and three 1.78.
 LAUNCH_SPREAD = 0.03
 

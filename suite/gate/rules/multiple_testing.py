@@ -24,7 +24,7 @@ LEVEL = 1 - 2 * ALPHA
 # Degrees of freedom of the test where few stored runs tell nothing of the tails. With three, runs that have the tails
 # of t with two degrees raised a false alarm in up to 6 of 100 judgements of 40 cases.
 HEAVIEST_TAILS = 2
-# Chance at which tails are ruled out. With 0.01, t with two degrees raised 1.2 % of false alarms in place of 1.0.
+# Chance at which tails are ruled out. With 0.01, t with two degrees raised 1.2% of false alarms in place of 1.0.
 TAILS_ERROR = ALPHA / 2
 # The most that an hour alone is taken to change all timings of a run by.
 BUSY_HOUR = math.log(1.2)

@@ -42,7 +42,7 @@ Quantity = tuple[str, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerance:
-    """Shares of one quantity: 0.02 is 2 %."""
+    """Shares of one quantity: 0.02 is 2%."""
 
     minimum_effect: float
     """The largest slowdown that is no failure."""
@@ -250,7 +250,7 @@ def _object(content: Any, where: str, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
-    """The value of a field, from 0 to below 1; else raises ValueError. A 2 meant as 2 % would let everything pass."""
+    """The value of a field, from 0 to below 1; else raises ValueError. A 2 meant as 2% would let everything pass."""
     value = content[name]
     if not _is_share(value):
         raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2%; got {clipped(value)}")

@@ -29,7 +29,7 @@ from suite.records.plain_text import complain
 from suite.records.stores.store import JUDGEMENT
 
 FOLDERS = ("older", "newer")
-"""Names of one length: by that of a path, identical Python code was seen to differ by 5 % in every launch."""
+"""Names of one length: by that of a path, identical Python code was seen to differ by 5% in every launch."""
 WORKING_TREE = "working tree"
 IMPORTED, LARGE_BYTES = (".py", ".pth"), 1 << 30
 FileState = tuple[int, int, int]

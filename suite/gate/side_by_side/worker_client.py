@@ -24,7 +24,7 @@ LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
 MOST_AT_ONCE_BYTES, MOST_ANSWER_BYTES = 1 << 16, 64 << 20
 STEADY_ALLOCATOR = {
     # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
-    # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16 %.
+    # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16%.
     "MALLOC_MMAP_THRESHOLD_": str(8 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),

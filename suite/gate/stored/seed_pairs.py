@@ -4,8 +4,8 @@ One run says little of an algorithm or of a variant, and its steps are no repeat
 whole: runs that are bit-equal at every seed are the same without a statistic, and others by the differences of their
 pairs. Runs of one seed share the base model, the prompts or questions and the order of both, and the variance between
 base models is as large as the gaps between algorithms: so each pair gives a difference, and they are compared as
-suite.statistics.paired says. The page asks whether arms differ at all, at 5 % a table; a gate asks on one side only, at
-1 % a judgement, and beyond a minimum effect.
+suite.statistics.paired says. The page asks whether arms differ at all, at 5% a table; a gate asks on one side only, at
+1% a judgement, and beyond a minimum effect.
 """
 
 import math

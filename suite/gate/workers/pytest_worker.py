@@ -104,7 +104,7 @@ def _padding(seed: int) -> list[bytearray]:
     """Random blocks of memory to keep, so that in each launch later objects lie at other addresses.
 
     Where objects lie decides what they evict from the caches, and the length of a path decides where they lie: one that
-    differed by a letter made identical code 5 % slower in every launch. See T. Mytkowicz and others, Producing wrong
+    differed by a letter made identical code 5% slower in every launch. See T. Mytkowicz and others, Producing wrong
     data without doing anything obviously wrong, ASPLOS 2009.
     """
     order = random.Random(seed)

@@ -41,7 +41,7 @@ OTHER_REASONS = {
 HELD_BY_OTHERS_BYTES = 200 << 20
 PRESSED_ABOVE = 0.1
 # Shares of the time between two samples, chosen: of 1,199 samples of one-thread cases on an idle machine with two CPUs,
-# 1.8 % lay above the first and 1.5 % above the second.
+# 1.8% lay above the first and 1.5% above the second.
 STOLEN_ABOVE = 0.05
 
 HELD_AGAINST = {

@@ -108,9 +108,9 @@ def ranked(timings: Iterable[Timing], value: Callable[[Timing], float | None]) -
 
 
 def interval_level(interval: Interval) -> Text:
-    """The confidence that an interval reaches, and what it holds for: `95.0 % over 3 launches`."""
+    """The confidence that an interval reaches, and what it holds for: `95.0% over 3 launches`."""
     key = "interval.launches" if interval.launches > 1 else "interval.one_launch"
-    return say(key, level=f"{100 * interval.level:.1f} %", count=interval.launches)
+    return say(key, level=f"{100 * interval.level:.1f}%", count=interval.launches)
 
 
 def span_views(timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:

@@ -9,7 +9,7 @@ from suite.report.blocks import Text, say
 from suite.statistics.scores import Estimate
 from suite.statistics.seeds import mean_of_seeds
 
-PERCENT = " %"
+PERCENT = "%"
 
 
 def points(difference: float) -> str:
@@ -55,7 +55,7 @@ def with_range(value: float, interval: Estimate | None, text: Callable[[float], 
 
 
 def mean_with_range(values: Sequence[float], text: Callable[[float], str], to: Text = "") -> Text | None:
-    """Write the mean over seeds with Student's 95 % interval; None for no values."""
+    """Write the mean over seeds with Student's 95% interval; None for no values."""
     return with_range(fmean(values), mean_interval(values), text, to) if values else None
 
 
@@ -72,7 +72,7 @@ def share_with_range(values: Sequence[float]) -> Text | None:
 
 def percent_range(interval: Estimate | None) -> str:
     """Write the ends of an interval of shares; a dash for none."""
-    return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f} %"
+    return numbers.NOTHING if interval is None else f"{100 * interval.low:.0f}–{100 * interval.high:.0f}%"
 
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:

@@ -265,7 +265,7 @@ def perplexity_text(value: float) -> str:
 
 
 def change_text(ratio: float) -> str:
-    """A ratio of perplexities as a change: +12.3 %, or from FROM_TIMES on 204×."""
+    """A ratio of perplexities as a change: +12.3%, or from FROM_TIMES on 204×."""
     return numbers.times(ratio) if ratio >= FROM_TIMES else share_text(ratio - 1)
 
 

@@ -24,7 +24,7 @@ from suite.report.table import Column, column, part_columns
 from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
 
 MOST_FAMILIES = 4
-REACH = 1.17  # room above 100 % for the names of marks
+REACH = 1.17  # room above 100% for the names of marks
 
 
 def build(results: Results) -> Section | None:

@@ -250,7 +250,7 @@ def _ticks(low: float, high: float) -> Ticks:
     if high / low < PERCENT_BELOW:
         step = next((step for step in STEPS if (high - low) / step <= MOST_TICKS), STEPS[-1])
         places = range(math.ceil((low - 1) / step), math.floor((high - 1) / step) + 1)
-        return [(1 + step * place, f"{round(100 * step * place):+d} %" if place else "0") for place in places]
+        return [(1 + step * place, f"{round(100 * step * place):+d}%" if place else "0") for place in places]
     powers = range(math.ceil(math.log2(low)), math.floor(math.log2(high)) + 1)
     stride = max(1, math.ceil(len(powers) / MOST_TICKS))
     ticks = [2.0**power for power in powers if power % stride == 0]

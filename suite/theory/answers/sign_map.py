@@ -22,7 +22,7 @@ SIZES_OF = "deepseek-v3"
 """Its c 512, d_r 64 and d_n = d_v = 128, at any number of heads; GQA's heads are as wide as its value heads."""
 KV_HEADS = 8
 CONTEXT_TOKENS = 131_072
-"""Queries and outputs are left out, as they vanish beside a long context's cache: here they would add at most 3 % to
+"""Queries and outputs are left out, as they vanish beside a long context's cache: here they would add at most 3% to
 MLA's bytes (16 new tokens, 128 heads)."""
 CELLS = 1 << 13
 """Kept of each kind, which is more than one page's: it asks for each several times."""

@@ -9,7 +9,7 @@ up and the largest counts, beside the critic's own update, a reference's score a
 Counted are the largest terms. Left out are single numbers of a token and an adapter's low-rank activations.
 Its test holds it within MOST_APART of every projection that is recorded in its reach: blocks are
 checkpointed, the optimiser's step is fused, the policy samples, its critic has its sizes and is updated after it.
-Of 320 further ones, of two to five layers each, one was 1.1 % above and the others nearer; the median was 0.003 %.
+Of 320 further ones, of two to five layers each, one was 1.1% above and the others nearer; the median was 0.003%.
 The projection needs torch and some 20 s of a CPU for an algorithm, and is of more settings than these, so both stay.
 """
 

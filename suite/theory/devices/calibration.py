@@ -363,7 +363,7 @@ class Calibration:
 
 
 def _expected(fit: Fit | Products, seconds: float, bound_s: float) -> Expected:
-    """An expected time with the ends that the fit's 90 % error gives; none of the three is shorter than the bound."""
+    """An expected time with the ends that the fit's 90% error gives; none of the three is shorter than the bound."""
     reach = math.exp(fit.p90_error)
     return _at_least(bound_s, Expected(seconds=seconds, low=seconds / reach, high=seconds * reach, family=fit.family))
 

@@ -36,7 +36,7 @@ def judged(
     outcome: Outcome = Outcome.SAME,
     **said,
 ) -> Judgement:
-    """Return a judgement of one timing, whose interval has the standard error ERROR at a confidence of 98 %."""
+    """Return a judgement of one timing, whose interval has the standard error ERROR at a confidence of 98%."""
     half = 2.326 * ERROR
     verdict = timing(
         outcome,

@@ -20,7 +20,7 @@ from tests.gate.history.made import benchmark_file, cache_grew, history_of, judg
 SNAPSHOT = Path(__file__).with_name("snapshot.txt")
 COMMITS = 30
 LOSSES = {8: -0.2, **dict.fromkeys(range(14, 24), 0.012)}
-"""A commit that gains 18 %, and ten that each cost 1.2 %."""
+"""A commit that gains 18%, and ten that each cost 1.2%."""
 
 
 def answers(folder: Path) -> str:

@@ -13,7 +13,7 @@ from tests.gate.history.made import benchmark_file, history_of, judge_all, judge
 from tests.gate.history.snapshot import SNAPSHOT, answers
 
 SMALL_LOSSES = dict.fromkeys(range(14, 24), 0.012)
-"""Ten commits that each cost 1.2 %, below what any comparison of two revisions refuses."""
+"""Ten commits that each cost 1.2%, below what any comparison of two revisions refuses."""
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def entry(**changed):
 
 
 def slower(**changed):
-    given = {"case": ID, "outcome": Outcome.SLOWER, "reason": "slower by 8 %", "span": "layer", "metric": "latency_s"}
+    given = {"case": ID, "outcome": Outcome.SLOWER, "reason": "slower by 8%", "span": "layer", "metric": "latency_s"}
     return Verdict(**{**given, "ratio": 1.08, "low": 1.06, "high": 1.2} | changed)
 
 
@@ -167,7 +167,7 @@ def test_a_corrupt_file_is_never_ignored_nor_overwritten(path, content):
 @pytest.mark.parametrize(
     ("verdict", "today", "outcome", "reason", "warnings"),
     [
-        ({}, TODAY, Outcome.ACCEPTED, "slower by 8 %; accepted until 2026-06-30: wider heads", []),
+        ({}, TODAY, Outcome.ACCEPTED, "slower by 8%; accepted until 2026-06-30: wider heads", []),
         ({}, LAST_DAY, Outcome.ACCEPTED, "accepted until", []),
         ({"ratio": 1.1, "high": 3.0}, TODAY, Outcome.ACCEPTED, "accepted until", []),  # the estimate decides
         (
@@ -188,7 +188,7 @@ def test_a_corrupt_file_is_never_ignored_nor_overwritten(path, content):
             {"outcome": Outcome.SAME},
             TODAY,
             Outcome.SAME,
-            "slower by 8 %",
+            "slower by 8%",
             [f"the acceptance of {ID} matches no regression here and can be removed"],
         ),
     ],

@@ -127,7 +127,7 @@ STRICT = Tolerances(default_minimum_effect=0.001, default_equivalence_margin=0.0
     ("middle", "spread", "tolerances", "outcome"),
     [
         (math.log(1.1), 0.01, None, Outcome.SLOWER),
-        (math.log(1.019), 0.0001, None, Outcome.SAME),  # sure, but below the floor of 2 %
+        (math.log(1.019), 0.0001, None, Outcome.SAME),  # sure, but below the floor of 2%
         (math.log(1.021), 0.0001, None, Outcome.SLOWER),
         (-math.log(1.1), 0.01, None, Outcome.FASTER),
         (-math.log(1.019), 0.0001, None, Outcome.SAME),
@@ -189,7 +189,7 @@ def test_undecided_benchmarks_become_inconclusive_at_the_cap():
         (19.0, 0.01, 2, Outcome.SLOWER),
         (1 / 19.0, 0.01, 1, Outcome.FASTER),
         (2.1, 0.01, 1, Outcome.SLOWER),
-        (1.95, 0.01, 1, Outcome.INCONCLUSIVE),  # another launch may lie 30 % off
+        (1.95, 0.01, 1, Outcome.INCONCLUSIVE),  # another launch may lie 30% off
         (1.95, 0.01, 2, Outcome.SLOWER),
         (19.0, 1.0, 1, Outcome.INCONCLUSIVE),  # rounds that lie so far apart tell nothing
         (19.0, 1.0, 2, Outcome.INCONCLUSIVE),  # nor such launches
@@ -224,7 +224,7 @@ def test_the_simulated_interval_is_the_shipped_one(launches):
 
 @pytest.mark.parametrize("launches", [1, 2, 3])
 def test_shifts_of_few_launches_raise_no_alarms(launches):
-    """Launches that shift by 3 %, or between two layouts 20 % apart, with rounds that spread by 5 %."""
+    """Launches that shift by 3%, or between two layouts 20% apart, with rounds that spread by 5%."""
     generator = np.random.default_rng(0)
     layouts = generator.integers(2, size=(200, launches, 2)) @ [0.2, -0.2]
     for shifts in (0.03 * generator.standard_t(3, size=(200, launches)), layouts):
@@ -278,11 +278,11 @@ def test_any_schedule_of_analyses_spends_the_familywise_error(monkeypatch, times
 
 
 MODERATE = {"middle": 0.1, "spread": 0.1263}
-"""Launches whose effect has a p of about 0.7 %: by hand, 0.1 over 0.7 0.1263 / sqrt(8) is 3.2, with 7 degrees."""
+"""Launches whose effect has a p of about 0.7%: by hand, 0.1 over 0.7 0.1263 / sqrt(8) is 3.2, with 7 degrees."""
 
 
 def test_the_error_comes_with_measuring_time():
-    """A late analysis has most of it: at 0.8 of the time 0.64 % are spent, at 0.9 0.81 %."""
+    """A late analysis has most of it: at 0.8 of the time 0.64% are spent, at 0.9 0.81%."""
     assert decided(**MODERATE, measured_s=0.8 * SECONDS) is None
     assert decided(**MODERATE, measured_s=0.9 * SECONDS) is Outcome.SLOWER
     assert decided(**MODERATE, measured_s=SECONDS) is Outcome.SLOWER

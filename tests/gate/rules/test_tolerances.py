@@ -57,7 +57,7 @@ def test_a_quantity_has_the_tolerance_that_is_set_for_it(tolerances, quantity, e
         ({"floor": -0.01}, "floor must be a share from 0 to below 1"),
         ({"floor": 2}, "got 2"),
         ({"floor": True}, "got True"),
-        ({"target": "5 %"}, "target must be a share"),
+        ({"target": "5%"}, "target must be a share"),
         ({"target": float("nan")}, "got nan"),
         ({"flor": 0.02}, "may name floor, target, metrics, cases, operators; got flor"),
         ({"metrics": {"latency": 0.1}}, "may name latency_s"),

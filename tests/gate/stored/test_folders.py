@@ -83,7 +83,7 @@ def times_judged(stored_s, *candidates_s):
 
 
 def test_a_prediction_is_wider_than_an_interval_of_the_mean():
-    """Computed by hand: t(2, 99 %) = 6.965, and a further run varies by s√(1 + 1/5) about the mean of five."""
+    """Computed by hand: t(2, 99%) = 6.965, and a further run varies by s√(1 + 1/5) about the mean of five."""
     (verdict,) = times_judged(np.exp(LOGS), 1.0)
     assert np.log(verdict.high) == pytest.approx(6.965 * LOGS.std(ddof=1) * np.sqrt(1.2), rel=1e-3)
     assert (verdict.ratio, verdict.outcome) == (pytest.approx(1.0), Outcome.INCONCLUSIVE)  # it could hide a change

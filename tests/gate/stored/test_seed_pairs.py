@@ -110,7 +110,7 @@ def test_bit_equal_runs_are_the_same_without_a_statistic(tmp_path):
 
 
 def test_the_interval_is_student_s_over_the_pairs():
-    """Computed by hand: t(4, 99 %) = 3.747 times the standard error of five differences."""
+    """Computed by hand: t(4, 99%) = 3.747 times the standard error of five differences."""
     falls = np.array([0.08, 0.12, 0.10, 0.09, 0.11])
     (last, *_) = [one for one in in_memory(arm(USUAL), now(moved(-falls))) if one.span == "last"]
     reach = 3.747 * falls.std(ddof=1) / np.sqrt(5)

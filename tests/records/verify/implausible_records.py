@@ -163,7 +163,7 @@ def busier_than_the_wall(given: Given) -> Given:
 
 
 def busy_on_all_cpus(given: Given, share: float) -> Given:
-    """Let the process of one timing take this share of the most that all CPUs can give it, 1 % and 16 ms of rounding
+    """Let the process of one timing take this share of the most that all CPUs can give it, 1% and 16 ms of rounding
     for each of them included."""
     row, cpus = given.rows()[4], given.record.environment["logical_cpus"]
     most_s = (given.record.readings[row].wall_s or 0.0) * 1.01 + 16e-3

@@ -153,7 +153,7 @@ def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
         EN.render(verdict.flips)
         == "The kernel takes less than half of the step up to 1,024 tokens, and more than half from 16,384 tokens on."
     )
-    assert "80 % and 80 % at 16,384 tokens" in text_of(verdict)
+    assert "80% and 80% at 16,384 tokens" in text_of(verdict)
     assert verdict_on("mha-heavy", short).outcome == Standing.CONTRADICTED
     for share in (0.48, 0.5, 0.52):  # an interval of some percent on both sides holds a half
         assert verdict_on("mha-heavy", kernel_share(1024, share)).outcome == Standing.OPEN

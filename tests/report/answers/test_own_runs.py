@@ -86,9 +86,9 @@ def test_trained_arms_stand_by_what_they_learnt():
     of_rl, of_quality = rankings(in_memory(*learnt, *answered))
     assert [row[0] for row in of_rl.table.rows] == ["GRPO", "PPO"]
     assert column(of_rl, "own.above") == ["–", EN("verdict.lower")]
-    assert "GRPO 81 %" in of_rl.finding
+    assert "GRPO 81%" in of_rl.finding
     assert any("seed=0,1,2,3,4" in command for command in of_rl.commands)
-    assert column(of_quality, "own.score.quality") == ["75 %", "50 %"]
+    assert column(of_quality, "own.score.quality") == ["75%", "50%"]
     assert column(of_quality, "own.above")[1] == EN("verdict.few", count=1)
 
 

@@ -26,7 +26,7 @@ NONE = "not measured here"
 CLAIMS = [claim["id"] for claim in claims() if ".answers.quality." in claim["decided_by"]]
 HIGH, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
-"""Less HIGH: 0, 1, -1, 0, 0 points. Student's t with four degrees of freedom is 2.776 at 97.5 %, the standard error
+"""Less HIGH: 0, 1, -1, 0, 0 points. Student's t with four degrees of freedom is 2.776 at 97.5%, the standard error
 0.707 / √5, so the interval is -0.88 to +0.88 and excludes a loss of two points."""
 WIDE = [0.13, 0.51, 0.96, 0.90, 0.95]
 """Less HIGH: -77, -41, 5, 0, 3 points. The mean is -22, its standard error 36.1 / √5: -66.9 to +22.9."""
@@ -60,7 +60,7 @@ def test_what_comes_after_longer_training_is_no_lower_ceiling():
         assert ruling("mla-lower-ceiling", *short, *trained)[0] == word
     of_tiers = [*tiers(1.0, attention="mha"), *tiers(0.5, **mqa(16)), *tiers(0.2, **mla(None))]
     word, numbers = ruling("mla-lower-ceiling", *short, *of_tiers)
-    assert (word, "asked rarely (3 %): the result is -79.7" in numbers) == (SUPPORTED, True)
+    assert (word, "asked rarely (3%): the result is -79.7" in numbers) == (SUPPORTED, True)
     of_tiers += [*tiers(1.0, attention="mha", updates=4800), *tiers(1.0, updates=4800, **mla(None))]
     assert "both score as high as possible" in ruling("mla-lower-ceiling", *of_tiers)[1]
 
@@ -160,13 +160,13 @@ def test_one_hop_of_the_same_contexts_is_a_look_up_beside_two():
 
 
 def differing_seeds(**facts):
-    """Shares of 100, 100, 100, 25 and 25 %: the mean is 70, its standard error 41.1 / √5, so 19 to 121 hold a half."""
+    """Shares of 100, 100, 100, 25 and 25%: the mean is 70, its standard error 41.1 / √5, so 19 to 121 hold a half."""
     each = [ONE_HEAD_EACH] * 3 + [ALL_HEADS_ALIKE] * 2
     return [record for seed, falls in enumerate(each) for record in arm([1.0], seeds=[seed], falls=falls, **facts)]
 
 
 def below_half(**facts):
-    """Shares of 30, 35, 45, 48 and 40 %: t is 3.15, p 0.034."""
+    """Shares of 30, 35, 45, 48 and 40%: t is 3.15, p 0.034."""
     records = []
     for seed, share in enumerate((0.3, 0.35, 0.45, 0.48, 0.4)):
         heads = [[share if attribute % 4 == head else (1 - share) / 3 for attribute in range(6)] for head in range(4)]

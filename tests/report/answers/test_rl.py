@@ -61,7 +61,7 @@ def thoughts(algorithm, last):
 
 
 FALLEN = [0.02, 0.03, 0.01, 0.02, 0.02]
-"""Below the 10 % that every run of these begins with."""
+"""Below the 10% that every run of these begins with."""
 FAST, SLOW = [0.25, 0.26, 0.24, 0.25, 0.25], [0.5, 0.51, 0.49, 0.5, 0.52]
 LONG, SHORT = [14.0, 15.0, 14.5, 14.0, 15.0], [6.0, 5.0, 5.5, 6.0, 5.0]
 GIB = 1 << 30
@@ -233,10 +233,10 @@ def test_a_smaller_peak_is_cheaper_whatever_seconds_say():
     verdict = verdict_on("grpo-cheaper", peak("grpo", 6), peak("ppo", 10), *paid("grpo", SLOW), *paid("ppo", FAST))
     assert (EN.render(verdict.word), verdict.is_projected) == (SUPPORTED, True)
     assert (verdict.lead.value, verdict.lead.neutral) == (0.6, 1.0)
-    assert EN.render(verdict.lead.written) == "60 % of PPO’s"
+    assert EN.render(verdict.lead.written) == "60% of PPO’s"
     assert EN.render(verdict.flips).startswith("GRPO saves memory in 1 of 1 cases")
     numbers = " ".join(map(EN.render, verdict.evidence))
-    assert "in 1 of 1 cases. The smallest saving is 40 %, with llama-3.1-8b at 1,024 tokens" in numbers
+    assert "in 1 of 1 cases. The smallest saving is 40%, with llama-3.1-8b at 1,024 tokens" in numbers
     assert "the result is +25.40 s" in numbers
     dearer = verdict_on("grpo-cheaper", peak("grpo", 11), peak("ppo", 10))
     assert (EN.render(dearer.word), dearer.machine) == (CONTRADICTED, "")

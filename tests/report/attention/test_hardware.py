@@ -160,7 +160,7 @@ def test_a_projected_row_has_cache_and_speed(tmp_path):
         "2.00 ms",
         "3.00×",
         "4.50 MiB",
-        "14 %",
+        "14%",
     )
     assert rows_of(kernel)[1]["Speed-up over MHA"] == "5.00×"
 
@@ -228,27 +228,27 @@ def test_published_kernels_have_shares_and_sources(tmp_path):
     sized, bare = rows["756 TFLOP/s"], rows["3,000 GB/s"]
     assert [sized[name] for name in ("Heads", "Width", "Batch", "Context (tokens)")] == ["8", "256", "1", "16,384"]
     assert (sized["Phase"], sized["Notes"]) == ("forward", "read by eye")
-    assert (sized["Least time"], sized["Published time"], sized["Roofline share"]) == ("2.22 ms", "2.91 ms", "76 %")
+    assert (sized["Least time"], sized["Published time"], sized["Roofline share"]) == ("2.22 ms", "2.91 ms", "76%")
     # Without sizes the share is of the ceiling that the source names.
-    assert (bare["Least time"], bare["Roofline share"], bare["Limited by"]) == ("–", "90 %", "memory traffic")
+    assert (bare["Least time"], bare["Roofline share"], bare["Limited by"]) == ("–", "90%", "memory traffic")
 
 
 def errors_of(tmp_path, *records):
     return [
-        (row["Device"], row["Measured by"], row["Cases"], row["Median error"], row["90 % of errors below"])
+        (row["Device"], row["Measured by"], row["Cases"], row["Median error"], row["90% of errors below"])
         for row in rows_of(section_of(tmp_path, *records).tables[-1])
     ]
 
 
 def test_errors_of_expected_times_are_printed_by_device(tmp_path):
     published = [
-        ("h100-sxm5-80gb", "published by others", "68", "5.7 %", "21 %"),
-        ("h200-sxm-141gb", "published by others", "60", "3.4 %", "18 %"),
+        ("h100-sxm5-80gb", "published by others", "68", "5.7%", "21%"),
+        ("h200-sxm-141gb", "published by others", "60", "3.4%", "18%"),
     ]
     assert errors_of(tmp_path, build()) == published
     # 31.0 and 32.0 µs are expected of these kernels, of GQA twice what is measured here.
     times = {"gqa_s": 31.03e-6 / 2 / 0.4, "mla_s": 32.04e-6 / 0.4, "device": "cuda"}
     own = on_the_map(**times, environment={"gpus": ["NVIDIA H100 80GB HBM3"]})
-    assert errors_of(tmp_path / "own", *own) == [*published, ("h100-sxm5-80gb", "results", "2", "50 %", "100 %")]
+    assert errors_of(tmp_path / "own", *own) == [*published, ("h100-sxm5-80gb", "results", "2", "50%", "100%")]
     elsewhere = on_the_map(**times, environment={"gpus": ["NVIDIA A40"]})
     assert errors_of(tmp_path / "elsewhere", *elsewhere) == published

@@ -29,10 +29,10 @@ def test_a_row_says_median_interval_level_and_roofline_share(tmp_path):
     (row,) = table_of(results_of(tmp_path, build(latencies_s=(2e-3, 4e-3, 3e-3, 3e-3, 3e-3, 3e-3))))
     assert row["Median"] == "3.00 ms"
     assert row["Interval"] == "2.00–4.00 ms"
-    assert row["Confidence"] == "96.9 % within one launch"
+    assert row["Confidence"] == "96.9% within one launch"
     assert row["n"] == "6"
     # 2e8 FLOP at 1e11 FLOP/s is 2 ms, more than 3e7 B at 2e10 B/s: 2 ms of 3 ms.
-    assert row["Roofline share"] == "67 %"
+    assert row["Roofline share"] == "67%"
     assert row["Limited by"] == "arithmetic"
     assert row["Backend"] == "sdpa_folded"
     assert row["Notes"] == "–"
@@ -40,7 +40,7 @@ def test_a_row_says_median_interval_level_and_roofline_share(tmp_path):
 
 def test_a_row_says_how_many_launches_its_interval_covers(tmp_path):
     (row,) = table_of(results_of(tmp_path, in_launches(build(), 2.9e-3, 3e-3, 3.1e-3)))
-    assert row["Confidence"] == "95.0 % over 3 launches"
+    assert row["Confidence"] == "95.0% over 3 launches"
     assert row["Interval"] == "2.76–3.26 ms"  # Student's t of three: 4.30 of their error on a logarithmic scale
     assert row["n"] == "18"
 
@@ -49,7 +49,7 @@ def test_each_span_has_a_share_of_its_own_ceilings_or_none(tmp_path):
     record = build(latencies_s=(7e-3,) * 6)
     (kernel,) = table_of(results_of(tmp_path / "own", record), 1)
     # The kernel takes 0.4 of the 7 ms; 1.1e8 FLOP at 1e11 FLOP/s is 1.1 ms of 2.8 ms.
-    assert kernel["Roofline share"] == "39 %"
+    assert kernel["Roofline share"] == "39%"
     bare = [reading for reading in record.readings if not reading.metric.startswith("ceiling")]
     (row,) = table_of(results_of(tmp_path / "bare", replace(record, readings=bare)))
     assert row["Roofline share"] == row["Limited by"] == "–"

@@ -63,7 +63,7 @@ def test_phases_differ_by_the_filling_and_variants_by_colour(tmp_path):
 
 def test_hovering_says_rates_and_the_share(tmp_path):
     (point,) = points_of(section_of(tmp_path, build(latencies_s=(4e-3,) * 6)).figures[0])
-    assert point["hovertext"] == ["4,096, deepseek-v2-lite: 50.0 GFLOP/s, 7.50 GB/s, 50 % of the roofline"]
+    assert point["hovertext"] == ["4,096, deepseek-v2-lite: 50.0 GFLOP/s, 7.50 GB/s, 50% of the roofline"]
 
 
 def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):
@@ -89,7 +89,7 @@ def test_results_of_one_machine_are_told_apart_by_their_label(tmp_path):
 
 def test_a_figure_finds_what_each_pass_reaches(tmp_path):
     (figure,) = section_of(tmp_path, build(latencies_s=(4e-3,) * 6), build(phase="prefill")).figures
-    assert figure.finding.endswith("decode 50 % (n = 1), prefill 134 % (n = 1)")
+    assert figure.finding.endswith("decode 50% (n = 1), prefill 134% (n = 1)")
 
 
 def test_without_work_there_is_no_section(tmp_path):

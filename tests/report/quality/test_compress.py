@@ -74,16 +74,16 @@ def test_a_hard_window_counts_no_more_than_an_easy_one():
     plain, cut = table(ALL, compress_record(), compress_record("svd", 192, added=A_LITTLE))
     assert (plain["Perplexity"], plain["Verdict"]) == (f"{math.exp(128 / 50):.2f}", "–")
     # Windows differ threefold, but each has 5 × 0.5 nats more for its 50 tokens: e^0.05, whatever the window.
-    assert cut["Change of perplexity"] == "+5.1 % (+5.1 to +5.1 %)"
+    assert cut["Change of perplexity"] == "+5.1% (+5.1 to +5.1%)"
     assert cut["Rare (nats per word)"] == "+0.500 (+0.500 to +0.500)"
     assert (cut["Frequent (nats per word)"], plain["Rare (nats per word)"]) == ("+0.000 (+0.000 to +0.000)", "–")
-    assert (cut["Share of its own cache"], cut["Share of MHA’s"]) == ("50 %", "17 %")
+    assert (cut["Share of its own cache"], cut["Share of MHA’s"]) == ("50%", "17%")
 
 
 def test_a_window_counts_by_its_words():
     windows = {"counts": [{"rare": (2, 1)}, {"rare": (18, 9)}], "windows": 2}
     _, cut = table(ALL, compress_record(**windows), compress_record("svd", 192, added={"rare": (1.0, 2.0)}, **windows))
-    # (1 + 18) / 10, and not the mean of 1 and 2; t(1, 97.5 %) = 12.706, and both windows lie 0.9 · 0.2 off it.
+    # (1 + 18) / 10, and not the mean of 1 and 2; t(1, 97.5%) = 12.706, and both windows lie 0.9 · 0.2 off it.
     assert cut["Rare (nats per word)"].startswith("+1.900 (-0.387 to +4.187)")
 
 
@@ -98,30 +98,30 @@ def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     rows = table(FIRST, *study())
     by_method = {(row["Method"], row["Added"]): row for row in rows}
     first = by_method["SVD by text", "per word"]
-    assert first["Rank (cache)"] == "rank 192 (50 %)"
-    assert first["Change of perplexity"].startswith("+36.1 % (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
-    # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 99.375 %) = 3.961.
+    assert first["Rank (cache)"] == "rank 192 (50%)"
+    assert first["Change of perplexity"].startswith("+36.1% (")  # (5 · 2 + 20 · 0.25 + 8 · 0.05) / 50 = 0.308
+    # The gaps are 1.75, 1.9, 1.6, 1.75 and 1.75, their standard error 0.1061 / √5; t(4, 99.375%) = 3.961.
     ranking = "rare words +2.000, then frequent words +0.250: difference +1.750 (+1.562 to +1.938)"
     assert first["Class with the largest rise"] == ranking
     relative = by_method["SVD by text", "relative"]["Class with the largest rise"]
-    assert relative.startswith("rare words +25.0 %, then frequent words +12.5 %: difference +12.5 % (")
+    assert relative.startswith("rare words +25.0%, then frequent words +12.5%: difference +12.5% (")
     assert table(ALL, *study())[-2]["Names, punctuation (nats per token)"].startswith("+0.050 (")
     assert rows[0]["Rank (cache)"].startswith("rank 192")
     (int8,) = [row for row in rows if row["Method"] == "int8"]
-    assert int8["Rank (cache)"] == "none: within 10 %"
-    assert int8["Change of perplexity"].startswith("+0.00 % (")
+    assert int8["Rank (cache)"] == "none: within 10%"
+    assert int8["Change of perplexity"].startswith("+0.00% (")
 
 
 @pytest.mark.parametrize(
     ("added", "by_word", "relative"),
     [
-        ({"rare": 2.0, "common": 1.9}, "rare words +2.000", "common words +47.5 %"),
+        ({"rare": 2.0, "common": 1.9}, "rare words +2.000", "common words +47.5%"),
         (
             {"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)},
             "rare words +2.000 and common",
-            "common words +49.5 %",
+            "common words +49.5%",
         ),
-        ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0 %"),
+        ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0%"),
     ],
 )
 def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, by_word, relative):
@@ -193,10 +193,10 @@ def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
     line = whole["SVD by text"]
     assert line["x"] == [1536.0, 1024.0, 768.0]
     assert line["y"] == pytest.approx([1.0, math.exp(0.05), math.exp(0.308)], rel=1e-4)
-    # 0.308, 0.298, 0.318, 0.308 and 0.308 nats a token: 0.00707 / √5, times t(4, 97.5 %) = 2.776, is 0.00878.
+    # 0.308, 0.298, 0.318, 0.308 and 0.308 nats a token: 0.00707 / √5, times t(4, 97.5%) = 2.776, is 0.00878.
     assert line["error_y"]["array"][2] == pytest.approx(math.exp(0.308) * (math.exp(0.00878) - 1), rel=1e-2)
     assert (line["text"], "text" in whole["SVD of the weights"]) == (["384", "256", "192"], False)
-    assert line["hovertext"][1].startswith("rank 256: perplexity 13.60, +5.1 % (")
+    assert line["hovertext"][1].startswith("rank 256: perplexity 13.60, +5.1% (")
     assert line["hovertext"][1].endswith("1.00 ms per token")
     assert "SVD of the weights" not in near
 
@@ -222,8 +222,8 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
     assert best_latent(only_study(*records)).first.method == BALANCED
     assert "Balanced SVD by text at rank 192" in details(*records)[0]
     (alone,) = section_of(*records[:3]).headlines
-    assert "SVD by text keeps perplexity within 10 % only at full rank" in alone.detail
-    assert alone.text == "SVD by text keeps perplexity within 10 % only at full rank"
+    assert "SVD by text keeps perplexity within 10% only at full rank" in alone.detail
+    assert alone.text == "SVD by text keeps perplexity within 10% only at full rank"
 
 
 def test_runs_are_compared_by_their_text_and_the_newest_counts():
@@ -266,4 +266,4 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
     assert second.startswith(first)
     appended = second.removeprefix(first)
     assert f"a real model’s cache was compressed without retraining ({WEIGHTS})" in appended
-    assert appended.endswith("it adds most in rare words +25.0 %, then frequent words +12.5 %.")
+    assert appended.endswith("it adds most in rare words +25.0%, then frequent words +12.5%.")

@@ -175,7 +175,7 @@ def test_the_point_of_a_headline_needs_evidence():
         return section_of(module, *records).headlines[0].text
 
     latents = tiers(0.2, **mla(16)) + tiers(0.98, **asked("uniform", **mla(16)))
-    share = "MLA rank 16 answers 100 % of what is asked often and 20 % of what is asked rarely"
+    share = "MLA rank 16 answers 100% of what is asked often and 20% of what is asked rarely"
     fewer = "MLA rank 16 keeps fewer rare details than MQA with heads of 12 with an equal cache"
     assert point(tiers_section, latents) == share
     assert point(tiers_section, latents + tiers(0.5, **mqa(12))) == fewer

@@ -39,8 +39,8 @@ def test_a_task_has_shares_differences_and_updates_to_a_level():
         *recall([0.6, 0.5, 0.4, 0.55, 0.45], match="params", **mla(16)),
     )
     # Evaluated after 0, 200 and 400 updates; half way it lies in the middle of start and end.
-    assert (mha["Updates until 95 %"], mha["Runs that reached it"], mha["Minus MHA (points)"]) == ("400", "5 of 5", "–")
-    assert (narrow["Updates until 95 %"], narrow["Runs that reached it"], narrow["Verdict"]) == ("–", "2 of 5", OPEN)
+    assert (mha["Updates until 95%"], mha["Runs that reached it"], mha["Minus MHA (points)"]) == ("400", "5 of 5", "–")
+    assert (narrow["Updates until 95%"], narrow["Runs that reached it"], narrow["Verdict"]) == ("–", "2 of 5", OPEN)
     # No matching changes MHA, so that of match=heads stands for it.
     assert (matched["Study"], matched["Minus MHA (points)"].split()[0]) == ("recall · at equal parameters", "-49.0")
     assert matched["Verdict"] == "lower"
@@ -55,7 +55,7 @@ def test_two_hops_are_told_by_questions_that_take_two():
             for seed, two in enumerate(shares)
         ),
     )
-    assert (mha["Answered"].split(" (")[0], narrow["Minus MHA (points)"].split()[0]) == ("51 %", "-19.5")
+    assert (mha["Answered"].split(" (")[0], narrow["Minus MHA (points)"].split()[0]) == ("51%", "-19.5")
 
 
 def test_a_loss_that_is_higher_is_called_worse():
@@ -73,7 +73,7 @@ def test_a_loss_that_is_higher_is_called_worse():
         ),
     )
     assert (worse["Variant"], worse["Verdict"]) == ("MLA rank 16", "worse (higher loss)")
-    # 0.2, 0.21, 0.21, 0.2, 0.21: a standard error of 0.00548 / √5, and as one of two t(4, 98.75 %) = 3.495.
+    # 0.2, 0.21, 0.21, 0.2, 0.21: a standard error of 0.00548 / √5, and as one of two t(4, 98.75%) = 3.495.
     assert worse["Minus MHA (nats)"] == "+0.206 (+0.197 to +0.215)"
     assert (better["Verdict"], better["Minus MHA (nats)"].split()[0]) == ("better (lower loss)", "-0.194")
 

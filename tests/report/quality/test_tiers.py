@@ -35,21 +35,21 @@ def table(start, *records):
 @pytest.mark.parametrize(
     ("ours", "theirs", "difference", "words"),
     [
-        # t(4, 97.5 %) = 2.776; differences of -5, -4, -6, -5, -5 points have a standard error of 0.707 / √5 = 0.316.
+        # t(4, 97.5%) = 2.776; differences of -5, -4, -6, -5, -5 points have a standard error of 0.707 / √5 = 0.316.
         ((0.25, 0.28, 0.25, 0.25, 0.27), THIRDS, "-5.0 (-5.9 to -4.1)", "lower"),
         ((0.35, 0.36, 0.37, 0.35, 0.37), THIRDS, "+5.0 (+4.1 to +5.9)", "higher"),
         # 0, 1, -1, 0, 0 have the same, and lie within two points; of 0, 6, -6, 3, -3 it is 4.743 / √5 = 2.121.
         ((0.30, 0.33, 0.30, 0.30, 0.32), THIRDS, "+0.0 (-0.9 to +0.9)", ALIKE),
         ((0.30, 0.38, 0.25, 0.33, 0.29), THIRDS, "+0.0 (-5.9 to +5.9)", OPEN),
         # -0.5, -1, -0.5, -0.5, -1: 0.274 / √5 = 0.122; and -1, -1, -2, -1, -1: 0.447 / √5 = 0.2.
-        ((0.995, 0.99, 0.995, 0.995, 0.99), (1.0,) * 5, "-0.7 (-1.0 to -0.4)", "both answer 99 % or more"),
+        ((0.995, 0.99, 0.995, 0.995, 0.99), (1.0,) * 5, "-0.7 (-1.0 to -0.4)", "both answer 99% or more"),
         (
             (0.12, 0.13, 0.12, 0.12, 0.12),
             (0.13, 0.14, 0.14, 0.13, 0.13),
             "-1.2 (-1.8 to -0.6)",
-            "neither beats guessing (12 %)",
+            "neither beats guessing (12%)",
         ),
-        # t(3, 97.5 %) = 3.182 and 0.816 / √4: an interval that excludes zero, of too few seeds.
+        # t(3, 97.5%) = 3.182 and 0.816 / √4: an interval that excludes zero, of too few seeds.
         ((0.25, 0.28, 0.25, 0.25), THIRDS[:4], "-5.0 (-6.3 to -3.7)", "at least 5 seeds are needed (4 here)"),
         ((0.25,), (0.30,), "-5.0", "at least 5 seeds are needed (1 here)"),
     ],
@@ -58,7 +58,7 @@ def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, differe
     wider = thirds([0.9] * len(theirs), **mqa(16))
     (row,) = table("Is it MLA", *thirds(ours, **mla(16)), *thirds(theirs, **mqa(12)), *wider)
     assert (row["MLA"], row["Compared with"], row["Cache ratio"]) == ("MLA rank 16", "MQA with heads of 12", "=")
-    assert (row["Tier"], row["Seeds"]) == ("Third tier (3 %)", str(len(ours)))
+    assert (row["Tier"], row["Seeds"]) == ("Third tier (3%)", str(len(ours)))
     assert (row["Difference (points)"], row["Verdict"]) == (difference, words)
 
 
@@ -119,9 +119,9 @@ def test_heads_are_told_by_their_share_and_how_many_come_first():
     )
     names = ("Variant", "Largest share of one head", "If all heads were equal", "Most important heads")
     assert [tuple(row[name] for name in names) for row in rows] == [
-        ("MHA", "100 % (100–100)", "25 %", "4.0"),
-        ("MLA rank 16", "25 % (25–25)", "25 %", "1.0"),
-        ("MLA rank 8", "100 % (100–100)", "25 %", "1.0"),
+        ("MHA", "100% (100–100)", "25%", "4.0"),
+        ("MLA rank 16", "25% (25–25)", "25%", "1.0"),
+        ("MLA rank 8", "100% (100–100)", "25%", "1.0"),
     ]
 
 

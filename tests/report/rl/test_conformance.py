@@ -11,7 +11,7 @@ def test_each_choice_is_said_to_be_unbiased_or_how_not():
     assert titles == ["KL estimates", "Advantage estimators", "Choices that must be equal"]
     assert {row["Choice"]: row["Verdict"] for table in section.tables for row in rows_of(table)} == {
         "k1 in the loss": "value unbiased; no gradient",
-        "k3 in the loss": "value biased by +0.25; gradient biased, 80 % of it in another direction",
+        "k3 in the loss": "value biased by +0.25; gradient biased, 80% of it in another direction",
         "k3 in the reward": "gradient biased, in the opposite direction",
         "rloo": "gradient unbiased",
         "grpo": "direction unbiased, 0.500× the length",

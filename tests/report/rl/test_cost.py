@@ -14,7 +14,7 @@ def test_cost_is_split_into_phases_and_evaluation_apart():
     # Ten completions a step take 1 and 2 CPU seconds: 100 and 200 s a thousand.
     assert row["CPU seconds per 1,000 completions"] == "150 s"
     assert row["One step"] == "1.50 s"
-    assert (row["Rollout"], row["Score"], row["Update"]) == ("17 %", "17 %", "67 %")
+    assert (row["Rollout"], row["Score"], row["Update"]) == ("17%", "17%", "67%")
     assert (row["Rollout tokens/s"], row["Wall-clock time per 1,000"]) == ("200", "300 s")
     assert (row["Whole run"], row["Evaluation, separate"]) == ("3.00 s", "375 ms")
     assert "Energy per 1,000" not in row
@@ -52,11 +52,10 @@ def test_two_trained_variants_stand_side_by_side():
     ]
     variants = section_of(cost, *alone, *both).tables[-1]
     mha, mla = rows_of(variants)
-    # t(2, 97.5 %) = 4.303, and a standard error of 10 / √3 points.
-    assert (mha["Arm"], mha["Variant"], mha["Final accuracy"], mha["Interval"]) == ("GRPO", "MHA", "70 %", "45–95 %")
-    assert (mla["Variant"], mla["Final accuracy"], mla["Seeds"]) == ("MLA", "50 %", "3")
+    # t(2, 97.5%) = 4.303, and a standard error of 10 / √3 points.
+    assert (mha["Arm"], mha["Variant"], mha["Final accuracy"], mha["Interval"]) == ("GRPO", "MHA", "70%", "45–95%")
+    assert (mla["Variant"], mla["Final accuracy"], mla["Seeds"]) == ("MLA", "50%", "3")
     assert (mla["CPU seconds per 1,000 completions"], mla["Policy parameters"]) == ("100 s", "1,000")
     assert variants.note.startswith(
-        "GRPO ends at 70 % with MHA, 50 % with MLA (n = 3 each). "
-        "The runs are not paired, so the difference is not judged"
+        "GRPO ends at 70% with MHA, 50% with MLA (n = 3 each). The runs are not paired, so the difference is not judged"
     )

@@ -31,7 +31,7 @@ MAJORITY = "Accuracy with reward by the group’s vote and by the key"
             "no clear difference (5 pairs)",
             "shows no clear difference",
         ),
-        # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5 %) = 2.776.
+        # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5%) = 2.776.
         (
             (0.6, 0.61, 0.7, 0.6, 0.65),
             "+0.0 (-0.9 to +0.9)",
@@ -140,8 +140,8 @@ def test_arms_without_a_shared_seed_are_not_judged():
 def test_a_level_costs_the_median_of_all_seeds():
     curves = ([0.1, 0.5, 0.6], [0.1, 0.2, 0.7], [0.1, 0.1, 0.4])
     half, most = rows(efficiency, *(run(curve, seed=seed) for seed, curve in enumerate(curves)))
-    # At 50 %: 10, 20 and never. At 70 %: one of three, so the median never arrives.
-    assert (half["Accuracy reached"], half["Runs that reached it"], half["Completions"]) == ("50 %", "2 of 3", "20")
+    # At 50%: 10, 20 and never. At 70%: one of three, so the median never arrives.
+    assert (half["Accuracy reached"], half["Runs that reached it"], half["Completions"]) == ("50%", "2 of 3", "20")
     assert (half["Tokens"], half["CPU seconds"]) == ("100", "2.00 s")
     assert (most["Runs that reached it"], most["Completions"], most["CPU seconds"]) == ("1 of 3", "–", "–")
 
@@ -168,7 +168,7 @@ def test_two_tasks_give_an_interquartile_mean(updates):
     ppo, grpo = titled(section_of(efficiency, *records), "Final accuracy over all tasks")
     # Of 0.1, 0.5, 0.7, 0.9 the lowest and the highest go.
     assert (grpo["Arm"], grpo["Number of tasks"], grpo["Seeds"]) == ("GRPO", "2", "2")
-    assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60 %", "55 %", "55 %")
+    assert (grpo["Interquartile mean"], grpo["Mean"], ppo["Mean"]) == ("60%", "55%", "55%")
 
 
 def test_one_task_under_two_base_models_is_not_two_tasks():
@@ -208,9 +208,9 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn():
     assert figure.finding.endswith("picked by that score, so the lead is not judged")
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
-    assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30 %", "38 %", "–")
-    assert (ppo["Interval"], grpo["Interval"]) == ("–", "50–80 %")
-    assert (grpo["Best of 1"], grpo["Best trial"]) == ("45 %", "GRPO · lr=0.0009 · trial=8")
+    assert (ppo["Trials"], ppo["Best of 1"], ppo["Best of 2"], ppo["Best of 8"]) == ("5", "30%", "38%", "–")
+    assert (ppo["Interval"], grpo["Interval"]) == ("–", "50–80%")
+    assert (grpo["Best of 1"], grpo["Best trial"]) == ("45%", "GRPO · lr=0.0009 · trial=8")
 
 
 def test_a_reward_is_compared_with_all_else_the_same():
@@ -250,5 +250,5 @@ def test_settings_of_one_value_keep_the_reference():
 def test_votes_that_copy_the_prompt_are_no_better_than_guessing():
     key, votes = fed("reward_source", "ground_truth", [0.0] * 5), fed("reward_source", "majority", [SORTED_ALREADY] * 5)
     row, *_ = titled(section_of(efficiency, *map(noting_what_guessing_scores, [*key, *votes])), MAJORITY)
-    assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4 %")
-    assert row["Verdict"] == "neither beats guessing (7.4 %)"
+    assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4%")
+    assert row["Verdict"] == "neither beats guessing (7.4%)"

@@ -146,8 +146,8 @@ def test_the_step_and_the_seed_that_held_most_speak():
 def test_an_algorithm_without_a_critic_saves_of_ppos_peak():
     records = [ppo(), grpo(), grpo(has_reference=False, algorithm="dr_grpo", kl_coef=0.0)]
     assert cells(records, SAVINGS, "Algorithm", "Its peak", "Peak of a step", "Saved", "Evidence") == [
-        ("GRPO", "100 GiB", "60.0 GiB", "40 %", "computed"),
-        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60 %", "computed"),
+        ("GRPO", "100 GiB", "60.0 GiB", "40%", "computed"),
+        ("Dr. GRPO", "100 GiB", "40.0 GiB", "60%", "computed"),
     ]
 
 
@@ -165,7 +165,7 @@ def test_arms_differ_in_a_critics_setting_and_in_no_other():
 def test_a_note_tells_the_range_of_what_is_saved():
     section = section_of(ppo(), grpo(), ppo(seq_len=4096), grpo(False, seq_len=4096), run(PPO_RUN, **PPO), run())
     note = next(table.note for table in section.tables if table.title == SAVINGS)
-    assert note.startswith("GRPO saves 40 % to 60 % of PPO’s peak (computed, n = 2). GRPO saves -50 % of PPO’s peak")
+    assert note.startswith("GRPO saves 40% to 60% of PPO’s peak (computed, n = 2). GRPO saves -50% of PPO’s peak")
 
 
 def test_which_gpus_fit_and_the_smallest_set_of_them():
@@ -205,8 +205,8 @@ def test_beside_a_published_figure_stands_a_comparable_one():
     assert (needed["What"], needed["Published"], needed["Our projection"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
     assert "4,096 tokens" in needed["Our settings"]
     saving = rows["ReMax, without a critic, against PPO, a model of 7B"]
-    assert (saving["Published"], saving["Our projection"]) == ("46 %", "40 %")
-    assert {row["Our projection"] for row in rows.values()} == {"–", "40 %"}
+    assert (saving["Published"], saving["Our projection"]) == ("46%", "40%")
+    assert {row["Our projection"] for row in rows.values()} == {"–", "40%"}
 
 
 def test_the_gpus_at_hand_are_answered_for():
@@ -232,8 +232,8 @@ def test_all_at_once_and_a_batch_that_fits_are_two_cases():
 
 def test_a_finding_says_what_is_saved_of_which_evidence():
     projected, measured = section_of(ppo(), grpo(), run(PPO_RUN, **PPO), run()).figures
-    assert projected.finding == "GRPO needs 40 % less than PPO at the peak: 60.0 GiB instead of 100 GiB"
-    assert measured.finding == "GRPO needs 50 % more than PPO at the peak: 30.0 GiB instead of 20.0 GiB"
+    assert projected.finding == "GRPO needs 40% less than PPO at the peak: 60.0 GiB instead of 100 GiB"
+    assert measured.finding == "GRPO needs 50% more than PPO at the peak: 30.0 GiB instead of 20.0 GiB"
     assert (projected.facets["evidence"], measured.facets["evidence"]) == ("computed", "measured")
 
 

@@ -20,7 +20,7 @@ def test_failed_and_collapsed_runs_are_counted():
     (row,) = rows_of(section.tables[0])
     # The first ends at half of its best, which is not below it.
     assert (row["Failed"], row["Collapsed"]) == ("1 of 3", "1 of 2")
-    assert (row["Largest drop (points)"], row["Entropy"], row["Clipped below"]) == ("50.0", "0.6", "3.0 %")
+    assert (row["Largest drop (points)"], row["Entropy"], row["Clipped below"]) == ("50.0", "0.6", "3.0%")
     assert "Explained variance of the critic" not in row
     assert section.headlines[0].text == "Of 3 runs, 1 failed, 1 collapsed and 0 learnt only the format."
 
@@ -86,7 +86,7 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last():
         if table.title == "Change of thoughts and corrections from the first to the last evaluation"
     )
     (row,) = rows_of(thoughts)
-    assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50 % → 25 %", "3 → 3")
+    assert (row["Thought (tokens)"], row["Corrections"], row["Sampled thought"]) == ("2 → 4.4", "50% → 25%", "3 → 3")
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
     assert thoughts.rows[0][2:4] == ["+2.40 (+1.72 to +3.08)", "higher"]
     assert thoughts.rows[0][7:9] == ["-25.0 (-25.0 to -25.0)", "lower"]

@@ -27,9 +27,9 @@ def test_each_stage_is_told_by_what_it_added_to_each_seed():
     sft, zero, first, second = titled(section_of(stages, *recipes(5)), BY_STAGE)
     assert [row["Recipe"] for row in (sft, zero, first, second)] == ["SFT", "R1-Zero", "R1", "R1"]
     assert (first["Stage"], second["Stage"], zero["Stage"]) == ("1 of 2: SFT", "2 of 2: RL", "RL")
-    # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90. The first of four by p, so a quarter of 5 % lies
-    # outside the interval: t(4, 99.375 %) = 3.961.
-    assert (second["Before"], second["After"]) == ("38 % (24–52)", "90 % (90–90)")
+    # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90. The first of four by p, so a quarter of 5% lies
+    # outside the interval: t(4, 99.375%) = 3.961.
+    assert (second["Before"], second["After"]) == ("38% (24–52)", "90% (90–90)")
     assert (second["Added (points)"], second["Verdict"]) == ("+52.0 (+32.6 to +71.4)", "higher")
     # t is 7.76 and p 0.0015, the third of four.
     assert (first["Verdict"], first["p (t, Holm)"]) == ("higher", "0.003")
@@ -50,8 +50,8 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps():
     section = section_of(stages, *recipes(5), *barren)
     sort, addition = (at_equal_steps(table) for table in section.tables if table.title == AGAINST)
     assert [(row["Arm"], row["Verdict"]) for row in sort] == [("SFT", "lower"), ("R1", "higher")]
-    assert [(row["Arm"], row["Verdict"]) for row in addition] == [("R1", "neither beats guessing (0 %)")]
-    # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45. The second of four by p: t(4, 99.17 %) = 3.961.
+    assert [(row["Arm"], row["Verdict"]) for row in addition] == [("R1", "neither beats guessing (0%)")]
+    # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45. The second of four by p: t(4, 99.17%) = 3.961.
     assert sort[1]["Difference (points)"].startswith("+46.0 (")
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
     finding = section.figures[0].finding
@@ -76,11 +76,11 @@ def test_a_policy_that_copies_its_prompt_has_learnt_nothing(noting):
         ),
     )
     by_recipe = {row["Recipe"]: row for row in titled(section, BY_STAGE)}
-    assert by_recipe["R1-Zero"]["Verdict"] == by_recipe["SFT"]["Verdict"] == "neither beats guessing (7.4 %)"
-    assert (by_recipe["R1-Zero"]["Guessing"], by_recipe["R1-Zero"]["p (t, Holm)"]) == ("7.4 %", "–")
+    assert by_recipe["R1-Zero"]["Verdict"] == by_recipe["SFT"]["Verdict"] == "neither beats guessing (7.4%)"
+    assert (by_recipe["R1-Zero"]["Guessing"], by_recipe["R1-Zero"]["p (t, Holm)"]) == ("7.4%", "–")
     assert by_recipe["R1"]["Verdict"] == "higher"
     against = {row["Arm"]: row["Verdict"] for row in titled(section, AGAINST)}
-    assert against == {"SFT": "neither beats guessing (7.4 %)", "R1": "higher"}
+    assert against == {"SFT": "neither beats guessing (7.4%)", "R1": "higher"}
     (line,) = section.figures[0].views[0].figure["layout"]["shapes"]
     assert line["y0"] == line["y1"] == SORTED_ALREADY
 
@@ -144,7 +144,7 @@ def test_parts_of_r1_stand_beside_r1_with_what_they_preferred():
     section = section_of(stages, *records)
     by_stage = {(row["Recipe"], row["Stage"]): row for row in titled(section, BY_STAGE)}
     preference = by_stage["R1 preference", "2 of 2: preferences"]
-    assert (preference["Pairs kept"], preference["Preference accuracy"]) == ("6", "75 %")
+    assert (preference["Pairs kept"], preference["Preference accuracy"]) == ("6", "75%")
     assert by_stage["R1 unfiltered", "2 of 2: own completions, unfiltered"]["Preference accuracy"] == "–"
     against = next(table for table in section.tables if table.facets.get("reference") == "R1")
     assert [(row["Arm"], row["Difference (points)"]) for row in at_equal_steps(against)] == [

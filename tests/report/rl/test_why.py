@@ -109,4 +109,4 @@ def test_settings_that_are_not_crossed_give_no_section():
 def test_arms_that_do_not_beat_guessing_are_all_alike():
     records = [noting_what_guessing_scores(record, 0.9) for record in study(kls=("none", "loss"))]
     rows = titled(section_of(why, *records), WORTH)
-    assert {row["Verdict"] for row in rows} == {"neither beats guessing (90 %)"}
+    assert {row["Verdict"] for row in rows} == {"neither beats guessing (90%)"}

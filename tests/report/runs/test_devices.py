@@ -56,22 +56,22 @@ def test_the_worst_run_comes_first_and_the_page_warns(tmp_path):
     runs = [throttled(0.02, seq_len=1024), throttled(0.3, seq_len=2048), throttled(0.13, seq_len=4096)]
     runs.append(record_of(provenance=telemetry(), attention="mha"))
     headline = headline_of(tmp_path, *runs)
-    assert headline.text == "2 of 4 runs were disturbed in more than 5.0 % of their samples: compare them with care"
-    assert headline.detail == "Monitoring itself took 0.20 % of one CPU (median)."
+    assert headline.text == "2 of 4 runs were disturbed in more than 5.0% of their samples: compare them with care"
+    assert headline.detail == "Monitoring itself took 0.20% of one CPU (median)."
     rows = devices_of(tmp_path, *runs)
-    assert [row["Throttled"] for row in rows] == ["30 %", "13 %", "2.0 %"]
-    assert rows[0]["Reasons for reduced clocks"] == "sw_power_cap 30 %, sw_thermal_slowdown 15 %"
+    assert [row["Throttled"] for row in rows] == ["30%", "13%", "2.0%"]
+    assert rows[0]["Reasons for reduced clocks"] == "sw_power_cap 30%, sw_thermal_slowdown 15%"
     assert rows[0]["Case"] == "deepseek-v2-lite · decode · 2,048 tokens"
 
 
 def test_runs_whose_result_is_a_time_come_first(tmp_path):
     scored = rl_record(provenance=telemetry(marked_share={"gpu0": {"throttled": 0.9}}))
-    assert [row["Throttled"] for row in devices_of(tmp_path, scored, throttled(0.3))] == ["30 %", "90 %"]
+    assert [row["Throttled"] for row in devices_of(tmp_path, scored, throttled(0.3))] == ["30%", "90%"]
 
 
 def test_a_little_disturbance_is_no_warning(tmp_path):
     headline = headline_of(tmp_path, throttled(0.02))
-    assert headline.text == "None of 1 runs was disturbed in more than 5.0 % of its samples"
+    assert headline.text == "None of 1 runs was disturbed in more than 5.0% of its samples"
 
 
 def test_what_an_unused_gpu_does_disturbs_no_case(tmp_path):
@@ -91,7 +91,7 @@ def test_others_on_the_gpu_are_listed(tmp_path):
 def test_stolen_time_and_marks_of_the_series_count_too(tmp_path):
     series = samples("cpu", "steal_share", [0.1, 0.3], marks={1: "pressured"})
     (row,) = devices_of(tmp_path, (record_of(provenance=telemetry(devices={})), series))
-    assert (row["Pressured"], row["Stolen time"]) == ("50 %", "20 %")
+    assert (row["Pressured"], row["Stolen time"]) == ("50%", "20%")
 
 
 def test_a_row_has_power_joules_and_the_share_of_marked_samples(tmp_path):
@@ -101,7 +101,7 @@ def test_a_row_has_power_joules_and_the_share_of_marked_samples(tmp_path):
     (row,) = devices_of(tmp_path, (on_gpu(), series))
     # Between samples power is a straight line: 100 joules in 0.4 s.
     assert (row["Mean power"], row["Peak power"], row["Energy"]) == ("250 W", "300 W", "99.0 J")
-    assert (row["Throttled"], row["Source of power"]) == ("20 %", "Instant power")
+    assert (row["Throttled"], row["Source of power"]) == ("20%", "Instant power")
 
 
 @pytest.mark.parametrize(

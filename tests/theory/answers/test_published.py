@@ -32,7 +32,7 @@ def test_every_number_of_every_source_is_a_figure():
 
 
 def test_the_shares_that_sources_name_themselves_are_found_again():
-    # FlashAttention-3's post: 740 TFLOP/s are 75 % of an H100; FlashAttention-2's paper: 230 are 73 % of an A100.
+    # FlashAttention-3's post: 740 TFLOP/s are 75% of an H100; FlashAttention-2's paper: 230 are 73% of an A100.
     assert of("FlashAttention-3", "TFLOP/s", 740).share == pytest.approx(0.75, abs=0.005)
     assert of("FlashAttention-2", "TFLOP/s", 230).share == pytest.approx(0.73, abs=0.01)
     assert of("FlashAttention-4", "TFLOP/s", 1605).share == pytest.approx(0.71, abs=0.005)

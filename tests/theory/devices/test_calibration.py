@@ -79,7 +79,7 @@ def test_the_closed_forms_count_as_the_source_does(device):
 
 
 def test_absorbed_mla_computes_at_two_thirds_of_the_peak():
-    """FlashMLA's own figure is 660 TFLOP/s of 989 on an H800, 67 %."""
+    """FlashMLA's own figure is 660 TFLOP/s of 989 on an H800, 67%."""
     forward = decoded(batch=64, query_len=16, seq_len=65_536)
     for device in BOTH:
         calibration = load_calibration(device)
