@@ -18,14 +18,6 @@ HEADS = {
 MARKED = re.compile(r"(<!--=(\w+\.\w+)-->)(.*?)(<!--/-->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- figures:answers -->\n)(.*?)(<!-- /figures:answers -->)", re.DOTALL)
 """A block that is generated whole: the sentences around it hold no markers."""
-IN_CHINESE = {
-    r"(\d+) of (\d+)": r"\2 次中 \1 次",
-    " points": " 个百分点",
-    " times": " 倍",
-    " to ": " 至 ",
-    r" \(": "（",
-    r"\)": "）",
-}
 
 
 def documents():
@@ -37,23 +29,15 @@ def documents():
 
 def filled(path, text):
     """The document's text with every figure as the records have it, in the language of its name."""
-    is_chinese = ".zh" in path.suffixes
-    text = BLOCK.sub(lambda match: f"{match[1]}{answers('zh' if is_chinese else 'en')}\n{match[3]}", text)
-    return MARKED.sub(lambda match: f"{match[1]}{figure_text(match[2], is_chinese=is_chinese)}{match[4]}", text)
+    lang = "zh" if ".zh" in path.suffixes else "en"
+    text = BLOCK.sub(lambda match: f"{match[1]}{answers(lang)}\n{match[3]}", text)
+    return MARKED.sub(lambda match: f"{match[1]}{figure_text(match[2])}{match[4]}", text)
 
 
 @functools.cache
-def read_once(name):
-    """A figure's text in English; several documents show most of them."""
+def figure_text(name):
+    """A figure's text; several documents show most of them. Raises KeyError for a name that figures.py does not have."""
     return FIGURES[name]()
-
-
-def figure_text(name, *, is_chinese=False):
-    """A figure's text. Raises KeyError for a name that figures.py does not have."""
-    text = read_once(name)
-    for english, chinese in IN_CHINESE.items() if is_chinese else ():
-        text = re.sub(english, chinese, text)
-    return text
 
 
 @functools.cache
@@ -68,7 +52,7 @@ def answers(lang):
     rows = [HEADS[lang], ("---",) * 4]
     for card in sample_cards():
         lead = texts.render_block(card.ruling.lead)
-        inside = "; ".join(filter(None, [lead.interval, lead.count]))
+        inside = texts("punctuation.notes").join(filter(None, [lead.interval, lead.count]))
         number = f"**{lead.written}**"
         number = texts("claim.number.with", written=number, inside=inside) if inside else number
         evidence = texts("claim.number.about", about=lead.about, written=number)
