@@ -83,7 +83,7 @@ def examine_system() -> dict[str, Any]:
         "suite": suite.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "configuration": "inside the package" if conf_dir().parent == _package() else "beside the package",
+        "configuration": "inside the package" if conf_dir().parent == _package_folder() else "beside the package",
         "packages": {name: installed_version(name) for name in RECORDED_PACKAGES},
         "cpu": {
             "model": cpu_model(),
@@ -184,7 +184,7 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
     # -P: a torch.py in the working folder is none of the torch that runs would import.
     command = [sys.executable, "-P", "-m", "suite.commands.torch_probe"]
     # The child must find this very package, however this process found it.
-    path = os.pathsep.join(filter(None, [str(_package().parent), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(_package_folder().parent), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, env=environment)
@@ -201,5 +201,5 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
     return facts, None
 
 
-def _package() -> Path:
+def _package_folder() -> Path:
     return Path(__file__).resolve().parents[1]

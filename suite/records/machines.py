@@ -16,8 +16,8 @@ def recorded_machine(record: Record) -> str:
 
 
 def machine_names(records: Sequence[Record]) -> list[str]:
-    """For each record the name of its machine, by its processor and its first GPU, which no other machine of these
-    records has; empty for a record that names none."""
+    """For each record its machine's name: processor and first GPU, with the beginning of the machine's id where that is
+    missing or another machine has it too. Empty for a record without a machine id."""
     machines = [recorded_machine(record) for record in records]
     plain = {}
     for machine, record in zip(machines, records, strict=True):

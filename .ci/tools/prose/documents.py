@@ -36,7 +36,7 @@ def filled(path, text):
 
 @functools.cache
 def figure_text(name):
-    """A figure's text; several documents show most of them. Raises KeyError for a name that figures.py does not have."""
+    """A figure's text, made once for all documents. Raises KeyError for a name that figures.py does not have."""
     return FIGURES[name]()
 
 

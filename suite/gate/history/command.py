@@ -18,7 +18,8 @@ HISTORY = "history.json"
 
 
 def gate_history(places: Sequence[Path], *, revision: str, commits: int, since: int | None, out: Path | None) -> int:
-    """Print the changes over a line of commits, write them to `out` if given, and return the exit code. `places`:
+    """Print the changes over a line of commits, write them to `out` if given, and return the exit code: 4 if something
+    is unreadable or not measured, 1 for a change for the worse, 3 if too few points judge, else 0. `places`:
     folders and files to read besides the git notes; if empty, results/gate if it exists. `since`: the newest commits
     that may fail it. Raises ValueError for options that cannot be used."""
     top = checkout_around(Path.cwd(), "a history")

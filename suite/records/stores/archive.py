@@ -141,7 +141,10 @@ class _Member(tarfile.TarInfo):
 
 
 def _plain_files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Name and content of each file. Raises CorruptRecordError for a name that leads out, and for what is no file."""
+    """Yield name and content of each file, without folders.
+
+    Raises CorruptRecordError for a name that leads out of the archive, and for a link or a device.
+    """
     with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
         for number, member in enumerate(tar):
             tar.members = []  # type: ignore[attr-defined]  # else it keeps every header

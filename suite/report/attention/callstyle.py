@@ -144,6 +144,7 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
     """
 
     def compares_backends(forms: Forms) -> bool:
+        """Whether whole layers ran by several backends, one of them named, or as another library's layer and ours."""
         layers = [form for form in forms if LAYER in form]
         if any(form.is_foreign for form in layers):
             return len(layers) > 1

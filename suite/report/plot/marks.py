@@ -105,7 +105,10 @@ def common_fields(series: Series) -> dict[str, Any]:
 
 
 def meaning(name: Text, *, facets: Facets | None = None, **marker: Any) -> dict[str, Any]:
-    """A trace without points that gives the legend an entry: what a colour, a filling or a size means."""
+    """A trace without points that gives the legend an entry: what a colour, a filling or a size means.
+
+    `facets` go into its `meta`, by which the page's scripts filter it.
+    """
     return {
         "type": "scatter",
         "mode": "markers",

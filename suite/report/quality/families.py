@@ -187,7 +187,7 @@ class Falls:
 
     @property
     def first_heads(self) -> int:
-        """The number of heads that some attribute needs most."""
+        """How many different heads are the most needed one (the largest fall) of at least one attribute."""
         return len({head for head, _ in self.carriers})
 
 

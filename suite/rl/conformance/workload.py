@@ -308,7 +308,10 @@ def _mean_and_variance(gradients_DP: Table, weights_D: Row) -> tuple[Row, float]
 
 
 def _gradient_readings(mean: Row, variance: float, true: Row) -> dict[str, float]:
-    """Length, bias and variance of a gradient relative to the true one, and the cosine of the two unless it is 0."""
+    """Length, bias and variance of a mean gradient relative to the true one, which must not be 0.
+
+    Their cosine too, unless the mean is 0.
+    """
     size, mean_size = float(np.linalg.norm(true)), float(np.linalg.norm(mean))
     numbers = {
         "gradient_norm_ratio": mean_size / size,
