@@ -60,7 +60,7 @@ def _peak_bytes(timing: Timing) -> float | None:
 
 
 def _peak_axis(title: Text, peaks: Sequence[float]) -> Axis:
-    """An axis from tick to tick: peaks often differ little, and so it has two of them at least."""
+    """A logarithmic axis of bytes a little wider than the ticks around the peaks; it has two ticks at least."""
     (low, _), *_, (high, _) = byte_ticks(peaks)
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
