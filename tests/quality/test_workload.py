@@ -120,7 +120,7 @@ def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
             ["workload=rl", "task=tiers"],
             "workload=rl needs one of its own tasks, such as task=sort; got Tiers, a task of another workload",
         ),
-        (["workload=rl", "task=copying"], "task=copying sets updates, which is none of workload=rl's settings"),
+        (["workload=rl", "task=copying"], "task=copying sets updates, which workload=rl does not have"),
     ],
 )
 def test_a_task_of_another_workload_is_refused_in_one_sentence(capsys, asked, words):

@@ -221,7 +221,7 @@ def test_what_each_stage_came_to_is_a_line_of_the_answer(tmp_path, capsys):
     assert code == 0
     assert record.case.extras["recipe"] == "cold_start"
     said = capsys.readouterr().out
-    assert re.search(r"^stages +sft 1: \d+ % → \d+ %, rl 9: → \d+ %$", said, re.MULTILINE)
+    assert re.search(r"^stages +sft 1: \d+% → \d+%, rl 9: → \d+%$", said, re.MULTILINE)
     assert "2 updates" not in said
     assert "20 updates, 16 given texts" in said
 

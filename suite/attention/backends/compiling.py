@@ -21,7 +21,7 @@ class CompiledBackend(Backend):
     """A backend that compiles for the very inputs before anything is timed, or tells why it cannot."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Compile by a first call on these inputs, without tuning; UnsupportedError if that fails. Returns this backend."""
+        """Compile by a first call on these inputs, without tuning. Returns this backend; raises UnsupportedError."""
         with (
             needs.explained(f"{self.name} cannot be compiled for this problem"),
             self.problem.forward_mode(),

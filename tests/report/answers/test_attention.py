@@ -183,7 +183,7 @@ def test_mla_is_hard_by_its_lines_and_by_its_spread(slowest, lines, outcome):
 
 
 OTHER_MODES = ("ExpandedLatentAttention", "ExpandedOnceLatentAttention", "ReexpandingLatentAttention", "for_training")
-OTHER_MODES += ("write_expanded", "split_expanded", "_up")
+OTHER_MODES += ("write_expanded", "split_expanded", "_expand")
 """What of latent.py absorbed attention, the mode that is deployed, can do without."""
 
 
