@@ -136,13 +136,13 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
     calibration = load_calibration(question.gpus.device.name) if question.gpus.device else None
     if calibration is not None and (families := result.answers[0].expected_by):
         errors = "; ".join(
-            f"{family} {numbers.percent(expm1(fit.median_error))}, {numbers.percent(expm1(fit.p90_error))}"
+            f"{family}: {numbers.percent(expm1(fit.median_error))} and {numbers.percent(expm1(fit.p90_error))}"
             for family, fit in calibration.errors.items()
             if family in families.split("; ")
         )
         lines.append(
             "Expected times are those of single kernels that others measured, without traffic between devices. "
-            f"Their errors for the model as it is, median and 90% below: {errors}."
+            f"Half and nine in ten of their errors are below (for the model as it is): {errors}."
         )
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:

@@ -134,7 +134,7 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
         rates = torch["matmul_flops_per_s"]
         for dtype, rate in rates.items():
             is_slow = rate < SLOW_BELOW * rates["float32"]
-            remark = "; below a tenth of float32's: used only on request" if is_slow else ""
+            remark = "; less than a tenth of float32's rate" if is_slow else ""
             rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
         for place, (name, choice) in enumerate(facts[group].items()):

@@ -209,7 +209,7 @@ def _measured(gqa: GroupedShape, words: Words) -> str:
 
 def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words) -> str:
     """A table with a line for each variant: its cache, its intensity, and what limits it on each device."""
-    ridges = [f"{device} {_ceilings(device).ridge_flops_per_byte:.0f}" for device in DEVICES]
+    ridges = [f"{device} ({_ceilings(device).ridge_flops_per_byte:.0f})" for device in DEVICES]
     rows = []
     for name, shape in shapes.items():
         flops, traffic = shape.core_flops(STEP), cache_bytes(shape, STEP)

@@ -48,6 +48,7 @@ def fit(options: Mapping[str, Any], *, as_json: bool) -> int:
         f"With --precision {alternative.precision} the smallest set is {_smallest_set(fits_of(alternative)[0])}.",
     )
     parts = sorted(step.parts.items(), key=lambda part: -part[1])[:MOST_PARTS]
+    parts += [("everything else", step.peak_bytes - sum(size for _, size in parts)), ("total", step.peak_bytes)]
     names = [name.replace("/", " ").replace("_", " ") for name, _ in parts]
     say("")
     say_table(

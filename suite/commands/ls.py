@@ -19,8 +19,8 @@ measured again.
   suite run -m attention=gqa,mla dtype=float32,bfloat16   every combination
   suite run -m sweep=demo       a named sweep; your settings override its own
   suite run --json ...          print the records as JSON and nothing else
-Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot judge,
-4 cannot write the results, 130 interrupted."""
+Exit codes: 0 done, 1 failed or incorrect, 2 wrong usage, 3 cannot run
+here, 4 cannot write the results, 130 interrupted."""
 FOOTER = """\
 Settings of one workload: suite run workload=rl --help. What each option means:
 suite ls geometry. Hydra's own flags, such as --cfg job: suite run --hydra-help.

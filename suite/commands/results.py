@@ -172,6 +172,11 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
     for damage in contents.damaged:
         if damage.folder.name == name or (is_key and damage.folder.name.startswith(name)):
             raise CorruptRecordError(damage.reason)
+    if is_key:
+        count = len(contents.stored) + len(contents.withdrawn)
+        raise ValueError(
+            f"none of {count} runs is the folder {name!r} or has a key that begins so; see suite results list"
+        )
     raise ValueError(f"run must be a run's folder or the first {SHORTEST_KEY} or more digits of its key; got {name!r}")
 
 

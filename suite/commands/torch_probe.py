@@ -76,7 +76,7 @@ def _build_backend(content: Mapping[str, Any]) -> None:
 
 
 def _simple_problems() -> Iterable[Any]:
-    """The simplest problem there is, and two that kernels for CUDA are made for: GQA and absorbed MLA."""
+    """The simplest problem, the same with an 8-bit cache, and two that CUDA kernels are made for: GQA, absorbed MLA."""
     import torch
 
     from suite.attention.problem import Problem, ValueLayout
@@ -96,7 +96,8 @@ def _simple_problems() -> Iterable[Any]:
     )
     served = replace(simplest, seq_len=64, dtype=torch.bfloat16, device=torch.device("cuda"))
     grouped = replace(served, heads=8, qk_dim=128, v_dim=128)
-    return simplest, grouped, replace(grouped, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
+    latent = replace(grouped, qk_dim=576, v_dim=512, value_layout=ValueLayout.PREFIX_OF_KEY)
+    return simplest, replace(simplest, cache_dtype=torch.int8), grouped, latent
 
 
 def _rate(dtype: Any) -> float:

@@ -34,11 +34,12 @@ class HeadlineValue:
 
     @property
     def text(self) -> str:
-        """The number as a table shows it, with the width of its interval: `1.49 ms ±2.1%`."""
+        """The number as a table shows it, with the distance to the farther end of its interval: `1.49 ms ±2.1%`."""
         if self.interval is None:
             return self.write(self.number)
-        width = "(n = 1)" if self.interval.count == 1 else f"±{self.interval.relative_half_width:.1%}"
-        return f"{self.write(self.number)} {width}"
+        # The farther end: an interval of few launches is often lopsided, and no value of it lies beyond what is shown.
+        reach = max(self.interval.high - self.number, self.number - self.interval.low) / self.number
+        return f"{self.write(self.number)} {'(n = 1)' if self.interval.count == 1 else f'±{reach:.1%}'}"
 
     @property
     def labelled(self) -> str:

@@ -92,7 +92,9 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
                 "--set", metavar="KEY=VALUE", help="A setting for every case, for --against. Can be repeated."
             ),
         ] = None,
-        seconds: Annotated[float, typer.Option(help="Longest measuring time in seconds, for --against.")] = 120.0,
+        seconds: Annotated[
+            float, typer.Option(help="Longest measuring time of all cases together, in seconds, for --against.")
+        ] = 120.0,
         trust_settings: Trust = False,
         inconclusive: OnInconclusive = Inconclusive.passes,
         out: Out = None,
@@ -132,7 +134,9 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = None,
         seconds: Annotated[
             float | None,
-            typer.Option(help="Longest measuring time in seconds. Default: 120, or more if there are many benchmarks."),
+            typer.Option(
+                help="Longest measuring time of all benchmarks together, in seconds. Default: 120; more for many."
+            ),
         ] = None,
         inconclusive: OnInconclusive = Inconclusive.passes,
         prepare: Annotated[

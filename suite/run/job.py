@@ -74,7 +74,7 @@ class Job:
         if most is None or least <= most:
             return None
         return (
-            f"holds at least {numbers.bytes_iec(least)} at once, by the closed forms of its sizes; "
+            f"needs at least {numbers.bytes_iec(least)} of memory at once, computed from its sizes; "
             f"{owner} can have {numbers.bytes_iec(most)}"
         )
 

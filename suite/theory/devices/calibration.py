@@ -144,8 +144,8 @@ class Products(TwoNumbers):
 
     @property
     def family(self) -> str:
-        """Its name, as `matrices in bfloat16, rows from 65`."""
-        return f"{self.kind} in {self.weights}, rows from {self.rows}"
+        """Its name, as `bfloat16 matrices of 65 rows and more`."""
+        return f"{self.weights} {self.kind} of {self.rows} rows and more"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,8 +26,8 @@ def gpus_from(text: object) -> Gpus:
     match = re.fullmatch(r"(\d+)x(.+)", text) if isinstance(text, str) else None
     if match is None or int(match[1]) < 1:
         raise ValueError(
-            f"gpus must be a count, an x, and the decimal GB of one or a device of conf/hardware, as 4x80 or "
-            f"4xh100-sxm5-80gb; got {text!r}"
+            f"gpus must be how many (at least 1), an x, and the GB or the name of one, as 4x80 or 4xh100-sxm5-80gb "
+            f"(suite ls hardware lists names); got {text!r}"
         )
     count, one_gpu = int(match[1]), match[2]
     if re.fullmatch(r"\d+(\.\d+)?", one_gpu):
