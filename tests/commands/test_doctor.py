@@ -91,7 +91,7 @@ def test_the_text_is_one_screen_of_aligned_lines(probed):
 
 def test_a_slow_dtype_is_shown_with_the_rule(probed):
     probed["matmul_flops_per_s"] = {"float32": 97e9, "bfloat16": 208e9, "float16": 1e9}
-    (line,) = [line for line in as_text(examine()).splitlines() if "below a tenth of float32's" in line]
+    (line,) = [line for line in as_text(examine()).splitlines() if "less than a tenth of float32's" in line]
     assert line.startswith("  float16")
 
 

@@ -34,7 +34,7 @@ def test_mla_is_explained_with_the_closed_forms_numbers(lang):
     assert row(text, "GQA-8")[1:4] == ["4,096", "32.7", "16.0"]
     assert row(text, "MQA")[1:4] == ["512", "4.1", "128.0"]
     assert row(text, "MLA")[1:4] == ["1,152", "9.2", "241.8"]
-    for part in ("H100 295", "H200 206", "H20 37", "H20 0.54×", "deepseek-v4-pro 81", "nemotron-3-super 85"):
+    for part in ("H100 (295)", "H200 (206)", "H20 (37)", "H20 0.54×", "deepseek-v4-pro 81", "nemotron-3-super 85"):
         assert part in text
     assert "suite run -m attention=mha,gqa,mqa,mla geometry=deepseek-v3 " in text
 

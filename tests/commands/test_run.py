@@ -335,7 +335,7 @@ def test_a_case_says_over_how_many_launches_its_interval_is(small, tmp_path, cap
 def test_a_cache_larger_than_all_memory_is_refused_at_once(tmp_path):
     code, (record,) = run(tmp_path, "attention=mha", "seq_len=100000000000", "measure=smoke")
     assert (code, record.status) == (3, Status.UNSUPPORTED)
-    assert "TiB at once, by the closed forms" in record.reason
+    assert "TiB of memory at once, computed from its sizes" in record.reason
     assert record.provenance["durations_s"].keys() == {"overhead"}
 
 

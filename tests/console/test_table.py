@@ -8,8 +8,8 @@ from tools.hostile.texts import TEXTS, harmful
 COLUMNS = (
     ConsoleColumn(title="setting", cells=["short", "a long text of many words that can be folded"]),
     ConsoleColumn(title="status", cells=["ok", "failed"], is_status=True),
-    ConsoleColumn(title="layer", cells=["1.49 ms ±6.7%", "12.0 ms ±10.2%"], is_number=True),
-    ConsoleColumn(title="kernel", cells=["596 µs ±6.7%", "-"], is_number=True, rank=1),
+    ConsoleColumn(title="layer", cells=["1.49 ms ±7.4%", "12.0 ms ±10.2%"], is_number=True),
+    ConsoleColumn(title="kernel", cells=["596 µs ±7.4%", "-"], is_number=True, rank=1),
     ConsoleColumn(title="cache", cells=["1.12 KiB", "-"], is_number=True, rank=2),
 )
 

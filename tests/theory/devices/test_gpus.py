@@ -15,9 +15,9 @@ def test_gpus_are_a_count_and_a_size_or_a_device():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("80", r"gpus must be a count, an x, and the decimal GB of one or a device .*; got '80'"),
-        (4, r"gpus must be a count, an x, .*; got 4"),
-        ("0x80", r"gpus must be a count, an x, .*; got '0x80'"),
+        ("80", r"gpus must be how many \(at least 1\), an x, and the GB or the name of one.*; got '80'"),
+        (4, r"gpus must be how many \(at least 1\), an x, .*; got 4"),
+        ("0x80", r"gpus must be how many \(at least 1\), an x, .*; got '0x80'"),
         ("4x0", r"gpus must have more than 0 GB of memory; got '4x0'"),
         ("4xh10", r"gpus must name the decimal GB of one GPU, or one of a10, .*; got 'h10'; did you mean h100"),
     ],
