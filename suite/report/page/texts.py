@@ -1,5 +1,6 @@
 """Every sentence a reader sees, by language: suite/texts/report/<lang>.yaml holds dotted keys with {placeholders}."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -12,6 +13,8 @@ from suite.report.blocks import Joined, Say, Section, Text, View
 from suite.report.plot.text import figure_text
 
 LANGUAGES = languages("report")
+SPACE_IN_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff）：，。]) (?=[\u4e00-\u9fff（])")
+"""A space that a placeholder has around it for Latin letters and digits, where Chinese was filled in."""
 SECTIONS = "mla_grpo_suite.sections"  # the group of entry points in which other packages name sections of theirs
 
 
@@ -36,12 +39,13 @@ class Texts:
         if text.otherwise is not None and text.key not in self.sentences:
             return self.render(text.otherwise, foreign)
         is_text = str | Say | Joined
-        return self.sentences[text.key].format(
+        sentence = self.sentences[text.key].format(
             **{
                 name: self.render(value, foreign) if isinstance(value, is_text) else value
                 for name, value in text.fields
             }
         )
+        return SPACE_IN_CHINESE.sub("", sentence) if self.lang == "zh" else sentence
 
     def section(self, section: Section) -> Section:
         """The section with every text rendered to a string."""

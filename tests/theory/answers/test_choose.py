@@ -136,7 +136,7 @@ def test_sizes_of_ones_own_are_those_of_a_model():
         ({"model": "lama-3.1-70b"}, "model must be a geometry, .*; got 'lama-3.1-70b'; did you mean llama-3.1-70b or"),
         ({"model": "qwen3"}, "model must be a geometry, .*; got 'qwen3'; did you mean qwen3-0.6b or"),
         ({"gpus": "4xh1000"}, "gpus must name the decimal GB of one GPU, or one of .*; got 'h1000'"),
-        ({"gpus": "h100"}, r"gpus must be how many \(at least 1\), an x, and the GB or the name of one, .*; got 'h100'"),
+        ({"gpus": "h100"}, r"gpus must be how many \(at least 1\), an x, .*; got 'h100'"),
         (
             {"parallel": "tp3"},
             r"parallel must be tp, dp \(followed by 1\|2\|4, the size on 4 devices\) or dcp; got 'tp3'",
