@@ -22,7 +22,7 @@ def test_the_answer_is_a_sentence_a_table_and_its_conditions(capsys):
     assert "24.9 ms" in rows[0]
     assert "21.6–30.0 ms" in rows[0]
     assert rows[5] == "Tokens per second are based on expected times. Energy assumes 700 W per device."
-    assert "bfloat16 matrices of 2 rows and more" in rows[6]
+    assert "bfloat16 matrices with 2 or more rows" in rows[6]
 
 
 def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):

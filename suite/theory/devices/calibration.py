@@ -144,8 +144,8 @@ class Products(TwoNumbers):
 
     @property
     def family(self) -> str:
-        """Its name, as `bfloat16 matrices of 65 rows and more`."""
-        return f"{self.weights} {self.kind} of {self.rows} rows and more"
+        """Its name, as `bfloat16 matrices with 65 or more rows`."""
+        return f"{self.weights} {self.kind}{f' with {self.rows} or more rows' if self.rows > 1 else ''}"
 
 
 @dataclass(frozen=True, kw_only=True)
