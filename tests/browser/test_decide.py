@@ -64,7 +64,7 @@ def test_layouts_and_rl_devices_are_chosen_by_themselves(decide):
     names = layouts.locator("tbody th").all_text_contents()
     assert names == ["tp8", "2 replicas of tp4", "4 replicas of tp2", "8 replicas"]
     page.get_by_label("Layout").fill("tp4")
-    assert "up to batch 126. Layout: 2 replicas of tp4." in answers(page)[0]
+    assert "a batch of up to 126. The layout is 2 replicas of tp4." in answers(page)[0]
     assert "does not fit on 2 × h100-sxm5-80gb" in answers(page)[1]
     page.get_by_label("Model").first.fill("qwen2.5-7b")
     page.get_by_label("Layout").fill("tp8")

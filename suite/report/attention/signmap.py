@@ -197,7 +197,7 @@ def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int,
 def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
     """A device's row: what is expected of good kernels, if known for every number of new tokens, else the bound."""
     calibration, cells = load_calibration(name), []
-    row = f"{name} · {ceilings.ridge_flops_per_byte:.0f}"
+    row = f"{name} ({ceilings.ridge_flops_per_byte:.0f})"
     expected = [expected_duel(calibration, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
     for count, expected_good in zip(QUERY_LENS, expected, strict=True):
         bound = duel(ceilings, heads=heads, query_len=count, tp=tp)

@@ -63,7 +63,7 @@ def test_phases_differ_by_the_filling_and_variants_by_colour(tmp_path):
 
 def test_hovering_says_rates_and_the_share(tmp_path):
     (point,) = points_of(section_of(tmp_path, build(latencies_s=(4e-3,) * 6)).figures[0])
-    assert point["hovertext"] == ["4,096, deepseek-v2-lite: 50.0 GFLOP/s, 7.50 GB/s, 50% of the roofline"]
+    assert point["hovertext"] == ["4,096 tokens, deepseek-v2-lite: 50.0 GFLOP/s, 7.50 GB/s, 50% of the roofline"]
 
 
 def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):

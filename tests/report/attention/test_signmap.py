@@ -39,7 +39,7 @@ def maps(section):
 def cells(section, tp, heads):
     """Text by device and new tokens."""
     (texts,) = [trace for trace in map_of(section, tp, heads).views[0].figure["data"] if trace["type"] == "scatter"]
-    devices = [row.split(" · ")[0] for row in texts["y"]]
+    devices = [row.split(" (")[0] for row in texts["y"]]
     return dict(zip(zip(devices, map(int, texts["x"]), strict=True), texts["text"], strict=True))
 
 
@@ -72,12 +72,12 @@ def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
 def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
     heat = section_of(tmp_path).figures[0].views[0].figure["data"][0]
     rows = dict(zip(heat["y"], heat["hovertext"], strict=True))
-    assert {name.split(" · ")[0] for name in rows if name.endswith(" · expected")} == CALIBRATED
-    for_one, _, for_four, *_ = rows["h100-sxm5-80gb · 295 · expected"]
+    assert {name.split(" (")[0] for name in rows if name.endswith(" · expected")} == CALIBRATED
+    for_one, _, for_four, *_ = rows["h100-sxm5-80gb (295) · expected"]
     assert "at most 3.6× GQA’s speed (new tokens: 1)" in for_one
     assert "at most 1.1× GQA’s speed (new tokens: 4); MLA is limited by arithmetic" in for_four
     assert for_four.endswith("; good kernels are expected to reach 0.77×")
-    assert rows["h20-96gb · 37"][0].endswith("good kernels were not measured on this device")
+    assert rows["h20-96gb (37)"][0].endswith("good kernels were not measured on this device")
 
 
 def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
@@ -129,7 +129,7 @@ def test_a_machine_on_the_map_has_a_row(tmp_path):
     assert computed["z"][-1] == [None] * 5
     assert [value is None for value in heat["z"][-1]] == [False, True, False, True, True]
     assert heat["hovertext"][-1][0].startswith(
-        "results: MEASURED: MLA’s kernel reaches 3.0× GQA’s speed (new tokens: 1, context: 16,384)"
+        "results: MEASURED, new tokens per step: 1, context: 16,384. MLA’s kernel reaches 3.0× GQA’s speed"
     )
     # A click on a measured cell names the runs of both variants.
     assert [len(runs) for runs in heat["customdata"]] == [2, 0, 2, 0, 0]

@@ -150,7 +150,7 @@ def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding
     differences = figure(section, "Each task")
     assert differences.finding.startswith(finding)
     (trace,) = [trace for trace in differences.views[0].figure["data"] if trace["name"] == "MLA rank 16"]
-    assert trace["hovertext"][0].endswith(f", {words}")
+    assert trace["hovertext"][0].endswith(f"Verdict: {words}")
     count = 1 + len(ranks)
     assert details(in_memory(*records))[-1].endswith(f"The {count} comparisons end as follows: {ended} in {count}.")
 

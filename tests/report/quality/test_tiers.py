@@ -47,11 +47,11 @@ def table(start, *records):
             (0.12, 0.13, 0.12, 0.12, 0.12),
             (0.13, 0.14, 0.14, 0.13, 0.13),
             "-1.2 (-1.8 to -0.6)",
-            "neither beats guessing (12%)",
+            "neither side beats guessing (12%)",
         ),
         # t(3, 97.5%) = 3.182 and 0.816 / √4: an interval that excludes zero, of too few seeds.
-        ((0.25, 0.28, 0.25, 0.25), THIRDS[:4], "-5.0 (-6.3 to -3.7)", "at least 5 seeds are needed (4 here)"),
-        ((0.25,), (0.30,), "-5.0", "at least 5 seeds are needed (1 here)"),
+        ((0.25, 0.28, 0.25, 0.25), THIRDS[:4], "-5.0 (-6.3 to -3.7)", "too few seeds (4; at least 5 are needed)"),
+        ((0.25,), (0.30,), "-5.0", "too few seeds (1; at least 5 are needed)"),
     ],
 )
 def test_a_latent_meets_grouped_heads_of_its_cache_by_seed(ours, theirs, difference, words):
@@ -101,7 +101,7 @@ def test_a_form_of_training_is_compared_with_the_uneven_one():
         # Less what is answered: ± 5, 0, ± 3 points, whose standard error is 4.12 / √5; and 1, -1, 0, 0, 0.
         ((0.25, 0.16, 0.22, 0.23, 0.18), OPEN),
         ((0.21, 0.20, 0.22, 0.20, 0.21), ALIKE),
-        ((0.5, 0.5, 0.5), "at least 5 seeds are needed (3 here)"),
+        ((0.5, 0.5, 0.5), "too few seeds (3; at least 5 are needed)"),
     ],
 )
 def test_the_cache_is_compared_with_the_answers(cached, words):

@@ -38,7 +38,7 @@ MAJORITY = "Accuracy with reward by the group’s vote and by the key"
             "no relevant difference (within 2 points)",
             "shows no relevant difference",
         ),
-        ((0.7,), "+10.0", "at least 5 seeds are needed (1 here)", "cannot be judged with fewer than 5 seeds"),
+        ((0.7,), "+10.0", "too few seeds (1; at least 5 are needed)", "cannot be judged with fewer than 5 seeds"),
     ],
 )
 def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words, verdict):
@@ -251,4 +251,4 @@ def test_votes_that_copy_the_prompt_are_no_better_than_guessing():
     key, votes = fed("reward_source", "ground_truth", [0.0] * 5), fed("reward_source", "majority", [SORTED_ALREADY] * 5)
     row, *_ = titled(section_of(efficiency, *map(noting_what_guessing_scores, [*key, *votes])), MAJORITY)
     assert (row["Difference (points)"], row["Guessing"]) == ("+7.4 (+7.4 to +7.4)", "7.4%")
-    assert row["Verdict"] == "neither beats guessing (7.4%)"
+    assert row["Verdict"] == "neither side beats guessing (7.4%)"

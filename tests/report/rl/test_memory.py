@@ -121,7 +121,7 @@ def test_small_and_unknown_parts_are_drawn_as_the_rest():
     small = 0.5 * LEAST_SHARE * 30 * GIB
     parts = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
     section = section_of(memory_record(parts))
-    assert bars(section.figures[0].views[0])["No single owner", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
+    assert bars(section.figures[0].views[0])["Used by several models", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
     row = titled(section, PEAKS)[0]
     assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
 
@@ -129,7 +129,7 @@ def test_small_and_unknown_parts_are_drawn_as_the_rest():
 def test_parts_that_exceed_their_peak_cannot_be_its_parts():
     readings = [replace(r, value=GIB) if r.metric == "held_peak_bytes" else r for r in ppo().readings]
     section = section_of(replace(ppo(), readings=readings))
-    assert bars(section.figures[0].views[0]) == pytest.approx({("No single owner", "The rest"): 1}, rel=1e-4)
+    assert bars(section.figures[0].views[0]) == pytest.approx({("Used by several models", "The rest"): 1}, rel=1e-4)
 
 
 def test_the_step_and_the_seed_that_held_most_speak():
@@ -201,7 +201,7 @@ def test_beside_a_published_figure_stands_a_comparable_one():
     rows = {row["Problem"]: row for row in titled(section, "Published figures and our projections")}
     assert len(rows) == len(published_memory())
     assert all(row["Source"] for row in rows.values())
-    needed = rows.pop("EasyR1, GRPO, 7B, bfloat16, all weights")
+    needed = rows.pop("EasyR1, GRPO, 7B, bfloat16, all weights trained")
     assert (needed["What"], needed["Published"], needed["Our projection"]) == ("needs", "4 × 40 GB", "4 × 40 GB")
     assert "4,096 tokens" in needed["Our settings"]
     saving = rows["ReMax, without a critic, against PPO, a model of 7B"]

@@ -50,7 +50,7 @@ def test_recipes_are_compared_with_r1_zero_at_equal_steps():
     section = section_of(stages, *recipes(5), *barren)
     sort, addition = (at_equal_steps(table) for table in section.tables if table.title == AGAINST)
     assert [(row["Arm"], row["Verdict"]) for row in sort] == [("SFT", "lower"), ("R1", "higher")]
-    assert [(row["Arm"], row["Verdict"]) for row in addition] == [("R1", "neither beats guessing (0%)")]
+    assert [(row["Arm"], row["Verdict"]) for row in addition] == [("R1", "neither side beats guessing (0%)")]
     # 50, 40, 50, 40, 50: the standard error is 5.48 / √5 = 2.45. The second of four by p: t(4, 99.17%) = 3.961.
     assert sort[1]["Difference (points)"].startswith("+46.0 (")
     assert [figure.facets["task"] for figure in section.figures] == ["sort", "addition"] * 2
@@ -76,11 +76,11 @@ def test_a_policy_that_copies_its_prompt_has_learnt_nothing(noting):
         ),
     )
     by_recipe = {row["Recipe"]: row for row in titled(section, BY_STAGE)}
-    assert by_recipe["R1-Zero"]["Verdict"] == by_recipe["SFT"]["Verdict"] == "neither beats guessing (7.4%)"
+    assert by_recipe["R1-Zero"]["Verdict"] == by_recipe["SFT"]["Verdict"] == "neither side beats guessing (7.4%)"
     assert (by_recipe["R1-Zero"]["Guessing"], by_recipe["R1-Zero"]["p (t, Holm)"]) == ("7.4%", "–")
     assert by_recipe["R1"]["Verdict"] == "higher"
     against = {row["Arm"]: row["Verdict"] for row in titled(section, AGAINST)}
-    assert against == {"SFT": "neither beats guessing (7.4%)", "R1": "higher"}
+    assert against == {"SFT": "neither side beats guessing (7.4%)", "R1": "higher"}
     (line,) = section.figures[0].views[0].figure["layout"]["shapes"]
     assert line["y0"] == line["y1"] == SORTED_ALREADY
 

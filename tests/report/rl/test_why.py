@@ -86,7 +86,7 @@ def test_effects_that_the_rule_tells_are_filled(section):
 
 def test_few_seeds_say_nothing():
     section = section_of(why, *study(seeds=2, kls=("none", "loss")))
-    assert {row["Verdict"] for row in titled(section, WORTH)} == {"at least 5 seeds are needed (2 here)"}
+    assert {row["Verdict"] for row in titled(section, WORTH)} == {"too few seeds (2; at least 5 are needed)"}
     assert section.figures[0].finding.startswith("None of 7 effects differs clearly from zero")
 
 
@@ -109,4 +109,4 @@ def test_settings_that_are_not_crossed_give_no_section():
 def test_arms_that_do_not_beat_guessing_are_all_alike():
     records = [noting_what_guessing_scores(record, 0.9) for record in study(kls=("none", "loss"))]
     rows = titled(section_of(why, *records), WORTH)
-    assert {row["Verdict"] for row in rows} == {"neither beats guessing (90%)"}
+    assert {row["Verdict"] for row in rows} == {"neither side beats guessing (90%)"}
