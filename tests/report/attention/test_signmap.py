@@ -74,8 +74,8 @@ def test_a_row_says_whether_it_is_expected_or_the_bound(tmp_path):
     rows = dict(zip(heat["y"], heat["hovertext"], strict=True))
     assert {name.split(" (")[0] for name in rows if name.endswith(" · expected")} == CALIBRATED
     for_one, _, for_four, *_ = rows["h100-sxm5-80gb (295) · expected"]
-    assert "at most 3.6× GQA’s speed (new tokens: 1)" in for_one
-    assert "at most 1.1× GQA’s speed (new tokens: 4); MLA is limited by arithmetic" in for_four
+    assert "new tokens per step: 1. MLA’s kernel reaches at most 3.6× GQA’s speed" in for_one
+    assert "reaches at most 1.1× GQA’s speed. MLA is limited by arithmetic" in for_four
     assert for_four.endswith("; good kernels are expected to reach 0.77×")
     assert rows["h20-96gb (37)"][0].endswith("good kernels were not measured on this device")
 
