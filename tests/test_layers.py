@@ -243,7 +243,7 @@ JUDGES = {
     "why",
 }
 """Modules of the report that hold arms against each other, all by suite.statistics.paired."""
-INTERVALS = {"mean_of_seeds": {"formats"}, "stratified_bootstrap": {"frames", "efficiency"}}
+INTERVALS = {"seed_mean": {"formats"}, "stratified_bootstrap": {"frames", "efficiency"}}
 """Intervals of one arm, and who makes them: for bands of lines, and the cells of means."""
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from suite.commands.results import find_run
 from suite.console.compare import between_folders, between_two, by_machine, by_setting, in_short
-from suite.console.summary import SummaryEntry, stored_json, summary_of
-from suite.console.sweep_table import values_of
+from suite.console.summary import SummaryEntry, stored_json, summarise_record
+from suite.console.sweep_table import headline_values
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
 from suite.records import numbers
 from suite.records.derived import started_at
@@ -61,12 +61,12 @@ def _compare_runs(names: Sequence[str], results: Sequence[Path], as_json: bool) 
     folders = [find_run(name, results) for name in names]
     stored = [StoredRecord(record=read_record(folder), folder=folder) for folder in folders]
     both = [
-        SummaryEntry(record=run.record, summary=summary_of(run.record), label=name)
+        SummaryEntry(record=run.record, summary=summarise_record(run.record), label=name)
         for run, name in zip(stored, names, strict=True)
     ]
     comparison = between_two(*both)
     sentence = comparison.sentence if comparison else "The two runs have no number in common, so nothing was compared"
-    first, second = values = [values_of(entry) for entry in both]
+    first, second = values = [headline_values(entry) for entry in both]
     if as_json:
         runs = [stored_json(run, list(by_key.values())) for run, by_key in zip(stored, values, strict=True)]
         comparisons = [comparison.as_json()] if comparison else []
@@ -125,4 +125,4 @@ def _entry(stored: StoredRecord, label: str) -> SummaryEntry:
     """A run with its summary; of its readings only those that a comparison needs are kept, to save memory."""
     record, outcome = read_record(stored.folder), outcome_metric(stored.record.case.workload)
     needed = replace(record, readings=outcome.readings(record) if outcome else ())
-    return SummaryEntry(record=needed, summary=summary_of(record), label=label)
+    return SummaryEntry(record=needed, summary=summarise_record(record), label=label)

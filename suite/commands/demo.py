@@ -33,7 +33,7 @@ REFERENCE = Path("results/reference")
 Sweep = Mapping[str, Any]
 
 
-def arguments_of(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) -> list[str]:
+def sweep_arguments(sweep: Sweep, results: Path = RESULTS, *, again: bool = False) -> list[str]:
     """Arguments of `suite run` for one of the sweeps. `again`: recorded cases are measured again."""
     anew = ["resume=false"] if again else []
     return ["-m", f"sweep={sweep['sweep']}", *sweep.get("only", []), f"hydra.sweep.dir={results}", *anew]
@@ -44,7 +44,7 @@ def demo(*, again: bool = False) -> int:
     recorded cases are measured again."""
     codes = []
     for sweep in DEMO:
-        codes.append(run(arguments_of(sweep, again=again)))
+        codes.append(run(sweep_arguments(sweep, again=again)))
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
     folders = _beside_reference(RESULTS, "reference CPU", REFERENCE / "cpu")
@@ -82,7 +82,7 @@ def reproduce(*, again: bool = False) -> int:
     for place, sweep in enumerate(deciding, start=1):
         minutes = numbers.duration(60.0 * sweep["minutes"])
         say_folded("", f"sweep {place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
-        codes.append(run(arguments_of(sweep, RESULTS_AGAIN, again=again), several=several))
+        codes.append(run(sweep_arguments(sweep, RESULTS_AGAIN, again=again), several=several))
         if codes[-1] == INTERRUPTED:
             say_folded(
                 "Interrupted. The same command continues from here; "

@@ -58,7 +58,7 @@ def export(folders: Sequence[Path], to: str) -> int:
     return BROKEN if left_out else DONE
 
 
-def points_of(record: Record) -> list[tuple[str, int, float]]:
+def scalar_points(record: Record) -> list[tuple[str, int, float]]:
     """Name, step and value of each of a record's metrics, as trackers have them; repeated readings by their median."""
     points: dict[tuple[str, int], list[float]] = defaultdict(list)
     is_repeated = isinstance(record.provenance.get("launches"), Mapping)
@@ -83,7 +83,7 @@ def _write(client: Any, record: Record, digest: str) -> bool:
     run = client.create_run(experiment, start_time=begun_ms, tags=tags).info.run_id
     case = {**record.case.axes, **record.case.extras}
     client.log_batch(run, params=[Param(NOT_IN_A_NAME.sub("_", key), str(value)) for key, value in case.items()])
-    metrics = [Metric(NOT_IN_A_NAME.sub("_", key), value, begun_ms, step) for key, step, value in points_of(record)]
+    metrics = [Metric(NOT_IN_A_NAME.sub("_", key), value, begun_ms, step) for key, step, value in scalar_points(record)]
     for first in range(0, len(metrics), MOST_AT_ONCE):
         client.log_batch(run, metrics=metrics[first : first + MOST_AT_ONCE])
     client.set_tag(run, "record_sha256", digest)  # last: a run without it was cut short, and is written again

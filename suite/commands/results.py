@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.console.record import answer, row
-from suite.console.summary import HeadlineValue, stored_json, summary_of
+from suite.console.summary import HeadlineValue, stored_json, summarise_record
 from suite.console.table import ConsoleColumn, fits, has_colour, table_lines, terminal_width
 from suite.records import labels, numbers
 from suite.records.derived import started_at
@@ -97,7 +97,7 @@ def _listed(run: StoredRecord) -> ListedRun:
     """The list's line for a run with its headline values; a damaged one where its readings cannot be read."""
     record = run.record
     try:
-        values = summary_of(read_record(run.folder)).values if record.status is Status.OK else ()
+        values = summarise_record(read_record(run.folder)).values if record.status is Status.OK else ()
     except CorruptRecordError as error:
         return ListedRun(run.folder, DAMAGED, str(error))
     return ListedRun(run.folder, str(record.status), record.reason or "", run, values)
@@ -207,7 +207,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
     lines = [
         record.case.id,
         *([row("withdrawn", withdrawal.said)] if withdrawal else []),
-        *answer(record, str(record.status), summary_of(record)),
+        *answer(record, str(record.status), summarise_record(record)),
         *(row(name, text) for name, text in facts.items()),
     ]
     say(*map(one_line, lines))

@@ -122,10 +122,10 @@ def run_case(config: Any) -> float | None:
     jobs, resume = [job_of(point)], true_or_false(point.settings, "resume")
     with _terminal(jobs, [replace(point, is_sweep=False)], launcher) as terminal:
         outcome = execute(jobs, folder=point.folder, resume=resume, listener=terminal, launcher=launcher)
-    return objective_of(outcome.records, point.settings["objective"])
+    return objective_value(outcome.records, point.settings["objective"])
 
 
-def objective_of(records: Sequence[Record], name: Any) -> float | None:
+def objective_value(records: Sequence[Record], name: Any) -> float | None:
     """The number of the one record that a sweeper optimises, named as `layer.latency_s`: the median of a time, else the
     value of the last step; None without a name.
 

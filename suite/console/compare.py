@@ -27,7 +27,7 @@ from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord
 from suite.report.model.run import LABEL, SEED, Pairs, Run, parse_number
 from suite.statistics import paired
-from suite.statistics.intervals import ratio_of_medians
+from suite.statistics.intervals import median_ratio
 
 TOKENS = "seq_len"
 FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
@@ -192,7 +192,7 @@ def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
     return [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
 
 
-def groups_of(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
+def arm_groups(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
     """Groups of runs that differ in one setting alone, for each workload, without groups of a single arm."""
     workloads = grouped(entries, lambda entry: entry.record.case.workload).values()
     return [group for same_workload in workloads for group in _groups(_comparable_runs(same_workload), by, against)]
@@ -266,7 +266,7 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
     comparisons = [
         comparison
         for ours_entries, their_entries in pairs
-        for group in groups_of(
+        for group in arm_groups(
             [*ours_entries, *their_entries], LABEL, their_entries[0].label if their_entries else None
         )
         for comparison in group.comparisons()
@@ -279,7 +279,7 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
 def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) -> list[ArmComparison]:
     """Each value of a setting compared with the first, or with `against`, for all that is otherwise equal. Raises
     ValueError, naming the choices, where nothing can be compared."""
-    groups = groups_of(entries, by, against)
+    groups = arm_groups(entries, by, against)
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
         differences = (differing(case.settings for case in same_workload) for same_workload in cases.values())
@@ -338,7 +338,7 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
     outcome, low, high = EQUAL if ratio == 1 else above if ratio > 1 else below, None, None
     quantity, difference = "projected peak" if ours.is_size else "projected speed", numbers.times(ratio)
     if ours.interval is not None and theirs.interval is not None:
-        quantity, ratios = "speed", ratio_of_medians(theirs.interval, ours.interval)
+        quantity, ratios = "speed", median_ratio(theirs.interval, ours.interval)
         outcome = outcome if ratios.is_told_apart else str(paired.ArmOutcome.OPEN)
         if 1 in (ours.interval.count, theirs.interval.count):
             difference += " (one of them was timed once)"

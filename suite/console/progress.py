@@ -19,8 +19,8 @@ from rich.text import Text
 
 from suite.console.eta import SeveralSweeps, remaining_s
 from suite.console.record import DISTURBED, answer, brief, find_disturbances, other_warnings, row, watched
-from suite.console.summary import Summarise, SummaryEntry, stored_json, summary_of
-from suite.console.sweep_table import sweep_lines, values_of
+from suite.console.summary import Summarise, SummaryEntry, stored_json, summarise_record
+from suite.console.sweep_table import headline_values, sweep_lines
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
 from suite.records import labels, numbers
 from suite.records.case import Case
@@ -100,7 +100,7 @@ class Terminal:
 
     def as_json(self) -> list[dict[str, Any]]:
         """The records so far for programs, with their headline values."""
-        return [stored_json(stored, list(values_of(self._entry(stored)).values())) for stored in self.records]
+        return [stored_json(stored, list(headline_values(self._entry(stored)).values())) for stored in self.records]
 
     def recorded(self, stored: Sequence[StoredRecord], *, by_another: bool = False) -> None:
         """Print which cases need not run, since their records lie there already, and count them as done."""
@@ -277,7 +277,7 @@ class Terminal:
 
     def _entry(self, stored: StoredRecord) -> SummaryEntry:
         """A record with the summary of its workload."""
-        summarise = self._summaries.get(stored.record.case.workload, summary_of)
+        summarise = self._summaries.get(stored.record.case.workload, summarise_record)
         return SummaryEntry(record=stored.record, summary=summarise(stored.record))
 
 

@@ -110,7 +110,7 @@ def summary_by(dotted: str | None) -> Summarise:
     return with_values
 
 
-def summary_of(record: Record) -> Summary:
+def summarise_record(record: Record) -> Summary:
     """The summary of a stored record; plain where its workload is unknown."""
     return summary_by(workload_definition(record.case.workload).get("summary"))(record)
 

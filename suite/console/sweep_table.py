@@ -62,7 +62,7 @@ def _result_columns(rows: Sequence[Sequence[SummaryEntry]], *, is_first: bool) -
     return columns
 
 
-def values_of(entry: SummaryEntry) -> Mapping[str, HeadlineValue]:
+def headline_values(entry: SummaryEntry) -> Mapping[str, HeadlineValue]:
     """The headline values of an entry that ended well, by their keys."""
     is_ok = entry.record.status is Status.OK
     return {value.key: value for value in entry.summary.values} if is_ok else {}
@@ -70,7 +70,7 @@ def values_of(entry: SummaryEntry) -> Mapping[str, HeadlineValue]:
 
 def _cell(row: Sequence[SummaryEntry], key: str) -> str:
     """A headline value of a row: its only run's text, or the mean over its runs; a dash without one."""
-    values = [value for entry in row if (value := values_of(entry).get(key)) is not None]
+    values = [value for entry in row if (value := headline_values(entry).get(key)) is not None]
     if len(values) < 2:
         return values[0].text if values else "-"
     return values[0].write(fmean(value.number for value in values))
@@ -78,4 +78,4 @@ def _cell(row: Sequence[SummaryEntry], key: str) -> str:
 
 def _marks(row: Sequence[SummaryEntry]) -> str:
     """The most marks that any run of a row has which ended well."""
-    return max((value_marks(entry.record) for entry in row if values_of(entry)), key=len, default="")
+    return max((value_marks(entry.record) for entry in row if headline_values(entry)), key=len, default="")

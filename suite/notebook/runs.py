@@ -25,8 +25,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from suite.configuration.files import workload_definition
-from suite.console.compare import groups_of
-from suite.console.summary import Cost, Summary, SummaryEntry, latency, summary_of
+from suite.console.compare import arm_groups
+from suite.console.summary import Cost, Summary, SummaryEntry, latency, summarise_record
 from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
@@ -219,11 +219,11 @@ class Runs:
         for current in self._read(workload):
             timed = latency(current.record, span) if span else None
             cost = Cost(number=timed.median, interval=timed) if timed else None
-            summary = Summary(cost=cost) if span else summary_of(current.record)
+            summary = Summary(cost=cost) if span else summarise_record(current.record)
             entry = SummaryEntry(record=replace(current.record, readings=()), summary=summary, label=current.label)
             entries.append(replace(entry, is_of_one_machine=current.is_of_one_machine))
         entries.sort(key=lambda entry: started_at(entry.record))
-        for group in groups_of(entries, by, against):
+        for group in arm_groups(entries, by, against):
             for ratio in group.comparisons():
                 named = {"by": by, "arm": ratio.arm, "other": ratio.other, "span": span, "metric": ratio.quantity}
                 ends = {"ratio": ratio.estimate, "low": ratio.low, "high": ratio.high, "outcome": ratio.outcome}

@@ -32,7 +32,7 @@ def is_crossed(cells: Collection[Cell]) -> bool:
     return False
 
 
-def levels_of(cells: Collection[Cell], factor: int) -> list[str]:
+def levels_in(cells: Collection[Cell], factor: int) -> list[str]:
     """The distinct levels of the factor at this index of a cell, in order of first appearance."""
     return list(dict.fromkeys(cell[factor] for cell in cells))
 

@@ -146,7 +146,7 @@ class Ratio:
     """False where `may_be_equal` is true: the range holds 1, or one of the medians is a single sample."""
 
 
-def ratio_of_medians(first: Interval, other: Interval) -> Ratio:
+def median_ratio(first: Interval, other: Interval) -> Ratio:
     """The first median over the other, with the lowest and highest ratio of their comparable_interval ranges."""
     is_told_apart = not may_be_equal(first, other)
     first, other = comparable_interval(first), comparable_interval(other)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from suite.statistics.holm import holm
 from suite.statistics.scores import Estimate
-from suite.statistics.seeds import mean_of_seeds
+from suite.statistics.seeds import seed_mean
 from suite.statistics.student import t_within
 
 FEWEST_PAIRS = 5
@@ -112,7 +112,7 @@ class Comparison:
         """Student's interval at this confidence, cut to ± the best score if one is given; None for one pair."""
         if self.pairs < 2:
             return None
-        interval = mean_of_seeds(self.differences, level=level)
+        interval = seed_mean(self.differences, level=level)
         most = self.bounds[1]
         if most is None:
             return interval

@@ -13,7 +13,7 @@ from suite.statistics.scores import Estimate
 from suite.statistics.student import t_quantile
 
 
-def mean_of_seeds(values: Sequence[float], *, level: float = 0.95) -> Estimate:
+def seed_mean(values: Sequence[float], *, level: float = 0.95) -> Estimate:
     """The mean of one value a seed with Student's t interval; for paired seeds pass their differences. Where all values
     agree it has no width, which is no proof. Raises ValueError for fewer than two values, or one that is not finite."""
     series = np.asarray(values, dtype=np.float64)
@@ -29,7 +29,7 @@ def ratio_by_cluster(numerators: Sequence[float], denominators: Sequence[float])
 
     For loss a word over windows of text that do not hold equally many words: the mean of the windows' own ratios would
     count a window of three words as much as one of a hundred. A cluster moves the ratio of the sums linearly to first
-    order (Cochran, Sampling Techniques, 3rd edition, chapter 6), so `mean_of_seeds` of these values is its interval,
+    order (Cochran, Sampling Techniques, 3rd edition, chapter 6), so `seed_mean` of these values is its interval,
     and of the differences of two such lists over the same clusters that of the difference of their ratios. With a few
     clusters both are approximate.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.commands.demo import LEARNT, TIMED, arguments_of, first_view
+from suite.commands.demo import LEARNT, TIMED, first_view, sweep_arguments
 from suite.compose.compose import compose
 from suite.run.job import job_of
 from tests.records.factory import build
@@ -16,7 +16,7 @@ ONE_TIMED = ["attention=mla", "geometry=tiny", "seq_len=64"]
 @pytest.mark.parametrize("sweep", [*TIMED, *LEARNT])
 def test_every_sweep_of_the_demo_composes(sweep, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    points = compose([*arguments_of({"sweep": sweep}, again=True), *ONE_POINT.get(sweep, ONE_TIMED)])
+    points = compose([*sweep_arguments({"sweep": sweep}, again=True), *ONE_POINT.get(sweep, ONE_TIMED)])
     assert {job_of(one).settings["measure"]["max_seconds"] for one in points} == {1.0 if sweep in TIMED else 2.0}
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from suite.commands.export import export, points_of
+from suite.commands.export import export, scalar_points
 from suite.records.record import Reading
 from tests.records.factory import build
 
@@ -13,7 +13,7 @@ from tests.records.factory import build
 def test_repeated_timings_are_a_median_and_steps_a_curve():
     record = build(provenance={"launches": {"count": 1}})
     curve = [Reading(step=step, span="evaluate", metric="accuracy", value=step / 4) for step in range(3)]
-    points = points_of(replace(record, readings=[*record.readings, *curve]))
+    points = scalar_points(replace(record, readings=[*record.readings, *curve]))
     assert [point for point in points if point[0] == "layer/latency_s"] == [("layer/latency_s", 0, 1.49e-3)]
     assert [point[1:] for point in points if point[0] == "evaluate/accuracy"] == [(0, 0.0), (1, 0.25), (2, 0.5)]
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from suite.commands import demo as module
-from suite.commands.demo import RESULTS_AGAIN, arguments_of, reproduce, sweeps
+from suite.commands.demo import RESULTS_AGAIN, reproduce, sweep_arguments, sweeps
 from suite.compose.arguments import override_key, parse_overrides
 from suite.compose.compose import checked_parts
 from suite.configuration.files import choices, read_yaml
@@ -32,7 +32,7 @@ NEVER_NULL = ("format_weight", "format_reward")
 """Each of the two is null where the other says how the format is paid."""
 
 
-def values_of(text):
+def headline_values(text):
     """What an override may be, as text: `0,1` is two values."""
     return {part.strip() for part in str(text).lower().split(",")}
 
@@ -44,7 +44,7 @@ def axes_of(sweep):
     parts = yaml.safe_load(typed["parts"]) if "parts" in typed else own.get("parts", [{}])
     swept = {**own["hydra"]["sweeper"].get("params", {})} if "sweeper" in own["hydra"] else {}
     plain = {key: value for key, value in typed.items() if key not in OF_THE_COMMAND}
-    return [{key: values_of(value) for key, value in {**swept, **part, **plain}.items()} for part in parts]
+    return [{key: headline_values(value) for key, value in {**swept, **part, **plain}.items()} for part in parts]
 
 
 def setting(record, name):
@@ -104,7 +104,7 @@ def test_every_claim_of_a_sweep_has_one_that_runs_again():
 
 @pytest.mark.parametrize("sweep", sweeps(), ids=lambda sweep: sweep["sweep"])
 def test_hydra_reads_what_narrows_a_sweep(sweep):
-    written = {override_key(override): override.value() for override in parse_overrides(arguments_of(sweep))}
+    written = {override_key(override): override.value() for override in parse_overrides(sweep_arguments(sweep))}
     assert written["sweep"] == sweep["sweep"]
     if "parts" in written:
         assert checked_parts(written["parts"])
@@ -137,7 +137,7 @@ def runs(monkeypatch, tmp_path):
 def test_sweeps_run_in_their_order_with_the_time_of_all_said(runs, capsys):
     found = runs()
     assert reproduce() == 0
-    assert found.told == [arguments_of(sweep, RESULTS_AGAIN) for sweep in sweeps()]
+    assert found.told == [sweep_arguments(sweep, RESULTS_AGAIN) for sweep in sweeps()]
     first, *said = capsys.readouterr().out.splitlines()
     assert f"about {sum(sweep['minutes'] for sweep in sweeps())} minutes on two cores" in first
     assert "sweep 2 of 13: sweep=attention, about 5 min 0 s" in said

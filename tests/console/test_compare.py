@@ -7,7 +7,7 @@ import pytest
 
 import suite
 from suite.console.compare import between_folders, between_two, by_machine, by_setting, headline
-from suite.console.summary import SummaryEntry, summary_of
+from suite.console.summary import SummaryEntry, summarise_record
 from suite.records.stores.store import read_contents
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
@@ -22,7 +22,7 @@ STEADY = (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01, 1.00)
 
 
 def entries(*records, label=""):
-    return [SummaryEntry(record=record, summary=summary_of(record), label=label) for record in records]
+    return [SummaryEntry(record=record, summary=summarise_record(record), label=label) for record in records]
 
 
 def timed(milliseconds, **axes):

@@ -13,7 +13,7 @@ import pytest
 from suite.console.eta import SeveralSweeps
 from suite.console.progress import Terminal
 from suite.console.record import answer, value_marks
-from suite.console.summary import summary_of
+from suite.console.summary import summarise_record
 from suite.records.record import Status
 from suite.records.stores.store import StoredRecord
 from tests.records.factory import build
@@ -132,9 +132,9 @@ def test_a_layer_that_was_not_checked_is_marked_everywhere(capsys):
     lines = [line for line in capsys.readouterr().out.splitlines() if "NOT CHECKED (no definition)" in line]
     assert [line.split()[0] for line in lines] == ["[2/2]", "1"]  # the case's line, and the count of warnings
     assert value_marks(foreign) != value_marks(known)
-    told = "\n".join(answer(foreign, "ok", summary_of(foreign)))
+    told = "\n".join(answer(foreign, "ok", summarise_record(foreign)))
     assert re.search(r"^check .*kernel 0\.002 .*, layer: NOT CHECKED \(no definition\)$", told, re.MULTILINE)
-    assert "NOT CHECKED" not in "\n".join(answer(known, "ok", summary_of(known)))
+    assert "NOT CHECKED" not in "\n".join(answer(known, "ok", summarise_record(known)))
 
 
 def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):

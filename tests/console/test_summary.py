@@ -9,7 +9,7 @@ from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.console.record import answer
-from suite.console.summary import summary_by, summary_of
+from suite.console.summary import summarise_record, summary_by
 from suite.gate.rules.fingerprint import is_judged_by_seed
 from suite.gate.stored.seed_pairs import judging_of
 from suite.records.case import comparable, without
@@ -58,10 +58,10 @@ def test_what_a_workload_names_can_be_loaded(workload):
 
 def test_a_record_of_an_unknown_workload_has_plain_timings():
     record = record_of("weather")
-    found = summary_of(record)
+    found = summarise_record(record)
     assert (found.lines, found.brief) == ((), None)
     assert [value.labelled for value in found.values] == ["layer 1.49 ms ±7.4%", "kernel 596 µs ±7.4%"]
-    assert any("median of" in line for line in answer(record, "ok", summary_of(record)))
+    assert any("median of" in line for line in answer(record, "ok", summarise_record(record)))
     assert not is_judged_by_seed("weather")
     assert not is_judged_by_seed("../workload/rl")
 
@@ -78,8 +78,11 @@ def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_pa
 
 
 def test_foreign_records_are_told_and_judged_as_their_yaml_says(installed):
-    assert summary_of(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
-    assert [value.key for value in summary_of(record_of("summed")).values] == ["layer_latency_s", "kernel_latency_s"]
+    assert summarise_record(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
+    assert [value.key for value in summarise_record(record_of("summed")).values] == [
+        "layer_latency_s",
+        "kernel_latency_s",
+    ]
     assert is_judged_by_seed("summed")
     assert [one.metric for one in judging_of("summed").learnt] == ["reward"]
 

@@ -97,7 +97,7 @@ def settings_of(plan: RlPlan) -> dict[str, Any]:
     }
 
 
-def arguments_of(plan: RlPlan, folder: Path, **changes: object) -> GRPOConfig:
+def sweep_arguments(plan: RlPlan, folder: Path, **changes: object) -> GRPOConfig:
     """`changes` win over the plan's."""
     return GRPOConfig(
         output_dir=str(folder / "out"),
@@ -127,7 +127,7 @@ def trainer_of(
     return TheirTrainer(
         model=str(folder / "model"),
         reward_funcs=reward_of(plan, items),
-        args=arguments_of(plan, folder, **changes),
+        args=sweep_arguments(plan, folder, **changes),
         train_dataset=Dataset.from_dict(rows),
         processing_class=tokenizer(),
         rollout_func=rollout,

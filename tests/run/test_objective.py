@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from suite.commands.run import objective_of
+from suite.commands.run import objective_value
 from suite.records.machine.streams import CommandFailedError
 from suite.records.record import Reading, Status
 from tests.records.factory import build
@@ -20,13 +20,13 @@ def of(found):
 
 
 def test_the_last_step_counts_and_of_times_the_median():
-    assert objective_of([of(readings(0.1, 0.7, 0.4))], "evaluate.heldout_accuracy") == 0.4
-    assert objective_of([of(readings(3.0, 1.0, 9.0, metric="latency_s"))], "evaluate.latency_s") == 3.0
+    assert objective_value([of(readings(0.1, 0.7, 0.4))], "evaluate.heldout_accuracy") == 0.4
+    assert objective_value([of(readings(3.0, 1.0, 9.0, metric="latency_s"))], "evaluate.latency_s") == 3.0
 
 
 def test_without_a_name_there_is_no_value():
-    assert objective_of([build()], None) is None
-    assert objective_of([build(status=Status.UNSUPPORTED, reason="no GPU")], None) is None
+    assert objective_value([build()], None) is None
+    assert objective_value([build(status=Status.UNSUPPORTED, reason="no GPU")], None) is None
 
 
 @pytest.mark.parametrize(
@@ -35,12 +35,12 @@ def test_without_a_name_there_is_no_value():
 )
 def test_a_case_that_did_not_end_well_has_its_exit_code(status, name, code):
     with pytest.raises(CommandFailedError, match="no such thing") as failure:
-        objective_of([build(status=status, reason="no such thing")], name)
+        objective_value([build(status=status, reason="no such thing")], name)
     assert pickle.loads(pickle.dumps(failure.value)).code == code
 
 
 def test_a_name_of_no_reading_is_refused_with_the_choices():
     with pytest.raises(CommandFailedError, match=r"is no reading of .*, which has evaluate\.heldout_accuracy"):
-        objective_of([of(readings(0.5))], "evaluate.loss")
+        objective_value([of(readings(0.5))], "evaluate.loss")
     with pytest.raises(ValueError, match=r"objective must be a span and a metric, as layer\.latency_s; got 'loss'"):
-        objective_of([build()], "loss")
+        objective_value([build()], "loss")

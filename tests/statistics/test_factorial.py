@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.statistics.factorial import effect, interaction, is_crossed, levels_of, simple_effects
+from suite.statistics.factorial import effect, interaction, is_crossed, levels_in, simple_effects
 from suite.statistics.paired import ArmOutcome
 
 SEEDS = [str(seed) for seed in range(5)]
@@ -60,4 +60,4 @@ def test_settings_are_crossed_where_all_four_combinations_are():
     assert is_crossed([("a", "x", "-"), ("b", "x", "-"), ("a", "y", "-"), ("b", "y", "-")])
     assert not is_crossed([("a", "x", "-"), ("b", "x", "-"), ("b", "y", "-")])
     assert not is_crossed([("a", "x", "-"), ("b", "x", "-"), ("a", "y", "*"), ("b", "y", "*")])
-    assert levels_of([("b", "x"), ("a", "x"), ("b", "y")], 0) == ["b", "a"]
+    assert levels_in([("b", "x"), ("a", "x"), ("b", "y")], 0) == ["b", "a"]

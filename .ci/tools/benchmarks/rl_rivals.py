@@ -52,7 +52,7 @@ from suite.rl.plan import RlPlan
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 from tests.parity.their_decoder import largest_difference, llama_of, weights_of
-from tests.parity.their_trainer import arguments_of, tokenizer
+from tests.parity.their_trainer import sweep_arguments, tokenizer
 from tests.rl.cases import settings
 from tools.benchmarks.rates import paired_ratio_interval
 
@@ -401,7 +401,7 @@ def trainer_of(theirs, plan: RlPlan, folder: Path) -> GivenTrainer:
     trainer = GivenTrainer(
         model=str(folder / "model"),
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
-        args=arguments_of(plan, folder, max_completion_length=64),
+        args=sweep_arguments(plan, folder, max_completion_length=64),
         train_dataset=Dataset.from_dict({"prompt": ["<pad>"] * COMPLETIONS}),
         processing_class=tokenizer(),
     )

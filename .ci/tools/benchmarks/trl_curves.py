@@ -50,7 +50,7 @@ from suite.records.metrics import EVALUATE
 from suite.rl.advantages import DEVIATION_EPSILON
 from suite.rl.workload import RlWorkload
 from suite.statistics.paired import SHARE_MARGIN, Comparison, compare, judge_together
-from suite.statistics.seeds import mean_of_seeds
+from suite.statistics.seeds import seed_mean
 from suite.statistics.student import t_above
 from tests.parity.their_decoder import copy_back
 from tests.parity.their_trainer import our_order, our_sampling, settings_of, trainer_of
@@ -272,7 +272,7 @@ def difference_lines(runs: Mapping[int, Mapping[str, Run]]) -> Iterator[str]:
         judged = judge_together(list(compared.values()))
         for measure, comparison in zip(compared, judged, strict=True):
             assert comparison.interval is not None
-            intervals = (mean_of_seeds(comparison.differences, level=0.9), comparison.interval)
+            intervals = (seed_mean(comparison.differences, level=0.9), comparison.interval)
             cells = " ".join(f"{f'[{100 * ends.low:.1f}, {100 * ends.high:.1f}]':>16}" for ends in intervals)
             p = f"{tost_p(comparison):9.4f}"
             yield f"{f'{other} - ours, {measure}':<34}{100 * comparison.mean:6.1f} {cells}  {p}  {comparison.outcome}"

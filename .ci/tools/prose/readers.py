@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean, median
 
 from suite.console.compare import by_setting
-from suite.console.summary import SummaryEntry, summary_of
+from suite.console.summary import SummaryEntry, summarise_record
 from suite.notebook.runs import Runs
 from suite.report.model.labels import ALGORITHM, option_sort_key
 from suite.report.model.results import read_results
@@ -25,7 +25,7 @@ from suite.report.rl.stages import read_stages
 from suite.report.rl.why import algorithm_name, arm_duels, build_factorial, factor_effects, level_name
 from suite.statistics.learning import is_collapsed
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare
-from suite.statistics.seeds import mean_of_seeds
+from suite.statistics.seeds import seed_mean
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, KV_HEADS, duel, expected_duel
 from suite.theory.devices.calibration import DTYPE, relative_errors
 from suite.theory.devices.calibration_file import load_calibration
@@ -174,7 +174,7 @@ def measured_speedup(tokens, device="h100-sxm5-80gb"):
 def count_sparse_cells(outcome):
     """In how many cells MLA over chosen tokens is clearly faster or slower than over all, as `3 of 12`."""
     stored = folder_results("cpu_variants/variants_sparse").records
-    entries = [SummaryEntry(record=run.record, summary=summary_of(run.record)) for run in stored]
+    entries = [SummaryEntry(record=run.record, summary=summarise_record(run.record)) for run in stored]
     verdicts = by_setting(entries, "attention", "mla")
     return f"{sum(verdict.outcome == outcome for verdict in verdicts)} of {len(verdicts)}"
 
@@ -503,7 +503,7 @@ def share(value):
 
 def mean_share(values: Mapping[str, float], has_ends=True):
     """The mean over seeds with Student's 95% interval, which cannot pass 100%."""
-    mean = mean_of_seeds(tuple(values.values()))
+    mean = seed_mean(tuple(values.values()))
     low, high = f"{max(mean.low, 0) * 100:.0f}", f"{min(mean.high, 1) * 100:.0f}"
     return share(mean.estimate) + (f" ({low}–{high})" if has_ends and low != high else "")
 

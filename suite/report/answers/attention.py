@@ -23,7 +23,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import phase_name, variant_label, variant_sort_key
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, mapping
-from suite.statistics.intervals import Ratio, ratio_of_medians
+from suite.statistics.intervals import Ratio, median_ratio
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
@@ -56,7 +56,7 @@ class TimeRatio:
     @functools.cached_property
     def ratio(self) -> Ratio:
         """The ratio with the ends that both medians' intervals allow."""
-        return ratio_of_medians(self.timing.interval, self.base.interval)
+        return median_ratio(self.timing.interval, self.base.interval)
 
     @property
     def tokens(self) -> int:

@@ -41,7 +41,7 @@ from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, label_column, part_columns, table
-from suite.statistics.intervals import Ratio, ratio_of_medians
+from suite.statistics.intervals import Ratio, median_ratio
 from suite.theory.answers.sign_map import CONTEXT_TOKENS, duel, exact_quantities, expected_duel
 from suite.theory.devices.calibration import DTYPE as MAP_DTYPE
 from suite.theory.devices.calibration_file import load_calibration
@@ -74,7 +74,7 @@ class VariantPair:
     @functools.cached_property
     def speedup(self) -> Ratio:
         """GQA's time over MLA's, with the ends that both medians' intervals allow."""
-        return ratio_of_medians(self.gqa.interval, self.mla.interval)
+        return median_ratio(self.gqa.interval, self.mla.interval)
 
     @property
     def range(self) -> str:
@@ -202,7 +202,7 @@ def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
     for count, expected_good in zip(QUERY_LENS, expected, strict=True):
         bound = duel(ceilings, heads=heads, query_len=count, tp=tp)
         regimes = {"mla": say(f"regime.{bound.mla_regime}"), "gqa": say(f"regime.{bound.gqa_regime}")}
-        bound_text = say("signmap.hover", row=row, count=count, ratio=ratio(bound.speedup), **regimes)
+        bound_text = say("signmap.hover", row=name, count=count, ratio=ratio(bound.speedup), **regimes)
         good_text: Text = say("signmap.hover_uncalibrated")
         if expected_good:
             good_text = say("signmap.hover_expected", ratio=ratio(expected_good.speedup))

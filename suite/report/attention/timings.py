@@ -22,7 +22,7 @@ from suite.report.model.labels import case_facets, phase_name, variant_label, va
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, ratio_of_medians
+from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, median_ratio
 
 T = TypeVar("T")
 SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
@@ -169,7 +169,7 @@ def is_clearly_faster(first: Timing, second: Timing, *, launches: int = 2) -> bo
 
 def order_finding(best: Timing, rival: Timing, slower: Iterable[Timing], name: Callable[[Timing], str]) -> Text:
     """Say that the best is fastest where it is clearly faster than all `slower`; else how far the rival is from it."""
-    ratio = ratio_of_medians(rival.interval, best.interval)
+    ratio = median_ratio(rival.interval, best.interval)
     if all(is_clearly_faster(best, timing) for timing in slower):
         outcome = "apart"
     elif ratio.low <= 1:

@@ -7,7 +7,7 @@ from statistics import fmean
 from suite.records import numbers
 from suite.report.blocks import Text, say
 from suite.statistics.scores import Estimate
-from suite.statistics.seeds import mean_of_seeds
+from suite.statistics.seeds import seed_mean
 
 PERCENT = "%"
 
@@ -77,7 +77,7 @@ def percent_range(interval: Estimate | None) -> str:
 
 def mean_interval(values: Sequence[float]) -> Estimate | None:
     """Student's interval of a mean over seeds; None for a single value."""
-    return mean_of_seeds(values) if len(values) > 1 else None
+    return seed_mean(values) if len(values) > 1 else None
 
 
 def share_interval(values: Sequence[float]) -> Estimate | None:

@@ -28,7 +28,7 @@ from suite.report.rl import design, frames
 from suite.report.rl.contrasts import ForestRow, forest, judged_rows
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column
-from suite.statistics.factorial import Cell, Cells, effect, interaction, levels_of, simple_effects
+from suite.statistics.factorial import Cell, Cells, effect, interaction, levels_in, simple_effects
 from suite.statistics.paired import ALPHA, SHARE_MARGIN, ArmOutcome, Comparison, compare
 
 ARM, DEVIATION, KL, FORMAT = "arm", "deviation", "kl", "format"
@@ -103,7 +103,7 @@ class Factorial:
         pairs = list[Levels]()
         ppo = [key for key, level in self.arms.items() if level.algorithm.partition(" ")[0] == REFERENCE_ALGORITHM]
         for place, factor in enumerate(factors):
-            levels, usual = levels_of(cells, place), [*ppo, *self.arms][0]
+            levels, usual = levels_in(cells, place), [*ppo, *self.arms][0]
             if factor != ARM:
                 levels, usual = sorted(levels, key=partial(_level_order, factor)), REFERENCES[factor]
             reference = usual if usual in levels else levels[0]

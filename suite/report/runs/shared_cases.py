@@ -22,7 +22,7 @@ from suite.report.model.results import CurrentRecord, Results
 from suite.report.model.run import LABEL, PLAUSIBLE_S, Run
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import column, table
-from suite.statistics.intervals import Interval, launched_interval, ratio_of_medians
+from suite.statistics.intervals import Interval, launched_interval, median_ratio
 from suite.statistics.paired import TOLD_APART
 
 
@@ -87,7 +87,7 @@ def _shared_timings(results: Results) -> Iterable[SharedCase]:
         by_label = {timing.label: timing for timing in cases}
         first, *rest = [by_label[label] for label in results.labels if label in by_label]
         for timing in rest:
-            ratio = ratio_of_medians(timing.interval, first.interval)
+            ratio = median_ratio(timing.interval, first.interval)
             span, variant = say_or(f"span.{timing.span}", timing.span), variant_label(timing.axis(VARIANT))
             yield SharedCase(
                 name=dotted(variant, *name_parts(timing.record), timing.axis("dtype"), span),

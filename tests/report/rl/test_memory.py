@@ -121,7 +121,9 @@ def test_small_and_unknown_parts_are_drawn_as_the_rest():
     small = 0.5 * LEAST_SHARE * 30 * GIB
     parts = {"update": POLICY | LOGITS | {("policy", "kv_cache"): small, ("someone", "thing"): small}}
     section = section_of(memory_record(parts))
-    assert bars(section.figures[0].views[0])["Used by several models", "The rest"] == pytest.approx(2 * small / GIB, rel=1e-4)
+    assert bars(section.figures[0].views[0])["Used by several models", "The rest"] == pytest.approx(
+        2 * small / GIB, rel=1e-4
+    )
     row = titled(section, PEAKS)[0]
     assert (row["KV cache"], row["The rest"]) == ("76.8 MiB", "76.8 MiB")
 

@@ -26,7 +26,7 @@ def at_equal_steps(table):
 def test_each_stage_is_told_by_what_it_added_to_each_seed():
     sft, zero, first, second = titled(section_of(stages, *recipes(5)), BY_STAGE)
     assert [row["Recipe"] for row in (sft, zero, first, second)] == ["SFT", "R1-Zero", "R1", "R1"]
-    assert (first["Stage"], second["Stage"], zero["Stage"]) == ("1 of 2: SFT", "2 of 2: RL", "RL")
+    assert (first["Stage"], second["Stage"], zero["Stage"]) == ("stage 1 of 2: SFT", "stage 2 of 2: RL", "RL")
     # 30, 50, 30, 50, 30: the standard error is 10.95 / √5 = 4.90. The first of four by p, so a quarter of 5% lies
     # outside the interval: t(4, 99.375%) = 3.961.
     assert (second["Before"], second["After"]) == ("38% (24–52)", "90% (90–90)")
@@ -143,9 +143,9 @@ def test_parts_of_r1_stand_beside_r1_with_what_they_preferred():
     ]
     section = section_of(stages, *records)
     by_stage = {(row["Recipe"], row["Stage"]): row for row in titled(section, BY_STAGE)}
-    preference = by_stage["R1 preference", "2 of 2: preferences"]
+    preference = by_stage["R1 preference", "stage 2 of 2: preferences"]
     assert (preference["Pairs kept"], preference["Preference accuracy"]) == ("6", "75%")
-    assert by_stage["R1 unfiltered", "2 of 2: own completions, unfiltered"]["Preference accuracy"] == "–"
+    assert by_stage["R1 unfiltered", "stage 2 of 2: own completions, unfiltered"]["Preference accuracy"] == "–"
     against = next(table for table in section.tables if table.facets.get("reference") == "R1")
     assert [(row["Arm"], row["Difference (points)"]) for row in at_equal_steps(against)] == [
         ("R1 unfiltered", "-40.0 (-40.0 to -40.0)"),

@@ -56,7 +56,7 @@ def test_the_worst_run_comes_first_and_the_page_warns(tmp_path):
     runs = [throttled(0.02, seq_len=1024), throttled(0.3, seq_len=2048), throttled(0.13, seq_len=4096)]
     runs.append(record_of(provenance=telemetry(), attention="mha"))
     headline = headline_of(tmp_path, *runs)
-    assert headline.text == "2 of 4 runs were disturbed in more than 5.0% of their samples: compare them with care"
+    assert headline.text == "2 of 4 runs were disturbed (throttled, shared, waiting) in over 5.0% of samples"
     assert headline.detail == "Monitoring itself took 0.20% of one CPU (median)."
     rows = devices_of(tmp_path, *runs)
     assert [row["Throttled"] for row in rows] == ["30%", "13%", "2.0%"]
