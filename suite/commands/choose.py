@@ -142,7 +142,7 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
         )
         lines.append(
             "Expected times are those of single kernels that others measured, without traffic between devices. "
-            f"Half and nine in ten of their errors are below (for the model as it is): {errors}."
+            f"Their median error, and the error that nine in ten stay below, for the model as it is: {errors}."
         )
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:

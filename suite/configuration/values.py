@@ -79,7 +79,8 @@ def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, wh
     """The setting's value. Raises ValueError, naming the choices, for one that is not allowed or missing."""
     value, allowed = _given(settings, name, where), tuple(allowed)
     if value not in allowed:
-        raise ValueError(f"{where}{name} must be one of {', '.join(map(str, allowed))}; got {clipped(value)}")
+        choices = ", ".join("null" if choice is None else str(choice) for choice in allowed)  # null as one types it
+        raise ValueError(f"{where}{name} must be one of {choices}; got {clipped(value)}")
     return value
 
 

@@ -34,16 +34,15 @@ class HeadlineValue:
 
     @property
     def text(self) -> str:
-        """The number as a table shows it, with the distance to the farther end of its interval: `1.49 ms ±2.1%`."""
+        """The number as a table shows it, a time with its interval: `1.49 ms (1.40–1.60 ms)`."""
         if self.interval is None:
             return self.write(self.number)
-        # The farther end: an interval of few launches is often lopsided, and no value of it lies beyond what is shown.
-        reach = max(self.interval.high - self.number, self.number - self.interval.low) / self.number
-        return f"{self.write(self.number)} {'(n = 1)' if self.interval.count == 1 else f'±{reach:.1%}'}"
+        ends = numbers.seconds_range(self.interval.low, self.interval.high)
+        return f"{self.write(self.number)} ({'n = 1' if self.interval.count == 1 else ends})"
 
     @property
     def labelled(self) -> str:
-        """`layer 1.49 ms ±2.1%`"""
+        """`layer 1.49 ms (1.40–1.60 ms)`"""
         return f"{self.title} {self.text}"
 
     def as_json(self) -> dict[str, Any]:

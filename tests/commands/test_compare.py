@@ -40,7 +40,7 @@ def test_two_runs_stand_side_by_side(folders, capsys, tmp_path):
     runs = [str(next((tmp_path / name).iterdir())) for name in "ab"]
     assert compare(runs, **ASKED) == 0
     said = capsys.readouterr().out
-    assert ["layer", "1.00", "ms", "±2.0%", "2.00", "ms", "±2.0%", "0.500×"] in [
+    assert ["layer", "1.00", "ms", "(0.980–1.02", "ms)", "2.00", "ms", "(1.96–2.04", "ms)", "0.500×"] in [
         line.split() for line in said.splitlines()
     ]
     assert compare(runs, **ASKED | {"as_json": True}) == 0

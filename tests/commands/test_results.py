@@ -35,7 +35,7 @@ def test_the_list_has_a_line_a_run_with_what_tells_them_apart(results, capsys):
     assert head.split() == ["run", "status", "seq_len", "result", "started"]
     assert [line.split()[1] for line in lines] == ["ok", "ok", "failed", "damaged", "unfinished"]
     assert lines[0].split()[0] == "0123456789abcdef"
-    assert " 4096     layer 1.49 ms ±7.4% " in lines[0]
+    assert " 4096     layer 1.49 ms (1.40–1.60 ms) " in lines[0]
     assert lines[0].endswith(" 2026-03-01 10:00")
     assert " 8192     it  [2Jbroke " in lines[2]
     assert sums == "3 runs, 1 damaged, 1 unfinished"

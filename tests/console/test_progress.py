@@ -58,11 +58,11 @@ def test_outside_a_terminal_there_are_plain_lines_and_a_table(capsys):
     assert recorded == "1 of 4 cases was recorded before (resume=false measures all again)"
     assert "[3/4]  gqa        4096     ok  layer 1.49 ms" in said
     assert said.splitlines()[-9:] == [
-        "attention  seq_len  status          layer        kernel  roofline  cache per token",
-        "mla        64       ok      1.49 ms ±7.4%  596 µs ±7.4%      134%         72.0 KiB",
-        "mla        4096     ok      1.49 ms ±7.4%  596 µs ±7.4%      134%         1.12 KiB",
-        "gqa        4096     ok      1.49 ms ±7.4%  596 µs ±7.4%      134%         1.12 KiB",
-        "mha        4096     failed              -             -         -                -",
+        "attention  seq_len  status                   layer               kernel  roofline  cache per token",
+        "mla        64       ok      1.49 ms (1.40–1.60 ms)  596 µs (560–640 µs)      134%         72.0 KiB",
+        "mla        4096     ok      1.49 ms (1.40–1.60 ms)  596 µs (560–640 µs)      134%         1.12 KiB",
+        "gqa        4096     ok      1.49 ms (1.40–1.60 ms)  596 µs (560–640 µs)      134%         1.12 KiB",
+        "mha        4096     failed                       -                    -         -                -",
         "4 cases: 3 ok, 1 failed; 1 recorded before; took 5.0 s",
         "1 failed: it broke",
         "gqa against mla (seq_len=4096): 1.49 ms against 1.49 ms, speed ratio 1.00× (0.875–1.14): no clear difference.",
@@ -88,11 +88,11 @@ def test_a_small_terminal_leaves_out_the_least_telling_columns(capsys, monkeypat
     swept(*(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 16384)))
     said = capsys.readouterr().out.rstrip().splitlines()
     table = said[said.index("", said.index("") + 1) + 1 :]
-    assert "[1/4]  mha        64       ok  layer 1.49 ms ±7.4% in one" in said
+    assert "[1/4]  mha        64       ok  layer 1.49 ms (1.40–1.60 ms)" in said
     assert max(map(len, said)) <= 60
     assert any("(0.875–1.14)" in line for line in said)
-    assert table[0].split() == ["attention", "seq_len", "layer", "kernel", "roofline"]
-    assert table[5] == "(not shown: cache per token)"
+    assert table[0].split() == ["attention", "seq_len", "layer"]
+    assert table[5] == "(not shown: kernel, roofline, cache per token)"
 
 
 def test_runs_of_many_seeds_share_a_row_in_a_big_sweep(capsys):

@@ -60,7 +60,7 @@ def test_a_record_of_an_unknown_workload_has_plain_timings():
     record = record_of("weather")
     found = summarise_record(record)
     assert (found.lines, found.brief) == ((), None)
-    assert [value.labelled for value in found.values] == ["layer 1.49 ms ±7.4%", "kernel 596 µs ±7.4%"]
+    assert [value.labelled for value in found.values] == ["layer 1.49 ms (1.40–1.60 ms)", "kernel 596 µs (560–640 µs)"]
     assert any("median of" in line for line in answer(record, "ok", summarise_record(record)))
     assert not is_judged_by_seed("weather")
     assert not is_judged_by_seed("../workload/rl")
