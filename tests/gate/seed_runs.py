@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from suite.gate.stored.seed_pairs import without_seed
+from suite.gate.stored.seed_arms import without_seed
 from suite.records.case import Case
 from suite.records.metrics import PHASES
 from suite.records.record import Reading, Status

@@ -21,7 +21,7 @@ from suite.gate.stored.case import (
     side,
     stored_judgement,
 )
-from suite.gate.stored.seed_pairs import by_arm, judge_arm
+from suite.gate.stored.seed_arms import by_arm, judge_arm
 from suite.gate.verdict import Judgement, Side, Verdict
 from suite.records.derived import started_at
 from suite.records.record import Record

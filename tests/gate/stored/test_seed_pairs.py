@@ -16,13 +16,12 @@ from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.pairing import check_can_be_timed
 from suite.gate.stored.case import StoredRun
 from suite.gate.stored.folders import judge_stored
+from suite.gate.stored.seed_arms import by_arm, judge_arm
 from suite.gate.stored.seed_pairs import (
     BY_HELDOUT_ACCURACY,
     Judging,
     TakenValue,
-    by_arm,
     compare_pairs,
-    judge_arm,
     judging_of,
     loss_per_token,
 )
