@@ -117,7 +117,6 @@ def build_views(results: Results) -> dict[str, list[Section]]:
     names = [*chain.from_iterable(views.values()), *foreign]
     built = {name: section for name in names if (section := locate(name)(results))}
     if results.references and results.own.records:
-        # After all others: sections cache what they read of the last results alone.
         built = {name: _own_blocks_first(section, locate(name), results) for name, section in built.items()}
     sections = {view: [built[name] for name in listed if name in built] for view, listed in views.items()}
     for section in (built[name] for name in foreign if name in built):

@@ -50,7 +50,7 @@ def build_answers(results: Results, here: str) -> Answers:
         return results.narrowed(belongs)
 
     from_here, elsewhere = machine_side(True), machine_side(False)
-    # One after the other: sections cache what they read of the last results alone. Closed forms need no records.
+    # Closed forms need no records.
     ours = verdicts_on(from_here) if from_here.records else {}
     theirs = verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
     rulings = {claim["id"]: _prefer_ours(claim, ours.get(claim["id"]), theirs.get(claim["id"])) for claim in claims()}

@@ -19,7 +19,7 @@ from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import case_facets, phase_name, variant_label, variant_sort_key
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, median_ratio
@@ -134,7 +134,7 @@ class Timing(Run):
 
 
 # One page at a time: every section asks for the timings of the same results.
-@functools.lru_cache(maxsize=1)
+@cached_by_results
 def timings(results: Results) -> Sequence[Timing]:
     """Every timing of an attention case that ran."""
     return [timing for current in results.records for timing in record_timings(current)]

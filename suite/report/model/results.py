@@ -1,5 +1,6 @@
 """Reads results folders: the record of each case that counts, all others, judgements, and what could not be read."""
 
+import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence, Set
@@ -105,6 +106,11 @@ class Results:
             all_records=[(label, record) for label, record in self.all_records if is_wanted(label, record)],
             **by_label,
         )
+
+
+# Sections and answers ask for the same experiments of all results, of the person's own, and of this machine's and all
+# others': to lay them out takes longer than to draw them.
+cached_by_results = functools.lru_cache(maxsize=4)
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:

@@ -23,7 +23,7 @@ from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.readings import MetricsBySpan, numbers_by_span
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import Pairs, Run, clip_text, parse_whole_number
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, median_decode_s, series_below
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
@@ -217,7 +217,7 @@ DESIGN = Design(
 )
 
 
-@functools.lru_cache(maxsize=1)
+@cached_by_results
 def compress_experiments(results: Results) -> Sequence[CompressExperiment]:
     """The experiments label by label, those with the most runs first. One that is alone needs no title."""
     untitled = experiments(workload_runs(results.records, DESIGN), DESIGN, has_labels=results.several, named=_named)

@@ -4,7 +4,6 @@ Two arms are paired by their seed: one seed is asked the same questions in the s
 stand in one experiment where everything but the variant and its sizes agrees.
 """
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,7 +32,7 @@ from suite.report.model.experiment import (
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
 from suite.report.model.readings import MetricsBySpan, SeriesByName, numbers_by_span
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import (
     LABEL,
     MOST,
@@ -203,7 +202,7 @@ DESIGN = Design(
 )
 
 
-@functools.lru_cache(maxsize=1)
+@cached_by_results
 def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     """Every experiment, task by task, those with the most arms first. MHA is the baseline; where only match=heads has
     it, that one, which no matching changes."""

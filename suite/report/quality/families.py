@@ -10,7 +10,6 @@ first for any. So the share of the largest fall is told with the number of heads
 do not add up exactly: a decoder is not linear in its heads.
 """
 
-import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from statistics import fmean
 
 from suite.report.blocks import Text, dotted, say, say_or
 from suite.report.model.experiment import drop_settings, experiment_titles, grouped, holm_corrected
-from suite.report.model.results import Results
+from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import parse_number
 from suite.report.quality import design
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
@@ -101,7 +100,7 @@ def query_form(arm: QualityArm) -> str:
     return arm.value(design.FREQUENCY) or design.SKEWED
 
 
-@functools.lru_cache(maxsize=1)
+@cached_by_results
 def families(results: Results) -> Sequence[Family]:
     """Group tiered experiments that differ in form and updates alone, most variants first. The main one of a family is
     the skewed one with the most variants; without a skewed one there is no family."""

@@ -20,7 +20,7 @@ from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
 from suite.report.model.readings import SeriesByName, numbers_by_span
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, parse_number, share
 from suite.report.rl.naming import SHAPE, named, with_baseline
 from suite.statistics.factorial import is_crossed
@@ -385,7 +385,7 @@ class RlLayout:
         return rewards
 
 
-@functools.lru_cache(maxsize=1)
+@cached_by_results
 def layout(results: Results) -> RlLayout:
     """The layout of these results' runs, made once."""
     return RlLayout(results)

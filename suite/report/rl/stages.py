@@ -6,7 +6,7 @@ budgets after as many steps. Tasks on which no recipe learns stay: that a stage 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import starmap
 from statistics import fmean
 
@@ -16,7 +16,7 @@ from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
-from suite.report.model.results import Results
+from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
 from suite.report.quoted import quoted_tables
 from suite.report.rl import contrasts, design, frames
@@ -96,7 +96,7 @@ def build(results: Results) -> Section | None:
     )
 
 
-@lru_cache(maxsize=1)
+@cached_by_results
 def recipes(results: Results) -> Sequence[RlExperiment]:
     """The experiments whose arms are recipes and agree in all else, most arms first; empty if every run is R1-Zero."""
     layout = design.layout(results)

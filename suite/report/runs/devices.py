@@ -5,7 +5,6 @@ records have no telemetry, and a foreign one may say anything: what is of anothe
 give, is left out here.
 """
 
-import functools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, option_label, phase_name, variant_label
 from suite.report.model.outcome import outcome_metric
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
 from suite.report.table import Column, column, label_column, part_columns, table
 
@@ -90,7 +89,7 @@ def name_parts(record: Record) -> list[Text]:
 
 
 # A series is read from its file, and a headline and two tables ask for the runs of the same results.
-@functools.lru_cache(maxsize=1)
+@cached_by_results
 def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
     """The runs with telemetry samples, with facts about their telemetry, or with a series that cannot be read."""
     runs = []
