@@ -19,7 +19,7 @@ Folders = Annotated[list[Path] | None, typer.Argument(metavar="[FOLDER]...", hel
 
 Results = Annotated[list[Path] | None, typer.Option(help="Where to look. Default: results/. Can be repeated.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Model = Annotated[str | None, typer.Option(help="A model of suite ls geometry; a short form such as 70b is enough.")]
+Model = Annotated[str | None, typer.Option(help="A name that suite ls geometry lists, or a short form such as 8b.")]
 Sizes = Annotated[str | None, typer.Option(help="Your own model, instead of --model: hidden_size=4096,num_layers=32,…")]
 Calibrated = Annotated[
     Path | None, typer.Option(help="A file written by suite calibrate. Default: the files of conf/calibration.")
