@@ -242,6 +242,11 @@ def capitalised(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def counted(number: int, noun: str) -> str:
+    """Write `1 seed` or `2 seeds`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def first_of(texts: Sequence[str], most: int) -> str:
     """Write the first `most` texts and how many are left: `a, b, and 3 more`."""
     more = len(texts) - most

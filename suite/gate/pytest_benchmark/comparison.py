@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from suite.gate.output.sentences import first_of
+from suite.gate.output.sentences import counted, first_of
 from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock, least_s
@@ -115,7 +115,8 @@ class SuiteComparison(GateComparison):
             collections = [worker.collection for worker in workers]
             cases = self._paired(*collections)
             self._start_s = time.monotonic() - begun_s
-            say(f"{len(cases)} benchmarks to compare (pytest took {self._start_s:.1f} s to start and collect them)")
+            number = counted(len(cases), "benchmark")
+            say(f"{number} to compare (pytest took {self._start_s:.1f} s to start and collect)")
             self._following = dict(itertools.pairwise(case.id for case in cases))
             if not any(side["others"] for side in collections):
                 self._examine_each(self.revisions, workers, cases, self._run_to_end)
@@ -254,7 +255,7 @@ class SuiteComparison(GateComparison):
             for name in ("setup_s", "first_s", "call_s")
         )
         say(
-            f"{len(benchmarks)} benchmarks ran once and can be timed: their fixtures took {setup_s:.2g} s in total, "
+            f"{counted(len(benchmarks), 'benchmark')} ran once and can be timed: fixtures took {setup_s:.2g} s, "
             f"first calls {first_s:.2g} s, later calls {call_s:.2g} s"
         )
         launch_s, launches = self._start_s + setup_s + first_s, most_launches(seconds)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from suite.gate.output.sentences import counted
 from suite.gate.rules.exact import Exact, exact_of_record, judge_exact
 from suite.gate.rules.fingerprint import differences, is_judged_by_seed, surroundings
 from suite.gate.rules.multiple_testing import TestedChange
@@ -198,11 +199,11 @@ def _compare_learning(case: str, pairs: Sequence[SeedPair], remarks: SeedRemarks
     notes = list(dict.fromkeys(reason for pair in comparable for reason in pair.obstacles))
     if not differing:
         is_or_are = "is" if len(metrics) == 1 else "are"
-        reason = f"{_count(len(metrics), 'metric')} {is_or_are} bit-equal over {_count(len(comparable), 'seed')}"
+        reason = f"{counted(len(metrics), 'metric')} {is_or_are} bit-equal over {counted(len(comparable), 'seed')}"
         yield Verdict(case=case, outcome=Outcome.SAME, reason=reason, notes=notes)
         return
     num_differing, first = len({metric for (_, metric), _ in differing}), min(step for _, step in differing)
-    note = f"{num_differing} of {_count(len(metrics), 'metric')} set by the seed differ, from step {first} on"
+    note = f"{num_differing} of {counted(len(metrics), 'metric')} set by the seed differ, from step {first} on"
     for place, quantity in enumerate(judging_of(pairs[0].after.case.workload).learnt):
         yield from _compare_quantity(case, quantity, comparable, remarks, notes if place else [note, *notes])
 
@@ -240,7 +241,7 @@ def _compare_quantity(
         elif new is None:
             remarks.add(pair.seed, Outcome.MISSING, "is no longer recorded", quantity)
         elif old.readings != new.readings:
-            counts = f"{_count(len(old.readings), 'reading')} before, {_count(len(new.readings), 'reading')} now"
+            counts = f"{counted(len(old.readings), 'reading')} before, {counted(len(new.readings), 'reading')} now"
             remarks.add(pair.seed, Outcome.INCOMPARABLE, f"was recorded at other steps: {counts}", quantity)
         elif not quantity.is_accuracy and not all(0 < run.value < math.inf for run in (old, new)):
             reason = f"{old.value!r} before, {new.value!r} now, which cannot be compared"
@@ -309,8 +310,3 @@ def _differing(old: StepValues, new: StepValues) -> Iterator[tuple[SpanMetric, i
         before, after = old.get(name, ()), new.get(name, ())
         if before != after:
             yield name, min((step for step, _ in {*before} ^ {*after}), default=0)
-
-
-def _count(number: int, noun: str) -> str:
-    """Write `1 seed` or `2 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
