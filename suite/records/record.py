@@ -4,6 +4,7 @@ Every number is a Reading: a latency, a byte count, a reward or a closed-form FL
 run is a Record with a reason, never a gap.
 """
 
+import math
 import re
 from array import array
 from collections import defaultdict
@@ -34,6 +35,7 @@ SAMPLES, TELEMETRY, TRACE = ("samples.parquet", "telemetry.parquet", "trace.json
 OVERRIDES = ".hydra/overrides.yaml"
 FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
 """All that may lie beside a record."""
+TIMINGS = ("latency_s", "cold_latency_s")
 LONGEST_REASON, LONGEST_ID = 300, 4096
 """Ids of ours have at most 339 letters."""
 
@@ -52,6 +54,13 @@ class Status(StrEnum):
 class Evidence(StrEnum):
     MEASURED = "measured"
     PROJECTED = "projected"
+
+
+def as_array(numbers: Iterable[float | None], empty: float) -> "npt.NDArray[np.float64]":
+    """The numbers in float64, with `empty` in place of None."""
+    import numpy as np
+
+    return np.array([empty if number is None else number for number in numbers], dtype=float)
 
 
 Row = TypeVar("Row")
@@ -73,12 +82,10 @@ class Rows(Sequence[Row], Generic[Row]):
         values = self._columns[name]
         return values if self._places is None else [values[place] for place in self._places]
 
-    def array(self, name: str) -> "npt.NDArray[np.float64]":
-        """The numbers of a column, for these rows alone; NaN where a row has none."""
-        import numpy as np
-
+    def array(self, name: str, empty: float = math.nan) -> "npt.NDArray[np.float64]":
+        """The numbers of a column, for these rows alone, with `empty` where a row has none."""
         decoded = getattr(self._columns, "array", None)  # of a table that was read
-        values = decoded(name) if decoded else np.array(self._columns[name], dtype=float)
+        values: npt.NDArray[np.float64] = decoded(name, empty) if decoded else as_array(self._columns[name], empty)
         return values if self._places is None else values[self._places]
 
     @property
@@ -181,6 +188,16 @@ class Record:
     def by_span(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
         """The readings of each span and metric, in the order in which they come."""
         return self.rows.grouped("span", "metric")
+
+    @cached_property
+    def timings(self) -> Mapping[tuple[str, str, int | None], Rows[Reading]]:
+        """The latencies by span, metric and launch, in their order."""
+        return {
+            (span, metric, launch): rows
+            for (span, metric), readings in self.by_span.items()
+            if metric in TIMINGS
+            for (launch,), rows in readings.grouped("launch").items()
+        }
 
     @cached_property
     def rows(self) -> Rows[Reading]:

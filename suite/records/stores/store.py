@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
@@ -63,6 +64,16 @@ class StoredRecord:
     record: Record
     folder: Path
     withdrawal: Withdrawal | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the record's file, as it is when this is first asked for."""
+        return file_digest(self.folder / RECORD)
+
+    @property
+    def name(self) -> str:
+        """The last parts of the path, which name a run among several folders."""
+        return "/".join(self.folder.parts[-2:])
 
 
 @dataclass(kw_only=True)
