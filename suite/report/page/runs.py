@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.records.case import command_line
-from suite.records.derived import by_launch, started_at
+from suite.records.derived import started_at
 from suite.records.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records.machines import machine_names
 from suite.records.record import Record
-from suite.report.attention.timings import is_plausible
+from suite.report.model.readings import plausible_launches
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
@@ -92,8 +92,8 @@ def _number_rows(record: Record) -> list[list[Any]]:
     for (span, metric), repeats in record.by_span.items():
         if metric not in TIMED:
             rows.append([span, metric, len(repeats), _json_number(repeats.column("value")[-1])])  # where training ended
-        elif usable := [reading for reading in repeats if is_plausible(reading.value)]:
-            interval = launched_interval(by_launch(usable))
+        elif launches := plausible_launches(repeats):
+            interval = launched_interval(launches)
             ends = [interval.low, interval.high] if interval.count > 1 else []
             rows.append([span, metric, interval.count, interval.median, *ends])
     return rows
