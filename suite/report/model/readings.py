@@ -12,12 +12,18 @@ SeriesByName = Mapping[str, Mapping[int, float]]
 MetricsBySpan = dict[str, dict[str, dict[int, float]]]
 
 
+def numbers_by_step(record: Record, metric: str, span: str) -> dict[int, float]:
+    """A metric's plausible numbers by step; of several readings of one step the last."""
+    rows = record.series(metric, span)
+    steps = zip(rows.column("step"), rows.column("value"), strict=True)
+    return {step: value for step, value in steps if 0 <= step < MOST_STEPS and abs(value) < MOST}
+
+
 def numbers_by_span(record: Record) -> MetricsBySpan:
-    """A record's plausible numbers by span, metric and step; of several readings of one step the last."""
+    """A record's plausible numbers by span, metric and step."""
     numbers: MetricsBySpan = defaultdict(lambda: defaultdict(dict))
-    for (span, metric), readings in record.by_span.items():
-        steps = zip(readings.column("step"), readings.column("value"), strict=True)
-        if by_step := {step: value for step, value in steps if 0 <= step < MOST_STEPS and abs(value) < MOST}:
+    for span, metric in record.by_span:
+        if by_step := numbers_by_step(record, metric, span):
             numbers[span][metric] = by_step
     return numbers
 
