@@ -72,10 +72,13 @@ def page(
         "hyparquet": _asset("vendor", "hyparquet.min.js"),
         **({"plotly": _plotly_js()} if has_figures else {}),
     }
-    runs = runs_content(results)
+    # Each is packed once it is made: as plain data they take ten times as much memory.
+    runs = {name: packed(content) for name, content in runs_content(results).items()}
     contents = _view_contents(views, answers, results, languages)
-    blocks = {f"{name}/{view}": content for name, view, content in contents}
-    blocks |= {"runs": runs["lines"], "records": runs["records"], "decide": decide}
+    blocks = {f"{name}/{view}": packed(content) for name, view, content in contents}
+    blocks |= {"runs": runs["lines"], "records": runs["records"]}
+    if decide is not None:
+        blocks["decide"] = packed(decide)
     script = "\n".join(['"use strict";\n(() => {', *(_asset("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
         texts=languages[lang],
@@ -84,7 +87,7 @@ def page(
         policy=policy([script, *libraries.values()]),
         style=Markup("".join(_asset("css", f"{name}.css") for name in STYLES)),
         frame=in_script(_frame(views, languages, lang)),
-        blocks={name: packed(content) for name, content in blocks.items() if content is not None},
+        blocks=blocks,
         libraries={name: packed_text(source) for name, source in libraries.items()},
         notices=_notices(libraries.values()),
         script=Markup(script),
@@ -136,7 +139,6 @@ def packed(value: Any) -> str:
     return packed_text(_json(value))
 
 
-@functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
     """Text gzip-compressed, in base64; the same bytes each time, so that a page written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
