@@ -17,7 +17,7 @@ import pytest
 from suite.measure import stopped
 from suite.measure import worker as worker_module
 from suite.measure.rng import seed_of
-from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError
+from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError, _run_child
 from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Status
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -109,8 +109,15 @@ def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome
     assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "check", "measure"]
 
 
-needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
 needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here")
+
+
+@needs_forks
+def test_the_fork_server_has_all_that_a_task_begins_with(worker):
+    assert {_run_child.__module__, "suite.measure.child"} <= set(forkserver._forkserver._preload_modules)
+
+
+needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
 
 
 @pytest.fixture
