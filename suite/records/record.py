@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from suite.records.aliases import settings_today
@@ -36,6 +36,7 @@ OVERRIDES = ".hydra/overrides.yaml"
 FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
 """All that may lie beside a record."""
 TIMINGS = ("latency_s", "cold_latency_s")
+SCALARS = (str, int, float, bool)
 LONGEST_REASON, LONGEST_ID = 300, 4096
 """Ids of ours have at most 339 letters."""
 
@@ -60,6 +61,8 @@ def as_array(numbers: Iterable[float | None], empty: float) -> "npt.NDArray[np.f
     """The numbers in float64, with `empty` in place of None."""
     import numpy as np
 
+    if isinstance(numbers, array):
+        return np.asarray(numbers, dtype=float)
     return np.array([empty if number is None else number for number in numbers], dtype=float)
 
 
@@ -95,10 +98,10 @@ class Rows(Sequence[Row], Generic[Row]):
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
         """The rows grouped by their values in these columns, in the order in which they come."""
-        places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        places: dict[tuple[Any, ...], array[int]] = defaultdict(partial(array, "q"))
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)
-        return {key: self.at(of_key) for key, of_key in places.items()}
+        return {key: Rows(self._row, self._columns, of_key) for key, of_key in places.items()}
 
     def at(self, places: Iterable[int]) -> "Rows[Row]":
         """The rows of the table with these numbers."""
@@ -317,6 +320,6 @@ def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> 
 def _scalars(content: dict[str, Any], name: str) -> dict[str, Any]:
     """The same object. Raises CorruptRecordError where a value is a list or an object."""
     for key, value in content.items():
-        if not isinstance(value, str | int | float | bool | None):
+        if value is not None and not isinstance(value, SCALARS):
             raise CorruptRecordError(f"{name}.{key} must be a plain value; got {type(value).__name__}")
     return content
