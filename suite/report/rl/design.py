@@ -117,8 +117,14 @@ class RlRun(Run):
 
     def seconds(self, span: str, clock: str = "") -> float | None:
         """The seconds of the whole run in a span, by `clock` or its own one; None where any reading lacks them."""
-        by_step = _seconds(self.current, span, CLOCKS[clock or self.clock])
-        return seconds if by_step and math.isfinite(seconds := sum(by_step.values())) else None
+        seconds = self._seconds_by_span.get((span, clock or self.clock), math.nan)
+        return seconds if math.isfinite(seconds) else None
+
+    @functools.cached_property
+    def _seconds_by_span(self) -> Mapping[tuple[str, str], float]:
+        """The seconds of each span on each clock; NaN where any reading lacks them."""
+        timed = [(span, clock) for span, metric in self.record.by_span if metric == "latency_s" for clock in CLOCKS]
+        return {key: sum(_seconds(self.current, key[0], CLOCKS[key[1]]).values() or [math.nan]) for key in timed}
 
 
 RlArm = Arm[RlRun]
