@@ -207,9 +207,9 @@ def _seconds(current: CurrentRecord, span: str, clock: str) -> Mapping[int, floa
     """The sum of a span's timings by step on one clock; NaN where a reading lacks it. Empty for several machines."""
     timings, totals = current.record.series("latency_s", span), defaultdict[int, float](float)
     if current.is_of_one_machine:
-        for step, seconds in zip(timings.column("step"), timings.column(clock), strict=True):
+        for step, seconds in zip(timings.column("step"), timings.array(clock).tolist(), strict=True):
             if 0 <= step < MOST_STEPS:
-                totals[step] += seconds if seconds is not None and 0 <= seconds < MOST else math.nan
+                totals[step] += seconds if 0 <= seconds < MOST else math.nan
     return totals
 
 
