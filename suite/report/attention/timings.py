@@ -4,7 +4,6 @@ A record may be old or foreign: what it lacks is None here, and nothing but its 
 """
 
 import functools
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -155,8 +154,8 @@ def record_timings(current: CurrentRecord, workload: str, metric: str = "latency
     for (span, name), repeats in record.by_span.items():
         if name == metric and (launches := plausible_launches(repeats)):
             interval = launched_interval(launches)
-            seconds = zip(repeats.column("value"), repeats.array("wall_s").tolist(), strict=True)
-            walls = [wall_s for value, wall_s in seconds if not math.isnan(wall_s) and is_plausible(value)]
+            seconds = zip(repeats.column("value"), repeats.column("wall_s"), strict=True)
+            walls = [wall_s for value, wall_s in seconds if wall_s is not None and is_plausible(value)]
             wall_ratio = float(np.median(walls)) / interval.median if walls else 0.0
             yield Timing(
                 current=current,

@@ -72,8 +72,12 @@ def decode_cell(record: Record) -> Cell | None:
 def _median_s(record: Record) -> float | None:
     """The median over launches of the kernel's measured latencies; None where none was measured."""
     is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
-    usable = [reading for reading in record.series("latency_s", KERNEL) if 0 < reading.value < math.inf]
-    return launched_interval(by_launch(usable)).median if usable and is_measured else None
+    launches = [
+        usable
+        for launch in by_launch(record.series("latency_s", KERNEL))
+        if (usable := [value for value in launch if 0 < value < math.inf])
+    ]
+    return launched_interval(launches).median if launches and is_measured else None
 
 
 def _heads(record: Record) -> int:
