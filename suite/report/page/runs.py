@@ -45,7 +45,7 @@ class SharedObjects:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[bytes, int] = {}
+        self._places: dict[bytes | None, int] = {}
         """By digests of the objects, as they were recorded and as they stand in the pool."""
         self._scrubber = Scrubber()
         self._texts: dict[tuple[str, str], str] = {}
@@ -57,15 +57,20 @@ class SharedObjects:
 
     def _pooled(self, key: str, value: Any, depth: int) -> Any:
         """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
-        if not isinstance(value, Mapping) or not value or key in FREE_TEXTS:
+        if isinstance(value, str | int | float | None) or not isinstance(value, Mapping):
             return self._scrubbed(key, value)
-        recorded = _digest([key, depth, value])
+        if not value or key in FREE_TEXTS:
+            return self._scrubbed(key, value)
+        # Few records share all their settings, but most share each object in them, which is looked up as it came.
+        recorded = _digest([key, depth, value]) if depth == 1 else None
         if recorded not in self._places:
             inner = {name: self._pooled(name, part, depth - 1) for name, part in value.items()} if depth else value
             pooled = _digest([key, inner])
             if pooled not in self._places:
                 self._places[pooled] = len(self.values)
                 self.values.append(inner if depth else self._scrubbed(key, inner))
+            if recorded is None:
+                return {"@": self._places[pooled]}
             self._places[recorded] = self._places[pooled]
         return {"@": self._places[recorded]}
 
