@@ -108,7 +108,7 @@ def _language_blocks(
     def contents(texts: Texts) -> dict[str, Any]:
         answers_data = {**answers_content(answers, texts, english), "ran": ran_content(results, texts)}
         return {
-            **{view: view_content(sections, texts, english, numbers) for view, sections in views.items()},
+            **{view: view_content(sections, texts, english, numbers) for view, sections in views.items() if sections},
             "answers": answers_data,
         }
 

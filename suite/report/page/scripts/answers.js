@@ -148,7 +148,7 @@ function claimsElement({ rulings: inFile, reproduced: [reproduced, ...differing]
     { id: "claims" },
     h("h2", {}, word("page.claims")),
     reproduced && h("p", {}, h("strong", {}, reproduced)),
-    h("ul", {}, differing.map((text) => h("li", {}, text))),
+    listElement(differing),
     h("div", { class: "switch", role: "group", "aria-label": word("page.filters") }, buttons),
     h("div", { class: "claims" }, claims.slice(0, measured), missing, claims.slice(measured)),
   );

@@ -14,7 +14,8 @@ function runLibrary(name) {
 
 async function startLibrary(name) {
   const source = await inflated(await packedText(`script[data-library="${name}"]`)).text();
-  document.head.append(h("script", {}, source));
+  const script = document.head.appendChild(h("script", {}, source));
+  script.remove(); // it has run
 }
 
 // Every file below what was dropped, with its path.

@@ -125,7 +125,7 @@ async function viewElement(route) {
   if (route.view === "trust" && route.part === RUNS_PAGE)
     return { element: runsElement(await numberedRuns(), route, droppedRuns) };
   if (route.view === "trust" && route.part === "run") return { element: await runElement(route.rest[0], droppedRuns) };
-  const { sections, terms } = await block(`${LANG}/${route.view}`);
+  const { sections, terms } = (await block(`${LANG}/${route.view}`)) ?? { sections: [] };
   const content = sections.find((section) => section.id === route.part);
   if (!content) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const { rulings = [] } = route.params.claim ? await block(`${LANG}/answers`) : {};
@@ -155,5 +155,5 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
 window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
 Promise.all([show(), isRead]).then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
-  if (document.querySelector("script[data-library=plotly]")) setTimeout(() => runPlotly().catch(() => {}), 300);
+  if (document.querySelector("script[data-library=plotly]")) setTimeout(() => warmUp().catch(() => {}), 300);
 });

@@ -25,7 +25,7 @@ async function withNumbers() {
   const { names, rows } = await block("numbers");
   lines.forEach((line, place) => {
     const [shape, ...values] = rows[place];
-    line.numbers = names[shape].map((name, at) => [...name, ...values[at]]);
+    line.numbers = names[shape].map((name, at) => name.concat(values[at]));
   });
   return lines;
 }
@@ -66,12 +66,15 @@ function runsElement(lines, route, dropped) {
 
 // A case by its columns; `rest` are all other settings.
 function caseOf(line) {
-  const rest = shortCase(line.case).split(" ");
-  const take = (names) => {
-    const place = names.map((name) => rest.findIndex((pair) => pair.startsWith(`${name}=`))).find((at) => at >= 0);
-    return place === undefined ? "" : rest.splice(place, 1)[0].replace(/^[^=]*=/, "");
-  };
-  return { ...Object.fromEntries(Object.entries(CASE_COLUMNS).map(([column, names]) => [column, take(names)])), rest };
+  const pairs = shortCase(line.case).split(" ");
+  const names = pairs.map((pair) => pair.slice(0, Math.max(pair.indexOf("="), 0)));
+  const found = {};
+  const taken = Object.entries(CASE_COLUMNS).map(([column, wanted]) => {
+    const place = wanted.map((name) => names.indexOf(name)).find((at) => at >= 0);
+    found[column] = place === undefined ? "" : pairs[place].slice(names[place].length + 1);
+    return place;
+  });
+  return { ...found, rest: pairs.filter((_, at) => !taken.includes(at)) };
 }
 
 // What a run is called: its settings that have a column.
