@@ -24,6 +24,7 @@ SLOW = {
     "rival_rules": SELFTEST,
     "roomy_cache": "1",
     "rounding": "1",
+    "waits": "--growth --runs 20",
 }
 """And of what .ci/run does."""
 MINUTES = {

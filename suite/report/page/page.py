@@ -77,10 +77,11 @@ def page(
     languages = {name: load_texts(name) for name in LANGUAGES}
     libraries = _libraries(section for sections in views.values() for section in sections)
     sources = [gzip.decompress(base64.b64decode(packed_source)).decode() for packed_source in libraries.values()]
-    runs = runs_content(results)
-    lines, numbers = split_numbers(runs["lines"])
-    blocks = _language_blocks(views, answers, results, languages)
-    blocks |= {"runs": lines, "numbers": numbers, "records": runs["records"], "decide": decide}
+    # Each is packed once it is made: as plain data they take ten times as much memory.
+    blocks = {name: packed(content) for name, content in runs_content(results).items()}
+    blocks |= {name: packed(content) for name, content in _view_contents(views, answers, results, languages)}
+    if decide is not None:
+        blocks["decide"] = packed(decide)
     script = "\n".join(['"use strict";\n(() => {', *(_asset("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
         texts=languages[lang],
@@ -89,35 +90,33 @@ def page(
         policy=policy([script, *sources]),
         style=Markup("".join(_asset("css", f"{name}.css") for name in STYLES)),
         frame=in_script(_frame(views, languages, lang)),
-        blocks={name: packed(content) for name, content in blocks.items() if content is not None},
+        blocks=blocks,
         libraries=libraries,
         notices=_notices(sources),
         script=Markup(script),
     )
 
 
-def _language_blocks(
+def _view_contents(
     views: Mapping[str, Sequence[Section]],
     answers: Answers | None,
     results: Results,
     languages: Mapping[str, Texts],
-) -> dict[str, Any]:
-    """What each view shows, `answers` among them, as plain data under `en/speed`; of other languages what differs."""
+) -> Iterable[tuple[str, Any]]:
+    """Yield what each view shows, `answers` among them, as plain data: `en/speed`, and `zh/speed` as what differs."""
     english, numbers = languages[ENGLISH], run_numbers(results)
 
-    def contents(texts: Texts) -> dict[str, Any]:
-        answers_data = {**answers_content(answers, texts, english), "ran": ran_content(results, texts)}
-        return {
-            **{view: view_content(sections, texts, english, numbers) for view, sections in views.items() if sections},
-            "answers": answers_data,
-        }
+    def content(view: str, texts: Texts) -> dict[str, Any]:
+        if view == "answers":
+            return {**answers_content(answers, texts, english), "ran": ran_content(results, texts)}
+        return view_content(views[view], texts, english, numbers)
 
-    base = contents(english)
-    blocks = {f"{ENGLISH}/{view}": content for view, content in base.items()}
-    for name, texts in languages.items():
-        if name != ENGLISH:
-            blocks |= {f"{name}/{view}": difference(base[view], content) for view, content in contents(texts).items()}
-    return blocks
+    for view in ("answers", *(view for view, sections in views.items() if sections)):
+        base = content(view, english)
+        yield f"{ENGLISH}/{view}", base
+        for name, texts in languages.items():
+            if name != ENGLISH:
+                yield f"{name}/{view}", difference(base, content(view, texts))
 
 
 def difference(base: Any, other: Any) -> Any:
@@ -129,18 +128,6 @@ def difference(base: Any, other: Any) -> Any:
         pairs = enumerate(zip(base, other, strict=True))
         return {place: difference(part, changed) for place, (part, changed) in pairs if part != changed}
     return [other]
-
-
-def split_numbers(lines: Iterable[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Lines of runs without their numbers; and those: names that many runs share, once, and the values of each run."""
-    names: dict[tuple[tuple[str, str], ...], int] = {}
-    heads, rows = [], []
-    for line in lines:
-        numbers = line["numbers"]
-        shape = tuple((span, metric) for span, metric, *_ in numbers)
-        rows.append([names.setdefault(shape, len(names)), *(values for _, _, *values in numbers)])
-        heads.append({key: value for key, value in line.items() if key != "numbers"})
-    return heads, {"names": list(names), "rows": rows}
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
@@ -173,7 +160,6 @@ def packed(value: Any) -> str:
     return packed_text(_json(value))
 
 
-@functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
     """Text gzip-compressed, in base64; the same bytes each time, so that a page written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
