@@ -33,13 +33,6 @@ SAFE_IN_SCRIPT = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
-PLOTLY_CONFIG = {
-    "showSendToCloud": False,
-    "plotlyServerURL": "",
-    "displaylogo": False,
-    "responsive": True,
-    "displayModeBar": False,
-}
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
     *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
@@ -48,11 +41,8 @@ SCRIPTS = (
 """Files in scripts/, which become one: the last starts what the others define."""
 ENGLISH = "en"
 """The language that stands in the page whole."""
-CARTESIAN = {
-    *("bar", "box", "contour", "heatmap", "histogram", "histogram2d", "histogram2dcontour", "image"),
-    *("pie", "scatter", "scatterternary", "violin"),
-}
-"""Types of traces that plotly.js' cartesian bundle draws: a third of the whole one, which takes a second to start."""
+OWN_TRACES = {"scatter", "bar", "heatmap"}
+"""What our figures draw. For that plotly.js' cartesian bundle is enough, a third of the whole one in size and start."""
 WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")
 """First parts of the keys of sentences that scripts say."""
 
@@ -134,7 +124,6 @@ def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts
     """What the scripts need before a view is unpacked: languages, titles, words, units, and each view's sections."""
     return {
         "version": __version__,
-        "plotlyConfig": PLOTLY_CONFIG,
         "lang": lang,
         "units": {name: metric.unit for name, metric in METRICS.items() if metric.unit},
         "views": {view: [section.id for section in sections] for view, sections in views.items()},
@@ -189,19 +178,17 @@ def _asset(folder: str, name: str) -> str:
 
 def _libraries(sections: Iterable[Section]) -> dict[str, str]:
     """The packed sources of what the page needs: hyparquet, and plotly.js where there are figures."""
-    packed_sources = {"hyparquet": packed_text(_asset("vendor", "hyparquet.min.js"))}
+    libraries = {"hyparquet": packed_text(_asset("vendor", "hyparquet.min.js"))}
     views = [view for section in sections for figure in section.figures for view in figure.views]
-    types = {trace.get("type", "scatter") for view in views for trace in view.figure["data"]}
-    if types - CARTESIAN:  # a figure of another package's section
-        from plotly.offline import get_plotlyjs
+    if {trace.get("type", "scatter") for view in views for trace in view.figure["data"]} - OWN_TRACES:
+        from plotly.offline import get_plotlyjs  # takes long to import; only other packages' sections draw these
 
         # A browser hashes a script with its line ends made \n.
-        packed_sources["plotly"] = packed_text(get_plotlyjs().replace("\r\n", "\n"))
+        libraries["plotly"] = packed_text(get_plotlyjs().replace("\r\n", "\n"))
     elif views:
-        packed_sources["plotly"] = base64.b64encode(
-            (HERE / "vendor" / "plotly-cartesian.min.js.gz").read_bytes()
-        ).decode()
-    return packed_sources
+        bundle = HERE / "vendor" / "plotly-cartesian.min.js.gz"
+        libraries["plotly"] = base64.b64encode(bundle.read_bytes()).decode()
+    return libraries
 
 
 def _notices(sources: Iterable[str]) -> str:

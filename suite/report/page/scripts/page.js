@@ -130,14 +130,13 @@ async function viewElement(route) {
   if (!content) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const { rulings = [] } = route.params.claim ? await block(`${LANG}/answers`) : {};
   const ruling = rulings.find(({ id }) => id === route.params.claim);
-  return sectionElement(structuredClone(content), terms, route, ruling);
+  return sectionElement(content, terms, route, ruling);
 }
 
 async function decideElement(route) {
   const data = await block("decide");
+  if (!data) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const root = h("section", { class: "decide" });
-  if (!data || typeof decideView !== "function")
-    return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const state = Object.fromEntries(Object.entries(route.params).filter(([name]) => !EVERYWHERE.includes(name)));
   decideView(root, data, FRAME.languages[LANG].words, state, (changed) =>
     replaceAddress(["decide"], { ...changed, ...lasting(readAddress().params) }),

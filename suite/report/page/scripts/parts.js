@@ -21,6 +21,12 @@ function h(tag, properties, ...children) {
   return element;
 }
 
+function svg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+  return element;
+}
+
 // Text as people read it: before a number a hyphen is a minus. What is copied, saved and sorted keeps the hyphen.
 function withMinus(text) {
   return typeof text === "string" ? text.replace(/(?<![\p{L}\p{N}=.,_-])-(?=\d)/gu, "−") : text;
@@ -59,12 +65,14 @@ function doneButton(text, done, act) {
   );
 }
 
-// A part of the page that stands in it compressed; null where it has none of that name.
-const unpackedBlocks = new Map();
-function block(name) {
-  if (!unpackedBlocks.has(name)) unpackedBlocks.set(name, unpackBlock(name));
-  return unpackedBlocks.get(name);
+// What `make` gives for a name, made once.
+function once(make) {
+  const made = new Map();
+  return (name) => made.get(name) ?? made.set(name, make(name)).get(name);
 }
+
+// A part of the page that stands in it compressed; null where it has none of that name.
+const block = once(unpackBlock);
 
 // Of a view in another language than English only what differs stands in the page.
 async function unpackBlock(name) {

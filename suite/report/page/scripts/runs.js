@@ -15,12 +15,7 @@ const MOST_SHARED = 0.9;
 const KINDS = { "page.context": "number", "span.layer": "number", "column.settings": "case" };
 
 // All runs with their numbers, which stand apart: most views need none.
-let numberedLines = null;
-function numberedRuns() {
-  return (numberedLines ??= withNumbers());
-}
-
-async function withNumbers() {
+const numberedRuns = once(async () => {
   const lines = (await block("runs")) ?? [];
   const { names, rows } = await block("numbers");
   lines.forEach((line, place) => {
@@ -28,7 +23,7 @@ async function withNumbers() {
     line.numbers = names[shape].map((name, at) => name.concat(values[at]));
   });
   return lines;
-}
+});
 
 function runsElement(lines, route, dropped) {
   const every = [...dropped.map((run) => run.line), ...lines];
@@ -190,16 +185,11 @@ function readingsElement(span, metric, values, name) {
   const [width, height] = [720, 90];
   // Not Math.min(...values): with 130,000 arguments the stack overflows.
   const [low, high] = [Math.min, Math.max].map((end) => values.reduce((a, b) => end(a, b)));
-  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  picture.setAttribute("role", "img");
-  picture.setAttribute("aria-label", `${span} ${metric}`);
+  const label = `${span} ${metric}`;
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   for (const [index, value] of values.slice(0, 500).entries()) {
-    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    dot.setAttribute("cx", String(4 + ((width - 8) * index) / Math.max(values.length - 1, 1)));
-    dot.setAttribute("cy", String(height - 6 - ((height - 12) * (value - low)) / (high - low || 1)));
-    dot.setAttribute("r", "2.5");
-    picture.append(dot);
+    const cx = 4 + ((width - 8) * index) / Math.max(values.length - 1, 1);
+    picture.append(svg("circle", { cx, cy: height - 6 - ((height - 12) * (value - low)) / (high - low || 1), r: 2.5 }));
   }
   const rows = () => [
     ["span", "metric", "place", "value"],
