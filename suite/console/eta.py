@@ -17,12 +17,11 @@ def remaining_s(waiting: Sequence[Case], done: Sequence[tuple[Case, float]]) -> 
     if not done:
         return None
     times_s = []
+    recent = [(set(case.settings.items()), time_s) for case, time_s in done[-MOST_LOOKED_AT:]]
     for case in waiting[:: 1 + len(waiting) // MOST_LOOKED_AT]:
+        settings = set(case.settings.items())
         # How many settings each done case shares with it, and what that case took.
-        pairs = [
-            (len(case.settings.items() & done_case.settings.items()), time_s)
-            for done_case, time_s in done[-MOST_LOOKED_AT:]
-        ]
+        pairs = [(len(settings & done_settings), time_s) for done_settings, time_s in recent]
         most, _ = max(pairs)
         times_s.append(mean(time_s for count, time_s in pairs if count == most))
     return len(waiting) * mean(times_s) if times_s else 0.0

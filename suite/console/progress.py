@@ -197,9 +197,11 @@ class Terminal:
         return len(self.records) - len(self._measured)
 
     def _show_progress(self) -> None:
-        """Draw the live line anew."""
-        self._live.update(self._task, completed=self._total - len(self._waiting), done=f"{self._done()}{self._left()}")
-        self._live.refresh()
+        """Draw the live line anew, where there is one."""
+        if not self._live.disable:
+            done = f"{self._done()}{self._left()}"
+            self._live.update(self._task, completed=self._total - len(self._waiting), done=done)
+            self._live.refresh()
 
     def _done(self) -> str:
         """`7 of 24 done`"""

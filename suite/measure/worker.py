@@ -92,7 +92,8 @@ class CaseWorker:
         self._interrupted = threading.Event()
         if FORKS:
             _mark_temporary_folder()
-            self._context.set_forkserver_preload(["suite.measure.child", *preload])
+            # This module too: each fork unpickles a function of it, and would import it anew, for 10 ms.
+            self._context.set_forkserver_preload([__name__, "suite.measure.child", *preload])
 
     def __enter__(self) -> "CaseWorker":
         return self

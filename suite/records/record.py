@@ -7,15 +7,19 @@ run is a Record with a reason, never a gap.
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 T = TypeVar("T")
 SCHEMA = 1
@@ -69,6 +73,14 @@ class Rows(Sequence[Row], Generic[Row]):
         values = self._columns[name]
         return values if self._places is None else [values[place] for place in self._places]
 
+    def array(self, name: str) -> "npt.NDArray[np.float64]":
+        """The numbers of a column, for these rows alone; NaN where a row has none."""
+        import numpy as np
+
+        decoded = getattr(self._columns, "array", None)  # of a table that was read
+        values = decoded(name) if decoded else np.array(self._columns[name], dtype=float)
+        return values if self._places is None else values[self._places]
+
     @property
     def places(self) -> Sequence[int]:
         """The numbers of the rows in their table, from 0."""
@@ -79,7 +91,11 @@ class Rows(Sequence[Row], Generic[Row]):
         places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)
-        return {key: Rows(self._row, self._columns, array("l", of_key)) for key, of_key in places.items()}
+        return {key: self.at(of_key) for key, of_key in places.items()}
+
+    def at(self, places: Iterable[int]) -> "Rows[Row]":
+        """The rows of the table with these numbers."""
+        return Rows(self._row, self._columns, array("q", places))
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values()), ())) if self._places is None else len(self._places)
@@ -156,16 +172,15 @@ class Record:
 
     def series(self, metric: str, span: str | None = None) -> Rows[Reading]:
         """The readings of a metric in their order: those of a span, or of all."""
-        return self._by_metric.get((metric,), NONE) if span is None else self.by_span.get((span, metric), NONE)
+        if span is not None:
+            return self.by_span.get((span, metric), NONE)
+        places = [place for (_, name), rows in self.by_span.items() if name == metric for place in rows.places]
+        return self.rows.at(sorted(places))
 
     @cached_property
     def by_span(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
         """The readings of each span and metric, in the order in which they come."""
         return self.rows.grouped("span", "metric")
-
-    @cached_property
-    def _by_metric(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
-        return self.rows.grouped("metric")
 
     @cached_property
     def rows(self) -> Rows[Reading]:

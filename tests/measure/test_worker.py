@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -14,8 +15,9 @@ import psutil
 import pytest
 
 from suite.measure import stopped
+from suite.measure import worker as worker_module
 from suite.measure.rng import seed_of
-from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError
+from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError, _run_child
 from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Status
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -107,8 +109,15 @@ def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome
     assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "check", "measure"]
 
 
-needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
 needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here")
+
+
+@needs_forks
+def test_the_fork_server_has_all_that_a_task_begins_with(worker):
+    assert {_run_child.__module__, "suite.measure.child"} <= set(forkserver._forkserver._preload_modules)
+
+
+needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
 
 
 @pytest.fixture
@@ -147,16 +156,6 @@ def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_metric, im
     assert impatient == []
 
 
-@needs_forks
-def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_metric, impatient):
-    outcome_metric("Killed")
-    stop_server()
-    (status, reason), _ = outcome_metric("Behaving", started=False)
-    assert status is Status.FAILED
-    assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
-    assert outcome_metric("Behaving")[0] == (Status.OK, None)
-
-
 @pytest.fixture
 def empty_server(monkeypatch):
     """A fork server of the test's own, which has not loaded torch: it dies and leaves the others' alive."""
@@ -164,8 +163,34 @@ def empty_server(monkeypatch):
     monkeypatch.setattr(forkserver, "_forkserver", server)
     monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
     server.ensure_running()
-    yield
+    yield server
     server._stop()
+
+
+def done_without_torch(connection, persistent):
+    """A child of such a server: it answers tasks as suite.measure.child does, or dies of them."""
+    with suppress(EOFError):
+        while task := connection.recv():
+            connection.send({"pid": os.getpid()})
+            if task[1]["settings"]["workload"]["_target_"].endswith("Killed"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            connection.send({"outcome": (Status.OK, None)})
+
+
+@pytest.fixture
+def replaced(empty_server, monkeypatch):
+    monkeypatch.setattr(worker_module, "_run_child", done_without_torch)
+    return empty_server
+
+
+@needs_forks
+def test_a_stopped_fork_server_is_given_up_and_replaced(replaced, outcome_metric, impatient):
+    outcome_metric("Killed")
+    stop_server()
+    (status, reason), _ = outcome_metric("Behaving", started=False)
+    assert status is Status.FAILED
+    assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
+    assert outcome_metric("Behaving")[0] == (Status.OK, None)
 
 
 @needs_forks
@@ -179,15 +204,15 @@ def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_metric
 
 
 @needs_forks
-def test_a_fork_server_that_is_killed_is_replaced(outcome_metric):
+def test_a_fork_server_that_is_killed_is_replaced(replaced, outcome_metric):
     outcome_metric("Behaving")
-    server = psutil.Process(forkserver._forkserver._forkserver_pid)
+    server = psutil.Process(replaced._forkserver_pid)
     server.kill()
     while server.status() != psutil.STATUS_ZOMBIE:
         pass
     assert outcome_metric("Killed")[0][0] is Status.FAILED  # in the process that stayed
     assert outcome_metric("Behaving")[0] == (Status.OK, None)
-    assert forkserver._forkserver._forkserver_pid != server.pid
+    assert replaced._forkserver_pid != server.pid
 
 
 OF_WORKERS = """

@@ -2,6 +2,7 @@
 
 import importlib.util
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from threading import Event
 
 import pytest
@@ -11,7 +12,7 @@ from suite.compose.compose import compose
 from suite.records.record import OVERRIDES, Status
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
-from suite.run.launchers.launcher import LocalLauncher, SlotLostError, chosen_launcher
+from suite.run.launchers.launcher import LocalLauncher, SlotLostError, chosen_launcher, own_modules
 from suite.run.launchers.ray import hold_case
 from suite.run.scheduler import execute
 from tests.commands.test_run import PROJECTED, SMALL
@@ -74,6 +75,17 @@ def test_without_ray_a_sentence_names_the_command(capsys):
 def test_a_wrong_launcher_is_refused_in_a_sentence(arguments, words, capsys):
     assert main([*arguments, *SMALL]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_workers_load_the_suites_own_code_before_they_fork():
+    timed = own_modules(jobs_of(*SMALL, "attention=gqa,mla", "backend=auto,eager"))
+    attention = ("attention.backends.auto", "attention.backends.eager", "attention.grouped", "attention.latent")
+    assert timed == ["numpy.ma", *(f"suite.{name}" for name in (*attention, "attention.workload"))]
+    (job,) = jobs_of("workload=rl", "algorithm=ppo")
+    trained = set(own_modules([job]))
+    assert {"torch._dynamo", "suite.rl.estimators.gae", "suite.rl.policy_losses.vanilla"} <= trained
+    foreign = {**job.settings, "attention": {"_target_": "misbehaving.Behaving"}}
+    assert trained - set(own_modules([replace(job, settings=foreign)])) == {"suite.attention.grouped"}
 
 
 class Losing(LocalLauncher):

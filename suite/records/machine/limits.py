@@ -6,6 +6,7 @@ Both cgroup versions are read. Absent means that no limit was found, never zero.
 import contextlib
 import math
 import os
+import re
 from pathlib import Path
 
 import psutil
@@ -65,8 +66,7 @@ def oom_kills(root: Path = CGROUP_ROOT) -> int:
     total = 0
     for path in (root / "memory.events", root / "memory/memory.oom_control", Path("/proc/vmstat")):
         with contextlib.suppress(OSError):
-            counts = dict(line.split(" ", 1) for line in path.read_text().splitlines() if " " in line)
-            total += int(counts.get("oom_kill", 0))
+            total += sum(map(int, re.findall(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)))
     return total
 
 

@@ -54,6 +54,7 @@ READINGS = TableFile(
     },
     required=("step", "span", "metric", "value"),
     later=("launch",),
+    renamed={"span": span_today, "metric": lambda metric: aliases.METRICS.get(metric, metric)},
 )
 
 
@@ -186,11 +187,7 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
 
 def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:
     """The readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
-    columns = read_columns(READINGS, folder, record, room or Room())
-    spans = {span: span_today(span) for span in set(columns["span"])}
-    metrics = {metric: aliases.METRICS.get(metric, metric) for metric in set(columns["metric"])}
-    today = {"span": list(map(spans.get, columns["span"])), "metric": list(map(metrics.get, columns["metric"]))}
-    return Rows(Reading, {**columns, **today})
+    return Rows(Reading, read_columns(READINGS, folder, record, room or Room()))
 
 
 def read_columns(table: TableFile, folder: Path, record: Record, room: Room | None = None) -> Columns:

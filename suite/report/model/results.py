@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
@@ -23,6 +23,8 @@ from suite.records.stores.place import shown
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
 from suite.report.model.machine_labels import machine_labels
 
+P = ParamSpec("P")
+T = TypeVar("T")
 RESULTS = Path("results")
 # Folders below results/ of records that were committed: nobody's own runs, shown when they are asked for.
 KEPT = ("baseline", "reference")
@@ -108,9 +110,20 @@ class Results:
         )
 
 
-# Sections and answers ask for the same experiments of all results, of the person's own, and of this machine's and all
-# others': to lay them out takes longer than to draw them.
-cached_by_results = functools.lru_cache(maxsize=4)
+def cached_by_results(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """Call a function once for each Results, which hold what it made: to lay experiments out takes longer than to draw
+    them, and sections and answers ask for the same ones."""
+
+    @functools.wraps(function)
+    def cached(results: Results, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        made: dict[Any, Any] = vars(results).setdefault("_made", {})
+        key = (function, args, *kwargs.items())
+        if key not in made:
+            made[key] = function(results, *args, **kwargs)
+        result: T = made[key]
+        return result
+
+    return cached
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:

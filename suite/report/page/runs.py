@@ -7,14 +7,15 @@ that training leaves, hundreds of readings each, stands the last value: they are
 import json
 import math
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
 
 from suite.records.case import command_line
-from suite.records.derived import by_launch, started_at
+from suite.records.derived import started_at
 from suite.records.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records.machines import machine_names
 from suite.records.record import Record
-from suite.report.attention.timings import is_plausible
+from suite.report.model.readings import plausible_launches
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
@@ -44,8 +45,11 @@ class SharedObjects:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[str, int] = {}
+        self._places: dict[bytes, int] = {}
+        """By digests of the objects, as they were recorded and as they stand in the pool."""
         self._scrubber = Scrubber()
+        self._texts: dict[tuple[str, str], str] = {}
+        """By key and text, the text as it may leave this machine: records repeat them thousands of times."""
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Add a record's objects to the pool, nested ones too; gives a copy with their places instead: `{"@": 3}`."""
@@ -55,16 +59,29 @@ class SharedObjects:
         """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
         if not isinstance(value, Mapping) or not value or key in FREE_TEXTS:
             return self._scrubbed(key, value)
-        inner = {name: self._pooled(name, part, depth - 1) for name, part in value.items()} if depth else value
-        text = f"{key} {json.dumps(inner)}"
-        if text not in self._places:
-            self._places[text] = len(self.values)
-            self.values.append(inner if depth else self._scrubbed(key, inner))
-        return {"@": self._places[text]}
+        recorded = _digest([key, depth, value])
+        if recorded not in self._places:
+            inner = {name: self._pooled(name, part, depth - 1) for name, part in value.items()} if depth else value
+            pooled = _digest([key, inner])
+            if pooled not in self._places:
+                self._places[pooled] = len(self.values)
+                self.values.append(inner if depth else self._scrubbed(key, inner))
+            self._places[recorded] = self._places[pooled]
+        return {"@": self._places[recorded]}
 
     def _scrubbed(self, key: str, value: Any) -> Any:
         """The value without private text; its key tells free texts and paths from facts."""
-        return self._scrubber.clean_data({key: value}, is_free=False)[key]
+        if isinstance(value, int | float | None):
+            return value
+        if not isinstance(value, str):
+            return self._scrubber.clean_data({key: value}, is_free=False)[key]
+        if (key, value) not in self._texts:
+            self._texts[key, value] = self._scrubber.clean_data({key: value}, is_free=False)[key]
+        return self._texts[key, value]
+
+
+def _digest(value: Any) -> bytes:
+    return blake2b(json.dumps(value).encode(), digest_size=16).digest()
 
 
 def _run_line(label: str, record: Record, machine: str) -> dict[str, Any]:
@@ -88,12 +105,12 @@ def _run_line(label: str, record: Record, machine: str) -> dict[str, Any]:
 
 def _number_rows(record: Record) -> list[list[Any]]:
     """Rows of span, metric, count and last value; of timings the median instead, and behind it its interval's ends."""
-    rows = []
+    rows, values = [], record.rows.column("value")
     for (span, metric), repeats in record.by_span.items():
         if metric not in TIMED:
-            rows.append([span, metric, len(repeats), _json_number(repeats.column("value")[-1])])  # where training ended
-        elif usable := [reading for reading in repeats if is_plausible(reading.value)]:
-            interval = launched_interval(by_launch(usable))
+            rows.append([span, metric, len(repeats), _json_number(values[repeats.places[-1]])])  # where training ended
+        elif launches := plausible_launches(repeats):
+            interval = launched_interval(launches)
             ends = [interval.low, interval.high] if interval.count > 1 else []
             rows.append([span, metric, interval.count, interval.median, *ends])
     return rows

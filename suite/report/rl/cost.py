@@ -122,8 +122,8 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
     clock, by_arm = experiment.clock_name, {row.arm: row for row in judged}
 
     def step_s(run: RlRun) -> float | None:
-        seconds = _phases_s(run)
-        return None if seconds is None else seconds / len(run.metrics["completions"])
+        seconds, steps = _phases_s(run), len(run.by_step("completions"))
+        return seconds / steps if seconds is not None and steps else None
 
     def tokens_per_s(run: RlRun) -> float | None:
         tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")

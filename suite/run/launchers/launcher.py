@@ -14,6 +14,7 @@ from suite.compose.point import SweepPoint
 from suite.configuration.files import choices, locate
 from suite.configuration.values import whole_number
 from suite.measure.worker import CaseWorker
+from suite.records.machine.code import code_named_in
 from suite.records.machine.limits import most_threads
 from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice, find_cached_record
@@ -153,10 +154,13 @@ def _common_value(values: Sequence[Any], name: str, what: str = "value") -> Any:
 
 
 def own_modules(jobs: Sequence[Job]) -> list[str]:
-    """Modules that every worker will need. Other packages' are left to their case, which may fail alone."""
-    workloads = [job.settings["workload"] for job in jobs if not job.is_projection]
-    modules = {workload["_target_"].rpartition(".")[0] for workload in workloads}
+    """Modules that the workers will need: what the settings name. Other packages' are left to their case, which may
+    fail alone."""
+    settings = [job.settings for job in jobs if not job.is_projection]
+    options = [option for case in settings for option in case.values() if isinstance(option, Mapping)]
+    targets = {str(option.get("_target_", "")).rpartition(".")[0] for option in options}
+    modules = targets | code_named_in([case["workload"].get("reaches") for case in settings])
     own_package = {module for module in modules if module.startswith("suite.")}
-    # torch's first optimiser imports it, which takes a case of training 1.7 s of processor time.
-    optimisers = {"torch._dynamo"} if any(workload.get("course") for workload in workloads) else set()
-    return sorted(own_package | optimisers)
+    # The first median imports numpy.ma, for 15 ms of processor time a case; torch's first optimiser _dynamo, for 1.7 s.
+    others = {"numpy.ma", *(["torch._dynamo"] if any(case["workload"].get("course") for case in settings) else [])}
+    return sorted(own_package | others)

@@ -13,7 +13,7 @@ function runLibrary(name) {
 }
 
 async function startLibrary(name) {
-  const source = await inflated(document.querySelector(`script[data-library="${name}"]`).textContent);
+  const source = await inflated(await packedText(`script[data-library="${name}"]`)).text();
   document.head.append(h("script", {}, source));
 }
 

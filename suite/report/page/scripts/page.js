@@ -123,7 +123,7 @@ async function viewElement(route) {
   if (route.view === "answers") return { element: answersElement(await block(`${LANG}/answers`), route) };
   if (route.view === "decide") return decideElement(route);
   if (route.view === "trust" && route.part === RUNS_PAGE)
-    return { element: runsElement((await block("runs")) ?? [], route, droppedRuns) };
+    return { element: runsElement(await numberedRuns(), route, droppedRuns) };
   if (route.view === "trust" && route.part === "run") return { element: await runElement(route.rest[0], droppedRuns) };
   const { sections, terms } = await block(`${LANG}/${route.view}`);
   const content = sections.find((section) => section.id === route.part);
@@ -153,7 +153,7 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
 });
 // On paper nobody scrolls to a figure. Of tables those are printed that were opened.
 window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
-show().then(() => {
+Promise.all([show(), isRead]).then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
   if (document.querySelector("script[data-library=plotly]")) setTimeout(() => runPlotly().catch(() => {}), 300);
 });

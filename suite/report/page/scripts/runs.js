@@ -14,6 +14,22 @@ const RUN_COLUMNS = [
 const MOST_SHARED = 0.9;
 const KINDS = { "page.context": "number", "span.layer": "number", "column.settings": "case" };
 
+// All runs with their numbers, which stand apart: most views need none.
+let numberedLines = null;
+function numberedRuns() {
+  return (numberedLines ??= withNumbers());
+}
+
+async function withNumbers() {
+  const lines = (await block("runs")) ?? [];
+  const { names, rows } = await block("numbers");
+  lines.forEach((line, place) => {
+    const [shape, ...values] = rows[place];
+    line.numbers = names[shape].map((name, at) => [...name, ...values[at]]);
+  });
+  return lines;
+}
+
 function runsElement(lines, route, dropped) {
   const every = [...dropped.map((run) => run.line), ...lines];
   const cases = every.map(caseOf);
@@ -86,7 +102,7 @@ function shortCase(text) {
 }
 
 async function runElement(key, dropped) {
-  const lines = (await block("runs")) ?? [];
+  const lines = await numberedRuns();
   const own = dropped.find((run) => run.line.key === key);
   const place = lines.findLastIndex((line) => line.key === key);
   if (!own && place < 0) return h("section", {}, h("h1", {}, word("page.no_such_run", { key })));
