@@ -81,7 +81,8 @@ class CaseWorker:
     by side each have a thread of the parent.
 
     `preload`: modules that the tasks will need, loaded once before the first fork. `say`: called, from any thread,
-    about a process that was stopped. Use as a context manager: leaving it ends a persistent process.
+    about a process that was stopped and with what a task announces. Use as a context manager: leaving it ends a
+    persistent process.
     """
 
     def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
@@ -138,6 +139,8 @@ class CaseWorker:
                     message = child.connection.recv()
                 except (EOFError, OSError):  # it died: OSError where that was within a message
                     break
+                if "notice" in message:
+                    self._say(message["notice"])
                 ends = message.pop("ends", False)
                 finished = "outcome" in message or "result" in message
                 yield message

@@ -70,8 +70,11 @@ def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_metric):
     assert sys.platform == "win32" or other != pid
 
 
-def test_errors_leave_the_process_to_the_next_case(outcome_metric):
-    _, pid = outcome_metric("Behaving")
+def test_errors_leave_the_process_to_the_next_case(worker, outcome_metric):
+    heard = []
+    worker._say = heard.append
+    _, pid = outcome_metric("Announcing")
+    assert heard == ["compiling for a while"]
     assert outcome_metric("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_metric("Raising")[0][0] is Status.FAILED
     assert outcome_metric("Behaving") == ((Status.OK, None), pid)
