@@ -120,6 +120,23 @@ def test_the_fork_server_has_all_that_a_task_begins_with(worker):
     assert {_run_child.__module__, "suite.measure.child"} <= set(forkserver._forkserver._preload_modules)
 
 
+@needs_forks
+def test_a_server_without_what_loads_slowly_is_replaced_once(monkeypatch):
+    class Server(forkserver.ForkServer):
+        stops = 0
+
+        def _stop(self):
+            self.stops += 1
+
+    server = Server()
+    monkeypatch.setattr(forkserver, "_forkserver", server)
+    monkeypatch.setattr(forkserver, "set_forkserver_preload", server.set_forkserver_preload)
+    for preload, stops in ((["numpy.ma"], 0), (["torch._dynamo"], 1), (["numpy.ma"], 1), (["torch._dynamo"], 1)):
+        CaseWorker(preload)
+        assert server.stops == stops
+        assert {*preload, "suite.measure.child"} <= set(server._preload_modules)
+
+
 needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
 
 
