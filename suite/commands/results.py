@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -39,6 +39,7 @@ from suite.records.stores.store import (
     has_record,
     read_blocks,
     read_contents,
+    read_readings,
     read_record,
     write_whole,
 )
@@ -94,9 +95,11 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
 
 def _listed(run: StoredRecord) -> ListedRun:
     """The list's line for a run with its headline values; a damaged one where its readings cannot be read."""
-    record = run.record
+    record, values = run.record, list[HeadlineValue]()
     try:
-        values = summarise_record(read_record(run.folder)).values if record.status is Status.OK else ()
+        if record.status is Status.OK:
+            read = replace(record, readings=read_readings(run.folder, record))
+            values += summarise_record(read).values
     except CorruptRecordError as error:
         return ListedRun(run.folder, DAMAGED, str(error))
     return ListedRun(run.folder, str(record.status), record.reason or "", run, values)
