@@ -20,7 +20,7 @@ from suite.report.page import page as page_module
 from suite.report.page.content import ran_content, table_facets, view_content
 from suite.report.page.page import difference
 from suite.report.page.page import page as written
-from suite.report.page.runs import runs_content
+from suite.report.page.runs import SharedObjects, runs_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, figures_of, patched, results_of
@@ -165,3 +165,12 @@ def test_a_runs_record_stands_in_the_page_whole(tmp_path):
     for reading in results.all_records[0][1].readings:
         timed.setdefault((reading.span, reading.metric), []).append(reading.value)
     assert {(span, metric): values for span, metric, values in held["runs"][0]["readings"]}.items() <= timed.items()
+
+
+def test_a_text_is_scrubbed_by_the_key_that_it_lies_under():
+    path, pool = "build in some/folder/x", SharedObjects()
+    records = [{"settings": {"task": {"checkpoint": path, "name": path}}} for _ in range(2)]
+    first, second = map(pool.put, records)
+    assert first == second
+    assert {"checkpoint": "<path>/x", "name": path} in pool.values
+    assert len(pool.values) == 2

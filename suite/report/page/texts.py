@@ -64,16 +64,16 @@ class Texts:
             return View(title=self.render(value.title), figure=self.figure(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
             return replace(value, **{part.name: self.render_block(getattr(value, part.name)) for part in fields(value)})
-        return self._map_inside(value, self.render_block)
+        return self.map_inside(value, self.render_block)
 
     def figure(self, value: Any) -> Any:
         """A Plotly figure, or a part of one, rendered; plain strings in its sentences are made harmless to Plotly."""
         if type(value) in PLAIN:
             return value
         is_text = isinstance(value, Say | Joined)
-        return self.render(value, figure_text) if is_text else self._map_inside(value, self.figure)
+        return self.render(value, figure_text) if is_text else self.map_inside(value, self.figure)
 
-    def _map_inside(self, value: Any, each: Any) -> Any:
+    def map_inside(self, value: Any, each: Any) -> Any:
         """Apply `each` to a mapping's values, or to a list's or tuple's items (gives a list); others are unchanged."""
         if isinstance(value, list | tuple):
             return [each(item) for item in value]

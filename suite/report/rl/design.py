@@ -298,13 +298,17 @@ class RlLayout:
         """All runs, one for each key and seed. Of several the one counts that was taken at the same commit as most of
         its experiment, so that seconds are of one sitting; else the newest."""
 
+        sittings = Counter[tuple[Pairs, str]]()
+
         def sitting(run: RlRun) -> tuple[Pairs, str]:
             """What runs that were taken together share: settings of the experiment, and the commit."""
             return _shared_settings(run), str(run.record.provenance.get("commit"))
 
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
             """How many runs were taken with this one, then when it started."""
-            return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
+            if not sittings:
+                sittings.update(map(sitting, runs))
+            return sittings[sitting(run)], started_at(run.record)
 
         return workload_runs(self.results.records, DESIGN, weight)
 
