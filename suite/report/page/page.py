@@ -29,11 +29,9 @@ from suite.report.page.runs import run_numbers, runs_content
 from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
 HERE = Path(__file__).parent
-SAFE_IN_SCRIPT = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
+SAFE_IN_SCRIPT = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
 PACKING = 7  # level 9 takes twice as long for one hundredth fewer bytes
-COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
+LICENCE = re.compile(r"/\*[*!](?:(?!\*/).)*?(?:licen[cs]e|copyright).*?\*/", re.DOTALL | re.IGNORECASE)
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
     *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
@@ -194,11 +192,6 @@ def _libraries(sections: Iterable[Section]) -> dict[str, str]:
 
 def _notices(sources: Iterable[str]) -> str:
     """The licence comments of bundled sources, as text: packed with their sources, nobody could read them there."""
-    notices = [
-        text
-        for source in sources
-        for text in COMMENT.findall(source)
-        if re.search("licen[cs]e|copyright", text, re.IGNORECASE)
-    ]
+    notices = [notice.replace("\\n", "\n") for source in sources for notice in LICENCE.findall(source)]
     # What plotly.js names as its own licence and does not hold.
-    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), _asset("vendor", "mit.txt")])
+    return "\n\n".join([*notices, _asset("vendor", "mit.txt")])
