@@ -2,10 +2,11 @@
 with the fork server that all tests share, for 4 to 8 s of CPU less than a new interpreter takes."""
 
 import os
+import signal
 import sys
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 
 import pytest
@@ -20,8 +21,9 @@ needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here
 def forked(output, *arguments, path=(), **environment):
     """The number of the process, which leads a group of its own. `output`: a file for what it prints. `path`: folders
     that come first in imports."""
-    with CaseWorker():
-        forkserver.ensure_running()
+    if arguments[0] == "run":
+        with CaseWorker():
+            forkserver.ensure_running()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads: xdist's only wait
         pid = os.fork()
@@ -44,7 +46,13 @@ def forked(output, *arguments, path=(), **environment):
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    yield pid
+    try:
+        yield pid
+    finally:
+        with suppress(ChildProcessError):  # it was waited for
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
 
 
 def ended(output, *arguments, **settings):
