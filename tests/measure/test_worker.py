@@ -70,8 +70,11 @@ def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_metric):
     assert sys.platform == "win32" or other != pid
 
 
-def test_errors_leave_the_process_to_the_next_case(outcome_metric):
-    _, pid = outcome_metric("Behaving")
+def test_errors_leave_the_process_to_the_next_case(worker, outcome_metric):
+    heard = []
+    worker._say = heard.append
+    _, pid = outcome_metric("Announcing")
+    assert heard == ["compiling for a while"]
     assert outcome_metric("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_metric("Raising")[0][0] is Status.FAILED
     assert outcome_metric("Behaving") == ((Status.OK, None), pid)
@@ -115,6 +118,23 @@ needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here
 @needs_forks
 def test_the_fork_server_has_all_that_a_task_begins_with(worker):
     assert {_run_child.__module__, "suite.measure.child"} <= set(forkserver._forkserver._preload_modules)
+
+
+@needs_forks
+def test_a_server_without_what_loads_slowly_is_replaced_once(monkeypatch):
+    class Server(forkserver.ForkServer):
+        stops = 0
+
+        def _stop(self):
+            self.stops += 1
+
+    server = Server()
+    monkeypatch.setattr(forkserver, "_forkserver", server)
+    monkeypatch.setattr(forkserver, "set_forkserver_preload", server.set_forkserver_preload)
+    for preload, stops in ((["numpy.ma"], 0), (["torch._dynamo"], 1), (["numpy.ma"], 1), (["torch._dynamo"], 1)):
+        CaseWorker(preload)
+        assert server.stops == stops
+        assert {*preload, "suite.measure.child"} <= set(server._preload_modules)
 
 
 needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
