@@ -164,7 +164,7 @@ def test_a_target_installs_once_into_its_own_environment(checkout, target, envir
     assert calls(checkout)[len(installs) + len(runs) :] == runs, "a second call installs nothing"
 
 
-def test_a_layer_sees_what_the_first_environment_has_and_no_other(checkout):
+def test_a_layer_sees_what_the_first_environment_has(checkout):
     assert make(checkout, "stores", "trackers", python3=GOOD).returncode == 0
     (pth,) = checkout.glob(".*/lib/*/site-packages/*.pth")
     own = pth.parent
