@@ -84,7 +84,9 @@ KEPT = {
 """Functions of their arguments and of conf/ alone, with themselves as they keep what they answered."""
 
 
-@pytest.fixture(autouse=True)
-def _drawn_once(monkeypatch):
-    for (holder, name), kept in KEPT.items():
-        monkeypatch.setattr(holder, name, kept)
+@pytest.fixture(autouse=True, scope="module")
+def _drawn_once():
+    with pytest.MonkeyPatch.context() as patched:
+        for (holder, name), kept in KEPT.items():
+            patched.setattr(holder, name, kept)
+        yield

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from suite.configuration.files import read_yaml
@@ -34,6 +35,12 @@ def page_of(tmp_path, *records, **options):
     return path.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def small_page(tmp_path_factory):
+    """The page of one record."""
+    return page_of(tmp_path_factory.mktemp("small"), build())
+
+
 def frame_of(page):
     return json.loads(re.search(r'id="frame">(.*?)</script>', page)[1])
 
@@ -43,8 +50,8 @@ def plotly_in(page):
     return gzip.decompress(base64.b64decode(packed)).decode()
 
 
-def test_the_small_plotly_stands_in_the_page_as_published(tmp_path):
-    source = plotly_in(page_of(tmp_path, build()))
+def test_the_small_plotly_stands_in_the_page_as_published(small_page):
+    source = plotly_in(small_page)
     readme = (Path(page_module.__file__).parent / "vendor/README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(source.encode()).hexdigest() in readme
     major = get_plotlyjs_version().split(".")[0]
@@ -72,9 +79,8 @@ def test_a_language_is_english_but_for_what_differs():
     assert patched(english, changes) == other
 
 
-def test_the_licences_of_what_the_page_holds_are_there_to_read(tmp_path):
-    page = page_of(tmp_path, build())
-    notices = re.search(r"<pre lang=\"en\">(.*?)</pre>", page, re.DOTALL)[1]
+def test_the_licences_of_what_the_page_holds_are_there_to_read(small_page):
+    notices = re.search(r"<pre lang=\"en\">(.*?)</pre>", small_page, re.DOTALL)[1]
     for text in ("Copyright 2012", "Plotly, Inc.", "hyparquet", "Permission is hereby granted"):
         assert text in notices
 
@@ -97,12 +103,11 @@ def a_section(**facets):
     return Section(id="a", title="A", explanation="", tables=[table])
 
 
-def test_every_view_stands_in_both_languages(tmp_path):
-    page = page_of(tmp_path, build())
-    views = frame_of(page)["views"]
+def test_every_view_stands_in_both_languages(small_page):
+    views = frame_of(small_page)["views"]
     assert list(views) == list(read_yaml("report.yaml")["views"])
-    with_sections = [view for view, sections in views.items() if sections]
-    assert {f"{lang}/{view}" for lang in ("en", "zh") for view in ("answers", *with_sections)} < blocks_of(page).keys()
+    shown = ("answers", *(view for view, sections in views.items() if sections))
+    assert {f"{lang}/{view}" for lang in ("en", "zh") for view in shown} < blocks_of(small_page).keys()
 
 
 def test_the_page_opens_in_the_language_that_was_asked_for(tmp_path):
