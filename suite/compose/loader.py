@@ -20,6 +20,7 @@ from typing import Any
 import hydra
 import omegaconf
 from hydra import version
+from hydra._internal import defaults_list
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -43,7 +44,15 @@ from suite.records.machine.privacy import clean_setting
 from suite.records.machine.streams import CommandFailedError
 from suite.records.stores.place import is_store
 
-omegaconf.base.parse = functools.cache(omegaconf.base.parse)  # reading `${divided:256,${batch}}` takes milliseconds
+# Reading `${divided:256,${batch}}` takes milliseconds.
+omegaconf.base.parse = functools.cache(omegaconf.base.parse)
+_names_for_interpolation = defaults_list._create_interpolation_map
+# Hydra makes nodes of all choices for each file, a third of its time, though few files' defaults ask for them.
+defaults_list._create_interpolation_map = lambda overrides, defaults, self_added: (
+    _names_for_interpolation(overrides, defaults, self_added)
+    if any(each.is_interpolation() for each in defaults)
+    else {}
+)
 
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
@@ -109,7 +118,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             if key not in self._of_hydra:
                 self._of_hydra[key] = super()._compose_config_from_defaults_list(of_hydra, repo)
             config: DictConfig = copy.deepcopy(self._of_hydra[key])
-            config.merge_with(merged)
+            with flag_override(config, "no_deepcopy_set_nodes", True):
+                config.merge_with(merged)
         except (_NotPlainError, OmegaConfBaseException):
             return super()._compose_config_from_defaults_list(defaults, repo)  # its error names the file
         return config
