@@ -31,6 +31,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
@@ -101,6 +102,12 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         """In place of Hydra's own: overrides are parsed once for the whole command, and files read once."""
         return [self.parsed(line) for line in overrides], self._files
 
+    @staticmethod
+    def _embed_result_config(ret: ConfigResult, package_override: str | None) -> ConfigResult:
+        # What is composed takes the nodes of the files in, and changes them.
+        own_copy = dataclasses.replace(ret, config=copy.deepcopy(ret.config))
+        return ConfigLoaderImpl._embed_result_config(own_copy, package_override)
+
     def _compose_config_from_defaults_list(
         self, defaults: list[ResultDefault], repo: CachingConfigRepository
     ) -> DictConfig:
@@ -129,9 +136,10 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         key = (default.config_path, default.package)
         if key not in self._plain_files:
             loaded = self._load_single_config(default, repo)
-            if loaded.is_schema_source:
+            content = OmegaConf.to_container(loaded.config)
+            if loaded.is_schema_source or not isinstance(content, dict):
                 raise _NotPlainError
-            self._plain_files[key] = OmegaConf.to_container(loaded.config)
+            self._plain_files[key] = content
         return self._plain_files[key]
 
     def run_file(self, overrides: Sequence[str], mode: RunMode, **how: bool) -> DictConfig:
