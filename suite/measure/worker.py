@@ -100,7 +100,7 @@ class CaseWorker:
     def _preload(self, modules: list[str]) -> None:
         """Have the fork server load these modules. One that runs already, as of the sweep before this one, is ended
         for a module that takes longer to load than a server does to start."""
-        server = forkserver._forkserver  # type: ignore[attr-defined]
+        server: Any = forkserver._forkserver
         wanted, loaded = SLOW_TO_LOAD.intersection(modules), SLOW_TO_LOAD.intersection(server._preload_modules)
         with _STARTS_AND_ENDS:
             if wanted - loaded and not multiprocessing.active_children():
