@@ -89,15 +89,21 @@ def imported_by(modules, preloaded=()):
     return dict(json.loads(line) for line in ended.stdout.splitlines())
 
 
-def held_after(modules):
-    """What stands in sys.modules after importing all of these into one process."""
-    look = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
-    command = [sys.executable, "-W", "ignore", "-c", look, *modules]
+def held_after(*groups):
+    """What stands in sys.modules after importing each of these groups of modules, in turn, into one process."""
+    look = """
+import importlib, sys
+for group in sys.argv[1:]:
+    for name in group.split():
+        importlib.import_module(name)
+    print(*sys.modules)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", look, *map(" ".join, groups)]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert ended.returncode == 0, ended.stderr
-    found = set(ended.stdout.split())
-    assert set(modules) <= found
-    return found
+    held = [set(line.split()) for line in ended.stdout.splitlines()]
+    assert all(set(group) <= found for group, found in zip(groups, held, strict=True))
+    return held
 
 
 def layer_of(module):
@@ -126,6 +132,12 @@ def imported_at_once(body):
 @functools.cache
 def tree_of(path):
     return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def import_lines(path):
+    """All import statements of a file, in functions and for type checkers, too."""
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 @functools.cache
@@ -170,17 +182,19 @@ def test_a_layer_imports_only_what_lies_below_it(layer):
 def lines_of_import(module):
     """The modules of the suite that a module names in any import line: in functions and for type checkers, too."""
     path = ROOT.joinpath(*module.split("."))
-    for node in ast.walk(tree_of(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))):
+    for node in import_lines(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            for name in (f"{node.module}.{alias.name}" for alias in node.names):
-                is_package = ROOT.joinpath(*name.split(".")).is_dir()
-                yield name if is_module(name) or is_package else node.module
+            continue
+        for name in (f"{node.module}.{alias.name}" for alias in node.names):
+            is_package = ROOT.joinpath(*name.split(".")).is_dir()
+            yield name if is_module(name) or is_package else node.module
 
 
 def circles(imports):
     """Groups of modules each of which reaches all others of its group: modules, and the set that each imports."""
+    while ends := {module for module, found in imports.items() if not found & imports.keys()}:  # none is in a circle
+        imports = {module: found for module, found in imports.items() if module not in ends}
     reached = {module: set(found) for module, found in imports.items()}
     for through in imports:
         for module in imports:
@@ -196,16 +210,22 @@ def test_no_modules_import_each_other_in_a_circle():
     assert circles(imports) == set()
 
 
-@pytest.mark.parametrize("has_torch", [False, True])
-def test_no_package_brings_what_layers_may_not_import(has_torch):
-    layers = [layer for layer in MAY_IMPORT if (layer in NEEDS_TORCH) is has_torch]
-    found = held_after([module for layer in layers for module in modules_of(layer)])
-    assert not ({"hydra", "omegaconf"} if has_torch else RUNS_ONLY) & found
+def test_no_package_brings_hydra_to_layers_with_torch():
+    (held,) = held_after([module for layer in NEEDS_TORCH for module in modules_of(layer)])
+    assert not {"hydra", "omegaconf"} & held
 
 
-def test_the_process_that_starts_runs_holds_no_torch():
+def test_what_reads_and_what_starts_runs_hold_no_torch():
+    """In one process: the gate, then all that reads, then all that starts runs, which composes by Hydra."""
+    reading = [module for layer in MAY_IMPORT if layer not in NEEDS_TORCH for module in modules_of(layer)]
     plans = [module for module in modules_of("suite") if module.endswith(".plan")]
-    assert "torch" not in held_after(["suite.commands.run", *plans, *modules_of("suite.quality.tasks")])
+    starting = ["suite.commands.run", *plans, *modules_of("suite.quality.tasks")]
+    by_gate, by_reading, by_starting = held_after(
+        ["suite.commands.application", "suite.gate.command"], reading, starting
+    )
+    assert not {"pyarrow", "pandas", "plotly", "torch"} & by_gate
+    assert not RUNS_ONLY & by_reading
+    assert "torch" not in by_starting
 
 
 IN_THE_GATES_GROUP = {"numpy", "yaml", "psutil", "typer", "filelock", "pynvml"}
@@ -216,14 +236,12 @@ def test_the_gate_needs_the_packages_of_its_group_alone():
     modules = ["suite.commands.application", *modules_of("suite.gate")]
     others = {name for module in modules for name in reached_from(module) if name.partition(".")[0] != "suite"}
     assert others - sys.stdlib_module_names - {"__future__"} <= IN_THE_GATES_GROUP
-    held = held_after(["suite.commands.application", "suite.gate.command"])
-    assert not {"pyarrow", "pandas", "plotly", "torch"} & held
 
 
 def test_hydra_is_imported_by_composing_alone():
     importers = set()
     for path in (ROOT / "suite").rglob("*.py"):
-        for node in ast.walk(tree_of(path)):
+        for node in import_lines(path):
             named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if any(name.split(".")[0] in ("hydra", "omegaconf") for name in named):

@@ -35,7 +35,6 @@ from suite.records.stores.store import (
     Contents,
     StoredRecord,
     each_run,
-    file_digest,
     find_withdrawal,
     has_record,
     read_blocks,
@@ -294,16 +293,16 @@ def _merge(
     digests, copies = set[str](), Copies()
     for run in each_run([into]):
         if isinstance(run, StoredRecord):
-            digests.add(file_digest(run.folder / RECORD))
+            digests.add(run.digest)
             copies.remember(run)
     for run in whole_runs(chain(torn, each_run(sources)), copies, left_out, original_name):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
-        elif (digest := file_digest(run.folder / RECORD)) in digests:
+        elif run.digest in digests:
             num_present += 1
         else:
             copy(run)
-            digests.add(digest)
+            digests.add(run.digest)
             num_copied += 1
     say(one_line(f"{num_copied} runs copied into {shown(into)}; {num_present} were there already"))
     return BROKEN if left_out else DONE

@@ -8,30 +8,31 @@ import copy
 import dataclasses
 import errno
 import functools
+import itertools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+import omegaconf
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
-from hydra.core.default_element import ConfigDefault
+from hydra.core.default_element import ConfigDefault, ResultDefault
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
-from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, flag_override
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, override_key, settings_in_full
 from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
@@ -42,6 +43,8 @@ from suite.records.machine.privacy import clean_setting
 from suite.records.machine.streams import CommandFailedError
 from suite.records.stores.place import is_store
 
+omegaconf.base.parse = functools.cache(omegaconf.base.parse)  # reading `${divided:256,${batch}}` takes milliseconds
+
 REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 """Errors that a user can mend; `suite.compose.compose.sentence` words them."""
 PARTS_ALONE = "the parts of a sweep are run alone, and with no flag of Hydra's but -m: suite run -m sweep=NAME"
@@ -49,6 +52,10 @@ VERSION_BASE = "1.3"
 NAMED_IN = ("sweep", "settings", "task")
 """Groups whose files name settings beside their own parameters."""
 OF_HYDRAS_RUNS = ("callbacks", "output_subdir", "job.chdir")
+
+
+class _NotPlainError(Exception):
+    """Files whose merging OmegaConf alone knows."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         places = [line for line in overrides if line.startswith("hydra.searchpath=")]
         self._files: CachingConfigRepository = super()._parse_overrides_and_create_caching_repo("run", places)[1]
         self._contents: dict[tuple[str, str], dict[Any, Any]] = {}
+        self._plain_files: dict[tuple[str | None, str | None], dict[Any, Any]] = {}
+        self._of_hydra: dict[tuple[Any, ...], DictConfig] = {}
         self._choices: dict[tuple[str, ...], Choice] = {}
         self._parser = OverridesParser.create(config_loader=self)
         self.parsed: Callable[[str], Override] = functools.cache(lambda line: self._parser.parse_overrides([line])[0])
@@ -83,11 +92,37 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         """In place of Hydra's own: overrides are parsed once for the whole command, and files read once."""
         return [self.parsed(line) for line in overrides], self._files
 
-    @staticmethod
-    def _embed_result_config(ret: ConfigResult, package_override: str | None) -> ConfigResult:
-        # What is composed takes the nodes of the files in, and changes them.
-        own_copy = dataclasses.replace(ret, config=copy.deepcopy(ret.config))
-        return ConfigLoaderImpl._embed_result_config(own_copy, package_override)
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: CachingConfigRepository
+    ) -> DictConfig:
+        """In place of Hydra's own, which makes the nodes of all files for each choice: Hydra's own files are merged
+        once for a command, and files of settings as plain mappings, where that comes to the same."""
+        of_hydra = list(itertools.takewhile(_is_hydras, defaults))
+        files = defaults[len(of_hydra) :]
+        key = tuple((default.config_path, default.package) for default in of_hydra)
+        try:
+            if any(map(_is_hydras, files)):
+                raise _NotPlainError
+            merged: dict[Any, Any] = {}
+            for default in files:
+                _merge(merged, self._plain_file(default, repo))
+            if key not in self._of_hydra:
+                self._of_hydra[key] = super()._compose_config_from_defaults_list(of_hydra, repo)
+            config: DictConfig = copy.deepcopy(self._of_hydra[key])
+            config.merge_with(merged)
+        except (_NotPlainError, OmegaConfBaseException):
+            return super()._compose_config_from_defaults_list(defaults, repo)  # its error names the file
+        return config
+
+    def _plain_file(self, default: ResultDefault, repo: CachingConfigRepository) -> dict[Any, Any]:
+        """What a file sets, below the key where the defaults list puts it."""
+        key = (default.config_path, default.package)
+        if key not in self._plain_files:
+            loaded = self._load_single_config(default, repo)
+            if loaded.is_schema_source:
+                raise _NotPlainError
+            self._plain_files[key] = OmegaConf.to_container(loaded.config)
+        return self._plain_files[key]
 
     def run_file(self, overrides: Sequence[str], mode: RunMode, **how: bool) -> DictConfig:
         """Compose conf/run.yaml with these overrides. `how`: further arguments of Hydra's loader."""
@@ -157,6 +192,22 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         return Choice(config=config, hydra=of_hydra, base=base)
 
 
+def _is_hydras(default: ResultDefault) -> bool:
+    return str(default.config_path).startswith("hydra/")
+
+
+def _merge(below: dict[Any, Any], above: Mapping[Any, Any]) -> None:
+    """Merge a mapping of settings over another. Raises _NotPlainError for a missing value or a reference to merge."""
+    for key, value in above.items():
+        before = below.get(key)
+        if value == "???" or (isinstance(value, dict) and isinstance(before, str)):
+            raise _NotPlainError
+        if isinstance(value, dict) and isinstance(before, dict):
+            _merge(before, value)
+        else:
+            below[key] = copy.deepcopy(value)
+
+
 def _applicable(choice: Choice, overrides: Sequence[Override]) -> tuple[list[Override], list[str]]:
     """Divide overrides under a choice of options into those that are to be set, and keys that its options fix or lack:
     among `attention=mha,gqa,mla` only some take `attention.kv_heads`."""
@@ -187,7 +238,7 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
         raise ValueError(NO_SUCH_SETTING.format(looks[0]))
     if not is_sweep and (name := choice.base.chosen.get("sweep")) is not None:
         raise ValueError(f"sweep={name} runs many cases and needs -m: suite run -m sweep={name}")
-    settings = OmegaConf.to_container(choice.config, resolve=True)
+    settings = _resolved(choice.config)
     if not isinstance(settings, dict) or not isinstance(settings.get("workload"), dict) or "leave_out" not in settings:
         raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
     if settings.get("parts") and not is_part:
@@ -212,6 +263,25 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
         is_sweep=is_sweep,
         overrides=typed,
     )
+
+
+def _resolved(config: DictConfig) -> Any:
+    """`OmegaConf.to_container(config, resolve=True)`, which takes ten times as long, as it asks nodes for flags."""
+    try:
+        return _plain(config)
+    except InterpolationResolutionError:
+        return OmegaConf.to_container(config, resolve=True)  # its error names the key
+
+
+def _plain(node: Node) -> Any:
+    """A node's value, resolved. Raises InterpolationResolutionError."""
+    node = node._dereference_node() if node._is_interpolation() else node
+    content = node._value()
+    if isinstance(node, DictConfig) and isinstance(content, dict):
+        return {key: _plain(inner) for key, inner in content.items()}
+    if isinstance(node, ListConfig) and isinstance(content, list):
+        return list(map(_plain, content))
+    return content
 
 
 @contextmanager

@@ -86,8 +86,8 @@ class Terminal:
         self._task = self._live.add_task("", total=self._total, done="")
 
     def __enter__(self) -> "Terminal":
-        if self._is_sweep:
-            say(*folded([one_line(self._shared)], self._width))
+        # At once: what follows reads the code that the cases reach, and loads torch.
+        say(*(folded([one_line(self._shared)], self._width) if self._is_sweep else map(one_line, self._waiting)))
         self._live.start()
         return self
 
@@ -107,7 +107,6 @@ class Terminal:
         for run in stored:
             self._take(run)
             if not self._is_sweep:
-                say(one_line(run.record.case.id))
                 again = row("recorded", f"{started_at(run.record)}, not measured again (resume=false would)")
                 say(*self._all_lines(run), again)
         if self._is_sweep and stored:
@@ -123,10 +122,8 @@ class Terminal:
             say(one_line(f"another process is running {case.id}"))
 
     def started(self, case: Case) -> None:
-        """Print the case, or in a sweep the table's header before its first case, and show it as running."""
-        if not self._is_sweep:
-            say(one_line(case.id))
-        elif not self._has_header:
+        """Print the header of a sweep's table before its first case, and show the case as running."""
+        if self._is_sweep and not self._has_header:
             self._has_header = True
             say(*self._in_columns(" " * len(self._position()), self._names, Text("result")))
         now_s = time.monotonic()

@@ -23,7 +23,7 @@ from suite.measure.devices import device_for
 from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import measure_case, measure_launch
 from suite.measure.stateful import run_stateful
-from suite.measure.workload import UnsupportedError
+from suite.measure.workload import ANNOUNCERS, UnsupportedError
 from suite.records.machine.limits import available_bytes
 from suite.records.record import REFUSED_UNRUN, Status
 
@@ -49,6 +49,7 @@ def run(connection: Connection, persistent: bool) -> None:
     def send(**message: Any) -> None:
         connection.send(message)
 
+    ANNOUNCERS.append(lambda text: send(notice=text))
     goes_on = True
     while goes_on:
         try:

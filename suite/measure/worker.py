@@ -31,6 +31,7 @@ LONGEST_SOCKET_PATH, SOCKET = 107, "/suite-workers-12345678/listener-12345678"
 MOST_STDERR_CHARACTERS = 2000
 # Ctrl-C and the like often go to a whole group of processes: a worker may die of one before the parent has heard.
 A_MOMENT_S = 0.5
+SLOW_TO_LOAD = frozenset({"torch._dynamo"})  # 1.7 s of processor time, of each case that trains
 # Starting a process polls all others of this one, and two threads that poll a process at its end take the exit code
 # from each other (CPython's Popen.poll has no lock): so one at a time is started or waited for, in all threads
 # together.
@@ -81,7 +82,8 @@ class CaseWorker:
     by side each have a thread of the parent.
 
     `preload`: modules that the tasks will need, loaded once before the first fork. `say`: called, from any thread,
-    about a process that was stopped. Use as a context manager: leaving it ends a persistent process.
+    about a process that was stopped and with what a task announces. Use as a context manager: leaving it ends a
+    persistent process.
     """
 
     def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
@@ -93,7 +95,17 @@ class CaseWorker:
         if FORKS:
             _mark_temporary_folder()
             # This module too: each fork unpickles a function of it, and would import it anew, for 10 ms.
-            self._context.set_forkserver_preload([__name__, "suite.measure.child", *preload])
+            self._preload([__name__, "suite.measure.child", *preload])
+
+    def _preload(self, modules: list[str]) -> None:
+        """Have the fork server load these modules. One that runs already, as of the sweep before this one, is ended
+        for a module that takes longer to load than a server does to start."""
+        server = forkserver._forkserver  # type: ignore[attr-defined]
+        wanted, loaded = SLOW_TO_LOAD.intersection(modules), SLOW_TO_LOAD.intersection(server._preload_modules)
+        with _STARTS_AND_ENDS:
+            if wanted - loaded and not multiprocessing.active_children():
+                server._stop()
+        self._context.set_forkserver_preload([*modules, *(loaded - wanted)])
 
     def __enter__(self) -> "CaseWorker":
         return self
@@ -138,6 +150,8 @@ class CaseWorker:
                     message = child.connection.recv()
                 except (EOFError, OSError):  # it died: OSError where that was within a message
                     break
+                if "notice" in message:
+                    self._say(message["notice"])
                 ends = message.pop("ends", False)
                 finished = "outcome" in message or "result" in message
                 yield message

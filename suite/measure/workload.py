@@ -5,8 +5,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
+from suite.records.plain_text import complain
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
+
+ANNOUNCERS: list[Callable[[str], None]] = [complain]
+"""The last one takes sentences about a long wait; a worker, which has no terminal, adds its parent."""
+
+
+def announce(text: str) -> None:
+    """Say what is waited for, at once and where a person sees it."""
+    ANNOUNCERS[-1](text)
 
 
 class UnsupportedError(Exception):

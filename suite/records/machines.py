@@ -20,7 +20,7 @@ def machine_names(records: Sequence[Record]) -> list[str]:
     missing or another machine has it too. Empty for a record without a machine id."""
     machines = [recorded_machine(record) for record in records]
     plain = {}
-    for machine, record in zip(machines, records, strict=True):
+    for machine, record in dict(zip(machines, records, strict=True)).items():
         cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
         parts = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
         plain[machine] = plain_name(", ".join(part for part in parts if isinstance(part, str) and part))

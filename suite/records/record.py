@@ -4,18 +4,23 @@ Every number is a Reading: a latency, a byte count, a reward or a closed-form FL
 run is a Record with a reason, never a gap.
 """
 
+import math
 import re
 from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
-from typing import Any, Generic, TypeVar, overload
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from suite.records.aliases import settings_today
 from suite.records.case import Case
 from suite.records.plain_text import one_line
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 T = TypeVar("T")
 SCHEMA = 1
@@ -30,6 +35,8 @@ SAMPLES, TELEMETRY, TRACE = ("samples.parquet", "telemetry.parquet", "trace.json
 OVERRIDES = ".hydra/overrides.yaml"
 FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
 """All that may lie beside a record."""
+TIMINGS = ("latency_s", "cold_latency_s")
+SCALARS = (str, int, float, bool)
 LONGEST_REASON, LONGEST_ID = 300, 4096
 """Ids of ours have at most 339 letters."""
 
@@ -48,6 +55,15 @@ class Status(StrEnum):
 class Evidence(StrEnum):
     MEASURED = "measured"
     PROJECTED = "projected"
+
+
+def as_array(numbers: Iterable[float | None], empty: float) -> "npt.NDArray[np.float64]":
+    """The numbers in float64, with `empty` in place of None."""
+    import numpy as np
+
+    if isinstance(numbers, array):
+        return np.asarray(numbers, dtype=float)
+    return np.array([empty if number is None else number for number in numbers], dtype=float)
 
 
 Row = TypeVar("Row")
@@ -69,6 +85,12 @@ class Rows(Sequence[Row], Generic[Row]):
         values = self._columns[name]
         return values if self._places is None else [values[place] for place in self._places]
 
+    def array(self, name: str, empty: float = math.nan) -> "npt.NDArray[np.float64]":
+        """The numbers of a column, for these rows alone, with `empty` where a row has none."""
+        decoded = getattr(self._columns, "array", None)  # of a table that was read
+        values: npt.NDArray[np.float64] = decoded(name, empty) if decoded else as_array(self._columns[name], empty)
+        return values if self._places is None else values[self._places]
+
     @property
     def places(self) -> Sequence[int]:
         """The numbers of the rows in their table, from 0."""
@@ -76,10 +98,14 @@ class Rows(Sequence[Row], Generic[Row]):
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
         """The rows grouped by their values in these columns, in the order in which they come."""
-        places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        places: dict[tuple[Any, ...], array[int]] = defaultdict(partial(array, "q"))
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)
-        return {key: Rows(self._row, self._columns, array("l", of_key)) for key, of_key in places.items()}
+        return {key: Rows(self._row, self._columns, of_key) for key, of_key in places.items()}
+
+    def at(self, places: Iterable[int]) -> "Rows[Row]":
+        """The rows of the table with these numbers."""
+        return Rows(self._row, self._columns, array("q", places))
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values()), ())) if self._places is None else len(self._places)
@@ -156,7 +182,10 @@ class Record:
 
     def series(self, metric: str, span: str | None = None) -> Rows[Reading]:
         """The readings of a metric in their order: those of a span, or of all."""
-        return self._by_metric.get((metric,), NONE) if span is None else self.by_span.get((span, metric), NONE)
+        if span is not None:
+            return self.by_span.get((span, metric), NONE)
+        places = [place for (_, name), rows in self.by_span.items() if name == metric for place in rows.places]
+        return self.rows.at(sorted(places))
 
     @cached_property
     def by_span(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
@@ -164,8 +193,14 @@ class Record:
         return self.rows.grouped("span", "metric")
 
     @cached_property
-    def _by_metric(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
-        return self.rows.grouped("metric")
+    def timings(self) -> Mapping[tuple[str, str, int | None], Rows[Reading]]:
+        """The latencies by span, metric and launch, in their order."""
+        return {
+            (span, metric, launch): rows
+            for (span, metric), readings in self.by_span.items()
+            if metric in TIMINGS
+            for (launch,), rows in readings.grouped("launch").items()
+        }
 
     @cached_property
     def rows(self) -> Rows[Reading]:
@@ -285,6 +320,6 @@ def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> 
 def _scalars(content: dict[str, Any], name: str) -> dict[str, Any]:
     """The same object. Raises CorruptRecordError where a value is a list or an object."""
     for key, value in content.items():
-        if not isinstance(value, str | int | float | bool | None):
+        if value is not None and not isinstance(value, SCALARS):
             raise CorruptRecordError(f"{name}.{key} must be a plain value; got {type(value).__name__}")
     return content

@@ -144,7 +144,7 @@ def unbuilt(monkeypatch, tmp_path):
 
 
 def test_whether_it_would_run_is_known_without_building(monkeypatch, unbuilt):
-    monkeypatch.setattr(kernel, "_build", lambda path: pytest.fail("it was built"))
+    monkeypatch.setattr(kernel, "_build", lambda *_: pytest.fail("it was built"))
     Cpp(GQA_8)
 
 
@@ -173,7 +173,7 @@ def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):
     monkeypatch.setenv(KERNELS, str(tmp_path))
     for suffix in (".so", ".txt"):
         shutil.copy(built.with_suffix(suffix), tmp_path)
-    monkeypatch.setattr(kernel, "_build", lambda path: pytest.fail("it was built again"))
+    monkeypatch.setattr(kernel, "_build", lambda *_: pytest.fail("it was built again"))
     kernel.library.cache_clear()
     agrees(GQA_8)
     for name, other in (("_instructions", lambda: "flags: sse2"), ("_source_text", lambda: "// another source")):

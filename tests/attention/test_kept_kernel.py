@@ -69,7 +69,7 @@ def path(monkeypatch, tmp_path, built):
 def builds(monkeypatch):
     """The builds of a kernel by now, each by its file."""
     paths, build = [], kernel._build
-    monkeypatch.setattr(kernel, "_build", lambda path: (paths.append(path), build(path)))
+    monkeypatch.setattr(kernel, "_build", lambda path, dtype: (paths.append(path), build(path, dtype)))
     return paths
 
 
@@ -134,7 +134,7 @@ SPOILT = {
     "without digest": lambda path: path.with_suffix(".txt").unlink(),
     "a cut digest": lambda path: os.truncate(path.with_suffix(".txt"), 20),
     "a pipe for its digest": lambda path: pipe(path.with_suffix(".txt")),
-    "the digest of another name": lambda path: replace_whole(path, path.read_bytes(), "suite_decode_0.so"),
+    "the digest of another name": lambda path: replace_whole(path, path.read_bytes(), "suite_decode_float_0.so"),
 }
 
 
@@ -154,13 +154,16 @@ def test_what_cannot_be_loaded_is_built_once(path, builds, spoil):
     assert builds == [path]
 
 
-def test_whatever_the_umask_is_it_can_be_loaded_again(path, builds):
+def test_whatever_the_umask_is_it_can_be_loaded_again(path, builds, capsys):
     path.unlink()
     umask = os.umask(0o002)
     try:
         assert products()
     finally:
         os.umask(umask)
+    begins, ends = capsys.readouterr().err.splitlines()  # and nothing goes to standard output, which may be JSON
+    assert begins.startswith("compiling the C++ decode kernel for float32 on this CPU, once")
+    assert ends.startswith("compiled the C++ decode kernel for float32 in ")
     kernel.library.cache_clear()
     assert products()
     assert builds == [path]

@@ -24,6 +24,7 @@ SLOW = {
     "rival_rules": SELFTEST,
     "roomy_cache": "1",
     "rounding": "1",
+    "waits": "--growth --runs 20",
 }
 """And of what .ci/run does."""
 MINUTES = {
@@ -42,6 +43,7 @@ RAY = {"ray_engine": "12 0.1"}
 """Run by `make parity` and `make test-ray`, in whose environments their packages are."""
 ELSEWHERE = {
     "null_rates": ".ci/run",
+    "page_views": "tests/browser/test_whole_page.py",
     "products": "tests/theory/devices/test_products.py",
     "trl_curves": "tests/parity/test_scripts.py",
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from misbehaving_plan import Plan
 
-from suite.measure.workload import IncorrectError, UnsupportedError
+from suite.measure.workload import IncorrectError, UnsupportedError, announce
 from suite.records.record import Reading
 
 
@@ -53,6 +53,12 @@ class Telling(Behaving):
         super().step(meter)
         if meter.launch is not None:
             meter.note("work", pid=os.getpid(), seed=self.settings["seed"] % 1009)
+
+
+class Announcing(Behaving):
+    def prepare(self):
+        super().prepare()
+        announce("compiling for a while")
 
 
 class KilledLater(Behaving):

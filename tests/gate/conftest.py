@@ -1,10 +1,13 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from suite.gate.side_by_side import rounds
+from suite.gate.side_by_side import rounds, worker_client
+from tests.gate.warm_workers import WarmPopen
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,6 +16,24 @@ def this_suite():
     root = str(Path(__file__).parents[2])
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")])))
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_popen():
+    popen = type("Popen", (WarmPopen,), {"servers": {}})
+    yield popen
+    for server in popen.servers.values():
+        server.close()
+
+
+@pytest.fixture(scope="module")
+def warm_workers(warm_popen):
+    """Workers of these tests are forked from a warm process."""
+    with pytest.MonkeyPatch.context() as patched:
+        if sys.platform == "linux":
+            patched.setattr(worker_client, "subprocess", SimpleNamespace(**vars(subprocess) | {"Popen": warm_popen}))
+        patched.setenv("PYTEST_ADDOPTS", "-p no:hydra_pytest")  # which imports Hydra into every pytest, for 0.4 s
         yield
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from suite.measure import stopped
+from suite.measure import worker as worker_module
 from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError, _run_child
 from suite.records.machine.temporary import remove_abandoned
@@ -68,8 +70,11 @@ def test_a_persistent_process_takes_the_next_case_until_it_dies(outcome_metric):
     assert sys.platform == "win32" or other != pid
 
 
-def test_errors_leave_the_process_to_the_next_case(outcome_metric):
-    _, pid = outcome_metric("Behaving")
+def test_errors_leave_the_process_to_the_next_case(worker, outcome_metric):
+    heard = []
+    worker._say = heard.append
+    _, pid = outcome_metric("Announcing")
+    assert heard == ["compiling for a while"]
     assert outcome_metric("Exhausting")[0][0] is Status.OUT_OF_MEMORY
     assert outcome_metric("Raising")[0][0] is Status.FAILED
     assert outcome_metric("Behaving") == ((Status.OK, None), pid)
@@ -115,6 +120,23 @@ def test_the_fork_server_has_all_that_a_task_begins_with(worker):
     assert {_run_child.__module__, "suite.measure.child"} <= set(forkserver._forkserver._preload_modules)
 
 
+@needs_forks
+def test_a_server_without_what_loads_slowly_is_replaced_once(monkeypatch):
+    class Server(forkserver.ForkServer):
+        stops = 0
+
+        def _stop(self):
+            self.stops += 1
+
+    server = Server()
+    monkeypatch.setattr(forkserver, "_forkserver", server)
+    monkeypatch.setattr(forkserver, "set_forkserver_preload", server.set_forkserver_preload)
+    for preload, stops in ((["numpy.ma"], 0), (["torch._dynamo"], 1), (["numpy.ma"], 1), (["torch._dynamo"], 1)):
+        CaseWorker(preload)
+        assert server.stops == stops
+        assert {*preload, "suite.measure.child"} <= set(server._preload_modules)
+
+
 needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
 
 
@@ -154,16 +176,6 @@ def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_metric, im
     assert impatient == []
 
 
-@needs_forks
-def test_a_stopped_fork_server_is_given_up_and_replaced(outcome_metric, impatient):
-    outcome_metric("Killed")
-    stop_server()
-    (status, reason), _ = outcome_metric("Behaving", started=False)
-    assert status is Status.FAILED
-    assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
-    assert outcome_metric("Behaving")[0] == (Status.OK, None)
-
-
 @pytest.fixture
 def empty_server(monkeypatch):
     """A fork server of the test's own, which has not loaded torch: it dies and leaves the others' alive."""
@@ -171,8 +183,34 @@ def empty_server(monkeypatch):
     monkeypatch.setattr(forkserver, "_forkserver", server)
     monkeypatch.setattr(forkserver, "connect_to_new_process", server.connect_to_new_process)
     server.ensure_running()
-    yield
+    yield server
     server._stop()
+
+
+def done_without_torch(connection, persistent):
+    """A child of such a server: it answers tasks as suite.measure.child does, or dies of them."""
+    with suppress(EOFError):
+        while task := connection.recv():
+            connection.send({"pid": os.getpid()})
+            if task[1]["settings"]["workload"]["_target_"].endswith("Killed"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            connection.send({"outcome": (Status.OK, None)})
+
+
+@pytest.fixture
+def replaced(empty_server, monkeypatch):
+    monkeypatch.setattr(worker_module, "_run_child", done_without_torch)
+    return empty_server
+
+
+@needs_forks
+def test_a_stopped_fork_server_is_given_up_and_replaced(replaced, outcome_metric, impatient):
+    outcome_metric("Killed")
+    stop_server()
+    (status, reason), _ = outcome_metric("Behaving", started=False)
+    assert status is Status.FAILED
+    assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
+    assert outcome_metric("Behaving")[0] == (Status.OK, None)
 
 
 @needs_forks
@@ -186,15 +224,15 @@ def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_metric
 
 
 @needs_forks
-def test_a_fork_server_that_is_killed_is_replaced(outcome_metric):
+def test_a_fork_server_that_is_killed_is_replaced(replaced, outcome_metric):
     outcome_metric("Behaving")
-    server = psutil.Process(forkserver._forkserver._forkserver_pid)
+    server = psutil.Process(replaced._forkserver_pid)
     server.kill()
     while server.status() != psutil.STATUS_ZOMBIE:
         pass
     assert outcome_metric("Killed")[0][0] is Status.FAILED  # in the process that stayed
     assert outcome_metric("Behaving")[0] == (Status.OK, None)
-    assert forkserver._forkserver._forkserver_pid != server.pid
+    assert replaced._forkserver_pid != server.pid
 
 
 OF_WORKERS = """

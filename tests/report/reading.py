@@ -71,9 +71,24 @@ def said(section: Section | None, lang: str = "en") -> Section | None:
 
 
 def blocks_of(page: str) -> dict:
-    """The parts that stand in a page compressed, by name: `en/speed`, `runs`."""
+    """The parts that stand in a page compressed, by name, `en/speed`, `runs`, as its scripts put them together."""
     packed = re.findall(r'data-block="([^"]*)">(.*?)</script>', page)
-    return {name: json.loads(gzip.decompress(base64.b64decode(content))) for name, content in packed}
+    blocks = {name: json.loads(gzip.decompress(base64.b64decode(content))) for name, content in packed}
+    for name in [name[3:] for name in blocks if name.startswith("en/")]:
+        blocks[f"zh/{name}"] = patched(blocks[f"en/{name}"], blocks.get(f"zh/{name}", {}))
+    numbers = blocks.pop("numbers", {"rows": ()})
+    for line, (shape, *values) in zip(blocks.get("runs", ()), numbers["rows"], strict=True):
+        line["numbers"] = [[*name, *rest] for name, rest in zip(numbers["names"][shape], values, strict=True)]
+    return blocks
+
+
+def patched(base, changes):
+    """As parts.js does it, in a copy."""
+    if isinstance(changes, list):
+        return changes[0]
+    if isinstance(base, list):
+        return [patched(part, changes.get(str(place), {})) for place, part in enumerate(base)]
+    return {k: patched(part, changes.get(k, {})) for k, part in base.items()} if isinstance(base, dict) else base
 
 
 def whole_text(page: str) -> str:

@@ -14,13 +14,14 @@ further than its limits, and says so with exit code 4.
 import argparse
 import hashlib
 import json
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -61,12 +62,31 @@ pyarrow.set_cpu_count(1)
 assert ds.dataset(sys.argv[1]).to_table(columns=["case_id", "status", "started_at", "gpu"]).num_rows
 """
 MEASURED = """
-import json, resource, subprocess, sys, time
+import json, resource, signal, subprocess, sys, time
 begun = time.perf_counter()
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
-took_s, used = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps([took_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
+child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+child.stdout.readline()
+first_line_s = time.perf_counter() - begun
+if sys.argv[1] == "first line":
+    child.send_signal(signal.SIGINT)
+while child.stdout.read(1 << 20):
+    pass
+code, used = child.wait(), resource.getrusage(resource.RUSAGE_CHILDREN)
+wall_s = time.perf_counter() - begun
+print(json.dumps([wall_s, first_line_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
 """
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process and its children took."""
+
+    wall_s: float
+    first_line_s: float
+    """Until it had printed a line."""
+    cpu_s: float
+    peak_mib: float
+    code: int
 
 
 def main() -> None:
@@ -209,12 +229,20 @@ def suite(folder: Path, *arguments: str) -> None:
 
 
 def time_program(name: str, folder: Path, arguments: list[str]) -> None:
-    """Print what Python with these arguments takes, by a small process: a child's peak is its parent's at least."""
-    command = [sys.executable, "-c", MEASURED, sys.executable, *arguments]
-    took_s, cpu_s, peak_mib, code = json.loads(subprocess.check_output(command, text=True))
+    """Print what Python with these arguments takes."""
+    cost = measure([sys.executable, *arguments])
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
-    size = f"{len(sizes):,} files, {sum(sizes) / 1e6:,.0f} MB"
-    print(f"{name}: {took_s:.1f} s, CPU {cpu_s:.1f} s, peak {peak_mib:,.0f} MiB, exit code {code}; {size}", flush=True)
+    files = f"{len(sizes):,} files, {sum(sizes) / 1e6:,.0f} MB"
+    taken = f"{cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s, peak {cost.peak_mib:,.0f} MiB"
+    print(f"{name}: {taken}, exit code {cost.code}; {files}", flush=True)
+
+
+def measure(command: list[str], checkout: Path | None = None, *, until: str = "the end") -> Cost:
+    """What a command takes, in a checkout; `until` its "first line" it is interrupted there. A small process starts it:
+    a child's peak is its parent's at least."""
+    kept = {name: value for name, value in os.environ.items() if checkout is None or name != "PYTHONPATH"}
+    watched = [sys.executable, "-c", MEASURED, until, *command]
+    return Cost(*json.loads(subprocess.check_output(watched, cwd=checkout, env=kept | {"OMP_NUM_THREADS": "1"})))
 
 
 if __name__ == "__main__":

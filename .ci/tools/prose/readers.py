@@ -222,7 +222,7 @@ def preferred_loss():
     for run in design.layout(folder_results("cpu/recipes")).runs:
         if run.value("recipe.rpo_alpha") == "0":
             (*_, (_, begins, ends)) = read_stages(run)
-            first_and_last.append((run.metrics["example_loss"][begins], run.metrics["example_loss"][ends - 1]))
+            first_and_last.append((run.by_step("example_loss")[begins], run.by_step("example_loss")[ends - 1]))
     assert all(last > first for first, last in first_and_last)
     return " to ".join(f"{fmean(losses):.3f}" for losses in zip(*first_and_last, strict=True))
 

@@ -27,7 +27,7 @@ class Cpp(Backend):
         if problem.device.type != "cpu":
             raise UnsupportedError(f"cpp runs on CPUs only; got device={problem.device.type}")
         needs.kernels_folder(self.name)
-        if not kernel.kept_at().exists():
+        if not kernel.kept_at(problem.dtype).exists():
             needs.cpp_compiler(self.name)
 
     def autotuned(self, *inputs: Tensor) -> Backend:
@@ -36,8 +36,8 @@ class Cpp(Backend):
         if any(x.stride(3) != 1 for x in inputs):
             raise UnsupportedError("cpp needs the columns of queries, keys and values to be adjacent in memory")
         try:
-            kernel.library()
-            self.built = kernel.flags()
+            kernel.library(self.problem.dtype)
+            self.built = kernel.flags(self.problem.dtype)
         except (RuntimeError, OSError) as error:  # the compiler's; the loader's, and of a folder that is not ours alone
             reason = next((line for line in str(error).splitlines() if "error:" in line), needs.in_a_line(error))
             raise needs.AbsentError(f"cpp cannot be built or loaded here ({reason})") from error

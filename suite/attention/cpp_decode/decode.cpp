@@ -58,6 +58,15 @@ void decode(const Sizes& z, const T* q, const T* k, const T* v, const int64_t* l
 
 }  // namespace
 
+// Each dtype has a library of its own, which takes half as long to compile.
+#if !defined(WITHOUT_DECODE_FLOAT)
+extern "C" void decode_float(const Sizes* z, const float* q, const float* k, const float* v, const int64_t* lengths,
+                             float* out, int) {
+  decode<rows::Scratch<rows::Vectors<float>>>(*z, q, k, v, lengths, out, rows::attend<rows::Vectors<float>, float>);
+}
+#endif
+
+#if !defined(WITHOUT_DECODE_BFLOAT16)
 // The most that this build can take of a problem in bfloat16, and that is allowed.
 extern "C" int products_of(const Sizes* z, int most) {
 #if defined(HAS_TILES)
@@ -67,11 +76,6 @@ extern "C" int products_of(const Sizes* z, int most) {
   if (most >= PAIRS) return PAIRS;
 #endif
   return VECTORS;
-}
-
-extern "C" void decode_float(const Sizes* z, const float* q, const float* k, const float* v, const int64_t* lengths,
-                             float* out, int) {
-  decode<rows::Scratch<rows::Vectors<float>>>(*z, q, k, v, lengths, out, rows::attend<rows::Vectors<float>, float>);
 }
 
 extern "C" void decode_bfloat16(const Sizes* z, const BFloat16* q, const BFloat16* k, const BFloat16* v,
@@ -86,3 +90,4 @@ extern "C" void decode_bfloat16(const Sizes* z, const BFloat16* q, const BFloat1
   decode<rows::Scratch<rows::Vectors<BFloat16>>>(*z, q, k, v, lengths, out,
                                                  rows::attend<rows::Vectors<BFloat16>, BFloat16>);
 }
+#endif

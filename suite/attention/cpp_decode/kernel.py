@@ -12,9 +12,9 @@ key-value head, and the new tokens beside them. From this follows what the kerne
 - Pieces of work are key-value heads of sequences. Where threads outnumber them the context is cut too, and the parts
   are joined by the logarithms of their sums of exponentials (T. Dao et al., "Flash-Decoding").
 
-It is built for the CPU at hand at its first use, in ten to twenty seconds, by the machinery with which torch compiles
-its own kernels, and is kept in the user's cache folder (`suite.records.machine.user_cache`). Importing that machinery
-and asking it for the flags takes three seconds, so other processes load the kernel by its name.
+It is built for the CPU at hand and one dtype at its first use, in some five seconds, by the machinery with which torch
+compiles its own kernels, and is kept in the user's cache folder (`suite.records.machine.user_cache`). Importing that
+machinery and asking it for the flags takes a second, so other processes load the kernel by its name.
 """
 
 import ctypes
@@ -23,6 +23,7 @@ import hashlib
 import math
 import os
 import platform
+import time
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,7 @@ from filelock import FileLock
 from torch import Tensor
 from torch._C._profiler import _RecordFunctionFast as Watched  # torch.profiler.record_function takes ten microseconds
 
+from suite.measure.workload import announce
 from suite.records.machine.environment import cpuinfo
 from suite.records.machine.temporary import temporary_folder
 from suite.records.machine.user_cache import kernels_folder, private_content
@@ -85,7 +87,7 @@ def decode(
     lengths = None if lengths_B is None else lengths_B.data_ptr()
     pointers = (q_BHSd.data_ptr(), k_BGTd.data_ptr(), v_BGTv.data_ptr(), lengths, o_BHSv.data_ptr())
     with Watched(OPERATOR):
-        getattr(library(), FUNCTIONS[q_BHSd.dtype])(ctypes.byref(sizes), *pointers, products)
+        getattr(library(q_BHSd.dtype), FUNCTIONS[q_BHSd.dtype])(ctypes.byref(sizes), *pointers, products)
     return o_BHSv
 
 
@@ -96,7 +98,7 @@ def products_for(dtype: torch.dtype, rows: int, d: int, v: int, most: int = len(
     """
     if dtype is not torch.bfloat16:
         return 0
-    product_count: int = library().products_of(ctypes.byref(KernelSizes(rows=rows, d=d, v=v)), most)
+    product_count: int = library(dtype).products_of(ctypes.byref(KernelSizes(rows=rows, d=d, v=v)), most)
     return product_count
 
 
@@ -109,29 +111,29 @@ def splits_for(pairs: int, seq_len: int, threads: int) -> int:
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
-    """Load the compiled kernel, built first if it is missing or unloadable. Raises OSError or RuntimeError."""
-    path = kept_at()
+def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL:
+    """Load a dtype's compiled kernel, built first if it is missing or unloadable. Raises OSError or RuntimeError."""
+    path = kept_at(dtype)
     with suppress(OSError):  # it is not there, torn, or was built beside other libraries
         return _load(path)
     with FileLock(path.with_suffix(".lock")):
         with suppress(OSError):  # nor has another process built it meanwhile
             return _load(path)
-        _build(path)
+        _build(path, dtype)
     return _load(path)
 
 
-def flags() -> str:
+def flags(dtype: torch.dtype) -> str:
     """Compiler flags that the kernel was built with, read from the text file beside it. Raises OSError without one."""
-    return private_content(kept_at().with_suffix(".txt")).split(b"\n")[1].decode()
+    return private_content(kept_at(dtype).with_suffix(".txt")).split(b"\n")[1].decode()
 
 
-def kept_at() -> Path:
-    """Path of the compiled kernel for this CPU and this torch, built or not. Raises OSError without a folder."""
+def kept_at(dtype: torch.dtype = torch.float32) -> Path:
+    """Path of a dtype's compiled kernel for this CPU and this torch, built or not. Raises OSError without a folder."""
     # The flags say "native": a folder that machines share must tell their CPUs apart.
     chosen = [os.environ.get(name, "") for name in ("ATEN_CPU_CAPABILITY", "CXX")]
     key = hashlib.sha256("\n".join((_source_text(), torch.__version__, _instructions(), *chosen)).encode()).hexdigest()
-    return kernels_folder() / f"suite_decode_{key[:KEY_LENGTH]}.so"
+    return kernels_folder() / f"suite_{FUNCTIONS[dtype]}_{key[:KEY_LENGTH]}.so"
 
 
 def _load(path: Path) -> ctypes.CDLL:
@@ -142,12 +144,15 @@ def _load(path: Path) -> ctypes.CDLL:
         raise OSError(f"{path} differs from the file that was built")
     library = ctypes.CDLL(str(path))
     for name in FUNCTIONS.values():
-        getattr(library, name).argtypes = [ctypes.POINTER(KernelSizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
+        with suppress(AttributeError):  # of the other dtype
+            getattr(library, name).argtypes = [ctypes.POINTER(KernelSizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
     return library
 
 
-def _build(path: Path) -> None:
-    """Compile the kernel to `path`, and write its sha256 and compiler flags to a text file beside it."""
+def _build(path: Path, dtype: torch.dtype) -> None:
+    """Compile a dtype's kernel to `path`, and write its sha256 and compiler flags to a text file beside it."""
+    name, start = str(dtype).removeprefix("torch."), time.perf_counter()
+    announce(f"compiling the C++ decode kernel for {name} on this CPU, once: about 5 s")
     from torch._inductor import config  # with what follows takes seconds to import
     from torch._inductor.cpp_builder import CppBuilder, CppTorchDeviceOptions
     from torch._inductor.cpu_vec_isa import pick_vec_isa
@@ -159,7 +164,9 @@ def _build(path: Path) -> None:
     with config.patch({"cpp.vec_isa_ok": True}), temporary_folder("kernel") as folder:
         options = CppTorchDeviceOptions(vec_isa=pick_vec_isa(), device_type="cpu")
         source = folder / "suite_decode.cpp"
-        source.write_text(_source_text(), encoding="utf-8")
+        others = [function for other, function in FUNCTIONS.items() if other is not dtype]
+        without = "".join(f"#define WITHOUT_{function.upper()}\n" for function in others)
+        source.write_text(without + _source_text(), encoding="utf-8")
         builder = CppBuilder(source.stem, str(source), options, str(folder))
         builder.build()
         content = Path(builder.get_target_file_path()).read_bytes()
@@ -168,6 +175,7 @@ def _build(path: Path) -> None:
     for file, content_bytes in ((path, content), (about, f"{digest}  {path.name}\n{flags}\n".encode())):
         write_whole(file, content_bytes)
         file.chmod(0o600)  # whatever the umask is
+    announce(f"compiled the C++ decode kernel for {name} in {time.perf_counter() - start:.0f} s")
 
 
 @functools.cache

@@ -1,7 +1,8 @@
 // AMX: products of 16 rows, 32 deep, in bfloat16 with float sums. A key is multiplied as it lies in the cache, since
 // the query stands on the right: scores come out key by key, sixteen query rows a vector, so that the softmax needs no
 // sum across lanes. Values are interleaved in pairs of keys, once for all rows of a head.
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(CPU_CAPABILITY_AVX512)
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(CPU_CAPABILITY_AVX512) && \
+    !defined(WITHOUT_DECODE_BFLOAT16)
 #define HAS_TILES 1
 #include <immintrin.h>
 #include <sys/syscall.h>

@@ -11,9 +11,14 @@ import importlib.util
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+STATEMENT = re.compile(r"^[ \t]*+((?:import|from)\b(?:[^\n\\(]|\\\n|\([^)]*\))*)", re.MULTILINE)
+"""An import that begins its line, to its end; or words that look like one."""
+ELSEWHERE = re.compile(r"[;:][^\n]*\bimport\b")
+"""An import behind another statement, or words that look like one."""
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 RUNS_EVERY_CASE = "suite.measure.child"
 
@@ -105,7 +110,7 @@ def _is_local(top: str) -> bool:
 def _imports(module: str, path: Path) -> tuple[str, ...]:
     """Dotted names that a module imports anywhere, `from a import b` as `a.b`. None of a file that cannot be read."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = _parsed_imports(path.read_bytes())
     except (SyntaxError, ValueError):
         return ()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -118,6 +123,16 @@ def _imports(module: str, path: Path) -> tuple[str, ...]:
             base = ".".join(part for part in (above, node.module) if part)
             names += (f"{base}.{alias.name}" for alias in node.names)
     return tuple(names)
+
+
+def _parsed_imports(source: bytes) -> ast.Module:
+    """The syntax tree of a module, or where it tells as much, of its imports alone: a tenth of the work."""
+    text = source.decode("utf-8", "replace")
+    statements = STATEMENT.findall(text)
+    if not ELSEWHERE.search(text):
+        with suppress(SyntaxError, ValueError):
+            return ast.parse("\n".join(statement for statement in statements if re.search(r"\bimport\b", statement)))
+    return ast.parse(source)
 
 
 def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:

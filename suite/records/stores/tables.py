@@ -16,17 +16,17 @@ Arrow is imported where a table is written or read: the gate imports what lies b
 import contextlib
 import functools
 import io
-import itertools
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from operator import length_hint
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from suite.records.plain_text import one_line
-from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows
+from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows, as_array
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -55,6 +55,8 @@ class TableFile:
     """Columns without empty places."""
     later: Sequence[str] = ()
     """Columns that older files lack. All of their places are empty then."""
+    renamed: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    """Of columns of texts, the name of today of one that an older file may have."""
 
     def content(self, rows: Sequence[Any]) -> bytes:
         """The bytes of a parquet file of these rows, whose attributes are the columns."""
@@ -83,9 +85,7 @@ class TableFile:
                 take(batch.num_rows)
                 self._check_batch(batch)
                 batches.append(batch)
-            table = pa.Table.from_batches(batches, None if batches else self.schema)
-            names = set(table.column_names)
-            return {name: _column_values(table.column(name)) if name in names else [None] * rows for name in self.types}
+            return DecodedColumns(self, batches)
         except UnicodeDecodeError as error:
             raise CorruptRecordError(f"{self.name} holds text that is none") from error
         except (OSError, pa.ArrowException, OverflowError, MemoryError) as error:
@@ -151,24 +151,81 @@ class TableFile:
 TYPECODES = {"int32": "i", "int64": "q", "double": "d"}
 
 
-def _column_values(column: "pa.ChunkedArray") -> Sequence[Any]:
+class DecodedColumns(Mapping[str, Sequence[Any]]):
+    """The columns of a table as Arrow decoded them. One becomes values of Python when it is first asked for, in place
+    of Arrow's: most readers look at three of nine columns."""
+
+    def __init__(self, table: TableFile, batches: "Sequence[pa.RecordBatch]") -> None:
+        import pyarrow as pa
+
+        names = set(batches[0].schema.names if batches else table.types)
+        self._table = table
+        self._columns: dict[str, Sequence[Any]] = {}
+        self._decoded: dict[str, list[pa.Array]] = {
+            # Empty where the file is too old to have it.
+            name: [batch.column(name) if name in names else pa.nulls(batch.num_rows) for batch in batches]
+            for name in table.types
+        }
+
+    def __len__(self) -> int:
+        return len(self._table.types)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.types)
+
+    def __getitem__(self, name: str) -> Sequence[Any]:
+        if name in self._decoded:
+            self._columns[name] = _column_values(self._decoded.pop(name), self._table.renamed.get(name))
+        return self._columns[name]
+
+    def array(self, name: str, empty: float) -> "npt.NDArray[np.float64]":
+        """A column of numbers, with `empty` where none is."""
+        import numpy as np
+
+        if name not in self._decoded:
+            return as_array(self._columns[name], empty)
+        return np.concatenate([np.empty(0), *(_numbers(chunk, empty) for chunk in self._decoded[name])])
+
+
+def _column_values(chunks: "Sequence[pa.Array]", renamed: Callable[[str], str] | None) -> Sequence[Any]:
     """Numbers side by side, where none is missing; else objects of Python, one for each different text."""
     import pyarrow as pa
 
-    if column.null_count == len(column):
-        return [None] * len(column)
-    if pa.types.is_dictionary(column.type):
-        chunks = [
-            (chunk.dictionary.to_pylist(), _column_values(pa.chunked_array([chunk.indices]))) for chunk in column.chunks
-        ]
-        return [None if place is None else texts[place] for texts, places in chunks for place in places]
-    if column.null_count:
-        return list(column.to_pylist())
-    values: array[Any] = array(TYPECODES[str(column.type)])
-    for chunk in column.chunks:  # from their buffers, since to_numpy() imports pandas, which takes 0.2 s
-        begin, nbytes = (values.itemsize * rows for rows in (chunk.offset, len(chunk)))
-        values.frombytes(memoryview(chunk.buffers()[1])[begin : begin + nbytes])
-    return values
+    if all(chunk.null_count == len(chunk) for chunk in chunks):
+        return [None] * sum(map(len, chunks))
+    if pa.types.is_dictionary(chunks[0].type):
+        values: list[Any] = []
+        for chunk in chunks:
+            texts = chunk.dictionary.to_pylist()
+            texts = texts if renamed is None else list(map(renamed, texts))
+            places = _column_values([chunk.indices], None)
+            values += (
+                [None if place is None else texts[place] for place in places]
+                if chunk.null_count
+                else map(texts.__getitem__, places)
+            )
+        return values
+    if any(chunk.null_count for chunk in chunks):
+        return [value for chunk in chunks for value in chunk.to_pylist()]
+    numbers: array[Any] = array(TYPECODES[str(chunks[0].type)])
+    for chunk in chunks:  # from their buffers, since to_numpy() imports pandas, which takes 0.2 s
+        begin, nbytes = (numbers.itemsize * rows for rows in (chunk.offset, len(chunk)))
+        numbers.frombytes(memoryview(chunk.buffers()[1])[begin : begin + nbytes])
+    return numbers
+
+
+def _numbers(chunk: "pa.Array", empty: float) -> "npt.NDArray[np.float64]":
+    """Numbers in float64, with `empty` where none is."""
+    import numpy as np
+
+    if chunk.null_count == len(chunk):
+        return np.full(len(chunk), empty)
+    is_valid, values = chunk.buffers()
+    rows = slice(chunk.offset, chunk.offset + len(chunk))
+    numbers = np.frombuffer(values, TYPECODES[str(chunk.type)])[rows].astype(float)
+    if chunk.null_count:
+        numbers[np.unpackbits(np.frombuffer(is_valid, np.uint8), bitorder="little")[rows] == 0] = empty
+    return numbers
 
 
 MAGIC = b"PAR1"
@@ -203,7 +260,7 @@ def column_chunks(content: bytes) -> list[Chunk]:
     try:
         if content[:4] != MAGIC or content[-4:] != MAGIC or begin < len(MAGIC):
             raise IndexError(begin)
-        footer = _thrift_value(iter(content[begin:-8]))
+        footer, _ = _thrift_struct(content[begin:-8], 0)
         metas = [chunk[3] for group in footer.get(4, []) for chunk in group[1]]
         codecs = {meta[4] for meta in metas}
         chunks = [
@@ -214,7 +271,7 @@ def column_chunks(content: bytes) -> list[Chunk]:
             )
             for meta in metas
         ]
-    except (LookupError, StopIteration, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CorruptRecordError("it has no whole footer") from error
     if not codecs.issubset(CODECS):
         raise CorruptRecordError("it is not compressed as ours are")
@@ -233,63 +290,86 @@ def page_bytes(content: bytes, chunk: Chunk) -> Iterator[int]:
         for _ in range(MOST_PAGES):
             if at >= end:
                 return
-            stream = iter(content[at : min(end, at + LARGEST_HEADER_BYTES)])
-            header_bytes = length_hint(stream)
-            header = _thrift_value(stream)
+            header, header_bytes = _thrift_struct(content[at : min(end, at + LARGEST_HEADER_BYTES)], 0)
             unpacked, packed = int(header[2]), int(header[3])
             if not 0 <= unpacked <= MOST_PAGE_BYTES or packed < 0:
                 raise CorruptRecordError(f"a column has a page of more than {MOST_PAGE_BYTES} bytes")
             yield unpacked
-            at += header_bytes - length_hint(stream) + packed
-    except (LookupError, StopIteration, TypeError, ValueError) as error:
+            at += header_bytes + packed
+    except (LookupError, TypeError, ValueError) as error:
         raise CorruptRecordError("a column has a page without a header") from error
     raise CorruptRecordError(f"a column has more than {MOST_PAGES:,} pages")
 
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, _MAP, STRUCT = range(1, 13)
+INTEGERS = (I16, I32, I64)
 
 
-def _thrift_value(stream: Iterator[int], kind: int = STRUCT, levels: int = 0) -> Any:
-    """Decode a value of Thrift's compact protocol, a struct by field number. Raises as `column_chunks` catches it."""
+def _thrift_struct(data: bytes, at: int, levels: int = 0) -> tuple[dict[int, Any], int]:
+    """A struct of Thrift's compact protocol that begins at a place, by field number, and the place of its end. Raises
+    as `column_chunks` catches it."""
+    fields: dict[int, Any] = {}
+    number = 0
+    while byte := data[at]:
+        kind, at = byte & 15, at + 1
+        if byte >> 4:
+            number += byte >> 4
+        else:
+            number, at = _thrift_integer(data, at)
+        if kind in (TRUE, FALSE):  # the kind of a field holds it already
+            fields[number] = kind == TRUE
+        elif kind in INTEGERS and data[at] < 128:  # most of them, without a call for each
+            fields[number], at = (data[at] >> 1) ^ -(data[at] & 1), at + 1
+        else:
+            fields[number], at = _thrift_value(data, at, kind, levels + 1)
+    return fields, at + 1
+
+
+def _thrift_value(data: bytes, at: int, kind: int, levels: int) -> tuple[Any, int]:
+    """A value of another kind in the same way."""
     if levels > MOST_LEVELS:
         raise LookupError(levels)
     if kind == STRUCT:
-        fields, number = dict[int, Any](), 0
-        while byte := next(stream):
-            number = number + (byte >> 4) if byte >> 4 else _thrift_integer(stream)
-            is_truth = byte & 15 in (TRUE, FALSE)  # which the kind of a field holds already
-            fields[number] = byte & 15 == TRUE if is_truth else _thrift_value(stream, byte & 15, levels + 1)
-        return fields
-    if kind in (I16, I32, I64):
-        return _thrift_integer(stream)
+        return _thrift_struct(data, at, levels)
+    if kind in INTEGERS:
+        return _thrift_integer(data, at)
     if kind == BINARY:
-        size = _varint(stream)
-        text = bytes(itertools.islice(stream, size))
-        if len(text) < size:
-            raise LookupError(size)
-        return text
+        size, at = _varint(data, at)
+        return data[at : at + size], _within(data, at + size)
     if kind in (LIST, SET):
-        byte = next(stream)
-        size = byte >> 4 if byte >> 4 < 15 else _varint(stream)
-        return [_thrift_value(stream, byte & 15, levels + 1) for _ in range(size)]  # each takes a byte at least
+        kind, size, at = data[at] & 15, data[at] >> 4, at + 1
+        if size == 15:
+            size, at = _varint(data, at)
+        values = []
+        for _ in range(size):  # each takes a byte at least
+            value, at = _thrift_value(data, at, kind, levels + 1)
+            values.append(value)
+        return values, at
     if kind in (TRUE, FALSE, BYTE):  # a truth within a list is a byte
-        return next(stream)
+        return data[at], at + 1
     if kind == DOUBLE:
-        return bytes(itertools.islice(stream, 8))
+        return data[at : at + 8], _within(data, at + 8)
     raise LookupError(kind)  # a map among them, which parquet has none of
 
 
-def _thrift_integer(stream: Iterator[int]) -> int:
-    """A zigzag-encoded integer."""
-    value = _varint(stream)
-    return (value >> 1) ^ -(value & 1)
+def _within(data: bytes, end: int) -> int:
+    """The same place. Raises LookupError where it lies after the end of the data."""
+    if end > len(data):
+        raise LookupError(end)
+    return end
 
 
-def _varint(stream: Iterator[int]) -> int:
+def _thrift_integer(data: bytes, at: int) -> tuple[int, int]:
+    """A zigzag-encoded integer, and the place of its end."""
+    value, at = _varint(data, at)
+    return (value >> 1) ^ -(value & 1), at
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
     """An integer of 7 bits a byte, the lowest first. Raises LookupError for one of more than 64 bits."""
     value = shift = 0
-    while (byte := next(stream)) > 127:
-        value, shift = value | (byte & 127) << shift, shift + 7
+    while (byte := data[at]) > 127:
+        value, shift, at = value | (byte & 127) << shift, shift + 7, at + 1
         if shift > 63:
             raise LookupError(shift)
-    return value | byte << shift
+    return value | byte << shift, at + 1

@@ -6,7 +6,6 @@ Readers of Markdown and CSV get the rulings as a table.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 
 from suite.records import numbers
 from suite.records.machine.environment import machine_id
@@ -14,7 +13,7 @@ from suite.records.record import Evidence, Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, claims, commands, literature, verdicts_on
 from suite.report.answers.own_runs import rank_own_runs
 from suite.report.blocks import Answers, Badge, Card, Kind, Ruling, Section, Text, joined, say, say_or, section
-from suite.report.model.results import Results
+from suite.report.model.results import Results, cached_by_results
 from suite.report.table import column, table
 
 QUESTIONS = (
@@ -31,7 +30,7 @@ Verdicts = Mapping[str, ClaimVerdict]
 
 
 # The first view and the table of claims ask for the answers of the same results.
-@lru_cache(maxsize=1)
+@cached_by_results
 def build_answers(results: Results, here: str) -> Answers:
     """Rule on every claim and rank the person's own runs.
 

@@ -14,8 +14,8 @@ from suite.records.labels import differing
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.trials import machine_label
 from suite.report.attention import callstyle, memory
-from suite.report.attention.groups import axes_without, representatives, side_by_side
-from suite.report.attention.timings import KERNEL, LAYER, Timing, timings
+from suite.report.attention.groups import axes_without, case_timings, side_by_side
+from suite.report.attention.timings import KERNEL, LAYER, Timing
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import Write, times_lead
 from suite.report.model.experiment import grouped
@@ -88,7 +88,7 @@ def speed_cases(results: Results, phase: str, variants: Sequence[str], span: str
     """MLA's timings of a span over MHA's and GQA's that agree in everything else: below 1 speaks for MLA."""
     candidates = [
         timing
-        for timing in representatives(timings(results))
+        for timing in case_timings(results)
         if timing.is_measured and timing.is_checked and timing.tokens
         if (timing.span, timing.axis("phase")) == (span, phase)
     ]
@@ -214,7 +214,7 @@ def kernel_shares(results: Results) -> list[TimeRatio]:
     """The kernel over the layer of every measured decode step of MHA with one new token, by case and context."""
     decodes = [
         timing
-        for timing in representatives(timings(results))
+        for timing in case_timings(results)
         if (timing.variant, timing.axis("phase"), timing.axis("query_len")) == ("mha", "decode", "1")
         if timing.is_measured and timing.tokens and not timing.axis("cache_dtype")
     ]

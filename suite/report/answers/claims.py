@@ -4,6 +4,7 @@ The verdict comes from records by that rule; the literature stands beside it and
 clear difference the other way: that records show nothing for a claim, or rule out a large effect, is none.
 """
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,12 +65,18 @@ class ClaimVerdict:
 
 def claims() -> list[Claim]:
     """The entries of conf/claims.yaml, in the article's order."""
-    return list(read_yaml("claims.yaml")["claims"])
+    return list(_claims_file()["claims"])
 
 
 def sensitivity() -> list[tuple[str, ...]]:
     """Settings whose other values are compared with the usual ones beside every mean; a tuple's change together."""
-    return [tuple(names) for names in read_yaml("claims.yaml")["sensitivity"]]
+    return [tuple(names) for names in _claims_file()["sensitivity"]]
+
+
+@functools.cache
+def _claims_file() -> Mapping[str, Any]:
+    """conf/claims.yaml, which each mean asks for."""
+    return read_yaml("claims.yaml")
 
 
 def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:

@@ -22,9 +22,9 @@ from suite.report.attention.timings import (
     Timing,
     clock_names,
     order_finding,
-    record_timings,
     row_facets,
     span_title,
+    timings,
 )
 from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
@@ -118,8 +118,9 @@ def build(results: Results) -> Section | None:
 
 def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -> list[list[Forms]]:
     """Lists of computations of one subject; each computation is its forms, of which there are several, worst first."""
-    records = [list(record_timings(current, workloads=workloads)) for current in results.records]
-    forms = [CallForm({timing.span: timing for timing in spans}) for spans in records if spans]
+    by_record = grouped((t for workload in workloads for t in timings(results, workload)), lambda t: id(t.current))
+    records = [by_record[id(current)] for current in results.records if id(current) in by_record]
+    forms = [CallForm({timing.span: timing for timing in spans}) for spans in records]
     # `auto` may have chosen what somebody also asked for by name: one form, shown once.
     by_computation = grouped(sorted(forms, key=lambda form: form.has_named_backend), lambda form: form.computation)
     distinct = [_worst_first({form.name: form for form in forms}.values(), LAYER) for forms in by_computation.values()]

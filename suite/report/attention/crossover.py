@@ -8,8 +8,8 @@ from typing import Any
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
 from suite.records.labels import differences
-from suite.report.attention.groups import axes_without, line_names, representatives
-from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets, timings
+from suite.report.attention.groups import axes_without, case_timings, line_names
+from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets
 from suite.report.blocks import Facets, Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import Style
@@ -77,7 +77,7 @@ def build(results: Results) -> Section:
 
 def crossings(results: Results) -> list[Crossing]:
     """The crossing of each measured decode case with both modes at two numbers of new tokens at least, sorted."""
-    layers = [t for t in representatives(timings(results)) if t.span == LAYER and t.is_measured and t.is_checked]
+    layers = [t for t in case_timings(results) if t.span == LAYER and t.is_measured and t.is_checked]
     decodes = [
         timing for timing in layers if timing.axis("phase") == "decode" and timing.tokens and _new_tokens(timing)
     ]

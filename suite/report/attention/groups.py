@@ -7,10 +7,11 @@ from typing import TypeVar
 
 from suite.records.derived import started_at
 from suite.records.labels import differences, differing
-from suite.report.attention.timings import LAYER, Timing, in_order
+from suite.report.attention.timings import LAYER, Timing, in_order, timings
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import case_facets, phase_name
+from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import LABEL, Pairs, machine_id
 
 K = TypeVar("K")
@@ -52,6 +53,12 @@ def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> 
     ]
     names = {t: dotted(*all_titles[key]) for key in by_key if key not in facets for t in in_order(by_key[key])}
     return [*figures, *([CaseGroup(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
+
+
+@cached_by_results
+def case_timings(results: Results) -> Sequence[Timing]:
+    """The timings of all cases, of each those of the record that stands for it."""
+    return representatives(timings(results))
 
 
 def representatives(timings: Iterable[Timing]) -> list[Timing]:
@@ -165,15 +172,15 @@ def differing_settings(cases: Mapping[K, Sequence[Timing]], *, ignore: Collectio
     axes = {key: axes_without(timings[0], ignore) for key, timings in cases.items()}
     names = differing(axes.values()) - {"query_len"}  # one query is what decoding means
     texts = {}
-    for key, timings in cases.items():
+    for key, case in cases.items():
         settings = [f"{n}={v}" for n, v in axes[key] if v and (n in names or v != USUAL_VALUES.get(n, v))]
-        texts[key] = ", ".join([*settings, *dict.fromkeys(setting for t in timings for setting in t.line[1:])])
+        texts[key] = ", ".join([*settings, *dict.fromkeys(setting for t in case for setting in t.line[1:])])
     return texts
 
 
 def axes_without(timing: Timing, names: Collection[str]) -> Pairs:
     """The axes of a timing's case, but those in `names`."""
-    return tuple((name, timing.axis(name)) for name in timing.record.case.axes if name not in names)
+    return tuple(pair for pair in timing.axes if pair[0] not in names)
 
 
 def side_by_side(

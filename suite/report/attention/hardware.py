@@ -26,7 +26,6 @@ from suite.report.attention.timings import (
     VARIANT_SETTING,
     Timing,
     by_span,
-    is_plausible,
     record_timings,
     span_title,
     timings,
@@ -34,6 +33,7 @@ from suite.report.attention.timings import (
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import variant_sort_key, variant_style
+from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, Pairs, machine_name
 from suite.report.model.timed_kernels import decode_cell, timed_kernel
@@ -124,7 +124,7 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
 
 def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
     """Group projected timings by `shared_key`: those that may stand in one figure."""
-    bounds = [timing for current in results.records for timing in record_timings(current, "bound_s", ["projection"])]
+    bounds = [timing for current in results.records for timing in record_timings(current, "projection", "bound_s")]
     projected = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
     return dict(sorted(grouped(projected, shared_key).items()))
 

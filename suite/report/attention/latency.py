@@ -19,7 +19,6 @@ from suite.report.attention.timings import (
     Timing,
     fell_to_math,
     is_clearly_faster,
-    is_plausible,
     one_per_record,
     order_finding,
     timings,
@@ -27,6 +26,7 @@ from suite.report.attention.timings import (
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.formats import three_digits
 from suite.report.model.labels import phase_name, variant_label
+from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, mapping
 from suite.report.plot.scales import decimal_ticks, log, time_axis
@@ -103,8 +103,7 @@ def _cold_median(timing: Timing) -> float | Text | None:
     state = str(timing.record.provenance.get("cold"))
     if state in ("as_warm", "every_run"):
         return say(f"latency.cold.{state}")
-    flushed = timing.record.series("cold_latency_s", timing.span)
-    usable = [reading.value for reading in flushed if is_plausible(reading.value)]
+    usable = list(filter(is_plausible, timing.record.series("cold_latency_s", timing.span).column("value")))
     return median(usable) if usable else None
 
 

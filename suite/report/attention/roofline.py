@@ -9,9 +9,9 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
-from suite.report.attention.groups import representatives
+from suite.report.attention.groups import case_timings
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate, timings
+from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate
 from suite.report.blocks import Figure, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, variant_sort_key, variant_style
@@ -31,7 +31,7 @@ def build(results: Results) -> Section | None:
     def figure_key(timing: Timing) -> tuple[str, str, str, str]:
         return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
 
-    machines = grouped((t for t in representatives(timings(results)) if _flops_per_s(t) and _intensity(t)), figure_key)
+    machines = grouped((t for t in case_timings(results) if _flops_per_s(t) and _intensity(t)), figure_key)
     names = [machine[:3] for machine in machines]
     figures = []
     for (name, dtype, threads, identity), cases in machines.items():

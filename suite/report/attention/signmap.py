@@ -15,7 +15,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
-from suite.report.attention.groups import axes_without, differing_settings, line_names, representatives, side_by_side
+from suite.report.attention.groups import axes_without, case_timings, differing_settings, line_names, side_by_side
 from suite.report.attention.timings import (
     CONTEXT,
     DTYPE,
@@ -23,15 +23,14 @@ from suite.report.attention.timings import (
     KERNEL,
     Timing,
     is_clearly_faster,
-    is_plausible,
     one_launch_reach,
     row_facets,
-    timings,
 )
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio, times_range
 from suite.report.model.labels import GREY, variant_style
+from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, extras, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap
@@ -130,7 +129,7 @@ def _bound_s(timing: Timing) -> float | None:
 
 def measured_pairs(results: Results) -> list[VariantPair]:
     """Pair GQA's and MLA's kernels of every measured decode case that both have, sorted by series and context."""
-    kernels = [t for t in representatives(timings(results)) if t.span == KERNEL and t.is_measured and t.tokens]
+    kernels = [t for t in case_timings(results) if t.span == KERNEL and t.is_measured and t.tokens]
     fit = [t for t in kernels if t.axis("phase") == "decode" and t.axis("match") == "heads" and t.is_checked]
     pairs = [VariantPair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla", ("attention", "backend"))]
     return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))

@@ -4,7 +4,7 @@ A record may be old or foreign: what it lacks is None here, and nothing but its 
 """
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeVar
@@ -12,15 +12,16 @@ from typing import TypeVar
 import numpy as np
 
 from suite.records import numbers
-from suite.records.derived import by_launch, constant, roofline, span_operators
+from suite.records.derived import constant, roofline, span_operators
 from suite.records.machine.privacy import without_paths
 from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import case_facets, phase_name, variant_label, variant_sort_key
+from suite.report.model.readings import is_plausible, plausible_launches
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
-from suite.report.model.run import PLAUSIBLE_S, Pairs, Run, context_tokens, extras
+from suite.report.model.run import Pairs, Run, context_tokens, extras
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, median_ratio
 
@@ -107,23 +108,28 @@ class Timing(Run):
         size, mha_size = (self.amount(name, "case") for name in ("cache_bytes", "cache_bytes_mha"))
         return size / mha_size if size and mha_size else None
 
-    @property
+    @functools.cached_property
     def line(self) -> tuple[str, ...]:
         """The name of its line besides the variant: backend, further settings, projected or not."""
         return (self.backend, *extras(self.record), *([] if self.is_measured else [self.record.evidence]))
 
-    @property
+    @functools.cached_property
+    def axes(self) -> Pairs:
+        """The axes of its case as text."""
+        return tuple((name, self.axis(name)) for name in self.record.case.axes)
+
+    @functools.cached_property
     def chosen_line(self) -> tuple[str, ...]:
         """`line` with the backend that was asked for: `auto` may choose another at each context."""
         return (self.axis("backend") or self.backend, *self.line[1:])
 
-    @property
+    @functools.cached_property
     def extra_settings(self) -> Pairs:
         """The settings besides the axes that its case names and that apply to it, with their values."""
         settings = sorted(self.record.case.extras.items())
         return tuple((name, str(value)) for name, value in settings if value is not None)
 
-    @property
+    @functools.cached_property
     def shared_extras(self) -> tuple[str, ...]:
         """The settings besides the axes, as `name=value`, without those of the variant itself."""
         return tuple(f"{name}={value}" for name, value in self.extra_settings if not name.startswith(VARIANT_SETTING))
@@ -135,28 +141,27 @@ class Timing(Run):
 
 # One page at a time: every section asks for the timings of the same results.
 @cached_by_results
-def timings(results: Results) -> Sequence[Timing]:
-    """Every timing of an attention case that ran."""
-    return [timing for current in results.records for timing in record_timings(current)]
+def timings(results: Results, workload: str = "attention") -> Sequence[Timing]:
+    """Every timing of a workload's cases that ran."""
+    return [timing for current in results.records for timing in record_timings(current, workload)]
 
 
-def record_timings(
-    current: CurrentRecord, metric: str = "latency_s", workloads: Collection[str] = ("attention",)
-) -> Iterable[Timing]:
-    """Yield a timing for each span that has a usable reading, of a record that ran one of the workloads."""
-    is_timed = current.record.case.workload in workloads and current.record.status is Status.OK
-    readings = current.record.series(metric) if is_timed else ()
-    for span, repeats in grouped(readings, lambda reading: reading.span).items():
-        usable = [reading for reading in repeats if is_plausible(reading.value)]
-        if usable:
-            interval = launched_interval(by_launch(usable))
-            walls = [reading.wall_s for reading in usable if reading.wall_s is not None]
+def record_timings(current: CurrentRecord, workload: str, metric: str = "latency_s") -> Iterable[Timing]:
+    """Yield a timing for each span that has a usable reading, of a record that ran this workload."""
+    record = current.record
+    if record.case.workload != workload or record.status is not Status.OK:
+        return
+    for (span, name), repeats in record.by_span.items():
+        if name == metric and (launches := plausible_launches(repeats)):
+            interval = launched_interval(launches)
+            seconds = zip(repeats.column("value"), repeats.column("wall_s"), strict=True)
+            walls = [wall_s for value, wall_s in seconds if wall_s is not None and is_plausible(value)]
             wall_ratio = float(np.median(walls)) / interval.median if walls else 0.0
             yield Timing(
                 current=current,
                 span=span,
                 interval=interval,
-                left_out=len(repeats) - len(usable),
+                left_out=len(repeats) - interval.count,
                 wall_over_judged=wall_ratio if wall_ratio > WALL_ABOVE_JUDGED else None,
             )
 
@@ -185,11 +190,6 @@ def order_finding(best: Timing, rival: Timing, slower: Iterable[Timing], name: C
         ratio=numbers.times(ratio.ratio),
         range=times_range(ratio.low, ratio.high),
     )
-
-
-def is_plausible(seconds: float) -> bool:
-    """Whether a clock can have measured this time."""
-    return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
 
 def plausible_rate(amount: float | None, per: float | None = 1.0) -> float | None:

@@ -3,12 +3,12 @@
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.verdict import CorruptJudgementError, Judgement
@@ -23,6 +23,8 @@ from suite.records.stores.place import shown
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
 from suite.report.model.machine_labels import machine_labels
 
+P = ParamSpec("P")
+T = TypeVar("T")
 RESULTS = Path("results")
 # Folders below results/ of records that were committed: nobody's own runs, shown when they are asked for.
 KEPT = ("baseline", "reference")
@@ -108,9 +110,20 @@ class Results:
         )
 
 
-# Sections and answers ask for the same experiments of all results, of the person's own, and of this machine's and all
-# others': to lay them out takes longer than to draw them.
-cached_by_results = functools.lru_cache(maxsize=4)
+def cached_by_results(function: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """Call a function once for each Results, which hold what it made: to lay experiments out takes longer than to draw
+    them, and sections and answers ask for the same ones."""
+
+    @functools.wraps(function)
+    def cached(results: Results, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        made: dict[Any, Any] = vars(results).setdefault("_made", {})
+        key = (function, args, *kwargs.items())
+        if key not in made:
+            made[key] = function(results, *args, **kwargs)
+        result: T = made[key]
+        return result
+
+    return cached
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:
@@ -129,15 +142,20 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     )
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
-    settings: dict[str, set[str]] = defaultdict(set)
+    by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in (stored.record for part in contents for stored in part.stored):
-        settings[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
-    changed = {case_id for case_id, versions in settings.items() if len(versions) > 1}
+        by_case[record.case.id].append(record.settings)
+    changed = {case_id for case_id, settings in by_case.items() if len(settings) > 1 and _differ(settings)}
     parts = [_read_folder(*folder, changed, room) for folder in zip(folder_labels, folders, contents, strict=True)]
     together: dict[str, Any] = {
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
     }
     return Results(**{**together, "references": frozenset(together["references"])})
+
+
+def _differ(settings: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether records of one id have other settings that count."""
+    return len({json.dumps(comparable(of_record), sort_keys=True) for of_record in settings}) > 1
 
 
 def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:

@@ -156,6 +156,12 @@ def scrub_recorded(text: str) -> str:
     return scrub(text, is_ours=False)
 
 
+@functools.lru_cache(maxsize=1 << 14)
+def _fact_recorded(text: str) -> str:
+    """A fact of a record, likewise."""
+    return without_paths(text)
+
+
 def mapping(value: Any, name: str) -> Mapping[str, Any]:
     """The mapping under `name` in `value`; empty where either is no mapping."""
     inner = value.get(name) if isinstance(value, Mapping) else None
@@ -187,7 +193,7 @@ def machine_name(record: Record) -> str:
     device = axis(record, "device")
     is_cpu = device == "cpu"
     name = gpu_name(record) if device.startswith("cuda") else record.environment.get("cpu") if is_cpu else None
-    return without_paths(str(name))[:LONGEST_TEXT] if name else device
+    return _fact_recorded(str(name))[:LONGEST_TEXT] if name else device
 
 
 def gpu_name(record: Record) -> str | None:

@@ -168,7 +168,7 @@ def _runs_sentence(key: str, records: Sequence[Record], texts: Texts) -> str:
     return texts(
         key,
         cases=numbers.count(len(records)),
-        machines=_first_names((plain_name(machine_name(record)) for record in records), texts),
+        machines=_first_names(map(plain_name, dict.fromkeys(map(machine_name, records))), texts),
         days="–".join(dict.fromkeys([days[0], days[-1]])) if days else numbers.NOTHING,
         commits=_first_names((clip_text(record.provenance.get("commit"))[:7] for record in newest_first), texts),
         ok=numbers.count(ended[Status.OK]),

@@ -1,9 +1,10 @@
 """One HTML file that needs nothing else: no network, no fonts, every language and all records in it.
 
-The frame is small. Each view of each language, the runs and plotly.js stand in it compressed, as data, and are unpacked
-when they are asked for: so the first view is there at once, however much the others hold. Scripts are allowed by their
-hash alone (Content-Security-Policy), so that text which slipped through would still not run, and the page can load or
-send nothing; the policy allows plotly.js by its very text. Text is put into the page as text, never as markup.
+The frame is small. Each view, what differs of it in other languages, the runs and plotly.js stand in it compressed, as
+data, and are unpacked when they are asked for; all but the first view stand behind the script that shows it. So that is
+there at once, however much the others hold. Scripts are allowed by their hash alone (Content-Security-Policy), so that
+text which slipped through would still not run, and the page can load or send nothing; the policy allows plotly.js by
+its very text. Text is put into the page as text, never as markup.
 """
 
 import base64
@@ -31,20 +32,18 @@ HERE = Path(__file__).parent
 SAFE_IN_SCRIPT = str.maketrans(
     {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 )
+PACKING = 7  # level 9 takes twice as long for one hundredth fewer bytes
 COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
-PLOTLY_CONFIG = {
-    "showSendToCloud": False,
-    "plotlyServerURL": "",
-    "displaylogo": False,
-    "responsive": True,
-    "displayModeBar": False,
-}
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
     *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
     *("own", "answers", "served", "choose", "fit", "reasons", "decide", "runs", "dropped", "page"),
 )
 """Files in scripts/, which become one: the last starts what the others define."""
+ENGLISH = "en"
+"""The language that stands in the page whole."""
+OWN_TRACES = {"scatter", "bar", "heatmap"}
+"""What our figures draw. For that plotly.js' cartesian bundle is enough, a third of the whole one in size and start."""
 WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")
 """First parts of the keys of sentences that scripts say."""
 
@@ -67,26 +66,24 @@ def page(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     languages = {name: load_texts(name) for name in LANGUAGES}
-    has_figures = any(section.figures for sections in views.values() for section in sections)
-    libraries = {
-        "hyparquet": _asset("vendor", "hyparquet.min.js"),
-        **({"plotly": _plotly_js()} if has_figures else {}),
-    }
-    runs = runs_content(results)
-    contents = _view_contents(views, answers, results, languages)
-    blocks = {f"{name}/{view}": content for name, view, content in contents}
-    blocks |= {"runs": runs["lines"], "records": runs["records"], "decide": decide}
+    libraries = _libraries(section for sections in views.values() for section in sections)
+    sources = [gzip.decompress(base64.b64decode(packed_source)).decode() for packed_source in libraries.values()]
+    # Each is packed once it is made: as plain data they take ten times as much memory.
+    blocks = {name: packed(content) for name, content in runs_content(results).items()}
+    blocks |= {name: packed(content) for name, content in _view_contents(views, answers, results, languages)}
+    if decide is not None:
+        blocks["decide"] = packed(decide)
     script = "\n".join(['"use strict";\n(() => {', *(_asset("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
         texts=languages[lang],
         version=__version__,
         made_of=made_of,
-        policy=policy([script, *libraries.values()]),
+        policy=policy([script, *sources]),
         style=Markup("".join(_asset("css", f"{name}.css") for name in STYLES)),
         frame=in_script(_frame(views, languages, lang)),
-        blocks={name: packed(content) for name, content in blocks.items() if content is not None},
-        libraries={name: packed_text(source) for name, source in libraries.items()},
-        notices=_notices(libraries.values()),
+        blocks=blocks,
+        libraries=libraries,
+        notices=_notices(sources),
         script=Markup(script),
     )
 
@@ -96,21 +93,38 @@ def _view_contents(
     answers: Answers | None,
     results: Results,
     languages: Mapping[str, Texts],
-) -> Iterable[tuple[str, str, Any]]:
-    """Yield a language, a view and what that shows as plain data, for every language and view, `answers` among them."""
-    english, numbers = languages["en"], run_numbers(results)
-    for name, texts in languages.items():
-        for view, sections in views.items():
-            yield name, view, view_content(sections, texts, english, numbers)
-        answers_data = answers_content(answers, texts, english)
-        yield name, "answers", {**answers_data, "ran": ran_content(results, texts)}
+) -> Iterable[tuple[str, Any]]:
+    """Yield what each view shows, `answers` among them, as plain data: `en/speed`, and `zh/speed` as what differs."""
+    english, numbers = languages[ENGLISH], run_numbers(results)
+
+    def content(view: str, texts: Texts) -> dict[str, Any]:
+        if view == "answers":
+            return {**answers_content(answers, texts, english), "ran": ran_content(results, texts)}
+        return view_content(views[view], texts, english, numbers)
+
+    for view in ("answers", *(view for view, sections in views.items() if sections)):
+        base = content(view, english)
+        yield f"{ENGLISH}/{view}", base
+        for name, texts in languages.items():
+            if name != ENGLISH:
+                yield f"{name}/{view}", difference(base, content(view, texts))
+
+
+def difference(base: Any, other: Any) -> Any:
+    """What turns `base` into `other` (`patched` in parts.js): a list of the new value alone, or by key or place what
+    differs inside."""
+    if isinstance(base, dict) and isinstance(other, dict) and base.keys() == other.keys():
+        return {key: difference(part, other[key]) for key, part in base.items() if part != other[key]}
+    if isinstance(base, list) and isinstance(other, list) and len(base) == len(other):
+        pairs = enumerate(zip(base, other, strict=True))
+        return {place: difference(part, changed) for place, (part, changed) in pairs if part != changed}
+    return [other]
 
 
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
     """What the scripts need before a view is unpacked: languages, titles, words, units, and each view's sections."""
     return {
         "version": __version__,
-        "plotlyConfig": PLOTLY_CONFIG,
         "lang": lang,
         "units": {name: metric.unit for name, metric in METRICS.items() if metric.unit},
         "views": {view: [section.id for section in sections] for view, sections in views.items()},
@@ -136,11 +150,10 @@ def packed(value: Any) -> str:
     return packed_text(_json(value))
 
 
-@functools.lru_cache(maxsize=16)
 def packed_text(text: str) -> str:
     """Text gzip-compressed, in base64; the same bytes each time, so that a page written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    return base64.b64encode(gzip.compress(text.encode(errors="replace"), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(errors="replace"), PACKING, mtime=0)).decode()
 
 
 def policy(scripts: Iterable[str]) -> str:
@@ -164,15 +177,19 @@ def _asset(folder: str, name: str) -> str:
     return (HERE / folder / name).read_text(encoding="utf-8")
 
 
-@functools.cache
-def _plotly_js() -> str:
-    """The source of plotly.js."""
-    # Imported here, since it takes longer than everything else and pages without figures do not need it.
-    from plotly.offline import get_plotlyjs
+def _libraries(sections: Iterable[Section]) -> dict[str, str]:
+    """The packed sources of what the page needs: hyparquet, and plotly.js where there are figures."""
+    libraries = {"hyparquet": packed_text(_asset("vendor", "hyparquet.min.js"))}
+    views = [view for section in sections for figure in section.figures for view in figure.views]
+    if {trace.get("type", "scatter") for view in views for trace in view.figure["data"]} - OWN_TRACES:
+        from plotly.offline import get_plotlyjs  # takes long to import; only other packages' sections draw these
 
-    # A browser hashes a script with its line ends made \n.
-    source: str = get_plotlyjs().replace("\r\n", "\n")
-    return source
+        # A browser hashes a script with its line ends made \n.
+        libraries["plotly"] = packed_text(get_plotlyjs().replace("\r\n", "\n"))
+    elif views:
+        bundle = HERE / "vendor" / "plotly-cartesian.min.js.gz"
+        libraries["plotly"] = base64.b64encode(bundle.read_bytes()).decode()
+    return libraries
 
 
 def _notices(sources: Iterable[str]) -> str:

@@ -123,7 +123,8 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
 
     def step_s(run: RlRun) -> float | None:
         seconds = _phases_s(run)
-        return None if seconds is None else seconds / len(run.metrics["completions"])
+        steps = len(run.by_step("completions")) if seconds is not None else 0
+        return seconds / steps if seconds is not None and steps else None
 
     def tokens_per_s(run: RlRun) -> float | None:
         tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")

@@ -9,7 +9,7 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from suite.records.derived import started_at
@@ -19,7 +19,7 @@ from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
-from suite.report.model.readings import SeriesByName, numbers_by_span
+from suite.report.model.readings import numbers_by_step
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, parse_number, share
 from suite.report.rl.naming import SHAPE, named, with_baseline
@@ -71,10 +71,9 @@ class RlRun(Run):
 
     curve: Curve | None
     """None where nothing was evaluated, or the run did not end well."""
-    metrics: SeriesByName
-    """Of the steps, and those of the evaluations, whose names begin with `heldout_`."""
-    seconds_by_clock: Mapping[str, SeriesByName]
-    """By clock, then by span and step; NaN where a reading lacks it."""
+    seconds_by_span: Mapping[tuple[str, str], float]
+    """Of the whole run, by span and clock; NaN where any reading lacks it."""
+    _totals: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -99,9 +98,14 @@ class RlRun(Run):
         """Held-out accuracy of the best strategy without skill, see suite.rl.tasks.task; None where nobody knows it."""
         return share(self.constant(TRIVIAL_ACCURACY, EVALUATE))
 
+    def by_step(self, metric: str) -> Mapping[int, float]:
+        """A metric of the steps, or of the evaluations, whose names begin with `heldout_`; empty where it is not there.
+        Made when it is asked for: of all metrics at once it is most of a page's memory."""
+        return _amounts(self.current, metric)
+
     def series(self, metric: str) -> Mapping[int, float]:
         """A metric by step, without values that it cannot have."""
-        values = self.metrics.get(metric, {})
+        values = self.by_step(metric)
         largest = LARGEST.get(metric.removeprefix("heldout_"))
         return values if largest is None else {step: value for step, value in values.items() if 0 <= value <= largest}
 
@@ -112,11 +116,14 @@ class RlRun(Run):
 
     def total(self, metric: str) -> float | None:
         """The sum of a metric over all steps; None where no step has it."""
-        return sum(self.metrics[metric].values()) if metric in self.metrics else None
+        if metric not in self._totals:
+            by_step = self.by_step(metric)
+            self._totals[metric] = sum(by_step.values()) if by_step else None
+        return self._totals[metric]
 
     def seconds(self, span: str, clock: str = "") -> float | None:
         """The seconds of the whole run in a span, by `clock` or its own one; None where any reading lacks them."""
-        seconds = sum(self.seconds_by_clock[clock or self.clock].get(span, {0: math.nan}).values())
+        seconds = self.seconds_by_span.get((span, clock or self.clock), math.nan)
         return seconds if math.isfinite(seconds) else None
 
 
@@ -180,45 +187,50 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     record = current.record
     if record.settings.get("track_memory") is True:
         return None
-    numbers = numbers_by_span(record)
-    step_metrics, evaluations = numbers.get(STEP, {}), numbers.get(EVALUATE, {})
-    for metric in COUNTED.values():
-        is_spread = metric == COUNTED[JOULES] and not current.is_of_one_machine
-        if is_spread or min(step_metrics.get(metric, {}).values(), default=0.0) < 0:
-            step_metrics.pop(metric, None)
-    seconds = {clock: _seconds(record, field) if current.is_of_one_machine else {} for clock, field in CLOCKS.items()}
     factors = [record.case.axes.get(name) for name in ("steps", *SHAPE)]
     sensible = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
     if len(sensible) == len(factors):
         key = (*key[:-1], (COMPLETIONS, str(math.prod(sensible))), key[-1])
-    metrics = step_metrics | {name: values for name, values in evaluations.items() if name.startswith("heldout_")}
-    curve = _curve(metrics, seconds) if record.status is Status.OK else None
-    return RlRun(current=current, key=key, curve=curve, metrics=metrics, seconds_by_clock=seconds)
+    timed = [span for span, metric in record.by_span if metric == "latency_s" and current.is_of_one_machine]
+    seconds = {(span, clock): _seconds(record, span, CLOCKS[clock]) for span in timed for clock in CLOCKS}
+    return RlRun(
+        current=current,
+        key=key,
+        curve=_curve(current, seconds) if record.status is Status.OK else None,
+        seconds_by_span={place: sum(by_step.values()) for place, by_step in seconds.items() if by_step},
+    )
 
 
-def _seconds(record: Record, clock: str) -> SeriesByName:
-    """The sum of a record's timings by span, then step, on one clock; NaN where a reading lacks that clock."""
-    totals = defaultdict[str, dict[int, float]](lambda: defaultdict(float))
-    for (span, metric), readings in record.by_span.items():
-        timings = zip(readings.column("step"), readings.column(clock), strict=True) if metric == "latency_s" else ()
-        for step, seconds in timings:
-            if 0 <= step < MOST_STEPS:
-                is_sensible = seconds is not None and 0 <= seconds < MOST
-                totals[span][step] += seconds if is_sensible else math.nan
+def _amounts(current: CurrentRecord, metric: str) -> Mapping[int, float]:
+    """A metric by step, as `RlRun.by_step`. One that is COUNTED is never below 0, and energy is of one machine."""
+    spans = (EVALUATE, STEP) if metric.startswith("heldout_") else (STEP,)
+    by_step = next(filter(None, (numbers_by_step(current.record, metric, span) for span in spans)), {})
+    is_spread = metric == COUNTED[JOULES] and not current.is_of_one_machine
+    is_impossible = metric in COUNTED.values() and min(by_step.values(), default=0.0) < 0
+    return {} if is_spread or is_impossible else by_step
+
+
+def _seconds(record: Record, span: str, clock: str) -> Mapping[int, float]:
+    """The sum of a span's timings by step on one clock; NaN where a reading lacks it."""
+    timings, totals = record.series("latency_s", span), defaultdict[int, float](float)
+    for step, seconds in zip(timings.column("step"), timings.array(clock).tolist(), strict=True):
+        if 0 <= step < MOST_STEPS:
+            totals[step] += seconds if 0 <= seconds < MOST else math.nan
     return totals
 
 
-def _curve(metrics: SeriesByName, seconds: Mapping[str, SeriesByName]) -> Curve | None:
+def _curve(current: CurrentRecord, seconds: Mapping[tuple[str, str], Mapping[int, float]]) -> Curve | None:
     """The held-out accuracies with what had been spent before each, by budget; None where none was evaluated."""
-    points = sorted((step, value) for step, value in metrics.get("heldout_accuracy", {}).items() if 0 <= value <= 1)
+    accuracies = _amounts(current, "heldout_accuracy")
+    points = sorted((step, value) for step, value in accuracies.items() if 0 <= value <= 1)
     if not points:
         return None
     steps = [step for step, _ in points]
-    amounts = {budget: metrics.get(metric, {}) for budget, metric in COUNTED.items()}
-    for clock, by_span in seconds.items():
+    amounts = {budget: _amounts(current, metric) for budget, metric in COUNTED.items()}
+    for clock in CLOCKS:
         totals = Counter[int]()
         for phase in PHASES:
-            totals.update(by_span.get(phase, {}))
+            totals.update(seconds.get((phase, clock), {}))
         amounts[clock] = {step: total for step, total in totals.items() if math.isfinite(total)}
     spent = {budget: before for budget in BUDGETS if (before := _spent_before(steps, amounts[budget])) is not None}
     return Curve(steps=steps, accuracy=[value for _, value in points], spent={STEPS: steps, **spent})

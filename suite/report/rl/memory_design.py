@@ -20,7 +20,7 @@ from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
 from suite.report.model.readings import numbers_by_span
-from suite.report.model.results import CurrentRecord, Results
+from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import (
     LABEL,
     MOST_STEPS,
@@ -115,7 +115,7 @@ MemoryExperiment = Experiment[MemoryCase]
 def read_phases(record: Record) -> dict[str, Phase]:
     """Each phase of a record at the step that held most; empty where it tracks no memory or did not end well. What no
     part accounts for is nobody's."""
-    if record.status is not Status.OK:
+    if record.status is not Status.OK or not any((phase, PEAK) in record.by_span for phase in PHASES):
         return {}
     sizes = {
         (span, metric): {step: size for step, size in by_step.items() if size > 0}
@@ -142,7 +142,8 @@ def read_phases(record: Record) -> dict[str, Phase]:
     return phases
 
 
-def memory_experiments(results: Results) -> list[MemoryExperiment]:
+@cached_by_results
+def memory_experiments(results: Results) -> Sequence[MemoryExperiment]:
     """Projected experiments, then measured ones; each by model size, largest first, then by number of arms."""
 
     def order(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
@@ -154,15 +155,16 @@ def memory_experiments(results: Results) -> list[MemoryExperiment]:
 
 def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     """A workload's experiments on tracked memory; of cases that differ in no size the highest peak counts."""
-    tracked = [
-        current
+    phases = {
+        id(current): of_step
         for current in results.records
-        if current.record.case.workload == workload and read_phases(current.record)
-    ]
+        if current.record.case.workload == workload and (of_step := read_phases(current.record))
+    }
+    tracked = [current for current in results.records if id(current) in phases]
     records = [current.record for current in tracked]
     design = Design(
         workload=workload,
-        read=_read_case,
+        read=lambda current, key: _read_case(current, key, phases[id(current)]),
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
@@ -186,12 +188,12 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     return experiments(cases, design, has_labels=results.several, named=named)
 
 
-def _read_case(current: CurrentRecord, key: Pairs) -> MemoryCase:
+def _read_case(current: CurrentRecord, key: Pairs, phases: Mapping[str, Phase]) -> MemoryCase:
     """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
     record, (name, value) = current.record, BATCH_THAT_FITS
     fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
     key = ((EVIDENCE, str(record.evidence)), *fits, *key)
-    return MemoryCase(current=current, key=key, phases=read_phases(record))
+    return MemoryCase(current=current, key=key, phases=phases)
 
 
 def settings_in_words(key: Pairs, names: Collection[str]) -> list[Text]:

@@ -53,7 +53,7 @@ class Gain:
 
     def mean_count(self, metric: str) -> float | None:
         """The sum of a metric over the steps of the stage, the mean over the runs; None where no run has it."""
-        series = [run.metrics.get(metric, {}) for run in self.runs]
+        series = [run.by_step(metric) for run in self.runs]
         steps = [[values[step] for step in range(self.begins, self.ends) if step in values] for values in series]
         return fmean(sums) if (sums := [sum(values) for values in steps if values]) else None
 
@@ -65,7 +65,7 @@ class Gain:
     @property
     def preferred_share(self) -> float | None:
         """The share of pairs preferred at the stage's last step, the mean over the runs; None where none says it."""
-        series = [run.metrics.get(PREFERRED, {}) for run in self.runs]
+        series = [run.by_step(PREFERRED) for run in self.runs]
         shares = [values[self.ends - 1] for values in series if self.ends - 1 in values]
         return fmean(shares) if shares else None
 

@@ -7,14 +7,16 @@ give, is left out here.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from suite.records import numbers
-from suite.records.record import CorruptRecordError, Record
+from suite.records.record import CorruptRecordError, Record, Rows
 from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_facts
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
@@ -35,7 +37,7 @@ SOURCES = ("nvml", "rapl")  # those that give power
 MEASURED = "measured"
 MOST_REASONS, LONGEST_WHY, MOST_WAYS = 8, 200, 24
 MOST_PROCESSES, MOST_TICKS = 1 << 20, 1 << 40
-Curve = Sequence[tuple[float, float]]
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Seconds since the case began, and watts or joules; in their order."""
 
 
@@ -88,6 +90,33 @@ def name_parts(record: Record) -> list[Text]:
     return [axis(record, "geometry"), phase_name(axis(record, "phase")), context]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceSeries:
+    """The samples of one device, those that it can have given."""
+
+    times_s: NDArray[np.float64]
+    values: NDArray[np.float64]
+    """Both of all samples of the run, in the order of the file."""
+    places: Mapping[tuple[str, str | None], NDArray[np.intp]]
+    """Where in these the device's own lie, by quantity and mark."""
+
+    def count_moments(self, mark: str = "") -> int:
+        """The number of times at which it was sampled, and marked so: its sources are asked together."""
+        return len(np.unique(self.times_s[self._places_where(lambda _, other: mark in ("", clip_text(other)))]))
+
+    def curve(self, quantity: str, most: float = math.inf) -> Curve:
+        """Times and values of a quantity, those from 0 to below `most`, by their times."""
+        places = self._places_where(lambda name, _: name == quantity)
+        places = places[np.argsort(self.times_s[places], kind="stable")]
+        times_s, values = self.times_s[places], self.values[places]
+        is_sensible = (values >= 0) & (values < most)
+        return times_s[is_sensible], values[is_sensible]
+
+    def _places_where(self, is_wanted: Callable[[str, str | None], bool]) -> NDArray[np.intp]:
+        chosen = [places for kind, places in self.places.items() if is_wanted(*kind)]
+        return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.intp)
+
+
 # A series is read from its file, and a headline and two tables ask for the runs of the same results.
 @cached_by_results
 def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
@@ -95,72 +124,72 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
     runs = []
     for current in results.records:
         try:
-            samples, is_unreadable = list(read_series(current.record, current.folder)), False
+            samples = read_series(current.record, current.folder)
         except (CorruptRecordError, OSError):
-            samples, is_unreadable = [], True
-        if samples or is_unreadable or telemetry_facts(current.record):
-            runs.append(_read_run(current, samples, is_unreadable))
+            samples = None
+        if samples is None or samples or telemetry_facts(current.record):
+            runs.append(_read_run(current, samples))
     return runs
 
 
-def _read_run(current: CurrentRecord, samples: Sequence[TelemetrySample], is_unreadable: bool) -> TelemetryRun:
-    """A run with its telemetry summed up by device; samples that no device could give are dropped."""
-    possible = [sample for sample in samples if 0 <= sample.time_s < MOST_S and math.isfinite(sample.value)]
-    by_device: dict[str, list[TelemetrySample]] = defaultdict(list)
-    for sample in sorted(possible, key=lambda sample: sample.time_s):
-        by_device[sample.device].append(sample)
-    series = {clip_text(device): device_samples for device, device_samples in sorted(by_device.items())}
-    steal = [share(sample.value) for sample in series.get(CPU, ()) if sample.quantity == STEAL_SHARE]
+def _read_run(current: CurrentRecord, samples: Rows[TelemetrySample] | None) -> TelemetryRun:
+    """A run with its telemetry summed up by device. `samples`: None where they cannot be read."""
+    series = {} if samples is None else _device_series(samples)
+    _, steal = series[CPU].curve(STEAL_SHARE) if CPU in series else ((), np.zeros(0))
     return TelemetryRun(
         current=current,
         marked=_marked_shares(current.record, series),
-        powers={device: power for device, device_samples in series.items() if (power := _read_power(device_samples))},
-        moments=max(map(_count_moments, series.values()), default=0),
-        steal_share=fmean([value for value in steal if value is not None] or [0.0]),
-        is_unreadable=is_unreadable,
+        powers={device: power for device, of_device in series.items() if (power := _read_power(of_device))},
+        moments=max((of_device.count_moments() for of_device in series.values()), default=0),
+        steal_share=fmean(steal[steal <= 1].tolist() or [0.0]),
+        is_unreadable=samples is None,
     )
 
 
-def _count_moments(samples: Sequence[TelemetrySample]) -> int:
-    """The number of times at which a device was sampled: its sources are asked one after the other, at one time."""
-    return len({sample.time_s for sample in samples})
+def _device_series(samples: Rows[TelemetrySample]) -> dict[str, DeviceSeries]:
+    """Samples by device; those that no device could give are dropped."""
+    times_s, values = map(samples.array, ("time_s", "value"))
+    is_possible = (times_s >= 0) & (times_s < MOST_S) & np.isfinite(values)
+    by_device: dict[str, dict[tuple[str, str | None], NDArray[np.intp]]] = defaultdict(dict)
+    for (device, quantity, mark), rows in samples.grouped("device", "quantity", "mark").items():
+        places = np.asarray(rows.places)
+        if len(places := places[is_possible[places]]):
+            by_device[device][quantity, mark] = places
+    return {
+        clip_text(device): DeviceSeries(times_s=times_s, values=values, places=places)
+        for device, places in sorted(by_device.items())
+    }
 
 
-def _read_power(samples: Sequence[TelemetrySample]) -> Power | None:
+def _read_power(series: DeviceSeries) -> Power | None:
     """What a device drew, by the best source with readings; None without. A counter that falls is not used."""
-
-    def curve(quantity: str, most: float) -> Curve:
-        """Times and values of a quantity, those from 0 to below `most`."""
-        return [(s.time_s, s.value) for s in samples if s.quantity == quantity and 0 <= s.value < most]
-
-    counter = curve(ENERGY, MOST_J)
-    if any(last < first for (_, first), (_, last) in pairwise(counter)):
-        counter = []
+    counted_s, counted = series.curve(ENERGY, MOST_J)
+    if (np.diff(counted) < 0).any():
+        counted_s, counted = counted_s[:0], counted[:0]
     # Between two looks at the counter the mean power is known, and nothing finer.
-    by_counter = [
-        ((first_s + last_s) / 2, (last - first) / (last_s - first_s))
-        for (first_s, first), (last_s, last) in pairwise(counter)
-        if last_s > first_s
-    ]
+    is_later = counted_s[1:] > counted_s[:-1]
+    mean_w = np.diff(counted)[is_later] / np.diff(counted_s)[is_later]
+    by_counter = ((counted_s[:-1] + counted_s[1:]) / 2)[is_later], mean_w
     for quantity in (POWER, AVERAGE_POWER, ENERGY):
-        if watts := by_counter if quantity == ENERGY else curve(quantity, MOST_W):
+        times_s, watts = by_counter if quantity == ENERGY else series.curve(quantity, MOST_W)
+        if len(watts):
             return Power(
                 quantity=quantity,
-                mean_w=_mean_over_time(watts),
-                peak_w=max(value for _, value in watts),
-                joules=counter[-1][1] - counter[0][1] if len(counter) > 1 else None,
+                mean_w=_mean_over_time(times_s, watts),
+                peak_w=float(watts.max()),
+                joules=float(counted[-1] - counted[0]) if len(counted) > 1 else None,
             )
     return None
 
 
-def _mean_over_time(watts: Curve) -> float:
+def _mean_over_time(times_s: NDArray[np.float64], watts: NDArray[np.float64]) -> float:
     """The time-weighted mean of power readings, by the trapezoid rule; their plain mean where no time passed."""
-    elapsed_s = watts[-1][0] - watts[0][0]
-    area = sum((last_s - first_s) * (first + last) / 2 for (first_s, first), (last_s, last) in pairwise(watts))
-    return area / elapsed_s if elapsed_s > 0 else fmean(value for _, value in watts)
+    elapsed_s = float(times_s[-1] - times_s[0])
+    area = sum((np.diff(times_s) * (watts[:-1] + watts[1:]) / 2).tolist())
+    return area / elapsed_s if elapsed_s > 0 else fmean(watts.tolist())
 
 
-def _marked_shares(record: Record, series: Mapping[str, Sequence[TelemetrySample]]) -> dict[tuple[str, str], float]:
+def _marked_shares(record: Record, series: Mapping[str, DeviceSeries]) -> dict[tuple[str, str], float]:
     """The share of samples with a mark, by device and mark: as the record says, else counted in its samples."""
     by_device = mapping(telemetry_facts(record), "marked_share")
     noted = [(device, mark, value) for device in by_device for mark, value in mapping(by_device, device).items()]
@@ -168,12 +197,10 @@ def _marked_shares(record: Record, series: Mapping[str, Sequence[TelemetrySample
         (clip_text(device), clip_text(mark)): portion for device, mark, value in noted if (portion := share(value))
     }:
         return shares
-    marked: dict[tuple[str, str], set[float]] = defaultdict(set)
-    for device, samples in series.items():
-        for sample in samples:
-            if sample.mark:
-                marked[device, clip_text(sample.mark)].add(sample.time_s)
-    return {(device, mark): len(times) / _count_moments(series[device]) for (device, mark), times in marked.items()}
+    marks = [(device, clip_text(mark)) for device in series for _, mark in series[device].places if mark]
+    return {
+        (device, mark): series[device].count_moments(mark) / series[device].count_moments() for device, mark in marks
+    }
 
 
 Failure = tuple[Text, Text, Text]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from suite.records import numbers
-from suite.records.derived import by_launch
 from suite.records.record import Status
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, say, say_or
 from suite.report.evidence import contrast_verdict, difference
@@ -18,8 +17,9 @@ from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import VARIANT, variant_label
 from suite.report.model.outcome import outcome_metric
+from suite.report.model.readings import plausible_launches
 from suite.report.model.results import CurrentRecord, Results
-from suite.report.model.run import LABEL, PLAUSIBLE_S, Run
+from suite.report.model.run import LABEL, Run
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import column, table
 from suite.statistics.intervals import Interval, launched_interval, median_ratio
@@ -82,7 +82,9 @@ def shared_headline(results: Results) -> Headline | None:
 
 def _shared_timings(results: Results) -> Iterable[SharedCase]:
     """Yield each span's timing under a label beside the first label that has it, of cases that several labels timed."""
-    timings = [timing for current in results.records if current.is_of_one_machine for timing in _span_timings(current)]
+    by_case = grouped((c for c in results.records if c.is_of_one_machine), lambda current: current.record.case.id)
+    several = [records for records in by_case.values() if len({current.label for current in records}) > 1]
+    timings = [timing for records in several for current in records for timing in _span_timings(current)]
     for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
         by_label = {timing.label: timing for timing in cases}
         first, *rest = [by_label[label] for label in results.labels if label in by_label]
@@ -105,17 +107,18 @@ def _shared_timings(results: Results) -> Iterable[SharedCase]:
 def _span_timings(current: CurrentRecord) -> Iterable[SpanTiming]:
     """Yield a successful record's plausible timings by span; none of a workload that is run for a score."""
     record = current.record
-    is_timed = record.status is Status.OK and outcome_metric(record.case.workload) is None
-    readings = [r for r in record.series("latency_s") if PLAUSIBLE_S[0] < r.value < PLAUSIBLE_S[1]] if is_timed else []
-    for span, repeats in grouped(readings, lambda reading: reading.span).items():
-        yield SpanTiming(current=current, span=span, interval=launched_interval(by_launch(repeats)))
+    if record.status is Status.OK and outcome_metric(record.case.workload) is None:
+        for (span, metric), repeats in record.by_span.items():
+            if metric == "latency_s" and (launches := plausible_launches(repeats)):
+                yield SpanTiming(current=current, span=span, interval=launched_interval(launches))
 
 
 def _shared_scores(results: Results) -> Iterable[SharedCase]:
     """Yield each label's scores beside the first label's, of workloads that several labels have."""
     for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
         outcome = outcome_metric(workload)
-        scored = [current for current in records if outcome and outcome.scores(current.record)]
+        has_several_labels = len({current.label for current in records}) > 1
+        scored = [current for current in records if has_several_labels and outcome and outcome.scores(current.record)]
         if outcome is None or len({current.label for current in scored}) < 2:
             continue
         experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))

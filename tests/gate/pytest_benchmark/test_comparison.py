@@ -21,7 +21,10 @@ from suite.gate.verdict import Outcome, Side
 from tests.gate.pytest_benchmark import projects
 from tests.gate.repositories import repository
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot"),
+    pytest.mark.usefixtures("warm_workers"),
+]
 FILE = "benchmarks/test_fast.py::"
 
 
@@ -31,7 +34,7 @@ def called(monkeypatch, *arguments):
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def judged(tmp_path_factory, warm_workers):
     """The exit code, verdicts by the name of their test, and the judgement of one run over everything."""
     folder = tmp_path_factory.mktemp("foreign")
     repo = repository(folder / "checkout")

@@ -7,6 +7,7 @@ import time
 import psutil
 import pytest
 
+from suite.gate.pytest_benchmark import comparison
 from suite.gate.pytest_benchmark.timing import SuiteTiming
 from suite.gate.rules.decision import Benchmark
 from suite.gate.rules.tolerances import Tolerances
@@ -16,7 +17,10 @@ from suite.gate.workers.worker_trees import _used_digest
 from tests.gate.pytest_benchmark import cheats, projects
 from tests.gate.pytest_benchmark.projects import examined, reasons, revisions_of, worker_for
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot"),
+    pytest.mark.usefixtures("warm_workers"),
+]
 ALL = {"test_conftest", "test_helper", "test_module", "test_data", "test_length"}
 BESIDE = {
     path: text for path, text in cheats.WORKLOADS.values() if path.endswith(("py", "json", "rc", "entry_points.txt"))
@@ -95,8 +99,9 @@ def test_an_ordinary_change_leaves_benchmarks_comparable(tmp_path):
     assert comparison.code == {"benchmarks/test_one.py::test_one": "fastpkg (src/fastpkg/__init__.py)"}
 
 
-def test_work_done_elsewhere_is_named(tmp_path):
+def test_work_done_elsewhere_is_named(tmp_path, monkeypatch):
     """The ways that keep the process busy come last, since that is seen in whatever follows too."""
+    monkeypatch.setattr(comparison, "PAUSE_S", 0.15)  # in which a thread gets a CPU of a busy machine too
     expected = {
         "a kept result": "only its first call does the work now",
         "a look at the runner": "now looks at what runs it: modules['__main__",

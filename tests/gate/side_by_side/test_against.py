@@ -22,7 +22,10 @@ from suite.gate.verdict import Outcome
 from tests.gate.repositories import repository
 from tests.test_foreign_variant import readmes_variant
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
+pytestmark = [
+    pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot"),
+    pytest.mark.usefixtures("warm_workers"),
+]
 
 PACKAGE = """
 import os
@@ -273,7 +276,7 @@ sys.meta_path.insert(0, Finder)  # before all others, as some build backends ins
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory):
+def judged(tmp_path_factory, warm_workers):
     """Everything that may befall a case, in one run: what it came to, its exit code and what it printed."""
     folder = tmp_path_factory.mktemp("against")
     repo = repository(folder / "checkout")
@@ -366,7 +369,7 @@ ONE_CASE = ("geometry=tiny", "phase=decode", "seq_len=4096", "dtype=float32", "h
 
 
 @pytest.fixture(scope="module")
-def flat(tmp_path_factory):
+def flat(tmp_path_factory, warm_workers):
     """Judge a checkout with README's variant at its top: since its last commit it copies, and has one head.
 
     The head is a setting, and spares the clock: times under two settings are not compared. All judgements share two

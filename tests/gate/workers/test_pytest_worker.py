@@ -130,6 +130,7 @@ def test_every_clock_says_the_seconds_of_one_call(timed_call):
     assert call.probe()["children_s"] == pytest.approx(5e-5)
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_a_late_failure_is_an_answer(flat, tmp_path):
     chosen = ("test_flat.py::test_late", "test_flat.py::test_it")
     with worker_for(flat, tmp_path / "logs", *chosen) as (client, collected):
@@ -139,12 +140,14 @@ def test_a_late_failure_is_an_answer(flat, tmp_path):
         assert opened(client, "test_it")["call_s"] > 0
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_fixtures_end_when_the_judge_hangs_up(flat, tmp_path):
     with worker_for(flat, tmp_path / "logs") as (client, _):
         opened(client, "test_it", following="test_flat.py::test_again")
     assert (tmp_path / "ended").exists()
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_compiled_parts_of_the_installed_copy_are_missed(flat, tmp_path, monkeypatch):
     compiled = f"flatpkg/_core{importlib.machinery.EXTENSION_SUFFIXES[0]}"
     installed = projects.write(tmp_path / "installed", {**FLAT, compiled: "machine code"})
@@ -154,6 +157,7 @@ def test_compiled_parts_of_the_installed_copy_are_missed(flat, tmp_path, monkeyp
     assert elsewhere == {"flatpkg._core": "is compiled and exists only in the installed copy"}
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_modules_of_the_checkout_are_seen(flat, tmp_path, monkeypatch):
     checkout = projects.write(tmp_path / "checkout", {"tools/helper.py": "HELP = 1\n"})
     lines = f"import sys\nsys.path.append({str(checkout)!r} + '/tools')\nimport helper\n"
@@ -163,6 +167,7 @@ def test_modules_of_the_checkout_are_seen(flat, tmp_path, monkeypatch):
     assert elsewhere == {"helper": "was imported from the checkout"}
 
 
+@pytest.mark.usefixtures("warm_workers")
 def test_folders_of_the_checkout_on_the_path_become_the_trees(flat, tmp_path, monkeypatch):
     checkout = projects.write(tmp_path / "checkout", {"lib/other.py": "raise RuntimeError\n"})
     projects.write(flat, {"lib/other.py": "", "test_flat.py": "import other\n" + FLAT["test_flat.py"]})

@@ -268,6 +268,13 @@ def test_what_is_no_plain_file_is_not_replaced(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
 
 
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: named.append((tmp_path / "page").exists()))
+    write_whole(tmp_path / "page", b"own")
+    assert named == [False]
+
+
 def test_a_link_is_followed_only_where_a_person_named_it(tmp_path):
     (tmp_path / "kept").write_bytes(b"before")
     (tmp_path / "link").symlink_to("kept")

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from suite.records.metrics import PHASES
+from suite.records.record import Reading
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
@@ -35,11 +37,15 @@ def test_an_evaluation_stands_at_what_was_spent_before_it():
 
 
 def test_what_no_share_or_length_can_be_is_left_out():
-    shares, lengths = {0: -0.1, 1: 0.0, 2: 1.0, 3: 1.2}, {0: 7.0, 1: 2e15, 2: -1.0}
-    (record,) = design.layout(in_memory(run())).runs
-    record = replace(record, metrics={"format": shares, "thought_length": lengths, "entropy": shares})
+    by_metric = {"format": [-0.1, 0.0, 1.0, 1.2], "thought_length": [7.0, 2e15, -1.0], "entropy": [-0.1, 1.2]}
+    readings = [
+        Reading(step=step, span="step", metric=metric, value=value)
+        for metric, values in by_metric.items()
+        for step, value in enumerate(values)
+    ]
+    (record,) = design.layout(in_memory(replace(run(), readings=readings))).runs
     assert record.series("format") == {1: 0.0, 2: 1.0}
-    assert (record.series("thought_length"), record.series("entropy")) == ({0: 7.0}, shares)
+    assert (record.series("thought_length"), record.series("entropy")) == ({0: 7.0}, {0: -0.1, 1: 1.2})
 
 
 def test_a_budget_with_a_gap_is_none():
@@ -176,7 +182,7 @@ def test_seeds_spread_over_machines_stay_one_arm_without_times(tmp_path):
     (experiment,) = on_machines(tmp_path, records)
     assert [len(arm.runs) for arm in experiment.arms] == [3, 3]
     assert experiment.budgets(*design.BUDGETS) == ["completions", "tokens", "updates"]
-    assert not any(times for arm in experiment.arms for run in arm.runs for times in run.seconds_by_clock.values())
+    assert all(run.seconds(span) is None for arm in experiment.arms for run in arm.runs for span in PHASES)
 
 
 def test_an_arm_that_one_machine_has_whole_keeps_its_times(tmp_path):

@@ -123,21 +123,20 @@ async function viewElement(route) {
   if (route.view === "answers") return { element: answersElement(await block(`${LANG}/answers`), route) };
   if (route.view === "decide") return decideElement(route);
   if (route.view === "trust" && route.part === RUNS_PAGE)
-    return { element: runsElement((await block("runs")) ?? [], route, droppedRuns) };
+    return { element: runsElement(await numberedRuns(), route, droppedRuns) };
   if (route.view === "trust" && route.part === "run") return { element: await runElement(route.rest[0], droppedRuns) };
-  const { sections, terms } = await block(`${LANG}/${route.view}`);
+  const { sections, terms } = (await block(`${LANG}/${route.view}`)) ?? { sections: [] };
   const content = sections.find((section) => section.id === route.part);
   if (!content) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const { rulings = [] } = route.params.claim ? await block(`${LANG}/answers`) : {};
   const ruling = rulings.find(({ id }) => id === route.params.claim);
-  return sectionElement(structuredClone(content), terms, route, ruling);
+  return sectionElement(content, terms, route, ruling);
 }
 
 async function decideElement(route) {
   const data = await block("decide");
+  if (!data) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const root = h("section", { class: "decide" });
-  if (!data || typeof decideView !== "function")
-    return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const state = Object.fromEntries(Object.entries(route.params).filter(([name]) => !EVERYWHERE.includes(name)));
   decideView(root, data, FRAME.languages[LANG].words, state, (changed) =>
     replaceAddress(["decide"], { ...changed, ...lasting(readAddress().params) }),
@@ -153,7 +152,7 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
 });
 // On paper nobody scrolls to a figure. Of tables those are printed that were opened.
 window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
-show().then(() => {
+Promise.all([show(), isRead]).then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
-  if (document.querySelector("script[data-library=plotly]")) setTimeout(() => runPlotly().catch(() => {}), 300);
+  if (document.querySelector("script[data-library=plotly]")) setTimeout(() => warmUp().catch(() => {}), 300);
 });

@@ -2,7 +2,7 @@
 const MOST_RUNS_PINNED = 10;
 
 async function pin(card, point, trace) {
-  const lines = (await block("runs")) ?? [];
+  const lines = await numberedRuns();
   const index = point.pointIndex ?? point.pointNumber;
   const numbers = trace ? runsOf(trace, Array.isArray(index) ? index[1] : index) : [];
   const text = [trace?.hovertext, trace?.text]
