@@ -67,8 +67,8 @@ def page(
     libraries = _libraries(section for sections in views.values() for section in sections)
     sources = [gzip.decompress(base64.b64decode(packed_source)).decode() for packed_source in libraries.values()]
     # Each is packed once it is made: as plain data they take ten times as much memory.
-    blocks = {name: packed(content) for name, content in runs_content(results).items()}
-    blocks |= {name: packed(content) for name, content in _view_contents(views, answers, results, languages)}
+    blocks = {name: packed(content) for name, content in _view_contents(views, answers, results, languages)}
+    blocks |= {name: packed(content) for name, content in runs_content(results).items()}
     if decide is not None:
         blocks["decide"] = packed(decide)
     script = "\n".join(['"use strict";\n(() => {', *(_asset("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
