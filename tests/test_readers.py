@@ -33,7 +33,7 @@ MAY_READ = {
         records/machine/environment.py read_commit (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
         report/page/page.py _asset (HERE / folder / name).read_text
-        report/page/page.py _libraries (HERE / 'vendor' / 'plotly-cartesian.min.js.gz').read_bytes
+        report/page/page.py _libraries bundle.read_bytes
         """,
     SYSTEM: """
         gate/workers/pytest_worker.py _end path.read_bytes

@@ -14,14 +14,13 @@ from typing import Any
 
 from suite.records.derived import started_at
 from suite.records.plain_text import say
-from suite.records.record import RECORD, Record, Status
+from suite.records.record import RECORD, TIMINGS, Record, Status
 from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import existing
 from suite.records.stores.place import locks_folder
 from suite.records.stores.store import each_run, file_digest
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
-from suite.records.verify.rules import TIMINGS
 
 DONE, BROKEN = 0, 4
 EXTRA = "pip install 'mla-grpo-suite[mlflow]'"

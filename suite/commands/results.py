@@ -7,7 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -35,11 +35,11 @@ from suite.records.stores.store import (
     Contents,
     StoredRecord,
     each_run,
-    file_digest,
     find_withdrawal,
     has_record,
     read_blocks,
     read_contents,
+    read_readings,
     read_record,
     write_whole,
 )
@@ -95,9 +95,11 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
 
 def _listed(run: StoredRecord) -> ListedRun:
     """The list's line for a run with its headline values; a damaged one where its readings cannot be read."""
-    record = run.record
+    record, values = run.record, list[HeadlineValue]()
     try:
-        values = summarise_record(read_record(run.folder)).values if record.status is Status.OK else ()
+        if record.status is Status.OK:
+            read = replace(record, readings=read_readings(run.folder, record))
+            values += summarise_record(read).values
     except CorruptRecordError as error:
         return ListedRun(run.folder, DAMAGED, str(error))
     return ListedRun(run.folder, str(record.status), record.reason or "", run, values)
@@ -294,16 +296,16 @@ def _merge(
     digests, copies = set[str](), Copies()
     for run in each_run([into]):
         if isinstance(run, StoredRecord):
-            digests.add(file_digest(run.folder / RECORD))
+            digests.add(run.digest)
             copies.remember(run)
     for run in whole_runs(chain(torn, each_run(sources)), copies, left_out, original_name):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
-        elif (digest := file_digest(run.folder / RECORD)) in digests:
+        elif run.digest in digests:
             num_present += 1
         else:
             copy(run)
-            digests.add(digest)
+            digests.add(run.digest)
             num_copied += 1
     say(one_line(f"{num_copied} runs copied into {shown(into)}; {num_present} were there already"))
     return BROKEN if left_out else DONE

@@ -84,12 +84,8 @@ def _count(value: Any, most_values: int) -> int:
             raise ValueError(f"has more than {MOST_LEVELS} levels")
         if count > most_values:
             raise ValueError(f"has more than {most_values:,} values")
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
+        containers = [inner for inner in level if type(inner) is dict or type(inner) is list]
+        level = [value for inner in containers for value in (inner.values() if type(inner) is dict else inner)]
     return count
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from suite.console.summary import SPANS, Cost, HeadlineValue, Summary, latency, timed_values
+from suite.console.summary import SPANS, Cost, HeadlineValue, Summary, timed_values
 from suite.records import numbers
 from suite.records.derived import constant, roofline
 from suite.records.record import Record
@@ -11,9 +11,9 @@ from suite.records.record import Record
 def summary(record: Record) -> Summary:
     """A layer's times, or the bounds where it is projected, its share of the roofline and its cache per token. Runs are
     compared by the median time of the whole layer, or by its bound."""
-    bound_s, warm = constant(record, SPANS[0], "bound_s"), latency(record, SPANS[0])
+    bound_s, values = constant(record, SPANS[0], "bound_s"), timed_values(record)
     cost = None if bound_s is None else Cost(number=bound_s)
-    values = timed_values(record)
+    warm = next((value.interval for value in values if value.title == SPANS[0]), None)
     if warm is not None:
         cost = Cost(number=warm.median, interval=warm)
         share, _ = roofline(record, SPANS[0], warm.median)

@@ -196,9 +196,8 @@ class Terminal:
     def _show_progress(self) -> None:
         """Draw the live line anew, where there is one."""
         if not self._live.disable:
-            done = f"{self._done()}{self._left()}"
-            self._live.update(self._task, completed=self._total - len(self._waiting), done=done)
-            self._live.refresh()
+            completed, done = self._total - len(self._waiting), f"{self._done()}{self._left()}"
+            self._live.update(self._task, completed=completed, done=done, refresh=True)
 
     def _done(self) -> str:
         """`7 of 24 done`"""

@@ -103,8 +103,11 @@ def summary_by(dotted: str | None) -> Summarise:
 
     def with_values(record: Record) -> Summary:
         """The record's summary; where that has no values, with its timings and their cost."""
-        summary, timed = summarise(record), plain(record)
-        return summary if summary.values else replace(summary, values=timed.values, cost=timed.cost)
+        summary = summarise(record)
+        if summary.values:
+            return summary
+        timed = plain(record)
+        return replace(summary, values=timed.values, cost=timed.cost)
 
     return with_values
 
@@ -116,7 +119,7 @@ def summarise_record(record: Record) -> Summary:
 
 def plain(record: Record) -> Summary:
     """A summary of a record's timings alone, those of attention first; the median of the first span is the cost."""
-    timed = dict.fromkeys(reading.span for reading in record.series("latency_s"))
+    timed = dict.fromkeys(span for span, metric in record.by_span if metric == "latency_s")
     spans = sorted(timed, key=lambda span: span not in SPANS)[:MOST_SPANS]
     warm = latency(record, spans[0]) if spans else None
     cost = None if warm is None else Cost(number=warm.median, interval=warm)
@@ -126,7 +129,9 @@ def plain(record: Record) -> Summary:
 def latency(record: Record, span: str, metric: str = "latency_s") -> Interval | None:
     """The median of a span's timings and its interval over launches; None where nothing usable was timed."""
     # A foreign record may hold zero or infinity, of which no ratio can be made.
-    launches = by_launch(reading for reading in record.series(metric, span) if 0 < reading.value < math.inf)
+    rows = record.series(metric, span)
+    usable = zip(rows.places, rows.column("value"), strict=True)
+    launches = by_launch(rows.at(place for place, value in usable if 0 < value < math.inf))
     return launched_interval(launches) if launches else None
 
 

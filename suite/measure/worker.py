@@ -111,7 +111,7 @@ class CaseWorker:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        with self._new_watch():
+        with StoppedWatch(self._processes, self._say, self._interrupted):
             self._end_persistent()
 
     def run(
@@ -126,7 +126,7 @@ class CaseWorker:
         if self._interrupted.is_set():
             raise TaskInterruptedError
         stderr_log.write_text("")
-        with self._new_watch() as watch:
+        with StoppedWatch(self._processes, self._say, self._interrupted) as watch:
             yield from self._run_watched(watch, (task, dict(arguments), threads, stderr_log), persistent)
 
     def _run_watched(
@@ -167,9 +167,6 @@ class CaseWorker:
                 raise TaskInterruptedError
             given_up = watch.given_up.get(child.process.pid or 0)
             yield _death_message(child.process.exitcode, oom_kills() > kills_before, request[-1], given_up)
-
-    def _new_watch(self) -> StoppedWatch:
-        return StoppedWatch(self._processes, self._say, self._interrupted)
 
     def _processes(self) -> Mapping[int, str]:
         """Names of the processes that are waited for, the fork server and the worker, by their process ids."""
@@ -243,14 +240,6 @@ def _run_child(connection: Connection, persistent: bool) -> None:
     child.run(connection, persistent)
 
 
-def _signal_name(number: int) -> str:
-    """A signal's name, such as `SIGKILL`; `signal 40` for a real-time signal, which has no name of its own."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
 def _death_message(
     exit_code: int | None, memory_ran_out: bool, stderr_log: Path, given_up: str | None
 ) -> dict[str, Any]:
@@ -263,7 +252,10 @@ def _death_message(
     elif memory_ran_out and signal_number == getattr(signal, "SIGKILL", None):
         status, reason = Status.OUT_OF_MEMORY, "the system killed the worker because memory ran out"
     else:
-        reason = f"the worker was killed by {_signal_name(signal_number)}"
+        name = f"signal {signal_number}"  # a real-time signal has no name of its own
+        with suppress(ValueError):
+            name = signal.Signals(signal_number).name
+        reason = f"the worker was killed by {name}"
     output = ""
     with suppress(OSError):
         output = stderr_log.read_text(errors="replace")[-MOST_STDERR_CHARACTERS:].strip()

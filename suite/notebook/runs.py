@@ -265,11 +265,11 @@ def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
     """Yield the rows of `table` for a case, one for each span; a single one where it has none."""
     noted: dict[str, dict[str, Any]] = defaultdict(dict)
     timed: dict[str, dict[str, Any]] = {}
+    steps, values = (current.record.rows.column(name) for name in ("step", "value"))
     for (span, metric), readings in current.record.by_span.items():
         if metric != TIMED:
-            steps = readings.column("step")
-            noted[span][metric] = readings.column("value")[steps.index(max(steps))]
-        elif launches := [finite for values in by_launch(readings) if (finite := list(filter(math.isfinite, values)))]:
+            noted[span][metric] = values[max(readings.places, key=steps.__getitem__)]
+        elif launches := [finite for launch in by_launch(readings) if (finite := list(filter(math.isfinite, launch)))]:
             interval = launched_interval(launches)
             parts = ("low", "high", "level", "count", "launches")
             timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in parts}
@@ -316,13 +316,17 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     count = 0
     for count, row in enumerate(rows, 1):
         for name, value in row.items():
-            columns[name] += [None] * (count - 1 - len(columns[name]))  # rows before that lack it
-            columns[name].append(value)
+            values = columns[name]
+            if len(values) < count - 1:
+                values += [None] * (count - 1 - len(values))  # rows before that lack it
+            values.append(value)
     for values in columns.values():
         values += [None] * (count - len(values))
-    frame = pd.DataFrame({name: _typed(values) for name, values in columns.items()})
-    units = {name: METRICS[name].unit for name in columns if name in METRICS and METRICS[name].unit}
-    frame.attrs["units"] = units | {name: METRICS[TIMED].unit for name in ENDS_S if name in columns}
+    names = list(columns)
+    # A column of Python's objects is let go of as soon as it is one of pandas'.
+    frame = pd.DataFrame({name: _typed(columns.pop(name)) for name in names})
+    units = {name: METRICS[name].unit for name in names if name in METRICS and METRICS[name].unit}
+    frame.attrs["units"] = units | {name: METRICS[TIMED].unit for name in ENDS_S if name in names}
     return frame
 
 
@@ -330,7 +334,7 @@ def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
     """Values as a column whose dtype keeps whole numbers, truth values and missing ones apart; texts for the rest."""
     import pandas as pd
 
-    kinds = {type(value) for value in values} - {type(None)}
+    kinds = set(map(type, values)) - {type(None)}
     if kinds == {int}:
         return pd.Series(values, dtype="Int64")  # numpy's int64 has no missing value
     if kinds == {bool}:

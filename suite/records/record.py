@@ -4,13 +4,14 @@ Every number is a Reading: a latency, a byte count, a reward or a closed-form FL
 run is a Record with a reason, never a gap.
 """
 
+import math
 import re
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from suite.records.aliases import settings_today
@@ -34,6 +35,8 @@ SAMPLES, TELEMETRY, TRACE = ("samples.parquet", "telemetry.parquet", "trace.json
 OVERRIDES = ".hydra/overrides.yaml"
 FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
 """All that may lie beside a record."""
+TIMINGS = ("latency_s", "cold_latency_s")
+SCALARS = (str, int, float, bool)
 LONGEST_REASON, LONGEST_ID = 300, 4096
 """Ids of ours have at most 339 letters."""
 
@@ -52,6 +55,15 @@ class Status(StrEnum):
 class Evidence(StrEnum):
     MEASURED = "measured"
     PROJECTED = "projected"
+
+
+def as_array(numbers: Iterable[float | None], empty: float) -> "npt.NDArray[np.float64]":
+    """The numbers in float64, with `empty` in place of None."""
+    import numpy as np
+
+    if isinstance(numbers, array):
+        return np.asarray(numbers, dtype=float)
+    return np.array([empty if number is None else number for number in numbers], dtype=float)
 
 
 Row = TypeVar("Row")
@@ -73,12 +85,10 @@ class Rows(Sequence[Row], Generic[Row]):
         values = self._columns[name]
         return values if self._places is None else [values[place] for place in self._places]
 
-    def array(self, name: str) -> "npt.NDArray[np.float64]":
-        """The numbers of a column, for these rows alone; NaN where a row has none."""
-        import numpy as np
-
+    def array(self, name: str, empty: float = math.nan) -> "npt.NDArray[np.float64]":
+        """The numbers of a column, for these rows alone, with `empty` where a row has none."""
         decoded = getattr(self._columns, "array", None)  # of a table that was read
-        values = decoded(name) if decoded else np.array(self._columns[name], dtype=float)
+        values: npt.NDArray[np.float64] = decoded(name, empty) if decoded else as_array(self._columns[name], empty)
         return values if self._places is None else values[self._places]
 
     @property
@@ -88,10 +98,10 @@ class Rows(Sequence[Row], Generic[Row]):
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
         """The rows grouped by their values in these columns, in the order in which they come."""
-        places: dict[tuple[Any, ...], list[int]] = defaultdict(list)
+        places: dict[tuple[Any, ...], array[int]] = defaultdict(partial(array, "q"))
         for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
             places[key].append(place)
-        return {key: self.at(of_key) for key, of_key in places.items()}
+        return {key: Rows(self._row, self._columns, of_key) for key, of_key in places.items()}
 
     def at(self, places: Iterable[int]) -> "Rows[Row]":
         """The rows of the table with these numbers."""
@@ -181,6 +191,16 @@ class Record:
     def by_span(self) -> Mapping[tuple[Any, ...], Rows[Reading]]:
         """The readings of each span and metric, in the order in which they come."""
         return self.rows.grouped("span", "metric")
+
+    @cached_property
+    def timings(self) -> Mapping[tuple[str, str, int | None], Rows[Reading]]:
+        """The latencies by span, metric and launch, in their order."""
+        return {
+            (span, metric, launch): rows
+            for (span, metric), readings in self.by_span.items()
+            if metric in TIMINGS
+            for (launch,), rows in readings.grouped("launch").items()
+        }
 
     @cached_property
     def rows(self) -> Rows[Reading]:
@@ -300,6 +320,6 @@ def _typed(content: Mapping[str, Any], name: str, kind: type[T], words: str) -> 
 def _scalars(content: dict[str, Any], name: str) -> dict[str, Any]:
     """The same object. Raises CorruptRecordError where a value is a list or an object."""
     for key, value in content.items():
-        if not isinstance(value, str | int | float | bool | None):
+        if value is not None and not isinstance(value, SCALARS):
             raise CorruptRecordError(f"{name}.{key} must be a plain value; got {type(value).__name__}")
     return content

@@ -36,6 +36,7 @@ MINUTES = {
 }
 """And of what runs every night: these install packages, and the second runs valgrind."""
 PARITY = {
+    "rl_before": ". --pairs 2 --policies tiny",
     "rl_rivals": "--pairs 2 --policies small --only up",
 }
 RAY = {"ray_engine": "12 0.1"}

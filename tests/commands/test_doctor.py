@@ -22,8 +22,16 @@ from tests.records import factory
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_results(tmp_path_factory):
+    """Where no results lie: below the checkout's root the doctor reads those of every reference record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("no_results"))
+        yield
+
+
 @pytest.fixture(scope="module")
-def examined():
+def examined(no_results):
     """The doctor's exit code, what it prints and what torch told it, all for real: once, since that takes seconds."""
     pytest.importorskip("torch")
     ask, asked = doctor_module._ask_torch, []
@@ -36,9 +44,8 @@ def examined():
 
 
 @pytest.fixture
-def probed(monkeypatch, tmp_path, examined):
-    """A copy of what torch said, which a test may change before the doctor sees it; where no results lie."""
-    monkeypatch.chdir(tmp_path)
+def probed(monkeypatch, examined):
+    """A copy of what torch said, which a test may change before the doctor sees it."""
     found = json.loads(json.dumps(examined[-1]))
     monkeypatch.setattr(doctor_module, "_ask_torch", lambda: (found, None))
     return found

@@ -2,6 +2,7 @@
 
 import pytest
 
+from suite.console import table
 from suite.console.table import ConsoleColumn, fits, row_lines, status_text, table_lines
 from tools.hostile.texts import TEXTS, harmful
 
@@ -49,3 +50,17 @@ def test_markup_and_control_characters_do_nothing():
     assert harmful("\n".join(lines)) == []
     assert "[red]x[/red]" in "".join(lines)
     assert ":smile:" in "".join(lines)
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_what_needs_no_folding_stands_as_rich_has_it(colour, monkeypatch):
+    columns = [
+        ConsoleColumn(title="run", cells=["a\u200b", "中文", "👍 b"], is_name=True),
+        ConsoleColumn(title="status", cells=["ok", "failed", ""], is_status=True),
+        ConsoleColumn(title="n", cells=["1 ", "", "1,000"], is_number=True),
+        ConsoleColumn(title="why", cells=["", "[b]x[/b]", " a word"]),
+    ]
+    lines = table_lines(columns, width=None, colour=colour)
+    monkeypatch.setattr(table, "fits", lambda columns, width: width is None)
+    assert lines == table_lines(columns, width=None, colour=colour)
+    assert fits(columns, None)

@@ -45,6 +45,9 @@ sys.exit(main())
 """The command, with the worker that needs no torch."""
 
 
+pytestmark = pytest.mark.usefixtures("warm_workers")
+
+
 @pytest.fixture(autouse=True)
 def light_worker(monkeypatch):
     monkeypatch.setattr(revisions, "WORKER", LIGHT_WORKER)

@@ -22,7 +22,7 @@ from runpy import run_path
 PR_SET_CHILD_SUBREAPER = 36
 PRELOADED = {
     "case_worker.py": ("torch", "hydra", "hydra._internal.config_loader_impl", "hydra.core.plugins", "psutil"),
-    "light_worker.py": ("ctypes",),
+    "light_worker.py": ("queue", "random"),
     "pytest_worker.py": (
         "pytest",
         "pytest_benchmark",
@@ -93,14 +93,17 @@ def main(script, descriptor):
                 return
             while not message.endswith(b"\n"):
                 message += requests.recv(1 << 20)
+            told, tell = os.pipe()
             if (middle := os.fork()) == 0:
                 if (worker := os.fork()) != 0:
-                    requests.sendall(str(worker).encode())
+                    os.write(tell, str(worker).encode())
                     os._exit(0)
-                requests.close()
+                for unused in (requests.fileno(), told, tell):
+                    os.close(unused)
                 become(pipes=pipes, **json.loads(message))
             os.waitpid(middle, 0)
-            for pipe in pipes:
+            requests.sendall(os.read(told, 100))  # now it has its new parent
+            for pipe in (*pipes, told, tell):
                 os.close(pipe)
 
 

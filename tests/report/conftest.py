@@ -1,13 +1,31 @@
-"""What is the same on the page of any records, drawn once: hundreds of tests here draw a whole page."""
+"""What is the same on the page of any records, made and rendered once: hundreds of tests here draw a whole page."""
 
 import functools
 
 import pytest
 
 from suite.report import command
-from suite.report.attention import crossover
+from suite.report.attention import cache, crossover, hardware, signmap
 from suite.report.page import page
+from suite.report.page.texts import Texts
+from suite.theory.answers.published import published_caches, published_figures
+from suite.theory.devices import calibration_file
 from suite.theory.layers.layer_plan import LayerPlan
+
+SAME = {}
+"""Figures and tables of conf/ alone, by identity."""
+
+
+def remembered(make):
+    """`make`, which keeps what it answered, a figure or a table of conf/ alone."""
+
+    @functools.cache
+    def make_once(*given):
+        block = make(*given)
+        SAME[id(block)] = block
+        return block
+
+    return make_once
 
 
 @functools.cache
@@ -15,16 +33,60 @@ def specified_crossovers(*given, draw=crossover.specified_crossovers):
     return draw(*given)
 
 
+map_without_machines = remembered(functools.partial(signmap._map_figure, {}))
+models_once = remembered(functools.partial(cache._models_figure, published_caches()))
+
+
+def map_figure(machines, *sizes, draw=signmap._map_figure):
+    """A person's own machines and calibration are on the map too."""
+    return draw(machines, *sizes) if machines or calibration_file._in_force else map_without_machines(*sizes)
+
+
+class Table:
+    """Lays out the rows of conf/ once, and other rows as ever."""
+
+    def __init__(self, rows):
+        self.rows, self.laid_out, self.draw = rows, None, cache.table
+
+    def __call__(self, title, rows, columns, **given):
+        if rows is not self.rows:
+            return self.draw(title, rows, columns, **given)
+        if self.laid_out is None:
+            self.laid_out = remembered(lambda: self.draw(title, rows, columns, **given))()
+        return self.laid_out
+
+
+PUBLISHED = published_figures()
+render_block = Texts.render_block
+
+
+@functools.cache
+def rendered(lang, identity):
+    """A block that is the same on every page, in a language."""
+    return render_block(page.load_texts(lang), SAME[identity])
+
+
 KEPT = {
     (command, "decide_data"): functools.cache(command.decide_data),
+    (cache, "_models_figure"): lambda _: models_once(),
+    (cache, "_variants_figure"): remembered(cache._variants_figure),
+    (cache, "table"): Table(published_caches()),
     (crossover, "specified_crossovers"): lambda *given: specified_crossovers(*map(tuple, given)),
+    (hardware, "published_figures"): lambda: PUBLISHED,
+    (hardware, "table"): Table(PUBLISHED),
+    (signmap, "_map_figure"): map_figure,
     (LayerPlan, "longest_context"): functools.cache(LayerPlan.longest_context),
+    (Texts, "render_block"): lambda texts, value: (
+        rendered(texts.lang, id(value)) if id(value) in SAME else render_block(texts, value)
+    ),
     (page, "packed_text"): functools.lru_cache(32)(page.packed_text),
 }
 """Functions of their arguments and of conf/ alone, with themselves as they keep what they answered."""
 
 
-@pytest.fixture(autouse=True)
-def _drawn_once(monkeypatch):
-    for (holder, name), kept in KEPT.items():
-        monkeypatch.setattr(holder, name, kept)
+@pytest.fixture(autouse=True, scope="module")
+def _drawn_once():
+    with pytest.MonkeyPatch.context() as patched:
+        for (holder, name), kept in KEPT.items():
+            patched.setattr(holder, name, kept)
+        yield

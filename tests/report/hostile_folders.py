@@ -1,5 +1,6 @@
 """Two hundred run folders nobody would want: cut, of wrong types, foreign, huge, and whole ones whose text attacks."""
 
+import hashlib
 import json
 import os
 import random
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.records.stores.store import LONGEST_RECORD_BYTES, READINGS
+from suite.records.stores.tables import MOST_ROWS
 from tests.records.factory import build, store
 
 COUNT = 200
@@ -147,13 +149,9 @@ def replace_by_endless_link(folder: Path) -> None:
 
 
 def pack_far_too_much(folder: Path) -> None:
-    """Five million equal readings in a few kilobytes, under a digest that fits."""
-    import hashlib
-
-    count = 5_000_000
-    columns = {name: pa.nulls(count, READINGS.schema.field(name).type) for name in READINGS.schema.names}
-    table = pa.table(columns, schema=READINGS.schema)
-    pq.write_table(table, folder / "samples.parquet", compression="zstd")
+    """More readings than a table may hold in a few kilobytes, under a digest that fits."""
+    readings = pq.read_table(folder / "samples.parquet", schema=READINGS.schema)
+    pq.write_table(readings.take(pa.repeat(0, MOST_ROWS + 1)), folder / "samples.parquet")
     digest = hashlib.sha256((folder / "samples.parquet").read_bytes()).hexdigest()
     content = json.loads((folder / "record.json").read_text())
     content["files"]["samples.parquet"] = digest

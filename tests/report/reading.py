@@ -74,8 +74,8 @@ def blocks_of(page: str) -> dict:
     """The parts that stand in a page compressed, by name, `en/speed`, `runs`, as its scripts put them together."""
     packed = re.findall(r'data-block="([^"]*)">(.*?)</script>', page)
     blocks = {name: json.loads(gzip.decompress(base64.b64decode(content))) for name, content in packed}
-    for name in [name for name in blocks if name.startswith("zh/")]:
-        blocks[name] = patched(blocks[f"en/{name[3:]}"], blocks[name])
+    for name in [name[3:] for name in blocks if name.startswith("en/")]:
+        blocks[f"zh/{name}"] = patched(blocks[f"en/{name}"], blocks.get(f"zh/{name}", {}))
     numbers = blocks.pop("numbers", {"rows": ()})
     for line, (shape, *values) in zip(blocks.get("runs", ()), numbers["rows"], strict=True):
         line["numbers"] = [[*name, *rest] for name, rest in zip(numbers["names"][shape], values, strict=True)]

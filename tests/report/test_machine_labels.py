@@ -64,7 +64,7 @@ def test_a_decoders_seeds_are_one_arm_without_its_decode_time(read):
 
 def test_twins_are_told_apart_in_the_list_of_runs(read):
     results = read(build(environment=XEON), build(environment=OTHER_XEON), build(environment=EPYC))
-    machines = [line["machine"] for line in runs_content(results)["lines"]]
+    machines = [line["machine"] for line in runs_content(results)["runs"]]
     assert sorted(machines) == ["AMD EPYC", "Intel Xeon Processor, 1e99", "Intel Xeon Processor, f033"]
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from suite.configuration.files import read_yaml
@@ -20,7 +21,7 @@ from suite.report.page import page as page_module
 from suite.report.page.content import ran_content, table_facets, view_content
 from suite.report.page.page import difference
 from suite.report.page.page import page as written
-from suite.report.page.runs import runs_content
+from suite.report.page.runs import SharedObjects, runs_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, figures_of, patched, results_of
@@ -34,6 +35,12 @@ def page_of(tmp_path, *records, **options):
     return path.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def small_page(tmp_path_factory):
+    """The page of one record."""
+    return page_of(tmp_path_factory.mktemp("small"), build())
+
+
 def frame_of(page):
     return json.loads(re.search(r'id="frame">(.*?)</script>', page)[1])
 
@@ -43,8 +50,8 @@ def plotly_in(page):
     return gzip.decompress(base64.b64decode(packed)).decode()
 
 
-def test_the_small_plotly_stands_in_the_page_as_published(tmp_path):
-    source = plotly_in(page_of(tmp_path, build()))
+def test_the_small_plotly_stands_in_the_page_as_published(small_page):
+    source = plotly_in(small_page)
     readme = (Path(page_module.__file__).parent / "vendor/README.md").read_text(encoding="utf-8")
     assert hashlib.sha256(source.encode()).hexdigest() in readme
     major = get_plotlyjs_version().split(".")[0]
@@ -57,6 +64,13 @@ def test_a_figure_of_another_kind_gets_the_whole_plotly(tmp_path):
     assert plotly_in(written({"speed": [section]}, results_of(tmp_path, build()))) == get_plotlyjs()
 
 
+def test_the_first_view_stands_before_the_script_the_rest_behind(tmp_path):
+    before, behind = page_of(tmp_path, build()).split("<script>")
+    assert re.findall(r'data-block="(.*?)"', before) == ["en/answers", "zh/answers"]
+    assert {"runs", "numbers", "records", "en/speed"} < set(re.findall(r'data-block="(.*?)"', behind))
+    assert 'data-library="plotly"' in behind
+
+
 def test_a_language_is_english_but_for_what_differs():
     english = {"same": [1, {"a": 2}], "title": "A", "rows": [["x", "y"], ["x"]], "terms": {}, "none": None}
     other = {"same": [1, {"a": 2}], "title": "B", "rows": [["x", "z"], ["x", "v"]], "terms": {"x": "w"}, "none": []}
@@ -65,9 +79,8 @@ def test_a_language_is_english_but_for_what_differs():
     assert patched(english, changes) == other
 
 
-def test_the_licences_of_what_the_page_holds_are_there_to_read(tmp_path):
-    page = page_of(tmp_path, build())
-    notices = re.search(r"<pre lang=\"en\">(.*?)</pre>", page, re.DOTALL)[1]
+def test_the_licences_of_what_the_page_holds_are_there_to_read(small_page):
+    notices = re.search(r"<pre lang=\"en\">(.*?)</pre>", small_page, re.DOTALL)[1]
     for text in ("Copyright 2012", "Plotly, Inc.", "hyparquet", "Permission is hereby granted"):
         assert text in notices
 
@@ -90,11 +103,11 @@ def a_section(**facets):
     return Section(id="a", title="A", explanation="", tables=[table])
 
 
-def test_every_view_stands_in_both_languages(tmp_path):
-    page = page_of(tmp_path, build())
-    views = read_yaml("report.yaml")["views"]
-    assert {f"{lang}/{view}" for lang in ("en", "zh") for view in views} < blocks_of(page).keys()
-    assert list(frame_of(page)["views"]) == list(views)
+def test_every_view_stands_in_both_languages(small_page):
+    views = frame_of(small_page)["views"]
+    assert list(views) == list(read_yaml("report.yaml")["views"])
+    shown = ("answers", *(view for view, sections in views.items() if sections))
+    assert {f"{lang}/{view}" for lang in ("en", "zh") for view in shown} < blocks_of(small_page).keys()
 
 
 def test_the_page_opens_in_the_language_that_was_asked_for(tmp_path):
@@ -157,3 +170,12 @@ def test_a_runs_record_stands_in_the_page_whole(tmp_path):
     for reading in results.all_records[0][1].readings:
         timed.setdefault((reading.span, reading.metric), []).append(reading.value)
     assert {(span, metric): values for span, metric, values in held["runs"][0]["readings"]}.items() <= timed.items()
+
+
+def test_a_text_is_scrubbed_by_the_key_that_it_lies_under():
+    path, pool = "build in some/folder/x", SharedObjects()
+    records = [{"settings": {"task": {"checkpoint": path, "name": path}}} for _ in range(2)]
+    first, second = map(pool.put, records)
+    assert first == second
+    assert {"checkpoint": "<path>/x", "name": path} in pool.values
+    assert len(pool.values) == 2

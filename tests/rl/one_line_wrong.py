@@ -47,6 +47,7 @@ CHANGES = {
         "a lambda by the padded length": (
             "objective.lam_alpha * mask_NT.sum(dim=1)",
             "objective.lam_alpha * torch.full_like(mask_NT[:, 0], mask_NT.shape[1])",
+            "gae with a lambda by length",
         ),
         "a lambda below 0 for short completions": (".clamp(min=0)", ""),
     },
@@ -60,10 +61,12 @@ CHANGES = {
         "the outcome rewarded at the end of the padding": (
             "torch.where((mask_NT > 0) & (left_NT == 1)",
             "torch.where(torch.arange(mask_NT.shape[1], device=mask_NT.device) == mask_NT.shape[1] - 1",
+            "grpo with the k2 price",
         ),
         "the KL's price summed over padding": (
             "torch.where(scored.mask_NT > 0, scored.kl_NT, 0).sum(dim=1)",
             "scored.kl_NT.sum(dim=1)",
+            "grpo with the k2 price",
         ),
         "equal rewards divided by a deviation of nothing": ("DEVIATION_EPSILON = 1e-6", "DEVIATION_EPSILON = 0.0"),
         "equal rewards told apart by rounding": (
@@ -73,12 +76,17 @@ CHANGES = {
         "the deviation of a group of one": ("(same_NN.sum(dim=1) - 1).clamp(min=1)", "(same_NN.sum(dim=1) - 1)"),
     },
     "losses.py": {
-        "k1 with the wrong sign": ("return -d_NT", "return d_NT"),
+        "k1 with the wrong sign": ("return -d_NT", "return d_NT", "grpo with k1"),
         "k3 of the reversed ratio": ("d_NT.exp() - d_NT - 1", "(-d_NT).exp() + d_NT - 1"),
-        "k3_unbiased without its ratio": ("return k3_NT * torch.exp(log_p_NT - sampled_NT)", "return k3_NT"),
+        "k3_unbiased without its ratio": (
+            "return k3_NT * torch.exp(log_p_NT - sampled_NT)",
+            "return k3_NT",
+            "grpo with k3_unbiased",
+        ),
         "k3_unbiased without the ratio's gradient": (
             "torch.exp(log_p_NT - sampled_NT)",
             "torch.exp(log_p_NT - sampled_NT).detach()",
+            "grpo with k3_unbiased",
         ),
         "KL averaged over padding": ("masked_NT = torch.where(mask_NT > 0, loss_NT, 0)", "masked_NT = loss_NT"),
         "clip fraction over padding": ("masked_NT.sum() / max(divisors.tokens, 1)", "masked_NT.mean()"),
@@ -99,7 +107,11 @@ CHANGES = {
         ),
     },
     "estimators/grpo.py": {
-        "a step credits the tokens after it": ("centred_NT.flip(1).cumsum(dim=1).flip(1)", "centred_NT.cumsum(dim=1)"),
+        "a step credits the tokens after it": (
+            "centred_NT.flip(1).cumsum(dim=1).flip(1)",
+            "centred_NT.cumsum(dim=1)",
+            "grpo process supervision",
+        ),
     },
     "policy_losses/vanilla.py": {
         "the larger gain in place of the smaller": ("torch.min(", "torch.max("),
@@ -110,6 +122,7 @@ CHANGES = {
         "the dual clip for good tokens too": (
             "(ratio_NT > objective.clip_ratio_c) & (advantages_NT < 0)",
             "(ratio_NT > objective.clip_ratio_c) & (advantages_NT != 0)",
+            "grpo with the dual clip",
         ),
     },
     "policy_losses/gspo.py": {
@@ -151,7 +164,8 @@ CHANGES = {
         "the critic's better loss in place of the worse": ("torch.max(losses_NT", "torch.min(losses_NT"),
     },
 }
-"""What is wrong, and the line before and after, by file of suite/rl."""
+"""What is wrong, the line before and after, and which case is looked at first unless those of the file, by file of
+suite/rl."""
 TRAINING_CHANGES = {
     "../lm/scoring.py": {
         "scored at another temperature than sampled": (
@@ -178,6 +192,7 @@ class Change:
     file: str
     before: str = ""
     after: str = ""
+    first: str = ""
     trains: bool = False
 
 
@@ -186,8 +201,9 @@ def changes():
         trains = table is TRAINING_CHANGES
         yield Change(what=name, file=next(iter(table)), trains=trains)
         for file, lines in table.items():
-            for what, (before, after) in lines.items():
-                yield Change(what=what, file=file, before=before, after=after, trains=trains)
+            for what, (before, after, *first) in lines.items():
+                look = first[0] if first else Path(file).stem
+                yield Change(what=what, file=file, before=before, after=after, first=look, trains=trains)
 
 
 def main():
@@ -208,7 +224,7 @@ def outcome(change, folder):
         import suite
 
         assert Path(suite.__file__).is_relative_to(folder)
-        return trained(Path(folder)) if change.trains else checked(Path(change.file).stem)
+        return trained(Path(folder)) if change.trains else checked(change.first)
     except Exception:
         return traceback.format_exc()
 

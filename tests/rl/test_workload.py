@@ -3,10 +3,10 @@
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing import forkserver
 
+import psutil
 import pytest
 
 from suite.commands.run import main
@@ -19,7 +19,7 @@ from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out
 from suite.run.job import job_of
 from suite.run.recorder import CHECKPOINTS
-from tests.commands.test_run import ROOT, needs_process_groups
+from tests.forked import forked, needs_forks
 from tests.measure import stateful_runs
 from tests.rl.cases import TINY_RL, recipe, seeded, settings
 
@@ -234,20 +234,22 @@ def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     assert readings(record, "step", "completions")
 
 
-@needs_process_groups
+@needs_forks
 def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(tmp_path):
     asked = ["algorithm=ppo", "steps=40", "checkpoint_seconds=0.001"]
     _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", steps=40)
     broken = tmp_path / "broken"
-    command = [sys.executable, "-m", "suite", "run", *TINY_RL, *asked, f"hydra.run.dir={broken}"]
-    process = subprocess.Popen(command, cwd=ROOT, start_new_session=True, stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not list(broken.glob(f"{CHECKPOINTS}/*.pt")):
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        assert process.poll() is None
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with forked(tmp_path / "said", "run", *TINY_RL, *asked, f"hydra.run.dir={broken}") as pid:
+        deadline = time.monotonic() + 60
+        while not list(broken.glob(f"{CHECKPOINTS}/*.pt")):
+            assert time.monotonic() < deadline, "no checkpoint was written"
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0), (tmp_path / "said").read_text()
+            time.sleep(0.005)
+        workers = psutil.Process(forkserver._forkserver._forkserver_pid).children()
+        for process in (pid, *(worker.pid for worker in workers)):  # as a kill of the whole group, with its server
+            os.kill(process, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        psutil.wait_procs(workers)
     assert not read_contents([broken]).stored
 
     code, (resumed,) = run(broken, *asked)

@@ -1,5 +1,7 @@
 """The intervals reach the confidence that they claim."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,8 @@ def test_autocorrelation_is_that_of_neighbours_within_a_launch():
     assert lag1_autocorrelation([[0, 1] * 50, [5, 6] * 50]) == pytest.approx(-1, abs=0.02)
     assert lag1_autocorrelation([range(100)]) > 0.9
     assert lag1_autocorrelation([[1, 1, 1], [2]]) is None
+
+
+@pytest.mark.parametrize("samples", [[3.0, 1.0], [2.0, 5.0, 1.0], [1.0, math.nan, 2.0], [0.1, 0.2, 0.7, 0.4]])
+def test_the_median_is_numpy_s(samples):
+    assert median_interval(samples).median == pytest.approx(np.median(samples), rel=0, abs=0, nan_ok=True)

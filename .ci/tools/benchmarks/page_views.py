@@ -37,7 +37,7 @@ window.painted = (before) => new Promise((done) => {
   };
   look();
 });
-window.opened = new Promise((done) => document.addEventListener("DOMContentLoaded", () => done(window.painted(null))));
+window.opened = window.painted(null);
 """
 SHOW = """async (address) => {
   const [start, before] = [performance.now(), document.querySelector("#main > :not(noscript)")];
@@ -100,7 +100,7 @@ def _measure(browser: Browser, path: Path, address: str, width: int) -> tuple[fl
         metrics = session.send("Performance.getMetrics")["metrics"]
         return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
 
-    page.goto(path.resolve().as_uri())
+    page.goto(path.resolve().as_uri(), wait_until="commit")
     took_ms, begun_s = page.evaluate("window.opened"), 0.0
     if address != FIRST:
         while not page.evaluate("window.Plotly !== undefined") or cpu_s() - begun_s > 0.01:

@@ -48,6 +48,9 @@ TOKEN = re.compile(
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[^-]*+(?:-----END [A-Z ]*PRIVATE KEY-----)?"
 )
 """Secrets that services give out, by their shape."""
+SHORTEST_TOKEN = 15
+"""Letters of the shortest text that TOKEN finds something in: most facts have fewer, and are not searched."""
+NUMBERS = (bool, int, float)
 _FLAG = r"(?<=[\s'\"=,]-[A-Za-z])|(?<=^-[A-Za-z])"
 """A compiler's flag that a folder follows with nothing between."""
 _PART = r"(?:\\[^\\/]|[^\s/\\'\"`<>|])++"
@@ -118,7 +121,7 @@ class Scrubber:
     def clean_fact(self, text: str) -> str:
         """A fact without paths and unmistakable secrets."""
         text = _replace_secrets(self._unmistakable, text)
-        if not re.search(r"[\\/]|\.\.", text):
+        if "/" not in text and "\\" not in text and ".." not in text:
             return text
         return _last_part(text) if _is_path(text) else PATH.sub(_shorten_path, text)
 
@@ -131,7 +134,9 @@ class Scrubber:
         """A copy of plain data, whose texts are cleaned by the key that they lie under."""
         if isinstance(value, str):
             return self.clean_text(value) if is_free else self.clean_fact(value)
-        if isinstance(value, Mapping):
+        if value is None or isinstance(value, NUMBERS):
+            return value
+        if isinstance(value, dict | Mapping):  # a dict first: any other class is asked for its ancestors
             return {
                 key: self.clean_setting(str(key), item)
                 if isinstance(item, str) and not is_free and key not in FREE_TEXTS
@@ -147,7 +152,7 @@ def _replace_secrets(secrets: Iterable[tuple[str, str]], text: str) -> str:
     """The text with `<VARIABLE>` for the value of each such variable, and `<secret>` for what looks like a token."""
     for name, value in secrets:
         text = text.replace(value, f"<{name}>")
-    return TOKEN.sub("<secret>", text)
+    return TOKEN.sub("<secret>", text) if len(text) >= SHORTEST_TOKEN else text
 
 
 def _private_names() -> Iterator[tuple[str, str]]:

@@ -63,6 +63,13 @@ class StoredRecord:
     record: Record
     folder: Path
     withdrawal: Withdrawal | None = None
+    digest: str = ""
+    """The sha256 of the record's file, where it was read among others."""
+
+    @property
+    def name(self) -> str:
+        """The last parts of the path, which name a run among several folders."""
+        return "/".join(self.folder.parts[-2:])
 
 
 @dataclass(kw_only=True)
@@ -167,7 +174,12 @@ def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
 def read_record(folder: Path, *, with_readings: bool = True, room: Room | None = None) -> Record:
     """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder, and where there is
     no room for it."""
-    room = room or Room()
+    record, _ = _read_with_digest(folder, with_readings=with_readings, room=room or Room())
+    return record
+
+
+def _read_with_digest(folder: Path, *, with_readings: bool, room: Room) -> tuple[Record, str]:
+    """A run, and the sha256 of its record's file."""
     left = room.left
     try:
         text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
@@ -179,7 +191,9 @@ def read_record(folder: Path, *, with_readings: bool = True, room: Room | None =
         room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
         record = record_from_json(content)
         room.add_names([*record.case.axes, *record.case.extras])
-        return replace(record, readings=read_readings(folder, record, room)) if with_readings else record
+        if with_readings:
+            record = replace(record, readings=read_readings(folder, record, room))
+        return record, hashlib.sha256(text).hexdigest()
     except CorruptRecordError:
         room.left = left
         raise
@@ -238,13 +252,13 @@ def each_run(
             yield folder
             continue
         try:
-            record = read_record(folder, with_readings=with_readings, room=room)
+            record, digest = _read_with_digest(folder, with_readings=with_readings, room=room or Room())
         except CorruptRecordError as error:
             yield Damage(folder=folder, reason=str(error))
         else:
             withdrawal = _withdrawal_covering(record, lists.get(folder.parent, ()))
             covering |= {(folder.parent, withdrawal)} if withdrawal else set()
-            yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal)
+            yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal, digest=digest)
     for folder, entry in ((folder, entry) for folder, entries in lists.items() for entry in entries):
         if (folder, entry) not in covering:
             yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from suite.records.plain_text import one_line
-from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows
+from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows, as_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -178,13 +178,13 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
             self._columns[name] = _column_values(self._decoded.pop(name), self._table.renamed.get(name))
         return self._columns[name]
 
-    def array(self, name: str) -> "npt.NDArray[np.float64]":
-        """A column of numbers; NaN in empty places."""
+    def array(self, name: str, empty: float) -> "npt.NDArray[np.float64]":
+        """A column of numbers, with `empty` where none is."""
         import numpy as np
 
-        if name in self._decoded:
-            return np.concatenate([np.empty(0), *map(_numbers, self._decoded[name])])
-        return np.array(self._columns[name], dtype=float)
+        if name not in self._decoded:
+            return as_array(self._columns[name], empty)
+        return np.concatenate([np.empty(0), *(_numbers(chunk, empty) for chunk in self._decoded[name])])
 
 
 def _column_values(chunks: "Sequence[pa.Array]", renamed: Callable[[str], str] | None) -> Sequence[Any]:
@@ -214,17 +214,17 @@ def _column_values(chunks: "Sequence[pa.Array]", renamed: Callable[[str], str] |
     return numbers
 
 
-def _numbers(chunk: "pa.Array") -> "npt.NDArray[np.float64]":
-    """Numbers in float64, NaN in empty places."""
+def _numbers(chunk: "pa.Array", empty: float) -> "npt.NDArray[np.float64]":
+    """Numbers in float64, with `empty` where none is."""
     import numpy as np
 
     if chunk.null_count == len(chunk):
-        return np.full(len(chunk), np.nan)
+        return np.full(len(chunk), empty)
     is_valid, values = chunk.buffers()
     rows = slice(chunk.offset, chunk.offset + len(chunk))
     numbers = np.frombuffer(values, TYPECODES[str(chunk.type)])[rows].astype(float)
     if chunk.null_count:
-        numbers[np.unpackbits(np.frombuffer(is_valid, np.uint8), bitorder="little")[rows] == 0] = np.nan
+        numbers[np.unpackbits(np.frombuffer(is_valid, np.uint8), bitorder="little")[rows] == 0] = empty
     return numbers
 
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from suite.records.record import RECORD, TELEMETRY, Evidence, Record
-from suite.records.stores.store import StoredRecord, file_digest
-from suite.records.verify.rules import JUDGES, Timings, and_more, launch_timings, named_row
+from suite.records.record import TELEMETRY, Evidence, Record
+from suite.records.stores.store import StoredRecord
+from suite.records.verify.rules import JUDGES, and_more, named_row
 
 LEAST_DIFFERENT = 8
 """Different values without which two stretches may be alike by chance."""
@@ -65,22 +65,21 @@ class Copies:
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
-        for order, heads in _launch_heads(run, launch_timings(run.record)).items():
+        for order, heads in _launch_heads(run).items():
             self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
         if series := run.record.files.get(TELEMETRY):
-            self._telemetry.setdefault(series, _digest_and_name(run))
+            self._telemetry.setdefault(series, (run.digest, run.name))
 
     def faults(self, run: StoredRecord) -> Iterator[str]:
         """Yield a sentence for what a run shares with itself, and one for what it shares with those before it. The same
         record in two folders is one run."""
         if run.record.evidence is not Evidence.MEASURED:
             return
-        timings = launch_timings(run.record)
-        yield from constant_timings(run.record, timings)
-        yield from repeated_block(run.record, timings)
-        digest, _ = _digest_and_name(run)
+        yield from constant_timings(run.record)
+        yield from repeated_block(run.record)
+        digest = run.digest
         copies = []
-        for order, heads in _launch_heads(run, timings).items():
+        for order, heads in _launch_heads(run).items():
             earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
             for number, head in enumerate(heads[:MOST_ALIKE]):
                 if origin := next(filter(None, map(head.origin_in, [*earlier, *heads[:number]])), None):
@@ -93,41 +92,38 @@ class Copies:
             yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {earlier_run}"
 
 
-def _digest_and_name(run: StoredRecord) -> tuple[str, str]:
-    """The sha256 of a run's record, and the run's name."""
-    return file_digest(run.folder / RECORD), "/".join(run.folder.parts[-2:])
-
-
-def _launch_heads(run: StoredRecord, timings: Timings) -> Mapping[tuple[int, ...], list[LaunchHead]]:
+def _launch_heads(run: StoredRecord) -> Mapping[tuple[int, ...], list[LaunchHead]]:
     """The first timings of each launch, by their order; without launches with fewer than LEAST_DIFFERENT values."""
-    (digest, name), heads = _digest_and_name(run), defaultdict[tuple[int, ...], list[LaunchHead]](list)
-    for rows in timings.values():
-        values = rows.column("value")[:HEAD]
+    heads = defaultdict[tuple[int, ...], list[LaunchHead]](list)
+    for rows in run.record.timings.values():
+        values = rows.at(rows.places[:HEAD]).column("value")
         if len(set(values)) >= LEAST_DIFFERENT:
             order = tuple(sorted(range(len(values)), key=values.__getitem__))
-            heads[order].append(LaunchHead(digest=digest, run=name, row=rows.places[0], values=values))
+            heads[order].append(LaunchHead(digest=run.digest, run=run.name, row=rows.places[0], values=values))
     return heads
 
 
-def constant_timings(record: Record, timings: Timings) -> Iterator[str]:
+def constant_timings(record: Record) -> Iterator[str]:
     """Yield a sentence for each launch whose many timings have two values at most; by a device's clock one."""
     is_fine = str(record.provenance.get("clock")) in JUDGES
     many, fewest = (MANY, FEWEST_OF_MANY) if is_fine else (MANY_IN_TICKS, 2)
-    for rows in timings.values():
+    for rows in record.timings.values():
         different = len(set(rows.column("value")))
         if len(rows) >= many and different < fewest:
             values = "one value" if different == 1 else f"{different} values"
             yield f"{named_row(record, rows.places[0])}: the {len(rows)} timings from here on have {values}"
 
 
-def repeated_block(record: Record, timings: Timings) -> Iterator[str]:
+def repeated_block(record: Record) -> Iterator[str]:
     """Yield a sentence for the first BLOCK timings in a row that come a second time within the run."""
-    blocks: dict[float, tuple[int, Sequence[float]]] = {}
-    for rows in timings.values():
+    blocks: dict[float, tuple[int, Sequence[float], int]] = {}
+    for rows in record.timings.values():
         values = rows.column("value")
         for at, (row, value) in enumerate(zip(rows.places, values, strict=True)):
+            before, others, begin = blocks.setdefault(value, (row, values, at))  # a block is found by its first value
+            if before == row:
+                continue
             block = values[at : at + BLOCK]
-            before, earlier = blocks.setdefault(value, (row, block))  # a block is found by its first value
-            if before != row and len(block) == BLOCK and block == earlier and len(set(block)) >= LEAST_DIFFERENT:
+            if len(block) == BLOCK and block == others[begin : begin + BLOCK] and len(set(block)) >= LEAST_DIFFERENT:
                 yield f"{named_row(record, row)}: the {BLOCK} timings from here on are those from row {before} on"
                 return

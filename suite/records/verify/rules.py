@@ -16,18 +16,18 @@ from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, measured_ceilings, started_at
 from suite.records.holdings import ALLOCATOR_PEAK, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
-from suite.records.record import SAMPLES, TELEMETRY, Evidence, Reading, Record, Rows, Status
+from suite.records.record import SAMPLES, TELEMETRY, TIMINGS, Evidence, Record, Rows, Status
 from suite.records.stores.telemetry import TelemetrySample, read_series, recorded_gpus, telemetry_facts
 from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
 from suite.theory.layers.roofline import Ceilings
 
-TIMINGS = ("latency_s", "cold_latency_s")
 SHARES = (
     *("accuracy", "format", "compiles", "cases_passed", "unscorable", "corrections", "truncated"),
     *("heldout_accuracy", "heldout_format", "heldout_corrections", "preference_accuracy"),
@@ -63,8 +63,6 @@ COUNTER_LAG_S = 0.5  # a card's counter of joules is brought up to date ten time
 
 Fault = tuple[int, str]
 """The number of a row, from 0, and what is wrong with it."""
-Timings = Mapping[tuple[str, str, int | None], Rows[Reading]]
-"""Timings by span, metric and launch, in their order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +76,17 @@ class Bound:
 
     def faults(self, places: Iterable[int], values: Iterable[float | None], name: str = "its value") -> Iterator[Fault]:
         """Yield the row and a sentence for each value that lies outside; None is no value."""
-        most = min(self.high, sys.float_info.max)  # no bound admits infinity
+        low, most = self.low, min(self.high, sys.float_info.max)  # no bound admits infinity
         for row, value in zip(places, values, strict=True):
-            if value is not None and not self.low <= value <= most and not (self.may_be_nan and math.isnan(value)):
-                yield row, f"{name} is {value:.6g}, and {self.rule}"
+            if value is None or low <= value <= most or (self.may_be_nan and math.isnan(value)):
+                continue
+            yield row, f"{name} is {value:.6g}, and {self.rule}"
+
+    def faults_in(self, rows: Rows[Any], column: str, name: str) -> Iterator[Fault]:
+        """The same of a whole column, which is looked at value by value only where one lies outside."""
+        values = rows.array(column, empty=self.low)
+        if not ((values >= self.low) & (values <= min(self.high, sys.float_info.max))).all():
+            yield from self.faults(rows.places, rows.column(column), name)
 
 
 AMOUNT = Bound()
@@ -147,23 +152,12 @@ def implausible_readings(record: Record) -> Iterator[str]:
     values are out of bounds, nothing else is asked of them."""
     if record.evidence is not Evidence.MEASURED:
         return
-    timings = launch_timings(record)
     for rule in READING_RULES:
-        if faults := sorted(rule(record, timings)):
+        if faults := sorted(rule(record)):
             row, wrong = faults[0]
             yield f"{named_row(record, row)}: {wrong}{and_more(faults)}"
             if rule is _values_beyond_bounds:
                 return
-
-
-def launch_timings(record: Record) -> Timings:
-    """The latencies of a record, by span, metric and launch."""
-    return {
-        (span, metric, launch): rows
-        for (span, metric), readings in record.by_span.items()
-        if metric in TIMINGS
-        for (launch,), rows in readings.grouped("launch").items()
-    }
 
 
 def and_more(faults: Sequence[object]) -> str:
@@ -178,11 +172,10 @@ def named_row(record: Record, row: int) -> str:
     return f"{SAMPLES} row {row} ({reading.span} {reading.metric}{launch}, step {reading.step})"
 
 
-def _values_beyond_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
+def _values_beyond_bounds(record: Record) -> Iterator[Fault]:
     """Find values, and counts of clocks, outside the bounds of their metric, unit or device."""
     for name in COUNTED:
-        column = record.rows.column(name)
-        yield from AMOUNT.faults(range(len(column)), column, name)
+        yield from AMOUNT.faults_in(record.rows, name, name)
     by_metric, _, _ = device_bounds(record)
     for (_span, metric), readings in record.by_span.items():
         unit = METRICS[metric].unit if metric in METRICS else ""
@@ -190,31 +183,33 @@ def _values_beyond_bounds(record: Record, _timings: Timings) -> Iterator[Fault]:
             yield from bound.faults(readings.places, readings.column("value"))
 
 
-def _clocks_that_disagree(record: Record, _: Timings) -> Iterator[Fault]:
+def _clocks_that_disagree(record: Record) -> Iterator[Fault]:
     """Find timings that are not their own clock's, or longer on a CPU than on the wall's clock."""
-    judge = JUDGES.get(str(record.provenance.get("clock")), "")
+    judge = JUDGES.get(str(record.provenance.get("clock")))
     cpus = fact(record.environment, "logical_cpus")
-    for row, wall_s in enumerate(record.rows.column("wall_s")):
+    clocks = [
+        record.rows.column(name) for name in (judge or "wall_s", "wall_s", "value", "thread_cpu_s", "process_cpu_s")
+    ]
+    for row, (judged_s, wall_s, value, thread_s, process_s) in enumerate(zip(*clocks, strict=True)):
         if wall_s is None:
             continue
-        reading = record.readings[row]
-        judged_s, allowed_s = getattr(reading, judge, None), wall_s * CLOCK_SLACK + CLOCK_SLACK_S
-        spent_s = {
-            "its value is": reading.value,
-            "one thread was busy for": reading.thread_cpu_s or 0.0,
-            f"each of {cpus:g} CPUs was busy for": (reading.process_cpu_s or 0.0) / cpus,
-        }
-        if judged_s is not None and not math.isclose(reading.value, judged_s, rel_tol=1e-9):
-            yield row, f"its value is {reading.value:g} s, and {judge}, the clock that the record names, {judged_s:g} s"
-        elif too_long := [f"{what} {spent:g} s" for what, spent in spent_s.items() if spent > allowed_s]:
-            yield row, f"{too_long[0]} within {wall_s:g} s on the wall's clock"
+        allowed_s = wall_s * CLOCK_SLACK + CLOCK_SLACK_S
+        busy_s, share_s = thread_s or 0.0, (process_s or 0.0) / cpus
+        if judge and judged_s is not None and not math.isclose(value, judged_s, rel_tol=1e-9):
+            yield row, f"its value is {value:g} s, and {judge}, the clock that the record names, {judged_s:g} s"
+        elif value > allowed_s:
+            yield row, f"its value is {value:g} s within {wall_s:g} s on the wall's clock"
+        elif busy_s > allowed_s:
+            yield row, f"one thread was busy for {busy_s:g} s within {wall_s:g} s on the wall's clock"
+        elif share_s > allowed_s:
+            yield row, f"each of {cpus:g} CPUs was busy for {share_s:g} s within {wall_s:g} s on the wall's clock"
 
 
-def _steps_that_do_not_follow(record: Record, timings: Timings) -> Iterator[Fault]:
+def _steps_that_do_not_follow(record: Record) -> Iterator[Fault]:
     """Find gaps and doubles in what was repeated; of what follows from itself, as training, a step may time twice."""
     workload = workload_definition(record.case.workload)
     is_repeated = isinstance(record.provenance.get("launches"), Mapping) or (workload and not workload.get("course"))
-    for rows in timings.values() if record.status is Status.OK and is_repeated else ():
+    for rows in record.timings.values() if record.status is Status.OK and is_repeated else ():
         steps = enumerate(zip(rows.places, rows.column("step"), strict=True))
         yield from [
             (row, f"step {step} stands where step {due} of the launch was due")
@@ -223,11 +218,11 @@ def _steps_that_do_not_follow(record: Record, timings: Timings) -> Iterator[Faul
         ][:1]
 
 
-def _launches_that_are_missing(record: Record, timings: Timings) -> Iterator[Fault]:
+def _launches_that_are_missing(record: Record) -> Iterator[Fault]:
     """Find spans without timings of each launch that the record counts."""
     count = fact(record.provenance.get("launches"), "count")
     first_rows: dict[str, dict[int, int]] = defaultdict(dict)
-    for (span, metric, launch), rows in timings.items():
+    for (span, metric, launch), rows in record.timings.items():
         if metric == TIMINGS[0] and launch is not None and record.status is Status.OK and math.isfinite(count):
             first_rows[span][launch] = rows.places[0]
     for by_number in first_rows.values():
@@ -237,12 +232,15 @@ def _launches_that_are_missing(record: Record, timings: Timings) -> Iterator[Fau
             yield min(by_number.values()), wrong
 
 
-def _spans_longer_than_the_run(record: Record, _: Timings) -> Iterator[Fault]:
+def _spans_longer_than_the_run(record: Record) -> Iterator[Fault]:
     """Find spans whose wall-clock times add up to more than the run took."""
     duration_s = _duration_s(record)
-    for readings in record.by_span.values():
+    most_s = SUM_SLACK * duration_s + SUM_SLACK_S
+    # No time here is below zero, so that no span's sum is above that of all.
+    is_within = sum(filter(None, record.rows.column("wall_s"))) <= most_s
+    for readings in () if is_within else record.by_span.values():
         sum_s = sum(wall_s or 0.0 for wall_s in readings.column("wall_s"))
-        if sum_s > SUM_SLACK * duration_s + SUM_SLACK_S:
+        if sum_s > most_s:
             wrong = f"wall_s of its span adds up to {sum_s:.4g} s, in a run of {duration_s:.4g} s"
             yield readings.places[-1], wrong
 
@@ -252,7 +250,7 @@ def _duration_s(record: Record) -> float:
     return math.inf if "resumed_at_steps" in record.provenance else fact(record.provenance, "duration_s")
 
 
-def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fault]:
+def _more_energy_than_there_is(record: Record) -> Iterator[Fault]:
     """Find energies above power times time of their window, or together above the card's limit."""
     by_metric, _, _ = device_bounds(record)
     summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
@@ -268,7 +266,7 @@ def _more_energy_than_there_is(record: Record, _timings: Timings) -> Iterator[Fa
             yield row, f"{summed_j:g} J so far are more than the run's time at the card's limit gives, {most_j:g} J"
 
 
-READING_RULES: tuple[Callable[[Record, Timings], Iterator[Fault]], ...] = (
+READING_RULES: tuple[Callable[[Record], Iterator[Fault]], ...] = (
     _values_beyond_bounds,
     _clocks_that_disagree,
     _steps_that_do_not_follow,
@@ -319,7 +317,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     samples = read_series(record, folder)
     _, bounds, powers_w = device_bounds(record)
     shares = dict.fromkeys(SAMPLED_SHARES, SHARE)
-    rules = [_time_faults(record, samples.column("time_s"), samples.column("unix_s"))]
+    rules = [_time_faults(record, samples)]
     out_of_bounds: list[Fault] = []
     for (device, quantity), rows in samples.grouped("device", "quantity").items():
         bound = bounds.get((device, quantity), shares.get(quantity, AMOUNT))
@@ -332,19 +330,20 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
             yield f"{TELEMETRY} row {row}: {wrong}{and_more(faults)}"
 
 
-def _time_faults(record: Record, time_s: Sequence[float], unix_s: Sequence[float]) -> Iterator[Fault]:
+def _time_faults(record: Record, samples: Rows[TelemetrySample]) -> Iterator[Fault]:
     """Find samples outside the run's time or out of order, and a first one far from the recorded start."""
     ends = (fact(telemetry_facts(record), "elapsed_s"), fact(record.provenance, "duration_s"))
     end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
     bound = Bound(high=end_s, rule="lies between the run's begin and its end")
-    yield from bound.faults(range(len(time_s)), time_s, "time_s")
-    for row, (before, after) in enumerate(pairwise(time_s), 1):
-        if after < before:
-            yield row, f"time_s is {after:.6g}, which is before the sample above it"
-    if len(unix_s) and (begun := started_at(record)):
-        apart_s = unix_s[0] - datetime.fromisoformat(begun).timestamp()
+    yield from bound.faults_in(samples, "time_s", "time_s")
+    times_s = samples.array("time_s")
+    for row in (times_s[1:] < times_s[:-1]).nonzero()[0] + 1:
+        yield int(row), f"time_s is {times_s[row]:.6g}, which is before the sample above it"
+    if len(samples) and (begun := started_at(record)):
+        unix_s = samples.array("unix_s")[0]
+        apart_s = unix_s - datetime.fromisoformat(begun).timestamp()
         if not abs(apart_s) <= BEGINNINGS_DIFFER_S:
-            yield 0, f"unix_s is {unix_s[0]:.0f}, which is {apart_s:,.0f} s from when the record says it began"
+            yield 0, f"unix_s is {unix_s:.0f}, which is {apart_s:,.0f} s from when the record says it began"
 
 
 def _counter_faults(device: str, samples: Rows[TelemetrySample], limit_w: float) -> Iterator[Fault]:

@@ -103,8 +103,7 @@ def _cold_median(timing: Timing) -> float | Text | None:
     state = str(timing.record.provenance.get("cold"))
     if state in ("as_warm", "every_run"):
         return say(f"latency.cold.{state}")
-    flushed = timing.record.series("cold_latency_s", timing.span)
-    usable = [reading.value for reading in flushed if is_plausible(reading.value)]
+    usable = list(filter(is_plausible, timing.record.series("cold_latency_s", timing.span).column("value")))
     return median(usable) if usable else None
 
 

@@ -47,10 +47,8 @@ class ScoredMetric:
 
         Empty where the run did not end well, or where a ratio lacks a step or has no finite value.
         """
-        values, weights = (
-            {reading.step: reading.value for reading in record.series(metric, self.span)}
-            for metric in (self.metric, self.per)
-        )
+        series = [record.series(metric, self.span) for metric in (self.metric, self.per)]
+        values, weights = (dict(zip(rows.column("step"), rows.column("value"), strict=True)) for rows in series)
         if record.status is not Status.OK:
             return {}
         if not self.per:

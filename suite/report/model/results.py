@@ -3,7 +3,7 @@
 import functools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -142,15 +142,20 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     )
     room = Room()
     contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
-    settings: dict[str, set[str]] = defaultdict(set)
+    by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in (stored.record for part in contents for stored in part.stored):
-        settings[record.case.id].add(json.dumps(comparable(record.settings), sort_keys=True))
-    changed = {case_id for case_id, versions in settings.items() if len(versions) > 1}
+        by_case[record.case.id].append(record.settings)
+    changed = {case_id for case_id, settings in by_case.items() if len(settings) > 1 and _differ(settings)}
     parts = [_read_folder(*folder, changed, room) for folder in zip(folder_labels, folders, contents, strict=True)]
     together: dict[str, Any] = {
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
     }
     return Results(**{**together, "references": frozenset(together["references"])})
+
+
+def _differ(settings: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether records of one id have other settings that count."""
+    return len({json.dumps(comparable(of_record), sort_keys=True) for of_record in settings}) > 1
 
 
 def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:

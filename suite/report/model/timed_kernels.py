@@ -25,7 +25,9 @@ LARGEST = 1 << 31
 
 def timed_kernel(record: Record) -> tuple[str, Cell] | None:
     """The device's name in conf/hardware, and the decode cell with the median of its timings; None without either."""
-    device, cell, time_s = _device(record), decode_cell(record), _median_s(record)
+    device = _device(record)
+    cell = decode_cell(record) if device else None
+    time_s = _median_s(record) if cell else None
     if device is None or cell is None or time_s is None:
         return None
     return device, replace(cell, time_s=time_s, by=str(record.provenance.get("backend") or ""))
@@ -48,7 +50,7 @@ def timed_prefill(record: Record) -> TimedPrefill | None:
     is_such = record.case.workload == "attention" and axes.get("phase") == "prefill" and axes.get("dtype") == DTYPE
     kernel = PREFILL_KERNELS.get(str(axes.get("attention"))) if is_such else None
     heads, (batch, seq_len) = _heads(record), (_size(axes.get(name)) for name in ("batch", "seq_len"))
-    time_s = _median_s(record)
+    time_s = _median_s(record) if device and kernel else None
     if device is None or kernel is None or time_s is None or not all((flops, heads, batch, seq_len)):
         return None
     width = (flops or 0) / (batch * heads * seq_len * (seq_len + 1))
@@ -70,8 +72,12 @@ def decode_cell(record: Record) -> Cell | None:
 def _median_s(record: Record) -> float | None:
     """The median over launches of the kernel's measured latencies; None where none was measured."""
     is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
-    usable = [reading for reading in record.series("latency_s", KERNEL) if 0 < reading.value < math.inf]
-    return launched_interval(by_launch(usable)).median if usable and is_measured else None
+    launches = [
+        usable
+        for launch in by_launch(record.series("latency_s", KERNEL))
+        if (usable := [value for value in launch if 0 < value < math.inf])
+    ]
+    return launched_interval(launches).median if launches and is_measured else None
 
 
 def _heads(record: Record) -> int:

@@ -6,17 +6,17 @@ address works in each. `terms` says what it is called.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.machines import plain_name
 from suite.records.record import Record, Status
-from suite.report.blocks import Answers, Facets, Figure, Section, Table, Text
+from suite.report.blocks import Answers, Facets, Figure, Joined, Lead, Say, Section, Table, Text
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text, machine_name
-from suite.report.page.texts import Texts
+from suite.report.page.texts import PLAIN, Texts
 from suite.report.plot.text import figure_text
 
 REFUSED = (Status.UNSUPPORTED, Status.OUT_OF_MEMORY)
@@ -130,21 +130,21 @@ def answers_content(answers: Answers | None, texts: Texts, english: Texts) -> di
     """The answers in a language as plain data; empty without answers. Links name facets in English, as addresses do."""
     if answers is None:
         return {}
-    translated, in_english = (asdict(language.render_block(answers)) for language in (texts, english))
-    content: dict[str, Any] = _with_english_links(translated, in_english)
-    return content
 
+    def plain(value: Any) -> Any:
+        if type(value) in PLAIN:
+            return value
+        if isinstance(value, Say | Joined):
+            return texts.render(value)
+        if isinstance(value, Lead):
+            link = {facet: figure_text(english.render(text)) for facet, text in value.link.items()}
+            return {**plain_parts(value), "link": link}
+        return plain_parts(value) if is_dataclass(value) else texts.map_inside(value, plain)
 
-def _with_english_links(translated: Any, in_english: Any) -> Any:
-    """A copy of the translated answers in which every `link`, at any depth, holds the English facets."""
-    if isinstance(translated, dict):
-        return {
-            name: {facet: figure_text(key) for facet, key in in_english[name].items()}
-            if name == "link"
-            else _with_english_links(part, in_english[name])
-            for name, part in translated.items()
-        }
-    return list(map(_with_english_links, translated, in_english)) if isinstance(translated, list) else translated
+    def plain_parts(block: Any) -> dict[str, Any]:
+        return {part.name: plain(getattr(block, part.name)) for part in fields(block)}
+
+    return plain_parts(answers)
 
 
 def ran_content(results: Results, texts: Texts) -> dict[str, Any]:

@@ -29,17 +29,9 @@ from suite.report.page.runs import run_numbers, runs_content
 from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
 HERE = Path(__file__).parent
-SAFE_IN_SCRIPT = str.maketrans(
-    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-)
-COMMENT = re.compile(r"/\*[*!].*?\*/", re.DOTALL)
-PLOTLY_CONFIG = {
-    "showSendToCloud": False,
-    "plotlyServerURL": "",
-    "displaylogo": False,
-    "responsive": True,
-    "displayModeBar": False,
-}
+SAFE_IN_SCRIPT = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"})
+PACKING = 7  # level 9 takes twice as long for one hundredth fewer bytes
+LICENCE = re.compile(r"/\*[*!](?:(?!\*/).)*?(?:licen[cs]e|copyright).*?\*/", re.DOTALL | re.IGNORECASE)
 STYLES = ("base", "frame", "answers", "section", "table", "decide", "runs", "print")
 SCRIPTS = (
     *("values", "parts", "saving", "address", "traces", "points", "tables", "choices", "figures", "pinned", "section"),
@@ -48,11 +40,8 @@ SCRIPTS = (
 """Files in scripts/, which become one: the last starts what the others define."""
 ENGLISH = "en"
 """The language that stands in the page whole."""
-CARTESIAN = {
-    *("bar", "box", "contour", "heatmap", "histogram", "histogram2d", "histogram2dcontour", "image"),
-    *("pie", "scatter", "scatterternary", "violin"),
-}
-"""Types of traces that plotly.js' cartesian bundle draws: a third of the whole one, which takes a second to start."""
+OWN_TRACES = {"scatter", "bar", "heatmap"}
+"""What our figures draw. For that plotly.js' cartesian bundle is enough, a third of the whole one in size and start."""
 WORDS = ("page", "decide", "column", "clock", "span", "phase", "status", "punctuation")
 """First parts of the keys of sentences that scripts say."""
 
@@ -78,10 +67,7 @@ def page(
     libraries = _libraries(section for sections in views.values() for section in sections)
     sources = [gzip.decompress(base64.b64decode(packed_source)).decode() for packed_source in libraries.values()]
     # Each is packed once it is made: as plain data they take ten times as much memory.
-    runs = runs_content(results)
-    lines, numbers = split_numbers(runs["lines"])
-    blocks = {"runs": packed(lines), "numbers": packed(numbers), "records": packed(runs["records"])}
-    del runs, lines, numbers
+    blocks = {name: packed(content) for name, content in runs_content(results).items()}
     blocks |= {name: packed(content) for name, content in _view_contents(views, answers, results, languages)}
     if decide is not None:
         blocks["decide"] = packed(decide)
@@ -114,7 +100,7 @@ def _view_contents(
             return {**answers_content(answers, texts, english), "ran": ran_content(results, texts)}
         return view_content(views[view], texts, english, numbers)
 
-    for view in (*views, "answers"):
+    for view in ("answers", *(view for view, sections in views.items() if sections)):
         base = content(view, english)
         yield f"{ENGLISH}/{view}", base
         for name, texts in languages.items():
@@ -133,23 +119,10 @@ def difference(base: Any, other: Any) -> Any:
     return [other]
 
 
-def split_numbers(lines: Iterable[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Lines of runs without their numbers; and those: names that many runs share, once, and the values of each run."""
-    names: dict[tuple[tuple[str, str], ...], int] = {}
-    heads, rows = [], []
-    for line in lines:
-        numbers = line["numbers"]
-        shape = tuple((span, metric) for span, metric, *_ in numbers)
-        rows.append([names.setdefault(shape, len(names)), *(values for _, _, *values in numbers)])
-        heads.append({key: value for key, value in line.items() if key != "numbers"})
-    return heads, {"names": list(names), "rows": rows}
-
-
 def _frame(views: Mapping[str, Sequence[Section]], languages: Mapping[str, Texts], lang: str) -> dict[str, Any]:
     """What the scripts need before a view is unpacked: languages, titles, words, units, and each view's sections."""
     return {
         "version": __version__,
-        "plotlyConfig": PLOTLY_CONFIG,
         "lang": lang,
         "units": {name: metric.unit for name, metric in METRICS.items() if metric.unit},
         "views": {view: [section.id for section in sections] for view, sections in views.items()},
@@ -178,7 +151,7 @@ def packed(value: Any) -> str:
 def packed_text(text: str) -> str:
     """Text gzip-compressed, in base64; the same bytes each time, so that a page written twice does not differ."""
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
-    return base64.b64encode(gzip.compress(text.encode(errors="replace"), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(errors="replace"), PACKING, mtime=0)).decode()
 
 
 def policy(scripts: Iterable[str]) -> str:
@@ -204,28 +177,21 @@ def _asset(folder: str, name: str) -> str:
 
 def _libraries(sections: Iterable[Section]) -> dict[str, str]:
     """The packed sources of what the page needs: hyparquet, and plotly.js where there are figures."""
-    packed_sources = {"hyparquet": packed_text(_asset("vendor", "hyparquet.min.js"))}
+    libraries = {"hyparquet": packed_text(_asset("vendor", "hyparquet.min.js"))}
     views = [view for section in sections for figure in section.figures for view in figure.views]
-    types = {trace.get("type", "scatter") for view in views for trace in view.figure["data"]}
-    if types - CARTESIAN:  # a figure of another package's section
-        from plotly.offline import get_plotlyjs
+    if {trace.get("type", "scatter") for view in views for trace in view.figure["data"]} - OWN_TRACES:
+        from plotly.offline import get_plotlyjs  # takes long to import; only other packages' sections draw these
 
         # A browser hashes a script with its line ends made \n.
-        packed_sources["plotly"] = packed_text(get_plotlyjs().replace("\r\n", "\n"))
+        libraries["plotly"] = packed_text(get_plotlyjs().replace("\r\n", "\n"))
     elif views:
-        packed_sources["plotly"] = base64.b64encode(
-            (HERE / "vendor" / "plotly-cartesian.min.js.gz").read_bytes()
-        ).decode()
-    return packed_sources
+        bundle = HERE / "vendor" / "plotly-cartesian.min.js.gz"
+        libraries["plotly"] = base64.b64encode(bundle.read_bytes()).decode()
+    return libraries
 
 
 def _notices(sources: Iterable[str]) -> str:
     """The licence comments of bundled sources, as text: packed with their sources, nobody could read them there."""
-    notices = [
-        text
-        for source in sources
-        for text in COMMENT.findall(source)
-        if re.search("licen[cs]e|copyright", text, re.IGNORECASE)
-    ]
+    notices = [notice.replace("\\n", "\n") for source in sources for notice in LICENCE.findall(source)]
     # What plotly.js names as its own licence and does not hold.
-    return "\n\n".join([*(notice.replace("\\n", "\n") for notice in notices), _asset("vendor", "mit.txt")])
+    return "\n\n".join([*notices, _asset("vendor", "mit.txt")])

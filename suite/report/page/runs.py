@@ -25,14 +25,20 @@ MOST_READINGS = 1000  # readings up to which the timings of a run stand in the p
 
 
 def runs_content(results: Results) -> dict[str, Any]:
-    """All runs as plain data: `lines`, one a run, and `records`, whole, with the parts that they share held once."""
+    """All runs as plain data, by block: `runs`, a line each; `numbers`, the values of each behind names that many have;
+    and `records`, whole, with the parts that they share held once."""
     pool = SharedObjects()
-    lines, records = [], []
+    lines, rows, records = [], [], []
+    names: dict[tuple[tuple[str, str], ...], int] = {}
     machines = machine_names([record for _, record in results.all_records])
     for (label, record), machine in zip(results.all_records, machines, strict=True):
         lines.append(_run_line(label, record, machine))
+        numbers = _number_rows(record)
+        names_of_run = tuple((span, metric) for span, metric, *_ in numbers)
+        rows.append([names.setdefault(names_of_run, len(names)), *(values for _, _, *values in numbers)])
         records.append({"record": pool.put(record.as_json()), "readings": _timing_rows(record)})
-    return {"lines": lines, "records": {"pool": pool.values, "runs": records}}
+    shared = {"pool": pool.values, "runs": records}
+    return {"runs": lines, "numbers": {"names": list(names), "rows": rows}, "records": shared}
 
 
 def run_numbers(results: Results) -> dict[str, int]:
@@ -45,7 +51,7 @@ class SharedObjects:
 
     def __init__(self) -> None:
         self.values: list[Any] = []
-        self._places: dict[bytes, int] = {}
+        self._places: dict[bytes | None, int] = {}
         """By digests of the objects, as they were recorded and as they stand in the pool."""
         self._scrubber = Scrubber()
         self._texts: dict[tuple[str, str], str] = {}
@@ -57,15 +63,20 @@ class SharedObjects:
 
     def _pooled(self, key: str, value: Any, depth: int) -> Any:
         """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
-        if not isinstance(value, Mapping) or not value or key in FREE_TEXTS:
+        if isinstance(value, str | int | float | None) or not isinstance(value, Mapping):
             return self._scrubbed(key, value)
-        recorded = _digest([key, depth, value])
+        if not value or key in FREE_TEXTS:
+            return self._scrubbed(key, value)
+        # Few records share all their settings, but most share each object in them, which is looked up as it came.
+        recorded = _digest([key, depth, value]) if depth == 1 else None
         if recorded not in self._places:
             inner = {name: self._pooled(name, part, depth - 1) for name, part in value.items()} if depth else value
             pooled = _digest([key, inner])
             if pooled not in self._places:
                 self._places[pooled] = len(self.values)
                 self.values.append(inner if depth else self._scrubbed(key, inner))
+            if recorded is None:
+                return {"@": self._places[pooled]}
             self._places[recorded] = self._places[pooled]
         return {"@": self._places[recorded]}
 
@@ -85,7 +96,7 @@ def _digest(value: Any) -> bytes:
 
 
 def _run_line(label: str, record: Record, machine: str) -> dict[str, Any]:
-    """A run's line in lists and on a point's card: case, status, machine, time, command and numbers, as plain data."""
+    """A run's line in lists and on a point's card: case, status, machine, time and command, as plain data."""
     commit = record.provenance.get("commit")
     return {
         "key": record.run_key[:12],
@@ -99,7 +110,6 @@ def _run_line(label: str, record: Record, machine: str) -> dict[str, Any]:
         "commit": clip_text(commit)[:12] + "+" * (record.provenance.get("dirty") is True),
         "clock": clip_text(record.provenance.get("clock")),
         "command": command_line(record.case),
-        "numbers": _number_rows(record),
     }
 
 

@@ -13,6 +13,8 @@ from suite.report.blocks import Joined, Say, Section, Text, View
 from suite.report.plot.text import figure_text
 
 LANGUAGES = languages("report")
+PLAIN = frozenset({str, int, float, bool, type(None)})
+"""Types of what holds no text that is rendered."""
 SPACE_IN_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff）：，。]) (?=[\u4e00-\u9fff（])")
 """A space that a placeholder has around it for Latin letters and digits, where Chinese was filled in."""
 SECTIONS = "mla_grpo_suite.sections"  # the group of entry points in which other packages name sections of theirs
@@ -54,24 +56,28 @@ class Texts:
 
     def render_block(self, value: Any) -> Any:
         """A section, figure, table or any part of one, with every text in it rendered to a string."""
+        if type(value) in PLAIN:  # most of a page, and the checks below take ten times as long
+            return value
         if isinstance(value, Say | Joined):
             return self.render(value)
         if isinstance(value, View):
             return View(title=self.render(value.title), figure=self.figure(value.figure))
         if is_dataclass(value) and not isinstance(value, type):
             return replace(value, **{part.name: self.render_block(getattr(value, part.name)) for part in fields(value)})
-        return self._map_inside(value, self.render_block)
+        return self.map_inside(value, self.render_block)
 
     def figure(self, value: Any) -> Any:
         """A Plotly figure, or a part of one, rendered; plain strings in its sentences are made harmless to Plotly."""
+        if type(value) in PLAIN:
+            return value
         is_text = isinstance(value, Say | Joined)
-        return self.render(value, figure_text) if is_text else self._map_inside(value, self.figure)
+        return self.render(value, figure_text) if is_text else self.map_inside(value, self.figure)
 
-    def _map_inside(self, value: Any, each: Any) -> Any:
+    def map_inside(self, value: Any, each: Any) -> Any:
         """Apply `each` to a mapping's values, or to a list's or tuple's items (gives a list); others are unchanged."""
-        if isinstance(value, Mapping):
-            return {name: each(item) for name, item in value.items()}
-        return [each(item) for item in value] if isinstance(value, list | tuple) else value
+        if isinstance(value, list | tuple):
+            return [each(item) for item in value]
+        return {name: each(item) for name, item in value.items()} if isinstance(value, Mapping) else value
 
 
 def foreign_sections() -> list[EntryPoint]:

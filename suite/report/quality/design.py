@@ -175,11 +175,11 @@ def series_below(values: MetricsBySpan, metric: str, span: str, *, most: float =
 
 def median_decode_s(record: Record) -> float | None:
     """The median time of a new token in seconds, as QualityRun.decode_s has it; None where no time is plausible."""
-    is_cpu, times = axis(record, "device") == "cpu", list[float]()
-    for reading in record.series("latency_s", DECODE):
-        if 0 <= reading.step < MOST_STEPS and 0 <= reading.value < MOST:
-            cpu_s = reading.process_cpu_s if is_cpu else None
-            times.append(reading.value if cpu_s is None else cpu_s)
+    rows, times = record.series("latency_s", DECODE), list[float]()
+    clock = rows.column("process_cpu_s" if axis(record, "device") == "cpu" else "value")
+    for step, value, seconds in zip(rows.column("step"), rows.column("value"), clock, strict=True):
+        if 0 <= step < MOST_STEPS and 0 <= value < MOST:
+            times.append(value if seconds is None else seconds)
     plausible = [time for time in times if PLAUSIBLE_S[0] < time < PLAUSIBLE_S[1]]
     return median(plausible) if plausible else None
 

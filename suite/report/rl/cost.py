@@ -122,7 +122,8 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
     clock, by_arm = experiment.clock_name, {row.arm: row for row in judged}
 
     def step_s(run: RlRun) -> float | None:
-        seconds, steps = _phases_s(run), len(run.by_step("completions"))
+        seconds = _phases_s(run)
+        steps = len(run.by_step("completions")) if seconds is not None else 0
         return seconds / steps if seconds is not None and steps else None
 
     def tokens_per_s(run: RlRun) -> float | None:

@@ -9,12 +9,12 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
 from suite.records.derived import started_at
 from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
-from suite.records.record import STEP, Status
+from suite.records.record import STEP, Record, Status
 from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
@@ -71,6 +71,9 @@ class RlRun(Run):
 
     curve: Curve | None
     """None where nothing was evaluated, or the run did not end well."""
+    seconds_by_span: Mapping[tuple[str, str], float]
+    """Of the whole run, by span and clock; NaN where any reading lacks it."""
+    _totals: dict[str, float | None] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -113,12 +116,15 @@ class RlRun(Run):
 
     def total(self, metric: str) -> float | None:
         """The sum of a metric over all steps; None where no step has it."""
-        return sum(by_step.values()) if (by_step := self.by_step(metric)) else None
+        if metric not in self._totals:
+            by_step = self.by_step(metric)
+            self._totals[metric] = sum(by_step.values()) if by_step else None
+        return self._totals[metric]
 
     def seconds(self, span: str, clock: str = "") -> float | None:
         """The seconds of the whole run in a span, by `clock` or its own one; None where any reading lacks them."""
-        by_step = _seconds(self.current, span, CLOCKS[clock or self.clock])
-        return seconds if by_step and math.isfinite(seconds := sum(by_step.values())) else None
+        seconds = self.seconds_by_span.get((span, clock or self.clock), math.nan)
+        return seconds if math.isfinite(seconds) else None
 
 
 RlArm = Arm[RlRun]
@@ -185,7 +191,14 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     sensible = [factor for factor in factors if isinstance(factor, int) and 0 < factor < MOST_STEPS]
     if len(sensible) == len(factors):
         key = (*key[:-1], (COMPLETIONS, str(math.prod(sensible))), key[-1])
-    return RlRun(current=current, key=key, curve=_curve(current) if record.status is Status.OK else None)
+    timed = [span for span, metric in record.by_span if metric == "latency_s" and current.is_of_one_machine]
+    seconds = {(span, clock): _seconds(record, span, CLOCKS[clock]) for span in timed for clock in CLOCKS}
+    return RlRun(
+        current=current,
+        key=key,
+        curve=_curve(current, seconds) if record.status is Status.OK else None,
+        seconds_by_span={place: sum(by_step.values()) for place, by_step in seconds.items() if by_step},
+    )
 
 
 def _amounts(current: CurrentRecord, metric: str) -> Mapping[int, float]:
@@ -197,17 +210,16 @@ def _amounts(current: CurrentRecord, metric: str) -> Mapping[int, float]:
     return {} if is_spread or is_impossible else by_step
 
 
-def _seconds(current: CurrentRecord, span: str, clock: str) -> Mapping[int, float]:
-    """The sum of a span's timings by step on one clock; NaN where a reading lacks it. Empty for several machines."""
-    timings, totals = current.record.series("latency_s", span), defaultdict[int, float](float)
-    if current.is_of_one_machine:
-        for step, seconds in zip(timings.column("step"), timings.column(clock), strict=True):
-            if 0 <= step < MOST_STEPS:
-                totals[step] += seconds if seconds is not None and 0 <= seconds < MOST else math.nan
+def _seconds(record: Record, span: str, clock: str) -> Mapping[int, float]:
+    """The sum of a span's timings by step on one clock; NaN where a reading lacks it."""
+    timings, totals = record.series("latency_s", span), defaultdict[int, float](float)
+    for step, seconds in zip(timings.column("step"), timings.array(clock).tolist(), strict=True):
+        if 0 <= step < MOST_STEPS:
+            totals[step] += seconds if 0 <= seconds < MOST else math.nan
     return totals
 
 
-def _curve(current: CurrentRecord) -> Curve | None:
+def _curve(current: CurrentRecord, seconds: Mapping[tuple[str, str], Mapping[int, float]]) -> Curve | None:
     """The held-out accuracies with what had been spent before each, by budget; None where none was evaluated."""
     accuracies = _amounts(current, "heldout_accuracy")
     points = sorted((step, value) for step, value in accuracies.items() if 0 <= value <= 1)
@@ -215,10 +227,10 @@ def _curve(current: CurrentRecord) -> Curve | None:
         return None
     steps = [step for step, _ in points]
     amounts = {budget: _amounts(current, metric) for budget, metric in COUNTED.items()}
-    for clock, column in CLOCKS.items():
+    for clock in CLOCKS:
         totals = Counter[int]()
         for phase in PHASES:
-            totals.update(_seconds(current, phase, column))
+            totals.update(seconds.get((phase, clock), {}))
         amounts[clock] = {step: total for step, total in totals.items() if math.isfinite(total)}
     spent = {budget: before for budget in BUDGETS if (before := _spent_before(steps, amounts[budget])) is not None}
     return Curve(steps=steps, accuracy=[value for _, value in points], spent={STEPS: steps, **spent})
@@ -286,13 +298,17 @@ class RlLayout:
         """All runs, one for each key and seed. Of several the one counts that was taken at the same commit as most of
         its experiment, so that seconds are of one sitting; else the newest."""
 
+        sittings = Counter[tuple[Pairs, str]]()
+
         def sitting(run: RlRun) -> tuple[Pairs, str]:
             """What runs that were taken together share: settings of the experiment, and the commit."""
             return _shared_settings(run), str(run.record.provenance.get("commit"))
 
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
             """How many runs were taken with this one, then when it started."""
-            return list(map(sitting, runs)).count(sitting(run)), started_at(run.record)
+            if not sittings:
+                sittings.update(map(sitting, runs))
+            return sittings[sitting(run)], started_at(run.record)
 
         return workload_runs(self.results.records, DESIGN, weight)
 

@@ -197,7 +197,7 @@ def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, sec
         steps = sorted(set.intersection(*map(set, seeds))) if seeds else []
         size, means = max(1, -(-len(steps) // MOST_POINTS)), []
         for block in [steps[start : start + size] for start in range(0, len(steps), size)]:
-            values = [fmean(series[step] for step in block) for series in seeds]
+            values = [fmean([series[step] for step in block]) for series in seeds]
             value, *ends = (short(number, STEP_DIGITS) for number in (fmean(values), min(values), max(values)))
             is_wide = has_band and not second and len(values) > 1 and len(arms) <= MOST_BANDS
             means.append(Point(x=fmean(block), y=value, ends=(ends[0], ends[1]) if is_wide else None))

@@ -142,7 +142,7 @@ def mean_over_steps(metric: str, arm: RlArm) -> float | None:
     mean = median if metric in UNBOUNDED else fmean
     for series in filter(None, (run.series(metric) for run in arm.ended)):
         end = max(series)
-        means.append(mean(value for step, value in series.items() if step >= begins * (end + 1) or step == end))
+        means.append(mean([value for step, value in series.items() if step >= begins * (end + 1) or step == end]))
     return mean(means) if means else None
 
 

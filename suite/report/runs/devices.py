@@ -148,7 +148,7 @@ def _read_run(current: CurrentRecord, samples: Rows[TelemetrySample] | None) -> 
 
 def _device_series(samples: Rows[TelemetrySample]) -> dict[str, DeviceSeries]:
     """Samples by device; those that no device could give are dropped."""
-    times_s, values = (np.asarray(samples.column(name), dtype=float) for name in ("time_s", "value"))
+    times_s, values = map(samples.array, ("time_s", "value"))
     is_possible = (times_s >= 0) & (times_s < MOST_S) & np.isfinite(values)
     by_device: dict[str, dict[tuple[str, str | None], NDArray[np.intp]]] = defaultdict(dict)
     for (device, quantity, mark), rows in samples.grouped("device", "quantity", "mark").items():

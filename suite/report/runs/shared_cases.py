@@ -117,7 +117,8 @@ def _shared_scores(results: Results) -> Iterable[SharedCase]:
     """Yield each label's scores beside the first label's, of workloads that several labels have."""
     for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
         outcome = outcome_metric(workload)
-        scored = [current for current in records if outcome and outcome.scores(current.record)]
+        has_several_labels = len({current.label for current in records}) > 1
+        scored = [current for current in records if has_several_labels and outcome and outcome.scores(current.record)]
         if outcome is None or len({current.label for current in scored}) < 2:
             continue
         experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))

@@ -154,13 +154,13 @@ def _common_value(values: Sequence[Any], name: str, what: str = "value") -> Any:
 
 
 def own_modules(jobs: Sequence[Job]) -> list[str]:
-    """Modules that the workers will need: what the settings name. Other packages' are left to their case, which may
-    fail alone."""
-    settings = [job.settings for job in jobs if not job.is_projection]
-    options = [option for case in settings for option in case.values() if isinstance(option, Mapping)]
-    targets = {str(option.get("_target_", "")).rpartition(".")[0] for option in options}
-    modules = targets | code_named_in([case["workload"].get("reaches") for case in settings])
-    own_package = {module for module in modules if module.startswith("suite.")}
-    # The first median imports numpy.ma, for 15 ms of processor time a case; torch's first optimiser _dynamo, for 1.7 s.
-    others = {"numpy.ma", *(["torch._dynamo"] if any(case["workload"].get("course") for case in settings) else [])}
-    return sorted(own_package | others)
+    """Modules that the workers will need. Other packages' that settings name are left to their case, which may fail
+    alone."""
+    modules, others = set[str](), {"numpy.ma"}  # the first median imports it: 15 ms of processor time a case
+    for case in (job.settings for job in jobs if not job.is_projection):
+        options = [option for option in case.values() if isinstance(option, Mapping)]
+        modules.update(str(option.get("_target_", "")).rpartition(".")[0] for option in options)
+        modules |= code_named_in(case["workload"].get("reaches"))
+        if case["workload"].get("course"):
+            others.add("torch._dynamo")  # torch's first optimiser imports it: 1.7 s
+    return sorted(others.union(module for module in modules if module.startswith("suite.")))

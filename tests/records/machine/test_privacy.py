@@ -7,7 +7,7 @@ import platform
 import pytest
 
 from suite.records.case import case_from
-from suite.records.machine.privacy import scrub, scrubbed, without_paths
+from suite.records.machine.privacy import SHORTEST_TOKEN, scrub, scrubbed, without_paths
 from suite.records.stores.store import read_record
 from tests.records.factory import build, store
 
@@ -188,3 +188,8 @@ def test_texts_of_another_machine_keep_words_named_here(monkeypatch):
     assert scrubbed(said, is_ours=False) == said
     assert scrubbed(said)["reason"] == "<host> has no <user>"
     assert getpass.getuser() in said["reason"]
+
+
+def test_the_shortest_token_is_found():
+    token = "xoxb-" + "7" * (SHORTEST_TOKEN - 5)
+    assert without_paths(token) == "<secret>"

@@ -214,6 +214,21 @@ def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
     assert read_record(other).readings == launched
 
 
+def test_arrays_hold_what_columns_do_and_a_value_for_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("suite.records.stores.tables.BATCH_ROWS", 5)  # so that places of a batch begin within a byte
+    (folder,) = store(tmp_path, build())
+    for is_first in (True, False):
+        rows = read_record(folder).rows
+        timed = rows.grouped("metric")[("latency_s",)]
+        for name in ("wall_s", "value", "launch", "involuntary_switches", "step"):
+            expected = [
+                -1 if value is None else value
+                for value in (rows.column(name) if is_first else build().rows.column(name))
+            ]
+            assert rows.array(name, empty=-1).tolist() == build().rows.array(name, empty=-1).tolist() == expected
+            assert timed.array(name, empty=-1).tolist() == [expected[place] for place in timed.places]
+
+
 def test_what_a_command_holds_is_bounded_and_the_rest_named(tmp_path):
     alike = [Reading(step=0, span="layer", metric="latency_s", value=1.0)] * 20_000
     store(tmp_path, *[replace(build(seq_len=length), readings=alike) for length in (1, 2, 3)])
@@ -266,6 +281,13 @@ def test_what_is_no_plain_file_is_not_replaced(tmp_path):
             write_whole(tmp_path / name, b"")
     assert (tmp_path / "pipe").is_fifo()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "pipe"]
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    named = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: named.append((tmp_path / "page").exists()))
+    write_whole(tmp_path / "page", b"own")
+    assert named == [False]
 
 
 def test_a_link_is_followed_only_where_a_person_named_it(tmp_path):

@@ -49,9 +49,9 @@ CASES = {name: read_choice("algorithm", name) for name in choices("algorithm")} 
 
 
 def check_everything(first=None):
-    """`first`: a name of an estimator or policy loss, whose objectives are looked at first."""
+    """`first`: a case, or an estimator or policy loss all of whose cases are looked at first."""
     check_rewards()
-    for changes in sorted(CASES.values(), key=lambda changes: first not in changes.values()):
+    for _, changes in sorted(CASES.items(), key=lambda case: first not in (case[0], *case[1].values())):
         check(changes)
 
 

@@ -80,11 +80,6 @@ function leadFigure({ value, ends, neutral, written }) {
   const reach = 1.15 * Math.max(...marks.map((mark) => Math.abs(mark - toAxis(neutral))), 1e-9);
   const [width, height] = [240, 26];
   const x = (number) => width / 2 + ((toAxis(number) - toAxis(neutral)) / reach) * (width / 2 - 8);
-  const svg = (tag, attributes) => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    Object.entries(attributes).forEach(([name, said]) => element.setAttribute(name, said));
-    return element;
-  };
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "lead", role: "img", "aria-label": written });
   picture.append(svg("line", { x1: 0, x2: width, y1: height / 2, y2: height / 2, class: "axis" }));
   picture.append(svg("line", { x1: width / 2, x2: width / 2, y1: 3, y2: height - 3, class: "neutral" }));
@@ -148,7 +143,7 @@ function claimsElement({ rulings: inFile, reproduced: [reproduced, ...differing]
     { id: "claims" },
     h("h2", {}, word("page.claims")),
     reproduced && h("p", {}, h("strong", {}, reproduced)),
-    h("ul", {}, differing.map((text) => h("li", {}, text))),
+    listElement(differing),
     h("div", { class: "switch", role: "group", "aria-label": word("page.filters") }, buttons),
     h("div", { class: "claims" }, claims.slice(0, measured), missing, claims.slice(measured)),
   );

@@ -196,14 +196,7 @@ function decideView(root, data, words, state, change) {
       element("tbody", {}, ...lines),
     );
     const box = element("div", { class: "decide-box", tabindex: opened ? "0" : null }, made);
-    const frame = element("div", { class: "scroller" }, box);
-    const shade = () => {
-      frame.toggleAttribute("data-left", box.scrollLeft > 1);
-      frame.toggleAttribute("data-right", box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
-    };
-    box.addEventListener("scroll", shade, { passive: true });
-    new ResizeObserver(shade).observe(box);
-    return frame;
+    return shadowed(box).frame;
   }
 
   const cell = (name, write) => (answer) => (answer[name] === null ? null : write(answer[name]));

@@ -6,16 +6,11 @@ const READING = [["span", "string"], ["metric", "string"], ["value", "number"]];
 const MOST_READINGS = 2_000_000; // of a table, as suite/records/stores/tables.py has it
 
 // A library that stands in the page compressed. The policy of the page allows the very text that comes out, by its hash.
-const runningLibraries = new Map();
-function runLibrary(name) {
-  if (!runningLibraries.has(name)) runningLibraries.set(name, startLibrary(name));
-  return runningLibraries.get(name);
-}
-
-async function startLibrary(name) {
+const runLibrary = once(async (name) => {
   const source = await inflated(await packedText(`script[data-library="${name}"]`)).text();
-  document.head.append(h("script", {}, source));
-}
+  const script = document.head.appendChild(h("script", {}, source));
+  script.remove(); // it has run
+});
 
 // Every file below what was dropped, with its path.
 async function filesOf(entry, path = "") {

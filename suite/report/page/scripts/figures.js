@@ -1,7 +1,25 @@
 // Figures, drawn when they come near, and all of a view before printing; text and grid follow the theme.
 
-function runPlotly() {
-  return runLibrary("plotly");
+const TO_NOBODY = { showSendToCloud: false, plotlyServerURL: "" };
+const PLOTLY_CONFIG = { ...TO_NOBODY, displaylogo: false, displayModeBar: false, responsive: true };
+
+// A browser compiles what is called for the first time, which takes the first figure 100 ms: so one is drawn that nobody
+// sees, while nobody waits.
+async function warmUp() {
+  await runLibrary("plotly");
+  if (drawnFigures.size) return;
+  const plot = document.body.appendChild(h("div", { class: "offscreen", "aria-hidden": "true" }));
+  const points = { x: [1, 2], y: [1, 2], text: ["a", "b"], error_y: { array: [1, 1] } };
+  const axis = { automargin: true, title: { text: "a" } };
+  await Plotly.newPlot(
+    plot,
+    [{ ...points, mode: "lines+markers+text" }, { ...points, type: "bar" }, { z: [[1, 2]], type: "heatmap" }],
+    { width: 300, height: 300, xaxis: axis, yaxis: axis, annotations: [{ x: 1, y: 1, text: "a" }] },
+    PLOTLY_CONFIG,
+  );
+  Plotly.purge(plot);
+  plot.remove();
+  block("runs"); // which every figure's source is made of
 }
 
 // On a narrow screen a legend has a line for each entry, and the figure grows by them.
@@ -36,13 +54,15 @@ function merged(base, extra) {
   return result;
 }
 
+const NEAR_DELAY_MS = 100;
 const drawnFigures = new Map();
 const nearFigures = new IntersectionObserver(
   (entries) => {
     for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
       nearFigures.unobserve(target);
-      // Each in a task of its own, so that a click between two is answered.
-      setTimeout(() => drawnFigures.get(target)?.draw());
+      // Each in a task of its own, so that a click between two is answered, and what is in sight is painted first.
+      const { top, bottom } = target.getBoundingClientRect();
+      setTimeout(() => drawnFigures.get(target)?.draw(), top < innerHeight && bottom > 0 ? 0 : NEAR_DELAY_MS);
     }
   },
   { rootMargin: "400px" },
@@ -88,7 +108,7 @@ function figureElement(family, place, here) {
   );
 
   const savePicture = async () => {
-    await runPlotly();
+    await runLibrary("plotly");
     const size = { width: plot.clientWidth, height: plot.clientHeight, scale: 2 };
     const style = getComputedStyle(document.documentElement);
     const picture = { ...(await plot.layout), paper_bgcolor: style.getPropertyValue("--paper").trim() };
@@ -103,7 +123,7 @@ function figureElement(family, place, here) {
   };
   const draw = async () => {
     try {
-      await runPlotly();
+      await runLibrary("plotly");
     } catch {
       return say(word("page.no_figures"));
     }
@@ -112,18 +132,18 @@ function figureElement(family, place, here) {
     const data = [...own, ...droppedTraces(layout.meta?.joins, content.facets)];
     if (isEmpty || plot.classList.contains("empty")) say(isEmpty ? word("page.nothing") : "");
     if (isEmpty) return;
-    const themed = themedLayout(layout);
+    // Plotly writes into what it is given.
+    const themed = structuredClone(themedLayout(layout));
     const added = NARROW_PX > plot.clientWidth && layout.showlegend !== false ? LEGEND_ROW_PX * legendEntries(data) : 0;
     plot.style.height = `${content.height + added}px`;
     // What a reader hid by the legend stays hidden while the view is the same.
     const revision = `${content.title} ${content.settings} ${shown}`;
     themed.legend = { ...themed.legend, uirevision: revision, ...(added ? { maxheight: 1 } : {}) };
     const written = (texts) => (Array.isArray(texts) ? texts.map(written) : withMinus(texts));
-    // Plotly writes into the traces that it is given.
     const drawn = structuredClone(data).map((trace, index) => {
       return { ...trace, text: written(trace.text), hovertext: written(trace.hovertext), uid: String(index) };
     });
-    await Plotly.react(plot, drawn, themed, FRAME.plotlyConfig);
+    await Plotly.react(plot, drawn, themed, PLOTLY_CONFIG);
     plot.removeAllListeners?.("plotly_click");
     plot.on("plotly_click", ({ points: [point] }) => pin(pinned, point, data[point.curveNumber]));
   };

@@ -125,19 +125,18 @@ async function viewElement(route) {
   if (route.view === "trust" && route.part === RUNS_PAGE)
     return { element: runsElement(await numberedRuns(), route, droppedRuns) };
   if (route.view === "trust" && route.part === "run") return { element: await runElement(route.rest[0], droppedRuns) };
-  const { sections, terms } = await block(`${LANG}/${route.view}`);
+  const { sections, terms } = (await block(`${LANG}/${route.view}`)) ?? { sections: [] };
   const content = sections.find((section) => section.id === route.part);
   if (!content) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const { rulings = [] } = route.params.claim ? await block(`${LANG}/answers`) : {};
   const ruling = rulings.find(({ id }) => id === route.params.claim);
-  return sectionElement(structuredClone(content), terms, route, ruling);
+  return sectionElement(content, terms, route, ruling);
 }
 
 async function decideElement(route) {
   const data = await block("decide");
+  if (!data) return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const root = h("section", { class: "decide" });
-  if (!data || typeof decideView !== "function")
-    return { element: h("p", { class: "quiet" }, word("page.nothing_here")) };
   const state = Object.fromEntries(Object.entries(route.params).filter(([name]) => !EVERYWHERE.includes(name)));
   decideView(root, data, FRAME.languages[LANG].words, state, (changed) =>
     replaceAddress(["decide"], { ...changed, ...lasting(readAddress().params) }),
@@ -155,5 +154,5 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
 window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
 Promise.all([show(), isRead]).then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
-  if (document.querySelector("script[data-library=plotly]")) setTimeout(() => runPlotly().catch(() => {}), 300);
+  if (document.querySelector("script[data-library=plotly]")) setTimeout(() => warmUp().catch(() => {}), 300);
 });

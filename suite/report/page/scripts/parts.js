@@ -21,6 +21,12 @@ function h(tag, properties, ...children) {
   return element;
 }
 
+function svg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
+  return element;
+}
+
 // Text as people read it: before a number a hyphen is a minus. What is copied, saved and sorted keeps the hyphen.
 function withMinus(text) {
   return typeof text === "string" ? text.replace(/(?<![\p{L}\p{N}=.,_-])-(?=\d)/gu, "−") : text;
@@ -32,7 +38,7 @@ function word(key, values = {}) {
   if (sentence === undefined) throw new Error(`no sentence ${key}`);
   return sentence.replace(/\{(\w+)\}/g, (_, name) => {
     const value = values[name];
-    return typeof value === "number" ? value.toLocaleString("en") : String(value ?? "");
+    return typeof value === "number" ? grouped(value) : String(value ?? "");
   });
 }
 
@@ -59,19 +65,21 @@ function doneButton(text, done, act) {
   );
 }
 
-// A part of the page that stands in it compressed; null where it has none of that name.
-const unpackedBlocks = new Map();
-function block(name) {
-  if (!unpackedBlocks.has(name)) unpackedBlocks.set(name, unpackBlock(name));
-  return unpackedBlocks.get(name);
+// What `make` gives for a name, made once.
+function once(make) {
+  const made = new Map();
+  return (name) => made.get(name) ?? made.set(name, make(name)).get(name);
 }
+
+// A part of the page that stands in it compressed; null where it has none of that name.
+const block = once(unpackBlock);
 
 // Of a view in another language than English only what differs stands in the page.
 async function unpackBlock(name) {
   const packed = await packedText(`script[data-block="${CSS.escape(name)}"]`);
   const content = packed && (await inflated(packed).json());
   const [lang, view] = name.split("/");
-  return content && view && lang !== "en" ? patched(await unpackBlock(`en/${view}`), content) : content;
+  return view && lang !== "en" ? patched(await unpackBlock(`en/${view}`), content ?? {}) : content;
 }
 
 // As suite/report/page/page.py writes a difference: a list holds a new value, an object what differs inside.
@@ -96,7 +104,11 @@ function inflated(packed) {
   const bytes = new Uint8Array(text.length);
   // Not Uint8Array.from(text, ...), which takes twenty times as long.
   for (let place = 0; place < text.length; place += 1) bytes[place] = text.charCodeAt(place);
-  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip")));
+  // Written by hand: the stream of a Blob takes a way through the browser's own process.
+  const { readable, writable } = new DecompressionStream("gzip");
+  const writer = writable.getWriter();
+  Promise.all([writer.write(bytes), writer.close()]).catch(() => {}); // whoever reads hears of it
+  return new Response(readable);
 }
 
 function slug(text) {

@@ -15,20 +15,15 @@ const MOST_SHARED = 0.9;
 const KINDS = { "page.context": "number", "span.layer": "number", "column.settings": "case" };
 
 // All runs with their numbers, which stand apart: most views need none.
-let numberedLines = null;
-function numberedRuns() {
-  return (numberedLines ??= withNumbers());
-}
-
-async function withNumbers() {
+const numberedRuns = once(async () => {
   const lines = (await block("runs")) ?? [];
   const { names, rows } = await block("numbers");
   lines.forEach((line, place) => {
     const [shape, ...values] = rows[place];
-    line.numbers = names[shape].map((name, at) => [...name, ...values[at]]);
+    line.numbers = names[shape].map((name, at) => name.concat(values[at]));
   });
   return lines;
-}
+});
 
 function runsElement(lines, route, dropped) {
   const every = [...dropped.map((run) => run.line), ...lines];
@@ -66,12 +61,15 @@ function runsElement(lines, route, dropped) {
 
 // A case by its columns; `rest` are all other settings.
 function caseOf(line) {
-  const rest = shortCase(line.case).split(" ");
-  const take = (names) => {
-    const place = names.map((name) => rest.findIndex((pair) => pair.startsWith(`${name}=`))).find((at) => at >= 0);
-    return place === undefined ? "" : rest.splice(place, 1)[0].replace(/^[^=]*=/, "");
-  };
-  return { ...Object.fromEntries(Object.entries(CASE_COLUMNS).map(([column, names]) => [column, take(names)])), rest };
+  const pairs = shortCase(line.case).split(" ");
+  const names = pairs.map((pair) => pair.slice(0, Math.max(pair.indexOf("="), 0)));
+  const found = {};
+  const taken = Object.entries(CASE_COLUMNS).map(([column, wanted]) => {
+    const place = wanted.map((name) => names.indexOf(name)).find((at) => at >= 0);
+    found[column] = place === undefined ? "" : pairs[place].slice(names[place].length + 1);
+    return place;
+  });
+  return { ...found, rest: pairs.filter((_, at) => !taken.includes(at)) };
 }
 
 // What a run is called: its settings that have a column.
@@ -187,16 +185,11 @@ function readingsElement(span, metric, values, name) {
   const [width, height] = [720, 90];
   // Not Math.min(...values): with 130,000 arguments the stack overflows.
   const [low, high] = [Math.min, Math.max].map((end) => values.reduce((a, b) => end(a, b)));
-  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  picture.setAttribute("role", "img");
-  picture.setAttribute("aria-label", `${span} ${metric}`);
+  const label = `${span} ${metric}`;
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   for (const [index, value] of values.slice(0, 500).entries()) {
-    const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
-    dot.setAttribute("cx", String(4 + ((width - 8) * index) / Math.max(values.length - 1, 1)));
-    dot.setAttribute("cy", String(height - 6 - ((height - 12) * (value - low)) / (high - low || 1)));
-    dot.setAttribute("r", "2.5");
-    picture.append(dot);
+    const cx = 4 + ((width - 8) * index) / Math.max(values.length - 1, 1);
+    picture.append(svg("circle", { cx, cy: height - 6 - ((height - 12) * (value - low)) / (high - low || 1), r: 2.5 }));
   }
   const rows = () => [
     ["span", "metric", "place", "value"],

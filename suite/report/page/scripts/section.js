@@ -1,9 +1,7 @@
 // One section: its finding, what can be chosen, its figures, and behind them how to read it and the tables.
 function sectionElement(content, terms, route, ruling) {
-  const keyOf = (
-    (byName) => (text) =>
-      byName.get(text) ?? text
-  )(new Map(Object.entries(terms).map(([key, text]) => [text, key])));
+  const keys = new Map(Object.entries(terms).map(([key, text]) => [text, key]));
+  const keyOf = (text) => keys.get(text) ?? text;
   const path = () => [route.view, content.id];
   let params = { ...route.params };
   const here = {

@@ -34,7 +34,7 @@ function tableElement(content, { name, address, terms = {}, cells = null, mostSh
     { class: "scroll", tabindex: "0", role: "region", "aria-label": content.title },
     h("table", {}, h("thead", {}, h("tr", {}, heads)), body),
   );
-  const frame = h("div", { class: "scroller" }, scroll);
+  const { frame, shade } = shadowed(scroll);
   const count = h("output");
   const moreRows = quietButton("", () => ((mostRows = Infinity), show()), { class: "quiet-button more" });
   const moreColumns = quietButton("", () => ((mostColumns = Infinity), show()));
@@ -81,14 +81,6 @@ function tableElement(content, { name, address, terms = {}, cells = null, mostSh
     }
     show();
   };
-  const shade = () => {
-    frame.toggleAttribute("data-left", scroll.scrollLeft > 1);
-    frame.toggleAttribute("data-right", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
-    frame.toggleAttribute("data-below", scroll.scrollTop + scroll.clientHeight < scroll.scrollHeight - 1);
-  };
-  scroll.addEventListener("scroll", shade, { passive: true });
-  new ResizeObserver(shade).observe(scroll);
-
   const seen = () => [titles, ...found().map((row) => row.texts)];
   const search = h("input", {
     type: "search",
@@ -143,6 +135,19 @@ function tableElement(content, { name, address, terms = {}, cells = null, mostSh
       return rows.filter((row) => row.matches).length;
     },
   };
+}
+
+// A box that scrolls in a frame, with a shadow at each side where there is more.
+function shadowed(scroll) {
+  const frame = h("div", { class: "scroller" }, scroll);
+  const shade = () => {
+    frame.toggleAttribute("data-left", scroll.scrollLeft > 1);
+    frame.toggleAttribute("data-right", scroll.scrollLeft + scroll.clientWidth < scroll.scrollWidth - 1);
+    frame.toggleAttribute("data-below", scroll.scrollTop + scroll.clientHeight < scroll.scrollHeight - 1);
+  };
+  scroll.addEventListener("scroll", shade, { passive: true });
+  new ResizeObserver(shade).observe(scroll);
+  return { frame, shade };
 }
 
 function cut(text) {

@@ -31,12 +31,18 @@ function numbersIn(text) {
   return (text.match(EVERY_NUMBER) ?? []).map((number) => number.replace("−", "-"));
 }
 
+// Made once, where it is needed: toLocaleString makes one a call, and the first of all takes 15 ms.
+let threeDigits;
+function grouped(value) {
+  return Number.isSafeInteger(value) ? String(value).replace(/\B(?=(\d{3})+$)/g, ",") : value.toLocaleString("en");
+}
+
 // A number with its unit, of a step or a prefix that leaves three digits; without a unit a count or a plain number.
 function inUnit(value, unit) {
-  const three = { minimumSignificantDigits: 3, maximumSignificantDigits: 3 };
-  const digits = (number) => number.toLocaleString("en", three);
+  threeDigits ??= new Intl.NumberFormat("en", { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+  const digits = (number) => threeDigits.format(number);
   const step = (sizes, names) => names.find((name) => Math.abs(value) >= sizes[name]) ?? names.at(-1);
-  if (!unit && Number.isInteger(value)) return value.toLocaleString("en");
+  if (!unit && Number.isInteger(value)) return grouped(value);
   if (!unit) return Math.abs(value) < 1e-3 ? value.toExponential(2) : String(Number(value.toPrecision(4)));
   if (unit in STEPS_OF) {
     const name = value ? step(UNITS, STEPS_OF[unit]) : unit;
