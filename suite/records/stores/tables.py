@@ -320,6 +320,9 @@ def _thrift_struct(data: bytes, at: int, levels: int = 0) -> tuple[dict[int, Any
             fields[number] = kind == TRUE
         elif kind in INTEGERS and data[at] < 128:  # most of them, without a call for each
             fields[number], at = (data[at] >> 1) ^ -(data[at] & 1), at + 1
+        elif kind == BINARY and data[at] < 128:
+            end = _within(data, at + 1 + data[at])
+            fields[number], at = data[at + 1 : end], end
         else:
             fields[number], at = _thrift_value(data, at, kind, levels + 1)
     return fields, at + 1
