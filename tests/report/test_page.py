@@ -172,7 +172,7 @@ def test_a_runs_record_stands_in_the_page_whole(tmp_path):
     assert {(span, metric): values for span, metric, values in held["runs"][0]["readings"]}.items() <= timed.items()
 
 
-def test_a_text_is_scrubbed_by_the_key_that_it_lies_under():
+def test_a_text_is_scrubbed_by_the_key_it_lies_under():
     path, pool = "build in some/folder/x", SharedObjects()
     records = [{"settings": {"task": {"checkpoint": path, "name": path}}} for _ in range(2)]
     first, second = map(pool.put, records)
