@@ -5,11 +5,10 @@ import functools
 import pytest
 
 from suite.report import command
-from suite.report.attention import cache, crossover, hardware, signmap
+from suite.report.attention import cache, crossover, hardware
 from suite.report.page import page
 from suite.report.page.texts import Texts
 from suite.theory.answers.published import published_caches, published_figures
-from suite.theory.devices import calibration_file
 from suite.theory.layers.layer_plan import LayerPlan
 
 SAME = {}
@@ -33,13 +32,7 @@ def specified_crossovers(*given, draw=crossover.specified_crossovers):
     return draw(*given)
 
 
-map_without_machines = remembered(functools.partial(signmap._map_figure, {}))
 models_once = remembered(functools.partial(cache._models_figure, published_caches()))
-
-
-def map_figure(machines, *sizes, draw=signmap._map_figure):
-    """A person's own machines and calibration are on the map too."""
-    return draw(machines, *sizes) if machines or calibration_file._in_force else map_without_machines(*sizes)
 
 
 class Table:
@@ -74,7 +67,6 @@ KEPT = {
     (crossover, "specified_crossovers"): lambda *given: specified_crossovers(*map(tuple, given)),
     (hardware, "published_figures"): lambda: PUBLISHED,
     (hardware, "table"): Table(PUBLISHED),
-    (signmap, "_map_figure"): map_figure,
     (LayerPlan, "longest_context"): functools.cache(LayerPlan.longest_context),
     (Texts, "render_block"): lambda texts, value: (
         rendered(texts.lang, id(value)) if id(value) in SAME else render_block(texts, value)
