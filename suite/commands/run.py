@@ -22,7 +22,7 @@ from suite.console.summary import summary_by
 from suite.records.derived import by_launch
 from suite.records.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
 from suite.records.plain_text import complain, json_text, one_line, say
-from suite.records.record import Record, Status
+from suite.records.record import TIMINGS, Record, Status
 from suite.records.stores.place import shown
 from suite.run.job import Job, job_of
 from suite.run.launchers.launcher import Launcher, LocalLauncher, chosen_launcher
@@ -32,7 +32,6 @@ from suite.statistics.intervals import launched_interval
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
 # A flag of this command and none of Hydra's.
 JSON = "--json"
-TIMED = ("latency_s", "cold_latency_s")
 
 
 def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = None) -> int:
@@ -146,7 +145,7 @@ def objective_value(records: Sequence[Record], name: Any) -> float | None:
     if not readings:
         there = ", ".join(sorted({f"{reading.span}.{reading.metric}" for reading in record.readings}))
         raise CommandFailedError(f"objective={name} is no reading of {record.case.id}, which has {there}", 2)
-    if metric in TIMED:
+    if metric in TIMINGS:
         return launched_interval(by_launch(readings)).median
     return max(readings, key=lambda reading: reading.step).value
 

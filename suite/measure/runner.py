@@ -24,11 +24,10 @@ from suite.measure.repeats import Effort, repeat
 from suite.measure.rng import seed_of
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
-from suite.records.record import Reading, Status
+from suite.records.record import TIMINGS, Reading, Status
 from suite.theory.layers.roofline import MeasuredCeilings
 
 Send = Callable[..., None]  # sends a message to the parent: each keyword is a part of it
-TIMINGS = ("latency_s", "cold_latency_s")
 
 
 def measure_case(

@@ -36,6 +36,7 @@ OVERRIDES = ".hydra/overrides.yaml"
 FILES = (SAMPLES, TELEMETRY, TRACE, OVERRIDES)
 """All that may lie beside a record."""
 TIMINGS = ("latency_s", "cold_latency_s")
+"""Metrics that are latencies."""
 SCALARS = (str, int, float, bool)
 LONGEST_REASON, LONGEST_ID = 300, 4096
 """Ids of ours have at most 339 letters."""

@@ -14,13 +14,12 @@ from suite.records.case import command_line
 from suite.records.derived import started_at
 from suite.records.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records.machines import machine_names
-from suite.records.record import Record
+from suite.records.record import TIMINGS, Record
 from suite.report.model.readings import plausible_launches
 from suite.report.model.results import Results
 from suite.report.model.run import clip_text
 from suite.statistics.intervals import launched_interval
 
-TIMED = ("latency_s", "cold_latency_s")
 MOST_READINGS = 1000  # readings up to which the timings of a run stand in the page
 
 
@@ -117,7 +116,7 @@ def _number_rows(record: Record) -> list[list[Any]]:
     """Rows of span, metric, count and last value; of timings the median instead, and behind it its interval's ends."""
     rows, values = [], record.rows.column("value")
     for (span, metric), repeats in record.by_span.items():
-        if metric not in TIMED:
+        if metric not in TIMINGS:
             rows.append([span, metric, len(repeats), _json_number(values[repeats.places[-1]])])  # where training ended
         elif launches := plausible_launches(repeats):
             interval = launched_interval(launches)
@@ -130,7 +129,7 @@ def _timing_rows(record: Record) -> list[list[Any]]:
     """Rows of span, metric and all values, in their order, for repeated timings; none of a run of many steps."""
     if len(record.readings) > MOST_READINGS:
         return []
-    timed = {name: repeats for name, repeats in record.by_span.items() if name[1] in TIMED}
+    timed = {name: repeats for name, repeats in record.by_span.items() if name[1] in TIMINGS}
     return [[*name, list(map(_json_number, repeats.column("value")))] for name, repeats in timed.items()]
 
 
