@@ -11,6 +11,7 @@ FILES = {
     "sweep/mine": """# @package _global_
 batch: 3
 geometry: {inner: {b: [3]}, num_heads: 8}
+tp: ???
 measure: {max_steps: 20}
 """,
     "geometry/own": "inner: {a: 1, b: [1, 2], c: null}\nnum_heads: 6\n",

@@ -35,6 +35,7 @@ def test_a_table_reads_back_with_each_text_held_once(monkeypatch):
     written = readings(1000)
     written[7].wall_s = 0.5
     read = Rows(Reading, READINGS.columns_in(READINGS.content(written)))
+    assert read.array("wall_s", empty=-1.0).tolist() == [0.5 if place == 7 else -1.0 for place in range(1000)]
     assert read == written
     assert READINGS.content(read) == READINGS.content(written)
     assert len({id(reading.span) for reading in read[:100]}) == 1
