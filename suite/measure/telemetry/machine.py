@@ -65,7 +65,9 @@ def _frequency_hz() -> float | None:
     """Mean frequency of all CPUs, each of which is read in turn; None where the system does not give it."""
     try:
         frequency = psutil.cpu_freq()
-    except (NotImplementedError, OSError):  # so psutil says that a kernel shows a CPU's folder without its frequency
+    # A RuntimeError is that of a virtual macOS, and one of its kinds of a kernel that shows a CPU's folder without its
+    # frequency; a SystemError that of a Mac from the M4 on.
+    except (RuntimeError, SystemError, OSError):
         return None
     return frequency.current * MEGA if frequency and frequency.current else None
 
