@@ -129,5 +129,5 @@ def _chip(device: torch.device) -> Chip:
     return Chip(
         generation=properties.major,
         multiprocessors=properties.multi_processor_count,
-        shared_bytes=properties.shared_memory_per_block_optin,
+        shared_bytes=properties.shared_memory_per_block_optin,  # type: ignore[attr-defined]  # missing in its stubs
     )
