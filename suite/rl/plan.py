@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from suite.configuration.devices import device_kind
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.rl.objective import SHARED_TRUNK, LearningPlan
@@ -21,7 +22,7 @@ class RlPlan(LearningPlan):
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.device: str = device_kind(settings)
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.autocasts: bool = one_of(settings, "autocast", (True, False))
         if self.autocasts and self.dtype != "float32":

@@ -50,7 +50,7 @@ class RlWorkload:
         self.policy.load_state_dict(self._base.weights)
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
-        device = device_for(plan.device, plan.threads)
+        device = device_for(self._settings["device"], plan.threads)
         self._memory = TrackedMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         generator = python_rng("held out")

@@ -32,12 +32,13 @@ LEFT_BYTES = 32 << 20  # bytes that may stay allocated after a case without a wa
 
 
 class Cuda(Device):
-    """Always torch's current device, the first one that is visible."""
+    """The GPU of a number among the visible ones, the first by default, as torch's current device."""
 
     clock = "cuda_events"
     flushes_every_run = True
 
-    def __init__(self) -> None:
+    def __init__(self, index: int | None = None) -> None:
+        self._index = index
         self._held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
 
     def identity(self) -> dict[str, Any]:
@@ -64,11 +65,12 @@ class Cuda(Device):
         torch.cuda.synchronize()
 
     def require(self) -> None:
-        """Raise UnsupportedError where torch is built without CUDA or finds no GPU."""
-        if torch.version.cuda is None and torch.version.hip is None:
-            raise UnsupportedError(f"device=cuda needs a torch built with CUDA; torch {torch.__version__} is not")
-        if not torch.cuda.is_available():
-            raise UnsupportedError("device=cuda needs a GPU and its driver, but torch finds none that it can use")
+        """Make it torch's current device. Raises UnsupportedError where torch cannot use it."""
+        if (why_not := why_not_usable()) is not None:
+            raise UnsupportedError(f"device=cuda: {why_not}")
+        if self._index is not None and self._index >= (count := torch.cuda.device_count()):
+            raise UnsupportedError(f"device=cuda:{self._index}: torch finds {count} GPUs, counted from cuda:0")
+        torch.cuda.set_device(self._index or 0)
 
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_cuda_ceilings(dtype)
@@ -138,3 +140,16 @@ class Cuda(Device):
         except RuntimeError:
             return True
         return False
+
+
+def why_not_usable() -> str | None:
+    """Why torch cannot use a GPU here, in its own words where it has some; None where it can."""
+    if torch.version.hip is not None:
+        return f"the suite measures NVIDIA's GPUs alone, and torch {torch.__version__} is built for AMD's"
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA"
+    try:
+        torch.cuda.init()  # it says what is_available() keeps to itself: no driver, or one that is too old
+    except (RuntimeError, AssertionError) as error:
+        return " ".join(str(error).split())
+    return None

@@ -303,7 +303,7 @@ def _roofline(record: Record, span: str) -> tuple[Ceilings, float, str] | None:
     # A product of float32 may be told to take a faster type, whose peak is another.
     is_exact = record.settings.get("matmul_precision") in (None, "highest")
     card = _card(gpus[0]) if isinstance(gpus, list) and gpus and is_exact else None
-    if card is not None and record.case.axes.get("device") == "cuda":
+    if card is not None and str(record.case.axes.get("device")).startswith("cuda"):
         specified = card.ceilings(str(record.case.axes.get("dtype")))
         if specified is not None:
             return specified, SPECIFIED_SLACK, f"the specification of {card.name}"

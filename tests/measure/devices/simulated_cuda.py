@@ -220,6 +220,8 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
     there = {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
+        "init": lambda: None,
+        "set_device": lambda index: None,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "get_device_properties": lambda *device: properties,
