@@ -207,6 +207,7 @@ METRICS = {
         exact("flops_with_recomputation", "FLOP", "FLOPs if scores are computed again"),
         noisy("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),
         noisy("flush_probe_ratio", "", "Time to read a small probe after a flush, over warm"),
+        noisy("launched_ahead", "", "1 if all was launched before the device began it, else 0"),
         exact("bound_s", "s", "Least time at the specification's ceilings", Better.LOWER),
         exact("weight_bytes", "B", "Weights of the model on one device", Better.LOWER),
         exact("sequence_bytes", "B", "Cache of one sequence on one device", Better.LOWER),

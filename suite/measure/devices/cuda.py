@@ -6,6 +6,7 @@ touches the device before it is asked to, since whoever only imports it may have
 
 import gc
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
@@ -15,7 +16,14 @@ import torch
 
 from suite.measure.cold import unproven
 from suite.measure.devices.ceilings import measure_cuda_ceilings
-from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range, synchronised_clock
+from suite.measure.devices.cuda_clock import (
+    LAUNCHED_AHEAD,
+    CudaFlush,
+    event_clock,
+    l2_bytes,
+    nvtx_range,
+    synchronised_clock,
+)
 from suite.measure.devices.cuda_graph import captured_step
 from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.meter import Probe
@@ -78,9 +86,10 @@ class Cuda(Device):
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
         """Short spans captured as CUDA graphs, timed by events, with the L2 flushed before each span."""
         captured = captured_step(workload, ceilings)
+        launch_s: dict[str, float] = {}
         return replace(
             captured,
-            probes=[CudaFlush(l2_bytes()), nvtx_range, event_clock(captured.runs)],
+            probes=[CudaFlush(l2_bytes(), launch_s), nvtx_range, event_clock(captured.runs, launch_s)],
             facts={"cold": "every_run", "cuda_graph": captured.facts},
         )
 
@@ -97,20 +106,19 @@ class Cuda(Device):
         return torch.cuda.max_memory_allocated()
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
-        """Yield a sentence if the flush failed, and for each span whose launch took longer than the span."""
+        """Yield a sentence if the flush failed, and for each span that the device mostly began too early."""
         if warning := unproven(readings, at_least=FLUSHED):
             yield warning
-        for span in dict.fromkeys(reading.span for reading in readings):
-            host_shares = [
-                reading.thread_cpu_s / reading.value
-                for reading in readings
-                # An empty graph takes no time at all.
-                if reading.span == span and reading.thread_cpu_s is not None and reading.value > 0
-            ]
-            if host_shares and (ratio := median(host_shares)) > 1:
+        by_span = defaultdict(list)
+        for reading in readings:
+            if reading.metric == LAUNCHED_AHEAD:
+                by_span[reading.span].append(reading.value)
+        for span, is_ahead in by_span.items():
+            if median(is_ahead) < 1:
+                early = is_ahead.count(0.0)
                 yield (
-                    f"{span}: launching took the host {ratio:.2f} times as long as the device's time: "
-                    f"the device may have waited for it"
+                    f"{span}: in {early} of {len(is_ahead)} runs the device began before all of it was launched, "
+                    f"and may have waited for the host"
                 )
 
     def reset(self) -> str | None:

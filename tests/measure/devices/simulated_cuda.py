@@ -26,6 +26,7 @@ LAUNCH_S, EVENT_S, GRAPH_LAUNCH_S = 6e-6, 1e-6, 8e-6
 """Of the host's time."""
 START_S, NODE_START_S, GRAPH_START_S = 2e-6, 1e-6, 6e-6
 """Of the device's time, before a kernel, a kernel in a graph, and a graph."""
+SLEEP_HZ = 1.5e9
 ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_"}
 NO_KERNELS = ALLOCATING | {"detach", "lift_fresh"}
 SYNCHRONISING = {"item", "_local_scalar_dense", "is_nonzero", "nonzero", "equal"}
@@ -183,6 +184,9 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         def record(self):
             self.at_s = chip.mark()
 
+        def query(self):
+            return self.at_s <= chip.host_s
+
         def synchronize(self):
             chip.host_s = max(chip.host_s, self.at_s)
 
@@ -233,6 +237,7 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         "reset_peak_memory_stats": lambda *device: None,
         "empty_cache": lambda: None,
         "synchronize": lambda *device: chip.synchronise(),
+        "_sleep": lambda cycles: chip.launch([], [], start_s=cycles / SLEEP_HZ),
         "is_current_stream_capturing": lambda: chip.capturing is not None,
         "Event": Event,
         "CUDAGraph": CUDAGraph,

@@ -58,10 +58,6 @@ def test_cuda_ceilings_are_amounts_between_two_events(monkeypatch, dtype):
     assert measured.bytes_per_s_by_size == pytest.approx(dict.fromkeys((1 << 28, 1 << 30, 1 << 32), BYTES_PER_S))
 
 
-def timed(span, value, thread_cpu_s):
-    return Reading(step=0, span=span, metric="latency_s", value=value, wall_s=1.0, thread_cpu_s=thread_cpu_s)
-
-
 def probed(ratio):
     return Reading(step=0, span="kernel", metric="flush_probe_ratio", value=ratio)
 
@@ -122,11 +118,14 @@ def test_a_kernel_is_named_without_its_template_arguments(whole, short):
 
 
 def test_a_weak_flush_and_a_slow_host_give_warnings():
+    def launched(*is_ahead):
+        return [Reading(step=0, span="layer", metric="launched_ahead", value=value) for value in is_ahead]
+
     warnings = device_for("cuda", 1).warnings
-    assert list(warnings([timed("kernel", 2.0, 1.0), probed(1.6)])) == []
-    flush, host = warnings([timed("layer", 1.0, 2.5), probed(1.0)])
+    assert list(warnings([*launched(1.0, 0.0, 1.0), probed(1.6)])) == []
+    flush, host = warnings([*launched(0.0, 1.0, 0.0), probed(1.0)])
     assert "1.00 times its warm time" in flush
-    assert host.startswith("layer: launching took the host 2.50 times")
+    assert host.startswith("layer: in 2 of 3 runs the device began before all of it was launched")
 
 
 @needs_cuda
