@@ -28,6 +28,7 @@ from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import UnsupportedError
 from tests.attention.test_check import prepared
 from tests.kernels import shapes
+from tests.measure.devices.simulated_cuda import BYTES_PER_S, L2_BYTES, START_S, simulated_cuda
 
 DECODE = replace(shapes.ABSORBED, heads=4, seq_len=128, qk_dim=40, v_dim=32, scale=0.2)
 FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math"
@@ -305,27 +306,12 @@ def test_a_try_in_training_has_a_backward_pass():
     assert ran == [(1, 4, 128, 32)] * auto.TRIES
 
 
-def test_a_try_on_a_gpu_is_what_the_device_took_behind_flushes(monkeypatch):
-    queue = []
-
-    class Event:
-        def __init__(self, *, enable_timing):
-            assert enable_timing
-
-        def record(self):
-            queue.append("event")
-
-        def synchronize(self):
-            pass
-
-        def elapsed_time(self, end):
-            return 3.0  # milliseconds
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(auto, "l2_bytes", lambda: 1 << 20)
-    monkeypatch.setattr(auto, "CudaFlush", lambda size: lambda span: queue.append(f"flush of {size}"))
-    assert auto.event_s(lambda: queue.append("work")) == 3e-3
-    assert queue == [*[f"flush of {1 << 20}"] * auto.FLUSHES_AHEAD, "event", "work", "event"]
+def test_a_try_on_a_gpu_takes_what_the_device_takes(monkeypatch):
+    with simulated_cuda(monkeypatch):
+        values = torch.ones(L2_BYTES // 4)
+        read_s = L2_BYTES / BYTES_PER_S
+        assert auto.event_s(values.sum) == pytest.approx(START_S + read_s, rel=0.02), "cold, and without its launch"
+        assert auto.event_s(lambda: [values.neg_() for _ in range(50)]) > 50 * START_S + read_s
 
 
 @needs_compiler
