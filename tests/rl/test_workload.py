@@ -236,8 +236,8 @@ def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
 
 @needs_forks
 def test_a_killed_run_goes_on_and_ends_as_the_unbroken_one(tmp_path):
-    asked = ["algorithm=ppo", "steps=40", "checkpoint_seconds=0.001"]
-    _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", steps=40)
+    asked = ["algorithm=ppo", "steps=20", "checkpoint_seconds=0.001"]
+    _, unbroken, _ = in_process(tmp_path / "unbroken", "ppo", steps=20)
     broken = tmp_path / "broken"
     with forked(tmp_path / "said", "run", *TINY_RL, *asked, f"hydra.run.dir={broken}") as pid:
         deadline = time.monotonic() + 60
