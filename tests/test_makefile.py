@@ -23,8 +23,8 @@ pytestmark = pytest.mark.skipif(MAKE is None or sys.platform == "win32", reason=
 ON_ALL_CPUS = "-n logical --maxprocesses=4 --dist worksteal"
 TOO_OLD = "exit 1"
 WITHOUT_VENV = 'case "$*" in *ensurepip*) exit 1;; esac'
-# Answers every question with yes, and makes an environment whose programs write down how they were called. The project's
-# file is read in earnest.
+# Answers every question with yes, and makes an environment whose programs write down how they were called. What the
+# project asks for is read in earnest.
 GOOD = f"""
 case "$*" in
 "-c import sys, tomllib"*) exec "{sys.executable}" "$@";;
