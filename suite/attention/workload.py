@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -133,7 +133,9 @@ def _reachable_tensors(owner: object) -> Iterable[Tensor]:
         seen.add(id(thing))
         if isinstance(thing, Tensor):
             yield thing
-        elif isinstance(thing, Mapping):
+        elif isinstance(
+            thing, dict | MappingProxyType
+        ):  # others are reached by their attributes; asking an ABC takes 2 ms
             waiting += thing.values()
         elif isinstance(thing, list | tuple | set | frozenset):
             waiting += thing
