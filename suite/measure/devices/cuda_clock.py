@@ -20,7 +20,7 @@ PROBE_SHARE = 4
 FLOAT_BYTES = 4
 LAUNCHED_AHEAD = "launched_ahead"
 HELD_OVER_LAUNCH = 1.5  # launches of one span differ, and so do the device's clocks
-FLUSH_LAUNCH_S = 2e-4  # twelve kernels and events, which take 6 to 10 us each
+FLUSH_LAUNCH_S = 2e-4  # nine kernels and events, which take 6 to 10 us each
 FIRST_LAUNCH_S = 5e-3  # a training step of one layer takes 2 ms to launch
 TRIED_CYCLES = 1_000_000  # half a millisecond
 MANY_THREADS = 2  # more than one for the clock, so that wall time judges: the device works beside the host's thread
@@ -83,8 +83,7 @@ class CudaFlush:
     It only reads: lines that were written stay in the L2 until others need their place, so that after a flush that
     writes the span would wait for them to be written back, up to a whole L2 of them.
 
-    Three times: the first begins alike for each span; between the others a probe is read warm and cold. What proves the
-    flush would otherwise stand between it and the span.
+    A probe is read before and after it: the second time must be longer.
     """
 
     def __init__(self, cache_bytes: int, launch_s: Mapping[str, float] | None = None) -> None:
@@ -97,12 +96,10 @@ class CudaFlush:
         # The flush takes no part in holding: with a small cache it is over before one kernel is launched.
         held_s = FLUSH_LAUNCH_S + HELD_OVER_LAUNCH * self._launch_s.get(span, FIRST_LAUNCH_S)
         torch.cuda._sleep(int(held_s * _sleep_cycles_per_s()))
-        self._filler.sum()
         self._probe.sum()
         warm = self._read()
         self._filler.sum()
         cold = self._read()
-        self._filler.sum()
 
         def stop() -> Seen:
             """One reading: the probe's time after the flush over its warm time."""

@@ -251,6 +251,10 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         changed.setattr(torch.cuda.nvtx, "range_pop", lambda: chip.ranges.append("end"))
         changed.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
         changed.setattr(torch.version, "cuda", "13.0")
+        stream = SimpleNamespace(is_capturing=there["is_current_stream_capturing"])
+        changed.setattr(
+            torch.accelerator, "current_stream", lambda *device: stream
+        )  # torch.optim asks it, from 2.15 on
         hosts = dict.fromkeys(("perf_counter", "process_time", "thread_time"), lambda: chip.host_s)
         changed.setattr(cuda_clock, "time", SimpleNamespace(**hosts))
         changed.setattr(torch, "Generator", Generator)
