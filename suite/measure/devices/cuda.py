@@ -30,6 +30,7 @@ from suite.measure.meter import Probe
 from suite.measure.profiling import CudaWatcher
 from suite.measure.workload import UnsupportedError, Workload
 from suite.records import numbers
+from suite.records.holdings import ALLOCATOR_PEAK, RESERVED_PEAK
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
 
@@ -99,11 +100,11 @@ class Cuda(Device):
     def watcher(self) -> CudaWatcher:
         return CudaWatcher()
 
-    def forget_peak(self) -> None:
+    def forget_peaks(self) -> None:
         torch.cuda.reset_peak_memory_stats()
 
-    def peak_bytes(self) -> int:
-        return torch.cuda.max_memory_allocated()
+    def peak_bytes(self) -> dict[str, int]:
+        return {ALLOCATOR_PEAK: torch.cuda.max_memory_allocated(), RESERVED_PEAK: torch.cuda.max_memory_reserved()}
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         """Yield a sentence if the flush failed, and for each span that the device mostly began too early."""

@@ -234,6 +234,7 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         "mem_get_info": lambda *device: (64 << 30, properties.total_memory),
         "memory_allocated": lambda *device: 0,
         "max_memory_allocated": lambda *device: 0,
+        "max_memory_reserved": lambda *device: 0,
         "reset_peak_memory_stats": lambda *device: None,
         "empty_cache": lambda: None,
         "synchronize": lambda *device: chip.synchronise(),

@@ -12,6 +12,7 @@ from suite.measure.devices.cuda_graph import SHORT_S, agrees, captured_step, sho
 from suite.measure.meter import Meter
 from suite.measure.profiling import short_kernel_name
 from suite.measure.workload import UnsupportedError
+from suite.records.holdings import ALLOCATOR_PEAK, RESERVED_PEAK
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
 from tests.measure.devices.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
@@ -149,18 +150,19 @@ def test_events_time_the_device_and_the_flush_shows():
 
 def test_a_cpu_does_not_say_what_its_allocator_held_at_most():
     device = device_for("cpu", 1)
-    device.forget_peak()
-    assert device.peak_bytes() is None
+    device.forget_peaks()
+    assert device.peak_bytes() == {}
 
 
 def test_the_peak_counts_from_where_it_was_forgotten(monkeypatch):
     counted = [7]
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", counted.clear)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: sum(counted))
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: sum(counted) + 2)
     device = device_for("cuda", 1)
-    assert device.peak_bytes() == 7
-    device.forget_peak()
-    assert device.peak_bytes() == 0
+    assert device.peak_bytes() == {ALLOCATOR_PEAK: 7, RESERVED_PEAK: 9}
+    device.forget_peaks()
+    assert device.peak_bytes() == {ALLOCATOR_PEAK: 0, RESERVED_PEAK: 2}
 
 
 @needs_cuda
@@ -168,11 +170,11 @@ def test_the_peak_counts_anew_and_holds_what_was_held():
     device = device_for("cuda", 1)
     kept = torch.ones(1 << 20, device="cuda")
     torch.ones(1 << 22, device="cuda")
-    device.forget_peak()
+    device.forget_peaks()
     held_bytes = torch.cuda.memory_allocated()
-    assert device.peak_bytes() == held_bytes
+    assert device.peak_bytes()[ALLOCATOR_PEAK] == held_bytes
     torch.ones(1 << 21, device="cuda")
-    assert device.peak_bytes() == held_bytes + (1 << 23)
+    assert device.peak_bytes()[ALLOCATOR_PEAK] == held_bytes + (1 << 23)
     del kept
 
 
