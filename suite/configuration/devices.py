@@ -20,10 +20,15 @@ def device_kind(settings: Mapping[str, Any]) -> str:
     """CPU or CUDA, which `cuda:1` is too. Raises ValueError for another device."""
     name = given(settings, "device")
     if isinstance(name, str) and NAME.fullmatch(name):
-        return name.partition(":")[0]
+        return str(kind_of(name))
     owner = NOT_MEASURED.get(str(name).partition(":")[0])
     why = "" if owner is None else f": {owner} GPUs are not measured yet"
     raise ValueError(f"device must be one of auto, cpu, cuda and cuda:1 and so on; got {clipped(name)}{why}")
+
+
+def kind_of(name: Any) -> Any:
+    """`cuda` for `cuda:1`; anything else as it is."""
+    return name.partition(":")[0] if isinstance(name, str) else name
 
 
 def device_index(name: str) -> int | None:

@@ -61,6 +61,7 @@ class RlPlan(LearningPlan):
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.track_memory: bool = one_of(settings, "track_memory", (True, False))
+        self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
         self.eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
         base = settings["base"]

@@ -12,6 +12,7 @@ from suite.configuration.devices import device_index, device_kind, why_no_cuda
 from suite.measure.devices import device_for
 from suite.measure.workload import UnsupportedError
 from suite.records.machine import environment
+from suite.run.job import job_of
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, device
 from tests.measure.devices.simulated_cuda import simulated_cuda
@@ -86,6 +87,11 @@ def test_auto_is_the_gpu_where_torch_can_use_it(play, monkeypatch):
     assert settings("device=auto") == {"device": "cuda", "dtype": "bfloat16"}
     assert auto_device() == ("cuda", "Test GPU")
     assert settings("device=cuda:1") == {"device": "cuda:1", "dtype": "bfloat16"}
+
+
+def test_the_second_gpu_has_the_settings_of_the_first():
+    (point,) = compose(["device=cuda:1", "matmul_precision=high"])
+    assert (point.settings["matmul_precision"], job_of(point).plan.device) == ("high", "cuda")
 
 
 def test_the_second_gpu_becomes_torchs_current_one(monkeypatch):

@@ -156,6 +156,18 @@ def test_evaluations_do_not_count(shared):
     assert often == seldom
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_recomputed_activations_change_memory_alone(shared, algorithm):
+    kept, recomputed = (stepped(prepared(shared, algorithm, checkpointing=again)) for again in (False, True))
+    learned = [
+        [reading for reading in readings if METRICS[reading.metric].seeded and reading.metric not in (PEAK, PART)]
+        for readings in (kept, recomputed)
+    ]
+    assert learned[0] == learned[1] != []
+    activations = [held(readings, "update")["policy", "activations"] for readings in (kept, recomputed)]
+    assert activations[1] < 0.8 * activations[0]
+
+
 def test_watching_changes_nothing_that_follows_from_the_seed(shared):
     watched, unwatched = (
         [reading for reading in stepped(prepared(shared, "ppo", track_memory=tracks)) if METRICS[reading.metric].seeded]
