@@ -211,9 +211,9 @@ class Nvml(Source):
             gpu.begin()
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
-        for gpu in self._gpus:
-            is_used = _is_used(gpu, target)
-            yield from gpu.sample(pid=target.pid, is_used=is_used, is_slow_tick=is_slow_tick)
+        used = [gpu for gpu in self._gpus if _is_used(gpu, target)]
+        for gpu in self._gpus if is_slow_tick or not used else used:  # each asks as much of the driver
+            yield from gpu.sample(pid=target.pid, is_used=gpu in used, is_slow_tick=is_slow_tick)
 
     def facts(self, target: Target) -> Mapping[str, Any]:
         if not self._gpus:

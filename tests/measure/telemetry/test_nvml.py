@@ -140,6 +140,13 @@ def test_only_quantities_that_a_gpu_does_not_tell_are_missing(play, symbol, miss
     assert isinstance(energy_counter(identity), EnergyCounter)
 
 
+def test_a_gpu_that_is_not_used_is_asked_at_slow_ticks_alone(play):
+    play(*TWO)
+    nvml = Nvml()
+    asked = {is_slow: {one.device for one in nvml.sample(IN_USE, is_slow_tick=is_slow)} for is_slow in (False, True)}
+    assert asked == {False: {"gpu0"}, True: {"gpu0", "gpu1"}}
+
+
 OF_A_FUNCTION = {
     "nvmlDeviceGetName": {"name"},
     "nvmlDeviceGetUUID": {"uuid"},
