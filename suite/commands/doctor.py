@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 import suite
+from suite.configuration.devices import MEASURED
 from suite.configuration.files import choices, conf_dir
 from suite.records.derived import started_at
 from suite.records.machine.environment import (
@@ -121,6 +122,7 @@ def _system_lines(facts: dict[str, Any]) -> list[str]:
         ("load", f"{averages} over 1, 5 and 15 minutes{': busy, so expect noise' if is_busy else ''}"),
         ("memory", f"{_gigabytes(memory['total_bytes'])}, {_gigabytes(memory['available_bytes'])} free, {limits[1]}"),
         ("GPU", ", ".join([*facts["gpus"], *unread]) if facts["gpus"] else str(facts["no_gpu_because"])),
+        ("devices", MEASURED),
     )
 
 

@@ -12,6 +12,7 @@ CPU, CUDA, AUTO = "cpu", "cuda", "auto"
 NAME = re.compile(r"cpu|cuda(:\d{1,3})?")
 NOT_MEASURED = {"mps": "Apple's", "xpu": "Intel's", "hip": "AMD's", "rocm": "AMD's"}
 """Whose GPUs these names stand for. Their clocks, caches and counters of energy are others than the suite knows."""
+MEASURED = "cpu, and NVIDIA's GPUs as cuda or cuda:1; Apple's, Intel's and AMD's GPUs are not measured"
 LONGEST_ANSWER_S = 120.0
 """Importing torch and making a context takes 3 s, and from a cold disk or with sixteen GPUs a minute."""
 

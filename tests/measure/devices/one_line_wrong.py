@@ -45,7 +45,7 @@ CHANGES = (
     Change("the end is marked too early", CLOCK, "            end.record()\n            thread", "            thread"),
     Change("milliseconds are taken for seconds", CLOCK, "(end) / 1e3 / count", "(end) / count"),
     Change("runs are not counted", CLOCK, "count = runs.get(span, 1)", "count = 1"),
-    Change("the clock does not wait", CLOCK, "end.synchronize()", "begin.synchronize()"),
+    Change("the clock does not wait", CLOCK, "end.synchronize()  #", "begin.synchronize()  #"),
     Change("copies share their memory", ROTATED, "pointer: storage.clone() for", "pointer: storage for"),
     Change("one copy at most", ROTATED, "copies = min(wanted,", "copies = min(1,"),
     Change("a round is run once", ROTATED, "* math.ceil(LEAST_RUNS / copies)", "* 1"),
