@@ -33,14 +33,10 @@ from suite.statistics.intervals import launched_interval
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
 # A flag of this command and none of Hydra's.
 JSON = "--json"
+Argv = Sequence[str]
 
 
-def main(
-    argv: Sequence[str] | None = None,
-    *,
-    beside: Sequence[Sequence[str]] = (),
-    several: SeveralSweeps | None = None,
-) -> int:
+def main(argv: Argv | None = None, *, beside: Sequence[Argv] = (), several: SeveralSweeps | None = None) -> int:
     """Run the cases that the arguments name, by default the process's own, and return the exit code. `beside`: the
     arguments of other sweeps, whose cases take turns with these. `several`: the times of a series of sweeps that this
     one belongs to."""
@@ -66,9 +62,7 @@ def main(
         return INTERRUPTED
 
 
-def _run(
-    arguments: Sequence[str], beside: Sequence[Sequence[str]], several: SeveralSweeps | None
-) -> tuple[int, Terminal | None]:
+def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None) -> tuple[int, Terminal | None]:
     """Run the cases; return the exit code, and the Terminal that showed them. No Terminal where Hydra ran them or
     answered by itself, or where the arguments were refused, which is printed."""
     try:
