@@ -1,6 +1,7 @@
 """One attention layer as a workload: the whole layer and the kernel alone, checked before and after it is timed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
@@ -99,8 +100,10 @@ class AttentionWorkload:
         """Functions that run each span's work once, by the span's name."""
         return self.work.parts()
 
-    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
-        return self.work.rotated_runs(span, least_bytes, most_bytes)
+    def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> RotatedRuns | None:
+        runs = self.work.rotated_runs(span, cache_bytes, most_bytes)
+        # The second check draws others in their place, and a graph of the layer would read freed memory.
+        return None if runs is None else replace(runs, reads=list(_reachable_tensors(self.work)))
 
 
 def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tensor] = ()) -> int:

@@ -84,7 +84,7 @@ class Rows(Sequence[Row], Generic[Row]):
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column, for these rows alone."""
         values = self._columns[name]
-        return values if self._places is None else [values[place] for place in self._places]
+        return values if self._places is None else list(map(values.__getitem__, self._places))
 
     def array(self, name: str, empty: float = math.nan) -> "npt.NDArray[np.float64]":
         """The numbers of a column, for these rows alone, with `empty` where a row has none."""
@@ -99,9 +99,13 @@ class Rows(Sequence[Row], Generic[Row]):
 
     def grouped(self, *names: str) -> dict[tuple[Any, ...], "Rows[Row]"]:
         """The rows grouped by their values in these columns, in the order in which they come."""
-        places: dict[tuple[Any, ...], array[int]] = defaultdict(partial(array, "q"))
-        for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
-            places[key].append(place)
+        places_by = getattr(self._columns, "places_by", None)  # of a table that was read
+        if places_by and self._places is None:
+            places: dict[tuple[Any, ...], array[int]] = places_by(names)
+        else:
+            places = defaultdict(partial(array, "q"))
+            for place, key in zip(self.places, zip(*map(self.column, names), strict=True), strict=True):
+                places[key].append(place)
         return {key: Rows(self._row, self._columns, of_key) for key, of_key in places.items()}
 
     def at(self, places: Iterable[int]) -> "Rows[Row]":

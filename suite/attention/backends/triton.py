@@ -123,13 +123,11 @@ def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
 
 
 def _chip(device: torch.device) -> Chip:
-    """Generation, multiprocessors and shared memory of a CUDA device."""
-    from triton.runtime import driver
-
-    index = torch.cuda.current_device() if device.index is None else device.index
-    properties = driver.active.utils.get_device_properties(index)
+    """Generation, multiprocessors and shared memory of a CUDA device: torch's answer, since Triton's driver compiles C
+    to give one."""
+    properties = torch.cuda.get_device_properties(device)
     return Chip(
-        generation=torch.cuda.get_device_capability(index)[0],
-        multiprocessors=properties["multiprocessor_count"],
-        shared_bytes=properties["max_shared_mem"],
+        generation=properties.major,
+        multiprocessors=properties.multi_processor_count,
+        shared_bytes=properties.shared_memory_per_block_optin,  # type: ignore[attr-defined]  # missing in its stubs
     )

@@ -44,7 +44,7 @@ class Machine(Source):
         # Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes.
         waited_s = {name: _waited_s(path) for name, path in self._pressure.items()}
         times = psutil.cpu_times()
-        steal_s = times.steal if self._has_steal else 0.0
+        steal_s = getattr(times, "steal", 0.0)
         now = {"time_s": time.monotonic(), **waited_s, "steal_s": steal_s, "all_s": sum(times)}
         last, self._last = self._last, now
         if last is not None:
@@ -65,7 +65,9 @@ def _frequency_hz() -> float | None:
     """Mean frequency of all CPUs, each of which is read in turn; None where the system does not give it."""
     try:
         frequency = psutil.cpu_freq()
-    except (NotImplementedError, OSError):  # so psutil says that a kernel shows a CPU's folder without its frequency
+    # A RuntimeError is that of a virtual macOS, and one of its kinds of a kernel that shows a CPU's folder without its
+    # frequency; a SystemError that of a Mac from the M4 on.
+    except (RuntimeError, SystemError, OSError):
         return None
     return frequency.current * MEGA if frequency and frequency.current else None
 

@@ -178,6 +178,7 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
         names = set(batches[0].schema.names if batches else table.types)
         self._table = table
         self._columns: dict[str, Sequence[Any]] = {}
+        self._different: dict[str, tuple[npt.NDArray[np.intp], list[Any]]] = {}
         self._decoded: dict[str, list[pa.Array]] = {
             # Empty where the file is too old to have it.
             name: [batch.column(name) if name in names else pa.nulls(batch.num_rows) for batch in batches]
@@ -191,9 +192,43 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
         return iter(self._table.types)
 
     def __getitem__(self, name: str) -> Sequence[Any]:
-        if name in self._decoded:
-            self._columns[name] = _column_values(self._decoded.pop(name), self._table.renamed.get(name))
+        if name not in self._columns:
+            if self._table.types[name] == TEXT:
+                numbers, texts = self._numbered(name)
+                self._columns[name] = list(map(texts.__getitem__, numbers.tolist()))
+            else:
+                self._columns[name] = _column_values(self._decoded.pop(name))
         return self._columns[name]
+
+    def places_by(self, names: Sequence[str]) -> dict[tuple[Any, ...], "array[int]"]:
+        """The places of the rows, grouped by their values in these columns, in the order in which those come."""
+        import numpy as np
+
+        columns = [self._numbered(name) for name in names]
+        combined = np.zeros_like(columns[0][0])
+        for numbers, values in columns:
+            combined = combined * len(values) + numbers
+        order = np.argsort(combined, kind="stable")
+        ends = [*(np.flatnonzero(np.diff(combined[order])) + 1).tolist(), len(order)]
+        places = array("q", order.tobytes())
+        groups = sorted(places[begin:end] for begin, end in zip([0, *ends], ends, strict=False) if begin < end)
+        firsts = [group[0] for group in groups]
+        keys = ([values[number] for number in numbers[firsts].tolist()] for numbers, values in columns)
+        return dict(zip(zip(*keys, strict=True), groups, strict=True))
+
+    def _numbered(self, name: str) -> "tuple[npt.NDArray[np.intp], list[Any]]":
+        """For each row the number of its value among the different ones, and those."""
+        import numpy as np
+
+        if name not in self._different:
+            known: dict[Any, int] = {}
+            if self._table.types[name] == TEXT:
+                renamed = self._table.renamed.get(name, str)
+                chunks = [_text_numbers(chunk, renamed, known) for chunk in self._decoded.pop(name)]
+            else:
+                chunks = [np.array([known.setdefault(value, len(known)) for value in self[name]], dtype=np.intp)]
+            self._different[name] = np.concatenate([np.empty(0, dtype=np.intp), *chunks]), list(known)
+        return self._different[name]
 
     def array(self, name: str, empty: float) -> "npt.NDArray[np.float64]":
         """A column of numbers, with `empty` where none is."""
@@ -204,24 +239,10 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
         return np.concatenate([np.empty(0), *(_numbers(chunk, empty) for chunk in self._decoded[name])])
 
 
-def _column_values(chunks: "Sequence[pa.Array]", renamed: Callable[[str], str] | None) -> Sequence[Any]:
-    """Numbers side by side, where none is missing; else objects of Python, one for each different text."""
-    import pyarrow as pa
-
+def _column_values(chunks: "Sequence[pa.Array]") -> Sequence[Any]:
+    """Numbers side by side, where none is missing; else objects of Python."""
     if all(chunk.null_count == len(chunk) for chunk in chunks):
         return [None] * sum(map(len, chunks))
-    if pa.types.is_dictionary(chunks[0].type):
-        values: list[Any] = []
-        for chunk in chunks:
-            texts = chunk.dictionary.to_pylist()
-            texts = texts if renamed is None else list(map(renamed, texts))
-            places = _column_values([chunk.indices], None)
-            values += (
-                [None if place is None else texts[place] for place in places]
-                if chunk.null_count
-                else map(texts.__getitem__, places)
-            )
-        return values
     if any(chunk.null_count for chunk in chunks):
         return [value for chunk in chunks for value in chunk.to_pylist()]
     numbers: array[Any] = array(TYPECODES[str(chunks[0].type)])
@@ -229,6 +250,19 @@ def _column_values(chunks: "Sequence[pa.Array]", renamed: Callable[[str], str] |
         begin, nbytes = (numbers.itemsize * rows for rows in (chunk.offset, len(chunk)))
         numbers.frombytes(memoryview(chunk.buffers()[1])[begin : begin + nbytes])
     return numbers
+
+
+def _text_numbers(
+    chunk: "pa.Array", renamed: Callable[[str], str], known: dict[str | None, int]
+) -> "npt.NDArray[np.intp]":
+    """The numbers that a chunk's texts have in `known`, which gets those that it lacks."""
+    import numpy as np
+
+    if chunk.null_count == len(chunk):  # of a column that an older file lacks, there is no dictionary
+        return np.full(len(chunk), known.setdefault(None, len(known)))
+    texts = [*map(renamed, chunk.dictionary.to_pylist()), *[None] * bool(chunk.null_count)]
+    numbers = np.array([known.setdefault(text, len(known)) for text in texts], dtype=np.intp)
+    return numbers[_numbers(chunk.indices, empty=len(texts) - 1).astype(np.intp)]
 
 
 def _numbers(chunk: "pa.Array", empty: float) -> "npt.NDArray[np.float64]":

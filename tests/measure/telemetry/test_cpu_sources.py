@@ -83,9 +83,18 @@ def test_pressure_is_the_share_of_the_time_between_two_samples(tmp_path):
     assert not any("pressure" in seen.quantity for seen in machine.sample(NOBODY, is_slow_tick=False))
 
 
-def test_a_cpu_without_a_frequency_has_all_else(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotImplementedError("can't find current frequency file"),
+        RuntimeError("'pmgr' entry not found in AppleARMIODevice"),
+        SystemError("<built-in function cpu_freq> returned NULL without setting an exception"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_cpu_without_a_frequency_has_all_else(tmp_path, monkeypatch, error):
     def refuse():
-        raise NotImplementedError("can't find current frequency file")
+        raise error
 
     pressure(tmp_path, 1_000_000)
     monkeypatch.setattr("psutil.cpu_freq", refuse)

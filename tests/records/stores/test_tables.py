@@ -41,14 +41,20 @@ def test_a_table_reads_back_with_each_text_held_once(monkeypatch):
     assert len({id(reading.span) for reading in read[:100]}) == 1
 
 
-def test_rows_are_grouped_by_columns_in_their_order():
-    rows = Rows(Reading, READINGS.columns_in(READINGS.content(readings(7))))
+def test_rows_are_grouped_by_columns_in_their_order(monkeypatch):
+    monkeypatch.setattr(tables, "BATCH_ROWS", 3)
+    written = readings(7)
+    written[4].metric, written[5].launch = "a", 1
+    rows = Rows(Reading, READINGS.columns_in(READINGS.content(written)))
+    by_metric_and_launch = [(key, list(group.places)) for key, group in rows.grouped("metric", "launch").items()]
+    assert by_metric_and_launch == [
+        (("m0", None), [0, 3, 6]),
+        (("m1", None), [1]),
+        (("m2", None), [2]),
+        (("a", None), [4]),
+        (("m2", 1), [5]),
+    ]
     groups = rows.grouped("metric")
-    assert {name: list(group.places) for (name,), group in groups.items()} == {
-        "m0": [0, 3, 6],
-        "m1": [1, 4],
-        "m2": [2, 5],
-    }
     (inner,) = groups["m0",].grouped("span").values()
     assert (list(inner), inner[1], len(inner)) == ([rows[0], rows[3], rows[6]], rows[3], 3)
     assert inner != [rows[0], rows[3]]
