@@ -56,7 +56,7 @@ CHANGES = (
     Change("a graph is launched as one run", GRAPH, "runs=len(rotated.runs), fact=fact", "runs=1, fact=fact"),
     Change("a failed capture is left open", GRAPH, "            graph.capture_end()", "            pass"),
     Change("only what takes 1 us is captured", GRAPH, "SHORT_S = 2e-3", "SHORT_S = 1e-6"),
-    Change("a range holds the flush", CUDA, "CudaFlush(l2_bytes()), nvtx_range", "nvtx_range, CudaFlush(l2_bytes())"),
+    Change("a range holds the flush", CUDA, "launch_s), nvtx_range, event", "launch_s), event"),
 )  # fmt: skip
 
 
