@@ -1,4 +1,3 @@
-import fcntl
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from suite.records.plain_text import complain
 from suite.records.stores.store import read_contents
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="redirects as a POSIX shell does")
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
 ENDED = "import sys; from suite.records.machine.streams import run_guarded; sys.exit(run_guarded(lambda: {}))"
 
@@ -60,7 +59,7 @@ def test_a_users_mistake_keeps_its_code_without_its_sentence():
 
 def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
     reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
+    os.set_blocking(writer, False)
     command = [sys.executable, "-c", ENDED.format("print('x' * 500_000) or 0")]
     process = subprocess.Popen(command, stdout=writer, cwd=ROOT)
     os.close(writer)
