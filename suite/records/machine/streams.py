@@ -133,13 +133,17 @@ def _replace_stream(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Los
     usual = getattr(sys, name)
     if usual is not getattr(sys, f"__{name}__"):
         return None
+    errors = "replace" if descriptor == 1 else "backslashreplace"
+    if sys.platform == "win32" and usual is not None and usual.isatty():
+        usual.reconfigure(errors=errors)
+        return None  # the console is given text: bytes it would show by its code page, each minus as three signs
     closed = OSError(errno.EBADF, "it is closed") if usual is None else None
     raw = _LossyStream(descriptor, closed)
     stream = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(usual, "encoding", "utf-8"),
         # An old encoding, as a redirected stream's on Windows, shows a stand-in for what it cannot hold.
-        errors="replace" if descriptor == 1 else "backslashreplace",
+        errors=errors,
         line_buffering=descriptor == 2 or getattr(usual, "line_buffering", True),
         write_through=getattr(usual, "write_through", False),
     )

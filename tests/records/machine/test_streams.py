@@ -1,3 +1,4 @@
+import io
 import os
 import subprocess
 import sys
@@ -67,6 +68,21 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
     with os.fdopen(reader, "rb") as pipe:
         assert len(pipe.read()) == 500_001
     assert process.wait() == 0
+
+
+class Console(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_a_console_of_windows_keeps_its_own_stream(monkeypatch):
+    console = Console(io.BytesIO(), encoding="ascii")
+    for name in ("stdout", "__stdout__"):
+        monkeypatch.setattr(sys, name, console)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert run_guarded(lambda: print("a − b") or 0) == 0
+    console.flush()
+    assert console.buffer.getvalue().split() == [b"a", b"?", b"b"]
 
 
 def test_a_fault_of_the_suite_shows_a_traceback_and_no_verdict(monkeypatch, capsys):
