@@ -70,6 +70,12 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
     assert process.wait() == 0
 
 
+def test_a_minus_stays_one_in_an_old_encoding():
+    command = [sys.executable, "-c", ENDED.format("print('−2 × λ') or 0")]
+    old = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    assert subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, env=old, check=True).stdout == b"-2 \xd7 ?\n"
+
+
 class Console(io.TextIOWrapper):
     def isatty(self):
         return True
@@ -82,7 +88,7 @@ def test_a_console_of_windows_keeps_its_own_stream(monkeypatch):
     monkeypatch.setattr(sys, "platform", "win32")
     assert run_guarded(lambda: print("a − b") or 0) == 0
     console.flush()
-    assert console.buffer.getvalue().split() == [b"a", b"?", b"b"]
+    assert console.buffer.getvalue().split() == [b"a", b"-", b"b"]
 
 
 def test_a_fault_of_the_suite_shows_a_traceback_and_no_verdict(monkeypatch, capsys):
