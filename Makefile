@@ -123,13 +123,13 @@ $(APART:%=%/.created):
 	echo "Making $(@D) with $$usable"; \
 	"$$usable" -m venv $(@D) && touch $@
 
-# A layer sees what .venv has, pip and torch among it, so that those are installed once; what it installs itself comes
-# first there, and .venv does not see it.
+# A layer sees what .venv has, pip and torch among it, so that those are installed once, and the suite in this folder;
+# what it installs itself comes first there, and .venv does not see it.
 $(LAYERS:%=%/.created): .venv/.dev
 	@echo 'Making $(@D) on top of .venv, and installing into it'
 	@$(BIN)/python -m venv --without-pip $(@D)
 	@for site in .venv/lib/*/site-packages; do \
-	  echo "../../../../$$site" > "$(@D)/$${site#.venv/}/venv.pth" || exit 1; \
+	  printf '%s\n' "../../../../$$site" ../../../.. > "$(@D)/$${site#.venv/}/venv.pth" || exit 1; \
 	done
 	@touch $@
 

@@ -185,7 +185,8 @@ def test_a_layer_sees_the_first_environment_and_no_other(checkout):
     (pth,) = checkout.glob(".*/lib/*/site-packages/*.pth")
     own = pth.parent
     assert own == checkout / ".stores/lib/python3.11/site-packages"
-    assert (own / pth.read_text().strip()).resolve() == checkout / ".venv/lib/python3.11/site-packages"
+    seen = [(own / line).resolve() for line in pth.read_text().splitlines()]
+    assert seen == [checkout / ".venv/lib/python3.11/site-packages", checkout]
 
 
 def test_bytecode_is_written_where_the_machine_forbids_it(checkout, monkeypatch):

@@ -46,6 +46,8 @@ TOGETHER = 4
 MOMENT_S = 0.4
 """A kill of one of several comes at most this long after a case of its victim was seen to run."""
 LENGTHS, LENGTHS_TOGETHER = (64, 96), range(64, 177, 16)
+LOOK_S = 0.02
+"""Between two looks for a case that runs, which takes tenths of a second: each look goes through all processes."""
 CASES_A_LENGTH = 12
 TOO_SOON = "a process ended before it was killed: the sweep needs more cases"
 NAMESPACES = (
@@ -146,7 +148,7 @@ def wait_for_worker(process: subprocess.Popen[bytes]) -> int | None:
     while process.poll() is None:
         if (worker := running_worker(process)) is not None:
             return worker
-        time.sleep(0.002)
+        time.sleep(LOOK_S)
     return None
 
 
@@ -167,7 +169,7 @@ def survive_alone(sweep: Sweep, kills: int, chance: random.Random) -> None:
                 os.kill(worker, signal.SIGKILL)
             # Between two cases there may be none to kill: then the sweep goes on to its end.
             while victim == "worker" and sweep.failed_count() == failures and process.poll() is None:
-                time.sleep(0.005)
+                time.sleep(3 * LOOK_S)  # each look reads all records
         sweep.kill(process)
         sweep.look(f"kill {number + 1} ({victim})")
     assert sweep.start().wait(timeout=300) == 0
@@ -198,7 +200,7 @@ def busy_victim(unharmed: Mapping[int, subprocess.Popen[bytes]], chance: random.
     """The place of a random process that runs a case now; waiting for a given one would let the others end."""
     while not (busy := [place for place, process in unharmed.items() if running_worker(process) is not None]):
         assert all(process.poll() is None for process in unharmed.values()), TOO_SOON
-        time.sleep(0.002)
+        time.sleep(LOOK_S)
     return chance.choice(busy)
 
 

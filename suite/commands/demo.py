@@ -24,7 +24,6 @@ from suite.report.model.results import Results, read_results
 from suite.report.page.texts import load_texts
 
 TIMED, LEARNT = ("demo", "demo_prefill"), ("demo_rl", "demo_quality")
-DEMO = tuple({"sweep": name} for name in (*TIMED, *LEARNT))
 RESULTS, PAGE = Path("results/demo"), Path("reports/index.html")
 RESULTS_AGAIN, PAGE_AGAIN = Path("results/reproduce"), Path("reports/reproduce.html")
 # A part of a checkout, not of an installed package.
@@ -43,8 +42,10 @@ def demo(*, again: bool = False) -> int:
     """Run the demo's sweeps, write the page, print the page's first answers and return the worst exit code. `again`:
     recorded cases are measured again."""
     codes = []
-    for sweep in DEMO:
-        codes.append(run(sweep_arguments(sweep, again=again)))
+    # Trainings take turns, so that none of them leaves a core idle: a base model is waited for, and one takes longest.
+    for names in (*((name,) for name in TIMED), LEARNT):
+        first, *others = (sweep_arguments({"sweep": name}, again=again) for name in names)
+        codes.append(run(first, beside=others))
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
     folders = _beside_reference(RESULTS, "reference CPU", REFERENCE / "cpu")

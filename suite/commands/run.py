@@ -4,6 +4,7 @@ Hydra's basic launcher and sweeper only compose: the suite runs the cases itself
 other launcher or sweeper, Hydra runs `run_case` on each point, wherever it likes.
 """
 
+import itertools
 import multiprocessing
 import sys
 from collections.abc import Sequence
@@ -33,11 +34,13 @@ from suite.statistics.intervals import launched_interval
 DONE, USAGE, BROKEN, INTERRUPTED = 0, 2, 4, 130
 # A flag of this command and none of Hydra's.
 JSON = "--json"
+Argv = Sequence[str]
 
 
-def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = None) -> int:
-    """Run the cases that the arguments name, by default the process's own, and return the exit code. `several`: the
-    times of a series of sweeps that this one belongs to."""
+def main(argv: Argv | None = None, *, beside: Sequence[Argv] = (), several: SeveralSweeps | None = None) -> int:
+    """Run the cases that the arguments name, by default the process's own, and return the exit code. `beside`: the
+    arguments of other sweeps, whose cases take turns with these. `several`: the times of a series of sweeps that this
+    one belongs to."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         if {"--help", "-h"} & set(arguments):
@@ -45,7 +48,7 @@ def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = N
             return DONE
         # With --json what people read goes to standard error.
         with redirect_stdout(sys.stderr) if JSON in arguments else nullcontext():
-            code, terminal = _run(arguments, several)
+            code, terminal = _run(arguments, beside, several)
         if JSON in arguments and code != USAGE:
             say(json_text(terminal.as_json() if terminal is not None else []))
         return code
@@ -60,7 +63,7 @@ def main(argv: Sequence[str] | None = None, *, several: SeveralSweeps | None = N
         return INTERRUPTED
 
 
-def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, Terminal | None]:
+def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None) -> tuple[int, Terminal | None]:
     """Run the cases; return the exit code, and the Terminal that showed them. No Terminal where Hydra ran them or
     answered by itself, or where the arguments were refused, which is printed."""
     try:
@@ -72,7 +75,8 @@ def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, 
                 )
             say(one_line(f"records: {shown(composition.hand_over(run_case))}"))
             return DONE, None
-        points = composition.points()
+        turns = itertools.zip_longest(composition.points(), *(Composition(line).points() for line in beside))
+        points = [point for turn in turns for point in turn if point is not None]
         if not points:  # Hydra answered by itself, as with --cfg
             return DONE, None
         is_sweep, folder = points[0].is_sweep, points[0].folder

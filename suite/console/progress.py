@@ -4,6 +4,7 @@ In a terminal a live line stands below the cases that ended; where there is none
 is. rich draws both; every text of a record is made harmless before.
 """
 
+import itertools
 import math
 import time
 from collections import Counter
@@ -56,7 +57,11 @@ class Terminal:
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
         settings = [case.settings for case in cases]
-        self._names, self._shared = list(labels.differing(settings)), labels.written(labels.shared(settings))
+        self._workloads = list(dict.fromkeys(case.workload for case in cases))
+        by_workload = ([case.settings for case in cases if case.workload == name] for name in self._workloads)
+        self._shared = [one_line(labels.written(labels.shared(part))) for part in by_workload]
+        self._names = ["workload"] * (len(self._workloads) > 1)
+        self._names += labels.differing(settings, alike_in=("workload",))
         # From the first line on: those above cannot be laid out again.
         self._widths = [max(len(name), *(len(case.cell(name)) for case in cases)) for name in self._names]
         self._width, self._colour = terminal_width(), has_colour()
@@ -87,7 +92,7 @@ class Terminal:
 
     def __enter__(self) -> "Terminal":
         # At once: what follows reads the code that the cases reach, and loads torch.
-        say(*(folded([one_line(self._shared)], self._width) if self._is_sweep else map(one_line, self._waiting)))
+        say(*(folded(self._shared, self._width) if self._is_sweep else map(one_line, self._waiting)))
         self._live.start()
         return self
 
@@ -168,13 +173,14 @@ class Terminal:
         from suite.console.compare import by_machine, headline
 
         entries = by_machine(list(map(self._entry, self.records)))
-        table = sweep_lines(entries, width=self._width, colour=self._colour)
+        by_workload = [[entry for entry in entries if entry.record.case.workload == name] for name in self._workloads]
+        tables = [["", *sweep_lines(part, width=self._width, colour=self._colour)] for part in by_workload]
         sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:
             sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")
-        if (comparison := headline(entries)) is not None:
-            sentences.append(one_line(f"{comparison.sentence}."))
-        say("", *table, *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
+        comparisons = [comparison for part in by_workload if (comparison := headline(part)) is not None]
+        sentences += [one_line(f"{comparison.sentence}.") for comparison in comparisons]
+        say(*itertools.chain(*tables), *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
 
     def running(self) -> str:
         """What runs, and since when; called from a thread of its own, while cases start and end."""

@@ -33,6 +33,8 @@ MEASURED_BY: Mapping[str, Callable[..., tuple[Status, str | None]]] = {
     "launch": measure_launch,
     "stateful": run_stateful,
 }
+# Parts of a message that do not wait for the next one: a death would lose them, or the parent acts on them.
+SENT_AT_ONCE = {"phase", "readings", "files", "notice", "result", "outcome"}
 HEADROOM_BYTES = 256 << 20  # left to the parent and to the system when the worker's memory is limited
 # Words of exhausted memory; the last are cuBLAS's.
 EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory", "_ALLOC_FAILED")
@@ -46,8 +48,17 @@ def run(connection: Connection, persistent: bool) -> None:
     """
     _harden(limits_memory=not persistent)  # a process is kept for devices that have memory of their own
 
+    waiting: dict[str, Any] = {}
+
     def send(**message: Any) -> None:
-        connection.send(message)
+        """Send a message, joined to those before it that could wait: each that is sent wakes the parent."""
+        if waiting.keys() & message.keys():
+            connection.send(waiting)
+            waiting.clear()
+        waiting.update(message)
+        if SENT_AT_ONCE & message.keys():
+            connection.send(waiting)
+            waiting.clear()
 
     ANNOUNCERS.append(lambda text: send(notice=text))
     goes_on = True

@@ -46,13 +46,14 @@ def measure_case(
     try:
         with timed(send, "prepare"):
             workload.prepare()
-        send(readings=list(workload.constants()))
+        readings = list(workload.constants())
         for span, costs in workload.plan.constants().items():
             if "traffic_bytes" in costs:
                 best = ceilings.at(costs["traffic_bytes"])
                 rates = {"ceiling_flops_per_s": best.flops_per_s, "ceiling_bytes_per_s": best.bytes_per_s}
-                send(readings=[Reading(step=0, span=span, metric=name, value=rate) for name, rate in rates.items()])
-        send(facts={**workload.facts(), "clock": device.clock, "float32_matmul": precision})
+                readings += [Reading(step=0, span=span, metric=name, value=rate) for name, rate in rates.items()]
+        facts = {**workload.facts(), "clock": device.clock, "float32_matmul": precision}
+        send(readings=readings, facts=facts)
         with timed(send, "check"):
             send(readings=list(workload.check()))
         with timed(send, "measure"):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from suite.attention import check
+from suite.attention import cache, check
 from suite.attention.backends.eager import attend
 from suite.attention.grouped import GroupedAttention
 from suite.attention.problem import visible_keys
@@ -307,6 +307,15 @@ def test_streamed_keys_give_what_all_keys_at_once_give(monkeypatch):
     whole = check.reference_rows(q, k, v, visible, 0.2)
     monkeypatch.setattr(check, "KEY_BLOCK", 7)
     assert check.relative_error(check.reference_rows(q, k, v, visible, 0.2), whole) < 1e-14
+
+
+def test_a_long_cache_repeats_what_was_drawn_and_no_row(monkeypatch):
+    monkeypatch.setattr(cache, "DRAWN", 53)
+    filled = cache.Cache(batch=1, kv_heads=2, length=8, widths=(4,), dtype=torch.float32, device=torch.device("cpu"))
+    filled.fill(torch.Generator().manual_seed(0))
+    (tokens,) = filled.views()
+    assert len(tokens.unique()) <= 53 < tokens.numel()
+    assert len(tokens.flatten(0, 2).unique(dim=0)) == 2 * 8
 
 
 def test_every_row_is_compared_up_to_so_many_scores():

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,14 @@ PROJECTED = ("workload=projection", "hardware=h20-96gb", "dtype=bfloat16")
 def run(folder, *arguments):
     code = main([*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"])
     return code, [stored.record for stored in read_contents([folder]).stored]
+
+
+def test_sweeps_beside_each_other_take_turns(tmp_path, capsys):
+    folder, own = f"hydra.sweep.dir={tmp_path}", ["-m", *PROJECTED, "geometry=tiny"]
+    beside = [*own, "attention=gqa", "seq_len=64,128,256", folder]
+    assert main([*own, "attention=mha,mla", "seq_len=32", folder], beside=[beside]) == 0
+    ran = re.findall(r"^\[\d/5\] +\w+ +(\d+) ", capsys.readouterr().out, re.MULTILINE)
+    assert ran == ["32", "64", "32", "128", "256"]
 
 
 def cases(*arguments):

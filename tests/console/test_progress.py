@@ -17,7 +17,7 @@ from suite.console.summary import summarise_record
 from suite.records.record import Status
 from suite.records.stores.store import StoredRecord
 from tests.records.factory import build
-from tests.report.quality_records import arm
+from tests.report.quality_records import arm, quality_record
 from tools.hostile.texts import SPACED, TEXTS, harmful
 
 ROOT = Path(__file__).parents[2]
@@ -149,6 +149,19 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     assert "; about 1 min 30 s left, all sweeps about 11 min 30 s" in capsys.readouterr().out
     terminal.summary(Path("results"))
     assert several.left_s(0.0, undone=0.0) == 0.0
+
+
+def test_workloads_of_one_sweep_have_tables_of_their_own(capsys):
+    learnt = [quality_record(attention=name) for name in ("mha", "mqa")]
+    swept(build(), learnt[0], build(attention="gqa"), learnt[1])
+    said = capsys.readouterr().out
+    assert re.findall(r"^workload=(\w+)", said, re.MULTILINE) == ["attention", "quality"]
+    live, *tables = said.split("\n\n")
+    assert [line.split()[:3] for line in live.splitlines()[2:4]] == [
+        ["workload", "attention", "result"],
+        ["[1/4]", "attention", "mla"],
+    ]
+    assert [table.split()[:2] for table in tables] == [["attention", "layer"], ["attention", "accuracy"]]
 
 
 def test_two_parallel_cases_share_a_header_and_the_time_left(capsys, monkeypatch):

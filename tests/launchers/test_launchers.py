@@ -51,7 +51,9 @@ def value_of(record):
 
 
 def test_a_case_that_cannot_be_judged_ends_the_sweep_by_name(tmp_path):
-    code, said = sweep(tmp_path, "hydra/launcher=joblib", "seq_len=32,64", "objective=kernel.nothing")
+    code, said = sweep(
+        tmp_path, "hydra/launcher=joblib", "hydra.launcher.n_jobs=1", "seq_len=32,64", "objective=kernel.nothing"
+    )
     assert code == 2
     assert "objective=kernel.nothing is no reading of workload=attention" in said
 

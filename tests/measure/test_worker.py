@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from suite.measure import stopped
+from suite.measure import child, stopped
 from suite.measure import worker as worker_module
 from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError, _run_child
@@ -105,11 +105,13 @@ def test_a_later_launch_in_a_process_that_stays_is_prepared_anew(worker, outcome
     arguments = {"settings": settings("Telling"), "ceilings": CEILINGS, "launch": 2, "launches": 3}
     messages = list(worker.run("launch", arguments, threads=1, stderr_log=tmp_path / "log", persistent=True))
     assert messages[-1]["outcome"] == (Status.OK, None)
+    assert all(child.SENT_AT_ONCE & message.keys() for message in messages)
+    timed = [phase for message in messages for phase in message.get("durations_s", {})]
     readings = [reading for message in messages for reading in message.get("readings", [])]
     told = {reading.metric: reading.value for reading in readings}
     assert {reading.launch for reading in readings} == {2}
     assert (told["pid"], told["seed"]) == (pid, seed_of(0, "launch", 2) % 1009)
-    assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "check", "measure"]
+    assert [message["phase"] for message in messages if "phase" in message] == ["prepare", "check", "measure"] == timed
 
 
 needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here")
@@ -117,7 +119,8 @@ needs_forks = pytest.mark.skipif(not FORKS, reason="there is no fork server here
 
 @needs_forks
 def test_the_fork_server_has_all_that_a_task_begins_with(worker):
-    assert {_run_child.__module__, "suite.measure.child"} <= set(forkserver._forkserver._preload_modules)
+    begins = {_run_child.__module__, "suite.measure.child", "multiprocessing.popen_forkserver"}
+    assert begins <= set(forkserver._forkserver._preload_modules)
 
 
 @needs_forks

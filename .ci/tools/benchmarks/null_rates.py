@@ -11,6 +11,7 @@ a claim, or all of them together, assert a difference more often than chance all
 """
 
 import argparse
+import functools
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -84,6 +85,33 @@ def is_outcome(reading: Reading) -> bool:
     return is_evaluation(reading) and reading.metric in ("heldout_accuracy", "answer_accuracy", "answer_loss")
 
 
+@functools.cache
+def read(folders: tuple[str, ...]) -> Results:
+    """The results of reference folders, which several claims and sections read."""
+    return read_results([REFERENCE / folder for folder in folders])
+
+
+class Parts:
+    """The readings of a record, split once for all rounds."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.evaluations = [reading for reading in record.readings if is_evaluation(reading)]
+        self.others = [reading for reading in record.readings if not is_evaluation(reading)]
+        outcomes = (reading for reading in self.evaluations if is_outcome(reading))
+        self.shape = tuple(sorted((reading.span, reading.metric, reading.step) for reading in outcomes))
+
+
+PARTS: dict[int, Parts] = {}
+"""By the record's identity, which lives as long as its parts."""
+
+
+def parts_of(record: Record) -> Parts:
+    if id(record) not in PARTS:
+        PARTS[id(record)] = Parts(record)
+    return PARTS[id(record)]
+
+
 def is_factor(record: Record) -> Callable[[str], bool]:
     """A function that tells, for a setting's name, whether it makes an arm in this record's workload."""
     return tells_arms_apart if record.case.workload == "rl" else QUALITY.is_factor
@@ -102,15 +130,12 @@ def permute_between_arms(results: Results, random: np.random.Generator) -> Resul
     for places in places_by_case.values():
         by_shape = defaultdict[object, list[int]](list)
         for place in places:
-            evaluated = sorted((r.span, r.metric, r.step) for r in records[place].record.readings if is_outcome(r))
-            by_shape[tuple(evaluated)].append(place)
+            by_shape[parts_of(records[place].record).shape].append(place)
         for same_shape in by_shape.values():
             given = [results.records[int(place)].record for place in random.permutation(same_shape)]
             for place, giver in zip(same_shape, given, strict=True):
                 record = records[place].record
-                readings = [r for r in record.readings if not is_evaluation(r)] + list(
-                    filter(is_evaluation, giver.readings)
-                )
+                readings = parts_of(record).others + parts_of(giver).evaluations
                 records[place] = replace(records[place], record=replace(record, readings=readings))
     return replace(results, records=records)
 
@@ -198,7 +223,7 @@ def count_outcomes(claims: dict[str, tuple[str, ...]], change: Change, rounds: i
     """How often each claim came to each outcome over rounds of one change. `claims`: the folders of each."""
     counts_by_claim = defaultdict[str, Counter[str]](Counter)
     for folders in sorted(set(claims.values())):
-        results = read_results([REFERENCE / folder for folder in folders])
+        results = read(folders)
         names = [name for name, of in claims.items() if of == folders]
         for number in range(rounds):
             changed = change(results, np.random.default_rng(number))
@@ -220,7 +245,7 @@ def sentence_keys(text: object) -> Iterator[str]:
 
 def asserting_headlines(build: str, folders: tuple[str, ...], rounds: int) -> Counter[bool]:
     """How many headlines of a section name the better arm, and how many do not, where all arms are as good."""
-    results = read_results([REFERENCE / folder for folder in folders])
+    results = read(folders)
     counts = Counter[bool]()
     for number in range(rounds):
         section = locate(build)(permute_between_arms(results, np.random.default_rng(number)))

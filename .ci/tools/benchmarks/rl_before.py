@@ -2,7 +2,7 @@
 
     PYTHON=.parity/bin/python .ci/tool benchmarks.rl_before FOLDER [--pairs 9] [--policies small]
 
-FOLDER is another checkout, as of the commit before. A process for each checkout does the work with its code; TRL runs
+FOLDER is another checkout, as of the commit before. A process for each checkout does each work with its code; TRL runs
 in this one. Times are CPU milliseconds of one thread, a ratio is theirs / ours with its 95% interval, as in rl_rivals.
 
 The step of the first rows is the one that rl_rivals gives TRL: a rollout of up to 64 tokens and its updates, with given
@@ -38,40 +38,39 @@ def main() -> None:
     parser.add_argument("before", type=Path, metavar="FOLDER")
     parser.add_argument("--pairs", type=int, default=9)
     parser.add_argument("--policies", nargs="+", default=["small"])
-    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.serve:
-        serve(options.serve, options.policies[0])
+        serve(options.policies[0])
         return
     print(f"medians of {options.pairs} turns, theirs / ours\n{'':<58}{'ours':>9} {'theirs':>9}  ratio", flush=True)
     for policy in options.policies:
-        for kl_coef in (0.04, 0.0):
-            step_rows(policy, kl_coef, options.pairs, options.before)
-        for algorithm in ("grpo", "ppo"):
-            course_row(policy, algorithm, options.pairs, options.before)
+        with served(ROOT, policy) as now, served(options.before, policy) as then:
+            for kl_coef in (0.04, 0.0):
+                step_rows(policy, kl_coef, options.pairs, now, then)
+            for algorithm in ("grpo", "ppo"):
+                course_row(policy, algorithm, options.pairs, now, then)
     print(f"{os.cpu_count()} CPUs, load average {os.getloadavg()[0]:.1f}")
 
 
-def step_rows(policy: str, kl_coef: float, pairs: int, before: Path) -> None:
+def step_rows(policy: str, kl_coef: float, pairs: int, now: "Served", then: "Served") -> None:
     """Print TRL's step and the other checkout's beside ours."""
-    work = f"step {kl_coef}"
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        served(ROOT, work, policy) as now,
-        served(before, work, policy) as then,
-    ):
+    for checkout in (now, then):
+        checkout.begin(f"step {kl_coef}")
+    with tempfile.TemporaryDirectory() as folder:
         both = Both(policy, kl_coef, Path(folder))
         now_ms, then_ms, trl_ms = in_turns(pairs, now.turn, then.turn, both.their_step)
     print(Row(what=f"{policy}, GRPO step, kl_coef {kl_coef:g}: TRL", ours_ms=now_ms, theirs_ms=trl_ms))
     print(Row(what="  the other checkout", ours_ms=now_ms, theirs_ms=then_ms), flush=True)
 
 
-def course_row(policy: str, algorithm: str, pairs: int, before: Path) -> None:
+def course_row(policy: str, algorithm: str, pairs: int, now: "Served", then: "Served") -> None:
     """Print the other checkout's whole step beside ours. Exits where their runs' readings differ."""
-    with served(ROOT, algorithm, policy) as now, served(before, algorithm, policy) as then:
-        now_ms, then_ms = in_turns(pairs, now.turn, then.turn)
-        are_equal = now.readings() == then.readings()
+    for checkout in (now, then):
+        checkout.begin(algorithm)
+    now_ms, then_ms = in_turns(pairs, now.turn, then.turn)
+    are_equal = now.readings() == then.readings()
     row = Row(what=f"{policy}, whole step of {algorithm}: the other checkout", ours_ms=now_ms, theirs_ms=then_ms)
     print(row, f"; readings of {pairs + 1} steps are equal" if are_equal else "", flush=True)
     if not are_equal:
@@ -83,6 +82,10 @@ class Served:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+
+    def begin(self, work: str) -> None:
+        """Have it prepare a work: "step" with a price of KL, or the course of an algorithm."""
+        self._answer(work)
 
     def turn(self) -> float:
         """Have it work once; the CPU milliseconds that it took."""
@@ -102,10 +105,10 @@ class Served:
 
 
 @contextmanager
-def served(checkout: Path, work: str, policy: str) -> Iterator[Served]:
+def served(checkout: Path, policy: str) -> Iterator[Served]:
     """A process that runs this file with the checkout's code, so that it does what this one does."""
     path = os.pathsep.join(map(str, (checkout.resolve(), checkout.resolve() / ".ci")))
-    command = [sys.executable, str(Path(__file__).resolve()), ".", "--serve", work, "--policies", policy]
+    command = [sys.executable, str(Path(__file__).resolve()), ".", "--serve", "--policies", policy]
     environment = {**os.environ, "PYTHONPATH": path}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, cwd=checkout, env=environment, **pipes) as process:
@@ -115,18 +118,23 @@ def served(checkout: Path, work: str, policy: str) -> Iterator[Served]:
             process.kill()
 
 
-def serve(work: str, policy: str) -> None:
-    """Answer requests on standard input, see `Served`; `work`: "step" with a price of KL, or an algorithm's name."""
-    name, _, kl_coef = work.partition(" ")
-    with tempfile.TemporaryDirectory() as folder:
-        does = Both(policy, float(kl_coef), Path(folder)) if kl_coef else Course(name, policy, Path(folder))
-        for request in map(str.strip, sys.stdin):
+def serve(policy: str) -> None:
+    """Answer requests on standard input, see `Served`."""
+    does: Both | Course | None = None
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, request in enumerate(map(str.strip, sys.stdin)):
             if request == "readings":
                 print("; ".join(does.readings), flush=True)
-            else:
+            elif request == "turn":
                 begun_s = time.process_time()
                 does.our_step()
                 print(1e3 * (time.process_time() - begun_s), flush=True)
+            else:
+                folder = Path(scratch, str(number))
+                folder.mkdir()
+                name, _, kl_coef = request.partition(" ")
+                does = Both(policy, float(kl_coef), folder) if kl_coef else Course(name, policy, folder)
+                print("begun", flush=True)
 
 
 class Course:

@@ -100,9 +100,12 @@ def main() -> None:
     options = parser.parse_args()
     print(f"OMP_NUM_THREADS=1 nice -n {os.nice(0)} .parity/bin/python {sys.argv[0]} --seeds", *options.seeds)
     print(" ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl")), flush=True)
-    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        runs_by_seed = pool.map(run_seed, options.seeds, repeat(options.keep))
-        runs = dict(zip(options.seeds, runs_by_seed, strict=True))
+    kept = {seed: kept_runs(seed, options.keep) for seed in options.seeds}
+    missing = [seed for seed in options.seeds if not kept[seed]]
+    if missing:
+        with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+            kept |= zip(missing, pool.map(run_seed, missing, repeat(options.keep)), strict=True)
+    runs = {seed: kept[seed] for seed in options.seeds}
     for line in (*settings_lines(), *curves_lines(runs), *difference_lines(runs), *cost_lines(runs)):
         print(line)
 
@@ -110,11 +113,16 @@ def main() -> None:
 # --- the runs of a seed
 
 
-def run_seed(seed: int, keep: Path | None) -> dict[str, Run]:
-    """The four runs of a seed, read from `keep` where they are there, else made and written there."""
+def kept_runs(seed: int, keep: Path | None) -> dict[str, Run]:
+    """The four runs of a seed that were kept before; none where they were not."""
     file = keep / f"{seed}.json" if keep else None
-    if file and file.exists():
-        return {run: Run(**values) for run, values in json.loads(file.read_text()).items()}
+    if not file or not file.exists():
+        return {}
+    return {run: Run(**values) for run, values in json.loads(file.read_text()).items()}
+
+
+def run_seed(seed: int, keep: Path | None) -> dict[str, Run]:
+    """Make the four runs of a seed, and write them where they are to be kept."""
     warnings.filterwarnings("ignore", module="transformers|trl|accelerate|torch")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
@@ -125,9 +133,9 @@ def run_seed(seed: int, keep: Path | None) -> dict[str, Run]:
             "theirs": their_run(seed, folder),
             "ours again": our_run(seed, folder, "again"),
         }
-    if file:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps({run: asdict(values) for run, values in runs.items()}))
+    if keep:
+        keep.mkdir(parents=True, exist_ok=True)
+        (keep / f"{seed}.json").write_text(json.dumps({run: asdict(values) for run, values in runs.items()}))
     return runs
 
 
