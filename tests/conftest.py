@@ -13,6 +13,10 @@ import pytest
 FOREIGN = Path(__file__).parent / "foreign"
 # What an installed package would be: workers inherit the path.
 sys.path.insert(0, str(FOREIGN))
+if os.environ.get("WITHOUT_FORKS"):  # as macOS and Windows run cases; here, before a test takes the name from there
+    from suite.measure import worker
+
+    worker.FORKS = False
 OF_TRAININGS = ("torch._dynamo", "suite.rl.workload")
 RUNNING = (
     *("rl", "run", "commands", "measure", "console", "quality", "benchmarks", "test_foreign_variant.py"),

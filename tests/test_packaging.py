@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 import suite
+from tests.gate.repositories import Repository
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -300,6 +302,17 @@ def test_who_gets_an_identity_runs_no_code_of_ours():
 def test_no_script_of_a_step_has_a_text_put_into_it(path):
     steps = steps_of(yaml.safe_load(path.read_text(encoding="utf-8")))
     assert not [step["run"] for step in steps if "${{" in step.get("run", "")]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+def test_git_for_windows_checks_out_the_bytes_that_were_committed(tmp_path):
+    """Else records of one commit would name another digest of its code there."""
+    made, copy = Repository(tmp_path / "made"), Repository(tmp_path / "copy")
+    made.write({".gitattributes": (ROOT / ".gitattributes").read_text(encoding="utf-8"), "code.py": "a = 1\n"})
+    made.git("init", "--quiet")
+    made.commit({})
+    made.git("clone", "--quiet", "-c", "core.autocrlf=true", str(made.folder), str(copy.folder))
+    assert (copy.folder / "code.py").read_bytes() == b"a = 1\n"
 
 
 def test_the_licence_names_who_holds_the_rights():

@@ -54,6 +54,7 @@ def world(tmp_path_factory):
     return together.make(tmp_path_factory.mktemp("template"))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="forks with libraries loaded, which others may not survive")
 def test_writers_at_once_lose_and_double_nothing(world, tmp_path, monkeypatch):
     monkeypatch.setattr(together, "LONGEST_S", 0.3)
     writers = ["pack --remove", "merge folder", "pack its source", "merge archive", "run", "accept", "note"] * 2

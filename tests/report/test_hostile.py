@@ -224,6 +224,6 @@ def test_planted_paths_and_secrets_stay_off_the_page(tmp_path, monkeypatch):
     (folder / "record.json").write_text(planted)
     for format in ("html", "markdown", "csv"):
         path, _ = report([tmp_path / "results"], [], format=format, out=tmp_path / format)
-        text = whole_text(path.read_text())
+        text = whole_text(path.read_text(encoding="utf-8"))
         assert "/srv/private" not in text
         assert "hunter2" not in text

@@ -15,6 +15,7 @@ from suite.records.record import OVERRIDES, Status
 from suite.run.job import job_of
 from suite.run.launchers.remote import Errand, RemoteAnswer, RemoteWorker, Terms, fork_server, others_on_gpus
 from tests.commands.test_run import ELSEWHERE
+from tests.forked import needs_forks
 from tests.records.factory import build
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a worker on a cluster is a fork, which needs Linux")
@@ -60,6 +61,7 @@ def test_a_record_comes_back_as_bytes_with_its_files(worker):
     assert answer.notices == []
 
 
+@needs_forks
 def test_a_worker_stays_warm_and_its_forks_keep_to_its_cores(worker):
     shared = [measured(worker, job("workload=behaving", f"seq_len={n}")).measured.record for n in (1, 2)]
     for record in shared:

@@ -4,6 +4,7 @@ A closed terminal, a full disk and a reader that left are looked after here. Wha
 the same, and the exit code says that output was lost. Imports nothing but what every Python has loaded.
 """
 
+import codecs
 import errno
 import io
 import os
@@ -57,6 +58,15 @@ class _LossyStream(io.FileIO):
                 raise ReaderLeftError(*error.args) from error
         self.has_lost = True
         return len(data)
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    """What an encoding shows in place of what it lacks: of a minus a hyphen, else the number would lose its sign."""
+    assert isinstance(error, UnicodeEncodeError)
+    return "".join("-" if letter == "−" else "?" for letter in error.object[error.start : error.end]), error.end
+
+
+codecs.register_error("suite.stand_in", _stand_in)
 
 
 def run_guarded(command: "Callable[[], int]") -> int:
@@ -133,13 +143,17 @@ def _replace_stream(name: str, descriptor: int) -> "tuple[io.TextIOWrapper, _Los
     usual = getattr(sys, name)
     if usual is not getattr(sys, f"__{name}__"):
         return None
+    errors = "suite.stand_in" if descriptor == 1 else "backslashreplace"
+    if sys.platform == "win32" and usual is not None and usual.isatty():
+        usual.reconfigure(errors=errors)
+        return None  # the console is given text: bytes it would show by its code page, each minus as three signs
     closed = OSError(errno.EBADF, "it is closed") if usual is None else None
     raw = _LossyStream(descriptor, closed)
     stream = io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=getattr(usual, "encoding", "utf-8"),
         # An old encoding, as a redirected stream's on Windows, shows a stand-in for what it cannot hold.
-        errors="replace" if descriptor == 1 else "backslashreplace",
+        errors=errors,
         line_buffering=descriptor == 2 or getattr(usual, "line_buffering", True),
         write_through=getattr(usual, "write_through", False),
     )

@@ -166,8 +166,8 @@ def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "")
 def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file that a person named, in one step. Of a link, what it points to is written, and the link stays."""
     place = Path(os.path.realpath(path))
-    if place.is_symlink():  # it leads in a circle
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    if place.is_symlink():
+        raise OSError(errno.ELOOP, "its links lead in a circle", str(path))  # Windows has no words of its own for it
     write_whole(place, content, mark=f".{os.getpid()}")
 
 

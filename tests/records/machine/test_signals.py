@@ -18,7 +18,7 @@ def all_are_heard():
         yield
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", POLITE)
 def test_each_of_the_signals_interrupts(number):
     with Interruptions(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-import fcntl
+import io
 import os
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from suite.records.plain_text import complain
 from suite.records.stores.store import read_contents
 
 ROOT = Path(__file__).resolve().parents[2]
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="redirects as a POSIX shell does")
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="redirects as a POSIX shell does")
 needs_dev_full = pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="needs /dev/full")
 ENDED = "import sys; from suite.records.machine.streams import run_guarded; sys.exit(run_guarded(lambda: {}))"
 
@@ -60,7 +60,7 @@ def test_a_users_mistake_keeps_its_code_without_its_sentence():
 
 def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
     reader, writer = os.pipe()
-    fcntl.fcntl(writer, fcntl.F_SETFL, os.O_NONBLOCK)
+    os.set_blocking(writer, False)
     command = [sys.executable, "-c", ENDED.format("print('x' * 500_000) or 0")]
     process = subprocess.Popen(command, stdout=writer, cwd=ROOT)
     os.close(writer)
@@ -68,6 +68,27 @@ def test_a_slow_reader_of_a_pipe_that_does_not_block_gets_all():
     with os.fdopen(reader, "rb") as pipe:
         assert len(pipe.read()) == 500_001
     assert process.wait() == 0
+
+
+def test_a_minus_stays_one_in_an_old_encoding():
+    command = [sys.executable, "-c", ENDED.format("print('−2 × λ') or 0")]
+    old = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    assert subprocess.run(command, stdout=subprocess.PIPE, cwd=ROOT, env=old, check=True).stdout == b"-2 \xd7 ?\n"
+
+
+class Console(io.TextIOWrapper):
+    def isatty(self):
+        return True
+
+
+def test_a_console_of_windows_keeps_its_own_stream(monkeypatch):
+    console = Console(io.BytesIO(), encoding="ascii")
+    for name in ("stdout", "__stdout__"):
+        monkeypatch.setattr(sys, name, console)
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert run_guarded(lambda: print("a − b") or 0) == 0
+    console.flush()
+    assert console.buffer.getvalue().split() == [b"a", b"-", b"b"]
 
 
 def test_a_fault_of_the_suite_shows_a_traceback_and_no_verdict(monkeypatch, capsys):

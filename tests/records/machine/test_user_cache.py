@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ from suite.records.stores.place import mirror_folder
 pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")
 OTHER_UID = 65534
-needs_root = pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root, to act as another user")
+needs_root = pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="needs root, to act as another user"
+)
 
 
 @pytest.fixture
@@ -60,11 +63,15 @@ def link_elsewhere(folder):
     folder.symlink_to("elsewhere")
 
 
+def make_pipe(path):
+    os.mkfifo(path)
+
+
 def open_to(mode):
     return lambda folder: (folder.mkdir(), folder.chmod(mode))
 
 
-@pytest.mark.parametrize("make", [os.mknod, os.mkfifo, link_elsewhere, open_to(0o770), open_to(0o1777)])
+@pytest.mark.parametrize("make", [Path.touch, make_pipe, link_elsewhere, open_to(0o770), open_to(0o1777)])
 def test_a_folder_that_is_not_ours_alone_is_refused(folder, make):
     make(folder)
     with pytest.raises(OSError, match="kernels"):

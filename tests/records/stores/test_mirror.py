@@ -189,7 +189,7 @@ class Endless(LocalFileSystem):
 
 def test_a_store_that_lists_no_sizes_is_asked_for_each(tmp_path, monkeypatch):
     store(tmp_path / "there", build(), build(seq_len=64))
-    by_folder = ObjectStore(url=new_url(), files=WithoutSizes(), root=str(tmp_path / "there"))
+    by_folder = ObjectStore(url=new_url(), files=WithoutSizes(), root=(tmp_path / "there").as_posix())
     here = read_contents([refresh(by_folder)])
     assert [run.folder.name for run in here.stored] == [KEY, f"{KEY}-2"]
     assert here.damaged == []

@@ -295,7 +295,7 @@ def test_a_link_is_followed_only_where_a_person_named_it(tmp_path):
     (tmp_path / "link").symlink_to("kept")
     write_named(tmp_path / "link", b"after")
     (tmp_path / "circle").symlink_to("circle")
-    with pytest.raises(OSError, match=r"[Tt]oo many"):
+    with pytest.raises(OSError, match="in a circle"):
         write_named(tmp_path / "circle", b"after")
     assert (tmp_path / "circle").is_symlink()
     (tmp_path / "circle").unlink()

@@ -262,7 +262,7 @@ def test_a_path_and_a_secret_in_a_judgement_stay_off_the_page(tmp_path, monkeypa
     content["facts"] = dict.fromkeys(content["facts"], planted)
     file.write_text(json.dumps(content))
     path, _ = report([tmp_path / "results"], [], out=tmp_path / "page.html")
-    page = path.read_text()
+    page = path.read_text(encoding="utf-8")
     assert "gate" in sections_of(page)
     assert "/srv/private" not in whole_text(page)
     assert "hunter2" not in whole_text(page)
