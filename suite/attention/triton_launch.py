@@ -15,8 +15,8 @@
   least: every further one writes, and has read, its rows' sums in float32.
 
 The sizes were chosen by what the compiler says of them for an H100; they have not been timed on one. Registers, shared
-memory and instructions of each, from an A100 to an RTX 5090, are in tests/kernels/compiled/. Tests hold that all fit and
-that few spill, and these a little.
+memory and instructions of each, from an A100 to an RTX 5090, are in tests/kernels/compiled/. Tests hold that all fit,
+and that few spill, and these a little.
 """
 
 import math
