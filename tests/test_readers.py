@@ -22,7 +22,7 @@ OWN, SYSTEM, JUST_WRITTEN, BOUNDED, RUN_ANYWAY = (
 )
 MAY_READ = {
     OWN: """
-        attention/cpp_decode/kernel.py _source_text folder.joinpath(name).read_text
+        attention/cpp_decode/kernel.py _source_text Path(__file__).with_name(name).read_text
         configuration/files.py described (conf_dir() / group / f'{name}.yaml').read_text
         configuration/files.py file_settings (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text

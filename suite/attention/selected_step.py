@@ -71,12 +71,12 @@ class SelectedStep(ForwardStep):
             "kernel": lambda: kernel(*self.projected[:2], self.chosen_BSK),
         }
 
-    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
+    def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> RotatedRuns:
         """Runs for a CUDA graph: the indexer's rotate over copies of its inputs, others are one run. The kernel reads
         the chosen rows alone, and copies that exceed a cache would still leave those in it."""
         if span == INDEXER:
             select = torch.inference_mode()(self.layer.select)
-            return rotated(select, self.projected[3:], least_bytes, most_bytes)
+            return rotated(select, self.projected[3:], cache_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:

@@ -86,10 +86,10 @@ class ForwardStep:
         kernel = torch.inference_mode()(self._kernel)
         return {"layer": torch.inference_mode()(self._layer), "kernel": lambda: kernel(*self.projected)}
 
-    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns:
+    def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> RotatedRuns:
         """Runs for a CUDA graph: the kernel's rotate over copies of inputs; the layer's one cache allows one run."""
         if span == "kernel":
-            return rotated(torch.inference_mode()(self._kernel), self.projected, least_bytes, most_bytes)
+            return rotated(torch.inference_mode()(self._kernel), self.projected, cache_bytes, most_bytes)
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
@@ -182,7 +182,7 @@ class TrainingStep:
         """Forward and backward pass of the kernel alone."""
         check.gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
-    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> None:
+    def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> None:
         """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
 
     def _drawn_like_output(self, problem: Problem) -> Tensor:

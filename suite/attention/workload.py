@@ -1,7 +1,8 @@
 """One attention layer as a workload: the whole layer and the kernel alone, checked before and after it is timed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from dataclasses import replace
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -99,8 +100,10 @@ class AttentionWorkload:
         """Functions that run each span's work once, by the span's name."""
         return self.work.parts()
 
-    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
-        return self.work.rotated_runs(span, least_bytes, most_bytes)
+    def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> RotatedRuns | None:
+        runs = self.work.rotated_runs(span, cache_bytes, most_bytes)
+        # The second check draws others in their place, and a graph of the layer would read freed memory.
+        return None if runs is None else replace(runs, reads=list(_reachable_tensors(self.work)))
 
 
 def kept_bytes(backend: Backend, device: torch.device, *, besides: Iterable[Tensor] = ()) -> int:
@@ -130,7 +133,9 @@ def _reachable_tensors(owner: object) -> Iterable[Tensor]:
         seen.add(id(thing))
         if isinstance(thing, Tensor):
             yield thing
-        elif isinstance(thing, Mapping):
+        elif isinstance(
+            thing, dict | MappingProxyType
+        ):  # others are reached by their attributes; asking an ABC takes 2 ms
             waiting += thing.values()
         elif isinstance(thing, list | tuple | set | frozenset):
             waiting += thing

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 import suite
+from suite.configuration.devices import MEASURED
 from suite.configuration.files import choices, conf_dir
 from suite.records.derived import started_at
 from suite.records.machine.environment import (
@@ -121,6 +122,7 @@ def _system_lines(facts: dict[str, Any]) -> list[str]:
         ("load", f"{averages} over 1, 5 and 15 minutes{': busy, so expect noise' if is_busy else ''}"),
         ("memory", f"{_gigabytes(memory['total_bytes'])}, {_gigabytes(memory['available_bytes'])} free, {limits[1]}"),
         ("GPU", ", ".join([*facts["gpus"], *unread]) if facts["gpus"] else str(facts["no_gpu_because"])),
+        ("devices", MEASURED),
     )
 
 
@@ -128,8 +130,7 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
     """The lines of torch and its rates, of each backend and workload, and the verdict."""
     torch, rows = facts["torch"], list[tuple[str, str]]()
     if torch is not None:
-        why_not = "this build of torch is without it" if torch["cuda_built"] is None else "torch finds no device"
-        cuda = "CUDA available" if torch["cuda_available"] else f"no CUDA ({why_not})"
+        cuda = "CUDA available" if torch["why_no_cuda"] is None else f"no CUDA ({torch['why_no_cuda']})"
         rows.append(("torch", f"{torch['version']}, CPU capability {torch['cpu_capability']}, {cuda}"))
         rates = torch["matmul_flops_per_s"]
         for dtype, rate in rates.items():

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from suite.configuration.devices import why_no_cuda
 from suite.configuration.files import choices, read_yaml
 from suite.configuration.untrusted import parse_json, read_bounded
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
@@ -70,8 +71,9 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     plan, earlier, ends, left_out = read_yaml("gpu.yaml"), _earlier_calls(out), list[Ended](), 0
     try:
         facts = _examine(out, budget)
-        if device == "cuda" and not _has_gpu(facts, budget):
-            print(f"no GPU that torch can use: {facts.get('no_gpu_because') or 'see doctor.json'}")
+        if device == "cuda" and (why_not := _why_no_gpu(facts, budget)) is not None:
+            shown = facts.get("no_gpu_because")
+            say(one_line(f"no GPU that torch can use: {why_not}{f' (NVML: {shown})' if shown else ''}"))
             return CANNOT_JUDGE
         for number, part in enumerate(plan["parts"], 1):
             place = f"[{number}/{len(plan['parts'])}] {part['name']}"
@@ -118,15 +120,13 @@ def _examine(out: Path, budget: Budget) -> dict[str, Any]:
     return facts
 
 
-def _has_gpu(facts: Mapping[str, Any], budget: Budget) -> bool:
-    """Whether torch finds a GPU, by the doctor's facts, or by asking torch where the doctor has none of it."""
+def _why_no_gpu(facts: Mapping[str, Any], budget: Budget) -> str | None:
+    """Why torch can use no GPU, by the doctor's facts, or by asking torch where the doctor has none of it; None where
+    it can."""
     if facts.get("torch"):
-        return bool(facts["torch"]["cuda_available"])
-    command = [sys.executable, "-c", "import torch; raise SystemExit(not torch.cuda.is_available())"]
-    try:
-        return subprocess.run(command, capture_output=True, timeout=max(1.0, budget.left_s)).returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        why: str | None = facts["torch"]["why_no_cuda"]
+        return why
+    return why_no_cuda(max(1.0, budget.left_s))
 
 
 def _part(

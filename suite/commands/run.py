@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.commands.ls import run_help
+from suite.compose.auto_device import TYPED, auto_device
 from suite.compose.compose import REFUSALS, Composition, hydra_job_point, sentence
 from suite.compose.point import SweepPoint, is_left_out, without_left_out
 from suite.configuration.values import true_or_false
@@ -81,6 +82,8 @@ def _run(arguments: Sequence[str], several: SeveralSweeps | None) -> tuple[int, 
         left = without_left_out(points)
         if not left:
             raise ValueError("leave_out leaves out every case; there must be one to run")
+        if any(TYPED in point.overrides for point in points):
+            say(one_line("{}: {} ({})".format(TYPED, *auto_device())))
         jobs = [job_of(point) for point in left]
         resume, wants_page = ([true_or_false(point.settings, key) for point in points] for key in ("resume", "report"))
         launcher = chosen_launcher(points)

@@ -24,12 +24,13 @@ def torch_facts() -> dict[str, Any]:
     """Facts of torch, among them whether it finds a GPU, and a matrix-product rate for each dtype."""
     import torch
 
+    from suite.measure.devices.cuda import why_not_usable
+
     torch.set_num_threads(1)  # a rate of several would be one of whoever else runs here
     return {
         "version": torch.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cuda_available": torch.cuda.is_available(),
-        "cuda_built": torch.version.cuda,
+        "why_no_cuda": why_not_usable(),
         "matmul_flops_per_s": {dtype: _rate(getattr(torch, dtype)) for dtype in DTYPES},
     }
 

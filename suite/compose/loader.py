@@ -37,6 +37,7 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, override_key, settings_in_full
+from suite.compose.auto_device import chosen_device
 from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
 from suite.compose.resolvers import RESOLVERS
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
@@ -261,6 +262,7 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
         raise ValueError("the configuration must have all that conf/run.yaml has, workload and leave_out among it")
     if settings.get("parts") and not is_part:
         raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
+    settings |= {"device": chosen_device(settings.get("device"))}
     folder = Path(choice.hydra.hydra.sweep.dir if is_sweep else choice.hydra.hydra.run.dir)
     if is_store(folder):
         raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from suite.compose.auto_device import chosen_device
+from suite.configuration.devices import kind_of
 from suite.configuration.files import choices, no_choice, read_choice
 from suite.records.machine.limits import most_threads
 from suite.rl.recipe import stage_modules
@@ -46,7 +48,7 @@ def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
 
 
 RESOLVERS: Mapping[str, Callable[..., Any]] = {
-    "default_dtype": lambda device: DEFAULT_DTYPES.get(device, "float32"),
+    "default_dtype": lambda device: DEFAULT_DTYPES.get(kind_of(chosen_device(device)), "float32"),
     "dtype_of": _default_dtype,
     "critic_sizes": _critic_sizes,
     "divided": _divided,

@@ -17,7 +17,7 @@ def whole_number(
     settings: Mapping[str, Any], name: str, *, at_least: int, at_most: int | None = None, where: str = ""
 ) -> int:
     """A whole number from the settings. Raises ValueError, in one sentence, for anything else, True and False too."""
-    value = _given(settings, name, where)
+    value = given(settings, name, where)
     is_whole = isinstance(value, int) and not isinstance(value, bool)  # True is an int
     if not is_whole or value < at_least or (at_most is not None and value > at_most):
         allowed = f"of at least {at_least}" if at_most is None else f"from {at_least} to {at_most}"
@@ -27,7 +27,7 @@ def whole_number(
 
 def optional_whole_number(settings: Mapping[str, Any], name: str, *, at_least: int = 1) -> int | None:
     """As `whole_number`, or None for a setting that is null."""
-    return None if _given(settings, name) is None else whole_number(settings, name, at_least=at_least)
+    return None if given(settings, name) is None else whole_number(settings, name, at_least=at_least)
 
 
 def positive_number(settings: Mapping[str, Any], name: str, *, where: str = "") -> float:
@@ -53,7 +53,7 @@ def _number(
     Raises ValueError for what is no number, as True and None, or is not allowed; `allowed` words the rule for it.
     Infinity passes wherever `is_allowed` lets it.
     """
-    value = _given(settings, name, where)
+    value = given(settings, name, where)
     if isinstance(value, bool) or not isinstance(value, int | float) or not is_allowed(value):
         raise ValueError(f"{where}{name} must be a number {allowed}; got {clipped(value)}")
     return float(value)
@@ -61,7 +61,7 @@ def _number(
 
 def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: str = "") -> str:
     """The setting as it is written, blanks at its ends too. Raises ValueError for a blank one or one over `longest`."""
-    value = _given(settings, name, where)
+    value = given(settings, name, where)
     if not isinstance(value, str) or not value.strip() or len(value) > longest:
         raise ValueError(f"{where}{name} must be a text of 1 to {longest} letters; got {clipped(value)}")
     return value
@@ -77,14 +77,14 @@ def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
 
 def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
     """The setting's value. Raises ValueError, naming the choices, for one that is not allowed or missing."""
-    value, allowed = _given(settings, name, where), tuple(allowed)
+    value, allowed = given(settings, name, where), tuple(allowed)
     if value not in allowed:
         choices = ", ".join("null" if choice is None else str(choice) for choice in allowed)  # null as one types it
         raise ValueError(f"{where}{name} must be one of {choices}; got {clipped(value)}")
     return value
 
 
-def _given(settings: Mapping[str, Any], name: str, where: str = "") -> Any:
+def given(settings: Mapping[str, Any], name: str, where: str = "") -> Any:
     """A setting's value. Raises ValueError where the command line took the setting away."""
     if name not in settings:
         raise ValueError(f"{where}{name} must have a value; got none")

@@ -133,8 +133,8 @@ def _harden(*, limits_memory: bool) -> None:
     if sys.platform == "linux":
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
-        if limits_memory:
-            _limit_memory()
+    if limits_memory:
+        _limit_memory()
 
 
 def _end_with_the_parent() -> None:
@@ -156,12 +156,13 @@ def _limit_memory() -> None:
     """Turn exhausted memory into an allocation that fails, not a machine that swaps or a process that is killed.
 
     RLIMIT_DATA counts private writable memory (Linux 4.7 and newer), so torch's large mapped files do not count.
+    Elsewhere nothing is limited.
     """
-    import resource
+    if sys.platform == "linux":
+        import resource
 
-    held_kb = next(
-        int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmData")
-    )
-    limit = held_kb * 1024 + max(HEADROOM_BYTES, available_bytes() - HEADROOM_BYTES)
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+        status = Path("/proc/self/status").read_text().splitlines()
+        held_kb = next(int(line.split()[1]) for line in status if line.startswith("VmData"))
+        limit = held_kb * 1024 + max(HEADROOM_BYTES, available_bytes() - HEADROOM_BYTES)
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))

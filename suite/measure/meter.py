@@ -109,15 +109,15 @@ def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
     return start
 
 
-try:
-    import resource
-except ImportError:  # Windows has no such count
+if sys.platform == "win32":
 
     def involuntary_switches() -> int | None:
         """None: Windows does not count them."""
         return None
 
 else:
+    import resource
+
     _WHO = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
     def involuntary_switches() -> int | None:

@@ -1,7 +1,7 @@
 """The same work on inputs that lie in different memory each time, so that no run finds its own in a cache.
 
 Inside a CUDA graph nothing can flush between two runs. So the work rotates over as many copies of the inputs as
-together exceed twice the cache: when the first one comes again, the others have pushed it out. Inputs that exceed it
+together hold five times the cache: when the first one comes again, the others have pushed it out. Inputs that exceed it
 alone rotate too: a graph of one run would be timed with its own launch, and a plot over lengths would have a step where
 the one kind of graph ends and the other begins.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+ROTATED_OVER_CACHE, FEWEST_OVER_CACHE = 5, 2
 # Sets of inputs where memory allows, and runs in a graph, whose own launch then weighs a tenth.
 LEAST_COPIES, LEAST_RUNS = 4, 10
 MOST_COPIES = 512  # tiny inputs would need thousands, and a graph as long
@@ -27,18 +28,21 @@ class RotatedRuns:
     """Sets of inputs among them."""
     rotated_bytes: int = 0
     """Bytes that all copies hold where the runs rotate; 0 for a single run, which leaves flushing to others."""
+    reads: Sequence[Tensor] = ()
+    """Tensors that they read beside their own inputs: a graph of them needs their memory as long as it lives."""
 
 
-def rotated(work: Callable[..., object], inputs: Sequence[Tensor], least_bytes: int, most_bytes: int) -> RotatedRuns:
-    """Runs of `work` on the inputs and copies of them that together hold `least_bytes`, repeated up to LEAST_RUNS.
+def rotated(work: Callable[..., object], inputs: Sequence[Tensor], cache_bytes: int, most_bytes: int) -> RotatedRuns:
+    """Runs of `work` on the inputs and copies of them that together hold ROTATED_OVER_CACHE times the cache, repeated
+    up to LEAST_RUNS.
 
-    There are LEAST_COPIES sets of inputs at least, as far as copies take no more than `most_bytes`. Where `least_bytes`
-    would take more memory than that, or more than MOST_COPIES, there is a single run, on the inputs themselves.
+    There are LEAST_COPIES sets of inputs at least, as far as copies take no more than `most_bytes`. Where those that
+    fit hold less than FEWEST_OVER_CACHE times the cache there is a single run, on the inputs themselves.
     """
     nbytes = read_bytes(inputs)
-    wanted = max(LEAST_COPIES, math.ceil(least_bytes / nbytes))
-    copies = min(wanted, 1 + most_bytes // held_bytes(inputs))
-    if wanted > MOST_COPIES or copies == 1 or copies * nbytes < least_bytes:
+    wanted = max(LEAST_COPIES, math.ceil(ROTATED_OVER_CACHE * cache_bytes / nbytes))
+    copies = min(wanted, MOST_COPIES, 1 + most_bytes // held_bytes(inputs))
+    if copies == 1 or copies * nbytes < FEWEST_OVER_CACHE * cache_bytes:
         return RotatedRuns(runs=[functools.partial(work, *inputs)])
     sets = [inputs, *(copied(inputs) for _ in range(copies - 1))]
     runs = [functools.partial(work, *buffers) for buffers in sets] * math.ceil(LEAST_RUNS / copies)

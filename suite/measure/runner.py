@@ -123,7 +123,8 @@ def _outcome(error: UnsupportedError | IncorrectError, send: Send) -> tuple[Stat
 def _set_up(settings: Mapping[str, Any]) -> tuple[Workload, Device, Mapping[str, Any]]:
     """Seed torch and set its precision: (workload, which holds nothing yet; device; torch's precision)."""
     workload: Workload = locate(settings["workload"]["_target_"])(settings)
-    device = device_for(workload.plan.device, workload.plan.threads)
+    device = device_for(settings["device"], workload.plan.threads)
+    device.require()
     # torch.manual_seed notes a traceback for each kind of device that is not in use yet, which takes 5 ms.
     seed = torch.default_generator.manual_seed if workload.plan.device == "cpu" else torch.manual_seed
     seed(settings["seed"])

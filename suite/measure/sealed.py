@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
-from filelock import FileLock
 
 from suite.records.stores.store import whole_file
 
@@ -80,6 +79,8 @@ def cached_artifact(folder: Path, key: str, *, device: str, make: Callable[[], M
     """
     path = folder / f"{key[:_KEY_LENGTH]}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
+    from filelock import FileLock  # here, since it takes a millisecond of every fork of a process that has it
+
     with FileLock(path.with_suffix(".lock")):
         artifact = read_or_warn(path, key, device=device)
         if artifact is None:

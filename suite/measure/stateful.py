@@ -56,7 +56,7 @@ def run_stateful(
     being taken; None takes them where there is a counter.
     """
     workload: StatefulWorkload = locate(settings["workload"]["_target_"])(settings)
-    device = device_for(workload.plan.device, workload.plan.threads)
+    device = device_for(settings["device"], workload.plan.threads)
     device.require()
     precision = set_matmul_precision(settings.get("matmul_precision"))
     if (identity := device.identity()) is not None:

@@ -94,8 +94,8 @@ class CaseWorker:
         self._interrupted = threading.Event()
         if FORKS:
             _mark_temporary_folder()
-            # This module too: each fork unpickles a function of it, and would import it anew, for 10 ms.
-            self._preload([__name__, "suite.measure.child", *preload])
+            # Each fork unpickles a function of the first and begins with the last: they would cost 12 ms of every task.
+            self._preload([__name__, "suite.measure.child", "multiprocessing.popen_forkserver", *preload])
 
     def _preload(self, modules: list[str]) -> None:
         """Have the fork server load these modules. One that runs already, as of the sweep before this one, is ended

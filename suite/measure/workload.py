@@ -93,5 +93,5 @@ class Workload(DescribedWorkload, Protocol):
 class GraphableWorkload(Protocol):
     """A workload whose spans can also be captured in a graph, on a device that has such a thing."""
 
-    def rotated_runs(self, span: str, least_bytes: int, most_bytes: int) -> RotatedRuns | None:
+    def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> RotatedRuns | None:
         """Runs of a span over copies of its inputs, see rotated_buffers; None if it cannot be captured."""

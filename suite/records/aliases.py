@@ -42,6 +42,7 @@ EARLIER_DEFAULTS = {
     "attention.latent_norm": True,
     "rollout_batch": "all",
     "frozen_base": "computed",
+    "checkpointing": False,
 }
 """Settings that older records do not have, at the value that says what those did."""
 MODES = {

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from suite.configuration.devices import kind_of
 from suite.configuration.files import in_phase
 from suite.records import labels
 from suite.records.aliases import (
@@ -115,7 +116,8 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
     workload = settings["workload"]
     conditions = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
     accepted = {other: value if isinstance(value, list) else [value] for other, value in conditions.items()}
-    return {other: values for other, values in accepted.items() if settings[other] not in values}
+    kinds = {**settings, "device": kind_of(settings.get("device"))}  # what cuda has, cuda:1 has
+    return {other: values for other, values in accepted.items() if kinds[other] not in values}
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:

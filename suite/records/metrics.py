@@ -14,7 +14,7 @@ questions are as many as `questions_asked` says, and seeds are runs of their own
 from dataclasses import dataclass
 from enum import StrEnum
 
-from suite.records.holdings import ALLOCATOR_PEAK, PART, PEAK
+from suite.records.holdings import ALLOCATOR_PEAK, PART, PEAK, RESERVED_PEAK
 
 
 class Better(StrEnum):
@@ -120,6 +120,7 @@ RL_METRICS = (
     exact(PEAK, "B", "Most that was held in a phase, operators' own workspace aside", Better.LOWER, is_seeded=True),
     exact(PART, "B", "Its part of one owner and kind", is_seeded=True),
     noisy(ALLOCATOR_PEAK, "B", "Most that the device's allocator held in a phase", Better.LOWER),
+    noisy(RESERVED_PEAK, "B", "Most that it reserved of the device's memory in a phase", Better.LOWER),
     # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
     exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
     exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),
@@ -207,6 +208,7 @@ METRICS = {
         exact("flops_with_recomputation", "FLOP", "FLOPs if scores are computed again"),
         noisy("cold_latency_s", "s", "Latency after the caches were flushed", Better.LOWER),
         noisy("flush_probe_ratio", "", "Time to read a small probe after a flush, over warm"),
+        noisy("launched_ahead", "", "1 if all was launched before the device began it, else 0"),
         exact("bound_s", "s", "Least time at the specification's ceilings", Better.LOWER),
         exact("weight_bytes", "B", "Weights of the model on one device", Better.LOWER),
         exact("sequence_bytes", "B", "Cache of one sequence on one device", Better.LOWER),

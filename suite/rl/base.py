@@ -58,7 +58,9 @@ def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[
     device = torch.device(plan.device)
     generator = torch_rng(device, plan.seed, "weights")
     factory = FactoryKwargs(dtype=getattr(torch, dtype), device=device, generator=generator)
-    return kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=factory)
+    decoder = kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=factory)
+    decoder.checkpointing = plan.checkpointing
+    return decoder
 
 
 def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from suite.configuration.devices import device_kind
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.rl.objective import SHARED_TRUNK, LearningPlan
@@ -21,7 +22,7 @@ class RlPlan(LearningPlan):
     """Settings of one case, checked. Raises ValueError for what is wrong in itself."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.device: str = device_kind(settings)
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.autocasts: bool = one_of(settings, "autocast", (True, False))
         if self.autocasts and self.dtype != "float32":
@@ -60,6 +61,7 @@ class RlPlan(LearningPlan):
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.track_memory: bool = one_of(settings, "track_memory", (True, False))
+        self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
         self.eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
         base = settings["base"]

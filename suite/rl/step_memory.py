@@ -1,4 +1,5 @@
-"""The memory that each owner holds in each phase of a step that really runs: readings of a run with track_memory=true.
+"""The memory of each phase of a step that really runs: what the device's allocator held and reserved, in every run on a
+device that counts it; and what each owner holds, with track_memory=true.
 
 A step's own tensors are seen and whatever its learner keeps; evaluations are left out, since they are no part of an
 algorithm's cost. Watching every operator takes time, so that the times of such a run are not comparable.
@@ -11,17 +12,41 @@ from typing import Any
 from suite.measure.devices.device import Device
 from suite.measure.memory_tracker import MemoryTracker, OwnedTensors
 from suite.measure.meter import Meter, Seen
-from suite.records.holdings import ALLOCATOR_PEAK, PARAMETERS, held_readings
+from suite.records.holdings import PARAMETERS, held_readings
 from suite.records.metrics import EVALUATE, PHASES
+
+
+@contextmanager
+def allocator_peaks(device: Device, meter: Meter) -> Iterator[None]:
+    """Note the highest peaks of the device's allocator in each phase of a step, which is made inside."""
+    highest: dict[str, dict[str, int]] = {}
+
+    def probe(span: str) -> Callable[[], Seen]:
+        """Begin to watch a span; the function returned keeps a phase's peaks. No readings."""
+        if span in PHASES:
+            device.forget_peaks()
+
+        def end_span() -> Seen:
+            """Keep the peaks of a phase."""
+            for metric, nbytes in device.peak_bytes().items() if span in PHASES else ():
+                of_phase = highest.setdefault(span, {})
+                of_phase[metric] = max(nbytes, of_phase.get(metric, 0))
+            return ()
+
+        return end_span
+
+    with meter.watched(probe):
+        yield
+    for phase, peaks in highest.items():
+        meter.note(phase, **peaks)
 
 
 class TrackedMemory:
     """Tracks the memory peaks of a step's phases. `owned_tensors` lists what lives from step to step."""
 
-    def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]], device: Device) -> None:
-        self._owned_tensors, self._device = owned_tensors, device
+    def __init__(self, owned_tensors: Callable[[], Iterable[OwnedTensors]]) -> None:
+        self._owned_tensors = owned_tensors
         self._holdings = MemoryTracker()
-        self._allocator_peaks: dict[str, int] = {}
 
     def facts(self) -> Mapping[str, Any]:
         """Says that memory was tracked, and that the run's times are therefore not comparable."""
@@ -45,9 +70,6 @@ class TrackedMemory:
             holdings.label(tensors, owner, kind)
         for phase, peak in holdings.peaks().items():
             meter.readings += held_readings(meter.step, phase, peak.held)
-        for phase, peak_bytes in self._allocator_peaks.items():
-            meter.note(phase, **{ALLOCATOR_PEAK: peak_bytes})
-        self._allocator_peaks.clear()
         holdings.restart()
 
     def _probe(self, span: str) -> Callable[[], Seen]:
@@ -55,14 +77,11 @@ class TrackedMemory:
         stack = ExitStack()
         if span in PHASES:
             stack.enter_context(self._holdings.phase(span))
-            self._device.forget_peak()
         elif span == EVALUATE:
             stack.enter_context(self._holdings.away())
 
         def end_span() -> Seen:
-            """End the watch, and keep the allocator's highest peak in a phase; no readings."""
-            if span in PHASES and (peak_bytes := self._device.peak_bytes()) is not None:
-                self._allocator_peaks[span] = max(peak_bytes, self._allocator_peaks.get(span, 0))
+            """End the watch; no readings."""
             stack.close()
             return ()
 

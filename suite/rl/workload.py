@@ -21,7 +21,7 @@ from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
 from suite.rl.rollout import decode_completions, mean, score_samples, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
-from suite.rl.step_memory import TrackedMemory
+from suite.rl.step_memory import TrackedMemory, allocator_peaks
 from suite.rl.tasks.task import draw, trivial_accuracy
 
 LAST_LOSSES = 20
@@ -50,8 +50,8 @@ class RlWorkload:
         self.policy.load_state_dict(self._base.weights)
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
-        device = device_for(plan.device, plan.threads)
-        self._memory = TrackedMemory(lambda: self._stage.owned_tensors(), device) if plan.track_memory else None
+        self._device = device_for(self._settings["device"], plan.threads)
+        self._memory = TrackedMemory(lambda: self._stage.owned_tensors()) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         generator = python_rng("held out")
         self._held_out = [draw(plan.task, generator, held_out=True) for _ in range(plan.eval_prompts)]
@@ -85,7 +85,8 @@ class RlWorkload:
         if begins and meter.step > 0:
             self._begin(self._number + 1)
         looks = begins or meter.step % self.plan.eval_every == 0
-        with self._memory.track_step(meter) if self._memory else nullcontext():
+        tracking = self._memory.track_step(meter) if self._memory else nullcontext()
+        with allocator_peaks(self._device, meter), tracking:
             if looks:
                 self._evaluate(meter)
             try:

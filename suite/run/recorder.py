@@ -231,11 +231,12 @@ def _run(
         for _ in messages("stateful", _course_arguments(state, job, shared)):
             pass
         return
-    key = (plan.device, plan.dtype, plan.threads, precision)
+    device = job.settings["device"]
+    key = (device, plan.dtype, plan.threads, precision)
     if key not in state.ceilings:
         begun = time.perf_counter()
         watch.on_message({"phase": "ceilings"})
-        conditions = {"device": plan.device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
+        conditions = {"device": device, "dtype": plan.dtype, "threads": plan.threads, "precision": precision}
         with state.measuring_ceilings:
             for message in messages("ceilings", conditions) if key not in state.ceilings else ():
                 if "result" in message:

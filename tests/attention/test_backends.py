@@ -1,23 +1,17 @@
-"""Which operators really run, and what is refused."""
+"""Which operators really run, and what is refused. What compiles takes seconds to import: its tests do so."""
 
 import subprocess
 from dataclasses import replace
 
 import pytest
 import torch
-from torch._dynamo.exc import TorchDynamoException
-from torch._dynamo.utils import counters
-from torch._inductor.cpp_builder import get_cpp_compiler
-from torch._inductor.exc import CppCompileError, InvalidCxxCompiler
 from torch.nn.attention import SDPBackend
 
 from suite.attention import check
-from suite.attention.backends import auto, compiled_eager, sdpa_folded
+from suite.attention.backends import auto, needs, sdpa_folded
 from suite.attention.backends.auto import choose
-from suite.attention.backends.compiled_eager import CompiledEager
 from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
-from suite.attention.backends.flex import Flex
 from suite.attention.backends.needs import AbsentError, PackagedBackend
 from suite.attention.backends.sdpa import Sdpa
 from suite.attention.backends.sdpa_by_name import SdpaCudnn, SdpaEfficient, SdpaFlash
@@ -28,6 +22,7 @@ from suite.measure.profiling import AllocatorProbe
 from suite.measure.workload import UnsupportedError
 from tests.attention.test_check import prepared
 from tests.kernels import shapes
+from tests.measure.devices.simulated_cuda import BYTES_PER_S, L2_BYTES, START_S, simulated_cuda
 
 DECODE = replace(shapes.ABSORBED, heads=4, seq_len=128, qk_dim=40, v_dim=32, scale=0.2)
 FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_attention_math"
@@ -35,12 +30,13 @@ FLASH, MATH = "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_produc
 
 def has_compiler():
     try:
-        return bool(get_cpp_compiler())
-    except (InvalidCxxCompiler, RuntimeError):
+        needs.cpp_compiler("flex")
+    except AbsentError:
         return False
+    return True
 
 
-needs_compiler = pytest.mark.skipif(not has_compiler(), reason="flex needs a C++ compiler")
+needs_compiler = pytest.mark.skipif("not has_compiler()", reason="flex needs a C++ compiler")  # asked when a test runs
 
 
 def inputs(problem):
@@ -305,27 +301,12 @@ def test_a_try_in_training_has_a_backward_pass():
     assert ran == [(1, 4, 128, 32)] * auto.TRIES
 
 
-def test_a_try_on_a_gpu_is_what_the_device_took_behind_flushes(monkeypatch):
-    queue = []
-
-    class Event:
-        def __init__(self, *, enable_timing):
-            assert enable_timing
-
-        def record(self):
-            queue.append("event")
-
-        def synchronize(self):
-            pass
-
-        def elapsed_time(self, end):
-            return 3.0  # milliseconds
-
-    monkeypatch.setattr(torch.cuda, "Event", Event)
-    monkeypatch.setattr(auto, "l2_bytes", lambda: 1 << 20)
-    monkeypatch.setattr(auto, "CudaFlush", lambda size: lambda span: queue.append(f"flush of {size}"))
-    assert auto.event_s(lambda: queue.append("work")) == 3e-3
-    assert queue == [*[f"flush of {1 << 20}"] * auto.FLUSHES_AHEAD, "event", "work", "event"]
+def test_a_try_on_a_gpu_takes_what_the_device_takes(monkeypatch):
+    with simulated_cuda(monkeypatch):
+        values = torch.ones(L2_BYTES // 4)
+        read_s = L2_BYTES / BYTES_PER_S
+        assert auto.event_s(values.sum) == pytest.approx(START_S + read_s, rel=0.02), "cold, and without its launch"
+        assert auto.event_s(lambda: [values.neg_() for _ in range(50)]) > 50 * START_S + read_s
 
 
 @needs_compiler
@@ -393,6 +374,8 @@ def test_only_a_single_bfloat16_row_is_ever_passed_twice(monkeypatch):
 @pytest.mark.parametrize("query_len", [1, 3, 128])
 @pytest.mark.parametrize(("kv_heads", "value_layout"), [(1, ValueLayout.PREFIX_OF_KEY), (2, ValueLayout.SEPARATE)])
 def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, value_layout):
+    from suite.attention.backends.flex import Flex
+
     # Uncompiled, which is the same definition: compiling takes seconds a problem, and one test below does it.
     monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
     problem = replace(DECODE, query_len=query_len, kv_heads=kv_heads, value_layout=value_layout)
@@ -402,6 +385,8 @@ def test_flex_scores_and_masks_as_eager_does(monkeypatch, query_len, kv_heads, v
 
 
 def test_flex_skips_blocks_of_keys_outside_a_window(monkeypatch):
+    from suite.attention.backends.flex import Flex
+
     monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
     problem = replace(DECODE, query_len=1024, seq_len=1024)
     whole, windowed = (Flex(one)._block_mask.sparsity() for one in (problem, replace(problem, window=128)))
@@ -409,6 +394,8 @@ def test_flex_skips_blocks_of_keys_outside_a_window(monkeypatch):
 
 
 def test_flex_says_that_it_has_no_compiler(no_compiler):
+    from suite.attention.backends.flex import Flex
+
     with pytest.raises(UnsupportedError, match=r"needs a C\+\+ compiler"):
         Flex(DECODE)
 
@@ -464,30 +451,38 @@ def test_a_kernel_by_name_refuses_in_torchs_words():
         SdpaFlash(DECODE).autotuned(q, k, k)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
+def test_what_cannot_be_compiled_is_a_reason(monkeypatch):
+    from torch._dynamo.exc import TorchDynamoException
+    from torch._inductor.exc import CppCompileError
+
+    from suite.attention.backends import compiled_eager
+
+    errors = [
         TorchDynamoException("out of resource\nand much more"),
         CppCompileError(["g++"], "out of resource"),
         subprocess.CalledProcessError(255, "ptxas"),
         AssertionError(),
-    ],
-)
-def test_what_cannot_be_compiled_is_a_reason(monkeypatch, error):
+    ]
+
     def compiled(*inputs, **settings):
         raise error
 
     monkeypatch.setattr(compiled_eager, "compiled", lambda function: compiled)
-    monkeypatch.setattr(CompiledEager, "check", lambda self, problem: None)
-    with pytest.raises(UnsupportedError) as refusal:
-        CompiledEager(DECODE).autotuned(*inputs(DECODE))
-    said = str(error).partition("\n")[0]
-    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
-    assert str(refusal.value) == f"compiled_eager cannot be compiled for this problem ({reason})"
+    monkeypatch.setattr(compiled_eager.CompiledEager, "check", lambda self, problem: None)
+    for error in errors:
+        with pytest.raises(UnsupportedError) as refusal:
+            compiled_eager.CompiledEager(DECODE).autotuned(*inputs(DECODE))
+        said = str(error).partition("\n")[0]
+        reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        assert str(refusal.value) == f"compiled_eager cannot be compiled for this problem ({reason})"
 
 
 @needs_compiler
 def test_compiled_eager_computes_as_eager_and_is_compiled_once():
+    from torch._dynamo.utils import counters
+
+    from suite.attention.backends.compiled_eager import CompiledEager
+
     problem = replace(DECODE, query_len=3)
     with torch.inference_mode():
         drawn = inputs(problem)
@@ -502,6 +497,8 @@ def test_compiled_eager_computes_as_eager_and_is_compiled_once():
 @needs_compiler
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch compiles through its own deprecated parts
 def test_flex_is_compiled_into_a_kernel_of_its_own():
+    from suite.attention.backends.flex import Flex
+
     problem = replace(DECODE, query_len=3)
     drawn, kernel, probe = inputs(problem), Flex(problem), AllocatorProbe()
     with torch.inference_mode():

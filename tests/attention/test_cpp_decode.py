@@ -3,10 +3,10 @@
 import shutil
 import sys
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
-from torch._inductor import config
 
 from suite.attention.backends.cpp import Cpp
 from suite.attention.check import compare, reference_rows, relative_error
@@ -14,11 +14,14 @@ from suite.attention.cpp_decode import kernel
 from suite.attention.problem import visible_keys
 from suite.measure.workload import UnsupportedError
 from suite.records.machine.user_cache import KERNELS
-from tests.kernels import decode_cases
 from tests.kernels.shapes import GQA_8, LARGE_BLOCKS, SHAPES, drawn
 
-PRODUCTS = range(kernel.products_for(torch.bfloat16, rows=16, d=128, v=128) + 1)
 every_shape = pytest.mark.parametrize("shape", [*SHAPES.values(), *LARGE_BLOCKS.values()], ids=[*SHAPES, *LARGE_BLOCKS])
+
+
+def kinds_of_products():
+    """The numbers of those that this CPU has. It loads the kernel, which collecting the tests need not."""
+    return range(kernel.products_for(torch.bfloat16, rows=16, d=128, v=128) + 1)
 
 
 def ready(problem, inputs):
@@ -47,12 +50,12 @@ def test_every_shape_and_count_of_new_tokens_agrees_with_float64(shape, query_le
 
 @every_shape
 @pytest.mark.parametrize("query_len", [1, 3])
-@pytest.mark.parametrize("most", PRODUCTS)
-def test_every_shape_agrees_in_bfloat16_with_all_products(shape, query_len, most):
+def test_every_shape_agrees_in_bfloat16_with_all_products(shape, query_len):
     problem = replace(shape, dtype=torch.bfloat16, query_len=query_len)
     rows = problem.heads_per_group * query_len
-    products = kernel.products_for(problem.dtype, rows, problem.qk_dim, problem.v_dim, most)
-    agrees(problem, products=products, splits=2)
+    for most in kinds_of_products():
+        products = kernel.products_for(problem.dtype, rows, problem.qk_dim, problem.v_dim, most)
+        agrees(problem, products=products, splits=2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -130,7 +133,7 @@ def test_columns_that_lie_apart_are_refused(place):
 def test_a_record_will_say_how_it_was_built():
     problem = replace(GQA_8, dtype=torch.bfloat16)
     backend = ready(problem, drawn(problem))
-    assert backend.form == f"products of {kernel.PRODUCTS[PRODUCTS[-1]]}"
+    assert backend.form == f"products of {kernel.PRODUCTS[kinds_of_products()[-1]]}"
     assert "-O3" in backend.built.split()
 
 
@@ -156,6 +159,8 @@ def test_it_says_that_there_is_no_compiler(unbuilt, no_compiler):
 @pytest.mark.skipif(sys.platform == "win32", reason="a compiler there is found by other means")
 @pytest.mark.parametrize("compiler", ["/nope", "/"])
 def test_a_compiler_that_cannot_run_is_none(unbuilt, compiler):
+    from torch._inductor import config  # takes seconds to import
+
     says = pytest.raises(UnsupportedError, match=r"^cpp needs a C\+\+ compiler, but torch finds none \(")
     with config.patch({"cpp.cxx": (None, compiler)}), says:
         Cpp(GQA_8)
@@ -184,21 +189,21 @@ def test_what_is_built_is_kept_for_its_cpu(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("seq_len", [40, 100])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("most", PRODUCTS)
-def test_what_is_no_number_stays_so(dtype, most, seq_len):
+def test_what_is_no_number_stays_so(dtype, seq_len):
     problem = replace(GQA_8, dtype=dtype, seq_len=seq_len)
-    products = kernel.products_for(dtype, problem.heads_per_group, problem.qk_dim, problem.v_dim, most)
-    for place in (1, 2):
-        for key in (0, 17, seq_len - 1):
-            inputs = drawn(problem)
-            inputs[place][0, 0, key] = float("nan")
-            for splits in (1, 3):
-                output = decoded(problem, inputs, products=products, splits=splits)
-                assert output[0, : problem.heads_per_group].isnan().all()
-                assert output[0, problem.heads_per_group :].isfinite().all()
+    for most, place, key in product(kinds_of_products(), (1, 2), (0, 17, seq_len - 1)):
+        products = kernel.products_for(dtype, problem.heads_per_group, problem.qk_dim, problem.v_dim, most)
+        inputs = drawn(problem)
+        inputs[place][0, 0, key] = float("nan")
+        for splits in (1, 3):
+            output = decoded(problem, inputs, products=products, splits=splits)
+            assert output[0, : problem.heads_per_group].isnan().all()
+            assert output[0, problem.heads_per_group :].isfinite().all()
 
 
 def test_every_line_that_is_to_be_wrong_is_there():
+    from tests.kernels import decode_cases  # with torch's compilers, which take seconds to import
+
     right = decode_cases.sources(decode_cases.CHANGES[0])
     for change in (*decode_cases.CHANGES[1:], *decode_cases.IN_TILES):
         assert decode_cases.sources(change) != right

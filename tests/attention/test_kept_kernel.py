@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch._inductor.cpp_builder import get_cpp_compiler
 
 from suite.attention.backends import needs
 from suite.attention.backends.auto import choose
@@ -76,6 +75,8 @@ def builds(monkeypatch):
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
     """A library that leaves a mark where it is loaded, and the mark's place."""
+    from torch._inductor.cpp_builder import get_cpp_compiler  # takes seconds to import
+
     folder = tmp_path_factory.mktemp("planted")
     mark = f'__attribute__((constructor)) static void mark() {{ fclose(fopen("{folder}/mark", "w")); }}'
     (folder / "planted.cpp").write_text(source(PLANTED, f"#include <cstdio>\n{mark}"))

@@ -1,5 +1,6 @@
 """Every layer against its definition in float64 and the plainest attention between: a loop over queries."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -137,38 +138,35 @@ def error(candidate, reference):
     return float((candidate.double() - reference).norm() / reference.norm())
 
 
-def each_by(variants):
-    """Each variant with each backend that computes it."""
+def backends_of(variant):
+    """Those that compute it."""
     passes = [a_pass(*sizes) for sizes in ((17, 17), (1, 17), (3, 17))]
-    beyond = {
-        variant: {name for one in passes for name in layer_of(variant).problem(one).beyond_plain}
-        for variant in variants
-    }
-    pairs = [(variant, backend) for variant in variants for backend in BACKENDS if backend.computes >= beyond[variant]]
-    return pytest.mark.parametrize(("variant", "backend"), pairs)
+    beyond = {name for one in passes for name in layer_of(variant).problem(one).beyond_plain}
+    return [backend for backend in BACKENDS if backend.computes >= beyond]
 
 
-@each_by(ALL_SHAPES)
+@pytest.mark.parametrize("variant", ALL_SHAPES)
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_a_prefill_equals_the_definition(variant, backend, dtype):
-    layer = layer_of(variant, dtype)
-    x_BSD = hidden_states(17, dtype)
-    out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(17, 17)), 0, 17)
-    assert error(out, by_definition(layer, x_BSD)) < BOUNDS[dtype]
+def test_a_prefill_equals_the_definition(variant, dtype):
+    layer, x_BSD = layer_of(variant, dtype), hidden_states(17, dtype)
+    expected = by_definition(layer, x_BSD)
+    for backend in backends_of(variant):
+        out = forward(layer, backend, x_BSD, layer.new_cache(a_pass(17, 17)), 0, 17)
+        assert error(out, expected) < BOUNDS[dtype], backend
 
 
-@each_by(SHAPES)
-@pytest.mark.parametrize("new_tokens", [1, 2, 3])
+@pytest.mark.parametrize("variant", SHAPES)
 @pytest.mark.parametrize("dtype", BOUNDS)
-def test_decoding_step_by_step_equals_one_pass(variant, backend, new_tokens, dtype):
-    layer = layer_of(variant, dtype)
-    x_BSD = hidden_states(19, dtype)
-    cache = layer.new_cache(a_pass(new_tokens, 19))
-    parts = [forward(layer, backend, x_BSD[:, :7], cache, 0, 7)]
-    for start in range(7, 19, new_tokens):
-        end = start + new_tokens
-        parts.append(forward(layer, backend, x_BSD[:, start:end], cache, start, end))
-    assert error(torch.cat(parts, dim=1), by_definition(layer, x_BSD)) < BOUNDS[dtype]
+def test_decoding_step_by_step_equals_one_pass(variant, dtype):
+    layer, x_BSD = layer_of(variant, dtype), hidden_states(19, dtype)
+    expected = by_definition(layer, x_BSD)
+    for backend, new_tokens in itertools.product(backends_of(variant), (1, 2, 3)):
+        cache = layer.new_cache(a_pass(new_tokens, 19))
+        parts = [forward(layer, backend, x_BSD[:, :7], cache, 0, 7)]
+        for start in range(7, 19, new_tokens):
+            end = start + new_tokens
+            parts.append(forward(layer, backend, x_BSD[:, start:end], cache, start, end))
+        assert error(torch.cat(parts, dim=1), expected) < BOUNDS[dtype], (backend, new_tokens)
 
 
 @pytest.mark.parametrize("variant", ["mla", "mla_yarn", "gla", "gla_of_four"])

@@ -23,7 +23,7 @@ SLOW = {
     "million_records": "20",
     "rival_rules": SELFTEST,
     "roomy_cache": "1",
-    "rounding": "1",
+    "rounding": "1 1024",
     "waits": "--growth --runs 20",
 }
 """And of what .ci/run does."""
@@ -37,9 +37,9 @@ MINUTES = {
 """And of what runs every night: these install packages, and the second runs valgrind."""
 PARITY = {
     "rl_before": ". --pairs 2 --policies tiny",
-    "rl_rivals": "--pairs 2 --policies small --only up",
+    "rl_rivals": "--pairs 2 --policies tiny --only up",
 }
-RAY = {"ray_engine": "12 0.1"}
+RAY = {"ray_engine": "8 0.1"}
 """Run by `make parity` and `make test-ray`, in whose environments their packages are."""
 ELSEWHERE = {
     "null_rates": ".ci/run",

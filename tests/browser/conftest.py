@@ -109,16 +109,16 @@ def two_hundred(tmp_path_factory):
     return path
 
 
-class Watch:
-    """Opens written pages, and knows what went wrong in any of them."""
+class Tab:
+    """A tab of the browser, with all that went wrong in it.
 
-    def __init__(self, browser):
-        self.complaints, self._browser, self._contexts = [], browser, []
+    A new one takes 2 s of CPU before it shows anything, so a page, which is a new document, is opened in one that
+    another test has left.
+    """
 
-    def open(self, path, *, address="", width=DESKTOP, scheme="light", script=None, is_whole=True):
-        """The page, once it shows what the address behind the # names."""
-        self._contexts.append(self._browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
-        page = self._contexts[-1].new_page()
+    def __init__(self, browser, script):
+        self.complaints, self.script = [], script
+        self.page = page = browser.new_context().new_page()
         page.set_default_timeout(2 * PATIENCE_MS)
         page.on("console", lambda said: said.type in ("error", "warning") and self.complaints.append(said.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -126,24 +126,59 @@ class Watch:
         page.on("request", lambda request: self._is_foreign(request.url) and self.complaints.append(request.url))
         if script:
             page.add_init_script(script)
-        page.goto(path.as_uri() + address)
-        if is_whole:
-            page.locator("#main h1, #main .quiet, #main section").first.wait_for(state="attached")
-        return page
 
-    def end(self):
-        for context in self._contexts:
-            context.close()
-        assert self.complaints == []
+    def leave(self):
+        """Leave the page, without which it would be no new one at another address; what went wrong in it."""
+        self.page.mouse.move(0, 0)
+        self.page.goto("about:blank")
+        complaints, self.complaints = self.complaints, []
+        return complaints
 
     @staticmethod
     def _is_foreign(url):
         return not url.startswith(("file:", "data:", "blob:"))
 
 
+class Watch:
+    """Opens written pages, and knows what went wrong in any of them."""
+
+    def __init__(self, browser, unused):
+        self._browser, self._unused, self._tabs = browser, unused, []
+
+    def open(self, path, *, address="", width=DESKTOP, scheme="light", script=None, is_whole=True):
+        """The page, once it shows what the address behind the # names."""
+        tab = next((tab for tab in self._unused if tab.script == script), None)
+        if tab is None:
+            tab = Tab(self._browser, script)
+        else:
+            self._unused.remove(tab)
+        self._tabs.append(tab)
+        page = tab.page
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(media="null", color_scheme=scheme)
+        page.goto(path.as_uri() + address)
+        if is_whole:
+            page.locator("#main h1, #main .quiet, #main section").first.wait_for(state="attached")
+        return page
+
+    def take_complaint(self):
+        """Take away the last complaint, where a test expects one."""
+        return self._tabs[-1].complaints.pop()
+
+    def end(self):
+        complaints = [complaint for tab in self._tabs for complaint in tab.leave()]
+        self._unused += self._tabs
+        assert complaints == []
+
+
+@pytest.fixture(scope="session")
+def unused_tabs():
+    return []
+
+
 @pytest.fixture
-def watch(browser):
-    one = Watch(browser)
+def watch(browser, unused_tabs):
+    one = Watch(browser, unused_tabs)
     yield one
     one.end()
 

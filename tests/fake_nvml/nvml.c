@@ -241,6 +241,9 @@ int nvmlDeviceGetTotalEnergyConsumption(Device *device, unsigned long long *mill
 
 int nvmlDeviceGetTemperature(Device *device, int sensor, unsigned *celsius) { ANSWER(device); (void)sensor; *celsius = 61; return OK; }
 int nvmlDeviceGetClockInfo(Device *device, int clock, unsigned *mhz) { ANSWER(device); *mhz = clock == 2 ? 2619 : 1755; return OK; }
+int nvmlDeviceGetMaxClockInfo(Device *device, int clock, unsigned *mhz) { ANSWER(device); *mhz = clock == 2 ? 2619 : 1980; return OK; }
+int nvmlDeviceGetPersistenceMode(Device *device, unsigned *mode) { ANSWER(device); *mode = 1; return OK; }
+int nvmlDeviceGetTotalEccErrors(Device *device, int kind, int counter, unsigned long long *count) { ANSWER(device); *count = kind == 1 && counter == 0 ? 2 : 0; return OK; }
 int nvmlDeviceGetPcieThroughput(Device *device, int way, unsigned *kilobytes) { ANSWER(device); *kilobytes = way == 0 ? 1000 : 2000; return OK; }
 int nvmlDeviceGetMigMode(Device *device, unsigned *now, unsigned *later) { ANSWER(device); *now = *later = device->mig; return OK; }
 

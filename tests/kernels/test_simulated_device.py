@@ -47,8 +47,8 @@ def test_every_variant_is_captured_and_its_kernel_rotates(chip, attention):
     assert min(one.value for one in readings if one.metric == "latency_s" and one.span == "kernel") > NODE_START_S
 
 
-def test_auto_decodes_without_triton_where_no_compiler_and_no_cuda_library_is():
-    """As in a slim container: Triton compiles C for its driver, and calls another program to find CUDA's library."""
+def test_auto_decodes_without_triton_in_a_slim_container():
+    """It has no compiler and no library of CUDA: Triton compiles C for its driver, and runs ldconfig to find CUDA's."""
     there = {name: value for name, value in os.environ.items() if name not in ("TRITON_INTERPRET", "CC")}
     run = subprocess.run(
         [sys.executable, "-c", WITHOUT_COMPILER], env={**there, "PATH": "/nonexistent"}, capture_output=True, text=True

@@ -103,9 +103,9 @@ def test_how_often_the_caches_grow_changes_nothing(variant, copies, prompts, mon
     model, given = decoder(variant, dtype=torch.float64), prompts_from(prompts, CPU)
     monkeypatch.setattr(sampling, "ROOM", 100)
     # An end that is no token: no completion ends before its limit.
-    once = sample(model, given, copies=copies, longest=40, end=VOCABULARY, generator=generator())
+    once = sample(model, given, copies=copies, longest=20, end=VOCABULARY, generator=generator())
     monkeypatch.setattr(sampling, "ROOM", 1)
-    grown = sample(model, given, copies=copies, longest=40, end=VOCABULARY, generator=generator())
+    grown = sample(model, given, copies=copies, longest=20, end=VOCABULARY, generator=generator())
     assert torch.equal(grown.tokens_NT, once.tokens_NT)
     torch.testing.assert_close(grown.log_probs_NT, once.log_probs_NT, rtol=0, atol=1e-12)
     assert (scored(model, given, copies, grown, 1.0) - grown.log_probs_NT).abs().max() < 1e-9

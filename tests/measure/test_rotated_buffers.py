@@ -1,5 +1,6 @@
 """The rotated runs of a CUDA graph, laid out without a GPU: their memory can be looked at anywhere."""
 
+import weakref
 from itertools import pairwise
 
 import pytest
@@ -51,11 +52,12 @@ def test_memory_that_inputs_share_counts_once():
 
 def test_copies_grow_with_the_cache_and_shrink_with_memory():
     inputs, much = [torch.ones(100)], 1 << 20
-    for least_bytes, most_bytes, copies, runs in (
-        *((400, much, 4, 12), (2400, much, 6, 12), (6000, much, 15, 15), (2000, 1600, 5, 10)),
-        *((500, 400, 2, 10), (500, 399, 1, 1), (1200, 400, 1, 1), (400 * MOST_COPIES + 1, much, 1, 1)),
+    for cache_bytes, most_bytes, copies, runs in (
+        *((80, much, 4, 12), (480, much, 6, 12), (1200, much, 15, 15), (400, 1600, 5, 10), (400, 800, 3, 12)),
+        *((400, 400, 2, 10), (400, 399, 1, 1), (401, 400, 1, 1)),
+        *((200 * MOST_COPIES, much, MOST_COPIES, MOST_COPIES), (201 * MOST_COPIES, much, 1, 1)),
     ):
-        found = rotated(lambda x: x, inputs, least_bytes, most_bytes)
+        found = rotated(lambda x: x, inputs, cache_bytes, most_bytes)
         addresses_in_turn = [run().data_ptr() for run in found.runs]
         assert (found.copies, len(found.runs)) == (copies, runs)
         assert len(set(addresses_in_turn)) == copies
@@ -65,6 +67,11 @@ def test_copies_grow_with_the_cache_and_shrink_with_memory():
 
 def test_a_layer_is_captured_and_a_training_step_is_not():
     workload = prepared(backend="eager")
-    (run,) = workload.rotated_runs("layer", 2 * L2_BYTES, 1 << 30).runs
-    assert run().shape == (1, 1, workload.plan.hidden_size)
+    runs = workload.rotated_runs("layer", L2_BYTES, 1 << 30)
+    assert runs.runs[0]().shape == (1, 1, workload.plan.hidden_size)
+    input_BSD = weakref.ref(workload.work._x_BSD)
+    workload.work.draw()
+    assert input_BSD() is not None, "a graph of the runs would read freed memory"
+    del runs
+    assert input_BSD() is None
     assert prepared(attention="gqa", phase="train").rotated_runs("kernel", 1, 1) is None

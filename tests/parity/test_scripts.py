@@ -8,7 +8,8 @@ from tests.benchmarks.scripts import PARITY, run
 
 
 @pytest.mark.parametrize("name", PARITY)
-def test_a_script_beside_another_package_runs(name, tmp_path):
+def test_a_script_beside_another_package_runs(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("RIVALS_COMPLETIONS", "64")
     assert "theirs / ours" in run(name, PARITY[name], tmp_path)
 
 

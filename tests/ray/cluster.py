@@ -31,9 +31,11 @@ class Node:
     def __init__(self, *arguments: str, log: Path) -> None:
         program = Path(sys.executable).with_name("ray")
         command = [str(program), "start", "--block", "--disable-usage-stats", *arguments]
+        # When a command joins, a node would start a process for each of its CPUs, 2 s each, beside those asked for.
+        calm = {**environment(), "RAY_prestart_worker_first_driver": "0"}
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                command, stdout=output, stderr=output, start_new_session=True, env=environment(), cwd=ROOT
+                command, stdout=output, stderr=output, start_new_session=True, env=calm, cwd=ROOT
             )
 
     def kill(self) -> None:
@@ -64,17 +66,17 @@ def forks() -> set[int]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TwoNodes:
+class Nodes:
     """A head, and a node that joined it."""
 
     address: str
     head: Node
-    other: Node
+    other: Node | None
 
     def workers(self, doing: str = "") -> set[int]:
         """Return the numbers of the actors' processes, those that run a method where it is named."""
         found = set()
-        for node in (self.head, self.other):
+        for node in filter(None, (self.head, self.other)):
             for process in psutil.Process(node.process.pid).children(recursive=True):
                 with suppress(psutil.NoSuchProcess):
                     if " ".join(process.cmdline()).startswith("ray::RemoteWorker" + (f".{doing}" if doing else "")):
@@ -83,8 +85,8 @@ class TwoNodes:
 
 
 @contextmanager
-def two_nodes(cpus: int = 1) -> Iterator[TwoNodes]:
-    """Start a head and a node that joins it."""
+def ray_nodes(cpus: int = 1, *, joins: bool = True) -> Iterator[Nodes]:
+    """Start a head and a node that joins it; the head alone unless one `joins`."""
     folder = Path(tempfile.mkdtemp(prefix="ray-"))  # short: the names of sockets have a limit
     address = f"127.0.0.1:{free_port()}"
     nodes: list[Node] = []
@@ -92,16 +94,26 @@ def two_nodes(cpus: int = 1) -> Iterator[TwoNodes]:
         port = address.rpartition(":")[2]
         head = ("--head", f"--port={port}", "--include-dashboard=false")
         nodes.append(Node(*head, f"--num-cpus={cpus}", f"--temp-dir={folder}", *_ports(), log=folder / "head.log"))
-        _wait_for(address, nodes=1, log=folder / "head.log")
-        # An address of its own, so that a command joins through the head: it would end with the other node.
-        other = (f"--address={address}", "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}")
-        nodes.append(Node(*other, *_ports(), log=folder / "other.log"))
-        _wait_for(address, nodes=2, log=folder / "other.log")
-        yield TwoNodes(address=address, head=nodes[0], other=nodes[1])
+        if joins:
+            _wait_for_answer(int(port), log=folder / "head.log")
+            # An address of its own, so that a command joins through the head: it would end with the other node.
+            other = (f"--address={address}", "--node-ip-address=127.0.0.2", f"--num-cpus={cpus}")
+            nodes.append(Node(*other, *_ports(), log=folder / "other.log"))
+        _wait_for(address, nodes=len(nodes), log=folder / "head.log")
+        yield Nodes(address=address, head=nodes[0], other=nodes[1] if joins else None)
     finally:
         for node in reversed(nodes):
             node.kill()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_answer(port: int, *, log: Path) -> None:
+    deadline = time.monotonic() + LONGEST_START_S
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"no head of a cluster: {log.read_text(errors='replace')[-2000:]}")
 
 
 def free_port() -> int:

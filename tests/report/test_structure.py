@@ -1,6 +1,7 @@
 """The report's own layers: blocks, model, plot, tables, chapters, page, command. Nothing imports upwards."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,11 @@ LAYERS = (
 """From the lowest up. A chapter imports no other."""
 ONCE = ("Arm", "Experiment", "Comparison", "Contrast", "Quantity", "Mark", "Point", "Series", "Column")
 FILES = sorted(CODE.rglob("*.py"))
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+
+
+@cache
+def tree(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def part_of(module):
@@ -34,17 +39,17 @@ def layer_of(part):
 
 
 def imports_of(path):
-    for node in ast.walk(TREES[path]):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("suite.report."):
             yield node.module
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CODE)))
-def test_nothing_imports_upwards(path):
-    own = part_of(path.relative_to(CODE).with_suffix("").as_posix().split("/")[0])
-    for module in imports_of(path) if own != "__init__" else ():
-        other = part_of(module)
-        assert other == own or layer_of(other) < layer_of(own), module
+def test_nothing_imports_upwards():
+    for path in FILES:
+        own = part_of(path.relative_to(CODE).with_suffix("").as_posix().split("/")[0])
+        for module in imports_of(path) if own != "__init__" else ():
+            other = part_of(module)
+            assert other == own or layer_of(other) < layer_of(own), (path, module)
 
 
 def test_no_module_reaches_itself():
@@ -64,7 +69,7 @@ def test_no_module_reaches_itself():
 @pytest.mark.parametrize("name", ONCE)
 def test_what_all_chapters_share_is_defined_once(name):
     found = [
-        path for path in FILES for node in ast.walk(TREES[path]) if isinstance(node, ast.ClassDef) and node.name == name
+        path for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef) and node.name == name
     ]
     assert len(found) <= 1, found
 
@@ -73,7 +78,7 @@ def test_only_the_page_speaks_a_language():
     for path in FILES:
         names = [
             a.arg
-            for node in ast.walk(TREES[path])
+            for node in ast.walk(tree(path))
             if isinstance(node, ast.arguments)
             for a in node.args + node.kwonlyargs
         ]
@@ -84,7 +89,7 @@ def test_only_plot_writes_traces():
     for path in FILES:
         kinds = [
             value.value
-            for node in ast.walk(TREES[path])
+            for node in ast.walk(tree(path))
             if isinstance(node, ast.Dict)
             for key, value in zip(node.keys, node.values, strict=True)
             if isinstance(key, ast.Constant) and key.value == "type" and isinstance(value, ast.Constant)

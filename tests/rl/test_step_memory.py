@@ -11,10 +11,10 @@ from suite.measure.memory_tracker import MemoryTracker
 from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.stateful import run_stateful
-from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, holder_parts
+from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, RESERVED_PEAK, holder_parts
 from suite.records.metrics import EVALUATE, METRICS, PHASES
 from suite.records.record import Status
-from suite.rl.step_memory import TrackedMemory
+from suite.rl.step_memory import allocator_peaks
 from suite.rl.workload import RlWorkload
 from tests.rl.cases import SIZES, settings
 
@@ -156,6 +156,18 @@ def test_evaluations_do_not_count(shared):
     assert often == seldom
 
 
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo"])
+def test_recomputed_activations_change_memory_alone(shared, algorithm):
+    kept, recomputed = (stepped(prepared(shared, algorithm, checkpointing=again)) for again in (False, True))
+    learned = [
+        [reading for reading in readings if METRICS[reading.metric].seeded and reading.metric not in (PEAK, PART)]
+        for readings in (kept, recomputed)
+    ]
+    assert learned[0] == learned[1] != []
+    activations = [held(readings, "update")["policy", "activations"] for readings in (kept, recomputed)]
+    assert activations[1] < 0.8 * activations[0]
+
+
 def test_watching_changes_nothing_that_follows_from_the_seed(shared):
     watched, unwatched = (
         [reading for reading in stepped(prepared(shared, "ppo", track_memory=tracks)) if METRICS[reading.metric].seeded]
@@ -177,18 +189,21 @@ def test_a_long_runs_events_stay_few(shared):
 
 
 def test_the_device_says_the_highest_of_a_phases_runs():
-    peaks = iter([5, 9, 7])
-    device = SimpleNamespace(forget_peak=lambda: None, peak_bytes=lambda: next(peaks))
-    memory, meter = TrackedMemory(list, device), Meter()
+    peaks = iter([(5, 6), (9, 9), (7, 8)])
+    device = SimpleNamespace(
+        forget_peaks=lambda: None,
+        peak_bytes=lambda: dict(zip((ALLOCATOR_PEAK, RESERVED_PEAK), next(peaks), strict=True)),
+    )
+    meter = Meter()
     meter.step = 3
-    with memory.track_step(meter):
+    with allocator_peaks(device, meter):
         for span in ("rollout", "score", EVALUATE, "rollout"):
             with meter.span(span):
                 torch.ones(1)
-    noted = [
-        (reading.step, reading.span, reading.value) for reading in meter.readings if reading.metric == ALLOCATOR_PEAK
+    assert [(reading.step, reading.span, reading.metric, reading.value) for reading in meter.readings] == [
+        *((3, "rollout", ALLOCATOR_PEAK, 7), (3, "rollout", RESERVED_PEAK, 8)),
+        *((3, "score", ALLOCATOR_PEAK, 9), (3, "score", RESERVED_PEAK, 9)),
     ]
-    assert noted == [(3, "rollout", 7), (3, "score", 9)]
 
 
 def test_a_tracked_run_says_its_times_are_not_comparable(shared, tmp_path):

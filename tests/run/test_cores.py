@@ -9,11 +9,11 @@ import pytest
 
 from suite.run.launchers.cores import Cores, CoreWatch, count_busy_s, hardware_threads, in_order, own_cores
 
-needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system pins no process to cores")
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which pins and counts")
 STAT = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 4000 50 6 7 8 9 9\ncpu1 10 0 0 0 0 0 0 0 0 0\nintr 5\n"
 
 
-@needs_affinity
+@needs_linux
 def test_two_workers_hold_no_core_in_common(tmp_path):
     allowed = os.sched_getaffinity(0)
     with own_cores(1, parent=tmp_path) as first:
@@ -28,7 +28,7 @@ def test_two_workers_hold_no_core_in_common(tmp_path):
         assert {*all_again.cpus} == allowed
 
 
-@needs_affinity
+@needs_linux
 def test_a_folder_that_is_a_link_holds_no_locks(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"suite-cores-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
@@ -50,6 +50,7 @@ def test_hardware_threads_of_one_core_are_taken_last(tmp_path):
     assert hardware_threads(7, tmp_path) == [7]
 
 
+@needs_linux
 def test_busy_time_is_all_but_idle_and_waiting(tmp_path):
     (tmp_path / "stat").write_text(STAT)
     ticks_per_s = os.sysconf("SC_CLK_TCK")
@@ -59,7 +60,7 @@ def test_busy_time_is_all_but_idle_and_waiting(tmp_path):
     assert count_busy_s({0}, tmp_path / "nothing") is None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/stat")
+@needs_linux
 def test_others_on_a_core_are_told_and_the_own_work_is_not(monkeypatch):
     cpu = max(os.sched_getaffinity(0))
     busy = iter([10.0, 13.0])
@@ -73,7 +74,7 @@ def test_others_on_a_core_are_told_and_the_own_work_is_not(monkeypatch):
     assert watch.warnings == ["other work was running on the cores of this case: 20% of their time"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/stat")
+@needs_linux
 def test_a_program_on_the_core_is_seen_by_the_kernels_count():
     cpu = max(os.sched_getaffinity(0))
     cores = Cores(cpus=(cpu,))

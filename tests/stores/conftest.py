@@ -1,19 +1,21 @@
 """A server on loopback that answers as S3 does, and processes that know no other."""
 
 import os
-import subprocess
-import sys
+import tempfile
+import time
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Lock, Thread
 
 import pytest
 
 from suite.records.machine.user_cache import KERNELS, kernels_folder
+from tests.forked import forked
 
 FOLDER_OF_KERNELS = str(kernels_folder())
 """A machine of its own would build a decode kernel again."""
-ROOT = Path(__file__).parents[2]
+LONGEST_S = 240
 SECRET = "a-secret-of-the-tests-0123"
 
 
@@ -30,6 +32,8 @@ class Server:
         self.port, self.asked, self.before = 0, [], lambda request: None
         """`before` is told of each request, as `PUT /bucket/name`, before it is answered."""
         self.open()
+        # A fork would keep the port open when it is closed here.
+        os.register_at_fork(after_in_child=lambda: self._server.socket.close())
 
     def open(self):
         from werkzeug.serving import make_server
@@ -78,8 +82,8 @@ def server(only_server):
 
 @pytest.fixture
 def environment(server, tmp_path, monkeypatch):
-    """The environment of a machine that reaches the server; another's differs in XDG_CACHE_HOME. It is this process's
-    too."""
+    """Make this process, and those that it forks, a machine that reaches the server. Another's differs in
+    XDG_CACHE_HOME."""
     own = {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.port}",
         "AWS_ACCESS_KEY_ID": "tests",
@@ -91,12 +95,9 @@ def environment(server, tmp_path, monkeypatch):
         "AWS_MAX_ATTEMPTS": "1",
         "XDG_CACHE_HOME": str(tmp_path / "cache"),
         KERNELS: FOLDER_OF_KERNELS,
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(ROOT),
     }
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    return {**os.environ, **own}
 
 
 @pytest.fixture
@@ -110,28 +111,35 @@ def bucket(environment):
     client.close()
 
 
+class Command:
+    """`suite ARGUMENTS` in a fork of this process, with what a test asks of a process."""
+
+    def __init__(self, output, pid):
+        self._output, self.pid = output, pid
+
+    def wait(self):
+        deadline = time.monotonic() + LONGEST_S
+        while time.monotonic() < deadline:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        raise AssertionError(f"it does not end: {self._output.read_text()}")
+
+    def ended(self):
+        return self.wait(), self._output.read_text()
+
+
 @pytest.fixture
-def suite(environment, tmp_path):
+def suite(environment, tmp_path, monkeypatch):
     """Start `suite ARGUMENTS` in a folder of its own; `cache`: as another machine, by its name."""
-    work = tmp_path / "work"
-    work.mkdir()
-    started = []
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    with ExitStack() as started:
 
-    def start(*arguments, cache="cache"):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "suite", *arguments],
-            cwd=work,
-            env={**environment, "XDG_CACHE_HOME": str(tmp_path / cache)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        started.append(process)
-        return process
+        def start(*arguments, cache="cache"):
+            output = Path(tempfile.mkdtemp(dir=tmp_path), "output")
+            home = {"XDG_CACHE_HOME": str(tmp_path / cache)}
+            return Command(output, started.enter_context(forked(output, *arguments, **home)))
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        yield start

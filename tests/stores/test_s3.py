@@ -55,11 +55,6 @@ def each_case_once(bucket, *, marks=frozenset()):
     assert {name.rpartition("/")[2] for name in names} - marks == RUN_FILES
 
 
-def ended(process, timeout_s=240):
-    said = process.communicate(timeout=timeout_s)[0]
-    return process.returncode, said
-
-
 def on_third(what, act):
     """Return what acts ahead of the third request that begins and ends so."""
     left, (method, name) = iter([False, False, True]), what.split()
@@ -76,17 +71,17 @@ def test_a_killed_sweep_is_resumed_and_nothing_is_lost(killed_at, suite, bucket,
     url = f"s3://{bucket[0]}/sweep"
     killed = suite(*SWEEP, f"hydra.sweep.dir={url}")
     server.before = on_third(killed_at, lambda: os.killpg(killed.pid, signal.SIGKILL))
-    assert killed.wait(timeout=240) == -signal.SIGKILL
+    assert killed.wait() == -signal.SIGKILL
     before = {key: content_of(bucket, key) for key in records_in(bucket)}
     assert 2 <= len(before) < CASES
 
-    code, said = ended(suite(*SWEEP, f"hydra.sweep.dir={url}"))
+    code, said = suite(*SWEEP, f"hydra.sweep.dir={url}").ended()
     assert code == 0, said
     assert "were recorded before" in said
     assert said.splitlines()[-1] == f"records: {url}"
     each_case_once(bucket, marks=MARKS)
     assert {key: content_of(bucket, key) for key in before} == before
-    code, said = ended(suite("results", "verify", url))
+    code, said = suite("results", "verify", url).ended()
     assert (code, said.splitlines()[-1].partition(" with ")[0]) == (0, f"{CASES} runs")
 
 
@@ -98,13 +93,13 @@ def test_what_was_measured_outlives_a_cut_network(suite, bucket, server):
     assert is_cut.wait(240)
     server.close()
     try:
-        code, said = ended(cut)
+        code, said = cut.ended()
     finally:
         server.open()
     assert code == 4
     assert said.splitlines()[-1].startswith(f"suite run: cannot write the results: {url} cannot be ")
     assert said.splitlines()[-1].endswith("; the record is kept on this machine, and the same command puts it there")
-    code, said = ended(suite(*SWEEP, f"hydra.sweep.dir={url}"))
+    code, said = suite(*SWEEP, f"hydra.sweep.dir={url}").ended()
     assert code == 0, said
     assert f"3 of {CASES} cases were recorded before" in said
     each_case_once(bucket, marks=MARKS)
@@ -112,7 +107,7 @@ def test_what_was_measured_outlives_a_cut_network(suite, bucket, server):
 
 def test_a_sweep_is_reported_judged_and_compared_there(suite, bucket, server, tmp_path):
     url, before = f"s3://{bucket[0]}/sweep", f"s3://{bucket[0]}/before"
-    code, said = ended(suite(*SWEEP, f"hydra.sweep.dir={url}"))
+    code, said = suite(*SWEEP, f"hydra.sweep.dir={url}").ended()
     assert code == 0, said
     each_case_once(bucket)
     for arguments in (
@@ -121,16 +116,16 @@ def test_a_sweep_is_reported_judged_and_compared_there(suite, bucket, server, tm
         ("report", "--results", url, "--results", before, "--format", "markdown", "--out", str(tmp_path / "page.md")),
         ("compare", url, "--by", "attention"),
     ):
-        code, said = ended(suite(*arguments))
+        code, said = suite(*arguments).ended()
         assert code == 0, said
     assert {"sweep", "before"} <= set(re.findall(r"\w+", (tmp_path / "page.md").read_text()))
     assert "</html>" in (tmp_path / "page.html").read_text()
-    code, said = ended(suite("gate", "--baseline", before, "--candidate", url))
+    code, said = suite("gate", "--baseline", before, "--candidate", url).ended()
     assert code == 3, said  # the same runs: their exact quantities judge, and nothing new was timed
     assert re.search(r"^same +6 quantities$", said, re.MULTILINE)
     assert "nothing new was timed" in said
     server.asked.clear()
-    code, said = ended(suite("results", "list", url))
+    code, said = suite("results", "list", url).ended()
     assert (code, server.asked) == (0, [f"GET /{bucket[0]}"])
     assert not (tmp_path / "work" / "s3:").exists()
     everything = [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -141,7 +136,7 @@ def test_two_machines_share_a_sweep_and_run_each_case_once(suite, bucket):
     url = f"s3://{bucket[0]}/sweep"
     both = [suite(*SWEEP, f"hydra.sweep.dir={url}", cache=name) for name in ("one", "two")]
     for process in both:
-        code, said = ended(process)
+        code, said = process.ended()
         assert code == 0, said
     each_case_once(bucket)
 
@@ -150,7 +145,7 @@ def test_the_loser_of_two_writers_says_so(suite, bucket):
     url = f"s3://{bucket[0]}/sweep"
     case = ("geometry=tiny", "measure=smoke", "telemetry=off", "attention=mha", *STEPS)
     both = [suite("run", *case, f"hydra.run.dir={url}", cache=name) for name in ("one", "two")]
-    codes, said = zip(*map(ended, both), strict=True)
+    codes, said = zip(*(process.ended() for process in both), strict=True)
     assert sorted(codes) == [0, 3], said  # 3: a case of it did not run here
     loser = said[codes.index(3)]
     assert len(records_in(bucket)) == 1
@@ -210,10 +205,10 @@ ONE = ("run", "workload=projection", "attention=mha", "dtype=bfloat16", "hardwar
 
 
 def test_a_bucket_that_is_not_there_is_named(suite, bucket):
-    code, said = ended(suite(*ONE, "hydra.run.dir=s3://no-such-bucket/sweep"))
+    code, said = suite(*ONE, "hydra.run.dir=s3://no-such-bucket/sweep").ended()
     assert code == 2
     assert said.endswith("\nsuite: results must go into a bucket that exists; got 's3://no-such-bucket/sweep'\n")
-    code, said = ended(suite("results", "list", "s3://no-such-bucket/sweep"))
+    code, said = suite("results", "list", "s3://no-such-bucket/sweep").ended()
     assert code == 2
     assert said == "suite: results must be folders that exist; got 's3://no-such-bucket/sweep'\n"
 
@@ -222,18 +217,19 @@ def test_a_bucket_that_may_only_be_read_is_said_so(suite, bucket):
     name, client = bucket
     forbidden = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::{name}/*"}
     client.put_bucket_policy(Bucket=name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [forbidden]}))
-    code, said = ended(suite(*ONE, f"hydra.run.dir=s3://{name}/sweep"))
+    code, said = suite(*ONE, f"hydra.run.dir=s3://{name}/sweep").ended()
     assert (code, objects_in(bucket)) == (4, [])
     assert said.endswith(f"\nsuite run: cannot write the results: s3://{name}/sweep cannot be written: Forbidden\n")
 
 
-def test_without_a_server_or_credentials_a_sentence_says_so(suite, bucket, environment, tmp_path):
+def test_without_a_server_or_credentials_a_sentence_says_so(suite, bucket, monkeypatch):
     url = f"s3://{bucket[0]}/sweep"
-    environment["AWS_ENDPOINT_URL"] = "http://127.0.0.1:9"
-    code, said = ended(suite("results", "list", url))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    code, said = suite("results", "list", url).ended()
     assert code == 4
     assert said.startswith(f"suite: {url} cannot be listed: ")
-    del environment["AWS_ACCESS_KEY_ID"], environment["AWS_SECRET_ACCESS_KEY"]
-    code, said = ended(suite("results", "list", url))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    code, said = suite("results", "list", url).ended()
     assert code == 4
     assert said == f"suite: {url} cannot be listed: NoCredentialsError: Unable to locate credentials\n"

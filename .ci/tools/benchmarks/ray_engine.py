@@ -18,7 +18,7 @@ from statistics import median
 
 from suite.records.record import Record
 from suite.records.stores.store import read_contents
-from tests.ray.cluster import environment, sweep, two_nodes
+from tests.ray.cluster import environment, ray_nodes, sweep
 
 STEPS = 8
 """Of a case: one that warms up, six that are timed, one that is profiled."""
@@ -29,7 +29,7 @@ def main(cases: int, wait_s: float) -> None:
     print(f"{cases} cases, each of which waits {wait_s:g} s; two nodes of two CPUs in name, on this machine")
     print(f"{'workers':<10} {'sweep':>8} {'cases/s':>8} {'ratio':>6} {'beyond its passes, a case':>28}")
     base = None
-    with two_nodes(cpus=2) as nodes:
+    with ray_nodes(cpus=2) as nodes:
         for workers in (1, 2, 4):
             engine = ("engine=ray", f"engine.address={nodes.address}", f"workers={workers}")
             rate = print_rate(f"{workers}", run_sweep(*settings, *engine), workers, base)

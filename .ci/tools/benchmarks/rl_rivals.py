@@ -67,7 +67,10 @@ disable_progress_bar()
 
 COPIES, NEVER = 8, 1_000_000
 """Completions of a prompt, and an end token that no model samples."""
-PROMPT, COMPLETIONS, MINIBATCH, LR = 6, 256, 64, 3e-4
+PROMPT, LR = 6, 3e-4
+COMPLETIONS = int(os.environ.get("RIVALS_COMPLETIONS", "256"))
+"""Of a rollout. In the environment, which rl_before hands to another checkout: a short form has fewer."""
+MINIBATCH = COMPLETIONS // 4
 CPU = torch.device("cpu")
 CLOSE = 1e-5
 ENDING = 1.6
@@ -192,7 +195,7 @@ def sampling_rows(policy: str, pairs: int, only: str) -> Iterator[str | Row]:
     """Rows that time sampling of a policy at two batches and three lengths."""
     ours = policy_of(plan_of(policy))
     theirs = checked(ours, policy)
-    for batch in (64, 256):
+    for batch in (MINIBATCH, COMPLETIONS):
         lengths = {(32, NEVER): "all 32", (64, NEVER): "all 64", (64, END): "up to 64"}
         names = {length: f"{policy}, sampling {batch} x {words}" for length, words in lengths.items()}
         names = {length: name for length, name in names.items() if only in name}

@@ -51,9 +51,6 @@ SHORT = 512
 TRIES = 3
 CLEARLY = 0.9
 MOST_SCORES = 1 << 28  # eager stores them all: more are not tried
-# Flushes before a try on a GPU: they last longer than its launches, for which the graphs of a record's runs need not
-# wait.
-FLUSHES_AHEAD = 8
 
 
 def choose(problem: Problem) -> Backend:
@@ -138,11 +135,10 @@ def wall_s(work: Callable[[], object]) -> float:
 
 
 def event_s(work: Callable[[], object]) -> float:
-    """GPU time of one call by events, in seconds, behind flushes that last until the work is launched."""
+    """GPU time of one call by events, in seconds, behind a flush that lasts until the work is launched."""
     flush, clock = CudaFlush(l2_bytes()), event_clock({})
-    for _ in range(FLUSHES_AHEAD):
-        flush("tried")
+    flush("tried")
     stop = clock("tried")
     work()
-    (reading,) = stop()
-    return float(reading["value"])
+    seconds, _ = stop()
+    return float(seconds["value"])

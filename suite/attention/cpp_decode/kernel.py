@@ -25,11 +25,9 @@ import os
 import platform
 import time
 from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 from torch._C._profiler import _RecordFunctionFast as Watched  # torch.profiler.record_function takes ten microseconds
 
@@ -116,6 +114,8 @@ def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL:
     path = kept_at(dtype)
     with suppress(OSError):  # it is not there, torn, or was built beside other libraries
         return _load(path)
+    from filelock import FileLock  # here: see suite.measure.sealed
+
     with FileLock(path.with_suffix(".lock")):
         with suppress(OSError):  # nor has another process built it meanwhile
             return _load(path)
@@ -181,8 +181,7 @@ def _build(path: Path, dtype: torch.dtype) -> None:
 @functools.cache
 def _source_text() -> str:
     """The C++ code of all SOURCES, in their order, as one text."""
-    folder = resources.files(__package__)
-    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in SOURCES)
+    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SOURCES)
 
 
 def _instructions() -> str:

@@ -53,12 +53,11 @@ MOST_COUNT_BYTES = 256 << 20
 
 def check_valgrind() -> str:
     """The path of valgrind. Raises ValueError elsewhere than on Linux and where valgrind is not installed."""
-    if sys.platform != "linux":
-        raise ValueError("--clock instructions needs Linux, where valgrind runs")
-    path = shutil.which("valgrind")
-    if path is None:
+    if sys.platform == "linux":
+        if path := shutil.which("valgrind"):
+            return path
         raise ValueError("--clock instructions needs valgrind, which is not on PATH (apt-get install valgrind)")
-    return path
+    raise ValueError("--clock instructions needs Linux, where valgrind runs")
 
 
 @dataclass(frozen=True, kw_only=True)

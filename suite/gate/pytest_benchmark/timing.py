@@ -92,16 +92,16 @@ class SuiteTiming(TimingComparison):
         """Within the block, keep both workers of a benchmark with one thread on the same CPU, chosen at random. On CPUs
         of their own they have neighbours of their own, on the other thread of a core or in a shared cache: the medians
         of a launch of identical code differed by up to half so on a busy machine, and by about 1% on one CPU."""
-        if benchmark.clock != "thread_cpu" or sys.platform != "linux":
+        if sys.platform == "linux" and benchmark.clock == "thread_cpu":
+            cpus = os.sched_getaffinity(0)
+            shared_cpu = self.rounds.order.choice(sorted(cpus))
+            for worker in workers:
+                worker.stay_on({shared_cpu})
             yield
-            return
-        cpus = os.sched_getaffinity(0)
-        shared_cpu = self.rounds.order.choice(sorted(cpus))
-        for worker in workers:
-            worker.stay_on({shared_cpu})
-        yield
-        for worker in workers:
-            worker.stay_on(cpus)
+            for worker in workers:
+                worker.stay_on(cpus)
+        else:
+            yield
 
 
 def least_s(calls_s: Sequence[float], launches: int = LEAST_LAUNCHES) -> float:

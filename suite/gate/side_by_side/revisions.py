@@ -48,10 +48,10 @@ class Tree:
 
 def repository(start: Path) -> Path:
     """The top folder of the git checkout around `start`. Raises ValueError if there is none, and on Windows."""
-    if sys.platform == "win32":
-        # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
-        raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
-    return checkout_around(start, "--against")
+    if sys.platform != "win32":
+        return checkout_around(start, "--against")
+    # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
+    raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
 
 
 def checkout_around(start: Path, what: str) -> Path:

@@ -63,7 +63,7 @@ class Spent:
 def interpreter(python: Path) -> str:
     """The absolute path of a Python, found on PATH if need be. Links are kept: by them a Python knows its environment.
     Raises ValueError if it cannot be run."""
-    path = shutil.which(python)
+    path = shutil.which(os.fspath(python))
     if path is None:
         raise ValueError(f"python must be an interpreter that can be run; got {str(python)!r}")
     return str(Path.cwd() / path)
@@ -117,8 +117,9 @@ class WorkerClient:
             self._process.wait(timeout=2)
         # Looked for before and after: a parent that has ended no longer names its children.
         family |= self._family()
-        with suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if sys.platform != "win32":
+            with suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         for process in family | self._family():  # psutil knows a process by its start too, not by its number alone
             with suppress(psutil.Error):
@@ -130,10 +131,11 @@ class WorkerClient:
         family = set()
         with suppress(psutil.Error):
             family |= {*psutil.Process(self._process.pid).children(recursive=True)}
-        for pid in psutil.pids():  # a process that its parent left behind is nobody's child, but keeps the session
-            with suppress(psutil.Error, OSError):
-                if pid != self._process.pid and os.getsid(pid) == self._process.pid:
-                    family.add(psutil.Process(pid))
+        if sys.platform != "win32":  # a process that its parent left behind is nobody's child, but keeps the session
+            for pid in psutil.pids():
+                with suppress(psutil.Error, OSError):
+                    if pid != self._process.pid and os.getsid(pid) == self._process.pid:
+                        family.add(psutil.Process(pid))
         return family
 
     def family_cpu_s(self) -> float:
@@ -183,10 +185,9 @@ class WorkerClient:
     def _cpu_s(self, pid: int | None = None) -> float | None:
         """CPU seconds of the worker, or of process `pid`, to the nanosecond; None if it ended, or not on Linux. The
         clock's number is made of the process's as in `clock_getcpuclockid(3)`; psutil counts in ticks of 10 ms."""
-        if sys.platform != "linux":
-            return None
-        with suppress(OSError):
-            return time.clock_gettime(~(pid or self._process.pid) << 3 | 2)
+        if sys.platform == "linux":
+            with suppress(OSError):
+                return time.clock_gettime(~(pid or self._process.pid) << 3 | 2)
         return None
 
     def begin(self, do: str, **arguments: Any) -> None:

@@ -166,7 +166,7 @@ class Built:
             raise loop.RefusedError(plan.refusal)
         torch.set_num_threads(plan.threads)
         torch.manual_seed(settings["seed"])
-        self.device = device_for(plan.device, plan.threads)
+        self.device = device_for(settings["device"], plan.threads)
         self.device.require()
         set_matmul_precision(settings.get("matmul_precision"))
         self.workload.prepare()

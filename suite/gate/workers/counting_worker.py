@@ -36,7 +36,7 @@ class Valgrind:
         sequence = SEQUENCES.get(platform.machine())
         if sequence is None:
             raise RuntimeError(f"instructions can be counted on {', '.join(SEQUENCES)}; this is {platform.machine()}")
-        self._code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._code = _executable_page()
         self._code.write(bytes.fromhex(sequence))
         address = ctypes.addressof(ctypes.c_char.from_buffer(self._code))
         self._call = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p)(address)
@@ -47,6 +47,12 @@ class Valgrind:
         """Send a request, as START or DUMP, and return valgrind's answer; 0 without valgrind."""
         words = (ctypes.c_size_t * 6)(request)
         return int(self._call(ctypes.addressof(words)))
+
+
+def _executable_page() -> mmap.mmap:
+    if sys.platform != "win32":
+        return mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    raise RuntimeError("instructions are counted under valgrind alone")
 
 
 def main(argument: str) -> None:

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     Turn = dict[str, float]
 
 getrusage: Any
-try:
-    import resource
-except ImportError:  # Windows has none, and judges stored records all the same
+if sys.platform == "win32":  # which has no such counts, and judges stored records all the same
     getrusage, OF_THREAD, OF_CHILDREN = None, 0, 0
 else:
+    import resource
+
     getrusage, OF_CHILDREN = resource.getrusage, resource.RUSAGE_CHILDREN
     OF_THREAD = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 

@@ -6,6 +6,7 @@ touches the device before it is asked to, since whoever only imports it may have
 
 import gc
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from statistics import median
@@ -15,13 +16,21 @@ import torch
 
 from suite.measure.cold import unproven
 from suite.measure.devices.ceilings import measure_cuda_ceilings
-from suite.measure.devices.cuda_clock import CudaFlush, event_clock, l2_bytes, nvtx_range, synchronised_clock
+from suite.measure.devices.cuda_clock import (
+    LAUNCHED_AHEAD,
+    CudaFlush,
+    event_clock,
+    l2_bytes,
+    nvtx_range,
+    synchronised_clock,
+)
 from suite.measure.devices.cuda_graph import captured_step
 from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.meter import Probe
 from suite.measure.profiling import CudaWatcher
 from suite.measure.workload import UnsupportedError, Workload
 from suite.records import numbers
+from suite.records.holdings import ALLOCATOR_PEAK, RESERVED_PEAK
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
 
@@ -32,12 +41,13 @@ LEFT_BYTES = 32 << 20  # bytes that may stay allocated after a case without a wa
 
 
 class Cuda(Device):
-    """Always torch's current device, the first one that is visible."""
+    """The GPU of a number among the visible ones, the first by default, as torch's current device."""
 
     clock = "cuda_events"
     flushes_every_run = True
 
-    def __init__(self) -> None:
+    def __init__(self, index: int | None = None) -> None:
+        self._index = index
         self._held_bytes = torch.cuda.memory_allocated() if torch.cuda.is_initialized() else 0
 
     def identity(self) -> dict[str, Any]:
@@ -64,11 +74,12 @@ class Cuda(Device):
         torch.cuda.synchronize()
 
     def require(self) -> None:
-        """Raise UnsupportedError where torch is built without CUDA or finds no GPU."""
-        if torch.version.cuda is None and torch.version.hip is None:
-            raise UnsupportedError(f"device=cuda needs a torch built with CUDA; torch {torch.__version__} is not")
-        if not torch.cuda.is_available():
-            raise UnsupportedError("device=cuda needs a GPU and its driver, but torch finds none that it can use")
+        """Make it torch's current device. Raises UnsupportedError where torch cannot use it."""
+        if (why_not := why_not_usable()) is not None:
+            raise UnsupportedError(f"device=cuda: {why_not}")
+        if self._index is not None and self._index >= (count := torch.cuda.device_count()):
+            raise UnsupportedError(f"device=cuda:{self._index}: torch finds {count} GPUs, counted from cuda:0")
+        torch.cuda.set_device(self._index or 0)
 
     def ceilings(self, dtype: torch.dtype) -> MeasuredCeilings:
         return measure_cuda_ceilings(dtype)
@@ -76,9 +87,10 @@ class Cuda(Device):
     def timed(self, workload: Workload, ceilings: MeasuredCeilings) -> TimedWorkload:
         """Short spans captured as CUDA graphs, timed by events, with the L2 flushed before each span."""
         captured = captured_step(workload, ceilings)
+        launch_s: dict[str, float] = {}
         return replace(
             captured,
-            probes=[CudaFlush(l2_bytes()), nvtx_range, event_clock(captured.runs)],
+            probes=[CudaFlush(l2_bytes(), launch_s), nvtx_range, event_clock(captured.runs, launch_s)],
             facts={"cold": "every_run", "cuda_graph": captured.facts},
         )
 
@@ -88,27 +100,26 @@ class Cuda(Device):
     def watcher(self) -> CudaWatcher:
         return CudaWatcher()
 
-    def forget_peak(self) -> None:
+    def forget_peaks(self) -> None:
         torch.cuda.reset_peak_memory_stats()
 
-    def peak_bytes(self) -> int:
-        return torch.cuda.max_memory_allocated()
+    def peak_bytes(self) -> dict[str, int]:
+        return {ALLOCATOR_PEAK: torch.cuda.max_memory_allocated(), RESERVED_PEAK: torch.cuda.max_memory_reserved()}
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
-        """Yield a sentence if the flush failed, and for each span whose launch took longer than the span."""
+        """Yield a sentence if the flush failed, and for each span that the device mostly began too early."""
         if warning := unproven(readings, at_least=FLUSHED):
             yield warning
-        for span in dict.fromkeys(reading.span for reading in readings):
-            host_shares = [
-                reading.thread_cpu_s / reading.value
-                for reading in readings
-                # An empty graph takes no time at all.
-                if reading.span == span and reading.thread_cpu_s is not None and reading.value > 0
-            ]
-            if host_shares and (ratio := median(host_shares)) > 1:
+        by_span = defaultdict(list)
+        for reading in readings:
+            if reading.metric == LAUNCHED_AHEAD:
+                by_span[reading.span].append(reading.value)
+        for span, is_ahead in by_span.items():
+            if median(is_ahead) < 1:
+                early = is_ahead.count(0.0)
                 yield (
-                    f"{span}: launching took the host {ratio:.2f} times as long as the device's time: "
-                    f"the device may have waited for it"
+                    f"{span}: in {early} of {len(is_ahead)} runs the device began before all of it was launched, "
+                    f"and may have waited for the host"
                 )
 
     def reset(self) -> str | None:
@@ -138,3 +149,16 @@ class Cuda(Device):
         except RuntimeError:
             return True
         return False
+
+
+def why_not_usable() -> str | None:
+    """Why torch cannot use a GPU here, in its own words where it has some; None where it can."""
+    if torch.version.hip is not None:
+        return f"the suite measures NVIDIA's GPUs alone, and torch {torch.__version__} is built for AMD's"
+    if torch.version.cuda is None:
+        return f"torch {torch.__version__} is built without CUDA"
+    try:
+        torch.cuda.init()  # it says what is_available() keeps to itself: no driver, or one that is too old
+    except (RuntimeError, AssertionError) as error:
+        return " ".join(str(error).split())
+    return None

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, l2_bytes
+from suite.measure.devices.cuda_clock import l2_bytes
 from suite.measure.devices.device import TimedWorkload
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
@@ -103,7 +103,7 @@ def _rotated_runs(workload: GraphableWorkload, span: str) -> RotatedRuns | str:
     """The runs of a span to capture in a graph, or a phrase on why there are none."""
     try:
         room_bytes = int(ROOM * torch.cuda.mem_get_info()[0])
-        return workload.rotated_runs(span, FLUSH_OVER_L2 * l2_bytes(), room_bytes) or NOT_OFFERED
+        return workload.rotated_runs(span, l2_bytes(), room_bytes) or NOT_OFFERED
     except torch.OutOfMemoryError:
         return "cannot be captured (no memory for copies of its inputs)"
 

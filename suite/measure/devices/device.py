@@ -65,12 +65,13 @@ class Device:
         """A probe for the profiled pass: gives each span's `peak_bytes`, and keeps what ran."""
         raise NotImplementedError
 
-    def forget_peak(self) -> None:
-        """Reset the peak that `peak_bytes` gives; nothing on a device that keeps none."""
+    def forget_peaks(self) -> None:
+        """Reset what `peak_bytes` gives; nothing on a device that keeps no peaks."""
 
-    def peak_bytes(self) -> int | None:
-        """Most bytes that torch's allocator held since `forget_peak`; None if torch does not say."""
-        return None
+    def peak_bytes(self) -> Mapping[str, int]:
+        """Most bytes that torch's allocator held and reserved since `forget_peaks`, by metric; empty if torch does not
+        say."""
+        return {}
 
     def warnings(self, readings: Sequence[Reading]) -> Iterator[str]:
         """Yield sentences that make a reader doubt these timings."""

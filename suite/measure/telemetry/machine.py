@@ -44,7 +44,7 @@ class Machine(Source):
         # Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes.
         waited_s = {name: _waited_s(path) for name, path in self._pressure.items()}
         times = psutil.cpu_times()
-        steal_s = times.steal if self._has_steal else 0.0
+        steal_s = getattr(times, "steal", 0.0)
         now = {"time_s": time.monotonic(), **waited_s, "steal_s": steal_s, "all_s": sum(times)}
         last, self._last = self._last, now
         if last is not None:

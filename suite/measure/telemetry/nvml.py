@@ -6,6 +6,7 @@ A100's chip), by NVML's own documentation; the instant power of newer ones is fi
 
 import functools
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -63,12 +64,20 @@ READS: Mapping[str, Read] = {
     "temperature_c": lambda handle: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
 }
 # Once, before anything runs. The structure's first version counts the driver's own memory too, not only processes'.
-FIRST_READS: Mapping[str, Read] = {
+FIRST_READS: dict[str, Read] = {
     "held_before_bytes": lambda handle: float(
         pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2).used
     ),
     "power_limit_w": lambda handle: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) * MILLI,
+    "highest_sm_clock_hz": lambda handle: pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM) * MEGA,
+    "highest_memory_clock_hz": lambda handle: pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_MEM) * MEGA,
+    "uncorrected_memory_errors": lambda handle: float(
+        pynvml.nvmlDeviceGetTotalEccErrors(handle, pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC)
+    ),
+    "persistence_mode": lambda handle: float(pynvml.nvmlDeviceGetPersistenceMode(handle)),
 }
+if sys.platform == "win32":  # 0: the one that draws too, WDDM, which launches in batches
+    FIRST_READS |= {"driver_model": lambda handle: float(pynvml.nvmlDeviceGetDriverModel(handle)[0])}
 # NVML watches the bus for 20 ms a call, so only a GPU in use is asked, and seldom.
 SLOW_READS: Mapping[str, Read] = {
     "pcie_sent_bytes_per_s": lambda handle: (
@@ -202,9 +211,9 @@ class Nvml(Source):
             gpu.begin()
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
-        for gpu in self._gpus:
-            is_used = _is_used(gpu, target)
-            yield from gpu.sample(pid=target.pid, is_used=is_used, is_slow_tick=is_slow_tick)
+        used = [gpu for gpu in self._gpus if _is_used(gpu, target)]
+        for gpu in self._gpus if is_slow_tick or not used else used:  # each asks as much of the driver
+            yield from gpu.sample(pid=target.pid, is_used=gpu in used, is_slow_tick=is_slow_tick)
 
     def facts(self, target: Target) -> Mapping[str, Any]:
         if not self._gpus:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from suite.configuration.devices import device_kind
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.lm import shakespeare
 from suite.lm.checkpoint.locate import describe_weights, missing
@@ -22,7 +23,7 @@ class CompressionPlan:
     """The settings of one case, checked. Raises ValueError for wrong ones."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.device: str = device_kind(settings)
         self.dtype: str = one_of(settings, "dtype", FLOAT_BYTES)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.checkpoint = str(settings["checkpoint"])

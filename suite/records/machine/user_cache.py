@@ -32,7 +32,7 @@ def kernels_folder() -> Path:
     given = os.environ.get(KERNELS)
     folder = (Path(given) if given else user_cache() / "mla-grpo-suite-kernels").absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_private(folder.lstat(), folder, "folder", stat.S_ISDIR)
+    check_private(folder.lstat(), folder, "folder", stat.S_ISDIR)
     return folder
 
 
@@ -42,11 +42,11 @@ def private_content(path: Path) -> bytes:
     # No link is followed and no pipe is waited for. Windows has neither flag.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
-        _check_private(os.fstat(file.fileno()), path, "file", stat.S_ISREG)
+        check_private(os.fstat(file.fileno()), path, "file", stat.S_ISREG)
         return file.read()
 
 
-def _check_private(status: os.stat_result, path: Path, kind: str, is_kind: Callable[[int], bool]) -> None:
+def check_private(status: os.stat_result, path: Path, kind: str, is_kind: Callable[[int], bool]) -> None:
     """Raise OSError unless it is of this kind, belongs to this user and cannot be written by others."""
     mode = stat.filemode(status.st_mode)
     if not is_kind(status.st_mode):

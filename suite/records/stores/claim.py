@@ -129,16 +129,15 @@ def _make_lockable(parent: Path) -> None:
 @functools.cache
 def _try_a_lock(parent: Path) -> None:
     """Raise OSError where the folder's file system refuses file locks; tried once for a folder."""
-    if sys.platform == "win32":
-        return
-    import fcntl
+    if sys.platform != "win32":
+        import fcntl
 
-    # filelock would go on without the system's locks, by files that a killed holder leaves behind for ever.
-    with tempfile.TemporaryFile(dir=parent) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise OSError(error.errno, NO_LOCKS, str(parent)) from error
+        # filelock would go on without the system's locks, by files that a killed holder leaves behind for ever.
+        with tempfile.TemporaryFile(dir=parent) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise OSError(error.errno, NO_LOCKS, str(parent)) from error
 
 
 def hold(folder: Path) -> Claim | None:

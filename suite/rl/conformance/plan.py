@@ -6,6 +6,7 @@ No torch here.
 from collections.abc import Mapping
 from typing import Any
 
+from suite.configuration.devices import device_kind
 from suite.configuration.values import one_of, whole_number
 
 
@@ -15,7 +16,7 @@ class ConformancePlan:
     refusal: str | None = None
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.device: str = settings["device"]
+        self.device: str = device_kind(settings)
         # In float32 a bias of 1e-7 and none at all look alike.
         self.dtype: str = one_of(settings, "dtype", ("float64",), where="workload=rl_conformance: ")
         self.threads = whole_number(settings, "threads", at_least=1)

@@ -8,6 +8,7 @@ own is in the record.
 
 import os
 import stat
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -15,6 +16,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from suite.records.machine.user_cache import check_private
 
 STAT, TOPOLOGY = Path("/proc/stat"), Path("/sys/devices/system/cpu")
 LOCKS = "suite-cores"
@@ -35,7 +38,7 @@ class Cores:
 
     def pin(self, number: int) -> None:
         """Let a process, and all that it forks from now on, run on these cores alone."""
-        if self.cpus:
+        if sys.platform == "linux" and self.cpus:
             os.sched_setaffinity(number, self.cpus)
 
 
@@ -45,23 +48,26 @@ def own_cores(count: int, *, parent: Path | None = None) -> Iterator[Cores]:
 
     `parent`: the folder in which the locks lie, by default the machine's temporary one.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        yield Cores(why="this system pins no process to cores")
-        return
-    folder = (parent or Path(tempfile.gettempdir())) / f"{LOCKS}-{os.getuid()}"
     with ExitStack() as locks:
-        if not _make_private(folder):
-            yield Cores(why="the folder of the cores' locks is somebody else's")
-            return
-        cpus: list[int] = []
-        for cpu in in_order(os.sched_getaffinity(0)):
-            if len(cpus) < count and _take_lock(folder / f"cpu-{cpu}.lock", locks):
-                cpus.append(cpu)
-        if len(cpus) < count:
-            locks.close()  # half a set is of no use here, and may be of use to another
-            yield Cores(why=f"fewer than {count} of this machine's cores were free for it alone")
-            return
-        yield Cores(cpus=tuple(cpus))
+        cores = Cores(why="this system pins no process to cores")
+        if sys.platform == "linux":
+            folder = (parent or Path(tempfile.gettempdir())) / f"{LOCKS}-{os.getuid()}"
+            cores = _take_cores(count, folder, os.sched_getaffinity(0), locks)
+        yield cores
+
+
+def _take_cores(count: int, folder: Path, usable: Collection[int], locks: ExitStack) -> Cores:
+    """Lock so many of the usable cores, or none, until `locks` is left."""
+    if not _make_private(folder):
+        return Cores(why="the folder of the cores' locks is somebody else's")
+    cpus: list[int] = []
+    for cpu in in_order(usable):
+        if len(cpus) < count and _take_lock(folder / f"cpu-{cpu}.lock", locks):
+            cpus.append(cpu)
+    if len(cpus) < count:
+        locks.close()  # half a set is of no use here, and may be of use to another
+        return Cores(why=f"fewer than {count} of this machine's cores were free for it alone")
+    return Cores(cpus=tuple(cpus))
 
 
 def in_order(cpus: Collection[int], topology: Path = TOPOLOGY) -> list[int]:
@@ -89,7 +95,9 @@ def count_busy_s(cpus: Collection[int], path: Path = STAT) -> float | None:
                 user, nice, system, _idle, _waiting, irq, softirq, steal = map(int, counts[:8])
                 ticks += user + nice + system + irq + softirq + steal
                 num_counted += 1
-    return ticks / os.sysconf("SC_CLK_TCK") if num_counted == len(cpus) > 0 else None
+    if sys.platform == "linux" and num_counted == len(cpus) > 0:
+        return ticks / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 class CoreWatch:
@@ -100,8 +108,9 @@ class CoreWatch:
 
     def __init__(self, cores: Cores, worker_s: Callable[[], float | None]) -> None:
         self._cores, self._worker_s = cores, worker_s
-        usable: Collection[int] = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else ()
-        self._cpus: Sequence[int] = cores.cpus or sorted(usable)
+        self._cpus: Sequence[int] = cores.cpus
+        if sys.platform == "linux" and not cores.cpus:
+            self._cpus = sorted(os.sched_getaffinity(0))
         self.facts: dict[str, Any] = {}
         """For the record: the cores, the seconds of watching, and what others took of them."""
         self.warnings: list[str] = []
@@ -136,8 +145,8 @@ def _make_private(folder: Path) -> bool:
     """Make the folder; False where somebody else has put one or a link in its place."""
     with suppress(OSError):
         folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
-        return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
+        check_private(folder.lstat(), folder, "folder", stat.S_ISDIR)
+        return True
     return False
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from suite.configuration.devices import device_kind
 from suite.configuration.files import in_phase, locate
 from suite.configuration.values import one_of, whole_number
 from suite.theory.layers import algebra, shapes
@@ -30,7 +31,7 @@ class AttentionPlan:
         self.phase: str = one_of(settings, "phase", PHASES)
         match: str = one_of(settings, "match", MATCHES)
         self.dtype: str = one_of(settings, "dtype", ELEMENT_BYTES)
-        self.device: str = one_of(settings, "device", ("cpu", "cuda"))
+        self.device: str = device_kind(settings)
         self.threads = whole_number(settings, "threads", at_least=1)
         self.seed = whole_number(settings, "seed", at_least=0)
         self.tp = tp = whole_number(settings, "tp", at_least=1)

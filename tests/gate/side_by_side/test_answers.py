@@ -37,19 +37,18 @@ def test_a_plausible_sample_is_taken_as_it_is():
     assert checked_sample(SAMPLE | {"involuntary_switches": 2}, Spent(wall_s=4e-3, cpu_s=None), "wall")
 
 
-@pytest.mark.parametrize("value", [*NO_NUMBERS, 0])
 @pytest.mark.parametrize(
     "name", ["wall_s", "thread_cpu_s", "process_cpu_s", "device_s", "involuntary_switches", "calls"]
 )
-def test_a_sample_of_no_number_is_refused_in_a_sentence(name, value):
+def test_a_sample_of_no_number_is_refused_in_a_sentence(name):
     clock = name.removesuffix("_s") if name.endswith("_s") else "thread_cpu"
-    if (name, value) in (("involuntary_switches", 0), ("device_s", None)):
-        return
-    with pytest.raises(
-        BadAnswerError, match=rf"^the worker's answer to `sample` is invalid: {name} must be "
-    ) as refusal:
-        checked_sample(SAMPLE | {name: value}, SPENT, clock)
-    assert len(str(refusal.value)) < 200
+    says = rf"^the worker's answer to `sample` is invalid: {name} must be "
+    for value in [*NO_NUMBERS, 0]:
+        if (name, value) in (("involuntary_switches", 0), ("device_s", None)):
+            continue
+        with pytest.raises(BadAnswerError, match=says) as refusal:
+            checked_sample(SAMPLE | {name: value}, SPENT, clock)
+        assert len(str(refusal.value)) < 200
 
 
 @pytest.mark.parametrize("name", SAMPLE)

@@ -31,18 +31,21 @@ class Change:
     after: str
 
 
-LAST_FLUSH = "cold = self._read()\n        self._filler."
+FLUSH = "warm = self._read()\n        self._filler."
 CHANGES = (
     Change("nothing", CLOCK, "", ""),
-    Change("the last flush writes", CLOCK, LAST_FLUSH + "sum()", LAST_FLUSH + "zero_()"),
-    Change("no flush before the span", CLOCK, LAST_FLUSH + "sum()", "cold = self._read()"),
-    Change("the first flush is left out", CLOCK, "        self._filler.sum()\n        self._probe.sum()\n", ""),
+    Change("the flush writes", CLOCK, FLUSH + "sum()", FLUSH + "zero_()"),
+    Change("no flush before the span", CLOCK, FLUSH + "sum()", "warm = self._read()"),
+    Change("nothing holds the device", CLOCK, "int(held_s *", "int(0 *"),
+    Change("launches are not timed", CLOCK, "time.perf_counter() - wall)\n            now", "0.0)\n            now"),
+    Change("the device is never too early", CLOCK, "float(is_ahead)", "1.0"),
+    Change("the probe is cold both times", CLOCK, "        self._probe.sum()\n        warm", "        warm"),
     Change("half an L2 is flushed", CLOCK, "FLUSH_OVER_L2 * cache_bytes //", "cache_bytes // 2 //"),
     Change("the probe's cold time is its warm one", CLOCK, "ratio = cold[0]", "cold = warm; ratio = cold[0]"),
     Change("the end is marked too early", CLOCK, "            end.record()\n            thread", "            thread"),
-    Change("milliseconds are taken for seconds", CLOCK, "elapsed_time(end) / 1e3", "elapsed_time(end)"),
+    Change("milliseconds are taken for seconds", CLOCK, "(end) / 1e3 / count", "(end) / count"),
     Change("runs are not counted", CLOCK, "count = runs.get(span, 1)", "count = 1"),
-    Change("the clock does not wait", CLOCK, "end.synchronize()", "begin.synchronize()"),
+    Change("the clock does not wait", CLOCK, "end.synchronize()  #", "begin.synchronize()  #"),
     Change("copies share their memory", ROTATED, "pointer: storage.clone() for", "pointer: storage for"),
     Change("one copy at most", ROTATED, "copies = min(wanted,", "copies = min(1,"),
     Change("a round is run once", ROTATED, "* math.ceil(LEAST_RUNS / copies)", "* 1"),

@@ -26,6 +26,7 @@ LAUNCH_S, EVENT_S, GRAPH_LAUNCH_S = 6e-6, 1e-6, 8e-6
 """Of the host's time."""
 START_S, NODE_START_S, GRAPH_START_S = 2e-6, 1e-6, 6e-6
 """Of the device's time, before a kernel, a kernel in a graph, and a graph."""
+SLEEP_HZ = 1.5e9
 ALLOCATING = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_"}
 NO_KERNELS = ALLOCATING | {"detach", "lift_fresh"}
 SYNCHRONISING = {"item", "_local_scalar_dense", "is_nonzero", "nonzero", "equal"}
@@ -183,6 +184,9 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         def record(self):
             self.at_s = chip.mark()
 
+        def query(self):
+            return self.at_s <= chip.host_s
+
         def synchronize(self):
             chip.host_s = max(chip.host_s, self.at_s)
 
@@ -220,6 +224,8 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
     there = {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
+        "init": lambda: None,
+        "set_device": lambda index: None,
         "device_count": lambda: 1,
         "current_device": lambda: 0,
         "get_device_properties": lambda *device: properties,
@@ -228,9 +234,11 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         "mem_get_info": lambda *device: (64 << 30, properties.total_memory),
         "memory_allocated": lambda *device: 0,
         "max_memory_allocated": lambda *device: 0,
+        "max_memory_reserved": lambda *device: 0,
         "reset_peak_memory_stats": lambda *device: None,
         "empty_cache": lambda: None,
         "synchronize": lambda *device: chip.synchronise(),
+        "_sleep": lambda cycles: chip.launch([], [], start_s=cycles / SLEEP_HZ),
         "is_current_stream_capturing": lambda: chip.capturing is not None,
         "Event": Event,
         "CUDAGraph": CUDAGraph,
@@ -244,6 +252,10 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         changed.setattr(torch.cuda.nvtx, "range_pop", lambda: chip.ranges.append("end"))
         changed.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
         changed.setattr(torch.version, "cuda", "13.0")
+        stream = SimpleNamespace(is_capturing=there["is_current_stream_capturing"])
+        changed.setattr(
+            torch.accelerator, "current_stream", lambda *device: stream
+        )  # torch.optim asks it, from 2.15 on
         hosts = dict.fromkeys(("perf_counter", "process_time", "thread_time"), lambda: chip.host_s)
         changed.setattr(cuda_clock, "time", SimpleNamespace(**hosts))
         changed.setattr(torch, "Generator", Generator)

@@ -90,7 +90,7 @@ def test_a_training_step_is_launched_in_every_run(chip, attention):
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
 def test_training_by_rewards_learns_the_same_as_on_a_cpu(monkeypatch, tmp_path, algorithm):
     sizes = {"base": {"updates": 1, "batch": 4, "lr": 1e-3}, "prompts_per_step": 2, "eval_prompts": 4, "minibatch": 4}
-    settings = cases.settings(algorithm, track_memory=True, steps=1, **sizes)
+    settings = cases.settings(algorithm, track_memory=algorithm == "ppo", steps=1, **sizes)
     found = {}
     for device, there in (("cpu", contextlib.nullcontext()), ("cuda", simulated_cuda(monkeypatch))):
         (tmp_path / device).mkdir()
@@ -101,4 +101,4 @@ def test_training_by_rewards_learns_the_same_as_on_a_cpu(monkeypatch, tmp_path, 
     of_seed = [[(one.metric, one.value) for one in readings if one.metric == "reward"] for readings in found.values()]
     assert of_seed[0] == of_seed[1] != []
     metrics = {device: {one.metric for one in readings} for device, readings in found.items()}
-    assert metrics["cuda"] - metrics["cpu"] == {"allocator_peak_bytes"}
+    assert metrics["cuda"] - metrics["cpu"] == {"allocator_peak_bytes", "reserved_peak_bytes"}

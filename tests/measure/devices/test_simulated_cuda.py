@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from suite.measure import bias
-from suite.measure.devices import cuda, device_for
+from suite.measure.devices import cuda, cuda_clock, device_for
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -33,8 +33,8 @@ class Reads:
         costs = {"kernel": {"flops": 1.0, "traffic_bytes": float(nbytes)}}
         self.plan = SimpleNamespace(constants=lambda: costs)
         if graphable:
-            self.rotated_runs = lambda span, least_bytes, most_bytes: rotated(
-                self.work, self.inputs, least_bytes, most_bytes
+            self.rotated_runs = lambda span, cache_bytes, most_bytes: rotated(
+                self.work, self.inputs, cache_bytes, most_bytes
             )
 
     def _read(self, values):
@@ -72,7 +72,8 @@ def test_a_read_takes_what_its_bytes_take_at_every_size(chip, over_l2):
     nbytes = int(over_l2 * L2_BYTES)
     found, warnings, captured = timed(Reads(nbytes))
     assert found["latency_s"] == pytest.approx([read_s(nbytes)] * STEPS, rel=0.1)
-    assert captured == {"turns": 12, "copies": 4, "rotated_bytes": 4 * nbytes}
+    copies = max(4, int(5 / over_l2))
+    assert captured == {"turns": max(10, 12 * (copies == 4)), "copies": copies, "rotated_bytes": copies * nbytes}
     assert not warnings
 
 
@@ -106,14 +107,25 @@ def test_the_probe_shows_a_flush_and_its_absence(chip, monkeypatch):
 
 def test_a_layer_of_many_launches_does_not_wait_for_the_host(chip):
     layer = Reads(16 * LINE_BYTES, launches=200)
-    layer.rotated_runs = lambda span, least_bytes, most_bytes: RotatedRuns(runs=[layer.parts()["kernel"]])
+    layer.rotated_runs = lambda span, cache_bytes, most_bytes: RotatedRuns(runs=[layer.parts()["kernel"]])
     found, warnings, captured = timed(layer)
     assert captured == {"turns": 1, "copies": 1, "rotated_bytes": 0}
     assert max(found["latency_s"]) < 200 * 0.5 * LAUNCH_S
     assert not warnings
-    assert any(
-        "waited for it" in warning for warning in timed(Reads(16 * LINE_BYTES, launches=200, graphable=False))[1]
-    )
+
+
+def test_what_python_launches_is_held_back_until_all_is_queued(chip):
+    """Of 200 launches the host makes 1.2 ms, twelve flushes, and the device 0.4 ms."""
+    found, warnings, _ = timed(Reads(LINE_BYTES, launches=200, graphable=False))
+    assert found["latency_s"] == pytest.approx([200 * START_S] * STEPS, rel=0.02)
+    assert not warnings
+
+
+def test_a_device_that_begins_before_all_is_launched_is_named(chip, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: None)
+    monkeypatch.setattr(cuda_clock, "_sleep_cycles_per_s", lambda: 1.0)
+    _, (warning,), _ = timed(Reads(LINE_BYTES, launches=200, graphable=False))
+    assert warning.startswith("kernel: in 5 of 5 runs the device began before all of it was launched")
 
 
 def test_copies_leave_room(chip, monkeypatch):

@@ -62,6 +62,8 @@ def test_average_power_is_never_called_instant(play, architecture, pci_id, quant
     assert {quantity for _, quantity in found if quantity.startswith("power")} == quantities
     gpu = nvml.facts(IN_USE)["devices"]["gpu0"]
     assert (gpu["power_usage_is"], gpu["power_limit_w"]) == (what_usage_is, 700.0)
+    assert (gpu["highest_sm_clock_hz"], gpu["highest_memory_clock_hz"]) == (1.98e9, 2.619e9)
+    assert (gpu["uncorrected_memory_errors"], gpu["persistence_mode"]) == (2.0, 1.0)
     if "power_average_w" in quantities:
         assert found["gpu0", "power_instant_w"] == 300
         assert 100 < found["gpu0", "power_average_w"] < 290
@@ -138,6 +140,13 @@ def test_only_quantities_that_a_gpu_does_not_tell_are_missing(play, symbol, miss
     assert isinstance(energy_counter(identity), EnergyCounter)
 
 
+def test_a_gpu_that_is_not_used_is_asked_at_slow_ticks_alone(play):
+    play(*TWO)
+    nvml = Nvml()
+    asked = {is_slow: {one.device for one in nvml.sample(IN_USE, is_slow_tick=is_slow)} for is_slow in (False, True)}
+    assert asked == {False: {"gpu0"}, True: {"gpu0", "gpu1"}}
+
+
 OF_A_FUNCTION = {
     "nvmlDeviceGetName": {"name"},
     "nvmlDeviceGetUUID": {"uuid"},
@@ -148,6 +157,9 @@ OF_A_FUNCTION = {
     "nvmlDeviceGetPowerUsage": {"power_average_w"},
     "nvmlDeviceGetEnforcedPowerLimit": {"power_limit_w"},
     "nvmlDeviceGetFieldValues": {"power_instant_w"},
+    "nvmlDeviceGetMaxClockInfo": {"highest_sm_clock_hz", "highest_memory_clock_hz"},
+    "nvmlDeviceGetTotalEccErrors": {"uncorrected_memory_errors"},
+    "nvmlDeviceGetPersistenceMode": {"persistence_mode"},
     "nvmlDeviceGetTotalEnergyConsumption": {"energy_j"},
     "nvmlDeviceGetTemperature": {"temperature_c"},
     "nvmlDeviceGetClockInfo": {"sm_clock_hz", "memory_clock_hz"},

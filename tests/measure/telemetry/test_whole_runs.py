@@ -7,6 +7,7 @@ import sys
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.records.stores.telemetry import Mark, read_series, recorded_gpus, telemetry_facts
+from suite.report.command import report
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SECOND, device
 from tests.report.reading import whole_text
@@ -50,7 +51,7 @@ def test_throttled_and_lost_gpus_are_named_from_record_to_page(tmp_path):
     assert 0 < ends["gpu1"] < ends["gpu0"]
     # What a GPU that it does not use has spent is none of the case's.
     assert not any(reading.metric.startswith("energy") for reading in record.readings)
-    suite(tmp_path, "report", "--results", str(tmp_path / "results"), "--out", str(tmp_path / "page.html"))
+    report([tmp_path / "results"], [], out=tmp_path / "page.html")
     page = whole_text((tmp_path / "page.html").read_text())
     trust = page[page.index('"id": "trust"') :]
     assert "gpu0" in trust

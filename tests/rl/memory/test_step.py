@@ -21,6 +21,7 @@ def peaks(*arguments, **changes):
 
 
 def simulated(tensors, *arguments, **changes):
+    changes = {"micro_batch": 8} | changes  # half of the completions: an update has one pass or two
     attention = settings(*arguments, **changes)["attention"]
     wanted = plan(*arguments, **{"rollout_batch": "all", **changes})
     step = SimulatedStep(wanted, attention, tensors)
@@ -41,17 +42,18 @@ def simulated(tensors, *arguments, **changes):
     ids=lambda case: " ".join(f"{name}={value}" for name, value in case.items()),
 )
 def test_real_and_fake_tensors_hold_the_same_bytes(case):
-    case |= {"geometry": TINY | {"num_layers": 1}}
+    case |= {"geometry": TINY | {"num_layers": 1}, "prompts_per_step": 2, "micro_batch": 4}
     assert simulated(nullcontext, **case) == simulated(FakeTensorMode, **case)
 
 
 ALL = (rollout_phase(16), SCORE, update_phase(2))
+TOGETHER = {"update_order": "together", "micro_batch": 1, "prompts_per_step": 1, "num_generations": 2}
+"""Of so few completions that an update holds most where it moves all parameters."""
 
 
 def test_held_parameters_and_moments_follow_the_shapes():
-    wanted, found = plan(update_order="together"), peaks(update_order="together", micro_batch=1)
-    counts = wanted.parameter_counts()
-    for phase in ALL:
+    counts, found = plan(**TOGETHER).parameter_counts(), peaks(**TOGETHER)
+    for phase in (rollout_phase(2), *ALL[1:]):
         for owner in ("policy", "critic", "reference"):
             assert found[phase][owner, "parameters"] == 2 * counts[owner]
     for owner in ("policy", "critic"):
@@ -61,8 +63,7 @@ def test_held_parameters_and_moments_follow_the_shapes():
 
 
 def test_a_critic_of_other_sizes_holds_those():
-    asked = {"update_order": "together", "micro_batch": 1, **SMALLER}
-    found, whole = peaks(**asked)[ALL[-1]], peaks(update_order="together", micro_batch=1)[ALL[-1]]
+    found, whole = peaks(**TOGETHER, **SMALLER)[ALL[-1]], peaks(**TOGETHER)[ALL[-1]]
     count, of_policys_sizes = (plan(**changes).parameter_counts()["critic"] for changes in (SMALLER, {}))
     assert count == 50 * 8 + plan(**SMALLER).critic_shape.block_parameter_count + 2 * 8
     assert found["critic", "parameters"] == 2 * count

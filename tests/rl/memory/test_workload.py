@@ -115,7 +115,7 @@ def test_gpus_of_a_known_device_have_a_least_time():
 
 
 def test_gpus_of_a_size_alone_have_no_time():
-    found, lines = asked("1x0.0001", **LONG)
+    found, lines = asked("1x0.0001")
     assert found["gpus", "step_fits"] == 0
     assert found["gpus", "spare_bytes"] < 0
     assert not any(metric == "bound_s" for _, metric in found)

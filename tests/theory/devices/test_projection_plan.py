@@ -15,16 +15,17 @@ def plan(**changes):
 
 
 @pytest.mark.parametrize("name", hardware_names())
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-def test_a_device_gives_the_least_time_or_names_what_it_lacks(name, dtype):
-    projected, ceilings = plan(hardware=read_choice("hardware", name), dtype=dtype), load_hardware(name).ceilings(dtype)
-    if ceilings is None:
-        assert f"{name} has no published {dtype} peak" in projected.refusal
-        return
-    assert projected.refusal is None
-    kernel = projected.constants()["kernel"]
-    least_s = max(kernel["flops"] / ceilings.flops_per_s, kernel["traffic_bytes"] / ceilings.bytes_per_s)
-    assert kernel["bound_s"] == least_s
+def test_a_device_gives_the_least_time_or_names_what_it_lacks(name):
+    hardware = read_choice("hardware", name)
+    for dtype in ("float32", "float16", "bfloat16"):
+        projected, ceilings = plan(hardware=hardware, dtype=dtype), load_hardware(name).ceilings(dtype)
+        if ceilings is None:
+            assert f"{name} has no published {dtype} peak" in projected.refusal
+            continue
+        assert projected.refusal is None
+        kernel = projected.constants()["kernel"]
+        least_s = max(kernel["flops"] / ceilings.flops_per_s, kernel["traffic_bytes"] / ceilings.bytes_per_s)
+        assert kernel["bound_s"] == least_s
 
 
 H100 = {"hardware": read_choice("hardware", "h100-sxm5-80gb"), "dtype": "bfloat16", "seq_len": 131_072}

@@ -52,25 +52,25 @@ def count(shape, forward):
     }
 
 
-@pytest.mark.parametrize(("batch", "query_len", "context", "top_k", "cache_dtype"), PASSES)
-def test_dsa_costs_what_counting_gives(batch, query_len, context, top_k, cache_dtype):
-    forward = Pass(
-        batch=batch, query_len=query_len, seq_len=query_len + context, element_bytes=4, cache_dtype=cache_dtype
-    )
-    shape = shape_of(top_k)
-    work, counted = shape.before_kernel(forward)[INDEXER], count(shape, forward)
-    assert {
-        "kernel_flops": kernel_work(shape, forward).flops,
-        "indexer_flops": work.flops,
-        "attended_bytes": shape.attended_bytes(forward),
-        "indexer_bytes": work.traffic_bytes,
-        "cache_bytes": cache_bytes(shape, forward),
-    } == counted
-    queries_and_outputs = forward.tokens * shape.num_heads * (shape.qk_dim + shape.v_dim) * 4
-    assert kernel_work(shape, forward).traffic_bytes == counted["attended_bytes"] + queries_and_outputs
-    parameters = 4 * shape.parameter_count
-    around = layer_work(shape, forward) - kernel_work(shape, forward)
-    assert around.traffic_bytes == counted["indexer_bytes"] + parameters
+def test_dsa_costs_what_counting_gives():
+    for batch, query_len, context, top_k, cache_dtype in PASSES:
+        forward = Pass(
+            batch=batch, query_len=query_len, seq_len=query_len + context, element_bytes=4, cache_dtype=cache_dtype
+        )
+        shape = shape_of(top_k)
+        work, counted = shape.before_kernel(forward)[INDEXER], count(shape, forward)
+        assert {
+            "kernel_flops": kernel_work(shape, forward).flops,
+            "indexer_flops": work.flops,
+            "attended_bytes": shape.attended_bytes(forward),
+            "indexer_bytes": work.traffic_bytes,
+            "cache_bytes": cache_bytes(shape, forward),
+        } == counted, (forward, top_k)
+        queries_and_outputs = forward.tokens * shape.num_heads * (shape.qk_dim + shape.v_dim) * 4
+        assert kernel_work(shape, forward).traffic_bytes == counted["attended_bytes"] + queries_and_outputs
+        parameters = 4 * shape.parameter_count
+        around = layer_work(shape, forward) - kernel_work(shape, forward)
+        assert around.traffic_bytes == counted["indexer_bytes"] + parameters
 
 
 @pytest.mark.parametrize("rank", [0, 24])
