@@ -305,7 +305,7 @@ def test_no_script_of_a_step_has_a_text_put_into_it(path):
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
-def test_git_for_windows_checks_out_the_bytes_that_were_committed(tmp_path):
+def test_git_for_windows_checks_out_committed_bytes(tmp_path):
     """Else records of one commit would name another digest of its code there."""
     made, copy = Repository(tmp_path / "made"), Repository(tmp_path / "copy")
     made.write({".gitattributes": (ROOT / ".gitattributes").read_text(encoding="utf-8"), "code.py": "a = 1\n"})

@@ -10,12 +10,13 @@
 - Keys. 64, or 32 where few rows meet wide keys; half as many in float32. With 64 rows, eight warps take 32 keys of them
   each, and the scores' matrix instruction takes about as long for 16 columns as for 32. One or two further blocks of
   keys are under way beside the one that is multiplied. What does not fit the chip's shared memory is halved, keys
-  before rows.
+  before rows: 64 rows of absorbed MLA meet 64 keys on an H100, and 32 on a B200, where one block more is held.
 - Splits. The fewest whose waves of programs take nearly as little time as those of any number, each of LEAST_KEYS at
   least: every further one writes, and has read, its rows' sums in float32.
 
 The sizes were chosen by what the compiler says of them for an H100; they have not been timed on one. Registers, shared
-memory and instructions of each are in tests/kernels/h100.yaml, and tests hold that none spills but one, a little.
+memory and instructions of each, from an A100 to an RTX 5090, are in tests/kernels/compiled/. Tests hold that all fit,
+and that few spill, and these a little.
 """
 
 import math
@@ -27,7 +28,7 @@ from suite.attention.problem import Problem, ValueLayout
 
 WIDEST = 512
 # The generation whose warps share a product's rows, and those whose matrix units take 64 rows at once.
-HOPPER, WIDE_PRODUCTS = 9, (9, 10)
+HOPPER, BLACKWELL, WIDE_PRODUCTS = 9, 10, (9, 10)
 # Tokens in a split, at least: the sums of 64 rows of 512, written and read, are as much as 227 cached tokens of
 # absorbed MLA.
 LEAST_KEYS = 128
@@ -35,6 +36,7 @@ NEARLY = 0.97
 # Programs on a multiprocessor at once: one multiplies while others wait. Small ones have 16 rows and four warps.
 MOST_PROGRAMS_EACH, MOST_SMALL_PROGRAMS_EACH = 2, 3
 RESERVED_BYTES = 1 << 10  # shared memory that is taken beside a program's own
+BARRIER_BYTES = 576  # of a program's own beside its blocks, at most
 ALL_REGISTERS = 128 * 128  # sums of one program from which on it leaves no registers for a second
 
 
@@ -60,6 +62,8 @@ class Launch:
     stages: int
     programs: int
     """Programs on a multiprocessor at once, which the splits count on."""
+    shared_bytes: int
+    """Shared memory of one program; the compiler takes up to BARRIER_BYTES less."""
     branches: bool
     """Eight warps share the 64 rows of a matrix instruction, two of them each; see `suite.attention.triton_decode`."""
 
@@ -107,13 +111,18 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
 
     def shared_bytes() -> int:
         """Shared memory that one program takes with the block sizes so far."""
-        # Below 64 rows the block that is multiplied stands in registers. Weights are on their way to other warps, but
-        # where four have 64 rows each multiplies by its own.
-        blocks = stages if row_block >= 64 else stages - 1
-        weight_bytes = 0 if row_block == 64 and warps == 4 else row_block * key_block * problem.dtype.itemsize
-        return row_block * key_bytes + blocks * key_block * token_bytes + weight_bytes
+        is_wide = row_block == 64 and chip.generation in WIDE_PRODUCTS
+        # Wide products read the block that is multiplied in shared memory; others hold it in registers.
+        blocks = stages if is_wide else stages - 1
+        # Weights are on their way to other warps, but where four have 64 rows each multiplies by its own.
+        further_bytes = 0 if is_wide and warps == 4 else row_block * key_block * problem.dtype.itemsize
+        if is_wide and chip.generation == BLACKWELL:
+            # Weights stand in the matrix units' own memory. A product is still under way when the next keys come, so
+            # that values which it reads out of the key are held once more.
+            further_bytes = key_block * power_of_two(first) * problem.dtype.itemsize if in_key else 0
+        return row_block * key_bytes + blocks * key_block * token_bytes + further_bytes + BARRIER_BYTES
 
-    while shared_bytes() > chip.shared_bytes and row_block > 16:
+    while shared_bytes() > chip.shared_bytes and max(row_block, key_block) > 16:
         if key_block > 16:
             key_block //= 2
         else:
@@ -135,6 +144,7 @@ def launch_for(problem: Problem, chip: Chip) -> Launch:
         warps=warps,
         stages=stages,
         programs=each,
+        shared_bytes=shared_bytes(),
         branches=chip.generation == HOPPER and row_block == 64 and warps == 8,
     )
 

@@ -1,9 +1,10 @@
-"""The kernels that `backend=triton` launches on an H100: for the sweeps that `make gpu` runs, and some problems beside.
+"""The kernels that `backend=triton` launches on a chip: for the sweeps that `make gpu` runs, and some problems beside.
 
 Each sweep is composed as a run composes it, its layer projects inputs that have shapes and strides and no memory
 (torch's device meta), and the backend is called with them. What it then launches is noted down instead of being run.
 """
 
+import functools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,7 +29,15 @@ from suite.measure.workload import UnsupportedError
 from suite.theory.layers.attention_plan import AttentionPlan
 from tests.kernels import shapes
 
-H100 = Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10)
+CHIPS = {
+    "sm_90": Chip(generation=9, multiprocessors=132, shared_bytes=227 << 10),  # H100
+    "sm_100": Chip(generation=10, multiprocessors=148, shared_bytes=227 << 10),  # B200
+    "sm_80": Chip(generation=8, multiprocessors=108, shared_bytes=163 << 10),  # A100
+    # RTX 4090. The compiler says the same of every kernel for sm_86, an RTX 3090, which has as much shared memory.
+    "sm_89": Chip(generation=8, multiprocessors=128, shared_bytes=99 << 10),
+    "sm_120": Chip(generation=12, multiprocessors=170, shared_bytes=99 << 10),  # RTX 5090
+}
+"""A chip of each architecture, the one that is compiled in full first."""
 META = torch.device("meta")
 KERNELS = ("attend_split", "join_splits")
 GQA_8 = replace(shapes.GQA_8, batch=1, heads=128, kv_heads=8, seq_len=16384, dtype=torch.bfloat16, device=META)
@@ -43,10 +52,12 @@ BESIDE = {
     "MLA absorbed, 16 heads": replace(ABSORBED, heads=16),
     "MLA absorbed, 32 heads": replace(ABSORBED, heads=32, dtype=torch.float16),
     "MLA absorbed, 128 heads": ABSORBED,
+    "MLA absorbed, 128 heads, in one split": replace(ABSORBED, seq_len=128),
     "MLA absorbed, 128 heads, 4 new tokens": replace(ABSORBED, query_len=4),
     "MLA absorbed, 128 heads, a latent of 256": replace(ABSORBED, qk_dim=320, v_dim=256),
     "keys of 256": replace(GQA_8, kv_heads=1, qk_dim=256, v_dim=256),
     "keys of 512": replace(GQA_8, kv_heads=1, qk_dim=512, v_dim=512),
+    "keys of 512, 16 heads": replace(GQA_8, heads=16, kv_heads=1, qk_dim=512, v_dim=512),
     "GQA-8, float32": replace(GQA_8, dtype=torch.float32),
     "MHA, float32": replace(GQA_8, kv_heads=128, dtype=torch.float32),
     "keys of 256, float32": replace(GQA_8, kv_heads=1, qk_dim=256, v_dim=256, dtype=torch.float32),
@@ -67,16 +78,22 @@ class Call:
     launch: Launch
 
 
-def launched() -> Iterator[tuple[str, Call]]:
+def launched(chip: Chip) -> Iterator[tuple[str, Call]]:
     """Yield who asks, and the call, for every sweep `gpu_*` and every problem beside."""
-    for sweep in sorted(path.stem for path in (conf_dir() / "sweep").glob("gpu_*.yaml")):
-        for point in _points(sweep):
-            if locate(point.settings["workload"]["_target_"]) is AttentionWorkload:
-                for call in _calls(*_inputs_of(AttentionPlan(point.settings))):
-                    yield f"{sweep}, {point.chosen['attention']}", call
-    for name, problem in BESIDE.items():
-        for call in _calls(problem, shapes.drawn(problem)):
-            yield name, call
+    for asker, problem, inputs in _problems():
+        for call in _calls(problem, inputs, chip):
+            yield asker, call
+
+
+@functools.cache
+def _problems() -> list[tuple[str, Problem, tuple[torch.Tensor, ...]]]:
+    swept = [
+        (f"{sweep}, {point.chosen['attention']}", *_inputs_of(AttentionPlan(point.settings)))
+        for sweep in sorted(path.stem for path in (conf_dir() / "sweep").glob("gpu_*.yaml"))
+        for point in _points(sweep)
+        if locate(point.settings["workload"]["_target_"]) is AttentionWorkload
+    ]
+    return [*swept, *((name, problem, shapes.drawn(problem)) for name, problem in BESIDE.items())]
 
 
 def _points(sweep: str) -> list[SweepPoint]:
@@ -95,9 +112,9 @@ def _inputs_of(plan: AttentionPlan) -> tuple[Problem, tuple[torch.Tensor, ...]]:
     return step.problem, step.projected
 
 
-def _calls(problem: Problem, inputs: tuple[torch.Tensor, ...]) -> list[Call]:
-    """Return the calls for one problem; none where the backend refuses it."""
-    with _noted() as calls:
+def _calls(problem: Problem, inputs: tuple[torch.Tensor, ...], chip: Chip) -> list[Call]:
+    """The calls for one problem; none where the backend refuses it."""
+    with _noted(chip) as calls:
         try:
             backend = Triton(problem)
         except UnsupportedError:
@@ -109,8 +126,8 @@ def _calls(problem: Problem, inputs: tuple[torch.Tensor, ...]) -> list[Call]:
 
 
 @contextmanager
-def _noted() -> Iterator[list[Any]]:
-    """Let the backend take the device meta for an H100, and note its calls of kernels."""
+def _noted(chip: Chip) -> Iterator[list[Any]]:
+    """Let the backend take the device meta for this chip, and note its calls of kernels."""
     calls: list[Any] = []
 
     class Noting:
@@ -123,7 +140,7 @@ def _noted() -> Iterator[list[Any]]:
     noting = {name: Noting(getattr(triton_decode, name)) for name in KERNELS}
     with (
         patch.object(needs, "cuda", lambda *_: None),
-        patch.object(backend_module, "_chip", lambda device: H100),
+        patch.object(backend_module, "_chip", lambda device: chip),
         patch.multiple(triton_decode, **noting),
     ):
         yield calls
