@@ -15,7 +15,7 @@ FOREIGN = Path(__file__).parent / "foreign"
 sys.path.insert(0, str(FOREIGN))
 OF_TRAININGS = ("torch._dynamo", "suite.rl.workload")
 RUNNING = (
-    *("rl", "run", "commands", "measure", "console", "quality", "benchmarks", "test_foreign_variant.py"),
+    *("rl", "run", "commands", "measure", "console", "compose", "quality", "benchmarks", "test_foreign_variant.py"),
     *("lm", "attention"),
 )
 """Folders and files of tests that run cases, then those that train and compute."""
