@@ -5,10 +5,11 @@ import functools
 import pytest
 
 from suite.report import command
-from suite.report.attention import cache, crossover, hardware
+from suite.report.attention import cache, crossover, hardware, signmap
 from suite.report.page import page
 from suite.report.page.texts import Texts
 from suite.theory.answers.published import published_caches, published_figures
+from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.layers.layer_plan import LayerPlan
 
 SAME = {}
@@ -30,6 +31,18 @@ def remembered(make):
 @functools.cache
 def specified_crossovers(*given, draw=crossover.specified_crossovers):
     return draw(*given)
+
+
+ROWS = {}
+
+
+def device_row(name, ceilings, heads, tp, draw=signmap._device_row):
+    """A row of the sign map by specification, once for each calibration that was in force."""
+    calibration = load_calibration(name)
+    key = name, ceilings, heads, tp, id(calibration)
+    if key not in ROWS:
+        ROWS[key] = calibration, draw(name, ceilings, heads, tp)  # it is kept, so that its identity stays its own
+    return ROWS[key][1]
 
 
 models_once = remembered(functools.partial(cache._models_figure, published_caches()))
@@ -67,6 +80,7 @@ KEPT = {
     (crossover, "specified_crossovers"): lambda *given: specified_crossovers(*map(tuple, given)),
     (hardware, "published_figures"): lambda: PUBLISHED,
     (hardware, "table"): Table(PUBLISHED),
+    (signmap, "_device_row"): device_row,
     (LayerPlan, "longest_context"): functools.cache(LayerPlan.longest_context),
     (Texts, "render_block"): lambda texts, value: (
         rendered(texts.lang, id(value)) if id(value) in SAME else render_block(texts, value)
