@@ -174,7 +174,11 @@ class Terminal:
 
         entries = by_machine(list(map(self._entry, self.records)))
         by_workload = [[entry for entry in entries if entry.record.case.workload == name] for name in self._workloads]
-        tables = [["", *sweep_lines(part, width=self._width, colour=self._colour)] for part in by_workload]
+        titles = [folded([text], self._width) if len(by_workload) > 1 else () for text in self._shared]
+        tables = [
+            ["", *title, *sweep_lines(part, width=self._width, colour=self._colour)]
+            for title, part in zip(titles, by_workload, strict=True)
+        ]
         sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
         if self._waiting:
             sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")

@@ -12,7 +12,7 @@ from suite.measure.telemetry.counters import CounterLostError, EnergyCounter
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.records.record import Reading, Status
 
-SETTINGS = {"workload": {"_target_": "counting.Counting"}, "matmul_precision": None}
+SETTINGS = {"workload": {"_target_": "counting.Counting"}, "matmul_precision": None, "device": "cpu"}
 
 
 class Counting:
