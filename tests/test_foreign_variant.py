@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,8 @@ def readmes_variant():
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """A folder for PYTHONPATH into which README's variant and the tied one were installed."""
-    pytest.importorskip("pip", reason="needs pip, to install the package")
+    if not list(distributions(name="pip")):  # after an import of it setuptools leaves distutils to the standard library
+        pytest.skip("needs pip, to install the package")
     pytest.importorskip("hatchling", reason="needs hatchling, to build the package")
     folder = tmp_path_factory.mktemp("foreign")
     source, target = folder / "source", folder / "target"
