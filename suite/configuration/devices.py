@@ -14,7 +14,7 @@ NOT_MEASURED = {"mps": "Apple's", "xpu": "Intel's", "hip": "AMD's", "rocm": "AMD
 """Whose GPUs these names stand for. Their clocks, caches and counters of energy are others than the suite knows."""
 MEASURED = "cpu, and NVIDIA's GPUs as cuda or cuda:1; Apple's, Intel's and AMD's GPUs are not measured"
 LONGEST_ANSWER_S = 120.0
-"""Importing torch and making a context takes 3 s, and from a cold disk or with sixteen GPUs a minute."""
+"""Chosen, not measured: a driver may hang, and torch loads slowly from a cold disk."""
 
 
 def device_kind(settings: Mapping[str, Any]) -> str:
@@ -22,7 +22,7 @@ def device_kind(settings: Mapping[str, Any]) -> str:
     name = given(settings, "device")
     if isinstance(name, str) and NAME.fullmatch(name):
         return str(kind_of(name))
-    owner = NOT_MEASURED.get(str(name).partition(":")[0])
+    owner = NOT_MEASURED.get(str(kind_of(name)))
     why = "" if owner is None else f": {owner} GPUs are not measured yet"
     raise ValueError(f"device must be one of auto, cpu, cuda and cuda:1 and so on; got {clipped(name)}{why}")
 

@@ -56,7 +56,10 @@ CHANGES = (
     Change("a graph is launched as one run", GRAPH, "runs=len(rotated.runs), fact=fact", "runs=1, fact=fact"),
     Change("a failed capture is left open", GRAPH, "            graph.capture_end()", "            pass"),
     Change("only what takes 1 us is captured", GRAPH, "SHORT_S = 2e-3", "SHORT_S = 1e-6"),
-    Change("a range holds the flush", CUDA, "launch_s), nvtx_range, event", "launch_s), event"),
+    Change(
+        *("a range holds the flush", CUDA),
+        *("CudaFlush(l2_bytes(), launch_s), nvtx_range", "nvtx_range, CudaFlush(l2_bytes(), launch_s)"),
+    ),
 )  # fmt: skip
 
 
