@@ -95,7 +95,7 @@ class CudaFlush:
     def __call__(self, span: str) -> Callable[[], Seen]:
         # The flush takes no part in holding: with a small cache it is over before one kernel is launched.
         held_s = FLUSH_LAUNCH_S + HELD_OVER_LAUNCH * self._launch_s.get(span, FIRST_LAUNCH_S)
-        torch.cuda._sleep(int(held_s * _sleep_cycles_per_s()))
+        torch.cuda._sleep(int(held_s * _sleep_cycles_per_s(torch.cuda.current_device())))
         self._probe.sum()
         warm = self._read()
         self._filler.sum()
@@ -119,8 +119,8 @@ class CudaFlush:
 
 
 @functools.cache
-def _sleep_cycles_per_s() -> float:
-    """Cycles of torch's spinning kernel in a second, timed once: at the clock of that moment, which may still rise."""
+def _sleep_cycles_per_s(device: int) -> float:
+    """Cycles of the spinning kernel in a second on the current device, timed once: its clock may still rise."""
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda._sleep(TRIED_CYCLES)  # loads the kernel
     begin.record()

@@ -128,7 +128,7 @@ def _capture_span(rotated: RotatedRuns) -> _Span:
 
 def captured(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph, Sequence[Tensor]]:
     """Capture all runs, one after another, in one graph. Returns the graph and the runs' outputs, set to zero."""
-    stream, graph = _capture_stream(), torch.cuda.CUDAGraph()
+    stream, graph = _capture_stream(torch.cuda.current_device()), torch.cuda.CUDAGraph()
     torch.cuda.synchronize()
     with torch.inference_mode(), torch.cuda.stream(stream):
         for run in runs:
@@ -155,6 +155,6 @@ def _output(run: Callable[[], object]) -> Tensor:
 
 
 @functools.cache
-def _capture_stream() -> torch.cuda.Stream:
-    """One stream for all captures: cuBLAS keeps a workspace for every stream."""
-    return torch.cuda.Stream()
+def _capture_stream(device: int) -> torch.cuda.Stream:
+    """One stream for all captures on a device: cuBLAS keeps a workspace for every stream."""
+    return torch.cuda.Stream(device)

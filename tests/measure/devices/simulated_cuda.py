@@ -242,7 +242,7 @@ def simulated_cuda(monkeypatch, *, l2_bytes=L2_BYTES):
         "is_current_stream_capturing": lambda: chip.capturing is not None,
         "Event": Event,
         "CUDAGraph": CUDAGraph,
-        "Stream": object,
+        "Stream": lambda *device: None,
         "stream": contextlib.nullcontext,
     }
     with monkeypatch.context() as changed:

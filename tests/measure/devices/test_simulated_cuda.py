@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from suite.measure import bias
-from suite.measure.devices import cuda, cuda_clock, device_for
+from suite.measure.devices import cuda, cuda_clock, cuda_graph, device_for
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns, rotated
 from suite.theory.layers.roofline import MeasuredCeilings
@@ -123,9 +123,20 @@ def test_what_python_launches_is_held_back_until_all_is_queued(chip):
 
 def test_a_device_that_begins_before_all_is_launched_is_named(chip, monkeypatch):
     monkeypatch.setattr(torch.cuda, "_sleep", lambda cycles: None)
-    monkeypatch.setattr(cuda_clock, "_sleep_cycles_per_s", lambda: 1.0)
+    monkeypatch.setattr(cuda_clock, "_sleep_cycles_per_s", lambda device: 1.0)
     _, (warning,), _ = timed(Reads(LINE_BYTES, launches=200, graphable=False))
     assert warning.startswith("kernel: in 5 of 5 runs the device began before all of it was launched")
+
+
+def test_each_gpu_captures_in_a_stream_of_its_own(chip, monkeypatch):
+    streams = []
+    monkeypatch.setattr(torch.cuda, "Stream", streams.append)
+    cuda_graph._capture_stream.cache_clear()
+    for number in (0, 1, 0):
+        monkeypatch.setattr(torch.cuda, "current_device", lambda number=number: number)
+        cuda_graph.captured([torch.ones(4).sum])
+    cuda_graph._capture_stream.cache_clear()
+    assert streams == [0, 1], "a stream of the first would make it the current one again"
 
 
 def test_copies_leave_room(chip, monkeypatch):
