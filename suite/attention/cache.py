@@ -9,7 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-SPARE_SLOTS = 16  # Slots past the length. The check fills them with garbage that no kernel may read.
+# Slots past the length. The check fills them with garbage that no kernel may read. A whole page of the largest that a
+# package reads, so that a cache of whole pages has nothing between two of its sequences.
+SPARE_SLOTS = 64
 GARBAGE_SIZE = 1e4
 # Numbers that are drawn for a tensor; a longer one repeats them, at a tenth of the cost. A prime: no two rows of fewer
 # than so many are alike, so that a kernel which reads the wrong one is still seen.

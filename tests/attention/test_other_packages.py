@@ -18,7 +18,9 @@ from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
 from suite.attention.backends.sglang import Sglang
+from suite.attention.cache import SPARE_SLOTS
 from suite.attention.check import reference_rows
+from suite.attention.pages import paged
 from suite.attention.problem import ValueLayout, visible_keys
 from suite.measure.workload import UnsupportedError
 from tests.attention.test_refusals import ABSORBED, CPU, GQA
@@ -174,19 +176,52 @@ class BatchPrefillWithRaggedKVCacheWrapper(Wrapper):
         return attended(*(x.unflatten(0, (-1, tokens)) for x in (q, k, v)), scale, True).flatten(0, 1)
 
 
-class BatchMLAPagedAttentionWrapper(Wrapper):
+class OldLatent(Wrapper):
+    """Up to some version, tables and the two parts of queries and keys are arguments of their own."""
+
     def plan(self, *, qo_indptr, kv_indptr, kv_indices, kv_len_arr, page_size, causal, sm_scale, **sizes):
         table = self.table(kv_indptr, kv_indices)
         assert set(kv_len_arr.tolist()) == {table.shape[1] * page_size}
         assert sizes.pop("q_data_type") is sizes.pop("kv_data_type") is torch.bfloat16
         assert sizes == {"num_heads": 3, "head_dim_ckv": 512, "head_dim_kpe": 64}
-        self.planned = (int(qo_indptr[1]), table, causal, sm_scale)
+        self.planned = (int(qo_indptr[1]), page_size, table, causal, sm_scale)
 
     def run(self, *, q_nope, q_pe, ckv_cache, kpe_cache):
-        queries, table, causal, scale = self.planned
-        q = torch.cat((q_nope, q_pe), dim=-1).unflatten(0, (-1, queries))
-        latent, rotary = (from_pages(one[:, None], table) for one in (ckv_cache, kpe_cache))
-        return attended(q, torch.cat((latent, rotary), dim=-1), latent, scale, causal).flatten(0, 1)
+        return self.attend(torch.cat((q_nope, q_pe), dim=-1), torch.cat((ckv_cache, kpe_cache), dim=-1))
+
+    def attend(self, q, keys):
+        queries, page_size, table, causal, scale = self.planned
+        assert keys.shape[1:] == (page_size, 576)
+        k = from_pages(keys[:, None], table)
+        return attended(q.unflatten(0, (-1, queries)), k, k[..., :512], scale, causal).flatten(0, 1)
+
+
+class MLAPlanMetadata:
+    @staticmethod
+    def dual(*, cum_seq_lens_q, block_tables, seq_lens, max_q_len, **tables):
+        assert torch.equal(block_tables, tables["kv_indices"].view(len(seq_lens), -1))
+        assert cum_seq_lens_q is tables["qo_indptr"]
+        assert cum_seq_lens_q.diff().tolist() == [max_q_len] * len(seq_lens)
+        assert seq_lens is tables["kv_len_arr"]
+        return tables
+
+
+class BatchMLAPagedAttentionWrapper(OldLatent):
+    _backend = "auto"
+
+    def __init__(self, workspace, *, use_cuda_graph, **tables):
+        super().__init__(workspace)
+        assert use_cuda_graph
+        self.tables = tables
+
+    def plan(self, *, metadata, **settings):
+        super().plan(**metadata, **settings)
+        assert metadata == self.tables
+        self._backend = "trtllm-gen" if settings["page_size"] == 64 else "cute-dsl-monolithic"
+
+    def run(self, *, query, kv_cache):
+        assert kv_cache.is_contiguous() or self._backend == "trtllm-gen"
+        return self.attend(query, kv_cache)
 
 
 STAND_INS = types.SimpleNamespace(
@@ -194,7 +229,9 @@ STAND_INS = types.SimpleNamespace(
 )
 STAND_INS.flash_attn_func, STAND_INS.get_mla_metadata = flash_attn_func, get_mla_metadata
 STAND_INS.decode_attention_fwd, STAND_INS.get_num_kv_splits_triton = decode_attention_fwd, CountSplits()
-STAND_INS.mla = types.SimpleNamespace(BatchMLAPagedAttentionWrapper=BatchMLAPagedAttentionWrapper)
+STAND_INS.mla = types.SimpleNamespace(
+    BatchMLAPagedAttentionWrapper=BatchMLAPagedAttentionWrapper, MLAPlanMetadata=MLAPlanMetadata
+)
 
 
 def on_hopper(monkeypatch):
@@ -216,14 +253,14 @@ def installed(monkeypatch):
 
 
 def drawn(problem):
-    """Lay tensors out as in a cache with room for 16 more tokens; an expanded prefill's, one sequence after another."""
+    """Lay tensors out as in a cache with spare slots; an expanded prefill's, one sequence after another."""
     torch.manual_seed(0)
     q = torch.randn(problem.batch, problem.query_len, problem.heads, problem.qk_dim).to(problem.dtype).transpose(1, 2)
     if problem.qk_dim != problem.v_dim and problem.value_layout is not ValueLayout.PREFIX_OF_KEY:
         size = (problem.batch, problem.seq_len, problem.kv_heads, problem.qk_dim + problem.v_dim)
         both = torch.randn(size).to(problem.dtype).transpose(1, 2)
         return (q, *both.split((problem.qk_dim, problem.v_dim), dim=-1))
-    size = (problem.batch, problem.kv_heads, problem.seq_len + 16, problem.qk_dim)
+    size = (problem.batch, problem.kv_heads, problem.seq_len + SPARE_SLOTS, problem.qk_dim)
     k, v = (torch.randn(size).to(problem.dtype)[:, :, : problem.seq_len] for _ in range(2))
     return (q, k, k[..., : problem.v_dim]) if problem.value_layout is ValueLayout.PREFIX_OF_KEY else (q, k, v)
 
@@ -253,8 +290,9 @@ CASES = (
     (FlashInfer, replace(SMALL, query_len=5), "BatchPrefillWithPagedKVCacheWrapper"),
     (FlashInfer, replace(SMALL, query_len=64), "BatchPrefillWithPagedKVCacheWrapper"),
     (FlashInfer, EXPANDED, "BatchPrefillWithRaggedKVCacheWrapper"),
-    (FlashInfer, LATENT, "BatchMLAPagedAttentionWrapper"),
-    (FlashInfer, replace(LATENT, query_len=2), "BatchMLAPagedAttentionWrapper"),
+    (FlashInfer, LATENT, "BatchMLAPagedAttentionWrapper, kernel trtllm-gen"),
+    (FlashInfer, replace(LATENT, query_len=2), "BatchMLAPagedAttentionWrapper, kernel trtllm-gen"),
+    (FlashInfer, replace(LATENT, seq_len=144), "BatchMLAPagedAttentionWrapper, kernel cute-dsl-monolithic"),
 )
 """An adapter, a problem, and what its form then is."""
 
@@ -282,11 +320,28 @@ def test_an_older_flashinfer_decodes_several_tokens_by_fa2(monkeypatch):
     inputs = drawn(problem)
     monkeypatch.setattr(STAND_INS, "BatchDecodeWithPagedKVCacheWrapper", OldDecode)
     kernel = FlashInfer(problem).autotuned(*inputs)
-    assert kernel.form == "BatchPrefillWithPagedKVCacheWrapper, backend fa2"
+    assert kernel.form == "BatchPrefillWithPagedKVCacheWrapper"
     assert kernel._kernel.settings == {"backend": "fa2"}
     torch.testing.assert_close(kernel(*inputs), Eager(problem)(*inputs), rtol=0.02, atol=0.02)
-    assert FlashInfer(SMALL).form == "OldDecode"
+    assert FlashInfer(SMALL).autotuned(*drawn(SMALL)).form == "OldDecode"
     assert not FlashInfer(replace(SMALL, query_len=5))._kernel.settings
+
+
+@pytest.mark.parametrize("seq_len", [128, 144])
+def test_an_older_flashinfer_takes_latents_in_two_parts(monkeypatch, seq_len):
+    problem = replace(LATENT, seq_len=seq_len)
+    inputs = drawn(problem)
+    monkeypatch.setattr(STAND_INS, "mla", types.SimpleNamespace(BatchMLAPagedAttentionWrapper=OldLatent))
+    kernel = FlashInfer(problem).autotuned(*inputs)
+    torch.testing.assert_close(kernel(*inputs), Eager(problem)(*inputs), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("seq_len", [128, 144])
+def test_pages_of_a_latent_cache_have_no_gaps(seq_len):
+    """Some of FlashInfer's kernels for Blackwell take a contiguous cache only."""
+    problem = replace(LATENT, seq_len=seq_len)
+    _, k, _ = drawn(problem)
+    assert paged(k, 64 if seq_len == 128 else 16).view(k).is_contiguous()
 
 
 def test_flashinfer_plans_before_any_call_and_once(monkeypatch):

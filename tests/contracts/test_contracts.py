@@ -25,6 +25,7 @@ KINDS = {"int": int, "float": float, "bool": bool, "str": str, "torch.Tensor": t
 DAO, DEEPSEEK = "https://github.com/Dao-AILab/flash-attention", "https://github.com/deepseek-ai/FlashMLA"
 GROUPED = ("BatchPrefillWithPagedKVCacheWrapper", "BatchPrefillWithRaggedKVCacheWrapper")
 DECODE, LATENT = "BatchDecodeWithPagedKVCacheWrapper", "BatchMLAPagedAttentionWrapper"
+METADATA = "MLAPlanMetadata"
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Package:
     parts: dict
 
 
-def flashinfer(requirement, latent="flashinfer/mla/**/*.py"):
-    files = {"flashinfer/decode.py": (DECODE,), "flashinfer/prefill.py": GROUPED, latent: (LATENT,)}
+def flashinfer(requirement, latent=(LATENT, METADATA), latent_files="flashinfer/mla/**/*.py"):
+    files = {"flashinfer/decode.py": (DECODE,), "flashinfer/prefill.py": GROUPED, latent_files: latent}
     return Package("flashinfer", functools.partial(from_wheel, requirement), files)
 
 
@@ -52,8 +53,8 @@ def sglang(requirement):
 
 FLASH = ("flash_attn_func", "flash_attn_with_kvcache")
 PUBLISHED = {
-    "FlashInfer 0.5.3": flashinfer("flashinfer-python==0.5.3", "flashinfer/mla.py"),
-    "FlashInfer 0.6.18": flashinfer("flashinfer-python==0.6.18"),
+    "FlashInfer 0.5.3": flashinfer("flashinfer-python==0.5.3", (LATENT,), "flashinfer/mla.py"),
+    "FlashInfer 0.6.18": flashinfer("flashinfer-python==0.6.18", (LATENT,)),
     "FlashInfer 0.7.2": flashinfer("flashinfer-python==0.7.2"),
     "FlashInfer, newest": flashinfer("flashinfer-python"),
     "sglang 0.5.23": sglang("sglang==0.5.23"),
@@ -143,7 +144,13 @@ def stand_ins(module, real):
         stand_in = getattr(packages, name)
         if name == DECODE and not hasattr(one, "_plan_impl"):
             stand_in = packages.OldDecode
-        found[name] = bound(one, stand_in)
+        if name == LATENT and METADATA not in real:
+            stand_in = packages.OldLatent
+        if name == METADATA:
+            dual = bound(functools.partial(one.dual, None), stand_in.dual)  # its class is bound before the call
+            found[name] = types.SimpleNamespace(dual=dual)
+        else:
+            found[name] = bound(one, stand_in)
     found["mla"] = types.SimpleNamespace(**found)
     return types.SimpleNamespace(**found)
 

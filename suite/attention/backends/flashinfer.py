@@ -4,9 +4,10 @@ Its decode kernels fuse the heads of a group and split the context, so they get 
 verifies drafts has them. Older versions plan one token a sequence only: there its FA2 kernel for prefill serves, which
 does both too. The FA3 kernel, which it takes on Hopper where nothing is said, does neither.
 
-Our cache is passed in pages of 16 tokens without a copy (suite.attention.pages), and an expanded prefill's keys and
-values as they are. How they lie is looked at once, and the kernel planned for it and compiled, before any call. Queries
-are copied where a layer's heads do not stand side by side in memory.
+Our cache is passed in pages without a copy (suite.attention.pages), and an expanded prefill's keys and values as they
+are. How they lie is looked at once, and the kernel planned for it and compiled, before any call; the form in the record
+names the kernel that the package then chose. Queries are copied where a layer's heads do not stand side by side in
+memory.
 """
 
 import inspect
@@ -22,6 +23,7 @@ from suite.attention.problem import Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 
 PAGE_TOKENS = 16
+LATENT_PAGE_TOKENS = (64, 16)  # the first that divides the context: Blackwell's fast kernels read no smaller pages
 WORKSPACE_BYTES = 128 << 20  # what its documentation recommends
 HEAD_WIDTHS = (64, 128, 256)
 LATENT_WIDTHS = (576, 512)
@@ -43,9 +45,9 @@ class FlashInfer(needs.PackagedBackend):
         decode = flashinfer.BatchDecodeWithPagedKVCacheWrapper
         self._kernel: Any
         self._plan_for: Callable[[Tensor, Tensor], Run]
-        settings = ""
         if problem.value_layout is ValueLayout.PREFIX_OF_KEY:
-            self._kernel, self._plan_for = flashinfer.mla.BatchMLAPagedAttentionWrapper(workspace), self._plan_latent
+            self._mla, self._workspace = flashinfer.mla, workspace
+            self._plan_for = self._plan_latent
         elif problem.qk_dim != problem.v_dim:
             self._kernel, self._plan_for = (
                 flashinfer.BatchPrefillWithRaggedKVCacheWrapper(workspace),
@@ -60,8 +62,7 @@ class FlashInfer(needs.PackagedBackend):
         else:
             splits = {"backend": "fa2"} if problem.query_len <= MOST_DECODED else {}
             self._kernel = flashinfer.BatchPrefillWithPagedKVCacheWrapper(workspace, "HND", **splits)
-            self._plan_for, settings = self._plan_append, ", backend fa2" if splits else ""
-        self.form = type(self._kernel).__name__ + settings
+            self._plan_for = self._plan_append
 
     def check(self, problem: Problem) -> None:
         if problem.needs_gradient:
@@ -91,6 +92,9 @@ class FlashInfer(needs.PackagedBackend):
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
         """Plan the chosen kernel for keys and values that lie as these do, and keep the function that runs it."""
         self._run = self._plan_for(k_BGTd, v_BGTv)
+        # The package has no public name for what it chose; "auto" stays where there was nothing to choose.
+        chosen = getattr(self._kernel, "_backend", "auto")
+        self.form = type(self._kernel).__name__ + ("" if chosen == "auto" else f", kernel {chosen}")
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
         problem = self.problem
@@ -123,27 +127,48 @@ class FlashInfer(needs.PackagedBackend):
 
     def _plan_latent(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
         """Plan MLA's kernel, which reads values from the keys. Returns the function that runs it."""
-        problem, pages = self.problem, paged(k_BGTd, PAGE_TOKENS)
-        parts = (problem.v_dim, problem.qk_dim - problem.v_dim)
+        problem = self.problem
+        page_tokens = next(tokens for tokens in LATENT_PAGE_TOKENS if problem.seq_len % tokens == 0)
+        pages, parts = paged(k_BGTd, page_tokens), (problem.v_dim, problem.qk_dim - problem.v_dim)
         starts, all_pages = self._page_tables(pages)
+        tables = {
+            "qo_indptr": self._offsets(problem.query_len),
+            "kv_indptr": starts,
+            "kv_indices": all_pages,
+            "kv_len_arr": self._per_sequence(problem.seq_len),
+        }
+        wrapper, takes_rows = self._mla.BatchMLAPagedAttentionWrapper, hasattr(self._mla, "MLAPlanMetadata")
+        if takes_rows:
+            # Its choice depends on whether Python launches each call or, as in a server and here, a graph does. Then
+            # the tensors of the tables must stay, and some kernels read dense ones.
+            self._kernel = wrapper(self._workspace, use_cuda_graph=True, **tables)
+            dense = {
+                "cum_seq_lens_q": tables["qo_indptr"],
+                "block_tables": pages.table_BP,
+                "seq_lens": tables["kv_len_arr"],
+            }
+            tables = {"metadata": self._mla.MLAPlanMetadata.dual(**tables, **dense, max_q_len=problem.query_len)}
+        else:
+            self._kernel = wrapper(self._workspace)
         self._kernel.plan(
-            qo_indptr=self._offsets(problem.query_len),
-            kv_indptr=starts,
-            kv_indices=all_pages,
-            kv_len_arr=self._per_sequence(problem.seq_len),
+            **tables,
             num_heads=problem.heads,
-            head_dim_ckv=problem.v_dim,
-            head_dim_kpe=problem.qk_dim - problem.v_dim,
-            page_size=PAGE_TOKENS,
+            head_dim_ckv=parts[0],
+            head_dim_kpe=parts[1],
+            page_size=page_tokens,
             causal=problem.needs_mask,
             **self._dtypes_and_scale(),
         )
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
             """Run the planned kernel on all new tokens, N = batch · query_len; o_NHv."""
-            q_nope, q_pe = q_NHd.split(parts, dim=-1)
-            latent, rotary = pages.view(k_BGTd)[:, 0].split(parts, dim=-1)
-            o_NHv: Tensor = self._kernel.run(q_nope=q_nope, q_pe=q_pe, ckv_cache=latent, kpe_cache=rotary)
+            rows = pages.view(k_BGTd)[:, 0]
+            if takes_rows:
+                inputs = {"query": q_NHd, "kv_cache": rows}
+            else:
+                (q_nope, q_pe), (latent, rotary) = (x.split(parts, dim=-1) for x in (q_NHd, rows))
+                inputs = {"q_nope": q_nope, "q_pe": q_pe, "ckv_cache": latent, "kpe_cache": rotary}
+            o_NHv: Tensor = self._kernel.run(**inputs)
             return o_NHv
 
         return run
