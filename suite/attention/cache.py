@@ -30,10 +30,11 @@ class Cache:
         widths: Sequence[int],
         dtype: torch.dtype,
         device: torch.device,
+        spare_slots: int = SPARE_SLOTS,
     ) -> None:
         # A decoder raises `length` token by token; `room` stays, the rows that a cache which goes round has.
         self.length = self.room = length
-        capacity = length + SPARE_SLOTS
+        capacity = length + spare_slots
         heads = [kv_heads] * len(widths) if isinstance(kv_heads, int) else kv_heads
         sizes = [(batch, count, capacity, width) for count, width in zip(heads, widths, strict=True)]
         self.tensors = [torch.empty(size, dtype=dtype, device=device) for size in sizes]

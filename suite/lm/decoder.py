@@ -42,6 +42,10 @@ def scored_in(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
+GROWTH_SLOTS = 16
+"""Tokens that a new cache can take beyond its length, before it has to be copied to a larger one."""
+
+
 class Block(torch.nn.Module):
     def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: FactoryKwargs) -> None:
         super().__init__()
@@ -174,6 +178,7 @@ class Decoder(torch.nn.Module):
     def new_caches(self, batch: int, length: int) -> list[Cache]:
         """Allocate a cache for each layer, with room for `length` tokens of each of `batch` sequences."""
         size: dict[str, Any] = {"batch": batch, "length": length, "device": self.made.device}
+        size["spare_slots"] = GROWTH_SLOTS
         layers = [block.attention for block in self._blocks]
         return [
             Cache(kv_heads=layer.cache_heads, widths=layer.cache_widths, dtype=self.cached_in(layer), **size)
