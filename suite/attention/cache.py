@@ -39,6 +39,9 @@ class Cache:
         sizes = [(batch, count, capacity, width) for count, width in zip(heads, widths, strict=True)]
         self.tensors = [torch.empty(size, dtype=dtype, device=device) for size in sizes]
 
+    def written(self, new: slice) -> None:
+        """Called when the rows of new tokens stand in the tensors, before any is read."""
+
     def views(self) -> list[Tensor]:
         """Views of the first `length` tokens of each tensor, without the spare slots."""
         return [tensor[:, :, : self.length] for tensor in self.tensors]

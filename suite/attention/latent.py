@@ -215,6 +215,7 @@ class AbsorbedLatentAttention(LatentAttention):
     ) -> tuple[Tensor, Tensor]:
         """Cache latents and rotary keys; keys and values of all tokens are views of the cache."""
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
+        cache.written(new)
         return self.split_latents(cache.views()[0])
 
     def keys_and_values(self, latent_BSc: Tensor, k_r_BSr: Tensor) -> tuple[Tensor, Tensor]:

@@ -97,8 +97,10 @@ class AttentionLayer(torch.nn.Module, ABC):
         """Write new rows from `start` on, one tensor for each cached. Returns all rows; without a cache the new."""
         if cache is None:
             return new_BGSd
+        rows = slice(start, start + new_BGSd[0].shape[2])
         for cached, new in zip(cache.tensors, new_BGSd, strict=True):
-            cached[:, :, start : start + new.shape[2]] = new
+            cached[:, :, rows] = new
+        cache.written(rows)
         return cache.views()
 
     def drawn_input(self, forward: Pass, generator: torch.Generator) -> Tensor:

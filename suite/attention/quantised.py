@@ -9,6 +9,7 @@ Legend beside problem.py's: n blocks of 128 elements in a row.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,6 +70,21 @@ class QuantisedCache(Cache):
                 spare.view(torch.int8).random_(1, 100, generator=generator)  # bits of a number in either dtype
             else:
                 spare.normal_(std=GARBAGE_SIZE, generator=generator)
+
+
+class RoundedCache(Cache):
+    """A cache in the dtype of the rest whose rows are rounded, as they are written, to what eight bits hold of them:
+    what is computed from it is what is computed from a quantised cache, and its memory is not."""
+
+    def __init__(self, *, rounded_to: torch.dtype, rotary: int, **sizes: Any) -> None:
+        """`rotary`: last columns of the first tensor, which stay as they are. `sizes`: those of a Cache."""
+        super().__init__(**sizes)
+        self._rounded_to, self._rotary = rounded_to, rotary
+
+    def written(self, new: slice) -> None:
+        for index, tensor in enumerate(self.tensors):
+            rows = tensor[:, :, new, : tensor.shape[-1] - (self._rotary if index == 0 else 0)]
+            rows.copy_(restored(*quantised(rows, self._rounded_to), rows.dtype))
 
 
 def quantised(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from suite.attention.grouped import GroupedAttention
 from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear, linear_in_parts
 from suite.attention.problem import joined_key
+from suite.attention.quantised import RoundedCache
 from suite.configuration.files import locate
 from suite.lm.attend import attend
 from suite.lm.norm import rms_norm
@@ -104,8 +105,11 @@ class Decoder(torch.nn.Module):
     """Constructed from its shape and the settings under `attention`, whose `_target_` is the layers' class.
 
     `checkpointing` may be set: a training pass then keeps each block's input only, and computes the rest again on its
-    way back.
+    way back. `cache_rounding` may be set, for grouped attention and absorbed MLA: rows of the cache are rounded to what
+    this dtype of eight bits holds of them.
     """
+
+    cache_rounding: torch.dtype | None = None
 
     def __init__(
         self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: FactoryKwargs
@@ -179,11 +183,16 @@ class Decoder(torch.nn.Module):
         """Allocate a cache for each layer, with room for `length` tokens of each of `batch` sequences."""
         size: dict[str, Any] = {"batch": batch, "length": length, "device": self.made.device}
         size["spare_slots"] = GROWTH_SLOTS
-        layers = [block.attention for block in self._blocks]
-        return [
-            Cache(kv_heads=layer.cache_heads, widths=layer.cache_widths, dtype=self.cached_in(layer), **size)
-            for layer in layers
-        ]
+        caches = []
+        for block in self._blocks:
+            layer = block.attention
+            size |= {"kv_heads": layer.cache_heads, "widths": layer.cache_widths, "dtype": self.cached_in(layer)}
+            if self.cache_rounding is None:
+                caches.append(Cache(**size))
+            else:
+                rotary = sum(rows.elements for rows in layer.shape.cache_rows if rows.is_wide)
+                caches.append(RoundedCache(rounded_to=self.cache_rounding, rotary=rotary, **size))
+        return caches
 
     def modes(self) -> dict[str, str]:
         """Class names of the attention layers that train and score (`trained`) and that decode (`decoded`)."""

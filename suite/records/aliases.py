@@ -43,6 +43,8 @@ EARLIER_DEFAULTS = {
     "rollout_batch": "all",
     "frozen_base": "computed",
     "checkpointing": False,
+    "rollout_lag": 0,
+    "rollout_correction": "none",
 }
 """Settings that older records do not have, at the value that says what those did."""
 MODES = {

@@ -46,11 +46,14 @@ class Base:
     key: str
 
 
-def new_decoder(plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = False) -> Decoder:
-    """A decoder with fresh weights in the plan's precision. With autocast a trained one keeps float32 weights and
-    computes in bfloat16, and a frozen one is in bfloat16 throughout."""
-    dtype = "bfloat16" if plan.autocasts and frozen else plan.dtype
-    return _decoder(plan, attention, dtype, AutocastDecoder if plan.autocasts and not frozen else Decoder)
+def new_decoder(
+    plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = False, dtype: str | None = None
+) -> Decoder:
+    """A decoder with fresh weights in the plan's precision, or in `dtype`. With autocast a trained one keeps float32
+    weights and computes in bfloat16, and a frozen one is in bfloat16 throughout."""
+    if dtype is None and plan.autocasts and not frozen:
+        return _decoder(plan, attention, plan.dtype, AutocastDecoder)
+    return _decoder(plan, attention, dtype or ("bfloat16" if plan.autocasts else plan.dtype))
 
 
 def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[Decoder] = Decoder) -> Decoder:

@@ -34,6 +34,7 @@ from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
 from suite.rl.objective import ONE_AFTER_OTHER, TOGETHER, LearningPlan
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.rollout import Experience, step_rewards
+from suite.rl.rollout_correction import mismatch_readings, token_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +44,12 @@ class TrainingBatch:
     prompts: Prompts
     tokens_NT: Tensor
     mask_NT: Tensor
-    log_probs_NT: Tensor
+    log_probs_NT: Tensor  # of the policy that the loss's ratio is to
     advantages_NT: Tensor
     reference_NT: Tensor | None  # log-probabilities by the base model
     values_NT: Tensor | None
     returns_NT: Tensor | None
+    weights_NT: Tensor | None = None  # of tokens that another policy sampled; None: all weigh the same
 
     @attribute_to(NOBODY, EXPERIENCE)
     def rows(self, chosen_M: Tensor) -> "TrainingBatch":
@@ -106,15 +108,22 @@ class Learner:
             readings |= {} if explained is None else {"explained_variance": explained}
         if reference_NT is not None:
             readings["kl_reference"] = mean_kl(experience, reference_NT)
+        old_NT, weights_NT = experience.log_probs_NT, None
+        if (correction := self._plan.correction) is not None:
+            old_NT = self.policy_log_probs(experience)
+            log_w_NT = old_NT - experience.log_probs_NT
+            weights_NT = token_weights(log_w_NT, experience.mask_NT, correction)
+            readings |= mismatch_readings(log_w_NT, experience.mask_NT, correction, weights_NT)
         batch = TrainingBatch(
             prompts=experience.prompts,
             tokens_NT=experience.tokens_NT,
             mask_NT=experience.mask_NT,
-            log_probs_NT=experience.log_probs_NT,
+            log_probs_NT=old_NT,
             advantages_NT=estimated.advantages_NT,
             reference_NT=reference_NT if objective.kl_in_loss else None,
             values_NT=values_NT,
             returns_NT=estimated.returns_NT,
+            weights_NT=weights_NT,
         )
         return batch, readings
 
@@ -128,9 +137,10 @@ class Learner:
         with attribute_to(CRITIC, ACTIVATIONS):
             return _concatenated([critic(prompts, tokens_MT) for prompts, tokens_MT in self._micro_batches(experience)])
 
-    def policy_log_probs(self, experience: Experience) -> Tensor:
-        """Log-probability of each sampled token by the policy as it is now, [N, T], without gradients."""
-        return self._log_probs(self.policy, POLICY, experience)
+    def policy_log_probs(self, experience: Experience, by: Decoder | None = None) -> Tensor:
+        """Log-probability of each sampled token, [N, T], without gradients, by the policy as it is now or as `by` was
+        copied from it."""
+        return self._log_probs(by or self.policy, POLICY, experience)
 
     def update(self, batch: TrainingBatch, *names: object, critic_alone: bool = False) -> dict[str, float]:
         """Train on every minibatch of every epoch; mean readings over the updates, and how many updates the policy
@@ -190,7 +200,7 @@ class Learner:
         else:
             log_p_MT = token_log_probs(self.policy, h_MTD, part.tokens_NT, plan.temperature, chunk=plan.logits_chunk)
         term = self._policy_loss(log_p_MT, part.log_probs_NT, part.advantages_NT, part.mask_NT, objective)
-        losses_MT = term.loss_NT
+        losses_MT = term.loss_NT if part.weights_NT is None else term.loss_NT * part.weights_NT
         if part.reference_NT is not None:
             kl_MT = kl_estimates(log_p_MT, part.reference_NT, objective.kl_type, part.log_probs_NT)
             losses_MT = losses_MT + objective.kl_coef * kl_MT

@@ -16,6 +16,7 @@ from suite.configuration.values import (
     whole_number,
 )
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from suite.rl.rollout_correction import Correction
 
 SUPERVISIONS = ("outcome", "process")
 SCALES = ("group", "batch", "none")
@@ -124,6 +125,8 @@ class LearningPlan:
     critic_lr: float | None
     warmup_updates: int
     max_grad_norm: float
+    correction: Correction | None = None
+    """The weights of tokens that another policy sampled; None where the loss is that of the ratio to it."""
 
     def __init__(
         self, settings: Mapping[str, Any], *, longest_completion: int, reward_weights: Sequence[float] = ()

@@ -1,6 +1,7 @@
 """The settings of a case of reinforcement learning, checked before anything is allocated. No torch."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.devices import device_kind
@@ -10,12 +11,27 @@ from suite.rl.objective import SHARED_TRUNK, LearningPlan
 from suite.rl.policy import policy_from
 from suite.rl.recipe import RL, recipe_from, teacher_settings
 from suite.rl.reward import reward_from
+from suite.rl.rollout_correction import correction_from
 from suite.rl.tasks.task import WritesAnything, make
 
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
+CACHE_DTYPES = (None, "int8", "fp8")
 KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose completions with the right answer
 REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutPlan:
+    """How the policy that samples differs from the one that learns; conf/settings/rl.yaml says what each is."""
+
+    lag: int  # steps
+    dtype: str | None
+    cache_dtype: str | None
+
+    @property
+    def differ(self) -> bool:
+        return self.lag > 0 or self.dtype is not None or self.cache_dtype is not None
 
 
 class RlPlan(LearningPlan):
@@ -57,6 +73,12 @@ class RlPlan(LearningPlan):
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
         _at_most(settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0)
+        self.rollouts = RolloutPlan(
+            lag=whole_number(settings, "rollout_lag", at_least=0),
+            dtype=one_of(settings, "rollout_dtype", (None, "bfloat16")),
+            cache_dtype=one_of(settings, "rollout_cache_dtype", CACHE_DTYPES),
+        )
+        self.correction = correction_from(settings)
         self.reward_source: str = one_of(settings, "reward_source", REWARD_SOURCES)
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)

@@ -160,3 +160,25 @@ def read(plan, trained, rollout):
         "entropy": cut(-(policy.exp() * policy).sum(dim=-1)),
         "values": cut(critic.decoder(whole)[:, first:] @ critic.value_D) if critic else None,
     }
+
+
+def test_tokens_of_another_policy_count_by_their_weights():
+    """Rows that the learning policy writes twice as often count twice; those of ten times as often are left out."""
+    _, trained = learner(algorithm="grpo", rollout_correction="token_mis", minibatch=16)
+    rollout = made_up()
+    start_NT = trained.policy_log_probs(rollout)
+    ratios_N1 = torch.tensor([2.0, 10.0] * 8, dtype=start_NT.dtype)[:, None]
+    batch, readings = trained.compute_advantages(replace(rollout, log_probs_NT=start_NT - ratios_N1.log()))
+    assert torch.equal(batch.log_probs_NT, start_NT)
+    tokens = sum(LENGTHS)
+    assert readings["rollout_masked"] == pytest.approx(sum(LENGTHS[1::2]) / tokens)
+
+    _, plain = learner(algorithm="grpo", minibatch=16)
+    same, readings = plain.compute_advantages(replace(rollout, log_probs_NT=start_NT))
+    assert same.weights_NT is None
+    assert "rollout_masked" not in readings
+    weighed = replace(same, advantages_NT=same.advantages_NT * torch.tensor([2.0, 0.0] * 8)[:, None])
+    trained.update(batch, "test")
+    plain.update(weighed, "test")
+    for ours, expected in zip(trained.policy.parameters(), plain.policy.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-12)

@@ -13,6 +13,8 @@ from suite.rl.base import new_decoder
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, mean_kl
 from suite.rl.rollout import Experience, collect_rollouts, rollout_readings
+from suite.rl.rollout_correction import mismatch_readings
+from suite.rl.sampler import Sampler
 from suite.rl.stage import StageBegin
 
 LARGEST_SAMPLING_ERROR = {"float32": 1e-4, "float64": 1e-9, "bfloat16": 0.5}
@@ -44,13 +46,17 @@ class RlStage:
         elif plan.objective.has_critic:
             critic = Critic(_copy_policy(at))
         self._learner = Learner(plan, at.policy, reference, critic)
+        self._sampler = Sampler(plan, at.attention, at.policy)
 
     def step(self, meter: Meter, *, looks: bool) -> None:
         """Sample completions, estimate their advantages, and update policy and critic; readings go to the meter. With
-        `looks` it checks sampling against scoring and measures the distance from the reference. Raises
-        IncorrectError."""
+        `looks` it checks sampling against scoring and measures the distances from the reference and from the policy
+        that sampled. Raises IncorrectError."""
         plan, learner = self._plan, self._learner
-        rollouts = collect_rollouts(plan, learner.policy, meter)
+        if plan.rollouts.differ:
+            with meter.span("rollout"):
+                self._sampler.begin_step()
+        rollouts = collect_rollouts(plan, self._sampler.decoder, meter)
         first = rollouts.sampled[0]
         meter.note(STEP, **rollout_readings(plan, rollouts.sampled))
         if looks:
@@ -69,24 +75,33 @@ class RlStage:
         meter.note(STEP, **readings)
 
     def owned_tensors(self) -> Iterable[OwnedTensors]:
-        return self._learner.owned_tensors()
+        yield from self._learner.owned_tensors()
+        yield from self._sampler.owned_tensors()
 
     def state(self) -> dict[str, Any]:
-        return self._learner.state()
+        return {**self._learner.state(), "sampler": self._sampler.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         self._learner.restore(state)
+        self._sampler.restore(state["sampler"])
 
     def _check_sampling(self, meter: Meter, experience: Experience) -> None:
-        """Note the largest gap between a token's log-probability at sampling and at scoring. Raises IncorrectError
-        where it is more than rounding: every ratio would be wrong."""
+        """Note the largest gap between a token's log-probability at sampling and at scoring by the policy that sampled,
+        and how far that policy is from the one that learns. Raises IncorrectError where the gap is more than rounding:
+        every ratio would be wrong."""
+        plan, rollouts, sampler = self._plan, self._plan.rollouts, self._sampler.decoder
         with meter.span(EVALUATE):
             scored_NT = self._learner.policy_log_probs(experience)
-            error = float(((scored_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
+            sampled_NT = self._learner.policy_log_probs(experience, by=sampler) if rollouts.differ else scored_NT
+            error = float(((sampled_NT - experience.log_probs_NT) * experience.mask_NT).abs().max())
         meter.note(STEP, sampling_error=error)
-        computed_in = "bfloat16" if self._plan.autocasts else self._plan.dtype
+        if rollouts.differ and plan.correction is None:
+            meter.note(STEP, **mismatch_readings(scored_NT - experience.log_probs_NT, experience.mask_NT))
+        if rollouts.cache_dtype is not None:
+            return  # whose rounding the score does not have: the gap is the very thing that is asked about
+        computed_in = rollouts.dtype or ("bfloat16" if plan.autocasts else plan.dtype)
         allowed = LARGEST_SAMPLING_ERROR[computed_in]
-        allowed *= 1 if self._plan.policy.checkpoint is None else LARGER_FOR_CHECKPOINTS
+        allowed *= 1 if plan.policy.checkpoint is None else LARGER_FOR_CHECKPOINTS
         if not error <= allowed:
             raise IncorrectError(
                 f"step {meter.step}: log-probabilities at sampling and at scoring differ by up to {error:.2g}, "
