@@ -1,5 +1,6 @@
 """The settings of a case of reinforcement learning, checked before anything is allocated. No torch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from suite.rl.tasks.task import WritesAnything, make
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 CACHE_DTYPES = (None, "int8", "fp8")
 KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose completions with the right answer
+LOGARITHMIC = "log"
 REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
 
@@ -84,7 +86,9 @@ class RlPlan(LearningPlan):
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.track_memory: bool = one_of(settings, "track_memory", (True, False))
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
-        self.eval_every = whole_number(settings, "eval_every", at_least=1)
+        self._eval_every: int | None = None
+        if settings["eval_every"] != LOGARITHMIC:
+            self._eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
         base = settings["base"]
         self.base_updates = whole_number(base, "updates", at_least=1, where="base.")
@@ -120,6 +124,12 @@ class RlPlan(LearningPlan):
                 f"{name} is a checkpoint"
             )
         return warmup, RlPlan(critic_settings(settings))
+
+    def evaluates_before(self, step: int) -> bool:
+        """Whether the policy is evaluated before this step; eval_every=log evaluates at the steps nearest to √2^k."""
+        if self._eval_every is not None:
+            return step % self._eval_every == 0
+        return step == 0 or step == round(2 ** (round(2 * math.log2(step)) / 2))
 
     def facts(self) -> dict[str, Any]:
         """The policy's layer and the recipe's stages."""

@@ -84,7 +84,7 @@ class RlWorkload:
         begins = any(stage.first == meter.step for stage in self.plan.recipe.stages)
         if begins and meter.step > 0:
             self._begin(self._number + 1)
-        looks = begins or meter.step % self.plan.eval_every == 0
+        looks = begins or self.plan.evaluates_before(meter.step)
         tracking = self._memory.track_step(meter) if self._memory else nullcontext()
         with allocator_peaks(self._device, meter), tracking:
             if looks:

@@ -69,6 +69,14 @@ def test_what_is_wrong_in_itself_is_refused_in_a_sentence(algorithm, changes, se
         plan(algorithm, **changes)
 
 
+@pytest.mark.parametrize(
+    ("every", "steps"), [(4, [0, 4, 8, 12, 16, 20, 24]), ("log", [0, 1, 2, 3, 4, 6, 8, 11, 16, 23])]
+)
+def test_evaluations_are_evenly_spaced_or_in_the_logarithm(every, steps):
+    spaced = plan("grpo", eval_every=every)
+    assert [step for step in range(25) if spaced.evaluates_before(step)] == steps
+
+
 def test_ppo_needs_no_group():
     assert plan("ppo", prompts_per_step=16, num_generations=1).completions == 16
 
