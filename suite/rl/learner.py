@@ -276,8 +276,16 @@ class Learner:
         plan, parts = self._plan, []
         with attribute_to(owner, ACTIVATIONS):
             for prompts, tokens_MT in self._micro_batches(experience):
-                h_MTD = hidden_states(model, prompts, tokens_MT)
-                parts.append(token_log_probs(model, h_MTD, tokens_MT, plan.temperature, chunk=plan.logits_chunk))
+                # The hidden states have no name, which would keep them while the next part's are computed.
+                parts.append(
+                    token_log_probs(
+                        model,
+                        hidden_states(model, prompts, tokens_MT),
+                        tokens_MT,
+                        plan.temperature,
+                        chunk=plan.logits_chunk,
+                    )
+                )
             return _concatenated(parts)
 
     def _new_optimiser(self, model: torch.nn.Module, lr: float) -> Optimiser:

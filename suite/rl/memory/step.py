@@ -1,7 +1,7 @@
 """A step of an algorithm on one device, run by the suite's own models, learner and optimiser.
 
 With fake tensors it allocates nothing, whatever the geometry; with real ones it holds the same bytes. Each phase is run
-once: a rollout is the prompts' prefill and its last token, when caches are full; scores and updates are those of one
+once, a rollout at the tokens where most may be held (suite/rl/memory/rollout.py). Scores and updates are those of one
 and two micro-batches, since the further ones hold no more. What stays from one to the next is there from the beginning:
 AdamW's moments, and the experience of all completions. Rollouts come last, as many and as large as they are asked for.
 
@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
@@ -31,8 +30,6 @@ from suite.records.holdings import (
     ENGINE,
     EXPERIENCE,
     GATHERED,
-    KV_CACHE,
-    LOGITS,
     NOBODY,
     OPTIMISER,
     OTHER,
@@ -45,6 +42,7 @@ from suite.records.metrics import PHASES
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, TrainingBatch
 from suite.rl.memory.plan import ALL, COPY, NONE, SHARED, RlMemoryPlan
+from suite.rl.memory.rollout import SimulatedRollout
 from suite.rl.rollout import Experience
 from suite.rl.tasks.task import Score
 from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED
@@ -84,6 +82,8 @@ class Simulation(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 1
+        if func is torch.ops.aten.exponential_.default:  # with a generator, which fake tensors do not know
+            return args[0]
         outputs = func(*args, **(kwargs or {}))
         if func is torch.ops.aten._to_copy.default:
             owner = self._owners.get(args[0].untyped_storage()._cdata)
@@ -256,33 +256,15 @@ class SimulatedStep:
             with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
                 reward_model(experience.prompts, experience.tokens_NT)
 
-    @torch.inference_mode()
     def _sample(self, rows: int) -> None:
-        """Read the prompts while all caches have their room; then sample each row's last token."""
+        """Sample so many completions at once, as the policy or as its engine."""
         plan, owner, model = self._plan, POLICY, self._learner.policy
         if plan.engine == NONE:
             return
         if plan.engine == COPY:
             owner, model = ENGINE, self._engine or self._frozen(ENGINE)
         with attribute_to(owner, ACTIVATIONS):
-            with attribute_to(kind=KV_CACHE):
-                caches = model.new_caches(rows, plan.seq_len)
-            self._prefill(model, rows)
-            last_B1 = torch.zeros(rows, 1, dtype=torch.long)
-            h_BD = model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]
-            with attribute_to(kind=LOGITS):
-                log_p_BV = F.log_softmax(model.logits(h_BD), dim=-1)
-                noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
-                (log_p_BV - noise_BV).argmax(dim=-1)
-
-    def _prefill(self, model: Decoder, rows: int) -> None:
-        """Read as many whole prompts at once as `prefill_tokens` allows, one at least; a group shares its prompt's."""
-        plan = self._plan
-        prompts = -(-rows // plan.num_generations)
-        count = min(prompts, max(1, plan.prefill_tokens // plan.prompt_len))
-        with attribute_to(kind=KV_CACHE):
-            caches = model.new_caches(count, plan.prompt_len)
-        model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
+            SimulatedRollout(plan, model, rows).run(plan.temperature, self._generator, with_entropy=True)
 
     def _experience_tensors(self, rows: int) -> dict[str, Any]:
         """Tensors of so many completions, of the kinds that Experience and TrainingBatch share."""

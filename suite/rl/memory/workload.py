@@ -127,8 +127,8 @@ class Projection:
         """The most completions whose rollout fits in `room_bytes` of one device, or the plan's smallest batch where
         none does.
 
-        A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
-        fits and one that does not finds the next to try, until they are neighbours.
+        A larger batch holds more, noise aside, and nearly as much more as it is larger: a straight line between a
+        batch that fits and one that does not finds the next to try, until they are neighbours.
         """
         fits, fails = self._smallest_batch(shards), self._plan.rollout_rows(shards)
         least, most = self._rollout_bytes(shards, fits), self._rollout_bytes(shards, fails)
