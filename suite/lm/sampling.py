@@ -229,7 +229,8 @@ class Rollout:
             room = min(max(ROOM, self._filled), self._longest - self.taken)
         with attribute_to(kind=KV_CACHE):
             for cache in self._caches:
-                cache.tensors = [_copy_rows(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
+                for place, tensor in enumerate(cache.tensors):  # one by one: no more than one is there twice
+                    cache.tensors[place] = _copy_rows(tensor, rows_B, self._filled, room)
 
 
 def _row_numbers(x_BD: Tensor) -> Tensor:

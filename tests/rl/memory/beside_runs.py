@@ -57,7 +57,7 @@ LATENT = {
     "tie_embeddings": True,
 }
 WORDY = GROUPED | {"name": "wordy", "num_layers": 2, "tie_embeddings": False, "qkv_bias": True}
-MODELS = {"GQA": (GROUPED, 0), "MLA": (LATENT, 0), "8,066 words": (WORDY, 8000)}
+MODELS = {"GQA": (GROUPED, 0), "MLA": (LATENT, 0), "8,064 words": (WORDY, 8000)}
 """Sizes, and words that the vocabulary has beside the tasks' own."""
 STEP = {"prompts_per_step": 4, "num_generations": 8, "minibatch": 16, "micro_batch": 4}
 
