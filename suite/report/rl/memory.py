@@ -294,9 +294,6 @@ def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
     def phase_peak(phase: str, arm: MemoryArm) -> float | None:
         return arm.first.phases[phase].peak if phase in arm.first.phases else None
 
-    def on_gpu(metric: str, arm: MemoryArm) -> float | None:
-        return arm.first.on_gpu(metric)
-
     def part_size(place: int, name: str, arm: MemoryArm) -> float | None:
         """The bytes of an owner (place 0) or kind (place 1) at the highest peak; None for none."""
         parts = arm.first.phases[arm.first.peak_phase].parts
@@ -305,10 +302,11 @@ def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
     columns: list[Column[MemoryArm]] = [
         column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
         *(column(f"rl.phase.{phase}", partial(phase_peak, phase), numbers.bytes_iec) for phase in PHASES),
+        *(
+            column(f"rl_memory.{metric}", partial(design.on_gpu, metric), numbers.bytes_iec, only_where_known=True)
+            for metric in holdings.OF_GPU
+        ),
     ]
-    for metric in holdings.OF_GPU:
-        title, size = f"rl_memory.{metric}", partial(on_gpu, metric)
-        columns.append(column(title, size, numbers.bytes_iec, only_where_known=True))
     for place, (axis, names) in enumerate({"owner": (*OWNERS, NOBODY), "kind": (*KINDS, OTHER)}.items()):
         for name in names:
             title, size = f"rl_memory.{axis}.{name}", partial(part_size, place, name)

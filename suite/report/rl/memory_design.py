@@ -102,10 +102,6 @@ class MemoryCase(Run):
         owners = {owner for phase in self.phases.values() for owner, _ in phase.parts}
         return REFERENCE in owners or self.constant("reference_parameter_count") is not None
 
-    def on_gpu(self, metric: str) -> float | None:
-        """The most bytes of any phase by a metric of OF_GPU; None where there are none, as on a CPU."""
-        return max((phase.of_gpu[metric] for phase in self.phases.values() if metric in phase.of_gpu), default=None)
-
 
 MemoryArm = Arm[MemoryCase]
 MemoryExperiment = Experiment[MemoryCase]
@@ -217,6 +213,11 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
 def peak_per_device(shards: int, arm: MemoryArm) -> float | None:
     """The peak in bytes of each of several devices that share a step; None where the record does not say."""
     return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
+
+
+def on_gpu(metric: str, arm: MemoryArm) -> float | None:
+    """The most bytes of any phase by a metric of OF_GPU; None where there are none, as on a CPU."""
+    return max((each.of_gpu[metric] for each in arm.first.phases.values() if metric in each.of_gpu), default=None)
 
 
 def experiments_to_draw(candidates: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:
