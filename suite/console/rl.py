@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from suite.console.summary import HeadlineValue, Summary
 from suite.records import numbers
-from suite.records.holdings import PART, PEAK, holder_parts
+from suite.records.holdings import OF_GPU, PART, PEAK, holder_parts
 from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
 
@@ -15,6 +15,7 @@ SPENT = {
     "updates": "updates",
     "examples": "given texts",
 }
+COUNTED = dict(zip(OF_GPU, ("allocated", "reserved", "in use on the GPU, with context and others"), strict=True))
 # Parts of a peak's memory that are named; there may be a dozen.
 MOST_PARTS = 4
 
@@ -40,6 +41,7 @@ def summary(record: Record) -> Summary:
         ("spent", ", ".join(spent)),
         ("", f"{numbers.seconds(total_s)} of process CPU time: {phases}"),
         *_memory(record),
+        *_gpu_memory(record),
     ]
     if not (accuracy := curves[ACCURACY]):
         return Summary(lines=lines)
@@ -108,6 +110,16 @@ def _memory(record: Record) -> list[tuple[str, str]]:
         ("memory", f"peak {numbers.bytes_iec(peak.value)} in {peak.span}: {listed}"),
         ("", "every operator was watched to find it, so the times above cannot be compared"),
     ]
+
+
+def _gpu_memory(record: Record) -> list[tuple[str, str]]:
+    """A line for each phase of what was counted on a GPU; none on a CPU."""
+    lines: list[tuple[str, str]] = []
+    for phase in PHASES:
+        counted = {name: [one.value for one in record.series(metric, phase)] for metric, name in COUNTED.items()}
+        said = [f"{numbers.bytes_iec(max(values))} {name}" for name, values in counted.items() if values]
+        lines += [("" if lines else "GPU memory", f"{phase}: {', '.join(said)}")] if said else []
+    return lines
 
 
 def largest_parts(record: Record, phase: str, step: int = 0) -> list[tuple[str, float]]:

@@ -90,22 +90,8 @@ def sample(
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
-    rollout = _Rollout(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
-    with torch.inference_mode():
-        rollout.run(temperature, generator, with_entropy=with_entropy)
-    # Copied out of inference mode, whose tensors autograd refuses.
-    with attribute_to(NOBODY, EXPERIENCE):
-        tokens_NT = rollout.tokens_TN[: rollout.taken].T.clone()
-        ends_NT = tokens_NT == end
-        before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
-        mask_NT = before_end_NT.to(rollout.log_probs_TN.dtype)
-        return Samples(
-            tokens_NT=tokens_NT.where(before_end_NT, PAD),
-            mask_NT=mask_NT,
-            log_probs_NT=rollout.log_probs_TN[: rollout.taken].T * mask_NT,
-            entropy_NT=rollout.entropy_TN[: rollout.taken].T * mask_NT if with_entropy else None,
-            is_truncated_N=~ends_NT.any(dim=1),
-        )
+    rollout = Rollout(rollout_engine(model), prompts, copies=copies, longest=longest, end=end)
+    return rollout.run(temperature, generator, with_entropy=with_entropy)
 
 
 def minus_entropy(log_p_NV: Tensor) -> Tensor:
@@ -120,7 +106,7 @@ def tempered(logits_NV: Tensor, temperature: float) -> Tensor:
     return logits_NV if temperature == 1.0 else logits_NV / temperature
 
 
-class _Rollout:
+class Rollout:
     """One rollout: the tokens so far, the rows that go on, and their caches. B: rows in the batch."""
 
     def __init__(
@@ -138,8 +124,26 @@ class _Rollout:
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
         self._seen_BT: Tensor | None = None  # tokens that a new one sees, where prompts are padded
 
-    def run(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
-        """Sample token after token into `tokens_TN`, with log-probabilities, until all rows have ended or are full."""
+    def run(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> Samples:
+        """Sample token after token until all rows have ended or are full. `generator`: as in `sample`."""
+        with torch.inference_mode():
+            self._sample(temperature, generator, with_entropy=with_entropy)
+        # Copied out of inference mode, whose tensors autograd refuses.
+        with attribute_to(NOBODY, EXPERIENCE):
+            tokens_NT = self.tokens_TN[: self.taken].T.clone()
+            ends_NT = tokens_NT == self._end
+            before_end_NT = ends_NT.cumsum(dim=1) - ends_NT.long() == 0
+            mask_NT = before_end_NT.to(self.log_probs_TN.dtype)
+            return Samples(
+                tokens_NT=tokens_NT.where(before_end_NT, PAD),
+                mask_NT=mask_NT,
+                log_probs_NT=self.log_probs_TN[: self.taken].T * mask_NT,
+                entropy_NT=self.entropy_TN[: self.taken].T * mask_NT if with_entropy else None,
+                is_truncated_N=~ends_NT.any(dim=1),
+            )
+
+    def _sample(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
+        """Sample token after token into `tokens_TN`, with log-probabilities."""
         noise = self._noise(generator)
         h_BD = self._prefill()
         while True:
@@ -225,7 +229,8 @@ class _Rollout:
             room = min(max(ROOM, self._filled), self._longest - self.taken)
         with attribute_to(kind=KV_CACHE):
             for cache in self._caches:
-                cache.tensors = [_copy_rows(tensor, rows_B, self._filled, room) for tensor in cache.tensors]
+                for place, tensor in enumerate(cache.tensors):  # one by one: no more than one is there twice
+                    cache.tensors[place] = _copy_rows(tensor, rows_B, self._filled, room)
 
 
 def _row_numbers(x_BD: Tensor) -> Tensor:

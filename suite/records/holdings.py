@@ -21,10 +21,11 @@ DIVIDED = (*step_memory.DIVIDED, OPTIMISER_TEMPORARIES)
 KINDS = (*DIVIDED, *step_memory.UNDIVIDED)
 NOBODY, OTHER = step_memory.NOBODY, step_memory.OTHER
 PEAK, PART = "held_peak_bytes", "held_bytes"
-ALLOCATOR_PEAK, RESERVED_PEAK = "allocator_peak_bytes", "reserved_peak_bytes"
-"""The peak of a phase, as the device's own allocator counts it: with its rounding, with memory that operators take and
-give back within themselves, and with memory that evaluations alone need. What it reserved is more, and together with
-the context what a GPU must have."""
+ALLOCATOR_PEAK, RESERVED_PEAK, IN_USE = OF_GPU = "allocator_peak_bytes", "reserved_peak_bytes", "gpu_used_bytes"
+"""A phase's peak as torch's allocator counts it: with its rounding, with memory that operators take and give back
+within themselves, and with memory that evaluations alone need. What it reserved at most, which is no less. And what
+NVML counts on the whole GPU as the phase ends, its context and other processes included: no less again, unless torch
+gave memory back meanwhile."""
 
 
 def holder_parts(span: str) -> tuple[str, str, str] | None:

@@ -14,7 +14,7 @@ questions are as many as `questions_asked` says, and seeds are runs of their own
 from dataclasses import dataclass
 from enum import StrEnum
 
-from suite.records.holdings import ALLOCATOR_PEAK, PART, PEAK, RESERVED_PEAK
+from suite.records.holdings import ALLOCATOR_PEAK, IN_USE, PART, PEAK, RESERVED_PEAK
 
 
 class Better(StrEnum):
@@ -126,6 +126,7 @@ RL_METRICS = (
     exact(PART, "B", "Its part of one owner and kind", is_seeded=True),
     noisy(ALLOCATOR_PEAK, "B", "Most that the device's allocator held in a phase", Better.LOWER),
     noisy(RESERVED_PEAK, "B", "Most that it reserved of the device's memory in a phase", Better.LOWER),
+    noisy(IN_USE, "B", "Memory of the whole GPU in use as a phase ended, by NVML", Better.LOWER),
     # Projected memory (workload=rl_memory). A span says how many devices there are, or how large each is.
     exact("peak_bytes_per_device", "B", "Most that one device holds in any phase", Better.LOWER),
     exact("devices_needed", "", "Least number of such GPUs that hold a step", Better.LOWER),

@@ -6,6 +6,7 @@ An algorithm is an estimator of advantages, a policy loss and a way to aggregate
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -283,12 +284,11 @@ class Learner:
     @torch.no_grad()
     def _log_probs(self, model: Decoder, owner: str, experience: Experience) -> Tensor:
         """Log-probability of each sampled token by `model`, [N, T], whose activations count as the owner's."""
-        plan, parts = self._plan, []
+        score = partial(token_log_probs, model, temperature=self._plan.temperature, chunk=self._plan.logits_chunk)
         with attribute_to(owner, ACTIVATIONS):
-            for prompts, tokens_MT in self._micro_batches(experience):
-                h_MTD = hidden_states(model, prompts, tokens_MT)
-                parts.append(token_log_probs(model, h_MTD, tokens_MT, plan.temperature, chunk=plan.logits_chunk))
-            return _concatenated(parts)
+            # The hidden states have no name, which would keep them while the next part's are computed.
+            parts = self._micro_batches(experience)
+            return _concatenated([score(hidden_states(model, *part), part[1]) for part in parts])
 
     def _new_optimiser(self, model: torch.nn.Module, lr: float) -> Optimiser:
         plan = self._plan

@@ -118,8 +118,6 @@ class LearningPlan:
     """The settings of a learner, checked: what training and a projection of its memory read alike.
     conf/settings/learning.yaml and rl.yaml say what each is. Raises ValueError for what is wrong in itself."""
 
-    minibatch: int
-    micro_batch: int
     inner_epochs: int
     lr: float
     critic_lr: float | None
@@ -137,6 +135,12 @@ class LearningPlan:
         self.prompts_per_step = whole_number(settings, "prompts_per_step", at_least=1)
         self.num_generations = whole_number(settings, "num_generations", at_least=1)
         self.completions = self.prompts_per_step * self.num_generations  # completions of one rollout
+        self.minibatch = self.micro_batch = self.completions
+        if settings["minibatch"] is not None:
+            self.minibatch = at_most(settings, "minibatch", self.completions, "prompts_per_step x num_generations")
+            self.micro_batch = self.minibatch
+        if settings["micro_batch"] is not None:
+            self.micro_batch = at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.logits_chunk = optional_whole_number(settings, "logits_chunk")
         if self.logits_chunk is not None and self.objective.entropy_coef > 0:
             raise ValueError(
@@ -158,6 +162,14 @@ class LearningPlan:
             if name is not None and settings["critic"] != OWN:
                 raise ValueError(f"critic_model needs critic={OWN}, a decoder that is not the policy; got {name!r}")
             self.critic_sizes = sizes
+
+
+def at_most(settings: Mapping[str, Any], name: str, most: int, bound: str, *, at_least: int = 1) -> int:
+    """Read a whole number from `at_least` to `most`. Raises ValueError; `bound` says in words what `most` is."""
+    value = whole_number(settings, name, at_least=at_least)
+    if value > most:
+        raise ValueError(f"{name} must be at most {bound}, which is {most}; got {value}")
+    return value
 
 
 def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:

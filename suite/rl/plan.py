@@ -8,7 +8,7 @@ from typing import Any
 from suite.configuration.devices import device_kind
 from suite.configuration.values import one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
-from suite.rl.objective import SHARED_TRUNK, LearningPlan
+from suite.rl.objective import SHARED_TRUNK, LearningPlan, at_most
 from suite.rl.policy import policy_from
 from suite.rl.recipe import RL, recipe_from, teacher_settings
 from suite.rl.reward import reward_from
@@ -62,10 +62,6 @@ class RlPlan(LearningPlan):
         super().__init__(settings, longest_completion=self.longest_completion, reward_weights=self.reward.weights)
 
         self.steps = whole_number(settings, "steps", at_least=1)
-        self.minibatch = _at_most(settings, "minibatch", self.completions, "prompts_per_step x num_generations")
-        self.micro_batch = self.minibatch
-        if settings["micro_batch"] is not None:
-            self.micro_batch = _at_most(settings, "micro_batch", self.minibatch, "minibatch")
         self.recipe = recipe_from(settings, self.steps)
         self.critic_warmup_steps, self.critic_base = self._critic_start(settings)
         self.inner_epochs = whole_number(settings, "inner_epochs", at_least=1)
@@ -74,7 +70,7 @@ class RlPlan(LearningPlan):
         self.critic_lr = positive_number(settings, "critic_lr") if self.objective.has_critic else None
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
-        _at_most(settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0)
+        at_most(settings, "overlong_buffer", self.longest_completion - 1, "the longest completion but one", at_least=0)
         self.rollouts = RolloutPlan(
             lag=whole_number(settings, "rollout_lag", at_least=0),
             dtype=one_of(settings, "rollout_dtype", (None, "bfloat16")),
@@ -212,11 +208,3 @@ def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {"stages": [{"kind": RL, "share": 1.0}]}
     sizes = {"policy": settings["critic_sizes"], "critic_model": None, "critic_sizes": None}
     return {**settings, **sizes, "recipe": recipe}
-
-
-def _at_most(settings: Mapping[str, Any], name: str, most: int, bound: str, *, at_least: int = 1) -> int:
-    """Read a whole number from `at_least` to `most`. Raises ValueError; `bound` says in words what `most` is."""
-    value = whole_number(settings, name, at_least=at_least)
-    if value > most:
-        raise ValueError(f"{name} must be at most {bound}, which is {most}; got {value}")
-    return value

@@ -1,5 +1,5 @@
-"""The memory of each phase of a step that really runs: what the device's allocator held and reserved, in every run on a
-device that counts it; and what each owner holds, with track_memory=true.
+"""The memory of each phase of a step that really runs: in every run on a GPU what torch's allocator held and reserved
+and what NVML counts; and with track_memory=true what each owner holds.
 
 A step's own tensors are seen and whatever its learner keeps; evaluations are left out, since they are no part of an
 algorithm's cost. Watching every operator takes time, so that the times of such a run are not comparable.
@@ -12,13 +12,14 @@ from typing import Any
 from suite.measure.devices.device import Device
 from suite.measure.memory_tracker import MemoryTracker, OwnedTensors
 from suite.measure.meter import Meter, Seen
-from suite.records.holdings import PARAMETERS, held_readings
+from suite.records.holdings import IN_USE, PARAMETERS, held_readings
 from suite.records.metrics import EVALUATE, PHASES
 
 
 @contextmanager
-def allocator_peaks(device: Device, meter: Meter) -> Iterator[None]:
-    """Note the highest peaks of the device's allocator in each phase of a step, which is made inside."""
+def device_peaks(device: Device, used_bytes: Callable[[], int | None], meter: Meter) -> Iterator[None]:
+    """Note the highest peaks of the device's allocator in each phase of a step, which is made inside, and the most that
+    `used_bytes` says where one ended."""
     highest: dict[str, dict[str, int]] = {}
 
     def probe(span: str) -> Callable[[], Seen]:
@@ -28,9 +29,10 @@ def allocator_peaks(device: Device, meter: Meter) -> Iterator[None]:
 
         def end_span() -> Seen:
             """Keep the peaks of a phase."""
-            for metric, nbytes in device.peak_bytes().items() if span in PHASES else ():
-                of_phase = highest.setdefault(span, {})
-                of_phase[metric] = max(nbytes, of_phase.get(metric, 0))
+            for metric, nbytes in {**device.peak_bytes(), IN_USE: used_bytes()}.items() if span in PHASES else ():
+                if nbytes is not None:
+                    of_phase = highest.setdefault(span, {})
+                    of_phase[metric] = max(nbytes, of_phase.get(metric, 0))
             return ()
 
         return end_span

@@ -13,6 +13,7 @@ from suite.measure.heap import keep_freed_memory
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
+from suite.measure.telemetry.counters import gpu_memory
 from suite.records.metrics import BASE, EVALUATE, TRIVIAL_ACCURACY
 from suite.records.record import Reading, constant_readings
 from suite.rl.base import Base, base_model, load_teacher, new_decoder
@@ -21,7 +22,7 @@ from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
 from suite.rl.rollout import decode_completions, mean, score_samples, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
-from suite.rl.step_memory import TrackedMemory, allocator_peaks
+from suite.rl.step_memory import TrackedMemory, device_peaks
 from suite.rl.tasks.task import draw, trivial_accuracy
 
 LAST_LOSSES = 20
@@ -51,6 +52,7 @@ class RlWorkload:
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
         self._device = device_for(self._settings["device"], plan.threads)
+        self._used_bytes = gpu_memory(self._device.identity())
         self._memory = TrackedMemory(lambda: self._stage.owned_tensors()) if plan.track_memory else None
         # The same for every case of a task, whatever its seed.
         generator = python_rng("held out")
@@ -86,7 +88,7 @@ class RlWorkload:
             self._begin(self._number + 1)
         looks = begins or self.plan.evaluates_before(meter.step)
         tracking = self._memory.track_step(meter) if self._memory else nullcontext()
-        with allocator_peaks(self._device, meter), tracking:
+        with device_peaks(self._device, self._used_bytes, meter), tracking:
             if looks:
                 self._evaluate(meter)
             try:

@@ -42,3 +42,20 @@ def test_the_phase_holding_most_is_named_with_its_largest_parts():
 
 def test_of_memory_nothing_is_said_where_none_was_tracked():
     assert "memory" not in dict(summary(evaluated()).lines)
+
+
+def test_what_was_counted_on_a_gpu_is_said_by_phase():
+    sizes = {"allocator_peak_bytes": 3, "reserved_peak_bytes": 4, "gpu_used_bytes": 6}
+    counted = [
+        Reading(step=step, span=span, metric=metric, value=(size - step) * MIB)
+        for span, step in (("rollout", 0), ("update", 0), ("update", 1))
+        for metric, size in sizes.items()
+        if (span, metric) != ("rollout", "gpu_used_bytes")
+    ]
+    assert summary(evaluated(*counted)).lines[-2:] == [
+        ("GPU memory", "rollout: 3.00 MiB allocated, 4.00 MiB reserved"),
+        (
+            "",
+            "update: 3.00 MiB allocated, 4.00 MiB reserved, 6.00 MiB in use on the GPU, with context and others",
+        ),
+    ]

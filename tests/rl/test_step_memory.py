@@ -11,10 +11,20 @@ from suite.measure.memory_tracker import MemoryTracker
 from suite.measure.meter import Meter
 from suite.measure.profiling import AllocatorProbe
 from suite.measure.stateful import run_stateful
-from suite.records.holdings import ALLOCATOR_PEAK, LOGITS, NOBODY, OTHER, PART, PEAK, RESERVED_PEAK, holder_parts
+from suite.records.holdings import (
+    ALLOCATOR_PEAK,
+    IN_USE,
+    LOGITS,
+    NOBODY,
+    OTHER,
+    PART,
+    PEAK,
+    RESERVED_PEAK,
+    holder_parts,
+)
 from suite.records.metrics import EVALUATE, METRICS, PHASES
 from suite.records.record import Status
-from suite.rl.step_memory import allocator_peaks
+from suite.rl.step_memory import device_peaks
 from suite.rl.workload import RlWorkload
 from tests.rl.cases import SIZES, settings
 
@@ -189,19 +199,19 @@ def test_a_long_runs_events_stay_few(shared):
 
 
 def test_the_device_says_the_highest_of_a_phases_runs():
-    peaks = iter([(5, 6), (9, 9), (7, 8)])
+    peaks, used = iter([(5, 6), (9, 9), (7, 8)]), iter([11, None, 10])
     device = SimpleNamespace(
         forget_peaks=lambda: None,
         peak_bytes=lambda: dict(zip((ALLOCATOR_PEAK, RESERVED_PEAK), next(peaks), strict=True)),
     )
     meter = Meter()
     meter.step = 3
-    with allocator_peaks(device, meter):
+    with device_peaks(device, lambda: next(used), meter):
         for span in ("rollout", "score", EVALUATE, "rollout"):
             with meter.span(span):
                 torch.ones(1)
     assert [(reading.step, reading.span, reading.metric, reading.value) for reading in meter.readings] == [
-        *((3, "rollout", ALLOCATOR_PEAK, 7), (3, "rollout", RESERVED_PEAK, 8)),
+        *((3, "rollout", ALLOCATOR_PEAK, 7), (3, "rollout", RESERVED_PEAK, 8), (3, "rollout", IN_USE, 11)),
         *((3, "score", ALLOCATOR_PEAK, 9), (3, "score", RESERVED_PEAK, 9)),
     ]
 

@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,
     "table.memory": tables.memory,
+    "table.memory_fits": tables.memory_fits,
     "table.gate": tables.gate,
     "table.gate_shifts": tables.gate_shifts,
     "table.gate_stored": tables.gate_stored,

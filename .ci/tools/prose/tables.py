@@ -11,6 +11,7 @@ from suite.report.rl.why import leader_duels
 from suite.statistics.learning import expected_best, expected_best_band
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap
+from suite.theory.answers.fit import reserve_bytes
 from tools.prose import readers
 from tools.prose.readers import (
     ACCURACY,
@@ -373,6 +374,25 @@ def recipes():
                 lines.append([title, *(share(ends[recipe]) if recipe in ends else "" for recipe in titles)])
         parts.append(as_table([f"`policy={policy}`", *titles.values()], lines))
     return "".join(parts).replace("\n\n\n\n", "\n\n")
+
+
+ONE_GPU_GB = (24, 48, 80)
+
+
+def memory_fits():
+    """The smallest single GPU of ONE_GPU_GB that holds a step, with its projected peak, by model and algorithm, with
+    blocks recomputed and kept."""
+
+    def cell(model, algorithm, again):
+        """The peak and the GPU; a dash where none is large enough."""
+        peak = readers.peak_bytes(algorithm, geometry=model, checkpointing=again)
+        enough = [size for size in ONE_GPU_GB if peak <= size * 1e9 - reserve_bytes()]
+        return f"{readers.number(peak / 2**30)} → {f'{enough[0]} GB' if enough else '–'}"
+
+    ways = [(algorithm, again) for algorithm in ("ppo", "grpo") for again in (True, False)]
+    titles = [f"{algorithm.upper()}{'' if again else ', nothing recomputed'}" for algorithm, again in ways]
+    lines = [[name, *(cell(model, *way) for way in ways)] for model, name in MODELS.items()]
+    return as_table(["GiB → one GPU of", *titles], lines)
 
 
 def memory():

@@ -46,8 +46,25 @@ def energy_counter(identity: Mapping[str, Any] | None, powercap: Path = POWERCAP
     return EnergyCounter(source="rapl", read_j=lambda: sum(package.energy_j() for package in cpu_packages))
 
 
-def _gpu_counter(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
-    """NVML's energy counter of the GPU with this identity; NoCounter if it is missing, split or unreadable."""
+def gpu_memory(identity: Mapping[str, Any] | None) -> Callable[[], int | None]:
+    """What reads the bytes in use on the CUDA device of this identity, by all processes and the driver. It gives None
+    where NVML does not tell, on a split GPU, whose whole card NVML counts, and for None, a CPU."""
+    handle = None if identity is None else _whole_gpu(identity, pynvml.nvmlDeviceGetMemoryInfo)
+    if handle is None or isinstance(handle, NoCounter):
+        return lambda: None
+
+    def read_bytes() -> int | None:
+        """Bytes in use now; None where they can no longer be read."""
+        try:
+            return int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)
+        except pynvml.NVMLError:
+            return None
+
+    return read_bytes
+
+
+def _whole_gpu(identity: Mapping[str, Any], read: Callable[[Any], Any]) -> Any:
+    """NVML's handle of the GPU with this identity; NoCounter if it is missing or split, or `read` cannot read it."""
     discovery = find_gpus()
     if discovery.state is not State.MEASURED:
         return NoCounter(state=discovery.state, why=discovery.why)
@@ -59,10 +76,18 @@ def _gpu_counter(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
     try:
         if is_split(handle):
             return NoCounter(state=State.MIG, why="the GPU is split by MIG: its energy is the whole card's")
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        read(handle)
     except pynvml.NVMLError as error:
         state = State(failure_reason(error).partition(":")[0])
         return NoCounter(state=state, why=WHY_NO_ENERGY.get(state, f"the NVIDIA driver does not answer: {error}"))
+    return handle
+
+
+def _gpu_counter(identity: Mapping[str, Any]) -> EnergyCounter | NoCounter:
+    """NVML's energy counter of the GPU with this identity; NoCounter if it is missing, split or unreadable."""
+    handle = _whole_gpu(identity, pynvml.nvmlDeviceGetTotalEnergyConsumption)
+    if isinstance(handle, NoCounter):
+        return handle
 
     def read_j() -> float:
         """Joules since the driver was loaded. Raises CounterLostError."""

@@ -21,7 +21,7 @@ from typing import Any
 from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, measured_ceilings, started_at
-from suite.records.holdings import ALLOCATOR_PEAK, PEAK, RESERVED_PEAK
+from suite.records.holdings import OF_GPU, PEAK
 from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
 from suite.records.record import SAMPLES, TELEMETRY, TIMINGS, Evidence, Record, Rows, Status
 from suite.records.stores.telemetry import TelemetrySample, read_series, recorded_gpus, telemetry_facts
@@ -41,7 +41,7 @@ SAMPLED_SHARES = (
     "io_pressure_share",
     "steal_share",
 )
-PEAKS = ("peak_bytes", "kept_bytes", PEAK, ALLOCATOR_PEAK, RESERVED_PEAK)
+PEAKS = ("peak_bytes", "kept_bytes", PEAK, *OF_GPU)
 JUDGES = {"thread_cpu": "thread_cpu_s", "wall": "wall_s"}
 """The column of the clock that a record's `clock` names. `cuda_events` has none of its own: its values lie within the
 wall's."""

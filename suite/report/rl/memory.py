@@ -289,7 +289,7 @@ def _savings_table(savings: Sequence[Saving], lay_out: Callable[..., Table]) -> 
 
 
 def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Table:
-    """The table of each phase's peak, a GPU allocator's most bytes, and the highest peak by owner and by kind."""
+    """The table of each phase's peak, what was counted on a GPU, and the highest peak by owner and by kind."""
 
     def phase_peak(phase: str, arm: MemoryArm) -> float | None:
         return arm.first.phases[phase].peak if phase in arm.first.phases else None
@@ -302,7 +302,10 @@ def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
     columns: list[Column[MemoryArm]] = [
         column("rl_memory.peak", lambda arm: arm.first.peak, numbers.bytes_iec),
         *(column(f"rl.phase.{phase}", partial(phase_peak, phase), numbers.bytes_iec) for phase in PHASES),
-        column("rl_memory.allocator", lambda arm: arm.first.allocator, numbers.bytes_iec, only_where_known=True),
+        *(
+            column(f"rl_memory.{metric}", partial(design.on_gpu, metric), numbers.bytes_iec, only_where_known=True)
+            for metric in holdings.OF_GPU
+        ),
     ]
     for place, (axis, names) in enumerate({"owner": (*OWNERS, NOBODY), "kind": (*KINDS, OTHER)}.items()):
         for name in names:

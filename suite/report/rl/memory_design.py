@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from suite.records.derived import noted
-from suite.records.holdings import ALLOCATOR_PEAK, KINDS, NOBODY, OTHER, OWNERS, PART, PEAK, REFERENCE, holder_parts
+from suite.records.holdings import KINDS, NOBODY, OF_GPU, OTHER, OWNERS, PART, PEAK, REFERENCE, holder_parts
 from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
@@ -56,7 +56,7 @@ class Phase:
 
     peak: float
     parts: Mapping[Part, float]  # their sum is the peak
-    allocator: float | None  # the most that the allocator of a GPU held meanwhile
+    of_gpu: Mapping[str, float]  # by metric of OF_GPU, the most that was counted on a GPU meanwhile; empty on a CPU
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,11 +102,6 @@ class MemoryCase(Run):
         owners = {owner for phase in self.phases.values() for owner, _ in phase.parts}
         return REFERENCE in owners or self.constant("reference_parameter_count") is not None
 
-    @property
-    def allocator(self) -> float | None:
-        """The most bytes that a GPU's allocator held in any phase; None on a CPU."""
-        return max((phase.allocator for phase in self.phases.values() if phase.allocator), default=None)
-
 
 MemoryArm = Arm[MemoryCase]
 MemoryExperiment = Experiment[MemoryCase]
@@ -137,8 +132,9 @@ def read_phases(record: Record) -> dict[str, Phase]:
         rest = peaks[at] - sum(parts.values())
         if rest > peaks[at] * (SLACK - 1):
             parts[NOBODY, OTHER] += rest
-        allocator = max(sizes.get((phase, ALLOCATOR_PEAK), {}).values(), default=None)
-        phases[phase] = Phase(peak=peaks[at], parts=parts, allocator=allocator)
+        counted = {metric: sizes.get((phase, metric), {}) for metric in OF_GPU}
+        of_gpu = {metric: max(by_step.values()) for metric, by_step in counted.items() if by_step}
+        phases[phase] = Phase(peak=peaks[at], parts=parts, of_gpu=of_gpu)
     return phases
 
 
@@ -217,6 +213,11 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
 def peak_per_device(shards: int, arm: MemoryArm) -> float | None:
     """The peak in bytes of each of several devices that share a step; None where the record does not say."""
     return noted(arm.first.record, f"shards_{shards}", "peak_bytes_per_device")
+
+
+def on_gpu(metric: str, arm: MemoryArm) -> float | None:
+    """The most bytes of any phase by a metric of OF_GPU; None where there are none, as on a CPU."""
+    return max((each.of_gpu[metric] for each in arm.first.phases.values() if metric in each.of_gpu), default=None)
 
 
 def experiments_to_draw(candidates: Sequence[MemoryExperiment]) -> list[MemoryExperiment]:

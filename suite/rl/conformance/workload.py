@@ -13,7 +13,6 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from suite.configuration.files import read_settings
 from suite.measure.meter import Meter
+from suite.measure.stateful import OneStepWorkload
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 from suite.rl.advantages import Estimated, Estimator, Scored
@@ -49,25 +49,15 @@ PADDED_VALUE, PADDED_LOG_P, PADDED_LOG_OLD, PADDED_LOG_REFERENCE = 77.0, -3.0, -
 _read_settings = functools.cache(read_settings)
 
 
-class ConformanceWorkload:
-    """A suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
-
-    steps = 1
-    checkpoint_seconds = math.inf
+class ConformanceWorkload(OneStepWorkload):
+    """A suite.measure.stateful.StatefulWorkload of one step."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = ConformancePlan(settings)
 
-    def prepare(self, shared: Path) -> None:
-        """Allocate and share nothing."""
-
     def constants(self) -> Iterable[Reading]:
         """Empty, as the plan's."""
         return ()
-
-    def facts(self) -> Mapping[str, Any]:
-        """Empty: the plan's say all."""
-        return {}
 
     def step(self, meter: Meter) -> None:
         """Raises IncorrectError where an expectation is broken, once all divergences, or all gradients, are noted."""
@@ -75,13 +65,6 @@ class ConformanceWorkload:
         for check in (check_divergences, check_gradients):
             check(ledger, self.plan.seed, device)
             ledger.settle()
-
-    def state(self) -> dict[str, Any]:
-        """Empty: the one step ends before any checkpoint."""
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore nothing: there is no state."""
 
 
 class Ledger:

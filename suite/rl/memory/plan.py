@@ -49,10 +49,6 @@ class RlMemoryPlan(LearningPlan):
             )
             self.refusal = self.refusal or _refusal(self.critic_sizes, "critic's geometry", "critic_sizes.")
 
-        self.minibatch = self.completions
-        if settings["minibatch"] is not None:
-            self.minibatch = whole_number(settings, "minibatch", at_least=1, at_most=self.completions)
-        self.micro_batch = whole_number(settings, "micro_batch", at_least=1, at_most=self.minibatch)
         batch = settings["rollout_batch"]
         if batch not in (FIT, ALL) and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
             raise ValueError(f"rollout_batch must be {FIT}, {ALL} or a whole number of at least 1; got {batch!r}")

@@ -1,9 +1,9 @@
 """A step of an algorithm on one device, run by the suite's own models, learner and optimiser.
 
 With fake tensors it allocates nothing, whatever the geometry; with real ones it holds the same bytes. Each phase is run
-once: a rollout is the prompts' prefill and its last token, when caches are full; scores and updates are those of one
-and two micro-batches, since the further ones hold no more. What stays from one to the next is there from the beginning:
-AdamW's moments, and the experience of all completions. Rollouts come last, as many and as large as they are asked for.
+once, a rollout at the tokens where most may be held. Scores and updates are those of one and two micro-batches, since
+the further ones hold no more. What stays from one to the next is there from the beginning: AdamW's moments, and the
+experience of all completions. Rollouts come last, as many and as large as they are asked for.
 
 Simplifications: an operator's inner workspace is not seen; norms in bfloat16 are those of
 torch on a CPU, which keep more for the way back than fused ones; groups of heads are shared by the kernel itself, while
@@ -18,12 +18,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
 from suite.lm.lora import adapt, unadapted
-from suite.lm.sampling import Prompts
+from suite.lm.sampling import ROOM, Prompts, Rollout
 from suite.measure.memory_tracker import MemoryTracker, Peak, attribute_to
 from suite.records.holdings import (
     ACTIVATIONS,
@@ -32,7 +31,6 @@ from suite.records.holdings import (
     EXPERIENCE,
     GATHERED,
     KV_CACHE,
-    LOGITS,
     NOBODY,
     OPTIMISER,
     OTHER,
@@ -84,12 +82,61 @@ class Simulation(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             return 1.0 if args[0].is_floating_point() else 1
+        if func is torch.ops.aten.exponential_.default:  # with a generator, which fake tensors do not know
+            return args[0]
         outputs = func(*args, **(kwargs or {}))
         if func is torch.ops.aten._to_copy.default:
             owner = self._owners.get(args[0].untyped_storage()._cdata)
             if owner is not None:
                 self._holdings.label([outputs], owner, GATHERED)
         return outputs
+
+
+class SimulatedRollout(Rollout):
+    """A rollout of `rows` completions as long as they may be, of which as many as a group has share each prompt. Only
+    the tokens at which most may be held are computed: the first, which the prompts give, the one for which the caches
+    are copied to larger ones for the last time, and the last."""
+
+    def __init__(self, plan: RlMemoryPlan, model: Decoder, rows: int) -> None:
+        with attribute_to(NOBODY, EXPERIENCE):
+            prompts = Prompts(tokens_PS=torch.zeros(rows, plan.prompt_len, dtype=torch.long))
+        super().__init__(model, prompts, copies=1, longest=plan.completion_len, end=-1)
+        self._plan = plan
+
+    def _prefill(self) -> Tensor:
+        """Read as many whole prompts at once as `prefill_tokens` allows, one at least; copy a group's prompt to it. The
+        caches of completions whose prompts were read before are held meanwhile."""
+        plan, (rows, self._filled) = self._plan, self._prompts.tokens_PS.shape
+        groups = -(-rows // plan.num_generations)
+        count = min(groups, max(1, plan.prefill_tokens // plan.prompt_len))
+        with attribute_to(kind=KV_CACHE):
+            before = self._model.new_caches(rows - count * plan.num_generations, self._filled) if count < groups else []
+            self._caches = self._model.new_caches(count, self._filled)
+        h_PD = self._model.decode(self._prompts.tokens_PS[:count], self._caches, 0, None)[:, -1]
+        del before
+        if rows > count:
+            self._copy_cache_rows(torch.arange(rows) % count)
+        return h_PD.index_select(0, torch.arange(rows) % count)
+
+    def _drop_ended(self, chosen_B1: Tensor) -> Tensor | None:
+        """Go on with all rows at the next token at which most may be held; None after the last."""
+        if self.taken == self._longest:
+            return None
+        growths = (self._longest - 2) // ROOM
+        if self.taken > 1 or not growths:
+            self._skip(self._longest - 1)
+            return chosen_B1
+        self._skip(ROOM * growths + 1)
+        with attribute_to(kind=KV_CACHE):
+            for cache in self._caches:
+                sizes = [(*tensor.shape[:2], self._filled, tensor.shape[3]) for tensor in cache.tensors]
+                cache.tensors = [cache.tensors[0].new_empty(size) for size in sizes]
+        return chosen_B1
+
+    def _skip(self, taken: int) -> None:
+        """Have so many tokens of each completion, as if they had been sampled."""
+        self._filled += taken - self.taken
+        self.taken = taken
 
 
 class SimulatedStep:
@@ -256,33 +303,15 @@ class SimulatedStep:
             with torch.no_grad(), attribute_to(REWARD_MODEL, ACTIVATIONS):
                 reward_model(experience.prompts, experience.tokens_NT)
 
-    @torch.inference_mode()
     def _sample(self, rows: int) -> None:
-        """Read the prompts while all caches have their room; then sample each row's last token."""
+        """Sample so many completions at once, as the policy or as its engine."""
         plan, owner, model = self._plan, POLICY, self._learner.policy
         if plan.engine == NONE:
             return
         if plan.engine == COPY:
             owner, model = ENGINE, self._engine or self._frozen(ENGINE)
         with attribute_to(owner, ACTIVATIONS):
-            with attribute_to(kind=KV_CACHE):
-                caches = model.new_caches(rows, plan.seq_len)
-            self._prefill(model, rows)
-            last_B1 = torch.zeros(rows, 1, dtype=torch.long)
-            h_BD = model.decode(last_B1, caches, plan.seq_len - 1, None)[:, 0]
-            with attribute_to(kind=LOGITS):
-                log_p_BV = F.log_softmax(model.logits(h_BD), dim=-1)
-                noise_BV = torch.empty_like(log_p_BV).exponential_().log_()
-                (log_p_BV - noise_BV).argmax(dim=-1)
-
-    def _prefill(self, model: Decoder, rows: int) -> None:
-        """Read as many whole prompts at once as `prefill_tokens` allows, one at least; a group shares its prompt's."""
-        plan = self._plan
-        prompts = -(-rows // plan.num_generations)
-        count = min(prompts, max(1, plan.prefill_tokens // plan.prompt_len))
-        with attribute_to(kind=KV_CACHE):
-            caches = model.new_caches(count, plan.prompt_len)
-        model.decode(torch.zeros(count, plan.prompt_len, dtype=torch.long), caches, 0, None)
+            SimulatedRollout(plan, model, rows).run(plan.temperature, self._generator, with_entropy=True)
 
     def _experience_tensors(self, rows: int) -> dict[str, Any]:
         """Tensors of so many completions, of the kinds that Experience and TrainingBatch share."""

@@ -11,10 +11,10 @@ import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from suite.measure.meter import Meter
+from suite.measure.stateful import OneStepWorkload
 from suite.records.holdings import DIVIDED, EXPERIENCE, GATHERED, NOBODY, held_readings
 from suite.records.record import Reading, constant_readings
 from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARED, RlMemoryPlan
@@ -27,25 +27,15 @@ Phases = dict[str, dict[Label, int]]  # bytes of one device by label at each pha
 GPUS = "gpus"  # the span of readings of the GPUs at hand; a phase of theirs lies below it
 
 
-class RlMemoryWorkload:
-    """A suite.measure.stateful.StatefulWorkload. Its one step is too short for a checkpoint."""
-
-    steps = 1
-    checkpoint_seconds = math.inf
+class RlMemoryWorkload(OneStepWorkload):
+    """A suite.measure.stateful.StatefulWorkload of one step."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = RlMemoryPlan(settings)
         self._attention = settings["attention"]
 
-    def prepare(self, shared: Path) -> None:
-        """Allocate and share nothing."""
-
     def constants(self) -> Iterable[Reading]:
         return constant_readings(self.plan.constants())
-
-    def facts(self) -> Mapping[str, Any]:
-        """Empty: the plan's say all."""
-        return {}
 
     def step(self, meter: Meter) -> None:
         """Note each phase's bytes, the peak by number of devices, devices needed, and the answer for `gpus`."""
@@ -82,13 +72,6 @@ class RlMemoryWorkload:
             assert ceilings is not None, "the plan has refused a device without a peak"
             for phase, work in step_work(plan, batch).items():
                 meter.note(f"{GPUS}/{phase}", bound_s=bound_s(work, ceilings))
-
-    def state(self) -> dict[str, Any]:
-        """Empty: the one step ends before any checkpoint."""
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore nothing: there is no state."""
 
 
 class Projection:
@@ -127,8 +110,8 @@ class Projection:
         """The most completions whose rollout fits in `room_bytes` of one device, or the plan's smallest batch where
         none does.
 
-        A larger batch never holds less, and nearly as much more as it is larger: a straight line between a batch that
-        fits and one that does not finds the next to try, until they are neighbours.
+        A larger batch holds more, noise aside, and nearly as much more as it is larger: a straight line between a
+        batch that fits and one that does not finds the next to try, until they are neighbours.
         """
         fits, fails = self._smallest_batch(shards), self._plan.rollout_rows(shards)
         least, most = self._rollout_bytes(shards, fits), self._rollout_bytes(shards, fails)

@@ -9,8 +9,11 @@ import pytest
 from suite.configuration.files import read_choice, read_yaml
 from suite.measure.devices import device_for
 from suite.measure.runner import measure_case
+from suite.records.holdings import IN_USE, OF_GPU
+from suite.records.metrics import PHASES
 from suite.records.record import Status
 from suite.theory.layers.roofline import MeasuredCeilings
+from tests.fake_nvml import driver
 from tests.measure.devices.simulated_cuda import BYTES_PER_S, simulated_cuda
 from tests.measure.stateful_runs import in_process
 from tests.rl import cases
@@ -87,8 +90,10 @@ def test_a_training_step_is_launched_in_every_run(chip, attention):
     assert {reading.span for reading in readings if reading.metric == "latency_s"} == {"layer", "kernel"}
 
 
+@driver.needs_gcc
 @pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
-def test_training_by_rewards_learns_the_same_as_on_a_cpu(monkeypatch, tmp_path, algorithm):
+def test_training_by_rewards_learns_the_same_as_on_a_cpu(monkeypatch, tmp_path, play, algorithm):
+    play(driver.device(pci="0:1:0"))  # where the simulated one lies
     sizes = {"base": {"updates": 1, "batch": 4, "lr": 1e-3}, "prompts_per_step": 2, "eval_prompts": 4, "minibatch": 4}
     settings = cases.settings(algorithm, track_memory=algorithm == "ppo", steps=1, **sizes)
     found = {}
@@ -101,4 +106,6 @@ def test_training_by_rewards_learns_the_same_as_on_a_cpu(monkeypatch, tmp_path, 
     of_seed = [[(one.metric, one.value) for one in readings if one.metric == "reward"] for readings in found.values()]
     assert of_seed[0] == of_seed[1] != []
     metrics = {device: {one.metric for one in readings} for device, readings in found.items()}
-    assert metrics["cuda"] - metrics["cpu"] == {"allocator_peak_bytes", "reserved_peak_bytes"}
+    assert metrics["cuda"] - metrics["cpu"] == {*OF_GPU}
+    used = {one.span: one.value for one in found["cuda"] if one.metric == IN_USE}
+    assert used == dict.fromkeys(PHASES, 5 << 30)

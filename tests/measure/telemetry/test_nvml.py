@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
+from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter, gpu_memory
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.source import Target
 from suite.records.machine.nvml import FoundGpus, State, find_gpus
@@ -276,7 +276,7 @@ def test_a_gpu_lost_midway_ends_and_the_other_goes_on(play):
     assert states == {"gpu0": State.LOST, "gpu1": State.MEASURED}
 
 
-def test_a_split_gpu_says_so_and_gives_no_energy_to_a_case(play):
+def test_a_split_gpu_says_so_and_counts_nothing_for_a_case(play):
     play(device(), "mig 0", "power 0 0:100")
     nvml = Nvml()
     assert nvml.facts(IN_USE)["devices"]["gpu0"]["state"] == State.MIG
@@ -284,6 +284,15 @@ def test_a_split_gpu_says_so_and_gives_no_energy_to_a_case(play):
         counter = energy_counter(identity)
         assert isinstance(counter, NoCounter)
         assert counter.state is State.MIG
+        assert gpu_memory(identity)() is None
+
+
+def test_the_memory_in_use_is_that_of_torchs_device(play):
+    play(device(), "held 0 7")
+    assert gpu_memory({"uuid": FIRST, "pci": None})() == 5 << 30
+    assert [gpu_memory(identity)() for identity in (None, {"uuid": SECOND, "pci": None})] == [None, None]
+    play(device(), "error nvmlDeviceGetMemoryInfo 999")
+    assert gpu_memory({"uuid": FIRST, "pci": None})() is None
 
 
 @pytest.mark.parametrize(

@@ -190,9 +190,11 @@ def test_a_size_that_no_record_names_is_told_by_its_peaks():
     assert cells([record], FITS, "24 GB", "48 GB", "80 GB", "141 GB") == [("8", "4", "2", "1")]
 
 
-def test_what_an_allocator_held_stands_beside_the_peak():
-    allocator = (Reading(step=0, span="update", metric="allocator_peak_bytes", value=33 * GIB),)
-    assert cells([run(more=allocator)], PEAKS, "Update", "Allocator") == [("30.0 GiB", "33.0 GiB")]
+def test_what_was_counted_on_a_gpu_stands_beside_the_peak():
+    sizes = {"allocator_peak_bytes": 33, "reserved_peak_bytes": 35, "gpu_used_bytes": 36}
+    counted = [Reading(step=0, span="update", metric=metric, value=size * GIB) for metric, size in sizes.items()]
+    shown = cells([run(more=tuple(counted))], PEAKS, "Update", "Allocated", "Reserved", "In use")
+    assert shown == [("30.0 GiB", "33.0 GiB", "35.0 GiB", "36.0 GiB")]
 
 
 def test_beside_a_published_figure_stands_a_comparable_one():

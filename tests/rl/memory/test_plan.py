@@ -1,13 +1,14 @@
 import pytest
 
 from suite.configuration.files import read_choice
+from tests.rl import cases as of_runs
 from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"micro_batch": 17}, r"micro_batch must be a whole number from 1 to 16; got 17"),
+        ({"micro_batch": 17}, r"micro_batch must be at most minibatch, which is 16; got 17"),
         ({"prompt_len": 11}, r"prompt_len must be a whole number from 1 to 10; got 11"),
         ({"shards": 3}, r"shards must be one of 1, 2, 4, 8; got 3"),
         ({"shards": 4}, r"shards x micro_batch must be at most the minibatch, which is 16; got 4 x 6"),
@@ -25,6 +26,15 @@ from tests.rl.memory.cases import SMALLER, TINY, plan, settings
 def test_what_is_wrong_in_itself_is_refused_in_a_sentence(changes, said):
     with pytest.raises(ValueError, match=f"^{said}"):
         plan("grpo", **changes)
+
+
+@pytest.mark.parametrize(
+    ("minibatch", "micro_batch", "read"), [(None, None, (16, 16)), (8, None, (8, 8)), (8, 3, (8, 3))]
+)
+def test_batches_mean_the_same_to_a_run_and_a_projection(minibatch, micro_batch, read):
+    asked = {"prompts_per_step": 4, "num_generations": 4, "minibatch": minibatch, "micro_batch": micro_batch}
+    for made in (plan("grpo", **asked), of_runs.plan("grpo", **asked)):
+        assert (made.minibatch, made.micro_batch) == read
 
 
 def test_experts_are_right_in_themselves_and_not_projected():

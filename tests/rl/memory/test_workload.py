@@ -59,7 +59,7 @@ def test_the_summary_names_peak_parts_and_smallest_set(readings):
     lines = summary(record(readings)).lines
     assert [name for name, _ in lines if name] == ["peak", "of it", "rollout", "fits"]
     assert " on each of 2 devices; " in lines[0][1]
-    assert lines[-2][1] == "8 completions at once on a device, 1.50 KiB of cache each"
+    assert lines[-2][1] == "7 completions at once on a device, 1.50 KiB of cache each"
     assert lines[-1][1] == "1 x 24 GB, or 1 x 40 GB, 1 x 80 GB, 1 x 141 GB"
     assert "fits 1 x 24 GB" in summary(record(readings)).brief
     assert summary(record([])) == Summary()
