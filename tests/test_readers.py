@@ -36,7 +36,7 @@ MAY_READ = {
         report/page/page.py _libraries bundle.read_bytes
         """,
     SYSTEM: """
-        gate/workers/pytest_worker.py _end path.read_bytes
+        gate/workers/worker_loop.py end path.read_bytes
         gate/workers/worker_loop.py run_delay_s open
         gate/workers/worker_trees.py _installed_files distribution.read_text
         gate/side_by_side/rounds.py _pressure path.read_text

@@ -5,11 +5,8 @@ imported there and must start no thread.
 """
 
 import faulthandler
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -40,14 +37,13 @@ HEADROOM_BYTES = 256 << 20  # left to the parent and to the system when the work
 EXHAUSTED = ("can't allocate memory", "not enough memory", "out of memory", "Cannot allocate memory", "_ALLOC_FAILED")
 
 
-def run(connection: Connection, persistent: bool) -> None:
-    """The entry point: do one task, or in a `persistent` process one after another until the parent hangs up.
+def run(connection: Connection) -> None:
+    """The entry point: do one task, or persistent ones one after another until the parent hangs up.
 
-    Receives (task, arguments, threads, stderr_log) and sends dictionaries; the last one of a task has `outcome` or
-    `result`, and `ends` where this process can do no other.
+    Receives (task, arguments, threads, persistent, stderr_log) and sends dictionaries; the last one of a task has
+    `outcome` or `result`, and `ends` where this process can do no other.
     """
-    _harden(limits_memory=not persistent)  # a process is kept for devices that have memory of their own
-
+    _harden()
     waiting: dict[str, Any] = {}
 
     def send(**message: Any) -> None:
@@ -64,9 +60,11 @@ def run(connection: Connection, persistent: bool) -> None:
     goes_on = True
     while goes_on:
         try:
-            task, arguments, threads, stderr_log = connection.recv()
-        except EOFError:
+            task, arguments, threads, persistent, stderr_log = connection.recv()
+        except (EOFError, OSError):  # the parent has ended: OSError where it had not read all
             return
+        if not persistent:  # a process is kept for devices that have memory of their own
+            _limit_memory()
         with _output_into(stderr_log):
             torch.set_num_threads(threads)
             goes_on = _do_task(send, task, arguments, threads) and persistent
@@ -136,31 +134,12 @@ def _output_into(stderr_log: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _harden(*, limits_memory: bool) -> None:
-    """Ignore Ctrl-C, exit with the parent, be killed first when memory runs out, limit memory if asked."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the case and records it
+def _harden() -> None:
+    """Have no thread beside those of an operator, and be killed first when memory runs out."""
     torch.set_num_interop_threads(1)
-    _end_with_the_parent()
     if sys.platform == "linux":
         with suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
-    if limits_memory:
-        _limit_memory()
-
-
-def _end_with_the_parent() -> None:
-    """Exit when the real parent does: a fork's own parent is the fork server, which lives as long as its forks do.
-
-    The thread that waits for it sleeps in the kernel until then and takes no CPU time from the case.
-    """
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def wait() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def _limit_memory() -> None:

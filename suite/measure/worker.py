@@ -1,12 +1,16 @@
 """A worker, seen from the parent, which holds no torch: a task goes out, messages come back, a death is one too.
 
-On Linux a task is a fork from a server that has torch loaded (0.02 s after the first, 1.5 s for that one); elsewhere it
-is a new process: Windows has no fork, and macOS's system libraries do not survive one.
+On Linux a task is a fork from a server that has torch loaded (0.02 s after the first, 1.5 s for that one). Elsewhere it
+is a new process: Windows has no fork, and macOS's system libraries do not survive one. The processes of the tasks that
+follow one another, as a case's launches do, load torch side by side before the first of these tasks. So each launch has
+a process of its own there too, and none loads while another is timed.
 """
 
 import atexit
 import functools
+import gc
 import multiprocessing
+import os
 import signal
 import sys
 import tempfile
@@ -21,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.measure.stopped import StoppedWatch
-from suite.records.machine.limits import oom_kills
+from suite.records.machine.limits import available_bytes, oom_kills
 from suite.records.machine.temporary import temporary_folder
 from suite.records.record import Status
 
@@ -31,6 +35,9 @@ LONGEST_SOCKET_PATH, SOCKET = 107, "/suite-workers-12345678/listener-12345678"
 MOST_STDERR_CHARACTERS = 2000
 # Ctrl-C and the like often go to a whole group of processes: a worker may die of one before the parent has heard.
 A_MOMENT_S = 0.5
+# New processes that load side by side: the ceilings' and those of three launches. Each has 215 MiB of its own while it
+# waits, and together they may have an eighth of the memory that is free.
+MOST_LOADED, FREE_BYTES_PER_LOADED = 4, 8 * (256 << 20)
 SLOW_TO_LOAD = frozenset({"torch._dynamo"})  # 1.7 s of processor time, of each case that trains
 # Starting a process polls all others of this one, and two threads that poll a process at its end take the exit code
 # from each other (CPython's Popen.poll has no lock): so one at a time is started or waited for, in all threads
@@ -50,6 +57,11 @@ class _NotStartedError(Exception):
 class _Child:
     process: BaseProcess
     connection: Connection
+
+    @property
+    def is_alive(self) -> bool:
+        with _STARTS_AND_ENDS:
+            return self.process.is_alive()
 
     def join(self) -> None:
         wait([self.process.sentinel])  # outside the lock: however long it takes, the others go on
@@ -82,8 +94,8 @@ class CaseWorker:
     by side each have a thread of the parent.
 
     `preload`: modules that the tasks will need, loaded once before the first fork. `say`: called, from any thread,
-    about a process that was stopped and with what a task announces. Use as a context manager: leaving it ends a
-    persistent process.
+    about a process that was stopped and with what a task announces. Use as a context manager: leaving it ends
+    processes that wait for a task.
     """
 
     def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
@@ -91,6 +103,10 @@ class CaseWorker:
         self._context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         self._persistent: _Child | None = None
         self._running: _Child | None = None
+        self._loaded: list[_Child] = []  # have no task yet
+        self.expected = 0
+        """How many tasks are about to follow one another, set before the first. Processes that are no forks load for
+        all of them together."""
         self._interrupted = threading.Event()
         if FORKS:
             _mark_temporary_folder()
@@ -113,6 +129,8 @@ class CaseWorker:
     def __exit__(self, *raised: object) -> None:
         with StoppedWatch(self._processes, self._say, self._interrupted):
             self._end_persistent()
+            while self._loaded:
+                self._loaded.pop().end()
 
     def run(
         self, task: str, arguments: Mapping[str, Any], *, threads: int, stderr_log: Path, persistent: bool = False
@@ -127,15 +145,16 @@ class CaseWorker:
             raise TaskInterruptedError
         stderr_log.write_text("")
         with StoppedWatch(self._processes, self._say, self._interrupted) as watch:
-            yield from self._run_watched(watch, (task, dict(arguments), threads, stderr_log), persistent)
+            yield from self._run_watched(watch, (task, dict(arguments), threads, persistent, stderr_log))
 
     def _run_watched(
-        self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, Path], persistent: bool
+        self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, bool, Path]
     ) -> Iterator[dict[str, Any]]:
         """Send a request to a process and yield its messages; see `run`. `watch`: says why it gave a process up."""
+        *_, persistent, stderr_log = request
         kills_before = oom_kills()
         try:
-            child = self._running = self._child_for_task(persistent=persistent)
+            child = self._running = self._child_for_task(persistent)
         except _NotStartedError as error:
             yield {"outcome": (Status.FAILED, next(iter(watch.given_up.values()), str(error))), "facts": {}}
             return
@@ -166,33 +185,58 @@ class CaseWorker:
             if self._interrupted.wait(A_MOMENT_S):
                 raise TaskInterruptedError
             given_up = watch.given_up.get(child.process.pid or 0)
-            yield _death_message(child.process.exitcode, oom_kills() > kills_before, request[-1], given_up)
+            yield _death_message(child.process.exitcode, oom_kills() > kills_before, stderr_log, given_up)
 
     def _processes(self) -> Mapping[int, str]:
-        """Names of the processes that are waited for, the fork server and the worker, by their process ids."""
+        """Names of the processes that are waited for, now or for a later task, by their process ids."""
         # The fork server has no public name. Forks are started and waited for through it: both end when it does.
         server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
-        running = self._running or self._persistent
-        worker = running.process.pid if running is not None else None
-        return {number: name for number, name in ((server, "the fork server"), (worker, "the worker")) if number}
+        children = [child for child in (self._running or self._persistent, *self._loaded) if child is not None]
+        names = [(server, "the fork server"), *((child.process.pid, "the worker") for child in children)]
+        return {number: name for number, name in names if number}
 
     def interrupt(self) -> None:
         """End the task that runs, and every later one, from any thread: its `run` raises TaskInterruptedError."""
         self._interrupted.set()
-        running = self._running
-        if running is not None:
-            running.process.kill()
+        for child in (self._running, *self._loaded):
+            if child is not None:
+                child.process.kill()
 
-    def _child_for_task(self, *, persistent: bool) -> _Child:
+    def _child_for_task(self, persistent: bool) -> _Child:
         """The living persistent process if asked for, else a new one. Raises _NotStartedError, TaskInterruptedError."""
         if persistent and self._persistent is not None:
-            with _STARTS_AND_ENDS:
-                is_alive = self._persistent.process.is_alive()
-            if is_alive:
+            if self._persistent.is_alive:
                 return self._persistent
             self._end_persistent()
+        child = self._start() if FORKS else self._take_loaded()
+        if persistent:
+            self._persistent = child
+        return child
+
+    def _take_loaded(self) -> _Child:
+        """A process that has loaded torch, while none loads beside it. If none waits, start those that are
+        expected. Raises _NotStartedError, TaskInterruptedError."""
+        while self._loaded and not self._loaded[0].is_alive:  # something has killed it while it waited
+            self._loaded.pop(0).end()
+        if not self._loaded:
+            count = min(self.expected, MOST_LOADED, available_bytes() // FREE_BYTES_PER_LOADED)
+            for _ in range(max(1, count)):
+                self._loaded.append(self._start())
+        for child in self._loaded:
+            if self._interrupted.is_set():  # perhaps before this process was there to be killed
+                child.process.kill()
+            wait([child.connection])
+        self.expected -= 1
+        child = self._loaded.pop(0)
+        with suppress(EOFError, OSError):  # one that died while it loaded is told of by its task
+            child.connection.recv()
+        return child
+
+    def _start(self) -> _Child:
+        """Start a process. Raises _NotStartedError, TaskInterruptedError."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_run_child, args=(theirs, persistent), daemon=True)
+        target = _run_child if FORKS else _run_new_child
+        process = self._context.Process(target=target, args=(theirs,), daemon=True)
         try:
             with _STARTS_AND_ENDS, _without_main_module():
                 process.start()
@@ -204,10 +248,7 @@ class CaseWorker:
             why = str(error) or "the fork server has ended"
             raise _NotStartedError(f"the worker cannot be started: {why}") from error
         theirs.close()
-        child = _Child(process=process, connection=ours)
-        if persistent:
-            self._persistent = child
-        return child
+        return _Child(process=process, connection=ours)
 
     def _end_persistent(self) -> None:
         if self._persistent is not None:
@@ -232,12 +273,43 @@ def _without_main_module() -> Iterator[None]:
             setattr(main, name, value)
 
 
-def _run_child(connection: Connection, persistent: bool) -> None:
-    """The new process's first function: run tasks as suite.measure.child does."""
+def _run_child(connection: Connection) -> None:
+    """A fork's first function: run tasks as suite.measure.child does."""
+    _end_with_the_parent()
     # Imported here: in the parent this module may not load torch.
     from suite.measure import child
 
-    child.run(connection, persistent)
+    child.run(connection)
+
+
+def _run_new_child(connection: Connection) -> None:
+    """The first function of a process that is no fork: load torch, send a message, and run tasks."""
+    _end_with_the_parent()
+    gc.disable()  # to look for garbage in what is imported, and stays, takes 0.2 s of 1.1
+    from suite.measure import child
+
+    gc.freeze()  # else the first collection of all that was imported could fall into a timed step
+    gc.enable()
+    connection.send(None)
+    child.run(connection)
+    os._exit(0)  # as a fork ends: Python would take torch down in 0.3 s
+
+
+def _end_with_the_parent() -> None:
+    """Exit when the real parent does, and not by Ctrl-C: the parent ends the case then, and records it.
+
+    A fork's own parent is the fork server, which lives as long as its forks do. The thread that waits sleeps in the
+    kernel until then and takes no CPU time from the case.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def exit_after_it() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=exit_after_it, daemon=True).start()
 
 
 def _death_message(

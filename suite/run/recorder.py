@@ -231,8 +231,9 @@ def _run(
         for _ in messages("stateful", _course_arguments(state, job, shared)):
             pass
         return
-    device = job.settings["device"]
+    device, effort = job.settings["device"], Effort.from_settings(job.settings)
     key = (device, plan.dtype, plan.threads, precision)
+    slot.worker.expected = 0 if job.stays or state.workers > 1 else effort.launches + (key not in state.ceilings)
     if key not in state.ceilings:
         begun = time.perf_counter()
         watch.on_message({"phase": "ceilings"})
@@ -244,7 +245,7 @@ def _run(
         received.durations_s["ceilings"] = time.perf_counter() - begun
         if key not in state.ceilings:
             return
-    ceilings, effort = state.ceilings[key], Effort.from_settings(job.settings)
+    ceilings = state.ceilings[key]
     predicted_s = plan.predicted_step_s(ceilings)
     launches = effort.launches_for(predicted_s)
     arguments = {"settings": job.settings, "ceilings": ceilings, "launches": launches}

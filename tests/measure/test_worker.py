@@ -190,7 +190,7 @@ def empty_server(monkeypatch):
     server._stop()
 
 
-def done_without_torch(connection, persistent):
+def done_without_torch(connection):
     """A child of such a server: it answers tasks as suite.measure.child does, or dies of them."""
     with suppress(EOFError):
         while task := connection.recv():

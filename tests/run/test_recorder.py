@@ -32,3 +32,12 @@ def test_what_auto_chose_in_the_first_launch_is_timed_in_all(tmp_path, asked, of
     measured = measure(slot, job_of(point), complaints=tmp_path / "log", shared=tmp_path)
     assert measured.record.status is Status.OK
     assert targets == ["choose" if asked == "auto" else of_the_others, of_the_others, of_the_others]
+
+
+@pytest.mark.parametrize(("workers", "expected"), [(1, 4), (2, 0)])
+def test_processes_load_ahead_only_where_nothing_runs_beside(tmp_path, workers, expected):
+    (point,) = compose(["geometry=tiny", "attention=gqa", "seq_len=64", "telemetry=off", "measure.launches=3"])
+    worker = SimpleNamespace(run=lambda *_, **__: [{"outcome": (Status.FAILED, "no ceilings")}])
+    slot = WorkerSlot(state=MachineState(workers=workers, resume=False), worker=worker)
+    measure(slot, job_of(point), complaints=tmp_path / "log", shared=tmp_path)
+    assert worker.expected == expected

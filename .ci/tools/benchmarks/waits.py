@@ -3,11 +3,13 @@
     git worktree add /tmp/before HEAD~20
     .ci/tool benchmarks.waits --before /tmp/before [--pairs 3] [NAME ...]
     .ci/tool benchmarks.waits --growth [--runs 200 2000 20000] [--before /tmp/before]
+    .ci/tool benchmarks.waits --without-forks [--pairs 3]
 
 Each pair runs a command once in either checkout, in turn, with this one's interpreter and this one's records, and the
 figures are medians. CPU time is that of all processes. `first_line` is the time on the wall's clock until `suite run`
 prints a line, which other work on the machine lengthens. `--growth` measures synthetic folders of ten readings a run
-instead: what grows faster than they do is waste.
+instead: what grows faster than they do is waste. `--without-forks` runs two cases of three launches with forks and with
+new processes, as on macOS and Windows, in turn: seconds by the wall's clock, which other work on the machine lengthens.
 """
 
 import argparse
@@ -22,7 +24,16 @@ from tools.benchmarks.million_records import Cost, as_folders, measure
 ROOT = Path(__file__).resolve().parents[3]
 REFERENCE = ROOT / "results" / "reference"
 SYNTHETIC_RUNS = 2000
-ONE_CASE = ("seq_len=64", "geometry=deepseek-v2-lite", "measure=smoke", "telemetry=off", "resume=false")
+SMALL = ("seq_len=64", "geometry=deepseek-v2-lite", "telemetry=off", "resume=false")
+ONE_CASE = (*SMALL, "measure=smoke")
+TWO_CASES = ("run", "-m", "attention=mla,gqa", "phase=decode", *SMALL, "measure.launches=3")
+WITH_FORKS = """
+import sys
+from suite.measure import worker
+worker.FORKS = {forks}
+from suite.__main__ import main
+sys.exit(main())
+"""
 
 
 def commands(scratch: Path) -> dict[str, list[str]]:
@@ -59,6 +70,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="a checkout of the other commit")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--growth", action="store_true", help="how cost grows with the number of runs")
+    parser.add_argument("--without-forks", action="store_true", help="what launches cost where nothing can be forked")
     parser.add_argument("--runs", type=int, nargs="+", default=[200, 2000, 20_000])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,9 +78,12 @@ def main() -> None:
         if options.growth:
             print_growth(scratch, options.runs, [options.before.resolve(), ROOT] if options.before else [ROOT])
             return
+        if options.without_forks:
+            print_without_forks(scratch, options.pairs)
+            return
         by_name = commands(scratch)
         if options.before is None or not by_name.keys() >= set(options.names):
-            parser.error(f"needs --before or --growth, and names among {', '.join(by_name)}")
+            parser.error(f"needs --before, --growth or --without-forks, and names among {', '.join(by_name)}")
         names = options.names or list(by_name)
         if any(name.startswith("synthetic") for name in names):
             as_folders(scratch / str(SYNTHETIC_RUNS), SYNTHETIC_RUNS)
@@ -115,6 +130,24 @@ def print_growth(scratch: Path, counts: Sequence[int], checkouts: Sequence[Path]
                 failed = f"  exit code {cost.code}" if cost.code else ""
                 figures = f"{cost.cpu_s:9.2f}{1e3 * cost.cpu_s / count:10.2f}{cost.peak_mib:10.0f}{size}"
                 print(f"{count:7,}{name:>10}{figures}{where}{failed}", flush=True)
+
+
+def print_without_forks(scratch: Path, pairs: int) -> None:
+    """Print wall times of two cases of three launches, forked and in new processes, and their ratio, by effort."""
+    print(f"{'':10}{'forks s':>9}{'new processes s':>17}{'ratio':>7}", flush=True)
+    for effort in ("smoke", "standard"):
+        words = [*TWO_CASES, f"measure={effort}", f"hydra.sweep.dir={scratch / 'launches'}"]
+        rows = []
+        for pair in range(pairs + 1):
+            forked, spawned = (
+                measure([sys.executable, "-c", WITH_FORKS.format(forks=forks), *words], ROOT) for forks in (True, False)
+            )
+            if forked.code or spawned.code:
+                sys.exit(f"exit codes {forked.code} with forks and {spawned.code} without, of: {' '.join(words)}")
+            if pair:  # the first one compiles kernels
+                rows.append((forked.wall_s, spawned.wall_s, spawned.wall_s / forked.wall_s))
+                print(f"{effort:10}{rows[-1][0]:9.2f}{rows[-1][1]:17.2f}{rows[-1][2]:7.2f}", flush=True)
+        print(f"{'median':10}" + "{:9.2f}{:17.2f}{:7.2f}".format(*map(median, zip(*rows, strict=True))), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ import gc
 import json
 import os
 import queue
+import signal
 import sys
 import threading
 import traceback
 from itertools import repeat
 from os import write
+from pathlib import Path
 from time import perf_counter, process_time, thread_time
 from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
@@ -71,6 +73,22 @@ def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, 
 
     threading.Thread(target=read, daemon=True).start()
     return waiting, answers
+
+
+def end(code: int) -> None:
+    """Kill all descendants (on Linux), then end this process at once with an exit code, without any clean-up."""
+    if sys.platform == "linux":  # elsewhere the judge ends the process group
+        parents = {}
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):  # it has ended
+                parents[int(path.parent.name)] = int(path.read_bytes().rpartition(b")")[2].split()[1])
+        descendants: set[int] = set()
+        while more := {pid for pid, parent in parents.items() if parent in {os.getpid(), *descendants}} - descendants:
+            descendants |= more
+        for pid in descendants:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+    os._exit(code)  # what is left of the tree's threads and objects is nobody's
 
 
 def answer(descriptor: int, do: Callable[[], Mapping[str, Any]]) -> None:
