@@ -41,7 +41,9 @@ LARGEST = {**dict.fromkeys(SHARES, 1.0), "thought_length": MOST}
 """Metrics that are no number below 0, and the largest that they can be."""
 SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
 # Settings that older records do not have: to name the default says no more than to name none.
+ROLLOUTS = {"rollout_lag": "0", "rollout_dtype": "", "rollout_cache_dtype": "", "rollout_correction": "none"}
 DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"}
+DEFAULTS |= ROLLOUTS
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
 """Settings in which all arms of an experiment agree."""
 SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")  # and those that say more of them
@@ -314,8 +316,10 @@ class RlLayout:
 
     @functools.cached_property
     def runs_by_rl_alone(self) -> Sequence[RlRun]:
-        """The runs that speak for their algorithm: by RL alone from a base model, and rewarded by the task's key."""
-        return [run for run in self.runs if all(run.value(name) == DEFAULTS[name] for name in (RECIPE, REWARD_SOURCE))]
+        """The runs that speak for their algorithm: by RL alone from a base model, on completions of the policy itself,
+        rewarded by the task's key."""
+        names = (RECIPE, REWARD_SOURCE, *ROLLOUTS)
+        return [run for run in self.runs if all(run.value(name) == DEFAULTS[name] for name in names)]
 
     def split(
         self,
@@ -390,6 +394,22 @@ class RlLayout:
         return [experiment for experiment in self.factorials if len(experiment.arms) > MOST_LINES]
 
     @functools.cached_property
+    def rollouts(self) -> Sequence[RlExperiment]:
+        """The experiments whose arms differ in the policy that samples, or in the correction for that; the baseline is
+        the arm whose completions are its own."""
+
+        def is_factor(name: str) -> bool:
+            return name.startswith("rollout_")
+
+        def is_shown(arms: Sequence[RlArm]) -> bool:
+            """Whether an arm has rollouts of its own, and another one does not."""
+            return len({_has_own_rollouts(arm) for arm in arms}) == 2
+
+        naming = functools.partial(named, lead="rollout_correction")
+        experiments = self.split(self.runs, is_factor, naming, is_shown)
+        return [with_baseline(each, next(filter(_has_own_rollouts, each.arms))) for each in experiments]
+
+    @functools.cached_property
     def rewards(self) -> Mapping[str, Sequence[RlExperiment]]:
         """By SUPERVISION and REWARD_SOURCE the experiments whose arms differ only in that and what belongs to it."""
         rewards = {}
@@ -405,6 +425,11 @@ class RlLayout:
 def layout(results: Results) -> RlLayout:
     """The layout of these results' runs, made once."""
     return RlLayout(results)
+
+
+def _has_own_rollouts(arm: RlArm) -> bool:
+    """Whether an arm learns from completions of its own, without a correction."""
+    return all(arm.first.value(name) == default for name, default in ROLLOUTS.items())
 
 
 def factor_levels(run: RlRun) -> tuple[str, str, str, str]:
