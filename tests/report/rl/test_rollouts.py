@@ -41,8 +41,8 @@ def test_each_sampling_policy_and_correction_is_compared_with_exact_rollouts():
 def test_the_answer_names_what_loses_and_what_does_not():
     (figure,) = section_of(rollouts, *study()).figures
     assert figure.caption.startswith(
-        "Rollouts with fp8 cache: clearly lower accuracy with of_tomorrow. Rollouts 8 steps old: clearly lower accuracy "
-        "with no correction; within 2 points with token truncation (TIS). "
+        "Rollouts with fp8 cache: clearly lower accuracy with of_tomorrow. "
+        "Rollouts 8 steps old: clearly lower accuracy with no correction; within 2 points with token truncation (TIS). "
     )
     assert figure.finding.endswith("Accuracy clearly changes in 2 of 3 arms")
 
