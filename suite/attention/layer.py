@@ -8,10 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from suite.attention.cache import Cache
+from suite.attention.cache import DTYPES, Cache, QuantisedCache
 from suite.attention.definition import Definition
 from suite.attention.problem import Problem, ValueLayout
-from suite.attention.quantised import DTYPES, QuantisedCache
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import LayerShape
 

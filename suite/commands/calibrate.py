@@ -11,8 +11,7 @@ import suite
 from suite.console.table import ConsoleColumn, number_column, say_table
 from suite.records import numbers
 from suite.records.plain_text import say
-from suite.records.stores.mirror import on_this_machine
-from suite.records.stores.place import check_is_here, shown
+from suite.records.stores.mirror import check_is_here, on_this_machine, shown
 from suite.records.stores.store import read_contents, write_named
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill

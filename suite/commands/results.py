@@ -25,10 +25,9 @@ from suite.records.record import FILES, CorruptRecordError, Status
 from suite.records.stores.archive import unpack, write_pack
 from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.stores.folder import StoreFolder, remove_run
-from suite.records.stores.mirror import existing, on_this_machine
+from suite.records.stores.mirror import existing, is_store, mirrored_url, on_this_machine, shown, url_in
 from suite.records.stores.objects import open_store
 from suite.records.stores.pack import PACK, Damage, folders_below
-from suite.records.stores.place import is_store, mirrored_url, shown, url_in
 from suite.records.stores.store import (
     RECORD,
     SAMPLES,

@@ -25,7 +25,7 @@ from suite.records.derived import by_launch
 from suite.records.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import TIMINGS, Record, Status
-from suite.records.stores.place import shown
+from suite.records.stores.mirror import shown
 from suite.run.job import Job, job_of
 from suite.run.launchers.launcher import Launcher, LocalLauncher, chosen_launcher
 from suite.run.scheduler import execute

@@ -44,7 +44,7 @@ from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
 from suite.records.case import without
 from suite.records.machine.privacy import clean_setting
 from suite.records.machine.streams import CommandFailedError
-from suite.records.stores.place import is_store
+from suite.records.stores.mirror import is_store
 
 # Reading `${divided:256,${batch}}` takes milliseconds.
 omegaconf.base.parse = functools.cache(omegaconf.base.parse)

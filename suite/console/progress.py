@@ -28,7 +28,7 @@ from suite.records.case import Case
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
-from suite.records.stores.place import shown
+from suite.records.stores.mirror import shown
 from suite.records.stores.store import RECORD, StoredRecord
 
 # Seldom: the case that is measured shares the machine.

@@ -7,8 +7,8 @@ or token by token. Shapes as in suite/attention/problem.py; r: the latent's elem
 import torch
 from torch import Tensor
 
-from suite.attention import quantised
-from suite.attention.cache import Cache
+from suite.attention.cache import Cache, quantised
+from suite.attention.cache import restored as dequantised
 from suite.attention.grouped import GroupedAttention
 from suite.attention.linear import linear
 from suite.quality.compression.low_rank import Factors
@@ -90,7 +90,7 @@ class Int8Attention(CompressedAttention):
 
 def rounded(rows: Tensor) -> Tensor:
     """Quantise each row to int8, with the bytes of its float32 scales behind the elements."""
-    elements, scales = quantised.quantised(rows, torch.int8)
+    elements, scales = quantised(rows, torch.int8)
     return torch.cat((elements, scales.view(torch.int8)), dim=-1)
 
 
@@ -98,4 +98,4 @@ def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
     """Undo `rounded`: rows of numbers in this dtype."""
     count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
     whole, scale_bytes = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
-    return quantised.restored(whole, scale_bytes.contiguous().view(torch.float32), dtype)
+    return dequantised(whole, scale_bytes.contiguous().view(torch.float32), dtype)

@@ -33,12 +33,10 @@ from suite.report.attention.timings import (
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import variant_sort_key, variant_style
-from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, Pairs, machine_name
+from suite.report.model.run import LABEL, Pairs, is_plausible, machine_name
 from suite.report.model.timed_kernels import decode_cell, timed_kernel
-from suite.report.plot.marks import Point, Series, meaning
-from suite.report.plot.plots import LEGEND_ROW_PX, plot
+from suite.report.plot.plots import LEGEND_ROW_PX, Point, Series, meaning, plot
 from suite.report.plot.scales import categories, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, label_column, part_columns, table

@@ -17,8 +17,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
-from suite.report.plot.marks import FILLS, Point, Series, meaning
-from suite.report.plot.plots import plot
+from suite.report.plot.plots import FILLS, Point, Series, meaning, plot
 from suite.report.plot.scales import decimal_ticks, log
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2

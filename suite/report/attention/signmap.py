@@ -30,12 +30,10 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, Vi
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio, times_range
 from suite.report.model.labels import GREY, variant_style
-from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, extras, mapping
+from suite.report.model.run import LABEL, extras, is_plausible, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import rule
+from suite.report.plot.plots import Point, Series, rule
 from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names

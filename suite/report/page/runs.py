@@ -15,9 +15,8 @@ from suite.records.derived import started_at
 from suite.records.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records.machines import machine_names
 from suite.records.record import TIMINGS, Record
-from suite.report.model.readings import plausible_launches
 from suite.report.model.results import Results
-from suite.report.model.run import clip_text
+from suite.report.model.run import clip_text, plausible_launches
 from suite.statistics.intervals import launched_interval
 
 MOST_READINGS = 1000  # readings up to which the timings of a run stand in the page

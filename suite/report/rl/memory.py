@@ -22,8 +22,7 @@ from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
 from suite.report.plot import rows as by_row
-from suite.report.plot.marks import Point
-from suite.report.plot.plots import LEGEND_ROW_PX
+from suite.report.plot.plots import LEGEND_ROW_PX, Point
 from suite.report.plot.rows import bars, stacked
 from suite.report.plot.scales import byte_steps, linear, ticked
 from suite.report.rl import memory_design as design

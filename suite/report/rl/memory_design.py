@@ -19,7 +19,6 @@ from suite.report.blocks import Text, dotted
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
-from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import (
     LABEL,
@@ -29,6 +28,7 @@ from suite.report.model.run import (
     Run,
     defaults_in,
     named_settings,
+    numbers_by_span,
     parse_number,
     plain_text,
 )
