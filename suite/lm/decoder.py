@@ -55,7 +55,7 @@ class Block(torch.nn.Module):
         share = 1 / math.sqrt(2 * shape.num_layers)
         with torch.no_grad():
             self.w_down.mul_(share)
-            attention.w_o.mul_(share)  # type: ignore[operator]
+            attention.w_o.mul_(share)
         # In a tuple, so that torch does not register it: it has the very same weights.
         self._trained = (attention.for_training(),)
 

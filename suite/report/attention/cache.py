@@ -14,9 +14,8 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import Run, context_tokens
-from suite.report.plot.plots import Point, plot
+from suite.report.plot.plots import Point, categories, linear, plot
 from suite.report.plot.rows import bars
-from suite.report.plot.scales import categories, linear
 from suite.report.table import Column, column, label_column, table
 from suite.theory.answers.published import (
     CACHE_FAMILIES,

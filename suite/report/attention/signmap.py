@@ -33,9 +33,8 @@ from suite.report.model.labels import GREY, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, extras, is_plausible, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap
-from suite.report.plot.plots import Point, Series, rule
+from suite.report.plot.plots import Point, Series, decimal_ticks, log, rule
 from suite.report.plot.rows import first_rows, rows
-from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, label_column, part_columns, table
 from suite.statistics.intervals import Ratio, median_ratio

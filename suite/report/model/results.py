@@ -22,7 +22,7 @@ from suite.records.derived import possible_time, started_at
 from suite.records.labels import distinct
 from suite.records.machines import machine_names, recorded_machine
 from suite.records.record import Record
-from suite.records.stores.mirror import on_this_machine, shown
+from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
 
@@ -136,10 +136,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     record's readings unread, for a caller that reads them one by one. Raises ValueError for a missing folder and for
     labels that do not fit.
     """
-    folders = [on_this_machine(folder) for folder in folders]
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
+    folders = existing(folders)
     folder_labels = (
         _checked_labels(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     )

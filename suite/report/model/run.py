@@ -158,10 +158,8 @@ def scrub_recorded(text: str) -> str:
     return scrub(text, is_ours=False)
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def _fact_recorded(text: str) -> str:
-    """A fact of a record, likewise."""
-    return without_paths(text)
+# A fact of a record, likewise.
+_fact_recorded = functools.lru_cache(maxsize=1 << 14)(without_paths)
 
 
 def mapping(value: Any, name: str) -> Mapping[str, Any]:

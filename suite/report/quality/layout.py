@@ -10,8 +10,7 @@ from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_colu
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import nats, share_with_range, with_range
 from suite.report.model.labels import Style, variant_label, variant_sort_key
-from suite.report.plot.plots import Axis, Point, Series
-from suite.report.plot.scales import byte_axis
+from suite.report.plot.plots import Axis, Point, Series, byte_axis
 from suite.report.quality import design
 from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes
 from suite.report.table import Column, column, table

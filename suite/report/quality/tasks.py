@@ -11,9 +11,8 @@ from suite.report.model.experiment import drop_settings, grouped, holm_corrected
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
-from suite.report.plot.plots import Point, Series, height_px, plot, rule
+from suite.report.plot.plots import Point, Series, height_px, linear, plot, rule, shares
 from suite.report.plot.rows import rows
-from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
 from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quoted import quoted_tables

@@ -30,9 +30,8 @@ from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined
 from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
 from suite.report.model.results import Judged, Results, newest_by_label
 from suite.report.model.run import clip_text
-from suite.report.plot.plots import Point, Series, rule
+from suite.report.plot.plots import Point, Series, Ticks, log, rule
 from suite.report.plot.rows import first_rows, rows
-from suite.report.plot.scales import Ticks, log
 from suite.report.plot.text import ending
 from suite.report.table import Column, column, table
 
