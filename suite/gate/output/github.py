@@ -8,22 +8,7 @@ longer one is cut here, and says so.
 
 from collections.abc import Mapping, Sequence
 
-from suite.gate.output.sentences import (
-    ACCEPT,
-    JudgedRow,
-    accept_command,
-    advice,
-    compared,
-    differences,
-    facts,
-    judged_rows,
-    meaning,
-    most,
-    open_questions,
-    tally,
-    values,
-    whole,
-)
+from suite.gate.output import sentences
 from suite.gate.verdict import PASSED, Judgement, Outcome
 from suite.records import numbers
 from suite.records.labels import shared_settings
@@ -61,11 +46,11 @@ def annotations(judgement: Judgement) -> list[str]:
     """Write a judgement as GitHub's workflow commands, one a line, errors first. GitHub shows MOST_SHOWN of each level;
     if there are more, the last one names all that are left out."""
     remarks: dict[str, list[tuple[str, str]]] = {level: [] for level in LEVELS}  # titles and texts
-    if text := whole(judgement):
+    if text := sentences.whole(judgement):
         remarks["error"].append((GATE, text))
-    if open_questions(judgement)[0] and judgement.exit_code == PASSED:
-        remarks["warning"].append((GATE, meaning(judgement)))
-    for row in judged_rows(judgement):
+    if sentences.open_questions(judgement)[0] and judgement.exit_code == PASSED:
+        remarks["warning"].append((GATE, sentences.meaning(judgement)))
+    for row in sentences.judged_rows(judgement):
         title = " · ".join(filter(None, [f"{row.verdict.outcome}: {row.name}", row.quantity]))
         for level, outcomes in LEVELS.items():
             remarks[level] += [(title, row.why)] if row.verdict.outcome in outcomes else []
@@ -99,15 +84,16 @@ def _escaped(text: str, signs: Mapping[int, str]) -> str:
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     """Write a judgement as Markdown: heading, advice, verdicts that are not `same`, the others folded, warnings. Each
     of the two tables takes at most a third of `most_bytes` of UTF-8; rows beyond that are counted."""
-    rows, room = judged_rows(judgement), most_bytes // TEXTS
+    rows, room = sentences.judged_rows(judgement), most_bytes // TEXTS
     changed = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
     unchanged = [row for row in rows if row.verdict.outcome is Outcome.SAME]
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
-    command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
+    command = sentences.accept_command(judgement.worst_first) if sentences.advice(judgement) == sentences.ACCEPT else ""
     parts = [
-        f"## Performance gate: {meaning(judgement)}",
-        f"Result: **{tally(judgement)}** (exit code {judgement.exit_code}). Compared: {_text(compared(judgement))}.",
-        f"{_text(advice(judgement))} {_text(command)}".rstrip(),
+        f"## Performance gate: {sentences.meaning(judgement)}",
+        f"Result: **{sentences.tally(judgement)}** (exit code {judgement.exit_code}). "
+        f"Compared: {_text(sentences.compared(judgement))}.",
+        f"{_text(sentences.advice(judgement))} {_text(command)}".rstrip(),
         f"All cases: {_text(shared)}" if shared else "",
         _table(changed, room) if changed else "",
         # Markdown inside HTML is read as such behind an empty line.
@@ -117,14 +103,14 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
         _bullets("Warnings", judgement.warnings),
         _bullets(
             "Differences between the two environments",
-            [f"{name}: {old} → {new}" for name, old, new in differences(judgement)],
+            [f"{name}: {old} → {new}" for name, old, new in sentences.differences(judgement)],
         ),
-        _bullets("Judged with", facts(judgement)),
+        _bullets("Judged with", sentences.facts(judgement)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(rows: Sequence[JudgedRow], room: int) -> str:
+def _table(rows: Sequence[sentences.JudgedRow], room: int) -> str:
     """A Markdown table of as many rows as fit into `room` bytes, and a sentence that counts the rows left out."""
     levels = {f"{row.verdict.level:.0%}" for row in rows if row.verdict.level is not None and 0 < row.verdict.level < 1}
     level = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
@@ -133,7 +119,7 @@ def _table(rows: Sequence[JudgedRow], room: int) -> str:
         verdict, reasons = row.verdict, "; ".join([row.verdict.reason, *row.verdict.notes])
         outcome = str(verdict.outcome)
         is_calm = verdict.outcome in (Outcome.SAME, Outcome.NEW)
-        texts = [row.name, row.quantity, row.change, most(verdict), *values(verdict), reasons]
+        texts = [row.name, row.quantity, row.change, sentences.most(verdict), *sentences.values(verdict), reasons]
         line = _cells([outcome if is_calm else f"**{outcome}**", *(_text(text) or numbers.NOTHING for text in texts)])
         room -= len(line.encode()) + 1
         if room < 0:
