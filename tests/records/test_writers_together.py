@@ -9,8 +9,7 @@ from threading import Thread
 import pytest
 
 from suite.commands.results import pack, verify
-from suite.gate.history.commits import save_note
-from suite.gate.history.snapshot import snapshot_of
+from suite.gate.history.commits import save_note, snapshot_of
 from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_acceptances
 from suite.records.machine.git import git
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError

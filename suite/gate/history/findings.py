@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
-from suite.gate.history.commits import CommitLine
-from suite.gate.history.snapshot import MeasuredQuantity, Snapshot
+from suite.gate.history.commits import CommitLine, MeasuredQuantity, Snapshot
 from suite.gate.rules.exact import OPERATORS
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.records.metrics import METRICS, Better

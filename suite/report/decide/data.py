@@ -34,8 +34,7 @@ from suite.theory.layers.algebra import CacheRows, Layer, Pass
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
-from suite.theory.layers.layer_plan import plan_from
-from suite.theory.layers.parameters import parameters_from
+from suite.theory.layers.layer_plan import parameters_from, plan_from
 from suite.theory.layers.shapes import GroupedShape, LayerShape
 
 HEADS, GROUPS = "h", "g"  # one rank's share of the heads, and of the key-value heads
