@@ -12,7 +12,7 @@ from suite.gate.output import sentences
 from suite.gate.verdict import PASSED, Judgement, Outcome
 from suite.records import numbers
 from suite.records.labels import shared_settings
-from suite.records.plain_text import in_markdown, one_line, without_log_commands
+from suite.records.plain_text import in_markdown, one_line, shortened, without_log_commands
 
 LEVELS = {
     "error": (Outcome.BROKEN, Outcome.MISSING, Outcome.SLOWER),
@@ -35,11 +35,6 @@ RULE = "|---|---|---|---:|---:|---:|---:|---|"
 # The title of a remark on the whole.
 GATE = "gate"
 ALL_OF_THEM = "judgement.json lists all of them."
-
-
-def clip_text(text: str, longest: int) -> str:
-    """Cut a text to `longest` characters, the last of them `…` if anything was cut."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def annotations(judgement: Judgement) -> list[str]:
@@ -78,7 +73,7 @@ def _listed(remarks: Sequence[tuple[str, str]]) -> str:
 
 def _escaped(text: str, signs: Mapping[int, str]) -> str:
     """Clip a text and escape `signs` as GitHub's commands need it; other control characters are removed."""
-    return without_log_commands(one_line(clip_text(text, LONGEST_TEXT).translate(signs)))
+    return without_log_commands(one_line(shortened(text, LONGEST_TEXT).translate(signs)))
 
 
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
@@ -138,7 +133,7 @@ def _cells(cells: Sequence[str]) -> str:
 
 def _text(text: str) -> str:
     """Clip a text to LONGEST_CELL characters and escape it for Markdown."""
-    return in_markdown(clip_text(text, LONGEST_CELL))
+    return in_markdown(shortened(text, LONGEST_CELL))
 
 
 def _bullets(title: str, texts: Sequence[str]) -> str:

@@ -40,11 +40,6 @@ def seeds_text(arm: QualityArm) -> Text:
     return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
 
 
-def bytes_text(size: float) -> str:
-    """A size in whole bytes, without a unit: 1,024."""
-    return f"{size:,.0f}"
-
-
 def variant_facet(arm: QualityArm) -> dict[str, Text]:
     """The variant of an arm as the facet of its row; empty where it has none."""
     return {"variant": arm.facets.get("variant", "")}
@@ -98,7 +93,7 @@ NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
 EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
 SIZES: list[Column[QualityArm]] = [
-    column("quality.bytes", cache_bytes, bytes_text),
+    column("quality.bytes", cache_bytes, numbers.count),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
 VERDICT: Column[QualityContrast] = column(IN_WORDS, contrast_verdict)
@@ -131,7 +126,7 @@ def nearest_table(
         column("quality.against", lambda pair: pair.other.name),
         *about,
         *share_columns("quality.answered", "quality.other_answered"),
-        column("quality.bytes", lambda pair: cache_bytes(pair.arm), bytes_text),
+        column("quality.bytes", lambda pair: cache_bytes(pair.arm), numbers.count),
         column("quality.bytes_over", times_as_wide, kind=Kind.NUMBER),
     ]
     return arm_table(key, pairs, columns, None, **more)

@@ -16,6 +16,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import run_warnings, started_at
+from suite.records.plain_text import shortened
 from suite.records.record import Record, Status
 from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import contrast_verdict, difference
@@ -26,7 +27,6 @@ from suite.report.model.labels import VARIANT, record_facets, variant_label
 from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, LeftOut, Results
 from suite.report.model.run import LABEL, Run, plausible_launches, scrub_recorded
-from suite.report.plot.text import shortened
 from suite.report.runs import devices
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import Column, column, part_columns, plain_title, table
