@@ -23,6 +23,7 @@ OWN, SYSTEM, JUST_WRITTEN, BOUNDED, RUN_ANYWAY = (
 MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _source_text Path(__file__).with_name(name).read_text
+        commands/completion.py script Path(__file__).with_suffix(f'.{shell}').read_text
         configuration/files.py described (conf_dir() / group / f'{name}.yaml').read_text
         configuration/files.py file_settings (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
@@ -32,6 +33,7 @@ MAY_READ = {
         records/machine/code.py _imports path.read_bytes
         records/machine/environment.py read_commit (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
+        records/stores/board.py card Path(__file__).with_suffix('.md').read_text
         report/page/page.py _asset (HERE / folder / name).read_text
         report/page/page.py _libraries bundle.read_bytes
         """,

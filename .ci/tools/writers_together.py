@@ -37,8 +37,7 @@ from suite.commands.calibrate import calibrate
 from suite.commands.export import export
 from suite.commands.push import push
 from suite.commands.results import merge, pack
-from suite.gate.history.commits import NOTES, save_note
-from suite.gate.history.snapshot import snapshot_of
+from suite.gate.history.commits import NOTES, save_note, snapshot_of
 from suite.gate.rules.acceptances import accept, read_acceptances
 from suite.gate.rules.tolerances import read_noise, save_noise
 from suite.records.record import Record

@@ -5,8 +5,8 @@ uses key-value head h // (H / G).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from suite.attention.cache import Cache
@@ -23,16 +23,8 @@ class GroupedAttention(AttentionLayer):
     value_layout = ValueLayout.SEPARATE
     definition = GroupedDefinition
 
-    def __init__(
-        self,
-        shape: GroupedShape,
-        *,
-        positions: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(dtype=dtype, device=device, generator=generator)
+    def __init__(self, shape: GroupedShape, *, positions: int, **making: Any) -> None:
+        super().__init__(**making)
         self.shape = shape
         self.scale = shape.head_dim**-0.5 * shape.rope.score_factor
         queries, keys = shape.num_heads * shape.head_dim, shape.kv_heads * shape.head_dim
@@ -43,7 +35,7 @@ class GroupedAttention(AttentionLayer):
         self.b_q: Tensor | None = None
         self.b_k: Tensor | None = None
         self.b_v: Tensor | None = None
-        self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope, dtype=dtype, device=device)
+        self.cos_Sr, self.sin_Sr = angles(positions, shape.head_dim, shape.rope, dtype=self.dtype, device=self.device)
 
     def add_biases(self) -> None:
         """Add a bias of zeros to queries, keys and values, as Qwen2's have one: its weights come from a checkpoint."""
@@ -74,9 +66,6 @@ class GroupedAttention(AttentionLayer):
     def apply_rope(self, x_BHSd: Tensor, angles: tuple[Tensor, Tensor]) -> Tensor:
         """Rotate queries or keys by their positions, in pairs (i, i + d/2)."""
         return rotate_halves(x_BHSd, *angles)
-
-    def output(self, o_BHSv: Tensor) -> Tensor:
-        return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def heads(self, x_BSD: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Project x by `weight` and split the result into heads: [batch, heads, tokens, head_dim]."""

@@ -27,6 +27,7 @@ unabsorbed head, (d_n + d_r)^-0.5, in every mode, times YaRN's factor where the 
 
 import copy
 from abc import abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,16 +50,8 @@ class LatentAttention(AttentionLayer):
 
     shape: LatentShape
 
-    def __init__(
-        self,
-        shape: LatentShape,
-        *,
-        positions: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        generator: torch.Generator,
-    ) -> None:
-        super().__init__(dtype=dtype, device=device, generator=generator)
+    def __init__(self, shape: LatentShape, *, positions: int, **making: Any) -> None:
+        super().__init__(**making)
         self.shape = shape
         self.scale = shape.qk_head_dim**-0.5 * shape.rope.score_factor
         heads, wide = shape.num_heads, shape.num_heads * shape.qk_head_dim
@@ -71,7 +64,9 @@ class LatentAttention(AttentionLayer):
             self.kv_norm = self.ones(shape.kv_lora_rank)
         self.w_kvb = self.init_weight(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.latent_dim)
         self.w_o = self.init_weight(shape.hidden_size, heads * shape.v_head_dim)
-        self.cos_Sr, self.sin_Sr = angles(positions, shape.qk_rope_head_dim, shape.rope, dtype=dtype, device=device)
+        self.cos_Sr, self.sin_Sr = angles(
+            positions, shape.qk_rope_head_dim, shape.rope, dtype=self.dtype, device=self.device
+        )
 
     @abstractmethod
     def cached_keys_and_values(
@@ -115,9 +110,6 @@ class LatentAttention(AttentionLayer):
     def query(self, q_n: Tensor, q_r: Tensor) -> Tensor:
         """The kernel's query from its part without rotary embedding and its rotated part: the two side by side."""
         return with_rotary(q_n, q_r)
-
-    def output(self, o_BHSv: Tensor) -> Tensor:
-        return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def split_latents(self, kept_BGTe: Tensor) -> tuple[Tensor, Tensor]:
         """Absorbed attention's keys and values, as views of the rows that `write_latents` wrote."""

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from suite.attention.cache import Cache
+from suite.attention.cache import DTYPES, Cache, QuantisedCache
 from suite.attention.definition import Definition
+from suite.attention.linear import linear
 from suite.attention.problem import Problem, ValueLayout
-from suite.attention.quantised import DTYPES, QuantisedCache
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.shapes import LayerShape
 
@@ -32,6 +32,8 @@ class AttentionLayer(torch.nn.Module, ABC):
     cos_Sr: Tensor
     """Cosines of the rotary embedding, [positions, rotary width / 2]; `sin_Sr` has the sines."""
     sin_Sr: Tensor
+    w_o: Tensor
+    """The output projection, [hidden, heads * value width]."""
     definition: ClassVar[type[Definition] | None] = None
     """The definition that the check compares the layer's projections with; see `stated_definition`."""
 
@@ -74,9 +76,9 @@ class AttentionLayer(torch.nn.Module, ABC):
         positions where they are not `start` and those that follow it.
         """
 
-    @abstractmethod
     def output(self, o_BHSv: Tensor) -> Tensor:
         """The layer's output, [batch, new tokens, hidden], from the kernel's."""
+        return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
 
     def for_training(self) -> "AttentionLayer":
         """The layer, with the same weights, in the mode that trains: itself, unless one is cheaper without a cache."""

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from suite.attention.quantised import restored
+from suite.attention.cache import restored
 from suite.measure.workload import UnsupportedError
 
 
@@ -45,7 +45,7 @@ class Problem:
     oldest_row: int = 0
     """Row of the oldest key, of a cache that goes round: the others follow it, from its end to its beginning."""
     cache_dtype: torch.dtype | None = None
-    """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.quantised)."""
+    """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.cache)."""
     has_sinks: bool = False
     """A last input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
     shared_key_dim: int = 0

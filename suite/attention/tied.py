@@ -73,9 +73,6 @@ class TiedAttention(AttentionLayer):
             return q_BHSd, joined_key(state_BGSd[..., :plain], k_B1Sr), state_BGSd
         return q_BHSd, state_BGTd[..., :plain], state_BGTd, k_B1Tr
 
-    def output(self, o_BHSv: Tensor) -> Tensor:
-        return linear(o_BHSv.transpose(1, 2).flatten(2), self.w_o)
-
     def _project_heads(self, x_BSD: Tensor, weight: Tensor) -> Tensor:
         """Project x by `weight` and split the result into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight)

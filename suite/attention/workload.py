@@ -11,9 +11,8 @@ from torch import Tensor
 from suite.attention.check import require_response
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
-from suite.attention.quantised_step import QuantisedStep, require_quantisable
 from suite.attention.selected_step import SelectedStep
-from suite.attention.steps import ForwardStep, TrainingStep
+from suite.attention.steps import ForwardStep, QuantisedStep, TrainingStep, require_quantisable
 from suite.configuration.files import locate
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns

@@ -11,8 +11,7 @@ import suite
 from suite.console.table import ConsoleColumn, number_column, say_table
 from suite.records import numbers
 from suite.records.plain_text import say
-from suite.records.stores.mirror import on_this_machine
-from suite.records.stores.place import check_is_here, shown
+from suite.records.stores.mirror import check_is_here, existing, shown
 from suite.records.stores.store import read_contents, write_named
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
@@ -36,10 +35,7 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
     there is nothing to fit, and for a file where the records are of several devices.
     """
     check_is_here(out)
-    folders = [on_this_machine(folder) for folder in folders]
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
+    folders = existing(folders)
     contents = read_contents(folders)
     records = [stored.record for stored in contents.stored]
     kernels = grouped(filter(None, map(timed_kernel, records)), lambda kernel: kernel[0])

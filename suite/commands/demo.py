@@ -12,7 +12,7 @@ from typing import Any
 from suite.commands.run import DONE, INTERRUPTED, USAGE
 from suite.commands.run import main as run
 from suite.configuration.files import read_yaml
-from suite.console.eta import SeveralSweeps
+from suite.console.progress import SeveralSweeps
 from suite.console.table import say_folded
 from suite.records import numbers
 from suite.records.machine.environment import machine_id

@@ -15,24 +15,10 @@ from suite.configuration.files import read_choice, read_settings, read_text, rea
 from suite.configuration.values import one_of
 from suite.console.table import number_column, table_lines
 from suite.records import numbers
+from suite.theory.answers import step_memory
 from suite.theory.answers.choose import usual_groups
 from suite.theory.answers.fit import algorithm_named, reserve_bytes
 from suite.theory.answers.published import published_caches
-from suite.theory.answers.step_memory import (
-    BF16,
-    CRITIC,
-    GRADIENTS,
-    LOGITS,
-    OPTIMISER,
-    PARAMETERS,
-    POLICY,
-    REFERENCE,
-    UPDATE,
-    StepSizes,
-    held_in,
-    model_sizes,
-    step_peak,
-)
 from suite.theory.devices.calibration import DTYPE, GQA, WIDTHS
 from suite.theory.devices.calibration_file import calibrated_by, load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
@@ -58,12 +44,12 @@ CLAIMS = {"grpo": "grpo-cheaper", "ppo": "grpo-sample-efficient"}
 WITHOUT_KL, LOW_LAMBDA = "dr_grpo", "ppo_lam95"
 # Rows of the table, by owner and kind; the rest is activations, and little else.
 PARTS = {
-    "weights": [(POLICY, PARAMETERS)],
-    "gradients": [(POLICY, GRADIENTS)],
-    "moments": [(POLICY, OPTIMISER)],
-    "reference": [(REFERENCE, PARAMETERS)],
-    "critic": [(CRITIC, PARAMETERS), (CRITIC, OPTIMISER)],
-    "logits": [(POLICY, LOGITS)],
+    "weights": [(step_memory.POLICY, step_memory.PARAMETERS)],
+    "gradients": [(step_memory.POLICY, step_memory.GRADIENTS)],
+    "moments": [(step_memory.POLICY, step_memory.OPTIMISER)],
+    "reference": [(step_memory.REFERENCE, step_memory.PARAMETERS)],
+    "critic": [(step_memory.CRITIC, step_memory.PARAMETERS), (step_memory.CRITIC, step_memory.OPTIMISER)],
+    "logits": [(step_memory.POLICY, step_memory.LOGITS)],
 }
 REST, TOTAL = "rest", "together"
 # Times that a small critic is smaller (AsyPPO, arXiv 2510.01656).
@@ -234,7 +220,10 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     seq_len, cache_bytes = settings["seq_len"], load_plan(geometry).cache_bytes(settings["seq_len"])
     steps = [_step(geometry, name, settings) for name in ("grpo", WITHOUT_KL, "ppo")]
     grpo, free, ppo = map(_bytes_by_part, steps)
-    critic_bytes, weights_bytes = ppo["critic"], held_in(UPDATE, steps[2])[CRITIC, PARAMETERS]
+    critic_bytes, weights_bytes = (
+        ppo["critic"],
+        step_memory.held_in(step_memory.UPDATE, steps[2])[step_memory.CRITIC, step_memory.PARAMETERS],
+    )
     model = steps[0].model
 
     def with_critic(nbytes: float) -> dict[str, float]:
@@ -282,15 +271,15 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     }
 
 
-def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSizes:
+def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> step_memory.StepSizes:
     """An algorithm's update step at a geometry's sizes, by these settings of workload=rl_memory, on one device."""
     holds = algorithm_named(algorithm)
-    return StepSizes(
-        model=model_sizes(read_choice("geometry", geometry)),
+    return step_memory.StepSizes(
+        model=step_memory.model_sizes(read_choice("geometry", geometry)),
         has_critic=holds.has_critic,
         has_reference=holds.has_reference,
         kl_in_loss=holds.kl_in_loss,
-        precision=BF16,
+        precision=step_memory.BF16,
         lora_rank=None,
         seq_len=settings["seq_len"],
         prompt_len=settings["prompt_len"],
@@ -299,9 +288,9 @@ def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> StepSiz
     )
 
 
-def _bytes_by_part(step: StepSizes) -> dict[str, float]:
+def _bytes_by_part(step: step_memory.StepSizes) -> dict[str, float]:
     """The bytes that an update holds, by row of the table, the last of which is their sum."""
-    nbytes = Counter(held_in(UPDATE, step))
+    nbytes = Counter(step_memory.held_in(step_memory.UPDATE, step))
     parts = {part: float(sum(nbytes[label] for label in labels)) for part, labels in PARTS.items()}
     return {**parts, REST: nbytes.total() - sum(parts.values()), TOTAL: float(nbytes.total())}
 
@@ -311,9 +300,9 @@ def _gigabytes(value: float) -> str:
     return f"{value / 1e9:.1f}" if value >= 5e7 else numbers.NOTHING
 
 
-def _fewest_gpus(step: StepSizes) -> str:
+def _fewest_gpus(step: step_memory.StepSizes) -> str:
     """The fewest GPUs that hold a step, for each size of GPU, as `8 / 4 / 2 / 1`; a dash where no count does."""
-    peaks = {shards: sum(step_peak(replace(step, shards=shards))[1].values()) for shards in SHARDS}
+    peaks = {shards: sum(step_memory.step_peak(replace(step, shards=shards))[1].values()) for shards in SHARDS}
     rooms = [gigabytes * 1e9 - reserve_bytes() for gigabytes in GPU_GIGABYTES]
     fewest = (next((str(shards) for shards, peak in peaks.items() if peak <= room), "–") for room in rooms)
     return " / ".join(fewest)

@@ -16,8 +16,7 @@ from suite.records.derived import started_at
 from suite.records.plain_text import say
 from suite.records.record import RECORD, TIMINGS, Record, Status
 from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import existing
-from suite.records.stores.place import locks_folder
+from suite.records.stores.mirror import existing, locks_folder
 from suite.records.stores.store import each_run, file_digest
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs

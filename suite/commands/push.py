@@ -11,9 +11,8 @@ from suite.records.plain_text import complain, one_line, say
 from suite.records.record import RECORD, CorruptRecordError
 from suite.records.stores.board import CARD, Entry, File, board_files, card, known_runs, withdrawn_file
 from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import existing
+from suite.records.stores.mirror import existing, is_store, locks_folder, shown, url_in
 from suite.records.stores.objects import ObjectStore, open_store
-from suite.records.stores.place import is_store, locks_folder, shown, url_in
 from suite.records.stores.store import each_run, file_digest
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs

@@ -22,27 +22,13 @@ from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.machines import machine_names
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import FILES, CorruptRecordError, Status
+from suite.records.stores import store
 from suite.records.stores.archive import unpack, write_pack
 from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.stores.folder import StoreFolder, remove_run
-from suite.records.stores.mirror import existing, on_this_machine
+from suite.records.stores.mirror import existing, is_store, mirrored_url, on_this_machine, shown, url_in
 from suite.records.stores.objects import open_store
 from suite.records.stores.pack import PACK, Damage, folders_below
-from suite.records.stores.place import is_store, mirrored_url, shown, url_in
-from suite.records.stores.store import (
-    RECORD,
-    SAMPLES,
-    Contents,
-    StoredRecord,
-    each_run,
-    find_withdrawal,
-    has_record,
-    read_blocks,
-    read_contents,
-    read_readings,
-    read_record,
-    write_whole,
-)
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
@@ -58,7 +44,7 @@ class ListedRun:
     folder: Path
     status: str
     reason: str = ""
-    stored: StoredRecord | None = None
+    stored: store.StoredRecord | None = None
     values: Sequence[HeadlineValue] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -93,12 +79,12 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     return BROKEN if counts[DAMAGED] else DONE
 
 
-def _listed(run: StoredRecord) -> ListedRun:
+def _listed(run: store.StoredRecord) -> ListedRun:
     """The list's line for a run with its headline values; a damaged one where its readings cannot be read."""
     record, values = run.record, list[HeadlineValue]()
     try:
         if record.status is Status.OK:
-            read = replace(record, readings=read_readings(run.folder, record))
+            read = replace(record, readings=store.read_readings(run.folder, record))
             values += summarise_record(read).values
     except CorruptRecordError as error:
         return ListedRun(run.folder, DAMAGED, str(error))
@@ -159,7 +145,7 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
     Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
     """
     place = on_this_machine(Path(name))
-    if has_record(place):
+    if store.has_record(place):
         return place
     contents, is_key = _read(folders), len(name) >= SHORTEST_KEY
     runs = [
@@ -189,8 +175,8 @@ def show(name: str, folders: Sequence[Path]) -> int:
     """
     try:
         folder = find_run(name, folders)
-        record = read_record(folder)
-        withdrawal = find_withdrawal(record, folder)
+        record = store.read_record(folder)
+        withdrawal = store.find_withdrawal(record, folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
@@ -204,7 +190,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
         "code": f"{_text(provenance, 'commit')[:12]}{' with later changes' * (provenance.get('dirty') is True)}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else "",
         "readings": numbers.count(len(record.readings)),
-        "record": shown(folder / RECORD),
+        "record": shown(folder / store.RECORD),
     }
     lines = [
         record.case.id,
@@ -221,7 +207,7 @@ def verify(folders: Sequence[Path]) -> int:
     wrong, else 0."""
     faults = whole = readings = withdrawn = 0
     copies = Copies()
-    for run in each_run(existing(folders)):
+    for run in store.each_run(existing(folders)):
         if isinstance(run, Path):
             say(one_line(f"{shown(run)}: unfinished, not read; the command that began it completes it"))
             continue
@@ -229,7 +215,7 @@ def verify(folders: Sequence[Path]) -> int:
         faults += len(reasons)
         for reason in reasons:
             say(one_line(f"{shown(run.folder)}: {reason}"))
-        if isinstance(run, StoredRecord):
+        if isinstance(run, store.StoredRecord):
             readings += len(run.record.readings)
             whole += not reasons
             if run.withdrawal:
@@ -271,7 +257,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         results = StoreFolder(store=open_store(url_in(into)))
         results.store.check_create()
 
-        def put(run: StoredRecord) -> None:
+        def put(run: store.StoredRecord) -> None:
             """Write a run into the store, under the first name that is free there."""
             results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
 
@@ -279,7 +265,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
 
 
 def _merge(
-    sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[StoredRecord], object]
+    sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[store.StoredRecord], object]
 ) -> int:
     """Copy the whole runs that `into` does not have by `copy`, print how many, and return the exit code: 4 where a run
     was left out. `sources`: by the folder that is read, the source that it stands for."""
@@ -294,11 +280,11 @@ def _merge(
     num_copied, num_present, left_out = 0, 0, list[Path]()
     # Digests of the runs that lie there, and their timings: none may come again.
     digests, copies = set[str](), Copies()
-    for run in each_run([into]):
-        if isinstance(run, StoredRecord):
+    for run in store.each_run([into]):
+        if isinstance(run, store.StoredRecord):
             digests.add(run.digest)
             copies.remember(run)
-    for run in whole_runs(chain(torn, each_run(sources)), copies, left_out, original_name):
+    for run in whole_runs(chain(torn, store.each_run(sources)), copies, left_out, original_name):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
         elif run.digest in digests:
@@ -311,14 +297,14 @@ def _merge(
     return BROKEN if left_out else DONE
 
 
-def _copy(run: StoredRecord, into: Path) -> None:
+def _copy(run: store.StoredRecord, into: Path) -> None:
     """Copy a run into a folder that is new, so that nothing is overwritten; the record last: it is the commit point.
     What cannot be copied whole leaves nothing."""
     with claim_new_folder(into, run.record.run_key) as claim:
         try:
-            for name in (*dict.fromkeys((SAMPLES, *run.record.files)), RECORD):
+            for name in (*dict.fromkeys((store.SAMPLES, *run.record.files)), store.RECORD):
                 (claim.folder / name).parent.mkdir(exist_ok=True)
-                write_whole(claim.folder / name, read_blocks(run.folder / name))
+                store.write_whole(claim.folder / name, store.read_blocks(run.folder / name))
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise
@@ -337,7 +323,7 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
             raise ValueError(f"pack works on folders of this machine; got {shown(folder)!r}")
     folders_by_parent: dict[Path, list[Path]] = {}
     faults = 0
-    for run in each_run(existing(folders)):
+    for run in store.each_run(existing(folders)):
         if isinstance(run, Path):
             say(one_line(f"{run}: unfinished, stays as it is"))
             continue
@@ -369,14 +355,14 @@ def _holds_only_a_run(folder: Path) -> bool:
     """Whether a folder holds nothing but files of a run; prints the names of others."""
     paths = [inner / name for inner, names in folders_below(folder, []) for name in names]
     files = {path.relative_to(folder).as_posix() for path in paths if path.is_symlink() or not path.is_dir()}
-    if strangers := sorted(files - {RECORD, *FILES}):
+    if strangers := sorted(files - {store.RECORD, *FILES}):
         say(one_line(f"{folder}: stays as it is, since it holds {', '.join(strangers)}"))
     return not strangers
 
 
-def _read(folders: Sequence[Path]) -> Contents:
+def _read(folders: Sequence[Path]) -> store.Contents:
     """The runs below folders, without readings. Raises ValueError for a folder that is not there."""
-    return read_contents(existing(folders), with_readings=False)
+    return store.read_contents(existing(folders), with_readings=False)
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, full_name
 from suite.records.case import CONFIG_ONLY_KEYS
-from suite.records.stores.place import is_store, mirror_folder, url_in
+from suite.records.stores.mirror import is_store, mirror_folder, url_in
 
 MULTIRUN = {"-m", "--multirun"}
 LONGEST_NAME = 200

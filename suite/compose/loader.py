@@ -37,14 +37,13 @@ from omegaconf import DictConfig, ListConfig, Node, OmegaConf, flag_override
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, override_key, settings_in_full
-from suite.compose.auto_device import chosen_device
 from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
-from suite.compose.resolvers import RESOLVERS
+from suite.compose.resolvers import RESOLVERS, chosen_device
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
 from suite.records.case import without
 from suite.records.machine.privacy import clean_setting
 from suite.records.machine.streams import CommandFailedError
-from suite.records.stores.place import is_store
+from suite.records.stores.mirror import is_store
 
 # Reading `${divided:256,${batch}}` takes milliseconds.
 omegaconf.base.parse = functools.cache(omegaconf.base.parse)

@@ -10,15 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from suite.configuration.files import (
-    choices,
-    did_you_mean,
-    groups,
-    read_choice,
-    read_settings,
-    read_yaml,
-    workload_definition,
-)
+from suite.configuration import files
 from suite.records.aliases import SETTINGS
 from suite.records.case import KEYS_NOT_IN_ID, as_typed, unmet, value_under
 
@@ -202,23 +194,23 @@ def no_such_setting(key: str) -> str:
         return f"{absent}; did you mean {SETTINGS[key][0]}?"
     if key == "experiment":  # as Hydra's own documentation calls it
         return f"{absent}; yours is a sweep: sweep/NAME.yaml below --config-dir, run by -m sweep=NAME"
-    of_options = {option: leaves(read_choice(group, option), f"{group}.") for option in choices(group)}
-    of_workloads = {workload: leaves(read_settings(workload)) for workload in choices("settings")}
+    of_options = {option: leaves(files.read_choice(group, option), f"{group}.") for option in files.choices(group)}
+    of_workloads = {workload: leaves(files.read_settings(workload)) for workload in files.choices("settings")}
     if options := [option for option, keys in of_options.items() if key in keys]:
         return f"{absent} of this {group}; it is a setting of {_listed(group, options)}"
     if owners := [owner for owner in workloads_with(group) if not name or key in of_workloads.get(owner, ())]:
-        launchers = f", and a launcher is {' or '.join(choices('launcher'))}" if key == "engine" else ""
+        launchers = f", and a launcher is {' or '.join(files.choices('launcher'))}" if key == "engine" else ""
         return f"{absent} of this workload; it is a setting of {_listed('workload', owners)}{launchers}"
     keys = {*_common_keys(), *(key for names in (*of_options.values(), *of_workloads.values()) for key in names)}
     near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
-    suggestion = did_you_mean(name or group, near, before=f"{group}." if name else "")
+    suggestion = files.did_you_mean(name or group, near, before=f"{group}." if name else "")
     return f"{absent}{suggestion}" if suggestion else NO_SUCH_SETTING.format(key)
 
 
 def workloads_with(name: str) -> list[str]:
     """The suite's workloads that use a setting or a group."""
-    used = {workload: used_by(workload_definition(workload)) for workload in choices("workload")}
-    of_files = {workload: read_settings(workload) for workload in choices("settings")}
+    used = {workload: used_by(files.workload_definition(workload)) for workload in files.choices("workload")}
+    of_files = {workload: files.read_settings(workload) for workload in files.choices("settings")}
     return [workload for workload in used if name in used[workload] or name in of_files.get(workload, ())]
 
 
@@ -231,4 +223,4 @@ def _listed(name: str, values: Sequence[Any]) -> str:
 @functools.cache
 def _common_keys() -> frozenset[str]:
     """The names of groups, and the keys of conf/run.yaml."""
-    return groups() | set(read_yaml("run.yaml")) - {"defaults"}
+    return files.groups() | set(files.read_yaml("run.yaml")) - {"defaults"}

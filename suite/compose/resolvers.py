@@ -1,16 +1,35 @@
-"""Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`."""
+"""Functions that a configuration may call, as in `num_generations: ${divided:256,${prompts_per_step}}`.
 
+One of them asks what `device=auto` stands for: the first NVIDIA GPU that torch can use, else the CPU.
+"""
+
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from suite.compose.auto_device import chosen_device
-from suite.configuration.devices import kind_of
+from suite.configuration.devices import AUTO, CPU, CUDA, kind_of, why_no_cuda
 from suite.configuration.files import choices, no_choice, read_choice
+from suite.records.machine.environment import gpu_names, gpus
 from suite.records.machine.limits import most_threads
 from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_trial_value, trial_choice, trial_value
 from suite.theory.devices.gpus import gpu_count
 from suite.theory.devices.hardware import hardware_from
+
+TYPED = f"device={AUTO}"
+
+
+@functools.cache
+def auto_device() -> tuple[str, str]:
+    """The device and the reason. Torch, which takes seconds to answer, is asked where NVML shows a GPU."""
+    why_not = why_no_cuda() if gpus().readable else gpus().why
+    return (CUDA, ", ".join(gpu_names())) if why_not is None else (CPU, why_not)
+
+
+def chosen_device(name: Any) -> Any:
+    """The device that is meant by `auto`; any other value as it is."""
+    return auto_device()[0] if name == AUTO else name
+
 
 DEFAULT_DTYPES = {"cuda": "bfloat16"}
 """The default dtype by device; elsewhere float32."""

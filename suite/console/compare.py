@@ -22,9 +22,8 @@ from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.report.model.by_setting import experiments_by, resolve_setting, telling_settings, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped
-from suite.report.model.machine_labels import machine_labels
 from suite.report.model.outcome import ScoredMetric, outcome_metric
-from suite.report.model.results import CurrentRecord
+from suite.report.model.results import CurrentRecord, machine_labels
 from suite.report.model.run import LABEL, SEED, Pairs, Run, parse_number
 from suite.statistics import paired
 from suite.statistics.intervals import median_ratio

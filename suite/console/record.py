@@ -5,18 +5,7 @@ from statistics import median
 from typing import Any
 
 from suite.console.summary import SPANS, Summary, latency, timed_values
-from suite.records import numbers
-from suite.records.derived import (
-    IMPRECISE,
-    constant,
-    cost_per_million_tokens,
-    joules_per_token,
-    measured_ceilings,
-    noted,
-    roofline,
-    run_warnings,
-    span_operators,
-)
+from suite.records import derived, numbers
 from suite.records.machine.nvml import State
 from suite.records.metrics import DECODE
 from suite.records.plain_text import one_line
@@ -57,7 +46,7 @@ def find_disturbances(record: Record) -> list[str]:
     timed = [reading for reading in record.series("latency_s") if reading.span in SPANS]
     interrupted = [reading for reading in timed if reading.involuntary_switches]
     switches = ["context switches"] if len(interrupted) > MOST_INTERRUPTED * len(timed) else []
-    kinds = [kind for warning in run_warnings(record) for words, kind in BY_OTHERS.items() if words in warning]
+    kinds = [kind for warning in derived.run_warnings(record) for words, kind in BY_OTHERS.items() if words in warning]
     return switches + list(dict.fromkeys(kinds))
 
 
@@ -68,8 +57,8 @@ def unchecked_layer(record: Record) -> list[str]:
 
 def other_warnings(record: Record) -> list[str]:
     """Warnings that name no disturbance, without that of a wide interval, which stands beside the value."""
-    told_elsewhere = (IMPRECISE, *BY_OTHERS)
-    warnings = [text for text in run_warnings(record) if not any(words in text for words in told_elsewhere)]
+    told_elsewhere = (derived.IMPRECISE, *BY_OTHERS)
+    warnings = [text for text in derived.run_warnings(record) if not any(words in text for words in told_elsewhere)]
     return unchecked_layer(record) + warnings
 
 
@@ -90,7 +79,7 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     facts, reason = record.provenance, f": {record.reason}" if record.reason else ""
     lines = [(name, facts[name]) for name in ("shape", "mode", "match") if name in facts]
     if "backend" in facts:
-        operators = ", ".join(span_operators(record, "kernel"))
+        operators = ", ".join(derived.span_operators(record, "kernel"))
         form = f" ({facts['backend_form']})" if "backend_form" in facts else ""
         kernel = f"; operators of its kernel: {operators}" if operators else ""
         lines.append(("what ran", f"backend {facts['backend']}{form}{kernel}"))
@@ -100,19 +89,19 @@ def answer(record: Record, status: str, summary: Summary) -> list[str]:
     lines += [("expected", facts["expected_by"])] if "expected_by" in facts else []
     lines += summary.lines
     lines += [("cold", COLD[cold])] if (cold := str(facts.get("cold"))) in COLD else []
-    cache, mha = (constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
+    cache, mha = (derived.constant(record, "case", metric) for metric in ("cache_bytes", "cache_bytes_mha"))
     lines += [("cache", _beside_mha(cache, mha, "per layer"))] if cache and mha else []
     lines += _energy(record)
     lines += [("telemetry", text) for text in [watched(record)] if text is not None]
     lines += [("disturbed", f"by {', '.join(causes)}") for causes in [find_disturbances(record)] if causes]
-    lines += [("warning", warning) for warning in run_warnings(record)]
+    lines += [("warning", warning) for warning in derived.run_warnings(record)]
     return [row("status", "") + status + one_line(reason), *(row(name, text) for name, text in lines)]
 
 
 def decode_cost(record: Record) -> list[tuple[str, str]]:
     """Lines of the cache per token and the decode time of a trained decoder; none for what the record does not have."""
     lines = []
-    cache, mha = (constant(record, "case", f"cache_bytes_per_token{of}") for of in ("", "_mha"))
+    cache, mha = (derived.constant(record, "case", f"cache_bytes_per_token{of}") for of in ("", "_mha"))
     if cache is not None and mha is not None:
         lines.append(("cache", _beside_mha(cache, mha, "per token")))
     times_s = [reading.value for reading in record.series("latency_s", DECODE)]
@@ -131,13 +120,15 @@ def _beside_mha(cache: float, mha: float, each: str) -> str:
 
 def _errors(record: Record) -> Iterator[str]:
     """Yield the error of each checked part with its limit, and that of a quantised cache without one."""
-    around = [(error, part) for part in AROUND if (error := noted(record, "layer", f"relative_error_{part}"))]
+    around = [(error, part) for part in AROUND if (error := derived.noted(record, "layer", f"relative_error_{part}"))]
     worst = [("layer", f"_{max(around)[1]}", "rest of the layer")] if around else []
     for span, suffix, name in (*CHECKED, *worst, ("layer", "", "layer")):
-        error, allowed = (noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error"))
+        error, allowed = (
+            derived.noted(record, span, metric + suffix) for metric in ("relative_error", "allowed_error")
+        )
         if error is not None and allowed is not None:
             yield f"{name} {error:.2g} (limit {allowed:.2g})"
-    if (quantised := noted(record, "kernel", "cache_error")) is not None:
+    if (quantised := derived.noted(record, "kernel", "cache_error")) is not None:
         yield f"quantised cache {quantised:.2g} (compared with an unquantised one)"
 
 
@@ -151,9 +142,9 @@ def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
         across = f"over {warm.launches} launches" if warm.launches > 1 else "within one launch"
         spread = f"{warm.level:.0%} interval {numbers.seconds_range(warm.low, warm.high)} {across}, {spread}"
     yield span, f"{numbers.seconds(warm.median)} median of {CLOCKS.get(clock, clock)} ({spread})"
-    share, regime = roofline(record, span, warm.median)
-    ceilings, flops = measured_ceilings(record, span), constant(record, span, "flops")
-    traffic = constant(record, span, "traffic_bytes")
+    share, regime = derived.roofline(record, span, warm.median)
+    ceilings, flops = derived.measured_ceilings(record, span), derived.constant(record, span, "flops")
+    traffic = derived.constant(record, span, "traffic_bytes")
     if share is not None and ceilings and flops and traffic:
         reached = (
             f"{flops / warm.median / 1e9:.3g} of {ceilings.flops_per_s / 1e9:.3g} GFLOP/s, "
@@ -167,14 +158,14 @@ def _timing(record: Record, span: str) -> Iterator[tuple[str, str]]:
 
 def _projection(record: Record, span: str) -> Iterator[tuple[str, str]]:
     """Yield a span's projected bound, and its expected time if there is one; nothing if it was not projected."""
-    bound_s, ceilings = constant(record, span, "bound_s"), measured_ceilings(record, span)
-    flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
+    bound_s, ceilings = derived.constant(record, span, "bound_s"), derived.measured_ceilings(record, span)
+    flops, traffic = derived.constant(record, span, "flops"), derived.constant(record, span, "traffic_bytes")
     if bound_s is None or ceilings is None or flops is None or traffic is None:
         return
     regime = BOUND_BY[ceilings.regime(flops=flops, traffic_bytes=traffic)]
     peaks = f"{ceilings.flops_per_s / 1e12:,.4g} TFLOP/s and {ceilings.bytes_per_s / 1e9:,.4g} GB/s"
     yield span, f"at least {numbers.seconds(bound_s)}, bound by {regime}: computed from {peaks}, not measured"
-    expected_s, low_s, high_s = (constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
+    expected_s, low_s, high_s = (derived.constant(record, span, f"expected{end}_s") for end in ("", "_low", "_high"))
     if expected_s is not None:
         ends = "its error is not known"
         if low_s is not None and high_s is not None:
@@ -185,13 +176,13 @@ def _projection(record: Record, span: str) -> Iterator[tuple[str, str]]:
 def _energy(record: Record) -> Iterator[tuple[str, str]]:
     """Yield the measured energy of each span per step, and the cost of a million tokens."""
     for span in SPANS:
-        step_j, power_w = constant(record, span, "energy_j"), constant(record, span, "energy_power_w")
+        step_j, power_w = derived.constant(record, span, "energy_j"), derived.constant(record, span, "energy_power_w")
         if step_j is not None and power_w is not None:
-            token_j = joules_per_token(record, span)
+            token_j = derived.joules_per_token(record, span)
             each = "" if token_j is None else f", {token_j:.3g} J per token"
             yield "energy", f"{span} {step_j:.3g} J per step{each}, at {power_w:.3g} W"
     timed = latency(record, SPANS[0])
-    cost = cost_per_million_tokens(record, timed.median) if timed else None
+    cost = derived.cost_per_million_tokens(record, timed.median) if timed else None
     if cost is not None:
         yield "cost", f"{cost:.3g} per million tokens through the layer, by price_per_device_hour"
 

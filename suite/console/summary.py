@@ -10,7 +10,7 @@ from suite.configuration.files import locate, workload_definition
 from suite.records import numbers
 from suite.records.derived import by_launch, constant
 from suite.records.record import Record
-from suite.records.stores.place import shown
+from suite.records.stores.mirror import shown
 from suite.records.stores.store import StoredRecord
 from suite.statistics.intervals import Interval, launched_interval
 

@@ -48,8 +48,7 @@ from suite.records.machine.streams import ReaderLeftError, system_error_code, sy
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import on_this_machine
-from suite.records.stores.place import check_is_here
+from suite.records.stores.mirror import check_is_here, on_this_machine
 from suite.records.stores.store import write_named
 
 # Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.

@@ -17,7 +17,6 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from suite.measure.meter import Meter, Seen
 from suite.records.machine.temporary import temporary_folder
-from suite.records.record import TRACE as TRACE
 
 LONGEST_KERNEL_NAME = 120
 # Operators that move no data worth naming; what a reader wants to see are the others.

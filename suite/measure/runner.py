@@ -19,12 +19,12 @@ from suite.measure.devices.device import Device, TimedWorkload
 from suite.measure.energy import SpanWork, take_energy
 from suite.measure.meter import Meter, cpu_clock
 from suite.measure.precision import set_matmul_precision
-from suite.measure.profiling import TRACE, record_trace
+from suite.measure.profiling import record_trace
 from suite.measure.repeats import Effort, repeat
 from suite.measure.rng import seed_of
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.workload import IncorrectError, UnsupportedError, Workload
-from suite.records.record import TIMINGS, Reading, Status
+from suite.records.record import TIMINGS, TRACE, Reading, Status
 from suite.theory.layers.roofline import MeasuredCeilings
 
 Send = Callable[..., None]  # sends a message to the parent: each keyword is a part of it

@@ -21,10 +21,8 @@ from suite.report.blocks import Section
 from suite.report.model.labels import BLUE, Style
 from suite.report.model.results import Results
 from suite.report.page.texts import load_texts
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import rule
+from suite.report.plot.plots import Point, Series, linear, rule
 from suite.report.plot.rows import height_px, rows
-from suite.report.plot.scales import linear
 from suite.report.quality import tasks
 from suite.report.rl import efficiency
 

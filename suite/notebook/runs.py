@@ -30,7 +30,7 @@ from suite.console.summary import Cost, Summary, SummaryEntry, latency, summaris
 from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
-from suite.records.stores.place import is_store
+from suite.records.stores.mirror import is_store
 from suite.records.stores.store import read_readings, reading_rows
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment

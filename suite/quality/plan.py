@@ -9,9 +9,9 @@ from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import make
 from suite.records.metrics import EVALUATE, within
 from suite.theory.layers.algebra import Pass
+from suite.theory.layers.attention_plan import MATCHES, UnmatchedError
 from suite.theory.layers.decoder_shape import decoder_shape
 from suite.theory.layers.geometry import geometry_from
-from suite.theory.layers.matching import MATCHES, UnmatchedError
 from suite.theory.layers.shapes import LayerShape, grouped_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}

@@ -1,23 +1,125 @@
-"""A decoder trained from nothing on a task's questions: a step is the updates between two evaluations."""
+"""A decoder trained from nothing on a task's questions: a step is the updates between two evaluations.
+
+The last step looks into it in two ways: by a linear probe of its cache, and by an ablation of each of its heads. A
+decoder may fail to answer since the detail is not in the cache any more, or since it is never looked for: the linear
+probe tells the two apart. It is ridge regression from the cached numbers of the first layer to each detail's values,
+one against all, fitted on other tokens than it is tried on. Tokens are the first of a sequence, whose rotary angles
+are 0. Without a head, the questions that go unanswered are those that this head alone had found.
+
+Shapes: as in suite/quality/tasks/task.py; N tokens, K ids of each, A details, E cached numbers, C classes of a detail,
+D hidden width, V vocabulary.
+"""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from suite.lm.decoder import Decoder, FactoryKwargs
 from suite.lm.training import Limits, NotFiniteError, Optimiser
 from suite.measure.meter import Meter
 from suite.measure.rng import numpy_rng, torch_rng
 from suite.measure.stateful import WorkloadFailedError, time_repeats
-from suite.quality.answers import AnswerTotals, QuestionBatch, answers_to, training_loss
 from suite.quality.plan import QualityPlan
-from suite.quality.probes import ablated_head, all_heads, linear_probe_accuracies
-from suite.quality.tasks.task import HasDetails
+from suite.quality.tasks.task import NO_ID, HasDetails, Questions
 from suite.records.metrics import CACHED, DECODE, EVALUATE, HEAD_ABLATION, TRAIN, within
 from suite.records.record import STEP, Reading, constant_readings
+
+TOKENS_AT_ONCE = 16_384  # tokens that an evaluation computes at once, so that it holds little more than training does
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionBatch:
+    """A batch of questions as tensors on a device."""
+
+    tokens_BSK: Tensor
+    answers_BQ: Tensor
+    kinds_BQ: Tensor
+    weights_BQ: Tensor | None = None
+    mask_11SS: Tensor | None = None
+
+    @classmethod
+    def from_questions(cls, questions: Questions, device: torch.device) -> "QuestionBatch":
+        """The arrays as tensors of the device; on a CPU they share their memory. The mask is one for all sequences, and
+        None where each token sees itself and those before it."""
+        arrays = {name: array for name, array in vars(questions).items() if array is not None}
+        tensors = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
+        visible_SS = tensors.pop("visible_SS", None)
+        return cls(mask_11SS=None if visible_SS is None else visible_SS[None, None], **tensors)
+
+    def parts(self) -> Sequence["QuestionBatch"]:
+        """Split into parts of at most TOKENS_AT_ONCE tokens, one sequence at least, without the weights."""
+        rows = max(1, TOKENS_AT_ONCE // self.tokens_BSK.shape[1])
+        split = (self.tokens_BSK.split(rows), self.answers_BQ.split(rows), self.kinds_BQ.split(rows))
+        return [
+            QuestionBatch(tokens_BSK=tokens, answers_BQ=answers, kinds_BQ=kinds, mask_11SS=self.mask_11SS)
+            for tokens, answers, kinds in zip(*split, strict=True)
+        ]
+
+
+def embed(model: Decoder, tokens_BSK: Tensor) -> Tensor:
+    """x_BSD: for each token the sum of its ids' embeddings; NO_ID adds nothing."""
+    batch, length, ids = tokens_BSK.shape
+    if ids == 1:
+        return F.embedding(tokens_BSK[..., 0], model.embedding)
+    x_ND = F.embedding_bag(tokens_BSK.view(-1, ids), model.embedding, mode="sum", padding_idx=NO_ID)
+    return x_ND.view(batch, length, -1)
+
+
+def answer_logits(model: Decoder, questions: QuestionBatch) -> Tensor:
+    """logits_BQV of the tokens that ask, which are the last Q of each sequence."""
+    h_BSD = model.through(embed(model, questions.tokens_BSK), questions.mask_11SS)
+    return model.logits(h_BSD[:, -questions.answers_BQ.shape[1] :])
+
+
+def answer_losses(logits_BQV: Tensor, answers_BQ: Tensor) -> Tensor:
+    """Cross-entropy of each answer in nats, [B, Q]."""
+    losses_N = F.cross_entropy(logits_BQV.flatten(0, 1), answers_BQ.flatten(), reduction="none")
+    return losses_N.view_as(answers_BQ)
+
+
+def training_loss(model: Decoder, questions: QuestionBatch) -> Tensor:
+    """Mean loss of all answers in nats, weighted where the questions have weights."""
+    losses_BQ = answer_losses(answer_logits(model, questions), questions.answers_BQ)
+    return (losses_BQ if questions.weights_BQ is None else losses_BQ * questions.weights_BQ).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerTotals:
+    """Sums over an evaluation, one entry for each kind of question. N: kinds."""
+
+    asked_N: Tensor
+    right_N: Tensor
+    loss_N: Tensor
+
+    def accuracy(self, kinds: Sequence[int]) -> float:
+        """Share of right answers among all questions of these kinds together."""
+        return float(self.right_N[list(kinds)].sum() / self.asked_N[list(kinds)].sum())
+
+    def mean_loss(self, kinds: Sequence[int]) -> float:
+        """Mean loss in nats of all questions of these kinds together."""
+        return float(self.loss_N[list(kinds)].sum() / self.asked_N[list(kinds)].sum())
+
+
+@torch.no_grad()
+def answers_to(model: Decoder, questions: QuestionBatch, kinds: int) -> AnswerTotals:
+    """Answer all questions; by kind, how many were asked, how many were right, and the sum of losses. Sums are in
+    float64, so that the order of the parts does not matter. `kinds`: how many there are."""
+    sums_3N = torch.zeros(3, kinds, dtype=torch.float64, device=questions.kinds_BQ.device)
+    for part in questions.parts():
+        logits_BQV = answer_logits(model, part)
+        losses_BQ = answer_losses(logits_BQV, part.answers_BQ)
+        right_BQ = logits_BQV.argmax(dim=-1) == part.answers_BQ
+        counts_3M = torch.stack((torch.ones_like(losses_BQ), right_BQ, losses_BQ)).flatten(1).double()
+        sums_3N.index_add_(1, part.kinds_BQ.flatten(), counts_3M)
+    return AnswerTotals(asked_N=sums_3N[0], right_N=sums_3N[1], loss_N=sums_3N[2])
+
 
 WARM_DECODES, TIMED_DECODES = 3, 30
 
@@ -139,3 +241,53 @@ class QualityWorkload:
         task = self.plan.task
         single = [(kind, [place]) for place, kind in enumerate(task.kinds)] if len(task.kinds) > 1 else []
         return [*((name, list(kinds)) for name, kinds in task.groups.items()), *single]
+
+
+FITTED_ON, TRIED_ON = 4096, 2048
+RIDGE = 1e-3
+"""Penalty as a share of the cached numbers' mean square: small beside them, and enough where they are fewer than their
+width."""
+
+
+@torch.no_grad()
+def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
+    """For each detail, the share of tokens whose value a linear probe reads rightly from the first layer's cache. The
+    probe is fitted on FITTED_ON tokens and tried on TRIED_ON others."""
+    bundles = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
+    tokens_NK, details_NA = (torch.from_numpy(array).to(model.made.device) for array in bundles)
+    caches = model.new_caches(len(tokens_NK), 1)
+    model.decode_through(embed(model, tokens_NK[:, None]), caches, 0, None)
+    cached_NE = torch.cat([view.flatten(1) for view in caches[0].views()], dim=1).double()
+    return [_probe_accuracy(cached_NE, classes_N) for classes_N in details_NA.unbind(dim=1)]
+
+
+def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
+    """Fit ridge regression to the first FITTED_ON tokens, one class against all; its accuracy on the other tokens."""
+    biased_NE = F.pad(cached_NE, (0, 1), value=1.0)  # a constant column, whose weights are the intercepts
+    fitted_NE, tried_NE = biased_NE[:FITTED_ON], biased_NE[FITTED_ON:]
+    wanted_NC = F.one_hot(classes_N[:FITTED_ON]).double()
+    gram_EE = fitted_NE.T @ fitted_NE
+    gram_EE += RIDGE * gram_EE.diagonal().mean() * torch.eye(len(gram_EE), dtype=gram_EE.dtype, device=gram_EE.device)
+    weights_EC = torch.linalg.solve(gram_EE, fitted_NE.T @ wanted_NC)
+    return float(((tried_NE @ weights_EC).argmax(dim=1) == classes_N[FITTED_ON:]).double().mean())
+
+
+def all_heads(model: Decoder) -> list[tuple[int, int]]:
+    """All heads of the decoder as (layer, head)."""
+    return [(layer, head) for layer in range(model.shape.num_layers) for head in range(model.shape.layer.num_heads)]
+
+
+@contextmanager
+def ablated_head(model: Decoder, layer: int, head: int) -> Iterator[None]:
+    """Silence a head within the context: its columns of the output projection are 0, and are put back at the end."""
+    weight_DE = model.attention_layer(layer).w_o
+    assert isinstance(weight_DE, torch.nn.Parameter)
+    width = weight_DE.shape[1] // model.shape.layer.num_heads
+    columns = slice(head * width, (head + 1) * width)
+    with torch.no_grad():
+        original_DE = weight_DE[:, columns].clone()
+        weight_DE[:, columns] = 0
+        try:
+            yield
+        finally:
+            weight_DE[:, columns] = original_DE

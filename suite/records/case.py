@@ -15,14 +15,7 @@ from typing import Any
 
 from suite.configuration.devices import kind_of
 from suite.configuration.files import in_phase
-from suite.records import labels
-from suite.records.aliases import (
-    EARLIER_DEFAULTS,
-    axes_by_one_name,
-    axes_today,
-    pairs_today,
-    settings_today,
-)
+from suite.records import aliases, labels
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import machine_id, machine_kind
 from suite.records.machine.privacy import clean_setting
@@ -81,7 +74,7 @@ class Case:
 
     def today(self, settings: Mapping[str, Any]) -> "Case":
         """The case under the names of today; it and its settings may be older."""
-        return replace(self, axes=axes_today(self.axes, settings), extras=pairs_today(self.extras))
+        return replace(self, axes=aliases.axes_today(self.axes, settings), extras=aliases.pairs_today(self.extras))
 
 
 def command_line(case: Case) -> str:
@@ -131,12 +124,12 @@ def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
         key: {
             name: inner
             for name, inner in value.items()
-            if name not in CONFIG_ONLY_KEYS and EARLIER_DEFAULTS.get(f"{key}.{name}", _NOTHING) != inner
+            if name not in CONFIG_ONLY_KEYS and aliases.EARLIER_DEFAULTS.get(f"{key}.{name}", _NOTHING) != inner
         }
         if isinstance(value, Mapping)
         else value
-        for key, value in _without_own_code(settings_today(settings)).items()
-        if key not in KEYS_NOT_IN_ID and value is not None and EARLIER_DEFAULTS.get(key) != value
+        for key, value in _without_own_code(aliases.settings_today(settings)).items()
+        if key not in KEYS_NOT_IN_ID and value is not None and aliases.EARLIER_DEFAULTS.get(key) != value
     }
 
 
@@ -179,7 +172,7 @@ def case_from(
         value = value_under(settings, key.rpartition("@")[2])
         is_option = key in chosen and value is not None
         extras[key] = None if key in inapplicable else _plain(key, chosen[key] if is_option else value)
-    return Case(workload=workload["name"], axes=axes_by_one_name(axes), extras=extras)
+    return Case(workload=workload["name"], axes=aliases.axes_by_one_name(axes), extras=extras)
 
 
 def run_key(case: Case, settings: Mapping[str, Any], *, spread: bool = False) -> str:

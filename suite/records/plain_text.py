@@ -24,6 +24,11 @@ COMMAND = re.compile(r"^\s*:+(?=:)|(?<=#)#(?=\w*\[)", re.MULTILINE)
 """Marks of a line in a log that GitHub, Azure and TeamCity obey: it begins with `::` or has `##[`."""
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text of at most `longest` characters: a longer one is cut, and ends in an ellipsis."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
 def one_line(text: str) -> str:
     """A text for a terminal: without line ends and anything that moves the cursor."""
     return text.translate(PLAINER)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
 from suite.records.machine.environment import machine_id
+from suite.records.stores.mirror import check_is_here, is_store, shown
 from suite.records.stores.pack import PACK
-from suite.records.stores.place import check_is_here, is_store, shown
 from suite.records.stores.store import RECORD, write_named
 from suite.report.answers.answers import build_answers
 from suite.report.blocks import Figure, Section, Table

@@ -3,8 +3,10 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any, Generic, TypeVar
 
+from suite.configuration.files import choices, read_choice
 from suite.records import numbers
 from suite.report.blocks import Facets, Head, Joined, Kind, Table, Text, say
 
@@ -115,3 +117,20 @@ def table(
         facets=facets or {},
         row_facets=[facets_of(row) for row in all_rows] if facets_of else (),
     )
+
+
+def quoted_tables(group: str, *, title: str, row: str, note: str) -> list[Table]:
+    """A folded table for each file of a configuration group: tables that somebody else printed, not measured here.
+
+    `title`, `row` and `note` are keys of texts; the title is filled in with {what}, the note with {source}.
+    """
+    tables = []
+    for printed in (read_choice(group, name) for name in choices(group)):
+        values = [
+            column(plain_title(head), itemgetter(place), "{:,}".format, kind=Kind.NUMBER)
+            for place, head in enumerate(printed["columns"])
+        ]
+        columns = [column(row, itemgetter(0)), *part_columns(itemgetter(1), values)]
+        filled_title, rows = say(title, what=printed["what"]), printed["rows"].items()
+        tables.append(table(filled_title, rows, columns, note=say(note, source=printed["source"]), folded=True))
+    return tables

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from suite.attention.cache import DTYPES
 from suite.attention.grouped import GroupedAttention
 from suite.attention.latent import AbsorbedLatentAttention
-from suite.attention.quantised import DTYPES
 from suite.lm.decoder import Decoder
 from suite.measure.memory_tracker import OwnedTensors
 from suite.measure.workload import UnsupportedError

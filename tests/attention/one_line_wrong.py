@@ -93,7 +93,7 @@ CHANGES = (
     Change(
         "indexer's key kept elsewhere", INDEXED, "[:, :, start : start + x", "[:, :, start - 1 : start - 1 + x", *DSA
     ),
-    Change("rows kept unscaled", "quantised.py", "part = part / scale", "pass", INT8),
+    Change("rows kept unscaled", "cache.py", "part = part / scale", "pass", INT8),
     Change("keys' scale forgotten", WIDENING, "k_scales_nNK1.to(wide_dtype) * problem", "problem", INT8),
     Change(
         "values' scale forgotten", WIDENING, "weights_NKR * v_scales_nNK1.to(wide_dtype)", "weights_NKR[None]", INT8
@@ -102,7 +102,7 @@ CHANGES = (
     Change("rotary key's factor lost", WIDENING, "alpha=problem.scale", "alpha=1.0", FP8),
     Change(
         "quantised rows written one slot early",
-        "quantised_step.py",
+        "steps.py",
         "cache.write(self._start,",
         "cache.write(self._start - 1,",
         INT8,

@@ -7,11 +7,11 @@ import torch
 
 from suite.attention.backends import dequantising
 from suite.attention.backends.dequantising import Dequantising
+from suite.attention.cache import DTYPES, quantised, restored
 from suite.attention.check import reference_rows
 from suite.attention.latent import AbsorbedLatentAttention
 from suite.attention.problem import ValueLayout, operands, visible_keys
-from suite.attention.quantised import DTYPES, quantised, restored
-from suite.attention.quantised_step import LARGEST_ROW_ERROR
+from suite.attention.steps import LARGEST_ROW_ERROR
 from suite.measure.workload import IncorrectError, UnsupportedError
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape

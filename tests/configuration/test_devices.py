@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import torch
 
-from suite.compose.auto_device import auto_device
 from suite.compose.compose import compose
+from suite.compose.resolvers import auto_device
 from suite.configuration.devices import device_index, device_kind, why_no_cuda
 from suite.measure.devices import device_for
 from suite.measure.workload import UnsupportedError
@@ -83,7 +83,7 @@ def test_auto_is_the_cpu_where_torch_cannot_use_the_gpu(play):
 @driver.needs_gcc
 def test_auto_is_the_gpu_where_torch_can_use_it(play, monkeypatch):
     play(device(FIRST, "0:17:0"))
-    monkeypatch.setattr("suite.compose.auto_device.why_no_cuda", lambda: None)
+    monkeypatch.setattr("suite.compose.resolvers.why_no_cuda", lambda: None)
     assert settings("device=auto") == {"device": "cuda", "dtype": "bfloat16"}
     assert auto_device() == ("cuda", "Test GPU")
     assert settings("device=cuda:1") == {"device": "cuda:1", "dtype": "bfloat16"}

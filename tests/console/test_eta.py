@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.console.eta import MOST_LOOKED_AT, SeveralSweeps, remaining_s
+from suite.console.progress import MOST_LOOKED_AT, SeveralSweeps, remaining_s
 from suite.records.case import Case
 
 

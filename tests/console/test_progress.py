@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.console.eta import SeveralSweeps
-from suite.console.progress import Terminal
+from suite.console.progress import SeveralSweeps, Terminal
 from suite.console.record import answer, value_marks
 from suite.console.summary import summarise_record
 from suite.records.record import Status

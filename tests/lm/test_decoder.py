@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from suite.configuration.files import read_choice
+from suite.theory.layers.attention_plan import UnmatchedError
 from suite.theory.layers.decoder_shape import decoder_shape
-from suite.theory.layers.matching import UnmatchedError
 from tests.lm.decoders import VARIANTS, VOCABULARY, decoder, tokens
 
 every_variant = pytest.mark.parametrize("variant", VARIANTS)

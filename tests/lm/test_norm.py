@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from suite.lm.norm import rms_norm
+from suite.lm.decoder import rms_norm
 from tests.lm.decoders import generator
 
 

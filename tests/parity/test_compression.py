@@ -9,9 +9,9 @@ import torch
 from suite.commands.run import main
 from suite.lm import shakespeare
 from suite.lm.checkpoint.locate import missing
-from suite.quality.compression.layers import Int8Attention, LowRankAttention
 from suite.quality.compression.low_rank import low_rank_factors, second_moments
 from suite.quality.compression.text import CLASSES, Frequencies, read_windows, speakers_in
+from suite.quality.compression.workload import Int8Attention, LowRankAttention
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from tests.parity.conftest import SMOLLM2

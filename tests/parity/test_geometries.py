@@ -14,8 +14,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Dyna
 from suite.configuration.files import read_choice
 from suite.theory.layers.algebra import SERVED_BYTES
 from suite.theory.layers.geometry import geometry_names
-from suite.theory.layers.layer_plan import load_plan
-from suite.theory.layers.parameters import parameters_from
+from suite.theory.layers.layer_plan import load_plan, parameters_from
 from tests.parity.their_geometries import their_config
 
 WITHOUT_CLASS = {"kimi-k3"}

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from suite.measure.rng import numpy_rng
-from suite.quality import answers
-from suite.quality.answers import QuestionBatch, answer_logits, answers_to, embed, training_loss
+from suite.quality.workload import QuestionBatch, answer_logits, answers_to, embed, training_loss
 from tests.quality.decoders import prepared
 
 CPU = torch.device("cpu")
@@ -63,7 +62,7 @@ def test_a_question_is_answered_as_if_alone():
 def test_accuracies_by_kind_are_those_counted_one_by_one(workload, monkeypatch):
     asked = drawn(workload)
     whole = answers_to(workload.model, asked, 6)
-    monkeypatch.setattr(answers, "TOKENS_AT_ONCE", 50)
+    monkeypatch.setattr("suite.quality.workload.TOKENS_AT_ONCE", 50)
     in_parts = answers_to(workload.model, asked, 6)
     assert len(asked.parts()) == 3
     right_BQ = answer_logits(workload.model, asked).argmax(-1) == asked.answers_BQ

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from suite.measure.rng import numpy_rng
-from suite.quality import probes
-from suite.quality.answers import QuestionBatch, answer_logits
-from suite.quality.probes import ablated_head, all_heads, linear_probe_accuracies
+from suite.quality import workload as probes
+from suite.quality.workload import QuestionBatch, ablated_head, all_heads, answer_logits, linear_probe_accuracies
 from tests.quality.decoders import prepared
 
 # Ids by hand: values 1-2, 3-4 and 5-6 of three attributes, then names; an id's embedding is a direction of its own.

@@ -9,16 +9,15 @@ from threading import Thread
 import pytest
 
 from suite.commands.results import pack, verify
-from suite.gate.history.commits import save_note
-from suite.gate.history.snapshot import snapshot_of
+from suite.gate.history.commits import save_note, snapshot_of
 from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_acceptances
 from suite.records.machine.git import git
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
 from suite.records.stores import pack as packs
 from suite.records.stores.archive import write_pack
 from suite.records.stores.claim import alone_in, claim_folder
+from suite.records.stores.mirror import locks_folder
 from suite.records.stores.pack import PACK, folders_below, packed_file, read_pack
-from suite.records.stores.place import locks_folder
 from suite.records.stores.store import (
     LOCK,
     PART,

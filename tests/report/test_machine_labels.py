@@ -7,7 +7,7 @@ import pytest
 import suite
 from suite.report.attention.latency import build as build_latency
 from suite.report.model.results import read_results
-from suite.report.page.runs import runs_content
+from suite.report.page.content import runs_content
 from suite.report.quality.design import decode_s, quality_experiments
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record

@@ -18,10 +18,9 @@ from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
 from suite.report.model.labels import record_facets
 from suite.report.page import page as page_module
-from suite.report.page.content import ran_content, table_facets, view_content
+from suite.report.page.content import SharedObjects, ran_content, runs_content, table_facets, view_content
 from suite.report.page.page import difference
 from suite.report.page.page import page as written
-from suite.report.page.runs import SharedObjects, runs_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, figures_of, patched, results_of

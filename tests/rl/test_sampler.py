@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from suite.attention.quantised import DTYPES, quantised, restored
+from suite.attention.cache import DTYPES, quantised, restored
 from suite.configuration.files import read_choice
 from suite.measure.workload import UnsupportedError
 from suite.records.record import Status

@@ -10,7 +10,7 @@ from suite.commands.compare import compare
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.commands.run import main
 from suite.gate.command import gate_stored
-from suite.records.stores.place import mirror_folder
+from suite.records.stores.mirror import mirror_folder
 from suite.report.command import report
 from suite.run.scheduler import execute
 from tests.records.stores.places import CACHE, new_url, objects_at

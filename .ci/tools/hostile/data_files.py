@@ -19,7 +19,7 @@ import yaml
 
 from suite.configuration.files import read_choice
 from suite.gate.command import THREADS
-from suite.gate.history.snapshot import snapshot_of
+from suite.gate.history.commits import snapshot_of
 from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from suite.attention.backends import needs
 from suite.attention.pages import paged
-from suite.attention.problem import Problem, ValueLayout
+from suite.attention.problem import Problem
 from suite.measure.workload import UnsupportedError
 
 PAGE_TOKENS = 64
-WIDTHS = (576, 512)
 
 
 class FlashMla(needs.PackagedBackend):
@@ -28,16 +27,7 @@ class FlashMla(needs.PackagedBackend):
         self._schedule = flash_mla.get_mla_metadata(self._lengths_B, problem.heads * problem.query_len, 1)
 
     def check(self, problem: Problem) -> None:
-        if problem.needs_gradient:
-            raise UnsupportedError("flash_mla has no backward pass for absorbed MLA, which phase=train needs")
-        needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
-        widths = (problem.qk_dim, problem.v_dim)
-        if widths != WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:
-            raise UnsupportedError(
-                f"flash_mla needs one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} columns; "
-                f"got {problem.kv_heads} with keys {widths[0]} and values {widths[1]} wide, "
-                f"the value {problem.value_layout.value}"
-            )
+        needs.absorbed_mla(self.name, problem)
         if problem.is_prefill:
             raise UnsupportedError("flash_mla supports phase=decode only; got a prefill")
         if problem.seq_len % PAGE_TOKENS:

@@ -21,9 +21,11 @@ from torch import Tensor
 
 from suite.attention.check import one_pass
 from suite.attention.cpp_decode import kernel
-from suite.attention.problem import Backend, Problem
+from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.measure.workload import UnsupportedError
 from suite.records.machine.user_cache import INDUCTOR, KERNELS
+
+ABSORBED_WIDTHS = (576, 512)  # of the key, a latent of 512 and a rotary part of 64, and of the value
 
 
 class AbsentError(UnsupportedError):
@@ -106,6 +108,20 @@ def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> Non
     if got not in allowed:
         choices = ", ".join(str(choice).removeprefix("torch.") for choice in allowed)
         raise UnsupportedError(f"{backend} supports {choices}; got {str(got).removeprefix('torch.')}")
+
+
+def absorbed_mla(backend: str, problem: Problem) -> None:
+    """Raise UnsupportedError unless the problem is DeepSeek's absorbed MLA in 16 bits, without a gradient."""
+    if problem.needs_gradient:
+        raise UnsupportedError(f"{backend} has no backward pass for absorbed MLA, which phase=train needs")
+    dtype(backend, problem.dtype, (torch.bfloat16, torch.float16))
+    widths = (problem.qk_dim, problem.v_dim)
+    if widths != ABSORBED_WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:
+        raise UnsupportedError(
+            f"{backend} needs one key-value head {ABSORBED_WIDTHS[0]} wide with the value in its first "
+            f"{ABSORBED_WIDTHS[1]} columns; got {problem.kv_heads} with keys {widths[0]} and values {widths[1]} wide, "
+            f"the value {problem.value_layout.value}"
+        )
 
 
 class PackagedBackend(Backend, ABC):

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from suite.attention.backends import needs
 from suite.attention.pages import paged
-from suite.attention.problem import Problem, ValueLayout
+from suite.attention.problem import Problem
 from suite.measure.workload import UnsupportedError
 
-WIDTHS = (576, 512)
 MOST_SPLITS = 8  # its server's triton_attention_num_kv_splits
 FEWEST_SCHEDULED = 256
 
@@ -35,16 +34,7 @@ class Sglang(needs.PackagedBackend):
         self.form = f"at most {MOST_SPLITS} splits"
 
     def check(self, problem: Problem) -> None:
-        if problem.needs_gradient:
-            raise UnsupportedError("sglang has no backward pass for absorbed MLA, which phase=train needs")
-        needs.dtype(self.name, problem.dtype, (torch.bfloat16, torch.float16))
-        widths = (problem.qk_dim, problem.v_dim)
-        if widths != WIDTHS or problem.value_layout is not ValueLayout.PREFIX_OF_KEY or problem.kv_heads != 1:
-            raise UnsupportedError(
-                f"sglang needs one key-value head {WIDTHS[0]} wide with the value in its first {WIDTHS[1]} "
-                f"columns; got {problem.kv_heads} with keys {widths[0]} and values {widths[1]} wide, "
-                f"the value {problem.value_layout.value}"
-            )
+        needs.absorbed_mla(self.name, problem)
         if problem.heads == 1:
             raise UnsupportedError("sglang needs several query heads; got 1")
         if problem.query_len > 1:

@@ -14,27 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, median
 
-from suite.gate.history.commits import CommitLine
-from suite.gate.history.snapshot import MeasuredQuantity, Snapshot
+from suite.gate.history.commits import CommitLine, MeasuredQuantity, Snapshot
 from suite.gate.rules.exact import OPERATORS
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.records.metrics import METRICS, Better
-from suite.statistics.change_points import (
-    ALPHA,
-    FEWEST_STEPS,
-    FEWEST_VALUES,
-    Change,
-    Steps,
-    step_changes,
-    value_changes,
-    visible_step,
-    visible_sum,
-)
+from suite.statistics import change_points
 
 # Half a percent: a change of a noisy quantity that is beyond chance and smaller is of no use to anybody.
 LEAST_CHANGE = 0.005
 CHAIN, STORED, EXACT = "ratios against the parent", "stored values", "exact"
-FEWEST_POINTS = {CHAIN: FEWEST_STEPS, STORED: FEWEST_VALUES, EXACT: 0}
+FEWEST_POINTS = {CHAIN: change_points.FEWEST_STEPS, STORED: change_points.FEWEST_VALUES, EXACT: 0}
 
 
 @dataclass(frozen=True, order=True)
@@ -92,9 +81,9 @@ class HistorySeries:
         return [point.value for point in self.points]
 
     @property
-    def steps(self) -> Steps:
+    def steps(self) -> change_points.Steps:
         """The points of a chain as the statistics take them: log-ratios, errors, and which were significant."""
-        return Steps(
+        return change_points.Steps(
             ratios=self.values,
             errors=[point.error for point in self.points],
             called=[point.is_significant for point in self.points],
@@ -215,9 +204,11 @@ def find_changes(
     chains = [chain for chain in series if chain.by == CHAIN and chain.is_enough]
     stored = [values for values in series if values.by == STORED and values.is_enough]
     tests = len(chains) + len(stored)
-    alpha = ALPHA / max(1, tests)
-    chain_changes = step_changes([chain.steps for chain in chains], alpha * len(chains)) if chains else []
-    stored_changes = value_changes([values.values for values in stored], alpha * len(stored)) if stored else []
+    alpha = change_points.ALPHA / max(1, tests)
+    chain_changes = change_points.step_changes([chain.steps for chain in chains], alpha * len(chains)) if chains else []
+    stored_changes = (
+        change_points.value_changes([values.values for values in stored], alpha * len(stored)) if stored else []
+    )
     findings = [
         finding
         for judged, changes in zip([*chains, *stored], [*chain_changes, *stored_changes], strict=True)
@@ -226,8 +217,11 @@ def find_changes(
     ]
     findings += [finding for exact in series if exact.by == EXACT for finding in _exact_findings(exact)]
     logs = [
-        *(visible_sum(chain.steps, tests) for chain in chains),
-        *(visible_step(values.values, changes, tests) for values, changes in zip(stored, stored_changes, strict=True)),
+        *(change_points.visible_sum(chain.steps, tests) for chain in chains),
+        *(
+            change_points.visible_step(values.values, changes, tests)
+            for values, changes in zip(stored, stored_changes, strict=True)
+        ),
     ]
 
     def worst_first(finding: Finding) -> tuple[float, Subject, int]:
@@ -355,7 +349,7 @@ def _exact(snapshots: Sequence[Snapshot], places: Mapping[str, int]) -> Iterator
         yield HistorySeries(quantity=quantity, by=EXACT, points=points)
 
 
-def _finding(series: HistorySeries, change: Change) -> Finding:
+def _finding(series: HistorySeries, change: change_points.Change) -> Finding:
     """The finding for a change that the statistics found in a chain or in stored values."""
     first, last = series.points[change.first], series.points[change.last]
     ratio, low, high = (math.exp(log) for log in (change.shift, change.low, change.high))

@@ -6,11 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from suite.gate.history.findings import CHAIN, EXACT, STORED, Finding, History, Subject
-from suite.gate.output.github import clip_text
 from suite.gate.output.sentences import aligned, capitalised, in_unit, percent
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, PASSED, WORSE
 from suite.records.labels import short_names
-from suite.records.plain_text import in_markdown, one_line
+from suite.records.plain_text import in_markdown, one_line, shortened
 from suite.statistics.change_points import FEWEST_STEPS, FEWEST_VALUES
 
 SCHEMA = 1
@@ -53,7 +52,7 @@ def lines(history: History) -> list[str]:
 
 def markdown(history: History) -> str:
     """Lay a history out in Markdown for the summary of a CI job, with long lists and texts cut."""
-    rows = [f"| {' | '.join(in_markdown(clip_text(cell, 400)) for cell in row)} |" for row in _rows(history)]
+    rows = [f"| {' | '.join(in_markdown(shortened(cell, 400)) for cell in row)} |" for row in _rows(history)]
     texts = [
         *_evidence(history),
         *_totals(history),
@@ -65,7 +64,7 @@ def markdown(history: History) -> str:
         f"## Performance history: {_meaning(history)}",
         f"{in_markdown(_overview(history))} Exit code {history.exit_code}.",
         "\n".join([*rows[:1], "|---|---:|---|---|---|", *rows[1:]]) if rows else "",
-        "\n".join(f"- {in_markdown(clip_text(text, 600))}" for text in filter(None, texts)),
+        "\n".join(f"- {in_markdown(shortened(text, 600))}" for text in filter(None, texts)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
@@ -134,7 +133,7 @@ def _where(finding: Finding, history: History) -> str:
     commits = history.line.commits
     new, count = commits[finding.new], finding.new - finding.old
     if count == 1:
-        return f"{new.id[:COMMIT_LENGTH]} {clip_text(one_line(new.subject), LONGEST_SUBJECT)}"
+        return f"{new.id[:COMMIT_LENGTH]} {shortened(one_line(new.subject), LONGEST_SUBJECT)}"
     parts = f" in {finding.measured} comparisons" if finding.measured > 1 else ""
     return f"{commits[finding.old].id[:COMMIT_LENGTH]}..{new.id[:COMMIT_LENGTH]}, {count} commits{parts}"
 

@@ -8,26 +8,11 @@ longer one is cut here, and says so.
 
 from collections.abc import Mapping, Sequence
 
-from suite.gate.output.sentences import (
-    ACCEPT,
-    JudgedRow,
-    accept_command,
-    advice,
-    compared,
-    differences,
-    facts,
-    judged_rows,
-    meaning,
-    most,
-    open_questions,
-    tally,
-    values,
-    whole,
-)
+from suite.gate.output import sentences
 from suite.gate.verdict import PASSED, Judgement, Outcome
 from suite.records import numbers
 from suite.records.labels import shared_settings
-from suite.records.plain_text import in_markdown, one_line, without_log_commands
+from suite.records.plain_text import in_markdown, one_line, shortened, without_log_commands
 
 LEVELS = {
     "error": (Outcome.BROKEN, Outcome.MISSING, Outcome.SLOWER),
@@ -52,20 +37,15 @@ GATE = "gate"
 ALL_OF_THEM = "judgement.json lists all of them."
 
 
-def clip_text(text: str, longest: int) -> str:
-    """Cut a text to `longest` characters, the last of them `…` if anything was cut."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def annotations(judgement: Judgement) -> list[str]:
     """Write a judgement as GitHub's workflow commands, one a line, errors first. GitHub shows MOST_SHOWN of each level;
     if there are more, the last one names all that are left out."""
     remarks: dict[str, list[tuple[str, str]]] = {level: [] for level in LEVELS}  # titles and texts
-    if text := whole(judgement):
+    if text := sentences.whole(judgement):
         remarks["error"].append((GATE, text))
-    if open_questions(judgement)[0] and judgement.exit_code == PASSED:
-        remarks["warning"].append((GATE, meaning(judgement)))
-    for row in judged_rows(judgement):
+    if sentences.open_questions(judgement)[0] and judgement.exit_code == PASSED:
+        remarks["warning"].append((GATE, sentences.meaning(judgement)))
+    for row in sentences.judged_rows(judgement):
         title = " · ".join(filter(None, [f"{row.verdict.outcome}: {row.name}", row.quantity]))
         for level, outcomes in LEVELS.items():
             remarks[level] += [(title, row.why)] if row.verdict.outcome in outcomes else []
@@ -93,21 +73,22 @@ def _listed(remarks: Sequence[tuple[str, str]]) -> str:
 
 def _escaped(text: str, signs: Mapping[int, str]) -> str:
     """Clip a text and escape `signs` as GitHub's commands need it; other control characters are removed."""
-    return without_log_commands(one_line(clip_text(text, LONGEST_TEXT).translate(signs)))
+    return without_log_commands(one_line(shortened(text, LONGEST_TEXT).translate(signs)))
 
 
 def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     """Write a judgement as Markdown: heading, advice, verdicts that are not `same`, the others folded, warnings. Each
     of the two tables takes at most a third of `most_bytes` of UTF-8; rows beyond that are counted."""
-    rows, room = judged_rows(judgement), most_bytes // TEXTS
+    rows, room = sentences.judged_rows(judgement), most_bytes // TEXTS
     changed = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
     unchanged = [row for row in rows if row.verdict.outcome is Outcome.SAME]
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
-    command = accept_command(judgement.worst_first) if advice(judgement) == ACCEPT else ""
+    command = sentences.accept_command(judgement.worst_first) if sentences.advice(judgement) == sentences.ACCEPT else ""
     parts = [
-        f"## Performance gate: {meaning(judgement)}",
-        f"Result: **{tally(judgement)}** (exit code {judgement.exit_code}). Compared: {_text(compared(judgement))}.",
-        f"{_text(advice(judgement))} {_text(command)}".rstrip(),
+        f"## Performance gate: {sentences.meaning(judgement)}",
+        f"Result: **{sentences.tally(judgement)}** (exit code {judgement.exit_code}). "
+        f"Compared: {_text(sentences.compared(judgement))}.",
+        f"{_text(sentences.advice(judgement))} {_text(command)}".rstrip(),
         f"All cases: {_text(shared)}" if shared else "",
         _table(changed, room) if changed else "",
         # Markdown inside HTML is read as such behind an empty line.
@@ -117,14 +98,14 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
         _bullets("Warnings", judgement.warnings),
         _bullets(
             "Differences between the two environments",
-            [f"{name}: {old} → {new}" for name, old, new in differences(judgement)],
+            [f"{name}: {old} → {new}" for name, old, new in sentences.differences(judgement)],
         ),
-        _bullets("Judged with", facts(judgement)),
+        _bullets("Judged with", sentences.facts(judgement)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(rows: Sequence[JudgedRow], room: int) -> str:
+def _table(rows: Sequence[sentences.JudgedRow], room: int) -> str:
     """A Markdown table of as many rows as fit into `room` bytes, and a sentence that counts the rows left out."""
     levels = {f"{row.verdict.level:.0%}" for row in rows if row.verdict.level is not None and 0 < row.verdict.level < 1}
     level = f"{levels.pop()} interval" if len(levels) == 1 else "interval"
@@ -133,7 +114,7 @@ def _table(rows: Sequence[JudgedRow], room: int) -> str:
         verdict, reasons = row.verdict, "; ".join([row.verdict.reason, *row.verdict.notes])
         outcome = str(verdict.outcome)
         is_calm = verdict.outcome in (Outcome.SAME, Outcome.NEW)
-        texts = [row.name, row.quantity, row.change, most(verdict), *values(verdict), reasons]
+        texts = [row.name, row.quantity, row.change, sentences.most(verdict), *sentences.values(verdict), reasons]
         line = _cells([outcome if is_calm else f"**{outcome}**", *(_text(text) or numbers.NOTHING for text in texts)])
         room -= len(line.encode()) + 1
         if room < 0:
@@ -152,7 +133,7 @@ def _cells(cells: Sequence[str]) -> str:
 
 def _text(text: str) -> str:
     """Clip a text to LONGEST_CELL characters and escape it for Markdown."""
-    return in_markdown(clip_text(text, LONGEST_CELL))
+    return in_markdown(shortened(text, LONGEST_CELL))
 
 
 def _bullets(title: str, texts: Sequence[str]) -> str:

@@ -7,21 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from suite.gate.output.sentences import (
-    ACCEPT,
-    JudgedRow,
-    accept_command,
-    advice,
-    capitalised,
-    compared,
-    differences,
-    facts,
-    judged_rows,
-    meaning,
-    tally,
-    values,
-    worst_upper_end,
-)
+from suite.gate.output import sentences
 from suite.gate.verdict import Judgement, Outcome
 from suite.records.labels import shared_settings
 from suite.records.plain_text import one_line, without_log_commands
@@ -51,30 +37,34 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
     around = [
         *([f"all cases: {shared}"] if shared else []),
-        *([f"judged with: {', '.join(conditions)}"] if (conditions := facts(judgement)) else []),
+        *([f"judged with: {', '.join(conditions)}"] if (conditions := sentences.facts(judgement)) else []),
         *(
             f"environment differs: {name}: {before} before, {after} after"
-            for name, before, after in differences(judgement)
+            for name, before, after in sentences.differences(judgement)
         ),
         *(f"warning: {warning}" for warning in judgement.warnings),
     ]
     # A command on a line of its own, however long: it is there to be copied.
-    command = one_line(accept_command(judgement.worst_first)) if advice(judgement) == ACCEPT else ""
+    command = (
+        one_line(sentences.accept_command(judgement.worst_first))
+        if sentences.advice(judgement) == sentences.ACCEPT
+        else ""
+    )
     answer = [
-        *_wrapped(compared(judgement), width),
-        *_wrapped(tally(judgement), width),
+        *_wrapped(sentences.compared(judgement), width),
+        *_wrapped(sentences.tally(judgement), width),
         *(line for text in around for line in _wrapped(text, width, hanging="  ")),
         "",
-        *_verdicts(judged_rows(judgement), width, colour=colour),
+        *_verdicts(sentences.judged_rows(judgement), width, colour=colour),
         "",
-        *_wrapped(advice(judgement), width),
+        *_wrapped(sentences.advice(judgement), width),
         *([f"  {command}"] if command else []),
-        *_wrapped(f"{capitalised(meaning(judgement))}. Exit code {judgement.exit_code}.", width),
+        *_wrapped(f"{sentences.capitalised(sentences.meaning(judgement))}. Exit code {judgement.exit_code}.", width),
     ]
     return list(map(without_log_commands, answer))
 
 
-def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterator[str]:
+def _verdicts(rows: Sequence[sentences.JudgedRow], width: int, *, colour: bool) -> Iterator[str]:
     """Yield the lines of each verdict, and below them one line for each group that is only counted."""
     groups = [
         group
@@ -91,10 +81,10 @@ def _verdicts(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> Iterato
         yield from _count_lines(group, width, colour=colour)
 
 
-def _summed_up(outcome: Outcome, rows: Sequence[JudgedRow]) -> list[Sequence[JudgedRow]]:
+def _summed_up(outcome: Outcome, rows: Sequence[sentences.JudgedRow]) -> list[Sequence[sentences.JudgedRow]]:
     """Groups of rows of one outcome that a single line counts: more than FEW that nobody has to act on. Unjudged cases
     are listed one by one unless many share a reason; so is every inconclusive timing with an estimate."""
-    by_reason: dict[str, list[JudgedRow]] = {}
+    by_reason: dict[str, list[sentences.JudgedRow]] = {}
     for row in rows:
         by_reason.setdefault(row.verdict.reason, []).append(row)
     if outcome is Outcome.INCONCLUSIVE:
@@ -104,19 +94,19 @@ def _summed_up(outcome: Outcome, rows: Sequence[JudgedRow]) -> list[Sequence[Jud
     return [rows] if outcome in SUMMED_UP and is_many else []
 
 
-def _name(row: JudgedRow) -> str:
+def _name(row: sentences.JudgedRow) -> str:
     """The case and its quantity, on one line."""
     return one_line(" · ".join(filter(None, [row.name, row.quantity])))
 
 
-def _change(row: JudgedRow) -> str:
+def _change(row: sentences.JudgedRow) -> str:
     """The change, with both values of an exact quantity, which has no interval."""
-    verdict, (before, after) = row.verdict, values(row.verdict)
+    verdict, (before, after) = row.verdict, sentences.values(row.verdict)
     is_exact = verdict.low is None and (verdict.before is not None or verdict.after is not None)
     return " ".join(filter(None, [row.change, f"{before} → {after}" if is_exact else ""]))
 
 
-def _row(row: JudgedRow, widths: tuple[int, int], width: int, *, colour: bool) -> list[str]:
+def _row(row: sentences.JudgedRow, widths: tuple[int, int], width: int, *, colour: bool) -> list[str]:
     """Lay a verdict out on one line; where that is too narrow the reason goes below, and the change if it must."""
     name, change, reason = _name(row), _change(row), one_line(row.verdict.reason)
     columns = INDENT + GAP.join([name.ljust(widths[0]), change.ljust(widths[1])])
@@ -131,10 +121,10 @@ def _row(row: JudgedRow, widths: tuple[int, int], width: int, *, colour: bool) -
     return head + [line for text in under if text for line in _wrapped(text, width, INDENT + GAP, INDENT + GAP)]
 
 
-def _count_lines(rows: Sequence[JudgedRow], width: int, *, colour: bool) -> list[str]:
+def _count_lines(rows: Sequence[sentences.JudgedRow], width: int, *, colour: bool) -> list[str]:
     """One wrapped line for rows of the same outcome: how many they are, and why or how large their changes may be."""
     verdicts = [row.verdict for row in rows]
-    outcome, end = verdicts[0].outcome, worst_upper_end(verdicts)
+    outcome, end = verdicts[0].outcome, sentences.worst_upper_end(verdicts)
     what = {Outcome.UNJUDGED: "cases", Outcome.INCONCLUSIVE: "timings"}.get(outcome, "quantities")
     reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in verdicts))
     more = f": {reasons}" if what != "quantities" else f"; no interval reaches above {end}" if end else ""

@@ -28,10 +28,9 @@ from suite.gate.rules.decision import AFTER, BEFORE
 from suite.gate.rules.multiple_testing import TestedChange, judge_together
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.answers import BadAnswerError, checked_counting, checked_opening
-from suite.gate.side_by_side.revisions import SIDES
 from suite.gate.side_by_side.rounds import Rounds
 from suite.gate.side_by_side.timing import Say
-from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient, ask_both
+from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient, ask_both
 from suite.gate.verdict import Outcome, Verdict
 from suite.gate.workers import counting_worker
 

@@ -21,10 +21,10 @@ from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock, least_
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
 from suite.gate.side_by_side.against import Answer, GateComparison, in_words
 from suite.gate.side_by_side.answers import checked_opening
-from suite.gate.side_by_side.revisions import FOLDERS, SIDES, BenchmarkCase, FileState, file_states
+from suite.gate.side_by_side.revisions import FOLDERS, BenchmarkCase, FileState, file_states
 from suite.gate.side_by_side.settings import OPTION
 from suite.gate.side_by_side.timing import Say, most_launches
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient
+from suite.gate.side_by_side.worker_client import SIDES, FailedError, UnsupportedHereError, WorkerClient
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.gate.workers.worker_trees import digest
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from suite.gate.side_by_side.answers import checked_collection
-from suite.gate.side_by_side.revisions import FOLDERS, SIDES, Revisions
-from suite.gate.side_by_side.worker_client import FailedError, WorkerClient, WorkerError, ask_both, interpreter
+from suite.gate.side_by_side.revisions import FOLDERS, Revisions
+from suite.gate.side_by_side.worker_client import SIDES, FailedError, WorkerClient, WorkerError, ask_both, interpreter
 from suite.gate.workers import pytest_worker
 from suite.records.machine.git import git
 

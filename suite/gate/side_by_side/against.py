@@ -24,9 +24,9 @@ from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.answers import checked_ceilings, checked_operators
 from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_line, expanded_from, paired
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions, Tree, file_states, worker_key
+from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions, Tree, file_states, worker_key
 from suite.gate.side_by_side.timing import Say, TimingComparison
-from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import SIDES, FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
 from suite.gate.workers.worker_loop import LEAST_SAMPLE_S
 from suite.records.metrics import METRICS

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from suite.gate.side_by_side.answers import checked_build
-from suite.gate.side_by_side.worker_client import SIDES as SIDES
-from suite.gate.side_by_side.worker_client import WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import SIDES, WorkerClient, WorkerError
 from suite.gate.verdict import Side
 from suite.gate.workers import case_worker
 from suite.records.machine.git import git

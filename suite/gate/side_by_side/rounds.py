@@ -17,8 +17,8 @@ import psutil
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained_share
-from suite.gate.side_by_side.revisions import SIDES, worker_key
-from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient
+from suite.gate.side_by_side.revisions import worker_key
+from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient
 
 PRESSURE = Path("/proc/pressure/cpu")
 SAMPLES, SURROUNDINGS = "rounds.csv.gz", "surroundings.csv.gz"

@@ -21,11 +21,11 @@ from suite.gate.rules.decision import (
     log_ratios,
 )
 from suite.gate.rules.tolerances import Tolerance, Tolerances
-from suite.gate.side_by_side.revisions import SIDES, BenchmarkCase, Revisions
+from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds, Surroundings, csv_table
-from suite.gate.side_by_side.worker_client import ANY_ERROR, WorkerClient, WorkerError
+from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Outcome, Verdict
-from suite.statistics.launches import Effect
+from suite.statistics.student import Effect
 
 Say = Callable[[str], None]
 WAITING = 1.5

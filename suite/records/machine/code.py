@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from suite.records.machine.environment import installed_version
+
 STATEMENT = re.compile(r"^[ \t]*+((?:import|from)\b(?:[^\n\\(]|\\\n|\([^)]*\))*)", re.MULTILINE)
 """An import that begins its line, to its end; or words that look like one."""
 ELSEWHERE = re.compile(r"[;:][^\n]*\bimport\b")
@@ -57,7 +59,7 @@ def _digest(roots: frozenset[str]) -> str:
         for imported in _imports(module, path):
             if _top_level(imported) in hashed or _is_local(_top_level(imported)):
                 waiting += _with_parents(imported)
-            elif version := _version(_top_level(imported)):
+            elif version := installed_version(_top_level(imported)):
                 versions[_top_level(imported)] = version
     digest = hashlib.sha256()
     for name, content in sorted(reached.items()):
@@ -141,12 +143,3 @@ def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
         yield node
         for inner in ("body", "orelse", "finalbody", "handlers", "cases"):
             yield from _statements(getattr(node, inner, ()))
-
-
-@functools.cache
-def _version(distribution: str) -> str | None:
-    """The installed version of a distribution; None where it is not installed."""
-    try:
-        return importlib.metadata.version(distribution)
-    except (importlib.metadata.PackageNotFoundError, ValueError):
-        return None

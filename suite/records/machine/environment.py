@@ -201,9 +201,10 @@ def gpu_memory_bytes() -> int | None:
     return max(sizes, default=None)
 
 
+@functools.cache
 def installed_version(package: str) -> str | None:
     """The version of an installed distribution, else None."""
     try:
         return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+    except (importlib.metadata.PackageNotFoundError, ValueError):
         return None

@@ -16,7 +16,9 @@ class Interruptions:
     """Turns these signals into KeyboardInterrupt. Use as a context manager; does nothing outside the main thread."""
 
     def __init__(self) -> None:
-        self._is_deferred = self._is_pending = False
+        self._is_deferred = False
+        self.is_pending = False
+        """True while a signal waits for the end of `deferred`."""
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruptions":
@@ -34,12 +36,7 @@ class Interruptions:
         """Raise KeyboardInterrupt; within `deferred` only note that a signal came."""
         if not self._is_deferred:
             raise KeyboardInterrupt
-        self._is_pending = True
-
-    @property
-    def is_pending(self) -> bool:
-        """True while a signal waits for the end of `deferred`."""
-        return self._is_pending
+        self.is_pending = True
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
@@ -49,6 +46,6 @@ class Interruptions:
             yield
         finally:
             self._is_deferred = False
-        if self._is_pending:
-            self._is_pending = False
+        if self.is_pending:
+            self.is_pending = False
             raise KeyboardInterrupt

@@ -15,6 +15,7 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from suite.records.derived import started_at
@@ -82,34 +83,6 @@ WITHDRAWN: Columns = {
     "reason": (TEXT, "why"),
     "by": (TEXT, "by whom, where that is said"),
 }
-HEAD = """\
----
-license: apache-2.0
-pretty_name: Runs of mla-grpo-suite
-configs:
-- config_name: index
-  data_files: index/*.parquet
-- config_name: readings
-  data_files: readings/**/*.parquet
----
-# Runs of mla-grpo-suite
-
-Attention variants (MHA, MQA, GQA, MLA) and RL algorithms, measured by
-[mla-grpo-suite](https://pypi.org/project/mla-grpo-suite/). Each run passed `suite results verify`. Runs of
-different machines are never pooled: compare times within one `machine_id`.
-
-Files are named by the sha256 of what they hold, and are only ever added. `readings/` is partitioned by workload and
-machine. `runs/` is a folder of results: download it, and `suite report --results runs` draws it. A run that
-`withdrawn/` names counts no more.
-
-```sql
--- DuckDB: the median of each span
-SELECT i.cpu, i.machine_id, r.case_id, r.span, median(r.value) AS latency_s
-FROM read_parquet('readings/**/*.parquet') r JOIN read_parquet('index/*.parquet') i USING (record_sha256)
-WHERE r.metric = 'latency_s' AND i.status = 'ok'
-GROUP BY ALL;
-```
-"""
 
 
 class File(NamedTuple):
@@ -134,8 +107,8 @@ class Entry:
 
 
 def card() -> bytes:
-    """README.md of a board: what its columns mean, in the words of the tables themselves."""
-    lines = [HEAD]
+    """README.md of a board: board.md beside this file, and what its columns mean, in the words of the tables."""
+    lines = [Path(__file__).with_suffix(".md").read_text(encoding="utf-8")]
     for name, columns in {"index": INDEX, "readings": READING_ROWS, "withdrawn": WITHDRAWN}.items():
         cells = [f"| `{column}` | {kind} | {meaning} |" for column, (kind, meaning) in columns.items()]
         lines += [f"## {name}", "", "| column | type | holds |", "|---|---|---|", *cells, ""]

@@ -19,9 +19,8 @@ from threading import Event, Thread
 
 from suite.records.record import FILES, OVERRIDES
 from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
-from suite.records.stores.mirror import CLAIM, WRITER, refresh
+from suite.records.stores.mirror import CLAIM, WRITER, mirror_folder, mirrored_url, own_folder, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
-from suite.records.stores.place import mirror_folder, mirrored_url, own_folder
 from suite.records.stores.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
 
 RENEW_EVERY_S, STALE_AFTER_S = 30.0, 120.0

@@ -10,8 +10,8 @@ from suite.records.machine.privacy import scrubbed
 from suite.records.plain_text import complain
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
+from suite.records.stores.mirror import shown
 from suite.records.stores.pack import Damage
-from suite.records.stores.place import shown
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
 from suite.records.verify.copies import Copies

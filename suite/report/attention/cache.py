@@ -14,17 +14,10 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, VERMILION, variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import Run, context_tokens
-from suite.report.plot.marks import Point
-from suite.report.plot.plots import plot
+from suite.report.plot.plots import Point, categories, linear, plot
 from suite.report.plot.rows import bars
-from suite.report.plot.scales import categories, linear
 from suite.report.table import Column, column, label_column, table
-from suite.theory.answers.published import (
-    CACHE_FAMILIES,
-    ModelCache,
-    published_cache,
-    published_caches,
-)
+from suite.theory.answers import published
 from suite.theory.layers.algebra import SERVED_BYTES, Layer, Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
@@ -47,12 +40,12 @@ BEST_KNOWN = (  # models of every family
 KIB, GIB = 1024, 1024**3
 ROOM = 1.3  # widths of the widest bar: its size is written beside it
 BAR_TEXT: Mapping[str, Any] = {"textposition": "outside", "cliponaxis": False}
-COLOURS = dict(zip(CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), strict=True))
+COLOURS = dict(zip(published.CACHE_FAMILIES, (GREEN, BLUE, ORANGE, PURPLE, VERMILION), strict=True))
 
 
 def build(results: Results) -> Section:
     """Build the section on caches from published geometries, and from records of workload=capacity if there are any."""
-    models = published_caches()
+    models = published.published_caches()
     runs = [Run(current=current) for current in results.records if current.record.case.workload == "capacity"]
     runs.sort(key=lambda run: -(_most_tokens_per_s(run) or 0))
     capacity_columns = [*CAPACITY_COLUMNS, *label_column(results.several)]
@@ -71,7 +64,7 @@ def build(results: Results) -> Section:
 
 def _premise() -> Headline:
     """The headline on the article's premise that a latent keeps least: two newer models keep less."""
-    plans = {kind: published_cache(name).plan for kind, name in PREMISE.items()}
+    plans = {kind: published.published_cache(name).plan for kind, name in PREMISE.items()}
     latent, hybrid = plans["latent"], plans["hybrid"]
     full = next(layer for layer in hybrid.layers if layer.kind == "full")
     slopes = {name: numbers.bytes_iec(plan.growth_bytes) for name, plan in plans.items()}
@@ -98,7 +91,7 @@ def _fastest_headline(run: Run) -> Headline:
     return Headline(text=text)
 
 
-def _models_figure(models: Sequence[ModelCache]) -> Figure:
+def _models_figure(models: Sequence[published.ModelCache]) -> Figure:
     """Draw the best known models' caches at a long context as bars, sorted by size; the caption counts all models."""
     best_known = [model for model in models if model.name in BEST_KNOWN]
     points = {model.name: _model_bar(model) for model in best_known}
@@ -122,7 +115,7 @@ def _models_figure(models: Sequence[ModelCache]) -> Figure:
     )
 
 
-def _model_bar(model: ModelCache) -> Point:
+def _model_bar(model: published.ModelCache) -> Point:
     """A model's cache at the long context in GiB; its hover text has the fixed part and the bytes a token."""
     growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
     parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
@@ -175,7 +168,7 @@ def _variants_figure(name: str) -> Figure:
     )
 
 
-def _layer_kinds(model: ModelCache) -> Text:
+def _layer_kinds(model: published.ModelCache) -> Text:
     return joined("list", map(_layer_kind, model.plan.layers))
 
 
@@ -190,7 +183,7 @@ def _layer_kind(layer: Layer) -> Text:
     return say(f"cache.kind.{kind}", **{name: numbers.count(size) for name, size in sizes.items()})
 
 
-def _tokens_that_fit(size_gb: int, model: ModelCache) -> Text:
+def _tokens_that_fit(size_gb: int, model: published.ModelCache) -> Text:
     """The tokens of context whose cache fits in `size_gb`; a word for any number, where the cache does not grow."""
     tokens = model.plan.longest_context(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
@@ -206,7 +199,7 @@ def _devices(run: Run) -> str:
     return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
 
 
-MODEL_COLUMNS: list[Column[ModelCache]] = [
+MODEL_COLUMNS: list[Column[published.ModelCache]] = [
     column("column.model", lambda model: model.name),
     column("column.variant", lambda model: variant_label(model.variant), facet="variant"),
     column("cache.per_token", lambda model: model.plan.growth_bytes, numbers.bytes_iec),

@@ -31,9 +31,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import OTHER, phase_name, variant_label, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, extras
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import plot
-from suite.report.plot.scales import categories, roomy_time_axis
+from suite.report.plot.plots import Point, Series, categories, plot, roomy_time_axis
 from suite.report.plot.text import figure_text
 from suite.report.table import Column, column, label_column, part_columns, table
 

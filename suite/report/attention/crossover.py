@@ -15,9 +15,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import Style
 from suite.report.model.results import Results
 from suite.report.model.run import LABEL, MOST_TOKENS, Pairs
-from suite.report.plot.marks import LINES, Point, Series
-from suite.report.plot.plots import plot
-from suite.report.plot.scales import MOST_TICKS, log, token_axis
+from suite.report.plot.plots import LINES, MOST_TICKS, Point, Series, log, plot, token_axis
 from suite.report.table import column, label_column, part_columns, table
 from suite.theory.answers.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
 from suite.theory.layers.attention_plan import ELEMENT_BYTES

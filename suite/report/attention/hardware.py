@@ -33,13 +33,10 @@ from suite.report.attention.timings import (
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import variant_sort_key, variant_style
-from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, Pairs, machine_name
+from suite.report.model.run import LABEL, Pairs, is_plausible, machine_name
 from suite.report.model.timed_kernels import decode_cell, timed_kernel
-from suite.report.plot.marks import Point, Series, meaning
-from suite.report.plot.plots import LEGEND_ROW_PX, plot
-from suite.report.plot.scales import categories, roomy_time_axis
+from suite.report.plot.plots import LEGEND_ROW_PX, Point, Series, categories, meaning, plot, roomy_time_axis
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import Column, column, label_column, part_columns, table
 from suite.theory.answers.published import FigureSizes, PublishedFigure, published_figures
@@ -86,7 +83,9 @@ class DeviceTime:
 
 def build(results: Results) -> Section | None:
     """Build the section on known devices from what was measured and projected; None without any timing."""
-    projected = projected_groups(results)
+    bounds = [timing for current in results.records for timing in record_timings(current, "projection", "bound_s")]
+    projections = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
+    projected = dict(sorted(grouped(projections, shared_key).items()))
     measured = measured_groups(results, projected)
     if not projected and not timings(results):
         return None
@@ -97,7 +96,8 @@ def build(results: Results) -> Section | None:
         contexts, times = _times(measured.get(key, ()), projected.get(key, ()))
         for tokens in contexts:
             figures.append(_figure(title, [time for time in times if time.timing.tokens == tokens], **subject))
-        tables += [_table(title, span, span_times, results, **subject) for span, span_times in _by_span(times).items()]
+        spans = by_span(times, lambda time: time.timing.span)
+        tables += [_table(title, span, span_times, results, **subject) for span, span_times in spans.items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
     tables += [published, _errors_table(results)]
     return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
@@ -120,13 +120,6 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
         if num_machines > 1 or num_variants >= FEWEST_VARIANTS or key in projected:
             chosen.setdefault(drop_settings(key, ["dtype"]), key)
     return {key: measured[key] for key in list(chosen.values())[:MOST_GROUPS]}
-
-
-def projected_groups(results: Results) -> dict[Pairs, list[Timing]]:
-    """Group projected timings by `shared_key`: those that may stand in one figure."""
-    bounds = [timing for current in results.records for timing in record_timings(current, "projection", "bound_s")]
-    projected = [timing for timing in bounds if timing.record.evidence is Evidence.PROJECTED]
-    return dict(sorted(grouped(projected, shared_key).items()))
 
 
 def shared_key(timing: Timing) -> Pairs:
@@ -194,10 +187,6 @@ def _expected(timing: Timing, flops: float, traffic_bytes: float) -> Iterable[tu
             yield calibration.name, expected.seconds
 
 
-def _by_span(times: Iterable[DeviceTime]) -> dict[str, list[DeviceTime]]:
-    return by_span(times, lambda time: time.timing.span)
-
-
 def _row_order(times: Iterable[DeviceTime]) -> list[str]:
     """The rows' names in order: machines first, then devices by least time; a device's bound, then what is expected."""
     fastest_first = sorted(times, key=lambda time: (not time.is_measured, time.time_s))
@@ -209,7 +198,7 @@ def _row_order(times: Iterable[DeviceTime]) -> list[str]:
 
 def _figure(title: Text, times: Sequence[DeviceTime], **subject: Any) -> Figure:
     """Draw the times of one context, a view a span. `subject`: the figure's settings and facets."""
-    is_measured, spans = any(time.is_measured for time in times), _by_span(times)
+    is_measured, spans = any(time.is_measured for time in times), by_span(times, lambda time: time.timing.span)
     entries = len({time.variant for time in times}) + 2
     return Figure(
         title=dotted(title, say("callstyle.tokens", tokens=numbers.count(times[0].timing.tokens or 0))),

@@ -26,10 +26,9 @@ from suite.report.attention.timings import (
 from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
 from suite.report.model.formats import three_digits
 from suite.report.model.labels import phase_name, variant_label
-from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
-from suite.report.model.run import clip_text, mapping
-from suite.report.plot.scales import decimal_ticks, log, time_axis
+from suite.report.model.run import clip_text, is_plausible, mapping
+from suite.report.plot.plots import decimal_ticks, log, time_axis
 from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval
 

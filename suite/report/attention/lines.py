@@ -22,9 +22,7 @@ from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined,
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import Axis, height_px, plot
-from suite.report.plot.scales import token_axis
+from suite.report.plot.plots import Axis, Point, Series, height_px, plot, token_axis
 from suite.report.table import Column, column, label_column, table
 from suite.statistics.intervals import Interval, may_be_equal
 

@@ -12,8 +12,7 @@ from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record
 from suite.report.blocks import Headline, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
-from suite.report.plot.plots import Axis
-from suite.report.plot.scales import byte_axis, byte_ticks
+from suite.report.plot.plots import Axis, byte_axis, byte_ticks
 from suite.report.table import column
 
 MOST_BYTES = 1 << 60

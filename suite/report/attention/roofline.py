@@ -17,9 +17,7 @@ from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
-from suite.report.plot.marks import FILLS, Point, Series, meaning
-from suite.report.plot.plots import plot
-from suite.report.plot.scales import decimal_ticks, log
+from suite.report.plot.plots import FILLS, Point, Series, decimal_ticks, log, meaning, plot
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much

@@ -15,29 +15,17 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
+from suite.report.attention import timings
 from suite.report.attention.groups import axes_without, case_timings, differing_settings, line_names, side_by_side
-from suite.report.attention.timings import (
-    CONTEXT,
-    DTYPE,
-    GEOMETRY,
-    KERNEL,
-    Timing,
-    is_clearly_faster,
-    one_launch_reach,
-    row_facets,
-)
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import ratio, times_range
 from suite.report.model.labels import GREY, variant_style
-from suite.report.model.readings import is_plausible
 from suite.report.model.results import Results
-from suite.report.model.run import LABEL, extras, mapping
+from suite.report.model.run import LABEL, extras, is_plausible, mapping
 from suite.report.plot.heatmap import colour_bar, diverging, heatmap
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import rule
+from suite.report.plot.plots import Point, Series, decimal_ticks, log, rule
 from suite.report.plot.rows import first_rows, rows
-from suite.report.plot.scales import decimal_ticks, log
 from suite.report.plot.text import figure_text, short_names
 from suite.report.table import column, label_column, part_columns, table
 from suite.statistics.intervals import Ratio, median_ratio
@@ -67,8 +55,8 @@ Sizes = tuple[int, int, int]
 class VariantPair:
     """GQA's and MLA's kernel timings of one case, alike in everything else."""
 
-    gqa: Timing
-    mla: Timing
+    gqa: timings.Timing
+    mla: timings.Timing
 
     @functools.cached_property
     def speedup(self) -> Ratio:
@@ -119,9 +107,9 @@ class VariantPair:
         return (rank_heads * tp, tp, query_len) if noted == exact_quantities(rank_heads * tp, tp, forward) else None
 
 
-def _bound_s(timing: Timing) -> float | None:
+def _bound_s(timing: timings.Timing) -> float | None:
     """The kernel's least time at the ceilings that its own run measured; None where it measured none."""
-    ceilings = measured_ceilings(timing.record, KERNEL)
+    ceilings = measured_ceilings(timing.record, timings.KERNEL)
     flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
     bound_s = ceilings.bound_s(flops=flops, traffic_bytes=traffic) if ceilings and flops and traffic else 0.0
     return bound_s if is_plausible(bound_s) else None
@@ -129,7 +117,7 @@ def _bound_s(timing: Timing) -> float | None:
 
 def measured_pairs(results: Results) -> list[VariantPair]:
     """Pair GQA's and MLA's kernels of every measured decode case that both have, sorted by series and context."""
-    kernels = [t for t in case_timings(results) if t.span == KERNEL and t.is_measured and t.tokens]
+    kernels = [t for t in case_timings(results) if t.span == timings.KERNEL and t.is_measured and t.tokens]
     fit = [t for t in kernels if t.axis("phase") == "decode" and t.axis("match") == "heads" and t.is_checked]
     pairs = [VariantPair(gqa=gqa, mla=mla) for gqa, mla in side_by_side(fit, "gqa", "mla", ("attention", "backend"))]
     return sorted(pairs, key=lambda pair: (*pair.series, pair.mla.tokens or 0))
@@ -276,7 +264,7 @@ def _pair_figures(pairs: Sequence[VariantPair], results: Results) -> list[Figure
             title=dotted(label if results.several else "", dtype),
             family=say("signmap.measured"),
             finding=_finding(by_label[label, dtype]),
-            caption=joined("sentence", [say("signmap.measured_caption", reach=one_launch_reach()), left_out]),
+            caption=joined("sentence", [say("signmap.measured_caption", reach=timings.one_launch_reach()), left_out]),
             views=[View(title="", figure=_plot_pairs(shown_pairs))],
             height_px=100 + PAIR_PX * len(shown_pairs),
             facets=facets,
@@ -288,8 +276,8 @@ def _pair_figures(pairs: Sequence[VariantPair], results: Results) -> list[Figure
 def _finding(pairs: Sequence[VariantPair]) -> Text:
     """Say in how many pairs which kernel was faster; where no pair has several launches, how their one launch ended."""
     launches = min(2, max(min(pair.gqa.interval.launches, pair.mla.interval.launches) for pair in pairs))
-    mla = sum(is_clearly_faster(pair.mla, pair.gqa, launches=launches) for pair in pairs)
-    gqa = sum(is_clearly_faster(pair.gqa, pair.mla, launches=launches) for pair in pairs)
+    mla = sum(timings.is_clearly_faster(pair.mla, pair.gqa, launches=launches) for pair in pairs)
+    gqa = sum(timings.is_clearly_faster(pair.gqa, pair.mla, launches=launches) for pair in pairs)
     fields = {"mla": mla, "gqa": gqa, "open": len(pairs) - mla - gqa, "count": len(pairs)}
     key = "signmap.found" if launches > 1 else "signmap.found_once"
     return say(key, **{name: numbers.count(count) for name, count in fields.items()})
@@ -323,19 +311,19 @@ def _pair_table(pairs: Sequence[VariantPair], results: Results) -> Table:
         say("signmap.measured_table"),
         pairs,
         [
-            *part_columns(mla, [GEOMETRY]),
+            *part_columns(mla, [timings.GEOMETRY]),
             column("signmap.new_tokens", lambda pair: pair.mla.axis("query_len"), kind=Kind.NUMBER),
-            *part_columns(mla, [CONTEXT]),
+            *part_columns(mla, [timings.CONTEXT]),
             column("signmap.measured_ratio", lambda pair: pair.speedup.ratio, numbers.times),
             column("signmap.range", lambda pair: pair.range, kind=Kind.NUMBER),
             column("signmap.predicted", lambda pair: pair.predicted, numbers.times),
             column("signmap.rank_heads", lambda pair: pair.heads, numbers.count),
             column("signmap.tp", lambda pair: pair.mla.axis("tp"), kind=Kind.NUMBER),
-            *part_columns(mla, [DTYPE]),
+            *part_columns(mla, [timings.DTYPE]),
             column("column.backend", lambda pair: line_names((pair.gqa, pair.mla)), kind=Kind.CODE),
             column("column.settings", pair_settings(pairs).get, kind=Kind.CODE),
             *part_columns(mla, label_column(results.several)),
         ],
-        note=say("signmap.measured_note", reach=one_launch_reach()),
-        facets_of=lambda pair: row_facets(pair.mla),
+        note=say("signmap.measured_note", reach=timings.one_launch_reach()),
+        facets_of=lambda pair: timings.row_facets(pair.mla),
     )

@@ -19,9 +19,8 @@ from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import times_range
 from suite.report.model.labels import case_facets, phase_name, variant_label, variant_sort_key
-from suite.report.model.readings import is_plausible, plausible_launches
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
-from suite.report.model.run import Pairs, Run, context_tokens, extras
+from suite.report.model.run import Pairs, Run, context_tokens, extras, is_plausible, plausible_launches
 from suite.report.table import Column, column
 from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, median_ratio
 

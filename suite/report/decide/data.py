@@ -11,31 +11,10 @@ from typing import Any, cast
 
 from suite.configuration.files import choices, read_choice, read_settings
 from suite.report.decide.polynomial import Polynomial, as_data
+from suite.theory.answers import choose, step_memory
 from suite.theory.answers.asked import SIZES, short_names
 from suite.theory.answers.capacity import WEIGHT_BYTES
-from suite.theory.answers.choose import (
-    CACHE_DTYPES,
-    MOST_DEVICES,
-    ORDERS,
-    OWN,
-    USUAL_GROUPS,
-    ServingAnswer,
-    usual_groups,
-    variants_of,
-)
 from suite.theory.answers.fit import BESIDE, DEFAULTS, algorithm_named, reserve_bytes
-from suite.theory.answers.step_memory import (
-    COMPUTED_BYTES,
-    DIVIDED,
-    MOST_APART,
-    PRECISIONS,
-    ModelSizes,
-    StepSizes,
-    model_sizes,
-    moments,
-    sizes_of,
-    static_parts,
-)
 from suite.theory.devices.calibration import (
     DTYPE,
     FEWEST_TOKENS,
@@ -55,8 +34,7 @@ from suite.theory.layers.algebra import CacheRows, Layer, Pass
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.geometry import geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
-from suite.theory.layers.layer_plan import plan_from
-from suite.theory.layers.parameters import parameters_from
+from suite.theory.layers.layer_plan import parameters_from, plan_from
 from suite.theory.layers.shapes import GroupedShape, LayerShape
 
 HEADS, GROUPS = "h", "g"  # one rank's share of the heads, and of the key-value heads
@@ -69,9 +47,9 @@ def decide_data() -> dict[str, Any]:
         "models": {name: _model(name) for name in choices("geometry")},
         "own": _own_model(),
         "variants": _variants(),
-        "moments": {name: [_moments(name, rank) for rank in (None, _named("rank"))] for name in PRECISIONS},
-        "computed": COMPUTED_BYTES,
-        "divided": DIVIDED,
+        "moments": {name: [_moments(name, rank) for rank in (None, _named("rank"))] for name in step_memory.PRECISIONS},
+        "computed": step_memory.COMPUTED_BYTES,
+        "divided": step_memory.DIVIDED,
         "devices": {device.name: _device(device) for device in known_hardware()},
         "algorithms": {
             name: [algorithm.label, algorithm.has_critic, algorithm.has_reference, algorithm.kl_in_loss]
@@ -80,12 +58,12 @@ def decide_data() -> dict[str, Any]:
         "short_models": _distinct_short_names("geometry"),
         "short_devices": _distinct_short_names("hardware"),
         "weights": WEIGHT_BYTES,
-        "cache_dtypes": CACHE_DTYPES,
-        "orders": ORDERS,
+        "cache_dtypes": choose.CACHE_DTYPES,
+        "orders": choose.ORDERS,
         "sizes": list(SIZES),
-        "most_devices": MOST_DEVICES,
-        "usual_groups": USUAL_GROUPS,
-        "precisions": PRECISIONS,
+        "most_devices": choose.MOST_DEVICES,
+        "usual_groups": choose.USUAL_GROUPS,
+        "precisions": step_memory.PRECISIONS,
         "dtype": DTYPE,
         "fewest_tokens": FEWEST_TOKENS,
         "least_bound": LEAST_BOUND_S,
@@ -96,10 +74,10 @@ def decide_data() -> dict[str, Any]:
         "shards": SHARDS,
         "gigabytes": GPU_GIGABYTES,
         "beside": BESIDE,
-        "answer": [field.name for field in fields(ServingAnswer)],
-        "rl_sizes": [field.name for field in fields(ModelSizes)],
+        "answer": [field.name for field in fields(choose.ServingAnswer)],
+        "rl_sizes": [field.name for field in fields(step_memory.ModelSizes)],
         "step": DEFAULTS,
-        "most_apart": MOST_APART,
+        "most_apart": step_memory.MOST_APART,
     }
 
 
@@ -113,14 +91,14 @@ def _model(name: str) -> dict[str, Any]:
     settings = read_choice("geometry", name)
     geometry, counted = geometry_from(settings), parameters_from(settings)
     experts = settings.get("moe") or {}
-    as_published = variants_of(settings)[0]
-    assert as_published.variant == OWN
+    as_published = choose.variants_of(settings)[0]
+    assert as_published.variant == choose.OWN
     shape = absorbed_shape(geometry)
     content = {
         "hidden_size": geometry.hidden_size,
         "num_heads": geometry.num_heads,
         "head_dim": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
-        "groups": usual_groups(geometry),
+        "groups": choose.usual_groups(geometry),
         "like": as_published.like,
         "kv_heads": as_published.kv_heads,
         "table": settings["vocab_size"] * settings["hidden_size"],
@@ -156,7 +134,7 @@ def _own_model() -> dict[str, Any]:
         "norms": (2 * layers + 1) * hidden,
         "rest": 2 * vocabulary * hidden,
         "blocks": layers,
-        "rl": list(vars(sizes_of(block)).values()),
+        "rl": list(vars(step_memory.sizes_of(block)).values()),
     }
     return cast(dict[str, Any], as_data(content))
 
@@ -215,11 +193,11 @@ def _rows(rows: CacheRows) -> list[Any]:
     return [rows.count, rows.width, rows.stride, rows.at_most or 0, int(rows.is_wide)]
 
 
-class _NamedSizes(ModelSizes):
+class _NamedSizes(step_memory.ModelSizes):
     is_deep = _named("is_deep")
 
 
-class _NamedStep(StepSizes):
+class _NamedStep(step_memory.StepSizes):
     adds_up, completion_len, read_len = map(_named, ("adds_up", "completion_len", "read_len"))
 
 
@@ -230,7 +208,7 @@ def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
     """
     names = ("has_critic", "has_reference", "kl_in_loss", "seq_len", "prompt_len", "completions")
     step = _NamedStep(
-        model=_NamedSizes(**{field.name: _named(field.name) for field in fields(ModelSizes)}),
+        model=_NamedSizes(**{field.name: _named(field.name) for field in fields(step_memory.ModelSizes)}),
         precision=precision,
         lora_rank=lora_rank,
         **{name: _named(name) for name in names},
@@ -241,15 +219,16 @@ def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
         return {label: size for label, size in parts.items() if size}
 
     peaks = [
-        [moment.phase, moment.owner, as_data(moment.exists), bytes_by_label(moment.held)] for moment in moments(step)
+        [moment.phase, moment.owner, as_data(moment.exists), bytes_by_label(moment.held)]
+        for moment in step_memory.moments(step)
     ]
-    return {"static": bytes_by_label(static_parts(step)), "moments": peaks}
+    return {"static": bytes_by_label(step_memory.static_parts(step)), "moments": peaks}
 
 
 def _rl_sizes(settings: Mapping[str, Any]) -> list[int] | None:
     """The sizes that an RL step's memory follows from, in the order of ModelSizes; None where a model has none."""
     try:
-        return list(vars(model_sizes(settings)).values())
+        return list(vars(step_memory.model_sizes(settings)).values())
     except ValueError:
         return None
 

@@ -1,4 +1,9 @@
-"""Reads results folders: the record of each case that counts, all others, judgements, and what could not be read."""
+"""Reads results folders: the record of each case that counts, all others, judgements, and what could not be read.
+
+Each machine of a folder has a label: times of different machines never stand in one line or one median. A repeated arm,
+seed by seed, may have been spread over machines. What its runs learnt is compared all the same, under the folder's own
+label, and their times are left out.
+"""
 
 import functools
 import json
@@ -15,13 +20,11 @@ from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
 from suite.records.labels import distinct
-from suite.records.machines import recorded_machine
+from suite.records.machines import machine_names, recorded_machine
 from suite.records.record import Record
-from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
-from suite.records.stores.place import shown
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
-from suite.report.model.machine_labels import machine_labels
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -133,10 +136,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     record's readings unread, for a caller that reads them one by one. Raises ValueError for a missing folder and for
     labels that do not fit.
     """
-    folders = [on_this_machine(folder) for folder in folders]
-    for folder in folders:
-        if not folder.is_dir():
-            raise ValueError(f"results must be folders that exist; got {shown(folder)!r}")
+    folders = existing(folders)
     folder_labels = (
         _checked_labels(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     )
@@ -250,3 +250,35 @@ def newest_by_label(judgements: Sequence[Judged]) -> list[Judged]:
     for judged in judgements:
         by_label.setdefault(judged.label, judged)
     return list(by_label.values())
+
+
+SEED = "seed"
+
+
+def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, bool]]:
+    """For each record its label, and whether its times may be compared with others of that label.
+
+    A folder of one machine keeps its label. Of several, each adds its name: `label (machine)`. Records of a workload
+    that spread an arm's seeds over machines keep the folder's label, and their times may not be compared.
+    """
+    machines = [recorded_machine(record) for record in records]
+    if len(set(machines)) < 2:
+        return [(label, True)] * len(records)
+    # The workloads of which an arm has its seeds on several machines, and on none of them all.
+    seeds: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for record, machine in zip(records, machines, strict=True):
+        case = record.case
+        if SEED in case.axes:
+            arm = str([(name, value) for name, value in (*case.axes.items(), *case.extras.items()) if name != SEED])
+            seeds[case.workload, arm][machine].add(str(case.axes[SEED]))
+    spread = {
+        workload
+        for (workload, _), by_machine in seeds.items()
+        if all(part < set[str]().union(*by_machine.values()) for part in by_machine.values())
+    }
+    return [
+        (label, False)
+        if record.case.workload in spread
+        else (f"{label} ({name})" if label and name else label or name, True)
+        for record, name in zip(records, machine_names(records), strict=True)
+    ]

@@ -1,18 +1,20 @@
 """One record as every chapter needs it; a chapter's own subclass of Run adds what that chapter measures.
 
-A record may be old or foreign: what it lacks, or has in another type, is absent here.
+A record may be old or foreign: what it lacks, or has in another type, is absent here, and so are numbers that no run
+could have.
 """
 
 import functools
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import as_typed, value_under
-from suite.records.derived import constant
+from suite.records.derived import by_launch, constant
 from suite.records.machine.privacy import scrub, without_paths
-from suite.records.record import Evidence, Record, Status
+from suite.records.record import Evidence, Reading, Record, Rows, Status
 from suite.report.blocks import Text
 from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord
@@ -156,10 +158,8 @@ def scrub_recorded(text: str) -> str:
     return scrub(text, is_ours=False)
 
 
-@functools.lru_cache(maxsize=1 << 14)
-def _fact_recorded(text: str) -> str:
-    """A fact of a record, likewise."""
-    return without_paths(text)
+# A fact of a record, likewise.
+_fact_recorded = functools.lru_cache(maxsize=1 << 14)(without_paths)
 
 
 def mapping(value: Any, name: str) -> Mapping[str, Any]:
@@ -210,3 +210,35 @@ def machine_id(current: CurrentRecord) -> str:
 def plain_text(value: Any) -> str:
     """A setting as a case's id writes it; empty for what is no text, number or boolean."""
     return clip_text(as_typed(value)) if isinstance(value, str | int | float | bool) else ""
+
+
+SeriesByName = Mapping[str, Mapping[int, float]]
+"""Numbers by step of several metrics, spans or kinds of question."""
+MetricsBySpan = dict[str, dict[str, dict[int, float]]]
+
+
+def numbers_by_step(record: Record, metric: str, span: str) -> dict[int, float]:
+    """A metric's plausible numbers by step; of several readings of one step the last."""
+    rows = record.series(metric, span)
+    steps = zip(rows.column("step"), rows.column("value"), strict=True)
+    return {step: value for step, value in steps if 0 <= step < MOST_STEPS and abs(value) < MOST}
+
+
+def numbers_by_span(record: Record) -> MetricsBySpan:
+    """A record's plausible numbers by span, metric and step."""
+    numbers: MetricsBySpan = defaultdict(lambda: defaultdict(dict))
+    for span, metric in record.by_span:
+        if by_step := numbers_by_step(record, metric, span):
+            numbers[span][metric] = by_step
+    return numbers
+
+
+def is_plausible(seconds: float) -> bool:
+    """Whether a clock can have measured this time."""
+    return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
+
+
+def plausible_launches(timings: Rows[Reading]) -> list[list[float]]:
+    """The times of each launch that a clock can have measured; launches without any are left out."""
+    launches = (list(filter(is_plausible, launch)) for launch in by_launch(timings))
+    return [launch for launch in launches if launch]

@@ -24,8 +24,7 @@ from suite import __version__
 from suite.records.metrics import METRICS
 from suite.report.blocks import Answers, Section
 from suite.report.model.results import Results
-from suite.report.page.content import answers_content, ran_content, view_content
-from suite.report.page.runs import run_numbers, runs_content
+from suite.report.page.content import answers_content, ran_content, run_numbers, runs_content, view_content
 from suite.report.page.texts import LANGUAGES, Texts, load_texts
 
 HERE = Path(__file__).parent

@@ -73,21 +73,11 @@ def markdown(sections: Sequence[Section]) -> str:
 
 def _markdown_table(table: Table) -> str:
     """A table as Markdown: heading, settings, the table itself and its note; empty parts are left out."""
-    parts = [
-        f"### {_escaped(table.title)}",
-        _escaped(table.settings),
-        "\n".join(_markdown_lines(table)),
-        _escaped(table.note),
-    ]
-    return "\n\n".join(filter(None, parts)) + "\n"
-
-
-def _markdown_lines(table: Table) -> Iterator[str]:
-    """The lines of a Markdown table: header, alignment rule (numbers to the right) and rows; neither title nor note."""
-    rule = ["---:" if head.kind is Kind.NUMBER else "---" for head in table.columns]
+    rule = ["---:" if head.kind is Kind.NUMBER else "---" for head in table.columns]  # numbers to the right
     cells = [[_escaped(cell) for cell in row] for row in table.rows]
-    for line in [[_escaped(head.title) for head in table.columns], rule, *cells]:
-        yield "| " + " | ".join(line) + " |"
+    rows = [f"| {' | '.join(line)} |" for line in [[_escaped(head.title) for head in table.columns], rule, *cells]]
+    parts = [f"### {_escaped(table.title)}", _escaped(table.settings), "\n".join(rows), _escaped(table.note)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _escaped(text: Text) -> str:

@@ -5,9 +5,7 @@ from typing import Any
 
 from suite.report.blocks import Text
 from suite.report.model.labels import GREY
-from suite.report.plot.marks import faint
-from suite.report.plot.plots import plot
-from suite.report.plot.scales import Ticks, ticked
+from suite.report.plot.plots import Ticks, faint, plot, ticked
 from suite.report.plot.text import figure_text
 
 OPACITY = 0.7  # text in the page's own colour stays readable on it, in light and in dark

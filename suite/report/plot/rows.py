@@ -5,8 +5,7 @@ from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Facets, Text, say
-from suite.report.plot.marks import Point, Series, common_fields
-from suite.report.plot.plots import Axis, layout, plot
+from suite.report.plot.plots import Axis, Point, Series, common_fields, layout, plot
 from suite.report.plot.text import figure_text
 
 T = TypeVar("T")

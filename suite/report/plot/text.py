@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from suite.records.labels import distinct
+from suite.records.plain_text import shortened
 
 LONGEST_TEXT = 80
 LONGEST_ROW_NAME = 20  # characters of a row's name beside a plot: a narrow screen has no room for more
@@ -25,11 +26,6 @@ def figure_text(text: Any) -> Any:
 def short_names(names: Iterable[str]) -> list[str]:
     """Names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
     return distinct(shortened(name, LONGEST_ROW_NAME) for name in names)
-
-
-def shortened(text: str, longest: int) -> str:
-    """A text of at most `longest` characters: a longer one is cut, and ends in an ellipsis."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def ending(text: str, longest: int) -> str:

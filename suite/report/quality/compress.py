@@ -8,9 +8,7 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, Vi
 from suite.report.evidence import IN_WORDS, comparison_verdict
 from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point
-from suite.report.plot.plots import height_px, plot, rule
-from suite.report.plot.scales import byte_axis, decimal_ticks, linear, log
+from suite.report.plot.plots import Point, byte_axis, decimal_ticks, height_px, linear, log, plot, rule
 from suite.report.quality import compress_design as design
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
 from suite.report.quality.design import ALL

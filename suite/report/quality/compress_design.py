@@ -22,9 +22,8 @@ from suite.report.model.experiment import Arm, Design, Experiment, experiments, 
 from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
 from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
-from suite.report.model.readings import MetricsBySpan, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
-from suite.report.model.run import Pairs, Run, clip_text, parse_whole_number
+from suite.report.model.run import MetricsBySpan, Pairs, Run, clip_text, numbers_by_span, parse_whole_number
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, median_decode_s, series_below
 from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
 from suite.statistics.scores import Estimate

@@ -31,16 +31,18 @@ from suite.report.model.experiment import (
 )
 from suite.report.model.formats import nats, points
 from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
-from suite.report.model.readings import MetricsBySpan, SeriesByName, numbers_by_span
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import (
     LABEL,
     MOST,
     MOST_STEPS,
     PLAUSIBLE_S,
+    MetricsBySpan,
     Pairs,
     Run,
+    SeriesByName,
     axis,
+    numbers_by_span,
     parse_number,
     parse_whole_number,
     share,

@@ -10,9 +10,7 @@ from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_colu
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import nats, share_with_range, with_range
 from suite.report.model.labels import Style, variant_label, variant_sort_key
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import Axis
-from suite.report.plot.scales import byte_axis
+from suite.report.plot.plots import Axis, Point, Series, byte_axis
 from suite.report.quality import design
 from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes
 from suite.report.table import Column, column, table
@@ -40,11 +38,6 @@ def seeds_text(arm: QualityArm) -> Text:
     """The number of seeds that ended, with the number of those that failed where there are any."""
     count = numbers.count(len(arm.ended))
     return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
-
-
-def bytes_text(size: float) -> str:
-    """A size in whole bytes, without a unit: 1,024."""
-    return f"{size:,.0f}"
 
 
 def variant_facet(arm: QualityArm) -> dict[str, Text]:
@@ -100,7 +93,7 @@ NAME: Column[QualityArm] = column("column.variant", lambda arm: arm.name)
 EXPERIMENT: Column[QualityArm] = column("quality.experiment", lambda arm: arm.first.experiment_name)
 SEEDS: Column[QualityArm] = column("rl.seeds", seeds_text, kind=Kind.NUMBER)
 SIZES: list[Column[QualityArm]] = [
-    column("quality.bytes", cache_bytes, bytes_text),
+    column("quality.bytes", cache_bytes, numbers.count),
     column("quality.parameters", lambda arm: arm.first.constant("model_parameter_count"), numbers.count),
 ]
 VERDICT: Column[QualityContrast] = column(IN_WORDS, contrast_verdict)
@@ -133,7 +126,7 @@ def nearest_table(
         column("quality.against", lambda pair: pair.other.name),
         *about,
         *share_columns("quality.answered", "quality.other_answered"),
-        column("quality.bytes", lambda pair: cache_bytes(pair.arm), bytes_text),
+        column("quality.bytes", lambda pair: cache_bytes(pair.arm), numbers.count),
         column("quality.bytes_over", times_as_wide, kind=Kind.NUMBER),
     ]
     return arm_table(key, pairs, columns, None, **more)

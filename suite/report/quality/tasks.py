@@ -11,14 +11,11 @@ from suite.report.model.experiment import drop_settings, grouped, holm_corrected
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import height_px, plot, rule
+from suite.report.plot.plots import Point, Series, height_px, linear, plot, rule, shares
 from suite.report.plot.rows import rows
-from suite.report.plot.scales import linear, shares
 from suite.report.quality import design, layout
 from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
-from suite.report.quoted import quoted_tables
-from suite.report.table import Column, column, part_columns
+from suite.report.table import Column, column, part_columns, quoted_tables
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
 from suite.statistics.paired import JUDGED, ArmOutcome
 
@@ -173,7 +170,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
     def both_caches(pair: QualityContrast) -> str:
         """The cache bytes of both arms: 512 / 1,024."""
         sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
-        return " / ".join(numbers.NOTHING if size is None else layout.bytes_text(size) for size in sizes)
+        return " / ".join(numbers.NOTHING if size is None else numbers.count(size) for size in sizes)
 
     return layout.arm_table(
         "quality.contrasts",

@@ -14,9 +14,7 @@ from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, Vi
 from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, contrast_verdict, p_columns
 from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
 from suite.report.model.results import Results
-from suite.report.plot.marks import Point
-from suite.report.plot.plots import Panel, panels, panels_height_px
-from suite.report.plot.scales import linear
+from suite.report.plot.plots import Panel, Point, linear, panels, panels_height_px
 from suite.report.quality import design, families, layout
 from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import Family, carried

@@ -12,8 +12,7 @@ from suite.report.model.experiment import ArmQuantity, Contrast, contrast, group
 from suite.report.model.formats import interval_ends, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
 from suite.report.plot import rows as plot_rows
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.scales import linear
+from suite.report.plot.plots import Point, Series, linear
 from suite.report.rl import design, frames
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import SHAPE, has_parts

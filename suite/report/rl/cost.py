@@ -18,9 +18,8 @@ from suite.report.model.formats import percent_range, share_interval, signed
 from suite.report.model.labels import ALGORITHM, BLUE, GREEN, ORANGE, VARIANT, variant_label, variant_sort_key
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, parse_number
-from suite.report.plot.marks import Point
+from suite.report.plot.plots import Point, linear
 from suite.report.plot.rows import bars, height_px, rows, stacked
-from suite.report.plot.scales import linear
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding
 from suite.report.rl.design import RlArm, RlExperiment, RlRun

@@ -19,9 +19,8 @@ from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, RECIPE, name_facets
-from suite.report.model.readings import numbers_by_step
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
-from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, parse_number, share
+from suite.report.model.run import LABEL, MOST, MOST_STEPS, Pairs, Run, numbers_by_step, parse_number, share
 from suite.report.rl.naming import SHAPE, named, with_baseline
 from suite.statistics.factorial import is_crossed
 

@@ -15,9 +15,7 @@ from suite.report.model.experiment import Experiment
 from suite.report.model.formats import interval_ends, percent_range, points, with_range
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
 from suite.report.model.run import LABEL
-from suite.report.plot.marks import VALUES, Point, Series, short
-from suite.report.plot.plots import Axis, banded, height_px, rule
-from suite.report.plot.scales import linear, shares
+from suite.report.plot.plots import VALUES, Axis, Point, Series, banded, height_px, linear, rule, shares, short
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column, part_columns, table

@@ -22,10 +22,8 @@ from suite.report.model.labels import ALGORITHM, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
 from suite.report.plot import rows as by_row
-from suite.report.plot.marks import Point
-from suite.report.plot.plots import LEGEND_ROW_PX
+from suite.report.plot.plots import LEGEND_ROW_PX, Point, byte_steps, linear, ticked
 from suite.report.plot.rows import bars, stacked
-from suite.report.plot.scales import byte_steps, linear, ticked
 from suite.report.rl import memory_design as design
 from suite.report.rl.memory_design import TITLED, MemoryArm, MemoryExperiment, Part, Saving, settings_in_words
 from suite.report.table import Column, column, label_column, part_columns, table

@@ -16,29 +16,18 @@ from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
 from suite.report.blocks import Text, dotted
+from suite.report.model import run
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, make_arms, workload_runs
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key, setting_text
-from suite.report.model.readings import numbers_by_span
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
-from suite.report.model.run import (
-    LABEL,
-    MOST_STEPS,
-    SEED,
-    Pairs,
-    Run,
-    defaults_in,
-    named_settings,
-    parse_number,
-    plain_text,
-)
 from suite.report.rl.design import DESIGN
 
 MODELS = {"rl_memory": "geometry", "rl": "policy"}
 """The workloads, and the axis that names the model of a case."""
 EVIDENCE = "evidence"
-TITLED = {EVIDENCE, LABEL, *MODELS.values()}  # settings that a title or a column of its own says
-UNSAID = (SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
+TITLED = {EVIDENCE, run.LABEL, *MODELS.values()}  # settings that a title or a column of its own says
+UNSAID = (run.SEED, "threads", "track_memory", "lr", "critic_lr", "lam")
 """Settings that change no size: of records that differ in them alone, the one that held most counts."""
 MOST_PROJECTED, MOST_MEASURED = 16, 4  # experiments that are drawn, one for each model
 SLACK = 1 + 1e-9  # rounding of sums
@@ -60,7 +49,7 @@ class Phase:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class MemoryCase(Run):
+class MemoryCase(run.Run):
     """The memory of a step."""
 
     phases: Mapping[str, Phase]
@@ -70,7 +59,7 @@ class MemoryCase(Run):
     def case_settings(self) -> dict[str, str]:
         """Every axis and further setting of its case as its id writes them; empty where it does not apply."""
         case = self.record.case
-        return {name: plain_text(value) for name, value in (*case.axes.items(), *sorted(case.extras.items()))}
+        return {name: run.plain_text(value) for name, value in (*case.axes.items(), *sorted(case.extras.items()))}
 
     @property
     def evidence(self) -> str:
@@ -114,7 +103,7 @@ def read_phases(record: Record) -> dict[str, Phase]:
         return {}
     sizes = {
         (span, metric): {step: size for step, size in by_step.items() if size > 0}
-        for span, metrics in numbers_by_span(record).items()
+        for span, metrics in run.numbers_by_span(record).items()
         for metric, by_step in metrics.items()
     }
     phases = {}
@@ -142,7 +131,7 @@ def read_phases(record: Record) -> dict[str, Phase]:
 def memory_experiments(results: Results) -> Sequence[MemoryExperiment]:
     """Projected experiments, then measured ones; each by model size, largest first, then by number of arms."""
 
-    def order(experiment: MemoryExperiment) -> tuple[bool, float, int, Pairs]:
+    def order(experiment: MemoryExperiment) -> tuple[bool, float, int, run.Pairs]:
         size = max(arm.first.parameters or 0.0 for arm in experiment.arms)
         return experiment.arms[0].first.is_measured, -size, -len(experiment.arms), experiment.key
 
@@ -164,7 +153,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
-        defaults=defaults_in(records, named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
+        defaults=run.defaults_in(records, run.named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
         heads=(MODELS[workload],),
     )
     cases = workload_runs(tracked, design, weight=lambda case, _: case.peak)
@@ -184,7 +173,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     return experiments(cases, design, has_labels=results.several, named=named)
 
 
-def _read_case(current: CurrentRecord, key: Pairs, phases: Mapping[str, Phase]) -> MemoryCase:
+def _read_case(current: CurrentRecord, key: run.Pairs, phases: Mapping[str, Phase]) -> MemoryCase:
     """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
     record, (name, value) = current.record, BATCH_THAT_FITS
     fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
@@ -192,7 +181,7 @@ def _read_case(current: CurrentRecord, key: Pairs, phases: Mapping[str, Phase]) 
     return MemoryCase(current=current, key=key, phases=phases)
 
 
-def settings_in_words(key: Pairs, names: Collection[str]) -> list[Text]:
+def settings_in_words(key: run.Pairs, names: Collection[str]) -> list[Text]:
     """The named settings of a key that have a value, in words."""
     return [setting_text(name, value) for name, value in key if name in names and value]
 
@@ -202,8 +191,8 @@ def devices_needed(size_gb: int, arm: MemoryArm) -> int | None:
     sizes; for others it follows from the peak per device and what is kept back."""
     count = noted(arm.first.record, f"gpu_{size_gb}", "devices_needed")
     if count is not None:
-        return int(count) if 1 <= count <= MOST_STEPS else None
-    reserve = parse_number(arm.first.setting("reserve_bytes_per_device"))
+        return int(count) if 1 <= count <= run.MOST_STEPS else None
+    reserve = run.parse_number(arm.first.setting("reserve_bytes_per_device"))
     if reserve is None:
         return None
     peaks = {shards: peak for shards in COUNTS if (peak := peak_per_device(shards, arm)) is not None}
@@ -234,7 +223,7 @@ def experiments_to_draw(candidates: Sequence[MemoryExperiment]) -> list[MemoryEx
     return by_evidence.get(False, [])[:MOST_PROJECTED] + by_evidence.get(True, [])[:MOST_MEASURED]
 
 
-def count_unusual_settings(keys: Sequence[Pairs]) -> dict[Pairs, int]:
+def count_unusual_settings(keys: Sequence[run.Pairs]) -> dict[run.Pairs, int]:
     """For each key the number of its settings whose value is not the one that most keys have."""
     usual = {name: Counter(dict(key).get(name, "") for key in keys).most_common(1)[0][0] for name in differing(keys)}
     return {key: sum(usual.get(name, value) != value for name, value in key) for key in keys}

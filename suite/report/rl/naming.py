@@ -10,7 +10,7 @@ from suite.report.blocks import Joined, Text, dotted
 from suite.report.model.experiment import Arm, Experiment
 from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, option_style, setting_text
 from suite.report.model.run import parse_number
-from suite.report.plot.marks import LINES
+from suite.report.plot.plots import LINES
 
 E = TypeVar("E", bound=Experiment[Any])
 SHAPE = ("prompts_per_step", "num_generations")

@@ -19,7 +19,7 @@ from suite.report.model.experiment import ArmQuantity
 from suite.report.model.formats import points, signed, three_digits, with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.results import Results
-from suite.report.plot.scales import linear, shares
+from suite.report.plot.plots import linear, shares
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding, largest
 from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun

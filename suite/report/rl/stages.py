@@ -18,13 +18,12 @@ from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.labels import RECIPE
 from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
-from suite.report.quoted import quoted_tables
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import AgainstReference, ForestRow, accuracy_change, at, at_equal_budgets
 from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
 from suite.report.rl.frames import MOST_FIGURES
 from suite.report.rl.naming import named, with_baseline
-from suite.report.table import Column, column, part_columns
+from suite.report.table import Column, column, part_columns, quoted_tables
 from suite.statistics.paired import Comparison
 
 # Metrics of the steps that a stage's spending is told by.

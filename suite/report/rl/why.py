@@ -23,7 +23,7 @@ from suite.report.model.labels import ALGORITHM, BLUE, Style, option_label, opti
 from suite.report.model.results import Results
 from suite.report.model.run import parse_number
 from suite.report.plot.heatmap import OPACITY, heatmap
-from suite.report.plot.marks import faint
+from suite.report.plot.plots import faint
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import ForestRow, forest, judged_rows
 from suite.report.rl.design import RlArm, RlExperiment

@@ -10,18 +10,7 @@ from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from suite.gate.output.sentences import (
-    COMMIT_LENGTH,
-    POINTS,
-    change,
-    differences,
-    facts,
-    finite,
-    most,
-    open_questions,
-    percent,
-    quantity,
-)
+from suite.gate.output import sentences
 from suite.gate.output.sentences import values as before_and_after
 from suite.gate.verdict import Judgement, Outcome, Side, Verdict
 from suite.records import numbers
@@ -30,10 +19,8 @@ from suite.report.blocks import Figure, Kind, Section, Table, Text, View, joined
 from suite.report.model.labels import GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, Style, case_facets, name_facets
 from suite.report.model.results import Judged, Results, newest_by_label
 from suite.report.model.run import clip_text
-from suite.report.plot.marks import Point, Series
-from suite.report.plot.plots import rule
+from suite.report.plot.plots import Point, Series, Ticks, log, rule
 from suite.report.plot.rows import first_rows, rows
-from suite.report.plot.scales import Ticks, log
 from suite.report.plot.text import ending
 from suite.report.table import Column, column, table
 
@@ -110,7 +97,7 @@ def build(results: Results) -> Section | None:
 
 def _summary(judged: ShownJudgement) -> Text:
     """Sentences on what was compared, when, and with which outcomes; then on what is left undecided."""
-    judgement, (undecided, noisy, hidden) = judged.judgement, open_questions(judged.judgement)
+    judgement, (undecided, noisy, hidden) = judged.judgement, sentences.open_questions(judged.judgement)
     at = say("gate.at", at=_date(judged.judged)) if judged.judged.at else ""
     sides = {"before": _side_text(judgement.before), "after": _side_text(judgement.after)}
     counts = {"count": numbers.count(undecided), "noisy": numbers.count(noisy)}
@@ -134,7 +121,7 @@ def _outcome_counts(judgement: Judgement) -> Text:
 
 def _side_text(side: Side) -> Text:
     """A side's label, with its commit unless the label begins with that, and a note on uncommitted changes."""
-    label, commit = clip_text(side.label), clip_text(side.commit)[:COMMIT_LENGTH]
+    label, commit = clip_text(side.label), clip_text(side.commit)[: sentences.COMMIT_LENGTH]
     is_named = not commit or label.startswith(commit)
     about = joined("list", ["" if is_named else commit, say("gate.uncommitted") if side.dirty else ""])
     return say("gate.side", label=label, about=about) if about else label
@@ -152,7 +139,7 @@ def _figure(judged: ShownJudgement) -> Figure:
     changes = [
         row
         for verdict in noisy
-        if verdict.metric not in POINTS and (row := _drawn_verdict(verdict, judged)) is not None
+        if verdict.metric not in sentences.POINTS and (row := _drawn_verdict(verdict, judged)) is not None
     ]
     drawable, left_out = first_rows(changes, MOST_DRAWN)
     label = judged.judged.label
@@ -188,13 +175,13 @@ def _drawn_verdict(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | N
 
 def _plausible(value: float | None) -> float | None:
     """A finite ratio within PLAUSIBLE; else None."""
-    number = finite(value)
+    number = sentences.finite(value)
     return number if number is not None and PLAUSIBLE[0] <= number <= PLAUSIBLE[1] else None
 
 
 def _quantity(verdict: Verdict) -> str:
     """The quantity that a verdict is about."""
-    return clip_text(quantity(verdict), LONGEST_NAME)
+    return clip_text(sentences.quantity(verdict), LONGEST_NAME)
 
 
 def _changes_plot(verdicts: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
@@ -226,7 +213,7 @@ def _outcome_series(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: s
     points = []
     for place, row in enumerate(verdicts):
         if row.verdict.outcome is outcome:
-            allowed = numbers.NOTHING if row.allowed is None else percent(row.allowed)
+            allowed = numbers.NOTHING if row.allowed is None else sentences.percent(row.allowed)
             hover = say("gate.hover", name=row.name, change=_change_text(row.verdict), allowed=allowed)
             facets = _facets(row.verdict) | {"label": label}
             points.append(Point(x=row.ratio, y=place, ends=(row.low, row.high), hover=hover, facets=facets))
@@ -235,7 +222,7 @@ def _outcome_series(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: s
 
 def _change_text(verdict: Verdict) -> Text:
     """A verdict's change with its interval; the word between the ends is the language's."""
-    estimate, between, end = change(verdict, to=BETWEEN).partition(BETWEEN)
+    estimate, between, end = sentences.change(verdict, to=BETWEEN).partition(BETWEEN)
     return joined("", [estimate, say("gate.to"), end]) if between else estimate
 
 
@@ -263,7 +250,7 @@ def _tables(judged: ShownJudgement) -> list[Table]:
     unchanged = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
     changed = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
     warnings = [clip_text(warning, LONGEST_REASON) for warning in judgement.warnings]
-    surroundings = [[clip_text(text, LONGEST_REASON) for text in row] for row in differences(judgement)]
+    surroundings = [[clip_text(text, LONGEST_REASON) for text in row] for row in sentences.differences(judgement)]
     sides = [column(title, itemgetter(at)) for at, title in enumerate(("column.fact", "gate.before", "gate.after"))]
     return [
         _verdicts_table("gate.table", changed, judged),
@@ -283,7 +270,7 @@ def _judgement_table(
 def _verdicts_table(key: str, verdicts: Sequence[Verdict], judged: ShownJudgement, *, folded: bool = False) -> Table:
     """A table of verdicts; its note says the settings that all cases share, and how they were judged."""
     settings = clip_text(shared_settings(verdict.case for verdict in judged.judgement.verdicts), LONGEST_REASON)
-    judged_with = joined("list", map(clip_text, facts(judged.judgement)))
+    judged_with = joined("list", map(clip_text, sentences.facts(judged.judgement)))
     notes = [
         say("gate.shared", settings=settings) if settings else "",
         say("gate.judged_with", facts=judged_with) if judged_with else "",
@@ -296,7 +283,7 @@ def _verdicts_table(key: str, verdicts: Sequence[Verdict], judged: ShownJudgemen
             column("column.case", lambda verdict: judged.names[verdict.case]),
             column("gate.quantity", _quantity, kind=Kind.CODE),
             column("gate.change", _change_text, kind=Kind.NUMBER),
-            column("gate.most", most, kind=Kind.NUMBER),
+            column("gate.most", sentences.most, kind=Kind.NUMBER),
             column("column.reason", _reason, kind=Kind.LONG),
             column("gate.before", lambda verdict: before_and_after(verdict)[0], kind=Kind.NUMBER),
             column("gate.after", lambda verdict: before_and_after(verdict)[1], kind=Kind.NUMBER),

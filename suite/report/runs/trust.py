@@ -4,17 +4,34 @@ from which code they come, and whether the same cases came out the same elsewher
 A case that could not run is a row with a reason, never a gap.
 """
 
+import math
+import re
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from operator import itemgetter
+from statistics import fmean
+from typing import Any
 
 from suite.records import numbers
-from suite.records.record import Status
-from suite.report.blocks import Headline, Kind, Section, Table, joined, say, section
-from suite.report.model.labels import record_facets
+from suite.records.derived import run_warnings, started_at
+from suite.records.plain_text import shortened
+from suite.records.record import Record, Status
+from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, dotted, joined, say, say_or, section
+from suite.report.evidence import contrast_verdict, difference
+from suite.report.model.by_setting import experiments_by, telling_settings, workload_design
+from suite.report.model.experiment import grouped
+from suite.report.model.formats import times_range
+from suite.report.model.labels import VARIANT, record_facets, variant_label
+from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, LeftOut, Results
-from suite.report.model.run import scrub_recorded
-from suite.report.runs import devices, provenance, shared_cases
+from suite.report.model.run import LABEL, Run, plausible_launches, scrub_recorded
+from suite.report.runs import devices
+from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import Column, column, part_columns, plain_title, table
+from suite.statistics.intervals import Interval, launched_interval, median_ratio
+from suite.statistics.paired import TOLD_APART
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
@@ -39,15 +56,15 @@ def build(results: Results) -> Section | None:
             *_left_out_tables(results),
             devices.device_table(results),
             devices.missing_table(results),
-            provenance.fact_table(results),
-            provenance.warning_table(results),
-            shared_cases.shared_table(results),
+            fact_table(results),
+            warning_table(results),
+            shared_table(results),
         ],
         headlines=[
             _ran_headline(results),
             devices.disturbance(results),
-            provenance.origin(results),
-            shared_cases.shared_headline(results),
+            origin(results),
+            shared_headline(results),
         ],
     )
 
@@ -125,3 +142,227 @@ def _left_out_tables(results: Results) -> list[Table]:
         table(say("trust.unfinished"), results.unfinished, columns, note=say("trust.unfinished_note")),
         table(say("trust.withdrawn"), results.withdrawn, [*columns, *withdrawn], note=say("trust.withdrawn_note")),
     ]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SpanTiming(Run):
+    """A record's timings of one span."""
+
+    span: str
+    interval: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedCase:
+    """A timing or a score of one case under a label, beside the first label that has it."""
+
+    name: Text
+    labels: tuple[Text, Text]  # this one, and the first
+    ours: Text
+    theirs: Text
+    change: Text
+    verdict: Text
+    is_clear: bool
+    distance: float = 0.0  # the logarithm of a ratio; 0 of a score
+    pairs: int | None = None
+    settings: str = ""
+
+
+def shared_table(results: Results) -> Table:
+    """The table of the cases that several labels have, the clearly different and furthest apart first."""
+    rows = sorted(
+        [*_shared_timings(results), *_shared_scores(results)], key=lambda row: (not row.is_clear, -row.distance)
+    )
+    return table(
+        say("trust.shared"),
+        rows,
+        [
+            column("column.case", lambda row: row.name),
+            column("trust.compared", lambda row: say("trust.over", label=row.labels[0], first=row.labels[1])),
+            column("trust.ours", lambda row: row.ours, kind=Kind.NUMBER),
+            column("trust.theirs", lambda row: row.theirs, kind=Kind.NUMBER),
+            column("trust.change", lambda row: row.change, kind=Kind.NUMBER),
+            column("trust.verdict", lambda row: row.verdict),
+            column("column.count", lambda row: row.pairs, numbers.count, only_where_known=True),
+            column("column.settings", lambda row: row.settings, kind=Kind.CODE),
+        ],
+        note=say("trust.shared_note"),
+        folded=True,
+    )
+
+
+def shared_headline(results: Results) -> Headline | None:
+    """How many of the shared timings are clearly different; None where no label shares any."""
+    timings = list(_shared_timings(results))
+    counts = {"count": numbers.count(len(timings)), "clear": numbers.count(sum(row.is_clear for row in timings))}
+    return Headline(text=say("trust.shared_headline", **counts)) if timings else None
+
+
+def _shared_timings(results: Results) -> Iterable[SharedCase]:
+    """Yield each span's timing under a label beside the first label that has it, of cases that several labels timed."""
+    by_case = grouped((c for c in results.records if c.is_of_one_machine), lambda current: current.record.case.id)
+    several = [records for records in by_case.values() if len({current.label for current in records}) > 1]
+    timings = [timing for records in several for current in records for timing in _span_timings(current)]
+    for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
+        by_label = {timing.label: timing for timing in cases}
+        first, *rest = [by_label[label] for label in results.labels if label in by_label]
+        for timing in rest:
+            ratio = median_ratio(timing.interval, first.interval)
+            span, variant = say_or(f"span.{timing.span}", timing.span), variant_label(timing.axis(VARIANT))
+            yield SharedCase(
+                name=dotted(variant, *name_parts(timing.record), timing.axis("dtype"), span),
+                labels=(timing.label, first.label),
+                ours=numbers.seconds(timing.interval.median),
+                theirs=numbers.seconds(first.interval.median),
+                change=say("trust.ratio", ratio=numbers.times(ratio.ratio), range=times_range(ratio.low, ratio.high)),
+                verdict=say("trust.clear" if ratio.is_told_apart else "trust.unclear"),
+                is_clear=ratio.is_told_apart,
+                distance=abs(math.log(ratio.ratio)),
+                settings=run_settings(timing),
+            )
+
+
+def _span_timings(current: CurrentRecord) -> Iterable[SpanTiming]:
+    """Yield a successful record's plausible timings by span; none of a workload that is run for a score."""
+    record = current.record
+    if record.status is Status.OK and outcome_metric(record.case.workload) is None:
+        for (span, metric), repeats in record.by_span.items():
+            if metric == "latency_s" and (launches := plausible_launches(repeats)):
+                yield SpanTiming(current=current, span=span, interval=launched_interval(launches))
+
+
+def _shared_scores(results: Results) -> Iterable[SharedCase]:
+    """Yield each label's scores beside the first label's, of workloads that several labels have."""
+    for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
+        outcome = outcome_metric(workload)
+        has_several_labels = len({current.label for current in records}) > 1
+        scored = [current for current in records if has_several_labels and outcome and outcome.scores(current.record)]
+        if outcome is None or len({current.label for current in scored}) < 2:
+            continue
+        experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
+        several = [experiment for experiment in experiments if experiment.baseline and experiment.others]
+        names = telling_settings([experiment.key for experiment in several], workload_design(workload))
+        for experiment in several:
+            settings = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
+            for pair in outcome.contrasts(experiment.others, experiment.arms[0]):
+                yield SharedCase(
+                    name=dotted(workload, pair.quantity.name),
+                    labels=(pair.arm.name, pair.other.name),
+                    ours=pair.quantity.text(fmean(pair.comparison.ours)),
+                    theirs=pair.quantity.text(fmean(pair.comparison.theirs)),
+                    change=difference(pair),
+                    verdict=contrast_verdict(pair),
+                    is_clear=pair.comparison.outcome in TOLD_APART,
+                    pairs=pair.comparison.pairs,
+                    settings=settings,
+                )
+
+
+LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12
+IN_BYTES = ("memory_bytes", "cgroup_memory_bytes")
+OF_ENVIRONMENT = (
+    *("machine_id", "cpu", "usable_cpus", "cgroup_cpus", *IN_BYTES, "gpus", "gpus_unread"),
+    *("os", "python", "packages", "variables"),
+)
+MOST_BYTES = 1 << 60
+NUMBER = re.compile(r"\d+(\.\d+)?(e[+-]\d+)?")  # warnings that differ in nothing else are one
+Fact = tuple[str, Mapping[str, Text]]
+"""A fact's name, and what it is under each label."""
+
+
+def origin(results: Results) -> Headline | None:
+    """How many records there are, of how many machines and commits and from when; None without a record."""
+    records = [current.record for current in results.records]
+    machines = {str(record.environment.get("machine_id") or "") for record in records}
+    commits = {str(record.provenance.get("commit") or "") for record in records} - {""}
+    counts = {"records": len(records), "machines": len(machines), "commits": len(commits)}
+    fields = {name: numbers.count(count) for name, count in counts.items()}
+    text = say("trust.origin", dates=_dates(records) or numbers.NOTHING, **fields)
+    return Headline(text=text) if records else None
+
+
+def fact_table(results: Results) -> Table:
+    """The table of each label's machine, versions and code; a fact that differs within a label has every value once."""
+    by_label = {
+        label: [current.record for current in results.records if current.label == label] for label in results.labels
+    }
+    facts: dict[str, Callable[[Record], Any]] = {
+        **{name: partial(_environment_fact, name) for name in OF_ENVIRONMENT},
+        "suite_version": lambda record: record.provenance.get("suite_version"),
+        "commit": _commit,
+        "source_digest": lambda record: _short_identifier(record.provenance.get("source_digest")),
+        "clock": _clock,
+        "evidence": lambda record: say(f"evidence.{record.evidence}"),
+    }
+    rows: list[Fact] = []
+    for name, fact in facts.items():
+        texts = {label: _every_value(map(fact, records)) for label, records in by_label.items()}
+        rows += [(name, texts)] if any(texts.values()) else []
+    rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
+    rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
+    fact_name: Column[Fact] = column("column.fact", lambda row: say(f"fact.{row[0]}"))
+    labels: list[Column[Mapping[str, Text]]] = [
+        column(plain_title(label), itemgetter(label), kind=Kind.LONG) for label in results.labels
+    ]
+    return table(
+        say("trust.facts"), rows if results.records else [], [fact_name, *part_columns(lambda row: row[1], labels)]
+    )
+
+
+def _environment_fact(name: str, record: Record) -> Any:
+    """A fact of a record's environment; a size in bytes is written with a unit."""
+    value = record.environment.get(name)
+    if name in IN_BYTES and isinstance(value, int) and 0 < value < MOST_BYTES:
+        return numbers.bytes_iec(value)
+    return value
+
+
+def _commit(record: Record) -> Text:
+    """A record's commit, cut short, with a note on uncommitted changes."""
+    sha = _short_identifier(record.provenance.get("commit"))
+    return joined(" ", [sha, say("trust.dirty")]) if sha and record.provenance.get("dirty") is True else sha
+
+
+def _clock(record: Record) -> Text:
+    """What a run was timed by, in the language, or as the record writes it; empty without a clock."""
+    clock = record.provenance.get("clock")
+    return say_or(f"clock.{clock}", _written(clock)) if clock else ""
+
+
+def _short_identifier(value: Any) -> str:
+    """The first LONGEST_IDENTIFIER characters; empty for no value."""
+    return str(value)[:LONGEST_IDENTIFIER] if value else ""
+
+
+def _dates(records: Sequence[Record]) -> str:
+    """The first and the last start of records, to the minute; one where they are the same."""
+    starts = sorted({started_at(record)[:16].replace("T", " ") for record in records} - {""})
+    return " – ".join(dict.fromkeys([*starts[:1], *starts[-1:]]))
+
+
+def _every_value(values: Iterable[Any]) -> Text:
+    """Every different value once, such as several machines under one label; cut where it is too long."""
+    whole = joined("; ", dict.fromkeys(text for text in map(_written, values) if text != ""))
+    return shortened(whole, LONGEST_FACT) if isinstance(whole, str) else whole
+
+
+def _written(value: Any) -> Text:
+    """A fact of a record as text, without what is private; cut where it is too long."""
+    if value is None or isinstance(value, Say | Joined):
+        return value or ""
+    if isinstance(value, Mapping):
+        value = [f"{name} {item}" for name, item in value.items()]
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return shortened(scrub_recorded(text), LONGEST_FACT)
+
+
+def warning_table(results: Results) -> Table:
+    """The table of the runs' warnings; those that differ in numbers alone are one row with the numbers of the first."""
+    warnings = [(current.label, warning) for current in results.records for warning in run_warnings(current.record)]
+    repeats = grouped(warnings, lambda item: (item[0], NUMBER.sub("", item[1])))
+    columns: list[Column[Sequence[tuple[str, str]]]] = [
+        column("column.warning", lambda row: scrub_recorded(row[0][1]), kind=Kind.LONG),
+        column("column.label", lambda row: row[0][0], facet="label"),
+        column("column.records", len, numbers.count),
+    ]
+    return table(say("trust.warnings"), sorted(repeats.values(), key=lambda row: -len(row)), columns)

@@ -30,9 +30,8 @@ from suite.theory.devices.calibration import (
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.hardware import hardware_from, hardware_names
 from suite.theory.layers.algebra import SERVED_BYTES, Pass, Work
-from suite.theory.layers.layer_plan import LayerPlan, plan_from
+from suite.theory.layers.layer_plan import LayerPlan, parameters_from, plan_from
 from suite.theory.layers.parallel import WAYS, Layout, layouts
-from suite.theory.layers.parameters import parameters_from
 from suite.theory.layers.roofline import MeasuredCeilings
 from suite.theory.layers.shapes import LayerShape
 

@@ -18,8 +18,7 @@ from suite.configuration.files import choices, read_choice, read_yaml
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import geometry_names, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
-from suite.theory.layers.layer_plan import LayerPlan, plan_from
-from suite.theory.layers.parameters import Parameters, parameters_from
+from suite.theory.layers.layer_plan import LayerPlan, Parameters, parameters_from, plan_from
 from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import LayerShape, grouped_shape, kernel_work
 

@@ -60,7 +60,7 @@ def decoder_shape(
     sizes: Mapping[str, Any], attention: Mapping[str, Any], *, vocab_size: int, where: str, match: str = "heads"
 ) -> DecoderShape:
     """Lay an attention variant over a decoder's sizes. `where`: the settings' group and a dot, as `policy.`; `match`:
-    the quantity that every layer shares with other variants' (suite.theory.layers.matching).
+    the quantity that every layer shares with other variants' (suite.theory.layers.attention_plan).
 
     A published geometry says too whether its head is tied (`tie_embeddings`) and has `qkv_bias` and `norm_eps`. Only
     grouped heads laid over it have biases, whatever it says.

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from suite.quality.compression.layers import Int8Attention, LowRankAttention, restored, rounded
 from suite.quality.compression.low_rank import low_rank_factors
+from suite.quality.compression.workload import Int8Attention, LowRankAttention, restored, rounded
 from suite.theory.layers.algebra import Pass
 from tests.lm.decoders import decoder, tokens
 

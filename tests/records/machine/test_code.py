@@ -60,7 +60,7 @@ def test_another_version_of_an_import_changes_the_digest(package, monkeypatch):
     (package / "layer.py").write_text("import torch\n")
     digests = []
     for version in ("1.0", "2.0"):
-        monkeypatch.setattr(code, "_version", {"torch": version}.get)
+        monkeypatch.setattr(code, "installed_version", {"torch": version}.get)
         digests.append((digest(LAYER), digest(ALONE)))
     (layer, alone), (layer_later, alone_later) = digests
     assert layer != layer_later

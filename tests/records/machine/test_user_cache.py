@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.records.machine.user_cache import KERNELS, kernels_folder, private_content
-from suite.records.stores.place import mirror_folder
+from suite.records.stores.mirror import mirror_folder
 
 pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")

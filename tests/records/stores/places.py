@@ -8,12 +8,12 @@ import fsspec
 import pytest
 
 from suite.records.stores.folder import StoreFolder
+from suite.records.stores.mirror import mirror_folder
 from suite.records.stores.objects import ObjectStore, open_store
-from suite.records.stores.place import mirror_folder
 from suite.records.stores.store import RECORD
 from tests.records.factory import build, store
 
-CACHE = "suite.records.stores.place.user_cache"
+CACHE = "suite.records.stores.mirror.user_cache"
 
 
 def new_url():

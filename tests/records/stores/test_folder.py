@@ -9,9 +9,8 @@ from suite.records.record import SAMPLES
 from suite.records.stores import folder
 from suite.records.stores.claim import NAME_LENGTH, hold
 from suite.records.stores.folder import LocalFolder, StoreFolder, results_folder
-from suite.records.stores.mirror import on_this_machine
+from suite.records.stores.mirror import mirror_folder, on_this_machine
 from suite.records.stores.objects import StoreError, open_store
-from suite.records.stores.place import mirror_folder
 from suite.records.stores.store import RECORD, read_contents, read_record, write_record
 from tests.records.factory import build, store
 from tests.records.stores.places import Watched, machine, new_url, objects_at, put, results_at

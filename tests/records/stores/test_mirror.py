@@ -6,10 +6,9 @@ from fsspec.implementations.local import LocalFileSystem
 from suite.records.record import CorruptRecordError
 from suite.records.stores import objects
 from suite.records.stores.claim import NAME_LENGTH
-from suite.records.stores.mirror import on_this_machine, refresh
+from suite.records.stores.mirror import mirror_folder, on_this_machine, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.pack import PACK
-from suite.records.stores.place import mirror_folder
 from suite.records.stores.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store

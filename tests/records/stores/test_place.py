@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.records.stores.place import is_store, mirror_folder, mirrored_url, own_folder, shown, url_in
+from suite.records.stores.mirror import is_store, mirror_folder, mirrored_url, own_folder, shown, url_in
 from tests.records.stores.places import machine
 
 

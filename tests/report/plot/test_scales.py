@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.report.plot.scales import byte_ticks, decimal_ticks
+from suite.report.plot.plots import byte_ticks, decimal_ticks
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.31e-3, 1.7e-3), (1.49, 1.49), (7.1, 9.8), (94e-6, 99e-6), (1, 1.4)])

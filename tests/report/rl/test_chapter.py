@@ -10,7 +10,7 @@ from suite.configuration.files import languages
 from suite.records.record import Reading
 from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
-from suite.report.plot.marks import HOVER, VALUES
+from suite.report.plot.plots import HOVER, VALUES
 from suite.report.rl import conformance, cost, efficiency, stability, stages
 from tests.records.factory import build
 from tests.report.quality_records import in_memory

@@ -10,7 +10,7 @@ import pytest
 from suite.configuration.files import languages
 from suite.records.record import Evidence, Reading
 from suite.report.blocks import LONGEST_TITLE
-from suite.report.plot.marks import HOVER
+from suite.report.plot.plots import HOVER
 from suite.report.rl import cost, efficiency, memory, stability
 from suite.report.rl.design import layout
 from suite.report.rl.memory import LEAST_SHARE

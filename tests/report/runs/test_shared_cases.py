@@ -3,7 +3,7 @@
 import pytest
 
 from suite.report.page.texts import load_texts
-from suite.report.runs.shared_cases import shared_headline, shared_table
+from suite.report.runs.trust import shared_headline, shared_table
 from tests.records.factory import build, in_launches
 from tests.report.reading import results_of, rows_of
 from tests.report.rl.runs import run

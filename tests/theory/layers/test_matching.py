@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from suite.theory.layers.attention_plan import LARGEST_RESIDUAL, UnmatchedError, match_shape
 from suite.theory.layers.geometry import Geometry, load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape
-from suite.theory.layers.matching import LARGEST_RESIDUAL, UnmatchedError, match_shape
 from suite.theory.layers.rope import Rope
 from suite.theory.layers.shapes import grouped_shape, tied_shape
 

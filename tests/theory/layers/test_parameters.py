@@ -5,7 +5,7 @@ import pytest
 from suite.configuration.files import read_choice
 from suite.theory.layers.decoder_shape import decoder_shape
 from suite.theory.layers.geometry import geometry_names
-from suite.theory.layers.parameters import parameters_from
+from suite.theory.layers.layer_plan import parameters_from
 
 PLAIN = ("family", "moe", "layers", "qk_norm", "norms_per_layer")
 BILLION = 1e9
