@@ -39,10 +39,9 @@ SHARES = (
 LARGEST = {**dict.fromkeys(SHARES, 1.0), "thought_length": MOST}
 """Metrics that are no number below 0, and the largest that they can be."""
 SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
-# Settings that older records do not have: to name the default says no more than to name none.
 ROLLOUTS = {"rollout_lag": "0", "rollout_dtype": "", "rollout_cache_dtype": "", "rollout_correction": "none"}
-DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"}
-DEFAULTS |= ROLLOUTS
+# Settings that older records do not have: to name the default says no more than to name none.
+DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"} | ROLLOUTS
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
 """Settings in which all arms of an experiment agree."""
 SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")  # and those that say more of them
@@ -404,8 +403,7 @@ class RlLayout:
             """Whether an arm has rollouts of its own, and another one does not."""
             return len({_has_own_rollouts(arm) for arm in arms}) == 2
 
-        naming = functools.partial(named, lead="rollout_correction")
-        experiments = self.split(self.runs, is_factor, naming, is_shown)
+        experiments = self.split(self.runs, is_factor, functools.partial(named, lead="rollout_correction"), is_shown)
         return [with_baseline(each, next(filter(_has_own_rollouts, each.arms))) for each in experiments]
 
     @functools.cached_property
