@@ -41,7 +41,8 @@ LARGEST = {**dict.fromkeys(SHARES, 1.0), "thought_length": MOST}
 SUPERVISION, REWARD_SOURCE = "supervision", "reward_source"
 ROLLOUTS = {"rollout_lag": "0", "rollout_dtype": "", "rollout_cache_dtype": "", "rollout_correction": "none"}
 # Settings that older records do not have: to name the default says no more than to name none.
-DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"} | ROLLOUTS
+DEFAULTS = {RECIPE: "r1_zero", SUPERVISION: "outcome", REWARD_SOURCE: "ground_truth", "format_reward": "added"}
+DEFAULTS |= ROLLOUTS
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
 """Settings in which all arms of an experiment agree."""
 SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")  # and those that say more of them
