@@ -237,6 +237,11 @@ def arms_by_task(folder):
     return by_task
 
 
+def rollout_experiments(folder):
+    """The experiments of a folder whose arms differ in the policy that samples, largest first."""
+    return sorted(design.layout(folder_results(folder)).rollouts, key=lambda experiment: -len(experiment.arms))
+
+
 def clear_differences(*tasks):
     """How many comparisons with PPO are clear on these tasks, at equal completions and seconds: `3 of 40`."""
     budgets = {design.COMPLETIONS, design.CPU}

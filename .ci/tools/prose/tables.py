@@ -6,6 +6,7 @@ from suite.records.numbers import bytes_iec
 from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
+from suite.report.rl.contrasts import at, at_equal_budgets
 from suite.report.rl.stability import mean_over_steps
 from suite.report.rl.why import leader_duels
 from suite.statistics.learning import expected_best, expected_best_band
@@ -316,6 +317,72 @@ def why():
         lines.append([kls[setting[0]], forms[setting[1]], *bold])
     names = [load_texts("en").render(level.name).replace(" · ", ", ") for level in cells.arms.values()]
     return as_table(["KL", "format", *names], lines)
+
+
+CORRECTIONS = {
+    "none": "none: ratio to the policy that sampled",
+    "recomputed": "ratio recomputed, w ignored",
+    "token_tis": "token truncation (TIS)",
+    "token_mis": "token masking (IcePop)",
+    "sequence_tis": "sequence truncation",
+    "sequence_mis": "sequence masking",
+    "decoupled": "decoupled (AReaL)",
+}
+COARSE = {
+    ("bfloat16", ""): "bfloat16",
+    ("", "int8"): "int8 cache",
+    ("", "fp8"): "fp8 cache",
+    ("bfloat16", "fp8"): "bfloat16, fp8 cache",
+}
+
+
+def stale():
+    """Where each correction ends for each age of rollouts, on each task."""
+    columns, titles = {}, []
+    for experiment in readers.rollout_experiments("cpu_rl_stale"):
+        task = dict(experiment.key)["task"]
+        for lag in sorted({int(arm.first.value("rollout_lag")) for arm in experiment.others}):
+            titles.append(f"{task}, {lag} step{'s' if lag > 1 else ''} old")
+            columns[titles[-1]] = experiment, lambda arm, lag=lag: arm.first.value("rollout_lag") == str(lag)
+        titles[-1] += f" (exact: {share(experiment.baseline.mean(design.final))})"
+        columns = dict(zip(titles, columns.values(), strict=True))
+    return _of_corrections(columns)
+
+
+def coarse():
+    """Where each correction ends for each coarseness of rollouts, with each attention variant."""
+    columns, titles = {}, []
+    for experiment in readers.rollout_experiments("cpu_rl_coarse"):
+        variant = dict(experiment.key)["attention"].upper()
+        for settings, name in COARSE.items():
+            titles.append(f"{variant}, {name}")
+            columns[titles[-1]] = (
+                experiment,
+                lambda arm, settings=settings: (
+                    settings == (arm.first.value("rollout_dtype"), arm.first.value("rollout_cache_dtype"))
+                ),
+            )
+        titles[-1] += f" (exact: {share(experiment.baseline.mean(design.final))})"
+        columns = dict(zip(titles, columns.values(), strict=True))
+    return _of_corrections(columns)
+
+
+def _of_corrections(columns):
+    """A row a correction, a column for the arms of an experiment that a function picks: final accuracies, bold where
+    clearly below exact rollouts by the experiment's own table."""
+    cells = {}
+    for title, (experiment, is_of_column) in columns.items():
+        for row in at(design.COMPLETIONS, at_equal_budgets(experiment)):
+            if is_of_column(row.arm):
+                text = share(row.arm.mean(design.final))
+                is_lower = row.outcome is ArmOutcome.LOWER
+                cells[row.arm.first.value("rollout_correction"), title] = f"**{text}**" if is_lower else text
+    lines = [
+        [name, *(cells.get((correction, title), "") for title in columns)]
+        for correction, name in CORRECTIONS.items()
+        if any((correction, title) in cells for title in columns)
+    ]
+    return as_table(["correction", *columns], lines)
 
 
 def ppo_settings():
