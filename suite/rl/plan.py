@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.devices import device_kind
-from suite.configuration.values import one_of, positive_number, whole_number
+from suite.configuration.values import clipped, given, one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.rl.objective import SHARED_TRUNK, LearningPlan, at_most
 from suite.rl.policy import policy_from
@@ -86,6 +86,7 @@ class RlPlan(LearningPlan):
         if settings["eval_every"] != LOGARITHMIC:
             self._eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
+        self.pass_at_k = _pass_at_k(settings)
         base = settings["base"]
         self.base_updates = whole_number(base, "updates", at_least=1, where="base.")
         self.base_batch = whole_number(base, "batch", at_least=1, where="base.")
@@ -201,6 +202,14 @@ class RlPlan(LearningPlan):
                     f"{name} must be even for a stage of kind preference, which trains on pairs of completions; "
                     f"got {count}"
                 )
+
+
+def _pass_at_k(settings: Mapping[str, Any]) -> int | None:
+    """Samples of each held-out prompt for pass@k; None for none. Raises ValueError for what is no power of two."""
+    samples = given(settings, "pass_at_k")
+    if samples is not None and (type(samples) is not int or samples < 2 or samples.bit_count() != 1):
+        raise ValueError(f"pass_at_k must be null or a power of two of at least 2, such as 256; got {clipped(samples)}")
+    return samples
 
 
 def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
