@@ -254,6 +254,7 @@ JUDGES = {
     "contrasts",
     "experiment",
     "families",
+    "pass_at_k",
     "quality",
     "stability",
     "tiers",
