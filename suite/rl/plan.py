@@ -207,7 +207,7 @@ class RlPlan(LearningPlan):
 def _pass_at_k(settings: Mapping[str, Any]) -> int | None:
     """Samples of each held-out prompt for pass@k; None for none. Raises ValueError for what is no power of two."""
     samples = given(settings, "pass_at_k")
-    if samples is not None and (type(samples) is not int or samples < 2 or samples.bit_count() != 1):
+    if samples is not None and (not isinstance(samples, int) or samples < 2 or samples.bit_count() != 1):
         raise ValueError(f"pass_at_k must be null or a power of two of at least 2, such as 256; got {clipped(samples)}")
     return samples
 

@@ -16,16 +16,16 @@ def pass_at_k(right: ArrayLike, samples: int, k: int) -> NDArray[np.float64]:
     """The chance that one of k samples of a prompt is right, for each number of right ones among all `samples`: the
     unbiased 1 - C(n - c, k) / C(n, k) of Chen et al., arXiv 2107.03374.
 
-    As the product over i = n - c + 1 .. n of 1 - k/i, whose factors lie between 0 and 1: no binomial coefficient
-    overflows. Exactly 0 for none right and 1 where fewer than k are wrong. Raises ValueError unless 1 <= k <= samples
-    and every number of right ones is whole and between 0 and `samples`.
+    As the product over i = n - c + 1 .. n of 1 - k/i: no binomial coefficient overflows. Exactly 0 for none right and 1
+    where fewer than k are wrong. Raises ValueError unless 1 <= k <= samples and every number of right ones is whole and
+    between 0 and `samples`.
     """
     counts = np.asarray(right)
     if not 1 <= k <= samples:
         raise ValueError(f"k must lie between 1 and the number of samples, {samples}; got {k}")
     if counts.size and not (np.issubdtype(counts.dtype, np.integer) and 0 <= counts.min() <= counts.max() <= samples):
         raise ValueError(f"right must be whole numbers from 0 to {samples}; got {counts.tolist()}")
-    factors = np.clip(1 - k / np.arange(samples, 0, -1), 0, None)
+    factors = 1 - k / np.arange(samples, 0, -1)  # 0 at i = k, so what follows, below 0, counts no more
     misses = np.concatenate([[1.0], np.cumprod(factors)])  # by number of right ones, none first
     return np.asarray(1 - misses[counts.astype(np.intp)])
 

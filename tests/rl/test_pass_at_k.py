@@ -12,6 +12,7 @@ from suite.records.record import Status
 from suite.rl.base import new_decoder
 from suite.rl.pass_at_k import pass_at_k_readings
 from suite.rl.plan import RlPlan
+from suite.rl.recipe import teacher_settings
 from suite.rl.rollout import decode_completions
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import draw
@@ -81,3 +82,8 @@ def test_how_many_are_sampled_at_once_changes_no_number():
     shares = {f"evaluate/k={k}": pass_at_k(right.numpy(), 16, k).mean() for k in (1, 2, 4, 8, 16)}
     for rows in (1, 5, 16, 37, 10_000):  # one round at a time, three, seven and two, and all
         assert pass_at_k_readings(plan, policy, items, prompts, rows=rows) == shares
+
+
+def test_a_teacher_is_not_sampled():
+    composed = settings(recipe=recipe("distill"), steps=10, pass_at_k=4)
+    assert (RlPlan(composed).pass_at_k, RlPlan(teacher_settings(composed)).pass_at_k) == (4, None)
