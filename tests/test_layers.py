@@ -254,7 +254,6 @@ JUDGES = {
     "contrasts",
     "experiment",
     "families",
-    "pass_at_k",
     "quality",
     "stability",
     "tiers",

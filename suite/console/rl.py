@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from suite.console.summary import HeadlineValue, Summary
 from suite.records import numbers
 from suite.records.holdings import OF_GPU, PART, PEAK, holder_parts
-from suite.records.metrics import EVALUATE, PASS_AT_K, PHASES, pass_at_k_span
+from suite.records.metrics import EVALUATE, PHASES
 from suite.records.record import STEP, Record
 
 ACCURACY, TITLES = "heldout_accuracy", {"heldout_accuracy": "held-out accuracy", "heldout_format": "format"}
@@ -36,7 +36,6 @@ def summary(record: Record) -> Summary:
     phases = ", ".join(f"{phase} {numbers.seconds(time_s)}" for phase, time_s in times_s.items())
     lines = [
         ("learnt", ", ".join(changes.values())),
-        *_pass_at_k(record),
         *_stages(record, curves[ACCURACY]),
         *_teacher(record),
         ("spent", ", ".join(spent)),
@@ -85,17 +84,6 @@ def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, st
         change = "" if texts else f"{numbers.percent(accuracy[begin])} "
         texts.append(f"{stage.get('kind')} {steps}: {change}→ {numbers.percent(accuracy[end])}")
     return [("stages", ", ".join(texts))] if len(texts) > 1 else []
-
-
-def _pass_at_k(record: Record) -> list[tuple[str, str]]:
-    """A line of pass@1 and pass@k with the most samples, before and after training; none for a run without them."""
-    samples = record.settings.get(PASS_AT_K)
-    changes = []
-    for k in (1, samples) if isinstance(samples, int) else ():
-        shares = {reading.step: reading.value for reading in record.series(PASS_AT_K, pass_at_k_span(k))}
-        if len(shares) > 1:
-            changes.append(f"{k}: {numbers.percent(shares[min(shares)])} → {numbers.percent(shares[max(shares)])}")
-    return [("pass@k", ", ".join(changes))] if changes else []
 
 
 def _teacher(record: Record) -> list[tuple[str, str]]:

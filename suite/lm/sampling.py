@@ -186,9 +186,8 @@ class Rollout:
 
         def draw() -> Tensor:
             """Noise of the next tokens; copies of one prompt are next to each other."""
-            for noise_tNV, own in zip(noises, generators, strict=True):
-                noise_tNV.exponential_(generator=own).log_()
-            return noises[0] if len(noises) == 1 else torch.stack(noises, dim=2).flatten(1, 2)
+            drawn = [noise.exponential_(generator=own).log_() for noise, own in zip(noises, generators, strict=True)]
+            return drawn[0] if len(drawn) == 1 else torch.stack(drawn, dim=2).flatten(1, 2)
 
         return (noise_NV for _ in count() for noise_NV in draw())
 

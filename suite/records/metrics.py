@@ -5,8 +5,7 @@ stand at the number of steps that came before: `heldout_accuracy` at step 0 is t
 exact in the gate's sense, since a float differs between machines; `seeded` ones are bit-equal in two runs of one seed
 on one machine.
 
-`pass_at_k` stands in a span for each k below `evaluate`, such as `evaluate/k=256`: at step 0 of the base model, and
-after the last step.
+`pass_at_k` stands in a span of each k below `evaluate`, such as `evaluate/k=256`.
 
 Of quality, `answer_accuracy` and `answer_loss` stand in the span `evaluate`, and for each kind of question (a tier, an
 attribute, a distance) in a span of its own below it; with one head knocked out, in a span below `head_ablation`. Those
@@ -159,11 +158,6 @@ def within(*parts: str) -> str:
 def below(span: str, above: str) -> str | None:
     """The part of a span behind `above/`; None for another span."""
     return span[len(above) + 1 :] if span.startswith(f"{above}/") else None
-
-
-def pass_at_k_span(k: int) -> str:
-    """The span of `pass_at_k` with k samples."""
-    return within(EVALUATE, f"k={k}")
 
 
 QUALITY_METRICS = (

@@ -35,12 +35,7 @@ from suite.rl.tasks.task import draw
 BASES, TEACHERS = "bases", "teachers"
 BASE_SETTINGS = ("attention", "policy", "task", "base", "warmup_updates", "max_grad_norm", "dtype", "device", "threads")
 """Settings that a base model depends on, beside the seed, the code and torch."""
-NOT_LEARNT_FROM = (
-    "checkpoint_seconds",
-    "trial",
-    "rank",
-    "pass_at_k",
-)  # settings of a run that its policy does not depend on
+NOT_LEARNT_FROM = ("checkpoint_seconds", "trial", "rank")  # settings of a run that its policy does not depend on
 
 
 @dataclass(frozen=True, kw_only=True)

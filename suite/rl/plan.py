@@ -86,7 +86,11 @@ class RlPlan(LearningPlan):
         if settings["eval_every"] != LOGARITHMIC:
             self._eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
-        self.pass_at_k = _pass_at_k(settings)
+        self.pass_at_k: int | None = given(settings, "pass_at_k")
+        if (many := self.pass_at_k) is not None and (not isinstance(many, int) or many < 2 or many.bit_count() != 1):
+            raise ValueError(
+                f"pass_at_k must be null or a power of two of at least 2, such as 256; got {clipped(many)}"
+            )
         base = settings["base"]
         self.base_updates = whole_number(base, "updates", at_least=1, where="base.")
         self.base_batch = whole_number(base, "batch", at_least=1, where="base.")
@@ -202,14 +206,6 @@ class RlPlan(LearningPlan):
                     f"{name} must be even for a stage of kind preference, which trains on pairs of completions; "
                     f"got {count}"
                 )
-
-
-def _pass_at_k(settings: Mapping[str, Any]) -> int | None:
-    """Samples of each held-out prompt for pass@k; None for none. Raises ValueError for what is no power of two."""
-    samples = given(settings, "pass_at_k")
-    if samples is not None and (not isinstance(samples, int) or samples < 2 or samples.bit_count() != 1):
-        raise ValueError(f"pass_at_k must be null or a power of two of at least 2, such as 256; got {clipped(samples)}")
-    return samples
 
 
 def critic_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,13 +33,10 @@ def pass_at_k(right: ArrayLike, samples: int, k: int) -> NDArray[np.float64]:
 class Effect(StrEnum):
     """What training did to the samples of its base model."""
 
-    TEACHES = "teaches"
-    """It solves what the base model does not solve in so many tries."""
-    SHARPENS = "sharpens"
-    """It finds at once what the base model finds in many tries, and no more than that."""
+    TEACHES = "teaches"  # it solves what the base model does not solve in so many tries
+    SHARPENS = "sharpens"  # it finds at once what the base model finds in many tries, and no more than that
     SHARPENS_AND_NARROWS = "sharpens_and_narrows"
-    NARROWS = "narrows"
-    """It no longer solves all that the base model solves."""
+    NARROWS = "narrows"  # it no longer solves all that the base model solves
     OPEN = "open"
     FEW = "few"
 

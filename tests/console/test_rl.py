@@ -59,15 +59,3 @@ def test_what_was_counted_on_a_gpu_is_said_by_phase():
             "update: 3.00 MiB allocated, 4.00 MiB reserved, 6.00 MiB in use on the GPU, with context and others",
         ),
     ]
-
-
-def test_pass_at_one_and_at_the_most_samples_are_said():
-    shares = {(0, 1): 0.02, (2, 1): 0.3, (0, 64): 0.4, (2, 64): 0.9, (0, 256): 0.5, (2, 256): 0.88}
-    noted = [
-        Reading(step=step, span=f"evaluate/k={k}", metric="pass_at_k", value=share)
-        for (step, k), share in shares.items()
-    ]
-    record = evaluated(*noted)
-    lines = summary(replace(record, settings={**record.settings, "pass_at_k": 256})).lines
-    assert dict(lines)["pass@k"] == "1: 2.0% → 30%, 256: 50% → 88%"
-    assert "pass@k" not in dict(summary(evaluated()).lines)

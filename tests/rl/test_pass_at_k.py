@@ -10,10 +10,9 @@ from suite.measure.rng import python_rng, torch_rng
 from suite.records.metrics import METRICS, PASS_AT_K
 from suite.records.record import Status
 from suite.rl.base import new_decoder
-from suite.rl.pass_at_k import pass_at_k_readings
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import teacher_settings
-from suite.rl.rollout import decode_completions
+from suite.rl.rollout import decode_completions, pass_at_k_shares
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import draw
 from suite.statistics.pass_at_k import pass_at_k
@@ -79,9 +78,9 @@ def test_how_many_are_sampled_at_once_changes_no_number():
         texts = decode_completions(plan, sample(policy, prompts, **how))
         right += torch.tensor([plan.task.score(*pair).accuracy for pair in zip(items, texts, strict=True)]).long()
     assert len(set(right.tolist())) > 2
-    shares = {f"evaluate/k={k}": pass_at_k(right.numpy(), 16, k).mean() for k in (1, 2, 4, 8, 16)}
+    shares = {k: pass_at_k(right.numpy(), 16, k).mean() for k in (1, 2, 4, 8, 16)}
     for rows in (1, 5, 16, 37, 10_000):  # one round at a time, three, seven and two, and all
-        assert pass_at_k_readings(plan, policy, items, prompts, rows=rows) == shares
+        assert pass_at_k_shares(plan, policy, items, prompts, rows=rows) == shares
 
 
 def test_a_teacher_is_not_sampled():

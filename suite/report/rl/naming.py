@@ -100,6 +100,5 @@ def has_parts(name: Text) -> bool:
 def _in_words(part: str) -> Text:
     """A part of a name; a setting such as `kl_coef=0.1` in words."""
     name, is_setting, value = part.partition("=")
-    if name == ALGORITHM:
-        return option_label(name, value)
-    return setting_text(name, value) if is_setting else part
+    words = option_label if name == ALGORITHM else setting_text
+    return words(name, value) if is_setting else part

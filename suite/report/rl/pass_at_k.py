@@ -3,24 +3,16 @@
 Every arm stands beside its own base model: the same prompts, sampled as often before the first step and after the last.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
 from suite.records import numbers
-from suite.records.metrics import PASS_AT_K, pass_at_k_span
+from suite.records.metrics import EVALUATE, PASS_AT_K, within
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
+from suite.report.model import formats
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import (
-    interval_ends,
-    percent_range,
-    points,
-    share_interval,
-    share_with_range,
-    with_range,
-)
 from suite.report.model.labels import GREY, RECIPE, Style
 from suite.report.model.readings import numbers_by_step
 from suite.report.model.results import Results
@@ -28,160 +20,123 @@ from suite.report.plot import scales
 from suite.report.plot.marks import Point, Series
 from suite.report.plot.plots import banded
 from suite.report.rl import design, frames
+from suite.report.rl.contrasts import accuracy_change
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import named, with_baseline
 from suite.report.table import Column, column
-from suite.statistics.paired import SHARE_MARGIN, Comparison, compare, judge_together
+from suite.statistics.paired import SHARE_MARGIN, Comparison, judge_together
 from suite.statistics.pass_at_k import Effect, is_saturated, training_effect
 
 BEFORE = Style(colour=GREY, dash="dot", marker="circle")
 MOST_EXPONENT = 20  # of the k that are read: 2^20 samples of a prompt
-Shares = Mapping[int, Sequence[float]]
-"""pass@k by k, a number a seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trained:
-    """An arm beside its base models."""
+class Row:
+    """An arm beside its base models; or these, without an arm and comparisons."""
 
-    arm: RlArm
-    shares: Shares
-    first: Comparison  # pass@1 after training with that before, seed by seed
-    last: Comparison  # the same at the largest k
-
-    @property
-    def effect(self) -> Effect:
-        return training_effect(self.first, self.last)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Study:
-    experiment: RlExperiment
-    before: Shares  # a number for each seed, whose arms share the base model
-    trained: Sequence[Trained]
+    shares: Mapping[int, Sequence[float]]  # pass@k by k, a number a seed
+    arm: RlArm | None = None
+    comparisons: Sequence[Comparison] = ()  # of 1 and of the largest k: after training with before, seed by seed
 
     @property
-    def most(self) -> int:
-        """The largest k that all runs have."""
-        return max(self.before)
+    def name(self) -> Text:
+        return self.arm.short_name if self.arm else say("rl_pass_at_k.before")
+
+    @property
+    def effect(self) -> Effect | None:
+        return training_effect(*self.comparisons) if self.comparisons else None
 
 
 def build(results: Results) -> Section | None:
     """The section on pass@k; None where no run was sampled before and after its training."""
     layout = design.layout(results)
-    shares = {run: by_step for run in layout.runs if (by_step := read_shares(run))}
+    shares = {run: both for run in layout.runs if (both := read_shares(run))}
     experiments = layout.split(shares, design.tells_arms_apart, partial(named, lead=RECIPE))
-    studies = [_study(with_baseline(each, None), shares) for each in design.most_arms_first(experiments)]
+    ranked = [with_baseline(experiment, None) for experiment in design.most_arms_first(experiments)]
+    studies = [(experiment, _rows(experiment, shares)) for experiment in ranked]
     if not studies:
         return None
-    figures = [_figure(study) for study in studies[: frames.MOST_FIGURES]]
-    return section("rl_pass_at_k", figures=figures, tables=map(_table, studies))
+    figures = [_figure(*study) for study in studies[: frames.MOST_FIGURES]]
+    return section("rl_pass_at_k", figures=figures, tables=[_table(*study) for study in studies])
 
 
-def read_shares(run: RlRun) -> tuple[dict[int, float], dict[int, float]] | None:
-    """pass@k by k before the first step and after the last; None where a run did not end or has none of either."""
-    by_step = defaultdict[int, dict[int, float]](dict)
-    for k in (1 << exponent for exponent in range(MOST_EXPONENT + 1)):
-        for step, share in numbers_by_step(run.record, PASS_AT_K, pass_at_k_span(k)).items():
-            by_step[step] |= {k: share} if 0 <= share <= 1 else {}
-    last = 0 if run.curve is None else run.curve.steps[-1]
-    return (by_step[0], by_step[last]) if last > 0 and 1 in by_step[0] and 1 in by_step[last] else None
+def read_shares(run: RlRun) -> list[dict[int, float]]:
+    """pass@k by k before the first step and after the last; empty where a run did not end or lacks either."""
+    ks = [1 << exponent for exponent in range(MOST_EXPONENT + 1)]
+    by_k = {k: numbers_by_step(run.record, PASS_AT_K, within(EVALUATE, f"k={k}")) for k in ks}
+    last = run.curve.steps[-1] if run.curve else 0
+    both = [{k: by_step[at] for k, by_step in by_k.items() if 0 <= by_step.get(at, -1) <= 1} for at in (0, last)]
+    return both if last > 0 and all(1 in shares for shares in both) else []
 
 
-def _study(experiment: RlExperiment, shares: Mapping[RlRun, tuple[dict[int, float], dict[int, float]]]) -> Study:
-    """The arms of an experiment beside their base models, judged together."""
+def _rows(experiment: RlExperiment, shares: Mapping[RlRun, Sequence[Mapping[int, float]]]) -> list[Row]:
+    """The base models, then the arms, judged together."""
     runs = [run for arm in experiment.arms for run in arm.runs]
-    ks = sorted(set.intersection(*(set(one) for run in runs for one in shares[run])))
-
-    def value(place: int, k: int, run: RlRun) -> float:
-        return shares[run][place][k]
-
-    def comparison(arm: RlArm, k: int) -> Comparison:
-        floor, best = design.accuracy_bounds(arm)
-        after, before = (arm.by_seed(partial(value, place, k)) for place in (1, 0))
-        # Guessing is one try a prompt: of many tries nobody knows how many prompts it solves.
-        compared = compare(after, before, bounds=(floor if k == 1 else None, best), margin=SHARE_MARGIN)
-        assert compared is not None, "every run has both"
-        return compared
-
-    judged = judge_together([comparison(arm, k) for arm in experiment.arms for k in (1, ks[-1])])
-    first_runs = {run.seed: run for run in reversed(runs)}
-    return Study(
-        experiment=experiment,
-        before={k: [value(0, k, run) for run in first_runs.values()] for k in ks},
-        trained=[
-            Trained(arm=arm, shares={k: arm.values(partial(value, 1, k)) for k in ks}, first=first, last=last)
-            for arm, first, last in zip(experiment.arms, judged[::2], judged[1::2], strict=True)
-        ],
-    )
-
-
-def _figure(study: Study) -> Figure:
-    """The figure of pass@k over k, a line for each arm and one for the base models."""
-
-    def line_points(shares: Shares) -> list[Point]:
-        return [
-            Point(x=k, y=fmean(values), ends=interval_ends(interval), hover=_hover(k, values))
-            for k, values in shares.items()
-            for interval in [share_interval(values)]
-        ]
-
-    base = Series(name=say("rl_pass_at_k.before"), points=line_points(study.before), style=BEFORE, mode="lines")
-    arms = study.experiment.arms
-    lines = [frames.arm_series(row.arm, line_points(row.shares), arms) for row in study.trained]
-    xaxis = scales.log(say("rl_pass_at_k.axis"), [(k, numbers.count(k)) for k in study.before])
-    plot = banded([base, *lines], xaxis=xaxis, yaxis=scales.shares(say("rl_pass_at_k.solved"), rangemode="tozero"))
-    by_effect = grouped(study.trained, lambda row: row.effect)
-    told = [
-        say("rl_pass_at_k.told", effect=_word(effect), arms=joined("list", [row.arm.short_name for row in rows]))
-        for effect in Effect
-        if (rows := by_effect.get(effect))
+    ks = sorted(set.intersection(*(set(each) for run in runs for each in shares[run])))
+    base_models = {run.seed: shares[run][0] for run in reversed(runs)}  # which the arms of a seed share
+    comparisons = [
+        accuracy_change(arm, *([shares[run][place][k] for run in arm.runs] for place in (1, 0)))
+        for arm in experiment.arms
+        for k in (1, ks[-1])
     ]
-    most = fmean(study.before[study.most])
-    half = fmean(study.before.get(study.most // 2, [most]))
+    judged = judge_together([comparison for comparison in comparisons if comparison])
+    rows = [Row(shares={k: [each[k] for each in base_models.values()] for k in ks})]
+    for arm, *pair in zip(experiment.arms, judged[::2], judged[1::2], strict=True):
+        rows.append(Row(arm=arm, shares={k: [shares[run][1][k] for run in arm.runs] for k in ks}, comparisons=pair))
+    return rows
+
+
+def _figure(experiment: RlExperiment, rows: Sequence[Row]) -> Figure:
+    """The figure of pass@k over k, a line for each row."""
+    lines, before = list[Series](), rows[0].shares
+    for row in rows:
+        points = list[Point]()
+        for k, values in row.shares.items():
+            interval, share = formats.share_interval(values), numbers.percent(fmean(values))
+            told = {"k": k, "share": share, "interval": formats.percent_range(interval), "count": len(values)}
+            ends = formats.interval_ends(interval)
+            points.append(Point(x=k, y=fmean(values), ends=ends, hover=say("rl_pass_at_k.hover", **told)))
+        base = Series(name=row.name, points=points, style=BEFORE, mode="lines")
+        lines.append(frames.arm_series(row.arm, points, experiment.arms) if row.arm else base)
+    xaxis = scales.log(say("rl_pass_at_k.axis"), [(k, numbers.count(k)) for k in before])
+    plot = banded(lines, xaxis=xaxis, yaxis=scales.shares(say("rl_pass_at_k.solved"), rangemode="tozero"))
+    effects = []
+    for effect, alike in grouped(rows[1:], lambda row: row.effect).items():
+        names = joined("list", [row.name for row in alike])
+        effects.append(say("rl_pass_at_k.told", effect=say(f"rl_pass_at_k.effect.{effect}"), arms=names))
+    most, half = (fmean(before.get(k, before[max(before)])) for k in (max(before), max(before) // 2))
     # A base model that gains with each doubling may solve with more tries what it does not solve with these.
-    key = "finding_rising" if most - half > SHARE_MARGIN else "finding"
-    shares = {"share": numbers.percent(most), "half": numbers.percent(half), "k": study.most}
-    finding = say(f"rl_pass_at_k.{key}", told=joined("notes", told), **shares)
-    caption = say("rl_pass_at_k.caption")
-    return frames.experiment_figure(study.experiment, "rl_pass_at_k.over", {"": plot}, finding, caption)
+    key = "rl_pass_at_k.finding_rising" if most - half > SHARE_MARGIN else "rl_pass_at_k.finding"
+    percents = {"share": numbers.percent(most), "half": numbers.percent(half), "k": max(before)}
+    finding, caption = say(key, told=joined("notes", effects), **percents), say("rl_pass_at_k.caption")
+    return frames.experiment_figure(experiment, "rl_pass_at_k.over", {"": plot}, finding, caption)
 
 
-def _hover(k: int, values: Sequence[float]) -> Text:
-    return say(
-        "rl_pass_at_k.hover",
-        k=k,
-        share=numbers.percent(fmean(values)),
-        interval=percent_range(share_interval(values)),
-        count=len(values),
-    )
-
-
-def _table(study: Study) -> Table:
+def _table(experiment: RlExperiment, rows: Sequence[Row]) -> Table:
     """The table of the base models and of every arm, with its differences from them and what training did."""
-    ends = (1, study.most)
 
-    def shares(k: int, row: Trained | None) -> Text | None:
-        return share_with_range((row.shares if row else study.before)[k])
+    def difference(place: int, row: Row) -> Text | None:
+        pair = row.comparisons[place : place + 1]
+        return formats.with_range(pair[0].mean, pair[0].interval, formats.points) if pair else None
 
-    def difference(k: int, row: Trained | None) -> Text | None:
-        comparison = row and (row.first if k == 1 else row.last)
-        return with_range(comparison.mean, comparison.interval, points) if comparison else None
-
-    def verdict(row: Trained | None) -> Text | None:
+    def verdict(row: Row) -> Text | None:
         """What training did, and that there was nothing to teach where the base models solve everything."""
-        saturated = say("rl_pass_at_k.saturated") if row and is_saturated(row.last) else ""
-        return joined("notes", [_word(row.effect), saturated]) if row else None
+        if row.effect is None:
+            return None
+        saturated = say("rl_pass_at_k.saturated") if is_saturated(row.comparisons[-1]) else ""
+        return joined("notes", [say(f"rl_pass_at_k.effect.{row.effect}"), saturated])
 
-    columns: list[Column[Trained | None]] = [
-        column("rl.arm", lambda row: row.arm.short_name if row else say("rl_pass_at_k.before")),
-        *(column(say("rl_pass_at_k.pass", k=k), partial(shares, k), kind=Kind.NUMBER) for k in ends),
-        *(column(say("rl_pass_at_k.change", k=k), partial(difference, k), kind=Kind.NUMBER) for k in ends),
+    def share(k: int, row: Row) -> Text | None:
+        return formats.share_with_range(row.shares[k])
+
+    first, last = ends = (1, max(rows[0].shares))
+    columns: list[Column[Row]] = [
+        column("rl.arm", lambda row: row.name),
+        *(column(say("rl_pass_at_k.pass", k=k), partial(share, k), kind=Kind.NUMBER) for k in ends),
+        column(say("rl_pass_at_k.change", k=first), partial(difference, 0), kind=Kind.NUMBER),
+        column(say("rl_pass_at_k.change", k=last), partial(difference, 1), kind=Kind.NUMBER),
         column("rl_pass_at_k.effect", verdict),
-        column("rl.seeds", lambda row: row.first.pairs if row else len(study.before[1]), numbers.count),
+        column("rl.seeds", lambda row: len(row.shares[1]), numbers.count),
     ]
-    return frames.experiment_table(study.experiment, "rl_pass_at_k.table", [None, *study.trained], columns, arm=None)
-
-
-def _word(effect: Effect) -> Text:
-    return say(f"rl_pass_at_k.effect.{effect}")
+    return frames.experiment_table(experiment, "rl_pass_at_k.table", rows, columns, arm=None)

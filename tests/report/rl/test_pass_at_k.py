@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from suite.records.metrics import pass_at_k_span
 from suite.records.record import Reading
 from suite.report.rl import pass_at_k
 from tests.report.quality_records import in_memory
@@ -19,7 +18,7 @@ def sampled(record, before, after, ks=KS):
     """The record with pass@k before the first step and after the last."""
     last = record.case.axes["steps"]
     noted = [
-        Reading(step=step, span=pass_at_k_span(k), metric="pass_at_k", value=share)
+        Reading(step=step, span=f"evaluate/k={k}", metric="pass_at_k", value=share)
         for step, shares in ((0, before), (last, after))
         for k, share in zip(ks, shares, strict=True)
     ]
@@ -80,7 +79,7 @@ def test_lines_over_k_have_bands_and_one_is_the_base_models():
     assert all(line["x"] == [1, 128, 256] for line in lines.values())
     assert lines["Before training"]["y"] == pytest.approx([0.018, 0.588, 0.598])
     assert (plot["layout"]["xaxis"]["type"], plot["layout"]["xaxis"]["tickvals"]) == ("log", [1, 128, 256])
-    assert figure.finding.startswith("teaches: SFT")
+    assert "; teaches: SFT; sharpens: R1-Zero; " in figure.finding
 
 
 def test_of_saturated_base_models_nothing_is_said_to_be_taught():
