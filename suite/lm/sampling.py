@@ -35,6 +35,9 @@ NOISE_ELEMENTS = 1 << 22
 drawn depends on how it is cut, so this is part of what a seed means."""
 
 
+Noise = torch.Generator | Sequence[torch.Generator] | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Prompts:
     tokens_PS: Tensor
@@ -83,10 +86,11 @@ def sample(
     longest: int,
     end: int = END,
     temperature: float = 1.0,
-    generator: torch.Generator | None,
+    generator: Noise,
     with_entropy: bool = False,
 ) -> Samples:
-    """Sample `copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token.
+    """Sample `copies` completions of each prompt, next to each other. `generator`: None takes the likeliest token; of a
+    list each is one copy's, so that completions do not depend on how many copies are sampled at once.
 
     `longest`: tokens of a completion at most, the end token included. `end`: the id of that token.
     """
@@ -124,7 +128,7 @@ class Rollout:
         self._ended_B = torch.zeros(rows, dtype=torch.bool, device=device)
         self._seen_BT: Tensor | None = None  # tokens that a new one sees, where prompts are padded
 
-    def run(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> Samples:
+    def run(self, temperature: float, generator: Noise, *, with_entropy: bool) -> Samples:
         """Sample token after token until all rows have ended or are full. `generator`: as in `sample`."""
         with torch.inference_mode():
             self._sample(temperature, generator, with_entropy=with_entropy)
@@ -142,7 +146,7 @@ class Rollout:
                 is_truncated_N=~ends_NT.any(dim=1),
             )
 
-    def _sample(self, temperature: float, generator: torch.Generator | None, *, with_entropy: bool) -> None:
+    def _sample(self, temperature: float, generator: Noise, *, with_entropy: bool) -> None:
         """Sample token after token into `tokens_TN`, with log-probabilities."""
         noise = self._noise(generator)
         h_BD = self._prefill()
@@ -166,19 +170,26 @@ class Rollout:
             h_BD = self._model.decode(going_B1, self._caches, self._filled, mask)[:, 0]
             self._filled += 1
 
-    def _noise(self, generator: torch.Generator | None) -> Iterator[Tensor] | None:
+    def _noise(self, generator: Noise) -> Iterator[Tensor] | None:
         """Yield noise_NV for one token after another; None without a generator, where the likeliest token is taken.
 
         argmax(log p - log E) with E from Exp(1) samples from p (the Gumbel-max trick).
         """
         if generator is None:
             return None
-        rows, vocab_size = self.tokens_TN.shape[1], self._model.shape.vocab_size
+        generators = [generator] if isinstance(generator, torch.Generator) else generator
+        rows, vocab_size = self.tokens_TN.shape[1] // len(generators), self._model.shape.vocab_size
         tokens = min(self._longest, max(1, NOISE_ELEMENTS // (rows * vocab_size)))
         size = (tokens, rows, vocab_size)
         with attribute_to(kind=LOGITS):
-            noise_tNV = torch.empty(size, dtype=self.log_probs_TN.dtype, device=self.log_probs_TN.device)
-        return (noise_NV for _ in count() for noise_NV in noise_tNV.exponential_(generator=generator).log_())
+            noises = [self.log_probs_TN.new_empty(size) for _ in generators]
+
+        def draw() -> Tensor:
+            """Noise of the next tokens; copies of one prompt are next to each other."""
+            drawn = [noise.exponential_(generator=own).log_() for noise, own in zip(noises, generators, strict=True)]
+            return drawn[0] if len(drawn) == 1 else torch.stack(drawn, dim=2).flatten(1, 2)
+
+        return (noise_NV for _ in count() for noise_NV in draw())
 
     def _prefill(self) -> Tensor:
         """Fill caches with each prompt, once, and copy them. Returns hidden states of the rows' last prompt tokens."""

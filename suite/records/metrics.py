@@ -5,6 +5,8 @@ stand at the number of steps that came before: `heldout_accuracy` at step 0 is t
 exact in the gate's sense, since a float differs between machines; `seeded` ones are bit-equal in two runs of one seed
 on one machine.
 
+`pass_at_k` stands in a span of each k below `evaluate`, such as `evaluate/k=256`.
+
 Of quality, `answer_accuracy` and `answer_loss` stand in the span `evaluate`, and for each kind of question (a tier, an
 attribute, a distance) in a span of its own below it; with one head knocked out, in a span below `head_ablation`. Those
 of step n are of the decoder after the updates of n steps. A share without its standard error is no measurement: the
@@ -54,7 +56,7 @@ def seeded(name: str, unit: str, label: str, better: Better = Better.NEITHER, *,
 
 EVALUATE, BASE = "evaluate", "base"
 """Spans of numbers, beside records.record.STEP; `rollout`, `score`, `update` and `evaluate` are timed ones."""
-TRIVIAL_ACCURACY = "trivial_accuracy"
+TRIVIAL_ACCURACY, PASS_AT_K = "trivial_accuracy", "pass_at_k"
 PHASES = ("rollout", "score", "update")
 """Timed spans of one step, in their order. `evaluate` is timed too and is no part of an algorithm's cost."""
 
@@ -78,6 +80,7 @@ RL_METRICS = (
     seeded("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
     seeded("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
     seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER, points=True),
+    seeded(PASS_AT_K, "", "Share of held-out prompts that one of k samples solves", Better.HIGHER, points=True),
     exact(TRIVIAL_ACCURACY, "", "Share of held-out prompts that copying, or one answer to all, gets right"),
     seeded("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     seeded("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from suite.configuration.devices import device_kind
-from suite.configuration.values import one_of, positive_number, whole_number
+from suite.configuration.values import clipped, given, one_of, positive_number, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.rl.objective import SHARED_TRUNK, LearningPlan, at_most
 from suite.rl.policy import policy_from
@@ -86,6 +86,11 @@ class RlPlan(LearningPlan):
         if settings["eval_every"] != LOGARITHMIC:
             self._eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
+        self.pass_at_k: int | None = given(settings, "pass_at_k")
+        if (many := self.pass_at_k) is not None and (not isinstance(many, int) or many < 2 or many.bit_count() != 1):
+            raise ValueError(
+                f"pass_at_k must be null or a power of two of at least 2, such as 256; got {clipped(many)}"
+            )
         base = settings["base"]
         self.base_updates = whole_number(base, "updates", at_least=1, where="base.")
         self.base_batch = whole_number(base, "batch", at_least=1, where="base.")

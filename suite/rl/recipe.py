@@ -70,9 +70,9 @@ def stage_modules(recipe: Mapping[str, Any]) -> list[str]:
 
 def teacher_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the run that trains the recipe's teacher: the learner's, with the teacher's own policy and recipe,
-    and evaluations only where a stage begins or the run ends."""
-    teacher = settings["recipe"]["teacher"]
-    return {**settings, "policy": teacher["policy"], "recipe": teacher["recipe"], "eval_every": settings["steps"]}
+    and greedy evaluations only where a stage begins or the run ends."""
+    teacher = {name: settings["recipe"]["teacher"][name] for name in ("policy", "recipe")}
+    return {**settings, **teacher, "eval_every": settings["steps"], "pass_at_k": None}
 
 
 def _check_stage(stage: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -14,13 +14,13 @@ from suite.measure.meter import Meter
 from suite.measure.rng import python_rng
 from suite.measure.stateful import WorkloadFailedError
 from suite.measure.telemetry.counters import gpu_memory
-from suite.records.metrics import BASE, EVALUATE, TRIVIAL_ACCURACY
+from suite.records.metrics import BASE, EVALUATE, PASS_AT_K, TRIVIAL_ACCURACY, within
 from suite.records.record import Reading, constant_readings
 from suite.rl.base import Base, base_model, load_teacher, new_decoder
 from suite.rl.plan import RlPlan, critic_settings
 from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
-from suite.rl.rollout import decode_completions, mean, score_samples, trace_readings
+from suite.rl.rollout import decode_completions, mean, pass_at_k_shares, score_samples, trace_readings
 from suite.rl.stage import BeginStage, Stage, StageBegin
 from suite.rl.step_memory import TrackedMemory, device_peaks
 from suite.rl.tasks.task import draw, trivial_accuracy
@@ -127,7 +127,8 @@ class RlWorkload:
         )
 
     def _evaluate(self, meter: Meter) -> None:
-        """Answer the held-out prompts greedily; note accuracy, format and lengths. No algorithm pays for it."""
+        """Answer the held-out prompts greedily; note accuracy, format and lengths, and pass@k at first and at last. No
+        algorithm pays for it."""
         with meter.span(EVALUATE):
             samples = sample(
                 self.policy,
@@ -137,6 +138,10 @@ class RlWorkload:
                 generator=None,
             )
             scores = score_samples(self.plan, self._held_out, samples)
+            if self.plan.pass_at_k is not None and meter.step in (0, self.plan.steps):
+                shares = pass_at_k_shares(self.plan, self.policy, self._held_out, self._held_out_prompts)
+                for k, share in shares.items():
+                    meter.note(within(EVALUATE, f"k={k}"), **{PASS_AT_K: share})
         meter.note(
             EVALUATE,
             heldout_accuracy=mean([score.accuracy for score in scores]),

@@ -41,6 +41,14 @@ def test_every_named_algorithm_can_be_planned(algorithm):
         ("grpo", {"temperature": 0}, "temperature must be a number above 0; got 0"),
         ("grpo", {"format_weight": "high"}, "format_weight must be a number of at least 0; got 'high'"),
         ("grpo", {"overlong_buffer": 11}, "overlong_buffer must be at most the longest completion but one"),
+        *(
+            (
+                "grpo",
+                {"pass_at_k": wrong},
+                f"pass_at_k must be null or a power of two of at least 2, such as 256; got {wrong!r}",
+            )
+            for wrong in (0, 1, 3, -1, -2, 4.0, True, "many")
+        ),
         ("grpo", {"rollout_lag": -1}, "rollout_lag must be a whole number of at least 0; got -1"),
         ("grpo", {"rollout_dtype": "float16"}, "rollout_dtype must be one of null, bfloat16; got 'float16'"),
         ("grpo", {"rollout_correction": "tis"}, "rollout_correction must be one of none, recomputed, token_tis"),

@@ -319,6 +319,7 @@ def test_groups_are_filtered_and_all_that_was_sampled_is_counted(tmp_path):
         ("micro_batch=9", "micro_batch must be at most minibatch"),
         ("task=countdown", "there is no setting 'task.digits'"),
         ("lr=nan", "lr must be finite; got nan"),
+        ("pass_at_k=3", "pass_at_k must be null or a power of two of at least 2, such as 256; got 3"),
         ("algorithm=grop", "there is no algorithm 'grop'; did you mean grpo"),
         ("policy_loss=0.1", "policy_loss must be one of"),
         ("attention.shape=[1,2]", "cannot load [1, 2], which is no dotted name"),

@@ -22,7 +22,7 @@ from suite.configuration.files import workload_definition
 from suite.records import numbers
 from suite.records.derived import by_launch, constant, measured_ceilings, started_at
 from suite.records.holdings import OF_GPU, PEAK
-from suite.records.metrics import METRICS, TRIVIAL_ACCURACY
+from suite.records.metrics import METRICS, PASS_AT_K, TRIVIAL_ACCURACY
 from suite.records.record import SAMPLES, TELEMETRY, TIMINGS, Evidence, Record, Rows, Status
 from suite.records.stores.telemetry import TelemetrySample, read_series, recorded_gpus, telemetry_facts
 from suite.theory.devices.hardware import Hardware, hardware_reported_as, load_hardware
@@ -32,7 +32,7 @@ SHARES = (
     *("accuracy", "format", "compiles", "cases_passed", "unscorable", "corrections", "truncated"),
     *("heldout_accuracy", "heldout_format", "heldout_corrections", "preference_accuracy"),
     *("clip_fraction_low", "clip_fraction_high", "gradient_clipped", "groups_without_signal"),
-    *("answer_accuracy", "linear_probe_accuracy", "chance", TRIVIAL_ACCURACY),
+    *("answer_accuracy", "linear_probe_accuracy", "chance", TRIVIAL_ACCURACY, PASS_AT_K),
 )
 SAMPLED_SHARES = (
     "utilisation_share",

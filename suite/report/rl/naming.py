@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from suite.records.labels import differences, differing
 from suite.report.blocks import Joined, Text, dotted
 from suite.report.model.experiment import Arm, Experiment
-from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, option_style, setting_text
+from suite.report.model.labels import ALGORITHM, OTHER, RECIPE, Look, looks, option_label, option_style, setting_text
 from suite.report.model.run import parse_number
 from suite.report.plot.plots import LINES
 
@@ -100,4 +100,5 @@ def has_parts(name: Text) -> bool:
 def _in_words(part: str) -> Text:
     """A part of a name; a setting such as `kl_coef=0.1` in words."""
     name, is_setting, value = part.partition("=")
-    return setting_text(name, value) if is_setting else part
+    words = option_label if name == ALGORITHM else setting_text
+    return words(name, value) if is_setting else part
