@@ -1,7 +1,8 @@
-"""Student's t distribution with a whole number of degrees of freedom, without scipy.
+"""Student's t and the chi-square distribution with a whole number of degrees of freedom, without scipy.
 
-For whole degrees the distribution is a finite sum of positive terms (Abramowitz and Stegun, Handbook of Mathematical
-Functions, 26.7.3 and 26.7.4), so nothing is approximated: what is left is rounding, about 1e-15 of the probability.
+For whole degrees each is a finite sum of positive terms (Abramowitz and Stegun, Handbook of Mathematical Functions,
+26.7.3 and 26.7.4, 26.4.4 and 26.4.5), so nothing is approximated: what is left is rounding, about 1e-15 of the
+probability.
 """
 
 import math
@@ -45,3 +46,16 @@ def t_quantile(probability: float, freedom: int) -> float:
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if t_within(middle, freedom) < within else (low, middle)
     return high
+
+
+def chi_square_above(value: float, freedom: int) -> float:
+    """P(chi-square > value). Raises ValueError for degrees of freedom below 1 or a value below 0."""
+    if freedom < 1 or not value >= 0:
+        raise ValueError(f"freedom must be at least 1 and value at least 0; got {freedom} and {value}")
+    half, is_odd = value / 2, freedom % 2
+    total = math.erfc(math.sqrt(half)) if is_odd else 0.0
+    term = math.exp(-half) * (2 * math.sqrt(half / math.pi) if is_odd else 1.0)
+    for k in range(freedom // 2):
+        total += term
+        term *= half / (k + 1.5 if is_odd else k + 1)
+    return min(total, 1.0)
