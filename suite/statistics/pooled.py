@@ -8,7 +8,7 @@ left out before anything is estimated.
 Where units contradict each other, a mean would hide it: one unit is clearly higher and another clearly lower or equal,
 and the two differ from each other at p < CONTRADICTION_ALPHA. Every other "clearly" is p < 0.05; both are meant after
 Holm's correction. In simulations without a difference (3, 6 and 10 units of 5 and 10 pairs) this names a contradiction
-in at most 0.2% of cases, beside the 5% of the mean. Cochran's Q at p < 0.05 in place of Welch's test would do so in 4%.
+in some 0.2% of cases, beside the 5% of the mean. Cochran's Q at p < 0.05 in place of Welch's test would do so in 4%.
 """
 
 import functools
