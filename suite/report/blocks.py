@@ -174,7 +174,7 @@ class Ruling:
     opposing: Sequence[Text] = ()  # the literature against the claim, or qualifying it, each with its source
     commands: Sequence[str] = ()  # commands that measure it again
     section: str = ""  # id of the section that shows the evidence
-    elsewhere: "Ruling | None" = None  # the verdict of the reference records, where this one was measured here
+    beside: "Ruling | None" = None  # the verdict of this machine's records or of all others, whichever did not decide
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from suite.records.machine.environment import machine_id
 from suite.records.stores.mirror import check_is_here, is_store, shown
 from suite.records.stores.pack import PACK
 from suite.records.stores.store import RECORD, write_named
-from suite.report.answers.answers import build_answers
+from suite.report.answers.answers import build_answers, forests
 from suite.report.blocks import Figure, Section, Table
 from suite.report.decide.data import decide_data
 from suite.report.model.results import KEPT, RESULTS, Results, read_results
@@ -106,11 +106,12 @@ def default_folders() -> list[Path]:
     return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 
-def build_views(results: Results) -> dict[str, list[Section]]:
+def build_views(results: Results, here: str = "") -> dict[str, list[Section]]:
     """Build the sections that have something to say, by the views of conf/report.yaml.
 
-    Those of other packages come last, in the view that they name, or else in Trust. Each section opens on the person's
-    own runs, and each view on the first section that shows any.
+    Those of other packages come last, in the view that they name, or else in Trust. A section opens on the estimates
+    that decide its claims, and then on the person's own runs; each view on the first section that shows any. `here`: as
+    of `build_answers`.
     """
     views = {view: list(dotted) for view, dotted in read_yaml("report.yaml")["views"].items()}
     foreign = [point.value.replace(":", ".") for point in foreign_sections()]
@@ -118,6 +119,9 @@ def build_views(results: Results) -> dict[str, list[Section]]:
     built = {name: section for name in names if (section := locate(name)(results))}
     if results.references and results.own.records:
         built = {name: _own_blocks_first(section, locate(name), results) for name, section in built.items()}
+    by_section = forests(results, here)
+    for name, section in built.items():
+        built[name] = replace(section, figures=[*by_section.get(section.id, ()), *section.figures])
     sections = {view: [built[name] for name in listed if name in built] for view, listed in views.items()}
     for section in (built[name] for name in foreign if name in built):
         sections[section.view if section.view in sections else DEFAULT_VIEW].append(section)
@@ -163,13 +167,16 @@ def _own_blocks_first(section: Section, build: Callable[[Results], Section | Non
 def render_sections(results: Results, texts: Texts) -> list[Section]:
     """Build all sections, those that hold only tables first, and render them in the language of `texts`."""
     tables = [section for name in read_yaml("report.yaml")["tables_only"] if (section := locate(name)(results))]
-    return [texts.section(section) for section in (*tables, *chain.from_iterable(build_views(results).values()))]
+    return [
+        texts.section(section)
+        for section in (*tables, *chain.from_iterable(build_views(results, machine_id()).values()))
+    ]
 
 
 def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = "") -> str:
     """The page as one HTML text. `here`: the id of the machine whose records are called this machine's."""
     return page(
-        build_views(results),
+        build_views(results, here),
         results,
         answers=build_answers(results, here),
         decide=decide_data(),

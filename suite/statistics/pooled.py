@@ -1,12 +1,14 @@
 """One estimate from several units, such as tasks or models, in each of which two arms were compared pair by pair.
 
-Every unit counts the same. The error comes from the pairs within units, so the estimate speaks of these units and not
-of others like them. Units that can tell nothing, since they have too few pairs or since both arms stand at a bound, are
+Every unit counts the same. From FEWEST_DRAWS units on they are draws: the error is that of the units' means, so the
+estimate speaks of units like these. Of fewer the error comes from the pairs within units, and the estimate speaks of
+these units alone. Units that can tell nothing, since they have too few pairs or since both arms stand at a bound, are
 left out before anything is estimated.
 
 Where units contradict each other, a mean would hide it: one unit is clearly higher and another clearly lower or equal,
 and the two differ from each other at p < CONTRADICTION_ALPHA. Every other "clearly" is p < 0.05; both are meant after
-Holm's correction.
+Holm's correction. In simulations without a difference (3, 6 and 10 units of 5 and 10 pairs) this names a contradiction
+in some 0.2% of cases, beside the 5% of the mean. Cochran's Q at p < 0.05 in place of Welch's test would do so in 4%.
 """
 
 import functools
@@ -15,14 +17,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations
+from statistics import stdev
 
 from suite.statistics.holm import holm
 from suite.statistics.paired import ALPHA, TOLD_APART, ArmOutcome, Comparison, judge_together
 from suite.statistics.scores import Estimate
-from suite.statistics.student import t_quantile, t_within
+from suite.statistics.student import chi_square_above, t_quantile, t_within
 
-CONTRADICTION_ALPHA = 0.01
+CONTRADICTION_ALPHA = 0.002
 """Small, since it adds to the 5% of false differences that the mean alone may give."""
+FEWEST_DRAWS = 5
+"""Units from which on their spread can be estimated: of two, Student's t needs a mean of 13 standard errors."""
 
 
 class Conclusion(StrEnum):
@@ -60,10 +65,43 @@ class Pooled:
         return math.fsum(comparison.mean for comparison in self.telling) / len(self.telling)
 
     @property
+    def is_about_others(self) -> bool:
+        """True where units are draws, so that the interval holds for units like these; else for these alone."""
+        return len(self.telling) >= FEWEST_DRAWS
+
+    @property
     def _effect(self) -> tuple[float, float, int]:
-        """The mean, its standard error, and Welch and Satterthwaite's degrees of freedom, rounded down."""
+        """The mean, its standard error, and its degrees of freedom: units less one, or of few units Welch and
+        Satterthwaite's, rounded down."""
+        count = len(self.telling)
+        if self.is_about_others:
+            return self.mean, stdev(comparison.mean for comparison in self.telling) / math.sqrt(count), count - 1
         error = math.sqrt(math.fsum(comparison.error**2 for comparison in self.telling))
-        return self.mean, error / len(self.telling), _freedom(self.telling)
+        return self.mean, error / count, _freedom(self.telling)
+
+    @property
+    def heterogeneity_p(self) -> float | None:
+        """p of Cochran's Q that all telling units have one mean; None of fewer than two.
+
+        By chi-square with James's first-order correction for estimated variances (Biometrika 38, 1951): of 3 to 10
+        units that do not differ, of 5 pairs each, it lies below 0.05 in 6 to 12% of cases, without the correction in 13
+        to 33%. A unit whose pairs all differ by the same counts with the smallest error of another.
+        """
+        count = len(self.telling)
+        if count < 2:
+            return None
+        smallest = min((unit.error for unit in self.telling if unit.error > 0), default=0.0)
+        if smallest == 0:
+            return 1.0 if len({unit.mean for unit in self.telling}) == 1 else 0.0
+        weights = [(unit.error or smallest) ** -2 for unit in self.telling]
+        total = math.fsum(weights)
+        centre = math.fsum(w * unit.mean for w, unit in zip(weights, self.telling, strict=True)) / total
+        q = math.fsum(w * (unit.mean - centre) ** 2 for w, unit in zip(weights, self.telling, strict=True))
+        parts = ((1 - w / total) ** 2 / (unit.pairs - 1) for w, unit in zip(weights, self.telling, strict=True))
+        # Q is as far out as the chi-square c with c (1 + (3 c + count + 1) share) = Q.
+        share = math.fsum(parts) / (2 * (count * count - 1))
+        linear = 1 + (count + 1) * share
+        return chi_square_above(2 * q / (linear + math.sqrt(linear * linear + 12 * share * q)), count - 1)
 
     @functools.cached_property
     def interval(self) -> Estimate | None:

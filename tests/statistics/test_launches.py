@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from suite.statistics.student import Effect, effect_over, effects_together, t_quantile
+from suite.statistics.launches import Effect, effect_over, effects_together
+from suite.statistics.student import t_quantile
 
 RUNS = 4000
 

@@ -51,12 +51,44 @@ def test_units_that_cannot_tell_are_left_out():
     assert Pooled((few, unit(0.1))).interval.estimate == pytest.approx(0.1)
 
 
-def test_no_difference_is_called_one_in_a_twentieth():
+def test_from_five_units_on_the_estimate_is_about_others():
+    """By hand: means of 1 to 5 points have a standard error of √(2.5 / 5), and t(4, 97.5%) is 2.776."""
+    few, draws = (Pooled(tuple(unit(shift / 100) for shift in range(1, count))) for count in (5, 6))
+    assert (few.is_about_others, draws.is_about_others) == (False, True)
+    assert draws.interval.high == pytest.approx(0.03 + 2.776445 * math.sqrt(2.5 / 5) / 100, rel=1e-6)
+    assert draws.interval.runs == 25
+    # That four differ among themselves does not widen their interval.
+    assert few.interval.high == Pooled((unit(0.025),) * 4).interval.high
+    scattered = Pooled(tuple(unit(shift) for shift in (0.2, 0.01, 0.02, 0.01, 0.02)))
+    assert scattered.conclusion is Conclusion.OPEN
+
+
+def test_heterogeneity_is_cochrans_q():
+    """By hand: of many pairs, units at -1, 0 and 1 standard errors have Q = 2; e^-1 is p of two degrees."""
+    count = 10_000
+    spread = 0.01 * math.sqrt((count - 1) / count) * math.sqrt(count)  # a standard error of 0.01
+    units = [changes([shift - spread, shift + spread] * (count // 2)) for shift in (-0.01, 0.0, 0.01)]
+    assert Pooled(tuple(units)).heterogeneity_p == pytest.approx(math.exp(-1), rel=1e-3)
+    # Of five pairs each, with weights of a third, the same Q stands for c (1 + (3 c + 4) / 48) = 2, or 1.6828.
+    few = [unit(shift * math.sqrt(6.25e-5 / 5)) for shift in (-1, 0, 1)]
+    assert Pooled(tuple(few)).heterogeneity_p == pytest.approx(math.exp(-1.6828 / 2), rel=1e-4)
+
+
+def test_units_without_spread_have_a_heterogeneity_too():
+    flat = changes([0.01] * 5)
+    assert Pooled((flat, flat)).heterogeneity_p == 1.0
+    assert Pooled((flat, changes([0.02] * 5))).heterogeneity_p == 0.0
+    assert 0.0 < Pooled((flat, unit(0.012))).heterogeneity_p < 1.0
+    assert Pooled((flat,)).heterogeneity_p is None
+
+
+@pytest.mark.parametrize("count", [3, 6])
+def test_no_difference_is_called_one_in_a_twentieth(count):
     random = np.random.default_rng(0)
     rounds = 300
     asserted = 0
     for _ in range(rounds):
-        pooled = Pooled(tuple(changes(list(random.normal(size=10)), margin=0.02) for _ in range(3)))
+        pooled = Pooled(tuple(changes(list(random.normal(size=10)), margin=0.02) for _ in range(count)))
         asserted += pooled.conclusion in (Conclusion.HIGHER, Conclusion.LOWER, Conclusion.UNITS_DIFFER)
     assert asserted / rounds < 0.08
 

@@ -1,10 +1,10 @@
-"""Student's t against the tables that everybody prints, and against closed forms."""
+"""Student's t and chi-square against the tables that everybody prints, and against closed forms."""
 
 import math
 
 import pytest
 
-from suite.statistics.student import t_above, t_quantile, t_within
+from suite.statistics.student import chi_square_above, t_above, t_quantile, t_within
 
 # Abramowitz and Stegun, table 26.10; the same in every textbook.
 TABLE = [
@@ -53,3 +53,19 @@ def test_a_probability_outside_is_refused(probability):
 def test_no_degrees_of_freedom_are_refused():
     with pytest.raises(ValueError, match="at least 1"):
         t_within(1.0, 0)
+
+
+# Abramowitz and Stegun, table 26.8.
+@pytest.mark.parametrize(
+    ("freedom", "above", "value"),
+    [(1, 0.05, 3.84146), (2, 0.05, 5.99146), (5, 0.05, 11.0705), (9, 0.001, 27.877), (10, 0.95, 3.94030)],
+)
+def test_chi_square_is_the_table_s(freedom, above, value):
+    assert chi_square_above(value, freedom) == pytest.approx(above, rel=1e-4)
+    assert chi_square_above(0.0, freedom) == 1.0
+
+
+@pytest.mark.parametrize(("value", "freedom"), [(1.0, 0), (-1.0, 3), (math.nan, 3)])
+def test_chi_square_of_nothing_is_refused(value, freedom):
+    with pytest.raises(ValueError, match="at least"):
+        chi_square_above(value, freedom)

@@ -1,17 +1,20 @@
 """How often the rule of evidence is wrong where nothing differs, and what it finds where something does.
 
-`OMP_NUM_THREADS=1 .ci/tool benchmarks.evidence` prints two tables in about a minute: the share of comparisons of
-identical arms that are called higher or lower, by the rule and by the percentile bootstrap of the same pairs, and the
-share of real gaps that are found. All spreads are symmetric, as differences of identical arms are; a base model of five
-from which little is learnt is the heavy tail that RL really has. A number behind it is that of comparisons, 4000.
+`OMP_NUM_THREADS=1 .ci/tool benchmarks.evidence` prints three tables in some four minutes: the share of comparisons of
+identical arms that are called higher or lower, by the rule and by the percentile bootstrap of the same pairs; the share
+of real gaps that are found; and both for the mean over several units. All spreads are symmetric, as differences of
+identical arms are; a base model of five from which little is learnt is the heavy tail that RL really has. A number
+behind it is that of comparisons, 4000, of which several units together have an eighth.
 """
 
 import sys
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 
-from suite.statistics.paired import TOLD_APART, Comparison, judge_together
+from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, changes, judge_together
+from suite.statistics.pooled import Conclusion, Pooled
 
 PAIRS = (2, 3, 5, 10)
 TABLE = 6
@@ -19,6 +22,12 @@ TABLE = 6
 RESAMPLES = 1000
 GAPS = (1.0, 2.0, 3.0)
 """In standard deviations of one pair's difference."""
+UNITS, UNIT_PAIRS = (3, 6, 10), (5, 10)
+UNIT_SPREADS = {"1 point": (0.01,), "1, 5 and 20 points": (0.01, 0.05, 0.20)}
+"""Standard deviations of a pair's difference, of the units in turn. Quiet units contradict each other the easiest."""
+BETWEEN = (0.0, 0.05)
+"""Standard deviations of the units' true differences, whose mean over all such units is the gap."""
+UNIT_GAPS = (0.0, 0.05, 0.10)
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
@@ -54,8 +63,34 @@ def by_bootstrap(differences: np.ndarray, generator: np.random.Generator) -> flo
     return float(np.mean((low > 0) | (high < 0)))
 
 
+def print_units(rounds: int) -> None:
+    """Print how often several units together are called higher or lower, or contradictory, at each true gap."""
+    print(f"\nSeveral units, {rounds} rounds a cell. Without a spread between units a contradiction is false, too:\n")
+    gaps = " | ".join(f"higher at +{100 * gap:g} points" for gap in UNIT_GAPS[1:])
+    print(f"| spread within units | between | units | pairs | higher or lower | contradictory | Q: p < 0.05 | {gaps} |")
+    print("|---" * 9 + "|")
+    for name, spreads in UNIT_SPREADS.items():
+        for between, count, pairs in product(BETWEEN, UNITS, UNIT_PAIRS):
+            generator = np.random.default_rng(count * pairs)
+            deviations = np.resize(spreads, count)[:, None] * generator.normal(size=(rounds, count, pairs))
+            deviations += between * generator.normal(size=(rounds, count, 1))
+            by_gap = []
+            for gap in UNIT_GAPS:
+                compared = [[changes(unit, margin=SHARE_MARGIN) for unit in units] for units in deviations + gap]
+                by_gap.append([Pooled(tuple(filter(None, units))) for units in compared])
+            same, *others = by_gap
+            shares = [
+                np.mean([each.conclusion in (Conclusion.HIGHER, Conclusion.LOWER) for each in same]),
+                np.mean([each.conclusion is Conclusion.UNITS_DIFFER for each in same]),
+                np.mean([(each.heterogeneity_p or 0.0) < 0.05 for each in same]),
+                *(np.mean([each.conclusion is Conclusion.HIGHER for each in pooled]) for pooled in others),
+            ]
+            cells = " | ".join(f"{share:.1%}" for share in shares)
+            print(f"| {name} | {100 * between:g} points | {count} | {pairs} | {cells} |", flush=True)
+
+
 def main(tables: int) -> None:
-    """Print both tables as Markdown."""
+    """Print all tables as Markdown."""
     print(f"Called higher or lower where nothing differs, of {tables:,} simulated comparisons or tables of {TABLE}:\n")
     print("| spread of the differences | pairs | percentile bootstrap | the rule, one comparison | any of a table |")
     print("|---|---|---|---|---|")
@@ -72,6 +107,7 @@ def main(tables: int) -> None:
     for pairs in PAIRS[2:]:
         differences = np.random.default_rng(pairs).normal(size=(tables, 1, pairs))
         print(f"| {pairs} | " + " | ".join(f"{by_rule(differences + gap)[0]:.0%}" for gap in GAPS) + " |")
+    print_units(max(1, tables // 8))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from suite.gate.selftest import ABOUT, TWO_WORKERS, read_runs
 from suite.gate.side_by_side.timing import TimingComparison, first_side
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
-from suite.statistics.student import effects_together
+from suite.statistics.launches import effects_together
 from tools.benchmarks.rates import aligned, share
 from tools.benchmarks.selftest_tables import samples_of, tables_in
 

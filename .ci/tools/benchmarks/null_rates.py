@@ -8,6 +8,9 @@ a claim, or all of them together, assert a difference more often than chance all
 - Over time: each run's evaluations are permuted among its steps, so that nothing rises or falls.
 - Timings: each case's launches, centred on their variant's median, are dealt anew among variants.
 - Known effects: the same permutation, then points are added to every curve of GRPO.
+- Six regimes (`--only regimes --rounds 200`, some five minutes): each claim on RL that seeds decide, over six tasks of
+  five seeds made of committed runs. In one task a third of the runs is stuck at 0, in another half of them end at 1.
+  Beside the false assertions stand the true ones where the claim's arm is given 5 or 10 points.
 """
 
 import argparse
@@ -16,19 +19,21 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from suite.configuration.files import locate
 from suite.records.metrics import EVALUATE
 from suite.records.record import Reading, Record
-from suite.report.answers.claims import Standing, verdicts_on
+from suite.report.answers.claims import Standing, claims, verdicts_on
 from suite.report.blocks import Joined, Say
 from suite.report.model.results import Results, read_results
 from suite.report.model.run import case_key
 from suite.report.quality.design import DESIGN as QUALITY
-from suite.report.rl.design import tells_arms_apart
+from suite.report.rl.design import DEFAULTS, tells_arms_apart
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 ASSERTED = (Standing.SUPPORTED, Standing.CONTRADICTED, Standing.DEPENDS, Standing.MIXED)
@@ -72,6 +77,10 @@ EFFECTS = {
     "+5 in sort, −5 in addition": {"sort": 0.05, "addition": -0.05},
     "+2 points in every task": {"sort": 0.02, "addition": 0.02, "postfix": 0.02},
 }
+REGIMES, REGIME_SEEDS = 6, 5
+STUCK, AT_CEILING = {2: 1 / 3}, {4: 1 / 2}
+"""Shares of runs that learn nothing, and that end at 1, by the number of the regime."""
+GIVEN = (0.05, 0.10)  # points of accuracy that a true effect adds
 Change = Callable[[Results, np.random.Generator], Results]
 
 
@@ -205,13 +214,7 @@ def with_effect(points: dict[str, float]) -> Change:
             more = points.get(str(record.case.axes.get("task")), 0.0)
             if record.case.axes.get("algorithm") != "grpo":
                 return record
-            readings = [
-                replace(r, value=min(1.0, max(0.0, r.value + more)))
-                if is_evaluation(r) and r.metric == "heldout_accuracy" and r.step > 0
-                else r
-                for r in record.readings
-            ]
-            return replace(record, readings=readings)
+            return changed_accuracy(record, lambda r: r.value + more if r.step > 0 else None)
 
         records = [replace(current, record=raised(current.record)) for current in results.records]
         return replace(results, records=records)
@@ -219,7 +222,134 @@ def with_effect(points: dict[str, float]) -> Change:
     return changed
 
 
-def count_outcomes(claims: dict[str, tuple[str, ...]], change: Change, rounds: int) -> dict[str, Counter[str]]:
+def changed_accuracy(record: Record, change: Callable[[Reading], float | None]) -> Record:
+    """The record with the held-out accuracies that `change` gives, cut to [0, 1]; None leaves one as it is."""
+
+    def changed(reading: Reading) -> Reading:
+        value = change(reading) if is_evaluation(reading) and reading.metric == "heldout_accuracy" else None
+        return reading if value is None else replace(reading, value=min(1.0, max(0.0, value)))
+
+    return replace(record, readings=[changed(reading) for reading in record.readings])
+
+
+def matches(record: Record, values: dict[str, str]) -> bool:
+    """Whether a record is of the arms that a claim's question describes, whatever its format reward."""
+    case = {**DEFAULTS, **record.case.extras, **record.case.axes}
+    return all(fnmatchcase(str(case.get(name, "")), each) for name, each in values.items() if name != "format")
+
+
+@functools.cache
+def read_judged(folders: tuple[str, ...]) -> Results:
+    """The results of folders with those readings alone, one in fifteen, that claims on accuracy and habits read."""
+
+    def judged(record: Record) -> Record:
+        readings = record.readings
+        kept = [r for r in readings if r.metric == "completions" or (is_evaluation(r) and r.metric != "latency_s")]
+        return replace(record, readings=kept)
+
+    results = read(folders)
+    return replace(results, records=[replace(each, record=judged(each.record)) for each in results.records])
+
+
+def six_regimes(results: Results, question: dict[str, Any]) -> Results:
+    """Six tasks of five seeds, of the tasks and policies that have both sides of a question at five seeds or more: each
+    group of five seeds once, then again as another task."""
+    sides = [question[side] for side in ("arms", "against") if side in question]
+    groups = defaultdict[tuple[str, str], list[int]](list)
+    for place, current in enumerate(results.records):
+        axes = current.record.case.axes
+        # The usual shape and four algorithms: other arms decide no claim, and take most of the time.
+        is_usual = (axes["prompts_per_step"], axes["num_generations"]) == (32, 8)
+        if is_usual and axes["algorithm"] in ("grpo", "ppo", "ppo_lam95", "rloo"):
+            groups[str(axes["task"]), str(axes["policy"])].append(place)
+    fives = list[tuple[list[int], list[Any]]]()
+    for places in groups.values():
+        seeds = [
+            {r.case.axes["seed"] for r in (results.records[p].record for p in places) if matches(r, s)} for s in sides
+        ]
+        shared = sorted(set.intersection(*seeds))
+        fives += [
+            (places, shared[k : k + REGIME_SEEDS]) for k in range(0, len(shared) - REGIME_SEEDS + 1, REGIME_SEEDS)
+        ]
+    random, records = np.random.default_rng(0), []
+    for regime in range(REGIMES if fives else 0):
+        places, seeds = fives[regime % len(fives)]
+        for current in (results.records[place] for place in places):
+            record, axes = current.record, current.record.case.axes
+            if axes["seed"] not in seeds:
+                continue
+            last = max((r.step for r in record.readings if is_evaluation(r)), default=0)
+            if random.random() < STUCK.get(regime, 0.0):
+                record = changed_accuracy(record, lambda _: 0.0)
+            elif random.random() < AT_CEILING.get(regime, 0.0):
+                record = changed_accuracy(record, lambda r, last=last: 1.0 if r.step == last else None)
+            named = {**axes, "task": f"{axes['task']} {regime}", "seed": seeds.index(axes["seed"])}
+            records.append(replace(current, record=replace(record, case=replace(record.case, axes=named))))
+    return replace(results, records=records)
+
+
+def with_points(question: dict[str, Any], points: float) -> Change | None:
+    """Remove what a question measures, then let its first arms end so many points higher; None for no accuracy.
+
+    Of falls the arms that it is held against end so many points lower.
+    """
+    measure = question["measure"]
+    remove = permute_between_arms if "against" in question else permute_in_time
+    if not measure.startswith(("accuracy", "steps", "gain", "vote", "drawdown")):
+        return None
+    side, sign = (question["against"], -1) if measure == "drawdown" else (question["arms"], 1)
+
+    def changed(results: Results, random: np.random.Generator) -> Results:
+        def raised(record: Record) -> Record:
+            if not matches(record, side):
+                return record
+            last = max((r.step for r in record.readings if is_evaluation(r)), default=0)
+            return changed_accuracy(record, lambda r: r.value + sign * points if r.step == last else None)
+
+        removed = remove(results, random)
+        return replace(removed, records=[replace(each, record=raised(each.record)) for each in removed.records])
+
+    return changed
+
+
+def regimes_table(rounds: int) -> bool:
+    """Print how often each claim on RL asserts a difference in six regimes without any, and in a quarter as many rounds
+    with one; True where it does so without one more often than chance allows.
+
+    Cost by seconds is left out: it is shown only where accuracy differs both ways.
+    """
+    most, failed, asserted_of_all, trials = most_by_chance(rounds), False, 0, 0
+    print(f"Six regimes of five seeds, {rounds} rounds; chance allows {most} at a true rate of 5%.\n")
+    print("| claim | asserted falsely | other outcomes | true +5 points | true +10 points |\n|---|---|---|---|---|")
+    sources = {**BETWEEN_ARMS, **OVER_TIME}
+    sources = {name: of for name, of in sources.items() if "quality" not in of[0] and name != "cost-decides"}
+    for claim in (each for each in claims() if each["id"] in sources):
+        name, question = claim["id"], claim["trial"]["decides"][0]
+        results = six_regimes(read_judged(sources[name][:1]), question)
+
+        def outcomes(change: Change, times: int, name: str = name, results: Results = results) -> Counter[str]:
+            changed = (change(results, np.random.default_rng(number)) for number in range(times))
+            verdicts = (verdicts_on(each, name).get(name) for each in changed)
+            return Counter("no verdict" if verdict is None else verdict.outcome for verdict in verdicts)
+
+        counts = outcomes(permute_between_arms if "against" in question else permute_in_time, rounds)
+        asserted = sum(counts[outcome] for outcome in ASSERTED)
+        failed |= asserted > most
+        asserted_of_all, trials = asserted_of_all + asserted, trials + rounds
+        others = ", ".join(f"{outcome} {count}" for outcome, count in counts.most_common() if outcome not in ASSERTED)
+        powers = []
+        for change in (with_points(question, points) for points in GIVEN):
+            given = outcomes(change, rounds // 4) if change else Counter[str]()
+            said = given[Standing.SUPPORTED] + given[Standing.DEPENDS]
+            powers.append(f"{said} of {rounds // 4}" if change else "–")
+        print(f"| {name} | {asserted} | {others} | {powers[0]} | {powers[1]} |", flush=True)
+    print(f"\nOf all claims: {asserted_of_all} of {trials}; chance allows {most_by_chance(trials)}.")
+    return failed or asserted_of_all > most_by_chance(trials)
+
+
+def count_outcomes(
+    claims: dict[str, tuple[str, ...]], change: Change, rounds: int, read: Callable[[tuple[str, ...]], Results] = read
+) -> dict[str, Counter[str]]:
     """How often each claim came to each outcome over rounds of one change. `claims`: the folders of each."""
     counts_by_claim = defaultdict[str, Counter[str]](Counter)
     for folders in sorted(set(claims.values())):
@@ -269,7 +399,12 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--without-effects", action="store_true", help="leave the known effects out")
+    parser.add_argument("--only", choices=["regimes", "effects"], help="print that table alone")
     options = parser.parse_args(arguments)
+    if options.only == "regimes":
+        return int(regimes_table(options.rounds))
+    if options.only == "effects":
+        return effects_table(options.rounds)
     rounds = options.rounds
     most, failed, asserted_of_all, trials = most_by_chance(rounds), False, 0, 0
     print(f"Assertions where nothing differs, of {rounds} rounds; chance allows {most} at a true rate of 5%.\n")
@@ -279,8 +414,8 @@ def main(arguments: Sequence[str]) -> int:
         ("over time", OVER_TIME, permute_in_time),
         ("between variants", TIMED, deal_launches),
     )
-    for removed, claims, change in removals:
-        for claim_id, counts in count_outcomes(claims, change, rounds).items():
+    for removed, sources, change in removals:
+        for claim_id, counts in count_outcomes(sources, change, rounds).items():
             asserted = sum(counts[outcome] for outcome in ASSERTED)
             failed |= asserted > most
             asserted_of_all, trials = asserted_of_all + asserted, trials + rounds
@@ -297,15 +432,20 @@ def main(arguments: Sequence[str]) -> int:
     most_of_all = most_by_chance(trials)
     print(f"\nOf all claims: {asserted_of_all} of {trials}; chance allows {most_of_all}.")
     failed |= asserted_of_all > most_of_all
-    if options.without_effects:
-        return int(failed)
+    if not options.without_effects:
+        effects_table(rounds)
+    return int(failed)
+
+
+def effects_table(rounds: int) -> int:
+    """Print what the card on GRPO and PPO says of known effects; 0."""
     print(f"\nKnown effects: verdicts on `grpo-sample-efficient`, of {rounds} rounds.\n")
     print("| GRPO is given | verdicts |\n|---|---|")
     for name, points in EFFECTS.items():
         claims = {"grpo-sample-efficient": ("cpu/rl",)}
-        counts = count_outcomes(claims, with_effect(points), rounds)["grpo-sample-efficient"]
+        counts = count_outcomes(claims, with_effect(points), rounds, read_judged)["grpo-sample-efficient"]
         print(f"| {name} | {', '.join(f'{outcome} {count}' for outcome, count in counts.most_common())} |", flush=True)
-    return int(failed)
+    return 0
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from statistics import fmean, median, stdev
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import LATENCY, Outcome
 from suite.statistics.holm import holm
-from suite.statistics.student import Effect, effects_together
+from suite.statistics.launches import Effect, effects_together
 
 BEFORE, AFTER = 0, 1
 # Chance of any false alarm in a run of identical code, over all benchmarks and analyses; as much for a false gain.

@@ -25,7 +25,7 @@ from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds, Surroundings, csv_table
 from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Outcome, Verdict
-from suite.statistics.student import Effect
+from suite.statistics.launches import Effect
 
 Say = Callable[[str], None]
 WAITING = 1.5

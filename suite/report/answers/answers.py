@@ -1,10 +1,11 @@
 """The answers of a page: a card for each question that people come with, and a ruling on each claim of the article.
 
-Claims are ruled on the records of this machine where these suffice, else on those of others, which stand beside them.
+Claims are ruled on the records of this machine or on those of others: whichever have more pairs of runs. The verdict of
+the rest stands beside it.
 Readers of Markdown and CSV get the rulings as a table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from suite.records import numbers
@@ -12,7 +13,7 @@ from suite.records.machine.environment import machine_id
 from suite.records.record import Evidence, Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, claims, commands, literature, verdicts_on
 from suite.report.answers.own_runs import rank_own_runs
-from suite.report.blocks import Answers, Badge, Card, Kind, Ruling, Section, Text, joined, say, say_or, section
+from suite.report.blocks import Answers, Badge, Card, Figure, Kind, Ruling, Section, Text, joined, say, say_or, section
 from suite.report.model.results import Results, cached_by_results
 from suite.report.table import column, table
 
@@ -29,14 +30,9 @@ QUESTIONS = (
 Verdicts = Mapping[str, ClaimVerdict]
 
 
-# The first view and the table of claims ask for the answers of the same results.
 @cached_by_results
-def build_answers(results: Results, here: str) -> Answers:
-    """Rule on every claim and rank the person's own runs.
-
-    `here`: the `machine_id` of this machine, whose records come first. Reference records are never this machine's,
-    even where it took them.
-    """
+def _verdicts(results: Results, here: str) -> tuple[Verdicts, Verdicts]:
+    """The verdicts of this machine's records, then those of all others."""
 
     def machine_side(is_here: bool) -> Results:
         """The records of this machine or of all others, with those that were computed on either side."""
@@ -51,8 +47,18 @@ def build_answers(results: Results, here: str) -> Answers:
     from_here, elsewhere = machine_side(True), machine_side(False)
     # Closed forms need no records.
     ours = verdicts_on(from_here) if from_here.records else {}
-    theirs = verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
-    rulings = {claim["id"]: _prefer_ours(claim, ours.get(claim["id"]), theirs.get(claim["id"])) for claim in claims()}
+    return ours, verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
+
+
+# The first view and the table of claims ask for the answers of the same results.
+@cached_by_results
+def build_answers(results: Results, here: str) -> Answers:
+    """Rule on every claim and rank the person's own runs.
+
+    `here`: the `machine_id` of this machine. Reference records are never this machine's, even where it took them.
+    """
+    ours, theirs = _verdicts(results, here)
+    rulings = {claim["id"]: _ruling(claim, _weighed(claim["id"], ours, theirs)) for claim in claims()}
     return Answers(
         own=rank_own_runs(results.own),
         cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED],
@@ -67,20 +73,45 @@ def _card(ruling: Ruling) -> Card:
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
 
-def _prefer_ours(claim: Claim, ours: ClaimVerdict | None, theirs: ClaimVerdict | None) -> Ruling:
-    """A ruling by this machine's verdict where it suffices, with that of the others beside it; else by the others'.
+def forests(results: Results, here: str) -> dict[str, list[Figure]]:
+    """By a section's id, the figures of the estimates that decide its claims, as `build_answers` rules; each title
+    once."""
+    sides, figures = _verdicts(results, here), dict[str, list[Figure]]()
+    for claim in claims():
+        figure = next((verdict.forest for verdict, _ in _weighed(claim["id"], *sides)), None)
+        in_section = figures.setdefault(claim["section"], [])
+        if figure is not None and figure.title not in [other.title for other in in_section]:
+            in_section.append(figure)
+    return figures
 
-    A measured verdict goes before one by closed forms. Without a verdict the ruling says what the claim needs.
+
+def _weighed(claim_id: str, ours: Verdicts, theirs: Verdicts) -> list[tuple[ClaimVerdict, Badge]]:
+    """The verdicts of both sides on a claim, the deciding one first.
+
+    One of enough records goes before others, then a measured one before closed forms, then that of more pairs, so that
+    a few runs of one's own do not outweigh many; else this machine's.
     """
-    verdicts = [(verdict, badge) for verdict, badge in ((ours, Badge.HERE), (theirs, Badge.ELSEWHERE)) if verdict]
+    sides = [(ours.get(claim_id), Badge.HERE), (theirs.get(claim_id), Badge.ELSEWHERE)]
+    verdicts = [(verdict, badge) for verdict, badge in sides if verdict]
+    # Sizes and timings count no pairs, and are compared with no number of them.
+    are_pairs = all(verdict.pairs for verdict, _ in verdicts)
+
+    def weight(side: tuple[ClaimVerdict, Badge]) -> tuple[bool, bool, int]:
+        verdict = side[0]
+        return verdict.suffices, verdict.suffices and bool(verdict.machine), verdict.pairs if are_pairs else 0
+
+    return sorted(verdicts, key=weight, reverse=True)
+
+
+def _ruling(claim: Claim, verdicts: Sequence[tuple[ClaimVerdict, Badge]]) -> Ruling:
+    """A ruling by the first verdict, with the other beside it where both were measured; without one, the ruling says
+    what the claim needs."""
     if not verdicts:
         needs = say(f"claim.needs.{claim['id']}")
         return _ruling_by(claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[needs]), None)
-    verdict, badge = max(verdicts, key=lambda pair: (pair[0].suffices, pair[0].suffices and bool(pair[0].machine)))
-    ruling = _ruling_by(claim, verdict, badge)
-    if verdict is ours and ours.machine and theirs and theirs.machine:
-        return replace(ruling, elsewhere=_ruling_by(claim, theirs, Badge.ELSEWHERE))
-    return ruling
+    ruling, *others = [_ruling_by(claim, *side) for side in verdicts]
+    measured = [other for other in others if ruling.machine and other.machine and other.lead]
+    return replace(ruling, beside=measured[0] if measured else None)
 
 
 def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from suite.configuration.files import locate, read_yaml
-from suite.report.blocks import Lead, Text, say, say_or
+from suite.report.blocks import Figure, Lead, Text, say, say_or
 from suite.report.model.results import Results
 
 Claim = Mapping[str, Any]
@@ -56,6 +56,9 @@ class ClaimVerdict:
     is_projected: bool = False  # the lead's number was computed, not measured
     suffices: bool = True
     """False where the records are too few to rule, so that those of another machine come first."""
+    pairs: int = 0
+    """Pairs of runs that the estimate counts; 0 where no pairs decide."""
+    forest: Figure | None = None  # the estimate and its units, where there are enough to draw
 
     @property
     def word(self) -> Text:

@@ -14,7 +14,8 @@ from typing import Any
 
 from suite.records.machines import plain_name
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, sensitivity, setting_name
-from suite.report.blocks import Lead, Text, dotted, joined, say, say_or
+from suite.report.answers.forest import FEWEST_ROWS, Unit, forest
+from suite.report.blocks import Figure, Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT
@@ -166,10 +167,19 @@ class PooledTrials:
         return [name for name in self.over if len({trial.value(name) for trial in self.trials}) > 1]
 
     @property
+    def noun(self) -> str:
+        """The word for a unit: the end of a text's key."""
+        return "tasks" if self.unit_settings == ["task"] else "cases"
+
+    @property
     def units(self) -> Text:
         """How many units were tested, with the word for them: `3 tasks`."""
-        noun = "tasks" if self.unit_settings == ["task"] else "cases"
-        return say(f"claim.units.{noun}", count=len(self.tested))
+        return say(f"claim.units.{self.noun}", count=len(self.tested))
+
+    @property
+    def scope(self) -> Text:
+        """A sentence on what the interval of the mean holds for: tasks like these, or these tasks."""
+        return say(f"claim.scope.{'like' if self.pooled.is_about_others else 'these'}.{self.noun}")
 
     @property
     def value(self) -> Text:
@@ -190,14 +200,37 @@ class PooledTrials:
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
         return dotted(*values.values()) or trial.arms[0].name
 
+    @property
+    def name(self) -> Text:
+        """What the tested trials subtract from what; of the first trial where none was tested."""
+        return joined("list", dict.fromkeys(trial.name for trial in self.tested or self.trials[:1]))
+
+    @property
+    def pairs(self) -> int:
+        """The pairs of runs of all tested units."""
+        return sum(trial.comparison.pairs for trial in self.tested)
+
+    def forest(self, measure: Text) -> Figure | None:
+        """The figure of all units and their mean; None where fewer than FEWEST_ROWS were tested."""
+        if len(self.tested) < FEWEST_ROWS:
+            return None
+        units = [
+            Unit(
+                name=self.unit_name(trial),
+                comparison=trial.comparison,
+                runs=[key for arm in trial.arms for key in arm.run_keys],
+            )
+            for trial in self.judged
+        ]
+        return forest(units, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
+
     def lead(self, measure: Text) -> Lead:
         """The mean over the tested units as the number that leads a verdict; one trial's where fewer than two are."""
-        names = joined("list", dict.fromkeys(trial.name for trial in self.tested or self.trials[:1]))
         if len(self.tested) < 2:
-            about = say("answer.about", where=self.unit_name(self.first), name=names, measure=measure)
+            about = say("answer.about", where=self.unit_name(self.first), name=self.name, measure=measure)
             return comparison_lead(self.first.comparison, self.first.write, about)
-        about = say("answer.about.mean", units=self.units, name=names, measure=measure)
-        count = say("answer.count.units", count=sum(trial.comparison.pairs for trial in self.tested))
+        about = say("answer.about.mean", units=self.units, name=self.name, measure=measure)
+        count = say("answer.count.units", count=self.pairs)
         return lead_number(self.pooled.mean, self.pooled.interval, self.first.write, about=about, count=count)
 
 
@@ -306,6 +339,8 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         flips=flips,
         machine=machine_label(answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
+        pairs=answer.pairs,
+        forest=answer.forest(measure),
     )
 
 
@@ -314,7 +349,8 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
     sentences = list[Text]()
     if len(answer.tested) > 1:
         verdict = say(f"claim.said.{answer.pooled.conclusion}")
-        sentences.append(say("claim.mean", about=measure, units=answer.units, value=answer.value, said=verdict))
+        mean = say("claim.mean", about=measure, units=answer.units, value=answer.value, said=verdict)
+        sentences.append(joined("sentence", [mean, answer.scope]))
     for trial in answer.judged:
         fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": trial.comparison.pairs}
         verdict = say(f"claim.said.{trial.comparison.outcome}")

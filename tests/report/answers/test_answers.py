@@ -13,7 +13,7 @@ from tests.records.factory import build as record
 from tests.records.factory import with_readings
 from tests.report.quality_records import in_memory
 from tests.report.reading import rows_of, said
-from tests.report.rl.runs import run
+from tests.report.rl.runs import named, run
 from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
@@ -68,7 +68,7 @@ def test_this_machines_verdict_stands_first_and_others_beside_it():
     answers, rulings = answered(*speeds(1e-3, 3e-3), *speeds(3e-3, 1e-3, ELSEWHERE))
     ruling = rulings["mla-faster-inference"]
     assert (ruling.outcome, ruling.badge, ruling.machine) == (Standing.SUPPORTED, Badge.HERE, "A processor")
-    assert (ruling.elsewhere.outcome, ruling.elsewhere.machine) == (Standing.CONTRADICTED, "Another processor")
+    assert (ruling.beside.outcome, ruling.beside.machine) == (Standing.CONTRADICTED, "Another processor")
     assert EN.render(answers.reproduced[0]) == "1 of 2 claims reproduced on this machine."
     assert [card.ruling for card in answers.cards] == [rulings[name] for name in QUESTIONS[:2]]
     agreed, _ = answered(*speeds(1e-3, 3e-3), *speeds(1e-3, 2e-3, ELSEWHERE))
@@ -79,8 +79,46 @@ def test_too_few_records_here_leave_the_verdict_to_others():
     single = [replace(each, readings=each.readings[:-12]) for each in speeds(1e-3, 3e-3)]
     answers, rulings = answered(*single, *speeds(3e-3, 1e-3, ELSEWHERE))
     ruling = rulings["mla-faster-inference"]
-    assert (ruling.badge, ruling.machine, ruling.elsewhere) == (Badge.ELSEWHERE, "Another processor", None)
+    assert (ruling.badge, ruling.machine) == (Badge.ELSEWHERE, "Another processor")
+    assert (ruling.beside.badge, ruling.beside.outcome) == (Badge.HERE, Standing.OPEN)
     assert answers.reproduced == []
+
+
+def trained(last, seeds, environment, **axes):
+    """Runs of GRPO with a format reward that end at an accuracy, from 10%."""
+    records = [run([0.1, 0.2, last + seed / 100], seed=seed, **axes) for seed in range(seeds)]
+    return [replace(named(record, format_weight=0.1), environment=environment) for record in records]
+
+
+@pytest.mark.parametrize(
+    ("here", "elsewhere", "badge"), [(5, 10, Badge.ELSEWHERE), (10, 10, Badge.HERE), (10, 5, Badge.HERE)]
+)
+def test_the_side_with_more_pairs_of_runs_decides(here, elsewhere, badge):
+    own = trained(0.8, here, {"machine_id": HERE, "cpu": "A processor"})
+    _, rulings = answered(*own, *trained(0.0, elsewhere, ELSEWHERE))
+    ruling = rulings["accuracy-and-format-rewards"]
+    sides = {each.badge: each for each in (ruling, ruling.beside)}
+    assert ruling.badge is badge
+    assert (sides[Badge.HERE].outcome, sides[Badge.ELSEWHERE].outcome) == (Standing.SUPPORTED, Standing.CONTRADICTED)
+    counts = [EN.render(sides[each].lead.count) for each in (Badge.HERE, Badge.ELSEWHERE)]
+    assert counts == [f"{here} seeds", f"{elsewhere} seeds"]
+
+
+def test_pairs_of_all_tasks_count():
+    tasks = [each for task in ("sort", "addition") for each in trained(0.0, 5, ELSEWHERE, task=task)]
+    _, rulings = answered(*trained(0.8, 6, {"machine_id": HERE, "cpu": "A processor"}), *tasks)
+    assert rulings["accuracy-and-format-rewards"].badge is Badge.ELSEWHERE
+
+
+def test_too_few_runs_here_stand_beside_many():
+    own = trained(0.8, 3, {"machine_id": HERE, "cpu": "A processor"})
+    _, rulings = answered(*own, *trained(0.0, 5, ELSEWHERE))
+    ruling = rulings["accuracy-and-format-rewards"]
+    assert (ruling.badge, ruling.beside.outcome, ruling.beside.badge) == (
+        Badge.ELSEWHERE,
+        Standing.UNTESTED,
+        Badge.HERE,
+    )
 
 
 def test_without_records_closed_forms_and_definitions_rule():

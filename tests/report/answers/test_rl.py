@@ -224,6 +224,46 @@ def test_an_estimate_is_the_mean_over_tasks_that_agree():
     assert ruling(claim, *sort, *distilled(HIGH[:3], LOW[:3], task="addition"))[0] == SUPPORTED
 
 
+TASKS = ["sort", "addition", "postfix", "countdown", "copying"]
+
+
+@pytest.mark.parametrize(
+    ("count", "scope"),
+    [
+        (3, "The interval of the mean holds for these tasks only."),
+        (5, "The interval of the mean holds for tasks like these, because it includes how much they differ."),
+    ],
+)
+def test_of_five_tasks_or_more_sentences_are_about_others(count, scope):
+    records = [record for task in TASKS[:count] for record in distilled(LOW, HIGH, task=task)]
+    verdict = verdict_on("distillation-lifts-small-models", *records)
+    assert scope in EN.render(verdict.evidence[0])
+    assert scope in EN.render(verdict.forest.caption)
+    assert verdict.pairs == 5 * count
+
+
+def test_a_forest_draws_units_and_their_mean():
+    """41, 20 and 0 points; in a fourth task, which is left out, there are three pairs."""
+    last = {"addition": NEAR, "postfix": MIDDLE, "sort": LOW, "tally": HIGH[:3]}
+    records = [record for task, values in last.items() for record in distilled(LOW, values, task=task)]
+    forest = verdict_on("distillation-lifts-small-models", *records).forest
+    (view,) = forest.views
+    units, left_out, mean = view.figure["data"]
+    assert units["x"] == pytest.approx([41, 20, 0])
+    assert units["error_x"]["array"][0] > 0
+    assert (left_out["y"], left_out["marker"]["symbol"]) == ([3], "circle-open")
+    assert (mean["y"], mean["marker"]["symbol"]) == ([4], "diamond")
+    assert mean["x"] == pytest.approx([61 / 3], rel=1e-4)
+    names = [EN.render(note["text"]) for note in view.figure["layout"]["annotations"]]
+    assert names == [*(f"{task} · {len(values)} pairs" for task, values in last.items()), "Mean · 15 pairs"]
+    assert "the same difference: p < 0.001." in EN.render(forest.caption)
+
+
+def test_two_tasks_make_no_forest():
+    records = [record for task in TASKS[:2] for record in distilled(LOW, HIGH, task=task)]
+    assert verdict_on("distillation-lifts-small-models", *records).forest is None
+
+
 def peak(algorithm, size):
     parts = {("policy", "parameters"): size * GIB}
     return memory_record({"update": parts}, algorithm=algorithm, geometry="llama-3.1-8b")

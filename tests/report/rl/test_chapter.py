@@ -15,7 +15,7 @@ from suite.report.rl import conformance, cost, efficiency, stability, stages
 from tests.records.factory import build
 from tests.report.quality_records import in_memory
 from tests.report.reading import said
-from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, failed, named, run, thinking
+from tests.report.rl.runs import CONFORMANCE, conformance_record, failed, named, run, thinking
 from tests.report.rl_records import study
 from tests.report.test_hostile import EVIL, texts
 
@@ -48,7 +48,14 @@ def test_a_section_stands_where_its_records_are():
 
 def test_training_runs_change_no_other_section():
     attention_runs = [build(attention=name, seq_len=tokens) for name in ("mha", "mla") for tokens in (1024, 4096)]
-    training = [*arms({"grpo": (0.6, 0.7), "ppo": (0.5, 0.6)}), failed(seed=9), conformance_record(CONFORMANCE)]
+    finals = {"grpo": (0.6, 0.7, 0.6, 0.7, 0.6), "ppo": (0.5,) * 5}
+    by_task = [
+        run([0.1, 0.2, final], task=task, algorithm=name, seed=seed)
+        for task in ("addition", "postfix", "sort")
+        for name, values in finals.items()
+        for seed, final in enumerate(values)
+    ]
+    training = [*by_task, failed(seed=9), conformance_record(CONFORMANCE)]
     mixed, alone = (
         {section.id: section for section in render_sections(in_memory(*records), load_texts("en"))}
         for records in ([*attention_runs, *training], attention_runs)
@@ -57,7 +64,10 @@ def test_training_runs_change_no_other_section():
     assert {name: section for name, section in mixed.items() if name not in ours} == {
         name: section for name, section in alone.items() if name not in ours
     }
-    traces = mixed["rl_efficiency"].figures[0].views[0].figure["data"]
+    # The section opens on what decides its claim.
+    claimed, by_budget, *_ = mixed["rl_efficiency"].figures
+    assert claimed.title == "Mean and spread over cases: accuracy at equal completions"
+    traces = by_budget.views[0].figure["data"]
     assert {trace["meta"]["algorithm"] for trace in traces} == {"GRPO", "PPO"}
 
 

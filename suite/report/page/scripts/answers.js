@@ -154,11 +154,11 @@ function claimElement(ruling, isOpen) {
   const part = (title, ...content) =>
     content.flat().filter(Boolean).length > 0 && h("div", { class: "part" }, h("h3", {}, title), content);
   const same =
-    ruling.elsewhere &&
+    ruling.beside &&
     h(
       "p",
       { class: "quiet" },
-      word("page.elsewhere", { word: ruling.elsewhere.word, number: ruling.elsewhere.lead?.written ?? "" }),
+      word(`page.beside.${ruling.beside.badge}`, { word: ruling.beside.word, lead: leadText(ruling.beside.lead) }),
     );
   return h(
     "details",
