@@ -110,9 +110,9 @@ def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]
         return comparison if comparison and comparison.is_tested else None
 
     by_t: Column[Comparison] = column(
-        "verdict.p", lambda tested: tested.p if tested.adjusted_p is None else tested.adjusted_p, _format_p
+        "verdict.p", lambda tested: tested.p if tested.adjusted_p is None else tested.adjusted_p, format_p
     )
-    by_flips: Column[Comparison] = column("verdict.flips", lambda tested: tested.sign_flip_p, _format_p)
+    by_flips: Column[Comparison] = column("verdict.flips", lambda tested: tested.sign_flip_p, format_p)
     return part_columns(tested_comparison, [by_t, by_flips])
 
 
@@ -135,6 +135,6 @@ def add_verdict_note(tables: Sequence[Table]) -> list[Table]:
     ]
 
 
-def _format_p(p: float) -> str:
+def format_p(p: float) -> str:
     """p with three decimals, or `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

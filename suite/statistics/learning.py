@@ -35,7 +35,7 @@ def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float
     Too late by up to the spend between two evaluations, so curves are compared that were evaluated equally often. And
     one lucky evaluation suffices: at_budget and is_collapsed say whether the level was held.
     """
-    spent_by, reached = _curve(spent, values)
+    spent_by, reached = checked_curve(spent, values)
     if math.isnan(threshold):
         raise ValueError(f"threshold must be a number; got {threshold}")
     (there,) = np.nonzero(reached >= threshold)
@@ -61,7 +61,7 @@ def arrivals(spends: Sequence[float | None]) -> Arrivals:
 def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | None:
     """The value of the last evaluation at which no more than the budget had been spent; None before the first. Not the
     best by then: whoever picks that has chosen by the very score that is reported."""
-    spent_by, reached = _curve(spent, values)
+    spent_by, reached = checked_curve(spent, values)
     if math.isnan(budget):
         raise ValueError(f"budget must be a number; got {budget}")
     count = int(np.searchsorted(spent_by, budget, side="right"))
@@ -132,7 +132,7 @@ def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return series
 
 
-def _curve(spent: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def checked_curve(spent: ArrayLike, values: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Spend and value of each evaluation. Raises ValueError unless equally long, with a spend that never falls."""
     spent_by, reached = _series(spent, "spent"), _series(values, "values")
     if len(spent_by) != len(reached):
