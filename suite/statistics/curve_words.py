@@ -21,9 +21,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from suite.statistics.learning import is_collapsed
+from suite.statistics.learning import Sigmoid, fit_sigmoid, is_collapsed
 from suite.statistics.paired import FEWEST_PAIRS, TOLD_APART, ArmOutcome, Comparison, compare, judge_together
-from suite.statistics.sigmoid import Sigmoid, fit_sigmoid
 from suite.statistics.take_off import ExactTest, TakeOff, fisher, log_rank, take_off
 
 PLATEAU_MARGIN = 0.05

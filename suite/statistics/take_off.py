@@ -60,10 +60,11 @@ def take_off(spent: Sequence[float], values: ArrayLike) -> TakeOff:
 
 
 def kaplan_meier(runs: Sequence[TakeOff]) -> dict[float, Estimate]:
-    """The share that has not taken off from each spend at which any run did, with its 95% interval by Greenwood's
-    variance on the scale log(-log S). Where no run is left the interval has no width, as usual."""
+    """The share that has not taken off, from 0 and from each spend at which any run did, with its 95% interval by
+    Greenwood's variance on the scale log(-log S). Where all or none are left it has no width, as usual."""
     z = NormalDist().inv_cdf(1 - ALPHA / 2)
-    share, variance, shares = 1.0, 0.0, {}
+    share, variance = 1.0, 0.0
+    shares = {0.0: Estimate(estimate=1.0, low=1.0, high=1.0, level=1 - ALPHA, runs=len(runs))}
     for spent in sorted({run.spent for run in runs if run.happened}):
         at_risk = sum(run.spent >= spent for run in runs)
         events = sum(run.happened and run.spent == spent for run in runs)

@@ -55,6 +55,8 @@ def test_alike_needs_both_a_level_and_a_rise_that_are_near():
         *(curve(middle, final) for middle, final in [(15, 0.96), (19, 0.96), (18, 0.93), (23, 0.95), (20, 0.95)])
     )
     assert word(near, EARLY) == (CurveWord.ALIKE, CurveWord.ALIKE)
+    wide = arm(*(curve(middle, final) for middle, final in [(9, 0.96), (45, 0.96), (11, 0.93), (40, 0.95), (30, 0.95)]))
+    assert word(wide, EARLY) == (CurveWord.OPEN, CurveWord.OPEN)
     noisy = arm(*(curve(middle, final) for middle, final in [(15, 0.99), (9, 0.8), (40, 0.9), (12, 0.99), (33, 0.9)]))
     assert word(noisy, EARLY) == (CurveWord.OPEN, CurveWord.OPEN)
 
@@ -63,6 +65,8 @@ def test_of_four_seeds_nothing_is_said():
     four = dict(list(LATE.items())[1:])
     assert word(four, EARLY) == (CurveWord.FEW, CurveWord.FEW)
     assert word({}, EARLY) == (CurveWord.FEW, CurveWord.FEW)
+    words_of_table = [row.word for row in judge_curves([(LATE, EARLY), *[(four, EARLY)] * 6], (0.07, 1.0))]
+    assert words_of_table == [CurveWord.LATE, *[CurveWord.FEW] * 6]
 
 
 def test_among_many_arms_more_is_asked_of_each():

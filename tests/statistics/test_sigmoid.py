@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from suite.statistics.sigmoid import fit_sigmoid
+from suite.statistics.learning import fit_sigmoid
 
 SPENT = 256.0 * np.array([0, 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 320])
 
@@ -24,23 +24,25 @@ def test_the_parameters_of_a_sigmoid_are_found_again(start, plateau, steps, stee
     assert curve.steepness == pytest.approx(steepness, rel=1e-2)
 
 
-def test_no_other_sigmoid_with_levels_of_shares_fits_better():
+RISING = np.linspace(0, 0.95, len(SPENT)) ** 4  # without bounds A would be above 1
+
+
+@pytest.mark.parametrize("values", [sigmoid(0.02, 0.99, 256 * 40, 4).round(1), RISING], ids=["rounded", "rising"])
+def test_no_other_sigmoid_with_levels_of_shares_fits_better(values):
     generator = np.random.default_rng(0)
-    values = generator.binomial(256, sigmoid(0.02, 0.99, 256 * 40, 4)) / 256
     curve = fit_sigmoid(SPENT, values)
-    # The best start for what was found, then many others near it.
-    starts = np.linspace(0, 0.1, 1001)
-    found = sigmoid(starts[:, None], curve.plateau, math.exp(curve.log_middle), curve.steepness)
+    starts = np.linspace(0, 0.1, 401)[:, None]
+    found = sigmoid(starts, curve.plateau, math.exp(curve.log_middle), curve.steepness)
     least = np.min(np.sum((found - values) ** 2, axis=1))
-    for _ in range(500):
-        plateau, middle, steepness = 1 - generator.random() * 0.1, generator.uniform(30, 50), generator.uniform(2, 8)
-        tried = sigmoid(starts[::10, None], plateau, 256 * middle, steepness)
-        assert least <= np.min(np.sum((tried - values) ** 2, axis=1)) + 1e-6
+    for _ in range(1000):  # others near it, the best start for each
+        plateau, change = min(1.0, curve.plateau + 0.05 * generator.normal()), np.exp(0.1 * generator.normal(size=2))
+        middle = min(math.exp(curve.log_middle) * change[0], SPENT[-1])
+        tried = sigmoid(starts[::10], plateau, middle, curve.steepness * change[1])
+        assert least <= np.min(np.sum((tried - values) ** 2, axis=1)) + 1e-5
 
 
 def test_level_and_middle_stay_within_what_was_evaluated():
-    rising = np.linspace(0, 0.95, len(SPENT)) ** 4  # without bounds A would be above 1
-    curve = fit_sigmoid(SPENT, rising)
+    curve = fit_sigmoid(SPENT, RISING)
     assert curve.plateau <= 1
     assert math.log(SPENT[1]) <= curve.log_middle <= math.log(SPENT[-1])
     assert fit_sigmoid(SPENT, np.ones(len(SPENT))).plateau == pytest.approx(1)

@@ -19,8 +19,8 @@ def runs(weeks):
 
 def test_kaplan_meier_of_freireich_is_the_textbook_s():
     shares = kaplan_meier(runs(TREATED))
-    assert [*shares] == [6, 7, 10, 13, 16, 22, 23]
-    printed = [0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448]
+    assert [*shares] == [0, 6, 7, 10, 13, 16, 22, 23]
+    printed = [1, 0.857, 0.807, 0.753, 0.690, 0.627, 0.538, 0.448]
     assert [share.estimate for share in shares.values()] == pytest.approx(printed, abs=5e-4)
     # R's survfit with conf.type="log-log".
     assert (shares[6].low, shares[6].high) == pytest.approx((0.620, 0.952), abs=1e-3)
@@ -30,7 +30,7 @@ def test_kaplan_meier_of_freireich_is_the_textbook_s():
 
 def test_without_censoring_it_is_the_share_that_waits():
     shares = kaplan_meier(runs([1, 2, 2, 4, 5]))
-    assert [share.estimate for share in shares.values()] == pytest.approx([0.8, 0.4, 0.2, 0])
+    assert [share.estimate for share in shares.values()] == pytest.approx([1, 0.8, 0.4, 0.2, 0])
     assert median_take_off(shares) == (2, 1, 5)
     assert median_take_off(kaplan_meier(runs([-9, -9]))) == (math.inf,) * 3
 

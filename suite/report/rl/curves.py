@@ -23,8 +23,7 @@ from suite.report.rl.design import COMPLETIONS, RlArm, RlExperiment
 from suite.report.rl.stability import worst_fall
 from suite.report.table import Column, column
 from suite.statistics.curve_words import CurveComparison, CurveWord, RunCurve, judge_curves, read_curve
-from suite.statistics.scores import Estimate
-from suite.statistics.sigmoid import FEWEST_EVALUATIONS
+from suite.statistics.learning import FEWEST_EVALUATIONS
 from suite.statistics.take_off import kaplan_meier, median_take_off
 
 Curves = Mapping[RlArm, Mapping[str, RunCurve]]
@@ -90,18 +89,14 @@ def _waiting(experiment: RlExperiment, arm: RlArm, curves: Mapping[str, RunCurve
     where arms are few."""
     spends = [spent for curve in experiment.curves for spent in curve.spent[COMPLETIONS] if spent > 0]
     first, last = min(spends), max(spends)
-    before = Estimate(estimate=1.0, low=1.0, high=1.0, level=0.95, runs=len(curves))
-    corners = [(first, before)]
-    for spent, after in kaplan_meier([run.take_off for run in curves.values()]).items():
-        # What took off before the first step has no place on a logarithmic axis.
-        corners += [(max(spent, first), before), (max(spent, first), after)]
-        before = after
-    points = []
-    for spent, share in [*corners, (last, before)]:
-        fields = {"share": numbers.percent(share.estimate), "interval": percent_range(share), "count": share.runs}
-        hover = say("rl_curves.hover", spent=numbers.count(spent), **fields)
-        ends = interval_ends(share) if len(experiment.shown_arms) <= frames.MOST_BANDS else None
-        points.append(Point(x=spent, y=share.estimate, ends=ends, hover=hover))
+    waiting, points = kaplan_meier([run.take_off for run in curves.values()]), list[Point]()
+    for (since, share), until in zip(waiting.items(), [*waiting, last][1:], strict=True):
+        for spent in (since, until):
+            fields = {"share": numbers.percent(share.estimate), "interval": percent_range(share), "count": share.runs}
+            hover = say("rl_curves.hover", spent=numbers.count(spent), **fields)
+            ends = interval_ends(share) if len(experiment.shown_arms) <= frames.MOST_BANDS else None
+            # What took off before the first step has no place on a logarithmic axis.
+            points.append(Point(x=max(spent, first), y=share.estimate, ends=ends, hover=hover))
     return frames.arm_series(arm, points, experiment.shown_arms)
 
 
