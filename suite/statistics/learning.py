@@ -17,6 +17,14 @@ KEPT = 0.5
 """Share of its own best that a run must keep not to count as collapsed."""
 WORTH = 0.1
 """A best below this had nothing to lose: it is ten held-out answers of a hundred."""
+FEWEST_EVALUATIONS = 6
+"""A sigmoid of four parameters through fewer fits noise."""
+STEEPNESSES = 0.5, 16.0
+"""The least and the largest B. With 16 most of a rise lies between two evaluations that are √2 apart."""
+GRID = 33, 17
+"""Values of log C_mid and of log B that are tried at once, at first over all of their ranges."""
+PASSES = 3
+"""Each further grid covers the cells around the best point, in the end an 8,000th of the range of log C_mid."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +35,16 @@ class Arrivals:
     runs: int
     median: float | None
     """Over all runs, infinity standing for one that never arrived; None where it is infinite."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sigmoid:
+    """A, log C_mid and B of R(C) = R0 + (A - R0) / (1 + (C_mid / C)^B), with the spend C: the curve of ScaleRL
+    (D. Khatri et al., arXiv 2510.13786), where normalisation moves C_mid and B and rarely A."""
+
+    plateau: float
+    log_middle: float
+    steepness: float
 
 
 def to_threshold(spent: ArrayLike, values: ArrayLike, threshold: float) -> float | None:
@@ -86,6 +104,44 @@ def is_collapsed(values: ArrayLike, *, worth: float = WORTH, kept: float = KEPT)
         raise ValueError(f"worth must be above 0 and kept above 0 and at most 1; got {worth} and {kept}")
     best = reached.max()
     return bool(best >= worth and reached[-1] < kept * best)
+
+
+def fit_sigmoid(spent: ArrayLike, values: ArrayLike) -> Sigmoid:
+    """The sigmoid with the least sum of squares, with R0 and A between 0 and 1, and C_mid between the first evaluation
+    after the start and the last. Raises ValueError for fewer evaluations, or fewer than two different spends above 0.
+    """
+    spent_E, values_E = _curve(spent, values)
+    positive = np.unique(spent_E[spent_E > 0])
+    if len(spent_E) < FEWEST_EVALUATIONS or len(positive) < 2:
+        raise ValueError(
+            f"a sigmoid needs {FEWEST_EVALUATIONS} evaluations, two after the start; got {spent_E.tolist()}"
+        )
+    log_spent_E = np.log(spent_E, out=np.full(len(spent_E), -np.inf), where=spent_E > 0)
+    low, high = np.log([positive[0], STEEPNESSES[0]]), np.log([positive[-1], STEEPNESSES[1]])
+    best, half = (low + high) / 2, (high - low) / 2
+    for _ in range(PASSES):
+        starts, ends = np.maximum(low, best - half), np.minimum(high, best + half)
+        axes = [np.linspace(*axis) for axis in zip(starts.tolist(), ends.tolist(), GRID, strict=True)]
+        points_PG = np.stack(np.meshgrid(*axes), axis=0).reshape(2, -1)
+        # As a hyperbolic tangent it cannot overflow, and is 0 at no spend.
+        rise_GE = 0.5 + 0.5 * np.tanh(0.5 * np.exp(points_PG[1, :, None]) * (log_spent_E - points_PG[0, :, None]))
+        plateau_G, loss_G = _fit_levels(rise_GE, values_E)
+        place = int(np.argmin(loss_G))
+        best, half = points_PG[:, place], 2 * half / (np.array(GRID) - 1)
+    return Sigmoid(plateau=float(plateau_G[place]), log_middle=float(best[0]), steepness=float(np.exp(best[1])))
+
+
+def _fit_levels(
+    rise_GE: NDArray[np.float64], values_E: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A and the sum of squares for each rise. R0 and A solve the normal equations and are then cut to [0, 1]: where one
+    is cut, the other is not fitted anew, which the next rise nearly makes up for."""
+    rest_GE = 1 - rise_GE
+    rest_G, both_G, rise_G = (rest_GE**2).sum(1), (rest_GE * rise_GE).sum(1), (rise_GE**2).sum(1)
+    low_G, high_G, determinant_G = rest_GE @ values_E, rise_GE @ values_E, rest_G * rise_G - both_G**2
+    start_G = np.clip((rise_G * low_G - both_G * high_G) / determinant_G, 0, 1)
+    plateau_G = np.clip((rest_G * high_G - both_G * low_G) / determinant_G, 0, 1)
+    return plateau_G, ((values_E - start_G[:, None] * rest_GE - plateau_G[:, None] * rise_GE) ** 2).sum(1)
 
 
 def expected_best(trials: ArrayLike, k: int) -> float:

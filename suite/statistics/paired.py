@@ -18,6 +18,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from suite.statistics.scores import Estimate
 from suite.statistics.seeds import seed_mean
 from suite.statistics.student import t_within
 
+T = TypeVar("T", bound=Any)
 FEWEST_PAIRS = 5
 """Student's t at 95% reaches 2.8 standard errors with five pairs and 12.7 with two; a bootstrap of so few is far too
 narrow, and the exact test below cannot go under 0.0625 with five."""
@@ -195,8 +197,9 @@ def changes(
     return compare(*numbered, margin=margin)
 
 
-def judge_together(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons of one table, in order, with Holm's `adjusted_p` over those that are tested."""
+def judge_together(comparisons: Sequence[T]) -> list[T]:
+    """The comparisons of one table, in order, with Holm's `adjusted_p` over those that are tested. They may be of other
+    classes with `p`, `is_tested` and `adjusted_p`."""
     adjusted = iter(
         holm([comparison.p for comparison in comparisons if comparison.is_tested and comparison.p is not None])
     )

@@ -14,6 +14,7 @@ QUICK = {
 }
 """Arguments of what `make test` runs: 5 s of CPU time in all."""
 SLOW = {
+    "curve_words": "2",
     "history": "--series 5",
     "sampler_cost": "2",
     "cpp_decode": "256 1",

@@ -12,10 +12,23 @@ from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
 from suite.report.evidence import IN_WORDS, comparison_verdict, p_columns
 from suite.report.model.experiment import Experiment
-from suite.report.model.formats import interval_ends, percent_range, points, with_range
+from suite.report.model.formats import interval_ends, percent_range, points, share_interval, with_range
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
 from suite.report.model.run import LABEL
-from suite.report.plot.plots import VALUES, Axis, Point, Series, banded, height_px, linear, rule, shares, short
+from suite.report.plot.plots import (
+    VALUES,
+    Axis,
+    Point,
+    Series,
+    banded,
+    decimal_ticks,
+    height_px,
+    linear,
+    log,
+    rule,
+    shares,
+    short,
+)
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.table import Column, column, part_columns, table
@@ -140,13 +153,15 @@ def _bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
     return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
 
 
-def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band: bool) -> list[Point]:
+def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band: bool, by_t: bool) -> list[Point]:
     """An arm's points: mean accuracy over the mean spent, at the evaluations that all its runs share. Nothing is
-    interpolated: between two evaluations nobody looked. `names`: texts beside points, by step."""
+    interpolated: between two evaluations nobody looked. `names`: texts beside points, by step. `by_t`: whether
+    intervals are Student's, and not the bootstrap's."""
     curves, evaluations = design.arm_curves(arm), []
     for step in [step for step in curves[0].steps if all(step in curve.steps for curve in curves)]:
         scores = tuple(curve.by_step()[step] for curve in curves)
-        spent, interval = fmean(curve.by_step(budget)[step] for curve in curves), _bootstrap_interval(scores)
+        spent = fmean(curve.by_step(budget)[step] for curve in curves)
+        interval = share_interval(scores) if by_t else _bootstrap_interval(scores)
         hover = say(
             "rl_efficiency.hover",
             spent=format_amount(budget, spent),
@@ -160,13 +175,22 @@ def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band
     return evaluations
 
 
+def log_axis(budget: str, lines: Sequence[Series]) -> Axis:
+    """A logarithmic axis over what was spent of a budget at the points of lines."""
+    spends = [point.x for line in lines for point in line.points]
+    return log(say(f"rl_efficiency.axis.{budget}"), decimal_ticks(spends, numbers.count))
+
+
 def curves_by_budget(
     experiment: RlExperiment,
     budgets: Sequence[str] = design.BUDGETS,
     names: Mapping[RlArm, Mapping[int, Text]] | None = None,
+    *,
+    is_logarithmic: bool = False,
 ) -> dict[Text, Any]:
     """A plot for each budget that every curve has: held-out accuracy over what had been spent, and the level of
-    guessing where it is known. `names`: what stands beside an arm's line, by step."""
+    guessing where it is known. `names`: what stands beside an arm's line, by step. `is_logarithmic`: over a logarithmic
+    axis, without what stands at 0, and with Student's intervals."""
     arms, figures = experiment.shown_arms, {}
     levels = [rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
     yaxis = shares(say("rl_efficiency.axis"), rangemode="tozero")
@@ -174,7 +198,9 @@ def curves_by_budget(
         lines = []
         for arm in arms:
             step_names = (names or {}).get(arm, {})
-            evaluations = _evaluations(arm, budget, step_names, has_band=len(arms) <= MOST_BANDS)
+            has_band = len(arms) <= MOST_BANDS
+            evaluations = _evaluations(arm, budget, step_names, has_band=has_band, by_t=is_logarithmic)
+            evaluations = [point for point in evaluations if point.x > 0 or not is_logarithmic]
             look: dict[str, Any] = {}
             if step_names:
                 font = {"size": 10, "color": arm.style.colour}
@@ -182,6 +208,7 @@ def curves_by_budget(
             lines.append(arm_series(arm, evaluations, arms, **look))
         suffix = {"ticksuffix": SUFFIXES[budget]} if budget in SUFFIXES else {}
         xaxis = linear(say(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix)
+        xaxis = log_axis(budget, lines) if is_logarithmic else xaxis
         figures[budget_name(budget)] = banded(lines, xaxis=xaxis, yaxis=yaxis, shapes=levels)
     return figures
 
