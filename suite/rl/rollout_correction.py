@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 NONE, RECOMPUTED, DECOUPLED = "none", "recomputed", "decoupled"
 TRUNCATED, MASKED = ("token_tis", "sequence_tis"), ("token_mis", "sequence_mis")
 CORRECTIONS = (NONE, RECOMPUTED, *TRUNCATED, *MASKED, DECOUPLED)
+BOUNDS = {"cap": TRUNCATED, "lowest": MASKED, "highest": MASKED}  # the corrections that have each bound of a weight
 LARGEST_LOG_WEIGHT = 20.0  # of a weight without a bound: a product over a long completion would overflow
 
 
@@ -46,15 +47,16 @@ class Correction:
 def correction_from(settings: Mapping[str, Any]) -> Correction | None:
     """Read the correction; None for `none`. Raises ValueError."""
     kind: str = one_of(settings, "rollout_correction", CORRECTIONS)
-    if kind == NONE:
-        return None
-    cap = positive_number(settings, "rollout_weight_cap") if kind in TRUNCATED else None
-    lowest = highest = None
-    if kind in MASKED:
-        lowest, highest = (positive_number(settings, f"rollout_weight_{end}") for end in ("lowest", "highest"))
-        if not lowest < highest:
-            raise ValueError(f"rollout_weight_lowest must be below rollout_weight_highest, {highest:g}; got {lowest:g}")
-    return Correction(kind=kind, cap=cap, lowest=lowest, highest=highest)
+    bounds = {end: settings[f"rollout_weight_{end}"] for end in BOUNDS}
+    for end, kinds in BOUNDS.items():
+        bounds[end] = positive_number(settings, f"rollout_weight_{end}") if kind in kinds else None
+    correction = Correction(kind=kind, **bounds)
+    if correction.lowest is not None and correction.highest is not None and correction.lowest >= correction.highest:
+        raise ValueError(
+            f"rollout_weight_lowest must be below rollout_weight_highest, {correction.highest:g}; "
+            f"got {correction.lowest:g}"
+        )
+    return None if kind == NONE else correction
 
 
 def token_weights(log_w_NT: "Tensor", mask_NT: "Tensor", correction: Correction) -> "Tensor":

@@ -68,7 +68,13 @@ CHANGES = (
     Change(
         "a slot past the length read", "cache.py", "[:, :, : self.length] for t", "[:, :, 1 : self.length + 1] for t"
     ),
-    Change("new token written one slot early", "layer.py", "start : start + new.", "start - 1 : start - 1 + new.", GQA),
+    Change(
+        "new token written one slot early",
+        "layer.py",
+        "slice(start, start + new_",
+        "slice(start - 1, start - 1 + new_",
+        GQA,
+    ),
     Change("value's window one column off", FOLDED, "_offset() - before)", "_offset() - before + 1)", EXPANDED),
     Change(
         "value and key weights exchanged",

@@ -6,12 +6,7 @@ import torch
 
 from suite.rl.rollout_correction import CORRECTIONS, NONE, correction_from, mismatch_readings, token_weights
 
-SETTINGS = {
-    "rollout_correction": NONE,
-    "rollout_weight_cap": 2.0,
-    "rollout_weight_lowest": 0.5,
-    "rollout_weight_highest": 5.0,
-}
+BOUNDS = {"tis": {"cap": 2.0}, "mis": {"lowest": 0.5, "highest": 5.0}}
 SAMPLED = torch.tensor([0.7, 0.2, 0.1])  # probabilities of three tokens by the policy that sampled
 AT_START = torch.tensor([0.2, 0.3, 0.5])  # and by the one that learns
 TOKENS = torch.tensor(list(itertools.product(range(3), repeat=2)))  # every completion of two tokens
@@ -21,7 +16,9 @@ SHARES = SAMPLED[TOKENS].prod(dim=1)  # of each completion among those sampled
 
 
 def corrected(kind, **changes):
-    return correction_from({**SETTINGS, "rollout_correction": kind, **changes})
+    bounds = dict.fromkeys(("cap", "lowest", "highest")) | BOUNDS.get(kind.rpartition("_")[2], {})
+    bounds = {f"rollout_weight_{end}": bound for end, bound in bounds.items()}
+    return correction_from({"rollout_correction": kind, **bounds, **changes})
 
 
 def expected(kind, row):
@@ -104,6 +101,8 @@ def test_equal_policies_have_no_mismatch():
     }
 
 
-def test_bounds_in_the_wrong_order_are_refused():
+def test_bounds_that_make_no_sense_are_refused():
     with pytest.raises(ValueError, match=r"rollout_weight_lowest must be below rollout_weight_highest, 5; got 6"):
         corrected("token_mis", rollout_weight_lowest=6.0)
+    with pytest.raises(ValueError, match="rollout_weight_cap must be a number above 0; got None"):
+        corrected("token_tis", rollout_weight_cap=None)

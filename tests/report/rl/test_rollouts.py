@@ -24,7 +24,7 @@ def study():
     ]
 
 
-def test_each_sampling_policy_and_correction_is_compared_with_exact_rollouts():
+def test_each_arm_is_compared_with_exact_rollouts():
     coarse, old, corrected = titled(section_of(rollouts, *study()), TABLE)
     assert [row["Rollouts"] for row in (coarse, old, corrected)] == ["with fp8 cache", "8 steps old", "8 steps old"]
     names = ["of_tomorrow", "no correction", "token truncation (TIS)"]
