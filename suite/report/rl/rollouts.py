@@ -29,7 +29,7 @@ READINGS = ("rollout_kl", "rollout_sequence_chi2", "rollout_masked", "rollout_ef
 def build(results: Results) -> Section | None:
     """The section on rollouts of another policy; None without an arm of them beside one of its own."""
     compared = {}
-    for experiment in design.layout(results).rollouts:
+    for experiment in design.most_arms_first(design.layout(results).rollouts):
         if rows := at(design.COMPLETIONS, at_equal_budgets(experiment)):
             compared[experiment] = sorted(rows, key=_place)
     if not compared:
@@ -66,12 +66,19 @@ def _answer(rows: Sequence[AgainstReference]) -> Text:
     for policy, policy_rows in grouped(rows, lambda row: sampling_policy(row.arm)).items():
         by_outcome = grouped(policy_rows, lambda row: row.outcome)
         parts = [
-            say(f"rl_rollouts.said.{outcome}", corrections=joined("and", [correction(row.arm) for row in with_outcome]))
+            say(f"rl_rollouts.said.{outcome}", corrections=_corrections(with_outcome, of=len(policy_rows)))
             for outcome in ArmOutcome
             if (with_outcome := by_outcome.get(outcome))
         ]
         sentences.append(say("rl_rollouts.said", policy=policy, verdicts=joined("notes", parts)))
     return joined("sentence", sentences)
+
+
+def _corrections(rows: Sequence[AgainstReference], of: int) -> Text:
+    """The corrections of these rows; `every correction` where they are all of several."""
+    if len(rows) == of > 1:
+        return say("rl_rollouts.every")
+    return joined("list", [correction(row.arm) for row in rows])
 
 
 def _forest(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Figure:
