@@ -31,6 +31,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.why": tables.why,
     "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,
+    "table.rl_stale": tables.stale,
     "table.memory": tables.memory,
     "table.memory_fits": tables.memory_fits,
     "table.gate": tables.gate,
