@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,
     "table.rl_stale": tables.stale,
+    "table.rl_pass_at_k": tables.sampled_often,
     "table.memory": tables.memory,
     "table.memory_fits": tables.memory_fits,
     "table.gate": tables.gate,

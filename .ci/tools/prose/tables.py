@@ -3,9 +3,10 @@
 from statistics import fmean
 
 from suite.records.numbers import bytes_iec
+from suite.report.blocks import say
 from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.page.texts import load_texts
-from suite.report.rl import design
+from suite.report.rl import design, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
 from suite.report.rl.stability import mean_over_steps
 from suite.report.rl.why import leader_duels
@@ -383,6 +384,28 @@ def _of_corrections(columns):
         if any((correction, title) in cells for title in columns)
     ]
     return as_table(["correction", *columns], lines)
+
+
+def sampled_often():
+    """pass@1 and pass@256 of the base model and after each way of training, by task, and what training did."""
+    studies = {
+        dict(experiment.key)["task"]: rows
+        for experiment, rows in pass_at_k.studies(readers.folder_results("cpu_rl_pass_at_k"))
+    }
+    names = {"sort": "sort four digits", "addition": "add two numbers"}
+    texts = load_texts("en")
+    arms = {texts.render(row.name): None for rows in studies.values() for row in rows}
+    lines = []
+    for name in arms:
+        line = [name]
+        for task in names:
+            row = next(row for row in studies[task] if texts.render(row.name) == name)
+            first, last = (row.shares[k] for k in (1, 256))
+            effect = texts.render(say(f"rl_pass_at_k.effect.{row.effect}")) if row.effect else ""
+            line += [share(fmean(first)), share(fmean(last)), effect]
+        lines.append(line)
+    titles = [f"{names[task]}, {column}" for task in names for column in ("pass@1", "pass@256", "effect")]
+    return as_table(["5 seeds", *titles], lines)
 
 
 def ppo_settings():

@@ -49,15 +49,20 @@ class Row:
 
 def build(results: Results) -> Section | None:
     """The section on pass@k; None where no run was sampled before and after its training."""
+    found = studies(results)
+    if not found:
+        return None
+    figures = [_figure(*study) for study in found[: frames.MOST_FIGURES]]
+    return section("rl_pass_at_k", figures=figures, tables=[_table(*study) for study in found])
+
+
+def studies(results: Results) -> list[tuple[RlExperiment, list[Row]]]:
+    """The experiments whose runs were sampled before and after their training, each with its rows."""
     layout = design.layout(results)
     shares = {run: both for run in layout.runs if (both := read_shares(run))}
     experiments = layout.split(shares, design.tells_arms_apart, partial(named, lead=RECIPE))
     ranked = [with_baseline(experiment, None) for experiment in design.most_arms_first(experiments)]
-    studies = [(experiment, _rows(experiment, shares)) for experiment in ranked]
-    if not studies:
-        return None
-    figures = [_figure(*study) for study in studies[: frames.MOST_FIGURES]]
-    return section("rl_pass_at_k", figures=figures, tables=[_table(*study) for study in studies])
+    return [(experiment, _rows(experiment, shares)) for experiment in ranked]
 
 
 def read_shares(run: RlRun) -> list[dict[int, float]]:
