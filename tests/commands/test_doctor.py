@@ -69,7 +69,8 @@ def test_this_machine_is_examined_for_real(examined):
     code, printed, _ = examined
     assert code == 0
     facts = json.loads(printed)
-    assert facts["torch"]["version"] == facts["packages"]["torch"]
+    # The build, such as +cu132, is in what torch says of itself, and not in the metadata of every wheel.
+    assert facts["torch"]["version"].partition("+")[0] == facts["packages"]["torch"].partition("+")[0]
     assert all(rate > 0 for rate in facts["torch"]["matmul_flops_per_s"].values())
     assert set(facts["backends"]) == set(choices("backend"))
     assert facts["backends"]["eager"].items() >= {"runs": True, "why_not": None}.items()
