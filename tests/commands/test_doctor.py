@@ -92,7 +92,7 @@ def test_a_gpu_that_cannot_be_read_is_named_beside_the_other(play, probed, monke
 
 def test_the_text_is_one_screen_of_aligned_lines(probed):
     lines = as_text(examine()).splitlines()
-    assert len(lines) <= 40
+    assert len(lines) <= 42  # on a machine without a driver torch says so in a line of its own
     assert max(map(len, lines)) <= 110
     assert all(line[:11].strip() or line.startswith(" " * 11) for line in lines)
 
