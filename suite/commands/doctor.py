@@ -115,15 +115,21 @@ def _system_lines(facts: dict[str, Any]) -> list[str]:
     ]
     unread = [f"{label} cannot be read ({reason})" for label, reason in facts["gpus_unread"].items()]
     return _rows(
-        ("suite", f"{facts['suite']}, Python {facts['python']}, {facts['system']}"),
-        ("conf", facts["configuration"]),
-        ("packages", ", ".join(f"{name} {version or 'absent'}" for name, version in facts["packages"].items())),
+        ("suite", f"{facts['suite']}, conf {facts['configuration']}, Python {facts['python']}, {facts['system']}"),
+        ("packages", _packages(facts["packages"])),
         ("CPU", f"{cpu['model']}: {cpu['usable']} of {cpu['logical']} logical CPUs usable, {limits[0]}"),
         ("load", f"{averages} over 1, 5 and 15 minutes{': busy, so expect noise' if is_busy else ''}"),
         ("memory", f"{_gigabytes(memory['total_bytes'])}, {_gigabytes(memory['available_bytes'])} free, {limits[1]}"),
         ("GPU", ", ".join([*facts["gpus"], *unread]) if facts["gpus"] else str(facts["no_gpu_because"])),
         ("devices", MEASURED),
     )
+
+
+def _packages(versions: dict[str, str | None]) -> str:
+    """Each package with its version, then those that are absent."""
+    present = [f"{name} {version}" for name, version in versions.items() if version]
+    absent = [name for name, version in versions.items() if not version]
+    return "; absent: ".join(filter(None, [", ".join(present), ", ".join(absent)]))
 
 
 def _run_lines(facts: dict[str, Any]) -> list[str]:
