@@ -1,7 +1,8 @@
 """Learning curves, read after the run: the cost of a level, the gain of a budget, and whether it lasted.
 
 A curve is two series of one length, an evaluation each: what had been spent by then, in completions, tokens, seconds or
-joules, and the score. Nothing is interpolated or smoothed: between two evaluations nobody looked.
+joules, and the score. Only mean_to_budget and fit_sigmoid say something of the time between two evaluations, where
+nobody looked.
 """
 
 import math
@@ -84,6 +85,25 @@ def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | Non
         raise ValueError(f"budget must be a number; got {budget}")
     count = int(np.searchsorted(spent_by, budget, side="right"))
     return float(reached[count - 1]) if count else None
+
+
+def mean_to_budget(spent: ArrayLike, values: ArrayLike, first: float, budget: float) -> float | None:
+    """The mean of a curve over every spend from `first` to the budget, each doubling of the spend counting the same:
+    what an arm is worth to someone who does not know yet how much will be spent.
+
+    Straight lines join the evaluations, over the logarithm of the spend. None where no evaluation lies at `first` or
+    before, or none at the budget or after. Raises ValueError unless 0 < first < budget.
+    """
+    spent_by, reached = _curve(spent, values)
+    if not 0 < first < budget < math.inf:
+        raise ValueError(f"first must be above 0 and below the budget; got {first} and {budget}")
+    if not np.any((spent_by > 0) & (spent_by <= first)) or spent_by[-1] < budget:
+        return None
+    logs = np.log(spent_by[spent_by > 0])
+    ends = np.log([first, budget])
+    places = np.concatenate([ends[:1], logs[(logs > ends[0]) & (logs < ends[1])], ends[1:]])
+    heights = np.interp(places, logs, reached[spent_by > 0])
+    return float(np.average((heights[1:] + heights[:-1]) / 2, weights=np.diff(places)))
 
 
 def worst_drawdown(values: ArrayLike) -> float:

@@ -83,7 +83,8 @@ class Given:
         self.mask = mask_of(LENGTHS, max(LENGTHS))
 
 
-def theirs(given, *, loss_type, on_policy=False, **settings):
+def loss_of_trl(given, *, loss_type, on_policy=False, weights=None, **settings):
+    """TRL's loss, its gradient and its metrics; `weights`: of tokens that another policy sampled."""
     leaf = given.log_p.clone().requires_grad_()
     chosen = {"beta": 0.0, "epsilon_low": 0.2, "epsilon_high": 0.2, "importance_sampling_level": "token"} | settings
     arguments = SimpleNamespace(
@@ -100,8 +101,8 @@ def theirs(given, *, loss_type, on_policy=False, **settings):
         aux_loss_enabled=False,
         top_entropy_quantile=1.0,
         off_policy_mask_threshold=None,
-        use_vllm=False,
-        vllm_importance_sampling_correction=False,
+        use_vllm=weights is not None,
+        vllm_importance_sampling_correction=weights is not None,
         current_gradient_accumulation_steps=1,
         max_completion_length=LONGEST,
         _entropy_bonus_enabled=False,
@@ -117,6 +118,7 @@ def theirs(given, *, loss_type, on_policy=False, **settings):
         "advantages": given.advantages,
         "old_per_token_logps": None if on_policy else given.old,
         "ref_per_token_logps": given.reference,
+        "importance_sampling_ratio": weights,
         "num_items_in_batch": mask.sum(),
     }
     loss = GRPOTrainer._compute_loss(trainer, None, inputs)
@@ -144,7 +146,7 @@ def ours(given, **settings):
 def test_loss_and_gradient_are_trls_to_the_bit(name, seed):
     of_trl, of_ours = SETTINGS[name]
     given = Given(seed, on_policy=of_trl.get("on_policy", False))
-    their_loss, their_gradient, metrics = theirs(given, **of_trl)
+    their_loss, their_gradient, metrics = loss_of_trl(given, **of_trl)
     our_loss, our_gradient, clipped = ours(given, **of_ours)
     assert bool((their_gradient != 0).any()) or name == "gspo"  # which clips nearly everything
     assert float((our_loss - their_loss).abs()) == 0.0

@@ -13,6 +13,7 @@ from suite.statistics.learning import (
     expected_best,
     expected_best_band,
     is_collapsed,
+    mean_to_budget,
     to_threshold,
     worst_drawdown,
 )
@@ -115,6 +116,24 @@ def test_a_threshold_or_budget_that_is_no_number_is_refused():
         to_threshold([1.0], [1.0], math.nan)
     with pytest.raises(ValueError, match="budget must be a number"):
         at_budget([1.0], [1.0], math.nan)
+
+
+def test_a_mean_counts_each_doubling_of_the_spend_the_same():
+    spent, values = [0, 1, 2, 4, 8], [0.9, 0.0, 0.2, 0.6, 1.0]
+    assert mean_to_budget(spent, values, 1, 8) == pytest.approx((0.1 + 0.4 + 0.8) / 3)
+    assert mean_to_budget(spent, values, 2, 4) == pytest.approx(0.4)
+    # Half of a doubling is √2, where the line between two evaluations stands in their middle.
+    assert mean_to_budget(spent, values, 2, 2 * 2**0.5) == pytest.approx((0.2 + 0.4) / 2)
+    assert mean_to_budget([1, 8], [0.3, 0.3], 1, 8) == pytest.approx(0.3)
+
+
+def test_a_mean_needs_evaluations_at_both_ends():
+    spent, values = [0, 2, 8], [0.0, 0.5, 1.0]
+    assert mean_to_budget(spent, values, 1, 8) is None  # at 0 nothing is spent, which no doubling leads to
+    assert mean_to_budget(spent, values, 2, 9) is None
+    for first, budget in ((0, 8), (8, 8), (2, math.inf), (math.nan, 8)):
+        with pytest.raises(ValueError, match="first must be above 0 and below the budget"):
+            mean_to_budget(spent, values, first, budget)
 
 
 @pytest.mark.parametrize("spends", [[], [math.nan], [-1.0], [math.inf]])

@@ -32,8 +32,8 @@ from suite.report.model.formats import mean_with_range, points, signed, three_di
 from suite.report.model.labels import ALGORITHM, RECIPE, option_label, setting_text
 from suite.report.model.results import Results
 from suite.report.model.run import SEED, parse_number
-from suite.report.rl import design, memory_design, stability, stages
-from suite.report.rl.contrasts import at_equal_budgets
+from suite.report.rl import design, memory_design, pass_at_k, stability, stages
+from suite.report.rl.contrasts import at_equal_budgets, mean_over_budgets
 from suite.report.rl.cost import cost_s, run_price
 from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
 from suite.report.rl.memory_design import Saving
@@ -41,11 +41,14 @@ from suite.statistics.paired import Comparison
 from suite.statistics.pooled import Conclusion
 
 FORMAT = "format"  # stands for format_weight and format_reward: `paid` or `unpaid`
-# Measures of accuracy, and what both arms had spent as much of; `accuracy_at_seconds`: of the clock's seconds.
+SECONDS = "seconds"  # stands for the seconds of an arm's clock
+# Measures of accuracy where both arms have spent as much, and what of; then those of its mean over all such budgets.
 BUDGETS = {"accuracy": design.COMPLETIONS, "steps": design.COMPLETIONS, "accuracy_at_steps": design.STEPS}
+MEAN_BUDGETS = {"learning": design.COMPLETIONS, "learning_at_seconds": SECONDS}
 QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
+    "solved": pass_at_k.SOLVED,
 }
 NAMED = (RECIPE, ALGORITHM, SUPERVISION, REWARD_SOURCE)  # settings by whose values sentences name two arms
 # Measures by which a run's last evaluation is compared with its first.
@@ -146,12 +149,17 @@ def _named(name: str, value: str) -> Text:
 
 def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:
     """One contrast of two arms by a measure, such as accuracy at an equal budget; empty where they share no seed."""
-    if measure in BUDGETS or measure == "accuracy_at_seconds":
-        pair = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
-        budget = BUDGETS.get(measure, arm.first.clock)
-        rows = [row for row in at_equal_budgets(pair, budget) if row.quantity.name == budget][:1]
+    pair = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
+    if measure in BUDGETS:
+        rows = [row for row in at_equal_budgets(pair, BUDGETS[measure]) if row.quantity.name == BUDGETS[measure]][:1]
         return [row.contrast for row in rows if row.contrast]
-    if measure == "spread":
+    if measure in MEAN_BUDGETS:
+        counted = MEAN_BUDGETS[measure]
+        budget = pair.clock if counted == SECONDS else counted
+        if not pair.budgets(budget):
+            return []
+        quantity = mean_over_budgets(pair, budget)
+    elif measure == "spread":
         # How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads.
         distances: dict[RlRun, float] = {}
         for side in (arm, reference):

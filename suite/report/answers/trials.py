@@ -18,7 +18,7 @@ from suite.report.answers.forest import FEWEST_ROWS, Unit, forest
 from suite.report.blocks import Figure, Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import Arm, Contrast, grouped
-from suite.report.model.labels import VARIANT
+from suite.report.model.labels import VARIANT, setting_text
 from suite.report.model.run import Pairs, Run, machine_name, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare
 from suite.statistics.pooled import Conclusion, Pooled, differing_rows
@@ -28,7 +28,8 @@ Question = Mapping[str, Any]
 OTHER = "other "  # begins the name of a setting that only the reference arm has, or has at another value
 ABOUT = "about"  # which questions a comparison is of, where an experiment has several kinds
 MOST_CHANGES = 2  # settings that the line on when an answer changes names
-UNIT_NAMES = ("task", "policy")  # settings whose values name a unit, where a design says no others
+DIGITS = "task.digits"  # of one task with more digits: another task
+UNIT_NAMES = ("task", DIGITS, "policy")  # settings whose values name a unit, where a design says no others
 # The standing of a claim that the first arm is higher, and of one that it is lower: contradicted only by a clear
 # difference the other way.
 STANDINGS = {
@@ -169,7 +170,7 @@ class PooledTrials:
     @property
     def noun(self) -> str:
         """The word for a unit: the end of a text's key."""
-        return "tasks" if self.unit_settings == ["task"] else "cases"
+        return "tasks" if {*self.unit_settings} <= {"task", DIGITS} else "cases"
 
     @property
     def units(self) -> Text:
@@ -196,6 +197,8 @@ class PooledTrials:
         if any(name.startswith(VARIANT) for name in self.over):
             return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
+        if digits := values.get(DIGITS):
+            values[DIGITS] = setting_text(DIGITS, str(digits))
         if kind := values.get(ABOUT):
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
         return dotted(*values.values()) or trial.arms[0].name

@@ -17,7 +17,7 @@ from suite.report.rl import design, frames
 from suite.report.rl.design import RlArm, RlExperiment, RlRun
 from suite.report.rl.naming import SHAPE, has_parts
 from suite.report.table import column, part_columns
-from suite.statistics.learning import at_budget
+from suite.statistics.learning import at_budget, mean_to_budget
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, ArmOutcome, Comparison, changes, judge_together
 
 J = TypeVar("J", bound=Any)
@@ -99,6 +99,24 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
 def at(budget: str, rows: Iterable[AgainstReference]) -> list[AgainstReference]:
     """The comparisons at one budget."""
     return [row for row in rows if row.quantity.name == budget]
+
+
+def mean_over_budgets(pair: RlExperiment, budget: str) -> ArmQuantity[RlRun]:
+    """The quantity of accuracy averaged over a budget, on a logarithmic scale: from the first evaluation at which all
+    have spent some of it, to the least that any spent in all. Of a pair whose curves all have the budget."""
+    spends = [curve.spent[budget] for curve in pair.curves]
+    first, last = max(next(filter(None, spent), 0.0) for spent in spends), min(spent[-1] for spent in spends)
+
+    def mean_accuracy(run: RlRun) -> float | None:
+        """A run's mean accuracy; None without evaluations after the first step that all share."""
+        if run.curve is None or not 0 < first < last:
+            return None
+        return mean_to_budget(run.curve.spent[budget], run.curve.accuracy, first, last)
+
+    bounds = design.accuracy_bounds(pair.arms[0])
+    return ArmQuantity(
+        name=budget, value=mean_accuracy, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=bounds
+    )
 
 
 def accuracy_change(arm: RlArm, after: Sequence[float], before: Sequence[float]) -> Comparison | None:

@@ -12,7 +12,7 @@ from suite.records import numbers
 from suite.records.metrics import EVALUATE, PASS_AT_K, within
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.model import formats
-from suite.report.model.experiment import grouped
+from suite.report.model.experiment import ArmQuantity, grouped
 from suite.report.model.labels import GREY, RECIPE, Style
 from suite.report.model.results import Results
 from suite.report.model.run import numbers_by_step
@@ -72,6 +72,22 @@ def read_shares(run: RlRun) -> list[dict[int, float]]:
     last = run.curve.steps[-1] if run.curve else 0
     both = [{k: by_step[at] for k, by_step in by_k.items() if 0 <= by_step.get(at, -1) <= 1} for at in (0, last)]
     return both if last > 0 and all(1 in shares for shares in both) else []
+
+
+def _solved(run: RlRun) -> float | None:
+    """The share of prompts that a trained run solves in the most tries; None where it was not sampled so."""
+    shares = read_shares(run)
+    return shares[1][max(shares[1])] if shares else None
+
+
+SOLVED = ArmQuantity(
+    name="solved",
+    value=_solved,
+    text=numbers.percent,
+    difference=formats.points,
+    margin=SHARE_MARGIN,
+    bounds=(0, 1),
+)
 
 
 def _rows(experiment: RlExperiment, shares: Mapping[RlRun, Sequence[Mapping[int, float]]]) -> list[Row]:

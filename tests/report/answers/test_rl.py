@@ -9,6 +9,7 @@ from suite.report.answers.claims import claims, verdicts_on
 from suite.report.page.texts import load_texts
 from tests.report.quality_records import in_memory
 from tests.report.rl.runs import fed, named, run, staged, thinking
+from tests.report.rl.test_pass_at_k import arm
 from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
@@ -32,8 +33,9 @@ def ruling(claim, *records):
     return EN.render(verdict.word), " ".join(map(EN.render, verdict.evidence))
 
 
-def finals(algorithm, values, extras=None, middle=0.2, **axes):
-    curves = [[0.1, middle, value] for value in values]
+def finals(algorithm, values, extras=None, middle=None, **axes):
+    """Curves of two steps that end at these values; by default they are as high after one."""
+    curves = [[0.1, value if middle is None else middle, value] for value in values]
     records = [run(curve, algorithm=algorithm, seed=seed, **axes) for seed, curve in enumerate(curves)]
     return [named(record, **extras) for record in records] if extras else records
 
@@ -68,9 +70,10 @@ GIB = 1 << 30
 
 
 def costly(algorithm, values):
-    """At 1 and at 2 CPU seconds a step; PPO's accuracy after one step stands at GRPO's two."""
-    middle, seconds = (0.4, (0.25, 0.25, 0.5)) if algorithm == "ppo" else (0.6, (0.1, 0.1, 0.3))
-    return finals(algorithm, values, middle=middle, cpu_s=seconds)
+    """At 1 CPU second a step PPO needs two steps to be where GRPO is after one of half a second."""
+    middle, seconds = ([0.3, 0.6], (0.25, 0.25, 0.5)) if algorithm == "ppo" else ([0.5, 0.5], (0.1, 0.1, 0.3))
+    curves = [[0.1, *middle, value] for value in values]
+    return [run(curve, algorithm=algorithm, seed=seed, cpu_s=seconds) for seed, curve in enumerate(curves)]
 
 
 def sides(ours, theirs=lambda _: [], better=HIGH, worse=LOW):
@@ -282,18 +285,37 @@ def test_a_smaller_peak_is_cheaper_whatever_seconds_say():
     assert (EN.render(dearer.word), dearer.machine) == (CONTRADICTED, "")
 
 
+def test_a_task_of_more_digits_is_another_task():
+    four, six = (
+        [*finals("grpo", ours, extras), *finals("ppo", MIDDLE, extras)]
+        for ours, extras in (
+            (HIGH, {"task.digits": 4}),
+            (NEAR, {"task.digits": 6}),
+        )
+    )
+    verdict = verdict_on("grpo-sample-efficient", *four, *six)
+    assert "mean of 2 tasks" in EN.render(verdict.lead.about)
+    assert any("6 digits: the result is" in EN.render(line) for line in verdict.evidence)
+
+
+def test_distillation_stands_beside_rl_in_many_tries_too():
+    distilled = arm("distill", (0.5, 0.6, 0.7), kind="distill")
+    _, text = ruling("distillation-lifts-small-models", *distilled, *arm("r1_zero", (0.5, 0.6, 0.6)))
+    assert "the share of prompts solved in the most tries (pass@k) is +10.0" in text
+
+
 def test_a_price_gives_each_run_its_cost():
     records = CASES["cost-decides"][1](0)
     assert "No record gives price_per_device_hour" in ruling("cost-decides", *records)[1]
     for record in records:
         record.settings["price_per_device_hour"] = 1800.0
-    assert "PPO 2 (2 to 2), n = 5" in ruling("cost-decides", *records)[1]
+    assert "PPO 3 (3 to 3), n = 5" in ruling("cost-decides", *records)[1]
 
 
 @pytest.mark.parametrize(
     ("claim", "about"),
     [
-        ("grpo-sample-efficient", "accuracy at equal completions: GRPO minus PPO (sort · small)"),
+        ("grpo-sample-efficient", "accuracy averaged over budgets of completions: GRPO minus PPO (sort · small)"),
         ("r1-zero-without-sft", "accuracy at equal steps: R1-Zero minus Base (sort · small)"),
     ],
 )
