@@ -68,9 +68,7 @@ def _experiments(results: Results, name: str) -> Sequence[RlExperiment]:
         return stages.recipes(results)
     if name in (SUPERVISION, REWARD_SOURCE):
         return design.layout(results).rewards[name]
-    # Those that cross settings in many arms, too.
-    layout = design.layout(results)
-    return [*layout.algorithms, *layout.large_factorials]
+    return design.layout(results).whole_experiments
 
 
 def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:

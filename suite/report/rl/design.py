@@ -46,7 +46,8 @@ DEFAULTS |= ROLLOUTS
 SHARED = ("task", "policy", "attention", "dtype", "device", "threads", COMPLETIONS, LABEL)
 """Settings in which all arms of an experiment agree."""
 SHARED_BELOW = ("task.", "policy.", "attention.", "base.", "eval_")  # and those that say more of them
-CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", "format_reward", "format_weight")
+FORMATS = frozenset({"format_reward", "format_weight"})
+CROSSED = ("scale_rewards", "kl_coef", "kl_type", "use_kl_in_reward", *sorted(FORMATS))
 """Settings that the factors of a factorial design are made of, beside the algorithm."""
 MOST_LINES = 12  # in a figure; of more arms it shows the best of each algorithm
 USUAL = "trl_default"  # GRPO as most people run it: the reference where PPO is not among the arms
@@ -338,9 +339,15 @@ class RlLayout:
         ]
 
     @functools.cached_property
+    def whole_experiments(self) -> Sequence[RlExperiment]:
+        """The experiments of RL alone with all of their arms, few or many."""
+        return self.split(self.runs_by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
+
+    @functools.cached_property
     def algorithms(self) -> Sequence[RlExperiment]:
-        """The experiments that compare algorithms, without large factorials: with GRPO and PPO first, then by how many
-        arms are shown. PPO is the baseline, else TRL's GRPO. A lone arm that has recipes beside it stands with those.
+        """The experiments that compare algorithms: with GRPO and PPO first, then by how many arms are shown. PPO is the
+        baseline, else TRL's GRPO. A lone arm that has recipes beside it stands with those. Of a large factorial only
+        the arms that name no format: report/rl/why.py tells what each of its settings is worth.
         """
         with_recipes = {_shared_settings(run) for run in self.runs if run.value(RECIPE) != DEFAULTS[RECIPE]}
 
@@ -348,8 +355,13 @@ class RlLayout:
             """Whether there are several arms, or a lone one without recipes beside it."""
             return len(arms) > 1 or arms[0].setting not in with_recipes
 
-        # Sixty arms are no comparison of algorithms: report/rl/why.py tells what each of their settings is worth.
-        crossed = {run for experiment in self.large_factorials for arm in experiment.arms for run in arm.runs}
+        crossed = {
+            run
+            for experiment in self.large_factorials
+            for arm in experiment.arms
+            for run in arm.runs
+            if not FORMATS.isdisjoint(run.record.case.extras)
+        }
         runs = [run for run in self.runs_by_rl_alone if run not in crossed]
         experiments = []
         for experiment in self.split(runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown):
@@ -379,10 +391,9 @@ class RlLayout:
                 if (name in case.axes or name in case.extras) and name not in CROSSED and not is_algorithms_own(name)
             )
 
-        experiments = self.split(self.runs_by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
         return most_arms_first(
             replace(experiment, arms=arms)
-            for experiment in experiments
+            for experiment in self.whole_experiments
             for arms in grouped(experiment.arms, uncrossed_settings).values()
             if is_crossed({factor_levels(arm.first) for arm in arms})
         )

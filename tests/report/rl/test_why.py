@@ -110,3 +110,10 @@ def test_arms_that_do_not_beat_guessing_are_all_alike():
     records = [noting_what_guessing_scores(record, 0.9) for record in study(kls=("none", "loss"))]
     rows = titled(section_of(why, *records), WORTH)
     assert {row["Verdict"] for row in rows} == {"neither side beats guessing (90%)"}
+
+
+def test_arms_with_their_own_format_are_compared_as_algorithms(results):
+    assert design.layout(results).algorithms == []  # every arm names its format
+    plain = [run([0.1, 0.2, 0.5], algorithm=algorithm, seed=0, kl_coef=0.0) for algorithm in ("rloo", "dr_grpo")]
+    (experiment,) = design.layout(in_memory(*study(), *plain)).algorithms
+    assert {arm.value("algorithm") for arm in experiment.arms} == {"rloo", "dr_grpo"}
