@@ -60,7 +60,7 @@ class RolloutBatch:
 
 @attribute_to(NOBODY, EXPERIENCE)
 def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatch:
-    """Sample one step's experience. With filter_groups groups of equal rewards are dropped and other prompts drawn
+    """Sample one step's experience. With filter_groups groups without signal are dropped and other prompts drawn
     instead, as DAPO does, in at most `filter_groups_max_rounds` rounds."""
     if not plan.filter_groups:
         experience = rollout(plan, policy, meter, 0, copies=plan.num_generations)
@@ -71,11 +71,21 @@ def collect_rollouts(plan: RlPlan, policy: Decoder, meter: Meter) -> RolloutBatc
     while wanted and len(sampled) < plan.filter_rounds:
         experience = rollout(plan, policy, meter, len(sampled), copies=plan.num_generations)
         sampled.append(experience)
-        groups = groups_with_signal(experience.compared, experience.groups_N)[:wanted]
+        groups = groups_with_signal(_task_rewards(plan, experience), experience.groups_N)[:wanted]
         wanted -= len(groups)
         with_signal.append(experience.rows(torch.isin(experience.groups_N, groups).nonzero()[:, 0]))
     has_rows = any(len(experience.scores) for experience in with_signal)
     return RolloutBatch(trainable=joined(with_signal) if has_rows else None, sampled=sampled)
+
+
+def _task_rewards(plan: RlPlan, experience: Experience) -> Tensor:
+    """What is compared within a group to tell whether it is kept: `compared` without the penalty on length. DAPO keeps
+    a group by its right answers (arXiv 2503.14476 eq. 11); where there is none, lengths alone would teach to be short.
+    """
+    rows = [plan.reward.without_penalty(row) for row in reward_parts(plan, experience.scores, experience)]
+    if not plan.objective.normalises_parts:
+        rows = [[plan.reward.total(row)] for row in rows]
+    return experience.rewards_N.new_tensor(rows)
 
 
 def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
@@ -180,7 +190,7 @@ def decode_completions(plan: RlPlan, sampled: "Samples | Experience") -> list[Se
     return [plan.vocabulary.decode(row[:length]) for row, length in zip(rows, lengths, strict=True)]
 
 
-def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: Samples) -> list[list[float]]:
+def reward_parts(plan: RlPlan, scores: Sequence[Score], samples: "Samples | Experience") -> list[list[float]]:
     """The parts of each completion's reward; with reward_source=majority a vote of the group is its accuracy."""
     accuracies = [score.accuracy for score in scores]
     if plan.reward_source == "majority":

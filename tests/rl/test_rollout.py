@@ -118,6 +118,21 @@ def test_the_parts_of_rewards_are_kept_for_gdpo_alone():
     assert gathered(algorithm="gdpo", format_weight=0).trainable.parts_NK.shape == (16, 1)
 
 
+class Unsolved(Lottery):
+    """Nobody is right."""
+
+    def score(self, item, completion):
+        return Score(accuracy=0.0, format=0.0)
+
+
+def test_a_penalty_on_length_alone_is_no_signal():
+    filtered = {"filter_groups": True, "filter_groups_max_rounds": 2, "overlong_buffer": 4, "task": Unsolved()}
+    found = gathered(**filtered)
+    assert len(found.sampled[0].rewards_N.unique()) > 1  # some completions are long
+    assert found.trainable is None
+    assert gathered(algorithm="gdpo", **filtered).trainable is None
+
+
 class Balanced(Lottery):
     """What a completion loses in accuracy it wins in form, so that all have one reward and differ in its parts."""
 

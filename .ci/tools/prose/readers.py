@@ -14,7 +14,7 @@ from statistics import fmean, median
 from suite.console.compare import by_setting
 from suite.console.summary import SummaryEntry, summarise_record
 from suite.notebook.runs import Runs
-from suite.report.model.labels import ALGORITHM, option_sort_key
+from suite.report.model.labels import ALGORITHM, option_label, option_sort_key
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
@@ -235,6 +235,35 @@ def arms_by_task(folder):
     by_task = {dict(experiment.key)["task"]: (experiment, at_equal_budgets(experiment)) for experiment in experiments}
     assert len(by_task) == len(experiments), "a task has several experiments"
     return by_task
+
+
+@functools.cache
+def regimes(folder):
+    """The experiments of a folder's algorithms by task and its digits."""
+    return {_regime(experiment): experiment for experiment in design.layout(folder_results(folder)).algorithms}
+
+
+def whole_regime(folder, regime):
+    """A regime's experiment with all of its arms, those with another format too."""
+    experiments = design.layout(folder_results(folder)).whole_experiments
+    return next(experiment for experiment in experiments if _regime(experiment) == regime)
+
+
+def _regime(experiment):
+    """The task of an experiment, and how many digits it has; empty where it has none."""
+    settings = experiment.arms[0].first.record.settings["task"]
+    return dict(experiment.key)["task"], str(settings.get("digits", ""))
+
+
+def seeds(folder):
+    """How many seeds most arms of a folder have, at least."""
+    return min(len(arm.runs) for experiment in regimes(folder).values() for arm in experiment.trained_arms)
+
+
+def plain_arm_name(arm):
+    """An arm's algorithm, with its reward scaling where the case names one."""
+    scaling = arm.first.record.case.extras.get("scale_rewards")
+    return " · ".join(filter(None, (load_texts("en").render(option_label(ALGORITHM, arm.value(ALGORITHM))), scaling)))
 
 
 def rollout_experiments(folder):

@@ -8,8 +8,10 @@ from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.page.texts import load_texts
 from suite.report.rl import design, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
+from suite.report.rl.curves import judge_arms
 from suite.report.rl.stability import mean_over_steps
 from suite.report.rl.why import leader_duels
+from suite.statistics.curve_words import CurveWord
 from suite.statistics.learning import expected_best, expected_best_band
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap
@@ -321,6 +323,7 @@ def why():
 
 
 CORRECTIONS = {
+    "exact": "exact rollouts",
     "none": "none: ratio to the policy that sampled",
     "recomputed": "ratio recomputed, w ignored",
     "token_tis": "token truncation (TIS)",
@@ -329,61 +332,80 @@ CORRECTIONS = {
     "sequence_mis": "sequence masking",
     "decoupled": "decoupled (AReaL)",
 }
-COARSE = {
-    ("bfloat16", ""): "bfloat16",
-    ("", "int8"): "int8 cache",
-    ("", "fp8"): "fp8 cache",
-    ("bfloat16", "fp8"): "bfloat16, fp8 cache",
+REGIMES = {
+    ("sort", "4"): "sort four digits",
+    ("sort", "6"): "sort six digits",
+    ("addition", "2"): "add two digits",
+    ("addition", "3"): "add three digits",
+    ("postfix", ""): "postfix program",
+    ("countdown", ""): "countdown",
 }
+SAID_WORDS = {word: f"**{word}**" for word in CurveWord if word not in (CurveWord.OPEN, CurveWord.FEW)}
+SAID_WORDS |= {CurveWord.ALIKE: "alike", CurveWord.OPEN: "", CurveWord.FEW: "too few"}
+
+
+def curves():
+    """Where each arm ends in each regime, and how its whole curve stands to PPO's."""
+    lines = {}
+    for regime in REGIMES:
+        experiment = readers.regimes("cpu_rl_curves")[regime]
+        _, judged = judge_arms(experiment)
+        for arm in experiment.trained_arms:
+            word = SAID_WORDS[judged[arm].word] if arm in judged else ""
+            texts = (share(arm.mean(design.final)), word)
+            lines.setdefault(readers.plain_arm_name(arm), {})[regime] = ", ".join(filter(None, texts))
+    titles = [f"arm ({readers.seeds('cpu_rl_curves')} seeds)", *REGIMES.values()]
+    return as_table(titles, [[name, *(cells[regime] for regime in REGIMES)] for name, cells in lines.items()])
+
+
+def controls():
+    """Where algorithms that learn nothing at the usual format reward end without one, and with it as a gate."""
+    formats = {"0.1": "weight 0.1", "0": "not paid", "gate": "as a gate"}
+    ends = {}
+    for arm in readers.whole_regime("cpu_rl_curves", ("sort", "4")).trained_arms:
+        algorithm, _, _, form = design.factor_levels(arm.first)
+        if algorithm in ("dapo", "cispo", "sapo", "vapo"):
+            finals = " ".join(f"{100 * final:.0f}" for final in arm.values(design.final))
+            ends.setdefault(algorithm, {})[form] = finals
+    names = {algorithm: load_texts("en").render(option_label(ALGORITHM, algorithm)) for algorithm in ends}
+    lines = [[names[algorithm], *(cells.get(form, "") for form in formats)] for algorithm, cells in ends.items()]
+    return as_table(["final accuracy in %, by seed", *formats.values()], lines)
 
 
 def stale():
     """Where each correction ends for each age of rollouts, on each task."""
-    columns, titles = {}, []
-    for experiment in readers.rollout_experiments("cpu_rl_stale"):
-        task = dict(experiment.key)["task"]
-        for lag in sorted({int(arm.first.value("rollout_lag")) for arm in experiment.others}):
-            titles.append(f"{task}, {lag} step{'s' if lag > 1 else ''} old")
-            columns[titles[-1]] = experiment, lambda arm, lag=lag: arm.first.value("rollout_lag") == str(lag)
-        titles[-1] += f" (exact: {share(experiment.baseline.mean(design.final))})"
-        columns = dict(zip(titles, columns.values(), strict=True))
-    return _of_corrections(columns)
+
+    def title(task, arm):
+        lag = int(arm.first.value("rollout_lag"))
+        return f"{task['task']}, {lag} step{'s' if lag > 1 else ''} old"
+
+    return _of_corrections("cpu_rl_stale", title)
 
 
 def coarse():
     """Where each correction ends for each coarseness of rollouts, with each attention variant."""
-    columns, titles = {}, []
-    for experiment in readers.rollout_experiments("cpu_rl_coarse"):
-        variant = dict(experiment.key)["attention"].upper()
-        for settings, name in COARSE.items():
-            titles.append(f"{variant}, {name}")
-            columns[titles[-1]] = (
-                experiment,
-                lambda arm, settings=settings: (
-                    settings == (arm.first.value("rollout_dtype"), arm.first.value("rollout_cache_dtype"))
-                ),
-            )
-        titles[-1] += f" (exact: {share(experiment.baseline.mean(design.final))})"
-        columns = dict(zip(titles, columns.values(), strict=True))
-    return _of_corrections(columns)
+
+    def title(task, arm):
+        dtype, cache = arm.first.value("rollout_dtype"), arm.first.value("rollout_cache_dtype")
+        return ", ".join(filter(None, (task["attention"].upper(), dtype, cache and f"{cache} cache")))
+
+    return _of_corrections("cpu_rl_coarse", title)
 
 
-def _of_corrections(columns):
-    """A row a correction, a column for the arms of an experiment that a function picks: final accuracies, bold where
-    clearly below exact rollouts by the experiment's own table."""
+def _of_corrections(folder, title):
+    """A row a correction, a column for each `title` of an arm in an experiment: final accuracies, bold where clearly
+    below exact rollouts by the experiment's own table."""
     cells = {}
-    for title, (experiment, is_of_column) in columns.items():
+    for experiment in readers.rollout_experiments(folder):
         for row in at(design.COMPLETIONS, at_equal_budgets(experiment)):
-            if is_of_column(row.arm):
-                text = share(row.arm.mean(design.final))
-                is_lower = row.outcome is ArmOutcome.LOWER
-                cells[row.arm.first.value("rollout_correction"), title] = f"**{text}**" if is_lower else text
-    lines = [
-        [name, *(cells.get((correction, title), "") for title in columns)]
-        for correction, name in CORRECTIONS.items()
-        if any((correction, title) in cells for title in columns)
-    ]
-    return as_table(["correction", *columns], lines)
+            text = share(row.arm.mean(design.final))
+            is_lower = row.outcome is ArmOutcome.LOWER
+            column = cells.setdefault(title(dict(experiment.key), row.arm), {})
+            column["exact"] = share(experiment.baseline.mean(design.final))
+            column[row.arm.first.value("rollout_correction")] = f"**{text}**" if is_lower else text
+    used = [correction for correction in CORRECTIONS if any(correction in column for column in cells.values())]
+    lines = [[CORRECTIONS[each], *(column.get(each, "") for column in cells.values())] for each in used]
+    return as_table(["correction", *cells], lines)
 
 
 def sampled_often():

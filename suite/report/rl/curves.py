@@ -43,20 +43,23 @@ def build(results: Results) -> Section | None:
     experiments.sort(key=lambda experiment: fmean(fmean(curve.accuracy) for curve in experiment.curves))
     figures, tables = [], []
     for experiment in experiments:
-        curves = {
-            arm: {
-                run.seed: read_curve(run.curve.spent[COMPLETIONS], run.curve.accuracy) for run in arm.runs if run.curve
-            }
-            for arm in experiment.trained_arms
-        }
-        judged: Judged = {}
-        if experiment.baseline is not None:
-            rows = [(curves[arm], curves[experiment.baseline]) for arm in experiment.rivals]
-            comparisons = judge_curves(rows, design.accuracy_bounds(experiment.baseline))
-            judged = dict(zip(experiment.rivals, comparisons, strict=True))
+        curves, judged = judge_arms(experiment)
         figures.append(_figure(experiment, curves, judged))
         tables.append(_table(experiment, curves, judged))
     return section("rl_curves", figures=figures[: frames.MOST_FIGURES], tables=tables) if tables else None
+
+
+def judge_arms(experiment: RlExperiment) -> tuple[Curves, Judged]:
+    """What is read of the arms' curves, and how each stands to the baseline's; of no baseline nothing does."""
+    curves = {
+        arm: {run.seed: read_curve(run.curve.spent[COMPLETIONS], run.curve.accuracy) for run in arm.runs if run.curve}
+        for arm in experiment.trained_arms
+    }
+    if experiment.baseline is None:
+        return curves, {}
+    rows = [(curves[arm], curves[experiment.baseline]) for arm in experiment.rivals]
+    comparisons = judge_curves(rows, design.accuracy_bounds(experiment.baseline))
+    return curves, dict(zip(experiment.rivals, comparisons, strict=True))
 
 
 def _figure(experiment: RlExperiment, curves: Curves, judged: Judged) -> Figure:
