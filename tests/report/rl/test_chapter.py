@@ -66,7 +66,7 @@ def test_training_runs_change_no_other_section():
     }
     # The section opens on what decides its claim.
     claimed, by_budget, *_ = mixed["rl_efficiency"].figures
-    assert claimed.title == "Mean and spread over cases: accuracy at equal completions"
+    assert claimed.title == "Mean and spread over cases: accuracy averaged over budgets of completions"
     traces = by_budget.views[0].figure["data"]
     assert {trace["meta"]["algorithm"] for trace in traces} == {"GRPO", "PPO"}
 
