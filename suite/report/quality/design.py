@@ -58,13 +58,16 @@ RARELY = TIERS[-1]
 TIERS_TASK, PLAYS = "tiers", "plays"
 TASKS = (TIERS_TASK, "recall", "two_hop", "copying", "counting", PLAYS)  # in the order of tables; others stand behind
 FREQUENCY, SKEWED, UPDATES = "task.query_frequency", "skewed", "updates"
-LATENT_NORM, ROPE_DIM = "attention.latent_norm", "attention.qk_rope_head_dim"
-TAKEN_AWAY = {ROPE_DIM: "0", LATENT_NORM: "false"}
-"""Parts that MLA can do without, and the value that says so."""
-MARKERS_WITHOUT = {ROPE_DIM: "triangle-left", LATENT_NORM: "triangle-right"}
+LATENT, LATENT_NORM, ROPE_DIM = "attention.latent", "attention.latent_norm", "attention.qk_rope_head_dim"
+TAKEN_AWAY = {
+    ROPE_DIM: {"0": "triangle-left"},
+    LATENT_NORM: {"false": "triangle-right"},
+    LATENT: {"frozen": "hourglass", "slice": "bowtie"},
+}
+"""Parts that MLA can do without (of its latent, the training), and the values that say so, each with its marker."""
 RANK, KV_HEADS = "attention.kv_lora_rank", "attention.kv_heads"
 HEAD_DIM = "geometry.head_dim"  # heads narrower than MHA's make a narrow cache without a latent
-NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)  # sizes that an arm's name says in words
+NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM, LATENT)  # sizes that an arm's name says in words
 WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")  # settings that change nothing of what is learnt
 # DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/layers/latent_shapes.py).
 RATIO_OF_RANK = 4
@@ -249,7 +252,7 @@ def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
 def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
     """Give an arm its name, its style (a part that it lacks has a marker) and, in its runs, the experiment's name."""
     style = option_style(VARIANT, arm.first.attention)
-    markers = (marker for part, marker in MARKERS_WITHOUT.items() if lacks(arm, part))
+    markers = (TAKEN_AWAY[part][arm.value(part)] for part in TAKEN_AWAY if lacks(arm, part))
     runs = [replace(run, experiment_name=experiment_name) for run in arm.runs]
     return replace(arm, name=variant_name(arm), style=replace(style, marker=next(markers, style.marker)), runs=runs)
 
@@ -266,12 +269,12 @@ def is_mha(arm: QualityArm) -> bool:
 
 def lacks(arm: QualityArm, part: str) -> bool:
     """Whether a part of MLA, one of TAKEN_AWAY, is turned off in an arm."""
-    return arm.value(part) == TAKEN_AWAY[part]
+    return arm.value(part) in TAKEN_AWAY[part]
 
 
 def is_plain(arm: QualityArm) -> bool:
-    """Whether an arm has its variant's published form: with rotary embedding, and with the norm of its latent."""
-    return not lacks(arm, ROPE_DIM) and not arm.value(LATENT_NORM)
+    """Whether an arm has its variant's published form: rotary embedding, and a latent that is trained and normed."""
+    return not any(lacks(arm, part) for part in TAKEN_AWAY)
 
 
 def is_plain_mla(arm: QualityArm) -> bool:
@@ -333,7 +336,9 @@ def name_without_parts(name: Text, arm: QualityArm) -> Text:
     """A name and behind it the parts of MLA that an arm lacks: MLA without RoPE."""
     if lacks(arm, ROPE_DIM):
         name = say("quality.name.no_rope", name=name)
-    return say("quality.name.no_norm", name=name) if lacks(arm, LATENT_NORM) else name
+    if lacks(arm, LATENT_NORM):
+        name = say("quality.name.no_norm", name=name)
+    return say(f"quality.name.{arm.value(LATENT)}", name=name) if lacks(arm, LATENT) else name
 
 
 def final_share(kind: str) -> Value:

@@ -161,7 +161,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
     def taken_away(pair: QualityContrast) -> Text:
         """The name of the part that the first arm lacks."""
         part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
-        return say(f"quality.part.{part.rpartition('.')[2]}")
+        return say(f"quality.part.{pair.arm.value(part) if part == design.LATENT else part.rpartition('.')[2]}")
 
     def experiment_and_tier(pair: QualityContrast) -> Text:
         name = pair.arm.first.experiment_name
