@@ -178,7 +178,12 @@ def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tenso
         product(_query_input(layer, x_BND), layer.w_q), shape.qk_nope_head_dim + shape.qk_rope_head_dim
     )
     q_n, q_r = q_BHNe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
-    latent, k_r = product(x_BND, layer.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+    down = product(x_BND, layer.w_kva)
+    if shape.latent == "frozen":
+        down = torch.cat((product(x_BND, layer.w_latent), down), dim=-1)
+    elif shape.latent == "slice":
+        down = torch.cat((x_BND[..., : shape.kv_lora_rank], down), dim=-1)
+    latent, k_r = down.split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
     q_r, k_r = (apply_rope(part, positions_N, shape.rope, neighbours=True) for part in (q_r, k_r[:, None]))
     if shape.latent_norm:
         latents = (shape.latent_heads, -1)

@@ -16,8 +16,9 @@ lies beside the rotary key that all share. Two latents lie on either side of one
 keys and values are strided views of that buffer, and the second latent's queries have their rotary part first. More
 latents have a rotary key each. Everything else is MLA's, which is GLA with one latent.
 
-Two departures, for asking what they are good for: without a rotary part (d_r = 0) queries and keys have one part, and
-without its norm the latent is cached as it is projected.
+Departures, for asking what a part is good for: without a rotary part (d_r = 0) queries and keys have one part, without
+its norm the latent is cached as it is projected, and a latent that is not trained (LATENTS) is a projection that stays
+as it was drawn, or a slice of the hidden state.
 
 In training there is no cache: keys and values are made once and not written anywhere, which makes the last three one.
 
@@ -39,7 +40,7 @@ from suite.attention.layer import AttentionLayer
 from suite.attention.linear import linear
 from suite.attention.problem import ValueLayout
 from suite.attention.rotary import angles, rotate_neighbours
-from suite.theory.layers.latent_shapes import LatentShape
+from suite.theory.layers.latent_shapes import FROZEN, TRAINED, LatentShape
 
 # Epsilon of the two norms inside the layer, whatever a model's configuration says of its outer ones.
 INNER_NORM_EPS = 1e-6
@@ -49,6 +50,8 @@ class LatentAttention(AttentionLayer):
     """Weights and projections that all modes share."""
 
     shape: LatentShape
+    w_latent: Tensor
+    """The projection to a frozen latent, [c, D]; `w_kva` then has the rotary key's rows alone, as of a slice."""
 
     def __init__(self, shape: LatentShape, *, positions: int, **making: Any) -> None:
         super().__init__(**making)
@@ -59,7 +62,14 @@ class LatentAttention(AttentionLayer):
             self.w_qa = self.init_weight(shape.q_lora_rank, shape.hidden_size)
             self.q_norm = self.ones(shape.q_lora_rank)
         self.w_q = self.init_weight(wide, shape.q_lora_rank or shape.hidden_size)
-        self.w_kva = self.init_weight(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
+        w_kva = self.init_weight(shape.kv_lora_rank + shape.qk_rope_head_dim, shape.hidden_size)
+        if shape.latent != TRAINED:  # drawn whole all the same: every other weight is then as where it is trained
+            w_latent, w_kr = w_kva.data.split((shape.kv_lora_rank, shape.qk_rope_head_dim))
+            # Without a rotary part there is no row left that could have a gradient.
+            w_kva = torch.nn.Parameter(w_kr.clone(), requires_grad=False) if len(w_kr) else w_kr
+            if shape.latent == FROZEN:  # a buffer, which no optimiser and no adapter sees
+                self.register_buffer("w_latent", w_latent.clone())
+        self.w_kva = w_kva
         if shape.latent_norm:
             self.kv_norm = self.ones(shape.kv_lora_rank)
         self.w_kvb = self.init_weight(heads, shape.qk_nope_head_dim + shape.v_head_dim, shape.latent_dim)
@@ -84,7 +94,7 @@ class LatentAttention(AttentionLayer):
         """(queries of the new tokens, keys and values of all, what `project_beside` adds), after writing the cache."""
         shape = self.shape
         cos_Sr, sin_Sr = self.angles_at(x_BSD, start, positions_S)
-        latent_BSc, k_r = linear(x_BSD, self.w_kva).split((shape.kv_lora_rank, shape.qk_rope_head_dim), dim=-1)
+        latent_BSc, k_r = self._latent_and_rotary_key(x_BSD)
         if shape.latent_norm:
             latent_BSc = self._normed(latent_BSc)
         k_r_BSr = rotate_neighbours(k_r, cos_Sr, sin_Sr)
@@ -100,6 +110,13 @@ class LatentAttention(AttentionLayer):
         q_n, q_r = q_BHSe.split((shape.qk_nope_head_dim, shape.qk_rope_head_dim), dim=-1)
         further = self.project_beside(x_BSD, query_in, cache, start, (cos_Sr, sin_Sr))
         return self.query(q_n, rotate_neighbours(q_r, cos_Sr, sin_Sr)), k_BGTd, v_BGTv, *further
+
+    def _latent_and_rotary_key(self, x_BSD: Tensor) -> tuple[Tensor, Tensor]:
+        """The latent before its norm, and the rotary key before it is turned."""
+        rank, down = self.shape.kv_lora_rank, linear(x_BSD, self.w_kva)
+        if self.shape.latent == TRAINED:
+            return down[..., :rank], down[..., rank:]
+        return linear(x_BSD, self.w_latent) if self.shape.latent == FROZEN else x_BSD[..., :rank], down
 
     def project_beside(
         self, x_BSD: Tensor, query_in: Tensor, cache: Cache | None, start: int, angles: tuple[Tensor, Tensor]

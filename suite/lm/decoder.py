@@ -203,7 +203,8 @@ class Decoder(torch.nn.Module):
         return [table for block in self._blocks for table in (block.attention.cos_Sr, block.attention.sin_Sr)]
 
     def parameter_count(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters())
+        """All weights, with those that are frozen; every buffer is one."""
+        return sum(weight.numel() for weight in (*self.parameters(), *self.buffers()))
 
 
 class AutocastDecoder(Decoder):

@@ -32,8 +32,7 @@ def unadapted(decoder: Decoder, base: Decoder) -> Decoder:
 
     The weights are shared, not copied, and `base` is frozen.
     """
-    base_parameters = dict(base.named_parameters())
-    base_state = {name: parameter for name, parameter in decoder.state_dict().items() if name in base_parameters}
-    base.load_state_dict(base_state, assign=True)
+    names = base.state_dict().keys()
+    base.load_state_dict({name: weight for name, weight in decoder.state_dict().items() if name in names}, assign=True)
     base.requires_grad_(False)
     return base

@@ -12,6 +12,7 @@ from suite.theory.layers.algebra import Pass
 from suite.theory.layers.attention_plan import MATCHES, UnmatchedError
 from suite.theory.layers.decoder_shape import decoder_shape
 from suite.theory.layers.geometry import geometry_from
+from suite.theory.layers.latent_shapes import FROZEN, TRAINED
 from suite.theory.layers.shapes import LayerShape, grouped_shape
 
 FLOAT_BYTES = {"float64": 8, "float32": 4}
@@ -37,6 +38,7 @@ class QualityPlan:
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
         self.decode_len = whole_number(settings, "decode_len", at_least=1)
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
+        self.freezes_embeddings: bool = one_of(settings, "embeddings", (TRAINED, FROZEN)) == FROZEN
         match: str = one_of(settings, "match", MATCHES)
         self.refusal: str | None = None
         """The reason why a case that is right in itself cannot be laid out; it then has no task or no shape."""
@@ -87,9 +89,12 @@ class QualityPlan:
         return {"case": case, EVALUATE: {"chance": task.chance}, **chance_levels}
 
     def least_bytes(self) -> float:
-        """Bytes of the decoder with gradients and AdamW's moments, and of the timed token's cache."""
-        trained = ADAMW_TENSORS * self.shape.parameter_count * FLOAT_BYTES[self.dtype]
-        return trained + self.decode_len * self._cache_bytes(self.shape.layer)
+        """Bytes of the decoder, of gradients and AdamW's moments of what is trained, and of the timed token's cache."""
+        shape = self.shape
+        embeddings = shape.vocab_size * shape.hidden_size if self.freezes_embeddings else 0
+        frozen = shape.num_layers * shape.layer.frozen_parameters + embeddings
+        weights = ADAMW_TENSORS * shape.parameter_count - (ADAMW_TENSORS - 1) * frozen
+        return weights * FLOAT_BYTES[self.dtype] + self.decode_len * self._cache_bytes(shape.layer)
 
     def _cache_bytes(self, layer: LayerShape) -> int:
         """Cache bytes per token, if every layer of the decoder were this one."""

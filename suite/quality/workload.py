@@ -142,6 +142,7 @@ class QualityWorkload:
         generator = torch_rng(device, plan.seed, "weights")
         factory = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
         self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, made=factory)
+        self.model.embedding.requires_grad_(not plan.freezes_embeddings)
         limits = Limits(
             warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm, decay_updates=plan.updates
         )

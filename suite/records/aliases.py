@@ -40,6 +40,8 @@ EARLIER_DEFAULTS = {
     "critic_warmup_steps": 0,
     "task.corrections": 0.0,
     "attention.latent_norm": True,
+    "attention.latent": "trained",
+    "embeddings": "trained",
     "rollout_batch": "all",
     "frozen_base": "computed",
     "checkpointing": False,

@@ -1,4 +1,4 @@
-"""Tuning that is fair: every algorithm gets the same trials, and its best are run again on seeds that chose nothing.
+"""Tuning that is fair: every arm gets the same trials, and its best are run again on seeds that chose nothing.
 
 A trial's values are drawn by its number, so no file holds them; which was best is read from the trials' records. No
 torch here: the parent composes a sweep with these.
@@ -7,12 +7,13 @@ torch here: the parent composes a sweep with these.
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from suite.measure.rng import python_rng
+from suite.records.case import as_typed, value_under
 from suite.records.metrics import EVALUATE
 from suite.records.record import Record, Status
 from suite.records.stores.store import read_contents
@@ -48,29 +49,32 @@ def _uniform(trial: int, name: str) -> float:
     return (order[place] + python_rng("trial", trial, name).random()) / STRATA
 
 
-def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
-    """Value that a setting has in the algorithm's trial of this rank; None for a setting that the algorithm does not
-    have.
+def best_trial_value(folder: str, arm: Mapping[str, Any], rank: int, name: str) -> Any:
+    """Value that a setting has in the trial of this rank among those of one arm; None for a setting that it lacks.
 
-    Rank 1 has the highest final held-out accuracy, the mean over seeds; a failed run counts 0. Raises ValueError where
-    a trial is missing for a seed that another has, since fewer trials would be no fair tuning, and for a rank that no
-    trial has.
+    `arm`: axes and settings by dotted name, such as {algorithm: grpo}, that its records have. Records of one trial
+    have one number TRIAL, or where none in the folder has any, one learning rate. Rank 1 has the highest final held-out
+    accuracy, the mean over seeds; a failed run counts 0. Raises ValueError where a trial is missing for a seed that
+    another has, since fewer trials would be no fair tuning, and for a rank that no trial has.
     """
-    scores: dict[int, dict[Any, float]] = defaultdict(dict)
-    settings: dict[int, Any] = {}
-    for record in _trials(folder):
-        if record.case.axes.get("algorithm") == algorithm:
-            trial = record.case.extras[TRIAL]
+    scores: dict[float, dict[Any, float]] = defaultdict(dict)
+    settings: dict[float, Any] = {}
+    advice = f"run suite run -m sweep={Path(folder).name} first"
+    for trial, record in _trials(folder, advice):
+        values_of_arm = {key: record.case.axes.get(key, value_under(record.settings, key)) for key in arm}
+        if values_of_arm == dict(arm):
             # A run that failed is worth 0, which no rate may do.
-            values = {reading.step: reading.value for reading in record.series("heldout_accuracy", EVALUATE)}
+            values = {
+                reading.step: reading.value
+                for metric in ("heldout_accuracy", "answer_accuracy")
+                for reading in record.series(metric, EVALUATE)
+            }
             score = values[max(values)] if record.status is Status.OK and values else 0.0
             scores[trial][record.case.axes["seed"]], settings[trial] = score, record.settings
     seeds = {seed for by_seed in scores.values() for seed in by_seed}
     if not scores or any(set(by_seed) != seeds for by_seed in scores.values()):
-        raise ValueError(
-            f"{folder} must hold every trial of algorithm={algorithm} on every seed: "
-            "run suite run -m sweep=rl_tuned first"
-        )
+        written = " ".join(f"{key}={as_typed(value)}" for key, value in arm.items())
+        raise ValueError(f"{folder} must hold every trial of {written} on every seed: {advice}")
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= len(scores):
         raise ValueError(f"rank must be a whole number from 1 to {len(scores)}, the number of trials; got {rank!r}")
     ranked = sorted(scores, key=lambda trial: (-mean(scores[trial].values()), trial))
@@ -78,12 +82,13 @@ def best_trial_value(folder: str, algorithm: str, rank: int, name: str) -> Any:
 
 
 @functools.cache
-def _trials(folder: str) -> Sequence[Record]:
-    """Records of the trials, read once. Raises ValueError for no folder, or a damaged record."""
+def _trials(folder: str, advice: str) -> Sequence[tuple[float, Record]]:
+    """Trials and their records, read once. Raises ValueError for no folder, or a damaged record."""
     if not Path(folder).is_dir():
-        raise ValueError(f"{folder} must hold the trials, and is no folder: run suite run -m sweep=rl_tuned first")
+        raise ValueError(f"{folder} must hold the trials, and is no folder: {advice}")
     contents = read_contents([Path(folder)])
     for damage in contents.damaged:  # a trial that is left out could have been the best
         raise ValueError(f"{folder} must hold whole trials; {damage.folder.name} is damaged: {damage.reason}")
     records = [stored.record for stored in contents.stored]
-    return [record for record in records if isinstance(record.case.extras.get(TRIAL), int)]
+    numbered = [(trial, record) for record in records if isinstance(trial := record.case.extras.get(TRIAL), int)]
+    return numbered or [(record.case.axes["lr"], record) for record in records if "lr" in record.case.axes]

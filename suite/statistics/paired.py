@@ -7,7 +7,7 @@ what a pair has in common cancels in its difference. The rule, in order:
 2. Both arms at the top of what can be reached, or neither above guessing: CEILING, FLOOR. The task tells nothing apart.
 3. Student's t on the differences, with Holm's correction over the comparisons of one table, below ALPHA: HIGHER, LOWER.
 4. The interval, as wide as that correction asks, lies within the equivalence margin: ALIKE. "No difference" needs
-   evidence, too.
+   evidence, too. These are two one-sided tests (D. Schuirmann, 1987), each at half of ALPHA.
 5. Else OPEN: no clear difference.
 
 `.ci/tool benchmarks.evidence` prints how often this rule is wrong where nothing differs.

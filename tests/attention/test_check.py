@@ -236,6 +236,13 @@ def test_mla_without_rotary_part_and_norm_passes_too(attention, phase, query_len
     assert with_sizes(attention, sizes=BARE, phase=phase, query_len=query_len, backend=backend).check()
 
 
+@pytest.mark.parametrize("latent", ["frozen", "slice"])
+@pytest.mark.parametrize("attention", ["mla", "mla_latent", "gla"])
+@pytest.mark.parametrize(("phase", "sizes"), [("decode", {}), ("train", {"qk_rope_head_dim": 0})])
+def test_a_latent_that_is_not_trained_passes_too(attention, phase, sizes, latent):
+    assert with_sizes(attention, sizes={**sizes, "latent": latent, "kv_lora_rank": 16}, phase=phase).check()
+
+
 @pytest.mark.parametrize("backend", ["flash_mla", "flashinfer"])
 def test_a_kernel_for_latent_and_rotary_part_refuses_one_alone(backend):
     sizes = {"kv_lora_rank": 512, "qk_rope_head_dim": 0}

@@ -51,6 +51,10 @@ SHAPES = {
     "mla_without_rotary": absorbed_shape(TINY, qk_rope_head_dim=0),
     "mla_latent_without_both": reexpanded_shape(TINY, qk_rope_head_dim=0, latent_norm=False),
     "mla_expanded_without_norm": expanded_shape(TINY, latent_norm=False),
+    "mla_frozen": absorbed_shape(SCALED, latent="frozen"),
+    "mla_latent_frozen_without_rotary": reexpanded_shape(TINY, latent="frozen", qk_rope_head_dim=0),
+    "mla_expanded_sliced": expanded_shape(TINY, latent="slice", kv_lora_rank=9, latent_norm=False),
+    "gla_sliced": absorbed_shape(TINY, latent="slice", latent_heads=2),
     "gqa_yarn": grouped_shape(SCALED, kv_heads=2),
     "mla_yarn": absorbed_shape(SCALED),
     "mla_latent_yarn": reexpanded_shape(SCALED),
@@ -271,7 +275,9 @@ def test_without_norm_and_rotary_part_the_projection_is_cached():
 @pytest.mark.parametrize("variant", ALL_SHAPES)
 def test_parameters_and_cache_are_those_of_the_closed_forms(variant):
     layer = layer_of(variant)
-    assert sum(parameter.numel() for parameter in layer.parameters()) == layer.shape.parameter_count
+    weights = sum(weight.numel() for weight in layer.state_dict().values())
+    trained = sum(parameter.numel() for parameter in layer.parameters())
+    assert weights == layer.shape.parameter_count == trained + layer.shape.frozen_parameters
     for forward_pass in (a_pass(1, 33), a_pass(3, 33), a_pass(33, 33)):
         assert layer.new_cache(forward_pass).counted_bytes() == cache_bytes(layer.shape, forward_pass)
 

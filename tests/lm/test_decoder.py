@@ -48,6 +48,20 @@ def test_mla_without_rotary_part_and_norm_trains_as_it_decodes(variant):
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("latent", ["frozen", "slice"])
+@pytest.mark.parametrize("sizes", [{}, {"qk_rope_head_dim": 0, "latent_norm": False}], ids=["whole", "bare"])
+def test_a_latent_that_is_not_trained_trains_as_it_decodes(latent, sizes):
+    model = decoder("mla", dtype=torch.float64, of_attention={**sizes, "latent": latent})
+    assert model.parameter_count() == model.shape.parameter_count
+    given, caches = tokens(2, 6), model.new_caches(2, 6)
+    with torch.no_grad():
+        decoded = [model.decode(given[:, at : at + 1], caches, at, None) for at in range(6)]
+    at_once = model(given)
+    torch.testing.assert_close(torch.cat(decoded, dim=1), at_once, rtol=0, atol=1e-12)
+    at_once.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
 def test_a_decoders_layers_are_matched_as_a_layer_alone_is():
     sizes, moved = read_choice("policy", "small"), {}
     for match in ("heads", "params", "cache"):

@@ -64,10 +64,11 @@ def test_decoding_with_a_cache_is_adapted_too():
     torch.testing.assert_close(decoded, whole)
 
 
-def test_the_base_shares_weights_and_has_no_adapters():
-    model, plain = decoder("mla"), decoder("mla")
+@pytest.mark.parametrize("latent", ["trained", "frozen"])
+def test_the_base_shares_weights_and_has_no_adapters(latent):
+    model, plain, other = (decoder("mla", seed=seed, of_attention={"latent": latent}) for seed in (0, 0, 9))
     adapt(model, 2)
-    base = unadapted(model, decoder("mla", seed=9))
+    base = unadapted(model, other)
     trained(model)
     assert isinstance(base, Decoder)
     assert torch.equal(logits(base), logits(plain))

@@ -26,12 +26,14 @@ def test_a_later_setting_at_its_former_value_counts_as_absent():
     old = {**SETTINGS, "task": {"digits": 4}}
     recipe = {"stages": [{"kind": "rl", "share": 1.0}]}
     new = {**old, "task": {"digits": 4, "corrections": 0.0}, "recipe": recipe, "reward_source": "ground_truth"}
-    new["attention"] = {**old["attention"], "latent_norm": True}
+    new |= {"attention": {**old["attention"], "latent_norm": True, "latent": "trained"}, "embeddings": "trained"}
     assert comparable(new) == comparable(old)
     for changed in (
         {"reward_source": "majority"},
         {"recipe": {"stages": []}},
         {"task": {"digits": 4, "corrections": 1}},
+        {"attention": {**new["attention"], "latent": "frozen"}},
+        {"embeddings": "frozen"},
     ):
         assert comparable({**new, **changed}) != comparable(old)
 

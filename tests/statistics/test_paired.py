@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from suite.statistics.paired import ArmOutcome, Comparison, changes, compare, judge_together, sign_flip_p
+from suite.statistics.student import t_within
 
 SEEDS = [str(seed) for seed in range(5)]
 
@@ -48,6 +49,18 @@ def test_a_gap_that_rests_on_one_seed_is_open():
 @pytest.mark.parametrize(("sign", "outcome"), [(1, ArmOutcome.HIGHER), (-1, ArmOutcome.LOWER)])
 def test_a_steady_gap_is_told_with_its_direction(sign, outcome):
     assert arms(*(sign * d for d in (0.1, 0.12, 0.11, 0.13, 0.1))).outcome is outcome
+
+
+def test_alike_is_what_two_one_sided_tests_say():
+    generator, words = np.random.default_rng(0), set()
+    for spread, gap in itertools.product((0.008, 0.014, 0.02), (-0.01, 0.0, 0.01, 0.03)):
+        differences = generator.normal(gap, spread, size=10)
+        comparison = changes(differences.tolist(), margin=0.02)
+        beyond = min(0.02 + comparison.mean, 0.02 - comparison.mean) / comparison.error  # the nearer end of the margin
+        larger_p = (1 - t_within(beyond, 9)) / 2 if beyond > 0 else 0.5
+        assert (comparison.outcome is ArmOutcome.ALIKE) == (larger_p < 0.025 and comparison.p >= 0.05)
+        words.add(comparison.outcome)
+    assert words >= {ArmOutcome.ALIKE, ArmOutcome.OPEN, ArmOutcome.HIGHER}
 
 
 def test_alike_needs_an_interval_within_the_margin():

@@ -1,10 +1,11 @@
 """How often the rule of evidence is wrong where nothing differs, and what it finds where something does.
 
-`OMP_NUM_THREADS=1 .ci/tool benchmarks.evidence` prints three tables in some four minutes: the share of comparisons of
+`OMP_NUM_THREADS=1 .ci/tool benchmarks.evidence` prints four tables in some four minutes: the share of comparisons of
 identical arms that are called higher or lower, by the rule and by the percentile bootstrap of the same pairs; the share
-of real gaps that are found; and both for the mean over several units. All spreads are symmetric, as differences of
-identical arms are; a base model of five from which little is learnt is the heavy tail that RL really has. A number
-behind it is that of comparisons, 4000, of which several units together have an eighth.
+of real gaps that are found; both for the mean over several units; and how often each word appears at a margin. All
+spreads are symmetric, as differences of identical arms are; a base model of five from which little is learnt is the
+heavy tail that RL really has. A number behind it is that of comparisons, 4000, of which several units together have an
+eighth.
 """
 
 import sys
@@ -13,7 +14,7 @@ from itertools import product
 
 import numpy as np
 
-from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, Comparison, changes, judge_together
+from suite.statistics.paired import JUDGED, SHARE_MARGIN, TOLD_APART, Comparison, changes, judge_together
 from suite.statistics.pooled import Conclusion, Pooled
 
 PAIRS = (2, 3, 5, 10)
@@ -28,6 +29,8 @@ UNIT_SPREADS = {"1 point": (0.01,), "1, 5 and 20 points": (0.01, 0.05, 0.20)}
 BETWEEN = (0.0, 0.05)
 """Standard deviations of the units' true differences, whose mean over all such units is the gap."""
 UNIT_GAPS = (0.0, 0.05, 0.10)
+WORD_GAPS, WORD_SPREADS, WORD_PAIRS = (0.0, 0.02, 0.10), (0.01, 0.02, 0.05), (5, 10)
+"""Shares of answers: true gaps of two arms, and standard deviations of one pair's difference."""
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
@@ -89,6 +92,18 @@ def print_units(rounds: int) -> None:
             print(f"| {name} | {100 * between:g} points | {count} | {pairs} | {cells} |", flush=True)
 
 
+def print_words(rounds: int) -> None:
+    """Print how often one comparison has each word, with a margin of SHARE_MARGIN, at each true gap."""
+    print(f"\nWords at a margin of {100 * SHARE_MARGIN:g} points, {rounds} rounds a cell:\n")
+    print("| true gap | spread of a pair | pairs | higher | lower | alike | open |")
+    print("|---" * 7 + "|")
+    for gap, spread, pairs in product(WORD_GAPS, WORD_SPREADS, WORD_PAIRS):
+        differences = np.random.default_rng(pairs).normal(gap, spread, size=(rounds, pairs))
+        words = [changes(row, margin=SHARE_MARGIN).outcome for row in differences.tolist()]
+        cells = " | ".join(f"{words.count(word) / rounds:.1%}" for word in JUDGED)
+        print(f"| {100 * gap:g} points | {100 * spread:g} points | {pairs} | {cells} |", flush=True)
+
+
 def main(tables: int) -> None:
     """Print all tables as Markdown."""
     print(f"Called higher or lower where nothing differs, of {tables:,} simulated comparisons or tables of {TABLE}:\n")
@@ -108,6 +123,7 @@ def main(tables: int) -> None:
         differences = np.random.default_rng(pairs).normal(size=(tables, 1, pairs))
         print(f"| {pairs} | " + " | ".join(f"{by_rule(differences + gap)[0]:.0%}" for gap in GAPS) + " |")
     print_units(max(1, tables // 8))
+    print_words(tables)
 
 
 if __name__ == "__main__":

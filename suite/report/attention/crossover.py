@@ -128,7 +128,7 @@ def _predicted(mode_timings: Sequence[Timing], tokens: int) -> tuple[int | None,
     try:
         geometry, attention = geometry_from(settings["geometry"]), settings["attention"]
         sizes = {name: attention.get(name) for name in LATENT_SIZES}
-        sizes |= {"latent_norm": attention.get("latent_norm", True), "tp": axes["tp"]}
+        sizes |= {name: attention[name] for name in ("latent", "latent_norm") if name in attention} | {"tp": axes["tp"]}
         by_flops = flops_crossover(geometry, seq_len=tokens, **sizes)
         if not ceilings:
             return by_flops, None

@@ -1,5 +1,6 @@
 """Numbers and their intervals, written alike in every table, figure and sentence."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
@@ -8,6 +9,7 @@ from suite.records import numbers
 from suite.report.blocks import Text, say
 from suite.statistics.scores import Estimate
 from suite.statistics.seeds import seed_mean
+from suite.statistics.take_off import TakeOff, kaplan_meier, median_take_off
 
 PERCENT = "%"
 
@@ -52,6 +54,14 @@ def with_range(value: float, interval: Estimate | None, text: Callable[[float], 
     low, high = text(interval.low), text(interval.high)
     low = low.removesuffix(PERCENT) if high.endswith(PERCENT) else low
     return say("rl.with_range", value=text(value), low=low, to=to or say("rl.to"), high=high)
+
+
+def take_off_range(runs: Sequence[TakeOff]) -> Text | None:
+    """Write the median spend at which runs take off with the ends of its interval, ∞ for one that never comes; None
+    where fewer than half of the runs do."""
+    ends = median_take_off(kaplan_meier(runs))
+    first, low, high = ("∞" if math.isinf(end) else numbers.count(end) for end in ends)
+    return None if math.isinf(ends[0]) else say("rl.with_range", value=first, low=low, to=say("rl.to"), high=high)
 
 
 def mean_with_range(values: Sequence[float], text: Callable[[float], str], to: Text = "") -> Text | None:

@@ -58,13 +58,17 @@ RARELY = TIERS[-1]
 TIERS_TASK, PLAYS = "tiers", "plays"
 TASKS = (TIERS_TASK, "recall", "two_hop", "copying", "counting", PLAYS)  # in the order of tables; others stand behind
 FREQUENCY, SKEWED, UPDATES = "task.query_frequency", "skewed", "updates"
-LATENT_NORM, ROPE_DIM = "attention.latent_norm", "attention.qk_rope_head_dim"
-TAKEN_AWAY = {ROPE_DIM: "0", LATENT_NORM: "false"}
-"""Parts that MLA can do without, and the value that says so."""
-MARKERS_WITHOUT = {ROPE_DIM: "triangle-left", LATENT_NORM: "triangle-right"}
+RATE = "lr"  # of an arm, since each may be trained at the best for itself
+LATENT, LATENT_NORM, ROPE_DIM = "attention.latent", "attention.latent_norm", "attention.qk_rope_head_dim"
+TAKEN_AWAY = {
+    ROPE_DIM: {"0": "triangle-left"},
+    LATENT_NORM: {"false": "triangle-right"},
+    LATENT: {"frozen": "hourglass", "slice": "bowtie"},
+}
+"""Parts that MLA can do without (of its latent, the training), and the values that say so, each with its marker."""
 RANK, KV_HEADS = "attention.kv_lora_rank", "attention.kv_heads"
 HEAD_DIM = "geometry.head_dim"  # heads narrower than MHA's make a narrow cache without a latent
-NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM)  # sizes that an arm's name says in words
+NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM, LATENT)  # sizes that an arm's name says in words
 WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")  # settings that change nothing of what is learnt
 # DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/layers/latent_shapes.py).
 RATIO_OF_RANK = 4
@@ -128,9 +132,10 @@ class QualityRun(Run):
         """The share that guessing answers, of one kind of question; by default of the telling kind."""
         return share(self.constant("chance", "/".join(filter(None, [EVALUATE, kind or self.telling_kind]))))
 
-    def curve(self) -> tuple[Sequence[float], Sequence[float]]:
-        """Updates, and shares of the telling kind, at the evaluations whose updates are known, in order."""
-        shares = self.answered.get(self.telling_kind, {})
+    def curve(self, kind: str = ALL) -> tuple[Sequence[float], Sequence[float]]:
+        """Updates, and shares of a kind of question, by default the telling one, at the evaluations whose updates are
+        known, in order."""
+        shares = self.answered.get(kind or self.telling_kind, {})
         curve = sorted((self.updates[step], value) for step, value in shares.items() if step in self.updates)
         return [updates for updates, _ in curve], [value for _, value in curve]
 
@@ -195,7 +200,7 @@ def last(series: SeriesByName, kind: str) -> float | None:
 DESIGN = Design(
     workload="quality",
     read=read_run,
-    is_factor=lambda name: name == VARIANT or name.startswith(("attention.", HEAD_DIM)),
+    is_factor=lambda name: name in (VARIANT, RATE) or name.startswith(("attention.", HEAD_DIM)),
     ignored=WITHOUT_EFFECT,
     belongs={VARIANT: (HEAD_DIM,)},
     defaults={FREQUENCY: SKEWED, LATENT_NORM: "true"},
@@ -214,7 +219,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     usual = max(widths, key=widths.__getitem__, default="")
     runs = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended_keys]
     unnamed = experiments(runs, DESIGN, has_labels=results.several, named=lambda arms: sorted(arms, key=arm_order))
-    named_experiments = [replace(each, arms=[_named(arm, each.name) for arm in each.arms]) for each in unnamed]
+    named_experiments = [replace(each, arms=_named(each)) for each in unnamed]
     mha = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in named_experiments}
     labels = list(results.labels)
     return sorted(
@@ -246,12 +251,25 @@ def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     return variant_sort_key(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
-def _named(arm: QualityArm, experiment_name: Text) -> QualityArm:
-    """Give an arm its name, its style (a part that it lacks has a marker) and, in its runs, the experiment's name."""
-    style = option_style(VARIANT, arm.first.attention)
-    markers = (marker for part, marker in MARKERS_WITHOUT.items() if lacks(arm, part))
-    runs = [replace(run, experiment_name=experiment_name) for run in arm.runs]
-    return replace(arm, name=variant_name(arm), style=replace(style, marker=next(markers, style.marker)), runs=runs)
+def _named(experiment: QualityExperiment) -> list[QualityArm]:
+    """The arms with their names, styles (a part that they lack has a marker) and, in their runs, the experiment's name.
+    The learning rate is named where arms differ in nothing else."""
+    arms, but_rate = [], Counter(drop_settings(arm.key, [RATE]) for arm in experiment.arms)
+    for arm in experiment.arms:
+        style = option_style(VARIANT, arm.first.attention)
+        markers = (TAKEN_AWAY[part][arm.value(part)] for part in TAKEN_AWAY if lacks(arm, part))
+        runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
+        name = variant_name(arm, has_rate=but_rate[drop_settings(arm.key, [RATE])] > 1)
+        arms.append(replace(arm, name=name, style=replace(style, marker=next(markers, style.marker)), runs=runs))
+    return arms
+
+
+def whole_arm(experiment: QualityExperiment, arm: QualityArm, part: str) -> QualityArm | None:
+    """The latent of an experiment that has a part of MLA and is like this arm in all else but its learning rate; None
+    where the arm has the part itself."""
+    key = drop_settings(arm.key, [part, RATE])
+    latents = [other for other in experiment.arms if is_latent(other) and drop_settings(other.key, [RATE]) == key]
+    return next(iter(latents), None) if lacks(arm, part) else None
 
 
 def is_latent(arm: QualityArm) -> bool:
@@ -266,12 +284,12 @@ def is_mha(arm: QualityArm) -> bool:
 
 def lacks(arm: QualityArm, part: str) -> bool:
     """Whether a part of MLA, one of TAKEN_AWAY, is turned off in an arm."""
-    return arm.value(part) == TAKEN_AWAY[part]
+    return arm.value(part) in TAKEN_AWAY[part]
 
 
 def is_plain(arm: QualityArm) -> bool:
-    """Whether an arm has its variant's published form: with rotary embedding, and with the norm of its latent."""
-    return not lacks(arm, ROPE_DIM) and not arm.value(LATENT_NORM)
+    """Whether an arm has its variant's published form: rotary embedding, and a latent that is trained and normed."""
+    return not any(lacks(arm, part) for part in TAKEN_AWAY)
 
 
 def is_plain_mla(arm: QualityArm) -> bool:
@@ -311,7 +329,7 @@ def decode_s(arm: QualityArm) -> float | None:
     return arm.mean(lambda run: run.decode_s)
 
 
-def variant_name(arm: QualityArm) -> Text:
+def variant_name(arm: QualityArm, *, has_rate: bool = False) -> Text:
     """An arm's variant with its sizes: MLA rank 16, GQA-2, MQA with heads of 8, MLA rank 16 without RoPE."""
     sizes, name = dict(arm.key), variant_label(arm.first.attention)
     sized: Text = name
@@ -322,9 +340,9 @@ def variant_name(arm: QualityArm) -> Text:
     if not arm.first.is_wide:
         sized = say("quality.name.heads", name=sized, width=sizes.get(HEAD_DIM) or numbers.NOTHING)
     further = [
-        f"{size.partition('.')[2]}={value}"
+        f"{size.rpartition('.')[2]}={value}"
         for size, value in arm.key
-        if "." in size and size not in NAMED and (size, value) != (ROPE_DIM, "0")
+        if ("." in size and size not in NAMED and (size, value) != (ROPE_DIM, "0")) or (has_rate and size == RATE)
     ]
     return joined(" ", [name_without_parts(sized, arm), f"({', '.join(further)})" if further else ""])
 
@@ -333,7 +351,9 @@ def name_without_parts(name: Text, arm: QualityArm) -> Text:
     """A name and behind it the parts of MLA that an arm lacks: MLA without RoPE."""
     if lacks(arm, ROPE_DIM):
         name = say("quality.name.no_rope", name=name)
-    return say("quality.name.no_norm", name=name) if lacks(arm, LATENT_NORM) else name
+    if lacks(arm, LATENT_NORM):
+        name = say("quality.name.no_norm", name=name)
+    return say(f"quality.name.{arm.value(LATENT)}", name=name) if lacks(arm, LATENT) else name
 
 
 def final_share(kind: str) -> Value:

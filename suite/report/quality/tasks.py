@@ -7,13 +7,14 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
 from suite.report.evidence import add_verdict_note, contrast_verdict
-from suite.report.model.experiment import drop_settings, grouped, holm_corrected, with_outcome
+from suite.report.model.experiment import grouped, holm_corrected, with_outcome
 from suite.report.model.formats import interval_ends, mean_with_range
 from suite.report.model.labels import GREY
 from suite.report.model.results import Results
 from suite.report.plot.plots import Point, Series, height_px, linear, plot, rule, shares
 from suite.report.plot.rows import rows
 from suite.report.quality import design, layout
+from suite.report.quality.curves import curve_table
 from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.table import Column, column, part_columns, quoted_tables
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
@@ -39,6 +40,7 @@ def build(results: Results) -> Section | None:
     pairs = [pair for experiment in task_experiments for pair in design.at_nearest_cache(experiment)]
     tables = [
         *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
+        *(curve_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
         layout.nearest_table("quality.pairs", pairs, part_columns(lambda pair: pair.arm, [layout.EXPERIMENT])),
         _parts_table(experiments),
     ]
@@ -151,17 +153,16 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
     """The table of MLA without a part beside MLA with it; of the tiers in the one that is asked rarely, too."""
     pairs = []
     for experiment in experiments:
-        latents = {arm.key: arm for arm in experiment.arms if design.is_latent(arm)}
-        for key, arm in latents.items():
+        for arm in filter(design.is_latent, experiment.arms):
             for part in TAKEN_AWAY:
-                whole = latents.get(drop_settings(key, [part])) if design.lacks(arm, part) else None
+                whole = design.whole_arm(experiment, arm, part)
                 kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
                 pairs += [design.compare_arms(arm, whole, kind) for kind in kinds] if whole else []
 
     def taken_away(pair: QualityContrast) -> Text:
         """The name of the part that the first arm lacks."""
         part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
-        return say(f"quality.part.{part.rpartition('.')[2]}")
+        return say(f"quality.part.{pair.arm.value(part) if part == design.LATENT else part.rpartition('.')[2]}")
 
     def experiment_and_tier(pair: QualityContrast) -> Text:
         name = pair.arm.first.experiment_name

@@ -16,6 +16,7 @@ from suite.report.model.formats import interval_ends, points, share_interval, sh
 from suite.report.model.results import Results
 from suite.report.plot.plots import Panel, Point, linear, panels, panels_height_px
 from suite.report.quality import design, families, layout
+from suite.report.quality.curves import curve_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
 from suite.report.quality.families import Family, carried
 from suite.report.table import Column, column, part_columns
@@ -35,7 +36,7 @@ def build(results: Results) -> Section | None:
     tables = []
     for family in tiered:
         builders = (_pairs_table, _forms_table, _variants_table, _cached_table, _heads_table)
-        drafts = [build_table(family) for build_table in builders]
+        drafts = [*(build_table(family) for build_table in builders), curve_table([family.main], design.RARELY)]
         tables += [replace(each, settings=family.name, facets=family.facets) for each in drafts if each.rows]
     return section(
         "quality_tiers",

@@ -13,7 +13,14 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.evidence import format_p
-from suite.report.model.formats import interval_ends, mean_with_range, percent_range, share_with_range, three_digits
+from suite.report.model.formats import (
+    interval_ends,
+    mean_with_range,
+    percent_range,
+    share_with_range,
+    take_off_range,
+    three_digits,
+)
 from suite.report.model.results import Results
 from suite.report.plot.plots import Point, Series, banded, shares
 from suite.report.rl import design, frames
@@ -22,7 +29,7 @@ from suite.report.rl.stability import worst_fall
 from suite.report.table import Column, column
 from suite.statistics.curve_words import CurveComparison, CurveWord, RunCurve, judge_curves, read_curve
 from suite.statistics.learning import FEWEST_EVALUATIONS
-from suite.statistics.take_off import kaplan_meier, median_take_off
+from suite.statistics.take_off import kaplan_meier
 
 Curves = Mapping[RlArm, Mapping[str, RunCurve]]
 """What is read of each run's curve over completions, by arm and seed."""
@@ -111,11 +118,6 @@ def _table(experiment: RlExperiment, curves: Curves, judged: Judged) -> Table:
     def count(name: str, is_counted: Callable[[RunCurve], bool]) -> Column[RlArm]:
         return text_column(name, lambda runs: frames.count_text(sum(map(is_counted, runs)), len(runs)))
 
-    def median(runs: list[RunCurve]) -> Text | None:
-        ends = median_take_off(kaplan_meier([run.take_off for run in runs]))
-        first, low, high = ("∞" if math.isinf(end) else numbers.count(end) for end in ends)
-        return None if math.isinf(ends[0]) else say("rl.with_range", value=first, low=low, to=say("rl.to"), high=high)
-
     def middle(runs: list[RunCurve]) -> Text | None:
         """The geometric mean of C_mid, with the part of its interval that lies within what was spent."""
         most = max(math.log(curve.spent[COMPLETIONS][-1]) for curve in experiment.curves)
@@ -126,7 +128,7 @@ def _table(experiment: RlExperiment, curves: Curves, judged: Judged) -> Table:
         frames.ARM,
         column("rl_curves.word", lambda arm: say(f"rl_curves.word.{judged[arm].word}") if arm in judged else None),
         count("took_off", lambda run: run.take_off.happened),
-        text_column("median", median),
+        text_column("median", lambda runs: take_off_range([run.take_off for run in runs])),
         text_column("plateau", lambda runs: share_with_range([run.plateau for run in runs])),
         text_column("middle", middle),
         text_column(

@@ -223,7 +223,8 @@ class AttentionPlan:
         forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
         input_elements = forward.tokens * self.hidden_size
         weights = self.around.parameter_count * element_bytes
-        cache = weights if forward.is_training else shapes.cache_bytes(self.shape, forward)
+        gradients = weights - self.around.frozen_parameters * element_bytes
+        cache = gradients if forward.is_training else shapes.cache_bytes(self.shape, forward)
         return weights + cache + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:

@@ -76,8 +76,6 @@ class IndexedShape(AbsorbedShape):
 def indexed_shape(
     geometry: Geometry,
     *,
-    tp: int = 1,
-    latent_norm: bool = True,
     top_k: int | None = None,
     index_heads: int | None = None,
     index_head_dim: int | None = None,
@@ -88,7 +86,7 @@ def indexed_shape(
     Sizes of the indexer that are None are the geometry's own, else DeepSeek-V3.2's. Raises ValueError for sizes that
     are wrong in themselves.
     """
-    mla = absorbed_shape(geometry, tp=tp, latent_norm=latent_norm, latent_heads=1, **sizes)
+    mla = absorbed_shape(geometry, latent_heads=1, **sizes)
     laid: dict[str, Any] = dict(DEEPSEEK_V3_2)
     for sizes_set in (vars(geometry), {"top_k": top_k, "index_heads": index_heads, "index_head_dim": index_head_dim}):
         laid |= {name: sizes_set[name] for name in DEEPSEEK_V3_2 if sizes_set[name] is not None}

@@ -9,7 +9,7 @@ and of an equal share of the heads: absorbed, it is as many key-value heads. MLA
 tensor-parallel rank keeps its own latents and the rotary key, where MLA's keeps all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -19,6 +19,10 @@ from suite.theory.layers.geometry import Geometry
 from suite.theory.layers.shapes import LayerShape, cache_bytes
 
 EXPANDED = "expanded keys and values"
+TRAINED, FROZEN, SLICE = LATENTS = ("trained", "frozen", "slice")
+"""Sources of the latent: a projection that is trained, one that stays as it was drawn, or no projection at all but the
+first entries of the hidden state. The last two are controls: in them training cannot choose what the latent holds."""
+DESCRIBED = {TRAINED: "", FROZEN: "frozen ", SLICE: "sliced "}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +39,8 @@ class LatentShape(LayerShape):
     """The latent is normed before it is cached, as DeepSeek's is."""
     latent_heads: int = 1
     """Latents that `kv_lora_rank` is the width of together."""
+    latent: str = TRAINED
+    """One of LATENTS."""
     keeps: ClassVar[str] = "the latent"
     """The content of the cache, for people."""
     computes: ClassVar[str]
@@ -88,8 +94,12 @@ class LatentShape(LayerShape):
         """Parameters of the projections of the query, into the latent, and of the output."""
         queries, rank = self.num_heads * self.qk_head_dim, self.q_lora_rank
         query = self.hidden_size * queries if rank is None else rank * (self.hidden_size + queries)
-        latent = self.hidden_size * (self.kv_lora_rank + self.qk_rope_head_dim)
-        return query + latent + self.num_heads * self.v_head_dim * self.hidden_size
+        down = self.qk_rope_head_dim + (0 if self.latent == SLICE else self.kv_lora_rank)
+        return query + self.hidden_size * (down + self.num_heads * self.v_head_dim)
+
+    @property
+    def frozen_parameters(self) -> int:
+        return self.hidden_size * self.kv_lora_rank if self.latent == FROZEN else 0
 
     @property
     def matrix_parameters(self) -> int:
@@ -106,9 +116,9 @@ class LatentShape(LayerShape):
         """The shape in a line: heads, latents, rotary part, widths of a head, query rank and rule."""
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
         norm = "" if self.latent_norm else " without a norm"
-        latent = f"latent {self.kv_lora_rank}"
+        latent = f"{DESCRIBED[self.latent]}latent {self.kv_lora_rank}"
         if self.latent_heads > 1:
-            latent = f"{self.latent_heads} latents of {self.latent_dim}"
+            latent = f"{self.latent_heads} {DESCRIBED[self.latent]}latents of {self.latent_dim}"
         width = self.qk_rope_head_dim
         rotary, head = (f" + rotary {width}", f" + {width}") if width else (", no rotary part", "")
         return (
@@ -222,42 +232,43 @@ MAY_BE_NONE = ("q_lora_rank", "qk_rope_head_dim")
 """Sizes that 0 takes away."""
 
 
-def absorbed_shape(
-    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, latent_heads: int = 1, **sizes: int | None
-) -> AbsorbedShape:
+def absorbed_shape(geometry: Geometry, *, latent_heads: int = 1, **settings: Any) -> AbsorbedShape:
     """Lay absorbed MLA or GLA over a geometry; see `_mla_sizes` for how it is laid."""
-    return AbsorbedShape(**_mla_sizes(geometry, tp, latent_norm, sizes, latent_heads))
+    return AbsorbedShape(**_mla_sizes(geometry, latent_heads, **settings))
 
 
-def reexpanded_shape(
-    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None
-) -> ReexpandedShape:
+def reexpanded_shape(geometry: Geometry, **settings: Any) -> ReexpandedShape:
     """Lay MLA that re-expands its latent over a geometry; see `_mla_sizes` for how it is laid."""
-    return ReexpandedShape(**_mla_sizes(geometry, tp, latent_norm, sizes))
+    return ReexpandedShape(**_mla_sizes(geometry, 1, **settings))
 
 
-def expanded_once_shape(
-    geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, latent_heads: int = 1, **sizes: int | None
-) -> ExpandedOnceShape:
+def expanded_once_shape(geometry: Geometry, *, latent_heads: int = 1, **settings: Any) -> ExpandedOnceShape:
     """Lay MLA or GLA as it is deployed for whole prompts over a geometry; see `_mla_sizes` for how it is laid."""
-    return ExpandedOnceShape(**_mla_sizes(geometry, tp, latent_norm, sizes, latent_heads))
+    return ExpandedOnceShape(**_mla_sizes(geometry, latent_heads, **settings))
 
 
-def expanded_shape(geometry: Geometry, *, tp: int = 1, latent_norm: bool = True, **sizes: int | None) -> ExpandedShape:
+def expanded_shape(geometry: Geometry, **settings: Any) -> ExpandedShape:
     """Lay MLA with an expanded cache over a geometry; see `_mla_sizes` for how it is laid."""
-    return ExpandedShape(**_mla_sizes(geometry, tp, latent_norm, sizes))
+    return ExpandedShape(**_mla_sizes(geometry, 1, **settings))
 
 
 def _mla_sizes(
-    geometry: Geometry, tp: int, latent_norm: bool, sizes: Mapping[str, int | None], latent_heads: int = 1
+    geometry: Geometry,
+    latent_heads: int,
+    /,
+    *,
+    tp: int = 1,
+    latent_norm: bool = True,
+    latent: str = TRAINED,
+    **sizes: int | None,
 ) -> dict[str, Any]:
     """The fields of a LatentShape of one of `tp` ranks, laid over a geometry and matched by heads.
 
     Sizes that are None are the geometry's own; on an MHA or GQA geometry with heads of width d they follow
     DeepSeek-V2's ratios: c = 4d, d_n = d_v = d, d_r = d/2, no query rank. `q_lora_rank=0` takes the query rank away,
-    `qk_rope_head_dim=0` the rotary part, `latent_norm=False` the latent's norm. `latent_heads` cuts the latent, and
-    tensor-parallel ranks share the latents among them; one that several ranks need is replicated. Raises ValueError for
-    sizes that are wrong in themselves.
+    `qk_rope_head_dim=0` the rotary part, `latent_norm=False` the latent's norm. `latent` is one of LATENTS.
+    `latent_heads` cuts the latent, and tensor-parallel ranks share the latents among them; one that several ranks need
+    is replicated. Raises ValueError for sizes that are wrong in themselves.
     """
     laid: dict[str, Any]
     if geometry.is_latent:
@@ -284,6 +295,12 @@ def _mla_sizes(
             raise ValueError(f"{name} must be a multiple of attention.latent_heads; got {size} and {latents}")
     if latents % tp and tp % latents:
         raise ValueError(f"tp must divide attention.latent_heads or be a multiple of it; got {tp} and {latents}")
+    source = one_of({"latent": latent}, "latent", LATENTS, where="attention.")
+    if source == SLICE and laid["kv_lora_rank"] > geometry.hidden_size:
+        raise ValueError(
+            "attention.latent=slice takes the latent from the hidden state, so attention.kv_lora_rank must be at most "
+            f"geometry.hidden_size; got {laid['kv_lora_rank']} and {geometry.hidden_size}"
+        )
     rank_latents = max(1, latents // tp)
     return {
         **laid,
@@ -293,5 +310,6 @@ def _mla_sizes(
         "num_heads": rank_share(geometry.num_heads, tp),
         "rope": geometry.rope,
         "rule": rule,
+        "latent": source,
         "latent_norm": one_of({"latent_norm": latent_norm}, "latent_norm", (True, False), where="attention."),
     }

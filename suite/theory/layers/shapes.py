@@ -125,6 +125,11 @@ class LayerShape(Layer):
         """A sink a head, and the indexer's vectors."""
         return (self.num_heads if self.sinks else 0) + (self.indexer.vector_parameters if self.indexer else 0)
 
+    @property
+    def frozen_parameters(self) -> int:
+        """Parameters that stay as they were drawn, without a gradient."""
+        return 0
+
     def attended_bytes(self, forward: Pass) -> int:
         """Bytes of keys and values that the kernel reads in a forward pass."""
         return sum(scan.attended_bytes(forward) for scan in self.scans(forward))
@@ -171,7 +176,10 @@ def layer_work(shape: LayerShape, forward: Pass, around: LayerShape | None = Non
     cache_bytes = shape.moved_bytes(forward) - shape.attended_bytes(forward)
     parameter_bytes = around.parameter_count * forward.element_bytes
     projections = Work(flops=around.projection_flops(forward), traffic_bytes=cache_bytes + parameter_bytes)
-    return kernel_work(shape, forward) + (before + projections) * forward.times_forward
+    # A frozen weight has no gradient: one product less, and one matrix less to write.
+    frozen = around.frozen_parameters if forward.is_training else 0
+    spared = Work(flops=2 * forward.tokens * frozen, traffic_bytes=frozen * forward.element_bytes)
+    return kernel_work(shape, forward) + (before + projections) * forward.times_forward - spared
 
 
 @dataclass(frozen=True, kw_only=True)

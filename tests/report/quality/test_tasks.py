@@ -125,6 +125,29 @@ def test_mla_without_rope_or_norm_stands_beside_itself():
     assert by_part["norm"]["Verdict"] == OPEN
 
 
+def test_an_untrained_latent_stands_beside_the_trained_one():
+    rows = table(
+        "MLA without RoPE",
+        *recall([0.90, 0.91, 0.90, 0.90, 0.91], **mla(16)),
+        *recall([0.90, 0.91, 0.91, 0.90, 0.90], **mla(16, **{"attention.latent": "frozen"})),
+        *recall([0.70, 0.71, 0.72, 0.70, 0.71], **mla(16, **{"attention.latent": "slice"})),
+    )
+    verdicts = {row["Removed"]: (row["Variant"], row["Verdict"]) for row in rows}
+    assert verdicts == {
+        "training of the latent (frozen)": ("MLA rank 16", "no relevant difference (within 2 points)"),
+        "projection to the latent (slice)": ("MLA rank 16", "lower"),
+    }
+
+
+def test_an_untrained_latent_is_no_plain_mla():
+    control = mla(16, **{"attention.latent": "frozen"})
+    section = section_of(tasks, *recall([0.9] * 5, **MHA), *recall([0.8] * 5, **control), *recall([0.7] * 5, **mla(16)))
+    by_cache = figure(section, "Each task").views[0].figure["data"]
+    assert [trace["name"] for trace in by_cache] == ["MLA rank 16"]
+    names = {cell for each in section.tables for row in each.rows for cell in map(str, row)}
+    assert any("MLA rank 16, frozen latent" in name for name in names)
+
+
 def test_by_width_by_cache_and_by_parameters_are_three_questions():
     section = section_of(tasks, *study(3), *recall([0.7] * 3, **mqa(12, **{"task.pairs": 4})))
     differences = figure(section, "Each task")

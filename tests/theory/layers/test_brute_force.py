@@ -22,6 +22,8 @@ VARIANTS = {
     "mla_latent": lambda geometry: reexpanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_expanded": lambda geometry: expanded_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
     "mla_deployed": lambda geometry: expanded_once_shape(geometry, qk_rope_head_dim=6, v_head_dim=9),
+    "mla frozen": lambda geometry: absorbed_shape(geometry, kv_lora_rank=30, latent="frozen", q_lora_rank=24),
+    "mla sliced": lambda geometry: absorbed_shape(geometry, kv_lora_rank=30, latent="slice", latent_norm=False),
     "gla": lambda geometry: absorbed_shape(geometry, latent_heads=2, qk_rope_head_dim=6),
     "gla of two heads a latent": lambda geometry: absorbed_shape(
         replace(geometry, num_heads=6), latent_heads=3, kv_lora_rank=33
@@ -98,7 +100,9 @@ class Counter:
         yield from (
             [(new, hidden, s.q_lora_rank), (new, s.q_lora_rank, wide)] if s.q_lora_rank else [(new, hidden, wide)]
         )
-        yield new, hidden, s.kv_lora_rank + s.qk_rope_head_dim
+        yield new, hidden, s.qk_rope_head_dim
+        if self.variant != "mla sliced":
+            yield new, hidden, s.kv_lora_rank
         yield new, heads * s.v_head_dim, hidden
         expanded = f.batch * f.seq_len if self.variant == "mla_latent" else new
         for _ in range(heads):  # absorbing W_UK and W_UV for the new tokens, or expanding keys and values with them
@@ -108,7 +112,12 @@ class Counter:
     def layer_multiply_adds(self):
         passes = 3 if self.f.is_training else 1
         around = sum(rows * inner * columns for rows, inner, columns in self.projections())
-        return self.kernel_multiply_adds() + passes * around
+        gradient = self.f.batch * self.f.query_len * self.frozen()  # the product that a frozen weight does without
+        return self.kernel_multiply_adds() + passes * around - gradient
+
+    def frozen(self):
+        """Elements of a frozen weight in training, whose gradient is neither computed nor written."""
+        return self.s.hidden_size * self.s.kv_lora_rank if self.variant == "mla frozen" and self.f.is_training else 0
 
     def attended(self):
         """Elements of keys and values that some pair touches: rows by name, each once, of the width that it gives. The
@@ -172,7 +181,7 @@ def expected(variant, shape, forward):
     reads = counter.attended() * element if is_apart or not forward.cache_dtype else None
     reads = counter.kept_bytes() if reads is None else reads
     kernel = passes * (reads + counter.queries_and_outputs() * element)
-    layer = kernel + passes * shape.parameter_count * element
+    layer = kernel + (passes * shape.parameter_count - counter.frozen()) * element
     if (is_deployed or is_long_prompt) and not forward.is_training:  # what is kept is written beside it
         layer += counter.kept_bytes()
     if variant == "mla_latent":  # the latent is read, what is expanded is written first; the rotary key is not expanded

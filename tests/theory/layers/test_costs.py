@@ -50,6 +50,23 @@ def test_an_unset_size_is_the_geometrys_own_and_zero_is_none():
         absorbed_shape(V3, kv_lora_rank=0)
     with pytest.raises(ValueError, match=r"attention\.latent_norm must be one of True, False; got None"):
         absorbed_shape(V3, latent_norm=None)
+    with pytest.raises(ValueError, match=r"attention\.latent must be one of trained, frozen, slice; got 'random'"):
+        absorbed_shape(V3, latent="random")
+    with pytest.raises(ValueError, match=r"kv_lora_rank must be at most geometry\.hidden_size; got 7169 and 7168"):
+        absorbed_shape(V3, latent="slice", kv_lora_rank=7169)
+
+
+@pytest.mark.parametrize("shape_of", [absorbed_shape, reexpanded_shape, expanded_shape])
+def test_a_latents_source_changes_weights_and_no_cache(shape_of):
+    trained, frozen, sliced = (shape_of(V3, latent=latent) for latent in ("trained", "frozen", "slice"))
+    assert trained.parameter_count == frozen.parameter_count == sliced.parameter_count + 7168 * 512
+    assert [one.frozen_parameters for one in (trained, frozen, sliced)] == [0, 7168 * 512, 0]
+    assert {one.cache_elements_per_token for one in (frozen, sliced)} == {trained.cache_elements_per_token}
+    assert [one.describe().split(",")[1].split(" + ")[0] for one in (trained, frozen, sliced)] == [
+        " latent 512",
+        " frozen latent 512",
+        " sliced latent 512",
+    ]
 
 
 def test_published_sizes_of_deepseek_v3():
