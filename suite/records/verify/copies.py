@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from suite.records.machine.privacy import Scrubber
 from suite.records.record import TELEMETRY, Evidence, Record
 from suite.records.stores.store import StoredRecord
 from suite.records.verify.rules import JUDGES, and_more, named_row
@@ -62,6 +63,8 @@ class Copies:
     _heads: Heads = field(default_factory=lambda: defaultdict(list))
     _telemetry: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The digest of a record and its run's name, by the digest of its telemetry."""
+    scrubbers: tuple[Scrubber, Scrubber] = field(default_factory=lambda: (Scrubber(), Scrubber(is_ours=True)))
+    """Made once a command, of another machine's texts and of this one's."""
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
