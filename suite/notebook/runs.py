@@ -18,7 +18,7 @@ import html
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -312,36 +312,33 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     """Rows as a frame: whole numbers stay whole, texts are Python's own, units stand in `attrs`."""
     import pandas as pd
 
-    # Of each column the rows that have a value and those values, since most rows lack most columns.
-    columns: dict[str, tuple[list[int], list[Any]]] = defaultdict(lambda: ([], []))
+    columns: dict[str, list[Any]] = defaultdict(list)
     count = 0
-    for row in rows:
+    for count, row in enumerate(rows, 1):
         for name, value in row.items():
-            places, values = columns[name]
-            if value is not None:
-                places.append(count)
-                values.append(value)
-        count += 1
+            values = columns[name]
+            if len(values) < count - 1:
+                values += [None] * (count - 1 - len(values))  # rows before that lack it
+            values.append(value)
+    for values in columns.values():
+        values += [None] * (count - len(values))
     names = list(columns)
     # A column of Python's objects is let go of as soon as it is one of pandas'.
-    frame = pd.DataFrame({name: _typed(*columns.pop(name), count) for name in names})
+    frame = pd.DataFrame({name: _typed(columns.pop(name)) for name in names})
     units = {name: METRICS[name].unit for name in names if name in METRICS and METRICS[name].unit}
     frame.attrs["units"] = units | {name: METRICS[TIMED].unit for name in ENDS_S if name in names}
     return frame
 
 
-def _typed(places: list[int], values: list[Any], count: int) -> "pd.Series[Any]":
-    """A column of so many rows with the values in their places, whose dtype keeps whole numbers, truth values and
-    missing ones apart; texts for the rest."""
-    import numpy as np
+def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
+    """Values as a column whose dtype keeps whole numbers, truth values and missing ones apart; texts for the rest."""
     import pandas as pd
 
-    kinds = frozenset(map(type, values))
-    if kinds <= {int, float} or kinds == {bool}:
-        # numpy's own types of whole numbers and truth values have no missing value
-        dtype: Any = {frozenset({int}): "Int64", frozenset({bool}): "boolean"}.get(kinds, "float64")
-        column: pd.Series[Any] = pd.Series(values, index=places, dtype=dtype)
-        return column.reindex(pd.RangeIndex(count))
-    texts = np.full(count, None, dtype=object)
-    texts[places] = list(map(str, values))
-    return pd.Series(texts, dtype="object")
+    kinds = set(map(type, values)) - {type(None)}
+    if kinds == {int}:
+        return pd.Series(values, dtype="Int64")  # numpy's int64 has no missing value
+    if kinds == {bool}:
+        return pd.Series(values, dtype="boolean")  # likewise
+    if kinds <= {int, float}:
+        return pd.Series(values, dtype="float64")
+    return pd.Series([value if value is None else str(value) for value in values], dtype="object")

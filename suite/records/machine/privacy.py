@@ -50,8 +50,7 @@ TOKEN = re.compile(
 """Secrets that services give out, by their shape."""
 SHORTEST_TOKEN = 15
 """Letters of the shortest text that TOKEN finds something in: most facts have fewer, and are not searched."""
-LONGEST_KEPT, MOST_KEPT = 200, 10_000
-"""Letters of a fact that is kept once it was cleaned, and how many are."""
+LONGEST_KEPT, MOST_KEPT = 200, 10_000  # letters of a fact that is kept once it was cleaned, and how many are
 NUMBERS = (bool, int, float)
 _FLAG = r"(?<=[\s'\"=,]-[A-Za-z])|(?<=^-[A-Za-z])"
 """A compiler's flag that a folder follows with nothing between."""

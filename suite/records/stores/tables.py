@@ -150,11 +150,8 @@ class TableFile:
         return pa.schema(columns, self.schema.metadata), pa.schema(older, self.schema.metadata)
 
 
-@functools.lru_cache(maxsize=1 << 12)  # most tables have the texts of the one before
-def _is_plain_line(text: str) -> bool:
-    return one_line(text) == text
-
-
+# Most tables have the texts of the one before.
+_is_plain_line = functools.lru_cache(maxsize=1 << 12)(lambda text: one_line(text) == text)
 TYPECODES = {"int32": "i", "int64": "q", "double": "d", FLOAT: "d"}
 
 
@@ -181,15 +178,13 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
     def __init__(self, table: TableFile, batches: "Sequence[pa.RecordBatch]") -> None:
         import pyarrow as pa
 
-        batches_by_name = [(dict(zip(batch.schema.names, batch.columns, strict=True)), batch) for batch in batches]
+        names = batches[0].schema.names if batches else []
+        chunks = dict(zip(names, zip(*(batch.columns for batch in batches), strict=True), strict=True))
+        empty = [pa.nulls(sum(batch.num_rows for batch in batches))]  # where the file is too old to have it
         self._table = table
         self._columns: dict[str, Sequence[Any]] = {}
         self._different: dict[str, tuple[npt.NDArray[np.int32], list[Any]]] = {}
-        self._decoded: dict[str, list[pa.Array]] = {
-            # Empty where the file is too old to have it.
-            name: [named[name] if name in named else pa.nulls(batch.num_rows) for named, batch in batches_by_name]
-            for name in table.types
-        }
+        self._decoded: dict[str, Sequence[pa.Array]] = {name: chunks.get(name, empty) for name in table.types}
 
     def __len__(self) -> int:
         return len(self._table.types)
@@ -235,7 +230,7 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
                 chunks = [_text_numbers(chunk, renamed, known) for chunk in self._decoded.pop(name)]
             else:
                 chunks = [np.array([known.setdefault(value, len(known)) for value in self[name]], dtype=np.int32)]
-            self._different[name] = np.concatenate([np.empty(0, dtype=np.int32), *chunks]), list(known)
+            self._different[name] = np.concatenate(chunks), list(known)
         return self._different[name]
 
     def array(self, name: str, empty: float) -> "npt.NDArray[np.float64]":
@@ -245,7 +240,7 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
         if name not in self._decoded:
             return as_array(self._columns[name], empty)
         chunks = [_numbers(chunk, empty).astype(float, copy=False) for chunk in self._decoded[name]]
-        return chunks[0] if len(chunks) == 1 else np.concatenate([np.empty(0), *chunks])
+        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
 
 def _column_values(chunks: "Sequence[pa.Array]") -> Sequence[Any]:
@@ -255,9 +250,8 @@ def _column_values(chunks: "Sequence[pa.Array]") -> Sequence[Any]:
     if any(chunk.null_count for chunk in chunks):
         return [value for chunk in chunks for value in chunk.to_pylist()]
     numbers: array[Any] = array(TYPECODES[str(chunks[0].type)])
-    for chunk in chunks:  # from their buffers, since to_numpy() imports pandas, which takes 0.2 s
-        begin, nbytes = (numbers.itemsize * rows for rows in (chunk.offset, len(chunk)))
-        numbers.frombytes(memoryview(chunk.buffers()[1])[begin : begin + nbytes])
+    for chunk in chunks:  # not by to_numpy(), which imports pandas in 0.2 s
+        numbers.frombytes(_numbers(chunk, empty=0).tobytes())
     return numbers
 
 

@@ -80,18 +80,17 @@ class Copies:
             return
         yield from constant_timings(run.record)
         yield from repeated_block(run.record)
-        digest = run.digest
         copies = []
         for order, heads in _launch_heads(run).items():
-            earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
+            earlier = [head for head in self._heads.get(order, ()) if head.digest != run.digest]
             for number, head in enumerate(heads[:MOST_ALIKE]):
                 if origin := next(filter(None, map(head.origin_in, [*earlier, *heads[:number]])), None):
                     copies.append((head.row, f"the {len(head.values)} timings from here on are {origin}"))
         if copies:
             row, wrong = min(copies)
             yield f"{named_row(run.record, row)}: {wrong}{and_more(copies)}"
-        earlier_digest, earlier_run = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
-        if earlier_digest != digest:
+        earlier_digest, earlier_run = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (run.digest, ""))
+        if earlier_digest != run.digest:
             yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {earlier_run}"
 
 

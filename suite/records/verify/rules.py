@@ -192,8 +192,7 @@ def _clocks_that_disagree(record: Record) -> Iterator[Fault]:
     """Find timings that are not their own clock's, or longer on a CPU than on the wall's clock."""
     judge = JUDGES.get(str(record.provenance.get("clock")))
     cpus = fact(record.environment, "logical_cpus")
-    empty = {"wall_s": math.inf, "thread_cpu_s": 0.0, "process_cpu_s": 0.0}
-    wall, thread, process = (record.rows.array(*column) for column in empty.items())
+    wall, thread, process = map(record.rows.array, ("wall_s", "thread_cpu_s", "process_cpu_s"), (math.inf, 0.0, 0.0))
     values, most, share = record.rows.array("value"), wall * CLOCK_SLACK + CLOCK_SLACK_S, process / cpus
     judged = record.rows.array(judge) if judge else values + math.nan
     is_other = (judged == judged) & ~(abs(values - judged) <= 1e-9 * abs(values)) & (wall < math.inf)
@@ -214,12 +213,9 @@ def _steps_that_do_not_follow(record: Record) -> Iterator[Fault]:
     workload = workload_definition(record.case.workload)
     is_repeated = isinstance(record.provenance.get("launches"), Mapping) or (workload and not workload.get("course"))
     for rows in record.timings.values() if record.status is Status.OK and is_repeated else ():
-        steps = enumerate(zip(rows.places, rows.column("step"), strict=True))
-        yield from [
-            (row, f"step {step} stands where step {due} of the launch was due")
-            for due, (row, step) in steps
-            if step != due
-        ][:1]
+        steps = rows.column("step")
+        for due in [due for due, step in enumerate(steps) if step != due][:1]:
+            yield rows.places[due], f"step {steps[due]} stands where step {due} of the launch was due"
 
 
 def _launches_that_are_missing(record: Record) -> Iterator[Fault]:

@@ -234,9 +234,7 @@ class SharedObjects:
 
     def _pooled(self, key: str, value: Any, depth: int) -> Any:
         """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
-        if isinstance(value, str | int | float | None) or not isinstance(value, Mapping):
-            return self._scrubbed(key, value)
-        if not value or key in FREE_TEXTS:
+        if not (isinstance(value, dict | Mapping) and value) or key in FREE_TEXTS:
             return self._scrubbed(key, value)
         # Few records share all their settings, but most share each object in them, which is looked up as it came.
         recorded = _digest([key, depth, value]) if depth == 1 else None
@@ -253,8 +251,6 @@ class SharedObjects:
 
     def _scrubbed(self, key: str, value: Any) -> Any:
         """The value without private text; its key tells free texts and paths from facts."""
-        if isinstance(value, int | float | None):
-            return value
         return self._scrubber.clean_data({key: value}, is_free=False)[key]
 
 
