@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from suite.configuration.devices import kind_of
@@ -53,7 +54,7 @@ class Case:
     axes: Mapping[str, Any]
     extras: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """All settings as a command line has them: `workload=attention attention=mla seq_len=4096`."""
         return " ".join(f"{name}={as_typed(value)}" for name, value in self.values.items())

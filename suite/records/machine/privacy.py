@@ -50,6 +50,7 @@ TOKEN = re.compile(
 """Secrets that services give out, by their shape."""
 SHORTEST_TOKEN = 15
 """Letters of the shortest text that TOKEN finds something in: most facts have fewer, and are not searched."""
+LONGEST_KEPT, MOST_KEPT = 200, 10_000  # letters of a fact that is kept once it was cleaned, and how many are
 NUMBERS = (bool, int, float)
 _FLAG = r"(?<=[\s'\"=,]-[A-Za-z])|(?<=^-[A-Za-z])"
 """A compiler's flag that a folder follows with nothing between."""
@@ -110,6 +111,7 @@ class Scrubber:
         self._unmistakable = [pair for pair in secrets if UNMISTAKABLE.fullmatch(pair[1])]
         self._secrets = secrets if is_ours else self._unmistakable
         self._names = list(_private_names()) if is_ours else []
+        self._facts: dict[str, str] = {}
 
     def clean_text(self, text: str) -> str:
         """A free text without paths, secrets and private names."""
@@ -120,10 +122,14 @@ class Scrubber:
 
     def clean_fact(self, text: str) -> str:
         """A fact without paths and unmistakable secrets."""
-        text = _replace_secrets(self._unmistakable, text)
-        if "/" not in text and "\\" not in text and ".." not in text:
-            return text
-        return _last_part(text) if _is_path(text) else PATH.sub(_shorten_path, text)
+        if (known := self._facts.get(text)) is not None:  # records of one machine have the same ones
+            return known
+        clean = _replace_secrets(self._unmistakable, text)
+        if "/" in clean or "\\" in clean or ".." in clean:
+            clean = _last_part(clean) if _is_path(clean) else PATH.sub(_shorten_path, clean)
+        if len(text) <= LONGEST_KEPT and len(self._facts) < MOST_KEPT:
+            self._facts[text] = clean
+        return clean
 
     def clean_setting(self, name: str, text: str) -> str:
         """A setting likewise; of one of PATH_SETTINGS that is a path, the last part."""

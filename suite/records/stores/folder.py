@@ -21,7 +21,7 @@ from suite.records.record import FILES, OVERRIDES
 from suite.records.stores.claim import NAME_LENGTH, Claim, alone_in, claim_folder, hold, run_names
 from suite.records.stores.mirror import CLAIM, WRITER, mirror_folder, mirrored_url, own_folder, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
-from suite.records.stores.store import RECORD, SAMPLES, has_record, read_blocks, read_record, write_whole
+from suite.records.stores.store import RECORD, SAMPLES, has_record, read_file, read_record, write_whole
 
 RENEW_EVERY_S, STALE_AFTER_S = 30.0, 120.0
 OWNER, RUNS = ".owner", ".runs"
@@ -107,7 +107,7 @@ class StoreFolder:
 
     def _put_under(self, name: str, folder: Path, files: Sequence[str]) -> bool:
         """Put a run under one name, its record last; False where another run has the name."""
-        record, place = _file_content(folder / RECORD), f"{name}/{RECORD}"
+        record, place = read_file(folder / RECORD), f"{name}/{RECORD}"
         if has_record(self.folder / name) or self.store.has(place):
             return self.store.holds(place, record)
         if not self.store.create(f"{name}/{WRITER}", hashlib.sha256(record).hexdigest().encode()):
@@ -115,7 +115,7 @@ class StoreFolder:
         # Looked for again: whoever had the name may have ended between the look and the win.
         lies_there = self.store.has(place)
         for file in files if not lies_there else ():
-            self.store.put(f"{name}/{file}", _file_content(folder / file))
+            self.store.put(f"{name}/{file}", read_file(folder / file))
         is_put = self.store.holds(place, record) if lies_there else self.store.create(place, record)
         self.store.remove([f"{name}/{WRITER}"])
         return is_put
@@ -265,7 +265,3 @@ def remove_run(folder: Path) -> None:
 def _remove_if_empty(folder: Path) -> None:
     with suppress(OSError):
         folder.rmdir()
-
-
-def _file_content(path: Path) -> bytes:
-    return b"".join(read_blocks(path))

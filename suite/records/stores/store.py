@@ -174,8 +174,7 @@ def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
 def read_record(folder: Path, *, with_readings: bool = True, room: Room | None = None) -> Record:
     """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder, and where there is
     no room for it."""
-    record, _ = _read_with_digest(folder, with_readings=with_readings, room=room or Room())
-    return record
+    return _read_with_digest(folder, with_readings=with_readings, room=room or Room())[0]
 
 
 def _read_with_digest(folder: Path, *, with_readings: bool, room: Room) -> tuple[Record, str]:
@@ -301,9 +300,9 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
-def read_file(path: Path, most_bytes: int, *, may_be_link: bool = False) -> bytes:
+def read_file(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> bytes:
     """The content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
-    large to be ours.
+    large to be ours; `most_bytes` as in `read_blocks`.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from suite.records.machine.privacy import Scrubber
 from suite.records.record import TELEMETRY, Evidence, Record
 from suite.records.stores.store import StoredRecord
 from suite.records.verify.rules import JUDGES, and_more, named_row
@@ -62,6 +63,8 @@ class Copies:
     _heads: Heads = field(default_factory=lambda: defaultdict(list))
     _telemetry: dict[str, tuple[str, str]] = field(default_factory=dict)
     """The digest of a record and its run's name, by the digest of its telemetry."""
+    scrubbers: tuple[Scrubber, Scrubber] = field(default_factory=lambda: (Scrubber(), Scrubber(is_ours=True)))
+    """Made once a command, of another machine's texts and of this one's."""
 
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
@@ -77,18 +80,17 @@ class Copies:
             return
         yield from constant_timings(run.record)
         yield from repeated_block(run.record)
-        digest = run.digest
         copies = []
         for order, heads in _launch_heads(run).items():
-            earlier = [head for head in self._heads.get(order, ()) if head.digest != digest]
+            earlier = [head for head in self._heads.get(order, ()) if head.digest != run.digest]
             for number, head in enumerate(heads[:MOST_ALIKE]):
                 if origin := next(filter(None, map(head.origin_in, [*earlier, *heads[:number]])), None):
                     copies.append((head.row, f"the {len(head.values)} timings from here on are {origin}"))
         if copies:
             row, wrong = min(copies)
             yield f"{named_row(run.record, row)}: {wrong}{and_more(copies)}"
-        earlier_digest, earlier_run = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (digest, ""))
-        if earlier_digest != digest:
+        earlier_digest, earlier_run = self._telemetry.get(run.record.files.get(TELEMETRY, ""), (run.digest, ""))
+        if earlier_digest != run.digest:
             yield f"{TELEMETRY} row 0 and all that follow are byte for byte those of {earlier_run}"
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.machine.environment import machine_id
-from suite.records.machine.privacy import scrubbed
 from suite.records.plain_text import complain
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
@@ -47,7 +46,7 @@ def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
     """
     if isinstance(run, Damage):
         return [run.reason]
-    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
+    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run, copies)]
     if run.withdrawal is None:
         faults += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
         if not faults:
@@ -70,14 +69,14 @@ def file_faults(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
             yield str(error)
 
 
-def _private_parts(run: StoredRecord) -> Iterator[str]:
+def _private_parts(run: StoredRecord, copies: Copies) -> Iterator[str]:
     """Yield a sentence for each part of a record, or its withdrawal, that holds a path, a secret or a private name."""
     record, withdrawal = run.record, run.withdrawal
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
     parts["case"] = {**record.case.axes, **record.case.extras}
     parts["why it was withdrawn"] = {"reason": withdrawal.reason if withdrawal else ""}
-    for name, part in scrubbed(parts, is_ours=is_ours).items():
+    for name, part in copies.scrubbers[is_ours].clean_data(parts, is_free=False).items():
         if part != parts[name]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
 

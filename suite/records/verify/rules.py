@@ -9,10 +9,12 @@ prefill, where a kernel did not compute what it was timed for.
 
 import math
 import sys
+from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache, partial
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -74,19 +76,14 @@ class Bound:
     rule: str = "an amount is finite and not below zero"
     may_be_nan: bool = False
 
-    def faults(self, places: Iterable[int], values: Iterable[float | None], name: str = "its value") -> Iterator[Fault]:
-        """Yield the row and a sentence for each value that lies outside; None is no value."""
-        low, most = self.low, min(self.high, sys.float_info.max)  # no bound admits infinity
-        for row, value in zip(places, values, strict=True):
-            if value is None or low <= value <= most or (self.may_be_nan and math.isnan(value)):
-                continue
-            yield row, f"{name} is {value:.6g}, and {self.rule}"
-
-    def faults_in(self, rows: Rows[Any], column: str, name: str) -> Iterator[Fault]:
-        """The same of a whole column, which is looked at value by value only where one lies outside."""
+    def faults(self, rows: Rows[Any], column: str, name: str = "its value") -> Iterator[Fault]:
+        """Yield the row and a sentence for each value of a column that lies outside; None is no value."""
         values = rows.array(column, empty=self.low)
-        if not ((values >= self.low) & (values <= min(self.high, sys.float_info.max))).all():
-            yield from self.faults(rows.places, rows.column(column), name)
+        is_outside = ~((values >= self.low) & (values <= min(self.high, sys.float_info.max)))  # infinity always does
+        if self.may_be_nan:
+            is_outside &= values == values
+        for place in is_outside.nonzero()[0].tolist():
+            yield rows.places[place], f"{name} is {values[place]:.6g}, and {self.rule}"
 
 
 AMOUNT = Bound()
@@ -121,6 +118,7 @@ def device_bounds(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str
     return by_metric, by_device, powers_w
 
 
+@lru_cache
 def _memory_bound(holder: str, nbytes: float) -> Bound:
     """At most `nbytes`, which `holder` has."""
     return Bound(high=nbytes, rule=f"{holder} has {numbers.bytes_iec(nbytes)}")
@@ -152,8 +150,12 @@ def implausible_readings(record: Record) -> Iterator[str]:
     values are out of bounds, nothing else is asked of them."""
     if record.evidence is not Evidence.MEASURED:
         return
+    import numpy as np
+
     for rule in READING_RULES:
-        if faults := sorted(rule(record)):
+        with np.errstate(all="ignore"):  # a number near the largest may grow infinite, as Python's do
+            faults = sorted(rule(record))
+        if faults:
             row, wrong = faults[0]
             yield f"{named_row(record, row)}: {wrong}{and_more(faults)}"
             if rule is _values_beyond_bounds:
@@ -175,34 +177,35 @@ def named_row(record: Record, row: int) -> str:
 def _values_beyond_bounds(record: Record) -> Iterator[Fault]:
     """Find values, and counts of clocks, outside the bounds of their metric, unit or device."""
     for name in COUNTED:
-        yield from AMOUNT.faults_in(record.rows, name, name)
+        yield from AMOUNT.faults(record.rows, name, name)
     by_metric, _, _ = device_bounds(record)
+    places: dict[Bound, array[int]] = defaultdict(partial(array, "q"))
     for (_span, metric), readings in record.by_span.items():
         unit = METRICS[metric].unit if metric in METRICS else ""
         if bound := by_metric.get(metric, BOUNDS_BY_METRIC.get(metric, BOUNDS_BY_UNIT.get(unit))):
-            yield from bound.faults(readings.places, readings.column("value"))
+            places[bound].extend(readings.places)
+    for bound, rows in places.items():
+        yield from bound.faults(record.rows.at(rows), "value")
 
 
 def _clocks_that_disagree(record: Record) -> Iterator[Fault]:
     """Find timings that are not their own clock's, or longer on a CPU than on the wall's clock."""
     judge = JUDGES.get(str(record.provenance.get("clock")))
     cpus = fact(record.environment, "logical_cpus")
-    clocks = [
-        record.rows.column(name) for name in (judge or "wall_s", "wall_s", "value", "thread_cpu_s", "process_cpu_s")
-    ]
-    for row, (judged_s, wall_s, value, thread_s, process_s) in enumerate(zip(*clocks, strict=True)):
-        if wall_s is None:
-            continue
-        allowed_s = wall_s * CLOCK_SLACK + CLOCK_SLACK_S
-        busy_s, share_s = thread_s or 0.0, (process_s or 0.0) / cpus
-        if judge and judged_s is not None and not math.isclose(value, judged_s, rel_tol=1e-9):
+    wall, thread, process = map(record.rows.array, ("wall_s", "thread_cpu_s", "process_cpu_s"), (math.inf, 0.0, 0.0))
+    values, most, share = record.rows.array("value"), wall * CLOCK_SLACK + CLOCK_SLACK_S, process / cpus
+    judged = record.rows.array(judge) if judge else values + math.nan
+    is_other = (judged == judged) & ~(abs(values - judged) <= 1e-9 * abs(values)) & (wall < math.inf)
+    for row in (is_other | (values > most) | (thread > most) | (share > most)).nonzero()[0].tolist():
+        value, judged_s, within = values[row], judged[row], f"within {wall[row]:g} s on the wall's clock"
+        if is_other[row] and not math.isclose(value, judged_s, rel_tol=1e-9):
             yield row, f"its value is {value:g} s, and {judge}, the clock that the record names, {judged_s:g} s"
-        elif value > allowed_s:
-            yield row, f"its value is {value:g} s within {wall_s:g} s on the wall's clock"
-        elif busy_s > allowed_s:
-            yield row, f"one thread was busy for {busy_s:g} s within {wall_s:g} s on the wall's clock"
-        elif share_s > allowed_s:
-            yield row, f"each of {cpus:g} CPUs was busy for {share_s:g} s within {wall_s:g} s on the wall's clock"
+        elif value > most[row]:
+            yield row, f"its value is {value:g} s {within}"
+        elif thread[row] > most[row]:
+            yield row, f"one thread was busy for {thread[row]:g} s {within}"
+        elif share[row] > most[row]:
+            yield row, f"each of {cpus:g} CPUs was busy for {share[row]:g} s {within}"
 
 
 def _steps_that_do_not_follow(record: Record) -> Iterator[Fault]:
@@ -210,12 +213,9 @@ def _steps_that_do_not_follow(record: Record) -> Iterator[Fault]:
     workload = workload_definition(record.case.workload)
     is_repeated = isinstance(record.provenance.get("launches"), Mapping) or (workload and not workload.get("course"))
     for rows in record.timings.values() if record.status is Status.OK and is_repeated else ():
-        steps = enumerate(zip(rows.places, rows.column("step"), strict=True))
-        yield from [
-            (row, f"step {step} stands where step {due} of the launch was due")
-            for due, (row, step) in steps
-            if step != due
-        ][:1]
+        steps = rows.column("step")
+        for due in [due for due, step in enumerate(steps) if step != due][:1]:
+            yield rows.places[due], f"step {steps[due]} stands where step {due} of the launch was due"
 
 
 def _launches_that_are_missing(record: Record) -> Iterator[Fault]:
@@ -237,7 +237,7 @@ def _spans_longer_than_the_run(record: Record) -> Iterator[Fault]:
     duration_s = _duration_s(record)
     most_s = SUM_SLACK * duration_s + SUM_SLACK_S
     # No time here is below zero, so that no span's sum is above that of all.
-    is_within = sum(filter(None, record.rows.column("wall_s"))) <= most_s
+    is_within = record.rows.array("wall_s", empty=0.0).sum() * ROUNDING <= most_s
     for readings in () if is_within else record.by_span.values():
         sum_s = sum(wall_s or 0.0 for wall_s in readings.column("wall_s"))
         if sum_s > most_s:
@@ -252,9 +252,9 @@ def _duration_s(record: Record) -> float:
 
 def _more_energy_than_there_is(record: Record) -> Iterator[Fault]:
     """Find energies above power times time of their window, or together above the card's limit."""
-    by_metric, _, _ = device_bounds(record)
-    summed_j, most_j = 0.0, by_metric["energy_power_w"].high * _duration_s(record)
-    energies = record.series("energy_j")
+    if not (energies := record.series("energy_j")):
+        return
+    summed_j, most_j = 0.0, device_bounds(record)[0]["energy_power_w"].high * _duration_s(record)
     for row, energy in zip(energies.places, energies, strict=True):
         summed_j += energy.value
         conditions = (record.series(f"energy_{name}", energy.span).column("value") for name in ("power_w", "window_s"))
@@ -281,8 +281,8 @@ def impossible_timings(record: Record) -> Iterator[str]:
     if record.status is not Status.OK or record.evidence is not Evidence.MEASURED:
         return
     for (span, metric), readings in record.by_span.items():
-        flops, traffic = constant(record, span, "flops"), constant(record, span, "traffic_bytes")
         limit = _roofline(record, span) if metric == TIMINGS[0] else None
+        flops, traffic = (constant(record, span, name) if limit else None for name in ("flops", "traffic_bytes"))
         if flops is None or traffic is None or limit is None:
             continue
         median_s = median(map(median, by_launch(readings)))
@@ -321,7 +321,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     out_of_bounds: list[Fault] = []
     for (device, quantity), rows in samples.grouped("device", "quantity").items():
         bound = bounds.get((device, quantity), shares.get(quantity, AMOUNT))
-        out_of_bounds += bound.faults(rows.places, rows.column("value"), f"{device} {quantity}")
+        out_of_bounds += bound.faults(rows, "value", f"{device} {quantity}")
         if quantity == "energy_j":
             rules.append(_counter_faults(device, rows, powers_w.get(device, math.inf)))
     for faults in map(sorted, [*rules, out_of_bounds]):
@@ -335,7 +335,7 @@ def _time_faults(record: Record, samples: Rows[TelemetrySample]) -> Iterator[Fau
     ends = (fact(telemetry_facts(record), "elapsed_s"), fact(record.provenance, "duration_s"))
     end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
     bound = Bound(high=end_s, rule="lies between the run's begin and its end")
-    yield from bound.faults_in(samples, "time_s", "time_s")
+    yield from bound.faults(samples, "time_s", "time_s")
     times_s = samples.array("time_s")
     for row in (times_s[1:] < times_s[:-1]).nonzero()[0] + 1:
         yield int(row), f"time_s is {times_s[row]:.6g}, which is before the sample above it"

@@ -227,8 +227,6 @@ class SharedObjects:
         self._places: dict[bytes | None, int] = {}
         """By digests of the objects, as they were recorded and as they stand in the pool."""
         self._scrubber = Scrubber()
-        self._texts: dict[tuple[str, str], str] = {}
-        """By key and text, the text as it may leave this machine: records repeat them thousands of times."""
 
     def put(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """Add a record's objects to the pool, nested ones too; gives a copy with their places instead: `{"@": 3}`."""
@@ -236,9 +234,7 @@ class SharedObjects:
 
     def _pooled(self, key: str, value: Any, depth: int) -> Any:
         """A value without private text; an object, and those in it down to `depth`, gives its place in the pool."""
-        if isinstance(value, str | int | float | None) or not isinstance(value, Mapping):
-            return self._scrubbed(key, value)
-        if not value or key in FREE_TEXTS:
+        if not (isinstance(value, dict | Mapping) and value) or key in FREE_TEXTS:
             return self._scrubbed(key, value)
         # Few records share all their settings, but most share each object in them, which is looked up as it came.
         recorded = _digest([key, depth, value]) if depth == 1 else None
@@ -255,13 +251,7 @@ class SharedObjects:
 
     def _scrubbed(self, key: str, value: Any) -> Any:
         """The value without private text; its key tells free texts and paths from facts."""
-        if isinstance(value, int | float | None):
-            return value
-        if not isinstance(value, str):
-            return self._scrubber.clean_data({key: value}, is_free=False)[key]
-        if (key, value) not in self._texts:
-            self._texts[key, value] = self._scrubber.clean_data({key: value}, is_free=False)[key]
-        return self._texts[key, value]
+        return self._scrubber.clean_data({key: value}, is_free=False)[key]
 
 
 def _digest(value: Any) -> bytes:

@@ -60,6 +60,13 @@ def test_rows_are_grouped_by_columns_in_their_order(monkeypatch):
     assert inner != [rows[0], rows[3]]
 
 
+def test_groups_of_many_texts_are_kept_apart():
+    written = [Reading(step=0, span=f"s{k}", metric=f"m{k}", value=0.0) for k in range(300)]
+    written.append(Reading(step=0, span="s218", metric="m136", value=0.0))  # the 65,536th pair, the first has number 0
+    groups = Rows(Reading, READINGS.columns_in(READINGS.content(written))).grouped("span", "metric")
+    assert [list(group.places) for group in groups.values()] == [[place] for place in range(301)]
+
+
 def test_columns_and_pages_are_as_large_as_arrow_says():
     content = READINGS.content(readings(50_000))
     group = pq.ParquetFile(pa.BufferReader(content)).metadata.row_group(0)

@@ -198,6 +198,10 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
         r"row \d+ .*: its value is .* and thread_cpu_s, the clock that the record names, ",
     ),
     "a thread busier than the wall": (busier_than_the_wall, r"row \d+ .*: its value is .* s on the wall's clock"),
+    "a thread busier than the wall beside another clock": (
+        lambda run: run.with_row(run.rows()[2], thread_cpu_s=0.9).with_facts(clock="cuda_events"),
+        r"row \d+ .*: one thread was busy for 0.9 s within ",
+    ),
     "more CPU time than CPUs": (
         lambda run: busy_on_all_cpus(run, 1.01),
         r"row \d+ .*: each of \d+ CPUs was busy for [\d.]+ s within ",
