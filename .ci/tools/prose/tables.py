@@ -1,5 +1,6 @@
 """Tables in prose, each filled whole from the records of one folder."""
 
+from dataclasses import replace
 from statistics import fmean
 
 from suite.records.numbers import bytes_iec
@@ -12,7 +13,7 @@ from suite.report.rl.curves import judge_arms
 from suite.report.rl.stability import mean_over_steps
 from suite.report.rl.why import leader_duels
 from suite.statistics.curve_words import CurveWord
-from suite.statistics.learning import expected_best, expected_best_band
+from suite.statistics.learning import at_budget, expected_best, expected_best_band
 from suite.statistics.paired import TOLD_APART, ArmOutcome, compare, judge_together
 from suite.statistics.scores import iqm, stratified_bootstrap
 from suite.theory.answers.fit import reserve_bytes
@@ -359,17 +360,43 @@ def curves():
 
 
 def controls():
-    """Where algorithms that learn nothing at the usual format reward end without one, and with it as a gate."""
-    formats = {"0.1": "weight 0.1", "0": "not paid", "gate": "as a gate"}
+    """Where algorithms that learn nothing at the usual format reward end with other rewards: by seed."""
+    rewards = {
+        ("0.1", "group"): "weight 0.1",
+        ("0.1", "batch"): "weight 0.1, scaled by the batch",
+        ("0", "group"): "format not paid",
+        ("gate", "group"): "format as a gate",
+    }
     ends = {}
     for arm in readers.whole_regime("cpu_rl_curves", ("sort", "4")).trained_arms:
-        algorithm, _, _, form = design.factor_levels(arm.first)
+        algorithm, deviation, _, form = design.factor_levels(arm.first)
         if algorithm in ("dapo", "cispo", "sapo", "vapo"):
             finals = " ".join(f"{100 * final:.0f}" for final in arm.values(design.final))
-            ends.setdefault(algorithm, {})[form] = finals
+            ends.setdefault(algorithm, {})[form, deviation or "group"] = finals
     names = {algorithm: load_texts("en").render(option_label(ALGORITHM, algorithm)) for algorithm in ends}
-    lines = [[names[algorithm], *(cells.get(form, "") for form in formats)] for algorithm, cells in ends.items()]
-    return as_table(["final accuracy in %, by seed", *formats.values()], lines)
+    lines = [[names[algorithm], *(cells.get(each, "") for each in rewards)] for algorithm, cells in ends.items()]
+    return as_table(["final accuracy in %, by seed", *rewards.values()], lines)
+
+
+def late_or_trapped():
+    """Two settings of GRPO that end low after a quarter of the budget, beside a third one: where they end after all of
+    it, and how their whole curves stand to the third's."""
+    names = {
+        ("grpo", "batch", "none", "0.1"): "scaled by the batch, format weight 0.1",
+        ("grpo", "batch", "none", "0"): "scaled by the batch, format not paid",
+        ("grpo", "group", "none", "0.1"): "scaled by the group, format weight 0.1",
+    }
+    experiment = readers.whole_regime("cpu_rl_curves", ("sort", "4"))
+    arms = {design.factor_levels(arm.first): arm for arm in experiment.trained_arms}
+    reference, *others = (arms[levels] for levels in names)
+    _, judged = judge_arms(replace(experiment, arms=[reference, *others], baseline=reference))
+    words = {reference: "", **{arm: SAID_WORDS[judged[arm].word] for arm in others}}
+    lines = []
+    for name, (arm, word) in zip(names.values(), words.items(), strict=True):
+        quarter = [at_budget(run.curve.steps, run.curve.accuracy, run.curve.steps[-1] / 4) for run in arm.ended]
+        finals = arm.values(design.final)
+        lines.append([name, *(" ".join(f"{100 * value:.0f}" for value in each) for each in (quarter, finals)), word])
+    return as_table(["GRPO without a KL: accuracy in %, by seed", "a quarter", "the end", "whole curve"], lines)
 
 
 def stale():
