@@ -321,7 +321,8 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     conclusion = answer.pooled.conclusion
     outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
     # None of the settings in which two units differ that contradict each other can be ruled out.
-    dividing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
+    differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
+    dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
     flips = _when_it_changes(answer)
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")

@@ -296,6 +296,8 @@ def test_a_task_of_more_digits_is_another_task():
     verdict = verdict_on("grpo-sample-efficient", *four, *six)
     assert "mean of 2 tasks" in EN.render(verdict.lead.about)
     assert any("6 digits: the result is" in EN.render(line) for line in verdict.evidence)
+    behind = [*finals("grpo", LOW, {"task.digits": 6}), *finals("ppo", MIDDLE, {"task.digits": 6})]
+    assert ruling("grpo-sample-efficient", *four, *behind)[0] == "depends on the task"
 
 
 def test_distillation_stands_beside_rl_in_many_tries_too():
