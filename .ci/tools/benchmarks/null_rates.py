@@ -291,11 +291,11 @@ def six_regimes(results: Results, question: dict[str, Any]) -> Results:
 def with_points(question: dict[str, Any], points: float) -> Change | None:
     """Remove what a question measures, then let its first arms end so many points higher; None for no accuracy.
 
-    Of falls the arms that it is held against end so many points lower.
+    Of falls the arms that it is held against end so many points lower, and of means over curves all is higher.
     """
     measure = question["measure"]
     remove = permute_between_arms if "against" in question else permute_in_time
-    if not measure.startswith(("accuracy", "steps", "gain", "vote", "drawdown")):
+    if not measure.startswith(("accuracy", "learning", "steps", "gain", "vote", "drawdown")):
         return None
     side, sign = (question["against"], -1) if measure == "drawdown" else (question["arms"], 1)
 
@@ -304,7 +304,8 @@ def with_points(question: dict[str, Any], points: float) -> Change | None:
             if not matches(record, side):
                 return record
             last = max((r.step for r in record.readings if is_evaluation(r)), default=0)
-            return changed_accuracy(record, lambda r: r.value + sign * points if r.step == last else None)
+            is_whole = measure.startswith("learning")  # which is a mean over the curve
+            return changed_accuracy(record, lambda r: r.value + sign * points if is_whole or r.step == last else None)
 
         removed = remove(results, random)
         return replace(removed, records=[replace(each, record=raised(each.record)) for each in removed.records])
