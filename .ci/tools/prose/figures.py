@@ -31,6 +31,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.why": tables.why,
     "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,
+    "table.rl_controls": tables.controls,
     "table.rl_stale": tables.stale,
     "table.rl_pass_at_k": tables.sampled_often,
     "table.memory": tables.memory,
