@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.report.attention.timings import timings
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import IN_WORDS, comparison_verdict
 from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
+from suite.report.model.timed_kernels import KERNEL
 from suite.report.plot.plots import Point, byte_axis, decimal_ticks, height_px, linear, log, plot, rule
 from suite.report.quality import compress_design as design
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
@@ -32,7 +34,12 @@ def build(results: Results) -> Section | None:
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
         figures=[_figure(experiment) for experiment in experiments[:MOST_DRAWN]],
-        tables=[build_table(each) for each in experiments for build_table in (_first_losses_table, _methods_table)],
+        tables=[
+            part
+            for each in experiments
+            for part in (_together_table(each, results), _first_losses_table(each), _methods_table(each))
+            if part is not None
+        ],
         headlines=[_headline(experiment, has_label=results.several) for experiment in firsts],
     )
 
@@ -121,6 +128,44 @@ def _titled_table(name: str, experiment: CompressExperiment, note: Text, rows: S
     """A table of an experiment under the title `compress.table.{name}`, the weights' origin behind its note."""
     title, note = say(f"compress.table.{name}"), _with_origin(note, experiment)
     return table(title, rows, columns, family=title, note=note, settings=experiment.name, facets=_facets(experiment))
+
+
+def _together_table(experiment: CompressExperiment, results: Results) -> Table | None:
+    """The table of bytes, loss, tasks and the time of a step by context, which the suite's own kernels took for a layer
+    of the same shape; None where no run has a task and no record such a time."""
+    runs, names = design.runs_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
+    decodes = [timing for timing in timings(results) if (timing.label, timing.span) == (experiment.label, KERNEL)]
+    step_s = {
+        run: {timing.tokens or 0: timing.median_s for timing in decodes if run.is_decoded_as(timing.record)}
+        for run in runs
+    }
+    lengths = sorted({tokens for times in step_s.values() for tokens in times})
+    if not lengths and not any(run.tasks for run in runs):
+        return None
+
+    def task_column(name: str) -> Column[CompressRun]:
+        """The share of right answers of a task, with the share that guessing gives."""
+
+        def cell(run: CompressRun) -> Text | None:
+            right, guessed = map(numbers.percent, run.tasks.get(name, (0.0, 0.0)))
+            return say("compress.task.right", right=right, guessed=guessed) if name in run.tasks else None
+
+        return column(f"compress.task.{name}", cell, kind=Kind.NUMBER, only_where_known=True)
+
+    def time_column(tokens: int) -> Column[CompressRun]:
+        title = say("compress.step", tokens=numbers.count(tokens))
+        return column(title, lambda run: step_s[run].get(tokens), numbers.seconds)
+
+    columns: list[Column[CompressRun]] = [
+        column("compress.method", names.get),
+        column("compress.rank", lambda run: run.rank, numbers.count),
+        column("quality.bytes", lambda run: run.cache_bytes, numbers.count),
+        column("compress.of_own", lambda run: run.share_of_original, numbers.percent),
+        column("compress.change", design.change_with_range, kind=Kind.NUMBER),
+        *map(task_column, design.TASKS),
+        *map(time_column, lengths),
+    ]
+    return _titled_table("together", experiment, say("compress.together_note"), runs, columns)
 
 
 def _first_losses_table(experiment: CompressExperiment) -> Table:
