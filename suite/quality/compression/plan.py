@@ -42,15 +42,11 @@ class CompressionPlan:
         if self.method in LOW_RANK:
             if settings["rope_width"] is not None:
                 self.rope_width = whole_number(settings, "rope_width", at_least=0, at_most=self.layer.head_dim)
+                width = f"; got {self.rope_width}"
                 if self.rope_width % 2:
-                    raise ValueError(
-                        f"rope_width must be even, since rotary embedding turns pairs; got {self.rope_width}"
-                    )
+                    raise ValueError(f"rope_width must be even, since rotary embedding turns pairs{width}")
                 if self.shape.qkv_bias:
-                    raise ValueError(
-                        "rope_width must be null for a checkpoint whose keys and values have biases, since MLA's have "
-                        f"none; got {self.rope_width}"
-                    )
+                    raise ValueError(f"rope_width must be null for a checkpoint with biases, as Qwen2's{width}")
             self.cache_dtype = one_of(settings, "latent_dtype", (None, INT8))
             self.ranks: str = one_of(settings, "ranks", (EQUAL, BY_SPECTRUM))
             self.distill_updates = whole_number(settings, "distill_updates", at_least=0)

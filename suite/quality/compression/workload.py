@@ -8,6 +8,7 @@ sides of a comparison. It is not trained again after it is cut, but for `distill
 projections what the model as it is says of other plays.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -118,15 +119,14 @@ class CompressionWorkload:
     def _use_low_rank(self, shared: Path) -> None:
         """Make every layer one with a latent, and note the share of keys and values that is kept, and its rank."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
-        calibration = evenly_spaced(self._other_windows(), plan.calibration_windows, "calibration_windows")
+        calibration = evenly_spaced(self._other_windows, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
         layers = [self._grouped_layer(number) for number in range(plan.shape.num_layers)]
         pairs_LGp: list[Tensor | None] = [None] * len(layers)
-        if (rope_width := plan.rope_width) is not None:
-            pairs_LGp = [
-                rotary_pairs(layer.w_q, layer.w_k, shape=plan.layer, count=rope_width // 2, moments_DD=moments_DD)
-                for layer, moments_DD in zip(layers, moments_LDD, strict=True)
-            ]
+        if plan.rope_width is not None:
+            kept: dict[str, Any] = {"shape": plan.layer, "count": plan.rope_width // 2}
+            each = zip(layers, moments_LDD, strict=True)
+            pairs_LGp = [rotary_pairs(layer.w_q, layer.w_k, moments_DD=moments, **kept) for layer, moments in each]
         weights = [latent_rows(layer, pairs) for layer, pairs in zip(layers, pairs_LGp, strict=True)]
         fitted_to = [None if plan.method == SVD else moments_DD for moments_DD in moments_LDD]
         cut: dict[str, Any] = {"balances": plan.method == BALANCED, "keys": len(weights[0]) - len(layers[0].w_v)}
@@ -134,10 +134,9 @@ class CompressionWorkload:
         if plan.ranks == BY_SPECTRUM:
             self._ranks = ranks_by_spectrum(weights, rank=plan.rank, fitted_to=fitted_to, **cut)
         for number, (layer, pairs) in enumerate(zip(layers, pairs_LGp, strict=True)):
-            rank, moments_DD = self._ranks[number], moments_LDD[number]
-            factors = low_rank_factors(
-                weights[number], rank=rank, fitted_to_DD=fitted_to[number], moments_DD=moments_DD, **cut
-            )
+            rank = self._ranks[number]
+            cut |= {"fitted_to_DD": fitted_to[number], "moments_DD": moments_LDD[number]}
+            factors = low_rank_factors(weights[number], rank=rank, **cut)
             self.decoder.replace_attention(
                 number,
                 LowRankAttention(layer, factors) if pairs is None else PartialRopeAttention(layer, pairs, factors),
@@ -147,30 +146,28 @@ class CompressionWorkload:
     def _distil(self) -> None:
         """Train the compressed projections alone, and note the divergence on the first window before and after."""
         plan = self.plan
-        windows = evenly_spaced(self._other_windows(), plan.distill_updates, "distill_updates")
+        windows = evenly_spaced(self._other_windows, plan.distill_updates, "distill_updates")
         teacher = self._published()
         for number in range(plan.shape.num_layers):
             layer = self.decoder.attention_layer(number)
             assert isinstance(layer, LowRankAttention | PartialRopeAttention)
             for name in layer.compressed:
                 getattr(layer, name).requires_grad_(True)
-        before = float(divergence(self.decoder, teacher, self._windows[0].ids))
-        distil(self.decoder, teacher, windows, learning_rate=plan.learning_rate)
-        after = float(divergence(self.decoder, teacher, self._windows[0].ids))
-        self._changes |= {
-            within(DISTILL, name): {"distillation_loss": loss} for name, loss in (("before", before), ("after", after))
-        }
+        for moment in ("before", "after"):
+            if moment == "after":
+                distil(self.decoder, teacher, windows, learning_rate=plan.learning_rate)
+            loss = float(divergence(self.decoder, teacher, self._windows[0].ids))
+            self._changes[within(DISTILL, moment)] = {"distillation_loss": loss}
         self.decoder.requires_grad_(False)
 
     def _published(self) -> Decoder:
         """The model as it is, without gradients."""
-        dtype, device = getattr(torch, self.plan.dtype), torch.device(self.plan.device)
-        return load_decoder(
-            self.plan.checkpoint, positions=self.plan.positions, dtype=dtype, device=device
-        ).requires_grad_(False)
+        making = {"dtype": getattr(torch, self.plan.dtype), "device": torch.device(self.plan.device)}
+        return load_decoder(self.plan.checkpoint, positions=self.plan.positions, **making).requires_grad_(False)
 
+    @functools.cached_property
     def _other_windows(self) -> list[Sequence[int]]:
-        """All windows of the plays that are not held out."""
+        """All windows of the plays that are not held out; their tokens take seconds."""
         texts = (self._tokens.encode(play.text) for play in self._other_plays)
         return [window for ids in texts for window in whole_windows(ids, self.plan.window)]
 

@@ -51,7 +51,7 @@ def test_full_rank_is_what_the_input_can_fill(checkpoint, tmp_path):
 
 def test_biases_have_no_place_in_an_absorbed_latent(checkpoint, tmp_path):
     (tmp_path / "model" / "config.json").write_text(json.dumps({**CONFIG, "model_type": "qwen2"}))
-    with pytest.raises(ValueError, match="rope_width must be null for a checkpoint whose keys and values have biases"):
+    with pytest.raises(ValueError, match="rope_width must be null for a checkpoint with biases, as Qwen2's; got 4"):
         CompressionPlan(settings(checkpoint, rope_width=4))
 
 
