@@ -49,7 +49,7 @@ EARLIER_DEFAULTS = {
     "rollout_correction": "none",
     "ranks": "equal",
     "distill_updates": 0,
-    "distill_learning_rate": 3e-4,
+    "distill_learning_rate": 1e-4,
 }
 """Settings that older records do not have, at the value that says what those did."""
 MODES = {

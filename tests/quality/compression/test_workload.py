@@ -71,7 +71,8 @@ def test_full_rank_reads_as_the_model_and_eight_bits_nearly_so(checkpoint, tmp_p
 
 
 def test_all_that_can_be_asked_of_a_latent_at_once(checkpoint, tmp_path):
-    asked = {"rope_width": 2, "rank": 7, "ranks": "spectrum", "latent_dtype": "int8", "distill_updates": 4}
+    asked = {"rope_width": 2, "rank": 7, "ranks": "spectrum", "latent_dtype": "int8"}
+    asked |= {"distill_updates": 4, "distill_learning_rate": 1e-3}
     outcome, readings, facts = run(tmp_path, checkpoint, method="activation_svd_balanced", **asked)
     assert outcome == (Status.OK, None)
     ranks = [values(readings, "latent_rank", f"layer {layer}")[0] for layer in range(LAYERS)]
