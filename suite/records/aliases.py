@@ -47,6 +47,9 @@ EARLIER_DEFAULTS = {
     "checkpointing": False,
     "rollout_lag": 0,
     "rollout_correction": "none",
+    "ranks": "equal",
+    "distill_updates": 0,
+    "distill_learning_rate": 1e-4,
 }
 """Settings that older records do not have, at the value that says what those did."""
 MODES = {

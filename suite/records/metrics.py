@@ -146,8 +146,9 @@ RL_METRICS = (
 
 TRAIN, DECODE = "train", "decode"
 """Timed spans: the updates of a step; one new token of the trained decoder."""
-HEAD_ABLATION, CACHED, TEXT = "head_ablation", "cached", "text"
-"""Spans of numbers: answers without one head; what a linear reader finds in the cache; text of workload=compress."""
+HEAD_ABLATION, CACHED, TEXT, TASK, DISTILL = "head_ablation", "cached", "text", "task", "distill"
+"""Spans of numbers: answers without one head; what a linear reader finds in the cache; of workload=compress text, its
+tasks, and the distillation."""
 
 
 def within(*parts: str) -> str:
@@ -177,6 +178,11 @@ QUALITY_METRICS = (
     seeded("text_loss", "", "Summed loss of a window's tokens, in nats", Better.LOWER),
     seeded("text_tokens", "", "Tokens that the loss is summed over"),
     seeded("text_words", "", "Words that these tokens are of"),
+    seeded("task_right", "", "Right answers of a task on a window", Better.HIGHER),
+    seeded("task_answers", "", "Answers of a task on a window"),
+    seeded("task_guessed", "", "Right answers that guessing is expected to give"),
+    seeded("distillation_loss", "", "Divergence from the model as it is, in nats a token", Better.LOWER),
+    seeded("latent_rank", "", "Elements of a layer's latent"),
     seeded("logits_change", "", "Relative Frobenius difference of logits from the model's own", Better.LOWER),
     seeded(
         "retained_variance", "", "Share of the squared norm of a layer's keys and values that is kept", Better.HIGHER

@@ -36,6 +36,8 @@ def compress_record(
     kept=(),
     logits_change=None,
     decode_s=1e-3,
+    tasks=None,
+    decode_settings=None,
     weights=WEIGHTS,
     extras=None,
     started_at="2026-03-01T10:00:00+00:00",
@@ -43,7 +45,7 @@ def compress_record(
     **axes,
 ) -> Record:
     """`added`: nats a word of a class (a token of `other`), the same in every window or one for each. `counts`: of each
-    window, in place of COUNTS."""
+    window, in place of COUNTS. `tasks`: right answers of 20 in each window by task, of which guessing gives 5."""
     axes = AXES | {"method": method, "rank": rank, "windows": windows} | axes
     if method not in ("none", "int8"):
         axes = {"calibration_windows": 8} | {name: value for name, value in axes.items() if value is not None}
@@ -54,7 +56,12 @@ def compress_record(
     readings += noted({(f"layer {number}", "retained_variance"): share for number, share in enumerate(kept)})
     for window, of_window in enumerate(counts or [COUNTS] * windows):
         readings += _window(window, added or {}, of_window)
-    facts = {"held_out_plays": ["hamlet"], "started_at": started_at} | ({"weights": weights} if weights else {})
+        for task, right in (tasks or {}).items():
+            answers = (("task_right", right), ("task_answers", 20), ("task_guessed", 5))
+            readings += [Reading(step=window, span=f"task/{task}", metric=name, value=value) for name, value in answers]
+    facts = {"decode_settings": decode_settings, "held_out_plays": ["hamlet"], "started_at": started_at} | (
+        {"weights": weights} if weights else {}
+    )
     return Record(
         case=Case(workload="compress", axes=axes, extras=extras or {}),
         run_key="0123456789abcdef" * 4,

@@ -4,9 +4,11 @@ Readings are sums over a window, of all its tokens and of those of frequent, com
 perplexity, loss a word and their intervals are taken on reading, paired with method=none on the same windows.
 
 The model has read much of the internet, and most likely these plays: its knowledge of them by heart counts on both
-sides of a comparison. It is not trained again after it is cut, which would win back much of what is lost.
+sides of a comparison. It is not trained again after it is cut, but for `distill_updates` that teach the compressed
+projections what the model as it is says of other plays.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,113 +18,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from suite.attention.cache import Cache, quantised
-from suite.attention.cache import restored as dequantised
+from suite.attention.cache import DTYPES
 from suite.attention.grouped import GroupedAttention
-from suite.attention.linear import linear
 from suite.lm import shakespeare
 from suite.lm.checkpoint.load import load_decoder
 from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.checkpoint.tokenizer import load_tokenizer
+from suite.lm.decoder import Decoder
 from suite.measure.meter import Meter
 from suite.measure.stateful import time_repeats
-from suite.quality.compression.low_rank import Factors, low_rank_factors, shared_moments
-from suite.quality.compression.plan import BALANCED, INT8, NONE, SVD, CompressionPlan
-from suite.quality.compression.text import CLASSES, Frequencies, Window, evenly_spaced, read_windows, whole_windows
-from suite.records.metrics import DECODE, TEXT, within
+from suite.quality.compression.distill import distil, divergence
+from suite.quality.compression.layers import (
+    LowRankAttention,
+    PartialRopeAttention,
+    latent_rows,
+)
+from suite.quality.compression.low_rank import low_rank_factors, ranks_by_spectrum, rotary_pairs, shared_moments
+from suite.quality.compression.plan import BALANCED, BY_SPECTRUM, INT8, NONE, SVD, CompressionPlan
+from suite.quality.compression.tasks import CONTINUATION, make_tasks
+from suite.quality.compression.text import CLASSES, Frequencies, evenly_spaced, read_windows, whole_windows
+from suite.records.metrics import DECODE, DISTILL, TASK, TEXT, within
 from suite.records.record import Reading, constant_readings
-from suite.theory.layers.algebra import SCALE_BYTES, SCALED_ELEMENTS
-
-
-class CompressedAttention(GroupedAttention):
-    """Attention with the queries, biases and output of another layer; subclasses cache less than keys and values are.
-
-    These are real layers: later tokens have no more of a token than its part of the cache, whether a window is read at
-    once or token by token. Shapes as in suite/attention/problem.py; r: the latent's elements.
-    """
-
-    def __init__(self, layer: GroupedAttention) -> None:
-        # Not GroupedAttention's own, which would draw weights.
-        super(GroupedAttention, self).__init__(dtype=layer.dtype, device=layer.device, generator=layer._generator)
-        for name in ("shape", "scale", "cos_Sr", "sin_Sr", "w_q", "w_o", "b_q", "b_k", "b_v"):
-            setattr(self, name, getattr(layer, name))
-
-
-class LowRankAttention(CompressedAttention):
-    """Caches one latent of r elements a token, for all heads, and expands and rotates it when it is read."""
-
-    def __init__(self, layer: GroupedAttention, factors: Factors) -> None:
-        super().__init__(layer)
-        self.w_down, self.w_up_k, self.w_up_v = (
-            torch.nn.Parameter(weight.to(layer.dtype), requires_grad=False)
-            for weight in (factors.down_rD, *factors.up_Er.chunk(2))
-        )
-
-    @property
-    def cache_heads(self) -> int:
-        """1, since all heads share the latent."""
-        return 1
-
-    @property
-    def cache_widths(self) -> tuple[int, ...]:
-        """Elements of each cached tensor a token: the latent's rank."""
-        return (len(self.w_down),)
-
-    def project(
-        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Cache the new latents; new queries, and the keys and values of all cached tokens, expanded."""
-        assert cache is None or positions_S is None, "cached keys are rotated by where they stand in the cache"
-        angles = self.angles_at(x_BSD, start, positions_S)
-        (latent_B1Tr,) = self.append_to_cache(cache, start, linear(x_BSD, self.w_down)[:, None])
-        latent_BTr = latent_B1Tr[:, 0]
-        key_angles = angles if cache is None else self.angles_at(latent_BTr, 0, None)
-        k_BGTd = self.apply_rope(self.heads(latent_BTr, self.w_up_k, self.b_k), key_angles)
-        q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
-        return q_BHSd, k_BGTd, self.heads(latent_BTr, self.w_up_v, self.b_v)
-
-
-class Int8Attention(CompressedAttention):
-    """Caches keys, as they are scored, and values in eight bits, with a float32 scale for every 128 elements of a row:
-    CacheRows in suite.theory.layers.algebra has that rule, FlashMLA's. The scale's bytes stand behind the row's."""
-
-    def __init__(self, layer: GroupedAttention) -> None:
-        super().__init__(layer)
-        self.w_k, self.w_v = layer.w_k, layer.w_v
-
-    @property
-    def cache_dtype(self) -> torch.dtype:
-        return torch.int8
-
-    @property
-    def cache_widths(self) -> tuple[int, ...]:
-        """Bytes of a key row and of a value row, each with its scales."""
-        width = self.shape.head_dim
-        row = width + SCALE_BYTES * -(-width // SCALED_ELEMENTS)
-        return (row, row)
-
-    def project(
-        self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Cache the new keys and values as int8; new queries, and the keys and values of all cached tokens."""
-        angles = self.angles_at(x_BSD, start, positions_S)
-        new = (rounded(row_BGSd) for row_BGSd in self.new_rows(x_BSD, angles))
-        k_BGTd, v_BGTd = (restored(rows, self.dtype) for rows in self.append_to_cache(cache, start, *new))
-        return self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles), k_BGTd, v_BGTd
-
-
-def rounded(rows: Tensor) -> Tensor:
-    """Quantise each row to int8, with the bytes of its float32 scales behind the elements."""
-    elements, scales = quantised(rows, torch.int8)
-    return torch.cat((elements, scales.view(torch.int8)), dim=-1)
-
-
-def restored(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Undo `rounded`: rows of numbers in this dtype."""
-    count = -(-rows.shape[-1] // (SCALED_ELEMENTS + SCALE_BYTES))
-    whole, scale_bytes = rows.split((rows.shape[-1] - SCALE_BYTES * count, SCALE_BYTES * count), dim=-1)
-    return dequantised(whole, scale_bytes.contiguous().view(torch.float32), dtype)
-
 
 WARM_DECODES, TIMED_DECODES = 2, 12
 
@@ -144,23 +60,25 @@ class CompressionWorkload:
         frequencies = Frequencies.in_texts(play.text for play in self._other_plays)
         windows = read_windows(shakespeare.held_out_plays(), self._tokens, frequencies, plan.window)
         self._windows = evenly_spaced(windows, plan.windows, "windows")
-        dtype, device = getattr(torch, plan.dtype), torch.device(plan.device)
-        self.decoder = load_decoder(plan.checkpoint, positions=plan.positions, dtype=dtype, device=device)
-        self.decoder.requires_grad_(False)
+        self.decoder = self._published()
         self._changes: dict[str, dict[str, float]] = {}
+        self._ranks: list[int] = []
         if plan.method != NONE:
-            published_SV = self._logits(self._windows[0])
-            if plan.method == INT8:
-                for number in range(self.plan.shape.num_layers):
-                    self.decoder.replace_attention(number, Int8Attention(self._grouped_layer(number)))
-            else:
+            published_SV = self._logits(self._windows[0].ids)
+            if plan.method != INT8:
                 self._use_low_rank(shared)
-            change = (self._logits(self._windows[0]) - published_SV).norm() / published_SV.norm()
+            if plan.distill_updates:
+                self._distil()
+            if plan.cache_dtype is not None:  # last: rounding has no gradient
+                self.decoder.cache_rounding = DTYPES[plan.cache_dtype]
+            change = (self._logits(self._windows[0].ids) - published_SV).norm() / published_SV.norm()
             self._changes["case"] = {"logits_change": float(change)}
 
     def constants(self) -> Iterable[Reading]:
         """Readings of cache bytes per token, parameter count, and what the compression changed."""
-        token_bytes = sum(cache.counted_bytes() for cache in self.decoder.new_caches(1, 1))
+        token_bytes = self.plan.cache_bytes(self._ranks)
+        if self.plan.cache_dtype is None:  # else rows are rounded, and not packed
+            assert token_bytes == sum(cache.counted_bytes() for cache in self.decoder.new_caches(1, 1))
         model = {"cache_bytes_per_token": token_bytes, "model_parameter_count": self.decoder.parameter_count()}
         for quantities in (self.plan.constants(), {"case": model}, self._changes):
             yield from constant_readings(quantities)
@@ -171,15 +89,22 @@ class CompressionWorkload:
 
     @torch.no_grad()
     def step(self, meter: Meter) -> None:
-        """Note loss in nats, tokens and words of one window, by word class too; the last step times decoding."""
+        """Note loss in nats, tokens and words of one window, by word class too, and right answers of each
+        task; the last step times decoding."""
         window = self._windows[meter.step]
         with meter.span(TEXT):
-            losses_S = F.cross_entropy(self._logits(window)[:-1], self._batch(window.ids)[0, 1:], reduction="none")
+            logits_SV = self._logits(window.ids)
+            losses_S = F.cross_entropy(logits_SV[:-1], self._batch(window.ids)[0, 1:], reduction="none")
         losses = losses_S.double().tolist()
         meter.note(TEXT, text_loss=sum(losses), text_tokens=len(losses), text_words=sum(window.words.values()))
         for name in CLASSES:
             part = [loss for loss, word_class in zip(losses, window.classes, strict=True) if word_class == name]
             meter.note(within(TEXT, name), text_loss=sum(part), text_tokens=len(part), text_words=window.words[name])
+        for name, choices in make_tasks(window.ids, meter.step).items():
+            # The next tokens of the text are asked by the logits that its loss is of.
+            right = choices.right_answers(logits_SV if name == CONTINUATION else self._logits(choices.tokens_S))
+            asked, guessed = len(choices.places_Q), len(choices.places_Q) / len(choices.candidates_QC[0])
+            meter.note(within(TASK, name), task_right=right, task_answers=asked, task_guessed=guessed)
         if meter.step + 1 == self.steps:
             self._time_decode(meter)
 
@@ -192,23 +117,59 @@ class CompressionWorkload:
         assert not state
 
     def _use_low_rank(self, shared: Path) -> None:
-        """Make every layer a LowRankAttention, and note the share of keys and values that is kept."""
+        """Make every layer one with a latent, and note the share of keys and values that is kept, and its rank."""
         plan, digest = self.plan, locate_checkpoint(self.plan.checkpoint).digest()
-        texts = (self._tokens.encode(play.text) for play in self._other_plays)
-        windows = [window for ids in texts for window in whole_windows(ids, plan.window)]
-        calibration = evenly_spaced(windows, plan.calibration_windows, "calibration_windows")
+        calibration = evenly_spaced(self._other_windows, plan.calibration_windows, "calibration_windows")
         moments_LDD = shared_moments(self.decoder, calibration, weights_digest=digest, shared=shared)
-        for number, moments_DD in enumerate(moments_LDD):
-            layer = self._grouped_layer(number)
-            factors = low_rank_factors(
-                torch.cat((layer.w_k, layer.w_v)),
-                rank=plan.rank,
-                fitted_to_DD=None if plan.method == SVD else moments_DD,
-                balances=plan.method == BALANCED,
-                moments_DD=moments_DD,
+        layers = [self._grouped_layer(number) for number in range(plan.shape.num_layers)]
+        pairs_LGp: list[Tensor | None] = [None] * len(layers)
+        if plan.rope_width is not None:
+            kept: dict[str, Any] = {"shape": plan.layer, "count": plan.rope_width // 2}
+            each = zip(layers, moments_LDD, strict=True)
+            pairs_LGp = [rotary_pairs(layer.w_q, layer.w_k, moments_DD=moments, **kept) for layer, moments in each]
+        weights = [latent_rows(layer, pairs) for layer, pairs in zip(layers, pairs_LGp, strict=True)]
+        fitted_to = [None if plan.method == SVD else moments_DD for moments_DD in moments_LDD]
+        cut: dict[str, Any] = {"balances": plan.method == BALANCED, "keys": len(weights[0]) - len(layers[0].w_v)}
+        self._ranks = [plan.rank] * len(layers)
+        if plan.ranks == BY_SPECTRUM:
+            self._ranks = ranks_by_spectrum(weights, rank=plan.rank, fitted_to=fitted_to, **cut)
+        for number, (layer, pairs) in enumerate(zip(layers, pairs_LGp, strict=True)):
+            rank = self._ranks[number]
+            cut |= {"fitted_to_DD": fitted_to[number], "moments_DD": moments_LDD[number]}
+            factors = low_rank_factors(weights[number], rank=rank, **cut)
+            self.decoder.replace_attention(
+                number,
+                LowRankAttention(layer, factors) if pairs is None else PartialRopeAttention(layer, pairs, factors),
             )
-            self.decoder.replace_attention(number, LowRankAttention(layer, factors))
-            self._changes[f"layer {number}"] = {"retained_variance": factors.retained_variance}
+            self._changes[f"layer {number}"] = {"retained_variance": factors.retained_variance, "latent_rank": rank}
+
+    def _distil(self) -> None:
+        """Train the compressed projections alone, and note the divergence on the first window before and after."""
+        plan = self.plan
+        windows = evenly_spaced(self._other_windows, plan.distill_updates, "distill_updates")
+        teacher = self._published()
+        for number in range(plan.shape.num_layers):
+            layer = self.decoder.attention_layer(number)
+            assert isinstance(layer, LowRankAttention | PartialRopeAttention)
+            for name in layer.compressed:
+                getattr(layer, name).requires_grad_(True)
+        for moment in ("before", "after"):
+            if moment == "after":
+                distil(self.decoder, teacher, windows, learning_rate=plan.learning_rate)
+            loss = float(divergence(self.decoder, teacher, self._windows[0].ids))
+            self._changes[within(DISTILL, moment)] = {"distillation_loss": loss}
+        self.decoder.requires_grad_(False)
+
+    def _published(self) -> Decoder:
+        """The model as it is, without gradients."""
+        making = {"dtype": getattr(torch, self.plan.dtype), "device": torch.device(self.plan.device)}
+        return load_decoder(self.plan.checkpoint, positions=self.plan.positions, **making).requires_grad_(False)
+
+    @functools.cached_property
+    def _other_windows(self) -> list[Sequence[int]]:
+        """All windows of the plays that are not held out; their tokens take seconds."""
+        texts = (self._tokens.encode(play.text) for play in self._other_plays)
+        return [window for ids in texts for window in whole_windows(ids, self.plan.window)]
 
     def _grouped_layer(self, number: int) -> GroupedAttention:
         layer = self.decoder.attention_layer(number)
@@ -219,9 +180,14 @@ class CompressionWorkload:
         """The token ids as a batch of one sequence on the model's device, [1, S]."""
         return torch.tensor([ids], device=self.decoder.made.device)
 
-    def _logits(self, window: Window) -> Tensor:
-        """Logits after each token of the window, [S, V], in float32 at least."""
-        logits_SV = self.decoder.logits(self.decoder(self._batch(window.ids)))[0]
+    def _logits(self, ids: Sequence[int]) -> Tensor:
+        """Logits after each token, [S, V], in float32 at least."""
+        decoder, tokens_BS = self.decoder, self._batch(ids)
+        if decoder.cache_rounding is None:
+            h_BSD = decoder(tokens_BS)
+        else:  # rows are rounded where they are cached; a rotary key, of 16 bits by the closed form, stays as it is
+            h_BSD = decoder.decode(tokens_BS, decoder.new_caches(1, len(ids)), 0, None)
+        logits_SV = decoder.logits(h_BSD)[0]
         return logits_SV if logits_SV.dtype == torch.float64 else logits_SV.float()
 
     def _time_decode(self, meter: Meter) -> None:

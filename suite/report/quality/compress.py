@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.records import numbers
+from suite.report.attention.timings import Timing, timings
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import IN_WORDS, comparison_verdict
 from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
+from suite.report.model.timed_kernels import KERNEL
 from suite.report.plot.plots import Point, byte_axis, decimal_ticks, height_px, linear, log, plot, rule
 from suite.report.quality import compress_design as design
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
@@ -32,7 +34,9 @@ def build(results: Results) -> Section | None:
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
         figures=[_figure(experiment) for experiment in experiments[:MOST_DRAWN]],
-        tables=[build_table(each) for each in experiments for build_table in (_first_losses_table, _methods_table)],
+        tables=[
+            part for each in experiments for part in (_first_losses_table(each), _methods_table(each, timings(results)))
+        ],
         headlines=[_headline(experiment, has_label=results.several) for experiment in firsts],
     )
 
@@ -182,11 +186,32 @@ def _ranking(rise: Rise, *, is_brief: bool = False) -> Text | None:
     return say("compress.ranking.by", said=sentence, gap=with_range(gap.mean, gap.interval, text))
 
 
-def _methods_table(experiment: CompressExperiment) -> Table:
-    """The table of every run: its method, rank, perplexity, bytes, what is added to each class, and decode time."""
+def _methods_table(experiment: CompressExperiment, layer_timings: Sequence[Timing]) -> Table:
+    """The table of every run: its method, rank, perplexity, bytes, the time of a step by context, which the suite's own
+    kernels took for a layer of the same shape, tasks, what is added to each class, and decode time."""
     runs = design.runs_in(experiment)
     verdicts, names = design.verdicts_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
+
+    decodes = [timing for timing in layer_timings if (timing.label, timing.span) == (experiment.label, KERNEL)]
+    step_s = {
+        run: {timing.tokens or 0: timing.median_s for timing in decodes if run.is_decoded_as(timing.record)}
+        for run in runs
+    }
+
+    def step_time(tokens: int) -> Column[CompressRun]:
+        """A column of the time of a layer's step behind so many tokens."""
+        title = say("compress.step", tokens=numbers.count(tokens))
+        return column(title, lambda run: step_s[run].get(tokens), numbers.seconds)
+
+    def right_answers(task: str) -> Column[CompressRun]:
+        """A column of the share of right answers of a task, with the share that guessing gives."""
+
+        def cell(run: CompressRun) -> Text | None:
+            right, guessed = map(numbers.percent, run.tasks.get(task, (0.0, 0.0)))
+            return say("compress.task.right", right=right, guessed=guessed) if task in run.tasks else None
+
+        return column(f"compress.task.{task}", cell, kind=Kind.NUMBER, only_where_known=True)
 
     def decode_time(run: CompressRun) -> Text | None:
         """A token's time; with its context, where not all have the same."""
@@ -225,6 +250,8 @@ def _methods_table(experiment: CompressExperiment) -> Table:
         column("compress.perplexity", lambda run: run.perplexity, design.perplexity_text),
         column("quality.bytes", lambda run: run.cache_bytes, numbers.count),
         column("compress.of_own", lambda run: run.share_of_original, numbers.percent),
+        *map(step_time, sorted({tokens for times in step_s.values() for tokens in times})),
+        *map(right_answers, design.TASKS),
         column("compress.of_mha", lambda run: run.share_of_mha, numbers.percent),
         *map(added, CLASSES),
         column("quality.decode", decode_time, kind=Kind.NUMBER),

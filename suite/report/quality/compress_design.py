@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from suite.records import numbers
-from suite.records.metrics import TEXT
-from suite.records.record import Status
+from suite.records.case import value_under
+from suite.records.metrics import TASK, TEXT
+from suite.records.record import Record, Status
 from suite.report.blocks import Text, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, workload_runs
 from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
@@ -43,6 +44,9 @@ METHODS = tuple(METHOD_STYLES)
 # Classes of tokens: words by how often they occur, and names, punctuation and line ends.
 CLASSES = FREQUENT, COMMON, RARE, OTHER = ("frequent", "common", "rare", "other")
 METHOD, RANK, CALIBRATION, CHECKPOINT = "method", "rank", "calibration_windows", "checkpoint"
+OF_LATENT = ("rope_width", "ranks", "latent_dtype", "distill_updates", "distill_learning_rate")
+"""Further settings of a latent, by which arms of one method differ."""
+TASKS = ("continuation", "copying", "look_up")
 RISE = 0.10  # a noticeable rise of perplexity
 NEAR = 2.0  # up to so many times the perplexity of the model as it is, a figure's close-up shows a run
 MOST_NATS = 50.0  # the largest mean loss that can be: guessing among a million tokens costs 14
@@ -73,6 +77,7 @@ class CompressRun(Run):
     """A model that has read held-out text."""
 
     text: Mapping[str, Mapping[int, WindowPart]]  # by class, then by window
+    tasks: Mapping[str, tuple[float, float]]  # by task the share of right answers, and the share that guessing gives
     decode_s: float | None  # the median time of a new token
     reference: "CompressRun | None" = None
 
@@ -107,6 +112,16 @@ class CompressRun(Run):
     def share_of_mha(self) -> float | None:
         """Its cache bytes over those of MHA with as many heads."""
         return _ratio(self.cache_bytes, self.constant("cache_bytes_per_token_mha"))
+
+    def is_decoded_as(self, record: Record) -> bool:
+        """Whether a case of workload=attention times a decode step of one layer of this very shape and type of cache,
+        on such a device."""
+        shape = self.record.provenance.get("decode_settings")
+        if not isinstance(shape, dict) or shape.get("attention") != record.case.axes.get("attention"):
+            return False
+        wanted = {**shape, **{name: self.record.case.axes.get(name) for name in ("dtype", "device", "threads")}}
+        wanted = {**wanted, "phase": "decode", "attention": value_under(record.settings, "attention")}
+        return all(value_under(record.settings, name) == value for name, value in wanted.items())
 
     @property
     def weights(self) -> str:
@@ -186,10 +201,17 @@ def method_name(method: str) -> Text:
 
 def read_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
     """Read a record; None for one that did not end well, or read no text."""
-    text = _read_text(numbers_by_span(current.record))
+    values = numbers_by_span(current.record)
+    text = _read_text(values)
     if current.record.status is not Status.OK or ALL not in text:
         return None
-    return CompressRun(current=current, key=key, text=text, decode_s=median_decode_s(current.record))
+    right, answers, guessed = (series_below(values, f"task_{name}", TASK) for name in ("right", "answers", "guessed"))
+    tasks = {
+        name: (sum(right[name].values()) / count, sum(guessed[name].values()) / count)
+        for name in TASKS
+        if name in right.keys() & guessed.keys() and (count := sum(answers.get(name, {}).values()))
+    }
+    return CompressRun(current=current, key=key, text=text, tasks=tasks, decode_s=median_decode_s(current.record))
 
 
 def _read_text(values: MetricsBySpan) -> dict[str, dict[int, WindowPart]]:
@@ -209,7 +231,8 @@ CompressExperiment = Experiment[CompressRun]
 DESIGN = Design(
     workload="compress",
     read=read_run,
-    is_factor=lambda name: name in (METHOD, CALIBRATION),
+    is_factor=lambda name: name in (METHOD, CALIBRATION, *OF_LATENT),
+    defaults={"ranks": "equal", "distill_updates": "0"},
     repeats=RANK,
     ignored=WITHOUT_EFFECT,
     heads=(CHECKPOINT,),
@@ -238,12 +261,14 @@ def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
         return METHODS.index(method) if method in METHODS else len(METHODS), arm.key
 
     reference = next((arm.first for arm in arms if arm.first.method == NONE), None)
-    methods, named = [arm.first.method for arm in arms], []
+    named = []
     for arm in sorted(arms, key=order):
         method, windows = arm.first.method, arm.value(CALIBRATION)
         name = method_name(method)
-        if windows and methods.count(method) > 1:
+        if windows and len({other.value(CALIBRATION) for other in arms if other.first.method == method}) > 1:
             name = say("compress.calibrated", name=name, windows=windows)
+        if further := [f"{setting}={arm.value(setting)}" for setting in OF_LATENT if arm.value(setting)]:
+            name = say("compress.with", name=name, settings=", ".join(further))
         runs = [replace(run, reference=reference) for run in sorted(arm.runs, key=lambda run: -(run.rank or 0))]
         named.append(replace(arm, name=name, style=METHOD_STYLES.get(method, UNKNOWN), runs=runs))
     return named

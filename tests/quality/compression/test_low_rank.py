@@ -3,7 +3,14 @@
 import pytest
 import torch
 
-from suite.quality.compression.low_rank import FOLDER, low_rank_factors, second_moments, shared_moments
+from suite.quality.compression.low_rank import (
+    FOLDER,
+    low_rank_factors,
+    ranks_by_spectrum,
+    rotary_pairs,
+    second_moments,
+    shared_moments,
+)
 from tests.lm.decoders import decoder, tokens
 
 KEYS, WIDTH, RANK = 6, 10, 4
@@ -115,3 +122,29 @@ def test_cases_of_the_same_model_and_text_share_one_file(tmp_path):
     for changed in ({"windows": windows[:1]}, {"weights_digest": "b"}):
         shared_moments(model, **{"windows": windows, **asked, **changed})
     assert len(list((tmp_path / FOLDER).glob("*.pt"))) == 3
+
+
+def test_ranks_by_spectrum_lose_the_least_of_their_budget():
+    steep = drawn(8, WIDTH, seed=2) * torch.tensor([[100.0], *[[1.0]] * 7], dtype=torch.float64)
+    weights, one_DD = [steep, drawn(8, WIDTH, seed=3)], torch.eye(WIDTH, dtype=torch.float64)
+    asked = {"fitted_to": [None, None], "balances": False}
+    ranks = ranks_by_spectrum(weights, rank=3, **asked)
+
+    def lost_shares(ranks):
+        pairs = zip(weights, ranks, strict=True)
+        cut = {"fitted_to_DD": None, "balances": False, "moments_DD": one_DD}
+        return sum(1 - low_rank_factors(weight, rank=rank, **cut).retained_variance for weight, rank in pairs)
+
+    assert min(range(1, 6), key=lambda first: lost_shares([first, 6 - first])) == ranks[0] == 6 - ranks[1] < 3
+    assert ranks_by_spectrum(weights, rank=8, **asked) == [8, 8]
+
+
+def test_the_rotary_pairs_that_stay_are_those_of_the_largest_scores():
+    layer = decoder("gqa").attention_layer(0)
+    x_ND = drawn(40, layer.shape.hidden_size).float()
+    moments_DD = (x_ND.T @ x_ND / len(x_ND)).double()
+    q_NHhd, k_NGd = (x_ND @ layer.w_q.T).view(40, 2, 2, 2, 8), (x_ND @ layer.w_k.T).view(40, 2, 2, 8)
+    scores_Gp = (q_NHhd**2).mean(0).sum((1, 2)) * (k_NGd**2).mean(0).sum(1)
+    with torch.no_grad():
+        found = rotary_pairs(layer.w_q, layer.w_k, shape=layer.shape, count=3, moments_DD=moments_DD)
+    assert torch.equal(found, scores_Gp.topk(3, dim=1).indices.sort(dim=1).values)

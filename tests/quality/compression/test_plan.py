@@ -29,6 +29,12 @@ def checkpoint(monkeypatch, tmp_path):
         ({"window": 1}, "window must be a whole number from 2 to 64; got 1"),
         ({"windows": 0}, "windows must be a whole number of at least 1; got 0"),
         ({"decode_len": 64}, "decode_len must be a whole number from 1 to 63; got 64"),
+        ({"rope_width": 3}, "rope_width must be even, since rotary embedding turns pairs; got 3"),
+        ({"rope_width": 10}, "rope_width must be a whole number from 0 to 8; got 10"),
+        ({"rope_width": 4, "rank": 25}, "rank must be a whole number from 1 to 24; got 25"),
+        ({"ranks": "greedy"}, "ranks must be one of equal, spectrum; got 'greedy'"),
+        ({"latent_dtype": "fp8"}, "latent_dtype must be one of .*int8; got 'fp8'"),
+        ({"distill_updates": -1}, "distill_updates must be a whole number of at least 0; got -1"),
         ({"dtype": "float16"}, "dtype must be one of float64, float32, bfloat16; got 'float16'"),
     ],
 )
@@ -41,6 +47,12 @@ def test_full_rank_is_what_the_input_can_fill(checkpoint, tmp_path):
     assert CompressionPlan(settings(checkpoint)).full_rank == FULL_RANK
     (tmp_path / "model" / "config.json").write_text(json.dumps({**CONFIG, "num_key_value_heads": 4}))
     assert CompressionPlan(settings(checkpoint)).full_rank == CONFIG["hidden_size"] < 2 * 4 * 8
+
+
+def test_biases_have_no_place_in_an_absorbed_latent(checkpoint, tmp_path):
+    (tmp_path / "model" / "config.json").write_text(json.dumps({**CONFIG, "model_type": "qwen2"}))
+    with pytest.raises(ValueError, match="rope_width must be null for a checkpoint with biases, as Qwen2's; got 4"):
+        CompressionPlan(settings(checkpoint, rope_width=4))
 
 
 def test_what_is_missing_is_said_with_the_command_that_brings_it(checkpoint, monkeypatch):

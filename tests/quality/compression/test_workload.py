@@ -70,6 +70,46 @@ def test_full_rank_reads_as_the_model_and_eight_bits_nearly_so(checkpoint, tmp_p
     assert values(eight, "cache_bytes_per_token") == [LAYERS * 2 * 2 * (8 + 4)]
 
 
+def test_all_that_can_be_asked_of_a_latent_at_once(checkpoint, tmp_path):
+    asked = {"rope_width": 2, "rank": 7, "ranks": "spectrum", "latent_dtype": "int8"}
+    asked |= {"distill_updates": 4, "distill_learning_rate": 1e-3}
+    outcome, readings, facts = run(tmp_path, checkpoint, method="activation_svd_balanced", **asked)
+    assert outcome == (Status.OK, None)
+    ranks = [values(readings, "latent_rank", f"layer {layer}")[0] for layer in range(LAYERS)]
+    assert sum(ranks) == LAYERS * 7
+    # A byte an element and a scale for the latent, and of two key heads two columns each in bfloat16.
+    assert values(readings, "cache_bytes_per_token") == [LAYERS * (7 + 4 + 2 * 2 * 2)]
+    before, after = (values(readings, "distillation_loss", f"distill/{moment}")[0] for moment in ("before", "after"))
+    assert 0 < after < before
+    assert facts["attention_modes"]["decoded"] == "PartialRopeAttention"
+    assert facts["decode_settings"] == {
+        "attention": "mla",
+        "attention.q_lora_rank": 0,
+        "attention.kv_lora_rank": 7,
+        "attention.qk_nope_head_dim": 6,
+        "attention.qk_rope_head_dim": 4,
+        "attention.v_head_dim": 8,
+        "attention.latent_norm": False,
+        "geometry.hidden_size": 32,
+        "geometry.num_heads": 4,
+        "geometry.head_dim": 8,
+        "geometry.num_kv_heads": 2,
+        "cache_dtype": "int8",
+    }
+
+
+def test_an_absorbable_cache_that_drops_nothing_is_the_model(checkpoint, tmp_path):
+    _, readings, _ = run(tmp_path, checkpoint, rope_width=CONFIG["head_dim"], rank=FULL_RANK // 2)
+    assert values(readings, "logits_change")[0] < 1e-5
+    for task, answers, guessed in (("continuation", 31, 31 / 4), ("copying", 15, None), ("look_up", None, 1)):
+        span = f"task/{task}"
+        right = values(readings, "task_right", span)
+        assert len(right) == 4
+        assert all(0 <= one <= most for one, most in zip(right, values(readings, "task_answers", span), strict=True))
+        assert answers is None or values(readings, "task_answers", span) == [answers] * 4
+        assert guessed is None or values(readings, "task_guessed", span) == [guessed] * 4
+
+
 def test_the_loss_is_that_of_each_token_behind_those_before_it(checkpoint, tmp_path):
     _, readings, _ = run(tmp_path, checkpoint, method="none")
     model = loaded(checkpoint, positions=41, dtype=torch.float32, device=torch.device("cpu"))

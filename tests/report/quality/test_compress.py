@@ -207,6 +207,35 @@ def test_close_up_is_no_view_where_all_or_one_is_close(records):
     assert [view.title for view in figure.views] == ["Relative to the unchanged model"]
 
 
+SHAPE = {"attention": "mla", "attention.kv_lora_rank": 96, "geometry.head_dim": 64, "cache_dtype": None}
+
+
+def step_record(rank=96, **changes):
+    """A decode step of MLA with a latent of this rank, whose kernel takes 0.4 ms, behind 4,096 tokens."""
+    settings = {"attention": {"kv_lora_rank": rank}, "geometry": {"head_dim": 64}, "cache_dtype": None}
+    settings |= {"phase": "decode", "dtype": "float32", "device": "cpu", "threads": 1} | changes
+    return build(latencies_s=(1e-3, 1e-3, 1e-3), settings=settings, dtype=settings["dtype"])
+
+
+def test_bytes_loss_tasks_and_time_of_a_step_stand_side_by_side():
+    cut = compress_record("svd", 96, added=A_LITTLE, tasks={"copying": 15}, decode_settings=SHAPE)
+    others = [step_record(rank=95), step_record(dtype="bfloat16"), step_record(cache_dtype="int8")]
+    plain, row = table(ALL, compress_record(), cut, step_record(), *others)
+    assert (row["Cache (B / token)"], row["Change of perplexity"]) == ("384", "+5.1% (+5.1 to +5.1%)")
+    assert (row["Copying"], row["Step after 4,096 tokens"]) == ("75% (25%)", "400 µs")
+    assert (plain["Copying"], plain["Step after 4,096 tokens"]) == ("–", "–")
+    assert not {"Copying", "Step after 4,096 tokens"} & table(ALL, *study())[0].keys()
+
+
+def test_latents_of_other_settings_are_lines_of_their_own():
+    latents = [compress_record("svd", 96, extras=extras) for extras in ({}, {"rope_width": 16, "latent_dtype": "int8"})]
+    experiment = only_study(compress_record(), *latents)
+    assert [EN.render(arm.name) for arm in experiment.others] == [
+        "SVD of the weights",
+        "SVD of the weights (rope_width=16, latent_dtype=int8)",
+    ]
+
+
 def test_in_bfloat16_eight_bits_have_one_share():
     records = compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
     assert "of the bytes changes perplexity" in details(*records)[0]
