@@ -27,7 +27,7 @@ def timed_kernel(record: Record) -> tuple[str, Cell] | None:
     """The device's name in conf/hardware, and the decode cell with the median of its timings; None without either."""
     device = _device(record)
     cell = decode_cell(record) if device else None
-    time_s = _median_s(record) if cell else None
+    time_s = kernel_median_s(record) if cell else None
     if device is None or cell is None or time_s is None:
         return None
     return device, replace(cell, time_s=time_s, by=str(record.provenance.get("backend") or ""))
@@ -50,7 +50,7 @@ def timed_prefill(record: Record) -> TimedPrefill | None:
     is_such = record.case.workload == "attention" and axes.get("phase") == "prefill" and axes.get("dtype") == DTYPE
     kernel = PREFILL_KERNELS.get(str(axes.get("attention"))) if is_such else None
     heads, (batch, seq_len) = _heads(record), (_size(axes.get(name)) for name in ("batch", "seq_len"))
-    time_s = _median_s(record) if device and kernel else None
+    time_s = kernel_median_s(record) if device and kernel else None
     if device is None or kernel is None or time_s is None or not all((flops, heads, batch, seq_len)):
         return None
     width = (flops or 0) / (batch * heads * seq_len * (seq_len + 1))
@@ -69,7 +69,7 @@ def decode_cell(record: Record) -> Cell | None:
     return Cell(of=kernel, batch=batch, seq_len=seq_len, query_len=query_len)
 
 
-def _median_s(record: Record) -> float | None:
+def kernel_median_s(record: Record) -> float | None:
     """The median over launches of the kernel's measured latencies; None where none was measured."""
     is_measured = record.evidence is Evidence.MEASURED and record.status is Status.OK
     launches = [

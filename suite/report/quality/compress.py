@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from suite.records import numbers
-from suite.report.attention.timings import Timing, timings
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import IN_WORDS, comparison_verdict
 from suite.report.model.formats import interval_ends, nats, with_range
 from suite.report.model.results import Results
-from suite.report.model.timed_kernels import KERNEL
+from suite.report.model.run import context_tokens
+from suite.report.model.timed_kernels import kernel_median_s
 from suite.report.plot.plots import Point, byte_axis, decimal_ticks, height_px, linear, log, plot, rule
 from suite.report.quality import compress_design as design
 from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
@@ -34,9 +34,7 @@ def build(results: Results) -> Section | None:
         "compress",
         explanation=joined("sentence", [say("compress.explanation"), say("compress.limits")]),
         figures=[_figure(experiment) for experiment in experiments[:MOST_DRAWN]],
-        tables=[
-            part for each in experiments for part in (_first_losses_table(each), _methods_table(each, timings(results)))
-        ],
+        tables=[part for each in experiments for part in (_first_losses_table(each), _methods_table(each, results))],
         headlines=[_headline(experiment, has_label=results.several) for experiment in firsts],
     )
 
@@ -186,16 +184,20 @@ def _ranking(rise: Rise, *, is_brief: bool = False) -> Text | None:
     return say("compress.ranking.by", said=sentence, gap=with_range(gap.mean, gap.interval, text))
 
 
-def _methods_table(experiment: CompressExperiment, layer_timings: Sequence[Timing]) -> Table:
+def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
     """The table of every run: its method, rank, perplexity, bytes, the time of a step by context, which the suite's own
     kernels took for a layer of the same shape, tasks, what is added to each class, and decode time."""
     runs = design.runs_in(experiment)
     verdicts, names = design.verdicts_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
 
-    decodes = [timing for timing in layer_timings if (timing.label, timing.span) == (experiment.label, KERNEL)]
+    records = [each.record for each in results.records if each.label == experiment.label]
     step_s = {
-        run: {timing.tokens or 0: timing.median_s for timing in decodes if run.is_decoded_as(timing.record)}
+        run: {
+            context_tokens(record) or 0: median_s
+            for record in records
+            if run.is_decoded_as(record) and (median_s := kernel_median_s(record))
+        }
         for run in runs
     }
 

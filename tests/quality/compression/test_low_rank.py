@@ -139,7 +139,7 @@ def test_ranks_by_spectrum_lose_the_least_of_their_budget():
     assert ranks_by_spectrum(weights, rank=8, **asked) == [8, 8]
 
 
-def test_the_rotary_pairs_that_stay_are_those_of_the_largest_scores():
+def test_the_rotary_pairs_with_the_largest_scores_stay():
     layer = decoder("gqa").attention_layer(0)
     x_ND = drawn(40, layer.shape.hidden_size).float()
     moments_DD = (x_ND.T @ x_ND / len(x_ND)).double()
