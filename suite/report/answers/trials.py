@@ -170,7 +170,7 @@ class PooledTrials:
     @property
     def noun(self) -> str:
         """The word for a unit: the end of a text's key."""
-        return "tasks" if {*self.unit_settings} <= {"task", DIGITS} else "cases"
+        return "tasks" if all(name.split(".")[0] == "task" for name in self.unit_settings) else "cases"
 
     @property
     def units(self) -> Text:
@@ -197,8 +197,7 @@ class PooledTrials:
         if any(name.startswith(VARIANT) for name in self.over):
             return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
-        if digits := values.get(DIGITS):
-            values[DIGITS] = setting_text(DIGITS, str(digits))
+        values |= {name: setting_text(name, str(values[name])) for name in values if "task." in name and values[name]}
         if kind := values.get(ABOUT):
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
         return dotted(*values.values()) or trial.arms[0].name

@@ -38,7 +38,9 @@ def test_what_comes_late_is_told_from_what_never_comes():
         *learnt(EARLY, lr=0.006, **mla(24, **FROZEN)),
         *learnt(NEVER, **mla(24, **SLICE)),
     )
-    words = {pair: (row["Verdict"], row["Take-off (updates)"], row["Runs that never take off"]) for pair, row in rows.items()}
+    words = {
+        pair: (row["Verdict"], row["Take-off (updates)"], row["Runs that never take off"]) for pair, row in rows.items()
+    }
     frozen, sliced = "MLA rank 24, frozen latent", "MLA rank 24, sliced latent"
     early, late = "200 (200 to 300)", "500 (500 to 600)"
     assert words == {
