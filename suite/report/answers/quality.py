@@ -129,13 +129,8 @@ def _question_contrasts(results: Results, question: Question) -> list[QualityCon
             kind, experiments = design.RARELY, [each for each in experiments if not each.value(design.FREQUENCY)]
         experiments, is_chosen = _with_controls(experiments), ARMS[question["arms"]]
         if question["against"] == "untrained":
-            pairs += [
-                pair
-                for each in experiments
-                for arm in design.tuned_arms(each.arms)
-                if (whole := design.whole_arm(each, arm, design.LATENT)) and is_chosen(whole)
-                if (pair := design.compare_arms(whole, arm, kind, by_loss=True))
-            ]
+            contrasts = [pair for each in experiments for pair in design.against_untrained(each, kind)]
+            pairs += [pair for pair in contrasts if is_chosen(pair.arm)]
         else:
             pairs += design.longest_against_mha(experiments, is_chosen, kind)
     return [pair for pair in pairs if question.get("only", {}).items() <= dict(pair.arm.setting).items()]
@@ -196,7 +191,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
         return verdict
     lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.comparison.mean)
     if not lower:
-        return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
+        return replace(verdict, flips=verdict.limit or say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
     sign, run = -1 if widest.quantity is design.LOSS else 1, widest.arm.first
     fields = {
@@ -204,7 +199,8 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
         "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),
         "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.experiment_name,
     }
-    return replace(verdict, flips=say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields))
+    told = say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields)
+    return replace(verdict, flips=joined("sentence", [verdict.limit, told]))
 
 
 def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:

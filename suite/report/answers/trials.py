@@ -322,13 +322,14 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     # None of the settings in which two units differ that contradict each other can be ruled out.
     dividing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     flips = _when_it_changes(answer)
+    turned: Text = ""
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
     for limit, limiting in limits:
         standings = limit.get("unless", {})
         limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", outcome)))
         if outcome == Standing.SUPPORTED and limited != outcome:
-            outcome, flips = limited, _beside("claim.unless", limit, limiting)
+            outcome, turned = limited, _beside("claim.unless", limit, limiting)
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(answer.tested or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
@@ -338,7 +339,8 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
-        flips=flips,
+        flips=turned or flips,
+        limit=turned,
         machine=machine_label(answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
         pairs=answer.pairs,

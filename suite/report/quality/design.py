@@ -426,6 +426,16 @@ def longest_against_mha(
     return [pair for pair in pairs if pair in longest]
 
 
+def against_untrained(experiment: QualityExperiment, kind: str = ALL) -> list[QualityContrast]:
+    """Compare latents at tuned rates with those of the same rank that are frozen or a slice, judged together."""
+    pairs = [
+        (whole, arm)
+        for arm in tuned_arms(experiment.arms)
+        if (whole := whole_arm(experiment, arm, LATENT)) and is_plain(whole)
+    ]
+    return holm_corrected(compare_arms(*pair, kind, by_loss=True) for pair in pairs)
+
+
 def at_nearest_cache(
     experiment: QualityExperiment, kinds: Sequence[str] = (ALL,), *, by_loss: bool = False
 ) -> list[QualityContrast]:

@@ -320,6 +320,14 @@ def test_a_ceiling_is_where_curves_end_and_of_the_width(claim, levels, middle, u
     assert ruling(claim, *records)[0] == word
 
 
+@pytest.mark.parametrize("narrow", [TOP, HALF])
+def test_what_turned_a_claim_is_said_before_smaller_latents(narrow):
+    records = [*along_curves(TOP, **MHA), *along_curves(HALF, **mla(64)), *along_curves(TOP, **mla(64, **FROZEN))]
+    flips = EN.render(verdict_on("mla-lower-ceiling", *records, *along_curves(narrow, **mla(8))).flips)
+    assert flips.startswith("This limits the claim: the share of questions that MLA answers correctly")
+    assert ("With a smaller latent, MLA loses detail" in flips) is (narrow is HALF)
+
+
 def test_grouped_heads_that_learn_late_trade_nothing():
     at_top = along_curves(TOP, **MHA)
     assert ruling("gqa-between", *at_top, *along_curves(HALF, 300, **GROUPED))[0] == SUPPORTED
