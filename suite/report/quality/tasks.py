@@ -259,7 +259,10 @@ def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
     asked = say(f"quality_tiers.asked.{kind}") if is_tiers else ""
     pairs = design.against_untrained(experiment, kind)
     pairs = pairs or design.longest_against_mha([experiment], design.is_plain_mla, kind)
-    is_by_loss = design.is_by_loss(experiment.arms[0])
+    is_by_loss, has_untrained = (
+        design.is_by_loss(experiment.arms[0]),
+        any(design.lacks(arm, design.LATENT) for arm in marks),
+    )
     lines = layout.size_lines(marks)
     figure = plot(
         lines,
@@ -272,6 +275,7 @@ def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
         "quality.pareto",
         [View(title="", figure=figure)],
         marks,
+        joined("sentence", [say("quality.pareto_caption"), say("quality.pareto_untrained") if has_untrained else ""]),
         finding=layout.finding(pairs, asked),
         facets={"task": experiment.value("task"), "label": experiment.label, "setting": experiment.settings},
         settings=dotted(experiment.name, asked),
