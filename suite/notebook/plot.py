@@ -63,7 +63,7 @@ def learning(runs: Runs, *, view: str = "", lang: str = "en", **about: str) -> "
 
 
 def pareto(runs: Runs, *, view: str = "", lang: str = "en") -> "go.Figure":
-    """Draw quality against cache bytes of a token, and which arms no other beats in both. `view`: the task."""
+    """Draw quality against cache bytes of a token, a line a variant. `view`: the task."""
     return _drawn(runs, tasks.build, view, lang, {}, "quality.pareto")
 
 

@@ -215,6 +215,8 @@ class Section:
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
     headlines: Sequence[Headline] = ()
+    leading: int = 0  # figures of its own that stand before the estimates that decide its claims
+    claim: str = ""  # the claim of a card whose answer is its first headline
     view: str = ""  # the view of conf/report.yaml that shows it, for a section of another package
 
 
@@ -225,6 +227,8 @@ def section(
     figures: Iterable[Figure | None] = (),
     tables: Iterable[Table | None] = (),
     headlines: Iterable[Headline | None] = (),
+    leading: int = 0,
+    claim: str = "",
 ) -> Section:
     """Lay out a section, whose title and, if none is given, explanation stand under its id in the texts.
 
@@ -237,4 +241,6 @@ def section(
         figures=[figure for figure in figures if figure is not None and figure.views],
         tables=[table for table in tables if table is not None and table.rows],
         headlines=[headline for headline in headlines if headline is not None],
+        leading=leading,
+        claim=claim,
     )

@@ -15,7 +15,7 @@ from suite.records.machine.environment import machine_id
 from suite.records.stores.mirror import check_is_here, is_store, shown
 from suite.records.stores.pack import PACK
 from suite.records.stores.store import RECORD, write_named
-from suite.report.answers.answers import build_answers, forests
+from suite.report.answers.answers import build_answers, card_headlines, forests
 from suite.report.blocks import Figure, Section, Table
 from suite.report.decide.data import decide_data
 from suite.report.model.results import KEPT, RESULTS, Results, read_results
@@ -109,9 +109,9 @@ def default_folders() -> list[Path]:
 def build_views(results: Results, here: str = "") -> dict[str, list[Section]]:
     """Build the sections that have something to say, by the views of conf/report.yaml.
 
-    Those of other packages come last, in the view that they name, or else in Trust. A section opens on the estimates
-    that decide its claims, and then on the person's own runs; each view on the first section that shows any. `here`: as
-    of `build_answers`.
+    Those of other packages come last, in the view that they name, or else in Trust. A section opens on its leading
+    figures, then on the estimates that decide its claims, and then on the person's own runs; each view on the first
+    section that shows any. `here`: as of `build_answers`.
     """
     views = {view: list(dotted) for view, dotted in read_yaml("report.yaml")["views"].items()}
     foreign = [point.value.replace(":", ".") for point in foreign_sections()]
@@ -121,7 +121,10 @@ def build_views(results: Results, here: str = "") -> dict[str, list[Section]]:
         built = {name: _own_blocks_first(section, locate(name), results) for name, section in built.items()}
     by_section = forests(results, here)
     for name, section in built.items():
-        built[name] = replace(section, figures=[*by_section.get(section.id, ()), *section.figures])
+        first, others = section.figures[: section.leading], section.figures[section.leading :]
+        figures = [*first, *by_section.get(section.id, ()), *others]
+        headlines = [*card_headlines(results, here, section.claim), *section.headlines]
+        built[name] = replace(section, figures=figures, headlines=headlines)
     sections = {view: [built[name] for name in listed if name in built] for view, listed in views.items()}
     for section in (built[name] for name in foreign if name in built):
         sections[section.view if section.view in sections else DEFAULT_VIEW].append(section)

@@ -1,5 +1,6 @@
 """Records of workload=quality with chosen numbers, for tests of the report alone; nothing of it stands in results/."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from suite.records.case import Case
@@ -140,6 +141,19 @@ def thirds(finals, cached=None, **facts):
 
 def recall(finals, *, task="recall", **facts):
     return arm(finals, task=task, chance=1 / 32, **facts)
+
+
+def along_curves(levels, middle=300.0, *, evaluations=13, **facts):
+    """A run of each level, whose share answered rises to it along a sigmoid, half of it after so many updates."""
+    runs = []
+    for seed, level in enumerate(levels):
+        run = quality_record(task="counting", seed=seed, chance=0.0, updates=100 * evaluations, **facts)
+        readings = [reading for reading in run.readings if reading.span == "case" or reading.metric == "chance"]
+        for step in range(evaluations):
+            share = level / (1 + (middle / (100 * step)) ** 6) if step else 0.0
+            readings += noted({("evaluate", "answer_accuracy"): share, ("step", "updates"): 100}, step)
+        runs.append(replace(run, readings=readings))
+    return runs
 
 
 def asked(form, **facts):

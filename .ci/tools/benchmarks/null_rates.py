@@ -11,6 +11,8 @@ a claim, or all of them together, assert a difference more often than chance all
 - Six regimes (`--only regimes --rounds 200`, some five minutes): each claim on RL that seeds decide, over six tasks of
   five seeds made of committed runs. In one task a third of the runs is stuck at 0, in another half of them end at 1.
   Beside the false assertions stand the true ones where the claim's arm is given 5 or 10 points.
+- Quality (`--only quality`, some five minutes): each claim on quality over ten simulated seeds, spread as those of the
+  committed arms that neither answer nearly all nor guess, at true differences of 0, 2 and 10 points.
 """
 
 import argparse
@@ -33,7 +35,9 @@ from suite.report.blocks import Joined, Say
 from suite.report.model.results import Results, read_results
 from suite.report.model.run import case_key
 from suite.report.quality.design import DESIGN as QUALITY
+from suite.report.quality.design import RARELY, TIERS_TASK, final_share, quality_experiments
 from suite.report.rl.design import DEFAULTS, tells_arms_apart
+from tests.report.quality_records import along_curves, arm, asked, in_memory, mla, thirds
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 ASSERTED = (Standing.SUPPORTED, Standing.CONTRADICTED, Standing.DEPENDS, Standing.MIXED)
@@ -81,6 +85,9 @@ REGIMES, REGIME_SEEDS = 6, 5
 STUCK, AT_CEILING = {2: 1 / 3}, {4: 1 / 2}
 """Shares of runs that learn nothing, and that end at 1, by the number of the regime."""
 GIVEN = (0.05, 0.10)  # points of accuracy that a true effect adds
+QUALITY_GAPS, QUALITY_SEEDS, QUALITY_BASE = (0.0, 0.02, 0.10), 10, 0.75
+UNTRAINED = {"no latent untrained": None, "untrained latents as low": True, "untrained latents as MHA": False}
+"""Whether latents that nobody trained lack the points that the trained one lacks."""
 Change = Callable[[Results, np.random.Generator], Results]
 
 
@@ -348,6 +355,73 @@ def regimes_table(rounds: int) -> bool:
     return failed or asserted_of_all > most_by_chance(trials)
 
 
+def seed_spread() -> np.ndarray:
+    """How far each committed seed ends from its arm’s mean in the tier asked rarely, scaled for means of few seeds;
+    of arms whose mean lies between 20% and 95%."""
+    distances = list[float]()
+    for experiment in quality_experiments(read(("cpu/quality", "cpu/quality_full"))):
+        for each in experiment.arms if experiment.value("task") == TIERS_TASK else ():
+            shares = np.array(each.values(final_share(RARELY)))
+            if len(shares) >= REGIME_SEEDS and 0.2 < shares.mean() < 0.95:
+                distances += ((shares - shares.mean()) * np.sqrt(len(shares) / (len(shares) - 1))).tolist()
+    return np.array(distances)
+
+
+def quality_table(rounds: int) -> int:
+    """Print the outcomes of each claim on quality at true differences that are known; 0."""
+    spread = seed_spread()
+    print(f"{QUALITY_SEEDS} seeds, {100 * spread.std():.1f} points apart (standard deviation), {rounds} rounds.\n")
+    print("| claim | records | equal | 2 points | 10 points |\n|---|---|---|---|---|")
+
+    def shares(random: np.random.Generator, base: float) -> list[float]:
+        return np.clip(base + random.choice(spread, QUALITY_SEEDS), 0.0, 1.0).tolist()
+
+    def lower(random: np.random.Generator, gap: float, low: dict[str, Any], untrained: bool | None) -> list[Record]:
+        """MHA beside an arm that levels off so much lower, and beside untrained latents that do so or not."""
+        records = along_curves(shares(random, QUALITY_BASE), attention="mha")
+        records += along_curves(shares(random, QUALITY_BASE - gap), **low)
+        for latent in () if untrained is None else ("frozen", "slice"):
+            level = QUALITY_BASE - gap * untrained
+            records += along_curves(shares(random, level), **mla(64, **{"attention.latent": latent}))
+        return records
+
+    def chosen(random: np.random.Generator, gap: float, **extras: Any) -> list[Record]:
+        """A trained latent that answers so much more of the middle tier than a frozen one and a slice."""
+        records = []
+        for latent, base in (("trained", QUALITY_BASE), ("frozen", QUALITY_BASE - gap), ("slice", QUALITY_BASE - gap)):
+            finals = [(1.0, *ends) for ends in zip(shares(random, base), shares(random, 0.5), strict=True)]
+            records += arm(finals, **mla(24, **{"attention.latent": latent}, **extras))
+        return records
+
+    def reversed_too(random: np.random.Generator, gap: float) -> list[Record]:
+        """The same where nothing else before the cache is trained, and the third tier where it is asked the most."""
+        usual = thirds(shares(random, 0.5), **mla(24))
+        turned = thirds(shares(random, 0.9), **asked("reversed", **mla(24)))
+        return [*usual, *turned, *chosen(random, gap, embeddings="frozen")]
+
+    grouped = {"attention": "gqa", "extras": {"attention.kv_heads": 2}, "cache_bytes": 256.0}
+    cases: list[tuple[str, str, Callable[[np.random.Generator, float], list[Record]]]] = [
+        ("gqa-between", "GQA-2 below MHA", functools.partial(lower, low=grouped, untrained=None)),
+        *(
+            (claim, f"MLA below MHA, {words}", functools.partial(lower, low=mla(64), untrained=untrained))
+            for claim in ("mla-lower-ceiling", "full-context-tasks")
+            for words, untrained in UNTRAINED.items()
+        ),
+        ("information-tiers", "trained above untrained, middle tier", chosen),
+        ("grading-automatic", "the same, embeddings frozen", reversed_too),
+    ]
+    for claim, words, make in cases:
+        cells = []
+        for gap in QUALITY_GAPS:
+            counts = Counter[str]()
+            for number in range(rounds):
+                verdicts = verdicts_on(in_memory(*make(np.random.default_rng(number), gap)), claim)
+                counts[verdicts[claim].outcome] += 1
+            cells.append(", ".join(f"{outcome} {count}" for outcome, count in counts.most_common()))
+        print(f"| {claim} | {words} | {' | '.join(cells)} |", flush=True)
+    return 0
+
+
 def count_outcomes(
     claims: dict[str, tuple[str, ...]], change: Change, rounds: int, read: Callable[[tuple[str, ...]], Results] = read
 ) -> dict[str, Counter[str]]:
@@ -400,12 +474,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--without-effects", action="store_true", help="leave the known effects out")
-    parser.add_argument("--only", choices=["regimes", "effects"], help="print that table alone")
+    parser.add_argument("--only", choices=["regimes", "effects", "quality"], help="print that table alone")
     options = parser.parse_args(arguments)
     if options.only == "regimes":
         return int(regimes_table(options.rounds))
     if options.only == "effects":
         return effects_table(options.rounds)
+    if options.only == "quality":
+        return quality_table(options.rounds)
     rounds = options.rounds
     most, failed, asserted_of_all, trials = most_by_chance(rounds), False, 0, 0
     print(f"Assertions where nothing differs, of {rounds} rounds; chance allows {most} at a true rate of 5%.\n")

@@ -13,7 +13,21 @@ from suite.records.machine.environment import machine_id
 from suite.records.record import Evidence, Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, claims, commands, literature, verdicts_on
 from suite.report.answers.own_runs import rank_own_runs
-from suite.report.blocks import Answers, Badge, Card, Figure, Kind, Ruling, Section, Text, joined, say, say_or, section
+from suite.report.blocks import (
+    Answers,
+    Badge,
+    Card,
+    Figure,
+    Headline,
+    Kind,
+    Ruling,
+    Section,
+    Text,
+    joined,
+    say,
+    say_or,
+    section,
+)
 from suite.report.model.results import Results, cached_by_results
 from suite.report.table import column, table
 
@@ -71,6 +85,20 @@ def _card(ruling: Ruling) -> Card:
     """A question with its answer: the ruling's own, else the text for the claim's outcome, else the outcome's word."""
     answer = ruling.answer or say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
+
+
+def card_headlines(results: Results, here: str, claim_id: str) -> list[Headline]:
+    """The question of a claim's card with its answer and the number behind it; empty where the claim has no card."""
+    headlines = []
+    for ruling in (card.ruling for card in build_answers(results, here).cards if card.ruling.id == claim_id):
+        word = say("answer.headline.word", word=ruling.word)
+        answer = ruling.answer or say_or(f"answer.card.{claim_id}.{ruling.outcome}", word)
+        text = say("answer.headline", question=say(f"answer.question.{claim_id}"), answer=answer)
+        if lead := ruling.lead:
+            fields = {"about": lead.about, "value": lead.written, "interval": lead.interval, "count": lead.count}
+            number = say(f"answer.headline.{'interval' if lead.interval else 'alone'}", **fields)
+            headlines.append(Headline(text=text, detail=joined("sentence", [number, ruling.flips])))
+    return headlines
 
 
 def forests(results: Results, here: str) -> dict[str, list[Figure]]:

@@ -51,6 +51,7 @@ class ClaimVerdict:
     depends_on: Text = ""  # the settings that turn the outcome round, of DEPENDS
     lead: Lead | None = None  # the estimate that the outcome follows from
     flips: Text = ""  # the conditions under which the outcome is another, in a line
+    limit: Text = ""  # the comparison that turned a supported claim, which `flips` says too
     machine: Text = ""
     """The machines whose measurements decided it; empty where closed forms or projections did."""
     is_projected: bool = False  # the lead's number was computed, not measured

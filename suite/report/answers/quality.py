@@ -14,15 +14,24 @@ from suite.report.answers.claims import Claim, ClaimVerdict
 from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials
 from suite.report.blocks import joined, say
 from suite.report.evidence import estimate
-from suite.report.model.experiment import grouped, with_outcome
+from suite.report.model.experiment import contrast, grouped, with_outcome
 from suite.report.model.formats import points, signed
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.quality import design, families
 from suite.report.quality.compress import compressed_evidence
 from suite.report.quality.compress_design import compress_experiments
-from suite.report.quality.design import QualityArm, QualityContrast, at_nearest_cache, is_same_cache
+from suite.report.quality.design import (
+    QualityArm,
+    QualityContrast,
+    QualityExperiment,
+    QualityRun,
+    at_nearest_cache,
+    is_same_cache,
+)
 from suite.report.quality.families import MOST_OF_IT, REVERSED, Family, carried, query_form
+from suite.statistics.curve_words import PLATEAU_MARGIN
+from suite.statistics.learning import FEWEST_EVALUATIONS, fit_sigmoid
 from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
 FEWEST_FIRST = 2  # heads that must come first for some attribute, or one head does all the work
@@ -50,19 +59,46 @@ def quality_trials(results: Results, over: Sequence[str], question: Question) ->
     seed counts with the mean over the arms that all ran it.
     """
     measure = question["measure"]
-    if measure in ("answered", "loss"):
-        contrasts = _question_contrasts(results, question)
-        trials = [arms_trial(pair) for pair in contrasts if (pair.quantity is design.LOSS) is (measure == "loss")]
+    if "against" in question:
+        pairs = _question_contrasts(results, question)
+        pairs = [pair for pair in pairs if (pair.quantity is design.LOSS) is (measure == "loss")]
+        if measure in ("plateau", "mix"):
+            pairs = [measured for pair in pairs if (measured := _contrast_by(measure, pair))]
+        trials = [arms_trial(pair) for pair in pairs]
     else:
         makers = {"grading": _grading_trials, "reversed": _reversed_trials, "fixed": _fixed_mix_trials}
         make = makers.get(measure, _head_trials)
-        trials = [trial for family in families.families(results) for trial in make(family, question)]
+        groups = families.families(results)
+        mains = _with_controls([family.main for family in groups])
+        groups = [family for family in groups if measure != "grading" or family.main in mains]
+        trials = [trial for family in groups for trial in make(family, question)]
     by_unit = grouped(trials, lambda trial: (trial.place, trial.values(over))).values()
     return [trial for unit in by_unit if (trial := _mean_trial(unit, is_loss=measure == "loss"))]
 
 
+def _contrast_by(measure: str, pair: QualityContrast) -> QualityContrast | None:
+    """The arms of a contrast by another measure: `plateau`, the level of each run's sigmoid, which a late run may still
+    reach, or `mix`, the share of questions as skewed training asks them. None where no seed of both has it."""
+
+    def plateau(run: QualityRun) -> float | None:
+        curve = run.curve(pair.about)
+        return fit_sigmoid(*curve).plateau if len(curve[0]) >= FEWEST_EVALUATIONS else None
+
+    if measure == "plateau":
+        quantity = replace(pair.quantity, value=plateau, margin=PLATEAU_MARGIN)
+    else:  # Often and sometimes asked, nearly all is answered: no bound says that this tells nothing.
+        quantity = replace(pair.quantity, value=families.mix_share("trained"), bounds=(None, None))
+    return contrast(pair.arm, pair.other, quantity, pair.about)
+
+
 def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
-    """The mean over trials, seed by seed; None where they share no seed. `is_loss`: more is worse again."""
+    """The mean over trials, seed by seed; None where they share no seed. `is_loss`: more is worse again.
+
+    The arm with the most seeds leads. Another whose seeds are mostly others, as of an earlier sweep, is left out.
+    """
+    longest = max(trials, key=lambda trial: trial.comparison.pairs).comparison
+    least_shared = len(longest.names) / 2
+    trials = [trial for trial in trials if len({*longest.names} & {*trial.comparison.names}) >= least_shared]
     first, sides = trials[0].comparison, []
     for side in ("ours", "theirs"):
         arms = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in trials]
@@ -74,7 +110,7 @@ def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
 
 
 def _question_contrasts(results: Results, question: Question) -> list[QualityContrast]:
-    """The contrasts of a question's `arms` with `against`, on its `tasks` or on all.
+    """The contrasts of a question's `arms` with `against`, on its `tasks` or on all, with settings of `only`.
 
     A task may name a kind of question (`two_hop/one hop`). task=tiers counts in the tier that is asked rarely.
     """
@@ -91,14 +127,24 @@ def _question_contrasts(results: Results, question: Question) -> list[QualityCon
         experiments = by_task.get(task, [])
         if task == design.TIERS_TASK:
             kind, experiments = design.RARELY, [each for each in experiments if not each.value(design.FREQUENCY)]
-        pairs += design.longest_against_mha(experiments, ARMS[question["arms"]], kind)
-    return pairs
+        experiments, is_chosen = _with_controls(experiments), ARMS[question["arms"]]
+        if question["against"] == "untrained":
+            contrasts = [pair for each in experiments for pair in design.against_untrained(each, kind)]
+            pairs += [pair for pair in contrasts if is_chosen(pair.arm)]
+        else:
+            pairs += design.longest_against_mha(experiments, is_chosen, kind)
+    return [pair for pair in pairs if question.get("only", {}).items() <= dict(pair.arm.setting).items()]
+
+
+def _with_controls(candidates: list[QualityExperiment]) -> list[QualityExperiment]:
+    """The experiments with latents that nobody trained; all where none has any."""
+    return [each for each in candidates if any(design.lacks(arm, design.LATENT) for arm in each.arms)] or candidates
 
 
 def _grading_trials(family: Family, question: Question) -> list[Trial]:
     """For each arm, the share answered of the tier asked often minus that of the tier asked rarely."""
     gradings = families.tier_gradings(family.main)
-    arms = [arm for arm in family.main.arms if ARMS[question["arms"]](arm) and arm in gradings]
+    arms = [arm for arm in design.tuned_arms(family.main.arms) if ARMS[question["arms"]](arm) and arm in gradings]
     return [change_trial(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]
 
 
@@ -145,7 +191,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
         return verdict
     lower = sorted(with_outcome(narrow, ArmOutcome.LOWER), key=lambda pair: pair.comparison.mean)
     if not lower:
-        return replace(verdict, flips=say("answer.flips.no_narrow", total=len(narrow)))
+        return replace(verdict, flips=verdict.limit or say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
     sign, run = -1 if widest.quantity is design.LOSS else 1, widest.arm.first
     fields = {
@@ -153,7 +199,8 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
         "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),
         "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.experiment_name,
     }
-    return replace(verdict, flips=say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields))
+    told = say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields)
+    return replace(verdict, flips=joined("sentence", [verdict.limit, told]))
 
 
 def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:

@@ -170,7 +170,7 @@ class PooledTrials:
     @property
     def noun(self) -> str:
         """The word for a unit: the end of a text's key."""
-        return "tasks" if {*self.unit_settings} <= {"task", DIGITS} else "cases"
+        return "tasks" if all(name.split(".")[0] == "task" for name in self.unit_settings) else "cases"
 
     @property
     def units(self) -> Text:
@@ -197,8 +197,7 @@ class PooledTrials:
         if any(name.startswith(VARIANT) for name in self.over):
             return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
-        if digits := values.get(DIGITS):
-            values[DIGITS] = setting_text(DIGITS, str(digits))
+        values |= {name: setting_text(name, str(values[name])) for name in values if "task." in name and values[name]}
         if kind := values.get(ABOUT):
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
         return dotted(*values.values()) or trial.arms[0].name
@@ -324,13 +323,14 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
     flips = _when_it_changes(answer)
+    turned: Text = ""
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
     for limit, limiting in limits:
         standings = limit.get("unless", {})
         limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", outcome)))
         if outcome == Standing.SUPPORTED and limited != outcome:
-            outcome, flips = limited, _beside("claim.unless", limit, limiting)
+            outcome, turned = limited, _beside("claim.unless", limit, limiting)
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(answer.tested or answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
@@ -340,7 +340,8 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
-        flips=flips,
+        flips=turned or flips,
+        limit=turned,
         machine=machine_label(answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
         pairs=answer.pairs,

@@ -220,7 +220,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     runs = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended_keys]
     unnamed = experiments(runs, DESIGN, has_labels=results.several, named=lambda arms: sorted(arms, key=arm_order))
     named_experiments = [replace(each, arms=_named(each)) for each in unnamed]
-    mha = {experiment.key: next(filter(is_mha, experiment.arms), None) for experiment in named_experiments}
+    mha = {each.key: next(filter(is_mha, tuned_arms(each.arms)), None) for each in named_experiments}
     labels = list(results.labels)
     return sorted(
         (
@@ -251,6 +251,13 @@ def arm_order(arm: QualityArm) -> tuple[tuple[int, str], float, Pairs]:
     return variant_sort_key(arm.first.attention), -(cache_bytes(arm) or 0.0), arm.key
 
 
+def tuned_arms(arms: Iterable[QualityArm]) -> list[QualityArm]:
+    """Of arms that differ in their learning rate alone, the one with the most runs: rates are tuned on few seeds, and
+    the best has more."""
+    by_rest = grouped(arms, lambda arm: drop_settings(arm.key, [RATE])).values()
+    return [max(siblings, key=lambda arm: len(arm.ended)) for siblings in by_rest]
+
+
 def _named(experiment: QualityExperiment) -> list[QualityArm]:
     """The arms with their names, styles (a part that they lack has a marker) and, in their runs, the experiment's name.
     The learning rate is named where arms differ in nothing else."""
@@ -268,7 +275,9 @@ def whole_arm(experiment: QualityExperiment, arm: QualityArm, part: str) -> Qual
     """The latent of an experiment that has a part of MLA and is like this arm in all else but its learning rate; None
     where the arm has the part itself."""
     key = drop_settings(arm.key, [part, RATE])
-    latents = [other for other in experiment.arms if is_latent(other) and drop_settings(other.key, [RATE]) == key]
+    latents = [
+        each for each in tuned_arms(experiment.arms) if is_latent(each) and drop_settings(each.key, [RATE]) == key
+    ]
     return next(iter(latents), None) if lacks(arm, part) else None
 
 
@@ -402,18 +411,29 @@ def against_mha(experiment: QualityExperiment, kind: str = ALL, *, by_loss: bool
 def longest_against_mha(
     candidates: Iterable[QualityExperiment], is_chosen: Callable[[QualityArm], bool], kind: str = ALL
 ) -> list[QualityContrast]:
-    """Compare chosen arms with MHA, judged together by experiment. Of arms that differ in updates alone the longest
-    counts: what comes late is no ceiling."""
-    with_mha = [experiment for experiment in candidates if experiment.baseline is not None]
-    arms = [arm for experiment in with_mha for arm in experiment.others]
-    by_rest = grouped(arms, lambda arm: (drop_settings(arm.setting, [UPDATES]), arm.key)).values()
-    longest = {max(siblings, key=lambda arm: parse_number(arm.value(UPDATES)) or 0.0) for siblings in by_rest}
-    return [
-        pair
-        for experiment in with_mha
-        for pair in against_mha(experiment, kind, by_loss=True)
-        if pair.arm in longest and is_chosen(pair.arm)
+    """Compare chosen arms with MHA at tuned rates, judged together by experiment. Of comparisons that differ in updates
+    alone, the longest counts: what comes late is no ceiling."""
+    pairs = []
+    for experiment in candidates:
+        chosen = [arm for arm in tuned_arms(experiment.others) if is_chosen(arm)]
+        pairs += [pair for pair in against_mha(experiment, kind, by_loss=True) if pair.arm in chosen]
+    by_rest = grouped(
+        pairs, lambda pair: (drop_settings(pair.arm.setting, [UPDATES]), drop_settings(pair.arm.key, [RATE]))
+    )
+    longest = [
+        max(siblings, key=lambda pair: parse_number(pair.arm.value(UPDATES)) or 0.0) for siblings in by_rest.values()
     ]
+    return [pair for pair in pairs if pair in longest]
+
+
+def against_untrained(experiment: QualityExperiment, kind: str = ALL) -> list[QualityContrast]:
+    """Compare latents at tuned rates with those of the same rank that are frozen or a slice, judged together."""
+    pairs = [
+        (whole, arm)
+        for arm in tuned_arms(experiment.arms)
+        if (whole := whole_arm(experiment, arm, LATENT)) and is_plain(whole)
+    ]
+    return holm_corrected(compare_arms(*pair, kind, by_loss=True) for pair in pairs)
 
 
 def at_nearest_cache(
@@ -421,7 +441,7 @@ def at_nearest_cache(
 ) -> list[QualityContrast]:
     """Compare every plain latent with the grouped heads of the nearest cache, or several as near, within LARGEST_RATIO;
     judged together. Whether a narrow cache loses detail is one question, whether MLA's loses more is another."""
-    sized = [arm for arm in experiment.arms if cache_bytes(arm)]
+    sized = [arm for arm in tuned_arms(experiment.arms) if cache_bytes(arm)]
     heads = [arm for arm in sized if not is_latent(arm)]
     pairs = []
     for latent in filter(is_plain_mla, sized):

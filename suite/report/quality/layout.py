@@ -2,21 +2,31 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean
 from typing import Any, TypeVar
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
 from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_columns
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import nats, share_with_range, with_range
+from suite.report.model.formats import (
+    interval_ends,
+    mean_interval,
+    mean_with_range,
+    nats,
+    share_interval,
+    share_with_range,
+    with_range,
+)
 from suite.report.model.labels import Style, variant_label, variant_sort_key
 from suite.report.plot.plots import Axis, Point, Series, byte_axis
 from suite.report.quality import design
-from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, cache_bytes
+from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, QualityRun, cache_bytes
 from suite.report.table import Column, column, table
 from suite.statistics.paired import TOLD_APART, ArmOutcome
 
 R = TypeVar("R")
+ASIDE = {"frozen": 1.04, "slice": 1.08}  # of a latent's bytes, where it is drawn
 OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
@@ -132,39 +142,71 @@ def nearest_table(
     return arm_table(key, pairs, columns, None, **more)
 
 
-def size_lines(
-    points: Mapping[QualityArm, Point],
-    mode: str,
-    more: Callable[[Sequence[QualityArm]], Mapping[str, Any]] = lambda _: {},
-) -> list[Series]:
+def quality_text(arm: QualityArm, kind: str = ALL) -> Text | None:
+    """What an arm answered of a kind of question, or its final loss where it is judged by that, with its interval."""
+    if not design.is_by_loss(arm):
+        return answered_text(arm, kind)
+    return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
+
+
+def size_marks(arms: Iterable[QualityArm], kind: str = ALL) -> dict[QualityArm, Point]:
+    """By arm, where its cache bytes are known, a mark with its 95% interval, which says what `quality_text` says. Marks
+    of latents that nobody trained stand a little aside, since these cache as many bytes as trained ones."""
+    marks = {}
+    for arm in arms:
+        by_loss, size = design.is_by_loss(arm), cache_bytes(arm)
+        values = arm.values(QualityRun.final_loss if by_loss else design.final_share(kind))
+        if not size or not values:
+            continue
+        decode_s = design.decode_s(arm)
+        hover = say(
+            "quality.mark_hover",
+            name=arm.name,
+            value=quality_text(arm, kind),
+            count=len(values),
+            bytes=numbers.count(size),
+            decode=numbers.NOTHING if decode_s is None else numbers.seconds(decode_s),
+        )
+        ends = interval_ends(mean_interval(values) if by_loss else share_interval(values))
+        x = size * ASIDE.get(arm.value(design.LATENT), 1.0)
+        marks[arm] = Point(x=x, y=fmean(values), ends=ends, hover=hover, runs=arm.run_keys)
+    return marks
+
+
+def size_lines(points: Mapping[QualityArm, Point]) -> list[Series]:
     """A line for each variant, and each part that it lacks, through its sizes, the narrowest cache first. Each point
-    has its size beside it. `more`: anything else of a line's Series."""
+    of a variant that lacks no training has its size beside it."""
     by_size = sorted(points, key=lambda arm: cache_bytes(arm) or 0.0)
     groups = grouped(by_size, lambda arm: (arm.first.attention, *map(arm.value, design.TAKEN_AWAY)))
-    variants, lines = list[str](), list[Series]()
+    looks, lines = list[tuple[str, str]](), list[Series]()
     for key in sorted(groups, key=lambda key: (variant_sort_key(key[0]), key)):
         arms, first = groups[key], groups[key][0]
         has_groups = any(arm.value(design.KV_HEADS) for arm in arms)
         has_widths = any(not arm.first.is_wide for arm in arms)
         kind = "rank" if design.is_latent(first) else "groups" if has_groups else "width" if has_widths else ""
 
-        name: Text = first.name
+        is_untrained, name = design.lacks(first, design.LATENT), first.name
         if len(arms) > 1:
             name = design.name_without_parts(variant_label(first.first.attention), first)
             name = say(f"quality.line.{kind}", name=name) if kind else name
         line = size_series(
             name,
-            [replace(points[arm], text=_size(arm, has_groups, has_widths) if len(arms) > 1 else "") for arm in arms],
-            first.style,
+            [
+                replace(
+                    points[arm], text=_size(arm, has_groups, has_widths) if len(arms) > 1 and not is_untrained else ""
+                )
+                for arm in arms
+            ],
+            replace(first.style, dash="dot") if is_untrained else first.style,
             # Marks of a latent and of grouped heads often lie on each other.
-            names_at="top center" if design.is_latent(first) else "bottom center",
-            ordinal=variants.count(key[0]),
-            mode=mode,
+            names_at="top left" if design.is_latent(first) else "bottom right",
+            ordinal=looks.count((key[0], first.style.marker)),
+            mode="lines+markers+text",
+            more={},
             facets=variant_facet(first),
-            more=more(arms),
         )
         lines.append(line)
-        variants.append(key[0])
+        looks.append((key[0], first.style.marker))
     return lines
 
 

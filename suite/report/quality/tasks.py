@@ -1,24 +1,22 @@
 """The section on small decoders trained from nothing: recall, two hops, copying, counting, the next character."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, section
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.evidence import add_verdict_note, contrast_verdict
-from suite.report.model.experiment import grouped, holm_corrected, with_outcome
-from suite.report.model.formats import interval_ends, mean_with_range
-from suite.report.model.labels import GREY
+from suite.report.model.experiment import grouped, holm_corrected
+from suite.report.model.formats import interval_ends
 from suite.report.model.results import Results
 from suite.report.plot.plots import Point, Series, height_px, linear, plot, rule, shares
 from suite.report.plot.rows import rows
 from suite.report.quality import design, layout
 from suite.report.quality.curves import curve_table
-from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, QualityRun
+from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, task_order
 from suite.report.table import Column, column, part_columns, quoted_tables
 from suite.statistics.learning import Arrivals, arrivals, to_threshold
-from suite.statistics.paired import JUDGED, ArmOutcome
 
 LEVEL = 0.95
 MOST_TASKS, MOST_PX, FEWEST = 16, 880, 2
@@ -45,19 +43,23 @@ def build(results: Results) -> Section | None:
         _parts_table(experiments),
     ]
     quoted = {"title": "quality.published", "row": "quality.quoted", "note": "quality.published_note"}
-    # Of each task and label the experiment with the most arms, and of as many the last: it is the hardest.
-    groups = grouped(task_experiments, lambda experiment: (experiment.label, experiment.value("task"))).values()
-    fullest = [max(reversed(group), key=lambda experiment: len(experiment.arms)) for group in groups]
-    to_draw = [experiment for experiment in fullest if len(qualities(experiment)) >= FEWEST][:MOST_TASKS]
+    # Of each task and label the experiments with the most arms; the tiers as they are usually asked.
+    usual = [experiment for experiment in experiments if not experiment.value(design.FREQUENCY)]
+    fullest = []
+    for group in grouped(usual, lambda each: (task_order(each.value("task")), each.label)).values():
+        most = max(len(each.arms) for each in group)
+        fullest += [each for each in group if len(each.arms) == most]
+    over_bytes = [figure for each in fullest[:MOST_TASKS] if (figure := _bytes_figure(each))]
     return section(
         "quality",
         explanation=joined("sentence", [say("quality.explanation"), _decoder_sizes(experiments)]),
-        figures=[_differences_figure(task_experiments), *map(_pareto_figure, to_draw)],
+        figures=[*over_bytes, _differences_figure(task_experiments)],
+        leading=len(over_bytes),
         tables=[
             *add_verdict_note([table for table in tables if table.rows]),
             *quoted_tables("published_quality", **quoted),
         ],
-        headlines=[_headline(task_experiments, label, has_label=results.several) for label in results.labels],
+        claim="mla-lower-ceiling",
     )
 
 
@@ -75,24 +77,6 @@ def _decoder_sizes(experiments: Iterable[QualityExperiment]) -> Text:
     parameters = between(run.constant("model_parameter_count") for run in runs)
     questions = between(run.questions for run in runs)
     return say("quality.small", parameters=parameters, questions=questions, runs=numbers.count(len(runs)))
-
-
-def _headline(experiments: Sequence[QualityExperiment], label: str, *, has_label: bool) -> Headline | None:
-    """How many plain latents at MHA's width end lower or higher than it, under one label; None without any."""
-    at_width = [each for each in experiments if each.label == label and each.value("match") == "heads"]
-    against = design.longest_against_mha(at_width, design.is_plain_mla)
-    if not against:
-        return None
-    counts = {outcome: len(with_outcome(against, outcome)) for outcome in ArmOutcome}
-    ended = joined("list", [say(f"verdict.count.{outcome}", count=count) for outcome, count in counts.items() if count])
-    tasks = joined("list", dict.fromkeys(pair.arm.first.task for pair in against))
-    detail = say("quality.headline", count=len(against), tasks=tasks, told=ended)
-    judged_count = sum(counts[outcome] for outcome in JUDGED)
-    fields = {"lower": counts[ArmOutcome.LOWER], "higher": counts[ArmOutcome.HIGHER], "judged": judged_count}
-    return Headline(
-        text=say("quality.point", **fields) if judged_count else say("quality.point.none", count=len(against)),
-        detail=joined(": ", [label if has_label else "", detail]),
-    )
 
 
 def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
@@ -117,7 +101,7 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
         ),
     ]
     answered: Column[QualityArm] = column("quality.answered", layout.answered_text, kind=Kind.NUMBER)
-    loss: Column[QualityArm] = column("quality.loss", _loss_text, kind=Kind.NUMBER)
+    loss: Column[QualityArm] = column("quality.loss", layout.quality_text, kind=Kind.NUMBER)
     title = "quality.less_mha_nats" if by_loss else "quality.less_mha"
     difference = column(title, layout.difference_text, kind=Kind.NUMBER)
     notes = [
@@ -142,11 +126,6 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
         settings=first.task,
         facets={"task": first.task},
     )
-
-
-def _loss_text(arm: QualityArm) -> Text | None:
-    """An arm's final loss in nats, with its range over the seeds."""
-    return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
 
 
 def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
@@ -267,77 +246,38 @@ def _dot(pair: QualityContrast, y: float) -> Point:
     )
 
 
-def _pareto_figure(experiment: QualityExperiment) -> Figure:
-    """The figure of an experiment's quality over cache bytes, whose finding is the cheapest arm that none beats."""
-    front = pareto_front(qualities(experiment))
-    cheapest = front[0]
-    finding = say(
-        "quality.finding_front",
-        name=cheapest.name,
-        value=_quality_text(cheapest),
-        bytes=numbers.count(design.cache_bytes(cheapest) or 0),
-        pairs=len(cheapest.ended),
-        front=len(front),
-        count=len(experiment.arms),
+def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
+    """The figure of quality over cache bytes: at tuned rates, a line through each variant's sizes and one through those
+    of its untrained latents. Its finding holds trained latents against these, else against MHA."""
+    is_tiers = experiment.value("task") == design.TIERS_TASK
+    kind = design.RARELY if is_tiers else design.ALL
+    cut_short = (design.ROPE_DIM, design.LATENT_NORM)
+    tuned = design.tuned_arms(experiment.arms)
+    marks = layout.size_marks((arm for arm in tuned if not any(design.lacks(arm, part) for part in cut_short)), kind)
+    if len(marks) < FEWEST:
+        return None
+    asked = say(f"quality_tiers.asked.{kind}") if is_tiers else ""
+    pairs = design.against_untrained(experiment, kind)
+    pairs = pairs or design.longest_against_mha([experiment], design.is_plain_mla, kind)
+    is_by_loss, has_untrained = (
+        design.is_by_loss(experiment.arms[0]),
+        any(design.lacks(arm, design.LATENT) for arm in marks),
+    )
+    lines = layout.size_lines(marks)
+    figure = plot(
+        lines,
+        xaxis=layout.bytes_axis(marks),
+        yaxis=linear(say("quality.axis.loss"), autorange="reversed")
+        if is_by_loss
+        else shares(say("quality.axis.answered"), rangemode="tozero"),
     )
     return layout.figure(
         "quality.pareto",
-        [View(title="", figure=_pareto_plot(experiment, front))],
-        experiment.arms,
-        finding=finding,
-        facets={"task": experiment.value("task"), "label": experiment.label},
-        settings=experiment.name,
-        height_px=height_px(6),
-    )
-
-
-def _quality_text(arm: QualityArm) -> Text | None:
-    """An arm's loss where it is judged by that, else the share that it answered."""
-    return _loss_text(arm) if design.is_by_loss(arm) else layout.answered_text(arm)
-
-
-def qualities(experiment: QualityExperiment) -> dict[QualityArm, float]:
-    """The mean quality of each arm whose cache bytes are known: the share answered, or a loss with its sign turned."""
-    quality = design.LOSS.value if design.is_by_loss(experiment.arms[0]) else design.final_share(design.ALL)
-    means = {arm: arm.mean(quality) for arm in experiment.arms if design.cache_bytes(arm)}
-    return {arm: mean for arm, mean in means.items() if mean is not None}
-
-
-def pareto_front(qualities: Mapping[QualityArm, float]) -> list[QualityArm]:
-    """The arms with more quality than every arm of as few or fewer cache bytes; the cheapest first."""
-    front: list[QualityArm] = []
-    for arm in sorted(qualities, key=lambda arm: (design.cache_bytes(arm) or 0.0, -qualities[arm])):
-        if not front or qualities[arm] > qualities[front[-1]]:
-            front.append(arm)
-    return front
-
-
-def _pareto_plot(experiment: QualityExperiment, front: Sequence[QualityArm]) -> dict[str, Any]:
-    """A plot of quality over cache bytes: a line through each variant's sizes, and a dotted one along the front."""
-    points = {}
-    for arm, quality in qualities(experiment).items():
-        decode_s, size = design.decode_s(arm), numbers.count(design.cache_bytes(arm) or 0)
-        decode = numbers.NOTHING if decode_s is None else numbers.seconds(decode_s)
-        hover = say("quality.pareto_hover", name=arm.name, value=_quality_text(arm), bytes=size, decode=decode)
-        hover = say("quality.on_front", said=hover) if arm in front else hover
-        points[arm] = Point(x=design.cache_bytes(arm), y=abs(quality), hover=hover, runs=arm.run_keys)
-
-    def filled_on_front(arms: Sequence[QualityArm]) -> dict[str, Any]:
-        """Markers of a line's arms, open where another arm beats them."""
-        style = arms[0].style
-        symbols = [style.marker if arm in front else f"{style.marker}-open" for arm in arms]
-        outline = {"width": 1.5, "color": style.colour}
-        return {"marker": {"color": style.colour, "symbol": symbols, "size": MARK_PX, "line": outline}}
-
-    beaten_by_none = Series(
-        name=say("quality.front"),
-        points=[replace(points[arm], hover="", runs=()) for arm in front],
-        mode="lines",
-        more={"line": {"color": GREY, "dash": "dot", "width": 1.5, "shape": "hv"}},
-    )
-    by_loss = linear(say("quality.axis.loss"), autorange="reversed")
-    return plot(
-        [beaten_by_none, *layout.size_lines(points, "markers+text", filled_on_front)],
-        xaxis=layout.bytes_axis(points),
-        yaxis=by_loss if design.is_by_loss(experiment.arms[0]) else shares(say("quality.axis.answered")),
+        [View(title="", figure=figure)],
+        marks,
+        joined("sentence", [say("quality.pareto_caption"), say("quality.pareto_untrained") if has_untrained else ""]),
+        finding=layout.finding(pairs, asked),
+        facets={"task": experiment.value("task"), "label": experiment.label, "setting": experiment.settings},
+        settings=dotted(experiment.name, asked),
+        height_px=height_px(len(lines)),
     )

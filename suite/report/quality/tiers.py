@@ -12,9 +12,9 @@ from statistics import fmean
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
 from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, contrast_verdict, p_columns
-from suite.report.model.formats import interval_ends, points, share_interval, share_with_range, with_range
+from suite.report.model.formats import points, share_with_range, with_range
 from suite.report.model.results import Results
-from suite.report.plot.plots import Panel, Point, linear, panels, panels_height_px
+from suite.report.plot.plots import Panel, linear, panels, panels_height_px
 from suite.report.quality import design, families, layout
 from suite.report.quality.curves import curve_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
@@ -54,15 +54,7 @@ def _by_bytes_figure(family: Family) -> Figure | None:
     yaxis = linear("", range=[0, REACH], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%")
     tier_panels = []
     for tier in family.tiers:
-        marks = {}
-        for arm in arms:
-            if values := arm.values(design.final_share(tier)):
-                size, share = design.cache_bytes(arm) or 0.0, share_with_range(values)
-                sizes = {"name": arm.name, "bytes": numbers.count(size)}
-                hover = say("quality_tiers.mark_hover", share=share, count=len(values), **sizes)
-                ends, runs = interval_ends(share_interval(values)), arm.run_keys
-                marks[arm] = Point(x=size, y=fmean(values), ends=ends, hover=hover, runs=runs)
-        series = layout.size_lines(marks, "lines+markers+text")
+        series = layout.size_lines(layout.size_marks(arms, tier))
         title, level = say(f"quality_tiers.asked.{tier}"), arms[0].first.chance(tier)
         tier_panels.append(Panel(title=title, series=series, yaxis=yaxis, level=level or None))
     # How latents stand beside grouped heads of the same cache in the rarest tier; else what a variant answers.

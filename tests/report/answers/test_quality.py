@@ -8,6 +8,7 @@ from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     ONE_FOR_ALL,
     ONE_HEAD_EACH,
+    along_curves,
     arm,
     asked,
     in_memory,
@@ -262,3 +263,96 @@ def test_the_grading_follows_training_and_then_stays(uneven, swapped, word):
     for rank, shares in swapped.items():
         records += [*tiers(uneven, **mla(rank)), *thirds(shares, **asked("reversed", **mla(rank)))]
     assert ruling("grading-automatic", *records)[0] == word
+
+
+FROZEN, WITHOUT_EMBEDDINGS = {"attention.latent": "frozen"}, {"embeddings": "frozen"}
+TOP, HALF = [0.90, 0.91, 0.89, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.52]
+
+
+def tiered(often, sometimes, rarely, **facts):
+    """Five seeds that answer these shares of the tiers, give or take a point."""
+    return arm([(often, sometimes + nudge, rarely - nudge) for nudge in (0.0, 0.01, -0.01, 0.005, -0.005)], **facts)
+
+
+# Of the mix, 40 points of the middle tier are 0.12 × 40 = 4.8 points, and as many of the rarest 1.2: a latent that
+# learns the rarest tier badly, and nothing else, ranks nothing.
+UNTRAINED = [
+    ((1.0, 0.9, 0.3), None, SUPPORTED),
+    ((1.0, 0.9, 0.3), (1.0, 0.5, 0.3), SUPPORTED),
+    ((1.0, 0.9, 0.3), (1.0, 0.9, 0.3), EQUAL),
+    ((1.0, 0.9, 0.3), (1.0, 0.9, 0.7), CONTRADICTED),
+    ((1.0, 0.5, 0.3), (1.0, 0.9, 0.3), CONTRADICTED),
+]
+
+
+@pytest.mark.parametrize(("trained", "untrained", "word"), UNTRAINED)
+def test_mla_ranks_only_if_training_chooses_what_it_keeps(trained, untrained, word):
+    records = tiered(*trained, **mla(16))
+    for latent in ("frozen", "slice") if untrained else ():
+        records += tiered(*untrained, **mla(16, **{"attention.latent": latent}))
+    assert ruling("information-tiers", *records)[0] == word
+
+
+@pytest.mark.parametrize(("trained", "untrained", "word"), UNTRAINED)
+def test_the_latent_alone_must_learn_the_ranking(trained, untrained, word):
+    records = [*tiered(1.0, 1.0, 0.2, **mla(16)), *thirds([0.95] * 5, **asked("reversed", **mla(16)))]
+    records += tiered(1.0, 1.0, 1.0, **mla(16, **FROZEN))  # with embeddings that learn, it is not the latent alone
+    if untrained:
+        records += tiered(*trained, **mla(24, **WITHOUT_EMBEDDINGS))
+        records += tiered(*untrained, **mla(24, **WITHOUT_EMBEDDINGS, **FROZEN))
+    # A trained model does not rank anew, which leaves a part of the claim at the most.
+    assert ruling("grading-automatic", *records)[0] == (PARTLY if word == SUPPORTED else word)
+
+
+@pytest.mark.parametrize("claim", ["mla-lower-ceiling", "full-context-tasks"])
+@pytest.mark.parametrize(
+    ("levels", "middle", "untrained", "word"),
+    [
+        (HALF, 300, None, SUPPORTED),
+        (TOP, 1000, None, OPEN),  # it ends lower, and rises to the same level
+        (HALF, 300, HALF, SUPPORTED),
+        (HALF, 300, TOP, OPEN),  # as small a latent that nobody trained can do it
+    ],
+)
+def test_a_ceiling_is_where_curves_end_and_of_the_width(claim, levels, middle, untrained, word):
+    records = [*along_curves(TOP, **MHA), *along_curves(levels, middle, **mla(64))]
+    records += along_curves(untrained, **mla(64, **FROZEN)) if untrained else []
+    assert ruling(claim, *records)[0] == word
+
+
+@pytest.mark.parametrize("narrow", [TOP, HALF])
+def test_what_turned_a_claim_is_said_before_smaller_latents(narrow):
+    records = [*along_curves(TOP, **MHA), *along_curves(HALF, **mla(64)), *along_curves(TOP, **mla(64, **FROZEN))]
+    flips = EN.render(verdict_on("mla-lower-ceiling", *records, *along_curves(narrow, **mla(8))).flips)
+    assert flips.startswith("This limits the claim: the share of questions that MLA answers correctly")
+    assert ("With a smaller latent, MLA loses detail" in flips) is (narrow is HALF)
+
+
+def test_grouped_heads_that_learn_late_trade_nothing():
+    at_top = along_curves(TOP, **MHA)
+    assert ruling("gqa-between", *at_top, *along_curves(HALF, 300, **GROUPED))[0] == SUPPORTED
+    assert ruling("gqa-between", *at_top, *along_curves(TOP, 1000, **GROUPED))[0] == OPEN
+
+
+def test_the_rate_with_the_most_seeds_decides_for_every_arm():
+    fresh = range(200, 210)
+    at_default = [*recall(HIGH, **MHA), *recall(LOW, **GROUPED)]
+    tuned = [*recall(HIGH * 2, seeds=fresh, lr=0.006, **MHA), *recall(NEAR * 2, seeds=fresh, lr=0.0015, **GROUPED)]
+    assert ruling("gqa-between", *at_default)[0] == SUPPORTED
+    assert ruling("gqa-between", *at_default, *tuned)[0] == EQUAL
+
+
+def test_arms_of_other_seeds_take_no_seed_from_the_tuned():
+    fresh = range(200, 210)
+    records = [*thirds([0.3] * 5, **mla(8)), *arm([(1.0, 1.0, 0.3)] * 10, seeds=fresh, lr=0.006, **mla(16))]
+    word, numbers = ruling("information-tiers", *records)
+    assert (word, "from 10 seeds" in numbers) == (SUPPORTED, True)
+
+
+def test_harder_forms_of_a_task_are_tasks_of_their_own():
+    records = []
+    for extras in ({}, {"task.length": 64}):
+        records += recall(HIGH, task="counting", attention="mha", extras=extras)
+        records += recall(LOW, task="counting", **mla(None, **extras))
+    numbers = ruling("mla-lower-ceiling", *records)[1]
+    assert ("2 tasks" in numbers, "from 5 seeds" in numbers) == (True, True)

@@ -12,6 +12,7 @@ from suite.quality.tasks.tiers import TIERS as ASKED_TIERS
 from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE
+from suite.report.command import build_views
 from suite.report.quality import compress, tasks
 from suite.report.quality import tiers as tiers_section
 from suite.report.quality.compress_design import BALANCED
@@ -29,11 +30,13 @@ from tests.report.quality_records import (
     mla,
     mqa,
     quality_record,
+    recall,
     section_of,
     study,
     thirds,
     tiers,
 )
+from tests.report.reading import said
 from tests.report.test_hostile import EVIL, texts
 
 SECTIONS = (tiers_section, tasks)
@@ -143,7 +146,7 @@ def test_a_foreign_axis_or_seed_breaks_nothing():
 @pytest.mark.parametrize("lang", languages("report"))
 def test_every_figure_is_one_that_plotly_accepts(lang):
     plots = figures(*study(), lang=lang)
-    assert len(plots) == 5
+    assert len(plots) == 7
     for figure in plots:
         plotly.graph_objects.Figure(figure)
 
@@ -180,5 +183,13 @@ def test_the_point_of_a_headline_needs_evidence():
     assert point(tiers_section, latents) == share
     assert point(tiers_section, latents + tiers(0.5, **mqa(12))) == fewer
     assert point(tiers_section, latents + tiers(0.5, seeds=4, **mqa(12))) == share
-    assert point(tasks, study(5)).endswith("below MHA in 3 of 3 judged cases and above it in 0")
-    assert point(tasks, study(4)).startswith("None of 3 comparisons")
+
+
+def test_the_quality_view_opens_on_the_answer_and_over_bytes():
+    for seeds, answer in ((5, "Yes, it answers less than MHA"), (4, "These runs cannot tell")):
+        shares = [0.5, 0.52, 0.5, 0.51, 0.49][:seeds]
+        records = [*recall([share + 0.4 for share in shares], attention="mha"), *recall(shares, **mla(None))]
+        first = said(build_views(in_memory(*records))["quality"][0])
+        assert first.headlines[0].text == f"Does MLA lose detail? {answer}"
+        assert f"from {seeds} seeds: share of questions answered: MLA rank 64 minus MHA" in first.headlines[0].detail
+        assert first.figures[0].title == "Quality against cache"

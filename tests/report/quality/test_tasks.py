@@ -4,12 +4,9 @@ import pytest
 
 from suite.configuration.files import choices, read_choice
 from suite.report.quality import tasks
-from suite.report.quality.design import latent_rank, task_experiments
-from suite.report.quality.tasks import pareto_front, qualities
 from tests.report.quality_records import (
     OPEN,
-    details,
-    in_memory,
+    asked,
     mla,
     mqa,
     quality_record,
@@ -17,6 +14,7 @@ from tests.report.quality_records import (
     section_of,
     study,
     table_of,
+    tiers,
 )
 
 BY_VARIANT, MHA = "Results by variant", {"attention": "mha"}
@@ -78,35 +76,36 @@ def test_a_loss_that_is_higher_is_called_worse():
     assert (better["Verdict"], better["Minus MHA (nats)"].split()[0]) == ("better (lower loss)", "-0.194")
 
 
-@pytest.mark.parametrize(
-    ("arms", "front"),
-    [
-        ([(0.9, MHA), (0.9, mla(32)), (0.5, mla(8)), (0.4, mqa(12))], [8, 32]),
-        # Of a loss the front has the lowest; MHA has no rank.
-        ([(0.5, MHA | {"loss": 1.5}), (0.5, mla(16) | {"loss": 1.6}), (0.5, mla(32) | {"loss": 1.7})], [16, None]),
-    ],
-)
-def test_the_front_holds_what_no_other_beats_in_both(arms, front):
-    records = [quality_record(final, task="plays" if "loss" in arm else "recall", **arm) for final, arm in arms]
-    (experiment,) = task_experiments(in_memory(*records))
-    assert [latent_rank(arm) for arm in pareto_front(qualities(experiment))] == front
+def test_quality_over_bytes_has_a_line_for_what_nobody_trained():
+    frozen, slice_ = {"attention.latent": "frozen"}, {"attention.latent": "slice"}
+    records = [*tiers(1.0, **MHA), *tiers(0.5, **mqa(12))]
+    for rank, share in ((8, 0.2), (16, 0.5)):
+        records += [*tiers(share, **mla(rank)), *tiers(share + 0.2, **mla(rank, **frozen))]
+        records += tiers(share, **mla(rank, **slice_))
+    records += tiers(0.1, **mla(16, **{"attention.qk_rope_head_dim": 0}))
+    section = section_of(tasks, *records)
+    over_bytes, traces = section.figures[0], {}
+    for trace in over_bytes.views[0].figure["data"]:
+        traces[trace["name"]] = trace
+    assert list(traces) == [
+        "MHA", "MQA with heads of 12", "MLA (rank)", "MLA, frozen latent (rank)", "MLA, sliced latent (rank)"
+    ]  # fmt: skip
+    trained, untrained = traces["MLA (rank)"], traces["MLA, frozen latent (rank)"]
+    assert (trained["x"], trained["text"]) == ([64, 96], ["8", "16"])
+    assert [round(y, 3) for y in untrained["y"]] == [0.4, 0.7]
+    assert all(x < aside < 1.1 * x for x, aside in zip(trained["x"], untrained["x"], strict=True))
+    assert all(height > 0 for height in trained["error_y"]["array"])
+    assert "frozen latent, asked rarely (3%): the difference is -20.0" in over_bytes.finding
+    assert "clearly positive in 0 and clearly negative in 2 of 4" in over_bytes.finding
 
 
-def test_marks_on_the_front_are_filled_and_say_their_cpu_time():
-    section = section_of(
-        tasks,
-        quality_record(0.9, task="recall", decode_s=4e-3, **MHA),
-        quality_record(0.5, task="recall", decode_s=1e-3, **mla(8)),
-        quality_record(0.4, task="recall", **mqa(12)),
-    )
-    pareto = figure(section, "Quality against cache")
-    assert pareto.finding.startswith(
-        "Of 3 variants, 2 cannot be beaten in cache and quality together. Of these, MLA rank 8 has the smallest cache"
-    )
-    traces = {trace["name"]: trace for trace in pareto.views[0].figure["data"]}
-    symbols = [trace["marker"]["symbol"] for trace in traces.values() if "marker" in trace]
-    assert [symbol[0].endswith("-open") for symbol in symbols] == [False, True, False]
-    assert "4.00 ms per token" in traces["MHA"]["hovertext"][0]
+def test_the_fullest_of_each_task_are_drawn_the_tiers_first():
+    hard = {"task.pairs": 8}
+    records = [*recall([0.9] * 2, **MHA), *recall([0.8] * 2, **mla(8)), *recall([0.7] * 2, **mla(16))]
+    records += [*recall([0.6] * 2, **MHA, extras=hard), *recall([0.5] * 2, **mla(8, **hard))]
+    records += [*tiers(1.0, **MHA), *tiers(0.5, **mla(8)), *tiers(0.5, **asked("uniform", **MHA))]
+    section = section_of(tasks, *records)
+    assert [figure.facets["task"] for figure in section.figures[: section.leading]] == ["tiers", "recall"]
 
 
 def test_mla_without_rope_or_norm_stands_beside_itself():
@@ -157,13 +156,13 @@ def test_by_width_by_cache_and_by_parameters_are_three_questions():
 
 
 @pytest.mark.parametrize(
-    ("ranks", "p", "words", "finding", "ended"),
+    ("ranks", "p", "words", "finding"),
     [
-        ((), "0.013", "lower", "MLA rank 16 minus MHA, recall: the difference is -30.0 (", "lower"),
-        ((4, 8, 24, 32), "0.066", OPEN, "None of 5 comparisons shows a clear difference", "no clear difference"),
+        ((), "0.013", "lower", "MLA rank 16 minus MHA, recall: the difference is -30.0 ("),
+        ((4, 8, 24, 32), "0.066", OPEN, "None of 5 comparisons shows a clear difference"),
     ],
 )
-def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding, ended):
+def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding):
     # 10 to 50 points lower: p is 0.0132 alone, and five times as much among five.
     records = [*recall([0.9] * 5, **MHA), *recall([0.8, 0.7, 0.6, 0.5, 0.4], **mla(16))]
     records += [record for rank in ranks for record in recall([0.95, 0.85, 0.9, 0.95, 0.86], **mla(rank))]
@@ -174,8 +173,6 @@ def test_a_table_of_many_asks_more_and_all_places_agree(ranks, p, words, finding
     assert differences.finding.startswith(finding)
     (trace,) = [trace for trace in differences.views[0].figure["data"] if trace["name"] == "MLA rank 16"]
     assert trace["hovertext"][0].endswith(f"Verdict: {words}")
-    count = 1 + len(ranks)
-    assert details(in_memory(*records))[-1].endswith(f"The {count} comparisons end as follows: {ended} in {count}.")
 
 
 def test_a_quoted_table_names_its_source_and_fills_its_columns():
