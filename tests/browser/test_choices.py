@@ -99,4 +99,4 @@ def test_a_click_pins_the_runs_of_a_point(open_page, ordinary):
     assert "suite run workload=attention" in card.inner_text()
     card.locator("a").first.click()
     wait_until(page, "location.hash.startsWith('#/trust/run/')")
-    assert page.get_by_text("Command that runs it again").is_visible()
+    page.get_by_text("Command that runs it again").wait_for(state="visible")
