@@ -68,10 +68,9 @@ TIMED = {
 HEADLINES = {
     "suite.report.rl.efficiency.build": ("cpu/rl",),
     "suite.report.rl.stability.build": ("cpu/rl",),
-    "suite.report.quality.tasks.build": ("cpu/quality", "cpu/quality_full"),
     "suite.report.quality.tiers.build": ("cpu/quality", "cpu/quality_full"),
 }
-"""Sections whose headlines compare arms by what is permuted."""
+"""Sections whose headlines compare arms by what is permuted; that of the tasks is the card on detail, a claim above."""
 ORDERS = ("rl.is.higher", "rl.is.lower")
 ORDERS += ("verdict.count.higher", "verdict.count.lower", "quality_tiers.point.higher", "quality_tiers.point.lower")
 """Sentences that say which arm is better."""
