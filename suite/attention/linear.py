@@ -28,6 +28,12 @@ def adapter_of(weight_OI: Tensor) -> Adapter | None:
     return getattr(weight_OI, NAME, None)
 
 
+def merged(weight_OI: Tensor) -> Tensor:
+    """The weight with its adapter's product added, without gradients; the weight itself if it has none."""
+    adapter, weight_OI = adapter_of(weight_OI), weight_OI.detach()
+    return weight_OI if adapter is None else weight_OI + adapter.up_OR.detach() @ adapter.down_RI.detach()
+
+
 def linear(x: Tensor, weight_OI: Tensor, bias_O: Tensor | None = None) -> Tensor:
     """x Wᵀ + bias, plus the product of the weight's adapter if it has one; x has I as its last dimension."""
     y = F.linear(x, weight_OI, bias_O)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from suite.attention.cache import Cache
 from suite.attention.grouped import GroupedAttention
+from suite.attention.linear import merged
 from suite.attention.rotary import rotate_halves
 from suite.lm.attend import attend
 from suite.lm.decoder import Block, Decoder
@@ -45,12 +46,11 @@ def packs(decoder: Decoder) -> bool:
 
 
 class PackedLinear:
-    """x_…D @ weight_ED.T + bias_E, for several weights joined to one that is packed once."""
+    """x_…D @ weight_ED.T + bias_E, for several weights, with their adapters, joined to one that is packed once."""
 
     def __init__(self, weights_ED: Sequence[Tensor], biases_E: Sequence[Tensor | None]) -> None:
-        weight_ED = (
-            torch.cat([weight.detach() for weight in weights_ED]) if len(weights_ED) > 1 else weights_ED[0].detach()
-        )
+        weights = [merged(weight_ED) for weight_ED in weights_ED]
+        weight_ED = torch.cat(weights) if len(weights) > 1 else weights[0]
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight_ED)
         given = [bias.detach() for bias in biases_E if bias is not None]
         self._bias = torch.cat(given) if given else None

@@ -20,6 +20,7 @@ from torch import Tensor
 from suite.lm.checkpoint.load import fill
 from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
+from suite.lm.lora import adapt
 from suite.lm.training import Example, Limits, NotFiniteError, pad_examples, train_on
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng, torch_rng
@@ -49,11 +50,25 @@ class Base:
 def new_decoder(
     plan: RlPlan, attention: Mapping[str, Any], *, frozen: bool = False, dtype: str | None = None
 ) -> Decoder:
-    """A decoder with fresh weights in the plan's precision, or in `dtype`. With autocast a trained one keeps float32
-    weights and computes in bfloat16, and a frozen one is in bfloat16 throughout."""
+    """A decoder with fresh weights in the plan's precision, or in `dtype`, with adapters under LoRA. With autocast a
+    trained one keeps float32 weights and computes in bfloat16, and a frozen one is in bfloat16 throughout."""
     if dtype is None and plan.autocasts and not frozen:
-        return _decoder(plan, attention, plan.dtype, AutocastDecoder)
-    return _decoder(plan, attention, dtype or ("bfloat16" if plan.autocasts else plan.dtype))
+        decoder = _decoder(plan, attention, plan.dtype, AutocastDecoder)
+    else:
+        decoder = _decoder(plan, attention, dtype or ("bfloat16" if plan.autocasts else plan.dtype))
+    if plan.lora_rank is not None:
+        adapt(decoder, plan.lora_rank)
+    return decoder
+
+
+def decoder_with_weights(
+    plan: RlPlan, attention: Mapping[str, Any], weights: Mapping[str, Tensor], **precision: Any
+) -> Decoder:
+    """A `new_decoder` with these weights. Adapters that they lack stay new, which change nothing."""
+    decoder = new_decoder(plan, attention, **precision)
+    new_adapters = {name: weight for name, weight in decoder.state_dict().items() if name.startswith("adapters.")}
+    decoder.load_state_dict({**new_adapters, **weights})
+    return decoder
 
 
 def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[Decoder] = Decoder) -> Decoder:
@@ -72,7 +87,7 @@ def base_model(plan: RlPlan, settings: Mapping[str, Any], shared: Path) -> Base:
     attention = settings["attention"]
     if plan.policy.checkpoint is not None:
         begun_s, location = time.process_time(), locate_checkpoint(plan.policy.checkpoint)
-        model = new_decoder(plan, attention)
+        model = _decoder(plan, attention, plan.dtype)
         fill(model, location)
         took_s = time.process_time() - begun_s
         return Base(weights=model.state_dict(), losses=[], process_cpu_s=took_s, key=location.digest())
@@ -131,8 +146,7 @@ def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Ma
     teacher = cached_artifact(
         shared / TEACHERS, key, device=plan.device, make=lambda: _train_teacher(course(settings), shared)
     )
-    decoder = new_decoder(plan, settings["attention"])
-    decoder.load_state_dict(teacher.pop("weights"))
+    decoder = decoder_with_weights(plan, settings["attention"], teacher.pop("weights"))
     return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **teacher})
 
 

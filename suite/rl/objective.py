@@ -148,6 +148,7 @@ class LearningPlan:
                 f"distribution; got {self.logits_chunk}"
             )
         self.temperature = positive_number(settings, "temperature")
+        self.lora_rank = optional_whole_number(settings, "lora_rank")
         self.optimiser: str = one_of(settings, "optimiser", OPTIMISERS)
         self.value_coef = not_negative(settings, "value_coef")
         self.update_order, self.shares_trunk = ONE_AFTER_OTHER, False

@@ -145,10 +145,12 @@ class RlPlan(LearningPlan):
         return {"case": {"policy_parameter_count": policy, "critic_parameter_count": critic}}
 
     def least_bytes(self) -> float:
-        """Bytes of policy and critic with gradients and AdamW's moments, and of the base model that both begin as."""
+        """Bytes of policy and critic with gradients and AdamW's moments, and of the base model that both begin as;
+        under LoRA, whose adapters are small, of the weights alone."""
         counts = self.constants()["case"]
-        trained = counts["policy_parameter_count"] + counts["critic_parameter_count"]
-        return FLOAT_BYTES[self.dtype] * (ADAMW_TENSORS * trained + self.shape.parameter_count)
+        both = counts["policy_parameter_count"] + counts["critic_parameter_count"]
+        copies = ADAMW_TENSORS if self.lora_rank is None else 1
+        return FLOAT_BYTES[self.dtype] * (copies * both + self.shape.parameter_count)
 
     def _check_together(self) -> None:
         """Raise ValueError for settings that are right by themselves and do not go together."""

@@ -78,7 +78,8 @@ class CheckpointVocabulary:
         Raises ValueError for a prompt of more than LONGEST_PROMPT tokens."""
         generator = random.Random(0)
         example = draw(task, generator, held_out=False)
-        turns = (task.question(example), task.solution(example, generator), task.question(item))
+        solution = getattr(task, "solution_in_words", task.solution)(example, generator)
+        turns = (task.question(example), solution, task.question(item))
         ids = list(self._checkpoint_tokenizer.encode_chat(FORM, turns))
         if len(ids) > LONGEST_PROMPT:
             raise ValueError(f"a prompt in words must have at most {LONGEST_PROMPT} tokens; this task's has {len(ids)}")

@@ -16,7 +16,7 @@ from suite.measure.stateful import WorkloadFailedError
 from suite.measure.telemetry.counters import gpu_memory
 from suite.records.metrics import BASE, EVALUATE, PASS_AT_K, TRIVIAL_ACCURACY, within
 from suite.records.record import Reading, constant_readings
-from suite.rl.base import Base, base_model, load_teacher, new_decoder
+from suite.rl.base import Base, base_model, decoder_with_weights, load_teacher
 from suite.rl.plan import RlPlan, critic_settings
 from suite.rl.recipe import RL
 from suite.rl.registry import STAGES
@@ -47,8 +47,7 @@ class RlWorkload:
         self._critic_base = None
         if plan.critic_base is not None and any(stage.kind == RL for stage in plan.recipe.stages):
             self._critic_base = base_model(plan.critic_base, critic_settings(self._settings), shared)
-        self.policy = new_decoder(plan, self._settings["attention"])
-        self.policy.load_state_dict(self._base.weights)
+        self.policy = decoder_with_weights(plan, self._settings["attention"], self._base.weights)
         self._base = replace(self._base, weights={})  # the policy has them, and its stages copies of their own
         self._begin(0)
         self._device = device_for(self._settings["device"], plan.threads)

@@ -4,13 +4,20 @@ import pytest
 import torch
 
 from suite.lm import packed, sampling
+from suite.lm.lora import adapt
 from suite.lm.packed import PackedDecoder, rollout_engine
 from suite.lm.sampling import prompts_from, sample
 from tests.lm.decoders import VOCABULARY, decoder, generator, tokens
 
 CPU = torch.device("cpu")
 EQUAL, RAGGED = [[5, 6, 7], [9, 9, 9]], [[5, 6, 7, 8], [9]]
-SHAPES = {"mha": {}, "gqa": {}, "biased": {"qkv_bias": True}, "untied": {"tie_embeddings": False, "norm_eps": 1e-3}}
+SHAPES = {
+    "mha": {},
+    "gqa": {},
+    "biased": {"qkv_bias": True},
+    "untied": {"tie_embeddings": False, "norm_eps": 1e-3},
+    "adapted": {},
+}
 
 
 def model_of(name):
@@ -19,6 +26,10 @@ def model_of(name):
         for parameter in model.parameters():
             if parameter.dim() == 1:
                 parameter.uniform_(0.5, 1.5, generator=generator(1))
+        if name == "adapted":
+            adapt(model, 2)
+            for adapter in model.adapters:
+                adapter.up_OR.normal_(std=0.1, generator=generator(2))
     return model
 
 

@@ -8,15 +8,18 @@ from multiprocessing import forkserver
 
 import psutil
 import pytest
+import torch
 
 from suite.commands.run import main
 from suite.compose.compose import compose
 from suite.configuration.files import read_choice
+from suite.measure.meter import Meter
 from suite.records.metrics import METRICS, PHASES
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out
+from suite.rl.workload import RlWorkload
 from suite.run.job import job_of
 from suite.run.recorder import CHECKPOINTS
 from tests.forked import forked, needs_forks
@@ -112,7 +115,7 @@ def test_algorithms_share_the_base_model_of_their_seed(tmp_path):
 
 AS_PRACTISED = {"critic_warmup_steps": 4, "lam_alpha": 0.2, "critic_lam": 1.0, "critic_model": "tiny"}
 """The run dies while its critic learns alone, then once more, and then the policy begins."""
-OTHERWISE = [AS_PRACTISED, {"dtype": "bfloat16"}, {"autocast": True}]
+OTHERWISE = [AS_PRACTISED, {"dtype": "bfloat16"}, {"autocast": True}, {"lora_rank": 2}]
 
 
 @pytest.mark.parametrize(("algorithm", "changes"), [("grpo", {}), *(("ppo", changes) for changes in ({}, *OTHERWISE))])
@@ -127,6 +130,26 @@ def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, algorithm, cha
     assert len(facts["resumed_at_steps"]) == 2
     assert resumed == unbroken
     assert not (broken / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("algorithm", ["grpo", "ppo"])
+def test_lora_begins_as_the_base_and_trains_adapters_alone(tmp_path, algorithm):
+    workload, plain = (RlWorkload(settings(algorithm, lora_rank=rank)) for rank in (2, None))
+    for each in (workload, plain):
+        each.prepare(tmp_path)
+    base = plain.policy.state_dict()
+    meters = [Meter(), Meter()]
+    for each, meter in zip((workload, plain), meters, strict=True):
+        each.step(meter)
+    first, first_plain = ({r.metric: r.value for r in meter.readings if METRICS[r.metric].seeded} for meter in meters)
+    assert first["reward"] == first_plain["reward"]
+    assert first["gradient_norm"] != first_plain["gradient_norm"]
+    trained = workload.policy.state_dict()
+    assert {name for name in trained if name not in base} == {name for name in trained if name.startswith("adapters.")}
+    assert all(weight.any() for name, weight in trained.items() if name.endswith("up_OR"))
+    fresh = RlWorkload(settings(algorithm))
+    fresh.prepare(tmp_path)
+    assert all(torch.equal(trained[name], weight) for name, weight in fresh.policy.state_dict().items())
 
 
 def test_a_critic_learns_alone_and_from_a_base_of_its_own(tmp_path):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.files import in_phase
-from suite.configuration.values import not_negative, one_of, optional_whole_number, whole_number
+from suite.configuration.values import not_negative, one_of, whole_number
 from suite.records.holdings import CRITIC, POLICY, REFERENCE, REWARD_MODEL
 from suite.rl.objective import LearningPlan
 from suite.theory.answers.step_memory import BF16, COMPUTED_BYTES, FLOAT32, MIXED, PRECISIONS
@@ -59,7 +59,6 @@ class RlMemoryPlan(LearningPlan):
         self.shards: int = one_of(settings, "shards", SHARDS)
         self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
-        self.lora_rank = optional_whole_number(settings, "lora_rank")
         self.casts_frozen: bool = one_of(settings, "frozen_base", (COMPUTED, FLOAT32)) == FLOAT32
         self.critic_lr = self.lr if self.has_own_critic else None
         reference = one_of(settings, "reference", (DEVICE, OFFLOADED))

@@ -9,7 +9,7 @@ from suite.measure.meter import Meter
 from suite.measure.workload import IncorrectError
 from suite.records.metrics import EVALUATE
 from suite.records.record import STEP
-from suite.rl.base import new_decoder
+from suite.rl.base import decoder_with_weights
 from suite.rl.critic import Critic
 from suite.rl.learner import Learner, mean_kl
 from suite.rl.rollout import Experience, collect_rollouts, rollout_readings
@@ -40,9 +40,7 @@ class RlStage:
             critic = Critic(at.policy, shares_trunk=True)
         elif plan.critic_base is not None:
             assert at.critic_base is not None
-            decoder = new_decoder(plan.critic_base, at.attention)
-            decoder.load_state_dict(at.critic_base)
-            critic = Critic(decoder)
+            critic = Critic(decoder_with_weights(plan.critic_base, at.attention, at.critic_base))
         elif plan.objective.has_critic:
             critic = Critic(_copy_policy(at))
         self._learner = Learner(plan, at.policy, reference, critic)
@@ -114,6 +112,4 @@ begin = RlStage
 
 def _copy_policy(at: StageBegin, *, frozen: bool = False) -> Decoder:
     """A new decoder with the policy's present weights; a frozen one may be in another precision."""
-    decoder = new_decoder(at.plan, at.attention, frozen=frozen)
-    decoder.load_state_dict(at.policy.state_dict())
-    return decoder
+    return decoder_with_weights(at.plan, at.attention, at.policy.state_dict(), frozen=frozen)

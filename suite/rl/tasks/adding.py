@@ -62,6 +62,11 @@ class Adding(SteppedTask):
         """Write the right columns as thought, and the sum."""
         return well_formed(_written_columns(_columns(item)), item.answer)
 
+    def solution_in_words(self, item: Item, generator: random.Random) -> str:
+        """Write the sum as a policy does that reads English, to which columns and carries would be riddles: of 64
+        answers of SmolLM2-135M to sums of one digit 14 are right behind this example, and none behind columns."""
+        return well_formed(f"{item.prompt}{item.answer}", item.answer)
+
     def _steps(self, item: Item, completion: Sequence[str], thought: slice) -> list[StepReward]:
         """Reward each column of the thought: 1 until the first whose digit or carry is wrong, from there on 0. A column
         ends with the sign between columns, or with the thought."""

@@ -86,7 +86,8 @@ class Task(Protocol):
         ...
 
     def solution(self, item: Item, generator: random.Random) -> str:
-        """Write a right completion in the asked form, its checkable steps included."""
+        """Write a right completion in the asked form, its checkable steps included. A task whose thoughts no reader of
+        English would understand has `solution_in_words` too, the example that such a policy is shown."""
         ...
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
