@@ -15,6 +15,7 @@ from torch import Tensor
 from suite.attention.backends.eager import attend
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Problem, ValueLayout, joined_key, operands
+from suite.attention.ragged_cache import from_pages
 from suite.measure.workload import IncorrectError
 from suite.records.record import Reading
 
@@ -75,9 +76,27 @@ def against_eager(output: Tensor, eager: Tensor, reference: Tensor, problem: Pro
     return OutputError(error=relative_error(output, reference), allowed=allowed)
 
 
+def worst(errors: Sequence[OutputError]) -> OutputError:
+    """The largest error of several, where NaN is larger than any, and the largest that one of them is allowed: eager's
+    own error over the few numbers of a short sequence may by chance be small."""
+    largest = max((one.error for one in errors), key=lambda error: (math.isnan(error), error))
+    return OutputError(error=largest, allowed=max(one.allowed for one in errors))
+
+
 def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> OutputError:
     """Relative error of a kernel's output against float64 attention over `inputs`, bound by eager's own error. Of many
-    query rows some are sampled; see `_compared_positions`."""
+    query rows some are sampled; see `_compared_positions`. Of sequences of different lengths each is compared by
+    itself; see `worst`."""
+    if problem.lengths is not None:
+        q_BHSd, k_BGTd, v_BGTv, *tables = inputs
+        if tables:
+            k_BGTd, v_BGTv = (from_pages(x, *tables) for x in (k_BGTd, v_BGTv))
+        errors = []
+        for number, length in enumerate(problem.lengths):
+            rows = slice(number, number + 1)
+            one = q_BHSd[rows], k_BGTd[rows, :, :length], v_BGTv[rows, :, :length]
+            errors.append(compare(o_BHSv[rows], one, problem.of_sequence(number), generator))
+        return worst(errors)
     positions = _compared_positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]
     keys_T = (torch.arange(problem.seq_len, device=problem.device) - problem.oldest_row) % problem.seq_len
@@ -218,22 +237,30 @@ def _compared_positions(problem: Problem, generator: torch.Generator) -> Tensor:
 
 
 def layer_readings(
-    layer: AttentionLayer, problem: Problem, x_BSD: Tensor, projected: Sequence[Tensor], start: int, o_BHSv: Tensor
+    layer: AttentionLayer,
+    problem: Problem,
+    x_BSD: Tensor,
+    projected: Sequence[Tensor],
+    start: int,
+    o_BHSv: Tensor,
+    positions_S: Tensor | None = None,
 ) -> list[Reading]:
     """Compare the layer's projections, output and scale with its float64 definition, at up to MOST_TOKENS new tokens.
 
-    `projected`: what `layer.project` gave for x_BSD at `start`; `o_BHSv`: the kernel's output. Readings of errors and
-    bounds; none where the layer's class states no definition. Raises IncorrectError.
+    `projected`: what `layer.project` gave for x_BSD at `start`; `o_BHSv`: the kernel's output. `positions_S`: those of
+    the new tokens, whose rows alone are then `projected`. Readings of errors and bounds; none where the layer's class
+    states no definition. Raises IncorrectError.
     """
     definition = layer.stated_definition()
     if definition is None:
         return []
     new = x_BSD.shape[1]
     chosen = torch.linspace(0, new - 1, min(new, MOST_TOKENS), device=x_BSD.device).round().long()
-    positions = start + chosen
+    positions = start + chosen if positions_S is None else positions_S[chosen]
     cached = projected[1].shape[2]
     # A query has the new tokens alone; a cache that keeps fewer tokens than there are goes round.
-    outputs = [x[:, :, positions % cached if x.shape[2] == cached else chosen] for x in projected if x.dim() > 1]
+    rows = positions % cached if positions_S is None else chosen
+    outputs = [x[:, :, rows if x.shape[2] == cached else chosen] for x in projected if x.dim() > 1]
     if problem.shared_key_dim:
         outputs[1] = joined_key(outputs[1], outputs.pop())
     o_BHNv = o_BHSv[:, :, chosen]

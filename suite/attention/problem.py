@@ -6,7 +6,7 @@ d width over which a query is scored, v width of a value, D hidden width, c widt
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import ClassVar
 
@@ -48,6 +48,12 @@ class Problem:
     """The dtype of keys and values in eight bits, whose scales are further inputs (suite.attention.cache)."""
     has_sinks: bool = False
     """A last input, sink_H: a logit of each head that takes its share of the softmax and has no value."""
+    lengths: Sequence[int] | None = None
+    """The keys of each sequence, none more than `seq_len`; what lies behind them must not be read. None: all have
+    `seq_len`."""
+    page_size: int | None = None
+    """Tokens of a page, where keys and values are pages, [pages, groups, tokens, width], which a last input, table_BP,
+    assigns to the sequences. None: they are [batch, groups, keys, width]."""
     shared_key_dim: int = 0
     """Last columns of a key that all groups share: an input of their own, k_B1Tr, behind keys without them and
     values."""
@@ -60,6 +66,8 @@ class Problem:
             "sinks": "attention sinks" if self.has_sinks else "",
             "quantised_cache": f"a cache in {str(self.cache_dtype).removeprefix('torch.')}" if self.cache_dtype else "",
             "shared_key": "a key part that groups share" if self.shared_key_dim else "",
+            "ragged": "sequences of different lengths" if self.lengths else "",
+            "pages": f"a cache in pages of {self.page_size} tokens" if self.page_size else "",
         }
         return {name: phrase for name, phrase in demands.items() if phrase}
 
@@ -74,13 +82,25 @@ class Problem:
 
     @property
     def needs_mask(self) -> bool:
-        """True if a query must not see every key: several new tokens, or a window narrower than the cache."""
-        return self.query_len > 1 or (self.window is not None and self.window < self.seq_len)
+        """True if a query must not see every key: several new tokens, a window narrower than the cache, or sequences
+        of different lengths."""
+        is_windowed = self.window is not None and self.window < self.seq_len
+        return self.query_len > 1 or is_windowed or self.lengths is not None
 
     def visible_keys(self) -> Tensor:
-        """Mask [query_len, seq_len], True where a query sees a key; columns in the order of the cache's rows."""
+        """Mask [query_len, seq_len], True where a query sees a key; columns in the order of the cache's rows. Of
+        sequences of different lengths it is [batch, 1, query_len, seq_len]."""
+        if self.lengths is not None:
+            last_B111 = torch.tensor(self.lengths, device=self.device).view(-1, 1, 1, 1) - self.query_len
+            query_S1 = torch.arange(self.query_len, device=self.device)[:, None]
+            return torch.arange(self.seq_len, device=self.device) <= last_B111 + query_S1
         visible_ST = visible_keys(self.query_len, self.seq_len, self.device, self.window)
         return visible_ST.roll(self.oldest_row, dims=-1)
+
+    def of_sequence(self, number: int) -> "Problem":
+        """The problem of one sequence of a batch whose sequences differ in length."""
+        assert self.lengths is not None
+        return replace(self, batch=1, seq_len=self.lengths[number], lengths=None, page_size=None)
 
     def forward_mode(self) -> AbstractContextManager[object]:
         """no_grad or inference_mode, for a first call: what is compiled is compiled for one mode."""
@@ -127,6 +147,28 @@ class Backend:
         A backend that computes more than plain attention takes the inputs of that too; see `operands`.
         """
         raise AssertionError(f"{type(self).__name__} does not say how it computes")
+
+
+class CallByCall(Backend):
+    """Several backends, each of which computes its own problem; their inputs and outputs are in their order."""
+
+    def __init__(self, backends: Sequence[Backend]) -> None:
+        self.backends, self.problem = backends, backends[0].problem
+        self.name = "+".join(dict.fromkeys(backend.name for backend in backends))  # type: ignore[misc]
+        self.form = "; ".join(dict.fromkeys(backend.form for backend in backends if backend.form)) or None
+        self.built = next((backend.built for backend in backends if backend.built), None)
+
+    def split(self, inputs: Sequence[Tensor]) -> list[tuple[Backend, Sequence[Tensor]]]:
+        """Each backend with its inputs."""
+        each = len(inputs) // len(self.backends)
+        return [(backend, inputs[i * each : (i + 1) * each]) for i, backend in enumerate(self.backends)]
+
+    def autotuned(self, *inputs: Tensor) -> "CallByCall":
+        """The backends that each chose by its own inputs."""
+        return CallByCall([backend.autotuned(*own) for backend, own in self.split(inputs)])
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        return tuple(backend(*own) for backend, own in self.split(inputs))
 
 
 def operands(inputs: Sequence[Tensor], problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

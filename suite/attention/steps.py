@@ -287,6 +287,12 @@ def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
             f"cache_dtype={forward.cache_dtype} needs phase=decode: other phases read keys and values as they are "
             f"projected, not from a cache"
         )
+    require_cache_as_it_lies(layer, forward, f"cache_dtype={forward.cache_dtype} supports")
+
+
+def require_cache_as_it_lies(layer: AttentionLayer, forward: Pass, what_supports: str) -> None:
+    """Raise UnsupportedError unless the kernel reads the layer's cached keys and values of all tokens as they lie. The
+    sentence begins with `what_supports`."""
     layouts = (ValueLayout.SEPARATE, ValueLayout.PREFIX_OF_KEY)
     one_token = replace(forward, query_len=1, seq_len=1)
     # Tied states share a key part, a window's cache goes round, more than two latents have a rotary key each.
@@ -296,6 +302,6 @@ def require_quantisable(layer: AttentionLayer, forward: Pass) -> None:
     fits = keeps_all and reads_all and not has_several
     if not fits or layer.new_cache(one_token).counted_bytes() != cache_bytes(layer.shape, one_token):
         raise UnsupportedError(
-            f"cache_dtype={forward.cache_dtype} supports grouped attention and absorbed MLA, whose kernels read the "
-            f"cache as it lies; got {layer.shape.describe_mode(forward) or type(layer).__name__}"
+            f"{what_supports} grouped attention and absorbed MLA, whose kernels read the cache as it lies; "
+            f"got {layer.shape.describe_mode(forward) or type(layer).__name__}"
         )

@@ -34,7 +34,7 @@ import triton
 import triton.language as tl
 
 # Parameters of which one compiled kernel takes all values: Triton makes another for 1 and for multiples of 16.
-COUNTS = ("seq_len", "keys_per_split", "rows", "kv_heads", "pairs", "splits")
+COUNTS = ("seq_len", "pages", "keys_per_split", "rows", "kv_heads", "pairs", "splits")
 
 
 @triton.jit
@@ -60,8 +60,11 @@ def attend_split(
     v_ptr,
     part_ptr,
     part_lse_ptr,
+    lengths_ptr,
+    table_ptr,
     scale_log2,
     seq_len,
+    pages,
     keys_per_split,
     rows,
     kv_heads,
@@ -78,6 +81,9 @@ def attend_split(
     v_stride_g,
     v_stride_t,
     v_stride_d,
+    RAGGED: tl.constexpr,
+    PAGE: tl.constexpr,
+    MAY_SEE_NOTHING: tl.constexpr,
     QUERY_LEN: tl.constexpr,
     FIRST: tl.constexpr,
     REST: tl.constexpr,
@@ -100,6 +106,8 @@ def attend_split(
     row_blocks = tl.cdiv(rows, ROW_BLOCK)
     split, pair = tl.program_id(1), tl.program_id(0) // row_blocks
     batch, group = (pair // kv_heads).to(tl.int64), (pair % kv_heads).to(tl.int64)
+    if RAGGED:  # of a shorter sequence the last splits may be empty
+        seq_len = tl.load(lengths_ptr + batch)
     row = tl.program_id(0) % row_blocks * ROW_BLOCK + tl.arange(0, ROW_BLOCK)
     row_is = row < rows
     head, token = row // QUERY_LEN, row % QUERY_LEN
@@ -120,8 +128,15 @@ def attend_split(
     for start in range(begin, end, KEY_BLOCK):
         # From `start` each time: a pointer that moved on would keep its row's offsets in registers from turn to turn.
         key_is = offset < end - start
-        token_in_split = (start - begin + offset).to(tl.int64)
-        k_row = k_tile + token_in_split * k_stride_t
+        if PAGE > 0:
+            page = tl.load(table_ptr + batch * pages + (start + offset) // PAGE, mask=key_is, other=0).to(tl.int64)
+            in_page = ((start + offset) % PAGE).to(tl.int64)
+            k_row = k_ptr + page * k_stride_b + group * k_stride_g + in_page * k_stride_t
+            v_row = v_ptr + page * v_stride_b + group * v_stride_g + in_page * v_stride_t
+        else:
+            token_in_split = (start - begin + offset).to(tl.int64)
+            k_row = k_tile + token_in_split * k_stride_t
+            v_row = v_tile + token_in_split * v_stride_t
         k_first = tile(k_row, key_is, k_stride_d, 0, FIRST, FIRST_BLOCK)
         if REST > 0:
             k_rest = tile(k_row, key_is, k_stride_d, FIRST, REST, REST_BLOCK)
@@ -139,21 +154,18 @@ def attend_split(
             scores = tl.where(seen, scores, float("-inf"))
             new_peak = tl.maximum(peak, tl.max(scores, axis=1))
             # A row may see no key of a split: its peak stays -inf, and -inf - -inf is no number.
-            base = tl.where(new_peak == float("-inf"), 0.0, new_peak) if QUERY_LEN > 1 else new_peak
+            base = tl.where(new_peak == float("-inf"), 0.0, new_peak) if MAY_SEE_NOTHING else new_peak
             decay = tl.exp2(peak - base)
             exponentials = tl.exp2(scores - base[:, None])
             total = total * decay + tl.sum(exponentials, axis=1)
             summed = summed * decay[:, None]
             weights = exponentials.to(k_ptr.dtype.element_ty)
-        if VALUE_IN_KEY:
-            v_block = k_first
-        else:
-            v_block = tile(v_tile + token_in_split * v_stride_t, key_is, v_stride_d, 0, VALUE, VALUE_BLOCK)
+        v_block = k_first if VALUE_IN_KEY else tile(v_row, key_is, v_stride_d, 0, VALUE, VALUE_BLOCK)
         summed += product(weights, v_block, AS_FLOAT)
         peak = new_peak
 
     value = tl.arange(0, VALUE_BLOCK)
-    divisor = tl.where(total == 0.0, 1.0, total) if QUERY_LEN > 1 else total
+    divisor = tl.where(total == 0.0, 1.0, total) if MAY_SEE_NOTHING else total
     part_row = (split.to(tl.int64) * pairs + pair) * rows + row
     tl.store(part_lse_ptr + part_row, peak + tl.log2(divisor), mask=row_is)
     tl.store(

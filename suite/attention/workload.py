@@ -11,6 +11,7 @@ from torch import Tensor
 from suite.attention.check import require_response
 from suite.attention.layer import AttentionLayer
 from suite.attention.problem import Backend
+from suite.attention.ragged_step import RaggedStep
 from suite.attention.selected_step import SelectedStep
 from suite.attention.steps import ForwardStep, QuantisedStep, TrainingStep, require_quantisable
 from suite.configuration.files import locate
@@ -40,26 +41,31 @@ class AttentionWorkload:
         generator = torch.Generator(device).manual_seed(plan.seed)
         layer: AttentionLayer = self._layer_class(
             plan.shape,
-            positions=plan.forward.seq_len,
+            positions=max(each.seq_len for each in plan.passes),
             dtype=DTYPES[plan.dtype],
             device=device,
             generator=generator,
         )
         if plan.forward.cache_dtype is not None:
             require_quantisable(layer, plan.forward)
-        backend: Backend = self._backend_for(layer.problem(plan.forward))
-        self.work: ForwardStep | TrainingStep
-        if plan.forward.is_training:
-            self.work = TrainingStep(layer, backend, plan.forward, generator)
-        elif plan.forward.cache_dtype is not None:
-            self.work = QuantisedStep(layer, backend, plan.forward, generator)
-        elif plan.shape.before_kernel(plan.forward):
-            self.work = SelectedStep(layer, backend, plan.forward, generator)
-        else:
-            self.work = ForwardStep(layer, backend, plan.forward, generator)
+        self.work = self._new_step(layer, generator)
         self.work.draw()
         with torch.no_grad():
-            self.work.backend = backend.autotuned(*self.work.kernel_inputs)
+            self.work.backend = self.work.backend.autotuned(*self.work.kernel_inputs)
+
+    def _new_step(self, layer: AttentionLayer, generator: torch.Generator) -> ForwardStep | TrainingStep:
+        """The step of the plan's pass, with its backend. Raises UnsupportedError."""
+        forward = self.plan.forward
+        if self.plan.is_ragged or self.plan.page_size:
+            return RaggedStep(layer, self._backend_for, self.plan.passes, self.plan.page_size, generator)
+        backend: Backend = self._backend_for(layer.problem(forward))
+        if forward.is_training:
+            return TrainingStep(layer, backend, forward, generator)
+        if forward.cache_dtype is not None:
+            return QuantisedStep(layer, backend, forward, generator)
+        if self.plan.shape.before_kernel(forward):
+            return SelectedStep(layer, backend, forward, generator)
+        return ForwardStep(layer, backend, forward, generator)
 
     def constants(self) -> Iterable[Reading]:
         """Readings of the plan's closed forms, and of the cache's counted bytes."""

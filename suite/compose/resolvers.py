@@ -15,6 +15,7 @@ from suite.rl.recipe import stage_modules
 from suite.rl.tuning import best_trial_value, trial_choice, trial_value
 from suite.theory.devices.gpus import gpu_count
 from suite.theory.devices.hardware import hardware_from
+from suite.theory.layers.batch_spec import of_seqs
 
 TYPED = f"device={AUTO}"
 
@@ -67,6 +68,7 @@ def _critic_sizes(group: str, name: str | None) -> dict[str, Any] | None:
 
 
 RESOLVERS: Mapping[str, Callable[..., Any]] = {
+    "of_seqs": of_seqs,
     "default_dtype": lambda device: DEFAULT_DTYPES.get(kind_of(chosen_device(device)), "float32"),
     "dtype_of": _default_dtype,
     "critic_sizes": _critic_sizes,

@@ -35,6 +35,9 @@ LITE, PREFILL, PLAIN = {"geometry": "deepseek-v2-lite"}, {"phase": "prefill"}, {
 INT8, FP8 = {"backend": "dequantising", "cache_dtype": "int8", **GQA}, {"backend": "dequantising", "cache_dtype": "fp8"}
 # With the variant's own sizes.
 DSA = {"attention": "mla_dsa"}, {"top_k": 8, "index_heads": 3}
+RAGGED = {"seqs": "q1s40_2q1s9", "batch": 3, "seq_len": 20, "query_len": 1, **GQA}
+PAGED = RAGGED | {"page_size": 4, "backend": "cpp"}
+SPECULATED = {"seqs": "2q1s30_q3s20_q3s9", "batch": 4, "seq_len": 23, "query_len": 3, **GQA, **PLAIN}
 WINDOW = {"attention": "window", "query_len": 3, **PLAIN}, {"window": 7}
 CHANGES = (
     Change("nothing", FOLDED, "", ""),
@@ -176,6 +179,64 @@ CHANGES = (
         "(q_BHSd[..., :plain], rotate_halves(q_BHSd[..., plain:], *angles))",
         "(rotate_halves(q_BHSd[..., :plain], *angles), q_BHSd[..., plain:])",
         GTA | PREFILL,
+    ),
+    Change(
+        "every sequence as long as the longest",
+        "ragged_step.py",
+        "starts_B1 = torch.tensor(lengths, ",
+        "starts_B1 = torch.tensor([lengths[0]] * len(lengths), ",
+        RAGGED,
+    ),
+    Change("a key behind a sequence seen", "problem.py", "- self.query_len\n", "- self.query_len + 1\n", RAGGED),
+    Change("a draft's tokens see each other", "problem.py", "<= last_B111 + query_S1", "<= last_B111 + 2", SPECULATED),
+    Change(
+        "new rows written to the first places",
+        "ragged_cache.py",
+        "slice(None), slots_BS\n",
+        "slice(None), 0 * slots_BS\n",
+        RAGGED,
+    ),
+    Change(
+        "new rows of one call for another",
+        "ragged_step.py",
+        "new_1GNw[0, :, self.tokens]",
+        "new_1GNw[0, :, : self.slots_BS.numel()]",
+        SPECULATED,
+    ),
+    Change(
+        "queries of one call for another",
+        "ragged_step.py",
+        "q_1HNd[0, :, self.tokens]",
+        "q_1HNd[0, :, : self.slots_BS.numel()]",
+        SPECULATED,
+    ),
+    Change(
+        "the mask of the first sequence for all",
+        EAGER,
+        "hidden_ST.shape[-2:]).masked_fill_(hidden_ST,",
+        "hidden_ST.shape[-2:]).masked_fill_(hidden_ST[:1],",
+        RAGGED | PLAIN,
+    ),
+    Change(
+        "pages in the order of the tokens",
+        "ragged_cache.py",
+        "pages_BS = self._table_BP.gather(1, slots_BS // self.page_size)",
+        "pages_BS = slots_BS // self.page_size",
+        PAGED,
+    ),
+    Change(
+        "a token's place in its page is its number",
+        "ragged_cache.py",
+        "slice(None), slots_BS % self.page_size",
+        "slice(None), slots_BS % self.page_size * 0",
+        PAGED,
+    ),
+    Change(
+        "lengths kept from the kernel",
+        "backends/cpp.py",
+        "self._lengths_B = torch.tensor(problem.lengths,",
+        "self._lengths_B = torch.tensor([problem.seq_len] * problem.batch,",
+        PAGED,
     ),
     Change(
         "sinks left out of the softmax",

@@ -10,8 +10,8 @@ from suite.run.job import job_of
 from tests.commands.test_run import ELSEWHERE, FOREIGN, SMALL, cases
 
 APPLICABLE = {
-    "attention": ["device=cuda"],
-    "projection": ["hardware=h20-96gb"],
+    "attention": ["device=cuda", "lengths=zipf", "batch=2"],
+    "projection": ["hardware=h20-96gb", "lengths=zipf", "batch=2"],
     "capacity": ["hardware=h200-sxm-141gb"],
     "rl": ["algorithm=ppo", "device=cuda"],
     "rl_conformance": ["device=cuda"],

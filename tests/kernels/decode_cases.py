@@ -50,12 +50,16 @@ CHANGES = (
     ),
     Change("total not brought to a new maximum", "rows.h", "total *= factor;", ""),
     Change("weights of keys not seen left as they were", "rows.h", "std::fill(s + seen, s + keys, 0.0f);", ""),
-    Change("values read at the pace of keys", "rows.h", "v + t * z.v_t, keys", "v + t * z.k_t, keys"),
+    Change("values read at the pace of keys", "rows.h", "block.v, block.v_t, keys", "block.v, block.k_t, keys"),
     Change("scores not scaled in the softmax", "rows.h", "fmsub(load(s + j), scale,", "fmsub(load(s + j), Vec(1.0f),"),
     Change("lengths of sequences ignored", "decode.cpp", "lengths ? lengths[b] : z.seq_len", "z.seq_len"),
     Change(
         "parts joined by their maxima alone", "decode.cpp", "x.most.data()[r] + std::log(total)", "x.most.data()[r]"
     ),
+    Change("pages of the first sequence for all", "decode.cpp", "pages + b * z.pages", "pages"),
+    Change("a page's tokens read from its first on", "problem.h", "+ t % z_.page * z_.k_t", ""),
+    Change("values of the keys' page number", "problem.h", "pages_[t / z_.page] * z_.v_b", "t / z_.page * z_.v_b"),
+    Change("a block goes on behind its page", "problem.h", "if (t % z_.page + keys <= z_.page)", "if (t >= 0)"),
     Change("every part begins with the first key", "decode.cpp", "std::min(length, split * each)", "int64_t(0)"),
 )
 IN_TILES = (

@@ -77,7 +77,7 @@ def by_rule(problem: Problem) -> Backend:
 
 class Undecided(Backend):
     name = "auto"
-    computes = Eager.computes
+    computes = Eager.computes | {"pages"}
 
     def autotuned(self, *inputs: Tensor) -> Backend:
         """Choose the first backend that computes the problem, or one that is clearly faster on these inputs.

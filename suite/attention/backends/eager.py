@@ -16,7 +16,7 @@ from suite.attention.problem import Backend, Problem
 
 class Eager(Backend):
     name = "eager"
-    computes = frozenset({"window", "sinks", "shared_key"})
+    computes = frozenset({"window", "sinks", "shared_key", "ragged"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -42,9 +42,9 @@ def attend(
 ) -> Tensor:
     """Attention o_BHSv with the heads of a group folded into query rows, so that the cache is read once for each group.
 
-    `hidden_ST`: True where a query must not see a key. `sink_H`: a logit of each head that takes its share of the
-    softmax. `shared_B1Tr`: last columns of the keys, which all groups share and `k_BGTd` lacks; scores are then the sum
-    of two products, and no key is written out.
+    `hidden_ST`: True where a query must not see a key; of sequences of different lengths [B, 1, S, T]. `sink_H`: a
+    logit of each head that takes its share of the softmax. `shared_B1Tr`: last columns of the keys, which all groups
+    share and `k_BGTd` lacks; scores are then the sum of two products, and no key is written out.
     """
     batch, heads, queries, width = q_BHSd.shape
     groups = k_BGTd.shape[1]
@@ -60,8 +60,11 @@ def attend(
     shares_columns = min(k_BGTd.shape[:2]) > 1 and 0 < k_BGTd.stride(1) < k_BGTd.shape[-1]
     if shares_columns or any(_batches_badly(x.flatten(0, 1)) for x in (k_BGTd, v_BGTv)):
         sinks, begun = ([None] * len(q_NRd) if part is None else part for part in (sink_NR1, begun_NRT))
-        parts = zip(q_NRd, _one_by_one(k_BGTd), _one_by_one(v_BGTv), sinks, begun, strict=True)
-        o_NRv = torch.stack([_attend_one(*part, scale, hidden_ST) for part in parts])
+        hidden: Iterable[Tensor | None] = [hidden_ST] * len(q_NRd)
+        if hidden_ST is not None and hidden_ST.dim() > 2:
+            hidden = _one_by_one(hidden_ST.expand(-1, groups, -1, -1))
+        parts = zip(q_NRd, _one_by_one(k_BGTd), _one_by_one(v_BGTv), sinks, begun, hidden, strict=True)
+        o_NRv = torch.stack([_attend_one(*part, scale=scale) for part in parts])
     else:
         k_NTd, v_NTv = k_BGTd.flatten(0, 1), v_BGTv.flatten(0, 1)
         if begun_NRT is None:
@@ -78,8 +81,9 @@ def _attend_one(
     v_Tv: Tensor,
     sink_R1: Tensor | None,
     begun_RT: Tensor | None,
-    scale: float,
     hidden_ST: Tensor | None,
+    *,
+    scale: float,
 ) -> Tensor:
     """Attention of one group of one sequence, o_Rv. `begun_RT`: unscaled scores of the shared key part, overwritten."""
     if begun_RT is None:
@@ -107,7 +111,8 @@ def _softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
 def _hide(scores: Tensor, hidden_ST: Tensor | None) -> Tensor:
     """Set scores of hidden keys to −∞, in place."""
     if hidden_ST is not None:
-        scores.view(-1, *hidden_ST.shape).masked_fill_(hidden_ST, float("-inf"))
+        # Those of different lengths have a mask for each sequence, whose scores lie behind one another.
+        scores.view(*hidden_ST.shape[:-3], -1, *hidden_ST.shape[-2:]).masked_fill_(hidden_ST, float("-inf"))
     return scores
 
 

@@ -12,7 +12,7 @@ from suite.attention.problem import Backend, Problem
 
 class Sdpa(Backend):
     name = "sdpa"
-    computes = frozenset({"window"})
+    computes = frozenset({"window", "ragged"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)

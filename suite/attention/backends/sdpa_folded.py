@@ -26,7 +26,7 @@ from suite.measure.workload import UnsupportedError
 
 class SdpaFolded(Backend):
     name = "sdpa_folded"
-    computes = frozenset({"window"})
+    computes = frozenset({"window", "ragged"})
     widens: ClassVar[bool] = True
     """Its kernel wants a value as wide as the key."""
 
@@ -37,7 +37,10 @@ class SdpaFolded(Backend):
         if problem.needs_mask and (not problem.is_prefill or problem.window is not None):
             # In a prefill heads are no rows, and share the mask.
             times = 1 if problem.is_prefill else problem.heads_per_group
-            self._mask_11RT = problem.visible_keys().repeat(times, 1)[None, None]
+            # One for all sequences, or one for each where they differ in length.
+            self._mask_11RT = (
+                problem.visible_keys().view(-1, 1, problem.query_len, problem.seq_len).repeat(1, 1, times, 1)
+            )
         self._twice = self._has_one_row(problem) and twice_is_faster(problem.dtype)
         if self._has_one_row(problem):
             self.form = "the one query row a head is passed " + ("twice" if self._twice else "once")

@@ -24,6 +24,7 @@ JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16  # columns of a part and parts of a row
 
 class Triton(Backend):
     name = "triton"
+    computes = frozenset({"ragged", "pages"})
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -35,6 +36,9 @@ class Triton(Backend):
         self.form = f"{launch}; interpreted" if self._is_interpreted else str(launch)
         rows = problem.batch * problem.heads * problem.query_len
         self._part_lse = torch.empty(launch.splits, rows, dtype=torch.float32, device=problem.device)
+        self._lengths_B = None
+        if problem.lengths is not None:
+            self._lengths_B = torch.tensor(problem.lengths, dtype=torch.int32, device=problem.device)
         self._part = None
         if launch.splits > 1:
             self._part = torch.empty(launch.splits, rows, problem.v_dim, dtype=torch.float32, device=problem.device)
@@ -66,8 +70,9 @@ class Triton(Backend):
             self(*inputs)
         return self
 
-    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
+    def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor, table_BP: Tensor | None = None) -> Tensor:
         problem, launch = self.problem, self.launch
+        unused = self._part_lse  # stands where the kernel reads neither lengths nor pages
         rows, pairs = problem.heads_per_group * problem.query_len, problem.batch * problem.kv_heads
         o_BHSv = q_BHSd.new_empty(problem.batch, problem.heads, problem.query_len, problem.v_dim)
         part = o_BHSv if self._part is None else self._part
@@ -77,8 +82,11 @@ class Triton(Backend):
             v_BGTv,
             part,
             self._part_lse,
+            unused if self._lengths_B is None else self._lengths_B,
+            unused if table_BP is None else table_BP,
             problem.scale * math.log2(math.e),
             problem.seq_len,
+            1 if table_BP is None else table_BP.shape[1],
             launch.keys_per_split,
             rows,
             problem.kv_heads,
@@ -108,6 +116,9 @@ class Triton(Backend):
 def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
     """Compile-time constants of `attend_split`, by the names of its parameters."""
     return {
+        "RAGGED": problem.lengths is not None,
+        "PAGE": problem.page_size or 0,
+        "MAY_SEE_NOTHING": problem.query_len > 1 or problem.lengths is not None,  # a row, in a split
         "QUERY_LEN": problem.query_len,
         "FIRST": launch.first,
         "REST": launch.rest,

@@ -30,20 +30,28 @@ void join(const Sizes& z, int64_t pair, const float* parts, const float* lse, T*
 }
 
 template <typename S, typename T, typename F>
-void decode(const Sizes& z, const T* q, const T* k, const T* v, const int64_t* lengths, T* out, F attend) {
+void decode(const Sizes& z, const T* q, const T* k, const T* v, const int64_t* lengths, const int32_t* pages, T* out,
+            F attend) {
   const int64_t pairs = z.batch * z.kv_heads, units = pairs * z.splits;
   Buffer<float> parts(z.splits > 1 ? units * z.rows * z.v : 0), lse(z.splits > 1 ? units * z.rows : 0);
 #pragma omp parallel num_threads(z.threads) if (z.threads > 1)
   {
     S scratch(z);
+    Context<T> context(z, S::BLOCK);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t unit = 0; unit < units; ++unit) {
       const int64_t pair = unit % pairs, split = unit / pairs, b = pair / z.kv_heads, g = pair % z.kv_heads;
       const int64_t length = lengths ? lengths[b] : z.seq_len;
-      const int64_t each = ((length + z.splits - 1) / z.splits + 31) / 32 * 32;
+      const int64_t each = z.part ? z.part : ((length + z.splits - 1) / z.splits + 31) / 32 * 32;
       const int64_t from = std::min(length, split * each), to = std::min(length, from + each);
-      attend(z, scratch, q + b * z.q_b + g * z.q_g, k + b * z.k_b + g * z.k_g, v + b * z.v_b + g * z.v_g, from, to,
-             length);
+      if (from == to) {  // a shorter context has fewer parts; `join` gives this one no weight
+        std::fill_n(parts.data() + unit * z.rows * z.v, z.rows * z.v, 0.0f);
+        std::fill_n(lse.data() + unit * z.rows, z.rows, LOWEST);
+        continue;
+      }
+      const int64_t first = pages ? 0 : b;  // of the sequences in one piece; a page is found by its number
+      context.begin(k + first * z.k_b + g * z.k_g, v + first * z.v_b + g * z.v_g, pages ? pages + b * z.pages : nullptr);
+      attend(z, scratch, q + b * z.q_b + g * z.q_g, context, from, to, length);
       if (z.splits == 1)
         write(z, scratch, out + pair * z.rows * z.v, nullptr);
       else
@@ -61,8 +69,9 @@ void decode(const Sizes& z, const T* q, const T* k, const T* v, const int64_t* l
 // Each dtype has a library of its own, which takes half as long to compile.
 #if !defined(WITHOUT_DECODE_FLOAT)
 extern "C" void decode_float(const Sizes* z, const float* q, const float* k, const float* v, const int64_t* lengths,
-                             float* out, int) {
-  decode<rows::Scratch<rows::Vectors<float>>>(*z, q, k, v, lengths, out, rows::attend<rows::Vectors<float>, float>);
+                             const int32_t* pages, float* out, int) {
+  decode<rows::Scratch<rows::Vectors<float>>>(*z, q, k, v, lengths, pages, out,
+                                              rows::attend<rows::Vectors<float>, float>);
 }
 #endif
 
@@ -79,15 +88,15 @@ extern "C" int products_of(const Sizes* z, int most) {
 }
 
 extern "C" void decode_bfloat16(const Sizes* z, const BFloat16* q, const BFloat16* k, const BFloat16* v,
-                                const int64_t* lengths, BFloat16* out, int products) {
+                                const int64_t* lengths, const int32_t* pages, BFloat16* out, int products) {
 #if defined(HAS_TILES)
-  if (products == TILES) return decode<tiles::Scratch>(*z, q, k, v, lengths, out, tiles::attend);
+  if (products == TILES) return decode<tiles::Scratch>(*z, q, k, v, lengths, pages, out, tiles::attend);
 #endif
 #if defined(HAS_PAIRS)
   if (products == PAIRS)
-    return decode<rows::Scratch<rows::Pairs>>(*z, q, k, v, lengths, out, rows::attend<rows::Pairs, BFloat16>);
+    return decode<rows::Scratch<rows::Pairs>>(*z, q, k, v, lengths, pages, out, rows::attend<rows::Pairs, BFloat16>);
 #endif
-  decode<rows::Scratch<rows::Vectors<BFloat16>>>(*z, q, k, v, lengths, out,
+  decode<rows::Scratch<rows::Vectors<BFloat16>>>(*z, q, k, v, lengths, pages, out,
                                                  rows::attend<rows::Vectors<BFloat16>, BFloat16>);
 }
 #endif

@@ -24,6 +24,7 @@ import math
 import os
 import platform
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -44,8 +45,10 @@ PRODUCTS = ("vectors", "AVX512-BF16's pairs", "AMX's tiles")
 OPERATOR = "suite::cpp_decode"  # the kernel's name for torch's profiler
 KEY_LENGTH = 16  # letters of what a kernel was built from, in its file's name
 LEAST_KEYS = 256  # keys of a part, at least: the sums of its rows are written and read once more
+BLOCK_KEYS = 128  # of the kernel's largest block
+PARTS_A_THREAD = 4  # of different lengths, at least: the last one's end is waited for
 NUMBERS = (
-    *("batch", "kv_heads", "rows", "query_len", "seq_len", "d", "v", "splits", "threads"),
+    *("batch", "kv_heads", "rows", "query_len", "seq_len", "d", "v", "splits", "part", "page", "pages", "threads"),
     *("q_b", "q_g", "q_h", "q_s", "k_b", "k_g", "k_t", "v_b", "v_g", "v_t"),
 )
 
@@ -64,26 +67,48 @@ def decode(
     scale: float,
     products: int = 0,
     splits: int = 1,
+    part: int = 0,
     lengths_B: Tensor | None = None,
+    table_BP: Tensor | None = None,
 ) -> Tensor:
     """Causal attention o_BHSv by the C++ kernel, with the last query of a sequence seeing all its keys.
 
-    The columns of each tensor must be adjacent. `products`: see `products_for`. `splits`: the parts of every sequence.
-    `lengths_B`: the keys of each sequence, int64; None where all have as many as there are slots. Slots behind them are
-    not read.
+    The columns of each tensor must be adjacent. `products`: see `products_for`. `splits`: the parts of every sequence,
+    or of the longest where a part has `part` keys. `lengths_B`: the keys of each sequence, int64; None where all have
+    as many as there are slots. Slots behind them are not read. `table_BP`: the pages of each sequence, int32, where
+    keys and values are pages, [pages, kv_heads, tokens of a page, width]; `lengths_B` is then needed.
     """
     (batch, heads, query_len, d), (kv_heads, seq_len, v) = q_BHSd.shape, (*k_BGTd.shape[1:3], v_BGTv.shape[3])
+    page, pages, table = 0, 0, None
+    if table_BP is not None:
+        assert lengths_B is not None
+        assert table_BP.dtype is torch.int32
+        assert table_BP.is_contiguous()
+        page, pages, table = seq_len, table_BP.shape[1], table_BP.data_ptr()
     assert q_BHSd.stride(3) == k_BGTd.stride(3) == v_BGTv.stride(3) == 1, "columns must be adjacent"
     assert lengths_B is None or (lengths_B.dtype is torch.int64 and lengths_B.is_contiguous())
     group, (q_b, q_h, q_s, _) = heads // kv_heads, q_BHSd.stride()
     sizes = KernelSizes(
-        *(batch, kv_heads, group * query_len, query_len, seq_len, d, v, splits, torch.get_num_threads()),
+        *(
+            batch,
+            kv_heads,
+            group * query_len,
+            query_len,
+            seq_len,
+            d,
+            v,
+            splits,
+            part,
+            page,
+            pages,
+            torch.get_num_threads(),
+        ),
         *(q_b, group * q_h, q_h, q_s, *k_BGTd.stride()[:3], *v_BGTv.stride()[:3]),
         scale,
     )
     o_BHSv = q_BHSd.new_empty(batch, heads, query_len, v)
     lengths = None if lengths_B is None else lengths_B.data_ptr()
-    pointers = (q_BHSd.data_ptr(), k_BGTd.data_ptr(), v_BGTv.data_ptr(), lengths, o_BHSv.data_ptr())
+    pointers = (q_BHSd.data_ptr(), k_BGTd.data_ptr(), v_BGTv.data_ptr(), lengths, table, o_BHSv.data_ptr())
     with Watched(OPERATOR):
         getattr(library(q_BHSd.dtype), FUNCTIONS[q_BHSd.dtype])(ctypes.byref(sizes), *pointers, products)
     return o_BHSv
@@ -106,6 +131,16 @@ def splits_for(pairs: int, seq_len: int, threads: int) -> int:
     `pairs`: key-value heads of all sequences, each of which is a piece of work.
     """
     return max(1, min(threads // math.gcd(threads, pairs), seq_len // LEAST_KEYS))
+
+
+def parts_for(lengths: Sequence[int], kv_heads: int, threads: int) -> tuple[int, int]:
+    """(parts of the longest context, keys of a part), where sequences differ in length: so small a part that the thread
+    which takes the last one works little longer than the others, and of LEAST_KEYS at least."""
+    longest, per_thread = max(lengths), sum(lengths) * kv_heads / threads
+    part = longest
+    if threads > 1:  # in whole blocks of keys, which pages of as many tokens do not cut
+        part = max(LEAST_KEYS, math.ceil(min(longest, per_thread / PARTS_A_THREAD) / BLOCK_KEYS) * BLOCK_KEYS)
+    return math.ceil(longest / part), part
 
 
 @functools.cache
@@ -145,7 +180,7 @@ def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     for name in FUNCTIONS.values():
         with suppress(AttributeError):  # of the other dtype
-            getattr(library, name).argtypes = [ctypes.POINTER(KernelSizes), *[ctypes.c_void_p] * 5, ctypes.c_int]
+            getattr(library, name).argtypes = [ctypes.POINTER(KernelSizes), *[ctypes.c_void_p] * 6, ctypes.c_int]
     return library
 
 

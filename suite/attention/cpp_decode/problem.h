@@ -21,8 +21,10 @@ enum Products : int { VECTORS, PAIRS, TILES };  // of floats, of two bfloat16 at
 constexpr float LOWEST = -FLT_MAX;              // in place of an infinity, which a compiler may be told not to expect
 
 // The sizes of a problem and the strides of its tensors, in elements. A key's and a query's columns are adjacent.
+// `part`: the keys of a part of a context, 0 where each context has `splits` equal ones. `page`: the keys of a page, 0
+// where a sequence lies in one piece; k_b and v_b are then the steps from page to page.
 struct Sizes {
-  int64_t batch, kv_heads, rows, query_len, seq_len, d, v, splits, threads;
+  int64_t batch, kv_heads, rows, query_len, seq_len, d, v, splits, part, page, pages, threads;
   int64_t q_b, q_g, q_h, q_s;
   int64_t k_b, k_g, k_t, v_b, v_g, v_t;
   float scale;
@@ -48,6 +50,46 @@ class Buffer {
   int64_t count_;
 };
 
+// A block of keys and their values, row by row.
+template <typename T>
+struct Block {
+  const T *k, *v;
+  int64_t k_t, v_t;
+};
+
+// Where the keys and values of a sequence's head lie: in one piece, or in pages. A block that is cut by the end of a
+// page is copied together.
+template <typename T>
+class Context {
+ public:
+  Context(const Sizes& z, int64_t keys) : z_(z), keys_(z.page ? keys * z.d : 0), values_(z.page ? keys * z.v : 0) {}
+
+  void begin(const T* k, const T* v, const int32_t* pages) {
+    k_ = k;
+    v_ = v;
+    pages_ = pages;
+  }
+
+  Block<T> at(int64_t t, int64_t keys) {
+    if (pages_ == nullptr) return {k_ + t * z_.k_t, v_ + t * z_.v_t, z_.k_t, z_.v_t};
+    if (t % z_.page + keys <= z_.page) return {key(t), value(t), z_.k_t, z_.v_t};
+    const bool in_key = k_ == v_;
+    for (int64_t i = 0; i < keys; ++i) {
+      std::copy_n(key(t + i), z_.d, keys_.data() + i * z_.d);
+      if (!in_key) std::copy_n(value(t + i), z_.v, values_.data() + i * z_.v);
+    }
+    return {keys_.data(), in_key ? keys_.data() : values_.data(), z_.d, in_key ? z_.d : z_.v};
+  }
+
+ private:
+  const T* key(int64_t t) const { return k_ + pages_[t / z_.page] * z_.k_b + t % z_.page * z_.k_t; }
+  const T* value(int64_t t) const { return v_ + pages_[t / z_.page] * z_.v_b + t % z_.page * z_.v_t; }
+  const Sizes& z_;
+  const T *k_ = nullptr, *v_ = nullptr;
+  const int32_t* pages_ = nullptr;
+  Buffer<T> keys_, values_;
+};
+
 // What is fetched into the first cache while keys are scored: the same columns of keys further on, and of these keys'
 // values. What a CPU fetches by itself ends with a page, of which a block of keys is many.
 template <typename T>
@@ -62,10 +104,11 @@ struct Ahead {
   }
 };
 
-// `keys`: from the first one that is scored on to the first one that is fetched.
+// From a block's key number `first`, which is scored; what is fetched begins `keys` further on.
 template <typename T>
-inline Ahead<T> ahead_of(const Sizes& z, const T* k, const T* v, int64_t t, int64_t keys) {
-  return {k + (t + keys) * z.k_t, v + t * z.v_t, z.k_t, z.v_t, k == v ? 0 : z.v};
+inline Ahead<T> ahead_of(const Sizes& z, const Block<T>& block, int64_t first, int64_t keys) {
+  return {block.k + (first + keys) * block.k_t, block.v + first * block.v_t, block.k_t, block.v_t,
+          block.k == block.v ? 0 : z.v};
 }
 
 // A row is a query of a head in the group and a new token, the tokens of a head side by side.

@@ -217,28 +217,29 @@ struct Pairs {
 // Scores keys for R rows from `row` on. Tiles of four rows share what is to be fetched, so that memory has all their
 // time.
 template <typename P, int R, typename T>
-inline void score_keys(const Sizes& z, const typename P::Query* q, int64_t row, const T* k, int64_t keys, float* s,
-                       const Ahead<T>& ahead) {
+inline void score_keys(const Sizes& z, const typename P::Query* q, int64_t row, const T* k, int64_t k_t, int64_t keys,
+                       float* s, const Ahead<T>& ahead) {
   const int64_t sharing = std::max<int64_t>(1, z.rows / 4);
   in_pieces<SUMS / R>(keys, [&](auto K, int64_t j) {
     if (K == SUMS / R && row % 4 == 0 && j / K % sharing == row / 4)
-      P::template score<R, K, K == SUMS / R>(q, k + j * z.k_t, z.k_t, z.d, s + j, ahead, j);
+      P::template score<R, K, K == SUMS / R>(q, k + j * k_t, k_t, z.d, s + j, ahead, j);
     else
-      P::template score<R, K, false>(q, k + j * z.k_t, z.k_t, z.d, s + j, ahead, j);
+      P::template score<R, K, false>(q, k + j * k_t, k_t, z.d, s + j, ahead, j);
   });
 }
 
 template <typename P, int R, typename T>
-inline void weigh_columns(const Sizes& z, const typename P::Weight* p, const T* v, int64_t keys, float* o,
+inline void weigh_columns(const Sizes& z, const typename P::Weight* p, const T* v, int64_t v_t, int64_t keys, float* o,
                           int64_t next_row) {
   constexpr int64_t N = P::COLUMNS;
   in_pieces<std::min(8, SUMS / R) * W / N>((z.v + N - 1) / N, [&](auto C, int64_t first) {
-    P::template weigh<R, C>(p, v + first * N, z.v_t, keys, z.v - first * N, o + first * N, next_row);
+    P::template weigh<R, C>(p, v + first * N, v_t, keys, z.v - first * N, o + first * N, next_row);
   });
 }
 
 template <typename P>
 struct Scratch {
+  static constexpr int64_t BLOCK = KEYS;
   static int64_t place(int64_t column) { return P::place(column); }
   int64_t rows, d, v;
   Buffer<typename P::Query> query;
@@ -294,7 +295,7 @@ inline void soften(Scratch<P>& x, const Sizes& z, int64_t r, int64_t seen, int64
 }
 
 template <typename P, typename T>
-inline void attend(const Sizes& z, Scratch<P>& x, const T* q, const T* k, const T* v, int64_t from, int64_t to,
+inline void attend(const Sizes& z, Scratch<P>& x, const T* q, Context<T>& context, int64_t from, int64_t to,
                    int64_t length) {
   for (int64_t r = 0; r < z.rows; ++r) std::copy_n(query_row(z, q, r), z.d, x.query.data() + r * z.d);
   std::fill(x.sums.begin(), x.sums.end(), 0.0f);
@@ -302,17 +303,18 @@ inline void attend(const Sizes& z, Scratch<P>& x, const T* q, const T* k, const 
   std::fill(x.most.begin(), x.most.end(), LOWEST);
   for (int64_t t = from; t < to; t += KEYS) {
     const int64_t keys = std::min(KEYS, to - t);
+    const Block<T> block = context.at(t, keys);
     for (int64_t j = 0; j < keys; j += NEAR) {
-      const T* near = k + (t + j) * z.k_t;
+      const T* near = block.k + j * block.k_t;
       const int64_t there = std::min(NEAR, keys - j);
-      const Ahead<T> ahead = ahead_of(z, k, v, t + j, NEAR);
+      const Ahead<T> ahead = ahead_of(z, block, j, NEAR);
       in_pieces<4>(z.rows, [&](auto R, int64_t r) {
-        score_keys<P, R>(z, x.query.data() + r * z.d, r, near, there, x.scores.data() + r * KEYS + j, ahead);
+        score_keys<P, R>(z, x.query.data() + r * z.d, r, near, block.k_t, there, x.scores.data() + r * KEYS + j, ahead);
       });
     }
     for (int64_t r = 0; r < z.rows; ++r) soften(x, z, r, keys_seen(z, r, length, t, keys), keys);
     in_pieces<4>(z.rows, [&](auto R, int64_t r) {
-      weigh_columns<P, R>(z, x.weights() + r * KEYS, v + t * z.v_t, keys, x.sums.data() + r * x.v, x.v);
+      weigh_columns<P, R>(z, x.weights() + r * KEYS, block.v, block.v_t, keys, x.sums.data() + r * x.v, x.v);
     });
   }
 }

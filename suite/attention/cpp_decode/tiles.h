@@ -53,6 +53,7 @@ inline void transpose(__m512i (&row)[16]) {
 }
 
 struct Scratch {
+  static constexpr int64_t BLOCK = KEYS;
   static int64_t place(int64_t column) { return interleaved(column); }
   int64_t row_tiles, d, v;
   Buffer<BFloat16> query, weights, values, last;
@@ -190,8 +191,8 @@ inline void soften(Scratch& x, const Sizes& z, int64_t tile, int64_t from, int64
   _mm512_store_ps(x.total.data() + tile * ROWS, total);
 }
 
-inline void attend(const Sizes& z, Scratch& x, const BFloat16* q, const BFloat16* k, const BFloat16* v, int64_t from,
-                   int64_t to, int64_t length) {
+inline void attend(const Sizes& z, Scratch& x, const BFloat16* q, Context<BFloat16>& context, int64_t from, int64_t to,
+                   int64_t length) {
   Config config;
   _tile_loadconfig(&config);
   for (int64_t r = 0; r < x.row_tiles * ROWS; ++r) {
@@ -204,17 +205,18 @@ inline void attend(const Sizes& z, Scratch& x, const BFloat16* q, const BFloat16
   std::fill(x.most.begin(), x.most.end(), LOWEST);
   for (int64_t t = from; t < to; t += KEYS) {
     const int64_t keys = std::min(KEYS, to - t), chunks = (keys + DEEP - 1) / DEEP;
+    const Block<BFloat16> block = context.at(t, keys);
     for (int64_t chunk = 0; chunk < chunks; ++chunk) {
-      const BFloat16* first = k + (t + chunk * DEEP) * z.k_t;
-      int64_t stride = z.k_t;
+      const BFloat16* first = block.k + chunk * DEEP * block.k_t;
+      int64_t stride = block.k_t;
       if (const int64_t there = keys - chunk * DEEP; there < DEEP) {  // what lies behind the last key is not read
         std::fill(x.last.begin(), x.last.end(), BFloat16(0.0f));
-        for (int64_t i = 0; i < there; ++i) std::copy_n(first + i * z.k_t, x.d, x.last.data() + i * x.d);
+        for (int64_t i = 0; i < there; ++i) std::copy_n(first + i * block.k_t, x.d, x.last.data() + i * x.d);
         first = x.last.data();
         stride = x.d;
       }
       float* scores = x.scores.data() + chunk * DEEP * ROWS;
-      const Ahead<BFloat16> ahead = ahead_of(z, k, v, t + chunk * DEEP, DEEP);
+      const Ahead<BFloat16> ahead = ahead_of(z, block, chunk * DEEP, DEEP);
       for (int64_t tile = 0; tile < x.row_tiles; tile += 2) {
         const BFloat16* query = x.query.data() + tile * ROWS * x.d;
         const auto score_them = tile + 2 <= x.row_tiles ? score<2> : score<1>;
@@ -224,10 +226,10 @@ inline void attend(const Sizes& z, Scratch& x, const BFloat16* q, const BFloat16
     for (int64_t tile = 0; tile < x.row_tiles; ++tile) soften(x, z, tile, t, keys, length);
     for (int64_t c = 0; c < x.v; c += DEEP) {
       for (int64_t i = 0; i < chunks * DEEP; i += 2) {
-        const BFloat16* one = v + (t + i) * z.v_t + c;
+        const BFloat16* one = block.v + i * block.v_t + c;
         const __m512i none = _mm512_setzero_si512();
         __m512i left, right;
-        interleave(i < keys ? _mm512_loadu_si512(one) : none, i + 1 < keys ? _mm512_loadu_si512(one + z.v_t) : none,
+        interleave(i < keys ? _mm512_loadu_si512(one) : none, i + 1 < keys ? _mm512_loadu_si512(one + block.v_t) : none,
                    left, right);
         BFloat16* pair = x.values.data() + i / DEEP * 2 * TILE + i % DEEP / 2 * DEEP;
         _mm512_store_si512(pair, left);

@@ -46,6 +46,8 @@ class ProjectionPlan(AttentionPlan):
         """The reason, in words, why no time is expected of a good kernel; None where one is."""
         if self.calibration is None:
             return "the device has no calibration"
+        if self.is_ragged:
+            return "no fit is of sequences of different lengths"
         if self.hardware != load_hardware(self.hardware.name):
             return "its calibration is of another specification"
         return self.calibration.unknown(self.shape, self.forward, self.dtype)

@@ -11,8 +11,9 @@ from typing import Any
 
 from suite.configuration.devices import device_kind
 from suite.configuration.files import in_phase, locate
-from suite.configuration.values import one_of, whole_number
+from suite.configuration.values import one_of, optional_whole_number, whole_number
 from suite.theory.layers import algebra, shapes
+from suite.theory.layers.batch_spec import read_batch
 from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import ReexpandedShape, absorbed_shape
 from suite.theory.layers.parallel import exchanged_elements, heads_shared_by, rank_pass
@@ -143,7 +144,7 @@ class AttentionPlan:
         self.tp = tp = whole_number(settings, "tp", at_least=1)
         seq_len = whole_number(settings, "seq_len", at_least=1)
         query_len = whole_number(settings, "query_len", at_least=1) if self.phase == "decode" else seq_len
-        if query_len > seq_len:
+        if query_len > seq_len and settings.get("seqs") is None:
             raise ValueError(
                 f"query_len must be at most seq_len, which counts all tokens; got {query_len} and {seq_len}"
             )
@@ -157,6 +158,16 @@ class AttentionPlan:
             is_training=self.phase == "train",
         )
         self.forward = rank_pass(self.parallel, tp, whole)
+        self.sequences = read_batch(settings, whole, self.phase)
+        self.passes = [self.forward]
+        """The pass of each group of equal sequences; `forward` is of as many sequences of their mean length."""
+        self.page_size = optional_whole_number(settings, "page_size") if "page_size" in settings else None
+        if self.is_ragged or self.page_size:
+            self._check_ragged(whole)
+        if self.is_ragged:
+            self.passes = [
+                replace(self.forward, batch=s.count, query_len=s.query_len, seq_len=s.seq_len) for s in self.sequences
+            ]
         geometry = geometry_from(settings["geometry"])
         self.attention = in_phase(settings["attention"], self.phase)
         self.hidden_size = geometry.hidden_size
@@ -178,6 +189,21 @@ class AttentionPlan:
             self.refusal = self.shape.refusal(self.forward)
         self.mha_shape = shapes.grouped_shape(geometry, tp=heads_shared_by(self.parallel, tp), kv_heads="all")
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether sequences of the batch differ in length, or in the number of new tokens."""
+        return len(self.sequences) > 1
+
+    def _check_ragged(self, whole: algebra.Pass) -> None:
+        """Raise ValueError for a setting that sequences of different lengths do not go with."""
+        for name, value, needed in (
+            ("phase", self.phase, "decode"),  # of page_size
+            ("parallel", self.parallel, "tp"),
+            ("cache_dtype", whole.cache_dtype, None),
+        ):
+            if value != needed:
+                raise ValueError(f"{name} must be {needed or 'null'} beside seqs, lengths and page_size; got {value!r}")
+
     @staticmethod
     def parallel_way(settings: Mapping[str, Any]) -> str:
         """The way in which devices share the layer: `tp`, since a case that runs is one rank's share of the heads."""
@@ -196,15 +222,19 @@ class AttentionPlan:
     def constants(self) -> dict[str, dict[str, float]]:
         """Exact quantities by span: FLOPs and traffic of layer and timed parts; in `case` weights' and cache's
         sizes."""
-        shape, forward = self.shape, self.forward
-        kernel: dict[str, float] = asdict(shapes.kernel_work(shape, forward))
-        layer: dict[str, float] = asdict(shapes.layer_work(shape, forward, self.around))
-        case: dict[str, float] = {"parameter_count": self.around.parameter_count, "tokens": forward.tokens}
+        shape, forward, passes = self.shape, self.forward, self.passes
+        kernel: dict[str, float] = asdict(sum((shapes.kernel_work(shape, each) for each in passes), algebra.NO_WORK))
+        # All groups are projected together, so that each parameter is read once.
+        read_again = algebra.Work(flops=0, traffic_bytes=self.around.parameter_count * forward.element_bytes)
+        layers = (shapes.layer_work(shape, each, self.around) for each in passes)
+        layer: dict[str, float] = asdict(sum(layers, read_again * (1 - len(passes))))
+        tokens = sum(each.tokens for each in passes)
+        case: dict[str, float] = {"parameter_count": self.around.parameter_count, "tokens": tokens}
         if forward.is_training:
             kernel["flops_with_recomputation"] = kernel["flops"] + shape.recomputation_flops(forward)
         else:
-            case["cache_bytes"] = shapes.cache_bytes(shape, forward)
-            case["cache_bytes_mha"] = shapes.cache_bytes(self.mha_shape, forward)
+            case["cache_bytes"] = sum(shapes.cache_bytes(shape, each) for each in passes)
+            case["cache_bytes_mha"] = sum(shapes.cache_bytes(self.mha_shape, each) for each in passes)
         if sent := exchanged_elements(self.parallel, self.tp, shape, forward):
             kernel["exchanged_bytes"] = sent * forward.element_bytes
         if self.match.residual is not None:
@@ -221,10 +251,15 @@ class AttentionPlan:
     def least_bytes(self) -> float:
         """Bytes of weights, cache and the new tokens' input; in training the weights' gradients instead of a cache."""
         forward, element_bytes = self.forward, ELEMENT_BYTES[self.dtype]
-        input_elements = forward.tokens * self.hidden_size
+        input_elements = sum(each.tokens for each in self.passes) * self.hidden_size
         weights = self.around.parameter_count * element_bytes
         gradients = weights - self.around.frozen_parameters * element_bytes
-        cache = gradients if forward.is_training else shapes.cache_bytes(self.shape, forward)
+        # Sequences with equally many new tokens lie in one tensor, with room for the longest.
+        cached = [
+            replace(each, seq_len=max(s.seq_len for s in self.passes if s.query_len == each.query_len))
+            for each in self.passes
+        ]
+        cache = gradients if forward.is_training else sum(shapes.cache_bytes(self.shape, each) for each in cached)
         return weights + cache + input_elements * element_bytes
 
     def predicted_step_s(self, measured: MeasuredCeilings) -> float:
