@@ -95,9 +95,13 @@ class Block(torch.nn.Module):
         if first:
             x_BSD, o_BHSv = x_BSD[:, first:], o_BHSv[:, :, first:]
         x_BSD = x_BSD + layer.output(o_BHSv)
+        return x_BSD + self.mlp(x_BSD)
+
+    def mlp(self, x_BSD: Tensor) -> Tensor:
+        """What the MLP adds to the residual stream x_BSD, which it norms first."""
         h_BSD = rms_norm(x_BSD, self.mlp_norm, self._norm_eps)
         gate, up = linear_in_parts(h_BSD, self.w_gate_up, 2)
-        return x_BSD + linear(F.silu(gate) * up, self.w_down)
+        return linear(F.silu(gate) * up, self.w_down)
 
 
 class Decoder(torch.nn.Module):

@@ -13,6 +13,7 @@ APPLICABLE = {
     "attention": ["device=cuda", "lengths=zipf", "batch=2"],
     "projection": ["hardware=h20-96gb", "lengths=zipf", "batch=2"],
     "capacity": ["hardware=h200-sxm-141gb"],
+    "decode": ["device=cuda"],
     "rl": ["algorithm=ppo", "device=cuda"],
     "rl_conformance": ["device=cuda"],
     "quality": ["device=cuda"],
