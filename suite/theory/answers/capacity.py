@@ -177,6 +177,11 @@ class SharedModel:
         kernels = self._of_kernels.kernel(self._pass(batch, query_len, seq_len))
         return sum((work for *_, work in self._products(batch, query_len, seq_len)), kernels)
 
+    def attention_bytes(self, batch: int, query_len: int, seq_len: int) -> float:
+        """Bytes of a step's traffic that attention moves on one device: its weights and, in its kernels, the cache."""
+        kernels = self._of_kernels.kernel(self._pass(batch, query_len, seq_len))
+        return kernels.traffic_bytes + self._weight_bytes * self._of_weights.parameter_count
+
     def _products(self, batch: int, query_len: int, seq_len: int) -> list[tuple[str, int, int, Work]]:
         """The matrix products of one device's step, of attention, of MLPs and head, and of experts: their kind,
         rows and number, and the work of all together."""
