@@ -219,6 +219,12 @@ def application() -> typer.Typer:
         ] = None,
         weights: Annotated[str, typer.Option(help="Dtype of the weights: bfloat16, fp8 or int4.")] = "bfloat16",
         cache_dtype: Annotated[str, typer.Option(help="Dtype of the cache: bfloat16, fp8 or int8.")] = "bfloat16",
+        tpot: Annotated[
+            str | None, typer.Option(help="The longest time per output token, as 30ms: limits the batch.")
+        ] = None,
+        ttft: Annotated[
+            str | None, typer.Option(help="The longest time to the first token of a prompt of --context tokens, as 1s.")
+        ] = None,
         price: Annotated[float | None, typer.Option(help="Price of one device for one hour, in any currency.")] = None,
         watts: Annotated[
             float | None, typer.Option(help="Watts that one device draws. Default: from its specification.")

@@ -9,9 +9,10 @@ from suite.configuration.values import one_of
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
 from suite.records import numbers
 from suite.records.plain_text import json_text, say
-from suite.theory.answers.asked import sizes_from, tokens_from
+from suite.theory.answers.asked import seconds_from, sizes_from, tokens_from
 from suite.theory.answers.choose import (
     BOUND,
+    DEADLINES,
     EXPECTED,
     GQA,
     ORDERS,
@@ -38,14 +39,19 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
     """
     order: str = one_of({"sort": sort}, "sort", ORDERS)
     settings = parsed_options(options, TOKENS)
+    for name in DEADLINES:
+        settings[name] = None if options.get(name) is None else seconds_from(options[name], name)
     question = question_from(settings | {"sizes": sizes_from(options["sizes"]) if options.get("sizes") else None})
     result = answers_to(question, order)
     model = result.answers[0]
     if as_json:
         print(json_text({"question": settings, **asdict(result)}))
         return DONE if model.fits else DOES_NOT_FIT
-    refusal = "cannot use this layout" if model.layout is None else "does not fit"
+    misses = model.largest_batch and (question.batch is None or question.batch <= model.largest_batch)
+    refusal = "cannot use this layout" if model.layout is None else "is too slow" if misses else "does not fit"
     outcome = f"fits up to batch {model.largest_batch:,}" if model.fits else f"{refusal}: {model.why}"
+    if model.fits and question.tpot_s is not None:
+        outcome += f", and decodes a token in {numbers.seconds(question.tpot_s)} up to batch {model.batch:,}"
     sequences = f"with {question.context:,} tokens per sequence"
     say_folded(f"On {devices(question.gpus)}, {question.name} {sequences} {outcome}.")
     if any(answer.layout for answer in result.answers):
@@ -55,13 +61,13 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
             [
                 ConsoleColumn(title="attention", cells=list(map(_variant_name, result.answers)), is_name=True),
                 ConsoleColumn(title="layout", cells=layouts),
-                *_columns(result.answers),
+                *_columns(question, result.answers),
             ]
         )
         if len(result.layouts) > 1:
             layouts = [_layout_name(answer, question) for answer in result.layouts]
             say("")
-            say_table([ConsoleColumn(title="layout", cells=layouts, is_name=True), *_columns(result.layouts)])
+            say_table([ConsoleColumn(title="layout", cells=layouts, is_name=True), *_columns(question, result.layouts)])
         say("")
         say_folded(*_notes(question, result))
     return DONE if model.fits else DOES_NOT_FIT
@@ -99,8 +105,9 @@ def _layout_name(answer: ServingAnswer, question: ServingQuestion) -> str:
     return f"{answer.groups} replicas" + ("" if answer.layout == "tp1" else f" of {answer.layout}")
 
 
-def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
+def _columns(question: ServingQuestion, answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
     """The columns of a table of answers, without those in which no answer has a value."""
+    is_timed = question.tpot_s is not None
 
     def column(title: str, name: str, write: Any = numbers.count, rank: int = 0) -> ConsoleColumn:
         """A column of one field of the answers; a dash where it is None."""
@@ -115,7 +122,8 @@ def _columns(answers: Sequence[ServingAnswer]) -> list[ConsoleColumn]:
         column("cache per token", "token_bytes", numbers.bytes_iec, rank=2),
         column("sequence/device", "sequence_bytes", numbers.bytes_iec, rank=3),
         column("weights/device", "weight_bytes", numbers.bytes_iec, rank=4),
-        column("batch", "batch", rank=5),
+        column("batch", "batch", rank=0 if is_timed else 5),
+        column("least time of a prompt", "prompt_s", numbers.seconds, rank=1),
         column("least step time", "bound_s", numbers.seconds, rank=1),
         column("expected time", "expected_s", numbers.seconds),
         number_column("nine in ten within", ranges, rank=1, write=str),
@@ -144,6 +152,12 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
             "Expected times are those of single kernels that others measured, without traffic between devices. "
             f"Their median error, and the error that nine in ten stay below, for the model as it is: {errors}."
         )
+    if question.tpot_s is not None:
+        lines.append(
+            "A batch is held to tpot by the expected time of its step, or by its bound where none is expected."
+        )
+    if question.ttft_s is not None:
+        lines.append("A prompt’s time is the least that the roofline allows, for one prompt by itself.")
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:
         if answer.why is not None and answer.variant != OWN:

@@ -39,6 +39,8 @@ def _serving(chance, model, **given):
         "cache_dtype": chance.choice(["bfloat16", "bfloat16", "bfloat16", "fp8", "int8"]),
         "price": chance.choice([*[None] * 9, *[2.5] * 9, 0, -1]),
         "watts": chance.choice([*[None] * 9, *[350] * 9, 0]),
+        "tpot": chance.choice([*[None] * 6, 0.01, 0.03, 0.1, 0.5]),
+        "ttft": chance.choice([*[None] * 8, 0.1, 2.0]),
         **given,
     }
     return asked | ({"sizes": _sizes(chance)} if model is None else {"model": model})

@@ -30,15 +30,15 @@ from suite.theory.devices.calibration import (
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.devices.gpus import GPU_GIGABYTES, SHARDS
 from suite.theory.devices.hardware import Hardware, known_hardware
-from suite.theory.layers.algebra import CacheRows, Layer, Pass
+from suite.theory.layers.algebra import CacheRows, Layer, Pass, Scan
 from suite.theory.layers.decoder_shape import DecoderShape
 from suite.theory.layers.geometry import geometry_from
-from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, absorbed_shape
+from suite.theory.layers.latent_shapes import LATENT_SIZES, AbsorbedShape, ExpandedOnceShape, absorbed_shape
 from suite.theory.layers.layer_plan import parameters_from, plan_from
 from suite.theory.layers.shapes import GroupedShape, LayerShape
 
 HEADS, GROUPS = "h", "g"  # one rank's share of the heads, and of the key-value heads
-STEP = Pass(batch=1, query_len=1, seq_len=2, element_bytes=2)
+STEP, PROMPT = (Pass(batch=1, query_len=new, seq_len=2, element_bytes=2) for new in (1, 2))
 
 
 def decide_data() -> dict[str, Any]:
@@ -155,7 +155,8 @@ def _layer(layer: Layer) -> dict[str, Any]:
     """A layer's coefficients, for a share of its heads.
 
     `heads`: what ranks must divide. A row is [count, width, every, at most, stays in 16 bits]; a scan [FLOPs of a pair,
-    elements of a token's queries and outputs, rows, every, window, picks, in chunks]. No bound is 0.
+    elements of a token's queries and outputs, rows, every, window, picks, in chunks]. No bound is 0. `prompt`: those
+    scans of a whole prompt, where they are others.
     """
     shares = {name: getattr(layer, name) * _named(HEADS) for name in layer.by_heads}
     content: dict[str, Any] = {
@@ -177,15 +178,19 @@ def _layer(layer: Layer) -> dict[str, Any]:
         "state": shared.state_bytes,
         "token": shared.token_work if shared.state_bytes else None,
         "rows": [_rows(rows) for rows in shared.cache_rows],
-        "scans": [
-            [
-                *(scan.pair_flops, scan.token_elements, [_rows(rows) for rows in scan.rows]),
-                *(scan.stride, scan.window or 0, scan.picks or 0, int(scan.is_chunked)),
-            ]
-            for scan in shared.scans(STEP)
-        ],
+        "scans": list(map(_scan, shared.scans(STEP))),
     }
+    if isinstance(shared, AbsorbedShape) and shared.is_plain:  # a whole prompt is expanded
+        content["prompt"] = list(map(_scan, ExpandedOnceShape(**vars(shared)).scans(PROMPT)))
     return cast(dict[str, Any], as_data({key: value for key, value in content.items() if value}))
+
+
+def _scan(scan: Scan) -> list[Any]:
+    """A scan, as `_layer` describes it."""
+    return [
+        *(scan.pair_flops, scan.token_elements, [_rows(rows) for rows in scan.rows]),
+        *(scan.stride, scan.window or 0, scan.picks or 0, int(scan.is_chunked)),
+    ]
 
 
 def _rows(rows: CacheRows) -> list[Any]:

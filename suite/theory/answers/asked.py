@@ -12,6 +12,7 @@ from suite.theory.devices.gpus import Gpus, gpus_from
 SIZES = ("hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim", "intermediate_size", "vocab_size")
 """Sizes of a model of one's own, all of which it has to say."""
 TOKENS = re.compile(r"(\d+)(k|m)?", re.IGNORECASE)
+SECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(us|µs|ms|s)")
 PREFERRED = {
     "geometry": {
         "8b": "llama-3.1-8b",
@@ -49,6 +50,14 @@ def tokens_from(text: str, name: str) -> int:
     if match is None:
         raise ValueError(f"{name} must be a whole number of tokens, as 32768 or 32k; got {text!r}")
     return int(match[1]) * {"": 1, "k": 1024, "m": 1024**2}[(match[2] or "").lower()]
+
+
+def seconds_from(text: str, name: str) -> float:
+    """Read a time, as 30ms, 1.5s or 200us. Raises ValueError, which calls it `name`."""
+    match = SECONDS.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise ValueError(f"{name} must be a time above 0 with its unit, as 30ms or 1.5s; got {text!r}")
+    return float(match[1]) * {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}[match[2]]
 
 
 def sizes_from(text: str) -> dict[str, int]:

@@ -172,6 +172,11 @@ class SharedModel:
         on_one = int(room // sequence_bytes) if room > 0 else 0
         return on_one * self._layout.groups
 
+    def batches_of_rows(self, rows: int, query_len: int) -> tuple[int, int]:
+        """The smallest batch whose step multiplies matrices by `rows` tokens: by those of one group, and by all."""
+        sequences = -(-rows // query_len)
+        return (sequences - 1) * self._layout.groups + 1, sequences
+
     def step(self, batch: int, query_len: int, seq_len: int) -> Work:
         """FLOPs and traffic of one device in a step of `query_len` new tokens for each of `batch` sequences in all."""
         kernels = self._of_kernels.kernel(self._pass(batch, query_len, seq_len))

@@ -10,6 +10,7 @@ least and its calibration's time where the device has one. Energy is that of dev
 while, by default the specification's most; so it is an upper end where a step waits for memory.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -26,6 +27,7 @@ from suite.theory.layers.geometry import Geometry, geometry_from
 from suite.theory.layers.latent_shapes import LATENT_SIZES, absorbed_shape
 from suite.theory.layers.layer_plan import LayerPlan, plan_from
 from suite.theory.layers.parallel import Layout, layouts, read_parallel
+from suite.theory.layers.roofline import Ceilings
 from suite.theory.layers.shapes import GroupedShape
 
 OWN, MHA, GQA, MQA, MLA = VARIANTS = ("own", "mha", "gqa", "mqa", "mla")
@@ -34,6 +36,7 @@ CACHE_DTYPES = (DTYPE, *QUANTISED_DTYPES)
 FITS, FASTEST, CHEAPEST = ORDERS = ("fits", "fastest", "cheapest")
 BOUND, EXPECTED = "bound", "expected"
 MILLION, HOUR_S = 1e6, 3600
+DEADLINES = ("tpot", "ttft")  # in seconds, of a step and of a prompt
 USUAL_GROUPS, MOST_DEVICES = 8, 1024
 
 
@@ -54,6 +57,10 @@ class ServingQuestion:
     new_tokens: int
     weights: str
     cache_dtype: str
+    tpot_s: float | None
+    """The longest time that a step may take: the time per output token of a sequence."""
+    ttft_s: float | None
+    """The longest time that a prompt of `context` tokens may take by itself: the time to its first token."""
     price: float | None
     """The price of a device for an hour, in any currency."""
     watts: float | None
@@ -99,6 +106,8 @@ class ServingAnswer:
     """The families of the calibration that it comes from."""
     expected_why: str | None = None
     """The reason why no time is expected."""
+    prompt_s: float | None = None
+    """The least time of a prompt by itself; None without a deadline for it."""
     tokens_per_s: float | None = None
     """These three by the clock that all answers share."""
     joules_per_million: float | None = None
@@ -120,7 +129,7 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
 
     Raises ValueError, in one sentence, for what is wrong in itself, naming near names.
     """
-    optional = ("price", "watts", "batch", "model", "sizes", "parallel")
+    optional = ("price", "watts", "batch", "model", "sizes", "parallel", "tpot", "ttft")
     question = {**dict.fromkeys(optional), "new_tokens": 1, "weights": DTYPE, "cache_dtype": DTYPE, **given}
     name, settings = asked_model(question)
     gpus = gpus_named(question["gpus"])
@@ -133,6 +142,12 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
         raise ValueError(
             f"context / devices must be above new_tokens under dcp; got {context}, {gpus.count} and {new_tokens}"
         )
+    deadlines = {name: None if question[name] is None else positive_number(question, name) for name in DEADLINES}
+    for deadline, value in deadlines.items():
+        if value is not None and (gpus.device is None or gpus.device.ceilings(DTYPE) is None):
+            raise ValueError(f"{deadline} needs GPUs by name, with a published {DTYPE} peak; got {question['gpus']}")
+    if deadlines["ttft"] is not None and parallel is not None and parallel[0] == "dcp":
+        raise ValueError("ttft needs tp or dp: no time of a prompt is computed under dcp")
     return ServingQuestion(
         name=name,
         settings=settings,
@@ -143,6 +158,8 @@ def question_from(given: Mapping[str, Any]) -> ServingQuestion:
         new_tokens=new_tokens,
         weights=one_of(question, "weights", WEIGHT_BYTES),
         cache_dtype=one_of(question, "cache_dtype", CACHE_DTYPES),
+        tpot_s=deadlines["tpot"],
+        ttft_s=deadlines["ttft"],
         price=None if question["price"] is None else not_negative(question, "price"),
         watts=None if question["watts"] is None else positive_number(question, "watts"),
     )
@@ -285,10 +302,63 @@ def _answer_in_layout(
     )
     if not largest:
         return replace(answer, why=no_room(model.weight_bytes, sequence_bytes, memory_bytes, share))
+    if question.batch is not None and question.batch > largest:
+        return replace(answer, why=f"at most {largest:,} sequences fit; got {question.batch:,}")
+    if question.ttft_s is not None:
+        work = asdict(model.step(1, question.context, question.context))
+        prompt_s = _ceilings(question).bound_s(**work)
+        answer = replace(answer, prompt_s=prompt_s)
+        if prompt_s > question.ttft_s:
+            return replace(answer, why=_too_slow("a prompt takes at least", prompt_s, "ttft", question.ttft_s))
     batch = largest if question.batch is None else question.batch
-    if batch > largest:
-        return replace(answer, why=f"at most {largest:,} sequences fit; got {batch:,}")
+    if question.tpot_s is not None:
+        smallest = 1 if question.batch is None else batch
+        in_time = _largest_in_time(question, model, smallest, batch)
+        if not in_time:
+            what = f"a step of batch {smallest:,} takes"
+            return replace(answer, why=_too_slow(what, _step_s(question, model, smallest), "tpot", question.tpot_s))
+        batch = in_time
     return replace(answer, fits=True, batch=batch, **_step_times(question, model, batch))
+
+
+def _too_slow(what: str, took_s: float, name: str, allowed_s: float) -> str:
+    """The sentence why a deadline is missed."""
+    took, allowed = (f"{ms:,.0f}" if ms > 999 else f"{ms:.3g}" for ms in (1e3 * took_s, 1e3 * allowed_s))
+    return f"{what} {took} ms, and {name} allows {allowed} ms"
+
+
+def _ceilings(question: ServingQuestion) -> Ceilings:
+    """Those of the question's devices, which a deadline needs."""
+    assert question.gpus.device is not None
+    ceilings = question.gpus.device.ceilings(DTYPE)
+    assert ceilings is not None
+    return ceilings
+
+
+def _step_s(question: ServingQuestion, model: SharedModel, batch: int) -> float:
+    """The time by which a step is held to a deadline: what is expected of it, or its bound where nothing is."""
+    times = _step_times(question, model, batch)
+    step_s: float = times["bound_s"] if times.get("expected_s") is None else times["expected_s"]
+    return step_s
+
+
+def _largest_in_time(question: ServingQuestion, model: SharedModel, smallest: int, largest: int) -> int:
+    """The largest batch from `smallest` to `largest` whose step meets `tpot`; 0 where none does.
+
+    Between the batches at which a calibration turns to the fit of more rows, a step's time grows with the batch.
+    """
+    assert question.gpus.device is not None
+    calibration = load_calibration(question.gpus.device.name)
+    rows = {fit.rows for fit in calibration.products} if calibration else set()
+    turns = {batch for count in rows for batch in model.batches_of_rows(count, question.new_tokens)}
+    starts = sorted({smallest, *(batch for batch in turns if smallest < batch <= largest)})
+    for first, last in reversed([*zip(starts, [*(start - 1 for start in starts[1:]), largest], strict=True)]):
+        in_time = bisect_right(
+            range(first, last + 1), question.tpot_s or 0.0, key=lambda batch: _step_s(question, model, batch)
+        )
+        if in_time:
+            return first + in_time - 1
+    return 0
 
 
 def _step_times(question: ServingQuestion, model: SharedModel, batch: int) -> dict[str, Any]:

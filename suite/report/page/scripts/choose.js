@@ -63,13 +63,16 @@ const { chooseAnswers, modelOf, gpusOf } = (() => {
   // The answers to a question with the fields of suite.theory.answers.choose.Question: the model as it is, then the
   // variants, the best by `order` first; or a refusal.
   function chooseAnswers(data, question, order = "fits") {
-    const asked = { new_tokens: 1, batch: null, weights: data.dtype, cache_dtype: data.dtype, ...question };
+    const asked = {
+      ...{ new_tokens: 1, batch: null, weights: data.dtype, cache_dtype: data.dtype, tpot: null, ttft: null },
+      ...question,
+    };
     const found = modelOf(data, asked),
       gpus = gpusOf(data, asked.gpus);
     if (gpus.count > data.most_devices)
       gpus.refusal = { key: "refused.many", most: data.most_devices, count: gpus.count };
     const parallel = gpus.refusal ? null : parallelOf(asked.parallel ?? null, gpus.count);
-    const wrong = found.refusal ?? gpus.refusal ?? refusalOf(asked, gpus, parallel);
+    const wrong = found.refusal ?? gpus.refusal ?? refusalOf(asked, gpus, parallel, data.dtype);
     if (wrong) return { refusal: wrong };
     const watts = asked.watts ?? gpus.device?.watts ?? null;
     const compared = (answers) => {
@@ -89,7 +92,7 @@ const { chooseAnswers, modelOf, gpusOf } = (() => {
     return fitting.every((answer) => answer.expected_s !== null) ? "expected" : "bound";
   }
 
-  function refusalOf(asked, { count: devices }, parallel) {
+  function refusalOf(asked, { count: devices, device }, parallel, dtype) {
     const { context, new_tokens: query, batch } = asked;
     if (parallel === undefined) {
       const sizes = divisorsOf(devices).reverse().join("|");
@@ -99,6 +102,12 @@ const { chooseAnswers, modelOf, gpusOf } = (() => {
     if (!isCount(query) || query >= context) return { key: "refused.new_tokens", most: context - 1, got: query };
     if (parallel?.[0] === "dcp" && devices > 1 && ceilDiv(context, devices) <= query)
       return { key: "refused.dcp", context, devices, query };
+    for (const name of ["tpot", "ttft"])
+      if (asked[name] !== null && !(asked[name] > 0)) return { key: `refused.${name}`, got: asked[name] };
+    for (const name of ["tpot", "ttft"])
+      if (asked[name] !== null && !device?.flops_per_s)
+        return { key: "refused.deadline", name, dtype, gpus: asked.gpus };
+    if (asked.ttft !== null && parallel?.[0] === "dcp") return { key: "refused.ttft_dcp" };
     if (batch !== null && !isCount(batch)) return { key: "refused.batch" };
     for (const [name, least] of Object.entries({ price: 0, watts: Number.MIN_VALUE })) {
       const got = asked[name] ?? null;
@@ -138,8 +147,7 @@ const { chooseAnswers, modelOf, gpusOf } = (() => {
       room = gpus.memory * share - weights;
     let onOne = room > 0 ? Math.floor(room / sequence) : 0;
     if (onOne > 0 && onOne * sequence > room) onOne -= 1;
-    const largest = onOne * shared.layout.groups,
-      batch = asked.batch ?? largest;
+    const largest = onOne * shared.layout.groups;
     const answer = answerWith(data, laid, {
       layout: shared.layout.name,
       groups: shared.layout.groups,
@@ -151,8 +159,52 @@ const { chooseAnswers, modelOf, gpusOf } = (() => {
     });
     const why = { key: room > 0 ? "why.room" : "why.weights", weights, room, share, memory: gpus.memory, sequence };
     if (!largest) return { ...answer, why };
-    if (batch > largest) return { ...answer, why: { key: "why.batch", largest, batch } };
+    if (asked.batch > largest) return { ...answer, why: { key: "why.batch", largest, batch: asked.batch } };
+    if (asked.ttft !== null) {
+      answer.prompt_s = boundOf(gpus.device, shared.step(1, asked.context, asked.context));
+      if (answer.prompt_s > asked.ttft) {
+        const missed = { key: "why.ttft", took: answer.prompt_s, allowed: asked.ttft };
+        return { ...answer, why: missed };
+      }
+    }
+    let batch = asked.batch ?? largest;
+    if (asked.tpot !== null) {
+      const smallest = asked.batch ?? 1,
+        inTime = largestInTime(data, asked, gpus, shared, smallest, batch);
+      if (!inTime) {
+        const took = stepSeconds(data, asked, gpus, shared, smallest);
+        return { ...answer, why: { key: "why.tpot", smallest, took, allowed: asked.tpot } };
+      }
+      batch = inTime;
+    }
     return { ...answer, fits: true, batch, ...timesOf(data, asked, gpus, shared, batch) };
+  }
+
+  // The time by which a step is held to a deadline: what is expected of it, or its bound where nothing is.
+  function stepSeconds(data, asked, gpus, shared, batch) {
+    const { bound_s, expected_s } = timesOf(data, asked, gpus, shared, batch);
+    return expected_s ?? bound_s;
+  }
+
+  // As suite.theory.answers.choose._largest_in_time: between turns of a calibration's fits a step's time grows.
+  function largestInTime(data, asked, gpus, shared, smallest, largest) {
+    const rows = new Set((gpus.device.calibration?.products ?? []).map((fit) => fit[2])),
+      turns = [...rows].flatMap((count) => shared.batchesOfRows(count, asked.new_tokens));
+    const inside = turns.filter((batch) => smallest < batch && batch <= largest),
+      starts = [...new Set([smallest, ...inside])].sort((a, b) => a - b);
+    const meets = (batch) => stepSeconds(data, asked, gpus, shared, batch) <= asked.tpot;
+    for (let at = starts.length - 1; at >= 0; at -= 1) {
+      let low = starts[at],
+        high = at + 1 < starts.length ? starts[at + 1] - 1 : largest;
+      if (!meets(low)) continue;
+      while (low < high) {
+        const middle = ceilDiv(low + high, 2);
+        if (meets(middle)) low = middle;
+        else high = middle - 1;
+      }
+      return low;
+    }
+    return 0;
   }
 
   function timesOf(data, asked, { device, name }, shared, batch) {

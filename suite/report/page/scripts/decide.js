@@ -3,6 +3,7 @@
 const DECIDE_DEFAULTS = {
   ...{ model: "llama-3.1-70b", sizes: "", device: "h100-sxm5-80gb", count: "4", context: "32k", batch: "" },
   ...{ new_tokens: "1", parallel: "", weights: "bfloat16", cache: "bfloat16", price: "", watts: "" },
+  ...{ tpot: "", ttft: "" },
   ...{ order: "fits", more: "" },
   ...{ rl_model: "llama-3.1-8b", rl_device: "h100-sxm5-80gb", rl_count: "4", algorithm: "ppo", seq_len: "2048" },
   ...{ prompt_len: "256", group: "8", prompts: "16", lora: "", precision: "bf16" },
@@ -89,6 +90,8 @@ function decideView(root, data, words, state, change) {
 
   const optional = (text) => (text === "" ? null : Number(text.replaceAll(",", "")));
 
+  const milliseconds = (text) => (text === "" ? null : optional(text) / 1000);
+
   function sizesOf(text) {
     if (!text) return null;
     return Object.fromEntries(
@@ -112,6 +115,8 @@ function decideView(root, data, words, state, change) {
       parallel: now.parallel || null,
       weights: now.weights,
       cache_dtype: now.cache,
+      tpot: milliseconds(now.tpot),
+      ttft: milliseconds(now.ttft),
       price: optional(now.price),
       watts: optional(now.watts),
     };
@@ -219,13 +224,16 @@ function decideView(root, data, words, state, change) {
     const energy = [say("energy"), cell("joules_per_million", written.joules)];
     const largest = [say("largest"), cell("largest_batch", written.count)],
       weights = [say("weight_bytes"), cell("weight_bytes", written.bytes)];
+    const batch = [say("step_batch"), cell("batch", written.count)],
+      prompt = [say("prompt"), cell("prompt_s", written.seconds)];
     const more = [
       [say("token_bytes"), cell("token_bytes", written.bytes)],
       [say("sequence_bytes"), cell("sequence_bytes", written.bytes)],
-      ...[weights, [say("step_batch"), cell("batch", written.count)], other, ...(priced ? [energy] : [])],
+      ...[weights, ...(now.tpot ? [] : [batch]), other, ...(priced ? [energy] : [])],
     ].map((column) => [...column, true]);
     const cost = priced ? [say("cost"), cell("cost_per_million", written.money)] : energy;
-    const columns = [[say("variant"), nameOf], layout, largest, step, rate, cost, ...more];
+    const deadlines = [...(now.tpot ? [batch] : []), ...(now.ttft ? [prompt] : [])];
+    const columns = [[say("variant"), nameOf], layout, largest, ...deadlines, step, rate, cost, ...more];
     const bar = {
       fits: (answer) => answer.largest_batch,
       fastest: (answer) => answer.tokens_per_s,
@@ -309,6 +317,8 @@ function decideView(root, data, words, state, change) {
       [say(`by_${found.by ?? "none"}`), found.by && found.watts ? say("at_watts", { watts: found.watts }) : ""]
         .filter(Boolean)
         .join(say("then")),
+      ...(now.tpot ? [say("held_to_tpot")] : []),
+      ...(now.ttft ? [say("held_to_ttft")] : []),
     ];
     const reasons = new Map();
     for (const answer of found.answers) {
@@ -327,6 +337,7 @@ function decideView(root, data, words, state, change) {
       ...{ batch: "--batch", new_tokens: "--new-tokens", parallel: "--parallel", weights: "--weights" },
       ...{ cache: "--cache-dtype", price: "--price", watts: "--watts", order: "--sort" },
     };
+    for (const name of ["tpot", "ttft"]) if (now[name]) parts.push(`--${name} ${now[name]}ms`);
     for (const [name, option] of Object.entries(named))
       if (now[name] !== DECIDE_DEFAULTS[name]) parts.push(`${option} ${now[name]}`);
     return parts.join(" ");
@@ -452,6 +463,8 @@ function decideView(root, data, words, state, change) {
         entry("parallel", "parallel", { placeholder: say("parallel_hint"), class: "decide-number" }),
         select("weights", "weights", Object.keys(data.weights)),
         select("cache", "cache_dtype", data.cache_dtypes),
+        number("tpot", "tpot", { placeholder: "ms" }),
+        number("ttft", "ttft", { placeholder: "ms" }),
         number("price", "price"),
         number("watts", "watts", { placeholder: "TDP" }),
       ),

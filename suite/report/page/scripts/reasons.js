@@ -17,6 +17,11 @@ const { sayWhy } = (() => {
     return gib >= 1000 ? `${Math.round(gib).toLocaleString("en-US")} GiB` : `${general(gib)} GiB`;
   }
 
+  function millisecondsOf(seconds) {
+    const value = 1e3 * seconds;
+    return value > 999 ? Math.round(value).toLocaleString("en-US") : general(value);
+  }
+
   const WRITTEN = {
     weights: bytesOf,
     room: bytesOf,
@@ -24,6 +29,9 @@ const { sayWhy } = (() => {
     sequence: bytesOf,
     share: (value) => String(Math.round(100 * value)),
     largest: (value) => value.toLocaleString("en-US"),
+    smallest: (value) => value.toLocaleString("en-US"),
+    took: millisecondsOf,
+    allowed: millisecondsOf,
   };
 
   function sayWhy(words, why) {

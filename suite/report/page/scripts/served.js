@@ -52,13 +52,17 @@ const { isCount, filled, sum, ceilDiv, divisorsOf, layoutsOf, sharedModel, bound
   }
 
   function kernelWork(layer, pass) {
-    const works = (layer.scans ?? []).map((scan) => scanWork(scan, pass));
-    const [flops, elements] = layer.token ?? [0, 0];
+    const isWhole = pass.query === pass.seq,
+      expanded = isWhole && pass.seq > 1 ? layer.prompt : undefined;
+    // What is read as it was projected is no cache: an expanded prompt, and a prompt that is longer than its window.
+    const narrowIn = ([, , , , window]) => pass.narrow && !expanded && !(isWhole && window && pass.seq > window);
+    const works = (expanded ?? layer.scans ?? []).map((scan) => scanWork(scan, { ...pass, narrow: narrowIn(scan) }));
+    const [flops, elements] = layer.token ?? [0, 0],
+      latent = expanded ? pass.seq * sum(layer.rows, (rows) => rowBytes(rows, pass.narrow)) : 0,
+      states = (layer.state ?? 0) * (isWhole ? 1 : 2);
     return {
       flops: sum(works, (work) => work.flops) + pass.batch * pass.query * flops,
-      bytes:
-        sum(works, (work) => work.bytes) +
-        pass.batch * (pass.query * elements * ELEMENT + 2 * (layer.state ?? 0)),
+      bytes: sum(works, (work) => work.bytes) + pass.batch * (pass.query * elements * ELEMENT + states + latent),
     };
   }
 
@@ -126,6 +130,8 @@ const { isCount, filled, sum, ceilDiv, divisorsOf, layoutsOf, sharedModel, bound
 
     return {
       ...{ passOf, products, kernels },
+      // The smallest batch whose step multiplies matrices by so many tokens: by those of one group, and by all.
+      batchesOfRows: (rows, query) => [(ceilDiv(rows, query) - 1) * groups + 1, ceilDiv(rows, query)],
       parameters: rest + mlps + norms + attention(whole),
       weightBytes:
         weight * (attention(ranks) + norms + table * (1 / tp - 1 / mlpDevices) + (rest + mlps) / mlpDevices),
