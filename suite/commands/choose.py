@@ -47,8 +47,7 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
     if as_json:
         print(json_text({"question": settings, **asdict(result)}))
         return DONE if model.fits else DOES_NOT_FIT
-    misses = model.largest_batch and (question.batch is None or question.batch <= model.largest_batch)
-    refusal = "cannot use this layout" if model.layout is None else "is too slow" if misses else "does not fit"
+    refusal = "cannot use this layout" if model.layout is None else _refusal(question, model)
     outcome = f"fits up to batch {model.largest_batch:,}" if model.fits else f"{refusal}: {model.why}"
     if model.fits and question.tpot_s is not None:
         outcome += f", and decodes a token in {numbers.seconds(question.tpot_s)} up to batch {model.batch:,}"
@@ -71,6 +70,12 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
         say("")
         say_folded(*_notes(question, result))
     return DONE if model.fits else DOES_NOT_FIT
+
+
+def _refusal(question: ServingQuestion, answer: ServingAnswer) -> str:
+    """How an answer that is no begins: a batch that there is room for misses a deadline."""
+    has_room = answer.largest_batch and (question.batch is None or question.batch <= answer.largest_batch)
+    return "misses a deadline" if has_room else "does not fit"
 
 
 def parsed_options(options: Mapping[str, Any], token_counts: Collection[str]) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def _notes(question: ServingQuestion, result: ServingAnswers) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for answer in result.answers:
         if answer.why is not None and answer.variant != OWN:
-            reasons.setdefault(f"does not fit: {answer.why}", []).append(_variant_name(answer))
+            reasons.setdefault(f"{_refusal(question, answer)}: {answer.why}", []).append(_variant_name(answer))
         elif answer.expected_why is not None:
             reasons.setdefault(f"no expected time: {answer.expected_why}", []).append(_variant_name(answer))
     return lines + [f"{', '.join(names)}: {why}" for why, names in reasons.items()]

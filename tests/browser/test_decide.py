@@ -128,3 +128,12 @@ def test_a_phone_shows_it_without_scrolling_sideways(decide, lang):
         "Math.max(...[...document.querySelectorAll('.decide-box')].map((box) => box.scrollWidth - box.clientWidth))"
     )
     assert page.evaluate(widest) <= 0
+
+
+def test_a_deadline_limits_the_batch_and_says_who_misses_it(decide):
+    page = decide(tpot="22", ttft="1600", parallel="tp4")
+    sentence = answers(page)[0]
+    assert "With a token in at most 22 ms, the batch is at most" in sentence
+    command = page.locator(".decide-command code").first.inner_text()
+    assert "--tpot 22ms --ttft 1600ms" in command
+    assert "MHA: misses a deadline: a prompt takes at least 1,657 ms, and ttft allows 1,600 ms" in page.content()

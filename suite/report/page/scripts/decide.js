@@ -9,6 +9,8 @@ const DECIDE_DEFAULTS = {
   ...{ prompt_len: "256", group: "8", prompts: "16", lora: "", precision: "bf16" },
 };
 
+const DEADLINES = ["why.tpot", "why.ttft"];
+
 function decideView(root, data, words, state, change) {
   const say = (key, fields = {}) => words[`decide.${key}`].replace(/\{(\w+)\}/g, (_, name) => String(fields[name]));
   const now = { ...DECIDE_DEFAULTS };
@@ -295,6 +297,7 @@ function decideView(root, data, words, state, change) {
     const others = fitting.map((answer) => say(`other_${ruled}`, { ...numbersOf(answer), variant: nameOf(answer) }));
     return [
       first,
+      own.fits && now.tpot ? say("answer_in_time", { tpot: now.tpot, ...numbersOf(own) }) : "",
       others.length ? say("others", { others: others.join(say("list")) }) : "",
       not.length ? say("not_with", { others: not.join(say("list")) }) : "",
     ]
@@ -324,7 +327,8 @@ function decideView(root, data, words, state, change) {
     for (const answer of found.answers) {
       const why = answer.why ?? answer.expected_why;
       if (!why || (answer.why && answer.variant === "own")) continue;
-      const text = say(answer.why ? "does_not_fit" : "not_expected", { why: sayWhy(words, why) });
+      const kind = answer.why ? (DEADLINES.includes(why.key) ? "misses" : "does_not_fit") : "not_expected",
+        text = say(kind, { why: sayWhy(words, why) });
       reasons.set(text, [...(reasons.get(text) ?? []), nameOf(answer)]);
     }
     return [...lines, ...[...reasons].map(([text, names]) => say("of", { names: names.join(say("list")), text }))];
@@ -463,8 +467,8 @@ function decideView(root, data, words, state, change) {
         entry("parallel", "parallel", { placeholder: say("parallel_hint"), class: "decide-number" }),
         select("weights", "weights", Object.keys(data.weights)),
         select("cache", "cache_dtype", data.cache_dtypes),
-        number("tpot", "tpot", { placeholder: "ms" }),
-        number("ttft", "ttft", { placeholder: "ms" }),
+        number("tpot", "tpot"),
+        number("ttft", "ttft"),
         number("price", "price"),
         number("watts", "watts", { placeholder: "TDP" }),
       ),
