@@ -23,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
-	@echo 'make reproduce     run the sweeps that decide the claims again, in about 100 minutes on two cores, and write their page'
+	@echo 'make reproduce     run the sweeps that decide the claims again, in about 110 minutes on two cores, and write their page'
 	@echo '                   beside the reference records; interrupted, it goes on from there: suite demo --full'
 	@echo 'make test          install the development tools too, then format, lint, type and test'
 	@echo 'make types         type the code as Linux, macOS and Windows each run it, which make test does too'

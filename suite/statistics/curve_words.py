@@ -3,7 +3,8 @@
 The last accuracy of a short run says neither whether an arm is worse nor whether it is later. The word is the first
 that holds:
 
-1. `trapped`: it takes off clearly later (`log_rank`), and clearly more of its runs never do (`fisher`).
+1. `trapped`: it takes off clearly later (`log_rank`), and clearly more of its runs never do (`fisher`); or A is clearly
+   lower, and none of its runs takes off.
 2. `collapses`: clearly more of its runs take off and end below half of their best (`fisher`).
 3. `lower`: A, where a run's sigmoid levels off, is clearly lower (Student's t, paired by seed).
 4. `late`: it takes off clearly later.
@@ -69,6 +70,8 @@ class CurveComparison:
     later: ExactTest
     collapses: ExactTest
     never: ExactTest
+    stuck: tuple[bool, bool] = (False, False)
+    """Whether none of the arm's runs takes off, and none of the other's."""
 
     @property
     def word(self) -> CurveWord:
@@ -80,6 +83,9 @@ class CurveComparison:
         if self.collapses.is_clear:
             return CurveWord.COLLAPSES if self.collapses.direction > 0 else CurveWord.HOLDS
         if self.plateau.outcome in TOLD_APART:
+            is_lower = self.plateau.outcome is ArmOutcome.LOWER
+            if self.stuck[0 if is_lower else 1]:
+                return CurveWord.TRAPPED if is_lower else CurveWord.ESCAPES
             return CurveWord(self.plateau.outcome)
         if self.later.is_clear:
             return CurveWord.LATE if self.later.direction > 0 else CurveWord.EARLY
@@ -134,4 +140,10 @@ def _compare(
         later=later,
         collapses=collapses,
         never=never,
+        stuck=(_is_stuck(arms[0]), _is_stuck(arms[1])),
     )
+
+
+def _is_stuck(arm: Mapping[str, RunCurve]) -> bool:
+    """Whether none of an arm's runs takes off."""
+    return not any(run.take_off.happened for run in arm.values())

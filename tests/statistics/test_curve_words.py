@@ -38,6 +38,16 @@ def test_the_two_cells_at_step_320_are_late_and_trapped():
     assert [row.word for row in together] == [CurveWord.LATE, CurveWord.TRAPPED]
 
 
+def test_of_many_arms_one_that_never_takes_off_is_trapped():
+    stuck, alike = arm(*[curve(None, 0)] * 5), (EARLY, EARLY)
+    first, *others = judge_curves([(stuck, EARLY), *[alike] * 8], (0.07, 1.0))
+    assert not first.never.is_clear
+    assert first.word == CurveWord.TRAPPED
+    mirrored, *_ = judge_curves([(EARLY, stuck), *[alike] * 8], (0.07, 1.0))
+    assert mirrored.word == CurveWord.ESCAPES
+    assert {row.word for row in others}.isdisjoint({CurveWord.TRAPPED, CurveWord.LOWER})
+
+
 def test_an_arm_that_levels_off_below_is_lower():
     below = arm(*(curve(middle, final) for middle, final in [(15, 0.7), (19, 0.75), (18, 0.68), (23, 0.74), (20, 0.7)]))
     assert word(below, EARLY) == (CurveWord.LOWER, CurveWord.HIGHER)

@@ -42,9 +42,9 @@ from tests.report.quality_records import along_curves, arm, asked, in_memory, ml
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 ASSERTED = (Standing.SUPPORTED, Standing.CONTRADICTED, Standing.DEPENDS, Standing.MIXED)
 BETWEEN_ARMS = {
-    "grpo-sample-efficient": ("cpu/rl", "cpu_rl_why"),
-    "grpo-stable": ("cpu/rl", "cpu_rl_why"),
-    "cost-decides": ("cpu/rl",),
+    "grpo-sample-efficient": ("cpu/rl_curves", "cpu_rl_why"),
+    "grpo-stable": ("cpu/rl_curves", "cpu_rl_why"),
+    "cost-decides": ("cpu/rl_curves",),
     "grpo-step-feedback": ("cpu_rl_feedback",),
     "r1-zero-without-sft": ("cpu/recipes",),
     "cold-start-helps": ("cpu/recipes",),
@@ -56,7 +56,7 @@ BETWEEN_ARMS = {
     "full-context-tasks": ("cpu/quality", "cpu/quality_full"),
 }
 OVER_TIME = {
-    "accuracy-and-format-rewards": ("cpu/rl", "cpu_rl_why"),
+    "accuracy-and-format-rewards": ("cpu/rl_curves", "cpu_rl_why"),
     "grpo-no-labels": ("cpu_rl_feedback",),
     "self-evolution": ("cpu/evolution",),
     "grpo-shorter-solutions": ("cpu/evolution",),
@@ -66,8 +66,8 @@ TIMED = {
     "mla-cheaper-training": ("cpu/train", "cpu/train_matched"),
 }
 HEADLINES = {
-    "suite.report.rl.efficiency.build": ("cpu/rl",),
-    "suite.report.rl.stability.build": ("cpu/rl",),
+    "suite.report.rl.efficiency.build": ("cpu/rl_curves",),
+    "suite.report.rl.stability.build": ("cpu/rl_curves",),
     "suite.report.quality.tiers.build": ("cpu/quality", "cpu/quality_full"),
 }
 """Sections whose headlines compare arms by what is permuted; that of the tasks is the card on detail, a claim above."""
@@ -518,7 +518,7 @@ def effects_table(rounds: int) -> int:
     print(f"\nKnown effects: verdicts on `grpo-sample-efficient`, of {rounds} rounds.\n")
     print("| GRPO is given | verdicts |\n|---|---|")
     for name, points in EFFECTS.items():
-        claims = {"grpo-sample-efficient": ("cpu/rl",)}
+        claims = {"grpo-sample-efficient": ("cpu/rl_curves",)}
         counts = count_outcomes(claims, with_effect(points), rounds, read_judged)["grpo-sample-efficient"]
         print(f"| {name} | {', '.join(f'{outcome} {count}' for outcome, count in counts.most_common())} |", flush=True)
     return 0

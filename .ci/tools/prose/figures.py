@@ -32,6 +32,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.ppo_settings": tables.ppo_settings,
     "table.recipes": tables.recipes,
     "table.rl_controls": tables.controls,
+    "table.rl_curves": tables.curves,
+    "table.rl_late_or_trapped": tables.late_or_trapped,
     "table.rl_stale": tables.stale,
     "table.rl_pass_at_k": tables.sampled_often,
     "table.memory": tables.memory,

@@ -349,14 +349,15 @@ def curves():
     """Where each arm ends in each regime, and how its whole curve stands to PPO's."""
     lines = {}
     for regime in REGIMES:
-        experiment = readers.regimes("cpu_rl_curves")[regime]
+        experiment = readers.regimes("cpu/rl_curves")[regime]
         _, judged = judge_arms(experiment)
         for arm in experiment.trained_arms:
             word = SAID_WORDS[judged[arm].word] if arm in judged else ""
             texts = (share(arm.mean(design.final)), word)
             lines.setdefault(readers.plain_arm_name(arm), {})[regime] = ", ".join(filter(None, texts))
-    titles = [f"arm ({readers.seeds('cpu_rl_curves')} seeds)", *REGIMES.values()]
-    return as_table(titles, [[name, *(cells[regime] for regime in REGIMES)] for name, cells in lines.items()])
+    titles = [f"arm ({readers.seeds('cpu/rl_curves')} seeds)", *REGIMES.values()]
+    in_all = {name: cells for name, cells in lines.items() if len(cells) == len(REGIMES)}
+    return as_table(titles, [[name, *(cells[regime] for regime in REGIMES)] for name, cells in in_all.items()])
 
 
 def controls():
@@ -368,7 +369,7 @@ def controls():
         ("gate", "group"): "format as a gate",
     }
     ends = {}
-    for arm in readers.whole_regime("cpu_rl_curves", ("sort", "4")).trained_arms:
+    for arm in readers.whole_regime("cpu/rl_curves", ("sort", "4")).trained_arms:
         algorithm, deviation, _, form = design.factor_levels(arm.first)
         if algorithm in ("dapo", "cispo", "sapo", "vapo"):
             finals = " ".join(f"{100 * final:.0f}" for final in arm.values(design.final))
@@ -386,7 +387,7 @@ def late_or_trapped():
         ("grpo", "batch", "none", "0"): "scaled by the batch, format not paid",
         ("grpo", "group", "none", "0.1"): "scaled by the group, format weight 0.1",
     }
-    experiment = readers.whole_regime("cpu_rl_curves", ("sort", "4"))
+    experiment = readers.whole_regime("cpu/rl_curves", ("sort", "4"))
     arms = {design.factor_levels(arm.first): arm for arm in experiment.trained_arms}
     reference, *others = (arms[levels] for levels in names)
     _, judged = judge_arms(replace(experiment, arms=[reference, *others], baseline=reference))

@@ -340,7 +340,10 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
-        flips=turned or flips,
+        flips=turned
+        or joined(
+            "sentence", [*(_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card")), flips]
+        ),
         limit=turned,
         machine=machine_label(answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,

@@ -113,7 +113,10 @@ def mean_over_budgets(pair: RlExperiment, budget: str) -> ArmQuantity[RlRun]:
             return None
         return mean_to_budget(run.curve.spent[budget], run.curve.accuracy, first, last)
 
-    bounds = design.accuracy_bounds(pair.arms[0])
+    # Averages begin below guessing, where nothing is learnt yet: whether an arm learnt anything shows at its end.
+    chance, best = design.accuracy_bounds(pair.arms[0])
+    has_learnt = any((arm.mean(design.final) or 0.0) > chance + SHARE_MARGIN for arm in pair.arms)
+    bounds = (None if has_learnt else chance, best)
     return ArmQuantity(
         name=budget, value=mean_accuracy, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=bounds
     )

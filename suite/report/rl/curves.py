@@ -46,14 +46,18 @@ def build(results: Results) -> Section | None:
         and all(len(curve.steps) >= FEWEST_EVALUATIONS for curve in experiment.curves)
         and all(len({*curve.spent[COMPLETIONS]} - {0.0}) > 1 for curve in experiment.curves)
     ]
-    # Of a task that is learnt before the first evaluation all curves look alike.
-    experiments.sort(key=lambda experiment: fmean(fmean(curve.accuracy) for curve in experiment.curves))
-    figures, tables = [], []
-    for experiment in experiments:
-        curves, judged = judge_arms(experiment)
-        figures.append(_figure(experiment, curves, judged))
-        tables.append(_table(experiment, curves, judged))
-    return section("rl_curves", figures=figures[: frames.MOST_FIGURES], tables=tables) if tables else None
+    judgements = [(experiment, *judge_arms(experiment)) for experiment in experiments]
+    # Where no run takes off there is little to see, and of a task that is learnt before the first evaluation all curves
+    # look alike.
+    judgements.sort(
+        key=lambda row: (
+            not any(run.take_off.happened for arm in row[1].values() for run in arm.values()),
+            fmean(fmean(curve.accuracy) for curve in row[0].curves),
+        )
+    )
+    figures = [_figure(*row) for row in judgements[: frames.MOST_FIGURES]]
+    tables = [_table(*row) for row in judgements]
+    return section("rl_curves", figures=figures, tables=tables) if tables else None
 
 
 def judge_arms(experiment: RlExperiment) -> tuple[Curves, Judged]:

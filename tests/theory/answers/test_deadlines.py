@@ -50,7 +50,7 @@ def test_the_largest_batch_in_time_is_that_of_brute_force():
     assert limited > 50
 
 
-def test_a_batch_that_is_named_meets_the_deadline_or_says_by_how_much_it_misses_it():
+def test_a_named_batch_meets_its_deadline_or_says_what_it_misses():
     (own, *_) = answers_to(question_from({**PLAIN, "batch": 8, "tpot": 0.03})).answers
     assert (own.fits, own.batch) == (True, 8)
     (own, *_) = answers_to(question_from({**PLAIN, "batch": 8, "tpot": 0.01})).answers
@@ -66,7 +66,7 @@ def _step_s(batch):
     return choose._step_s(question, model, batch)
 
 
-def test_a_prompt_has_the_roofline_of_its_whole_work_and_of_expanded_mla():
+def test_a_prompt_has_the_roofline_of_all_its_work():
     question = question_from({**PLAIN, "model": "deepseek-v2-lite", "gpus": "1xh100", "ttft": 60.0})
     (own, *_) = answers_to(question).answers
     (layout,) = choose.layouts(1, question.parallel, shares_mlps=True)
