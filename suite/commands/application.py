@@ -267,6 +267,7 @@ def application() -> typer.Typer:
         return call_command("calibrate.calibrate", results or [Path("results/gpu")], out=out)
 
     app.add_typer(_results(), name="results")
+    app.add_typer(_traces(), name="trace")
     app.add_typer(gate_application(finish), name="gate")
     return app
 
@@ -330,5 +331,31 @@ def _results() -> typer.Typer:
         to: Annotated[str, typer.Option(help="MLflow's tracking URI.")] = "sqlite:///reports/mlflow.db",
     ) -> int:
         return call_command("export.export", folders or [Path("results")], to)
+
+    return app
+
+
+def _traces() -> typer.Typer:
+    """Build the application of `suite trace` with its commands."""
+    app = typer.Typer(
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        help="Read or write flashinfer-bench's batches of attention.",
+    )
+
+    @add_command(app, "Print the command that measures the batches of a file of workloads.")
+    def read(
+        files: Annotated[
+            list[Path], typer.Argument(metavar="FILE...", help="workloads/OP/NAME.jsonl, below its definitions/.")
+        ],
+    ) -> int:
+        return call_command("traces.read", files)
+
+    @add_command(app, "Write recorded decode steps as definitions and workloads.")
+    def write(
+        to: Annotated[Path, typer.Option(help="The folder of definitions/ and workloads/. What is there stays.")],
+        folders: Folders = None,
+    ) -> int:
+        return call_command("traces.write", folders or [Path("results")], to)
 
     return app

@@ -33,7 +33,7 @@ def test_suite_alone_shows_three_examples(monkeypatch, capsys):
 def test_help_lists_the_commands_that_exist_and_no_other(monkeypatch, capsys):
     assert called(monkeypatch, "--help") == 0
     lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
-    names = "demo run ls completion report compare doctor explain choose fit calibrate results gate"
+    names = "demo run ls completion report compare doctor explain choose fit calibrate results trace gate"
     assert [line.split()[0] for line in lines if line.strip()] == names.split()
 
 
@@ -47,7 +47,7 @@ def test_every_command_calls_a_function_that_exists():
 
 def test_in_a_narrow_terminal_no_help_is_cut(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    for command in ([], ["results"], ["gate"]):
+    for command in ([], ["results"], ["trace"], ["gate"]):
         assert called(monkeypatch, *command, "--help") == 0
     assert called(monkeypatch) == 0
     shown = capsys.readouterr().out

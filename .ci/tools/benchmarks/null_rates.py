@@ -261,13 +261,13 @@ def six_regimes(results: Results, question: dict[str, Any]) -> Results:
     """Six tasks of five seeds, of the tasks and policies that have both sides of a question at five seeds or more: each
     group of five seeds once, then again as another task."""
     sides = [question[side] for side in ("arms", "against") if side in question]
-    groups = defaultdict[tuple[str, str], list[int]](list)
+    groups = defaultdict[tuple[str, ...], list[int]](list)
     for place, current in enumerate(results.records):
         axes = current.record.case.axes
         # The usual shape and four algorithms: other arms decide no claim, and take most of the time.
         is_usual = (axes["prompts_per_step"], axes["num_generations"]) == (32, 8)
         if is_usual and axes["algorithm"] in ("grpo", "ppo", "ppo_lam95", "rloo"):
-            groups[str(axes["task"]), str(axes["policy"])].append(place)
+            groups[tuple(str(axes.get(name)) for name in ("task", "task.digits", "policy"))].append(place)
     fives = list[tuple[list[int], list[Any]]]()
     for places in groups.values():
         seeds = [
