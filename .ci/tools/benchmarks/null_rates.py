@@ -75,10 +75,10 @@ ORDERS = ("rl.is.higher", "rl.is.lower")
 ORDERS += ("verdict.count.higher", "verdict.count.lower", "quality_tiers.point.higher", "quality_tiers.point.lower")
 """Sentences that say which arm is better."""
 EFFECTS = {
-    "+10 points in every task": {"sort": 0.10, "addition": 0.10, "postfix": 0.10},
+    "+10 points in every task": dict.fromkeys(("sort", "addition", "postfix", "countdown"), 0.10),
     "+5 points in sort alone": {"sort": 0.05},
     "+5 in sort, −5 in addition": {"sort": 0.05, "addition": -0.05},
-    "+2 points in every task": {"sort": 0.02, "addition": 0.02, "postfix": 0.02},
+    "+2 points in every task": dict.fromkeys(("sort", "addition", "postfix", "countdown"), 0.02),
 }
 REGIMES, REGIME_SEEDS = 6, 5
 STUCK, AT_CEILING = {2: 1 / 3}, {4: 1 / 2}

@@ -40,7 +40,7 @@ RL_TASKS: Findings = (
 )
 RL_DEFAULTS: Findings = (
     ("Ends at, where the whole reward is divided by the group's deviation", lambda: readers.defaults_end(divides=True)),
-    ("Ends at, elsewhere, except VAPO", lambda: readers.defaults_end(divides=False)),
+    ("Ends at, elsewhere", lambda: readers.defaults_end(divides=False)),
 )
 RL_TUNED: Findings = (
     ("Trials of each algorithm end between", readers.trial_range),
