@@ -209,4 +209,4 @@ def sentence(error: Exception) -> str:
     if text.startswith("Ambiguous value"):
         key = text.removeprefix("Ambiguous value for argument ")
         return f"{key} names several values, which is a sweep and needs -m"
-    return text
+    return text.removeprefix("ValueError raised while resolving interpolation: ")  # a resolver of ours refused

@@ -119,6 +119,7 @@ def test_a_workload_reads_what_it_says_it_uses_and_nothing_else(workload):
         (["workload=null"], "workload must be one of attention, capacity, compress"),
         (["leave_out=[{phase: decode}]"], "leave_out applies only to a sweep, which needs -m"),
         (["report=true"], "report applies only to a sweep, which needs -m"),
+        (["seqs=8q1m"], "suite run: seqs must be groups of <count>q<new tokens>s<all tokens>"),
     ],
 )
 def test_what_is_named_in_vain_is_refused_in_one_sentence(tmp_path, capsys, arguments, words):
