@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from suite.records import numbers
 from suite.report.blocks import Lead, Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
-from suite.report.model.formats import PERCENT, nats, points, with_range
+from suite.report.model.formats import PERCENT, bits, nats, points, with_range
 from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval, Ratio
 from suite.statistics.paired import Comparison
@@ -26,13 +26,13 @@ IN_WORDS = "rl_efficiency.in_words"
 def comparison_verdict(comparison: Comparison, unit: str = "points") -> Text:
     """The outcome of a comparison in words, for a cell or a sentence.
 
-    `unit`: `points` of a share, or `nats` of a loss whose sign was turned, so that higher is better.
+    `unit`: `points` of a share, or `nats` or `bits` of a loss whose sign was turned, so that higher is better.
     """
     margin = f"{(100 if unit == 'points' else 1) * (comparison.margin or 0.0):g}"
     floor = numbers.percent(comparison.bounds[0] or 0.0)
     fields = {"margin": say(f"verdict.within.{unit}", margin=margin), "floor": floor}
     sentence = say(f"verdict.{comparison.outcome}", count=comparison.pairs, **fields)
-    return say_or(f"verdict.loss.{comparison.outcome}", sentence) if unit == "nats" else sentence
+    return say_or(f"verdict.loss.{comparison.outcome}", sentence) if unit in ("nats", "bits") else sentence
 
 
 def difference(contrast: Contrast[Any]) -> Text:
@@ -51,10 +51,12 @@ def estimate(mean: float, interval: Estimate | None, write: Write) -> Text:
 
 
 def with_unit(value: Text, write: Write) -> Text:
-    """Add the unit that `points` and `nats` leave out to a number that they wrote; other numbers stay as they are."""
+    """Add the unit that `points`, `nats` and `bits` leave out to a number that they wrote; others stay as they are."""
     if write is points:
         return say("claim.points", points=value)
-    return say("claim.nats", nats=value) if write is nats else value
+    if write is nats:
+        return say("claim.nats", nats=value)
+    return say("claim.bits", bits=value) if write is bits else value
 
 
 def lead_number(

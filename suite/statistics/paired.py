@@ -38,6 +38,8 @@ SHARE_MARGIN = 0.02
 """Two points of accuracy, about what published tables of attention variants tell apart."""
 NATS_MARGIN = 0.02
 """Margin of a loss a token: two percent of perplexity."""
+BITS_MARGIN = 0.02
+"""Margin of a loss a byte of text, of which small models need one to two bits."""
 ALL_BUT = 0.01
 """If both arms are this near the best possible score, the task cannot show a difference."""
 ABOVE_CHANCE = 0.02

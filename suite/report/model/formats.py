@@ -24,6 +24,11 @@ def nats(difference: float) -> str:
     return f"{round(difference, 3) + 0.0:+.3f}"
 
 
+def bits(difference: float) -> str:
+    """Write a difference of losses in bits a byte with a sign: `-0.012`."""
+    return nats(difference)
+
+
 def signed(difference: float) -> str:
     """Write a difference in the unit that its column names, with its sign."""
     return f"{round(difference, 2) + 0.0:+.2f}"

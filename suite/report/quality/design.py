@@ -29,7 +29,7 @@ from suite.report.model.experiment import (
     with_value,
     workload_runs,
 )
-from suite.report.model.formats import nats, points
+from suite.report.model.formats import bits, points
 from suite.report.model.labels import VARIANT, name_facets, option_style, variant_label, variant_sort_key
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import (
@@ -47,7 +47,7 @@ from suite.report.model.run import (
     parse_whole_number,
     share,
 )
-from suite.statistics.paired import NATS_MARGIN, SHARE_MARGIN
+from suite.statistics.paired import BITS_MARGIN, SHARE_MARGIN
 
 ALL = ""  # stands for questions of every kind together, or for tokens of every class
 TELLING = {"two_hop": "two hops"}
@@ -125,8 +125,10 @@ class QualityRun(Run):
         return last(self.answered, kind or self.telling_kind)
 
     def final_loss(self) -> float | None:
-        """The loss on a held-out answer at the last evaluation, in nats."""
-        return last(self.loss, ALL)
+        """The loss on a held-out answer at the last evaluation, in bits. The answers of the task that is judged by it
+        are bytes."""
+        loss_nats = last(self.loss, ALL)
+        return None if loss_nats is None else loss_nats / math.log(2)
 
     def chance(self, kind: str = ALL) -> float | None:
         """The share that guessing answers, of one kind of question; by default of the telling kind."""
@@ -374,9 +376,9 @@ LOSS: ArmQuantity[QualityRun] = ArmQuantity(
     name="loss",
     value=lambda run: None if (loss := run.final_loss()) is None else -loss,
     text="{:.3f}".format,
-    difference=nats,
-    unit="nats",
-    margin=NATS_MARGIN,
+    difference=bits,
+    unit="bits",
+    margin=BITS_MARGIN,
 )
 """With its sign turned, so that higher is better."""
 

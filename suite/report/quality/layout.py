@@ -10,10 +10,10 @@ from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
 from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_columns
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import (
+    bits,
     interval_ends,
     mean_interval,
     mean_with_range,
-    nats,
     share_interval,
     share_with_range,
     with_range,
@@ -31,12 +31,12 @@ OUTCOMES = {"higher": ArmOutcome.HIGHER, "lower": ArmOutcome.LOWER}
 
 
 def difference_text(pair: QualityContrast) -> Text:
-    """A difference with its interval; of a loss in nats, its sign turned back, so that a lower loss is below zero."""
+    """A difference with its interval; of a loss, its sign turned back, so that a lower loss is below zero."""
     interval, mean = pair.comparison.interval, pair.comparison.mean
     if pair.quantity is not LOSS:
         return difference(pair)
     turned = interval and replace(interval, estimate=-mean, low=-interval.high, high=-interval.low)
-    return with_range(-mean, turned, nats)
+    return with_range(-mean, turned, bits)
 
 
 def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:

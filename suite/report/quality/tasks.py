@@ -102,7 +102,7 @@ def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
     ]
     answered: Column[QualityArm] = column("quality.answered", layout.answered_text, kind=Kind.NUMBER)
     loss: Column[QualityArm] = column("quality.loss", layout.quality_text, kind=Kind.NUMBER)
-    title = "quality.less_mha_nats" if by_loss else "quality.less_mha"
+    title = "quality.less_mha_bits" if by_loss else "quality.less_mha"
     difference = column(title, layout.difference_text, kind=Kind.NUMBER)
     notes = [
         say("quality.task_note_two_hop") if first.telling_kind != design.ALL else "",

@@ -71,9 +71,10 @@ def test_a_loss_that_is_higher_is_called_worse():
         ),
     )
     assert (worse["Variant"], worse["Verdict"]) == ("MLA rank 16", "worse (higher loss)")
-    # 0.2, 0.21, 0.21, 0.2, 0.21: a standard error of 0.00548 / √5, and as one of two t(4, 98.75%) = 3.495.
-    assert worse["Minus MHA (nats)"] == "+0.206 (+0.197 to +0.215)"
-    assert (better["Verdict"], better["Minus MHA (nats)"].split()[0]) == ("better (lower loss)", "-0.194")
+    # 0.2, 0.21, 0.21, 0.2, 0.21 nats: a standard error of 0.00548 / √5, and as one of two t(4, 98.75%) = 3.495; a bit
+    # is 0.693 nats.
+    assert worse["Minus MHA (bits)"] == "+0.297 (+0.285 to +0.310)"
+    assert (better["Verdict"], better["Minus MHA (bits)"].split()[0]) == ("better (lower loss)", "-0.280")
 
 
 def test_quality_over_bytes_has_a_line_for_what_nobody_trained():
