@@ -1,5 +1,7 @@
 """What the page rules of each claim on quality, from runs whose numbers can be added up by hand."""
 
+import math
+
 import pytest
 
 from suite.report.answers.claims import claims, verdicts_on
@@ -122,11 +124,12 @@ def test_a_higher_loss_counts_as_lower_with_its_own_sign():
         records += arm([0.5], seeds=[seed], task="plays", attention="mha", loss=1.5 + seed / 50)
         records += arm([0.5], seeds=[seed], task="plays", loss=1.7 + 0.03 * seed, **mla(None))
     word, numbers = ruling("mla-lower-ceiling", *records)
-    assert (word, "the result is +0.220 (" in numbers) == (SUPPORTED, True)
+    bits = 0.22 / math.log(2)
+    assert (word, "the result is +0.317 (" in numbers) == (SUPPORTED, True)
     lead = verdict_on("mla-lower-ceiling", *records).lead
-    assert lead.value == pytest.approx(0.22)
-    assert lead.ends[0] < 0.22 < lead.ends[1]
-    assert EN.render(lead.written) == "+0.220 nats of loss"
+    assert lead.value == pytest.approx(bits)
+    assert lead.ends[0] < bits < lead.ends[1]
+    assert EN.render(lead.written) == "+0.317 bits per byte"
 
 
 @pytest.mark.parametrize(
