@@ -1,7 +1,7 @@
 """A case that is to run, known to be right in itself, with all that is known of it beforehand."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 LARGEST = 2**63 - 1
 """The largest integer of a table, and the largest seed of a generator."""
+
+
+OF_A_COURSE = ("workload", "task", "seed")
+"""Settings that courses which are compared have in common, as `task.digits` is one of `task`."""
+ARMS = ("attention", "backend", "match", "cache_dtype", "page_size")
+"""Settings in which timed cases that are compared differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +83,20 @@ class Job:
             f"needs at least {numbers.bytes_iec(least)} of memory at once, computed from its sizes; "
             f"{owner} can have {numbers.bytes_iec(most)}"
         )
+
+    @cached_property
+    def comparison(self) -> Hashable:
+        """Equal for cases that are compared with one another, which one machine should therefore run.
+
+        Timed cases are compared where they differ in ARMS alone, and courses where they have a task and a seed in
+        common. What is computed is the same on each machine.
+        """
+        values = self.case.values
+        if self.is_projection:
+            return self.case.id
+        if self.is_course:
+            return tuple((name, values[name]) for name in values if name.partition(".")[0] in OF_A_COURSE)
+        return tuple((name, values[name]) for name in values if name.partition(".")[0] not in ARMS)
 
     @property
     def stays(self) -> bool:

@@ -5,10 +5,10 @@ each follow a slot of the launcher: they wait for what it measures, and write it
 alone, so that one does nothing but wait for the others, and end them.
 """
 
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from suite.run.job import Job
 from suite.run.launchers.launcher import CaseSlot, Launcher, LocalLauncher, SlotLostError
 from suite.run.recorder import Listener, SharedState, write_measured
 
+Takes = Callable[[Job], bool]
 LOOK_EVERY_S = 0.1
 """The longest time until an interruption is seen. Windows does not interrupt a wait without end."""
 
@@ -70,10 +71,14 @@ def execute(
     cached = launcher.find_cached(list(unique.values()), results.folder) if resume else {}
     missing = [job for id, job in unique.items() if id not in cached]
     state = SharedState(listener=listener, workers=launcher.workers, resume=resume)
-    sweep = _Sweep(state, results, JobQueue(missing), records=[stored.record for stored in cached.values()])
-    for record in sweep.records:
+    records = [stored.record for stored in cached.values()]
+    for record in records:
         state.turns.note(record)
-    was_interrupted = False
+    done = [
+        (unique[id], "" if launcher.is_here else str(stored.record.environment.get("machine_id")))
+        for id, stored in cached.items()
+    ]
+    was_interrupted, left = False, len(missing)
     with Interruptions() as interruptions:
         try:
             if removed := remove_abandoned():
@@ -82,10 +87,15 @@ def execute(
                 listener.recorded(list(cached.values()))
             if missing:
                 with launcher.slots(missing, state) as slots:
-                    sweep.follow_all(slots, interruptions)
+                    queue = JobQueue(missing, slots=len(slots), done=done, notice=state.notice)
+                    sweep = _Sweep(state, results, queue, records)
+                    try:
+                        sweep.follow_all(slots, interruptions)
+                    finally:
+                        left = queue.left
         except KeyboardInterrupt:
             was_interrupted = True
-    return SweepOutcome(records=sweep.records, was_interrupted=was_interrupted, left=sweep.queue.left)
+    return SweepOutcome(records=records, was_interrupted=was_interrupted, left=left)
 
 
 @dataclass(frozen=True)
@@ -111,8 +121,11 @@ class _Sweep:
     def _follow(self, slot: CaseSlot) -> None:
         """Run jobs of the queue in a slot until none is left. A job whose slot was lost goes back to the queue."""
         queue = self.queue
-        with slot:
-            while slot.is_ready(lambda: queue.is_over) and (job := queue.take(slot.takes)) is not None:
+        with slot, queue.leaving(slot):
+            while slot.is_ready(lambda: queue.is_over):
+                queue.enter(slot, slot.machine, slot.takes)
+                if (job := queue.take(slot)) is None:
+                    return
                 try:
                     record = self._run_or_find(slot, job)
                 except SlotLostError as lost:
@@ -120,13 +133,14 @@ class _Sweep:
                     self.state.notice(f"{lost}; run again: {job.case.id}")
                 else:
                     self.records.extend([record] if record is not None else [])
-                    queue.finish()
+                    queue.finish(job)
 
     def _run_or_find(self, slot: CaseSlot, job: Job) -> Record | None:
         """The record of a job that runs now, or that another process has run; None while another one runs it, and for
         one that was interrupted and left nothing to record."""
         # Looked for again: another process may be running the same sweep into the same folder.
-        if (record := self._recorded_by_another(slot, job, notice=self.state.notice)) is not None:
+        is_again = self.queue.runs_again(job)
+        if not is_again and (record := self._recorded_by_another(slot, job, notice=self.state.notice)) is not None:
             return record
         listener, results = self.state.listener, self.results
         with ExitStack() as locks:
@@ -137,7 +151,7 @@ class _Sweep:
                 return None
             locks.enter_context(claim)
             # And once more: whoever had the claim may have ended between the look and it.
-            if (record := self._recorded_by_another(slot, job)) is not None:
+            if not is_again and (record := self._recorded_by_another(slot, job)) is not None:
                 return record
             with self.state.print_lock:
                 listener.started(job.case)
@@ -159,38 +173,113 @@ class _Sweep:
 
 
 class JobQueue:
-    """Hands each job out once, in order, to whichever thread asks next. One that came to nothing comes back."""
+    """Hands each job out once, to whichever slot asks next. One that came to nothing comes back.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
+    Cases that are compared with one another (`Job.comparison`) go to one machine, which ends what it has begun before it
+    begins another comparison. If it is lost before that, another machine runs all of them, those that are recorded too.
+    `done`: jobs that earlier runs answered, and the machines that did.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        *,
+        slots: int = 1,
+        done: Sequence[tuple[Job, str]] = (),
+        notice: Notice = lambda text: None,
+    ) -> None:
         self._waiting = deque(jobs)
         self._changed = Condition()
         self._running = 0
         self._is_stopped = False
+        self._starting, self._notice = slots, notice
+        self._slots: dict[object, tuple[str, Takes]] = {}
+        self._machines: dict[Hashable, str] = {job.comparison: machine for job, machine in done}
+        """The machine that has begun cases which are compared with one another."""
+        self._done = defaultdict[Hashable, list[Job]](list)
+        self._again = set[str]()
         self.left = len(self._waiting)
         """Jobs that are not finished."""
+        for job, _ in done:
+            self._done[job.comparison].append(job)
 
-    def take(self, takes: Callable[[Job], bool] = lambda job: True) -> Job | None:
-        """The next job that `takes` says yes to; None where none is left.
+    def enter(self, slot: object, machine: str, takes: Takes) -> None:
+        """Take note of the machine that a slot is on, and of the jobs that it takes."""
+        with self._changed:
+            self._starting -= slot not in self._slots
+            self._slots[slot] = machine, takes
+            self._free_orphans()
+            self._changed.notify_all()
 
-        Waits while one that was handed out may yet come back.
+    @contextmanager
+    def leaving(self, slot: object) -> Iterator[None]:
+        """Take note, at the end, that a slot takes no more jobs."""
+        try:
+            yield
+        finally:
+            self.enter(slot, "", lambda job: False)
+
+    def take(self, slot: object) -> Job | None:
+        """The next job for a slot that has entered; None where none is left.
+
+        Waits while one that was handed out, or that is another machine's, may yet come back.
         """
+        machine, takes = self._slots[slot]
         with self._changed:
             while not self._is_stopped:
-                for place, job in enumerate(self._waiting):
-                    if takes(job):
-                        del self._waiting[place]
-                        self._running += 1
-                        return job
-                if not self._running:
+                if (place := self._choose(machine, takes)) is not None:
+                    job = self._waiting[place]
+                    del self._waiting[place]
+                    self._machines[job.comparison] = machine
+                    self._running += 1
+                    return job
+                if not self._running and not any(map(takes, self._waiting)):
                     return None
                 self._changed.wait()
         return None
 
-    def finish(self) -> None:
+    def _choose(self, machine: str, takes: Takes) -> int | None:
+        """The place of the first job whose comparison the machine has begun, or else of the first that none has. Where
+        all run on this machine it is the first."""
+        free = None
+        for place, job in enumerate(self._waiting):
+            if takes(job):
+                owner = self._machines.get(job.comparison)
+                if owner == machine or (owner is None and not machine):
+                    return place
+                if owner is None and free is None:
+                    free = place
+        return free
+
+    def _free_orphans(self) -> None:
+        """Let any machine have the jobs that no slot of their machine takes, once all slots have begun."""
+        if self._starting > 0:
+            return
+        for comparison in {job.comparison for job in self._waiting if job.comparison in self._machines}:
+            own = [job for job in self._waiting if job.comparison == comparison]
+            there = [takes for machine, takes in self._slots.values() if machine == self._machines[comparison]]
+            if not any(takes(job) for takes in there for job in own):
+                again = self._done.pop(comparison, [])
+                del self._machines[comparison]
+                if again:
+                    self._notice(
+                        f"a machine was lost; run again, with what they are compared with: {len(again)} cases such as "
+                        f"{again[0].case.id}"
+                    )
+                self._waiting.extendleft(reversed(again))
+                self._again.update(job.case.id for job in again)
+                self.left += len(again)
+
+    def runs_again(self, job: Job) -> bool:
+        """Whether a job was done on a machine that was lost, so that its record is no answer."""
+        return job.case.id in self._again
+
+    def finish(self, job: Job) -> None:
         """Take note that a job that was handed out is done."""
         with self._changed:
             self._running -= 1
             self.left -= 1
+            self._done[job.comparison].append(job)
             self._changed.notify_all()
 
     def put_back(self, job: Job) -> None:

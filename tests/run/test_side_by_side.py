@@ -102,9 +102,10 @@ def test_an_interruption_ends_all_that_run_and_records_each(tmp_path):
 
 
 def test_nothing_is_handed_out_after_a_stop():
-    queue = JobQueue([SimpleNamespace(case=SimpleNamespace(id="1"), waits_for_earlier=False)])
+    queue = JobQueue([SimpleNamespace(case=SimpleNamespace(id="1"), comparison="1")])
+    queue.enter("slot", "", lambda job: True)
     queue.stop()
-    assert queue.take() is None
+    assert queue.take("slot") is None
 
 
 def test_an_error_in_one_thread_ends_the_others_and_is_raised():

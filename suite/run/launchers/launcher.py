@@ -51,6 +51,11 @@ class CaseSlot:
         """Whether the case can run here."""
         return True
 
+    @property
+    def machine(self) -> str:
+        """The machine that cases run on now, once the slot is ready; empty for this one."""
+        return ""
+
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
         """The record that answers the case here."""
         return find_cached_record(job, folder, notice)

@@ -172,6 +172,11 @@ class RaySlot(CaseSlot):
         """Whether the job needs the device that the slot's place has."""
         return self._place.takes(job)
 
+    @property
+    def machine(self) -> str:
+        """The id of the machine that the slot's worker is on."""
+        return self._here.machine_id
+
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
         """The newest record of the case, from any machine, if it answers the job."""
         is_refused = job.case.id in self._here.refusals
