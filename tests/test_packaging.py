@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import suite
+from suite.records.machine.streams import EXTRA_OF
 from tests.gate.repositories import Repository
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,11 +57,13 @@ def top_level(distribution):
     return {Path(distribution.locate_file(part)) for part in parts - {"..", "__pycache__"}}
 
 
-def python_with(folder, group):
-    """A Python that has what a group of pyproject.toml needs and no more."""
+def python_with(folder, *extras):
+    """A Python that has what the package needs with these extras, and no more."""
     venv.create(folder, symlinks=True, with_pip=False)
     site_packages = next(folder.glob("lib/python*/site-packages"))
-    for distribution in closure(PYPROJECT["dependency-groups"][group]).values():
+    project = PYPROJECT["project"]
+    needed = [*project["dependencies"], *(each for extra in extras for each in project["optional-dependencies"][extra])]
+    for distribution in closure(needed).values():
         for path in top_level(distribution):
             if not (site_packages / path.name).exists():
                 (site_packages / path.name).symlink_to(path)
@@ -71,7 +74,7 @@ def python_with(folder, group):
 
 @pytest.fixture(scope="module")
 def reading_python(tmp_path_factory):
-    return python_with(tmp_path_factory.mktemp("reading"), "reading")
+    return python_with(tmp_path_factory.mktemp("reading"), "report")
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def alone(tmp_path):
 
 
 @needs_links
-def test_the_reading_group_brings_neither_torch_nor_hydra(reading_python, alone):
+def test_what_reads_needs_neither_torch_nor_hydra(reading_python, alone):
     find = "import importlib.util as u; print([m for m in ('torch', 'hydra', 'omegaconf') if u.find_spec(m)])"
     assert run(reading_python, "-c", find, **alone).stdout.strip() == "[]"
 
@@ -119,7 +122,8 @@ def test_explain_and_report_work_where_nothing_can_run(reading_python, alone, tm
     assert "torch is not installed" in examined[1]
 
     assert refused[0] == 3
-    assert refused[2].startswith("suite: runs need ")
+    assert refused[2].startswith("suite: this needs ")
+    assert refused[2].endswith(", which is not installed here: pip install 'mla-grpo-suite[run]'\n")
 
     assert judged[0] == 4, judged
     assert "broken" in judged[1]
@@ -129,17 +133,24 @@ def test_explain_and_report_work_where_nothing_can_run(reading_python, alone, tm
 
 
 @needs_links
-def test_the_gates_group_judges_and_says_what_it_lacks(alone, tmp_path):
-    gate_python = python_with(tmp_path / "python", "gate")
+def test_without_extras_the_gate_judges_and_says_what_it_lacks(alone, tmp_path):
+    gate_python = python_with(tmp_path / "python")
     find = "import importlib.util as u; print([m for m in ('torch', 'pyarrow', 'pandas') if u.find_spec(m)])"
     assert run(gate_python, "-c", find, **alone).stdout.strip() == "[]"
     (tmp_path / "empty").mkdir()
-    judged = run(gate_python, "-m", "suite", "gate", "--baseline", "empty", "--candidate", "empty", **alone)
-    assert judged.returncode == 2
-    assert (
-        judged.stderr
-        == "suite: folders of stored records need pyarrow, which is not installed here: pip install pyarrow\n"
-    )
+    commands = {
+        "gate --baseline empty --candidate empty": "report",
+        "report --results empty": "report",
+        "run geometry=tiny": "run",
+        "demo": "run",
+    }
+    for command, extra in commands.items():
+        ended = run(gate_python, "-m", "suite", *command.split(), **alone)
+        assert ended.returncode == 3, ended.stderr
+        assert ended.stderr.startswith("suite: this needs ")
+        assert ended.stderr.endswith(f", which is not installed here: pip install 'mla-grpo-suite[{extra}]'\n")
+    for command in ("gate --help", "ls geometry", "doctor"):
+        assert "Traceback" not in run(gate_python, "-m", "suite", *command.split(), **alone).stderr
 
 
 # --- the wheel and the sdist
@@ -218,14 +229,13 @@ def test_changelog_and_citation_name_the_package_version():
     assert citation["license"] == PYPROJECT["project"]["license"]
 
 
-def test_groups_of_needs_are_all_but_those_of_runs_and_pages():
-    def names(requirements):
-        return {re.match(r"[\w-]+", requirement)[0] for requirement in requirements}
-
-    needed = names(PYPROJECT["project"]["dependencies"])
-    reading, gate = (names(PYPROJECT["dependency-groups"][group]) for group in ("reading", "gate"))
-    assert needed - reading == {"torch", "hydra-core", "rich"}
-    assert reading - gate == {"pandas", "pyarrow", "plotly", "jinja2"}
+def test_a_module_that_is_missing_is_named_with_the_extra_that_brings_it():
+    extras, modules = PYPROJECT["project"]["optional-dependencies"], {"hydra-core": "hydra", "omegaconf": "omegaconf"}
+    for extra in ("report", "run"):
+        names = {re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]}
+        assert {modules.get(name, name) for name in names} - {"mla-grpo-suite", "rich"} == {
+            module for module, brings in EXTRA_OF.items() if brings == extra and module != "omegaconf"
+        }
 
 
 # --- what others' code gets to run, and under which terms

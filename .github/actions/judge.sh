@@ -25,9 +25,7 @@ install() {
     rm -rf -- "$folder"
     "$PYTHON" -I -m venv "$folder"
     local pip=("$inside" -I -m pip --quiet --disable-pip-version-check install --no-compile)
-    "${pip[@]}" 'pip>=25.1' # the first that knows groups
-    "${pip[@]}" --group "$source/pyproject.toml:gate"
-    "${pip[@]}" --no-deps "$source"
+    "${pip[@]}" "$source"
     printf '%s\n' "$source" >"$folder/source"
   fi
   "$inside" -I -m suite --version

@@ -152,7 +152,8 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
     verdict = "this machine can run cases; try the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
     if not facts["runs_possible"]:
-        verdict = f"this machine cannot run cases: {facts['why_no_runs']}. suite report and suite explain still work."
+        command = "pip install 'mla-grpo-suite[run]'"
+        verdict = f"this machine cannot run cases: {facts['why_no_runs']} ({command}). suite explain still works."
     return _rows(*rows, ("verdict", verdict))
 
 

@@ -223,7 +223,7 @@ def gate_stored(
         if len(folders) > 1:
             raise ValueError(f"{option} must be one folder of records, which may lie at any depth; got {len(folders)}")
     if importlib.util.find_spec("pyarrow") is None:
-        raise ValueError("folders of stored records need pyarrow, which is not installed here: pip install pyarrow")
+        raise ModuleNotFoundError("pyarrow", name="pyarrow")
     return _finish(judge_stored(on_this_machine(baseline[0]), on_this_machine(candidate[0]), **how), out)
 
 

@@ -2,8 +2,8 @@
 
     .ci/tool benchmarks.light_gate PYTHON...
 
-In a bare environment of each Python the group `gate` of pyproject.toml is installed from the package index without
-pip's cache, then this checkout without its dependencies, as an action does. There the gate must start, refuse what it
+In a bare environment of each Python this checkout is installed without extras, as an action does, and what it needs
+from the package index without pip's cache. There the gate must start, refuse what it
 cannot read, and judge a small repository whose cases run with the Python of this script, which has torch. One line a
 Python is printed; the exit code is 1 where an environment fails, or costs more than LARGEST_BYTES or --longest-s.
 """
@@ -25,7 +25,6 @@ LARGEST_BYTES = 60_000_000
 PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 UNCACHED = ("install", "--no-cache-dir", "--no-compile")
 """Python compiles what it imports; all of numpy takes pip several seconds."""
-GROUP = ("--group", f"{ROOT / 'pyproject.toml'}:gate")
 BUILDS_WITH = "hatchling"
 SECONDS = "20"
 CHOSEN = ("--set", "attention=normed", "--set", "hydra.searchpath=[pkg://normed]", "--set", "geometry=tiny")
@@ -48,13 +47,10 @@ def _measure(python: Path, folder: Path, longest_s: float) -> int:
     bare = folder / "bare"
     _run([python, "-m", "venv", bare])
     bare_python = bare / "bin" / "python"
-    # Groups need pip 25.1, which is newer than what some Pythons bring.
-    _run([bare_python, *PIP, "install", "--upgrade", "pip"])
     begun, used_s = time.monotonic(), _children_s()
-    _run([bare_python, *PIP, *UNCACHED, *GROUP])
-    _run([bare_python, *PIP, *UNCACHED, "--no-deps", ROOT])
+    _run([bare_python, *PIP, *UNCACHED, ROOT])
     took_s, used_s = time.monotonic() - begun, _children_s() - used_s
-    _run([bare_python, *PIP, "download", "--dest", folder / "files", *GROUP])
+    _run([bare_python, *PIP, "download", "--dest", folder / "files", ROOT])
     # What `pip install .` fetches by itself.
     _run([bare_python, *PIP, "download", "--dest", folder / "files", BUILDS_WITH])
     nbytes = sum(file.stat().st_size for file in (folder / "files").iterdir())

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 DONE, USAGE, CANNOT_JUDGE, BROKEN, FAULT, INTERRUPTED = 0, 2, 3, 4, 70, 130
 """FAULT: of the suite itself, whose traceback is shown. Python's own 1 would say slower."""
-ONLY_RUNS_NEED = ("torch", "hydra", "omegaconf")
+EXTRA_OF = {
+    **dict.fromkeys(("torch", "hydra", "omegaconf"), "run"),
+    **dict.fromkeys(("pandas", "pyarrow", "plotly", "jinja2"), "report"),
+}
+"""The extra of pyproject.toml that brings a module."""
 
 
 class ReaderLeftError(BrokenPipeError):
@@ -95,9 +99,10 @@ def run_or_complain(command: "Callable[[], int]") -> int:
     except (KeyboardInterrupt, ReaderLeftError):
         return INTERRUPTED
     except ModuleNotFoundError as error:
-        if error.name not in ONLY_RUNS_NEED:
+        if error.name not in EXTRA_OF:
             return _fault()
-        _complain(f"suite: runs need {error.name}, which is not installed here; see `suite doctor`")
+        command = f"pip install 'mla-grpo-suite[{EXTRA_OF[error.name]}]'"
+        _complain(f"suite: this needs {error.name}, which is not installed here: {command}")
         return CANNOT_JUDGE
     except CommandFailedError as failure:
         _complain(f"suite: {failure}")
