@@ -130,10 +130,15 @@ class Runs:
         Columns: `label`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of
         the case; then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`
         and `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
-        counts from 0 again; null where all are of one). A run without readings has one row whose `metric` is null.
+        counts from 0 again; null where all are of one); last a column for each further setting that was named. A run
+        without readings has one row whose `metric` is null.
         """
         read = self._read(workload)
-        return _frame({"label": current.label, **row} for current in read for row in reading_rows(current.record))
+        return _frame(
+            {"label": current.label, **row, **current.record.case.extras}
+            for current in read
+            for row in reading_rows(current.record)
+        )
 
     def compare(
         self,

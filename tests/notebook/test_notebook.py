@@ -125,6 +125,7 @@ def test_times_are_compared_and_drawn_by_their_ratio(tmp_path):
 def test_readings_are_every_reading(feedback):
     readings = feedback.readings()
     assert len(readings) == sum(len(one.record.readings) for one in read_results([FEEDBACK]).records)
+    assert {*readings["supervision"].dropna()} == {"outcome", "process"}
     assert isinstance(readings.value.dtype, type(pd.Series([1.0]).dtype))
 
 

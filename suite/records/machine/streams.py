@@ -101,8 +101,8 @@ def run_or_complain(command: "Callable[[], int]") -> int:
     except ModuleNotFoundError as error:
         if error.name not in EXTRA_OF:
             return _fault()
-        command = f"pip install 'mla-grpo-suite[{EXTRA_OF[error.name]}]'"
-        _complain(f"suite: this needs {error.name}, which is not installed here: {command}")
+        installation = f"pip install 'mla-grpo-suite[{EXTRA_OF[error.name]}]'"
+        _complain(f"suite: this needs {error.name}, which is not installed here: {installation}")
         return CANNOT_JUDGE
     except CommandFailedError as failure:
         _complain(f"suite: {failure}")
