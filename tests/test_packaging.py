@@ -229,7 +229,7 @@ def test_changelog_and_citation_name_the_package_version():
     assert citation["license"] == PYPROJECT["project"]["license"]
 
 
-def test_a_module_that_is_missing_is_named_with_the_extra_that_brings_it():
+def test_a_missing_module_is_named_with_its_extra():
     extras, modules = PYPROJECT["project"]["optional-dependencies"], {"hydra-core": "hydra", "omegaconf": "omegaconf"}
     for extra in ("report", "run"):
         names = {re.match(r"[\w-]+", requirement)[0] for requirement in extras[extra]}
