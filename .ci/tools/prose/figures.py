@@ -34,6 +34,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.rl_controls": tables.controls,
     "table.rl_curves": tables.curves,
     "table.rl_late_or_trapped": tables.late_or_trapped,
+    "table.rl_coarse": tables.coarse,
     "table.rl_stale": tables.stale,
     "table.rl_pass_at_k": tables.sampled_often,
     "table.memory": tables.memory,

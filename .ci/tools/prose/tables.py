@@ -3,6 +3,8 @@
 from dataclasses import replace
 from statistics import fmean
 
+import numpy as np
+
 from suite.records.numbers import bytes_iec
 from suite.report.blocks import say
 from suite.report.model.labels import ALGORITHM, option_label
@@ -422,8 +424,9 @@ def coarse():
 
 def _of_corrections(folder, title):
     """A row a correction, a column for each `title` of an arm in an experiment: final accuracies, bold where clearly
-    below exact rollouts by the experiment's own table."""
-    cells = {}
+    below exact rollouts by the experiment's own table. Last a row of how far the sampling policy is from the learning
+    one without a correction."""
+    cells, distances = {}, {}
     for experiment in readers.rollout_experiments(folder):
         for row in at(design.COMPLETIONS, at_equal_budgets(experiment)):
             text = share(row.arm.mean(design.final))
@@ -431,8 +434,12 @@ def _of_corrections(folder, title):
             column = cells.setdefault(title(dict(experiment.key), row.arm), {})
             column["exact"] = share(experiment.baseline.mean(design.final))
             column[row.arm.first.value("rollout_correction")] = f"**{text}**" if is_lower else text
+            if row.arm.first.value("rollout_correction") == "none":
+                kl = fmean(fmean(run.by_step("rollout_kl").values()) for run in row.arm.ended)
+                distances[title(dict(experiment.key), row.arm)] = np.format_float_positional(kl, 2, fractional=False)
     used = [correction for correction in CORRECTIONS if any(correction in column for column in cells.values())]
     lines = [[CORRECTIONS[each], *(column.get(each, "") for column in cells.values())] for each in used]
+    lines.append(["KL of a sampled token, in nats", *(distances.get(name, "") for name in cells)])
     return as_table(["correction", *cells], lines)
 
 
