@@ -443,6 +443,28 @@ def _of_corrections(folder, title):
     return as_table(["correction", *cells], lines)
 
 
+def sizes():
+    """Where PPO and GRPO end by the size of the policy, and how far the larger differs from the smaller."""
+    lines = []
+    for experiment in design.layout(readers.folder_results("cpu_rl_sizes")).algorithms:
+        (row,) = at(design.COMPLETIONS, at_equal_budgets(experiment))
+        ppo, grpo = experiment.baseline, row.arm
+        parameters = ppo.first.constant("policy_parameter_count")
+        ends = [" ".join(f"{100 * final:.0f}" for final in arm.values(design.final)) for arm in (ppo, grpo)]
+        lines.append((parameters, [f"{parameters / 1e6:.1f} million", *ends, _bold_if_clear(row.comparison)]))
+    titles = ["parameters", "PPO, by seed", "GRPO, by seed", "GRPO less PPO (points)"]
+    return as_table(titles, [line for _, line in sorted(lines)])
+
+
+def pretrained():
+    """Held-out accuracy of a published model at each evaluation of its training, by seed."""
+    runs = design.layout(readers.folder_results("cpu_rl_pretrained")).runs
+    curves = {run.seed: dict(zip(run.curve.steps, run.curve.accuracy, strict=True)) for run in runs}
+    steps = next(iter(curves.values()))
+    lines = [[seed, *(share(curve[step]) for step in steps)] for seed, curve in sorted(curves.items())]
+    return as_table(["seed", *(f"step {step}" for step in steps)], lines)
+
+
 def sampled_often():
     """pass@1 and pass@256 of the base model and after each way of training, by task, and what training did."""
     studies = {

@@ -45,6 +45,8 @@ PROBES = 3
 LONGEST_FAREWELL_S = 1.5
 """Time in which fixtures may end once the judge has hung up; the judge waits for two seconds."""
 FIXTURES = {"benchmark", "benchmark_weave"}
+MARKERS = ("benchmark", "codspeed_benchmark")
+"""Of a test without these fixtures they mean, as pytest-codspeed has it, that the whole test is timed."""
 PR_SET_CHILD_SUBREAPER = 36
 """Lets what a child leaves behind become a child of this process, on Linux."""
 
@@ -73,7 +75,7 @@ def main(argument: str) -> None:
         sys.exit(1)
     worker.answer(lambda: {"protocol": loop.PROTOCOL})
     _replace_rounds(worker)
-    for name in ("ignore_collect", "pycollect_makemodule", "collection_modifyitems", "runtestloop"):
+    for name in ("ignore_collect", "pycollect_makemodule", "collection_modifyitems", "runtestloop", "pyfunc_call"):
         pytest.hookimpl(tryfirst=True)(getattr(PytestWorker, f"pytest_{name}"))  # pytest-benchmark would skip first
     arguments = [*worker.existing(), *_arguments(request["temporary"])]
     sys.argv = ["pytest", *arguments]
@@ -231,11 +233,23 @@ class PytestWorker:
         """Select the benchmarks, then answer requests in place of running the tests, until the judge hangs up."""
         self._session = session
         for item in session.items:
-            is_benchmark = not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+            is_benchmark = _uses_fixture(item) or _is_marked(item)
             if is_benchmark and (not self.paths or any(_is_chosen(path, item) for path in self.paths)):
                 self._items.setdefault(item.nodeid, item)
         while (request := self._requests.get()) is not None:
             self.answer(partial(getattr(self, request.pop("do")), **request))
+        return True
+
+    def pytest_configure(self, config: Any) -> None:
+        """Make pytest-codspeed's own marker known, which a project may require of each."""
+        config.addinivalue_line("markers", f"{MARKERS[1]}: time the whole test")
+
+    def pytest_pyfunc_call(self, pyfuncitem: Any) -> bool | None:
+        """Hand a test that a marker names whole to the fixture; leave others to pytest."""
+        if _uses_fixture(pyfuncitem) or not _is_marked(pyfuncitem):
+            return None
+        arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        pyfuncitem._request.getfixturevalue("benchmark")(pyfuncitem.obj, **arguments)
         return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:
@@ -410,6 +424,14 @@ def _replace_rounds(worker: PytestWorker) -> None:
 
     for name, method in {"_raw": raw, "_raw_pedantic": raw_pedantic, "weave": weave, "patch": weave}.items():
         setattr(BenchmarkFixture, name, method)
+
+
+def _uses_fixture(item: Any) -> bool:
+    return not FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def _is_marked(item: Any) -> bool:
+    return any(item.get_closest_marker(name) for name in MARKERS)
 
 
 def _is_chosen(path: str, item: Any) -> bool:

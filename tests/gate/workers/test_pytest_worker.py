@@ -53,6 +53,41 @@ def test_late(benchmark):
 }
 
 
+CODSPEED = {
+    "pytest.ini": "[pytest]\naddopts = --strict-markers\n",
+    "flatpkg/__init__.py": FLAT["flatpkg/__init__.py"],
+    "test_flat.py": """
+import flatpkg
+import pytest
+
+
+@pytest.fixture
+def size():
+    return 1000
+
+
+@pytest.mark.benchmark
+def test_whole(size):
+    assert flatpkg.fast(size) == 499500
+
+
+@pytest.mark.codspeed_benchmark
+@pytest.mark.parametrize("times", [2])
+def test_own_marker(times):
+    flatpkg.fast(1000 * times)
+
+
+@pytest.mark.benchmark(group="sums")
+def test_fixture(benchmark):
+    assert benchmark(flatpkg.fast, 10) == 45
+
+
+def test_other():
+    raise AssertionError
+""",
+}
+
+
 @pytest.fixture
 def flat(tmp_path):
     return projects.write(tmp_path / "flat", FLAT)
@@ -84,6 +119,16 @@ def test_a_benchmark_is_sampled_within_its_test(flat, tmp_path):
             assert client.ask("close") == {}
         assert not list(flat.rglob("__pycache__"))
         assert {path.name for path in flat.iterdir()} == {"flatpkg", "test_flat.py"}
+
+
+def test_tests_that_pytest_codspeed_marks_are_timed_whole(tmp_path):
+    names = ("test_whole", "test_own_marker[2]", "test_fixture")
+    with worker_for(projects.write(tmp_path / "flat", CODSPEED), tmp_path / "logs") as (client, collected):
+        assert [benchmark["id"] for benchmark in collected["benchmarks"]] == [f"test_flat.py::{name}" for name in names]
+        for name in names:
+            assert opened(client, name)["code"]["ran"]["flatpkg"] == "flatpkg/__init__.py"
+            assert client.ask("sample", id="any", span="")["wall_s"] > 0
+            assert client.ask("close") == {}
 
 
 @pytest.fixture
