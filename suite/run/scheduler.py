@@ -175,9 +175,9 @@ class _Sweep:
 class JobQueue:
     """Hands each job out once, to whichever slot asks next. One that came to nothing comes back.
 
-    Cases that are compared with one another (`Job.comparison`) go to one machine, which ends what it has begun before it
-    begins another comparison. If it is lost before that, another machine runs all of them, those that are recorded too.
-    `done`: jobs that earlier runs answered, and the machines that did.
+    Cases that are compared with one another (`Job.comparison`) go to one machine, which ends what it has begun before
+    it begins another comparison. If it is lost before that, another machine runs all of them, those that are recorded
+    too. `done`: jobs that earlier runs answered, and the machines that did.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ def test_the_examples_of_the_docstrings_hold(name, monkeypatch):
 
 
 def test_the_package_shows_what_it_offers():
-    assert dir(suite) == ["Runs", "__version__", "load", "plot"]
+    assert dir(suite) == ["REFERENCE", "Runs", "__version__", "load", "plot"]
     assert dir(suite.plot) == ["forest", "latency", "learning", "pareto", "roofline", "sign_map"]
     assert (ROOT / "suite" / "py.typed").exists()
 

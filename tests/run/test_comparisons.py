@@ -141,7 +141,7 @@ def test_a_sweep_goes_on_where_its_comparisons_were_begun(tmp_path):
     kept, pairs, _ = swept(again, jobs, tmp_path)
     assert (kept, pairs, sum(map(len, again.ran.values()))) == (90, 90, 16)
     elsewhere = Nodes("cd")
-    elsewhere.records = {id: stored for id, stored in list(nodes.records.items())[:20]}
+    elsewhere.records = dict(list(nodes.records.items())[:20])
     kept, pairs, notices = swept(elsewhere, jobs, tmp_path)
     assert (kept, pairs) == (90, 90)
     assert notices

@@ -375,9 +375,7 @@ def defaults_end(divides):
     """The range in which default settings end that divide by the group's deviation, or do not."""
     ((experiment, _),) = arms_by_task("cpu_rl_defaults").values()
     ends = [
-        arm.mean(design.final)
-        for arm in experiment.arms
-        if (arm.first.setting("scale_rewards") == "group") == divides
+        arm.mean(design.final) for arm in experiment.arms if (arm.first.setting("scale_rewards") == "group") == divides
     ]
     return f"{min(ends) * 100:.0f} to {share(max(ends))}"
 
