@@ -24,6 +24,7 @@ MAY_READ = {
     OWN: """
         attention/cpp_decode/kernel.py _source_text Path(__file__).with_name(name).read_text
         commands/completion.py script Path(__file__).with_suffix(f'.{shell}').read_text
+        theory/layers/flashinfer_bench.py _reference Path(spec.origin).read_text
         configuration/files.py described (conf_dir() / group / f'{name}.yaml').read_text
         configuration/files.py file_settings (conf_dir() / relative).read_text
         configuration/files.py _loaded path.read_text
@@ -83,6 +84,7 @@ MAY_READ = {
         run/launchers/remote.py measure pickle.loads
         """,
     BOUNDED: """
+        commands/traces.py _read_tensor _safetensors().safe_open
         configuration/untrusted.py bounded_blocks path.open
         configuration/untrusted.py parse_json json.loads
         configuration/untrusted.py parse_yaml yaml.load
