@@ -60,7 +60,7 @@ def best_trial_value(folder: str, arm: Mapping[str, Any], rank: int, name: str) 
     scores: dict[float, dict[Any, float]] = defaultdict(dict)
     settings: dict[float, Any] = {}
     advice = f"run suite run -m sweep={Path(folder).name} first"
-    for trial, record in _trials(folder, advice):
+    for trial, record in _trials(Path(folder).absolute(), advice):
         values_of_arm = {key: record.case.axes.get(key, value_under(record.settings, key)) for key in arm}
         if values_of_arm == dict(arm):
             # A run that failed is worth 0, which no rate may do.
@@ -82,11 +82,14 @@ def best_trial_value(folder: str, arm: Mapping[str, Any], rank: int, name: str) 
 
 
 @functools.cache
-def _trials(folder: str, advice: str) -> Sequence[tuple[float, Record]]:
-    """Trials and their records, read once. Raises ValueError for no folder, or a damaged record."""
-    if not Path(folder).is_dir():
+def _trials(folder: Path, advice: str) -> Sequence[tuple[float, Record]]:
+    """Trials and their records, read once. `folder` is absolute, since a process may change its working directory.
+
+    Raises ValueError for no folder, or a damaged record.
+    """
+    if not folder.is_dir():
         raise ValueError(f"{folder} must hold the trials, and is no folder: {advice}")
-    contents = read_contents([Path(folder)])
+    contents = read_contents([folder])
     for damage in contents.damaged:  # a trial that is left out could have been the best
         raise ValueError(f"{folder} must hold whole trials; {damage.folder.name} is damaged: {damage.reason}")
     records = [stored.record for stored in contents.stored]

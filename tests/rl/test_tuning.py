@@ -72,6 +72,13 @@ def test_trials_are_ranked_by_their_mean_final_accuracy(tmp_path):
     assert best_trial_value(str(tmp_path), GRPO, 1, "critic_lr") is None
 
 
+def test_trials_are_those_of_the_working_directory(tmp_path, monkeypatch):
+    for trial, name in enumerate(("first", "second")):
+        trials(tmp_path / name / "trials", {(trial, 1): [0.5]})
+        monkeypatch.chdir(tmp_path / name)
+        assert best_trial_value("trials", GRPO, 1, "lr") == (trial + 1) / 1000
+
+
 @pytest.mark.parametrize("rank", [0, 2, None, True])
 def test_a_rank_that_no_trial_has_is_refused(tmp_path, rank):
     trials(tmp_path, {(0, 1): [0.1]})
