@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity, .rliable, .stores, .kernels, .ray and .trackers what only their tests need.
+# and into .parity, .rliable, .stores, .kernels, .ray, .notebooks and .trackers what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -7,7 +7,7 @@ NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 # Each is made by the same rules; what is installed into it stands with its own target below.
-LAYERS := .parity .stores .kernels .ray
+LAYERS := .parity .stores .kernels .ray .notebooks
 APART := .venv .rliable .trackers
 ENVIRONMENTS := $(APART) $(LAYERS)
 BUNDLE := build/suite.tar.gz
@@ -19,7 +19,7 @@ ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 # Tests start hundreds of processes: where the machine forbids bytecode, each would compile all that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo reproduce test types figures parity stores test-kernels test-ray trackers contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test types figures parity stores test-kernels test-ray test-notebooks trackers contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -35,6 +35,7 @@ help:
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make test-ray      install Ray into .ray and run sweeps on two nodes of it on this machine, one of which is killed;'
 	@echo '                   Linux only'
+	@echo 'make test-notebooks install what runs notebooks into .notebooks, and run those of reports/notebooks'
 	@echo 'make trackers      install MLflow into .trackers, without torch, and export runs into it'
 	@echo 'make contracts     fetch the sources of FlashInfer, FlashMLA and flash-attn into .contracts, and bind our calls to them'
 	@echo 'make browser       install playwright too and try the page in Chromium, which must be on PATH'
@@ -80,7 +81,7 @@ stores trackers: %: .%/.installed
 	OMP_NUM_THREADS=1 .$*/bin/python -m pytest tests/$*
 
 test-kernels: SETTINGS = TRITON_INTERPRET=1
-test-kernels test-ray: test-%: .%/.installed
+test-kernels test-ray test-notebooks: test-%: .%/.installed
 	$(SETTINGS) OMP_NUM_THREADS=1 .$*/bin/python -m pytest tests/$*
 
 # Kept sources are those of their day: without .contracts they are fetched anew.
@@ -146,6 +147,7 @@ $(LAYERS:%=%/.created): .venv/.dev
 .stores/.installed: EXTRAS = stores stores-tests
 .kernels/.installed: EXTRAS = kernels
 .ray/.installed: EXTRAS = ray
+.notebooks/.installed: EXTRAS = notebooks
 # What the extras ask for, and not the suite again: to build and resolve it takes 8 s of CPU in each environment.
 .venv/.browser: .venv/.dev
 	$(add)

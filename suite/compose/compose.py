@@ -6,6 +6,7 @@ line: `{task: sort, attention: "mha,mla", attention.kv_lora_rank: "8,16"}`.
 """
 
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -120,8 +121,8 @@ class Composition:
             return []
         typed = {override_key(override) for override in parse_overrides(self._overrides)}
         composed, ignored_by_part = list[SweepPoint](), list[set[str]]()
-        # A sweep may have thousands of points. Seen in a terminal only.
-        with Console(stderr=True).status("composing the sweep") as notice:
+        # A sweep may have thousands of points. Seen in a terminal only, though notebooks and CI set FORCE_COLOR.
+        with Console(stderr=True, force_terminal=sys.stderr.isatty()).status("composing the sweep") as notice:
             for part in self._parts or [{}]:
                 points = self._cross_product(part_overrides(part, typed=typed))
                 inapplicable = set.intersection(*(set(point.inapplicable) for point in points)) if points else set()

@@ -18,8 +18,9 @@ import html
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from suite.configuration.files import workload_definition
 from suite.console.compare import arm_groups
 from suite.console.summary import Cost, Summary, SummaryEntry, latency, summarise_record
+from suite.records.case import value_under
 from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
@@ -87,7 +89,7 @@ class Runs:
         A name with a dot is written `**{"attention.kv_heads": 2}`; `label`, `workload` and `status` may be named, too.
         Raises ValueError for a name that no run has.
         """
-        rows = [(current.record, _case(current)) for current in self._results.records]
+        rows = [(current.record, self._case(current)) for current in self._results.records]
         names = sorted({name for _, row in rows for name in row})
         if unknown := settings.keys() - set(names):
             raise ValueError(f"where takes settings of the runs ({', '.join(names)}); got {', '.join(unknown)}")
@@ -116,13 +118,14 @@ class Runs:
 
         A timing `latency_s` is a median in seconds. Beside it stand the ends of its interval (`latency_s_low`,
         `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
-        number that was noted, of several steps the last. `attrs["units"]` holds the units of the columns.
+        number that was noted, of several steps the last. A setting that any run names has a column, with the value of
+        each run. `attrs["units"]` holds the units of the columns.
         """
-        return _frame(row for current in self._read(workload) for row in _spans(current))
+        return _frame(self._rows(workload, _spans))
 
     def curves(self, workload: str | None = None) -> "pd.DataFrame":
         """A row for each step and span of every run, a column for each metric that changes from step to step."""
-        return _frame(row for current in self._read(workload) for row in _steps(current))
+        return _frame(self._rows(workload, _steps))
 
     def readings(self, workload: str | None = None) -> "pd.DataFrame":
         """Every reading, a row each.
@@ -130,13 +133,13 @@ class Runs:
         Columns: `label`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of
         the case; then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`
         and `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
-        counts from 0 again; null where all are of one); last a column for each further setting that was named. A run
-        without readings has one row whose `metric` is null.
+        counts from 0 again; null where all are of one); last a column for each further setting that any run names. A
+        run without readings has one row whose `metric` is null.
         """
-        read = self._read(workload)
         return _frame(
-            {"label": current.label, **row, **current.record.case.extras}
-            for current in read
+            {"label": current.label, **row, **further}
+            for current in self._read(workload)
+            for further in [self._further_settings(current.record)]
             for row in reading_rows(current.record)
         )
 
@@ -185,6 +188,40 @@ class Runs:
         head = "".join(f"<th>{text}</th>" for text in ("workload", "label", "cases", "without a result"))
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _rows(
+        self, workload: str | None, results: Callable[[Record], Iterator[dict[str, Any]]]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield each row of each case's results, after the columns of the case."""
+        for current in self._read(workload):
+            case = self._case(current)
+            for row in results(current.record):
+                yield case | row
+
+    def _case(self, current: CurrentRecord) -> dict[str, Any]:
+        """The columns of a case that every row has: label, workload, id, status, evidence and settings."""
+        record = current.record
+        return {
+            "label": current.label,
+            "workload": record.case.workload,
+            "case_id": record.case.id,
+            "status": str(record.status),
+            "evidence": str(record.evidence),
+            **record.case.axes,
+            **self._further_settings(record),
+        }
+
+    def _further_settings(self, record: Record) -> dict[str, Any]:
+        """The record's value of each setting that any run names beside the axes, without missing ones."""
+        values = {name: record.case.extras.get(name, value_under(record.settings, name)) for name in self._extras}
+        return {
+            name: value for name, value in values.items() if value is not None and not isinstance(value, Mapping | list)
+        }
+
+    @cached_property
+    def _extras(self) -> list[str]:
+        """The settings that any run names beside the axes."""
+        return list(dict.fromkeys(name for run in self._results.records for name in run.record.case.extras))
 
     def _named(self, workload: str | None) -> list[CurrentRecord]:
         """The records of a workload, or all. Raises ValueError for a workload that was not run."""
@@ -252,48 +289,32 @@ def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
     return Runs(results)
 
 
-def _case(current: CurrentRecord) -> dict[str, Any]:
-    """The columns of a case that every row has: label, workload, id, status, evidence and settings."""
-    record = current.record
-    return {
-        "label": current.label,
-        "workload": record.case.workload,
-        "case_id": record.case.id,
-        "status": str(record.status),
-        "evidence": str(record.evidence),
-        **record.case.axes,
-        **{name: value for name, value in record.case.extras.items() if value is not None},
-    }
-
-
-def _spans(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `table` for a case, one for each span; a single one where it has none."""
+def _spans(record: Record) -> Iterator[dict[str, Any]]:
+    """Yield the results of a case, a row for each span; a single row where it has none."""
     noted: dict[str, dict[str, Any]] = defaultdict(dict)
     timed: dict[str, dict[str, Any]] = {}
-    steps, values = (current.record.rows.column(name) for name in ("step", "value"))
-    for (span, metric), readings in current.record.by_span.items():
+    steps, values = (record.rows.column(name) for name in ("step", "value"))
+    for (span, metric), readings in record.by_span.items():
         if metric != TIMED:
             noted[span][metric] = values[max(readings.places, key=steps.__getitem__)]
         elif launches := [finite for launch in by_launch(readings) if (finite := list(filter(math.isfinite, launch)))]:
             interval = launched_interval(launches)
             parts = ("low", "high", "level", "count", "launches")
             timed[span] = {TIMED: interval.median} | {f"{TIMED}_{name}": getattr(interval, name) for name in parts}
-    case, spans = _case(current), dict.fromkeys(span for span, _ in current.record.by_span)
-    for span in spans or {None: None}:
-        yield case | {"span": span} | noted.get(span or "", {}) | timed.get(span or "", {})
+    for span in dict.fromkeys(span for span, _ in record.by_span) or {None: None}:
+        yield {"span": span} | noted.get(span or "", {}) | timed.get(span or "", {})
 
 
-def _steps(current: CurrentRecord) -> Iterator[dict[str, Any]]:
-    """Yield the rows of `curves` for a case: one for each span and step, of metrics with several steps, no timings."""
+def _steps(record: Record) -> Iterator[dict[str, Any]]:
+    """Yield the values of a case at each span and step, of metrics that have several steps and are no timings."""
     rows: dict[tuple[str, int], dict[str, float]] = defaultdict(dict)
-    for (span, metric), readings in current.record.by_span.items():
+    for (span, metric), readings in record.by_span.items():
         steps = readings.column("step")
         for step, value in zip(steps, readings.column("value"), strict=True) if len(set(steps)) > 1 else ():
             if metric != TIMED:
                 rows[span, step][metric] = value
-    case = _case(current)
     for (span, step), metrics in rows.items():
-        yield case | {"span": span, "step": step} | metrics
+        yield {"span": span, "step": step} | metrics
 
 
 def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterator[dict[str, Any]]:

@@ -55,3 +55,9 @@ def test_what_a_value_reads_of_hydra_is_of_its_own_point():
 def test_a_sweep_may_be_one_by_its_mode():
     assert [point.settings["seq_len"] for point in compose(["hydra.mode=MULTIRUN", "seq_len=64,128"])] == [64, 128]
     assert compose(["--cfg", "job", "seq_len=64"]) == []
+
+
+def test_what_moves_is_for_a_terminal_alone(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in notebooks and CI, whose output is kept
+    compose(["-m", "attention=mha,gqa"])
+    assert capsys.readouterr().err == ""

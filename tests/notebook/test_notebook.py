@@ -51,6 +51,15 @@ def test_each_setting_that_was_swept_has_a_column(tmp_path):
     assert table["attention.kv_heads"].dropna().tolist() == [2, 4]
 
 
+def test_a_run_that_keeps_the_default_of_a_swept_setting_has_its_value(tmp_path):
+    default, named = build(settings={"lr": 0.1}), build(settings={"lr": 0.2}, extras={"lr": 0.2}, seq_len=64)
+    store(tmp_path, default, named)
+    runs = suite.load(tmp_path)
+    for frame in (runs.table(), runs.readings()):
+        assert frame.groupby("case_id").lr.first().to_dict() == {default.case.id: 0.1, named.case.id: 0.2}
+    assert [record.case.id for record in runs.where(lr=0.1)] == [default.case.id]
+
+
 def test_runs_are_iterated_filtered_and_added(tmp_path):
     store(tmp_path / "a", build(), build(attention="mha"), build(attention="mha", seq_len=64))
     store(tmp_path / "b", build(attention="gqa"), build())
