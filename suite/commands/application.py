@@ -122,7 +122,15 @@ def application() -> typer.Typer:
     @add_command(app, "List the groups of settings, or the options of one group.")
     def ls(
         group: Annotated[str | None, typer.Argument(help="A group, for example geometry, sweep or algorithm.")] = None,
+        watch: Annotated[
+            bool, typer.Option("--watch", help="Show the sweeps that run below results/, or below a folder, instead.")
+        ] = False,
     ) -> int:
+        if watch:
+            from suite.console.watch import watch as watch_sweeps
+
+            watch_sweeps(Path(group or "results"))
+            return DONE
         return call_command("ls.list_options", group)
 
     @add_command(app, 'Print shell completion: eval "$(suite completion bash)".')
