@@ -43,6 +43,16 @@ def test_each_gpu_has_a_worker_and_what_is_left_goes_to_cpus():
     assert [place.takes(job(CUDA)) for place in found] == [True, True, False, False]
 
 
+def test_a_kind_of_gpu_is_found_by_rays_name_of_it():
+    nodes = [node("a", 4, gpus=1), node("b", 4, gpus=2)]
+    nodes[1]["Resources"]["accelerator_type:H100"] = 1.0
+    found = places_in(nodes, [job(CUDA)], shares_nodes=False, gpu="h100")
+    assert where(found) == [("b", CUDA, 1)] * 2
+    assert len(places_in(nodes, [job(CUDA)], shares_nodes=False)) == 3
+    assert places_in(nodes, [job(CUDA)], shares_nodes=False, gpu="a100") == []
+    assert lacking([], [job(CUDA)], "a100") == "a CPU and a GPU a100 on one node, for on cuda"
+
+
 def test_what_no_node_has_is_named():
     jobs = [job(), job(CUDA, threads=3)]
     found = places_in([node("a", 2)], jobs, shares_nodes=False)

@@ -29,6 +29,8 @@ SETTINGS = {
 }
 """Environment variables of Ray, where the user has not set them."""
 CPU, CUDA = "cpu", "cuda"
+KIND = "accelerator_type:"
+"""With it begins the name of the resource by which Ray says what kind of GPU a node has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +55,14 @@ def needed_device(job: Job) -> str:
     return CUDA if job.stays else CPU
 
 
-def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares_nodes: bool) -> list[WorkerPlace]:
+def places_in(
+    nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares_nodes: bool, gpu: str | None = None
+) -> list[WorkerPlace]:
     """Room for workers on the nodes, which take turns in the order.
 
     `nodes`: as `ray.nodes()` describes them. `shares_nodes`: cases whose time counts may run side by side on one
-    node's CPU, each on cores of its own, where one alone has the memory's bandwidth for itself.
+    node's CPU, each on cores of its own, where one alone has the memory's bandwidth for itself. `gpu`: the kind of GPU
+    that counts, by Ray's name in any case, such as `h100`; None for any.
     """
     jobs_by_device = {device: [job for job in jobs if needed_device(job) == device] for device in (CUDA, CPU)}
     is_timed = any(not (job.is_course or job.is_projection) for job in jobs_by_device[CPU])
@@ -66,6 +71,8 @@ def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares
         if not node["Alive"]:
             continue
         cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
+        if gpu is not None and gpu.lower() not in _gpu_kinds(node):
+            gpus = 0
         most = {CUDA: gpus, CPU: 1 if is_timed and not shares_nodes else cpus}
         places: list[WorkerPlace] = []
         for device, device_jobs in jobs_by_device.items():
@@ -78,13 +85,18 @@ def places_in(nodes: Iterable[Mapping[str, Any]], jobs: Sequence[Job], *, shares
     return [place for turn in zip_longest(*places_by_node) for place in turn if place is not None]
 
 
-def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job]) -> str | None:
+def _gpu_kinds(node: Mapping[str, Any]) -> list[str]:
+    """The kinds of GPUs that a node has, in lower case."""
+    return [name.removeprefix(KIND).lower() for name in node["Resources"] if name.startswith(KIND)]
+
+
+def lacking(places: Sequence[WorkerPlace], jobs: Sequence[Job], gpu: str | None = None) -> str | None:
     """Say what the first job without a place needs, as `4 CPUs on one node, for CASE`; None where each job has one."""
     for job in jobs:
         if not any(place.takes(job) for place in places):
-            gpu = " and a GPU" if needed_device(job) == CUDA else ""
+            device = f" and a GPU{'' if gpu is None else f' {gpu}'}" if needed_device(job) == CUDA else ""
             cpus = "a CPU" if job.plan.threads == 1 else f"{job.plan.threads} CPUs"
-            return f"{cpus}{gpu} on one node, for {job.case.id}"
+            return f"{cpus}{device} on one node, for {job.case.id}"
     return None
 
 

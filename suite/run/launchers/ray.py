@@ -311,6 +311,9 @@ class RayLauncher:
         self._retries = whole_number(settings, "retries", at_least=0, where="launcher.")
         is_limited = settings.get("timeout_s") is not None
         self._timeout_s = positive_number(settings, "timeout_s", where="launcher.") if is_limited else None
+        self._gpu = settings.get("gpu")
+        if self._gpu is not None and not (isinstance(self._gpu, str) and self._gpu):
+            raise ValueError(f"launcher.gpu must be null or the name of a kind of GPU, such as h100; got {self._gpu!r}")
         self._most = workers
         self._runs: Mapping[str, Sequence[StoredRecord]] = {}
         self.workers = workers or 1
@@ -340,9 +343,9 @@ class RayLauncher:
         try:
             if os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # where it has found a token, Ray has set this
                 state.notice(NO_TOKEN)
-            room = places_in(ray.nodes(), jobs, shares_nodes=self._most is not None)
+            room = places_in(ray.nodes(), jobs, shares_nodes=self._most is not None, gpu=self._gpu)
             places = room[: self._most]
-            if (want := lacking(places, jobs)) is not None:
+            if (want := lacking(places, jobs, self._gpu)) is not None:
                 raise CommandFailedError(f"the Ray cluster has no room for {want}", CANNOT_JUDGE)
             self.workers = len(places)
             nodes = len({place.node for place in places})
