@@ -39,6 +39,16 @@ PROJECTS: Mapping[str, Project] = {
     "cattrs": Project(
         before="25.1.1", after="26.2.1", paths=["bench"], needs=["orjson", "msgspec", "hypothesis", "pytest-typing"]
     ),
+    "attrs": Project(before="25.4.0", after="26.1.0", paths=["bench"]),  # written for pytest-codspeed
+    "pint": Project(
+        before="0.25", after="0.25.2", paths=["pint/testsuite/benchmarks"], needs=["pytest-subtests", "numpy", "pyyaml"]
+    ),
+    "psygnal": Project(
+        before="0.15.0",
+        after="0.15.1",
+        paths=["tests/test_bench.py"],
+        needs=["pytest-asyncio", "numpy", "pydantic", "wrapt", "msgspec"],
+    ),
     "python-statemachine": Project(
         before="3.1.2", after="3.2.2", paths=["tests/test_profiling.py"], needs=["pytest-asyncio", "pdbr"]
     ),

@@ -83,11 +83,11 @@ def _verdicts(rows: Sequence[sentences.JudgedRow], width: int, *, colour: bool) 
 
 def _summed_up(outcome: Outcome, rows: Sequence[sentences.JudgedRow]) -> list[Sequence[sentences.JudgedRow]]:
     """Groups of rows of one outcome that a single line counts: more than FEW that nobody has to act on. Unjudged cases
-    are listed one by one unless many share a reason; so is every inconclusive timing with an estimate."""
+    are listed one by one unless many share a reason, as incomparable ones are; so is every timing with an estimate."""
     by_reason: dict[str, list[sentences.JudgedRow]] = {}
     for row in rows:
         by_reason.setdefault(row.verdict.reason, []).append(row)
-    if outcome is Outcome.INCONCLUSIVE:
+    if outcome in (Outcome.INCONCLUSIVE, Outcome.INCOMPARABLE):
         without_estimate = ([row for row in group if row.verdict.ratio is None] for group in by_reason.values())
         return [group for group in without_estimate if len(group) > FEW]
     is_many = len(rows) > FEW * (len(by_reason) if outcome is Outcome.UNJUDGED else 1)
@@ -125,7 +125,9 @@ def _count_lines(rows: Sequence[sentences.JudgedRow], width: int, *, colour: boo
     """One wrapped line for rows of the same outcome: how many they are, and why or how large their changes may be."""
     verdicts = [row.verdict for row in rows]
     outcome, end = verdicts[0].outcome, sentences.worst_upper_end(verdicts)
-    what = {Outcome.UNJUDGED: "cases", Outcome.INCONCLUSIVE: "timings"}.get(outcome, "quantities")
+    what = {Outcome.UNJUDGED: "cases", Outcome.INCOMPARABLE: "cases", Outcome.INCONCLUSIVE: "timings"}.get(
+        outcome, "quantities"
+    )
     reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in verdicts))
     more = f": {reasons}" if what != "quantities" else f"; no interval reaches above {end}" if end else ""
     first, *rest = _wrapped(f"{len(rows):,} {what}{more}", width, INDENT, INDENT)
