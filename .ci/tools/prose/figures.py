@@ -35,6 +35,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.rl_curves": tables.curves,
     "table.rl_late_or_trapped": tables.late_or_trapped,
     "table.rl_coarse": tables.coarse,
+    "table.rl_sizes": tables.sizes,
+    "table.rl_pretrained": tables.pretrained,
     "table.rl_stale": tables.stale,
     "table.rl_pass_at_k": tables.sampled_often,
     "table.memory": tables.memory,

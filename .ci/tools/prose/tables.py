@@ -258,7 +258,8 @@ def defaults():
     arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
     first = arms.pop("trl_default")
     scores = first.by_seed(design.final)
-    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in arms.values()])
+    others = [arm.by_seed(design.final) for arm in arms.values()]
+    judged = judge_together([compare(ends, scores, bounds=(None, 1.0), margin=0.02) for ends in others])
     ranked = sorted(
         [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda pair: -pair[0].mean(design.final)
     )
