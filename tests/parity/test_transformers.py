@@ -27,7 +27,9 @@ from tests.parity.their_layers import (
     deepseek_v2_layer,
     deepseek_v3_layer,
     evens_then_odds,
+    glm_layer,
     gpt_oss_layer,
+    granite_layer,
     llama_layer,
     mistral_layer,
 )
@@ -61,7 +63,7 @@ class TorchInFloat64(types.ModuleType):
 
 @pytest.fixture
 def islands_lifted(monkeypatch):
-    modules = [getattr(their_layers, name) for name in ("llama", "mistral", "gpt_oss", "v2", "v3")]
+    modules = [getattr(their_layers, name) for name in ("llama", "mistral", "gpt_oss", "granite", "glm", "v2", "v3")]
     for module in (*modules, modeling_rope_utils):
         monkeypatch.setattr(module, "torch", TorchInFloat64("torch"))
 
@@ -151,6 +153,16 @@ def test_every_mode_of_mla_equals_deepseek_v3(mode, q_lora_rank, rope, new_token
 
 
 @every_mode
+@every_cut
+@every_dtype
+@pytest.mark.usefixtures("islands_lifted")
+def test_every_mode_of_mla_equals_glm_4_7_whose_values_are_wider_than_its_keys(mode, new_tokens, dtype):
+    geometry = geometry_of("glm-4.7-flash", v_head_dim=48)
+    ours = latent(mode, geometry, dtype, q_lora_rank=24)
+    assert error(ours, glm_layer(ours, geometry, "eager"), new_tokens=new_tokens) < BOUNDS[dtype]
+
+
+@every_mode
 @pytest.mark.usefixtures("islands_lifted")
 def test_every_mode_of_mla_equals_deepseek_v3_at_small_angles(mode):
     geometry = geometry_of("deepseek-v3")
@@ -178,6 +190,16 @@ def test_grouped_attention_equals_llama(kv_heads, rope, new_tokens, dtype):
     geometry = geometry_of(rope, attention="mha", head_dim=64)
     ours = grouped(kv_heads, geometry, dtype)
     assert error(ours, llama_layer(ours, geometry, "eager"), new_tokens=new_tokens) < BOUNDS[dtype]
+
+
+@every_cut
+@every_dtype
+@pytest.mark.usefixtures("islands_lifted")
+def test_grouped_attention_equals_granite_with_its_own_factor_on_the_scores(new_tokens, dtype):
+    geometry = geometry_of(None, attention="mha", head_dim=64)
+    ours = grouped(2, geometry, dtype)
+    ours.scale = 1 / 64  # Granite's own, where the square root of 64 is usual
+    assert error(ours, granite_layer(ours, geometry, "eager"), new_tokens=new_tokens) < BOUNDS[dtype]
 
 
 @pytest.mark.parametrize(("layer_of", "sinks"), [(mistral_layer, False), (gpt_oss_layer, True)])

@@ -13,14 +13,18 @@ from transformers import (
     DeepseekV2Config,
     DeepseekV3Config,
     DynamicCache,
+    Glm4MoeLiteConfig,
     GptOssConfig,
+    GraniteConfig,
     LlamaConfig,
     MistralConfig,
     PreTrainedConfig,
 )
 from transformers.models.deepseek_v2 import modeling_deepseek_v2 as v2
 from transformers.models.deepseek_v3 import modeling_deepseek_v3 as v3
+from transformers.models.glm4_moe_lite import modeling_glm4_moe_lite as glm
 from transformers.models.gpt_oss import modeling_gpt_oss as gpt_oss
+from transformers.models.granite import modeling_granite as granite
 from transformers.models.llama import modeling_llama as llama
 from transformers.models.mistral import modeling_mistral as mistral
 
@@ -52,6 +56,17 @@ def llama_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementat
     return TheirLayer(
         attention=holding(_named(_grouped_weights(ours)), llama.LlamaAttention, config),
         rotary=llama.LlamaRotaryEmbedding(config),
+        config=config,
+    )
+
+
+def granite_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    config = GraniteConfig(
+        **_grouped_sizes(ours, geometry), attention_multiplier=ours.scale, attn_implementation=implementation
+    )
+    return TheirLayer(
+        attention=holding(_named(_grouped_weights(ours)), granite.GraniteAttention, config),
+        rotary=granite.GraniteRotaryEmbedding(config),
         config=config,
     )
 
@@ -97,6 +112,15 @@ def deepseek_v2_layer(ours: LatentAttention, geometry: Mapping[str, Any], implem
     return TheirLayer(
         attention=holding(_named(latent_weights(ours)), v2.DeepseekV2Attention, config),
         rotary=v2.DeepseekV2RotaryEmbedding(config),
+        config=config,
+    )
+
+
+def glm_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
+    config = Glm4MoeLiteConfig(**latent_sizes(ours, geometry), attn_implementation=implementation)
+    return TheirLayer(
+        attention=holding(_named(latent_weights(ours)), glm.Glm4MoeLiteAttention, config),
+        rotary=glm.Glm4MoeLiteRotaryEmbedding(config),
         config=config,
     )
 
