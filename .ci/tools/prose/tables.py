@@ -7,8 +7,10 @@ import numpy as np
 
 from suite.records.numbers import bytes_iec
 from suite.report.blocks import say
+from suite.report.model.experiment import holm_corrected
 from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.page.texts import load_texts
+from suite.report.quality import design as quality
 from suite.report.rl import design, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
 from suite.report.rl.curves import judge_arms
@@ -193,6 +195,24 @@ def tiers():
         in_cache = by_seed("cpu/quality", IN_CACHE, span="cached/rarely", **where)
         lines.append([name, f"{size:.0f} B", *map(mean_share, tier_shares), mean_share(in_cache, has_ends=False)])
     return as_table(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
+
+
+def latent_controls():
+    """What each arm answers in the end, and of a latent that nobody trained how far that is from the trained one."""
+    texts, columns = load_texts("en"), {}
+    for experiment in quality.quality_experiments(readers.folder_results("cpu/quality_controls")):
+        kind = quality.RARELY if experiment.value("task") == quality.TIERS_TASK else quality.ALL
+        trained = quality.against_untrained(experiment, kind)
+        pairs = holm_corrected(quality.compare_arms(pair.other, pair.arm, kind) for pair in trained)
+        less = {pair.arm: pair.comparison for pair in pairs}
+        cells = columns.setdefault(texts.render(experiment.name), {})
+        for arm in quality.tuned_arms(experiment.arms):
+            ends = arm.values(quality.final_share(kind))
+            cell = _end_and_difference(ends, less[arm]) if arm in less else share(fmean(ends))
+            cells[texts.render(arm.name)] = cell
+    rows = dict.fromkeys(name for cells in columns.values() for name in cells)
+    lines = [[name, *(cells.get(name, "") for cells in columns.values())] for name in rows]
+    return as_table(["", *columns], lines)
 
 
 def cpp_decode():
