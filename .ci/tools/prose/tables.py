@@ -197,6 +197,16 @@ def tiers():
     return as_table(["", "cache of a token", "asked sometimes", "asked rarely", "of that still in the cache"], lines)
 
 
+CONTROLS = {
+    ("task", "tiers"): "tiers, asked rarely",
+    ("task", "counting"): "counting",
+    ("task.attributes_per_tier", "3"): "three attributes a tier",
+    ("embeddings", "frozen"): "embeddings frozen",
+    ("updates", "4800"): "four times the updates",
+}
+"""What tells the experiments of sweep=quality_controls apart."""
+
+
 def latent_controls():
     """What each arm answers in the end, and of a latent that nobody trained how far that is from the trained one."""
     texts, columns = load_texts("en"), {}
@@ -205,14 +215,14 @@ def latent_controls():
         trained = quality.against_untrained(experiment, kind)
         pairs = holm_corrected(quality.compare_arms(pair.other, pair.arm, kind) for pair in trained)
         less = {pair.arm: pair.comparison for pair in pairs}
-        cells = columns.setdefault(texts.render(experiment.name), {})
+        names = [name for (setting, value), name in CONTROLS.items() if experiment.value(setting) == value]
+        cells = columns.setdefault(", ".join(names), {})
         for arm in quality.tuned_arms(experiment.arms):
             ends = arm.values(quality.final_share(kind))
             cell = _end_and_difference(ends, less[arm]) if arm in less else share(fmean(ends))
             cells[texts.render(arm.name)] = cell
-    rows = dict.fromkeys(name for cells in columns.values() for name in cells)
-    lines = [[name, *(cells.get(name, "") for cells in columns.values())] for name in rows]
-    return as_table(["", *columns], lines)
+    arms = dict.fromkeys(name for cells in columns.values() for name in cells)
+    return as_table(["", *columns], [[name, *(cells.get(name, "") for cells in columns.values())] for name in arms])
 
 
 def cpp_decode():
