@@ -51,7 +51,7 @@ def test_each_setting_that_was_swept_has_a_column(tmp_path):
     assert table["attention.kv_heads"].dropna().tolist() == [2, 4]
 
 
-def test_a_run_that_keeps_the_default_of_a_swept_setting_has_its_value(tmp_path):
+def test_a_run_by_default_has_the_value_of_a_swept_setting(tmp_path):
     default, named = build(settings={"lr": 0.1}), build(settings={"lr": 0.2}, extras={"lr": 0.2}, seq_len=64)
     store(tmp_path, default, named)
     runs = suite.load(tmp_path)

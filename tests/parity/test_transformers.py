@@ -156,7 +156,7 @@ def test_every_mode_of_mla_equals_deepseek_v3(mode, q_lora_rank, rope, new_token
 @every_cut
 @every_dtype
 @pytest.mark.usefixtures("islands_lifted")
-def test_every_mode_of_mla_equals_glm_4_7_whose_values_are_wider_than_its_keys(mode, new_tokens, dtype):
+def test_every_mode_of_mla_equals_glm_with_wide_values(mode, new_tokens, dtype):
     geometry = geometry_of("glm-4.7-flash", v_head_dim=48)
     ours = latent(mode, geometry, dtype, q_lora_rank=24)
     assert error(ours, glm_layer(ours, geometry, "eager"), new_tokens=new_tokens) < BOUNDS[dtype]
@@ -195,7 +195,7 @@ def test_grouped_attention_equals_llama(kv_heads, rope, new_tokens, dtype):
 @every_cut
 @every_dtype
 @pytest.mark.usefixtures("islands_lifted")
-def test_grouped_attention_equals_granite_with_its_own_factor_on_the_scores(new_tokens, dtype):
+def test_grouped_attention_equals_granite_with_its_own_scale(new_tokens, dtype):
     geometry = geometry_of(None, attention="mha", head_dim=64)
     ours = grouped(2, geometry, dtype)
     ours.scale = 1 / 64  # Granite's own, where the square root of 64 is usual

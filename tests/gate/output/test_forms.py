@@ -56,7 +56,7 @@ def test_a_verdict_takes_one_line_where_it_fits(width, ends):
     assert line.endswith(ends)
 
 
-def test_many_cases_that_are_incomparable_for_one_reason_are_counted():
+def test_many_incomparable_cases_of_one_reason_are_counted():
     many = [whole(Outcome.INCOMPARABLE, case=f"case {n}", reason="its file changed") for n in range(6)]
     text = text_of(judgement(*many, whole(Outcome.INCOMPARABLE, case="alone", reason="another CPU")))
     assert re.findall(r"incomparable +6 cases: its file changed\n", text)
