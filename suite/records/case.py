@@ -111,7 +111,7 @@ def unmet(settings: Mapping[str, Any], name: str) -> dict[str, list[Any]]:
     conditions = {**workload.get("only", {}), **workload.get("named_only", {})}.get(name, {})
     accepted = {other: value if isinstance(value, list) else [value] for other, value in conditions.items()}
     kinds = {**settings, "device": kind_of(settings.get("device"))}  # what cuda has, cuda:1 has
-    return {other: values for other, values in accepted.items() if kinds[other] not in values}
+    return {other: values for other, values in accepted.items() if kinds.get(other) not in values}
 
 
 def comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
