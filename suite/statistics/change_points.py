@@ -203,7 +203,9 @@ def _evidence(
     rest = np.maximum(squares - explained, 1e-9 * squares + np.finfo(float).tiny)
     gain = (count - 2) / 2 * np.log1p(explained / rest * (1 - correlation) / (1 + correlation))
     is_inner = starts > 0
-    return np.asarray(gain - np.where(is_inner, math.log(max(1.0, is_inner.sum() / max(1, (~is_inner).sum()))), 0.0))
+    num_inner = int(is_inner.sum())
+    ratio = num_inner / max(1, len(starts) - num_inner)
+    return np.asarray(gain - np.where(is_inner, math.log(max(1.0, ratio)), 0.0))
 
 
 def _shifted_stretch(values: NDArray[np.float64], alpha: float, correlation: float = 0.0) -> _Stretch:

@@ -6,6 +6,7 @@ interpreter's times say nothing.
 
 import math
 import os
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,9 +137,9 @@ def constants(problem: Problem, launch: Launch) -> dict[str, int | bool]:
 def _chip(device: torch.device) -> Chip:
     """Generation, multiprocessors and shared memory of a CUDA device: torch's answer, since Triton's driver compiles C
     to give one."""
-    properties = torch.cuda.get_device_properties(device)
+    properties: Any = torch.cuda.get_device_properties(device)  # whose types lack a field before torch 2.15
     return Chip(
         generation=properties.major,
         multiprocessors=properties.multi_processor_count,
-        shared_bytes=properties.shared_memory_per_block_optin,  # type: ignore[attr-defined]  # missing in its stubs
+        shared_bytes=properties.shared_memory_per_block_optin,
     )
