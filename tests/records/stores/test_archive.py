@@ -95,10 +95,8 @@ def test_the_oldest_runs_are_packed_first(tmp_path):
 def test_a_header_that_is_huge_and_a_chain_of_them_are_refused(tmp_path, kind):
     said = b"30 comment=nothing is said by\n" if kind == tarfile.XHDTYPE else b"a name\0"
     chain = headers(tmp_path / "chain.tar.gz", *[header("x", kind, said)] * 2000, header("run/record.json"))
-    try:  # newer Pythons read one after another, and need not refuse them
+    with pytest.raises(CorruptRecordError, match="a chain of headers"):
         unpack(chain, tmp_path / "chain")
-    except CorruptRecordError as error:  # older ones each within the one before
-        assert "a chain of headers" in str(error)
     huge = headers(tmp_path / "huge.tar.gz", header("x", kind, bytes(1 << 20)), header("run/record.json"))
     with pytest.raises(CorruptRecordError, match="more than 65536 bytes"):
         unpack(huge, tmp_path / "huge")
