@@ -12,7 +12,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Self
+from typing import IO, Any
 
 from suite.records.record import FILES, RECORD, CorruptRecordError
 from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_LEVELS, PACK, PackedFile, pack_bytes, read_pack
@@ -131,13 +131,12 @@ class _Limited(io.RawIOBase):
 class _Member(tarfile.TarInfo):
     """A header, of which those that only say more of the next one are read whole, so that their size is bounded."""
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        """Parse a header. Raises CorruptRecordError for one for all files, and a further header that is too large."""
-        member = super().frombuf(buf, encoding, errors)
-        if member.type == tarfile.XGLTYPE or (member.type in FURTHER and member.size > LARGEST_HEADER_BYTES):
+    def _proc_member(self, archive: tarfile.TarFile) -> Any:
+        """Go on behind a header, by the method that tarfile lets a subclass override; newer Pythons do not call
+        `frombuf`. Raises CorruptRecordError for a header for all files, and a further header that is too large."""
+        if self.type == tarfile.XGLTYPE or (self.type in FURTHER and self.size > LARGEST_HEADER_BYTES):
             raise CorruptRecordError(f"it holds a header for all files, or of more than {LARGEST_HEADER_BYTES} bytes")
-        return member
+        return super()._proc_member(archive)  # type: ignore[misc]
 
 
 def _plain_files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:

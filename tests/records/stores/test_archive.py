@@ -113,7 +113,10 @@ def test_a_header_that_is_huge_and_a_chain_of_them_are_refused(tmp_path, kind):
         ([header("run/record.json", tarfile.FIFOTYPE)], "a link or another thing"),
         ([header("x", tarfile.XGLTYPE, b"20 comment=for all\n\n")], "a header for all files"),
         ([header("d", tarfile.DIRTYPE)] * 11, "more than 10 files and folders"),
-        ([header("pax", tarfile.XHDTYPE, b"1" + b"0" * 20 + b" path=x\n"), header("x")], "cannot be unpacked"),
+        (
+            [header("pax", tarfile.XHDTYPE, b"1" + b"0" * 20 + b" path=x\n"), header("x")],
+            "cannot be unpacked|no archive of runs",
+        ),
         (
             [header("./@LongLink", tarfile.GNUTYPE_LONGNAME, b"d/" * 1500 + b"\0"), header("d")],
             "more than 32 levels deep",
