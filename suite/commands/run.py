@@ -93,7 +93,7 @@ def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None)
         launcher = chosen_launcher(points)
         launcher.check(jobs)
         seen = SweepFile(folder) if is_sweep and not is_store(folder) else None
-        terminal = _terminal(jobs, left, launcher, several, publish=seen.write if seen else lambda state: None)
+        terminal = _terminal(jobs, left, launcher, several, publish=seen.write if seen else None)
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
         return USAGE, None
@@ -163,7 +163,7 @@ def _terminal(
     points: Sequence[SweepPoint],
     launcher: Launcher,
     several: SeveralSweeps | None = None,
-    publish: Callable[[SweepState], None] = lambda state: None,
+    publish: Callable[[SweepState], None] | None = None,
 ) -> Terminal:
     """A terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
     return Terminal(

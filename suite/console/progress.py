@@ -99,7 +99,7 @@ class Terminal:
         workers: Callable[[], int] = lambda: 1,
         summaries: Mapping[str, Summarise] = MappingProxyType({}),
         several: SeveralSweeps | None = None,
-        publish: Callable[[SweepState], None] = lambda state: None,
+        publish: Callable[[SweepState], None] | None = None,
     ) -> None:
         """Take what is to run. `workers`: asks for the cases side by side, now. `summaries`: by workload; of others
         those that the suite's own YAML names. `several`: where other sweeps follow this one. `publish`: given how far
@@ -255,8 +255,9 @@ class Terminal:
 
     def _show_progress(self) -> None:
         """Draw the live line anew, where there is one, and publish how far the sweep is."""
-        running = [(self._short(case), since, machine) for case, since, machine in self._running.values()]
-        self._publish(SweepState(progress=self._progress(), running=running))
+        if self._publish is not None:
+            running = [(self._short(case), since, machine) for case, since, machine in self._running.values()]
+            self._publish(SweepState(progress=self._progress(), running=running))
         if not self._live.disable:
             completed, done = self._total - len(self._waiting), f"{self._done()}{self._left()}"
             self._live.update(self._task, completed=completed, done=done, refresh=True)
