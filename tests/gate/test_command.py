@@ -248,7 +248,8 @@ def test_nonsense_of_a_worker_is_broken_without_a_traceback(tmp_path, monkeypatc
     nonsense = {
         "minus": {"answer": {"thread_cpu_s": -1}},
         "nan": {"answer": {"wall_s": math.nan}},
-        "constant": {"answer": {"thread_cpu_s": 1e-9, "process_cpu_s": 1e-9}},
+        # Five times the millisecond of CPU time that a sample may take beside its calls.
+        "constant": {"seconds": 5e-3, "answer": {"thread_cpu_s": 1e-9, "process_cpu_s": 1e-9}},
         "long": {"answer": {"wall_s": 1e3}},
         "huge": {"answer": {"calls": 10**30}},
         "missing": {"lacks": "thread_cpu_s"},
