@@ -57,6 +57,11 @@ struct Block {
   int64_t k_t, v_t;
 };
 
+struct Bytes {
+  const char* first;
+  int64_t count;
+};
+
 // Where the keys and values of a sequence's head lie: in one piece, or in pages. A block that is cut by the end of a
 // page is copied together.
 template <typename T>
@@ -68,6 +73,14 @@ class Context {
     k_ = k;
     v_ = v;
     pages_ = pages;
+  }
+
+  // The keys from number t on that lie side by side, `most` at most, as bytes; none where rows have gaps.
+  Bytes side_by_side(int64_t t, int64_t most) const {
+    if (z_.k_t != z_.d) return {nullptr, 0};
+    const int64_t keys = pages_ == nullptr ? most : std::min(most, z_.page - t % z_.page);
+    const T* first = pages_ == nullptr ? k_ + t * z_.k_t : key(t);
+    return {reinterpret_cast<const char*>(first), keys * z_.d * static_cast<int64_t>(sizeof(T))};
   }
 
   Block<T> at(int64_t t, int64_t keys) {
@@ -89,27 +102,6 @@ class Context {
   const int32_t* pages_ = nullptr;
   Buffer<T> keys_, values_;
 };
-
-// What is fetched into the first cache while keys are scored: the same columns of keys further on, and of these keys'
-// values. What a CPU fetches by itself ends with a page, of which a block of keys is many.
-template <typename T>
-struct Ahead {
-  const T *k, *v;
-  int64_t k_t, v_t, width;  // of a value, 0 where it lies in the key
-
-  void fetch(int64_t key, int64_t column) const {
-    if (column % (64 / static_cast<int64_t>(sizeof(T))) != 0) return;  // of a line of the cache its first column
-    __builtin_prefetch(k + key * k_t + column);
-    if (column < width) __builtin_prefetch(v + key * v_t + column);
-  }
-};
-
-// From a block's key number `first`, which is scored; what is fetched begins `keys` further on.
-template <typename T>
-inline Ahead<T> ahead_of(const Sizes& z, const Block<T>& block, int64_t first, int64_t keys) {
-  return {block.k + (first + keys) * block.k_t, block.v + first * block.v_t, block.k_t, block.v_t,
-          block.k == block.v ? 0 : z.v};
-}
 
 // A row is a query of a head in the group and a new token, the tokens of a head side by side.
 template <typename T>

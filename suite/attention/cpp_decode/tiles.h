@@ -52,6 +52,27 @@ inline void transpose(__m512i (&row)[16]) {
   }
 }
 
+// What is fetched into the first cache while keys are scored: the same columns of keys further on, and of these keys'
+// values. What a CPU fetches by itself ends with a page, of which a block of keys is many.
+template <typename T>
+struct Ahead {
+  const T *k, *v;
+  int64_t k_t, v_t, width;  // of a value, 0 where it lies in the key
+
+  void fetch(int64_t key, int64_t column) const {
+    if (column % (64 / static_cast<int64_t>(sizeof(T))) != 0) return;  // of a line of the cache its first column
+    __builtin_prefetch(k + key * k_t + column);
+    if (column < width) __builtin_prefetch(v + key * v_t + column);
+  }
+};
+
+// From a block's key number `first`, which is scored; what is fetched begins `keys` further on.
+template <typename T>
+inline Ahead<T> ahead_of(const Sizes& z, const Block<T>& block, int64_t first, int64_t keys) {
+  return {block.k + (first + keys) * block.k_t, block.v + first * block.v_t, block.k_t, block.v_t,
+          block.k == block.v ? 0 : z.v};
+}
+
 struct Scratch {
   static constexpr int64_t BLOCK = KEYS;
   static int64_t place(int64_t column) { return interleaved(column); }
