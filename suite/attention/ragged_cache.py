@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from suite.attention.cache import GARBAGE_SIZE, Cache
+from suite.attention.cache import DRAWN, GARBAGE_SIZE, Cache
 
 SPARE_PAGES = 2  # pages of no sequence, whose garbage no kernel may read
 
@@ -42,8 +42,11 @@ class RaggedCache(Cache):
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
         """Overwrite what belongs to no sequence with large garbage: no NaN, which a correct zero mask would spread."""
         for cached_BGTw in self.tensors:
+            garbage = cached_BGTw.new_empty(DRAWN).normal_(std=GARBAGE_SIZE, generator=generator)
             for rows_GTw, length in zip(cached_BGTw, self.lengths, strict=True):
-                rows_GTw[:, length:].normal_(std=GARBAGE_SIZE, generator=generator)
+                for rows_Tw in rows_GTw[:, length:]:  # drawing numbers for each would take minutes
+                    for part in rows_Tw.view(-1).split(DRAWN):
+                        part.copy_(garbage[: len(part)])
 
 
 class PagedCache(RaggedCache):

@@ -194,7 +194,7 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
 
     def choice_from(self, config: DictConfig) -> Choice:
         """Divide a configuration into Hydra's own settings, which `${hydra:...}` still reads, and the rest. Raises
-        ValueError for settings that only Hydra's own runs would heed."""
+        ValueError for settings that only Hydra's own runs would heed, and for a text in place of an option."""
         if "hydra" in config:  # not in the process of another launcher
             HydraConfig.instance().set_config(config)
             with flag_override(config, "struct", False):
@@ -204,6 +204,14 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
             if OmegaConf.select(of_hydra.hydra, key):
                 raise ValueError(f"hydra.{key} must not be set: the suite runs its cases itself, without Hydra")
         chosen = {group: name for group, name in of_hydra.hydra.runtime.choices.items() if isinstance(name, str)}
+        for group in chosen:
+            is_given = group in config and not OmegaConf.is_interpolation(config, group)
+            if is_given and isinstance(
+                text := config[group], str
+            ):  # in a file, where it would take the place of all the option's settings
+                raise ValueError(
+                    f"a file chooses {group} among its defaults, as '- override /{group}: {text}'; got {group}: {text}"
+                )
         named = {group: leaves(self.content(group, name)) for group, name in chosen.items() if group in NAMED_IN}
         in_sweep, of_workload, of_task = (named.get(group, []) for group in NAMED_IN)
         base = SweepPoint(chosen=chosen, named=in_sweep, of_workload=of_workload, of_task=of_task)

@@ -46,3 +46,11 @@ def test_points_are_hydras_own(tmp_path, monkeypatch, geometry):
 def test_a_reference_to_nothing_is_refused_by_its_key():
     with pytest.raises(loader.REFUSALS, match="full_key: price_per_device_hour"):
         compose(["price_per_device_hour='${no.such.key}'"])
+
+
+def test_a_text_in_place_of_an_option_is_refused(tmp_path):
+    file = tmp_path / "sweep" / "mine.yaml"
+    file.parent.mkdir()
+    file.write_text("# @package _global_\nbackend: cpp\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="- override /backend: cpp"):
+        compose(["-m", "sweep=mine", "seq_len=64,128", f"--config-dir={tmp_path}"])

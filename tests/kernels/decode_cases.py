@@ -45,9 +45,7 @@ CHANGES = (
         "row / z.query_len * z.q_s + row % z.query_len * z.q_h",
     ),
     Change("columns behind the last whole vector left out", "rows.h", "if (whole < d)", "if (whole < 0)"),
-    Change(
-        "sums not brought to a new maximum", "rows.h", "(load(sums + c) * factor).store", "load(sums + c).store"
-    ),
+    Change("sums not brought to a new maximum", "rows.h", "(load(sums + c) * factor).store", "load(sums + c).store"),
     Change("total not brought to a new maximum", "rows.h", "(load(lanes) * factor).store(lanes);", ""),
     Change("weights of keys not seen left as they were", "rows.h", "std::fill(s + seen, s + keys, 0.0f);", ""),
     Change("values read at the pace of keys", "rows.h", "block.v + c, block.v_t, keys", "block.v + c, block.k_t, keys"),
