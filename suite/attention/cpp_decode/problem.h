@@ -75,12 +75,15 @@ class Context {
     pages_ = pages;
   }
 
-  // The keys from number t on that lie side by side, `most` at most, as bytes; none where rows have gaps.
-  Bytes side_by_side(int64_t t, int64_t most) const {
-    if (z_.k_t != z_.d) return {nullptr, 0};
-    const int64_t keys = pages_ == nullptr ? most : std::min(most, z_.page - t % z_.page);
+  // Returns how many keys from number t on lie side by side, at most `most`.
+  int64_t adjacent(int64_t t, int64_t most) const {
+    return pages_ == nullptr ? most : std::min(most, z_.page - t % z_.page);
+  }
+
+  // Where these keys lie, with what stands between their rows.
+  Bytes bytes(int64_t t, int64_t keys) const {
     const T* first = pages_ == nullptr ? k_ + t * z_.k_t : key(t);
-    return {reinterpret_cast<const char*>(first), keys * z_.d * static_cast<int64_t>(sizeof(T))};
+    return {reinterpret_cast<const char*>(first), keys * z_.k_t * static_cast<int64_t>(sizeof(T))};
   }
 
   Block<T> at(int64_t t, int64_t keys) {

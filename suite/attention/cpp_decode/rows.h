@@ -23,8 +23,8 @@ struct ValuesAhead {
   }
 };
 
-// While values are weighed, the next block's keys are fetched. So memory has all the time of a block: what a CPU fetches
-// by itself ends with a page, of which a block is many.
+// While values are weighed, the next block's keys are fetched. So memory has all the time of a block; what a CPU fetches
+// by itself ends with a page of memory, of which a block is many.
 struct KeysAhead {
   const char *at, *end;
   int64_t lines;  // with each step of `weigh`
@@ -145,8 +145,8 @@ struct Vectors {
     sum<R, K>(acc, s);
   }
 
-  // Adds the weighted values of `keys` keys to C vectors of sums of R rows; WHOLE unless of the last one some of `width`
-  // columns are missing.
+  // Adds the weighted values of `keys` keys to C vectors of sums of R rows. Of these C vectors `width` columns are there:
+  // all, if WHOLE.
   // They are summed apart before: one addition after the other over a long context loses digits.
   template <int R, int C, bool WHOLE>
   BY_ITSELF static void weigh(const float* p, const T* v, int64_t stride, int64_t keys, int64_t width, float* o,
@@ -381,9 +381,15 @@ inline void attend(const Sizes& z, Scratch<P>& x, const T* q, Context<T>& contex
   const bool holds = z.v * KEYS * static_cast<int64_t>(sizeof(T)) <= FIRST_CACHE;
   const int64_t columns = std::min<int64_t>(8, SUMS / std::min<int64_t>(z.rows, 4)) * W;
   const int64_t strip = holds || z.rows <= 4 ? z.v : columns;
-  const int64_t steps = (z.rows + 3) / 4 * ((z.v + columns - 1) / columns) * KEYS * W / P::COLUMNS;
-  for (int64_t t = from; t < to; t += KEYS) {
-    const int64_t keys = std::min(KEYS, to - t);
+  const int64_t calls = (z.rows + 3) / 4 * ((z.v + columns - 1) / columns);
+  // A block ends with its page, unless pages are so small that they are copied together.
+  const bool by_pages = z.page >= NEAR;
+  const auto block_from = [&](int64_t t) {
+    const int64_t most = std::min(KEYS, to - t);
+    return by_pages ? context.adjacent(t, most) : most;
+  };
+  for (int64_t t = from, keys; t < to; t += keys) {
+    keys = block_from(t);
     const Block<T> block = context.at(t, keys);
     for (int64_t j = 0; j < keys; j += NEAR) {
       const T* near = block.k + j * block.k_t;
@@ -395,8 +401,10 @@ inline void attend(const Sizes& z, Scratch<P>& x, const T* q, Context<T>& contex
       });
     }
     for (int64_t r = 0; r < z.rows; ++r) soften(x, z, r, keys_seen(z, r, length, t, keys), keys);
-    const int64_t further = t + keys;
-    KeysAhead next(further < to ? context.side_by_side(further, std::min(KEYS, to - further)) : Bytes{}, steps);
+    const int64_t further = t + keys, steps = calls * std::max<int64_t>(1, keys * W / P::COLUMNS);
+    Bytes bytes{};
+    if (further < to) bytes = context.bytes(further, context.adjacent(further, block_from(further)));
+    KeysAhead next(bytes, steps);
     for (int64_t c = 0; c < z.v; c += strip)
       in_pieces<4>(z.rows, [&](auto R, int64_t r) {
         weigh_columns<P, R>(x.weights() + r * KEYS, block.v + c, block.v_t, keys, std::min(strip, z.v - c),
