@@ -20,6 +20,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.decode": tables.decode,
     "table.cpp_decode": tables.cpp_decode,
     "table.call_form": tables.call_form,
+    "table.served": tables.served,
     "table.tiers": tables.tiers,
     "table.variants": tables.variants,
     "table.sparse": tables.sparse,

@@ -5,6 +5,7 @@ from statistics import fmean
 
 import numpy as np
 
+from suite.records import numbers
 from suite.records.numbers import bytes_iec
 from suite.report.blocks import say
 from suite.report.model.experiment import holm_corrected
@@ -127,6 +128,37 @@ def variants():
         for variant, size in sorted(caches.items(), key=lambda item: -item[1])
     ]
     return as_table(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
+
+
+def served():
+    """A decode layer by variant and batch, its kernel's share of the roofline, and what lengths and pages cost."""
+
+    def values(variant, dtype, span, metric, batch=32, settings=None):
+        where = {"attention": variant, "dtype": dtype, "span": span, "seq_len": 4096, "batch": batch}
+        return readers.single_value("cpu/served", metric, settings=settings, **where)
+
+    lines = []
+    for dtype in ("float32", "bfloat16"):
+        for variant in ("mha", "gqa", "mqa", "mla"):
+
+            def kernel(metric="latency_s", settings=None, case=(variant, dtype)):
+                return values(*case, "kernel", metric, settings=settings)
+
+            layers = [values(variant, dtype, "layer", "latency_s", batch) for batch in (1, 8, 32)]
+            flops_s = kernel("flops") / kernel("ceiling_flops_per_s")
+            bytes_s = kernel("traffic_bytes") / kernel("ceiling_bytes_per_s")
+            equal_s = kernel()
+            others = [kernel(settings=each) / equal_s for each in ("lengths=zipf", "page_size=64", "page_size=16")]
+            cells = [*(f"{readers.number(layer * 1e3)} ms" for layer in layers), share(max(flops_s, bytes_s) / equal_s)]
+            lines.append([f"{variant.upper()}, {dtype}", *cells, *map(numbers.times, others)])
+    titles = [
+        "a decode step at 4,096 tokens",
+        "layer, batch 1",
+        "batch 8",
+        "batch 32",
+        "kernel’s share of the roofline",
+    ]
+    return as_table([*titles, "its time with Zipf’s lengths", "in pages of 64", "in pages of 16"], lines)
 
 
 def sparse():

@@ -125,7 +125,7 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     for group in design["beside"]:
         if counted := speed_cases(results, group["phase"], group["variants"], group["span"]):
             evidence.append(_count_text(f"answer.told.{group['key']}", "answer.told.range", counted))
-    flips = _count_text("answer.flips.cases", "answer.told.against", cases)
+    flips = [_batch_text(cases, design["at"]), _count_text("answer.flips.cases", "answer.told.against", cases)]
     answers = [say(f"answer.than.{standing}", other=variant_label(rival)) for rival, standing in standings.items()]
     return ClaimVerdict(
         outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
@@ -133,7 +133,7 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
         answer=joined("list", answers),
         depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
         lead=replace(lead, link={**first.case_fields, "phase": phase_name(phase)}),
-        flips=joined("sentence", [flips, _published_on_gpu() if design.get("tells_published") else ""]),
+        flips=joined("sentence", [*flips, _published_on_gpu() if design.get("tells_published") else ""]),
         machine=machine_label(first.timing),
         suffices=any(case.is_repeated for case in deciding),
     )
@@ -160,6 +160,34 @@ def _count_text(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:
         phase = phase_name(rival_cases[0].timing.axis("phase"))
         parts.append(say(part_key, other=variant_label(rival), phase=phase, **counts, **ends))
     return say(key, told=joined("sentence", parts))
+
+
+def _batch_text(cases: Sequence[TimeRatio], usual: Mapping[str, object]) -> Text:
+    """Say MLA's ratios at the smallest and at the largest batch of otherwise equal cases; empty without such cases.
+
+    The largest batch decides which cases, then how near they are to `usual`; never how they came out.
+    """
+
+    def batch(case: TimeRatio) -> int:
+        return int(case.timing.axis("batch"))
+
+    by_settings = grouped(
+        [case for case in cases if case.is_repeated and case.timing.axis("batch")],
+        lambda case: (case.timing.label, case.timing.shared_extras, axes_without(case.timing, ["batch", "backend"])),
+    )
+    series = [equal for equal in by_settings.values() if len({*map(batch, equal)}) > 1]
+    if not series:
+        return ""
+    chosen = min(series, key=lambda equal: (-max(map(batch, equal)), min(case.distance(usual) for case in equal)))
+    least, most = min(map(batch, chosen)), max(map(batch, chosen))
+    told = []
+    for rival_cases in grouped(chosen, lambda case: case.base.sized_variant).values():
+        by_batch = {batch(case): case for case in rival_cases}
+        if {least, most} <= by_batch.keys():
+            few, many = (numbers.times(by_batch[size].ratio.ratio) for size in (least, most))
+            told.append(say("answer.told.batch", few=few, many=many, other=by_batch[most].base.sized_variant))
+    fields = {"least": least, "most": most, "tokens": numbers.count(chosen[0].tokens), **chosen[0].case_fields}
+    return say("answer.flips.batch", told=joined("and", told), **fields) if told else ""
 
 
 def _published_on_gpu() -> Text:

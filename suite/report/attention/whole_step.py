@@ -99,7 +99,7 @@ def _figure(settings: Pairs, runs: Sequence[StepRun]) -> Figure:
         finding=_finding(runs),
         caption=say("whole_step.caption"),
         settings=dotted(*(_setting(name, value) for name, value in settings if name != "label")),
-        facets={name: subject[name] for name in ("label", "geometry", "dtype") if name in subject},
+        facets={name: subject[name] for name in ("label", "geometry", "dtype", "batch") if name in subject},
         views=[
             View(
                 title="",
@@ -138,6 +138,7 @@ def _finding(runs: Sequence[StepRun]) -> Text:
     return say(
         "whole_step.finding",
         tokens=numbers.count(longest),
+        dtype=low.axis("dtype"),
         batch=runs[0].axis("batch"),
         shares=joined(
             "–", [say("whole_step.of", variant=run.name, share=numbers.percent(run.share(ATTENTION))) for run in ends]

@@ -90,6 +90,19 @@ def test_the_case_that_a_claim_names_decides(claim, setting, values, common):
     assert "faster than MHA in 1 of 2" in EN.render(verdict.flips)
 
 
+def test_the_answer_says_what_a_larger_batch_changes():
+    seconds = {"mla": (1e-3, 8e-3), "mha": (2e-3, 32e-3), "gqa": (0.5e-3, 2e-3)}
+    records = [
+        timed(name, s, batch=batch) for name, both in seconds.items() for s, batch in zip(both, (1, 32), strict=True)
+    ]
+    apart = [timed(name, 1e-3, batch=32, seq_len=8192) for name in seconds]  # at one batch only
+    flips = EN.render(speed(*records, *apart).flips)
+    assert (
+        "From batch 1 to 32, MLA’s time goes from 0.500× to 0.250× MHA’s and from 2.00× to 4.00× GQA’s (4,096" in flips
+    )
+    assert "batch" not in EN.render(speed(*(timed(name, both[0]) for name, both in seconds.items())).flips)
+
+
 def test_a_prefill_counts_as_it_is_deployed():
     records = [timed("mha", 2e-3, **PROMPT), timed("mla_absorbed", 4e-3, **PROMPT)]
     assert speed(*records) is None
