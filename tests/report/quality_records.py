@@ -144,9 +144,10 @@ def recall(finals, *, task="recall", **facts):
 
 
 def along_curves(levels, middle=300.0, *, evaluations=13, **facts):
-    """A run of each level, whose share answered rises to it along a sigmoid, half of it after so many updates."""
-    runs = []
-    for seed, level in enumerate(levels):
+    """A run of each level, whose share answered rises to it along a sigmoid, half of it after so many updates: as many
+    in each run, or a list of them."""
+    runs, middles = [], middle if isinstance(middle, list) else [middle] * len(levels)
+    for seed, (level, middle) in enumerate(zip(levels, middles, strict=True)):
         run = quality_record(task="counting", seed=seed, chance=0.0, updates=100 * evaluations, **facts)
         readings = [reading for reading in run.readings if reading.span == "case" or reading.metric == "chance"]
         for step in range(evaluations):

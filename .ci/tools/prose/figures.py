@@ -22,6 +22,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.call_form": tables.call_form,
     "table.served": tables.served,
     "table.tiers": tables.tiers,
+    "table.latent_controls": tables.latent_controls,
     "table.variants": tables.variants,
     "table.sparse": tables.sparse,
     "table.eight_bits": tables.eight_bits,

@@ -34,6 +34,7 @@ from suite.statistics.curve_words import PLATEAU_MARGIN
 from suite.statistics.learning import FEWEST_EVALUATIONS, fit_sigmoid
 from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
+MOST_NAMED = 3  # pairs of arms that a sentence names one by one
 FEWEST_FIRST = 2  # heads that must come first for some attribute, or one head does all the work
 # Arms by the words of conf/claims.yaml; grouped heads are as wide as MHA's.
 ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
@@ -105,7 +106,10 @@ def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
         shared = [seed for seed in arms[0] if all(seed in scores for scores in arms)]
         sides.append({seed: (-1 if is_loss else 1) * fmean(scores[seed] for scores in arms) for seed in shared})
     comparison = compare(*sides, bounds=first.bounds, margin=first.margin)
-    name = joined("list", dict.fromkeys(trial.name for trial in trials))
+    named, *others = dict.fromkeys(trial.name for trial in trials)
+    name = joined("list", [named, *others])
+    if len(others) >= MOST_NAMED:
+        name = say("answer.more_pairs", first=named, count=len(others))
     return replace(trials[0], name=name, comparison=comparison) if comparison else None
 
 

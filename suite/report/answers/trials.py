@@ -226,12 +226,14 @@ class PooledTrials:
         ]
         return forest(units, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
 
-    def lead(self, measure: Text) -> Lead:
-        """The mean over the tested units as the number that leads a verdict; one trial's where fewer than two are."""
+    def lead(self, measure: Text, *, names_arms: bool = True) -> Lead:
+        """The mean over the tested units as the number that leads a verdict; one trial's where fewer than two are.
+        `names_arms`: unless the measure says what is subtracted from what."""
+        plain = "" if names_arms else ".plain"
         if len(self.tested) < 2:
-            about = say("answer.about", where=self.unit_name(self.first), name=self.name, measure=measure)
+            about = say(f"answer.about{plain}", where=self.unit_name(self.first), name=self.name, measure=measure)
             return comparison_lead(self.first.comparison, self.first.write, about)
-        about = say("answer.about.mean", units=self.units, name=self.name, measure=measure)
+        about = say(f"answer.about.mean{plain}", units=self.units, name=self.name, measure=measure)
         count = say("answer.count.units", count=self.pairs)
         return lead_number(self.pooled.mean, self.pooled.interval, self.first.write, about=about, count=count)
 
@@ -303,7 +305,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     """The verdict by the first question under `decides` on which there are trials; None where there are none.
 
     The other questions are told and decide nothing, except that a supported claim gets the standing that one of them
-    names under `unless` for its own conclusion.
+    names under `unless` for its own conclusion. Where its own number is why, that one leads.
     """
     design = claim["trial"]
 
@@ -323,33 +325,44 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
     flips = _when_it_changes(answer)
-    turned: Text = ""
+    turned = list[Text]()
+    shown, leading = answer, question
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
+    is_limited = outcome == Standing.SUPPORTED
     for limit, limiting in limits:
         standings = limit.get("unless", {})
-        limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", outcome)))
-        if outcome == Standing.SUPPORTED and limited != outcome:
-            outcome, turned = limited, _beside("claim.unless", limit, limiting)
+        limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", Standing.SUPPORTED)))
+        if is_limited and limited != Standing.SUPPORTED:
+            turned.append(_beside("claim.unless", limit, limiting))
+            outcome = limited if outcome == Standing.SUPPORTED else outcome
+            if limited == outcome and limited in (Standing.EQUAL, Standing.CONTRADICTED):
+                shown, leading, turned = limiting, limit, [_beside("claim.beside", question, answer)]
+                break  # the words of this standing are for what this question came to
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
-    furthest = max(answer.tested or answer.trials, key=lambda trial: abs(trial.comparison.mean))
+    furthest = max(shown.tested or shown.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
-    measure = say(f"claim.about.{question['measure']}")
+    measure = _about(leading)
+    on_card = (_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card"))
     return ClaimVerdict(
         outcome=outcome,
-        evidence=[*_evidence(answer, measure), *(_beside("claim.beside", *limit) for limit in limits)],
+        evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
-        lead=replace(answer.lead(measure), link={"task": task} if task and task != "tiers" else {}),
-        flips=turned
-        or joined(
-            "sentence", [*(_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card")), flips]
+        lead=replace(
+            shown.lead(measure, names_arms=shown is answer), link={"task": task} if task and task != "tiers" else {}
         ),
-        limit=turned,
-        machine=machine_label(answer.first.arms[0].first),
+        flips=joined("sentence", turned or [*on_card, flips]),
+        limit=joined("sentence", turned),
+        machine=machine_label(shown.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
-        pairs=answer.pairs,
-        forest=answer.forest(measure),
+        pairs=shown.pairs,
+        forest=shown.forest(measure),
     )
+
+
+def _about(question: Question) -> Text:
+    """What a question measures, in words."""
+    return say(f"claim.about.{question.get('says', question['measure'])}")
 
 
 def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
@@ -371,8 +384,7 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
-    about = say(f"claim.about.{question.get('says', question['measure'])}")
-    fields = {"about": about, "said": say(f"claim.said.{answer.pooled.conclusion}")}
+    fields = {"about": _about(question), "said": say(f"claim.said.{answer.pooled.conclusion}")}
     return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 

@@ -313,8 +313,10 @@ def test_the_latent_alone_must_learn_the_ranking(trained, untrained, word):
     [
         (HALF, 300, None, SUPPORTED),
         (TOP, 1000, None, OPEN),  # it ends lower, and rises to the same level
+        # Each run ends at a half, and some will rise further.
+        ([0.5, 0.9, 0.55, 0.95, 0.5], [300.0, 1156.0, 817.0, 1179.0, 300.0], None, PARTLY),
         (HALF, 300, HALF, SUPPORTED),
-        (HALF, 300, TOP, OPEN),  # as small a latent that nobody trained can do it
+        (HALF, 300, TOP, PARTLY),  # as small a latent that nobody trained can do it
     ],
 )
 def test_a_ceiling_is_where_curves_end_and_of_the_width(claim, levels, middle, untrained, word):
