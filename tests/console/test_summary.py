@@ -131,4 +131,4 @@ def test_committed_records_stay_comparable_with_those_of_today():
         if definition:
             assert comparable(today) == comparable(settings), content["case"]["id"]
             seen |= {definition["name"]} if definition.keys() & {*OF_ITS_RECORDS} else set()
-    assert seen == {"attention", "rl", "rl_memory", "quality", "compress"}
+    assert seen == {"attention", "decode", "rl", "rl_memory", "quality", "compress"}
