@@ -106,6 +106,7 @@ async function runElement(key, dropped) {
   if (!own && place < 0) return h("section", {}, h("h1", {}, word("page.no_such_run", { key })));
   const { line, record, readings } = own ?? { line: lines[place], ...recordOf(await block("records"), place) };
   const name = fileName(["run", line.key]);
+  const hasNumbers = line.numbers.length > 0; // a run that was refused has none
   const text = JSON.stringify(record, null, 1);
   return h(
     "section",
@@ -118,11 +119,11 @@ async function runElement(key, dropped) {
     h("p", {}, word("page.repeat")),
     commandElement(line.command),
     comparedRuns(line, lines, dropped),
-    h("h2", {}, word("page.numbers")),
-    numbersTable(line, name).element,
+    hasNumbers && h("h2", {}, word("page.numbers")),
+    hasNumbers && numbersTable(line, name).element,
     readings.length > 0 && h("h2", {}, word("page.readings")),
     readings.map(([span, metric, values]) => readingsElement(span, metric, values, name)),
-    readings.length === 0 && h("p", { class: "quiet" }, word("page.readings_in_folder")),
+    readings.length === 0 && hasNumbers && h("p", { class: "quiet" }, word("page.readings_in_folder")),
     h("h2", {}, word("page.record")),
     h(
       "div",
