@@ -45,7 +45,7 @@ START_UP_S, SOME_CASES_S = 4.0, 1.8
 TOGETHER = 4
 MOMENT_S = 0.4
 """A kill of one of several comes at most this long after a case of its victim was seen to run."""
-LENGTHS, LENGTHS_TOGETHER = (64, 96), range(64, 177, 16)
+LENGTHS, LENGTHS_TOGETHER = (64, 96), range(64, 321, 16)
 LOOK_S = 0.02
 """Between two looks for a case that runs, which takes tenths of a second: each look goes through all processes."""
 CASES_A_LENGTH = 12

@@ -52,7 +52,9 @@ class SweepFile:
             with suppress(FileNotFoundError):  # whoever was the last one there has just removed the folder
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._lock.acquire()
-        for state in self._folder.glob("*.json"):
+        # Not by their locks: another process may hold its own only in a moment. A state may be half-written.
+        names = {path.name.partition(".")[0] for path in self._folder.glob("*.json*")}
+        for state in (self._folder / f"{name}.json" for name in names):
             if (lock := _lock_of_a_dead(state)) is not None:
                 _remove(state, lock)
         return self
@@ -129,7 +131,8 @@ def _since(begun_s: float) -> str:
 
 def _remove(state: Path, lock: BaseFileLock) -> None:
     """Remove a state, and its lock, which is held."""
-    state.unlink(missing_ok=True)
+    for file in state.parent.glob(f"{state.name}*"):  # also what a killed process has half-written
+        file.unlink(missing_ok=True)
     with suppress(OSError):  # Windows removes no open file
         Path(lock.lock_file).unlink()
     lock.release()

@@ -43,9 +43,12 @@ def test_a_sweep_says_how_far_it_is_and_what_runs_where(tmp_path, capsys):
 def test_a_killed_sweep_is_called_so_until_another_begins(tmp_path, capsys):
     subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
     assert seen(tmp_path, capsys) == [f"{tmp_path}: 1 of 9 done; killed: the same command continues it"]
+    (state,) = tmp_path.rglob("*.json")
+    state.rename(f"{state}.part")  # it was killed while it wrote
     with SweepFile(tmp_path) as file:
         file.write(SweepState(progress="2 of 9 done", running=[]))
         assert seen(tmp_path, capsys) == [f"{tmp_path}: 2 of 9 done"]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
 def test_sweeps_of_several_machines_stand_side_by_side(tmp_path, capsys, monkeypatch):
