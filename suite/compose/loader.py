@@ -206,9 +206,8 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         chosen = {group: name for group, name in of_hydra.hydra.runtime.choices.items() if isinstance(name, str)}
         for group in chosen:
             is_given = group in config and not OmegaConf.is_interpolation(config, group)
-            if is_given and isinstance(
-                text := config[group], str
-            ):  # in a file, where it would take the place of all the option's settings
+            text = config[group] if is_given else None
+            if isinstance(text, str):  # from a file; it would take the place of all the option's settings
                 raise ValueError(
                     f"a file chooses {group} among its defaults, as '- override /{group}: {text}'; got {group}: {text}"
                 )

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from suite.report.answers.claims import claims, verdicts_on
+from suite.report.answers.claims import Standing, claims, verdicts_on
 from suite.report.page.texts import load_texts
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
@@ -294,6 +294,17 @@ def test_mla_ranks_only_if_training_chooses_what_it_keeps(trained, untrained, wo
     for latent in ("frozen", "slice") if untrained else ():
         records += tiered(*untrained, **mla(16, **{"attention.latent": latent}))
     assert ruling("information-tiers", *records)[0] == word
+
+
+def test_the_number_beside_no_relevant_difference_is_the_one_that_is_near_zero():
+    arms = [{"attention.latent": latent} for latent in ("frozen", "slice")]
+    records = [
+        *tiered(1.0, 1.0, 0.5, **mla(16)),
+        *(run for arm in arms for run in tiered(1.0, 1.0, 0.5, **mla(16, **arm))),
+    ]
+    verdict = verdict_on("information-tiers", *records)
+    assert (verdict.outcome, verdict.lead.value) == (Standing.EQUAL, pytest.approx(0.0))
+    assert "share answered in the tier that is asked often" in EN.render(verdict.flips)
 
 
 @pytest.mark.parametrize(("trained", "untrained", "word"), UNTRAINED)
