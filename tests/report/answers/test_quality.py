@@ -296,7 +296,7 @@ def test_mla_ranks_only_if_training_chooses_what_it_keeps(trained, untrained, wo
     assert ruling("information-tiers", *records)[0] == word
 
 
-def test_the_number_beside_no_relevant_difference_is_the_one_that_is_near_zero():
+def test_a_verdict_stands_beside_the_number_of_its_words():
     arms = [{"attention.latent": latent} for latent in ("frozen", "slice")]
     records = [
         *tiered(1.0, 1.0, 0.5, **mla(16)),
