@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,10 @@ CONFIG_ONLY_KEYS = ("axes", "only", "named_only", "uses", "unused", "instead", "
 """Keys of an option's file about settings or code. They are no settings themselves."""
 OWN_CODE = re.compile(r"suite(\.[A-Za-z_]\w*)+")
 """A dotted name of this package's code, such as a `_target_`, a `shape` or a `plan`."""
+OF_A_COURSE = ("workload", "task", "seed")
+"""Settings that courses which are compared have in common, as `task.digits` is one of `task`."""
+ARMS = ("attention", "backend", "match", "cache_dtype", "page_size")
+"""Settings in which timed cases that are compared differ."""
 _NOTHING = object()
 
 
@@ -76,6 +80,23 @@ class Case:
     def today(self, settings: Mapping[str, Any]) -> "Case":
         """The case under the names of today; it and its settings may be older."""
         return replace(self, axes=aliases.axes_today(self.axes, settings), extras=aliases.pairs_today(self.extras))
+
+
+def comparison_key(case: Case, settings: Mapping[str, Any]) -> Hashable:
+    """Equal for cases that are compared with one another, which one machine should therefore run.
+
+    Timed cases are compared where they differ in ARMS alone, and courses where they have a task and a seed in common.
+    What is computed is the same on each machine.
+    """
+    workload = settings.get("workload")
+    if not isinstance(workload, Mapping) or "_target_" not in workload:
+        return case.id
+    is_course, values = bool(workload.get("course", False)), case.values
+    return tuple(
+        (name, values[name])
+        for name in values
+        if (name.partition(".")[0] in OF_A_COURSE if is_course else name.partition(".")[0] not in ARMS)
+    )
 
 
 def command_line(case: Case) -> str:

@@ -19,17 +19,20 @@ def machine_names(records: Sequence[Record]) -> list[str]:
     """For each record its machine's name: processor and first GPU, with the beginning of the machine's id where that is
     missing or another machine has it too. Empty for a record without a machine id."""
     machines = [recorded_machine(record) for record in records]
-    plain = {}
-    for machine, record in dict(zip(machines, records, strict=True)).items():
-        cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
-        parts = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
-        plain[machine] = plain_name(", ".join(part for part in parts if isinstance(part, str) and part))
+    plain = {machine: model_name(record) for machine, record in zip(machines, records, strict=True)}
     counts = Counter(plain.values())
     names = {
         machine: name if name and counts[name] == 1 else ", ".join(filter(None, [name, short_id(machine, plain)]))
         for machine, name in plain.items()
     }
     return [names[machine] if machine else "" for machine in machines]
+
+
+def model_name(record: Record) -> str:
+    """The processor and the first GPU of a record's machine; empty where it names neither."""
+    cpu, gpus = record.environment.get("cpu"), record.environment.get("gpus")
+    parts = [cpu, *(gpus[:1] if isinstance(gpus, list) else [])]
+    return plain_name(", ".join(part for part in parts if isinstance(part, str) and part))
 
 
 def plain_name(name: str) -> str:

@@ -13,7 +13,7 @@ from suite.measure.precision import MATMUL_PRECISIONS
 from suite.measure.repeats import Effort
 from suite.measure.telemetry.sampler import checked
 from suite.records import numbers
-from suite.records.case import Case, case_from, run_key, run_key_on, without_inapplicable
+from suite.records.case import Case, case_from, comparison_key, run_key, run_key_on, without_inapplicable
 from suite.records.machine.environment import gpu_memory_bytes
 from suite.records.machine.limits import capacity_bytes, most_threads
 
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 
 LARGEST = 2**63 - 1
 """The largest integer of a table, and the largest seed of a generator."""
-
-
-OF_A_COURSE = ("workload", "task", "seed")
-"""Settings that courses which are compared have in common, as `task.digits` is one of `task`."""
-ARMS = ("attention", "backend", "match", "cache_dtype", "page_size")
-"""Settings in which timed cases that are compared differ."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,17 +80,8 @@ class Job:
 
     @cached_property
     def comparison(self) -> Hashable:
-        """Equal for cases that are compared with one another, which one machine should therefore run.
-
-        Timed cases are compared where they differ in ARMS alone, and courses where they have a task and a seed in
-        common. What is computed is the same on each machine.
-        """
-        values = self.case.values
-        if self.is_projection:
-            return self.case.id
-        if self.is_course:
-            return tuple((name, values[name]) for name in values if name.partition(".")[0] in OF_A_COURSE)
-        return tuple((name, values[name]) for name in values if name.partition(".")[0] not in ARMS)
+        """Equal for cases that are compared with one another, which one machine should therefore run."""
+        return comparison_key(self.case, self.settings)
 
     @property
     def stays(self) -> bool:

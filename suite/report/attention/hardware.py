@@ -18,6 +18,7 @@ from suite.records.labels import differences, differing, written
 from suite.records.machines import plain_name
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_without, group_facets, group_titles, most_common_context, representatives
+from suite.report.attention.machines import build_tables as build_machine_tables
 from suite.report.attention.timings import (
     CONTEXT,
     KERNEL,
@@ -99,7 +100,7 @@ def build(results: Results) -> Section | None:
         spans = by_span(times, lambda time: time.timing.span)
         tables += [_table(title, span, span_times, results, **subject) for span, span_times in spans.items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
-    tables += [published, _errors_table(results)]
+    tables += [*build_machine_tables(results), published, _errors_table(results)]
     return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
 
 

@@ -1,8 +1,8 @@
 """Reads results folders: the record of each case that counts, all others, judgements, and what could not be read.
 
-Each machine of a folder has a label: times of different machines never stand in one line or one median. A repeated arm,
-seed by seed, may have been spread over machines. What its runs learnt is compared all the same, under the folder's own
-label, and their times are left out.
+Each machine of a folder has a label, and so have machines alike that shared a sweep: times of other machines never
+stand in one line or one median. A repeated arm, seed by seed, may have been spread over machines. What its runs learnt
+is compared all the same, under the folder's own label, and their times are left out.
 """
 
 import functools
@@ -20,7 +20,8 @@ from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
 from suite.records.derived import possible_time, started_at
 from suite.records.labels import distinct
-from suite.records.machines import machine_names, recorded_machine
+from suite.records.machine_classes import class_names
+from suite.records.machines import recorded_machine
 from suite.records.record import Record
 from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
@@ -258,8 +259,9 @@ SEED = "seed"
 def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, bool]]:
     """For each record its label, and whether its times may be compared with others of that label.
 
-    A folder of one machine keeps its label. Of several, each adds its name: `label (machine)`. Records of a workload
-    that spread an arm's seeds over machines keep the folder's label, and their times may not be compared.
+    A folder of one machine keeps its label. Of several, each adds its name: `label (machine)`; machines alike that
+    shared a sweep add one (see suite.records.machine_classes). Records of a workload that spread an arm's seeds over
+    machines keep the folder's label, and their times may not be compared.
     """
     machines = [recorded_machine(record) for record in records]
     if len(set(machines)) < 2:
@@ -280,5 +282,5 @@ def machine_labels(label: str, records: Sequence[Record]) -> list[tuple[str, boo
         (label, False)
         if record.case.workload in spread
         else (f"{label} ({name})" if label and name else label or name, True)
-        for record, name in zip(records, machine_names(records), strict=True)
+        for record, name in zip(records, class_names(records), strict=True)
     ]

@@ -1,0 +1,132 @@
+"""Several machines of one kind: how far apart they are, and a ratio over all that measured it.
+
+Each machine gives a ratio of its own, of two times that it took itself. Their mean with Student's interval takes the
+machine as a random effect: it speaks of machines like these, not of these alone. Two machines leave one degree of
+freedom, and with it an interval of 13 standard errors.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from suite.records import numbers
+from suite.records.machine_classes import (
+    ARITHMETIC,
+    BANDWIDTH,
+    CEILINGS,
+    kind_of_machine,
+    machine_ceilings,
+    times_apart,
+)
+from suite.records.machines import model_name, recorded_machine
+from suite.records.record import Record
+from suite.report.attention.groups import case_timings, side_by_side
+from suite.report.attention.timings import CONTEXT, GEOMETRY, PHASE, Timing, in_order, span_title
+from suite.report.blocks import Table, Text, say
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import variant_label
+from suite.report.model.results import Results
+from suite.report.table import Column, column, part_columns, table
+from suite.statistics.scores import Estimate
+from suite.statistics.seeds import seed_mean
+
+BASELINE = "mha"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """Machines of one kind that these results have records of."""
+
+    name: str
+    by_machine: Mapping[str, Sequence[Record]]
+
+    def apart(self, ceiling: str) -> float | None:
+        """How many times as high the fastest of them reaches as the slowest; None where no two share a probe of it."""
+        ceilings = [machine_ceilings(records) for records in self.by_machine.values()]
+        ratios = [times_apart(first, other).get(ceiling) for first, other in combinations(ceilings, 2)]
+        return max((ratio for ratio in ratios if ratio is not None), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineRatios:
+    """A variant's time over MHA's in one case, on each machine of a kind that measured both."""
+
+    kind: Kind
+    timing: Timing  # of one machine, for the case
+    ratios: Sequence[float]
+
+    @property
+    def over_machines(self) -> Estimate:
+        """The geometric mean with the interval for machines like these."""
+        logs = seed_mean([math.log(ratio) for ratio in self.ratios])
+        low, mean, high = (math.exp(end) for end in (logs.low, logs.estimate, logs.high))
+        return Estimate(estimate=mean, low=low, high=high, level=logs.level, runs=logs.runs)
+
+
+def build_tables(results: Results) -> list[Table]:
+    """A table of the kinds of which there are several machines, and one of the ratios that several of a kind measured;
+    without the tables that would be empty."""
+    kinds = _kinds(results)
+    rows = [row for kind in kinds for row in _ratios(kind, case_timings(results))]
+    tables = [table(say("machines.kinds"), kinds, KINDS, note=say("machines.kinds_note"))] if kinds else []
+    return [*tables, *([table(say("machines.ratios"), rows, RATIOS, note=say("machines.ratios_note"))] if rows else [])]
+
+
+def _kinds(results: Results) -> list[Kind]:
+    """The kinds with at least two machines on which ceilings were measured."""
+    by_machine: dict[str, list[Record]] = defaultdict(list)
+    for current in results.records:
+        if (machine := recorded_machine(current.record)) and any(
+            name in CEILINGS for _, name in current.record.by_span
+        ):
+            by_machine[machine].append(current.record)
+    kinds = grouped(by_machine, lambda machine: kind_of_machine(by_machine[machine]))
+    return [
+        Kind(name=model_name(by_machine[machines[0]][0]), by_machine={name: by_machine[name] for name in machines})
+        for kind, machines in kinds.items()
+        if kind and len(machines) > 1
+    ]
+
+
+def _ratios(kind: Kind, timings: Iterable[Timing]) -> list[MachineRatios]:
+    """The ratios to MHA that at least two machines of the kind measured, in the order of tables."""
+    own = [t for t in timings if t.is_measured and recorded_machine(t.record) in kind.by_machine]
+    variants = sorted({timing.variant for timing in own} - {BASELINE})
+    pairs = [pair for variant in variants for pair in side_by_side(own, variant, BASELINE)]
+    # A case on two machines differs in nothing but the label; the backend must be the same on both.
+    cases = grouped(pairs, lambda pair: (pair[0].span, pair[0].record.case.id, pair[0].backend, pair[1].backend))
+    ratios = {
+        members[0][0]: {recorded_machine(first.record): first.median_s / other.median_s for first, other in members}
+        for members in cases.values()
+    }
+    return [
+        MachineRatios(kind=kind, timing=timing, ratios=list(ratios[timing].values()))
+        for timing in in_order(ratios)
+        if len(ratios[timing]) > 1
+    ]
+
+
+def _with_interval(row: MachineRatios) -> Text:
+    over = row.over_machines
+    low = numbers.times(over.low).rstrip("×")
+    return say("quality.with_interval", value=numbers.times(over.estimate), low=low, high=numbers.times(over.high))
+
+
+KINDS: list[Column[Kind]] = [
+    column("machines.kind", lambda kind: kind.name),
+    column("machines.count", lambda kind: len(kind.by_machine), numbers.count),
+    column("machines.arithmetic", lambda kind: kind.apart(ARITHMETIC), numbers.times),
+    column("machines.bandwidth", lambda kind: kind.apart(BANDWIDTH), numbers.times),
+]
+RATIOS: list[Column[MachineRatios]] = [
+    column("machines.kind", lambda row: row.kind.name),
+    *part_columns(lambda row: row.timing, [GEOMETRY, PHASE, CONTEXT]),
+    column("machines.span", lambda row: span_title(row.timing.span)),
+    column("column.variant", lambda row: variant_label(row.timing.variant), facet="variant"),
+    column("machines.count", lambda row: len(row.ratios), numbers.count),
+    column("machines.ratio", _with_interval),
+    column("machines.least", lambda row: min(row.ratios), numbers.times),
+    column("machines.most", lambda row: max(row.ratios), numbers.times),
+]
