@@ -23,7 +23,7 @@ from suite.records.machine_classes import (
 from suite.records.machines import model_name, recorded_machine
 from suite.records.record import Record
 from suite.report.attention.groups import case_timings, side_by_side
-from suite.report.attention.timings import CONTEXT, GEOMETRY, PHASE, Timing, in_order, span_title
+from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, PHASE, Timing, in_order
 from suite.report.blocks import Table, Text, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import variant_label
@@ -51,7 +51,7 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class MachineRatios:
-    """A variant's time over MHA's in one case, on each machine of a kind that measured both."""
+    """The time of a variant's layer over MHA's in one case, on each machine of a kind that measured both."""
 
     kind: Kind
     timing: Timing  # of one machine, for the case
@@ -92,11 +92,12 @@ def _kinds(results: Results) -> list[Kind]:
 
 def _ratios(kind: Kind, timings: Iterable[Timing]) -> list[MachineRatios]:
     """The ratios to MHA that at least two machines of the kind measured, in the order of tables."""
-    own = [t for t in timings if t.is_measured and recorded_machine(t.record) in kind.by_machine]
+    layers = [timing for timing in timings if timing.span == LAYER and timing.is_measured]
+    own = [timing for timing in layers if recorded_machine(timing.record) in kind.by_machine]
     variants = sorted({timing.variant for timing in own} - {BASELINE})
     pairs = [pair for variant in variants for pair in side_by_side(own, variant, BASELINE)]
     # A case on two machines differs in nothing but the label; the backend must be the same on both.
-    cases = grouped(pairs, lambda pair: (pair[0].span, pair[0].record.case.id, pair[0].backend, pair[1].backend))
+    cases = grouped(pairs, lambda pair: (pair[0].record.case.id, pair[0].backend, pair[1].backend))
     ratios = {
         members[0][0]: {recorded_machine(first.record): first.median_s / other.median_s for first, other in members}
         for members in cases.values()
@@ -121,12 +122,12 @@ KINDS: list[Column[Kind]] = [
     column("machines.bandwidth", lambda kind: kind.apart(BANDWIDTH), numbers.times),
 ]
 RATIOS: list[Column[MachineRatios]] = [
-    column("machines.kind", lambda row: row.kind.name),
-    *part_columns(lambda row: row.timing, [GEOMETRY, PHASE, CONTEXT]),
-    column("machines.span", lambda row: span_title(row.timing.span)),
     column("column.variant", lambda row: variant_label(row.timing.variant), facet="variant"),
-    column("machines.count", lambda row: len(row.ratios), numbers.count),
+    *part_columns(lambda row: row.timing, [GEOMETRY, CONTEXT]),
     column("machines.ratio", _with_interval),
     column("machines.least", lambda row: min(row.ratios), numbers.times),
     column("machines.most", lambda row: max(row.ratios), numbers.times),
+    column("machines.count", lambda row: len(row.ratios), numbers.count),
+    *part_columns(lambda row: row.timing, [PHASE, DTYPE]),
+    column("machines.kind", lambda row: row.kind.name),
 ]
