@@ -23,6 +23,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.served": tables.served,
     "table.tiers": tables.tiers,
     "table.latent_controls": tables.latent_controls,
+    "table.plays": tables.plays,
+    "table.compressed": tables.compressed,
     "table.variants": tables.variants,
     "table.sparse": tables.sparse,
     "table.eight_bits": tables.eight_bits,

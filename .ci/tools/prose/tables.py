@@ -10,7 +10,10 @@ from suite.records.numbers import bytes_iec
 from suite.report.blocks import say
 from suite.report.model.experiment import holm_corrected
 from suite.report.model.labels import ALGORITHM, option_label
+from suite.report.model.results import read_results
+from suite.report.model.timed_kernels import kernel_median_s
 from suite.report.page.texts import load_texts
+from suite.report.quality import compress_design
 from suite.report.quality import design as quality
 from suite.report.rl import design, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
@@ -255,6 +258,60 @@ def latent_controls():
             cells[texts.render(arm.name)] = cell
     arms = dict.fromkeys(name for cells in columns.values() for name in cells)
     return as_table(["", *columns], [[name, *(cells.get(name, "") for cells in columns.values())] for name in arms])
+
+
+def plays():
+    """The loss on held-out plays of each variant of two sizes, and what it differs from MHA's by."""
+    texts, lines = load_texts("en"), []
+    experiments = quality.quality_experiments(readers.folder_results("cpu/quality_text"))
+    for experiment in sorted(experiments, key=lambda each: each.arms[0].first.constant("model_parameter_count")):
+        less = {pair.arm: pair.comparison for pair in quality.against_mha(experiment, by_loss=True)}
+        for arm in experiment.arms:
+            losses = arm.values(quality.QualityRun.final_loss)
+            lines.append(
+                [
+                    f"{arm.first.constant('model_parameter_count') / 1e6:.1f} million",
+                    texts.render(arm.name),
+                    f"{quality.cache_bytes(arm):,.0f} B",
+                    f"{fmean(losses):.3f}",
+                    _bits_more(less[arm]) if arm in less else "",
+                    str(len(losses)),
+                ]
+            )
+    return as_table(["parameters", "", "cache of a token", "bits a byte", "more than MHA", "seeds"], lines)
+
+
+def _bits_more(comparison):
+    """How much more loss than MHA's, in bits a byte, with its interval; bold if clear, after ≈ if alike."""
+    ends = comparison.interval
+    text = f"{-comparison.mean:+.3f} ({-ends.high:+.3f} to {-ends.low:+.3f})".replace("-", "−")
+    mark = "≈ " if comparison.outcome is ArmOutcome.ALIKE else ""
+    return f"**{text}**" if comparison.outcome in TOLD_APART else f"{mark}{text}"
+
+
+def compressed():
+    """What a published model with MLA's cache takes, loses and answers, and how long a layer's kernel is."""
+    texts, tokens = load_texts("en"), 4096
+    results = read_results([readers.REFERENCE / "cpu" / name for name in ("compress_mla", "compress_speed")])
+    experiment = max(compress_design.compress_experiments(results), key=lambda each: len(compress_design.runs_in(each)))
+    names = {run: arm.name for arm in experiment.arms for run in arm.runs}
+    lines = []
+    for run in sorted(names, key=lambda run: -run.cache_bytes):
+        records = [each.record for each in results.records if run.is_decoded_as(each.record)]
+        times = [kernel_median_s(record) for record in records if record.case.axes["seq_len"] == tokens]
+        tasks = (run.tasks[name] for name in compress_design.TASKS)
+        lines.append(
+            [
+                texts.render(names[run]),
+                str(run.rank or ""),
+                bytes_iec(run.cache_bytes),
+                texts.render(compress_design.change_with_range(run) or ""),
+                *(share(right) for right, _ in tasks),
+                numbers.seconds(times[0]) if times else "",
+            ]
+        )
+    titles = ["cache", "rank", "a token", "perplexity", "continuation", "copying", "look-up"]
+    return as_table([*titles, f"a layer's kernel, {tokens:,} tokens"], lines)
 
 
 def cpp_decode():

@@ -262,9 +262,10 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
 
 
 def _findings(experiment: CompressExperiment) -> list[Headline]:
-    """What eight bits cost, down to which rank the best latent holds, and what goes first behind it: each as a point
-    and as a sentence with its numbers."""
-    parts = [_eight_bit_finding(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
+    """What the smallest taught cache and eight bits cost, down to which rank the best latent holds, and what goes first
+    behind it: each as a point and as a sentence with its numbers."""
+    parts = [_taught_finding(taught, experiment)] if (taught := design.smallest_taught(experiment)) else []
+    parts += [_eight_bit_finding(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
     if best := design.best_latent(experiment):
         if narrowest := design.holds_until(best):
             # A latent that keeps as much as keys and values themselves cuts nothing.
@@ -282,6 +283,12 @@ def _finding(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
         text=say(f"compress.point.{kind}", name=design.method_name(run.method), **fields),
         detail=say(f"compress.headline.{kind}", name=name, **fields, **more),
     )
+
+
+def _taught_finding(run: CompressRun, experiment: CompressExperiment) -> Headline:
+    """A headline on what the smallest cache costs that was taught after the cut."""
+    name = next(arm.name for arm in experiment.arms if run in arm.runs)
+    return _finding("taught", run, name, interval=design.change_with_range(run) or numbers.NOTHING)
 
 
 def _eight_bit_finding(run: CompressRun) -> Headline:

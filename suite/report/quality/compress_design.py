@@ -18,10 +18,10 @@ from suite.records import numbers
 from suite.records.case import value_under
 from suite.records.metrics import TASK, TEXT
 from suite.records.record import Record, Status
-from suite.report.blocks import Text, say, say_or
+from suite.report.blocks import Text, joined, say, say_or
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, workload_runs
 from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
-from suite.report.model.labels import BLUE, ORANGE, PURPLE, SKY, VERMILION, Style
+from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import MetricsBySpan, Pairs, Run, clip_text, numbers_by_span, parse_whole_number
@@ -44,7 +44,8 @@ METHODS = tuple(METHOD_STYLES)
 # Classes of tokens: words by how often they occur, and names, punctuation and line ends.
 CLASSES = FREQUENT, COMMON, RARE, OTHER = ("frequent", "common", "rare", "other")
 METHOD, RANK, CALIBRATION, CHECKPOINT = "method", "rank", "calibration_windows", "checkpoint"
-OF_LATENT = ("rope_width", "ranks", "latent_dtype", "distill_updates", "distill_learning_rate")
+ROPE_WIDTH, TAUGHT, LATENT_DTYPE = "rope_width", "distill_updates", "latent_dtype"
+OF_LATENT = (ROPE_WIDTH, "ranks", TAUGHT, "distill_learning_rate", LATENT_DTYPE)
 """Further settings of a latent, by which arms of one method differ."""
 TASKS = ("continuation", "copying", "look_up")
 RISE = 0.10  # a noticeable rise of perplexity
@@ -261,17 +262,28 @@ def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
         return METHODS.index(method) if method in METHODS else len(METHODS), arm.key
 
     reference = next((arm.first for arm in arms if arm.first.method == NONE), None)
+    is_one_method = len({arm.first.method for arm in arms if arm.first.is_low_rank}) == 1
     named = []
     for arm in sorted(arms, key=order):
         method, windows = arm.first.method, arm.value(CALIBRATION)
         name = method_name(method)
+        if arm.value(ROPE_WIDTH):
+            name = say("compress.mla") if is_one_method else say("compress.mla_by", method=name)
         if windows and len({other.value(CALIBRATION) for other in arms if other.first.method == method}) > 1:
             name = say("compress.calibrated", name=name, windows=windows)
-        if further := [f"{setting}={arm.value(setting)}" for setting in OF_LATENT if arm.value(setting)]:
-            name = say("compress.with", name=name, settings=", ".join(further))
+        if parts := [say(f"compress.part.{part}", value=arm.value(part)) for part in OF_LATENT if arm.value(part)]:
+            name = joined(": ", [name, joined("list", parts)])
         runs = [replace(run, reference=reference) for run in sorted(arm.runs, key=lambda run: -(run.rank or 0))]
-        named.append(replace(arm, name=name, style=METHOD_STYLES.get(method, UNKNOWN), runs=runs))
+        named.append(replace(arm, name=name, style=_style(arm), runs=runs))
     return named
+
+
+def _style(arm: MethodArm) -> Style:
+    """The look of a method: MLA's own cache in one colour, solid where it was taught; square where it is in int8."""
+    style = METHOD_STYLES.get(arm.first.method, UNKNOWN)
+    if arm.value(ROPE_WIDTH):
+        style = Style(colour=GREEN, dash="solid" if arm.value(TAUGHT) else "dot", marker="diamond")
+    return replace(style, marker="square") if arm.value(LATENT_DTYPE) else style
 
 
 def runs_in(experiment: CompressExperiment) -> list[CompressRun]:
@@ -367,7 +379,8 @@ def holds_until(arm: MethodArm) -> CompressRun | None:
 
 
 def best_latent(experiment: CompressExperiment) -> MethodArm | None:
-    """The low-rank method whose perplexity holds with the fewest bytes; of equal ones the one that then rises least."""
+    """The low-rank method whose perplexity holds with the fewest bytes; of equal ones the one that then rises least.
+    Without those whose model was taught afterwards."""
 
     def cost(arm: MethodArm) -> tuple[float, float]:
         """The sort key of a method: the bytes at which it still holds, then its perplexity ratio once it has risen."""
@@ -376,4 +389,15 @@ def best_latent(experiment: CompressExperiment) -> MethodArm | None:
         narrowest = holds_until(arm) or arm.first.original
         return (narrowest.cache_bytes if narrowest else None) or math.inf, risen or 0.0
 
-    return min((arm for arm in latents(experiment) if any(run.times for run in arm.runs)), key=cost, default=None)
+    untaught = [arm for arm in latents(experiment) if not arm.value(TAUGHT) and any(run.times for run in arm.runs)]
+    # As many bytes as keys and values have are no latent at work.
+    cutting = [arm for arm in untaught if any((run.share_of_original or 0) < 1 for run in arm.runs)]
+    return min(cutting, key=cost, default=None)
+
+
+def smallest_taught(experiment: CompressExperiment) -> CompressRun | None:
+    """The smallest cache of a model that was taught after the cut; None where none was."""
+    runs = [
+        run for arm in latents(experiment) if arm.value(TAUGHT) for run in arm.runs if run.times and run.cache_bytes
+    ]
+    return min(runs, key=lambda run: run.cache_bytes or math.inf, default=None)

@@ -1,6 +1,7 @@
 """What the page says of a real model's compressed cache, from runs whose numbers can be added up by hand."""
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -232,8 +233,19 @@ def test_latents_of_other_settings_are_lines_of_their_own():
     experiment = only_study(compress_record(), *latents)
     assert [EN.render(arm.name) for arm in experiment.others] == [
         "SVD of the weights",
-        "SVD of the weights (rope_width=16, latent_dtype=int8)",
+        "MLA: 16 rotary columns, latent in int8",
     ]
+    two_methods = only_study(compress_record(), *latents, compress_record("activation_svd", 96))
+    assert "MLA by SVD of the weights: 16" in EN.render(two_methods.others[1].name)
+
+
+def test_the_smallest_taught_cache_comes_first_and_is_no_best_latent():
+    taught = {"rope_width": 16, "distill_updates": 100}
+    cuts = [(32, A_LITTLE, taught), (96, {}, taught), (192, {"rare": 4.0}, {}), (384, {}, {"rope_width": 64})]
+    records = [compress_record("svd", rank, added=added, extras=extras) for rank, added, extras in cuts]
+    (detail,) = details(compress_record(), *records)
+    assert re.search(r"With 8.3% of the bytes \(MLA: 16 .*100 updates; rank 32\), perplexity changes by \+5.1%", detail)
+    assert best_latent(only_study(compress_record(), *records)).first.rank == 192
 
 
 def test_in_bfloat16_eight_bits_have_one_share():
