@@ -305,7 +305,7 @@ def compressed():
                 texts.render(names[run]),
                 str(run.rank or ""),
                 bytes_iec(run.cache_bytes),
-                texts.render(compress_design.change_with_range(run) or ""),
+                texts.render(compress_design.change_with_range(run) or "").replace("-", "−"),
                 *(share(right) for right, _ in tasks),
                 numbers.seconds(times[0]) if times else "",
             ]
