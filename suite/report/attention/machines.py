@@ -26,11 +26,11 @@ from suite.report.attention.groups import case_timings, side_by_side
 from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, PHASE, Timing, in_order
 from suite.report.blocks import Table, Text, say
 from suite.report.model.experiment import grouped
+from suite.report.model.formats import mean_interval
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.table import Column, column, part_columns, table
 from suite.statistics.scores import Estimate
-from suite.statistics.seeds import seed_mean
 
 BASELINE = "mha"
 
@@ -60,7 +60,8 @@ class MachineRatios:
     @property
     def over_machines(self) -> Estimate:
         """The geometric mean with the interval for machines like these."""
-        logs = seed_mean([math.log(ratio) for ratio in self.ratios])
+        logs = mean_interval([math.log(ratio) for ratio in self.ratios])
+        assert logs is not None  # there are at least two
         low, mean, high = (math.exp(end) for end in (logs.low, logs.estimate, logs.high))
         return Estimate(estimate=mean, low=low, high=high, level=logs.level, runs=logs.runs)
 

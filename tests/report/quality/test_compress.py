@@ -239,7 +239,7 @@ def test_latents_of_other_settings_are_lines_of_their_own():
     assert "MLA by SVD of the weights: 16" in EN.render(two_methods.others[1].name)
 
 
-def test_the_smallest_taught_cache_comes_first_and_is_no_best_latent():
+def test_the_smallest_taught_cache_comes_first():
     taught = {"rope_width": 16, "distill_updates": 100}
     cuts = [(32, A_LITTLE, taught), (96, {}, taught), (192, {"rare": 4.0}, {}), (384, {}, {"rope_width": 64})]
     records = [compress_record("svd", rank, added=added, extras=extras) for rank, added, extras in cuts]
