@@ -233,7 +233,7 @@ def test_latents_of_other_settings_are_lines_of_their_own():
     experiment = only_study(compress_record(), *latents)
     assert [EN.render(arm.name) for arm in experiment.others] == [
         "SVD of the weights",
-        "MLA: 16 rotary columns, latent in int8",
+        "MLA: 16 rotary columns, int8",
     ]
     two_methods = only_study(compress_record(), *latents, compress_record("activation_svd", 96))
     assert "MLA by SVD of the weights: 16" in EN.render(two_methods.others[1].name)
