@@ -310,7 +310,7 @@ def compressed():
                 numbers.seconds(times[0]) if times else "",
             ]
         )
-    titles = ["cache", "rank", "a token", "perplexity", "continuation", "copying", "look-up"]
+    titles = ["cache", "rank", "a token", "change of perplexity", "continuation", "copying", "look-up"]
     return as_table([*titles, f"a layer's kernel, {tokens:,} tokens"], lines)
 
 
