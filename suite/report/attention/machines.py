@@ -6,16 +6,16 @@ freedom, and with it an interval of 13 standard errors.
 """
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 
 from suite.records import numbers
 from suite.records.machine_classes import (
     ARITHMETIC,
     BANDWIDTH,
-    CEILINGS,
+    Ceilings,
     kind_of_machine,
     machine_ceilings,
     times_apart,
@@ -36,16 +36,20 @@ BASELINE = "mha"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kind:
+class MachineKind:
     """Machines of one kind that these results have records of."""
 
     name: str
     by_machine: Mapping[str, Sequence[Record]]
 
+    @cached_property
+    def ceilings(self) -> Sequence[Ceilings]:
+        """What each of them reached."""
+        return [machine_ceilings(records) for records in self.by_machine.values()]
+
     def apart(self, ceiling: str) -> float | None:
         """How many times as high the fastest of them reaches as the slowest; None where no two share a probe of it."""
-        ceilings = [machine_ceilings(records) for records in self.by_machine.values()]
-        ratios = [times_apart(first, other).get(ceiling) for first, other in combinations(ceilings, 2)]
+        ratios = [times_apart(first, other).get(ceiling) for first, other in combinations(self.ceilings, 2)]
         return max((ratio for ratio in ratios if ratio is not None), default=None)
 
 
@@ -53,7 +57,7 @@ class Kind:
 class MachineRatios:
     """The time of a variant's layer over MHA's in one case, on each machine of a kind that measured both."""
 
-    kind: Kind
+    kind: MachineKind
     timing: Timing  # of one machine, for the case
     ratios: Sequence[float]
 
@@ -75,23 +79,21 @@ def build_tables(results: Results) -> list[Table]:
     return [*tables, *([table(say("machines.ratios"), rows, RATIOS, note=say("machines.ratios_note"))] if rows else [])]
 
 
-def _kinds(results: Results) -> list[Kind]:
+def _kinds(results: Results) -> list[MachineKind]:
     """The kinds with at least two machines on which ceilings were measured."""
-    by_machine: dict[str, list[Record]] = defaultdict(list)
-    for current in results.records:
-        if (machine := recorded_machine(current.record)) and any(
-            name in CEILINGS for _, name in current.record.by_span
-        ):
-            by_machine[machine].append(current.record)
-    kinds = grouped(by_machine, lambda machine: kind_of_machine(by_machine[machine]))
-    return [
-        Kind(name=model_name(by_machine[machines[0]][0]), by_machine={name: by_machine[name] for name in machines})
-        for kind, machines in kinds.items()
+    by_machine = grouped((current.record for current in results.records), recorded_machine)
+    of_kind = grouped(filter(None, by_machine), lambda machine: kind_of_machine(by_machine[machine]))
+    kinds = [
+        MachineKind(
+            name=model_name(by_machine[machines[0]][0]), by_machine={name: by_machine[name] for name in machines}
+        )
+        for kind, machines in of_kind.items()
         if kind and len(machines) > 1
     ]
+    return [kind for kind in kinds if sum(map(bool, kind.ceilings)) > 1]
 
 
-def _ratios(kind: Kind, timings: Iterable[Timing]) -> list[MachineRatios]:
+def _ratios(kind: MachineKind, timings: Iterable[Timing]) -> list[MachineRatios]:
     """The ratios to MHA that at least two machines of the kind measured, in the order of tables."""
     layers = [timing for timing in timings if timing.span == LAYER and timing.is_measured]
     own = [timing for timing in layers if recorded_machine(timing.record) in kind.by_machine]
@@ -116,7 +118,7 @@ def _with_interval(row: MachineRatios) -> Text:
     return say("quality.with_interval", value=numbers.times(over.estimate), low=low, high=numbers.times(over.high))
 
 
-KINDS: list[Column[Kind]] = [
+KINDS: list[Column[MachineKind]] = [
     column("machines.kind", lambda kind: kind.name),
     column("machines.count", lambda kind: len(kind.by_machine), numbers.count),
     column("machines.arithmetic", lambda kind: kind.apart(ARITHMETIC), numbers.times),
