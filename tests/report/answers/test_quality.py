@@ -269,6 +269,7 @@ def test_the_grading_follows_training_and_then_stays(uneven, swapped, word):
 
 
 FROZEN, WITHOUT_EMBEDDINGS = {"attention.latent": "frozen"}, {"embeddings": "frozen"}
+NUDGES = [0.001, -0.001, 0.002, -0.002, 0.0]
 TOP, HALF = [0.90, 0.91, 0.89, 0.90, 0.92], [0.50, 0.51, 0.49, 0.50, 0.52]
 
 
@@ -334,6 +335,16 @@ def test_a_ceiling_is_where_curves_end_and_of_the_width(claim, levels, middle, u
     records = [*along_curves(TOP, **MHA), *along_curves(levels, middle, **mla(64))]
     records += along_curves(untrained, **mla(64, **FROZEN)) if untrained else []
     assert ruling(claim, *records)[0] == word
+
+
+@pytest.mark.parametrize("claim", ["mla-lower-ceiling", "full-context-tasks"])
+def test_an_untrained_latent_limits_a_claim_on_one_task(claim):
+    longer, half_again = {"task.length": 64}, [level + nudge for level, nudge in zip(HALF, NUDGES, strict=True)]
+    records = [*along_curves(TOP, **MHA), *along_curves(TOP, **MHA, extras=longer)]
+    records += [*along_curves(HALF, **mla(64)), *along_curves(HALF, **mla(64, **longer))]
+    records += along_curves(half_again, **mla(64, **FROZEN))
+    assert ruling(claim, *records, *along_curves(half_again, **mla(64, **longer, **FROZEN)))[0] == SUPPORTED
+    assert ruling(claim, *records, *along_curves(TOP, **mla(64, **longer, **FROZEN)))[0] == PARTLY
 
 
 @pytest.mark.parametrize("narrow", [TOP, HALF])
