@@ -19,6 +19,7 @@ import yaml
 import suite
 from suite.records.machine.streams import EXTRA_OF
 from tests.gate.repositories import Repository
+from tools.release import write_release
 
 ROOT = Path(__file__).resolve().parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -221,6 +222,25 @@ def test_an_installed_wheel_runs_a_case_from_any_folder(built, tmp_path):
 
 
 # --- one version
+
+
+def test_a_release_has_its_tags_version_and_absolute_links(tmp_path):
+    pytest.importorskip("hatchling", reason="needs hatchling, to read what a package would say")
+    (tmp_path / "suite").mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "suite/__init__.py"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    write_release(tmp_path, "v7.8rc1", "us/it")
+    ended = run(sys.executable, "-m", "hatchling", "metadata", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    metadata = json.loads(ended.stdout)
+    assert metadata["version"] == "7.8rc1"
+    assert metadata["urls"]["Homepage"] == "https://github.com/us/it"
+    links = set(re.findall(r"\]\(([^)]*)\)", metadata["readme"]["text"]))
+    assert "https://github.com/us/it/blob/v7.8rc1/conf/README.md" in links
+    assert "https://raw.githubusercontent.com/us/it/v7.8rc1/reports/answers.png" in links
+    assert not [link for link in links if not link.startswith("https://")]
+    with pytest.raises(ValueError, match=r"^README\.md has nothing that matches"):
+        write_release(tmp_path, "v7.8", "us/it")
 
 
 def test_changelog_and_citation_name_the_package_version():
