@@ -21,14 +21,8 @@ from suite.report.model.results import Results
 from suite.report.quality import design, families
 from suite.report.quality.compress import compressed_evidence
 from suite.report.quality.compress_design import compress_experiments
-from suite.report.quality.design import (
-    QualityArm,
-    QualityContrast,
-    QualityExperiment,
-    QualityRun,
-    at_nearest_cache,
-    is_same_cache,
-)
+from suite.report.quality.contrasts import LOSS, against_untrained, at_nearest_cache, is_same_cache, longest_against_mha
+from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun
 from suite.report.quality.families import MOST_OF_IT, REVERSED, Family, carried, query_form
 from suite.statistics.curve_words import PLATEAU_MARGIN
 from suite.statistics.learning import FEWEST_EVALUATIONS, fit_sigmoid
@@ -62,7 +56,7 @@ def quality_trials(results: Results, over: Sequence[str], question: Question) ->
     measure = question["measure"]
     if "against" in question:
         pairs = _question_contrasts(results, question)
-        pairs = [pair for pair in pairs if (pair.quantity is design.LOSS) is (measure == "loss")]
+        pairs = [pair for pair in pairs if (pair.quantity is LOSS) is (measure == "loss")]
         if measure in ("plateau", "mix"):
             pairs = [measured for pair in pairs if (measured := _contrast_by(measure, pair))]
         trials = [arms_trial(pair) for pair in pairs]
@@ -133,10 +127,10 @@ def _question_contrasts(results: Results, question: Question) -> list[QualityCon
             kind, experiments = design.RARELY, [each for each in experiments if not each.value(design.FREQUENCY)]
         experiments, is_chosen = _with_controls(experiments), ARMS[question["arms"]]
         if question["against"] == "untrained":
-            contrasts = [pair for each in experiments for pair in design.against_untrained(each, kind)]
+            contrasts = [pair for each in experiments for pair in against_untrained(each, kind)]
             pairs += [pair for pair in contrasts if is_chosen(pair.arm)]
         else:
-            pairs += design.longest_against_mha(experiments, is_chosen, kind)
+            pairs += longest_against_mha(experiments, is_chosen, kind)
     return [pair for pair in pairs if question.get("only", {}).items() <= dict(pair.arm.setting).items()]
 
 
@@ -197,7 +191,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     if not lower:
         return replace(verdict, flips=verdict.limit or say("answer.flips.no_narrow", total=len(narrow)))
     widest = max(lower, key=lambda pair: design.latent_rank(pair.arm) or 0)
-    sign, run = -1 if widest.quantity is design.LOSS else 1, widest.arm.first
+    sign, run = -1 if widest.quantity is LOSS else 1, widest.arm.first
     fields = {
         "name": widest.arm.name,
         "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),

@@ -20,6 +20,7 @@ from suite.report.model.experiment import drop_settings, experiment_titles, grou
 from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import parse_number
 from suite.report.quality import design
+from suite.report.quality.contrasts import at_nearest_cache, compare_arms, is_same_cache
 from suite.report.quality.design import QualityArm, QualityContrast, QualityExperiment, QualityRun, Value
 from suite.statistics.paired import ArmOutcome, Comparison, compare, judge_together
 
@@ -131,7 +132,7 @@ def mix_share(mix: str) -> Value:
 
 def tier_contrasts(family: Family) -> list[QualityContrast]:
     """Compare latents with heads of the nearest cache, the rarest tier first; others unless both are at the ceiling."""
-    pairs = design.at_nearest_cache(family.main, [*reversed(family.tiers)])
+    pairs = at_nearest_cache(family.main, [*reversed(family.tiers)])
     return [
         pair for pair in pairs if pair.about == design.RARELY or pair.comparison.at_bounds is not ArmOutcome.CEILING
     ]
@@ -139,13 +140,13 @@ def tier_contrasts(family: Family) -> list[QualityContrast]:
 
 def rare_contrasts(family: Family) -> list[QualityContrast]:
     """Compare, in the tier that is asked rarely, latents with grouped heads of the same cache."""
-    return [pair for pair in tier_contrasts(family) if design.is_same_cache(pair) and pair.about == design.RARELY]
+    return [pair for pair in tier_contrasts(family) if is_same_cache(pair) and pair.about == design.RARELY]
 
 
 def form_contrasts(family: Family) -> dict[QualityArm, QualityContrast]:
     """Compare, by arm, each form of training with its variant's skewed form, in the tier that is asked rarely there."""
     pairs = [(arm, first) for first, *arms in family.in_forms for arm in arms]
-    return {pair.arm: pair for pair in holm_corrected(design.compare_arms(*pair, design.RARELY) for pair in pairs)}
+    return {pair.arm: pair for pair in holm_corrected(compare_arms(*pair, design.RARELY) for pair in pairs)}
 
 
 def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]:

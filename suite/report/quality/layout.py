@@ -21,7 +21,8 @@ from suite.report.model.formats import (
 from suite.report.model.labels import Style, variant_label, variant_sort_key
 from suite.report.plot.plots import Axis, Point, Series, byte_axis
 from suite.report.quality import design
-from suite.report.quality.design import ALL, LOSS, QualityArm, QualityContrast, QualityRun, cache_bytes
+from suite.report.quality.contrasts import LOSS, cache_ratio, is_same_cache
+from suite.report.quality.design import ALL, QualityArm, QualityContrast, QualityRun, cache_bytes
 from suite.report.table import Column, column, table
 from suite.statistics.paired import TOLD_APART, ArmOutcome
 
@@ -129,7 +130,7 @@ def nearest_table(
 
     def times_as_wide(pair: QualityContrast) -> str:
         """The other arm's cache over the latent's; = where they count as equal."""
-        return "=" if design.is_same_cache(pair) else numbers.times(design.cache_ratio(pair.arm, pair.other))
+        return "=" if is_same_cache(pair) else numbers.times(cache_ratio(pair.arm, pair.other))
 
     columns: list[Column[QualityContrast]] = [
         column("quality.latent", lambda pair: pair.arm.name),

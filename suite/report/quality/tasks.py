@@ -13,6 +13,13 @@ from suite.report.model.results import Results
 from suite.report.plot.plots import Point, Series, height_px, linear, plot, rule, shares
 from suite.report.plot.rows import rows
 from suite.report.quality import design, layout
+from suite.report.quality.contrasts import (
+    against_mha,
+    against_untrained,
+    at_nearest_cache,
+    compare_arms,
+    longest_against_mha,
+)
 from suite.report.quality.curves import curve_table
 from suite.report.quality.design import TAKEN_AWAY, QualityArm, QualityContrast, QualityExperiment, task_order
 from suite.report.table import Column, column, part_columns, quoted_tables
@@ -35,7 +42,7 @@ def build(results: Results) -> Section | None:
     if not experiments:
         return None
     by_task = grouped(task_experiments, lambda experiment: experiment.value("task"))
-    pairs = [pair for experiment in task_experiments for pair in design.at_nearest_cache(experiment)]
+    pairs = [pair for experiment in task_experiments for pair in at_nearest_cache(experiment)]
     tables = [
         *(_task_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
         *(curve_table(by_task[task]) for task in sorted(by_task, key=design.task_order)),
@@ -82,7 +89,7 @@ def _decoder_sizes(experiments: Iterable[QualityExperiment]) -> Text:
 def _task_table(experiments: Sequence[QualityExperiment]) -> Table:
     """A task's table, a row an arm: what it answered, its difference to MHA, sizes, and when it reached LEVEL."""
     arms = [arm for experiment in experiments for arm in experiment.arms]
-    against = {pair.arm: pair for each in experiments for pair in design.against_mha(each, by_loss=True)}
+    against = {pair.arm: pair for each in experiments for pair in against_mha(each, by_loss=True)}
     first, by_loss = arms[0].first, design.is_by_loss(arms[0])
 
     def arrived(arm: QualityArm) -> Arrivals | None:
@@ -136,7 +143,7 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
             for part in TAKEN_AWAY:
                 whole = design.whole_arm(experiment, arm, part)
                 kinds = [design.ALL, design.RARELY] if arm.first.task == design.TIERS_TASK else [design.ALL]
-                pairs += [design.compare_arms(arm, whole, kind) for kind in kinds] if whole else []
+                pairs += [compare_arms(arm, whole, kind) for kind in kinds] if whole else []
 
     def taken_away(pair: QualityContrast) -> Text:
         """The name of the part that the first arm lacks."""
@@ -170,12 +177,10 @@ def _differences_figure(experiments: Sequence[QualityExperiment]) -> Figure | No
     """The figure of differences to MHA in points: a view each at equal heads, equal cache and equal parameters."""
     matched = grouped(experiments, lambda experiment: experiment.value("match"))
     against = {
-        match: [
-            [pair for pair in design.against_mha(each) if design.is_plain(pair.arm)] for each in matched.get(match, ())
-        ]
+        match: [[pair for pair in against_mha(each) if design.is_plain(pair.arm)] for each in matched.get(match, ())]
         for match in ("heads", "cache", "params")
     }
-    against["cache"] = [*map(design.at_nearest_cache, matched.get("heads", ())), *against["cache"]]
+    against["cache"] = [*map(at_nearest_cache, matched.get("heads", ())), *against["cache"]]
     views = {match: [pairs for pairs in match_rows if pairs] for match, match_rows in against.items()}
     views = {match: match_rows for match, match_rows in views.items() if match_rows}
     if not views:
@@ -257,8 +262,8 @@ def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
     if len(marks) < FEWEST:
         return None
     asked = say(f"quality_tiers.asked.{kind}") if is_tiers else ""
-    pairs = design.against_untrained(experiment, kind)
-    pairs = pairs or design.longest_against_mha([experiment], design.is_plain_mla, kind)
+    pairs = against_untrained(experiment, kind)
+    pairs = pairs or longest_against_mha([experiment], design.is_plain_mla, kind)
     is_by_loss, has_untrained = (
         design.is_by_loss(experiment.arms[0]),
         any(design.lacks(arm, design.LATENT) for arm in marks),

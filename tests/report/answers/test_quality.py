@@ -100,9 +100,8 @@ def test_shipped_ranks_lead_and_starved_ones_are_where_it_flips():
     assert EN.render(verdict.lead.about).startswith("share of questions answered: MLA rank 64 minus MHA (recall")
     narrower = verdict_on("mla-lower-ceiling", *records, *recall([share - 0.2 for share in LOW], **mla(4)))
     for flips, count in ((verdict.flips, 1), (narrower.flips, 2)):
-        assert f"in {count} of {count} cases. The widest latent that still loses is MLA rank 8: -41.0" in EN.render(
-            flips
-        )
+        assert f"in {count} of {count} cases" in EN.render(flips)
+        assert "MLA rank 8: -41.0" in EN.render(flips)
 
 
 def test_tasks_that_tell_nothing_apart_decide_nothing():
@@ -352,7 +351,7 @@ def test_what_turned_a_claim_is_said_before_smaller_latents(narrow):
     records = [*along_curves(TOP, **MHA), *along_curves(HALF, **mla(64)), *along_curves(TOP, **mla(64, **FROZEN))]
     flips = EN.render(verdict_on("mla-lower-ceiling", *records, *along_curves(narrow, **mla(8))).flips)
     assert flips.startswith("This limits the claim: the share of questions that MLA answers correctly")
-    assert ("With a smaller latent, MLA loses detail" in flips) is (narrow is HALF)
+    assert ("MLA rank 8" in flips) is (narrow is HALF)
 
 
 def test_grouped_heads_that_learn_late_trade_nothing():

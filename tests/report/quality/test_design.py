@@ -16,7 +16,8 @@ from suite.report.command import build_views
 from suite.report.quality import compress, tasks
 from suite.report.quality import tiers as tiers_section
 from suite.report.quality.compress_design import BALANCED
-from suite.report.quality.design import TIERS, at_nearest_cache, has_default_rank, latent_rank, quality_experiments
+from suite.report.quality.contrasts import at_nearest_cache
+from suite.report.quality.design import TIERS, has_default_rank, latent_rank, quality_experiments
 from suite.report.quality.families import SHARES, families, form_contrasts, tier_gradings
 from suite.report.quality.tiers import cache_against_answers
 from suite.statistics.holm import holm
