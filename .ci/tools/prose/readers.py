@@ -542,7 +542,7 @@ def mean_share(values: Mapping[str, float], has_ends=True):
 
 def points(mean, low, high):
     """A difference and its interval in percentage points."""
-    return f"{mean * 100:+.1f} points ({low * 100:+.1f} to {high * 100:+.1f})".replace("-", "−")
+    return f"{mean * 100:+z.1f} points ({low * 100:+z.1f} to {high * 100:+z.1f})".replace("-", "−")
 
 
 def mebibytes(size):

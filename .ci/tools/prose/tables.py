@@ -13,7 +13,7 @@ from suite.report.model.labels import ALGORITHM, option_label
 from suite.report.model.results import read_results
 from suite.report.model.timed_kernels import kernel_median_s
 from suite.report.page.texts import load_texts
-from suite.report.quality import compress_design
+from suite.report.quality import compress_design, contrasts
 from suite.report.quality import design as quality
 from suite.report.rl import design, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
@@ -247,8 +247,8 @@ def latent_controls():
     texts, columns = load_texts("en"), {}
     for experiment in quality.quality_experiments(readers.folder_results("cpu/quality_controls")):
         kind = quality.RARELY if experiment.value("task") == quality.TIERS_TASK else quality.ALL
-        trained = quality.against_untrained(experiment, kind)
-        pairs = holm_corrected(quality.compare_arms(pair.other, pair.arm, kind) for pair in trained)
+        trained = contrasts.against_untrained(experiment, kind)
+        pairs = holm_corrected(contrasts.compare_arms(pair.other, pair.arm, kind) for pair in trained)
         less = {pair.arm: pair.comparison for pair in pairs}
         names = [name for (setting, value), name in CONTROLS.items() if experiment.value(setting) == value]
         cells = columns.setdefault(", ".join(names), {})
@@ -265,7 +265,7 @@ def plays():
     texts, lines = load_texts("en"), []
     experiments = quality.quality_experiments(readers.folder_results("cpu/quality_text"))
     for experiment in sorted(experiments, key=lambda each: each.arms[0].first.constant("model_parameter_count")):
-        less = {pair.arm: pair.comparison for pair in quality.against_mha(experiment, by_loss=True)}
+        less = {pair.arm: pair.comparison for pair in contrasts.against_mha(experiment, by_loss=True)}
         for arm in experiment.arms:
             losses = arm.values(quality.QualityRun.final_loss)
             lines.append(
@@ -283,10 +283,10 @@ def plays():
 
 def _bits_more(comparison):
     """How much more loss than MHA's, in bits a byte, with its interval; bold if clear, after ≈ if alike."""
-    ends = comparison.interval
-    text = f"{-comparison.mean:+.3f} ({-ends.high:+.3f} to {-ends.low:+.3f})".replace("-", "−")
-    mark = "≈ " if comparison.outcome is ArmOutcome.ALIKE else ""
-    return f"**{text}**" if comparison.outcome in TOLD_APART else f"{mark}{text}"
+    # The quantity that is compared is the loss with its sign turned.
+    mean, ends = -comparison.mean, comparison.interval
+    text = f"{mean:+z.3f} ({-ends.high:+z.3f} to {-ends.low:+z.3f})".replace("-", "−")
+    return _marked(text, comparison)
 
 
 def compressed():
@@ -356,14 +356,19 @@ def rl(budget):
 
 def _end_and_difference(values, comparison):
     """Where an arm ends and its difference from the reference: bold if clear, after ≈ if alike."""
-    mark = "≈ " if comparison.outcome is ArmOutcome.ALIKE else ""
-    return f"{share(fmean(values))}, {mark}{_bold_if_clear(comparison)}"
+    return f"{share(fmean(values))}, {_points(comparison)}"
 
 
-def _bold_if_clear(comparison):
-    """A difference with its interval in points, in bold if it is clear."""
+def _points(comparison):
+    """A difference with its interval in points; bold if clear, after ≈ if alike."""
     differs = readers.points(comparison.mean, comparison.interval.low, comparison.interval.high).replace(" points", "")
-    return f"**{differs}**" if comparison.outcome in TOLD_APART else differs
+    return _marked(differs, comparison)
+
+
+def _marked(difference, comparison):
+    """A difference in bold if it is clear, and after ≈ if the arms are alike."""
+    mark = "≈ " if comparison.outcome is ArmOutcome.ALIKE else ""
+    return f"**{difference}**" if comparison.outcome in TOLD_APART else f"{mark}{difference}"
 
 
 def _share_with_range(interval):
@@ -388,7 +393,7 @@ def defaults():
         ends = sorted(arm.by_seed(design.final).values())
         between = f"{ends[0] * 100:.0f}–{ends[-1] * 100:.0f}"
         advantages = f"{estimator}, {scale}" if scale else estimator
-        less = _bold_if_clear(differs) if differs else ""
+        less = _points(differs) if differs else ""
         lines.append([arm_name(arm), f"`{advantages}`", share(fmean(ends)), between, less])
     titles = ["algorithm (10 seeds)", "advantages", "ends at", "seeds", "less TRL's default (points)"]
     return as_table(titles, lines)
@@ -571,7 +576,7 @@ def sizes():
         ppo, grpo = experiment.baseline, row.arm
         parameters = ppo.first.constant("policy_parameter_count")
         ends = [" ".join(f"{100 * final:.0f}" for final in arm.values(design.final)) for arm in (ppo, grpo)]
-        lines.append((parameters, [f"{parameters / 1e6:.1f} million", *ends, _bold_if_clear(row.comparison)]))
+        lines.append((parameters, [f"{parameters / 1e6:.1f} million", *ends, _points(row.comparison)]))
     titles = ["parameters", "PPO, by seed", "GRPO, by seed", "GRPO less PPO (points)"]
     return as_table(titles, [line for _, line in sorted(lines)])
 
@@ -631,7 +636,7 @@ def ppo_settings():
     lines = []
     for (name, arm), comparison in zip(arms.items(), [None, *judged], strict=True):
         explains = f"{mean_over_steps('explained_variance', arm):.2f}"
-        lines.append([name, share(arm.mean(design.final)), _bold_if_clear(comparison) if comparison else "", explains])
+        lines.append([name, share(arm.mean(design.final)), _points(comparison) if comparison else "", explains])
     return as_table(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
 
 
