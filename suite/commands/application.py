@@ -208,8 +208,10 @@ def application() -> typer.Typer:
         calibration: Calibrated = None,
     ) -> int:
         from suite.commands.explain import explain as explained
+        from suite.console.table import terminal_width
 
-        print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration), end="")
+        width = terminal_width()
+        print(explained(topic, geometry=geometry, lang=lang.value, calibration=calibration, width=width), end="")
         return DONE
 
     @add_command(app, "Compute whether a model fits on your GPUs, and how fast it is.")

@@ -13,7 +13,7 @@ from typing import Any
 
 from suite.configuration.files import read_choice, read_settings, read_text, read_yaml
 from suite.configuration.values import one_of
-from suite.console.table import number_column, table_lines
+from suite.console.table import folded, number_column, table_lines
 from suite.records import numbers
 from suite.theory.answers import step_memory
 from suite.theory.answers.choose import usual_groups
@@ -63,24 +63,37 @@ WIDTH = 119
 Words = Mapping[str, Any]
 
 
-def explain(topic: str, *, geometry: str | None = None, lang: str = "en", calibration: Path | None = None) -> str:
-    """The text of a topic, with its numbers filled in. `calibration`: a file of `suite calibrate`.
+def explain(
+    topic: str,
+    *,
+    geometry: str | None = None,
+    lang: str = "en",
+    calibration: Path | None = None,
+    width: int | None = None,
+) -> str:
+    """The text of a topic, with its numbers filled in, in lines of at most WIDTH letters. `calibration`: a file of
+    `suite calibrate`. `width`: how many letters a terminal's line has, where that is less.
 
     Raises ValueError, naming the choices, for an unknown topic, geometry or language, and for a file that is none.
     """
     topic = one_of({"topic": topic}, "topic", DEFAULT_GEOMETRY)
     words = read_text("explain", lang)
     sizes = load_geometry(geometry or DEFAULT_GEOMETRY[topic])
+    width = min(width or WIDTH, WIDTH)
     if topic in CLAIMS:
-        facts = _rl_facts(topic, sizes.name, words)
+        facts = _rl_facts(topic, sizes.name, words, width)
     else:
         with calibrated_by(calibration):
-            facts = _attention_facts(sizes, words)
+            facts = _attention_facts(sizes, words, width)
     text: str = words[topic].format_map(facts)
-    return text
+    lines = list[str]()
+    for line in text.splitlines():
+        # Wide gaps are those of a formula, a row or a command, which is copied whole.
+        lines += [line] if "  " in line else folded([line], width)
+    return "\n".join([*lines, ""])
 
 
-def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
+def _attention_facts(geometry: Geometry, words: Words, width: int) -> dict[str, str]:
     """What stands for each placeholder of the topics `mla` and `gqa`, at a geometry's sizes."""
     gqa = grouped_shape(geometry, kv_heads=usual_groups(geometry))
     mla = absorbed_shape(geometry)
@@ -108,7 +121,7 @@ def _attention_facts(geometry: Geometry, words: Words) -> dict[str, str]:
         "mha_elements": f"{mha.cache_elements_per_token:,}",
         "gqa_elements": f"{gqa.cache_elements_per_token:,}",
         "heads_a_group": str(geometry.num_heads // gqa.kv_heads),
-        "table": _variants_table(shapes, geometry.num_layers, words),
+        "table": _variants_table(shapes, geometry.num_layers, words, width),
         "context": f"{CONTEXT:,}",
         "speed": _ratios(_decode_speedups(gqa, mla)),
         "speed_mha": _ratios(_decode_speedups(mha, gqa)),
@@ -193,7 +206,7 @@ def _measured(gqa: GroupedShape, words: Words) -> str:
     return str(words["not_measured"])
 
 
-def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words) -> str:
+def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words, width: int) -> str:
     """A table with a line for each variant: its cache, its intensity, and what limits it on each device."""
     ridges = [f"{device} ({_ceilings(device).ridge_flops_per_byte:.0f})" for device in DEVICES]
     rows = []
@@ -202,16 +215,21 @@ def _variants_table(shapes: dict[str, LayerShape], num_layers: int, words: Words
         per_token, whole_gb = f"{shape.cache_elements_per_token * SERVED_BYTES:,}", f"{traffic * num_layers / 1e9:.1f}"
         regimes = [words[_ceilings(device).regime(flops=flops, traffic_bytes=traffic)] for device in DEVICES]
         rows.append([name, per_token, whole_gb, f"{flops / traffic:.1f}", *regimes])
-    return _table(["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"]), *ridges], rows)
+    titles = ["", *(column.format(context=f"{CONTEXT:,}") for column in words["columns"])]
+    return _table([*titles, *ridges], rows, [*(0 for _ in titles), *range(1, 1 + len(ridges))], width)
 
 
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table as text: its columns flush right, each line indented by two blanks."""
-    columns = [number_column(title, cells, str) for title, cells in zip(titles, zip(*rows, strict=True), strict=True)]
-    return "\n".join(f"  {line}" for line in table_lines(columns, width=None))
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], ranks: Sequence[int], width: int) -> str:
+    """A table as text: its columns flush right, each line indented by two blanks. Where there is no room for all, the
+    column of the highest rank is left out first, and one of rank 0 never."""
+    columns = [
+        number_column(title, cells, str, rank=rank)
+        for title, cells, rank in zip(titles, zip(*rows, strict=True), ranks, strict=True)
+    ]
+    return "\n".join(f"  {line}" for line in table_lines(columns, width=width - 2))
 
 
-def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
+def _rl_facts(topic: str, geometry: str, words: Words, width: int) -> dict[str, str]:
     """What stands for each placeholder of the topics `grpo` and `ppo`, at a geometry's sizes.
 
     Raises ValueError for a geometry with experts or uneven layers.
@@ -242,7 +260,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
     rows.append([words["gpus"].format(sizes=" / ".join(map(str, GPU_GIGABYTES))), *gpus])
     low_lambda = read_choice("algorithm", LOW_LAMBDA)["lam"]
     (claim,) = (claim for claim in read_yaml("claims.yaml")["claims"] if claim["id"] == CLAIMS[topic])
-    wrap = textwrap.TextWrapper(WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+    wrap = textwrap.TextWrapper(width, subsequent_indent="    ", break_on_hyphens=False)
     works = [
         wrap.fill(f"{words['says'][work['says']]}{work['what']} ({work['source']})") for work in claim["literature"]
     ]
@@ -257,7 +275,7 @@ def _rl_facts(topic: str, geometry: str, words: Words) -> dict[str, str]:
         "far": str(FAR),
         "left": numbers.percent(low_lambda**FAR),
         "seq_len": f"{seq_len:,}",
-        "table": _table(["", *words["arms"]], rows),
+        "table": _table(["", *words["arms"]], rows, [0, 0, 2, 1, 3], width),
         "saved": saved(ppo[TOTAL]),
         "saved_together": saved(ppo[TOTAL] + weights_bytes),
         "saved_free": saved(ppo[TOTAL], free[TOTAL]),

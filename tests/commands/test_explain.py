@@ -56,7 +56,7 @@ def test_sizes_that_nobody_measured_are_said_to_be_unknown():
 def test_gqa_is_explained_at_llamas_own_groups():
     text = explain("gqa")
     assert row(text, "GQA-8")[1:4] == ["4,096", "17.2", "4.0"]
-    assert "4 query heads share each of 8 key-value heads: 2,048 numbers" in text
+    assert "4 query heads share each of 8 key-value heads: 2,048 numbers" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -91,7 +91,7 @@ def test_a_critic_on_the_policys_trunk_leaves_nothing_to_save():
 
 
 def test_lambda_below_one_forgets_a_far_reward():
-    assert "with 0.95,\n0.59% of it is left 100 tokens before the end" in explain("ppo")
+    assert "with 0.95, 0.59% of it is left 100 tokens before the end" in " ".join(explain("ppo").split())
     assert pytest.approx(0.0059, abs=1e-4) == 0.95**100
 
 
@@ -107,6 +107,19 @@ def test_an_explanation_fits_a_screen(topic):
     assert max(map(len, lines)) <= 120
 
 
+@pytest.mark.parametrize("width", [80, 60])
+@pytest.mark.parametrize("topic", DEFAULT_GEOMETRY)
+def test_a_narrow_terminal_folds_sentences_and_no_command(topic, width):
+    lines, command = (
+        explain(topic, width=width).splitlines(),
+        f"suite run -m {'workload' if topic in CLAIMS else 'att'}",
+    )
+    assert all(len(line) <= width for line in lines if "  " not in line.strip())
+    assert any(command in line and line.endswith((DEFAULT_GEOMETRY[topic], "seq_len=4096")) for line in lines)
+    (left_out,) = (line for line in lines if "(not shown: " in line)
+    assert "PPO, critic on the trunk" in left_out if topic in CLAIMS else "H20 (37)" in left_out
+
+
 def test_every_geometry_can_be_explained():
     kinds = itertools.cycle(itertools.product(languages("explain"), ("mla", "gqa")))
     for name, (lang, topic) in zip(geometry_names(), kinds, strict=False):
@@ -116,8 +129,8 @@ def test_every_geometry_can_be_explained():
 
 
 def test_a_model_of_several_kinds_is_explained_as_it_ships():
-    text = explain("gqa", geometry="qwen3.5-397b-a17b")
-    assert "The published qwen3.5-397b-a17b keeps\n183 MiB and 30.0 KiB per token, 4.2 GB at 131,072 tokens" in text
+    text = " ".join(explain("gqa", geometry="qwen3.5-397b-a17b").split())
+    assert "The published qwen3.5-397b-a17b keeps 183 MiB and 30.0 KiB per token, 4.2 GB at 131,072 tokens" in text
     assert "The published" not in explain("gqa", geometry="llama-3.1-8b")
 
 
