@@ -35,6 +35,8 @@ class Standing(StrEnum):
     """No difference of that size in the claim's direction."""
     OPEN = "open"
     """Neither shown nor ruled out."""
+    UNDECIDED = "undecided"
+    """Clear by the number that decides, which another one limits without contradicting it."""
     UNTESTED = "untested"
     """Too few runs to say anything."""
     UNMEASURED = "unmeasured"

@@ -261,8 +261,9 @@ def _least_saved(savings: Sequence[Saving]) -> Text:
 def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
     """The verdict on whether cost turns the order round: clearly higher at equal completions, lower at equal seconds.
 
-    Otherwise open, or untested if the evidence does not suffice. The prices of the arms' runs are evidence. On one
-    device money is seconds times a price, which turns no order round.
+    Otherwise undecided, or open if no difference at equal seconds is clear, or untested if the evidence does not
+    suffice. The prices of the arms' runs are evidence. On one device money is seconds times a price, which turns no
+    order round.
     """
     verdict, arms = decide(results, claim), dict[RlArm, None]()
     if verdict is None:
@@ -279,9 +280,10 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
             where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(run_prices, three_digits)
             prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(run_prices)))
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
-    unturned = Standing.OPEN if verdict.suffices else Standing.UNTESTED
+    is_clear = verdict.outcome in (Standing.SUPPORTED, Standing.CONTRADICTED)
+    unturned = Standing.UNDECIDED if is_clear else Standing.OPEN
     return replace(
         verdict,
-        outcome=Standing.SUPPORTED if is_turned else unturned,
+        outcome=Standing.SUPPORTED if is_turned else unturned if verdict.suffices else Standing.UNTESTED,
         evidence=[say("claim.cost.turned" if is_turned else "claim.cost.same"), *verdict.evidence, money],
     )

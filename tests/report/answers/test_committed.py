@@ -37,7 +37,7 @@ VERDICTS = {
     "grpo-no-labels": "cannot be decided from these runs",
     "grpo-compares-samples": "contradicted by the definition",
     "grpo-shorter-solutions": "supported",
-    "cost-decides": "no clear difference",
+    "cost-decides": "undecided",
     "r1-zero-without-sft": "supported",
     "cold-start-helps": "supported",
     "stages-add": "supported",

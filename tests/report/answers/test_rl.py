@@ -17,7 +17,7 @@ CLAIMS = {claim["id"] for claim in claims() if ".answers.rl." in claim["decided_
 HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.70], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
 """Less HIGH: 0, 1, -1, 0, 0 points, so the interval is -0.88 to +0.88, within two points."""
-SUPPORTED, CONTRADICTED, OPEN = "supported", "contradicted", "no clear difference"
+SUPPORTED, CONTRADICTED, OPEN, UNDECIDED = "supported", "contradicted", "no clear difference", "undecided"
 EQUAL, UNTESTED = "no relevant difference", "cannot be decided from these runs"
 BARE = [named(run([0.1, 0.2]), recipe="sft")]
 """A record of RL that bears on no claim but the one of samples."""
@@ -111,7 +111,7 @@ def test_a_claim_is_ruled_for_against_or_needs_more_runs(claim):
     supporting, against = CASES[claim]
     assert ruling(claim, *supporting(0))[0] == SUPPORTED
     # On one device a price turns no order round, which is no evidence that none would.
-    assert ruling(claim, *against(0))[0] == (OPEN if claim == "cost-decides" else CONTRADICTED)
+    assert ruling(claim, *against(0))[0] == (UNDECIDED if claim == "cost-decides" else CONTRADICTED)
     assert verdict_on(claim, *supporting(0)).suffices
     for records in (supporting(2), against(2)):
         assert ruling(claim, *records)[0] == UNTESTED
