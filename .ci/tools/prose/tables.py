@@ -395,7 +395,7 @@ def defaults():
         advantages = f"{estimator}, {scale}" if scale else estimator
         less = _points(differs) if differs else ""
         lines.append([arm_name(arm), f"`{advantages}`", share(fmean(ends)), between, less])
-    titles = ["algorithm (10 seeds)", "advantages", "ends at", "seeds", "less TRL's default (points)"]
+    titles = ["algorithm (10 seeds)", "advantages", "ends at", "seeds", "minus TRL's default (points)"]
     return as_table(titles, lines)
 
 
@@ -424,7 +424,7 @@ def tuned():
                 " and ".join(share(fmean(scores)) for scores in next_two),
             ]
         )
-    titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "less PPO's (points)"]
+    titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "minus PPO's (points)"]
     return as_table([*titles, "next two"], lines)
 
 
@@ -577,7 +577,7 @@ def sizes():
         parameters = ppo.first.constant("policy_parameter_count")
         ends = [" ".join(f"{100 * final:.0f}" for final in arm.values(design.final)) for arm in (ppo, grpo)]
         lines.append((parameters, [f"{parameters / 1e6:.1f} million", *ends, _points(row.comparison)]))
-    titles = ["parameters", "PPO, by seed", "GRPO, by seed", "GRPO less PPO (points)"]
+    titles = ["parameters", "PPO, by seed", "GRPO, by seed", "GRPO minus PPO (points)"]
     return as_table(titles, [line for _, line in sorted(lines)])
 
 
@@ -637,7 +637,7 @@ def ppo_settings():
     for (name, arm), comparison in zip(arms.items(), [None, *judged], strict=True):
         explains = f"{mean_over_steps('explained_variance', arm):.2f}"
         lines.append([name, share(arm.mean(design.final)), _points(comparison) if comparison else "", explains])
-    return as_table(["PPO (10 seeds)", "ends at", "less the first (points)", "critic explains"], lines)
+    return as_table(["PPO (10 seeds)", "ends at", "minus the first (points)", "critic explains"], lines)
 
 
 def recipes():
