@@ -36,7 +36,7 @@ class Standing(StrEnum):
     OPEN = "open"
     """Neither shown nor ruled out."""
     UNDECIDED = "undecided"
-    """Clear by the number that decides, which another one limits without contradicting it."""
+    """The number that decides is clear, but another one keeps the claim from being ruled on."""
     UNTESTED = "untested"
     """Too few runs to say anything."""
     UNMEASURED = "unmeasured"
