@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from suite.configuration.devices import device_kind
-from suite.configuration.values import one_of, positive_number, whole_number
+from suite.configuration.values import one_of, positive_number, true_or_false, whole_number
 from suite.measure.task_loader import NeedsPackageError
 from suite.quality.tasks.task import make
 from suite.records.metrics import EVALUATE, within
@@ -36,6 +36,7 @@ class QualityPlan:
         self.lr = positive_number(settings, "lr")
         self.warmup_updates = whole_number(settings, "warmup_updates", at_least=0)
         self.max_grad_norm = positive_number(settings, "max_grad_norm")
+        self.ablates_heads = true_or_false(settings, "ablate_heads")
         self.decode_len = whole_number(settings, "decode_len", at_least=1)
         self.checkpoint_seconds = positive_number(settings, "checkpoint_seconds")
         self.freezes_embeddings: bool = one_of(settings, "embeddings", (TRAINED, FROZEN)) == FROZEN

@@ -209,8 +209,8 @@ class QualityWorkload:
             meter.note(span, answer_accuracy=answers.accuracy(kinds), answer_loss=answers.mean_loss(kinds))
 
     def _probe(self, meter: Meter) -> None:
-        """Note held-out accuracy without each head, and what a linear probe reads from the cache."""
-        for layer, head in all_heads(self.model):
+        """Note held-out accuracy without each head, if asked to, and what a linear probe reads from the cache."""
+        for layer, head in all_heads(self.model) if self.plan.ablates_heads else ():
             with ablated_head(self.model, layer, head):
                 answers = self._held_out_answers()
             for name, kinds in self._reported_kinds():

@@ -64,7 +64,8 @@ TAKEN_AWAY = {
 RANK, KV_HEADS = "attention.kv_lora_rank", "attention.kv_heads"
 HEAD_DIM = "geometry.head_dim"  # heads narrower than MHA's make a narrow cache without a latent
 NAMED = (RANK, KV_HEADS, HEAD_DIM, LATENT_NORM, LATENT)  # sizes that an arm's name says in words
-WITHOUT_EFFECT = ("eval_every", "decode_len", "checkpoint_seconds")  # settings that change nothing of what is learnt
+WITHOUT_EFFECT = ("eval_every", "ablate_heads", "decode_len", "checkpoint_seconds")
+"""Settings that change nothing of what is learnt."""
 # DeepSeek-V2's latent is as wide as so many heads, where no rank is named (suite/theory/layers/latent_shapes.py).
 RATIO_OF_RANK = 4
 
