@@ -58,15 +58,15 @@ def test_a_run_records_cost_and_accuracy_with_each_head_ablated(tmp_path, capsys
     assert asked[:3] == [2 * asked[3]] * 3
     assert sum(asked[:3]) == value("evaluate", "questions_asked")
     assert record.provenance["attention_modes"] == {"trained": "GroupedAttention", "decoded": "GroupedAttention"}
+    said = capsys.readouterr().out
+    assert "often " in said
+    assert "288 questions in 4 updates" in said
 
 
 def test_no_head_is_ablated_where_nobody_asks(tmp_path):
     _, (record,) = run(tmp_path, "task=tiers", "attention=mha", "ablate_heads=false")
     assert {one.span for one in record.readings} >= {"evaluate/rarely", "cached/rarely"}
     assert not [one for one in record.readings if one.span.startswith("head_ablation")]
-    said = capsys.readouterr().out
-    assert "often " in said
-    assert "288 questions in 4 updates" in said
 
 
 def test_runs_of_one_seed_are_bit_equal_and_of_another_not(tmp_path):
