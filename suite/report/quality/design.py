@@ -87,7 +87,7 @@ class QualityRun(Run):
     questions: float | None = None  # that it was trained on
     decode_s: float | None = None
     """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
-    is_wide: bool = True  # as wide as most runs' heads
+    is_wide: bool = True  # its heads are as wide as most of its experiment, the widest if several are
     experiment_name: Text = ""
 
     @property
@@ -211,9 +211,7 @@ def quality_experiments(results: Results) -> Sequence[QualityExperiment]:
     it, that one, which no matching changes."""
     runs = workload_runs(results.records, DESIGN)
     ended_keys = {run.key for run in runs if run.ended}
-    widths = Counter(run.setting(HEAD_DIM) for run in runs if run.ended)
-    usual = max(widths, key=widths.__getitem__, default="")
-    runs = [replace(run, is_wide=run.setting(HEAD_DIM) == usual) for run in runs if run.key in ended_keys]
+    runs = [run for run in runs if run.key in ended_keys]
     unnamed = experiments(runs, DESIGN, has_labels=results.several, named=lambda arms: sorted(arms, key=arm_order))
     named_experiments = [replace(each, arms=_named(each)) for each in unnamed]
     mha = {each.key: next(filter(is_mha, tuned_arms(each.arms)), None) for each in named_experiments}
@@ -258,12 +256,18 @@ def _named(experiment: QualityExperiment) -> list[QualityArm]:
     """The arms with their names, styles (a part that they lack has a marker) and, in their runs, the experiment's name.
     The learning rate is named where arms differ in nothing else."""
     arms, but_rate = [], Counter(drop_settings(arm.key, [RATE]) for arm in experiment.arms)
-    for arm in experiment.arms:
+    widths = Counter(run.setting(HEAD_DIM) for arm in experiment.arms for run in arm.ended)
+    usual_width = max(widths, key=lambda width: (widths[width], parse_number(width) or 0.0))
+    for unnamed in experiment.arms:
+        runs = [
+            replace(run, experiment_name=experiment.name, is_wide=run.setting(HEAD_DIM) == usual_width)
+            for run in unnamed.runs
+        ]
+        arm = replace(unnamed, runs=runs)
         style = option_style(VARIANT, arm.first.attention)
         markers = (TAKEN_AWAY[part][arm.value(part)] for part in TAKEN_AWAY if lacks(arm, part))
-        runs = [replace(run, experiment_name=experiment.name) for run in arm.runs]
         name = variant_name(arm, has_rate=but_rate[drop_settings(arm.key, [RATE])] > 1)
-        arms.append(replace(arm, name=name, style=replace(style, marker=next(markers, style.marker)), runs=runs))
+        arms.append(replace(arm, name=name, style=replace(style, marker=next(markers, style.marker))))
     return arms
 
 

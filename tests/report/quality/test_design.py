@@ -13,6 +13,7 @@ from suite.records.case import Case
 from suite.records.record import Reading, Status
 from suite.report.blocks import LONGEST_TITLE
 from suite.report.command import build_views
+from suite.report.page.texts import load_texts
 from suite.report.quality import compress, tasks
 from suite.report.quality import tiers as tiers_section
 from suite.report.quality.compress_design import BALANCED
@@ -172,6 +173,16 @@ def test_a_headline_is_short_in_every_language(lang):
                 assert 0 < len(headline.text) < LONGEST_TITLE
                 assert "=" not in headline.text
                 assert headline.detail
+
+
+def test_a_larger_decoder_has_a_baseline_of_its_own():
+    larger = {"geometry.hidden_size": 256, "geometry.head_dim": 32}
+    records = [*recall([0.8] * 5, attention="mha"), *recall([0.8] * 5, **mla(16))]
+    records += [*recall([0.9] * 5, attention="mha", extras=larger), *recall([0.9] * 5, **mla(16, **larger))]
+    first, second = quality_experiments(in_memory(*records))
+    for experiment in (first, second):
+        assert [load_texts("en").render(arm.name) for arm in experiment.arms] == ["MHA", "MLA rank 16"]
+        assert experiment.baseline is experiment.arms[0]
 
 
 def test_the_point_of_a_headline_needs_evidence():
