@@ -195,7 +195,7 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
     fields = {
         "name": widest.arm.name,
         "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),
-        "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.experiment_name,
+        "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.task,
     }
     told = say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields)
     return replace(verdict, flips=joined("sentence", [verdict.limit, told]))
