@@ -62,19 +62,20 @@ def test_a_loss_that_is_higher_is_called_worse():
         (mla(16), (1.7, 1.73, 1.71, 1.72, 1.72)),
         (mla(32), (1.3, 1.33, 1.31, 1.32, 1.32)),
     )
-    _, better, worse = table(
-        BY_VARIANT,
-        *(
-            quality_record(0.5, task="plays", loss=loss, seed=seed, **variant)
-            for variant, of_seeds in losses
-            for seed, loss in enumerate(of_seeds)
-        ),
-    )
+    records = [
+        quality_record(0.5, task="plays", loss=loss, seed=seed, **variant)
+        for variant, of_seeds in losses
+        for seed, loss in enumerate(of_seeds)
+    ]
+    _, better, worse = table(BY_VARIANT, *records)
     assert (worse["Variant"], worse["Verdict"]) == ("MLA rank 16", "worse (higher loss)")
     # 0.2, 0.21, 0.21, 0.2, 0.21 nats: a standard error of 0.00548 / √5, and as one of two t(4, 98.75%) = 3.495; a bit
     # is 0.693 nats.
     assert worse["Minus MHA (bits)"] == "+0.297 (+0.285 to +0.310)"
     assert (better["Verdict"], better["Minus MHA (bits)"].split()[0]) == ("better (lower loss)", "-0.280")
+    finding = section_of(tasks, *records).figures[0].finding
+    assert finding.startswith("MLA rank 16 minus MHA, plays: the difference is +0.297 ")
+    assert "clearly better in 1 and clearly worse in 1 of 2" in finding
 
 
 def test_quality_over_bytes_has_a_line_for_what_nobody_trained():
@@ -97,7 +98,7 @@ def test_quality_over_bytes_has_a_line_for_what_nobody_trained():
     assert all(x < aside < 1.1 * x for x, aside in zip(trained["x"], untrained["x"], strict=True))
     assert all(height > 0 for height in trained["error_y"]["array"])
     assert "frozen latent, asked rarely (3%): the difference is -20.0" in over_bytes.finding
-    assert "clearly positive in 0 and clearly negative in 2 of 4" in over_bytes.finding
+    assert "clearly better in 0 and clearly worse in 2 of 4" in over_bytes.finding
 
 
 def test_the_fullest_of_each_task_are_drawn_the_tiers_first():
