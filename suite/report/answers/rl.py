@@ -280,10 +280,16 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
             where, cost = dotted(arm.value("task"), arm.value("policy")), mean_with_range(run_prices, three_digits)
             prices.append(say("claim.cost.price", where=where, arm=arm.name, cost=cost, count=len(run_prices)))
     money = say("claim.cost.prices", told=joined("notes", prices)) if prices else say("claim.cost.no_price")
-    is_clear = verdict.outcome in (Standing.SUPPORTED, Standing.CONTRADICTED)
-    unturned = Standing.UNDECIDED if is_clear else Standing.OPEN
+    if not verdict.suffices:
+        outcome = Standing.UNTESTED
+    elif is_turned:
+        outcome = Standing.SUPPORTED
+    elif verdict.outcome in (Standing.SUPPORTED, Standing.CONTRADICTED):
+        outcome = Standing.UNDECIDED  # the number that leads is clear
+    else:
+        outcome = Standing.OPEN
     return replace(
         verdict,
-        outcome=Standing.SUPPORTED if is_turned else unturned if verdict.suffices else Standing.UNTESTED,
+        outcome=outcome,
         evidence=[say("claim.cost.turned" if is_turned else "claim.cost.same"), *verdict.evidence, money],
     )

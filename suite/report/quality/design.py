@@ -87,7 +87,7 @@ class QualityRun(Run):
     questions: float | None = None  # that it was trained on
     decode_s: float | None = None
     """Median time of a new token: CPU time of the process, and on a GPU by its own clock."""
-    is_wide: bool = True  # its heads are as wide as most of its experiment, the widest if several are
+    is_wide: bool = True  # no other heads of its experiment are wider
     experiment_name: Text = ""
 
     @property
@@ -256,11 +256,12 @@ def _named(experiment: QualityExperiment) -> list[QualityArm]:
     """The arms with their names, styles (a part that they lack has a marker) and, in their runs, the experiment's name.
     The learning rate is named where arms differ in nothing else."""
     arms, but_rate = [], Counter(drop_settings(arm.key, [RATE]) for arm in experiment.arms)
-    widths = Counter(run.setting(HEAD_DIM) for arm in experiment.arms for run in arm.ended)
-    usual_width = max(widths, key=lambda width: (widths[width], parse_number(width) or 0.0))
+    # Heads narrower than the geometry's are one way to a small cache; wider ones are not.
+    widths = [arm.first.setting(HEAD_DIM) for arm in experiment.arms]
+    full_width = max(widths, key=lambda width: parse_number(width) or 0.0)
     for unnamed in experiment.arms:
         runs = [
-            replace(run, experiment_name=experiment.name, is_wide=run.setting(HEAD_DIM) == usual_width)
+            replace(run, experiment_name=experiment.name, is_wide=run.setting(HEAD_DIM) == full_width)
             for run in unnamed.runs
         ]
         arm = replace(unnamed, runs=runs)
