@@ -8,7 +8,7 @@ import pytest
 from suite.report.page.page import OWN_TRACES
 from tests.benchmarks.scripts import run
 from tests.browser.conftest import CATCH_CLIPBOARD, DESKTOP, PHONE
-from tests.browser.looking import figure_of, go, sections, table_of, wait_until
+from tests.browser.looking import figure_of, go, section, sections, table_of, wait_until
 
 TALLEST_PX, MOST_NODES, MOST_WORDS = 6000, 10_000, 150
 WORDS_BEFORE_A_FIGURE = """() => {
@@ -115,6 +115,14 @@ def test_a_hidden_line_stays_hidden_when_the_colours_change(open_page, ordinary)
     state = figure.locator(".plot").evaluate("plot => plot._fullData.map(trace => trace.visible)")
     assert state[0] == "legendonly"
     assert set(state[1:]) == {True}
+
+
+def test_figures_out_of_sight_are_drawn_without_scrolling(open_page, ordinary):
+    page = open_page(ordinary)
+    page.set_viewport_size({"width": PHONE, "height": 50})
+    section(page, "latency")
+    wait_until(page, "document.querySelector('.plot .main-svg')")
+    assert page.evaluate("[scrollY, document.querySelector('.plot').getBoundingClientRect().top > 500]") == [0, True]
 
 
 def test_a_print_has_every_figure_what_was_opened_and_no_tools(open_page, ordinary):

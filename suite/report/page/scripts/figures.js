@@ -1,4 +1,4 @@
-// Figures, drawn when they come near, and all of a view before printing; text and grid follow the theme.
+// Figures: those in sight are drawn first, the others of the view right after; text and grid follow the theme.
 
 const TO_NOBODY = { showSendToCloud: false, plotlyServerURL: "" };
 const PLOTLY_CONFIG = { ...TO_NOBODY, displaylogo: false, displayModeBar: false, responsive: true };
@@ -54,19 +54,15 @@ function merged(base, extra) {
   return result;
 }
 
-const NEAR_DELAY_MS = 100;
+const OUT_OF_SIGHT_DELAY_MS = 100;
 const drawnFigures = new Map();
-const nearFigures = new IntersectionObserver(
-  (entries) => {
-    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
-      nearFigures.unobserve(target);
-      // Each in a task of its own, so that a click between two is answered, and what is in sight is painted first.
-      const { top, bottom } = target.getBoundingClientRect();
-      setTimeout(() => drawnFigures.get(target)?.draw(), top < innerHeight && bottom > 0 ? 0 : NEAR_DELAY_MS);
-    }
-  },
-  { rootMargin: "400px" },
-);
+const placedFigures = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    placedFigures.unobserve(target);
+    // Each in a task of its own, so that a click between two is answered, and what is in sight is painted first.
+    setTimeout(() => drawnFigures.get(target)?.draw(), isIntersecting ? 0 : OUT_OF_SIGHT_DELAY_MS);
+  }
+});
 
 // One family of figures: its heading, what can be switched, the plot, and what is said of it.
 // `here`: the address of the section with what is chosen, and what it is told when a view is switched.
@@ -148,8 +144,8 @@ function figureElement(family, place, here) {
     plot.on("plotly_click", ({ points: [point] }) => pin(pinned, point, data[point.curveNumber]));
   };
   const later = () => {
-    nearFigures.unobserve(plot);
-    nearFigures.observe(plot);
+    placedFigures.unobserve(plot);
+    placedFigures.observe(plot);
   };
   const show = () => {
     const named = content.family || content.title;
@@ -204,7 +200,7 @@ function figureElement(family, place, here) {
 
 function forgetFigures(plots) {
   for (const plot of plots) {
-    nearFigures.unobserve(plot);
+    placedFigures.unobserve(plot);
     if (window.Plotly) Plotly.purge(plot);
     drawnFigures.delete(plot);
   }

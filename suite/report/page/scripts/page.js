@@ -150,7 +150,7 @@ window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () 
   frameElements(routeOf(readAddress()));
   shownFigures.forEach((figure) => figure.redraw());
 });
-// On paper nobody scrolls to a figure. Of tables those are printed that were opened.
+// Who prints at once does not wait for what is out of sight. Of tables those are printed that were opened.
 window.addEventListener("beforeprint", () => shownFigures.forEach((figure) => figure.draw()));
 Promise.all([show(), isRead]).then(() => {
   // The page answers first: to run plotly.js takes longer than all else.
