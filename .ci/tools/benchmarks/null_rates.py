@@ -36,7 +36,8 @@ from suite.report.model.results import Results, read_results
 from suite.report.model.run import case_key
 from suite.report.quality.design import DESIGN as QUALITY
 from suite.report.quality.design import RARELY, TIERS_TASK, final_share, quality_experiments
-from suite.report.rl.design import DEFAULTS, tells_arms_apart
+from suite.report.rl.design import tells_arms_apart
+from suite.report.rl.run import DEFAULTS
 from tests.report.quality_records import along_curves, arm, asked, in_memory, mla, thirds
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"

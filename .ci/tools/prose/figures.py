@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from suite.report.rl import design
+from suite.report.rl.run import COMPLETIONS, CPU
 from tools.prose import conf_reference, findings, tables
 
 FIGURES: dict[str, Callable[[], str]] = {
@@ -28,8 +28,8 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.variants": tables.variants,
     "table.sparse": tables.sparse,
     "table.eight_bits": tables.eight_bits,
-    "table.rl_completions": lambda: tables.rl(design.COMPLETIONS),
-    "table.rl_seconds": lambda: tables.rl(design.CPU),
+    "table.rl_completions": lambda: tables.rl(COMPLETIONS),
+    "table.rl_seconds": lambda: tables.rl(CPU),
     "table.rl_defaults": tables.defaults,
     "table.rl_tuned": tables.tuned,
     "table.why": tables.why,

@@ -20,6 +20,7 @@ from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
 from suite.report.rl import design, efficiency
 from suite.report.rl.contrasts import at_equal_budgets
+from suite.report.rl.run import COMPLETIONS, CPU, final_accuracy
 from suite.report.rl.stability import mean_over_steps
 from suite.report.rl.stages import read_stages
 from suite.report.rl.why import algorithm_name, arm_duels, build_factorial, factor_effects, level_name
@@ -273,7 +274,7 @@ def rollout_experiments(folder):
 
 def clear_differences(*tasks):
     """How many comparisons with PPO are clear on these tasks, at equal completions and seconds: `3 of 40`."""
-    budgets = {design.COMPLETIONS, design.CPU}
+    budgets = {COMPLETIONS, CPU}
     rows = [row for task in tasks for row in arms_by_task("cpu/rl")[task][1] if row.quantity.name in budgets]
     return f"{sum(row.outcome in TOLD_APART for row in rows)} of {len(rows)}"
 
@@ -302,7 +303,7 @@ def sort_arms():
 def ends_from_weak_base(name=None):
     """Where an arm ends from the base model from which GRPO ends lowest, which is most of what it lacks of PPO;
     without a name, the range over the arms that lack less."""
-    finals = {name: arm.by_seed(design.final) for name, arm in sort_arms()[0].items()}
+    finals = {name: arm.by_seed(final_accuracy) for name, arm in sort_arms()[0].items()}
     of_ppo, seed = finals.pop(PPO_GROUPED), min(finals[GRPO_GROUPED], key=finals[GRPO_GROUPED].__getitem__)
     if name:
         lacks = {seed: of_ppo[seed] - final for seed, final in finals[name].items()}
@@ -314,7 +315,7 @@ def ends_from_weak_base(name=None):
 
 def ahead_without_critic():
     """How many sorting arms without a critic are clearly above PPO at equal CPU seconds, as `2 of 6`."""
-    rows = [row for row in arms_by_task("cpu/rl")["sort"][1] if row.quantity.name == design.CPU]
+    rows = [row for row in arms_by_task("cpu/rl")["sort"][1] if row.quantity.name == CPU]
     outcomes = {arm_name(row.arm): row.outcome for row in rows if not row.arm.value("critic_lr").strip("-")}
     assert outcomes[GRPO_GROUPED] is ArmOutcome.OPEN
     return f"{sum(outcome is ArmOutcome.HIGHER for outcome in outcomes.values())} of {len(outcomes)}"
@@ -323,14 +324,14 @@ def ahead_without_critic():
 def groups_of_11(verdict):
     """The final accuracy of GRPO with groups of 11 minus PPO's: as many steps, more completions."""
     arms, eleven_arm = sort_arms()
-    return difference(eleven_arm.by_seed(design.final), arms[PPO_GROUPED].by_seed(design.final), verdict)
+    return difference(eleven_arm.by_seed(final_accuracy), arms[PPO_GROUPED].by_seed(final_accuracy), verdict)
 
 
 def completion_cost():
     """GRPO's CPU time per completion over PPO's: the least and the most over tasks."""
     ratios = []
     for experiment, _ in arms_by_task("cpu/rl").values():
-        cpu_s = {arm_name(arm): arm.mean(lambda run: run.curve.spent[design.CPU][-1]) for arm in experiment.arms}
+        cpu_s = {arm_name(arm): arm.mean(lambda run: run.curve.spent[CPU][-1]) for arm in experiment.arms}
         ratios.append(cpu_s[GRPO_GROUPED] / cpu_s[PPO_GROUPED])
     return f"{min(ratios):.2f} to {max(ratios):.2f}"
 
@@ -346,7 +347,7 @@ def _finals(folder, setting):
     finals = {}
     for run in sorted(design.layout(folder_results(folder)).runs, key=lambda run: int(run.setting(setting))):
         by_value = finals.setdefault(run.value(ALGORITHM), {})
-        by_value.setdefault(run.setting(setting), {})[run.seed] = design.final(run)
+        by_value.setdefault(run.setting(setting), {})[run.seed] = final_accuracy(run)
     return dict(sorted(finals.items(), key=lambda item: option_sort_key(ALGORITHM, item[0])))
 
 
@@ -375,7 +376,9 @@ def defaults_end(divides):
     """The range in which default settings end that divide by the group's deviation, or do not."""
     ((experiment, _),) = arms_by_task("cpu_rl_defaults").values()
     ends = [
-        arm.mean(design.final) for arm in experiment.arms if (arm.first.setting("scale_rewards") == "group") == divides
+        arm.mean(final_accuracy)
+        for arm in experiment.arms
+        if (arm.first.setting("scale_rewards") == "group") == divides
     ]
     return f"{min(ends) * 100:.0f} to {share(max(ends))}"
 
@@ -432,7 +435,7 @@ def count_interactions():
 def critic_explains():
     """The range of the variance that PPO's critic explains, over arms that end above one half."""
     cells = crossed_study()[0].cells.items()
-    learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(design.final) > 0.5]
+    learnt = [arm for cell, arm in cells if cell[0].startswith("ppo") and arm.mean(final_accuracy) > 0.5]
     shares = [mean_over_steps("explained_variance", arm) for arm in learnt]
     return f"{min(shares):.2f} to {max(shares):.2f}"
 

@@ -18,6 +18,7 @@ from suite.report.quality import design as quality
 from suite.report.rl import design, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
 from suite.report.rl.curves import judge_arms
+from suite.report.rl.run import COMPLETIONS, final_accuracy
 from suite.report.rl.stability import mean_over_steps
 from suite.report.rl.why import leader_duels
 from suite.statistics.curve_words import CurveWord
@@ -340,14 +341,14 @@ def rl(budget):
         experiment, comparisons = by_task[task]
         rows = [row for row in comparisons if row.quantity.name == budget]
         amount = rows[0].amount
-        titles.append(title if budget == design.COMPLETIONS else f"{title}, {readers.number(amount)} s")
+        titles.append(title if budget == COMPLETIONS else f"{title}, {readers.number(amount)} s")
         reference, quantity = experiment.baseline, rows[0].quantity
         lines.setdefault(arm_name(reference), []).append(share(reference.mean(quantity.value)))
         for row in rows:
             lines.setdefault(arm_name(row.arm), []).append(
                 _end_and_difference(row.arm.values(row.quantity.value), row.comparison)
             )
-    if budget == design.COMPLETIONS:
+    if budget == COMPLETIONS:
         titles.append("all three: mean of the middle half")
         for arm, scores in over.items():
             lines[arm_name(arm)].append(_share_with_range(stratified_bootstrap(iqm, scores)))
@@ -381,16 +382,16 @@ def defaults():
     ((experiment, _),) = readers.arms_by_task("cpu_rl_defaults").values()
     arms = {arm.value(ALGORITHM): arm for arm in experiment.arms}
     first = arms.pop("trl_default")
-    scores = first.by_seed(design.final)
-    others = [arm.by_seed(design.final) for arm in arms.values()]
+    scores = first.by_seed(final_accuracy)
+    others = [arm.by_seed(final_accuracy) for arm in arms.values()]
     judged = judge_together([compare(ends, scores, bounds=(None, 1.0), margin=0.02) for ends in others])
     ranked = sorted(
-        [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda pair: -pair[0].mean(design.final)
+        [(first, None), *zip(arms.values(), judged, strict=True)], key=lambda pair: -pair[0].mean(final_accuracy)
     )
     lines = []
     for arm, differs in ranked:
         estimator, scale = arm.first.setting("adv_estimator"), arm.first.setting("scale_rewards")
-        ends = sorted(arm.by_seed(design.final).values())
+        ends = sorted(arm.by_seed(final_accuracy).values())
         between = f"{ends[0] * 100:.0f}–{ends[-1] * 100:.0f}"
         advantages = f"{estimator}, {scale}" if scale else estimator
         less = _points(differs) if differs else ""
@@ -441,7 +442,7 @@ def why():
     forms = {"0": "not paid", "0.1": "weight 0.1", "1": "weight 1", "gate": "as a gate"}
     lines = []
     for setting in cells.settings:
-        means = {arm: cells.cells[arm, *setting].mean(design.final) for arm in cells.arms}
+        means = {arm: cells.cells[arm, *setting].mean(final_accuracy) for arm in cells.arms}
         shares = {arm: share(mean) for arm, mean in means.items()}
         is_dead = max(means.values()) < 0.05
         bold = [text if is_dead or (setting, arm) in below else f"**{text}**" for arm, text in shares.items()]
@@ -480,7 +481,7 @@ def curves():
         _, judged = judge_arms(experiment)
         for arm in experiment.trained_arms:
             word = SAID_WORDS[judged[arm].word] if arm in judged else ""
-            texts = (share(arm.mean(design.final)), word)
+            texts = (share(arm.mean(final_accuracy)), word)
             lines.setdefault(readers.plain_arm_name(arm), {})[regime] = ", ".join(filter(None, texts))
     titles = [f"arm ({readers.seeds('cpu/rl_curves')} seeds)", *REGIMES.values()]
     in_all = {name: cells for name, cells in lines.items() if len(cells) == len(REGIMES)}
@@ -499,7 +500,7 @@ def controls():
     for arm in readers.whole_regime("cpu/rl_curves", ("sort", "4")).trained_arms:
         algorithm, deviation, _, form = design.factor_levels(arm.first)
         if algorithm in ("dapo", "cispo", "sapo", "vapo"):
-            finals = " ".join(f"{100 * final:.0f}" for final in arm.values(design.final))
+            finals = " ".join(f"{100 * final:.0f}" for final in arm.values(final_accuracy))
             ends.setdefault(algorithm, {})[form, deviation or "group"] = finals
     names = {algorithm: load_texts("en").render(option_label(ALGORITHM, algorithm)) for algorithm in ends}
     lines = [[names[algorithm], *(cells.get(each, "") for each in rewards)] for algorithm, cells in ends.items()]
@@ -522,7 +523,7 @@ def late_or_trapped():
     lines = []
     for name, (arm, word) in zip(names.values(), words.items(), strict=True):
         quarter = [at_budget(run.curve.steps, run.curve.accuracy, run.curve.steps[-1] / 4) for run in arm.ended]
-        finals = arm.values(design.final)
+        finals = arm.values(final_accuracy)
         lines.append([name, *(" ".join(f"{100 * value:.0f}" for value in each) for each in (quarter, finals)), word])
     return as_table(["GRPO without a KL: accuracy in %, by seed", "a quarter", "the end", "whole curve"], lines)
 
@@ -553,11 +554,11 @@ def _of_corrections(folder, title):
     one without a correction."""
     cells, distances = {}, {}
     for experiment in readers.rollout_experiments(folder):
-        for row in at(design.COMPLETIONS, at_equal_budgets(experiment)):
-            text = share(row.arm.mean(design.final))
+        for row in at(COMPLETIONS, at_equal_budgets(experiment)):
+            text = share(row.arm.mean(final_accuracy))
             is_lower = row.outcome is ArmOutcome.LOWER
             column = cells.setdefault(title(dict(experiment.key), row.arm), {})
-            column["exact"] = share(experiment.baseline.mean(design.final))
+            column["exact"] = share(experiment.baseline.mean(final_accuracy))
             column[row.arm.first.value("rollout_correction")] = f"**{text}**" if is_lower else text
             if row.arm.first.value("rollout_correction") == "none":
                 kl = fmean(fmean(run.by_step("rollout_kl").values()) for run in row.arm.ended)
@@ -572,10 +573,10 @@ def sizes():
     """Where PPO and GRPO end by the size of the policy, and how far the larger differs from the smaller."""
     lines = []
     for experiment in design.layout(readers.folder_results("cpu_rl_sizes")).algorithms:
-        (row,) = at(design.COMPLETIONS, at_equal_budgets(experiment))
+        (row,) = at(COMPLETIONS, at_equal_budgets(experiment))
         ppo, grpo = experiment.baseline, row.arm
         parameters = ppo.first.constant("policy_parameter_count")
-        ends = [" ".join(f"{100 * final:.0f}" for final in arm.values(design.final)) for arm in (ppo, grpo)]
+        ends = [" ".join(f"{100 * final:.0f}" for final in arm.values(final_accuracy)) for arm in (ppo, grpo)]
         lines.append((parameters, [f"{parameters / 1e6:.1f} million", *ends, _points(row.comparison)]))
     titles = ["parameters", "PPO, by seed", "GRPO, by seed", "GRPO minus PPO (points)"]
     return as_table(titles, [line for _, line in sorted(lines)])
@@ -631,12 +632,12 @@ def ppo_settings():
     of_settings = {tuple(map(arm.first.setting, usual)): arm for arm in readers.ppo_arms()}
     arms = {name: of_settings[tuple((usual | change).values())] for name, change in changed.items()}
     plain, *changed_arms = arms.values()
-    scores = plain.by_seed(design.final)
-    judged = judge_together([compare(arm.by_seed(design.final), scores, margin=0.02) for arm in changed_arms])
+    scores = plain.by_seed(final_accuracy)
+    judged = judge_together([compare(arm.by_seed(final_accuracy), scores, margin=0.02) for arm in changed_arms])
     lines = []
     for (name, arm), comparison in zip(arms.items(), [None, *judged], strict=True):
         explains = f"{mean_over_steps('explained_variance', arm):.2f}"
-        lines.append([name, share(arm.mean(design.final)), _points(comparison) if comparison else "", explains])
+        lines.append([name, share(arm.mean(final_accuracy)), _points(comparison) if comparison else "", explains])
     return as_table(["PPO (10 seeds)", "ends at", "minus the first (points)", "critic explains"], lines)
 
 

@@ -35,16 +35,17 @@ from suite.report.model.run import SEED, parse_number
 from suite.report.rl import design, memory_design, pass_at_k, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets, mean_over_budgets
 from suite.report.rl.cost import cost_s, run_price
-from suite.report.rl.design import REWARD_SOURCE, SUPERVISION, RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.memory_design import Saving
+from suite.report.rl.run import COMPLETIONS, DEFAULTS, REWARD_SOURCE, STEPS, SUPERVISION, RlRun, final_accuracy
 from suite.statistics.paired import Comparison
 from suite.statistics.pooled import Conclusion
 
 FORMAT = "format"  # stands for format_weight and format_reward: `paid` or `unpaid`
 SECONDS = "seconds"  # stands for the seconds of an arm's clock
 # Measures of accuracy where both arms have spent as much, and what of; then those of its mean over all such budgets.
-BUDGETS = {"accuracy": design.COMPLETIONS, "steps": design.COMPLETIONS, "accuracy_at_steps": design.STEPS}
-MEAN_BUDGETS = {"learning": design.COMPLETIONS, "learning_at_seconds": SECONDS}
+BUDGETS = {"accuracy": COMPLETIONS, "steps": COMPLETIONS, "accuracy_at_steps": STEPS}
+MEAN_BUDGETS = {"learning": COMPLETIONS, "learning_at_seconds": SECONDS}
 QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
@@ -76,7 +77,7 @@ def _arms(experiment: RlExperiment, values: Mapping[str, str]) -> list[RlArm]:
 
     Without a reward source in `values` only arms that are paid by the answer key; never a trial of a tuning sweep.
     """
-    values = {REWARD_SOURCE: design.DEFAULTS[REWARD_SOURCE], **values}
+    values = {REWARD_SOURCE: DEFAULTS[REWARD_SOURCE], **values}
 
     def setting(arm: RlArm, name: str) -> str:
         """An arm's value of a setting; of FORMAT `paid` or `unpaid`."""
@@ -161,7 +162,7 @@ def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRu
         # How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads.
         distances: dict[RlRun, float] = {}
         for side in (arm, reference):
-            finals = {run: final for run in side.ended if (final := design.final(run)) is not None}
+            finals = {run: final for run in side.ended if (final := final_accuracy(run)) is not None}
             distances |= {run: abs(final - median(finals.values())) for run, final in finals.items()}
         quantity = replace(stability.FALL, value=distances.get)
     else:

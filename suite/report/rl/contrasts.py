@@ -14,8 +14,9 @@ from suite.report.model.labels import ALGORITHM, Style
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.plots import Point, Series, linear
 from suite.report.rl import design, frames
-from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.naming import SHAPE, has_parts
+from suite.report.rl.run import COMPLETIONS, JOULES, RlRun, final_accuracy
 from suite.report.table import column, part_columns
 from suite.statistics.learning import at_budget, mean_to_budget
 from suite.statistics.paired import SHARE_MARGIN, TOLD_APART, ArmOutcome, Comparison, changes, judge_together
@@ -73,7 +74,7 @@ def against_reference(
     ]
 
 
-def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS) -> list[AgainstReference]:
+def at_equal_budgets(experiment: RlExperiment, counted: str = COMPLETIONS) -> list[AgainstReference]:
     """Compare accuracies with the baseline's where all have spent as much of `counted`, of seconds and of joules."""
     if experiment.baseline is None:
         return []
@@ -91,7 +92,7 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = design.COMPLETIONS
             margin=SHARE_MARGIN,
             bounds=design.accuracy_bounds(experiment.baseline),
         )
-        for budget in experiment.budgets(counted, experiment.clock, design.JOULES)
+        for budget in experiment.budgets(counted, experiment.clock, JOULES)
     ]
     return against_reference(experiment, experiment.rivals, quantities)
 
@@ -115,7 +116,7 @@ def mean_over_budgets(pair: RlExperiment, budget: str) -> ArmQuantity[RlRun]:
 
     # Averages begin below guessing, where nothing is learnt yet: whether an arm learnt anything shows at its end.
     chance, best = design.accuracy_bounds(pair.arms[0])
-    has_learnt = any((arm.mean(design.final) or 0.0) > chance + SHARE_MARGIN for arm in pair.arms)
+    has_learnt = any((arm.mean(final_accuracy) or 0.0) > chance + SHARE_MARGIN for arm in pair.arms)
     bounds = (None if has_learnt else chance, best)
     return ArmQuantity(
         name=budget, value=mean_accuracy, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=bounds

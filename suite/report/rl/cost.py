@@ -22,8 +22,9 @@ from suite.report.plot.plots import Point, linear
 from suite.report.plot.rows import bars, height_px, rows, stacked
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding
-from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.naming import named
+from suite.report.rl.run import CPU, WALL, RlRun, final_accuracy
 from suite.report.table import Column, column, part_columns
 
 LOOKS = {"rollout": (BLUE, ""), "score": (ORANGE, "x"), "update": (GREEN, "/")}
@@ -52,7 +53,7 @@ def cost_s(run: RlRun, clock: str = "") -> float | None:
 def run_price(run: RlRun) -> float | None:
     """The price of a run's phases: seconds on the wall, which are what is rented, at its record's price of a device
     hour; None where either is missing."""
-    price, seconds = parse_number(run.setting("price_per_device_hour")), _phases_s(run, design.WALL)
+    price, seconds = parse_number(run.setting("price_per_device_hour")), _phases_s(run, WALL)
     return price * seconds / SECONDS_PER_HOUR if price and seconds is not None else None
 
 
@@ -132,9 +133,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
     def joules_per_thousand(run: RlRun) -> float | None:
         return _per_thousand(run.total("energy_j"), run)
 
-    wall: Column[RlArm] = column(
-        "rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=design.WALL)), numbers.seconds
-    )
+    wall: Column[RlArm] = column("rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=WALL)), numbers.seconds)
     compared = frames.comparison_columns("rl_cost.less_reference", lambda row: row.comparison, signed)[:2]
     columns: list[Column[RlArm]] = [
         frames.ARM,
@@ -145,7 +144,7 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         *(column(f"rl.phase.{phase}", partial(_phase_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
-        *([wall] if experiment.clock == design.CPU else []),
+        *([wall] if experiment.clock == CPU else []),
         column("rl_cost.joules", lambda arm: arm.mean(joules_per_thousand), numbers.joules, only_where_known=True),
         column("rl_cost.whole", lambda arm: arm.mean(_phases_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
@@ -190,9 +189,9 @@ def _variants_table(experiment: RlExperiment) -> Table:
     columns: list[Column[RlArm]] = [
         frames.ARM,
         column("column.variant", _sized_variant),
-        column("rl_cost.variants_accuracy", lambda arm: arm.mean(design.final), numbers.percent),
+        column("rl_cost.variants_accuracy", lambda arm: arm.mean(final_accuracy), numbers.percent),
         column(
-            "column.interval", lambda arm: percent_range(share_interval(arm.values(design.final))), kind=Kind.NUMBER
+            "column.interval", lambda arm: percent_range(share_interval(arm.values(final_accuracy))), kind=Kind.NUMBER
         ),
         frames.SEEDS,
         column(cost_title, lambda arm: arm.mean(cost_s), numbers.seconds),

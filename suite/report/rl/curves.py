@@ -24,7 +24,8 @@ from suite.report.model.formats import (
 from suite.report.model.results import Results
 from suite.report.plot.plots import Point, Series, banded, shares
 from suite.report.rl import design, frames
-from suite.report.rl.design import COMPLETIONS, RlArm, RlExperiment
+from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.run import COMPLETIONS
 from suite.report.rl.stability import worst_fall
 from suite.report.table import Column, column
 from suite.statistics.curve_words import CurveComparison, CurveWord, RunCurve, judge_curves, read_curve

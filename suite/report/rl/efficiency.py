@@ -26,6 +26,7 @@ from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import PAIR, AgainstReference, at, at_equal_budgets, comparison_table, grpo_against_ppo
 from suite.report.rl.design import RlArm, RlExperiment, mean_final
 from suite.report.rl.frames import ARM, MOST_FIGURES, experiment_table
+from suite.report.rl.run import COMPLETIONS, JOULES, STEPS, TOKENS, final_accuracy
 from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import Arrivals, arrivals, expected_best, expected_best_band, to_threshold
 from suite.statistics.paired import ArmOutcome
@@ -91,7 +92,7 @@ def _compare_with_grpo(experiment: RlExperiment) -> list[AgainstReference]:
 
 def _headline(compared: Mapping[RlExperiment, Sequence[AgainstReference]]) -> Headline | None:
     """How often GRPO ends above, below or like PPO at equal completions, over all experiments; None without both."""
-    rows = [at(design.COMPLETIONS, rows) for experiment, rows in compared.items() if not experiment.is_picked]
+    rows = [at(COMPLETIONS, rows) for experiment, rows in compared.items() if not experiment.is_picked]
     outcomes = Counter(row.outcome for experiment_rows in rows for row in grpo_against_ppo(experiment_rows))
     counts = [say(f"verdict.count.{outcome}", count=outcomes[outcome]) for outcome in ArmOutcome if outcomes[outcome]]
     point = say("rl_efficiency.point_asked", told=joined("list", counts))
@@ -100,7 +101,7 @@ def _headline(compared: Mapping[RlExperiment, Sequence[AgainstReference]]) -> He
 
 def _figure(experiment: RlExperiment, rows: Sequence[AgainstReference], title: str = "rl_efficiency.over") -> Figure:
     """The figure of accuracy over each budget; its finding is what differs at equal completions, else the best arm."""
-    if (counted := at(design.COMPLETIONS, rows)) and not experiment.is_picked:
+    if (counted := at(COMPLETIONS, rows)) and not experiment.is_picked:
         finding = contrasts.finding(counted, say("rl.points"), say("rl_efficiency.at.completions"))
     else:
         best = max(experiment.trained_arms, key=mean_final)
@@ -127,12 +128,12 @@ def _arrivals_table(experiment: RlExperiment) -> Table:
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
         column(
             "rl_efficiency.arrived",
-            lambda row: frames.count_text(arrived(design.STEPS, row).arrived, len(row[0].ended)),
+            lambda row: frames.count_text(arrived(STEPS, row).arrived, len(row[0].ended)),
             kind=Kind.NUMBER,
         ),
         *(
             column(frames.budget_name(budget), partial(median, budget), partial(frames.format_amount, budget))
-            for budget in experiment.budgets(design.COMPLETIONS, design.TOKENS, experiment.clock, design.JOULES)
+            for budget in experiment.budgets(COMPLETIONS, TOKENS, experiment.clock, JOULES)
         ),
     ]
     rows = [(arm, level) for level in LEVELS for arm in experiment.trained_arms]
@@ -194,7 +195,7 @@ def _scores(experiments: Sequence[RlExperiment]) -> Scores:
     scores = {}
     for arm in max(experiments, key=lambda experiment: len(experiment.arms)).trained_arms:
         twins = [twin for experiment in experiments for twin in experiment.trained_arms if twin.key == arm.key]
-        finals = [twin.by_seed(design.final) for twin in twins]
+        finals = [twin.by_seed(final_accuracy) for twin in twins]
         seeds = [seed for seed in finals[0] if all(seed in by_seed for by_seed in finals)]
         if len(twins) == len(experiments) and len(seeds) >= FEWEST_SEEDS:
             scores[arm] = np.asarray([[by_seed[seed] for by_seed in finals] for seed in seeds])

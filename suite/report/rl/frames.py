@@ -31,12 +31,13 @@ from suite.report.plot.plots import (
 )
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.run import BUDGETS, CPU, JOULES, WALL
 from suite.report.table import Column, column, part_columns, table
 from suite.statistics.paired import Comparison
 from suite.statistics.scores import Estimate, mean, stratified_bootstrap
 
 R = TypeVar("R")
-SUFFIXES = {design.CPU: " s", design.WALL: " s", design.JOULES: " J"}
+SUFFIXES = {CPU: " s", WALL: " s", JOULES: " J"}
 MOST_FIGURES = 12
 MOST_POINTS = 60
 MOST_BANDS = 4  # lines whose bands can be told from each other
@@ -127,7 +128,7 @@ def budget_name(budget: str) -> Text:
 
 def format_amount(budget: str, value: float) -> str:
     """An amount of a budget with its unit, such as seconds or joules; else a count."""
-    write = {design.CPU: numbers.seconds, design.WALL: numbers.seconds, design.JOULES: numbers.joules}
+    write = {CPU: numbers.seconds, WALL: numbers.seconds, JOULES: numbers.joules}
     return write.get(budget, numbers.count)(value)
 
 
@@ -183,7 +184,7 @@ def log_axis(budget: str, lines: Sequence[Series]) -> Axis:
 
 def curves_by_budget(
     experiment: RlExperiment,
-    budgets: Sequence[str] = design.BUDGETS,
+    budgets: Sequence[str] = BUDGETS,
     names: Mapping[RlArm, Mapping[int, Text]] | None = None,
     *,
     is_logarithmic: bool = False,

@@ -20,8 +20,9 @@ from suite.report.plot import plots
 from suite.report.plot.plots import Point, Series
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import accuracy_change
-from suite.report.rl.design import RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.naming import named, with_baseline
+from suite.report.rl.run import RlRun
 from suite.report.table import Column, column
 from suite.statistics.paired import SHARE_MARGIN, Comparison, judge_together
 from suite.statistics.pass_at_k import Effect, is_saturated, training_effect

@@ -18,6 +18,7 @@ from suite.report.model.run import parse_number
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import AgainstReference, ForestRow, at, at_equal_budgets
 from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.run import COMPLETIONS, DEFAULTS, ROLLOUTS
 from suite.report.table import Column, column, part_columns
 from suite.statistics.paired import ArmOutcome
 
@@ -30,7 +31,7 @@ def build(results: Results) -> Section | None:
     """The section on rollouts of another policy; None without an arm of them beside one of its own."""
     compared = {}
     for experiment in design.most_arms_first(design.layout(results).rollouts):
-        if rows := at(design.COMPLETIONS, at_equal_budgets(experiment)):
+        if rows := at(COMPLETIONS, at_equal_budgets(experiment)):
             compared[experiment] = sorted(rows, key=_place)
     if not compared:
         return None
@@ -43,8 +44,8 @@ def build(results: Results) -> Section | None:
 
 def sampling_policy(arm: RlArm) -> Text:
     """How the policy that samples an arm's completions differs from the one that learns."""
-    settings = [(name, arm.first.value(name)) for name in design.ROLLOUTS if name != CORRECTION]
-    texts = [setting_text(name, value) for name, value in settings if value != design.DEFAULTS[name]]
+    settings = [(name, arm.first.value(name)) for name in ROLLOUTS if name != CORRECTION]
+    texts = [setting_text(name, value) for name, value in settings if value != DEFAULTS[name]]
     return dotted(*texts) or say("rl_rollouts.own")
 
 
@@ -56,8 +57,8 @@ def correction(arm: RlArm) -> Text:
 
 def _place(row: AgainstReference) -> tuple[object, ...]:
     """Where a row stands: the youngest and finest sampling policy first, and before its corrections the arm without."""
-    lag, dtype, cache_dtype, name = (row.arm.first.value(setting) for setting in design.ROLLOUTS)
-    return parse_number(lag) or 0.0, dtype, cache_dtype, name != design.DEFAULTS[CORRECTION], name
+    lag, dtype, cache_dtype, name = (row.arm.first.value(setting) for setting in ROLLOUTS)
+    return parse_number(lag) or 0.0, dtype, cache_dtype, name != DEFAULTS[CORRECTION], name
 
 
 def _answer(rows: Sequence[AgainstReference]) -> Text:

@@ -22,8 +22,9 @@ from suite.report.model.results import Results
 from suite.report.plot.plots import linear, shares
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import AgainstReference, against_reference, finding, largest
-from suite.report.rl.design import SHARES, RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.frames import MOST_FIGURES, count_text
+from suite.report.rl.run import SHARES, RlRun
 from suite.report.table import Column, column, part_columns
 from suite.statistics.learning import is_collapsed, worst_drawdown
 from suite.statistics.paired import SHARE_MARGIN, Comparison, changes, judge_together

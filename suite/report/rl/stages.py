@@ -20,9 +20,10 @@ from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
 from suite.report.rl import contrasts, design, frames
 from suite.report.rl.contrasts import AgainstReference, ForestRow, accuracy_change, at, at_equal_budgets
-from suite.report.rl.design import STEPS, RlArm, RlExperiment, RlRun
+from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.frames import MOST_FIGURES
 from suite.report.rl.naming import named, with_baseline
+from suite.report.rl.run import DEFAULTS, STEPS, RlRun
 from suite.report.table import Column, column, part_columns, quoted_tables
 from suite.statistics.paired import Comparison
 
@@ -113,7 +114,7 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     families = grouped(layout.runs, lambda run: tuple(pair for pair in run.key if not is_factor(pair[0])))
     for family in families.values():
         # Runs of R1-Zero that ask something else, which no other recipe was asked, stand elsewhere.
-        questions = {further_settings(run) for run in family if run.value(RECIPE) != design.DEFAULTS[RECIPE]}
+        questions = {further_settings(run) for run in family if run.value(RECIPE) != DEFAULTS[RECIPE]}
         runs += [run for run in family if further_settings(run) in questions]
     experiments = layout.split(runs, is_factor, partial(named, lead=RECIPE))
     return design.most_arms_first(
@@ -154,7 +155,7 @@ def _gains(arm: RlArm) -> list[Gain]:
 def read_stages(run: RlRun) -> list[Stage]:
     """The stages of a run by its record, a single one for R1-Zero; empty where the record is not to be read."""
     noted_stages = run.record.provenance.get("stages")
-    if noted_stages is None and run.value(RECIPE) == design.DEFAULTS[RECIPE] and run.curve is not None:
+    if noted_stages is None and run.value(RECIPE) == DEFAULTS[RECIPE] and run.curve is not None:
         noted_stages = [{"kind": "rl", "steps": run.curve.steps[-1]}]
     stages: list[Stage] = []
     for stage in noted_stages if isinstance(noted_stages, list) and len(noted_stages) <= MOST_STAGES else ():

@@ -27,6 +27,7 @@ from suite.report.plot.plots import faint
 from suite.report.rl import design, frames
 from suite.report.rl.contrasts import ForestRow, forest, judged_rows
 from suite.report.rl.design import RlArm, RlExperiment
+from suite.report.rl.run import final_accuracy
 from suite.report.table import Column, column
 from suite.statistics.factorial import Cell, Cells, effect, interaction, levels_in, simple_effects
 from suite.statistics.paired import ALPHA, SHARE_MARGIN, ArmOutcome, Comparison, compare
@@ -67,7 +68,7 @@ class Factorial:
     @cached_property
     def scores(self) -> dict[Cell, dict[str, float]]:
         """Final accuracies by cell and seed."""
-        return {cell: arm.by_seed(design.final) for cell, arm in self.cells.items()}
+        return {cell: arm.by_seed(final_accuracy) for cell, arm in self.cells.items()}
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -86,7 +87,7 @@ class Factorial:
 
     def mean(self, cell: Cell) -> float | None:
         """The mean final accuracy of a cell; None where there is no such cell."""
-        return self.cells[cell].mean(design.final) if cell in self.cells else None
+        return self.cells[cell].mean(final_accuracy) if cell in self.cells else None
 
     def tables(self) -> Iterator[tuple[str, Sequence[str], Cells]]:
         """Yield (algorithm, factors, cells) for each algorithm, then for all arms with an empty algorithm."""

@@ -9,6 +9,7 @@ from suite.records.record import Reading
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 from suite.report.rl import design
+from suite.report.rl.run import BUDGETS, final_accuracy
 from tests.records.factory import store
 from tests.report.quality_records import in_memory
 from tests.report.rl.runs import named, run
@@ -53,7 +54,7 @@ def test_a_budget_with_a_gap_is_none():
     readings = [r for r in record.readings if not (r.metric == "sampled_tokens" and r.step == 0)]
     readings = [replace(r, process_cpu_s=None) if r.span == "score" else r for r in readings]
     (experiment,) = algorithms(replace(record, readings=readings))
-    assert experiment.budgets(*design.BUDGETS) == ["completions", "updates", "wall"]
+    assert experiment.budgets(*BUDGETS) == ["completions", "updates", "wall"]
 
 
 def test_names_tell_what_differs_but_for_what_follows():
@@ -106,7 +107,7 @@ def test_recipes_and_votes_are_no_arms_among_algorithms():
     ]
     assert algorithms(*records) == []
     (experiment,) = algorithms(*records, run([0.1, 0.2, 0.4], algorithm="ppo"))
-    finals = [(arm.name, arm.mean(design.final), len(arm.runs)) for arm in experiment.arms]
+    finals = [(arm.name, arm.mean(final_accuracy), len(arm.runs)) for arm in experiment.arms]
     assert finals == [("PPO", 0.4, 1), ("GRPO", 0.6, 1)]
 
 
@@ -181,7 +182,7 @@ def test_seeds_spread_over_machines_stay_one_arm_without_times(tmp_path):
     records = [(place, rl_record(seed=seed, algorithm=name)) for name in ("grpo", "rloo") for place, seed in places]
     (experiment,) = on_machines(tmp_path, records)
     assert [len(arm.runs) for arm in experiment.arms] == [3, 3]
-    assert experiment.budgets(*design.BUDGETS) == ["completions", "tokens", "updates"]
+    assert experiment.budgets(*BUDGETS) == ["completions", "tokens", "updates"]
     assert all(run.seconds(span) is None for arm in experiment.arms for run in arm.runs for span in PHASES)
 
 
