@@ -79,8 +79,8 @@ def against_eager(output: Tensor, eager: Tensor, reference: Tensor, problem: Pro
 def worst(errors: Sequence[OutputError]) -> OutputError:
     """The largest error of several, where NaN is larger than any, and the largest that one of them is allowed: eager's
     own error over the few numbers of a short sequence may by chance be small."""
-    largest = max((one.error for one in errors), key=lambda error: (math.isnan(error), error))
-    return OutputError(error=largest, allowed=max(one.allowed for one in errors))
+    largest = max((each.error for each in errors), key=lambda error: (math.isnan(error), error))
+    return OutputError(error=largest, allowed=max(each.allowed for each in errors))
 
 
 def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generator: torch.Generator) -> OutputError:
@@ -94,8 +94,8 @@ def compare(o_BHSv: Tensor, inputs: Sequence[Tensor], problem: Problem, generato
         errors = []
         for number, length in enumerate(problem.lengths):
             rows = slice(number, number + 1)
-            one = q_BHSd[rows], k_BGTd[rows, :, :length], v_BGTv[rows, :, :length]
-            errors.append(compare(o_BHSv[rows], one, problem.of_sequence(number), generator))
+            sequence = q_BHSd[rows], k_BGTd[rows, :, :length], v_BGTv[rows, :, :length]
+            errors.append(compare(o_BHSv[rows], sequence, problem.of_sequence(number), generator))
         return worst(errors)
     positions = _compared_positions(problem, generator)
     last_seen_R1 = (positions + problem.seq_len - problem.query_len)[:, None]

@@ -165,10 +165,10 @@ class CallByCall(Backend):
 
     def autotuned(self, *inputs: Tensor) -> "CallByCall":
         """The backends that each chose by its own inputs."""
-        return CallByCall([backend.autotuned(*own) for backend, own in self.split(inputs)])
+        return CallByCall([backend.autotuned(*tensors) for backend, tensors in self.split(inputs)])
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        return tuple(backend(*own) for backend, own in self.split(inputs))
+        return tuple(backend(*tensors) for backend, tensors in self.split(inputs))
 
 
 def operands(inputs: Sequence[Tensor], problem: Problem) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:

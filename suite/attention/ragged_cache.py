@@ -59,12 +59,12 @@ class PagedCache(RaggedCache):
         pages = sum(counts) + SPARE_PAGES
         Cache.__init__(self, batch=pages, length=page_size, device=device, spare_slots=0, **sizes)
         self.lengths, self.page_size = lengths, page_size
-        drawn = torch.randperm(pages, generator=generator, device=device)
+        order = torch.randperm(pages, generator=generator, device=device)
         # A sequence with fewer pages than the longest has a spare one in their place.
-        self._table_BP = drawn[-1].repeat(len(lengths), max(counts)).to(torch.int32)
-        for row_P, own in zip(self._table_BP, drawn[: sum(counts)].split(counts), strict=True):
-            row_P[: len(own)] = own
-        self._spare = drawn[sum(counts) :]
+        self._table_BP = order[-1].repeat(len(lengths), max(counts)).to(torch.int32)
+        for row_P, pages_P in zip(self._table_BP, order[: sum(counts)].split(counts), strict=True):
+            row_P[: len(pages_P)] = pages_P
+        self._spare = order[sum(counts) :]
 
     @property
     def page_table(self) -> Tensor:

@@ -121,14 +121,16 @@ class RaggedStep(ForwardStep):
         with torch.inference_mode():
             outputs = self.backend(*self.projected)
             calls = zip(self._calls, outputs, self.backend.split(self.projected), strict=True)
-            errors = [check.compare(o_BHSv, own, call.problem, self._generator) for call, o_BHSv, (_, own) in calls]
+            errors = [
+                check.compare(o_BHSv, inputs, call.problem, self._generator) for call, o_BHSv, (_, inputs) in calls
+            ]
             for call in self._calls:
                 call.cache.spoil_spare_slots(self._generator)
             again = self.backend(*self.projected)
             readings = check.readings_if_passed({"": check.worst(errors)})
-            written = zip(*(call.written() for call in self._calls), strict=True)
-            rows = keys_and_values([torch.cat(parts, dim=1)[None] for parts in written], self.problem)
-            queries = [own[0] for _, own in self.backend.split(self.projected)]
+            cached = zip(*(call.written() for call in self._calls), strict=True)
+            rows = keys_and_values([torch.cat(parts, dim=1)[None] for parts in cached], self.problem)
+            queries = [inputs[0] for _, inputs in self.backend.split(self.projected)]
             projected, output = (_joined(queries), *rows), _joined(outputs)
             readings += check.layer_readings(
                 self.layer, self.problem, self._x_BSD, projected, 0, output, self._positions_N

@@ -72,8 +72,8 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     try:
         facts = _examine(out, budget)
         if device == "cuda" and (why_not := _why_no_gpu(facts, budget)) is not None:
-            shown = facts.get("no_gpu_because")
-            say(one_line(f"no GPU that torch can use: {why_not}{f' (NVML: {shown})' if shown else ''}"))
+            nvml_says = facts.get("no_gpu_because")
+            say(one_line(f"no GPU that torch can use: {why_not}{f' (NVML: {nvml_says})' if nvml_says else ''}"))
             return CANNOT_JUDGE
         for number, part in enumerate(plan["parts"], 1):
             place = f"[{number}/{len(plan['parts'])}] {part['name']}"

@@ -135,7 +135,7 @@ def write(folders: Sequence[Path], to: Path) -> int:
     Raises ValueError for a folder whose definition of a name is another one.
     """
     safetensors = _safetensors()
-    faulty, foreign, written = list[Path](), 0, set[str]()
+    faulty, foreign, added = list[Path](), 0, set[str]()
     for run in whole_runs(each_run(existing(folders)), Copies(), faulty):
         record = run.record
         if record.case.workload != "attention" or record.status is not Status.OK or run.withdrawal:
@@ -157,8 +157,8 @@ def write(folders: Sequence[Path], to: Path) -> int:
             place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(blob, safetensors.numpy.save(tensors))
         write_whole(path, "".join(line.rstrip() + "\n" for line in (*lines, json.dumps(entry))).encode())
-        written.add(entry["workload"]["uuid"])
-    say(f"{len(written)} workloads written; {foreign} runs of attention have no definition in this format")
+        added.add(entry["workload"]["uuid"])
+    say(f"{len(added)} workloads written; {foreign} runs of attention have no definition in this format")
     return BROKEN if faulty else DONE
 
 

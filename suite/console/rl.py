@@ -116,9 +116,11 @@ def _gpu_memory(record: Record) -> list[tuple[str, str]]:
     """A line for each phase of what was counted on a GPU; none on a CPU."""
     lines: list[tuple[str, str]] = []
     for phase in PHASES:
-        counted = {name: [one.value for one in record.series(metric, phase)] for metric, name in COUNTED.items()}
-        said = [f"{numbers.bytes_iec(max(values))} {name}" for name, values in counted.items() if values]
-        lines += [("" if lines else "GPU memory", f"{phase}: {', '.join(said)}")] if said else []
+        counted = {
+            name: [reading.value for reading in record.series(metric, phase)] for metric, name in COUNTED.items()
+        }
+        peaks = [f"{numbers.bytes_iec(max(values))} {name}" for name, values in counted.items() if values]
+        lines += [("" if lines else "GPU memory", f"{phase}: {', '.join(peaks)}")] if peaks else []
     return lines
 
 

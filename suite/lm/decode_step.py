@@ -59,17 +59,17 @@ class DecodeWorkload:
         plan, dtype = self.plan, DTYPES[self.plan.dtype]
         with torch.no_grad():
             if plan.checkpoint is None:
-                made = FactoryKwargs(dtype=dtype, device=device, generator=self._generator)
-                model = Decoder(plan.decoder, self._attention, positions=plan.forward.seq_len, made=made)
+                factory = FactoryKwargs(dtype=dtype, device=device, generator=self._generator)
+                model = Decoder(plan.decoder, self._attention, positions=plan.forward.seq_len, factory=factory)
             else:
                 model = load_decoder(plan.checkpoint, positions=plan.forward.seq_len, dtype=dtype, device=device)
-                own, asked = (
+                sizes, planned = (
                     replace(shape, layer=replace(shape.layer, rule="")) for shape in (model.shape, plan.decoder)
                 )
-                if own != replace(asked, match_residual=None, match_described=None):
+                if sizes != replace(planned, match_residual=None, match_described=None):
                     raise UnsupportedError(
                         f"checkpoint={plan.checkpoint} has other sizes than geometry and attention say; it has "
-                        f"{own.num_layers} layers of {own.layer.describe()}"
+                        f"{sizes.num_layers} layers of {sizes.layer.describe()}"
                     )
         return model.requires_grad_(False)
 
@@ -142,7 +142,7 @@ class DecodeWorkload:
 
     def _draw(self, backend: Backend) -> None:
         """Draw contexts and new tokens, and run the step once: what it projects are the kernels' inputs."""
-        forward, device = self.plan.forward, self.model.made.device
+        forward, device = self.plan.forward, self.model.factory.device
         with torch.inference_mode():
             for cache in self._caches:
                 cache.fill(self._generator)
@@ -178,16 +178,16 @@ class DecodeWorkload:
     def _exact_logits(self) -> Tensor:
         """The step in float64, a layer at a time: the same rounded weights and contexts."""
         plan, model = self.plan, self.model
-        made = FactoryKwargs(dtype=torch.float64, device=model.made.device, generator=self._generator)
-        one = replace(model.shape, num_layers=1, vocab_size=1)
-        exact = Decoder(one, self._attention, positions=plan.forward.seq_len, made=made)
+        factory = FactoryKwargs(dtype=torch.float64, device=model.factory.device, generator=self._generator)
+        single_layer = replace(model.shape, num_layers=1, vocab_size=1)
+        exact = Decoder(single_layer, self._attention, positions=plan.forward.seq_len, factory=factory)
         (block,) = exact._blocks
         layer: AttentionLayer = block.attention
         cache, backend = layer.new_cache(plan.forward), Eager(layer.problem(plan.forward))
         x_BSD = F.embedding(self._tokens_BS, model.embedding).double()
-        for own, own_cache in zip(self._blocks, self._caches, strict=True):
-            block.load_state_dict({name: weight.double() for name, weight in own.state_dict().items()})
-            for tensor, rounded in zip(cache.tensors, own_cache.tensors, strict=True):
+        for rounded_block, rounded_cache in zip(self._blocks, self._caches, strict=True):
+            block.load_state_dict({name: weight.double() for name, weight in rounded_block.state_dict().items()})
+            for tensor, rounded in zip(cache.tensors, rounded_cache.tensors, strict=True):
                 tensor.copy_(rounded)
             x_BSD = x_BSD + layer.output(backend(*self._project(block, cache, x_BSD)))
             x_BSD = x_BSD + block.mlp(x_BSD)

@@ -47,7 +47,7 @@ GROWTH_SLOTS = 16
 
 
 class Block(torch.nn.Module):
-    def __init__(self, attention: AttentionLayer, shape: DecoderShape, made: FactoryKwargs) -> None:
+    def __init__(self, attention: AttentionLayer, shape: DecoderShape, factory: FactoryKwargs) -> None:
         super().__init__()
         hidden, inner = shape.hidden_size, shape.intermediate_size
         self.attention, self._norm_eps = attention, shape.norm_eps
@@ -115,14 +115,18 @@ class Decoder(torch.nn.Module):
     cache_rounding: torch.dtype | None = None
 
     def __init__(
-        self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, made: FactoryKwargs
+        self, shape: DecoderShape, attention: Mapping[str, Any], *, positions: int, factory: FactoryKwargs
     ) -> None:
         super().__init__()
-        self.shape, self.made = shape, made
+        self.shape, self.factory = shape, factory
         layer_class = locate(attention["_target_"])
         layers: list[AttentionLayer] = [
             layer_class(
-                shape.layer, positions=positions, dtype=made.dtype, device=made.device, generator=made.generator
+                shape.layer,
+                positions=positions,
+                dtype=factory.dtype,
+                device=factory.device,
+                generator=factory.generator,
             )
             for _ in range(shape.num_layers)
         ]
@@ -133,7 +137,7 @@ class Decoder(torch.nn.Module):
         for layer in layers[1:]:  # one table for all: at long contexts one a layer would be gigabytes
             layer.cos_Sr, layer.sin_Sr = layers[0].cos_Sr, layers[0].sin_Sr
         self.checkpointing = False
-        self._blocks = [Block(layer, shape, made) for layer in layers]
+        self._blocks = [Block(layer, shape, factory) for layer in layers]
         self.blocks = torch.nn.ModuleList(self._blocks)
         self.norm = layers[0].ones(shape.hidden_size)
         self.embedding = layers[0].init_weight(shape.vocab_size, shape.hidden_size)
@@ -184,7 +188,7 @@ class Decoder(torch.nn.Module):
 
     def new_caches(self, batch: int, length: int) -> list[Cache]:
         """Allocate a cache for each layer, with room for `length` tokens of each of `batch` sequences."""
-        size: dict[str, Any] = {"batch": batch, "length": length, "device": self.made.device}
+        size: dict[str, Any] = {"batch": batch, "length": length, "device": self.factory.device}
         size["spare_slots"] = GROWTH_SLOTS
         caches = []
         for block in self._blocks:
@@ -235,7 +239,7 @@ class AutocastDecoder(Decoder):
         return logits_BSV.float()
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.made.device.type, dtype=torch.bfloat16)
+        return torch.autocast(self.factory.device.type, dtype=torch.bfloat16)
 
 
 def rms_norm(x: Tensor, gain_D: Tensor, eps: float) -> Tensor:

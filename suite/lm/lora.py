@@ -15,7 +15,7 @@ from suite.lm.decoder import Decoder
 def adapt(decoder: Decoder, rank: int, *, dtype: torch.dtype | None = None) -> None:
     """Freeze all weights and add a LoRA adapter to each linear map of the blocks, in `dtype` or the weights' own."""
     decoder.requires_grad_(False)
-    factory, adapters = decoder.made, torch.nn.ModuleList()
+    factory, adapters = decoder.factory, torch.nn.ModuleList()
     # Linear maps have two dimensions: gains and biases have one, MLA's weights of single heads three.
     for weight in [parameter for parameter in decoder.blocks.parameters() if parameter.dim() == 2]:
         size_o, size_i = weight.shape

@@ -35,7 +35,7 @@ def rollout_engine(decoder: Decoder) -> "Decoder | PackedDecoder":
 
 def packs(decoder: Decoder) -> bool:
     """True if packing pays: PACKED_FROM_BYTES of float32 weights or more on a CPU, in grouped layers alone."""
-    factory = decoder.made
+    factory = decoder.factory
     return (
         factory.device.type == "cpu"
         and factory.dtype == torch.float32
@@ -92,7 +92,7 @@ class PackedDecoder:
     """A copy of the part of a decoder that sampling uses, with packed weights."""
 
     def __init__(self, decoder: Decoder) -> None:
-        self.shape, self.made, self.new_caches = decoder.shape, decoder.made, decoder.new_caches
+        self.shape, self.factory, self.new_caches = decoder.shape, decoder.factory, decoder.new_caches
         self._embedding, self._norm = decoder.embedding.detach(), decoder.norm.detach()
         with attribute_to(ENGINE, PARAMETERS):
             self._blocks = [PackedBlock(block, decoder.shape.norm_eps) for block in decoder._blocks]

@@ -117,7 +117,7 @@ class Rollout:
         self, model: Decoder | PackedDecoder, prompts: Prompts, *, copies: int, longest: int, end: int
     ) -> None:
         self._model, self._prompts, self._copies, self._longest, self._end = model, prompts, copies, longest, end
-        device, dtype, rows = model.made.device, scored_in(model.made.dtype), len(prompts.tokens_PS) * copies
+        device, dtype, rows = model.factory.device, scored_in(model.factory.dtype), len(prompts.tokens_PS) * copies
         self.taken = 0  # tokens of each completion so far
         with attribute_to(NOBODY, EXPERIENCE):
             self.tokens_TN = torch.full((longest, rows), PAD, device=device)
@@ -186,8 +186,11 @@ class Rollout:
 
         def draw() -> Tensor:
             """Noise of the next tokens; copies of one prompt are next to each other."""
-            drawn = [noise.exponential_(generator=own).log_() for noise, own in zip(noises, generators, strict=True)]
-            return drawn[0] if len(drawn) == 1 else torch.stack(drawn, dim=2).flatten(1, 2)
+            parts = [
+                noise.exponential_(generator=generator).log_()
+                for noise, generator in zip(noises, generators, strict=True)
+            ]
+            return parts[0] if len(parts) == 1 else torch.stack(parts, dim=2).flatten(1, 2)
 
         return (noise_NV for _ in count() for noise_NV in draw())
 

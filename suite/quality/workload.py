@@ -141,7 +141,7 @@ class QualityWorkload:
         plan, device = self.plan, torch.device(self.plan.device)
         generator = torch_rng(device, plan.seed, "weights")
         factory = FactoryKwargs(dtype=getattr(torch, plan.dtype), device=device, generator=generator)
-        self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, made=factory)
+        self.model = Decoder(plan.shape, self._settings["attention"], positions=plan.positions, factory=factory)
         self.model.embedding.requires_grad_(not plan.freezes_embeddings)
         limits = Limits(
             warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm, decay_updates=plan.updates
@@ -195,7 +195,7 @@ class QualityWorkload:
         plan = self.plan
         generator = numpy_rng(plan.seed, "questions", number)
         questions = plan.task.training(plan.batch, generator, number / plan.updates)
-        loss = training_loss(self.model, QuestionBatch.from_questions(questions, self.model.made.device))
+        loss = training_loss(self.model, QuestionBatch.from_questions(questions, self.model.factory.device))
         loss.backward()
         self._optimiser.update("the model")
         return float(loss.detach())
@@ -226,7 +226,7 @@ class QualityWorkload:
     @torch.no_grad()
     def _time_decode(self, meter: Meter) -> None:
         """Time one new token of one sequence, behind decode_len others, whose contents do not matter for its time."""
-        length, device = self.plan.decode_len, self.model.made.device
+        length, device = self.plan.decode_len, self.model.factory.device
         generator, caches = torch_rng(device, "decode"), self.model.new_caches(1, length + 1)
         for cache in caches:
             cache.fill(generator)
@@ -255,7 +255,7 @@ def linear_probe_accuracies(model: Decoder, task: HasDetails) -> list[float]:
     """For each detail, the share of tokens whose value a linear probe reads rightly from the first layer's cache. The
     probe is fitted on FITTED_ON tokens and tried on TRIED_ON others."""
     bundles = task.bundles(FITTED_ON + TRIED_ON, numpy_rng("cached", "bundles"))
-    tokens_NK, details_NA = (torch.from_numpy(array).to(model.made.device) for array in bundles)
+    tokens_NK, details_NA = (torch.from_numpy(array).to(model.factory.device) for array in bundles)
     caches = model.new_caches(len(tokens_NK), 1)
     model.decode_through(embed(model, tokens_NK[:, None]), caches, 0, None)
     cached_NE = torch.cat([view.flatten(1) for view in caches[0].views()], dim=1).double()

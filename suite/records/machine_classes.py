@@ -129,7 +129,7 @@ def _comparison_owners(by_machine: Mapping[str, Sequence[Record]]) -> dict[Hasha
     owners: dict[Hashable, str] = {}
     for key, cases in ran.items():
         everything = set[str]().union(*cases.values())
-        whole = [machine for machine, own in cases.items() if own == everything]
+        whole = [machine for machine, ran_there in cases.items() if ran_there == everything]
         if len(whole) != 1:
             return None
         owners[key] = whole[0]

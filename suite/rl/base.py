@@ -76,7 +76,7 @@ def _decoder(plan: RlPlan, attention: Mapping[str, Any], dtype: str, kind: type[
     device = torch.device(plan.device)
     generator = torch_rng(device, plan.seed, "weights")
     factory = FactoryKwargs(dtype=getattr(torch, dtype), device=device, generator=generator)
-    decoder = kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), made=factory)
+    decoder = kind(plan.shape, attention, positions=plan.policy.positions(plan.longest_completion), factory=factory)
     decoder.checkpointing = plan.checkpointing
     return decoder
 
@@ -105,7 +105,7 @@ def _train_base(plan: RlPlan, attention: Mapping[str, Any], dtype: str) -> dict[
     model = _decoder(plan, attention, dtype)
     begun_s, generator = time.process_time(), python_rng(plan.seed, "corpus")
     batches = (
-        pad_examples(documents(plan, generator, plan.base_batch), model.made.device, end=plan.vocabulary.end)
+        pad_examples(documents(plan, generator, plan.base_batch), model.factory.device, end=plan.vocabulary.end)
         for _ in range(plan.base_updates)
     )
     limits = Limits(warmup_updates=plan.warmup_updates, max_grad_norm=plan.max_grad_norm)

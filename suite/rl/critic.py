@@ -20,7 +20,7 @@ class Critic(torch.nn.Module):
         self.decoder, self.shares_trunk = decoder, shares_trunk
         if not shares_trunk:
             decoder.head = None
-        factory, width = decoder.made, decoder.shape.hidden_size
+        factory, width = decoder.factory, decoder.shape.hidden_size
         self.value_D = torch.nn.Parameter(torch.zeros(width, dtype=factory.dtype, device=factory.device))
 
     def rotary_tables(self) -> list[Tensor]:

@@ -105,7 +105,7 @@ def groups_with_signal(rewards_NK: Tensor, groups_N: Tensor) -> Tensor:
 def rollout(plan: RlPlan, policy: Decoder, meter: Meter, round_: int, *, copies: int) -> Experience:
     """Sample `copies` completions for each newly drawn prompt and reward them, within the spans `rollout` and `score`.
     `round_` makes the streams of several rollouts of one step differ."""
-    names, device, count = (plan.seed, meter.step, round_), policy.made.device, plan.completions // copies
+    names, device, count = (plan.seed, meter.step, round_), policy.factory.device, plan.completions // copies
     with meter.span("rollout"):
         generator = python_rng(*names, "prompts")
         items = [draw(plan.task, generator, held_out=False) for _ in range(count)]
@@ -162,7 +162,7 @@ def pass_at_k_shares(
             longest=plan.longest_completion,
             end=plan.vocabulary.end,
             temperature=plan.temperature,
-            generator=[torch_rng(policy.made.device, plan.seed, "pass at k", stream) for stream in streams],
+            generator=[torch_rng(policy.factory.device, plan.seed, "pass at k", stream) for stream in streams],
         )
         scores = score_samples(plan, [item for item in items for _ in streams], completions)
         right.update(row // len(streams) for row, score in enumerate(scores) if score.accuracy == 1.0)

@@ -73,8 +73,8 @@ def best_trial_value(folder: str, arm: Mapping[str, Any], rank: int, name: str) 
             scores[trial][record.case.axes["seed"]], settings[trial] = score, record.settings
     seeds = {seed for by_seed in scores.values() for seed in by_seed}
     if not scores or any(set(by_seed) != seeds for by_seed in scores.values()):
-        written = " ".join(f"{key}={as_typed(value)}" for key, value in arm.items())
-        raise ValueError(f"{folder} must hold every trial of {written} on every seed: {advice}")
+        arm_text = " ".join(f"{key}={as_typed(value)}" for key, value in arm.items())
+        raise ValueError(f"{folder} must hold every trial of {arm_text} on every seed: {advice}")
     if not isinstance(rank, int) or isinstance(rank, bool) or not 1 <= rank <= len(scores):
         raise ValueError(f"rank must be a whole number from 1 to {len(scores)}, the number of trials; got {rank!r}")
     ranked = sorted(scores, key=lambda trial: (-mean(scores[trial].values()), trial))

@@ -57,7 +57,7 @@ class RlWorkload:
         generator = python_rng("held out")
         self._held_out = [draw(plan.task, generator, held_out=True) for _ in range(plan.eval_prompts)]
         prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
-        self._held_out_prompts = prompts_from(prompts, self.policy.made.device)
+        self._held_out_prompts = prompts_from(prompts, self.policy.factory.device)
 
     def constants(self) -> Iterable[Reading]:
         """Readings of the plan's constants, the accuracy of guessing without skill, and the base model's loss."""

@@ -257,9 +257,9 @@ class JobQueue:
         if self._starting > 0:
             return
         for comparison in {job.comparison for job in self._waiting if job.comparison in self._machines}:
-            own = [job for job in self._waiting if job.comparison == comparison]
+            orphans = [job for job in self._waiting if job.comparison == comparison]
             there = [takes for machine, takes in self._slots.values() if machine == self._machines[comparison]]
-            if not any(takes(job) for takes in there for job in own):
+            if not any(takes(job) for takes in there for job in orphans):
                 again = self._done.pop(comparison, [])
                 del self._machines[comparison]
                 if again:

@@ -118,8 +118,8 @@ def judge_curves(
     tests: list[Any] = [test for row in compared for test in (row.later, row.collapses, row.plateau)]
     judged = iter(judge_together(tests))
     compared = [replace(row, later=next(judged), collapses=next(judged), plateau=next(judged)) for row in compared]
-    asked = [row.never if row.later.is_clear else NOT_ASKED for row in compared]
-    return [replace(row, never=test) for row, test in zip(compared, judge_together(asked), strict=True)]
+    never = [row.never if row.later.is_clear else NOT_ASKED for row in compared]
+    return [replace(row, never=test) for row, test in zip(compared, judge_together(never), strict=True)]
 
 
 def _compare(

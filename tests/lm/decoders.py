@@ -24,8 +24,8 @@ def decoder(variant="mha", *, dtype=torch.float32, seed=0, of_attention=None, **
     shape = decoder_shape(
         {**read_choice("policy", "small"), **sizes}, attention, vocab_size=VOCABULARY, where="policy."
     )
-    made = FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=torch.Generator().manual_seed(seed))
-    return Decoder(shape, attention, positions=64, made=made)
+    factory = FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=torch.Generator().manual_seed(seed))
+    return Decoder(shape, attention, positions=64, factory=factory)
 
 
 def generator(seed=0):

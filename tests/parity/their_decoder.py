@@ -27,7 +27,7 @@ def llama_of(ours: Decoder, *, rope_theta: float) -> LlamaForCausalLM:
         bos_token_id=None,
         eos_token_id=END,
     )
-    theirs = LlamaForCausalLM(config).to(ours.made.dtype).eval()
+    theirs = LlamaForCausalLM(config).to(ours.factory.dtype).eval()
     theirs.load_state_dict(weights_of(ours), strict=True)
     return theirs
 

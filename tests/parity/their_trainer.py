@@ -141,7 +141,7 @@ def our_sampling(plan: RlPlan, policy: Decoder) -> Callable[[list[str], GRPOTrai
     def rollout(prompts: list[str], trainer: GRPOTrainer) -> Mapping[str, list[Any]]:
         copy_back(trainer.model, policy)
         step = trainer.state.global_step // trainer.args.steps_per_generation
-        prompt_ids, device = trainer.processing_class(text=prompts)["input_ids"], policy.made.device
+        prompt_ids, device = trainer.processing_class(text=prompts)["input_ids"], policy.factory.device
         samples = sample(
             policy,
             prompts_from(prompt_ids[:: plan.num_generations], device),

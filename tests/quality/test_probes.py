@@ -54,7 +54,7 @@ def test_a_reader_finds_what_differs_by_less_than_its_mean():
 def test_an_ablated_head_gives_its_layer_nothing(attention, monkeypatch):
     workload = prepared("two_hop", attention, dtype="float64")
     model = workload.model
-    asked = QuestionBatch.from_questions(workload.plan.task.training(3, numpy_rng(0), 0.0), model.made.device)
+    asked = QuestionBatch.from_questions(workload.plan.task.training(3, numpy_rng(0), 0.0), model.factory.device)
     assert all_heads(model) == [(layer, head) for layer in range(3) for head in range(2)]
     with torch.no_grad():
         whole = answer_logits(model, asked)

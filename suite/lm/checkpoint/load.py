@@ -37,7 +37,7 @@ def load_decoder(checkpoint: str, *, positions: int, dtype: torch.dtype, device:
                 f"{CONFIG} asks for {shape.parameter_count:,}"
             )
     factory = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator(device))
-    decoder = Decoder(shape, attention, positions=positions, made=factory)
+    decoder = Decoder(shape, attention, positions=positions, factory=factory)
     fill(decoder, place)
     return decoder
 
@@ -58,7 +58,7 @@ def fill(decoder: Decoder, place: CheckpointFiles) -> None:
             weight = wanted.pop(name).copy_(stored.read())
             if not weight.isfinite().all():
                 raise UnsupportedError(
-                    f"{name} of {place.name} has numbers that are not finite as {decoder.made.dtype}"
+                    f"{name} of {place.name} has numbers that are not finite as {decoder.factory.dtype}"
                 )
         elif not name.endswith(_FREQUENCIES):
             strange.append(name)

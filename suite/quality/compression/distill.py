@@ -25,7 +25,7 @@ def distil(student: Decoder, teacher: Decoder, windows: Sequence[Sequence[int]],
 
 def divergence(student: Decoder, teacher: Decoder, window: Sequence[int]) -> Tensor:
     """The Kullback-Leibler divergence of the student's next token from the teacher's, in nats, mean over a window."""
-    tokens_BS = torch.tensor([window], device=student.made.device)
+    tokens_BS = torch.tensor([window], device=student.factory.device)
     with torch.no_grad():
         wanted_SV = F.log_softmax(teacher.logits(teacher(tokens_BS))[0], dim=-1)
     said_SV = F.log_softmax(student.logits(student(tokens_BS))[0], dim=-1)

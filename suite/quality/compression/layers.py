@@ -66,23 +66,23 @@ class PartialRopeAttention(AbsorbedLatentAttention):
     compressed = ("w_kva", "w_kvb")
 
     def __init__(self, layer: GroupedAttention, pairs_Gp: Tensor, factors: Factors) -> None:
-        own, (groups, count) = layer.shape, pairs_Gp.shape
-        shape = absorbed_form(own, rank=len(factors.down_rD), rope_width=2 * count)
+        source, (groups, count) = layer.shape, pairs_Gp.shape
+        shape = absorbed_form(source, rank=len(factors.down_rD), rope_width=2 * count)
         super().__init__(shape, positions=1, dtype=layer.dtype, device=layer.device, generator=layer._generator)
         self.scale, self.w_o = layer.scale, layer.w_o
         self.cos_Sr, self.sin_Sr = layer.cos_Sr[:, pairs_Gp.flatten()], layer.sin_Sr[:, pairs_Gp.flatten()]
-        turned_Gr, plain_Gn = split_columns(pairs_Gp, own.head_dim)
+        turned_Gr, plain_Gn = split_columns(pairs_Gp, source.head_dim)
         every_G1 = torch.arange(groups, device=layer.device)[:, None]
-        w_q_GdHD = layer.w_q.data.view(groups, -1, own.head_dim, own.hidden_size).transpose(1, 2)
-        w_k_GdD = layer.w_k.data.view(groups, own.head_dim, own.hidden_size)
+        w_q_GdHD = layer.w_q.data.view(groups, -1, source.head_dim, source.hidden_size).transpose(1, 2)
+        w_k_GdD = layer.w_k.data.view(groups, source.head_dim, source.hidden_size)
         turned_GGrHD = w_q_GdHD.new_zeros(groups, groups, 2 * count, *w_q_GdHD.shape[2:])
         turned_GGrHD[range(groups), range(groups)] = w_q_GdHD[every_G1, turned_Gr]
         w_q_GeHD = torch.cat((w_q_GdHD[every_G1, plain_Gn], turned_GGrHD.flatten(1, 2)), dim=1)
-        self.w_q.data = w_q_GeHD.transpose(1, 2).reshape(-1, own.hidden_size)
+        self.w_q.data = w_q_GeHD.transpose(1, 2).reshape(-1, source.hidden_size)
         self.w_kva.data = torch.cat((factors.down_rD.to(layer.dtype), w_k_GdD[every_G1, turned_Gr].flatten(0, 1)))
-        up_k, up_v = factors.up_Er.split((plain_Gn.numel(), groups * own.head_dim))
+        up_k, up_v = factors.up_Er.split((plain_Gn.numel(), groups * source.head_dim))
         up_Goc = torch.cat([up.view(groups, -1, shape.kv_lora_rank) for up in (up_k, up_v)], dim=1)
-        self.w_kvb.data = up_Goc.repeat_interleave(own.num_heads // groups, dim=0).to(layer.dtype)
+        self.w_kvb.data = up_Goc.repeat_interleave(source.num_heads // groups, dim=0).to(layer.dtype)
 
 
 def split_columns(pairs_Gp: Tensor, head_dim: int) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
 
 def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weights_digest: str, shared: Path) -> Tensor:
     """`second_moments`, read from the shared folder, or computed here and left there for other cases."""
-    factory = decoder.made
+    factory = decoder.factory
     named = [str(factory.dtype), str(factory.device), torch.get_num_threads(), torch.__version__, weights_digest]
     code = code_digest({"calibration": f"{__name__}.second_moments"})
     key = hashlib.sha256(json.dumps([named, code, [list(window) for window in windows]]).encode()).hexdigest()
@@ -138,7 +138,7 @@ def shared_moments(decoder: Decoder, windows: Sequence[Sequence[int]], *, weight
 @torch.no_grad()
 def second_moments(decoder: Decoder, windows: Sequence[Sequence[int]]) -> Tensor:
     """E x x^T of each layer's input over all tokens of the windows, [layers, D, D] in float64."""
-    hidden, device = decoder.shape.hidden_size, decoder.made.device
+    hidden, device = decoder.shape.hidden_size, decoder.factory.device
     sums_LDD = torch.zeros(decoder.shape.num_layers, hidden, hidden, dtype=torch.float64, device=device)
 
     def add(sums_DD: Tensor, block: torch.nn.Module, arguments: tuple[Tensor, Tensor | None]) -> None:

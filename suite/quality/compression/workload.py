@@ -103,8 +103,8 @@ class CompressionWorkload:
         for name, choices in make_tasks(window.ids, meter.step).items():
             # The next tokens of the text are asked by the logits that its loss is of.
             right = choices.right_answers(logits_SV if name == CONTINUATION else self._logits(choices.tokens_S))
-            asked, guessed = len(choices.places_Q), len(choices.places_Q) / len(choices.candidates_QC[0])
-            meter.note(within(TASK, name), task_right=right, task_answers=asked, task_guessed=guessed)
+            answers, guessed = len(choices.places_Q), len(choices.places_Q) / len(choices.candidates_QC[0])
+            meter.note(within(TASK, name), task_right=right, task_answers=answers, task_guessed=guessed)
         if meter.step + 1 == self.steps:
             self._time_decode(meter)
 
@@ -124,9 +124,9 @@ class CompressionWorkload:
         layers = [self._grouped_layer(number) for number in range(plan.shape.num_layers)]
         pairs_LGp: list[Tensor | None] = [None] * len(layers)
         if plan.rope_width is not None:
-            kept: dict[str, Any] = {"shape": plan.layer, "count": plan.rope_width // 2}
+            rotary: dict[str, Any] = {"shape": plan.layer, "count": plan.rope_width // 2}
             each = zip(layers, moments_LDD, strict=True)
-            pairs_LGp = [rotary_pairs(layer.w_q, layer.w_k, moments_DD=moments, **kept) for layer, moments in each]
+            pairs_LGp = [rotary_pairs(layer.w_q, layer.w_k, moments_DD=moments, **rotary) for layer, moments in each]
         weights = [latent_rows(layer, pairs) for layer, pairs in zip(layers, pairs_LGp, strict=True)]
         fitted_to = [None if plan.method == SVD else moments_DD for moments_DD in moments_LDD]
         cut: dict[str, Any] = {"balances": plan.method == BALANCED, "keys": len(weights[0]) - len(layers[0].w_v)}
@@ -178,7 +178,7 @@ class CompressionWorkload:
 
     def _batch(self, ids: Sequence[int]) -> Tensor:
         """The token ids as a batch of one sequence on the model's device, [1, S]."""
-        return torch.tensor([ids], device=self.decoder.made.device)
+        return torch.tensor([ids], device=self.decoder.factory.device)
 
     def _logits(self, ids: Sequence[int]) -> Tensor:
         """Logits after each token, [S, V], in float32 at least."""

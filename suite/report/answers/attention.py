@@ -180,14 +180,14 @@ def _batch_text(cases: Sequence[TimeRatio], usual: Mapping[str, object]) -> Text
         return ""
     chosen = min(series, key=lambda equal: (-max(map(batch, equal)), min(case.distance(usual) for case in equal)))
     least, most = min(map(batch, chosen)), max(map(batch, chosen))
-    told = []
+    changes = []
     for rival_cases in grouped(chosen, lambda case: case.base.sized_variant).values():
         by_batch = {batch(case): case for case in rival_cases}
         if {least, most} <= by_batch.keys():
             few, many = (numbers.times(by_batch[size].ratio.ratio) for size in (least, most))
-            told.append(say("answer.told.batch", few=few, many=many, other=by_batch[most].base.sized_variant))
+            changes.append(say("answer.told.batch", few=few, many=many, other=by_batch[most].base.sized_variant))
     fields = {"least": least, "most": most, "tokens": numbers.count(chosen[0].tokens), **chosen[0].case_fields}
-    return say("answer.flips.batch", told=joined("and", told), **fields) if told else ""
+    return say("answer.flips.batch", told=joined("and", changes), **fields) if changes else ""
 
 
 def _published_on_gpu() -> Text:

@@ -43,17 +43,17 @@ def forest(units: Sequence[Unit], pooled: Pooled, write: Write, *, name: Text, m
         ends = interval_ends(interval, factor=factor)
         mark = Point(x=factor * mean, y=place, ends=ends, hover=hover, runs=unit.runs)
         (counted if unit.comparison.is_tested else left_out).append(mark)
-    said = say(f"claim.said.{pooled.conclusion}")
+    conclusion = say(f"claim.said.{pooled.conclusion}")
     foot = Point(
         x=factor * pooled.mean,
         y=len(units),
         ends=interval_ends(pooled.interval, factor=factor),
-        hover=say("claim.forest.hover", value=value, said=said),
+        hover=say("claim.forest.hover", value=value, said=conclusion),
     )
     names = [dotted(unit.name, say("claim.forest.pairs", count=unit.comparison.pairs)) for unit in units]
     count = sum(comparison.pairs for comparison in pooled.telling)
     names.append(dotted(say("claim.forest.mean"), say("claim.forest.pairs", count=count)))
-    drawn = [
+    traces = [
         series(Style(colour=BLUE), counted),
         *([series(Style(colour=GREY), left_out, ordinal=1)] if left_out else []),
         series(Style(colour=VERMILION, marker="diamond"), [foot], size=14),
@@ -69,8 +69,8 @@ def forest(units: Sequence[Unit], pooled: Pooled, write: Write, *, name: Text, m
     return Figure(
         title=say("claim.forest", measure=measure),
         family=say("claim.forest", measure=measure),
-        finding=say("claim.forest.finding", name=name, value=value, said=said),
+        finding=say("claim.forest.finding", name=name, value=value, said=conclusion),
         caption=joined("sentence", caption),
-        views=[View(title="", figure=plot_rows.rows(names, drawn, xaxis=axis, shapes=[rule(x=0)], showlegend=False))],
+        views=[View(title="", figure=plot_rows.rows(names, traces, xaxis=axis, shapes=[rule(x=0)], showlegend=False))],
         height_px=plot_rows.height_px(len(names), row_px=ROW_PX),
     )

@@ -197,8 +197,8 @@ def lower_ceiling(results: Results, claim: Claim) -> ClaimVerdict | None:
         "size": estimate(sign * widest.comparison.mean, None, widest.quantity.difference),
         "where": say("claim.rarely", title=run.task) if widest.about == design.RARELY else run.task,
     }
-    told = say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields)
-    return replace(verdict, flips=joined("sentence", [verdict.limit, told]))
+    narrower = say("answer.flips.narrow", lower=len(lower), total=len(narrow), **fields)
+    return replace(verdict, flips=joined("sentence", [verdict.limit, narrower]))
 
 
 def information_tiers(results: Results, claim: Claim) -> ClaimVerdict | None:

@@ -326,7 +326,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
     flips = _when_it_changes(answer)
     turned = list[Text]()
-    shown, leading = answer, question
+    lead_answer, lead_question = answer, question
     if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
         outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
     is_limited = outcome == Standing.SUPPORTED
@@ -337,26 +337,27 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
             turned.append(_beside("claim.unless", limit, limiting))
             outcome = limited if outcome == Standing.SUPPORTED else outcome
             if limited == outcome and limited in (Standing.EQUAL, Standing.CONTRADICTED):
-                shown, leading, turned = limiting, limit, [_beside("claim.beside", question, answer)]
+                lead_answer, lead_question, turned = limiting, limit, [_beside("claim.beside", question, answer)]
                 break  # the words of this standing are for what this question came to
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
-    furthest = max(shown.tested or shown.trials, key=lambda trial: abs(trial.comparison.mean))
+    furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
-    measure = _about(leading)
+    measure = _about(lead_question)
     on_card = (_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card"))
     return ClaimVerdict(
         outcome=outcome,
         evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(
-            shown.lead(measure, names_arms=shown is answer), link={"task": task} if task and task != "tiers" else {}
+            lead_answer.lead(measure, names_arms=lead_answer is answer),
+            link={"task": task} if task and task != "tiers" else {},
         ),
         flips=joined("sentence", turned or [*on_card, flips]),
         limit=joined("sentence", turned),
-        machine=machine_label(shown.first.arms[0].first),
+        machine=machine_label(lead_answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
-        pairs=shown.pairs,
-        forest=shown.forest(measure),
+        pairs=lead_answer.pairs,
+        forest=lead_answer.forest(measure),
     )
 
 

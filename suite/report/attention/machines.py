@@ -96,9 +96,9 @@ def _kinds(results: Results) -> list[MachineKind]:
 def _ratios(kind: MachineKind, timings: Iterable[Timing]) -> list[MachineRatios]:
     """The ratios to MHA that at least two machines of the kind measured, in the order of tables."""
     layers = [timing for timing in timings if timing.span == LAYER and timing.is_measured]
-    own = [timing for timing in layers if recorded_machine(timing.record) in kind.by_machine]
-    variants = sorted({timing.variant for timing in own} - {BASELINE})
-    pairs = [pair for variant in variants for pair in side_by_side(own, variant, BASELINE)]
+    of_kind = [timing for timing in layers if recorded_machine(timing.record) in kind.by_machine]
+    variants = sorted({timing.variant for timing in of_kind} - {BASELINE})
+    pairs = [pair for variant in variants for pair in side_by_side(of_kind, variant, BASELINE)]
     # A case on two machines differs in nothing but the label; the backend must be the same on both.
     cases = grouped(pairs, lambda pair: (pair[0].record.case.id, pair[0].backend, pair[1].backend))
     ratios = {

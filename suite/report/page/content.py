@@ -63,8 +63,8 @@ class _Writer:
     def _figure(self, figure: Figure, rendered: Figure) -> dict[str, Any]:
         """A figure as plain data; its key and its facets are in English, its texts in the language."""
         views = [
-            {"title": shown.title, "figure": self._with_run_numbers(view.figure, shown.figure)}
-            for view, shown in zip(figure.views, rendered.views, strict=True)
+            {"title": texts.title, "figure": self._with_run_numbers(view.figure, texts.figure)}
+            for view, texts in zip(figure.views, rendered.views, strict=True)
         ]
         return {
             **_attributes(rendered, "title", "family", "finding", "caption", "source", "settings"),

@@ -261,7 +261,7 @@ def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
     marks = layout.size_marks((arm for arm in tuned if not any(design.lacks(arm, part) for part in cut_short)), kind)
     if len(marks) < FEWEST:
         return None
-    asked = say(f"quality_tiers.asked.{kind}") if is_tiers else ""
+    tier = say(f"quality_tiers.asked.{kind}") if is_tiers else ""
     pairs = against_untrained(experiment, kind)
     pairs = pairs or longest_against_mha([experiment], design.is_plain_mla, kind)
     is_by_loss, has_untrained = (
@@ -281,8 +281,8 @@ def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
         [View(title="", figure=figure)],
         marks,
         joined("sentence", [say("quality.pareto_caption"), say("quality.pareto_untrained") if has_untrained else ""]),
-        finding=layout.finding(pairs, asked),
+        finding=layout.finding(pairs, tier),
         facets={"task": experiment.value("task"), "label": experiment.label, "setting": experiment.settings},
-        settings=dotted(experiment.name, asked),
+        settings=dotted(experiment.name, tier),
         height_px=height_px(len(lines)),
     )

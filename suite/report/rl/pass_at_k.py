@@ -50,11 +50,11 @@ class Row:
 
 def build(results: Results) -> Section | None:
     """The section on pass@k; None where no run was sampled before and after its training."""
-    found = studies(results)
-    if not found:
+    sampled = studies(results)
+    if not sampled:
         return None
-    figures = [_figure(*study) for study in found[: frames.MOST_FIGURES]]
-    return section("rl_pass_at_k", figures=figures, tables=[_table(*study) for study in found])
+    figures = [_figure(*study) for study in sampled[: frames.MOST_FIGURES]]
+    return section("rl_pass_at_k", figures=figures, tables=[_table(*study) for study in sampled])
 
 
 def studies(results: Results) -> list[tuple[RlExperiment, list[Row]]]:
@@ -115,16 +115,16 @@ def _figure(experiment: RlExperiment, rows: Sequence[Row]) -> Figure:
         points = list[Point]()
         for k, values in row.shares.items():
             interval, share = formats.share_interval(values), numbers.percent(fmean(values))
-            told = {"k": k, "share": share, "interval": formats.percent_range(interval), "count": len(values)}
+            texts = {"k": k, "share": share, "interval": formats.percent_range(interval), "count": len(values)}
             ends = formats.interval_ends(interval)
-            points.append(Point(x=k, y=fmean(values), ends=ends, hover=say("rl_pass_at_k.hover", **told)))
+            points.append(Point(x=k, y=fmean(values), ends=ends, hover=say("rl_pass_at_k.hover", **texts)))
         base = Series(name=row.name, points=points, style=BEFORE, mode="lines")
         lines.append(frames.arm_series(row.arm, points, experiment.arms) if row.arm else base)
     xaxis = plots.log(say("rl_pass_at_k.axis"), [(k, numbers.count(k)) for k in before])
     plot = plots.banded(lines, xaxis=xaxis, yaxis=plots.shares(say("rl_pass_at_k.solved"), rangemode="tozero"))
     effects = []
-    for effect, alike in grouped(rows[1:], lambda row: row.effect).items():
-        names = joined("list", [row.name for row in alike])
+    for effect, rows_of_effect in grouped(rows[1:], lambda row: row.effect).items():
+        names = joined("list", [row.name for row in rows_of_effect])
         effects.append(say("rl_pass_at_k.told", effect=say(f"rl_pass_at_k.effect.{effect}"), arms=names))
     most, half = (fmean(before.get(k, before[max(before)])) for k in (max(before), max(before) // 2))
     # A base model that gains with each doubling may solve with more tries what it does not solve with these.

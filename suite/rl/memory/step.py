@@ -251,7 +251,7 @@ class SimulatedStep:
         """A decoder of this shape and dtype, whose tables of angles, not yet its parameters, are labelled."""
         plan, factory = self._plan, FactoryKwargs(dtype=dtype, device=torch.device("cpu"), generator=self._generator)
         with attribute_to(owner, OTHER):  # its tables of angles; its parameters are labelled later
-            decoder = kind(shape, self._attention, positions=plan.seq_len, made=factory)
+            decoder = kind(shape, self._attention, positions=plan.seq_len, factory=factory)
         decoder.checkpointing = plan.checkpointing
         return decoder
 

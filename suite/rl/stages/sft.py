@@ -66,7 +66,7 @@ class SftStage:
 
     def _gradient(self, minibatch: Sequence[Example]) -> float:
         """Leave the gradient of the minibatch's loss in the parameters; the loss, in nats a learnt token."""
-        tokens_BS, learnt_BS = pad_examples(minibatch, self._policy.made.device, end=self._plan.vocabulary.end)
+        tokens_BS, learnt_BS = pad_examples(minibatch, self._policy.factory.device, end=self._plan.vocabulary.end)
         learnt = learnt_BS[:, 1:].sum()
         total: Tensor | float = 0.0
         for rows in torch.arange(len(tokens_BS), device=tokens_BS.device).split(self._plan.micro_batch):

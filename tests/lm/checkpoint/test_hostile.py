@@ -28,8 +28,8 @@ needs_a_user = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, 
 
 def random_decoder():
     shape, attention = sizes.shape_from(sizes.sizes_from(CONFIG, "checkpoint"), "checkpoint")
-    made = FactoryKwargs(dtype=torch.float32, device=torch.device("cpu"), generator=torch.Generator().manual_seed(7))
-    return Decoder(shape, attention, positions=8, made=made)
+    factory = FactoryKwargs(dtype=torch.float32, device=torch.device("cpu"), generator=torch.Generator().manual_seed(7))
+    return Decoder(shape, attention, positions=8, factory=factory)
 
 
 WEIGHTS = {name: weight.detach().clone() for name, weight in named_weights(random_decoder()).items()}

@@ -42,8 +42,8 @@ class Characters:
 
 def loaded(checkpoint, *, positions, dtype, device):
     shape, attention = shape_from(read_sizes(checkpoint, "checkpoint"), "checkpoint")
-    made = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator().manual_seed(0))
-    return Decoder(shape, attention, positions=positions, made=made)
+    factory = FactoryKwargs(dtype=dtype, device=device, generator=torch.Generator().manual_seed(0))
+    return Decoder(shape, attention, positions=positions, factory=factory)
 
 
 def lend(monkeypatch, folder):
