@@ -224,18 +224,13 @@ class DecodedColumns(Mapping[str, Sequence[Any]]):
         import numpy as np
 
         if name not in self._different:
-            numbers_by_value: dict[Any, int] = {}
+            codes: dict[Any, int] = {}
             if self._table.types[name] == TEXT:
                 renamed = self._table.renamed.get(name, str)
-                chunks = [_text_numbers(chunk, renamed, numbers_by_value) for chunk in self._decoded.pop(name)]
+                chunks = [_text_numbers(chunk, renamed, codes) for chunk in self._decoded.pop(name)]
             else:
-                chunks = [
-                    np.array(
-                        [numbers_by_value.setdefault(value, len(numbers_by_value)) for value in self[name]],
-                        dtype=np.int32,
-                    )
-                ]
-            self._different[name] = np.concatenate(chunks), list(numbers_by_value)
+                chunks = [np.array([codes.setdefault(value, len(codes)) for value in self[name]], dtype=np.int32)]
+            self._different[name] = np.concatenate(chunks), list(codes)
         return self._different[name]
 
     def array(self, name: str, empty: float) -> "npt.NDArray[np.float64]":
@@ -261,15 +256,15 @@ def _column_values(chunks: "Sequence[pa.Array]") -> Sequence[Any]:
 
 
 def _text_numbers(
-    chunk: "pa.Array", renamed: Callable[[str], str], numbers_by_value: dict[str | None, int]
+    chunk: "pa.Array", renamed: Callable[[str], str], codes: dict[str | None, int]
 ) -> "npt.NDArray[np.int32]":
-    """The numbers that a chunk's texts have in `numbers_by_value`, which gets those that it lacks."""
+    """The codes of a chunk's texts; `codes` gets those that it lacks."""
     import numpy as np
 
     if chunk.null_count == len(chunk):  # of a column that an older file lacks, there is no dictionary
-        return np.full(len(chunk), numbers_by_value.setdefault(None, len(numbers_by_value)), np.int32)
+        return np.full(len(chunk), codes.setdefault(None, len(codes)), np.int32)
     texts = [*map(renamed, chunk.dictionary.to_pylist()), *[None] * bool(chunk.null_count)]
-    numbers = np.array([numbers_by_value.setdefault(text, len(numbers_by_value)) for text in texts], dtype=np.int32)
+    numbers = np.array([codes.setdefault(text, len(codes)) for text in texts], dtype=np.int32)
     return numbers.take(_numbers(chunk.indices, empty=len(texts) - 1))
 
 
