@@ -15,7 +15,7 @@ from suite.report.command import build_views, whole_page
 from suite.report.model.results import read_results
 from suite.report.page.page import page as whole
 from suite.report.page.texts import LANGUAGES, SECTIONS
-from tests.browser.conftest import ordinary_records
+from tests.browser.conftest import PHONE, ordinary_records
 from tests.browser.looking import go, sections, wait_until
 from tests.records.factory import build, store
 from tests.report.reading import blocks_of, said
@@ -82,6 +82,11 @@ CONTRASTS = r"""() => {
   }
   return found;
 }"""
+
+CUT_LEGENDS = """() => [...document.querySelectorAll(".plot")].flatMap((plot) =>
+  [...plot.querySelectorAll(".legendtext")]
+    .filter((text) => text.getBoundingClientRect().right > plot.getBoundingClientRect().right)
+    .map((text) => text.textContent))"""
 
 
 def sample(_folder):
@@ -177,6 +182,15 @@ def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):
         wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
         page.emulate_media(media="print")
         assert page.evaluate(CONTRASTS) == [], address
+
+
+def test_no_legend_is_cut_on_a_phone(open_page, pages):
+    page = open_page(pages(sample), width=PHONE)
+    for address in ("quality/compress", "quality/quality", "rl/rl_efficiency"):
+        go(page, address)
+        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
+        assert page.locator(".legendtext").count(), address
+        assert page.evaluate(CUT_LEGENDS) == [], address
 
 
 def test_why_leads_to_the_number_of_each_card(open_page, pages):

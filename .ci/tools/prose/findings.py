@@ -47,31 +47,8 @@ RL_TUNED: Findings = (
     ("Tuning chooses for GRPO", readers.tuned_grpo),
 )
 RECIPES: Findings = (
-    (
-        "RL (R1-Zero) minus further pre-training, sorting",
-        lambda: readers.recipe("r1_zero", "small", ArmOutcome.HIGHER, against="base"),
-    ),
-    ("the same, addition", lambda: readers.recipe("r1_zero", "small", ArmOutcome.HIGHER, "addition", against="base")),
-    ("Cold start and RL minus R1-Zero, sorting", lambda: readers.recipe("cold_start", "small", ArmOutcome.HIGHER)),
-    (
-        "the same, addition (no clear difference)",
-        lambda: readers.recipe("cold_start", "small", ArmOutcome.OPEN, "addition"),
-    ),
-    (
-        "R1 minus cold start and RL, sorting (no clear difference)",
-        lambda: readers.recipe("r1", "small", ArmOutcome.OPEN, against="cold_start"),
-    ),
-    (
-        "R1 unfiltered minus R1, sorting",
-        lambda: readers.recipe("r1_unfiltered", "small", ArmOutcome.LOWER, against="r1"),
-    ),
-    (
-        "R1 with preferences minus R1, sorting",
-        lambda: readers.recipe("r1_preference", "small", ArmOutcome.LOWER, against="r1"),
-    ),
     ("R1 with DPO alone minus R1, sorting", lambda: readers.recipe("dpo", "small", ArmOutcome.LOWER, against="r1")),
     ("Loss per token of the preferred completion under DPO alone", readers.preferred_loss),
-    ("Distilled minus R1-Zero, `policy=tiny`, sorting", lambda: readers.recipe("distill", "tiny", ArmOutcome.HIGHER)),
 )
 RL_OWNERS: Findings = (
     ("Peak of a PPO step", lambda: readers.measured_peak("ppo")),

@@ -362,8 +362,12 @@ def _end_and_difference(values, comparison):
 
 def _points(comparison):
     """A difference with its interval in points; bold if clear, after ≈ if alike."""
-    differs = readers.points(comparison.mean, comparison.interval.low, comparison.interval.high).replace(" points", "")
-    return _marked(differs, comparison)
+    return _marked(_range(comparison.mean, comparison.interval.low, comparison.interval.high), comparison)
+
+
+def _range(mean, low, high):
+    """A difference of shares with its interval, in points."""
+    return readers.points(mean, low, high).replace(" points", "")
 
 
 def _marked(difference, comparison):
@@ -582,6 +586,22 @@ def sizes():
     return as_table(titles, [line for _, line in sorted(lines)])
 
 
+def feedback():
+    """Where each source of reward ends, and its difference from a reward for the answer by its key."""
+    titles = {
+        "process": "each step",
+        "process (outcome_as_step=true)": "each step and the answer",
+        "majority": "the answer that most of the group gave",
+    }
+    stored, lines = readers.ReadRuns(readers.folder_results("cpu_rl_feedback")), []
+    for setting, key in (("supervision", "outcome"), ("reward_source", "ground_truth")):
+        for row in stored.compare(by=setting, against=key).itertuples():
+            task = row.task + (", after a cold start" if getattr(row, "recipe", None) == "cold_start" else "")
+            ends = share(row.mean_of_other), share(row.mean)
+            lines.append([titles[row.arm], task, *ends, _marked(_range(row.difference, row.low, row.high), row)])
+    return as_table(["reward for", "task", "the right answer ends at", "this reward ends at", "points"], lines)
+
+
 def pretrained():
     """Held-out accuracy of a published model at each evaluation of its training, by seed."""
     runs = design.layout(readers.folder_results("cpu_rl_pretrained")).runs
@@ -641,9 +661,11 @@ def ppo_settings():
     return as_table(["PPO (10 seeds)", "ends at", "minus the first (points)", "critic explains"], lines)
 
 
+RECIPE_TASKS = {"sort": "sort four digits", "addition": "add two numbers", "countdown": "countdown, three numbers"}
+
+
 def recipes():
     """Where each recipe ends, for both sizes of policy."""
-    tasks = {"sort": "sort four digits", "addition": "add two numbers", "countdown": "countdown, three numbers"}
     arms = {
         "small": {
             "base": "base reads on",
@@ -661,7 +683,7 @@ def recipes():
     parts = []
     for policy, titles in arms.items():
         lines = []
-        for task, title in tasks.items():
+        for task, title in RECIPE_TASKS.items():
             task_rows = frame[(frame["policy"] == policy) & (frame["task"] == task)]
             ends = dict(zip(task_rows["arm"], task_rows["mean"], strict=True))
             ends["r1_zero"] = task_rows["mean_of_other"].mean()
@@ -669,6 +691,26 @@ def recipes():
                 lines.append([title, *(share(ends[recipe]) if recipe in ends else "" for recipe in titles)])
         parts.append(as_table([f"`policy={policy}`", *titles.values()], lines))
     return "".join(parts).replace("\n\n\n\n", "\n\n")
+
+
+def recipe_gains():
+    """What each stage adds, in points by task: a recipe minus the one without that stage, each judged in its table."""
+    pairs = {
+        "R1-Zero minus base": ("small", "r1_zero", "base"),
+        "Cold start and RL minus R1-Zero": ("small", "cold_start", "r1_zero"),
+        "Cold start and RL minus SFT": ("small", "cold_start", "sft"),
+        "R1 minus cold start and RL": ("small", "r1", "cold_start"),
+        "R1 unfiltered minus R1": ("small", "r1_unfiltered", "r1"),
+        "R1 with preferences minus R1": ("small", "r1_preference", "r1"),
+        "Distilled minus R1-Zero, `policy=tiny`": ("tiny", "distill", "r1_zero"),
+    }
+    lines = []
+    for title, (policy, recipe, against) in pairs.items():
+        frame = compare_recipes(against)
+        frame = frame[(frame["arm"] == recipe) & (frame["policy"] == policy)]
+        cells = {row.task: _marked(_range(row.difference, row.low, row.high), row) for row in frame.itertuples()}
+        lines.append([title, *(cells.get(task, "") for task in RECIPE_TASKS)])
+    return as_table(["points", *RECIPE_TASKS.values()], lines)
 
 
 ONE_GPU_GB = (24, 48, 80)

@@ -351,7 +351,7 @@ def test_an_untrained_latent_limits_a_claim_on_one_task(claim):
 def test_what_turned_a_claim_is_said_before_smaller_latents(narrow):
     records = [*along_curves(TOP, **MHA), *along_curves(HALF, **mla(64)), *along_curves(TOP, **mla(64, **FROZEN))]
     flips = EN.render(verdict_on("mla-lower-ceiling", *records, *along_curves(narrow, **mla(8))).flips)
-    assert flips.startswith("This limits the claim: the share of questions that MLA answers correctly")
+    assert flips.startswith("This limits the claim: the gain in questions answered from training the latent")
     assert ("MLA rank 8" in flips) is (narrow is HALF)
 
 

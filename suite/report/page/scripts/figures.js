@@ -22,11 +22,16 @@ async function warmUp() {
   block("runs"); // which every figure's source is made of
 }
 
-// On a narrow screen a legend has a line for each entry, and the figure grows by them.
-const [NARROW_PX, LEGEND_ROW_PX] = [560, 17];
-function legendEntries(data) {
+// On a narrow screen a legend has a line for each entry, and the figure grows by them. plotly.js cuts what is wider.
+const [NARROW_PX, LEGEND_ROW_PX, LEGEND_MARK_PX, LETTER_PX] = [560, 17, 50, 6.5];
+function legendLines(data) {
   const shown = data.filter((trace) => trace.showlegend !== false && trace.name);
-  return new Set(shown.map((trace) => trace.legendgroup ?? trace.name)).size;
+  const entries = new Map(shown.map((trace) => [trace.legendgroup ?? trace.name, trace.name]));
+  return [...entries.values()].join("<br>").split("<br>").length;
+}
+function foldedName(name, widthPx) {
+  const letters = Math.max(20, Math.floor((widthPx - LEGEND_MARK_PX) / LETTER_PX));
+  return name?.replace(new RegExp(`(.{1,${letters}})( +|$)`, "g"), "$1<br>").replace(/<br>$/, "");
 }
 
 // A figure of several panels has several axes.
@@ -130,15 +135,20 @@ function figureElement(family, place, here) {
     if (isEmpty) return;
     // Plotly writes into what it is given.
     const themed = structuredClone(themedLayout(layout));
-    const added = NARROW_PX > plot.clientWidth && layout.showlegend !== false ? LEGEND_ROW_PX * legendEntries(data) : 0;
+    const isNarrow = plot.clientWidth < NARROW_PX;
+    const written = (texts) => (Array.isArray(texts) ? texts.map(written) : withMinus(texts));
+    const drawn = structuredClone(data).map((trace, index) => ({
+      ...trace,
+      name: isNarrow ? foldedName(trace.name, plot.clientWidth) : trace.name,
+      text: written(trace.text),
+      hovertext: written(trace.hovertext),
+      uid: String(index),
+    }));
+    const added = isNarrow && layout.showlegend !== false ? LEGEND_ROW_PX * legendLines(drawn) : 0;
     plot.style.height = `${content.height + added}px`;
     // What a reader hid by the legend stays hidden while the view is the same.
     const revision = `${content.title} ${content.settings} ${shown}`;
     themed.legend = { ...themed.legend, uirevision: revision, ...(added ? { maxheight: 1 } : {}) };
-    const written = (texts) => (Array.isArray(texts) ? texts.map(written) : withMinus(texts));
-    const drawn = structuredClone(data).map((trace, index) => {
-      return { ...trace, text: written(trace.text), hovertext: written(trace.hovertext), uid: String(index) };
-    });
     await Plotly.react(plot, drawn, themed, PLOTLY_CONFIG);
     plot.removeAllListeners?.("plotly_click");
     plot.on("plotly_click", ({ points: [point] }) => pin(pinned, point, data[point.curveNumber]));
