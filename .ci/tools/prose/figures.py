@@ -11,6 +11,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "rows.rl_defaults": lambda: findings.table(findings.RL_DEFAULTS),
     "rows.rl_tuned": lambda: findings.table(findings.RL_TUNED),
     "rows.recipes": lambda: findings.table(findings.RECIPES),
+    "rows.rl_pretrained": lambda: findings.table(findings.RL_PRETRAINED),
     "rows.rl_owners": lambda: findings.table(findings.RL_OWNERS),
     "rows.prefill": lambda: findings.table(findings.PREFILL),
     "rows.cpp": lambda: findings.table(findings.CPP),

@@ -50,6 +50,7 @@ RECIPES: Findings = (
     ("R1 with DPO alone minus R1, sorting", lambda: readers.recipe("dpo", "small", ArmOutcome.LOWER, against="r1")),
     ("Loss per token of the preferred completion under DPO alone", readers.preferred_loss),
 )
+RL_PRETRAINED: Findings = (("Held-out accuracy at step 24 minus step 0", readers.pretrained_gain),)
 RL_OWNERS: Findings = (
     ("Peak of a PPO step", lambda: readers.measured_peak("ppo")),
     ("GRPO, groups of 8", lambda: readers.measured_peak("grpo")),

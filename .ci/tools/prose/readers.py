@@ -39,6 +39,7 @@ SAMPLE = {
     "variants": "cpu_variants",
     "feedback": "cpu_rl_feedback",
     "crossed settings": "cpu_rl_why",
+    "published model": "cpu_rl_pretrained",
 }
 """What the sample report is made of."""
 CASE = ("geometry", "phase", "seq_len", "dtype")
@@ -199,6 +200,13 @@ def difference(ours: Mapping[str, float], theirs: Mapping[str, float], verdict: 
     comparison = compare(ours, theirs, margin=0.02)
     assert comparison.outcome is verdict, comparison.outcome
     return points(comparison.mean, comparison.interval.low, comparison.interval.high)
+
+
+def pretrained_gain():
+    """What RL adds to a published model from its first evaluation to its last, in points."""
+    curves = {run.seed: run.curve for run in design.layout(folder_results("cpu_rl_pretrained")).runs}
+    ends, starts = ({seed: curve.accuracy[place] for seed, curve in curves.items()} for place in (-1, 0))
+    return difference(ends, starts, ArmOutcome.HIGHER)
 
 
 @functools.cache
