@@ -11,7 +11,7 @@
 >>> sorted(comparisons["metric"].unique())
 ['heldout_accuracy']
 >>> runs.where(supervision="outcome", seed=[0, 1])
-<8 runs of rl>
+<24 runs of rl>
 """
 
 import html

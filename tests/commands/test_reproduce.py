@@ -23,7 +23,7 @@ FOLDERS = {
 }
 """Where the reference records of seeded sweeps lie; each ran on two workers."""
 MOST_MINUTES, WORKERS = 110, 2
-CASES = {"evolution": 15, "feedback": 30, "compress": 8, "quality": 85, "recipes": 115, "rl_curves": 60}
+CASES = {"evolution": 15, "feedback": 60, "compress": 8, "quality": 85, "recipes": 270, "rl_curves": 60}
 OF_THE_COMMAND = ("parts", "leave_out")
 NOT_AGAIN = {"updates": "4800", "recipe.rpo_alpha": "0", "num_generations": "11"}
 """Values of arms that no part names."""

@@ -139,7 +139,7 @@ def test_readings_are_every_reading(feedback):
 
 
 def test_a_notebook_shows_runs_as_a_table(feedback):
-    assert "<td>rl</td><td>cpu_rl_feedback</td><td>30</td>" in feedback._repr_html_()
+    assert "<td>rl</td><td>cpu_rl_feedback</td><td>80</td>" in feedback._repr_html_()
 
 
 def test_a_figure_is_chosen_by_what_it_is_about(tmp_path):

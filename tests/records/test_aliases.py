@@ -121,7 +121,7 @@ def test_old_settings_are_read_under_todays_names():
                 assert after[today] == values.get(before[old], before[old])
                 told[today, before[old]] += 1
     assert {name for name, _ in told} == {"reward_source", "task.query_frequency"}
-    assert len(told) == 6
+    assert len(told) == 5
 
 
 def test_every_record_names_code_that_the_suite_has():
