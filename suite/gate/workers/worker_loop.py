@@ -61,6 +61,7 @@ def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, 
     incoming, answers = os.dup(0), os.dup(1)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # `end` flushes nothing
     waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def read() -> None:
