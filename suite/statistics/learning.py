@@ -87,22 +87,26 @@ def at_budget(spent: ArrayLike, values: ArrayLike, budget: float) -> float | Non
     return float(reached[count - 1]) if count else None
 
 
-def mean_to_budget(spent: ArrayLike, values: ArrayLike, first: float, budget: float) -> float | None:
+def mean_to_budget(
+    spent: ArrayLike, values: ArrayLike, first: float, budget: float, *, is_linear: bool = False
+) -> float | None:
     """The mean of a curve over every spend from `first` to the budget, each doubling of the spend counting the same:
-    what an arm is worth to someone who does not know yet how much will be spent.
+    what an arm is worth to someone who does not know yet how much will be spent. `is_linear`: equal spends count the
+    same, so that the last doubling is half of the mean.
 
-    Straight lines join the evaluations, over the logarithm of the spend. None where no evaluation lies at `first` or
-    before, or none at the budget or after. Raises ValueError unless 0 < first < budget.
+    Straight lines join the evaluations, over the logarithm of the spend, or over the spend. None where no evaluation
+    lies at `first` or before, or none at the budget or after. Raises ValueError unless 0 < first < budget.
     """
     spent_by, reached = _curve(spent, values)
     if not 0 < first < budget < math.inf:
         raise ValueError(f"first must be above 0 and below the budget; got {first} and {budget}")
     if not np.any((spent_by > 0) & (spent_by <= first)) or spent_by[-1] < budget:
         return None
-    logs = np.log(spent_by[spent_by > 0])
-    ends = np.log([first, budget])
-    places = np.concatenate([ends[:1], logs[(logs > ends[0]) & (logs < ends[1])], ends[1:]])
-    heights = np.interp(places, logs, reached[spent_by > 0])
+    scale = np.asarray if is_linear else np.log
+    spends = scale(spent_by[spent_by > 0])
+    ends = scale(np.array([first, budget]))
+    places = np.concatenate([ends[:1], spends[(spends > ends[0]) & (spends < ends[1])], ends[1:]])
+    heights = np.interp(places, spends, reached[spent_by > 0])
     return float(np.average((heights[1:] + heights[:-1]) / 2, weights=np.diff(places)))
 
 

@@ -1,9 +1,12 @@
 """One estimate from several units, such as tasks or models, in each of which two arms were compared pair by pair.
 
-Every unit counts the same. From FEWEST_DRAWS units on they are draws: the error is that of the units' means, so the
-estimate speaks of units like these. Of fewer the error comes from the pairs within units, and the estimate speaks of
-these units alone. Units that can tell nothing, since they have too few pairs or since both arms stand at a bound, are
-left out before anything is estimated.
+Every unit counts the same, so units must be independent: sorting four digits and sorting six are one unit. From
+FEWEST_DRAWS units on they are draws: the error is that of the units' means, so the estimate speaks of units like these.
+Of fewer the error comes from the pairs within units, and the estimate speaks of these units alone. Units that can tell
+nothing, since they have too few pairs or since both arms stand at a bound, are left out before anything is estimated.
+
+A clear mean is called clear only if every check of it comes to the same (`checked_conclusion`): the mean without any
+one unit, and means by other usual choices. Otherwise it depends on what was left out or chosen.
 
 Where units contradict each other, a mean would hide it: one unit is clearly higher and another clearly lower or equal,
 and the two differ from each other at p < CONTRADICTION_ALPHA. Every other "clearly" is p < 0.05; both are meant after
@@ -13,8 +16,8 @@ in some 0.2% of cases, beside the 5% of the mean. Cochran's Q at p < 0.05 in pla
 
 import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import combinations
 from statistics import stdev
@@ -28,6 +31,9 @@ CONTRADICTION_ALPHA = 0.002
 """Small, since it adds to the 5% of false differences that the mean alone may give."""
 FEWEST_DRAWS = 5
 """Units from which on their spread can be estimated: of two, Student's t needs a mean of 13 standard errors."""
+ALPHA_BY_LOOKS = {1: ALPHA, 2: 0.0294}
+"""By how often a claim was looked at, the p below which a mean is clear, so that all looks together err in 5%: S. J.
+Pocock, Group sequential methods in the design and analysis of clinical trials, Biometrika 64 (1977)."""
 
 
 class Conclusion(StrEnum):
@@ -43,6 +49,9 @@ class Conclusion(StrEnum):
     """A loss of the margin or more is ruled out, a gain is not."""
     OPEN = "open"
     UNITS_DIFFER = "units_differ"
+    """Two units contradict each other."""
+    DEPENDS = "depends"
+    """The mean is clear, and a check of it is not, or says the opposite."""
     FEW = "few"
     """No unit has enough pairs, or none can tell."""
 
@@ -53,6 +62,15 @@ class Pooled:
 
     comparisons: tuple[Comparison, ...]
     """A comparison a unit, not corrected for each other."""
+    alpha: float = ALPHA
+    """The mean is clear at a p below this; the interval's level is 1 less this."""
+    are_draws: bool | None = None
+    """Whether the error is that of the units' means; None: from FEWEST_DRAWS units on."""
+
+    def without(self, place: int) -> "Pooled":
+        """The other telling units, with the same kind of error."""
+        others = tuple(unit for number, unit in enumerate(self.telling) if number != place)
+        return replace(self, comparisons=others, are_draws=self.is_about_others and len(others) > 1)
 
     @functools.cached_property
     def telling(self) -> list[Comparison]:
@@ -67,7 +85,7 @@ class Pooled:
     @property
     def is_about_others(self) -> bool:
         """True where units are draws, so that the interval holds for units like these; else for these alone."""
-        return len(self.telling) >= FEWEST_DRAWS
+        return len(self.telling) >= FEWEST_DRAWS if self.are_draws is None else self.are_draws
 
     @property
     def _effect(self) -> tuple[float, float, int]:
@@ -105,16 +123,16 @@ class Pooled:
 
     @functools.cached_property
     def interval(self) -> Estimate | None:
-        """Student's 95% interval of the mean; None where no unit can tell."""
+        """Student's interval of the mean, at 95% unless `alpha` asks for more; None where no unit can tell."""
         if not self.telling:
             return None
         mean, error, freedom = self._effect
-        half = t_quantile(1 - ALPHA / 2, freedom) * error
+        half = t_quantile(1 - self.alpha / 2, freedom) * error
         pairs = sum(comparison.pairs for comparison in self.telling)
         # No difference of scores is larger than the best of them, in a unit or on average.
         most = max(comparison.bounds[1] or math.inf for comparison in self.telling)
         low, high = max(-most, mean - half), min(most, mean + half)
-        return Estimate(estimate=mean, low=low, high=high, level=1 - ALPHA, runs=pairs)
+        return Estimate(estimate=mean, low=low, high=high, level=1 - self.alpha, runs=pairs)
 
     @property
     def p(self) -> float:
@@ -140,14 +158,14 @@ class Pooled:
 
     @functools.cached_property
     def conclusion(self) -> Conclusion:
-        """FEW, UNITS_DIFFER, HIGHER or LOWER (p < 0.05); else by the interval EQUAL, NOT_HIGHER or NOT_LOWER, if it
+        """FEW, UNITS_DIFFER, HIGHER or LOWER (p < alpha); else by the interval EQUAL, NOT_HIGHER or NOT_LOWER, if it
         rules out gains, losses or both of the first telling unit's margin, or OPEN."""
         interval = self.interval
         if interval is None:
             return Conclusion.FEW
         if self.contradiction is not None:
             return Conclusion.UNITS_DIFFER
-        if self.p < ALPHA:
+        if self.p < self.alpha:
             return Conclusion.HIGHER if interval.estimate > 0 else Conclusion.LOWER
         margin = self.telling[0].margin
         rules_out_gain = margin is not None and interval.high < margin
@@ -157,6 +175,15 @@ class Pooled:
         if rules_out_gain:
             return Conclusion.NOT_HIGHER
         return Conclusion.NOT_LOWER if rules_out_loss else Conclusion.OPEN
+
+
+def checked_conclusion(pooled: Pooled, checks: Iterable[Pooled]) -> Conclusion:
+    """The conclusion of a mean; DEPENDS where it is clear and any of the checks comes to another conclusion."""
+    conclusion = pooled.conclusion
+    is_clear = conclusion in (Conclusion.HIGHER, Conclusion.LOWER)
+    return (
+        Conclusion.DEPENDS if is_clear and any(check.conclusion is not conclusion for check in checks) else conclusion
+    )
 
 
 def differing_rows(rows: Sequence[Pooled]) -> list[bool]:

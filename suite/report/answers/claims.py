@@ -5,13 +5,14 @@ clear difference the other way: that records show nothing for a claim, or rule o
 """
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from suite.configuration.files import locate, read_yaml
-from suite.report.blocks import Figure, Lead, Text, say, say_or
+from suite.records.derived import possible_time, started_at
+from suite.report.blocks import Figure, Lead, Text, joined, say, say_or
 from suite.report.model.results import Results
 
 Claim = Mapping[str, Any]
@@ -85,12 +86,41 @@ def _claims_file() -> Mapping[str, Any]:
     return read_yaml("claims.yaml")
 
 
+def rule_fixed_at(claim: Claim) -> str:
+    """When a claim's rule was last changed, in code or in conf/claims.yaml, in UTC; empty where chance has no part in
+    it: sizes, closed forms, definitions."""
+    fixed_in_code = _claims_file()["fixed"].get(claim["evidence"], "")
+    return max(possible_time(fixed_in_code), possible_time(claim.get("fixed")))
+
+
+def _ruled(results: Results, claim: Claim) -> ClaimVerdict | None:
+    """The verdict of records on a claim, which says so where its rule is younger than any of them.
+
+    Runs that began after the rule was fixed decide alone, if the claim's `confirmed_by` names their sweep and they are
+    enough; they were looked at once.
+    """
+    rule: Callable[[Results, Claim], ClaimVerdict | None] = locate(claim["decided_by"])
+    fixed_at = rule_fixed_at(claim)
+    newer = results.narrowed(lambda _, record: started_at(record) >= fixed_at)
+    verdict = rule(results, claim)
+    if newer is results or verdict is None or verdict.is_projected or not verdict.machine:
+        return verdict
+    fresh = None
+    if newer.records and "confirmed_by" in claim:
+        fresh = rule(newer, {**claim, "trial": {**claim["trial"], "looks": 1}})
+    if fresh is None or not fresh.suffices:
+        return replace(verdict, flips=joined("sentence", [say("claim.rule_younger"), verdict.flips]))
+    older = rule(results.narrowed(lambda _, record: started_at(record) < fixed_at), claim)
+    before = say("claim.before", word=older.word) if older and older.suffices else ""
+    return replace(fresh, flips=joined("sentence", [say("claim.fresh", count=fresh.pairs), before, fresh.flips]))
+
+
 def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:
     """The verdict of these records on each claim that they bear on, by its id; on all claims where none is named."""
     verdicts = dict[str, ClaimVerdict]()
     for claim in claims():
         if not claim_ids or claim["id"] in claim_ids:
-            verdict: ClaimVerdict | None = locate(claim["decided_by"])(results, claim)
+            verdict = _ruled(results, claim)
             if verdict is not None:
                 verdicts[claim["id"]] = verdict
     return verdicts

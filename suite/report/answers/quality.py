@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from statistics import fmean
 
 from suite.report.answers.claims import Claim, ClaimVerdict
-from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials
+from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials, mean_trial
 from suite.report.blocks import joined, say
 from suite.report.evidence import estimate
 from suite.report.model.experiment import contrast, grouped, with_outcome
@@ -28,7 +27,6 @@ from suite.statistics.curve_words import PLATEAU_MARGIN
 from suite.statistics.learning import FEWEST_EVALUATIONS, fit_sigmoid
 from suite.statistics.paired import SHARE_MARGIN, ArmOutcome, changes, compare
 
-MOST_NAMED = 3  # pairs of arms that a sentence names one by one
 FEWEST_FIRST = 2  # heads that must come first for some attribute, or one head does all the work
 # Arms by the words of conf/claims.yaml; grouped heads are as wide as MHA's.
 ARMS: Mapping[str, Callable[[QualityArm], bool]] = {
@@ -68,7 +66,7 @@ def quality_trials(results: Results, over: Sequence[str], question: Question) ->
         groups = [family for family in groups if measure != "grading" or family.main in mains]
         trials = [trial for family in groups for trial in make(family, question)]
     by_unit = grouped(trials, lambda trial: (trial.place, trial.values(over))).values()
-    return [trial for unit in by_unit if (trial := _mean_trial(unit, is_loss=measure == "loss"))]
+    return [trial for unit in by_unit if (trial := mean_trial(unit, is_loss=measure == "loss"))]
 
 
 def _contrast_by(measure: str, pair: QualityContrast) -> QualityContrast | None:
@@ -84,27 +82,6 @@ def _contrast_by(measure: str, pair: QualityContrast) -> QualityContrast | None:
     else:  # Often and sometimes asked, nearly all is answered: no bound says that this tells nothing.
         quantity = replace(pair.quantity, value=families.mix_share("trained"), bounds=(None, None))
     return contrast(pair.arm, pair.other, quantity, pair.about)
-
-
-def _mean_trial(trials: Sequence[Trial], *, is_loss: bool) -> Trial | None:
-    """The mean over trials, seed by seed; None where they share no seed. `is_loss`: more is worse again.
-
-    The arm with the most seeds leads. Another whose seeds are mostly others, as of an earlier sweep, is left out.
-    """
-    longest = max(trials, key=lambda trial: trial.comparison.pairs).comparison
-    least_shared = len(longest.names) / 2
-    trials = [trial for trial in trials if len({*longest.names} & {*trial.comparison.names}) >= least_shared]
-    first, sides = trials[0].comparison, []
-    for side in ("ours", "theirs"):
-        arms = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in trials]
-        shared = [seed for seed in arms[0] if all(seed in scores for scores in arms)]
-        sides.append({seed: (-1 if is_loss else 1) * fmean(scores[seed] for scores in arms) for seed in shared})
-    comparison = compare(*sides, bounds=first.bounds, margin=first.margin)
-    named, *others = dict.fromkeys(trial.name for trial in trials)
-    name = joined("list", [named, *others])
-    if len(others) >= MOST_NAMED:
-        name = say("answer.more_pairs", first=named, count=len(others))
-    return replace(trials[0], name=name, comparison=comparison) if comparison else None
 
 
 def _question_contrasts(results: Results, question: Question) -> list[QualityContrast]:

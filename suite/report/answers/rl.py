@@ -19,11 +19,11 @@ from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_n
 from suite.report.answers.trials import (
     Question,
     Trial,
+    answer_question,
     arms_trial,
     change_trial,
     decide_by_trials,
     machine_label,
-    pooled_trials,
 )
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
@@ -46,6 +46,7 @@ SECONDS = "seconds"  # stands for the seconds of an arm's clock
 # Measures of accuracy where both arms have spent as much, and what of; then those of its mean over all such budgets.
 BUDGETS = {"accuracy": COMPLETIONS, "steps": COMPLETIONS, "accuracy_at_steps": STEPS}
 MEAN_BUDGETS = {"learning": COMPLETIONS, "learning_at_seconds": SECONDS}
+LINEAR = "_linear"  # ends the name of one of the latter whose mean is over a linear scale of its budget
 QUANTITIES: Mapping[str, ArmQuantity[RlRun]] = {
     "drawdown": stability.FALL,
     "cost": ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference="{:+.2f} s".format),
@@ -149,6 +150,8 @@ def _named(name: str, value: str) -> Text:
 def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRun]]:
     """One contrast of two arms by a measure, such as accuracy at an equal budget; empty where they share no seed."""
     pair = RlExperiment(key=arm.setting, arms=[arm, reference], baseline=reference)
+    is_linear = measure.endswith(LINEAR)
+    measure = measure.removesuffix(LINEAR)
     if measure in BUDGETS:
         rows = [row for row in at_equal_budgets(pair, BUDGETS[measure]) if row.quantity.name == BUDGETS[measure]][:1]
         return [row.contrast for row in rows if row.contrast]
@@ -157,7 +160,7 @@ def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRu
         budget = pair.clock if counted == SECONDS else counted
         if not pair.budgets(budget):
             return []
-        quantity = mean_over_budgets(pair, budget)
+        quantity = mean_over_budgets(pair, budget, is_linear=is_linear)
     elif measure == "spread":
         # How far each run ends from the median of its arm, by which Brown and Forsythe compare spreads.
         distances: dict[RlRun, float] = {}
@@ -271,8 +274,8 @@ def cost_decides(results: Results, claim: Claim) -> ClaimVerdict | None:
         return None
     conclusions = set[Conclusion]()
     for question in claim["trial"]["decides"]:
-        answer = pooled_trials(claim["trial"], rl_trials(results, question))
-        conclusions |= {answer.pooled.conclusion} if answer else set()
+        answer = answer_question(claim["trial"], question, partial(rl_trials, results))
+        conclusions |= {answer.conclusion} if answer else set()
         arms |= dict.fromkeys(arm for pair in arm_pairs(results, question) for arm in pair)
     is_turned = conclusions == {Conclusion.HIGHER, Conclusion.LOWER}
     prices = []

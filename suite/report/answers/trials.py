@@ -21,12 +21,14 @@ from suite.report.model.experiment import Arm, Contrast, grouped
 from suite.report.model.labels import VARIANT, setting_text
 from suite.report.model.run import Pairs, Run, machine_name, parse_number
 from suite.statistics.paired import ArmOutcome, Comparison, compare
-from suite.statistics.pooled import Conclusion, Pooled, differing_rows
+from suite.statistics.pooled import ALPHA_BY_LOOKS, FEWEST_DRAWS, Conclusion, Pooled, checked_conclusion, differing_rows
 
 Question = Mapping[str, Any]
 """A comparison as conf/claims.yaml words it, under `decides` or `beside`."""
 OTHER = "other "  # begins the name of a setting that only the reference arm has, or has at another value
+FEWEST_SPREAD = 3  # families from which on an interval tells something if they are taken as draws
 ABOUT = "about"  # which questions a comparison is of, where an experiment has several kinds
+MOST_NAMED = 3  # pairs of arms that a sentence names one by one
 MOST_CHANGES = 2  # settings that the line on when an answer changes names
 DIGITS = "task.digits"  # of one task with more digits: another task
 UNIT_NAMES = ("task", DIGITS, "policy")  # settings whose values name a unit, where a design says no others
@@ -40,6 +42,7 @@ STANDINGS = {
     Conclusion.NOT_LOWER: (Standing.OPEN, Standing.BOUNDED),
     Conclusion.OPEN: (Standing.OPEN, Standing.OPEN),
     Conclusion.UNITS_DIFFER: (Standing.DEPENDS, Standing.DEPENDS),
+    Conclusion.DEPENDS: (Standing.DEPENDS, Standing.DEPENDS),
     Conclusion.FEW: (Standing.UNTESTED, Standing.UNTESTED),
 }
 
@@ -126,22 +129,76 @@ class SettingEffect:
         return say("claim.change", settings=joined("and", texts), value=value)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """Another mean that must come to the same conclusion, or the estimate depends on what was changed."""
+
+    change: Text  # what was changed: `without sort`
+    on: str  # the setting that the estimate depends on if this mean differs, or `scale`
+    pooled: Pooled
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PooledTrials:
-    """The estimate of a claim, and what other settings add to it."""
+    """The estimate of a claim, its checks, and what other settings add to it.
 
-    over: Sequence[str]
-    trials: Sequence[Trial]  # one a unit
-    effects: Sequence[SettingEffect]  # the largest first
+    Units of one family, such as sums of two and of three digits, are no independent draws: they are averaged seed by
+    seed, and each family counts the same.
+    """
+
+    over: Sequence[str]  # settings whose values name a unit; the first one's name its family
+    units: Sequence[Trial]
+    effects: Sequence[SettingEffect] = ()  # the largest first
+    options: Sequence[Check] = ()  # means by other usual choices, over the same families
+    looks: int = 1  # how often the claim was looked at, this time included
+
+    @functools.cached_property
+    def trials(self) -> list[Trial]:
+        """One trial a family."""
+        return [_family_mean(members) for members in grouped(self.units, self.family).values()]
 
     @functools.cached_property
     def pooled(self) -> Pooled:
-        """The estimate: the mean over units, each of which counts the same."""
-        return Pooled(tuple(trial.comparison for trial in self.trials))
+        """The estimate: the mean over families, each of which counts the same."""
+        return self._pool(self.trials)
+
+    def family(self, unit: Trial) -> str:
+        """The value that units of one family share."""
+        return unit.value(self.over[0])
+
+    def _pool(self, trials: Sequence[Trial]) -> Pooled:
+        return Pooled(tuple(trial.comparison for trial in trials), alpha=ALPHA_BY_LOOKS[self.looks])
+
+    @functools.cached_property
+    def checks(self) -> list[Check]:
+        """The mean without each family, and without each unit of a family that has more, then the other choices."""
+        checks = []
+        for place, trial in enumerate(self.tested if len(self.tested) > 1 else []):
+            change = say("claim.without", unit=self.unit_name(trial))
+            checks.append(Check(change=change, on=self.over[0], pooled=self.pooled.without(place)))
+        for family in grouped([unit for unit in self.units if unit.comparison.is_tested], self.family).values():
+            for unit in family if len(family) > 1 else []:
+                rest = [other for other in self.units if other is not unit]
+                change = say("claim.without", unit=self.unit_name(unit))
+                means = replace(self, units=rest).trials
+                checks.append(Check(change=change, on=self.over[0], pooled=self._pool(means)))
+        return [*checks, *self.options]
+
+    @functools.cached_property
+    def conclusion(self) -> Conclusion:
+        """What the estimate shows; DEPENDS where a check undoes it."""
+        return checked_conclusion(self.pooled, [check.pooled for check in self.checks])
+
+    @property
+    def undone_by(self) -> list[Check]:
+        """The checks that undo a clear estimate; empty where it is not clear, or stands."""
+        if self.conclusion is not Conclusion.DEPENDS:
+            return []
+        return [check for check in self.checks if check.pooled.conclusion is not self.pooled.conclusion]
 
     @functools.cached_property
     def judged(self) -> list[Trial]:
-        """All trials, with Holm's correction among those that were tested."""
+        """The families' trials, with Holm's correction among those that were tested."""
         corrected = iter(self.pooled.telling)
         return [
             replace(trial, comparison=next(corrected)) if trial.comparison.is_tested else trial for trial in self.trials
@@ -149,12 +206,12 @@ class PooledTrials:
 
     @property
     def tested(self) -> list[Trial]:
-        """The trials that were tested: enough pairs, and not both arms at a bound."""
+        """The families that were tested: enough pairs, and not both arms at a bound."""
         return [trial for trial in self.judged if trial.comparison.is_tested]
 
     @property
     def contrary(self) -> list[Trial]:
-        """The trials of the two units that contradict each other most clearly; empty where no two do."""
+        """The trials of the two families that contradict each other most clearly; empty where no two do."""
         return [self.tested[place] for place in self.pooled.contradiction or ()]
 
     @property
@@ -165,16 +222,16 @@ class PooledTrials:
     @property
     def unit_settings(self) -> list[str]:
         """The settings of `over` in which units differ."""
-        return [name for name in self.over if len({trial.value(name) for trial in self.trials}) > 1]
+        return [name for name in self.over if len({unit.value(name) for unit in self.units}) > 1]
 
     @property
     def noun(self) -> str:
-        """The word for a unit: the end of a text's key."""
-        return "tasks" if all(name.split(".")[0] == "task" for name in self.unit_settings) else "cases"
+        """The word for a family: the end of a text's key."""
+        return "tasks" if self.over[0] == "task" else "cases"
 
     @property
-    def units(self) -> Text:
-        """How many units were tested, with the word for them: `3 tasks`."""
+    def counted(self) -> Text:
+        """How many families were tested, with the word for them: `3 tasks`."""
         return say(f"claim.units.{self.noun}", count=len(self.tested))
 
     @property
@@ -184,8 +241,12 @@ class PooledTrials:
 
     @property
     def value(self) -> Text:
-        """The mean over units with its interval. Raises ZeroDivisionError where no unit was tested."""
-        return estimate(self.pooled.mean, self.pooled.interval, self.first.write)
+        """The mean over families with its interval. Raises ZeroDivisionError where none was tested."""
+        return self.value_of(self.pooled)
+
+    def value_of(self, pooled: Pooled) -> Text:
+        """A mean with its interval, as this estimate is written."""
+        return estimate(pooled.mean, pooled.interval, self.first.write)
 
     @property
     def clear_effects(self) -> list[Text]:
@@ -193,7 +254,7 @@ class PooledTrials:
         return [effect.text(self.first.write) for effect in self.effects if effect.is_clear]
 
     def unit_name(self, trial: Trial) -> Text:
-        """What sentences call a trial's unit: its values of `unit_settings`, or of variants its arm's name."""
+        """What sentences call a unit or a family: its values of `unit_settings`, or of variants its arm's name."""
         if any(name.startswith(VARIANT) for name in self.over):
             return trial.arms[0].name
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
@@ -209,14 +270,14 @@ class PooledTrials:
 
     @property
     def pairs(self) -> int:
-        """The pairs of runs of all tested units."""
+        """The pairs of runs of all tested families."""
         return sum(trial.comparison.pairs for trial in self.tested)
 
     def forest(self, measure: Text) -> Figure | None:
-        """The figure of all units and their mean; None where fewer than FEWEST_ROWS were tested."""
+        """The figure of all families and their mean; None where fewer than FEWEST_ROWS were tested."""
         if len(self.tested) < FEWEST_ROWS:
             return None
-        units = [
+        rows = [
             Unit(
                 name=self.unit_name(trial),
                 comparison=trial.comparison,
@@ -224,31 +285,89 @@ class PooledTrials:
             )
             for trial in self.judged
         ]
-        return forest(units, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
+        return forest(rows, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
 
     def lead(self, measure: Text, *, names_arms: bool = True) -> Lead:
-        """The mean over the tested units as the number that leads a verdict; one trial's where fewer than two are.
+        """The mean over the tested families as the number that leads a verdict; one trial's where fewer than two are.
         `names_arms`: unless the measure says what is subtracted from what."""
         plain = "" if names_arms else ".plain"
         if len(self.tested) < 2:
             about = say(f"answer.about{plain}", where=self.unit_name(self.first), name=self.name, measure=measure)
             return comparison_lead(self.first.comparison, self.first.write, about)
-        about = say(f"answer.about.mean{plain}", units=self.units, name=self.name, measure=measure)
+        about = say(f"answer.about.mean{plain}", units=self.counted, name=self.name, measure=measure)
         count = say("answer.count.units", count=self.pairs)
         return lead_number(self.pooled.mean, self.pooled.interval, self.first.write, about=about, count=count)
 
 
-def pooled_trials(design: Question, trials: Sequence[Trial]) -> PooledTrials | None:
-    """Pool trials by a claim's design: one for each unit, and what other settings add; None without trials."""
+def pooled_trials(
+    design: Question, trials: Sequence[Trial], other_scales: Sequence[Sequence[Trial]] = ()
+) -> PooledTrials | None:
+    """Pool trials by a claim's design: one for each unit, and what other settings add; None without trials.
+
+    `options` of the design are other usual values of settings, which must come to the same where every family was run
+    with them; so must `other_scales`, the same trials by a measure on another scale.
+    """
     if not trials:
         return None
     over = design.get("over", UNIT_NAMES)
-    usual_values = {
-        name: _canonical("" if value is None else str(value).lower()) for name, value in design.get("at", {}).items()
-    }
+    usual_values = _canonical_values(design.get("at", {}))
+    units = _deciding_units(trials, over, usual_values)
+    answer = PooledTrials(over=over, units=units, looks=design.get("looks", 1))
+    options = []
+    for scale in filter(None, other_scales):
+        means = replace(answer, units=_deciding_units(scale, over, usual_values))
+        options.append(Check(change=say("claim.on_scale"), on="scale", pooled=means.pooled))
+    for option in map(_canonical_values, design.get("options", ())):
+        matching = [trial for trial in trials if trial.values([*option]) == (*option.values(),)]
+        means = replace(answer, units=_deciding_units(matching, over, {**usual_values, **option}))
+        if {*map(answer.family, answer.tested)} <= {*map(answer.family, means.tested)}:
+            settings = [say("claim.setting", name=setting_name(name), value=value) for name, value in option.items()]
+            change = say("claim.at", settings=joined("and", settings))
+            options.append(Check(change=change, on=next(iter(option)), pooled=means.pooled))
+    return replace(answer, effects=_setting_effects(trials, over, usual_values), options=options)
+
+
+def _canonical_values(settings: Mapping[str, object]) -> dict[str, str]:
+    """Settings as conf/claims.yaml has them, in the spelling of `Trial.value`."""
+    return {name: _canonical("" if value is None else str(value).lower()) for name, value in settings.items()}
+
+
+def _deciding_units(trials: Sequence[Trial], over: Sequence[str], usual_values: Mapping[str, str]) -> list[Trial]:
+    """One trial for each unit: the one nearest to the usual values."""
     by_unit = grouped(trials, lambda trial: trial.values(over))
-    deciding = [_usual_trial(unit, usual_values) for unit in by_unit.values()]
-    return PooledTrials(over=over, trials=deciding, effects=_setting_effects(trials, over, usual_values))
+    return [_usual_trial(unit, usual_values) for unit in by_unit.values()]
+
+
+def _family_mean(units: Sequence[Trial]) -> Trial:
+    """The mean of a family's units that can tell, seed by seed; of none that can, the first unit."""
+    telling = [unit for unit in units if unit.comparison.is_tested]
+    return (mean_trial(telling) if telling[1:] else None) or next(iter(telling), units[0])
+
+
+def mean_trial(trials: Sequence[Trial], *, is_loss: bool = False) -> Trial | None:
+    """The mean over trials, seed by seed; None where they share no seed. `is_loss`: more is worse again.
+
+    The trial with the most seeds leads. Another whose seeds are mostly others, as of an earlier sweep, is left out.
+    """
+    longest = max(trials, key=lambda trial: trial.comparison.pairs).comparison
+    least_shared = len(longest.names) / 2
+    trials = [trial for trial in trials if len({*longest.names} & {*trial.comparison.names}) >= least_shared]
+    first, sides = trials[0].comparison, []
+    for side in ("ours", "theirs"):
+        scores = [dict(zip(t.comparison.names, getattr(t.comparison, side), strict=True)) for t in trials]
+        shared = [seed for seed in scores[0] if all(seed in by_seed for by_seed in scores)]
+        sides.append({seed: (-1 if is_loss else 1) * fmean(by_seed[seed] for by_seed in scores) for seed in shared})
+    comparison = compare(*sides, bounds=first.bounds, margin=first.margin)
+    named, *others = dict.fromkeys(trial.name for trial in trials)
+    name = joined("list", [named, *others])
+    if len(others) >= MOST_NAMED:
+        name = say("answer.more_pairs", first=named, count=len(others))
+    # What the trials do not share says nothing of their mean.
+    settings = {
+        setting: value for setting, value in trials[0].settings.items() if len({t.value(setting) for t in trials}) == 1
+    }
+    arms = [*dict.fromkeys(arm for trial in trials for arm in trial.arms)]
+    return replace(trials[0], name=name, comparison=comparison, settings=settings, arms=arms) if comparison else None
 
 
 def _usual_trial(trials: Sequence[Trial], usual_values: Mapping[str, str]) -> Trial:
@@ -301,6 +420,14 @@ def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
     return compare(*means)
 
 
+def answer_question(
+    design: Question, question: Question, trials: Callable[[Question], Sequence[Trial]]
+) -> PooledTrials | None:
+    """The estimate that answers a question, with the measures under its `also` as other scales; None without trials."""
+    scales = [trials({**question, "measure": measure}) for measure in question.get("also", ())]
+    return pooled_trials(design, trials(question), scales)
+
+
 def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
     """The verdict by the first question under `decides` on which there are trials; None where there are none.
 
@@ -311,7 +438,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
 
     def answered(questions: Sequence[Question]) -> list[tuple[Question, PooledTrials]]:
         """The questions on which there are trials, with these."""
-        answers = ((question, pooled_trials(design, trials(question))) for question in questions)
+        answers = ((question, answer_question(design, question, trials)) for question in questions)
         return [(question, answer) for question, answer in answers if answer is not None]
 
     deciding = answered(design["decides"])
@@ -319,11 +446,11 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         return None
     (question, answer), *stand_ins = deciding
     limits = [*stand_ins, *answered(design.get("beside", ()))]
-    conclusion = answer.pooled.conclusion
+    conclusion = answer.conclusion
     outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
     # None of the settings in which two units differ that contradict each other can be ruled out.
     differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
-    dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
+    dividing = [*dict.fromkeys([*differing, *(check.on for check in answer.undone_by)])]
     flips = _when_it_changes(answer)
     turned = list[Text]()
     lead_answer, lead_question = answer, question
@@ -332,7 +459,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     is_limited = outcome == Standing.SUPPORTED
     for limit, limiting in limits:
         standings = limit.get("unless", {})
-        limited = Standing(standings.get(limiting.pooled.conclusion, standings.get("else", Standing.SUPPORTED)))
+        limited = Standing(standings.get(limiting.conclusion, standings.get("else", Standing.SUPPORTED)))
         if is_limited and limited != Standing.SUPPORTED:
             turned.append(_beside("claim.unless", limit, limiting))
             outcome = limited if outcome == Standing.SUPPORTED else outcome
@@ -370,9 +497,15 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
     """Sentences: on the mean over several units, on each unit, and on the settings that clearly move the estimate."""
     sentences = list[Text]()
     if len(answer.tested) > 1:
-        verdict = say(f"claim.said.{answer.pooled.conclusion}")
-        mean = say("claim.mean", about=measure, units=answer.units, value=answer.value, said=verdict)
+        verdict = say(f"claim.said.{answer.conclusion}")
+        mean = say("claim.mean", about=measure, units=answer.counted, value=answer.value, said=verdict)
         sentences.append(joined("sentence", [mean, answer.scope]))
+        sentences += [_check_text(check, answer) for check in answer.undone_by]
+    if len(answer.tested) >= FEWEST_SPREAD and not answer.pooled.is_about_others:
+        as_draws = replace(answer.pooled, are_draws=True)
+        sentences.append(
+            say("claim.as_draws", value=answer.value_of(as_draws), said=say(f"claim.said.{as_draws.conclusion}"))
+        )
     for trial in answer.judged:
         fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": trial.comparison.pairs}
         verdict = say(f"claim.said.{trial.comparison.outcome}")
@@ -385,13 +518,27 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
-    fields = {"about": _about(question), "said": say(f"claim.said.{answer.pooled.conclusion}")}
+    fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}")}
     return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 
+def _check_text(check: Check, answer: PooledTrials) -> Text:
+    """Say what a mean comes to after the change that a check made."""
+    said = say(f"claim.said.{check.pooled.conclusion}")
+    return say("claim.check", change=check.change, value=answer.value_of(check.pooled), said=said)
+
+
 def _when_it_changes(answer: PooledTrials) -> Text:
-    """Say which units contradict each other, which learnt nothing, and which settings move the estimate most."""
+    """Say how each family came out where they are few, what undoes the estimate, which families contradict each other,
+    which learnt nothing, and which settings move the estimate most."""
     sentences = list[Text]()
+    if 1 < len(answer.tested) < FEWEST_DRAWS:
+        by_outcome = grouped(answer.tested, lambda trial: trial.comparison.outcome)
+        for outcome, families in by_outcome.items():
+            names = joined("list", map(answer.unit_name, families))
+            sentences.append(say("claim.by_family", units=names, said=say(f"claim.said.{outcome}")))
+    by_setting = {check.on: check for check in reversed(answer.undone_by)}
+    sentences += [_check_text(check, answer) for check in reversed(by_setting.values())]
     if answer.contrary:
         first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
         sentences.append(say("claim.sides", first=first, second=second))

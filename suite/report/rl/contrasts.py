@@ -102,9 +102,9 @@ def at(budget: str, rows: Iterable[AgainstReference]) -> list[AgainstReference]:
     return [row for row in rows if row.quantity.name == budget]
 
 
-def mean_over_budgets(pair: RlExperiment, budget: str) -> ArmQuantity[RlRun]:
-    """The quantity of accuracy averaged over a budget, on a logarithmic scale: from the first evaluation at which all
-    have spent some of it, to the least that any spent in all. Of a pair whose curves all have the budget."""
+def mean_over_budgets(pair: RlExperiment, budget: str, *, is_linear: bool = False) -> ArmQuantity[RlRun]:
+    """The quantity of accuracy averaged over a budget, on a logarithmic or a linear scale: from the first
+    evaluation at which all have spent some of it, to the least that any spent in all. All curves must have the budget."""
     spends = [curve.spent[budget] for curve in pair.curves]
     first, last = max(next(filter(None, spent), 0.0) for spent in spends), min(spent[-1] for spent in spends)
 
@@ -112,7 +112,7 @@ def mean_over_budgets(pair: RlExperiment, budget: str) -> ArmQuantity[RlRun]:
         """A run's mean accuracy; None without evaluations after the first step that all share."""
         if run.curve is None or not 0 < first < last:
             return None
-        return mean_to_budget(run.curve.spent[budget], run.curve.accuracy, first, last)
+        return mean_to_budget(run.curve.spent[budget], run.curve.accuracy, first, last, is_linear=is_linear)
 
     # Averages begin below guessing, where nothing is learnt yet: whether an arm learnt anything shows at its end.
     chance, best = design.accuracy_bounds(pair.arms[0])
