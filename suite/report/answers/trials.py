@@ -466,6 +466,13 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
             if limited == outcome and limited in (Standing.EQUAL, Standing.CONTRADICTED):
                 lead_answer, lead_question, turned = limiting, limit, [_beside("claim.beside", question, answer)]
                 break  # the words of this standing are for what this question came to
+    answer_text: Text = ""
+    for limit, limiting in limits:
+        if limit.get("leads") and limiting.tested:
+            lead_answer, lead_question = limiting, limit
+            turned = [_beside("claim.beside", question, answer), *turned]
+            versus = say_or(f"answer.card.{claim['id']}.{outcome}", say(f"claim.outcome.{outcome}"))
+            answer_text = joined("list", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
@@ -473,6 +480,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     on_card = (_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card"))
     return ClaimVerdict(
         outcome=outcome,
+        answer=answer_text,
         evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(

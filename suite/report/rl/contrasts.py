@@ -104,7 +104,7 @@ def at(budget: str, rows: Iterable[AgainstReference]) -> list[AgainstReference]:
 
 def mean_over_budgets(pair: RlExperiment, budget: str, *, is_linear: bool = False) -> ArmQuantity[RlRun]:
     """The quantity of accuracy averaged over a budget, on a logarithmic or a linear scale: from the first
-    evaluation at which all have spent some of it, to the least that any spent in all. All curves must have the budget."""
+    evaluation at which all have spent some of it, to the least that any spent in all. All curves must have it."""
     spends = [curve.spent[budget] for curve in pair.curves]
     first, last = max(next(filter(None, spent), 0.0) for spent in spends), min(spent[-1] for spent in spends)
 
