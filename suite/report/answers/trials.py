@@ -472,7 +472,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
             lead_answer, lead_question = limiting, limit
             turned = [_beside("claim.beside", question, answer), *turned]
             versus = say_or(f"answer.card.{claim['id']}.{outcome}", say(f"claim.outcome.{outcome}"))
-            answer_text = joined("list", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
+            answer_text = joined("notes", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
     furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
