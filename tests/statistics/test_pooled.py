@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from suite.statistics.paired import FEWEST_PAIRS, ArmOutcome, changes
-from suite.statistics.pooled import Conclusion, Pooled, differing_rows
+from suite.statistics.pooled import ALPHA_BY_LOOKS, Conclusion, Pooled, checked_conclusion, differing_rows
 
 RIPPLE = [-0.01, -0.005, 0.0, 0.005, 0.01]
 
@@ -106,3 +106,31 @@ def test_units_that_are_not_clearly_different_do_not_contradict():
     pooled = Pooled((unit(0.012, spread=0.6), unit(0.004, spread=0.6)))
     assert [comparison.outcome for comparison in pooled.telling] == [ArmOutcome.HIGHER, ArmOutcome.ALIKE]
     assert pooled.conclusion is Conclusion.HIGHER
+
+
+def test_a_clear_mean_stands_only_if_every_check_agrees():
+    """Without the first unit the mean of the others is nothing; without any other it stays clear."""
+    pooled = Pooled((unit(0.10), unit(0.001), unit(-0.001)))
+    assert pooled.without(0).mean == pytest.approx(0.0)
+    plain = Pooled((unit(0.10), unit(0.09), unit(0.11)))
+    assert checked_conclusion(plain, [plain.without(place) for place in range(3)]) is Conclusion.HIGHER
+    assert checked_conclusion(plain, [plain.without(0), Pooled((unit(-0.10),))]) is Conclusion.DEPENDS
+    still_open = Pooled((unit(0.0, spread=10.0),))
+    assert checked_conclusion(still_open, [plain]) is Conclusion.OPEN
+
+
+def test_five_draws_stay_draws_without_one():
+    draws = Pooled(tuple(unit(shift / 100) for shift in range(1, 6)))
+    rest = draws.without(4)
+    assert rest.is_about_others
+    assert rest.interval.high == pytest.approx(0.025 + 3.182446 * math.sqrt(5 / 3) / 2 / 100, rel=1e-6)
+
+
+def test_a_second_look_asks_for_a_smaller_p():
+    """Five differences whose mean is 3 standard errors above 0: p is 0.0399, between both limits."""
+    ripple = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
+    differences = ripple + 3 * np.std(ripple, ddof=1) / math.sqrt(5)
+    first, second = (Pooled((changes(list(differences)),), alpha=ALPHA_BY_LOOKS[looks]) for looks in (1, 2))
+    assert first.p == pytest.approx(0.0399, abs=1e-4)
+    assert (first.conclusion, second.conclusion) == (Conclusion.HIGHER, Conclusion.OPEN)
+    assert second.interval.low < 0 < first.interval.low

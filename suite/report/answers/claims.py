@@ -109,10 +109,10 @@ def _ruled(results: Results, claim: Claim) -> ClaimVerdict | None:
     if newer.records and "confirmed_by" in claim:
         fresh = rule(newer, {**claim, "trial": {**claim["trial"], "looks": 1}})
     if fresh is None or not fresh.suffices:
-        return replace(verdict, flips=joined("sentence", [say("claim.rule_younger"), verdict.flips]))
+        return replace(verdict, flips=joined("sentence", [verdict.flips, say("claim.rule_younger")]))
     older = rule(results.narrowed(lambda _, record: started_at(record) < fixed_at), claim)
     before = say("claim.before", word=older.word) if older and older.suffices else ""
-    return replace(fresh, flips=joined("sentence", [say("claim.fresh", count=fresh.pairs), before, fresh.flips]))
+    return replace(fresh, flips=joined("sentence", [fresh.flips, say("claim.fresh", count=fresh.pairs), before]))
 
 
 def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:

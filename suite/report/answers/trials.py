@@ -261,7 +261,7 @@ class PooledTrials:
         values |= {name: setting_text(name, str(values[name])) for name in values if "task." in name and values[name]}
         if kind := values.get(ABOUT):
             values[ABOUT] = say_or(f"quality_tiers.asked.{kind}", kind)
-        return dotted(*values.values()) or trial.arms[0].name
+        return dotted(*values.values()) or trial.value(self.over[0]) or trial.arms[0].name
 
     @property
     def name(self) -> Text:
@@ -450,7 +450,8 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
     # None of the settings in which two units differ that contradict each other can be ruled out.
     differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
-    dividing = [*dict.fromkeys([*differing, *(check.on for check in answer.undone_by)])]
+    differing += [check.on for check in answer.undone_by]
+    dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
     flips = _when_it_changes(answer)
     turned = list[Text]()
     lead_answer, lead_question = answer, question
@@ -508,7 +509,7 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
         verdict = say(f"claim.said.{answer.conclusion}")
         mean = say("claim.mean", about=measure, units=answer.counted, value=answer.value, said=verdict)
         sentences.append(joined("sentence", [mean, answer.scope]))
-        sentences += [_check_text(check, answer) for check in answer.undone_by]
+    sentences += [_check_text(check, answer) for check in answer.undone_by]
     if len(answer.tested) >= FEWEST_SPREAD and not answer.pooled.is_about_others:
         as_draws = replace(answer.pooled, are_draws=True)
         sentences.append(

@@ -25,7 +25,7 @@ VERDICTS = {
     "mla-hard-to-implement": "supported",
     "mla-lower-ceiling": "no clear difference",
     "gqa-between": "supported",
-    "heads-specialise": "depends on the attention variant and the latent’s rank",
+    "heads-specialise": "depends on the attention variant",
     "information-tiers": "partly supported",
     "grading-automatic": "partly supported",
     "full-context-tasks": "cannot be decided from these runs",
@@ -41,7 +41,7 @@ VERDICTS = {
     "r1-zero-without-sft": "supported",
     "cold-start-helps": "supported",
     "stages-add": "supported",
-    "filtering-and-preference": "supported",
+    "filtering-and-preference": "depends on the task",
     "distillation-lifts-small-models": "supported",
     "self-evolution": "contradicted",
 }
@@ -65,5 +65,5 @@ def test_every_verdict_has_its_number_and_when_it_changes(rulings, lang):
     for name, ruling in rulings.items():
         if name != "grpo-compares-samples":  # by its definition
             assert len(texts.render(ruling.lead.about)) <= 140, name
-            assert 0 < len(texts.render(ruling.flips)) <= 330, name
+            assert 0 < len(texts.render(ruling.flips)) <= 400, name
             assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), name

@@ -285,19 +285,37 @@ def test_a_smaller_peak_is_cheaper_whatever_seconds_say():
     assert (EN.render(dearer.word), dearer.machine) == (CONTRADICTED, "")
 
 
-def test_a_task_of_more_digits_is_another_task():
-    four, six = (
-        [*finals("grpo", ours, extras), *finals("ppo", MIDDLE, extras)]
-        for ours, extras in (
-            (HIGH, {"task.digits": 4}),
-            (NEAR, {"task.digits": 6}),
-        )
-    )
-    verdict = verdict_on("grpo-sample-efficient", *four, *six)
+def sums(digits, grpo, task="addition"):
+    extras = {"task.digits": digits}
+    return [*finals("grpo", grpo, extras, task=task), *finals("ppo", MIDDLE, extras, task=task)]
+
+
+def test_sizes_of_one_task_are_averaged_and_count_once():
+    """By hand: GRPO gains 21 points on sums of both sizes and nothing on sorting; as three draws it would be 14."""
+    verdict = verdict_on("grpo-sample-efficient", *sums(2, HIGH), *sums(3, HIGH), *sums(4, MIDDLE, task="sort"))
     assert "mean of 2 tasks" in EN.render(verdict.lead.about)
-    assert any("6 digits: the result is" in EN.render(line) for line in verdict.evidence)
-    behind = [*finals("grpo", LOW, {"task.digits": 6}), *finals("ppo", MIDDLE, {"task.digits": 6})]
-    assert ruling("grpo-sample-efficient", *four, *behind)[0] == "depends on the task"
+    assert verdict.lead.value == pytest.approx(0.105, abs=1e-3)
+
+
+def test_a_mean_that_one_size_undoes_depends_on_the_task():
+    assert ruling("grpo-sample-efficient", *sums(2, HIGH), *sums(3, HIGH))[0] == SUPPORTED
+    word, text = ruling("grpo-sample-efficient", *sums(2, HIGH), *sums(3, MIDDLE))
+    assert word == "depends on the task"
+    assert "without 2 digits" in text
+
+
+def test_a_mean_that_one_task_undoes_names_it():
+    verdict = verdict_on("grpo-sample-efficient", *sums(2, HIGH), *sums(4, MIDDLE, task="sort"))
+    assert EN.render(verdict.word) == "depends on the task"
+    assert "addition · 2 digits: clearly higher. sort · 4 digits: no" in EN.render(verdict.flips)
+
+
+def test_a_usual_option_that_turns_the_sign_is_what_it_depends_on():
+    batch = {"scale_rewards": "batch"}
+    records = [*finals("grpo", LOW), *finals("ppo", MIDDLE), *finals("grpo", HIGH, batch)]
+    verdict = verdict_on("grpo-sample-efficient", *records)
+    assert EN.render(verdict.word) == "depends on reward scaling"
+    assert "with reward scaling = batch" in EN.render(verdict.flips)
 
 
 def test_distillation_stands_beside_rl_in_many_tries_too():
