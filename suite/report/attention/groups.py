@@ -56,6 +56,12 @@ def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> 
     return [*figures, *([CaseGroup(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
 
 
+def figure_facets(results: Results, timing: Timing) -> Mapping[str, Text]:
+    """The facets by which a reader finds the figure that draws a timing over contexts; empty where none does."""
+    drawn = groups(timings(results), lambda candidate: candidate.tokens is not None)
+    return next((group.facets for group in drawn if timing in group.plotted), {})
+
+
 @cached_by_results
 def case_timings(results: Results) -> Sequence[Timing]:
     """The timings of all cases, of each those of the record that stands for it."""

@@ -26,6 +26,7 @@ from suite.records.record import Record
 from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
+from suite.report.blocks import Headline
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Results:
     withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
+    notes: Sequence[Headline] = ()  # on which folders were left out, and why
 
     @property
     def several(self) -> bool:

@@ -101,7 +101,7 @@ def _figure(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment
         caption=joined("sentence", [say(f"rl_memory.caption.{first.evidence}"), also if unsaid else ""]),
         views=views,
         height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
-        facets={"model": first.model, "evidence": evidence, "label": first.label},
+        facets=design.case_facets(first),
     )
 
 

@@ -64,6 +64,7 @@ def build(results: Results) -> Section | None:
             _ran_headline(results),
             devices.disturbance(results),
             origin(results),
+            *results.notes,
             shared_headline(results),
         ],
     )
