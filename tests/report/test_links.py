@@ -134,7 +134,7 @@ def test_what_a_cards_link_opens_says_the_cards_number(page):
         assert not sizes or any(all(size in figure.finding for size in sizes) for figure in stating), ruling.id
 
 
-def test_the_speed_card_opens_its_case_and_its_headline_has_its_ratio(page):
+def test_the_speed_card_opens_its_case_with_its_ratio(page):
     results, answers, sections = page
     (ruling,) = [card.ruling for card in answers.cards if card.ruling.id == "mla-faster-inference"]
     (figure,) = [one for one in opened(sections["latency"], ruling.lead.link) if "time" in one.family.lower()][:1]

@@ -90,7 +90,7 @@ def sample_results():
     if folders != decided:
         raise ValueError(f"SAMPLE or LEFT_OUT must name each reference folder; not so for {sorted(folders ^ decided)}")
     note = Headline(
-        text=say("trust.folders_left_out", read=len(SAMPLE), count=len(folders)),
+        text=say("trust.folders_left_out", left=len(folders) - len(SAMPLE), count=len(folders)),
         detail=joined(
             "sentence", [say(f"trust.left_out.{why}", folders=joined("list", names)) for why, names in LEFT_OUT.items()]
         ),

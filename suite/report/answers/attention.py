@@ -36,6 +36,7 @@ RIVALS = ("mha", "gqa")
 # The GPU, and the heads of queries and of keys, that others' measurements are told of.
 PUBLISHED_GPU, PUBLISHED_HEADS = "h100-sxm5-80gb", (128, 8)
 GPU_BATCHES = {"few": 1, "many": 32}  # sequences at once for which times on that GPU are computed
+USUAL_AXES = {"tp": "1", "match": "heads", "query_len": "1", "cache_dtype": ""}  # of cases that are computed there
 HALF = 0.5
 BELOW, ABOVE = -1, 1
 SERVED_DTYPE = "bfloat16"
@@ -175,8 +176,9 @@ def _expected_on_gpu(case: TimeRatio) -> Text:
     kernels, or where the case's sizes are not the published model's own.
     """
     calibration, name = load_calibration(PUBLISHED_GPU), case.timing.axis("geometry")
-    is_plain = not (case.timing.extra_settings or case.base.extra_settings) and case.timing.axis("tp") in ("", "1")
-    if calibration is None or name not in geometry_names() or not is_plain:
+    is_usual = all(case.timing.axis(axis) in ("", value) for axis, value in USUAL_AXES.items())
+    is_plain = is_usual and not (case.timing.extra_settings or case.base.extra_settings)
+    if not (calibration and is_plain and name in geometry_names()):
         return ""
     geometry = load_geometry(name)
     shapes = absorbed_shape(geometry), grouped_shape(geometry, kv_heads="all" if case.base.variant == "mha" else None)

@@ -142,7 +142,6 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 
 
 def _named(name: str, value: str) -> Text:
-    """The value of one of NAMED as a sentence names an arm by it: `GRPO`, `process supervision`."""
     return setting_text(name, value) if name in (SUPERVISION, REWARD_SOURCE) else option_label(name, value)
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from suite.records.derived import started_at
 from suite.records.labels import differences, differing
-from suite.report.attention.timings import LAYER, VARIANT_SETTING, Timing, in_order, timings
+from suite.report.attention.timings import LAYER, Timing, in_order, timings
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import case_facets, phase_name
@@ -111,8 +111,7 @@ def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
 
     def group_key(timing: Timing) -> GroupKey:
         # Paged caches and mixed lengths take other times, and another width or number of heads is another model.
-        settings = [pair for pair in timing.extra_settings if not pair[0].startswith(VARIANT_SETTING)]
-        return (*axes_without(timing, LINE_AXES), *settings, (LABEL, timing.label))
+        return (*axes_without(timing, LINE_AXES), *timing.shared_settings, (LABEL, timing.label))
 
     return dict(sorted(grouped(timings, group_key).items()))
 
@@ -125,7 +124,7 @@ def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> lis
     the same model without their further settings has them. What other labels have drops nothing: a person's few runs
     stand beside many reference records.
     """
-    settings = {name for timings in timings_by_group.values() for name, _ in timings[0].extra_settings}
+    settings = {name for timings in timings_by_group.values() for name, _ in timings[0].shared_settings}
     further = {name for name in settings if not name.startswith("geometry.")}
     num_variants = {key: len({t.variant for t in timings}) for key, timings in timings_by_group.items()}
     num_contexts = dict.fromkeys(timings_by_group, 0)

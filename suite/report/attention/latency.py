@@ -99,7 +99,6 @@ def _joules(timing: Timing) -> float | None:
 
 
 def _median_interval(timing: Timing) -> Interval | None:
-    """The median's interval; None for a single reading."""
     return timing.interval if timing.interval.count > 1 else None
 
 

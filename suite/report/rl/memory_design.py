@@ -72,17 +72,14 @@ class MemoryCase(run.Run):
 
     @property
     def peak_phase(self) -> str:
-        """The phase with the highest peak."""
         return max(self.phases, key=lambda phase: self.phases[phase].peak)
 
     @property
     def peak(self) -> float:
-        """The highest peak of any phase, in bytes."""
         return self.phases[self.peak_phase].peak
 
     @property
     def parameters(self) -> float | None:
-        """The number of the policy's parameters."""
         return self.constant("policy_parameter_count")
 
     @property

@@ -64,12 +64,10 @@ class TelemetryRun(Run):
 
     @property
     def telemetry(self) -> Mapping[str, Any]:
-        """What the record says of its telemetry; empty where it says nothing."""
         return telemetry_facts(self.record)
 
     @property
     def devices(self) -> Mapping[str, Any]:
-        """What the record says of each device, by its name."""
         return mapping(self.telemetry, "devices")
 
 
@@ -219,7 +217,6 @@ class WatchedDevice:
 
     @property
     def worst(self) -> float:
-        """The largest share of any mark; 0 without one."""
         return max(self.shares.values(), default=0.0)
 
     @property
@@ -279,7 +276,7 @@ def disturbance(results: Results) -> Headline | None:
     others = [say(f"trust.rest.{kind}", count=numbers.count(count)) for kind, count in rest.items() if count]
     detail = [
         *(say(f"trust.moved.{kind}", count=numbers.count(count)) for kind, count in moved.items() if count),
-        say("trust.rest", others=joined("list", others), **fields) if others else "",
+        say("trust.rest", others=joined("and", others), **fields) if others else "",
         say("trust.cost", share=numbers.percent(median(shares))) if shares else "",
     ]
     text = say(f"trust.{outcome}", share=numbers.percent(DISTURBED), **fields)
@@ -287,7 +284,6 @@ def disturbance(results: Results) -> Headline | None:
 
 
 def _count_below(value: Any, most: int) -> int:
-    """A whole number between 0 and `most`; 0 for anything else."""
     return int(value) if isinstance(value, int) and 0 < value < most else 0
 
 
@@ -295,7 +291,6 @@ def device_table(results: Results) -> Table:
     """The table of watched devices, a row for each of each run, the most disturbed first."""
 
     def share_column(mark: str) -> Column[WatchedDevice]:
-        """A column of the share of samples with a mark."""
         return column(f"trust.mark.{mark}", lambda row: row.shares.get(mark), numbers.percent, only_where_known=True)
 
     powers: list[Column[Power]] = [

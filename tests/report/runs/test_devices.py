@@ -86,7 +86,9 @@ def test_a_headline_says_what_a_disturbance_moves(tmp_path):
     assert headline.text == "2 of 2 monitored runs were disturbed in over 5.0% of their samples"
     assert "the medians of 1 timings" in headline.detail
     assert "the seconds of 1 trainings, but not changed their scores" in headline.detail
-    assert "5 cases in all; the others are 1 computed ones, 2 that were not monitored or did not run" in headline.detail
+    assert (
+        "5 cases in all; the others are 1 computed ones and 2 that were not monitored or did not run" in headline.detail
+    )
 
 
 def test_what_an_unused_gpu_does_disturbs_no_case(tmp_path):
