@@ -125,7 +125,7 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     outcomes = {*standings.values()}
     first = min(by_rival.get("gqa", deciding), key=lambda case: case.distance(design["at"]))
     lead = first.lead("answer.about.speed", other=first.base.sized_variant, phase=phase_name(phase))
-    evidence: list[Text] = []
+    evidence: list[Text] = [say("answer.told.judged")]
     for case in deciding:
         ends = {name: numbers.times(getattr(case.ratio, name)) for name in ("ratio", "low", "high")}
         fields = {"other": case.base.sized_variant, "tokens": numbers.count(case.tokens), **ends, **case.case_fields}
