@@ -94,7 +94,6 @@ def _family(kernel: Kernel) -> str:
 
 
 def _counts(families: CellsByFamily) -> str:
-    """`3 of GQA 128/8, 2 of MLA 128`"""
     return ", ".join(f"{len(cells)} of {family}" for family, cells in families.items())
 
 

@@ -177,7 +177,6 @@ def policy_arguments(checkpoint: str) -> list[str]:
 
 
 def _quoted(path: str) -> str:
-    """A path in quotes, as Hydra's grammar reads it."""
     return "'" + path.replace("'", "\\'") + "'"
 
 

@@ -187,7 +187,6 @@ def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:
 
 
 def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
-    """The settings in which runs differ, without the seed."""
     return [name for name in differing(run.record.case.settings for run in runs) if name != SEED]
 
 

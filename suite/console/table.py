@@ -117,7 +117,6 @@ def status_text(status: str, behind: str = "") -> Text:
 
 
 def _letters(column: ConsoleColumn) -> int:
-    """The width of the widest text of a column."""
     return max(cell_len(one_line(text)) for text in (column.title, *column.cells))
 
 

@@ -120,7 +120,6 @@ def _drawn(runs: Runs, build: Build, view: str, lang: str, about: Mapping[str, s
 
 
 def _named(figure: Any) -> str:
-    """A figure's title with its settings."""
     return " · ".join(filter(None, [figure.title, figure.settings]))
 
 

@@ -101,7 +101,6 @@ class Runs:
 
     @property
     def workloads(self) -> list[str]:
-        """Names of the workloads that were run."""
         return list(dict.fromkeys(current.record.case.workload for current in self._results.records))
 
     @property

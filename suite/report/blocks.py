@@ -167,6 +167,7 @@ class Ruling:
     machine: Text = ""
     lead: Lead | None = None
     flips: Text = ""  # the settings or sizes at which the verdict changes
+    peer: Text = ""  # the lead's case as it is computed for a machine that nobody here measured
     answer: Text = ""  # the verdict as an answer to the claim's question; empty where the word says it
     evidence: Sequence[Text] = ()  # the numbers behind it, a sentence each
     rule: Text = ""  # the rule by which it was decided, in a sentence or two

@@ -128,11 +128,9 @@ def add_verdict_note(tables: Sequence[Table]) -> list[Table]:
     sentences += [say("verdict.flips_note")] if any(say("verdict.flips") in titles for titles in heads) else []
     family = tables[first].family
 
-    def takes_note(place: int) -> bool:
-        return place == first or (family != "" and tables[place].family == family)
-
+    noted = [place for place, table in enumerate(tables) if place == first or (family and table.family == family)]
     return [
-        replace(table, note=joined("sentence", [table.note, *sentences])) if takes_note(place) else table
+        replace(table, note=joined("sentence", [table.note, *sentences])) if place in noted else table
         for place, table in enumerate(tables)
     ]
 

@@ -43,7 +43,6 @@ class TaskVocabulary:
         return self._tokenizer.encode(tokens(text))
 
     def prompt(self, task: Task, item: Item) -> list[int]:
-        """Ids of the item's prompt."""
         return self.encode(item.prompt)
 
     def decode(self, ids: Iterable[int]) -> list[str]:

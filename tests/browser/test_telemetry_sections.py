@@ -28,5 +28,5 @@ def test_what_watching_saw_is_drawn_and_fits_its_screen(watch, watched, width, s
     page = watch.open(watched, width=width, scheme=scheme)
     assert traces(figure_of(page, "hardware"))
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    assert "2 of 2 runs were disturbed" in section(page, "trust").inner_text()
+    assert "2 of 2 monitored runs were disturbed" in section(page, "trust").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth") == width

@@ -7,6 +7,9 @@ import pytest
 import suite
 from suite.report.answers.answers import QUESTIONS
 from suite.report.command import _garbage_collector_off
+from suite.report.page.texts import LANGUAGES, load_texts
+from suite.report.runs import trust
+from tools.prose import readers
 from tools.prose.documents import BLOCK, MARKED, documents, filled
 from tools.prose.figures import FIGURES
 from tools.prose.readers import REFERENCE, ROOT, effect, recipe
@@ -36,6 +39,19 @@ def test_a_readme_has_its_numbers_in_the_block_of_answers(path):
     (block,) = BLOCK.findall(read(path))
     assert block[1].count("\n") == 2 + len(QUESTIONS)
     assert not MARKED.search(read(path))
+
+
+@_garbage_collector_off()
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_the_sample_page_says_which_folders_it_leaves_out(lang, monkeypatch):
+    section = load_texts(lang).section(trust.build(readers.sample_results()))
+    (note,) = [headline for headline in section.headlines if "cpu_rl_tuned" in headline.detail]
+    folders = {path.name for path in REFERENCE.iterdir() if path.is_dir()}
+    assert {name for name in folders if re.search(rf"{name}\b", note.detail)} == folders - {*readers.SAMPLE.values()}
+    assert set(re.findall(r"\d+", note.text)) == {str(len(folders) - len(readers.SAMPLE)), str(len(folders))}
+    monkeypatch.setitem(readers.LEFT_OUT, "repeated", ())
+    with pytest.raises(ValueError, match="cpu_one_launch"):
+        readers.sample_results.__wrapped__()
 
 
 def test_a_figure_that_was_changed_is_filled_anew(tmp_path):

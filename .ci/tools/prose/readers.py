@@ -8,12 +8,14 @@ import functools
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 
 from suite.console.compare import by_setting
 from suite.console.summary import SummaryEntry, summarise_record
 from suite.notebook.runs import Runs
+from suite.report.blocks import Headline, joined, say
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
@@ -42,6 +44,16 @@ SAMPLE = {
     "published model": "cpu_rl_pretrained",
 }
 """What the sample report is made of."""
+LEFT_OUT = {
+    "study": (
+        *("cpu_rl_coarse", "cpu_rl_defaults", "cpu_rl_pass_at_k"),
+        *("cpu_rl_ppo", "cpu_rl_sizes", "cpu_rl_stale"),
+    ),
+    "tuning": ("cpu_quality_rates", "cpu_rl_tuned"),
+    "repeated": ("cpu_one_launch",),
+    "watched": ("cpu_rl_owners",),
+}
+"""The folders that the sample report does not read, by the reason, which is a text of the page (trust.left_out)."""
 CASE = ("geometry", "phase", "seq_len", "dtype")
 TIER = ("task", "attention", "settings")
 NARROWING = {"cpu/attention": CASE, "cpu/call_form": CASE, "cpu/transformers": CASE, "cpu/quality": TIER}
@@ -69,8 +81,22 @@ def folder_without_readings(folder):
 
 @functools.cache
 def sample_results():
-    """The results that the sample report is made of, with all readings."""
-    return read_results([REFERENCE / name for name in SAMPLE.values()], list(SAMPLE))
+    """The results that the sample report is made of, with all readings, and a note on the folders it leaves out.
+
+    Raises ValueError for a folder of reference records that is neither read nor left out for a reason.
+    """
+    folders = {path.name for path in REFERENCE.iterdir() if path.is_dir()}
+    decided = {*SAMPLE.values(), *chain.from_iterable(LEFT_OUT.values())}
+    if folders != decided:
+        raise ValueError(f"SAMPLE or LEFT_OUT must name each reference folder; not so for {sorted(folders ^ decided)}")
+    note = Headline(
+        text=say("trust.folders_left_out", left=len(folders) - len(SAMPLE), count=len(folders)),
+        detail=joined(
+            "sentence", [say(f"trust.left_out.{why}", folders=joined("list", names)) for why, names in LEFT_OUT.items()]
+        ),
+    )
+    results = read_results([REFERENCE / name for name in SAMPLE.values()], list(SAMPLE))
+    return replace(results, notes=[note])
 
 
 @functools.cache

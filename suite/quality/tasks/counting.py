@@ -33,7 +33,6 @@ class Counting(OneDistribution):
         self.chance = (self._sorts - 1) / (self._sorts - 1 + self._length)  # of a sort that never comes: 0 is likeliest
 
     def facts(self) -> Mapping[str, Any]:
-        """Sizes of the task and of its held-out set."""
         return {"length": self._length, "sorts": self._sorts, "held_out_contexts": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:

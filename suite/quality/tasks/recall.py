@@ -34,7 +34,6 @@ class Recall(OneDistribution):
         self.chance = 1 / self._values
 
     def facts(self) -> Mapping[str, Any]:
-        """Sizes of the task and of its held-out set."""
         return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:

@@ -38,7 +38,6 @@ class TwoHop(OneDistribution):
         self.chance = 1 / self._names
 
     def facts(self) -> Mapping[str, Any]:
-        """Sizes of the task and of its held-out set."""
         return {"chains": self._chains, "names": self._names, "held_out_contexts": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:

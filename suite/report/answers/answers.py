@@ -102,13 +102,12 @@ def card_headlines(results: Results, here: str, claim_id: str) -> list[Headline]
 
 
 def forests(results: Results, here: str) -> dict[str, list[Figure]]:
-    """By a section's id, the figures of the estimates that decide its claims, as `build_answers` rules; each title
-    once."""
+    """By a section's id, the figures of the estimates that decide its claims, as `build_answers` rules; each once."""
     sides, figures = _verdicts(results, here), dict[str, list[Figure]]()
     for claim in claims():
         figure = next((verdict.forest for verdict, _ in _weighed(claim["id"], *sides)), None)
         in_section = figures.setdefault(claim["section"], [])
-        if figure is not None and figure.title not in [other.title for other in in_section]:
+        if figure is not None and (figure.title, figure.facets) not in [(one.title, one.facets) for one in in_section]:
             in_section.append(figure)
     return figures
 
@@ -144,7 +143,9 @@ def _ruling(claim: Claim, verdicts: Sequence[tuple[ClaimVerdict, Badge]]) -> Rul
 
 def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
     """Lay a verdict out with its claim's texts; computed ones get the badge PROJECTED, one by definition none."""
-    claim_id = claim["id"]
+    claim_id, lead = claim["id"], verdict.lead
+    if lead and verdict.forest:
+        lead = replace(lead, link={**lead.link, **verdict.forest.facets})
     if verdict.outcome == Standing.DEFINED:
         badge = None
     elif badge is not None and (verdict.is_projected or not verdict.machine):
@@ -156,8 +157,9 @@ def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruli
         word=verdict.word,
         badge=badge,
         machine="" if badge is Badge.PROJECTED else verdict.machine,
-        lead=verdict.lead,
+        lead=lead,
         flips=verdict.flips,
+        peer=verdict.peer,
         evidence=verdict.evidence,
         answer=verdict.answer,
         rule=joined("sentence", [say(f"claim.compares.{claim_id}"), say(f"claim.evidence.{claim['evidence']}")]),

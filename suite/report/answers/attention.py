@@ -5,6 +5,7 @@ each rival and geometry one case decides, which conf/claims.yaml names; all othe
 """
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -14,21 +15,28 @@ from suite.records.labels import differing
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.trials import machine_label
 from suite.report.attention import callstyle, memory
-from suite.report.attention.groups import axes_without, case_timings, side_by_side
+from suite.report.attention.groups import axes_without, case_timings, figure_facets, side_by_side
 from suite.report.attention.timings import KERNEL, LAYER, Timing
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import Write, times_lead
 from suite.report.model.experiment import grouped
+from suite.report.model.formats import times_range
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs
 from suite.statistics.intervals import Ratio, median_ratio
 from suite.theory.devices.calibration_file import load_calibration
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
+from suite.theory.layers.geometry import geometry_names, load_geometry
+from suite.theory.layers.latent_shapes import absorbed_shape
+from suite.theory.layers.shapes import grouped_shape
 
 RIVALS = ("mha", "gqa")
 # The GPU, and the heads of queries and of keys, that others' measurements are told of.
 PUBLISHED_GPU, PUBLISHED_HEADS = "h100-sxm5-80gb", (128, 8)
+GPU_BATCHES = {"few": 1, "many": 32}  # sequences at once for which times on that GPU are computed
+USUAL_AXES = {"tp": "1", "match": "heads", "query_len": "1", "cache_dtype": ""}  # of cases that are computed there
 HALF = 0.5
 BELOW, ABOVE = -1, 1
 SERVED_DTYPE = "bfloat16"
@@ -117,7 +125,7 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     outcomes = {*standings.values()}
     first = min(by_rival.get("gqa", deciding), key=lambda case: case.distance(design["at"]))
     lead = first.lead("answer.about.speed", other=first.base.sized_variant, phase=phase_name(phase))
-    evidence: list[Text] = []
+    evidence: list[Text] = [say("answer.told.judged")]
     for case in deciding:
         ends = {name: numbers.times(getattr(case.ratio, name)) for name in ("ratio", "low", "high")}
         fields = {"other": case.base.sized_variant, "tokens": numbers.count(case.tokens), **ends, **case.case_fields}
@@ -126,13 +134,15 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
         if counted := speed_cases(results, group["phase"], group["variants"], group["span"]):
             evidence.append(_count_text(f"answer.told.{group['key']}", "answer.told.range", counted))
     flips = [_batch_text(cases, design["at"]), _count_text("answer.flips.cases", "answer.told.against", cases)]
-    answers = [say(f"answer.than.{standing}", other=variant_label(rival)) for rival, standing in standings.items()]
+    answers = [_than_text(standing, by_rival[rival]) for rival, standing in standings.items()]
+    link = {**first.case_fields, "phase": phase_name(phase)} | {**figure_facets(results, first.timing)}
     return ClaimVerdict(
         outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
         evidence=evidence,
         answer=joined("list", answers),
         depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
-        lead=replace(lead, link={**first.case_fields, "phase": phase_name(phase)}),
+        lead=replace(lead, link=link),
+        peer=_expected_on_gpu(first) if phase == "decode" else "",
         flips=joined("sentence", [*flips, _published_on_gpu() if design.get("tells_published") else ""]),
         machine=machine_label(first.timing),
         suffices=any(case.is_repeated for case in deciding),
@@ -148,6 +158,43 @@ def _standing(sides: Sequence[int], supports: int) -> Standing:
     if not clear:
         return Standing.OPEN
     return Standing.DEPENDS if len(clear) > 1 else Standing.SUPPORTED if supports in clear else Standing.CONTRADICTED
+
+
+def _than_text(standing: Standing, cases: Sequence[TimeRatio]) -> Text:
+    """Say how MLA stands to a rival by the deciding cases, and with which models a clear order is not that clear."""
+    answer = say(f"answer.than.{standing}", other=variant_label(cases[0].base.variant))
+    unclear = [case.timing.axis("geometry") for case in cases if not case.side()]
+    if not unclear or standing is Standing.OPEN:
+        return answer
+    return say("answer.than.but_open", answer=answer, models=joined("list", unclear))
+
+
+def _expected_on_gpu(case: TimeRatio) -> Text:
+    """Say the ratio of a decode case's layers, and of their kernels, that good ones are expected to have on a GPU.
+
+    Each ratio has the range of both expected times, whose errors are independent. Empty where nobody measured such
+    kernels, or where the case's sizes are not the published model's own.
+    """
+    calibration, name = load_calibration(PUBLISHED_GPU), case.timing.axis("geometry")
+    is_usual = all(case.timing.axis(axis) in ("", value) for axis, value in USUAL_AXES.items())
+    is_plain = is_usual and not (case.timing.extra_settings or case.base.extra_settings)
+    if not (calibration and is_plain and name in geometry_names()):
+        return ""
+    geometry = load_geometry(name)
+    shapes = absorbed_shape(geometry), grouped_shape(geometry, kv_heads="all" if case.base.variant == "mha" else None)
+    fields: dict[str, Text | int] = {}
+    for size, batch in GPU_BATCHES.items():
+        step = Pass(batch=batch, query_len=1, seq_len=case.tokens, element_bytes=SERVED_BYTES)
+        mla, rival = (calibration.expected_layer(shape, step, SERVED_DTYPE) for shape in shapes)
+        kernels = [calibration.expected(shape, step, SERVED_DTYPE) for shape in shapes]
+        if not (mla and rival and mla.high and rival.high and kernels[0] and kernels[1]):
+            return ""
+        ratio, kernel_ratio = mla.seconds / rival.seconds, kernels[0].seconds / kernels[1].seconds
+        reach = math.exp(math.hypot(math.log(mla.high / mla.seconds), math.log(rival.high / rival.seconds)))
+        fields |= {f"{size}_batch": batch, size: numbers.times(ratio), f"{size}_kernel": numbers.times(kernel_ratio)}
+        fields[f"{size}_range"] = times_range(ratio / reach, ratio * reach)
+    other, tokens = case.base.sized_variant, numbers.count(case.tokens)
+    return say("answer.peer", gpu="H100", dtype=SERVED_DTYPE, other=other, tokens=tokens, **fields)
 
 
 def _count_text(key: str, part_key: str, cases: Sequence[TimeRatio]) -> Text:

@@ -3,7 +3,7 @@
 Sizes need no statistics: they were counted on the real cache, or follow from a closed form.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from suite.records import numbers
 from suite.report.answers.attention import RIVALS
@@ -55,6 +55,9 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
     # The first case in which each rival's cache is smaller than MLA's.
     larger = {(cache.mode, cache.rival_name): cache for cache in reversed(caches) if cache.ratio > 1}.values()
     texts = [cache.text for cache in caches if cache in larger][:MOST_LARGER]
+    about = say("answer.about.cache", other=first.rival_name, where=first.where)
+    written = say("answer.of", share=numbers.percent(first.ratio), other=first.rival_name)
+    lead = lead_number(first.ratio, None, numbers.times, about=about, written=written, neutral=1.0)
     return ClaimVerdict(
         outcome=size_standing(cache.ratio for cache in against_mha),
         evidence=[
@@ -62,14 +65,7 @@ def less_kv_memory(results: Results, _: Claim) -> ClaimVerdict:
             *(say("answer.told.cached_forms", told=cache.text) for cache in forms),
         ],
         depends_on=setting_name("geometry"),
-        lead=lead_number(
-            first.ratio,
-            None,
-            numbers.times,
-            about=say("answer.about.cache", other=first.rival_name, where=first.where),
-            written=say("answer.of", share=numbers.percent(first.ratio), other=first.rival_name),
-            neutral=1.0,
-        ),
+        lead=replace(lead, link={"geometry": first.mla.axis("geometry") if first.mla else FORM_MODEL}),
         flips=say("answer.flips.cache", told=joined("notes", texts)),
         machine=machine_label(first.mla) if first.mla else "",
         is_projected=first.mla is None,

@@ -54,6 +54,7 @@ class ClaimVerdict:
     depends_on: Text = ""  # the settings that turn the outcome round, of DEPENDS
     lead: Lead | None = None  # the estimate that the outcome follows from
     flips: Text = ""  # the conditions under which the outcome is another, in a line
+    peer: Text = ""  # the lead's case as it is computed for a machine that nobody here measured
     limit: Text = ""  # the comparison that turned a supported claim, which `flips` says too
     machine: Text = ""
     """The machines whose measurements decided it; empty where closed forms or projections did."""

@@ -13,7 +13,7 @@ from suite.report.plot.plots import Point, Series, linear, rule
 from suite.statistics.paired import Comparison
 from suite.statistics.pooled import Pooled
 
-FEWEST_ROWS = 3  # units from which on a figure shows more than a sentence
+FEWEST_ROWS = 2  # units from which on a figure shows more than a sentence
 ROW_PX = 34
 
 
@@ -73,4 +73,5 @@ def forest(units: Sequence[Unit], pooled: Pooled, write: Write, *, name: Text, m
         caption=joined("sentence", caption),
         views=[View(title="", figure=plot_rows.rows(names, traces, xaxis=axis, shapes=[rule(x=0)], showlegend=False))],
         height_px=plot_rows.height_px(len(names), row_px=ROW_PX),
+        facets={"case": name},
     )

@@ -4,7 +4,7 @@ conf/claims.yaml says of a claim which arms are compared, that agree in everythi
 which no seed varies, and what a formula says are told as facts.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -36,7 +36,7 @@ from suite.report.rl import design, memory_design, pass_at_k, stability, stages
 from suite.report.rl.contrasts import at_equal_budgets, mean_over_budgets
 from suite.report.rl.cost import cost_s, run_price
 from suite.report.rl.design import RlArm, RlExperiment
-from suite.report.rl.memory_design import Saving
+from suite.report.rl.memory_design import MemoryExperiment, Saving
 from suite.report.rl.run import COMPLETIONS, DEFAULTS, REWARD_SOURCE, STEPS, SUPERVISION, RlRun, final_accuracy
 from suite.statistics.paired import Comparison
 from suite.statistics.pooled import Conclusion
@@ -143,7 +143,6 @@ def rl_trials(results: Results, question: Question) -> list[Trial]:
 
 
 def _named(name: str, value: str) -> Text:
-    """The value of one of NAMED as a sentence names an arm by it: `GRPO`, `process supervision`."""
     return setting_text(name, value) if name in (SUPERVISION, REWARD_SOURCE) else option_label(name, value)
 
 
@@ -209,26 +208,39 @@ def _added_by_rl(arm: RlArm) -> Comparison | None:
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
     """The verdict on GRPO as cheaper than PPO, by a step's peak memory, which has no noise; seconds stand beside it.
 
-    The median saving of the largest model leads. If that one is projected, all projected savings decide, else all
-    measured ones. Without any saving the seconds decide.
+    The case that a figure draws leads, of the largest model. If that one is projected, all projected savings decide,
+    else all measured ones. Without any saving the seconds decide.
     """
     by_seconds = decide(results, claim)
     algorithms = [claim["trial"]["decides"][0][side][ALGORITHM].rstrip("*") for side in ("arms", "against")]
-    savings = [
-        saving
-        for saving in memory_design.savings(memory_design.memory_experiments(results))
-        if [saving.arm.value(ALGORITHM), saving.baseline.value(ALGORITHM)] == algorithms
-    ]
+
+    def savings_in(compared: Iterable[MemoryExperiment]) -> list[Saving]:
+        pairs = memory_design.savings(compared)
+        return [pair for pair in pairs if [pair.arm.value(ALGORITHM), pair.baseline.value(ALGORITHM)] == algorithms]
+
+    experiments = memory_design.memory_experiments(results)
+    savings = savings_in(experiments)
     if not savings:
         return by_seconds
-    by_size = grouped(savings, lambda saving: saving.arm.first.parameters or 0.0)
-    largest = sorted(by_size[max(by_size)], key=lambda saving: saving.share)
-    leading = largest[len(largest) // 2]
+    drawn = savings_in(memory_design.experiments_to_draw(experiments))
+    # Of one model, an arm with a reference model, as the figure's headline has it.
+    leading = max(drawn or savings, key=lambda pair: (pair.arm.first.parameters or 0.0, pair.arm.first.has_reference))
     run, baseline = leading.arm.first, leading.baseline.first
     deciding = [saving for saving in savings if saving.arm.first.is_measured is run.is_measured]
     peaks = say("answer.memory", ours=numbers.bytes_iec(run.peak), theirs=numbers.bytes_iec(baseline.peak))
     share = 1 - leading.share
     by_evidence = grouped(savings, lambda saving: "measured" if saving.arm.first.is_measured else "projected")
+    tokens = parse_number(leading.arm.value("seq_len"))
+    case = [run.model, say("own.tokens", count=numbers.count(tokens)) if tokens else ""]
+    lead = lead_number(
+        share,
+        None,
+        numbers.percent,
+        about=say("answer.about.memory", case=joined("list", case), evidence=say(f"evidence.{run.evidence}")),
+        count=peaks,
+        written=say("answer.of", share=numbers.percent(share), other=option_label(ALGORITHM, algorithms[1])),
+        neutral=1.0,
+    )
     return ClaimVerdict(
         outcome=size_standing(1 - saving.share for saving in deciding),
         evidence=[
@@ -236,15 +248,7 @@ def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:
             *(by_seconds.evidence if by_seconds else []),
         ],
         depends_on=setting_name("policy"),
-        lead=lead_number(
-            share,
-            None,
-            numbers.percent,
-            about=say("answer.about.memory", model=run.model, evidence=say(f"evidence.{run.evidence}")),
-            count=peaks,
-            written=say("answer.of", share=numbers.percent(share), other=option_label(ALGORITHM, algorithms[1])),
-            neutral=1.0,
-        ),
+        lead=replace(lead, link=memory_design.case_facets(run)),
         flips=_least_saved(deciding),
         machine=machine_label(run) if run.is_measured else by_seconds.machine if by_seconds else "",
         is_projected=not run.is_measured,

@@ -155,7 +155,7 @@ def _variants_figure(name: str) -> Figure:
         point = Point(x=size_bytes / KIB, y=label, text=f"{size} ({share})", hover=hover)
         series.append(bars(label, [point], colour=variant_style(variant).colour, **BAR_TEXT))
     names, axis = list(map(variant_label, sizes)), say("cache.axis")
-    ratios = {variant: numbers.times(sizes[variant] / sizes["mla"]) for variant in ("gqa", "mha")}
+    ratios = {"gqa": numbers.times(sizes["mla"] / sizes["gqa"]), "mha": numbers.percent(sizes["mla"] / sizes["mha"])}
     least = variant_label(min(sizes, key=sizes.__getitem__))
     return Figure(
         title=name,

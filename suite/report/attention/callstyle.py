@@ -55,12 +55,10 @@ class CallForm(dict[str, Timing]):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another library's layer was called."""
         return self.first.record.case.workload == FOREIGN
 
     @property
     def has_named_backend(self) -> bool:
-        """Whether the case names its backend; false for `auto`."""
         return self.first.axis("backend") != "auto"
 
     @property
@@ -71,12 +69,10 @@ class CallForm(dict[str, Timing]):
 
     @property
     def family(self) -> str:
-        """The variant without its mode."""
         return self.first.variant.partition("_")[0]
 
     @property
     def family_name(self) -> Text:
-        """The family's label, marked where the layer was not checked."""
         return self.first.marked(variant_label(self.family))
 
     @property
@@ -90,7 +86,6 @@ class CallForm(dict[str, Timing]):
         return (*self.subject, *map(self.first.axis, COMPUTATION), *extras(self.first.record), self.first.label)
 
     def median_s(self, span: str) -> float | None:
-        """The median of a span; None where it was not timed."""
         return self[span].median_s if span in self else None
 
 
@@ -132,7 +127,6 @@ def computations(results: Results, workloads: Sequence[str] = (OURS, FOREIGN)) -
 
 
 def _worst_first(forms: Iterable[CallForm], span: str) -> Forms:
-    """Sort forms by the median of a span, the slowest first."""
     return sorted(forms, key=lambda form: (-(form.median_s(span) or 0), form.name))
 
 
@@ -182,7 +176,6 @@ def _figure(forms: Forms, subject: Sequence[Forms], results: Results) -> Figure:
 
 
 def _foreign_note(forms: Iterable[CallForm]) -> Text:
-    """The note on foreign implementations, if one is among the forms, else empty."""
     return say("callstyle.foreign") if any(form.is_foreign for form in forms) else ""
 
 

@@ -15,11 +15,12 @@ from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import LABEL, Pairs, machine_id
 
 K = TypeVar("K")
-GroupKey = Pairs  # what all timings of a figure share: axes, sizes of the model, label
+GroupKey = Pairs  # what all timings of a figure share: axes, further settings but the variant's own, label
 LINE_AXES = ("attention", "backend", "seq_len")  # these tell lines and points of one figure apart; all others agree
 TITLE_AXES = ("geometry", "phase", "dtype", "device")  # a title names them by their value alone
 USUAL_VALUES = {"query_len": "1", "threads": "1"}  # any other value is named even where no case differs in it
-FACET_AXES = ("device", "query_len", "tp", "batch", "match", "cache_dtype", "threads")  # besides those of every case
+# Besides those of every case.
+FACET_AXES = ("device", "query_len", "tp", "batch", "match", "cache_dtype", "threads", "lengths", "page_size")
 PHASES = ("decode", "prefill", "train")  # in the order in which figures stand
 USUAL_VARIANTS = {"mha", "gqa", "mqa", "mla"}
 DEFAULT = say("facet.default")
@@ -55,6 +56,12 @@ def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> 
     return [*figures, *([CaseGroup(title=say("latency.others"), timings=list(names), names=names)] if names else [])]
 
 
+def figure_facets(results: Results, timing: Timing) -> Mapping[str, Text]:
+    """The facets by which a reader finds the figure that draws a timing over contexts; empty where none does."""
+    drawn = groups(timings(results), lambda candidate: candidate.tokens is not None)
+    return next((group.facets for group in drawn if timing in group.plotted), {})
+
+
 @cached_by_results
 def case_timings(results: Results) -> Sequence[Timing]:
     """The timings of all cases, of each those of the record that stands for it."""
@@ -87,10 +94,11 @@ def _plotted(timings: Iterable[Timing]) -> list[Timing]:
     return candidates if len(lines) == 1 else representatives(candidates)
 
 
-def _place(plotted: Sequence[Timing]) -> tuple[int, int, int]:
-    """Sorts groups by phase, then by most of the usual variants, then by most contexts."""
+def _place(plotted: Sequence[Timing]) -> tuple[int, ...]:
+    """Sorts groups by phase, then by most of the usual variants, fewest further settings, and most contexts."""
+    first, contexts = plotted[0], {timing.tokens for timing in plotted}
     num_usual = len({timing.variant for timing in plotted} & USUAL_VARIANTS)
-    return phase_place(plotted[0].axis("phase")), -num_usual, -len({timing.tokens for timing in plotted})
+    return phase_place(first.axis("phase")), -num_usual, len(first.shared_extras), -len(contexts)
 
 
 def phase_place(phase: str) -> int:
@@ -99,12 +107,11 @@ def phase_place(phase: str) -> int:
 
 
 def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
-    """Group timings by their axes but LINE_AXES, the model's sizes and the label; sorted by these."""
+    """Group timings by their axes but LINE_AXES, all further settings but the variant's own, and the label; sorted."""
 
     def group_key(timing: Timing) -> GroupKey:
-        # Another width or number of heads is another model.
-        sizes = [pair for pair in timing.extra_settings if pair[0].startswith("geometry.")]
-        return (*axes_without(timing, LINE_AXES), *sizes, (LABEL, timing.label))
+        # Paged caches and mixed lengths take other times, and another width or number of heads is another model.
+        return (*axes_without(timing, LINE_AXES), *timing.shared_settings, (LABEL, timing.label))
 
     return dict(sorted(grouped(timings, group_key).items()))
 
@@ -113,11 +120,17 @@ def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> lis
     """Choose the groups that get a figure: those of several launches first, since they alone tell an order.
 
     Two kinds of group are left to the tables: those that repeat another group of their label with a different number
-    of new tokens but fewer variants, and those with a single context where others of their label have several. What
-    other labels have drops nothing: a person's few runs stand beside many reference records.
+    of new tokens but fewer variants, and those with a single context where others of their label have several, unless
+    the same model without their further settings has them. What other labels have drops nothing: a person's few runs
+    stand beside many reference records.
     """
+    settings = {name for timings in timings_by_group.values() for name, _ in timings[0].shared_settings}
+    further = {name for name in settings if not name.startswith("geometry.")}
     num_variants = {key: len({t.variant for t in timings}) for key, timings in timings_by_group.items()}
-    num_contexts = {key: len({t.tokens for t in timings} - {None}) for key, timings in timings_by_group.items()}
+    num_contexts = dict.fromkeys(timings_by_group, 0)
+    for keys in grouped(timings_by_group, lambda key: drop_settings(key, further)).values():
+        most = max(len({timing.tokens for timing in timings_by_group[key]} - {None}) for key in keys)
+        num_contexts |= dict.fromkeys(keys, most)
     siblings = grouped(timings_by_group, lambda key: drop_settings(key, ["query_len"])).values()
     most_variants = {key: max(num_variants[sibling] for sibling in keys) for keys in siblings for key in keys}
     by_label = grouped(timings_by_group, lambda key: dict(key).get(LABEL)).values()

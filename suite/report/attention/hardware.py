@@ -24,7 +24,6 @@ from suite.report.attention.timings import (
     KERNEL,
     LAYER,
     REGIME,
-    VARIANT_SETTING,
     Timing,
     by_span,
     record_timings,
@@ -125,8 +124,7 @@ def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pair
 
 def shared_key(timing: Timing) -> Pairs:
     """A timing's axes and further settings, without those of NOT_SHARED and of its variant: equal within a figure."""
-    settings = [pair for pair in timing.extra_settings if not pair[0].startswith(VARIANT_SETTING)]
-    return (*axes_without(timing, NOT_SHARED), *settings)
+    return (*axes_without(timing, NOT_SHARED), *timing.shared_settings)
 
 
 def _machine_key(timing: Timing) -> Pairs:

@@ -23,7 +23,7 @@ from suite.report.attention.timings import (
     order_finding,
     timings,
 )
-from suite.report.blocks import Headline, Kind, Section, Text, joined, say, section
+from suite.report.blocks import Headline, Kind, Section, Text, dotted, joined, say, section
 from suite.report.model.formats import three_digits
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
@@ -32,7 +32,7 @@ from suite.report.plot.plots import decimal_ticks, log, time_axis
 from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval
 
-LATENT = "mla"
+LATENT, RIVALS = "mla", ("mha", "gqa")
 PLAUSIBLE_J = (1e-12, 1e12)
 
 
@@ -59,7 +59,7 @@ def build(results: Results) -> Section | None:
 def _fastest_text(order: Sequence[Timing]) -> Text:
     """Say which variant is clearly fastest, or name the first and the next that it does not clearly beat.
 
-    MLA's ratio to the fastest is added where MLA is neither of them.
+    MLA's ratio to the fastest is added where MLA is neither of them, and to MHA and GQA, as the card has it.
     """
     if not order:
         return ""
@@ -72,8 +72,14 @@ def _fastest_text(order: Sequence[Timing]) -> Text:
     latent = next((timing for timing in slower if timing.variant.partition("_")[0] == LATENT), None)
     if latent in (None, rival) or first.variant == LATENT:
         return finding
-    ratio = numbers.times(latent.median_s / first.median_s)
-    return joined("notes", [finding, say("finding.latency.latent", variant=latent.full_name, ratio=ratio)])
+    rivals = [timing for timing in slower if timing.variant in RIVALS and not timing.own_sizes]
+    over_rivals = [
+        say("finding.latency.over", rival=timing.sized_variant, ratio=numbers.times(latent.median_s / timing.median_s))
+        for timing in rivals
+    ]
+    fields = {"variant": latent.full_name, "ratio": numbers.times(latent.median_s / first.median_s)}
+    key = "finding.latency.latent_over" if rivals else "finding.latency.latent"
+    return joined("notes", [finding, say(key, over=joined("list", over_rivals), **fields)])
 
 
 def _least_energy_text(order: Sequence[Timing]) -> Text:
@@ -93,7 +99,6 @@ def _joules(timing: Timing) -> float | None:
 
 
 def _median_interval(timing: Timing) -> Interval | None:
-    """The median's interval; None for a single reading."""
     return timing.interval if timing.interval.count > 1 else None
 
 
@@ -169,13 +174,13 @@ ENERGY = LineMetric(
 
 def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
     """A headline for each phase: the fastest variant of its first figure at the longest context that several share."""
-    orders: dict[str, list[Timing]] = {}
+    by_phase: dict[str, tuple[CaseGroup, list[Timing]]] = {}
     for group in timed:
         order = ranked(group.plotted, TIME.value)
         if len({timing.variant for timing in order}) > 1:
-            orders.setdefault(order[0].axis("phase"), order)
+            by_phase.setdefault(order[0].axis("phase"), (group, order))
     headlines = []
-    for phase, order in orders.items():
+    for phase, (group, order) in by_phase.items():
         first, *slower = order
         outcome = "fastest" if all(is_clearly_faster(first, timing) for timing in slower) else "open"
         text = say(
@@ -187,7 +192,8 @@ def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
             dtype=first.axis("dtype"),
             tokens=numbers.count(first.tokens or 0),
         )
-        detail = joined(": ", [first.label if results.several else "", _fastest_text(order)])
+        case = dotted(first.label if results.several else "", group.settings)
+        detail = joined(": ", [case, _fastest_text(order)])
         headlines.append(Headline(text=text, detail=detail))
     return headlines
 

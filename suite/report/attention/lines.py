@@ -99,9 +99,9 @@ def ranked(timings: Iterable[Timing], value: Callable[[Timing], float | None]) -
         if timing.tokens is not None and timing.is_measured and (number := value(timing))
     }
     most_first = sorted(values, key=lambda timing: -values[timing])
-    cases = grouped(most_first, lambda timing: (timing.tokens or 0, timing.shared_extras))
-    shared = [key for key, case in cases.items() if len({timing.variant for timing in case}) > 1]
-    best = {timing.sized_variant: timing for timing in cases[max(shared or cases)]} if cases else {}
+    by_tokens = grouped(most_first, lambda timing: timing.tokens or 0)
+    shared = [tokens for tokens, case in by_tokens.items() if len({timing.variant for timing in case}) > 1]
+    best = {timing.sized_variant: timing for timing in by_tokens[max(shared or by_tokens)]} if by_tokens else {}
     return sorted(best.values(), key=values.__getitem__)
 
 

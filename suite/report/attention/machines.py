@@ -44,7 +44,6 @@ class MachineKind:
 
     @cached_property
     def ceilings(self) -> Sequence[Ceilings]:
-        """What each of them reached."""
         return [machine_ceilings(records) for records in self.by_machine.values()]
 
     def apart(self, ceiling: str) -> float | None:

@@ -49,7 +49,6 @@ def build(results: Results) -> Section | None:
 
 
 def _flops_per_s(timing: Timing) -> float | None:
-    """FLOPs over the median time; None where missing or implausible."""
     return plausible_rate(timing.amount("flops"), timing.median_s)
 
 

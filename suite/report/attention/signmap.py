@@ -60,17 +60,14 @@ class VariantPair:
 
     @functools.cached_property
     def speedup(self) -> Ratio:
-        """GQA's time over MLA's, with the ends that both medians' intervals allow."""
         return median_ratio(self.gqa.interval, self.mla.interval)
 
     @property
     def range(self) -> str:
-        """The ends of the speed-up: `1.05–1.31×`."""
         return times_range(self.speedup.low, self.speedup.high)
 
     @property
     def runs(self) -> tuple[str, str]:
-        """The run keys of both records."""
         return self.gqa.record.run_key, self.mla.record.run_key
 
     @property

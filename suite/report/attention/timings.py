@@ -60,12 +60,10 @@ class Timing(Run):
 
     @property
     def full_name(self) -> str:
-        """Its sized variant, with the backend unless `auto` chose it."""
         return self.sized_variant if self.is_auto else f"{self.sized_variant} · {self.backend}"
 
     @property
     def is_auto(self) -> bool:
-        """Whether the choice of the backend was left to the suite."""
         return self.axis("backend") in ("", "auto")
 
     @property
@@ -79,7 +77,6 @@ class Timing(Run):
 
     @property
     def variant_name(self) -> Text:
-        """The variant's label, marked where the layer was not checked."""
         return self.marked(variant_label(self.variant))
 
     @property
@@ -114,7 +111,6 @@ class Timing(Run):
 
     @functools.cached_property
     def axes(self) -> Pairs:
-        """The axes of its case as text."""
         return tuple((name, self.axis(name)) for name in self.record.case.axes)
 
     @functools.cached_property
@@ -129,9 +125,14 @@ class Timing(Run):
         return tuple((name, str(value)) for name, value in settings if value is not None)
 
     @functools.cached_property
+    def shared_settings(self) -> Pairs:
+        """`extra_settings` without those of the variant itself."""
+        return tuple(pair for pair in self.extra_settings if not pair[0].startswith(VARIANT_SETTING))
+
+    @functools.cached_property
     def shared_extras(self) -> tuple[str, ...]:
         """The settings besides the axes, as `name=value`, without those of the variant itself."""
-        return tuple(f"{name}={value}" for name, value in self.extra_settings if not name.startswith(VARIANT_SETTING))
+        return tuple(f"{name}={value}" for name, value in self.shared_settings)
 
     def amount(self, metric: str, span: str = "") -> float | None:
         """A number that the record notes once, under its own span unless another is named; None where it is missing."""

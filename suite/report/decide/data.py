@@ -82,7 +82,6 @@ def decide_data() -> dict[str, Any]:
 
 
 def _named(name: str) -> Any:
-    """A size that the reader chooses, in place of a number."""
     return Polynomial.named(name)
 
 
@@ -194,7 +193,6 @@ def _scan(scan: Scan) -> list[Any]:
 
 
 def _rows(rows: CacheRows) -> list[Any]:
-    """Rows of a cache, as `_layer` describes them."""
     return [rows.count, rows.width, rows.stride, rows.at_most or 0, int(rows.is_wide)]
 
 
@@ -268,7 +266,6 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
 
 
 def _errors(family: str, fit: Fit | Products) -> list[Any]:
-    """The family of a fit, its errors at the 90th percentile and in the median, and its number of cells."""
     return [family, fit.p90_error, fit.median_error, fit.cells]
 
 

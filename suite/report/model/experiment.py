@@ -53,7 +53,6 @@ class Arm(Generic[R]):
 
     @property
     def failed(self) -> int:
-        """How many of its runs did not end well."""
         return len(self.runs) - len(self.ended)
 
     @property
@@ -108,7 +107,6 @@ class Experiment(Generic[R]):
 
     @property
     def others(self) -> list[Arm[R]]:
-        """The arms besides the baseline."""
         return [arm for arm in self.arms if arm is not self.baseline]
 
     @property

@@ -26,6 +26,7 @@ from suite.records.record import Record
 from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
+from suite.report.blocks import Headline
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class Results:
     withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
+    notes: Sequence[Headline] = ()  # on which folders were left out, and why
 
     @property
     def several(self) -> bool:
@@ -146,17 +148,16 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in (stored.record for part in contents for stored in part.stored):
         by_case[record.case.id].append(record.settings)
-    changed = {case_id for case_id, settings in by_case.items() if len(settings) > 1 and _differ(settings)}
+    changed = {
+        case_id
+        for case_id, settings in by_case.items()
+        if len(settings) > 1 and len({json.dumps(comparable(each), sort_keys=True) for each in settings}) > 1
+    }
     parts = [_read_folder(*folder, changed, room) for folder in zip(folder_labels, folders, contents, strict=True)]
     together: dict[str, Any] = {
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
     }
     return Results(**{**together, "references": frozenset(together["references"])})
-
-
-def _differ(settings: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether records of one id have other settings that count."""
-    return len({json.dumps(comparable(of_record), sort_keys=True) for of_record in settings}) > 1
 
 
 def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:

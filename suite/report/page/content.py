@@ -119,7 +119,6 @@ class _Writer:
 
 
 def _attributes(block: Section | Figure | Table, *names: str) -> dict[str, Any]:
-    """A block's attributes of these names, as a dictionary."""
     return {name: getattr(block, name) for name in names}
 
 
@@ -298,5 +297,4 @@ def _timing_rows(record: Record) -> list[list[Any]]:
 
 
 def _json_number(value: float) -> float | str:
-    """A number as JSON has it: one that is not finite is a text."""
     return value if math.isfinite(value) else str(value)

@@ -164,7 +164,6 @@ def policy(scripts: Iterable[str]) -> str:
 
 
 def _json(value: Any) -> str:
-    """Compact JSON; raises ValueError for a number that is not finite."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

@@ -40,7 +40,6 @@ def build(results: Results) -> Section | None:
 
 
 def _facets(experiment: CompressExperiment) -> dict[str, Text]:
-    """The label and the settings of an experiment, by which a reader chooses it."""
     return {"label": experiment.label, "setting": dotted(experiment.title, experiment.settings) or say("rl.usual")}
 
 

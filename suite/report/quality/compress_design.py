@@ -84,7 +84,6 @@ class CompressRun(Run):
 
     @property
     def original(self) -> "CompressRun | None":
-        """The run of the model as it is: this one, or the reference."""
         return self if self.method == NONE else self.reference
 
     @property
@@ -101,17 +100,14 @@ class CompressRun(Run):
 
     @property
     def cache_bytes(self) -> float | None:
-        """The bytes that are cached for a token, over all layers."""
         return self.constant("cache_bytes_per_token")
 
     @property
     def share_of_original(self) -> float | None:
-        """Its cache bytes over those of the model as it is."""
         return _ratio(self.cache_bytes, self.original.cache_bytes if self.original else None)
 
     @property
     def share_of_mha(self) -> float | None:
-        """Its cache bytes over those of MHA with as many heads."""
         return _ratio(self.cache_bytes, self.constant("cache_bytes_per_token_mha"))
 
     def is_decoded_as(self, record: Record) -> bool:
@@ -126,7 +122,6 @@ class CompressRun(Run):
 
     @property
     def weights(self) -> str:
-        """The origin of the model's weights, as its run said."""
         return clip_text(self.record.provenance.get("weights"), LONGEST_ORIGIN)
 
     @property
@@ -150,7 +145,6 @@ class CompressRun(Run):
 
     @property
     def times(self) -> float | None:
-        """Its perplexity over that of the model as it is."""
         return None if self.change is None else math.exp(self.change.mean)
 
     @property
@@ -161,12 +155,10 @@ class CompressRun(Run):
 
     @property
     def is_near(self) -> bool:
-        """Whether its perplexity is known, and at most NEAR times that of the model as it is."""
         return self.times is not None and self.times <= NEAR
 
     @property
     def has_risen(self) -> bool:
-        """Whether its perplexity is known, and more than RISE above that of the model as it is."""
         return self.times is not None and self.times > 1 + RISE
 
     def loss(self, name: str) -> float | None:

@@ -92,7 +92,6 @@ class QualityRun(Run):
 
     @property
     def ended(self) -> bool:
-        """Whether it ended well and was evaluated on its questions."""
         return self.is_ok and ALL in self.answered
 
     @property
@@ -101,7 +100,6 @@ class QualityRun(Run):
 
     @property
     def attention(self) -> str:
-        """The attention variant."""
         return self.axis(VARIANT)
 
     @property

@@ -48,12 +48,10 @@ class Family:
 
     @property
     def main_updates(self) -> float:
-        """Updates of the main experiment; 0 if its settings do not say."""
         return parse_number(self.main.value(design.UPDATES)) or 0.0
 
     @property
     def tiers(self) -> list[str]:
-        """The tiers that any arm of the main experiment has answers of."""
         return [tier for tier in design.TIERS if any(arm.values(design.final_share(tier)) for arm in self.main.arms)]
 
     def times(self, arm: QualityArm) -> float | None:
@@ -86,7 +84,6 @@ class Family:
 
     @property
     def latents_in_forms(self) -> list[list[QualityArm]]:
-        """The variants of `in_forms` that are latents."""
         return [arms for arms in self.in_forms if design.is_latent(arms[0])]
 
     @property
@@ -158,7 +155,6 @@ def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]
 
 
 def is_graded(grading: Comparison | None) -> bool:
-    """Whether the often asked tier is clearly answered better than the rare one, by at least LEAST_GAP."""
     return grading is not None and grading.outcome is ArmOutcome.HIGHER and grading.mean >= LEAST_GAP
 
 

@@ -129,7 +129,6 @@ def nearest_table(
     """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
 
     def times_as_wide(pair: QualityContrast) -> str:
-        """The other arm's cache over the latent's; = where they count as equal."""
         return "=" if is_same_cache(pair) else numbers.times(cache_ratio(pair.arm, pair.other))
 
     columns: list[Column[QualityContrast]] = [

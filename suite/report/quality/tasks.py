@@ -209,7 +209,6 @@ def _first_arm_by_name(pairs: Rows) -> dict[Text, QualityArm]:
 
 
 def _row_px(pairs: Rows) -> int:
-    """The height of an experiment's row, which has a line for each name."""
     return NAME_PX + DOT_PX * len(_first_arm_by_name(pairs))
 
 

@@ -130,9 +130,6 @@ def _cached_table(family: Family) -> Table:
             return say("quality_tiers.cached.answered")
         return say_or(f"quality_tiers.cached.{comparison.outcome}", comparison_verdict(comparison))
 
-    def recoverable_text(row: tuple[QualityArm, str]) -> Text | None:
-        return share_with_range(row[0].values(recoverable(row[1])))
-
     compared: list[Column[Comparison]] = [
         column(
             "quality_tiers.found_less",
@@ -153,7 +150,11 @@ def _cached_table(family: Family) -> Table:
             *part_columns(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
             column("quality.answered", lambda row: layout.answered_text(*row), kind=Kind.NUMBER),
-            column("quality_tiers.found", recoverable_text, kind=Kind.NUMBER),
+            column(
+                "quality_tiers.found",
+                lambda row: share_with_range(row[0].values(recoverable(row[1]))),
+                kind=Kind.NUMBER,
+            ),
             *part_columns(against.get, compared),
             *p_columns(lambda row: None if row not in against or _is_mastered(against[row]) else against[row]),
         ],

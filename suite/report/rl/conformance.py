@@ -67,15 +67,13 @@ def _table(family: str, choices: Sequence[Choice], **more: Any) -> Table:
         # Short where the page has a word for it, else as the table of metrics names it.
         label = quantity.label if quantity else clip_text(metric) or numbers.NOTHING
         head = say_or(f"rl_conformance.metric.{metric}", label)
-        columns += part_columns(itemgetter(1), [column(head, methodcaller("get", metric), _number_text)])
+        number = column(
+            head, methodcaller("get", metric), lambda size: "0" if abs(size) < EXACT else three_digits(size)
+        )
+        columns += part_columns(itemgetter(1), [number])
     return table(
         say_or(f"rl_conformance.family.{family}", clip_text(family) or numbers.NOTHING), choices, columns, **more
     )
-
-
-def _number_text(value: float) -> str:
-    """A number as people read it; 0 for what is rounding."""
-    return "0" if abs(value) < EXACT else three_digits(value)
 
 
 def _verdicts(values: dict[str, float]) -> list[Text]:

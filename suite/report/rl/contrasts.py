@@ -48,7 +48,6 @@ class AgainstReference:
 
     @property
     def outcome(self) -> ArmOutcome:
-        """The outcome of the comparison; FEW where there is none."""
         return self.contrast.outcome if self.contrast else ArmOutcome.FEW
 
 
@@ -245,7 +244,6 @@ def grpo_against_ppo(rows: Iterable[AgainstReference]) -> list[AgainstReference]
     pairs = [row for row in rows if (row.arm.value(ALGORITHM), row.reference.value(ALGORITHM)) == PAIR]
 
     def differences(row: AgainstReference) -> int:
-        """In how many settings of SHAPE an arm and its reference differ."""
         return sum(row.arm.value(name) != row.reference.value(name) for name in SHAPE)
 
     by_experiment = grouped(pairs, lambda row: row.experiment)

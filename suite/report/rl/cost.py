@@ -82,12 +82,10 @@ def _timed_part(experiment: RlExperiment) -> RlExperiment:
 
 
 def _mean_cost_s(arm: RlArm) -> float:
-    """The mean of `cost_s` over an arm's runs, 0 without any."""
     return arm.mean(cost_s) or 0.0
 
 
 def _phase_s(phase: str, arm: RlArm) -> float:
-    """The mean seconds of a phase for a thousand completions, 0 without any."""
     return arm.mean(lambda run: _per_thousand(run.seconds(phase), run)) or 0.0
 
 
@@ -159,7 +157,6 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
     """The experiments whose arms may differ in attention variant, too, without algorithms that have a single one."""
 
     def sets_variant(name: str) -> bool:
-        """Whether a setting is the attention variant or a size of it."""
         return name == VARIANT or name.startswith(VARIANT_SIZES)
 
     def naming(arms: Sequence[RlArm]) -> list[RlArm]:

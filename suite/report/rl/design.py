@@ -49,7 +49,6 @@ class RlExperiment(Experiment[RlRun]):
 
     @functools.cached_property
     def trained_arms(self) -> list[RlArm]:
-        """The arms with a curve."""
         return [arm for arm in self.arms if arm.ended]
 
     @functools.cached_property
@@ -67,12 +66,10 @@ class RlExperiment(Experiment[RlRun]):
 
     @property
     def rivals(self) -> list[RlArm]:
-        """The arms with a curve besides the baseline."""
         return [arm for arm in self.trained_arms if arm is not self.baseline]
 
     @property
     def most_seeds(self) -> int:
-        """The number of curves of the arm that has the most."""
         return max((len(arm.ended) for arm in self.arms), default=0)
 
     @property
@@ -82,7 +79,6 @@ class RlExperiment(Experiment[RlRun]):
 
     @property
     def clock_name(self) -> Text:
-        """What its clock is called."""
         return say(f"rl.clock.{self.clock}")
 
     @property
@@ -128,7 +124,6 @@ DESIGN = Design(
 
 
 def _shared_settings(run: RlRun) -> Pairs:
-    """The settings of a run in which all arms of its experiment agree."""
     return tuple(pair for pair in run.key if not tells_arms_apart(pair[0]))
 
 
@@ -184,7 +179,6 @@ class RlLayout:
 
     @functools.cached_property
     def whole_experiments(self) -> Sequence[RlExperiment]:
-        """The experiments of RL alone with all of their arms, few or many."""
         return self.split(self.runs_by_rl_alone, tells_arms_apart, functools.partial(named, lead=ALGORITHM))
 
     @functools.cached_property
@@ -196,7 +190,6 @@ class RlLayout:
         with_recipes = {_shared_settings(run) for run in self.runs if run.value(RECIPE) != DEFAULTS[RECIPE]}
 
         def is_shown(arms: Sequence[RlArm]) -> bool:
-            """Whether there are several arms, or a lone one without recipes beside it."""
             return len(arms) > 1 or arms[0].setting not in with_recipes
 
         crossed = {
@@ -244,7 +237,6 @@ class RlLayout:
 
     @property
     def large_factorials(self) -> list[RlExperiment]:
-        """The factorials of more arms than a figure shows."""
         return [experiment for experiment in self.factorials if len(experiment.arms) > MOST_LINES]
 
     @functools.cached_property
@@ -256,7 +248,6 @@ class RlLayout:
             return name.startswith("rollout_")
 
         def is_shown(arms: Sequence[RlArm]) -> bool:
-            """Whether an arm has rollouts of its own, and another one does not."""
             return len({_has_own_rollouts(arm) for arm in arms}) == 2
 
         experiments = self.split(self.runs, is_factor, functools.partial(named, lead="rollout_correction"), is_shown)
@@ -281,7 +272,6 @@ def layout(results: Results) -> RlLayout:
 
 
 def _has_own_rollouts(arm: RlArm) -> bool:
-    """Whether an arm learns from completions of its own, without a correction."""
     return all(arm.first.value(name) == default for name, default in ROLLOUTS.items())
 
 

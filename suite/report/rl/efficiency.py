@@ -174,7 +174,6 @@ def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list
     """
 
     def beside_task(experiment: RlExperiment) -> tuple[tuple[str, str], ...]:
-        """An experiment's settings but those of its task and base model."""
         return tuple(pair for pair in experiment.key if pair[0].partition(".")[0] not in ("task", "base"))
 
     by_rest = grouped(experiments, beside_task)

@@ -89,7 +89,6 @@ def experiment_table(
     listed = list(rows)
 
     def row_facets(row: R) -> dict[str, Text]:
-        """The algorithm of a row's arm; empty where rows are about no single arm."""
         return {ALGORITHM: arm(row).facets.get(ALGORITHM, "")} if arm else {}
 
     # What all rows share would tell the tables of a family apart.

@@ -101,7 +101,7 @@ def _figure(experiment: MemoryExperiment, experiments: Sequence[MemoryExperiment
         caption=joined("sentence", [say(f"rl_memory.caption.{first.evidence}"), also if unsaid else ""]),
         views=views,
         height_px=FRAME_PX + ROW_PX * len(arms) + LEGEND_ROW_PX * -(-len(kinds) // 2),
-        facets={"model": first.model, "evidence": evidence, "label": first.label},
+        facets=design.case_facets(first),
     )
 
 
@@ -153,7 +153,6 @@ def _stacks(arms: Sequence[MemoryArm], phase: str = "") -> dict[str, Any]:
 
 
 def _facets(arm: MemoryArm) -> dict[str, Text]:
-    """An arm's algorithm, as the facet that a reader chooses by."""
     return {ALGORITHM: labels.option_label(ALGORITHM, arm.value(ALGORITHM))}
 
 
@@ -200,7 +199,6 @@ def _table(
         sentences += [say(f"rl_memory.alike.{workload}", settings=joined("list", shared))] if shared else []
 
     def settings(case: MemoryArm) -> Text:
-        """The settings in which a case differs from others of its workload."""
         return joined("list", settings_in_words(case.setting, differ[case.first.record.case.workload]))
 
     names: list[Column[MemoryArm]] = [
@@ -226,7 +224,6 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
     spare (negative: lack) and the least time of a step. None where nothing is known."""
 
     def at_hand(metric: str, span: str, arm: MemoryArm) -> float | None:
-        """A number that a projection notes about the GPUs at hand."""
         return noted(arm.first.record, span, metric)
 
     def smallest_set(arm: MemoryArm) -> Text:

@@ -15,7 +15,7 @@ from suite.records.holdings import KINDS, NOBODY, OF_GPU, OTHER, OWNERS, PART, P
 from suite.records.labels import differing
 from suite.records.metrics import PHASES
 from suite.records.record import Record, Status
-from suite.report.blocks import Text, dotted
+from suite.report.blocks import Text, dotted, say
 from suite.report.model import run
 from suite.report.model.by_setting import belongs_to
 from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, make_arms, workload_runs
@@ -72,17 +72,14 @@ class MemoryCase(run.Run):
 
     @property
     def peak_phase(self) -> str:
-        """The phase with the highest peak."""
         return max(self.phases, key=lambda phase: self.phases[phase].peak)
 
     @property
     def peak(self) -> float:
-        """The highest peak of any phase, in bytes."""
         return self.phases[self.peak_phase].peak
 
     @property
     def parameters(self) -> float | None:
-        """The number of the policy's parameters."""
         return self.constant("policy_parameter_count")
 
     @property
@@ -90,6 +87,11 @@ class MemoryCase(run.Run):
         """Whether a reference model is held beside the policy."""
         owners = {owner for phase in self.phases.values() for owner, _ in phase.parts}
         return REFERENCE in owners or self.constant("reference_parameter_count") is not None
+
+
+def case_facets(case: MemoryCase) -> dict[str, Text]:
+    """The facets by which a reader chooses the figure of a case's model."""
+    return {"model": case.model, "evidence": say(f"evidence.{case.evidence}"), "label": case.label}
 
 
 MemoryArm = Arm[MemoryCase]

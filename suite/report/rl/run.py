@@ -62,7 +62,6 @@ class RlRun(Run):
 
     @property
     def ended(self) -> bool:
-        """Whether it ended well and was evaluated."""
         return self.curve is not None
 
     @property

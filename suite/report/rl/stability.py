@@ -106,7 +106,6 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
     by_arm = {row.arm: row for row in rows}
 
     def deepest_points(arm: RlArm) -> float | None:
-        """The worst fall of any of an arm's runs, in percentage points."""
         return max((100 * fall for fall in arm.values(worst_fall)), default=None)
 
     def counted(name: str, holds: Callable[[RlRun], bool], runs: Callable[[RlArm], Sequence[RlRun]]) -> Column[RlArm]:

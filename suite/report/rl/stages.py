@@ -107,7 +107,6 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
         return design.tells_arms_apart(name) and name not in axes
 
     def further_settings(run: RlRun) -> Pairs:
-        """The factors of a run but its recipe."""
         return tuple(pair for pair in run.key if is_factor(pair[0]) and pair[0] != RECIPE)
 
     runs = list[RlRun]()

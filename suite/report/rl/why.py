@@ -67,12 +67,10 @@ class Factorial:
 
     @cached_property
     def scores(self) -> dict[Cell, dict[str, float]]:
-        """Final accuracies by cell and seed."""
         return {cell: arm.by_seed(final_accuracy) for cell, arm in self.cells.items()}
 
     @property
     def bounds(self) -> tuple[float, float]:
-        """Floor and ceiling of accuracy, as comparisons have them."""
         return design.accuracy_bounds(next(iter(self.cells.values())))
 
     @property
@@ -86,7 +84,6 @@ class Factorial:
         return [key for arm in self.cells.values() for key in arm.run_keys]
 
     def mean(self, cell: Cell) -> float | None:
-        """The mean final accuracy of a cell; None where there is no such cell."""
         return self.cells[cell].mean(final_accuracy) if cell in self.cells else None
 
     def tables(self) -> Iterator[tuple[str, Sequence[str], Cells]]:
@@ -143,7 +140,6 @@ class ArmDuel:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the better arm is clearly better."""
         return self.comparison.outcome is ArmOutcome.HIGHER
 
 
@@ -331,7 +327,6 @@ def _cells_figure(factorial: Factorial) -> Figure:
         return say("rl_why.map_hover", arm=arm, accuracy=accuracy, count=len(factorial.cells[cell].ended))
 
     def percent(cell: Cell) -> float | None:
-        """A cell's mean accuracy as a percentage."""
         return None if (mean := factorial.mean(cell)) is None else 100 * mean
 
     def text(cell: Cell) -> str:

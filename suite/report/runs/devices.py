@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.records import numbers
-from suite.records.record import CorruptRecordError, Record, Rows
+from suite.records.record import CorruptRecordError, Evidence, Record, Rows
 from suite.records.stores.telemetry import Mark, TelemetrySample, read_series, telemetry_facts
 from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say, say_or
 from suite.report.model.experiment import grouped
@@ -64,12 +64,10 @@ class TelemetryRun(Run):
 
     @property
     def telemetry(self) -> Mapping[str, Any]:
-        """What the record says of its telemetry; empty where it says nothing."""
         return telemetry_facts(self.record)
 
     @property
     def devices(self) -> Mapping[str, Any]:
-        """What the record says of each device, by its name."""
         return mapping(self.telemetry, "devices")
 
 
@@ -219,7 +217,6 @@ class WatchedDevice:
 
     @property
     def worst(self) -> float:
-        """The largest share of any mark; 0 without one."""
         return max(self.shares.values(), default=0.0)
 
     @property
@@ -259,23 +256,34 @@ def _watched_in(run: TelemetryRun) -> Iterable[WatchedDevice]:
 
 
 def disturbance(results: Results) -> Headline | None:
-    """How many runs were disturbed, and what sampling cost; None where nothing was sampled."""
+    """How many of the monitored runs were disturbed, what follows, which runs were not monitored, and what monitoring
+    cost; None where nothing was sampled."""
     runs = [run for run in telemetry_runs(results) if run.is_measured]
     samples = sum(run.moments or _count_below(run.telemetry.get("ticks"), MOST_TICKS) for run in runs)
     if not samples:
         return None
     devices = watched_devices(results)
-    disturbed = len({device.run for device in devices if device.worst > DISTURBED})
-    counts = {"count": numbers.count(disturbed), "runs": numbers.count(len(runs)), "samples": numbers.count(samples)}
+    disturbed = {device.run for device in devices if device.worst > DISTURBED}
+    num_scored = sum(outcome_metric(run.record.case.workload) is not None for run in disturbed)
+    moved = {"times": len(disturbed) - num_scored, "scores": num_scored}
+    computed = sum(current.record.evidence is Evidence.PROJECTED for current in results.records)
+    rest = {"computed": computed, "unmonitored": len(results.records) - len(runs) - computed}
+    counts = {"count": len(disturbed), "runs": len(runs), "samples": samples, "cases": len(results.records)}
+    fields = {name: numbers.count(count) for name, count in counts.items()}
     is_any = any(device.shares or device.foreign_processes for device in devices)
     outcome = "disturbed" if disturbed else "little" if is_any else "undisturbed"
-    text = say(f"trust.{outcome}", share=numbers.percent(DISTURBED), **counts)
     shares = [value for run in runs if (value := share(run.telemetry.get("sampler_cpu_share"))) is not None]
-    return Headline(text=text, detail=say("trust.cost", share=numbers.percent(median(shares))) if shares else "")
+    others = [say(f"trust.rest.{kind}", count=numbers.count(count)) for kind, count in rest.items() if count]
+    detail = [
+        *(say(f"trust.moved.{kind}", count=numbers.count(count)) for kind, count in moved.items() if count),
+        say("trust.rest", others=joined("and", others), **fields) if others else "",
+        say("trust.cost", share=numbers.percent(median(shares))) if shares else "",
+    ]
+    text = say(f"trust.{outcome}", share=numbers.percent(DISTURBED), **fields)
+    return Headline(text=text, detail=joined("sentence", detail))
 
 
 def _count_below(value: Any, most: int) -> int:
-    """A whole number between 0 and `most`; 0 for anything else."""
     return int(value) if isinstance(value, int) and 0 < value < most else 0
 
 
@@ -283,7 +291,6 @@ def device_table(results: Results) -> Table:
     """The table of watched devices, a row for each of each run, the most disturbed first."""
 
     def share_column(mark: str) -> Column[WatchedDevice]:
-        """A column of the share of samples with a mark."""
         return column(f"trust.mark.{mark}", lambda row: row.shares.get(mark), numbers.percent, only_where_known=True)
 
     powers: list[Column[Power]] = [

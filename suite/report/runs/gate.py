@@ -128,7 +128,6 @@ def _side_text(side: Side) -> Text:
 
 
 def _date(judged: Judged) -> str:
-    """The day and the minute at which a judgement began."""
     return clip_text(judged.at)[:DATE_LENGTH].replace("T", " ")
 
 
@@ -180,7 +179,6 @@ def _plausible(value: float | None) -> float | None:
 
 
 def _quantity(verdict: Verdict) -> str:
-    """The quantity that a verdict is about."""
     return clip_text(sentences.quantity(verdict), LONGEST_NAME)
 
 
@@ -296,7 +294,6 @@ def _verdicts_table(key: str, verdicts: Sequence[Verdict], judged: ShownJudgemen
 
 
 def _reason(verdict: Verdict) -> Text:
-    """The reason of a verdict, and its notes."""
     return joined("notes", [clip_text(text, LONGEST_REASON) for text in (verdict.reason, *verdict.notes)])
 
 

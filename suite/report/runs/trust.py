@@ -64,6 +64,7 @@ def build(results: Results) -> Section | None:
             _ran_headline(results),
             devices.disturbance(results),
             origin(results),
+            *results.notes,
             shared_headline(results),
         ],
     )
@@ -330,7 +331,6 @@ def _clock(record: Record) -> Text:
 
 
 def _short_identifier(value: Any) -> str:
-    """The first LONGEST_IDENTIFIER characters; empty for no value."""
     return str(value)[:LONGEST_IDENTIFIER] if value else ""
 
 

@@ -265,7 +265,6 @@ class Layer(ABC):
         return sum((scan.work(forward) for scan in self.scans(forward)), recurrence)
 
     def projection_flops(self, forward: Pass) -> int:
-        """FLOPs of the projections in a forward pass."""
         return 2 * forward.tokens * self.matrix_parameters
 
     def layer(self, forward: Pass) -> Work:

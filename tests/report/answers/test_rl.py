@@ -262,9 +262,10 @@ def test_a_forest_draws_units_and_their_mean():
     assert "the same difference: p < 0.001." in EN.render(forest.caption)
 
 
-def test_two_tasks_make_no_forest():
-    records = [record for task in TASKS[:2] for record in distilled(LOW, HIGH, task=task)]
-    assert verdict_on("distillation-lifts-small-models", *records).forest is None
+def test_a_forest_needs_two_tasks():
+    records = [list(distilled(LOW, HIGH, task=task)) for task in TASKS[:2]]
+    assert verdict_on("distillation-lifts-small-models", *records[0]).forest is None
+    assert verdict_on("distillation-lifts-small-models", *records[0], *records[1]).forest is not None
 
 
 def peak(algorithm, size):

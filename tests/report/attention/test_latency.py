@@ -179,7 +179,7 @@ def test_a_finding_says_what_mla_takes_behind_others(tmp_path):
     assert (
         section_of(results_of(tmp_path, *records))
         .figures[0]
-        .finding.endswith("as long (2.00–2.00×); MLA takes 4.00× as long")
+        .finding.endswith("as long (2.00–2.00×); MLA takes 4.00× as long (2.00× GQA’s time, 1.33× MHA’s time)")
     )
 
 
@@ -199,6 +199,29 @@ def test_another_number_of_heads_is_another_model(tmp_path):
     figures = section_of(results_of(tmp_path, *records)).figures
     assert [figure.facets["settings"] for figure in figures] == ["geometry.num_heads=16", "geometry.num_heads=64"]
     assert [trace["name"] for trace in figures[0].views[0].figure["data"]] == ["MHA", "MLA"]
+
+
+def test_paged_caches_get_figures_that_a_reader_chooses(tmp_path):
+    plain = [build(attention=name, seq_len=size) for name in ("mla", "mqa") for size in (1024, 4096)]
+    paged = [build(attention=name, extras={"page_size": 64}) for name in ("mla", "mqa")]
+    mixed = [build(attention=name, extras={"lengths": "zipf"}) for name in ("mla", "mqa")]
+    figures = section_of(results_of(tmp_path, *mixed, *paged, *plain)).figures
+    facets = [(figure.facets["page_size"], figure.facets["lengths"]) for figure in figures]
+    assert facets == [("default", "default"), ("default", "zipf"), ("64", "default")]
+    assert [figure.settings for figure in figures] == ["", "lengths=zipf", "page_size=64"]
+
+
+def test_a_headline_names_the_case_that_its_number_is_of(tmp_path):
+    plain = [in_launches(build(attention=name), *[time] * 3) for name, time in (("mqa", 2e-3), ("mla", 5e-3))]
+    paged = [
+        in_launches(build(attention=name, extras={"page_size": 64}), *[time] * 3)
+        for name, time in (("mqa", 3e-3), ("mla", 6e-3))
+    ]
+    first, *_ = section_of(results_of(tmp_path, *paged, *plain)).headlines
+    assert "2.00 ms" in first.text
+    alone, *_ = section_of(results_of(tmp_path / "paged", *paged, *[build(attention="mha")])).headlines
+    assert "3.00 ms" in alone.text
+    assert alone.detail.startswith("page_size=64: ")
 
 
 def test_points_name_their_runs_and_views_the_span_they_show(tmp_path):

@@ -38,9 +38,15 @@ function cardElement({ question, answer, ruling }) {
       ),
     lead && h("p", { class: "about" }, lead.about),
     lead && leadFigure(lead),
+    peerElement(ruling),
     ruling.flips && h("p", { class: "flips" }, ruling.flips),
     h("p", { class: "why" }, whyLink(ruling), " · ", linkTo(["answers", ruling.id], word("page.the_claim"))),
   );
+}
+
+// The case of the number on another machine, marked as computed.
+function peerElement({ peer }) {
+  return peer && h("p", { class: "peer" }, h("span", { class: "badge" }, word("page.badge.projected")), " ", peer);
 }
 
 // Leads to the number: its section, opened with the facets of the lead, shows the claim and marks the number's row.
@@ -187,6 +193,7 @@ function claimElement(ruling, isOpen) {
         " ",
         ruling.flips,
       ),
+      peerElement(ruling),
       same,
       part(word("page.behind"), listElement(ruling.evidence)),
       part(word("page.rule"), ruling.rule && h("p", {}, ruling.rule)),
