@@ -106,9 +106,14 @@ def application() -> typer.Typer:
         full: Annotated[
             bool, typer.Option("--full", help="Run the sweeps that decide the report's claims (make reproduce).")
         ] = False,
+        sweep: Annotated[
+            str | None, typer.Option("--sweep", help="Run one of those sweeps too, by its name, as in rl_curves.")
+        ] = None,
         again: Annotated[bool, typer.Option("--again", help="Measure recorded cases again.")] = False,
     ) -> int:
-        return call_command("demo.reproduce" if full else "demo.demo", again=again)
+        return (
+            call_command("demo.reproduce", again=again) if full else call_command("demo.demo", sweep=sweep, again=again)
+        )
 
     # Listed for --help only: main() hands `run` on before typer parses anything.
     @add_command(

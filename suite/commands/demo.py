@@ -11,13 +11,13 @@ from typing import Any
 
 from suite.commands.run import DONE, INTERRUPTED, USAGE
 from suite.commands.run import main as run
-from suite.configuration.files import read_yaml
 from suite.console.progress import SeveralSweeps
 from suite.console.table import say_folded
 from suite.records import numbers
 from suite.records.machine.environment import machine_id
 from suite.records.plain_text import say
 from suite.report.answers.answers import build_answers
+from suite.report.answers.claims import sweeps_again
 from suite.report.blocks import joined
 from suite.report.command import report
 from suite.report.model.results import Results, read_results
@@ -38,42 +38,49 @@ def sweep_arguments(sweep: Sweep, results: Path = RESULTS, *, again: bool = Fals
     return ["-m", f"sweep={sweep['sweep']}", *sweep.get("only", []), f"hydra.sweep.dir={results}", *anew]
 
 
-def demo(*, again: bool = False) -> int:
-    """Run the demo's sweeps, write the page, print the page's first answers and return the worst exit code. `again`:
-    recorded cases are measured again."""
+def demo(*, sweep: str | None = None, again: bool = False) -> int:
+    """Run the demo's sweeps, write the page, print the page's first answers and return the worst exit code.
+
+    `sweep`: one of conf/reproduce.yaml, which is run first and joins them. `again`: recorded cases are measured again.
+    """
+    deciding = {entry["sweep"]: entry for entry in sweeps_again()}
+    if sweep is not None and sweep not in deciding:
+        raise ValueError(f"sweep must be one of {', '.join(deciding)}; got {sweep!r}")
     codes = []
     # Trainings take turns, so that none of them leaves a core idle: a base model is waited for, and one takes longest.
-    for names in (*((name,) for name in TIMED), LEARNT):
-        first, *others = (sweep_arguments({"sweep": name}, again=again) for name in names)
+    turns = [[{"sweep": name}] for name in TIMED] + [[{"sweep": name} for name in LEARNT]]
+    for turn in ([[deciding[sweep]]] if sweep else []) + turns:
+        first, *others = (sweep_arguments(each, again=again) for each in turn)
         codes.append(run(first, beside=others))
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
-    folders = _beside_reference(RESULTS, "reference CPU", REFERENCE / "cpu")
+    return _worst(*codes, _write_page(PAGE, RESULTS, "reference CPU", REFERENCE / "cpu"))
+
+
+def _write_page(page: Path, own: Path, label: str, reference: Path) -> int:
+    """Write the page of results, as `this machine`, beside the reference records if they are there, and print its first
+    answers. Gives the exit code."""
+    folders = {"this machine": own} | ({label: reference} if reference.is_dir() else {})
     results = read_results(list(folders.values()), list(folders))
-    page, code = report(list(folders.values()), list(folders), out=PAGE, read=results)
+    path, code = report(list(folders.values()), list(folders), out=page, read=results)
     say("")
     say_folded(*first_view(results))
-    say(f"page: {page}")
-    return _worst(*codes, code)
+    say(f"page: {path}")
+    return code
 
 
 def first_view(results: Results) -> list[str]:
-    """Sentences that open the page: the first ranking of each kind, and which claims came out as in the reference."""
+    """Sentences that open the page: the first ranking of each kind, and which claims agree with the reference."""
     answers, english = build_answers(results, machine_id()), load_texts("en")
     rankings = {ranking.view: ranking for ranking in reversed(answers.own)}  # the first of each kind
     texts = [joined(": ", [ranking.table.title, ranking.finding]) for ranking in reversed(rankings.values())]
     return [english.render(text) for text in (*texts, *answers.reproduced)]
 
 
-def sweeps() -> list[Sweep]:
-    """The sweeps of conf/reproduce.yaml, which decide claims, in their order."""
-    return list(read_yaml("reproduce.yaml")["sweeps"])
-
-
 def reproduce(*, again: bool = False) -> int:
     """Run the sweeps that decide claims, write the page and return the worst exit code. `again`: recorded cases are
     measured again. An interruption ends it at once; the next call continues from there."""
-    deciding, codes = sweeps(), list[int]()
+    deciding, codes = sweeps_again(), list[int]()
     say_folded(
         f"{len(deciding)} sweeps, about {sum(sweep['minutes'] for sweep in deciding)} minutes on two cores. "
         "If interrupted, the same command continues; --again measures everything again. "
@@ -91,15 +98,7 @@ def reproduce(*, again: bool = False) -> int:
             )
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
-    folders = _beside_reference(RESULTS_AGAIN, "reference", REFERENCE)
-    page, code = report(list(folders.values()), list(folders), out=PAGE_AGAIN)
-    say("", f"page: {page}")
-    return _worst(*codes, code)
-
-
-def _beside_reference(results: Path, label: str, reference: Path) -> dict[str, Path]:
-    """The report's folders by label: these results as `this machine`, then the reference records if they are there."""
-    return {"this machine": results} | ({label: reference} if reference.is_dir() else {})
+    return _worst(*codes, _write_page(PAGE_AGAIN, RESULTS_AGAIN, "reference", REFERENCE))
 
 
 def _worst(*codes: int) -> int:

@@ -30,6 +30,7 @@ from suite.statistics.intervals import median_ratio
 
 TOKENS = "seq_len"
 FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
+ONE_LAUNCH, UNCHECKED = "one_launch", "unchecked"
 CLEAR = (*paired.TOLD_APART, FASTER, SLOWER, LESS, MORE)
 IN_WORDS: Mapping[str, str] = {
     paired.ArmOutcome.HIGHER: "clearly higher",
@@ -39,6 +40,8 @@ IN_WORDS: Mapping[str, str] = {
     paired.ArmOutcome.FEW: f"too few to compare (at least {paired.FEWEST_PAIRS} are needed)",
     paired.ArmOutcome.CEILING: "both have nearly full marks",
     paired.ArmOutcome.FLOOR: "both are no better than guessing",
+    ONE_LAUNCH: "one launch, so not compared (at least 2 are needed)",
+    UNCHECKED: "not checked, so not compared",
 }
 
 
@@ -337,12 +340,13 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
     quantity, difference = "projected peak" if ours.is_size else "projected speed", numbers.times(ratio)
     if ours.interval is not None and theirs.interval is not None:
         quantity, ratios = "speed", median_ratio(theirs.interval, ours.interval)
-        outcome = outcome if ratios.is_told_apart else str(paired.ArmOutcome.OPEN)
-        if 1 in (ours.interval.count, theirs.interval.count):
-            difference += " (one of them was timed once)"
+        outcome = outcome if ratios.is_clear else str(paired.ArmOutcome.OPEN)
+        if 1 in (ours.interval.launches, theirs.interval.launches):
+            outcome = ONE_LAUNCH  # the next launch may differ by more
         else:
             low, high = ratios.low, ratios.high
             difference += f" ({numbers.times(low).removesuffix('×')}–{numbers.times(high).removesuffix('×')})"
+    outcome = outcome if arm.first.is_checked and baseline.first.is_checked else UNCHECKED
     return ArmComparison(
         arm=one_line(str(arm.name)),
         other=one_line(str(baseline.name)),

@@ -39,7 +39,12 @@ def constant(record: Record, span: str, metric: str) -> float | None:
 
 
 def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
-    """The values of each launch, in the order of launches; readings without a launch count as launch 0."""
+    """The values of each launch, in the order of launches."""
+    return list(values_by_launch(readings).values())
+
+
+def values_by_launch(readings: Iterable[Reading]) -> dict[int, list[float]]:
+    """The values of each launch by its number, in their order; readings without a launch count as launch 0."""
     pairs = (
         zip(readings.column("launch"), readings.column("value"), strict=True)
         if isinstance(readings, Rows)
@@ -48,7 +53,7 @@ def by_launch(readings: Iterable[Reading]) -> list[list[float]]:
     launches: dict[int, list[float]] = defaultdict(list)
     for launch, value in pairs:
         launches[launch or 0].append(value)  # None in records of version 0.2 and older
-    return [launches[launch] for launch in sorted(launches)]
+    return {launch: launches[launch] for launch in sorted(launches)}
 
 
 def measured_ceilings(record: Record, span: str) -> Ceilings | None:

@@ -205,7 +205,7 @@ class Answers:
     cards: Sequence[Card]  # questions that records or closed forms answer
     rulings: Sequence[Ruling]  # all claims, in the order of conf/claims.yaml
     reproduced: Sequence[Text] = ()
-    """How many verdicts of the reference records this machine reproduced, then a sentence for each that differs."""
+    """How many claims agree with the reference records, then which differ and which cannot be told here."""
 
 
 @dataclass(frozen=True, kw_only=True)

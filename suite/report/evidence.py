@@ -94,11 +94,23 @@ def comparison_lead(comparison: Comparison, write: Write, about: Text) -> Lead:
 def times_lead(
     ratio: Ratio, intervals: Sequence[Interval], about: Text, *, write: Write = numbers.times, neutral: float = 1.0
 ) -> Lead:
-    """A ratio of two medians as the number that leads a verdict, with the fewer launches of the two, or readings."""
+    """A ratio of two medians as the number that leads a verdict, with the fewer launches of the two, or readings.
+
+    One that a single launch tells has no interval.
+    """
     launches, readings = min(i.launches for i in intervals), min(i.count for i in intervals)
     counts = say("answer.count.launch", count=launches), say("answer.count.reading", count=readings)
     count = counts[0] if launches > 1 else counts[1]
-    return lead_number(ratio.ratio, ratio, write, about=about, count=count, neutral=neutral)
+    return lead_number(ratio.ratio, ratio if ratio.low > 0 else None, write, about=about, count=count, neutral=neutral)
+
+
+def lead_text(lead: Lead | None) -> Text:
+    """The number that leads a verdict, with its interval, count and case; a dash where none does."""
+    if lead is None:
+        return numbers.NOTHING
+    inside = joined("; ", [lead.interval, lead.count])
+    number = say("claim.number.with", written=lead.written, inside=inside) if inside else lead.written
+    return say("claim.number.about", about=lead.about, written=number)
 
 
 def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]]:

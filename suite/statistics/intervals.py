@@ -6,7 +6,7 @@ two of the twelve. See .ci/tools/benchmarks/launch_coverage.py.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -18,11 +18,11 @@ from suite.statistics.student import t_quantile
 
 QUARTILES_OF_NORMAL = 1.349
 """Distance of a standard normal's quartiles."""
-ONE_LAUNCH_GAP = 1.11
+ONE_LAUNCH_GAP = 1.13
 """Ratio of two medians that says nothing where both are of a single launch: of 40 pairs of records of one case on one
-machine in results/reference one in ten lay further apart, and the intervals of 26 were disjoint."""
-ONE_LAUNCH_REACH = math.sqrt(ONE_LAUNCH_GAP)
-"""Factor that each of the two contributes."""
+machine in results/reference two lay further apart, and the intervals of 26 were disjoint."""
+ONE_LAUNCH_REACH = ONE_LAUNCH_GAP ** math.sqrt(0.5)
+"""Factor that each of the two contributes; `median_ratio` makes ONE_LAUNCH_GAP of both."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,31 +143,48 @@ def comparable_interval(interval: Interval) -> Interval:
     return replace(interval, low=low, high=max(interval.high, interval.median * ONE_LAUNCH_REACH))
 
 
-def may_be_equal(first: Interval, other: Interval) -> bool:
-    """True if the two comparable_interval ranges overlap, or if either median is of a single sample."""
-    if 1 in (first.count, other.count):
-        return True
-    first, other = comparable_interval(first), comparable_interval(other)
-    return first.low <= other.high and other.low <= first.high
-
-
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A ratio of two medians, with the range that their intervals allow."""
+    """A ratio of two medians with its 95% interval."""
 
     ratio: float
     low: float
     high: float
-    is_told_apart: bool
-    """False where `may_be_equal` is true: the range holds 1, or one of the medians is a single sample."""
+    is_clear: bool
+    """Whether the interval excludes 1 and neither median is of a single sample."""
 
 
 def median_ratio(first: Interval, other: Interval) -> Ratio:
-    """The first median over the other, with the lowest and highest ratio of their comparable_interval ranges."""
-    is_told_apart = not may_be_equal(first, other)
+    """The first median over the other. On the logarithm, the half-widths of their comparable_interval ranges combine as
+    the sides of a right angle, since the two are independent."""
+    is_repeated = 1 not in (first.count, other.count)
     first, other = comparable_interval(first), comparable_interval(other)
-    ratio, low, high = first.median / other.median, first.low / other.high, first.high / other.low
-    return Ratio(ratio=ratio, low=low, high=high, is_told_apart=is_told_apart)
+    ratio = first.median / other.median
+    below = math.hypot(math.log(first.median / first.low), math.log(other.high / other.median))
+    above = math.hypot(math.log(first.high / first.median), math.log(other.median / other.low))
+    low, high = ratio * math.exp(-below), ratio * math.exp(above)
+    return Ratio(ratio=ratio, low=low, high=high, is_clear=is_repeated and not low <= 1 <= high)
+
+
+def paired_ratio(
+    first: Mapping[int, Sequence[float]], other: Mapping[int, Sequence[float]], *, level: float = 0.95
+) -> Ratio:
+    """The ratio of two spans that the same launches timed, from the samples of each by launch.
+
+    Student's t over launches, on the logarithm of each launch's ratio of medians: what slows a whole launch slows both
+    spans, and cancels. Launches that timed one span alone are left out. Of one launch the interval is 0 to infinity.
+    Raises ValueError where no launch timed both.
+    """
+    shared = sorted(first.keys() & other.keys())
+    if not shared:
+        raise ValueError(f"a launch must have timed both spans; got launches {sorted(first)} and {sorted(other)}")
+    logs = [float(np.log(np.median(first[launch]) / np.median(other[launch]))) for launch in shared]
+    half = math.inf
+    if len(logs) > 1:
+        half = t_quantile((1 + level) / 2, len(logs) - 1) * float(np.std(logs, ddof=1)) / math.sqrt(len(logs))
+    ratio = math.exp(sum(logs) / len(logs))
+    low, high = ratio * math.exp(-half), ratio * math.exp(half)
+    return Ratio(ratio=ratio, low=low, high=high, is_clear=not low <= 1 <= high)
 
 
 def lag1_autocorrelation(launches: Sequence[ArrayLike]) -> float | None:

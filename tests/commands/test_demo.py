@@ -1,11 +1,17 @@
 """The demo's sweeps accept what the demo asks of them, and its answer follows from their records."""
 
+from dataclasses import replace
+
 import pytest
 
-from suite.commands.demo import LEARNT, TIMED, first_view, sweep_arguments
+from suite.commands import demo as module
+from suite.commands.demo import LEARNT, RESULTS, TIMED, demo, first_view, sweep_arguments
 from suite.compose.compose import compose
+from suite.records.machine.environment import machine_id
+from suite.report.answers.answers import build as build_section
+from suite.report.page.texts import load_texts
 from suite.run.job import job_of
-from tests.records.factory import build
+from tests.records.factory import build, in_launches
 from tests.report.quality_records import in_memory
 from tests.report.rl_records import rl_record
 
@@ -35,5 +41,31 @@ def test_the_answer_tells_each_first_ranking():
     assert "PPO" in learning
 
 
+def test_the_terminal_and_the_page_say_the_same_of_the_claims(tmp_path):
+    times = {"mha": (3e-3, 2.9e-3, 3.1e-3), "gqa": (5e-4,) * 3, "mla": (1e-3, 1.1e-3, 1e-3)}
+    records = [in_launches(build(attention=name), *seconds) for name, seconds in times.items()]
+    elsewhere = [replace(record, environment=record.environment | {"machine_id": "ffff0000"}) for record in records]
+    own = [replace(record, environment=record.environment | {"machine_id": machine_id()}) for record in records]
+    results = in_memory(*own, *elsewhere)
+    note = load_texts("en").section(build_section(results)).tables[0].note
+    _, *compared = first_view(results)
+    assert compared[0] == load_texts("en")("answer.reproduced", total=1, agrees=1, differs=0, untold=0)
+    assert note.startswith(" ".join(compared))
+
+
 def test_without_records_there_is_no_answer():
     assert first_view(in_memory()) == []
+
+
+def test_a_deciding_sweep_joins_the_records_of_the_demo(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.chdir(tmp_path)
+    RESULTS.mkdir(parents=True)
+    monkeypatch.setattr(module, "run", lambda arguments, beside: calls.append([arguments, *beside]) or 0)
+    monkeypatch.setattr(module, "report", lambda folders, labels, out, read: (out, 0))
+    assert demo(sweep="mha_heavy") == 0
+    deciding, *usual = calls
+    assert deciding == [["-m", "sweep=mha_heavy", "seq_len=1024,16384,131072", "dtype=float32", *usual[0][0][2:3]]]
+    assert [arguments[1] for turn in usual for arguments in turn] == [f"sweep={name}" for name in (*TIMED, *LEARNT)]
+    with pytest.raises(ValueError, match=r"sweep must be one of rl_memory, attention.*got 'nope'"):
+        demo(sweep="nope")

@@ -6,11 +6,12 @@ import pytest
 import yaml
 
 from suite.commands import demo as module
-from suite.commands.demo import RESULTS_AGAIN, reproduce, sweep_arguments, sweeps
+from suite.commands.demo import RESULTS_AGAIN, reproduce, sweep_arguments
 from suite.compose.arguments import override_key, parse_overrides
 from suite.compose.compose import checked_parts
 from suite.configuration.files import choices, read_yaml
 from suite.records.case import value_under
+from suite.report.answers.claims import sweeps_again
 from tests.records.factory import REFERENCE, committed
 
 FOLDERS = {
@@ -72,7 +73,7 @@ def is_chosen(record, alternatives):
 @pytest.fixture(scope="module")
 def durations():
     """Seed and seconds of each reference record that a seeded sweep would run again."""
-    chosen = {sweep["sweep"]: axes_of(sweep) for sweep in sweeps() if sweep["sweep"] in FOLDERS}
+    chosen = {sweep["sweep"]: axes_of(sweep) for sweep in sweeps_again() if sweep["sweep"] in FOLDERS}
     names = {REFERENCE / folder: name for name, folder in FOLDERS.items()}
     found = {name: [] for name in chosen}
     for run, record in committed():
@@ -84,7 +85,7 @@ def durations():
 
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the records are a part of a checkout alone")
 def test_minutes_are_what_the_reference_records_took(durations):
-    told = {sweep["sweep"]: sweep["minutes"] for sweep in sweeps()}
+    told = {sweep["sweep"]: sweep["minutes"] for sweep in sweeps_again()}
     for name, cases in durations.items():
         seeds = {seed for seed, _ in cases}
         quiet = {QUIET_SEEDS[name]} if name in QUIET_SEEDS else seeds
@@ -98,18 +99,18 @@ def test_every_case_of_the_seeded_sweeps_has_a_reference(durations):
 
 
 def test_the_whole_stays_within_its_time():
-    assert sum(sweep["minutes"] for sweep in sweeps()) <= MOST_MINUTES
-    assert {sweep["sweep"] for sweep in sweeps()} <= set(choices("sweep"))
+    assert sum(sweep["minutes"] for sweep in sweeps_again()) <= MOST_MINUTES
+    assert {sweep["sweep"] for sweep in sweeps_again()} <= set(choices("sweep"))
 
 
 def test_every_claim_of_a_sweep_has_one_that_runs_again():
-    again = {sweep["sweep"] for sweep in sweeps()}
+    again = {sweep["sweep"] for sweep in sweeps_again()}
     for claim in read_yaml("claims.yaml")["claims"]:
         is_measured = "sweeps" in claim and claim.get("evidence") != "forms"  # closed forms need no run
         assert not is_measured or again & set(claim["sweeps"]), claim["id"]
 
 
-@pytest.mark.parametrize("sweep", sweeps(), ids=lambda sweep: sweep["sweep"])
+@pytest.mark.parametrize("sweep", sweeps_again(), ids=lambda sweep: sweep["sweep"])
 def test_hydra_reads_what_narrows_a_sweep(sweep):
     written = {override_key(override): override.value() for override in parse_overrides(sweep_arguments(sweep))}
     assert written["sweep"] == sweep["sweep"]
@@ -135,7 +136,8 @@ def runs(monkeypatch, tmp_path):
         found = Runs(*codes)
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(module, "run", found)
-        monkeypatch.setattr(module, "report", lambda folders, labels, out: (out, 0))
+        monkeypatch.setattr(module, "report", lambda folders, labels, out, read: (out, 0))
+        RESULTS_AGAIN.mkdir(parents=True)
         return found
 
     return stand_in
@@ -144,9 +146,9 @@ def runs(monkeypatch, tmp_path):
 def test_sweeps_run_in_their_order_with_the_time_of_all_said(runs, capsys):
     found = runs()
     assert reproduce() == 0
-    assert found.told == [sweep_arguments(sweep, RESULTS_AGAIN) for sweep in sweeps()]
+    assert found.told == [sweep_arguments(sweep, RESULTS_AGAIN) for sweep in sweeps_again()]
     first, *said = capsys.readouterr().out.splitlines()
-    assert f"about {sum(sweep['minutes'] for sweep in sweeps())} minutes on two cores" in first
+    assert f"about {sum(sweep['minutes'] for sweep in sweeps_again())} minutes on two cores" in first
     assert "sweep 2 of 12: sweep=attention, about 5 min 0 s" in said
     assert said[-1] == "page: reports/reproduce.html"
 
@@ -162,4 +164,4 @@ def test_an_interruption_ends_the_whole_and_says_how_to_go_on(runs, capsys):
 def test_a_bad_sweep_does_not_end_the_others(runs):
     found = runs(3, 1)
     assert reproduce() == 1
-    assert len(found.told) == len(sweeps())
+    assert len(found.told) == len(sweeps_again())

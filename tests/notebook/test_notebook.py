@@ -10,7 +10,7 @@ import pytest
 import suite
 from suite.report.model.results import read_results
 from suite.statistics.paired import compare
-from tests.records.factory import build, store
+from tests.records.factory import build, in_launches, store
 from tests.report.quality_records import quality_record
 
 ROOT = Path(__file__).parents[2]
@@ -118,7 +118,7 @@ def test_arms_are_compared_by_the_one_rule(tmp_path):
 def test_times_are_compared_and_drawn_by_their_ratio(tmp_path):
     steady = [1e-3 * (1 + wobble / 100) for wobble in (0, 1, -1, 2, 0, -2, 1, 0)]
     records = [
-        build(attention=name, latencies_s=[times * value for value in steady])
+        in_launches(build(attention=name), *(times * value for value in steady), spans=("layer", "kernel"))
         for name, times in (("mha", 3), ("mla", 1))
     ]
     store(tmp_path, *records)

@@ -7,10 +7,12 @@ import pytest
 
 from suite.statistics.intervals import (
     ONE_LAUNCH_GAP,
+    Interval,
     lag1_autocorrelation,
     launched_interval,
-    may_be_equal,
     median_interval,
+    median_ratio,
+    paired_ratio,
 )
 
 
@@ -103,15 +105,55 @@ def test_launches_without_usable_samples_are_refused(launches):
 def test_medians_whose_launches_overlap_may_be_equal():
     spread = launched_interval([[1.0, 1.01], [1.02, 1.03], [1.04, 1.05]])
     near, far = (launched_interval([[x, x * 1.01]] * 3) for x in (1.06, 1.6))
-    assert may_be_equal(spread, near)
-    assert not may_be_equal(spread, far)
-    assert may_be_equal(far, median_interval([1.0]))
+    assert not median_ratio(spread, near).is_clear
+    assert median_ratio(spread, far).is_clear
+    assert not median_ratio(far, median_interval([1.0])).is_clear
 
 
 def test_intervals_of_one_launch_are_apart_beyond_repeats_alone():
     first, near, far = (median_interval([x] * 9) for x in (1.0, ONE_LAUNCH_GAP - 0.01, ONE_LAUNCH_GAP + 0.01))
-    assert may_be_equal(first, near)
-    assert not may_be_equal(first, far)
+    assert not median_ratio(near, first).is_clear
+    assert median_ratio(far, first).is_clear
+    assert median_ratio(near, first).high == pytest.approx((ONE_LAUNCH_GAP - 0.01) * ONE_LAUNCH_GAP)
+
+
+def test_half_widths_of_two_records_are_sides_of_a_right_angle():
+    first, other = (Interval(median=2.0, low=2 / by, high=2 * by, level=0.95, count=9, launches=3) for by in (1.3, 1.4))
+    half = math.exp(math.hypot(math.log(1.3), math.log(1.4)))
+    ratio = median_ratio(first, other)
+    assert (ratio.low, ratio.ratio, ratio.high) == (pytest.approx(1 / half), 1, pytest.approx(half))
+
+
+def test_a_ratio_of_one_record_is_taken_launch_by_launch():
+    """By hand: the launches' ratios are 0.5, 0.6 and 0.72, whose logarithms are 0.1823 apart."""
+    whole, part = ({1: [2.0], 4: [1.0], 7: [4.0], 9: [1.0]}, {1: [1.0], 4: [0.6], 7: [2.88]})
+    ratio = paired_ratio(part, whole)
+    half = math.exp(4.3027 * math.log(1.2) / math.sqrt(3))
+    assert ratio.ratio == pytest.approx(0.6)
+    assert (ratio.low, ratio.high) == (pytest.approx(0.6 / half, rel=1e-4), pytest.approx(0.6 * half, rel=1e-4))
+    alone = paired_ratio({0: [1.0]}, {0: [2.0]})
+    assert (alone.ratio, alone.low, alone.high, alone.is_clear) == (0.5, 0, math.inf, False)
+    with pytest.raises(ValueError, match="must have timed both"):
+        paired_ratio({0: [1.0]}, {1: [1.0]})
+
+
+@pytest.mark.parametrize("launches", [3, 8])
+def test_ratios_hold_the_truth_as_often_as_they_say(launches):
+    """Spans of one record share nine tenths of a launch’s noise. A paired ratio holds as often as asked; that of two
+    records at least as often. The bound is three standard errors of 2,000 rounds."""
+    generator, rounds = np.random.default_rng(17), 2000
+    bound = 3 * math.sqrt(0.95 * 0.05 / rounds)
+    paired, between = 0, 0
+    for _ in range(rounds):
+        shared = generator.normal(scale=0.09, size=(launches, 1))
+        spans = [np.exp(shared + generator.normal(scale=0.03, size=(launches, 1))) for _ in range(2)]
+        ratio = paired_ratio(*(dict(enumerate(span)) for span in spans))
+        paired += ratio.low <= 1 <= ratio.high
+        records = [launches_of(generator, launches, between=0.05, within=0.0) for _ in range(2)]
+        ratio = median_ratio(*map(launched_interval, records))
+        between += ratio.low <= 1 <= ratio.high
+    assert abs(paired / rounds - 0.95) <= bound
+    assert 0.95 - bound <= between / rounds <= 0.99
 
 
 def test_autocorrelation_is_that_of_neighbours_within_a_launch():

@@ -115,8 +115,8 @@ def gaps(records: Iterable[Record]) -> str:
         return "no two records are of one case, machine and backend"
     apart = [abs(math.log(first.median / other.median)) for first, other in pairs]
     disjoint = sum(first.low > other.high or other.low > first.high for first, other in pairs)
-    middle, most = (math.expm1(float(np.quantile(apart, share))) for share in (0.5, 0.9))
-    return f"{len(pairs)} pairs, {disjoint} disjoint; medians apart by {middle:.1%} in the middle, p90 {most:.1%}"
+    middle, most = (math.expm1(float(np.quantile(apart, share))) for share in (0.5, 0.95))
+    return f"{len(pairs)} pairs, {disjoint} disjoint; medians apart by {middle:.1%} in the middle, p95 {most:.1%}"
 
 
 def timings(record: Record, span: str) -> list[list[float]]:

@@ -5,14 +5,24 @@ the rest stands beside it.
 Readers of Markdown and CSV get the rulings as a table.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from suite.records import numbers
 from suite.records.machine.environment import machine_id
 from suite.records.record import Evidence, Record
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, claims, commands, literature, verdicts_on
+from suite.report.answers.claims import (
+    Claim,
+    ClaimVerdict,
+    Standing,
+    Verdicts,
+    claims,
+    commands,
+    literature,
+    verdicts_on,
+)
 from suite.report.answers.own_runs import rank_own_runs
+from suite.report.answers.reproduced import reproduced
 from suite.report.blocks import (
     Answers,
     Badge,
@@ -28,6 +38,7 @@ from suite.report.blocks import (
     say_or,
     section,
 )
+from suite.report.evidence import lead_text
 from suite.report.model.results import Results, cached_by_results
 from suite.report.table import column, table
 
@@ -41,24 +52,25 @@ QUESTIONS = (
 )
 """Claims that answer the questions of the cards, in their order."""
 
-Verdicts = Mapping[str, ClaimVerdict]
+
+def _machine_sides(results: Results, here: str, *, with_computed: bool) -> tuple[Results, Results]:
+    """The records of this machine, then those of all others. `with_computed`: computed ones stand on both sides, since
+    they hold on every machine."""
+
+    def side(is_here: bool) -> Results:
+        def belongs(label: str, record: Record) -> bool:
+            is_from_here = label not in results.references and record.environment.get("machine_id") == here
+            return is_from_here is is_here or (with_computed and record.evidence is Evidence.PROJECTED)
+
+        return results.narrowed(belongs)
+
+    return side(True), side(False)
 
 
 @cached_by_results
 def _verdicts(results: Results, here: str) -> tuple[Verdicts, Verdicts]:
     """The verdicts of this machine's records, then those of all others."""
-
-    def machine_side(is_here: bool) -> Results:
-        """The records of this machine or of all others, with those that were computed on either side."""
-
-        def belongs(label: str, record: Record) -> bool:
-            is_from_here = label not in results.references and record.environment.get("machine_id") == here
-            # What is computed holds on every machine.
-            return record.evidence is Evidence.PROJECTED or is_from_here is is_here
-
-        return results.narrowed(belongs)
-
-    from_here, elsewhere = machine_side(True), machine_side(False)
+    from_here, elsewhere = _machine_sides(results, here, with_computed=True)
     # Closed forms need no records.
     ours = verdicts_on(from_here) if from_here.records else {}
     return ours, verdicts_on(elsewhere) if elsewhere.records or not from_here.records else {}
@@ -77,7 +89,7 @@ def build_answers(results: Results, here: str) -> Answers:
         own=rank_own_runs(results.own),
         cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED],
         rulings=list(rulings.values()),
-        reproduced=_reproduced(ours, theirs),
+        reproduced=[*reproduced(*_machine_sides(results, here, with_computed=False), ours, theirs)],
     )
 
 
@@ -170,31 +182,6 @@ def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruli
     )
 
 
-def _reproduced(ours: Verdicts, theirs: Verdicts) -> list[Text]:
-    """Say how many of the claims that both sides measured have one outcome, then how each other differs.
-
-    Empty where no claim was measured on both sides.
-    """
-
-    def measured_alone(verdicts: Verdicts) -> Verdicts:
-        return {name: verdict for name, verdict in verdicts.items() if verdict.machine and verdict.suffices}
-
-    ours, theirs = measured_alone(ours), measured_alone(theirs)
-    shared = [name for name in ours if name in theirs]
-    differing = [
-        say(
-            "own.not_reproduced",
-            claim=say(f"claim.{name}"),
-            here=joined("list", [ours[name].word, _lead_text(ours[name])]),
-            there=joined("list", [theirs[name].word, _lead_text(theirs[name])]),
-        )
-        for name in shared
-        if ours[name].outcome != theirs[name].outcome
-    ]
-    counts = {"same": len(shared) - len(differing), "total": len(shared)}
-    return [say("answer.reproduced", **counts), *differing] if shared else []
-
-
 def build(results: Results) -> Section:
     """The table of claims: for each its verdict, its one number, when it changes, and the commands to measure it."""
     answers = build_answers(results, machine_id())
@@ -204,7 +191,7 @@ def build(results: Results) -> Section:
         [
             column("claim.claim", lambda ruling: ruling.claim, kind=Kind.LONG),
             column("claim.verdict", lambda ruling: ruling.word),
-            column("claim.number", _lead_text, kind=Kind.LONG),
+            column("claim.number", lambda ruling: lead_text(ruling.lead), kind=Kind.LONG),
             column("claim.flips", lambda ruling: ruling.flips, kind=Kind.LONG),
             column("claim.machine", _badge_and_machine),
             column("claim.command", lambda ruling: "; ".join(ruling.commands), kind=Kind.CODE),
@@ -212,16 +199,6 @@ def build(results: Results) -> Section:
         note=joined("sentence", [*answers.reproduced, say("claim.note")]),
     )
     return section("claims", tables=[rulings])
-
-
-def _lead_text(verdict: Ruling | ClaimVerdict) -> Text:
-    """The number that leads a verdict, with its interval, count and case; a dash where none does."""
-    lead = verdict.lead
-    if lead is None:
-        return numbers.NOTHING
-    inside = joined("; ", [lead.interval, lead.count])
-    number = say("claim.number.with", written=lead.written, inside=inside) if inside else lead.written
-    return say("claim.number.about", about=lead.about, written=number)
 
 
 def _badge_and_machine(ruling: Ruling) -> Text:

@@ -1,7 +1,7 @@
 """Verdicts on the article's claims on the time of attention: decoding, training, and what MLA's form of a call costs.
 
-Times are ratios of two medians, which are clearly different where their intervals over launches share no value. For
-each rival and geometry one case decides, which conf/claims.yaml names; all other cases are counted beside it.
+Times are ratios of two medians, which are clearly different where the ratio's interval excludes 1. For each rival and
+geometry one case decides, which conf/claims.yaml names; all other cases are counted beside it.
 """
 
 import functools
@@ -24,7 +24,7 @@ from suite.report.model.formats import times_range
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs
-from suite.statistics.intervals import Ratio, median_ratio
+from suite.statistics.intervals import Ratio, median_ratio, paired_ratio
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
@@ -54,7 +54,6 @@ class TimeRatio:
 
     @functools.cached_property
     def ratio(self) -> Ratio:
-        """The ratio with the ends that both medians' intervals allow."""
         return median_ratio(self.timing.interval, self.base.interval)
 
     @property
@@ -86,10 +85,20 @@ class TimeRatio:
         return -matches, len(extras), launches == 1, -self.tokens, extras, axes, machine_label(self.timing)
 
     def lead(self, key: str, *, write: Write = numbers.times, neutral: float = 1.0, **fields: Text | int) -> Lead:
-        """The ratio as the number that leads a verdict; `key` is of a text about its case. A share ends at 1."""
+        """The ratio as the number that leads a verdict; `key` is of a text about its case."""
         about = say(key, tokens=numbers.count(self.tokens), **self.case_fields, **fields)
-        ratio = replace(self.ratio, high=min(self.ratio.high, 1.0)) if neutral < 1 else self.ratio  # a share ends at 1
-        return times_lead(ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
+        return times_lead(self.ratio, [self.timing.interval, self.base.interval], about, write=write, neutral=neutral)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelShare(TimeRatio):
+    """The kernel's time over the layer's in one record, whose launches timed both."""
+
+    @functools.cached_property
+    def ratio(self) -> Ratio:
+        """Paired by launch. An interval that begins below 1 ends there: no kernel takes longer than its layer."""
+        ratio = paired_ratio(self.timing.launches, self.base.launches)
+        return replace(ratio, high=min(ratio.high, 1.0)) if ratio.low < 1 else ratio
 
 
 def speed_cases(results: Results, phase: str, variants: Sequence[str], span: str) -> list[TimeRatio]:
@@ -138,6 +147,7 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
     link = {**first.case_fields, "phase": phase_name(phase)} | {**figure_facets(results, first.timing)}
     return ClaimVerdict(
         outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
+        parts=standings,
         evidence=evidence,
         answer=joined("list", answers),
         depends_on=setting_name("versus" if len({*standings.values()}) > 1 else "geometry"),
@@ -285,7 +295,7 @@ def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
     )
 
 
-def kernel_shares(results: Results) -> list[TimeRatio]:
+def kernel_shares(results: Results) -> list[KernelShare]:
     """The kernel over the layer of every measured decode step of MHA with one new token, by case and context."""
     decodes = [
         timing
@@ -295,16 +305,19 @@ def kernel_shares(results: Results) -> list[TimeRatio]:
     ]
     by_record = grouped(decodes, lambda timing: timing.current.record.case.id + timing.label).values()
     spans = [{timing.span: timing for timing in record} for record in by_record]
-    shares = [TimeRatio(timing=case[KERNEL], base=case[LAYER]) for case in spans if case.keys() >= {KERNEL, LAYER}]
+    pairs = [(case[KERNEL], case[LAYER]) for case in spans if case.keys() >= {KERNEL, LAYER}]
+    shares = [
+        KernelShare(timing=ours, base=whole) for ours, whole in pairs if ours.launches.keys() & whole.launches.keys()
+    ]
     return sorted(shares, key=lambda share: (_share_case(share), share.tokens))
 
 
-def _share_case(share: TimeRatio) -> Pairs:
+def _share_case(share: KernelShare) -> Pairs:
     """The axes and the machine of a share, without the context: equal for the contexts of one case."""
     return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_label(share.timing)))
 
 
-def _share_text(share: TimeRatio) -> Text:
+def _share_text(share: KernelShare) -> Text:
     """Say the kernel's share of the layer's time, and the cache's share of its bytes, weights included."""
     cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
     element = ELEMENT_BYTES.get(share.base.axis("dtype"))
@@ -364,6 +377,7 @@ def hard_to_implement(results: Results, claim: Claim) -> ClaimVerdict | None:
     spread_text = say("answer.told.spread", wider=wider, narrower=narrower, total=len(pairs)) if pairs else ""
     return ClaimVerdict(
         outcome=by_lines if by_lines == by_spread else in_part,
+        parts={"lines": by_lines, "spread": by_spread},
         evidence=[say("answer.told.code", **counts), *([spread_text] if pairs else [])],
         lead=first.lead("answer.about.spread", forms=first.forms),
         flips=joined("sentence", [say("answer.flips.code", **counts), spread_text]),

@@ -6,7 +6,7 @@ clear difference the other way: that records show nothing for a claim, or rule o
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -61,6 +61,8 @@ class ClaimVerdict:
     is_projected: bool = False  # the lead's number was computed, not measured
     suffices: bool = True
     """False where the records are too few to rule, so that those of another machine come first."""
+    parts: Mapping[str, Standing] = field(default_factory=dict)
+    """The outcomes of its parts, where several make it, by name: of each rival, or of lines and spread."""
     pairs: int = 0
     """Pairs of runs that the estimate counts; 0 where no pairs decide."""
     forest: Figure | None = None  # the estimate and its units, where there are enough to draw
@@ -71,9 +73,18 @@ class ClaimVerdict:
         return say(f"claim.outcome.{self.outcome}", on=self.depends_on)
 
 
+Verdicts = Mapping[str, ClaimVerdict]
+"""Verdicts by the id of their claim."""
+
+
 def claims() -> list[Claim]:
     """The entries of conf/claims.yaml, in the article's order."""
     return list(_claims_file()["claims"])
+
+
+def sweeps_again() -> list[Mapping[str, Any]]:
+    """The sweeps of conf/reproduce.yaml, which decide claims, in their order."""
+    return list(read_yaml("reproduce.yaml")["sweeps"])
 
 
 def sensitivity() -> list[tuple[str, ...]]:

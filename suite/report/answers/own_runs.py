@@ -1,12 +1,11 @@
 """The person's own runs, ranked: attention variants by time, trained models by what they had learnt.
 
-Neighbours in a ranking are compared by the rules that every section uses, so rows whose order may be chance are said to
-be too close to call. Times of a single launch are listed and not compared: the next launch may differ by more.
+Each row is compared with the first by the rules that every section and the terminal use, so rows that may be level with
+it are said to be too close to call. Times of a single launch are listed and not compared: the next may differ by more.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import pairwise, repeat
 from statistics import fmean
 from typing import Any
 
@@ -17,7 +16,7 @@ from suite.report.attention.latency import RANGE
 from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
 from suite.report.evidence import contrast_verdict, difference
-from suite.report.model.experiment import Arm, Contrast, Experiment, contrast, grouped, holm_corrected
+from suite.report.model.experiment import Arm, Experiment, grouped
 from suite.report.model.formats import share_with_range
 from suite.report.model.labels import ALGORITHM
 from suite.report.model.outcome import outcome_metric
@@ -53,7 +52,7 @@ def _time_rankings(results: Results) -> list[Ranking]:
 
 def _rank_times(order: Sequence[Timing], title: Text) -> Ranking:
     """Rank the timings of one case, which come fastest first: the table, and a sentence on the first."""
-    certainty = {timing: _certainty(timing, faster) for faster, timing in pairwise(order)}
+    certainty = {timing: _certainty(timing, order[0]) for timing in order[1:]}
     columns: list[Column[Timing]] = [
         column("column.variant", lambda timing: timing.marked(timing.sized_variant)),
         BACKEND,
@@ -61,7 +60,7 @@ def _rank_times(order: Sequence[Timing], title: Text) -> Ranking:
         # An interval within a single launch says nothing of the next.
         *part_columns(lambda timing: timing.interval if timing.interval.launches > 1 else None, [RANGE]),
         column("table.over_least", lambda timing: timing.median_s / order[0].median_s, numbers.times),
-        column("own.above", lambda timing: say(f"own.above.{certainty[timing]}") if timing in certainty else ""),
+        column("own.behind", lambda timing: say(f"own.behind.{certainty[timing]}") if timing in certainty else ""),
         column("own.cache", lambda timing: timing.amount("cache_bytes", "case"), numbers.bytes_iec),
     ]
     chosen = representatives(order)
@@ -78,7 +77,7 @@ def _rank_times(order: Sequence[Timing], title: Text) -> Ranking:
 
 
 def _certainty(timing: Timing, faster: Timing) -> str:
-    """How sure it is that a timing is slower than a faster one: a word of own.above and own.finding."""
+    """How sure it is that a timing is slower than a faster one: a word of own.behind and own.finding."""
     if not timing.is_checked:
         return "unchecked"
     if is_clearly_faster(faster, timing):
@@ -107,22 +106,16 @@ def _rank_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:
     if not order:
         return
 
-    def compared(references: Iterable[Arm[Any]]) -> dict[Arm[Any], Contrast[Any]]:
-        """Contrasts of each arm but the best with its reference, by arm, corrected together."""
-        pairs = zip(order[1:], references, strict=False)
-        contrasts = holm_corrected(contrast(arm, reference, outcome.quantity(arm)) for arm, reference in pairs)
-        return {pair.arm: pair for pair in contrasts}
-
-    above, best = compared(order), compared(repeat(order[0]))
+    behind = {pair.arm: pair for pair in outcome.contrasts(order[1:], order[0])}
     certainty = {ArmOutcome.LOWER: "clear", ArmOutcome.FEW: "few"}
-    rivals = {arm: certainty.get(best[arm].outcome, "close") if arm in best else "few" for arm in order[1:]}
+    rivals = {arm: certainty.get(behind[arm].outcome, "close") if arm in behind else "few" for arm in order[1:]}
     names = {arm: say("own.named", name=arm.name, number=numbers.percent(fmean(scores[arm]))) for arm in order}
     columns: list[Column[Arm[Any]]] = [
         column("rl.arm", lambda arm: arm.name),
         column(f"own.score.{view}", lambda arm: share_with_range(scores[arm]), kind=Kind.NUMBER),
         column("rl.seeds", lambda arm: len(scores[arm]), numbers.count),
-        *part_columns(above.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
-        *part_columns(above.get, [column("own.above", contrast_verdict)]),
+        *part_columns(behind.get, [column("own.difference", difference, kind=Kind.NUMBER)]),
+        *part_columns(behind.get, [column("own.behind.best", contrast_verdict)]),
         *([column("own.cache_of_token", cache_bytes, numbers.bytes_iec)] if view == "quality" else []),
     ]
     yield Ranking(

@@ -24,7 +24,7 @@ from suite.report.model.labels import variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.plot.plots import Axis, Point, Series, height_px, plot, token_axis
 from suite.report.table import Column, column, label_column, table
-from suite.statistics.intervals import Interval, may_be_equal
+from suite.statistics.intervals import Interval, median_ratio
 
 HIGHER_PX = 20
 Columns = Sequence[Column[Timing]]
@@ -197,7 +197,7 @@ def _over_least(metric: LineMetric, candidates: Sequence[Timing]) -> Column[Timi
         value, best_value = metric.value(timing), metric.value(best)
         if not value or not best_value or timing is best:
             return ""
-        is_open = metric.has_intervals and may_be_equal(best.interval, timing.interval)
+        is_open = metric.has_intervals and not median_ratio(timing.interval, best.interval).is_clear
         return f"{'≈ ' * is_open}{numbers.times(value / best_value)}"
 
     return column("table.over_least", ratio_text, kind=Kind.NUMBER)

@@ -22,7 +22,7 @@ from suite.report.model.labels import case_facets, phase_name, variant_label, va
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
 from suite.report.model.run import Pairs, Run, context_tokens, extras, is_plausible, plausible_launches
 from suite.report.table import Column, column
-from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, may_be_equal, median_ratio
+from suite.statistics.intervals import ONE_LAUNCH_REACH, Interval, launched_interval, median_ratio
 
 T = TypeVar("T")
 SPANS = LAYER, INDEXER, KERNEL = ("layer", "indexer", "kernel")
@@ -66,11 +66,6 @@ class Timing(Run):
     def is_auto(self) -> bool:
         return self.axis("backend") in ("", "auto")
 
-    @property
-    def is_checked(self) -> bool:
-        """False where the variant states no definition of its layer, so that its kernel alone was compared."""
-        return not str(self.record.provenance.get("layer_check") or "").startswith("none")
-
     def marked(self, name: str) -> Text:
         """The name, with a mark where the layer was not checked."""
         return name if self.is_checked else say("variant.unchecked", name=name)
@@ -88,6 +83,11 @@ class Timing(Run):
     def tokens(self) -> int | None:
         """The context; None where the record has none, or an impossible one."""
         return context_tokens(self.record)
+
+    @property
+    def launches(self) -> dict[int, list[float]]:
+        """Its usable readings by launch."""
+        return plausible_launches(self.record.by_span[self.span, "latency_s"])
 
     @property
     def median_s(self) -> float:
@@ -153,7 +153,7 @@ def record_timings(current: CurrentRecord, workload: str, metric: str = "latency
         return
     for (span, name), repeats in record.by_span.items():
         if name == metric and (launches := plausible_launches(repeats)):
-            interval = launched_interval(launches)
+            interval = launched_interval(list(launches.values()))
             seconds = zip(repeats.column("value"), repeats.column("wall_s"), strict=True)
             walls = [wall_s for value, wall_s in seconds if wall_s is not None and is_plausible(value)]
             wall_ratio = float(np.median(walls)) / interval.median if walls else 0.0
@@ -167,9 +167,9 @@ def record_timings(current: CurrentRecord, workload: str, metric: str = "latency
 
 
 def is_clearly_faster(first: Timing, second: Timing, *, launches: int = 2) -> bool:
-    """Whether the first median is lower, and intervals do not overlap, each over at least so many launches."""
+    """Whether the first median is clearly lower, with each over at least so many launches."""
     is_repeated = min(first.interval.launches, second.interval.launches) >= launches  # one says little of the next
-    return is_repeated and first.median_s < second.median_s and not may_be_equal(first.interval, second.interval)
+    return is_repeated and first.median_s < second.median_s and median_ratio(first.interval, second.interval).is_clear
 
 
 def order_finding(best: Timing, rival: Timing, slower: Iterable[Timing], name: Callable[[Timing], str]) -> Text:

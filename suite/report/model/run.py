@@ -12,7 +12,7 @@ from typing import Any
 
 from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import as_typed, value_under
-from suite.records.derived import by_launch, constant
+from suite.records.derived import constant, values_by_launch
 from suite.records.machine.privacy import scrub, without_paths
 from suite.records.record import Evidence, Reading, Record, Rows, Status
 from suite.report.blocks import Text
@@ -38,6 +38,11 @@ class Run:
     current: CurrentRecord
     key: Pairs = ()
     """The settings of its case without the seed, then its label."""
+
+    @property
+    def is_checked(self) -> bool:
+        """False where the variant states no definition of its layer, so that its kernel alone was compared."""
+        return not str(self.record.provenance.get("layer_check") or "").startswith("none")
 
     @property
     def record(self) -> Record:
@@ -238,7 +243,7 @@ def is_plausible(seconds: float) -> bool:
     return PLAUSIBLE_S[0] < seconds < PLAUSIBLE_S[1]
 
 
-def plausible_launches(timings: Rows[Reading]) -> list[list[float]]:
-    """The times of each launch that a clock can have measured; launches without any are left out."""
-    launches = (list(filter(is_plausible, launch)) for launch in by_launch(timings))
-    return [launch for launch in launches if launch]
+def plausible_launches(timings: Rows[Reading]) -> dict[int, list[float]]:
+    """The times of each launch, by its number, that a clock can have measured; launches without any are left out."""
+    launches = {launch: list(filter(is_plausible, values)) for launch, values in values_by_launch(timings).items()}
+    return {launch: values for launch, values in launches.items() if values}

@@ -282,7 +282,7 @@ def _number_rows(record: Record) -> list[list[Any]]:
         if metric not in TIMINGS:
             rows.append([span, metric, len(repeats), _json_number(values[repeats.places[-1]])])  # where training ended
         elif launches := plausible_launches(repeats):
-            interval = launched_interval(launches)
+            interval = launched_interval(list(launches.values()))
             ends = [interval.low, interval.high] if interval.count > 1 else []
             rows.append([span, metric, interval.count, interval.median, *ends])
     return rows

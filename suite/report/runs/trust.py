@@ -209,15 +209,18 @@ def _shared_timings(results: Results) -> Iterable[SharedCase]:
         first, *rest = [by_label[label] for label in results.labels if label in by_label]
         for timing in rest:
             ratio = median_ratio(timing.interval, first.interval)
+            outcome = say("trust.clear" if ratio.is_clear else "trust.unclear")
+            change = say("trust.ratio", ratio=numbers.times(ratio.ratio), range=times_range(ratio.low, ratio.high))
+            is_repeated = 1 not in (timing.interval.launches, first.interval.launches)
             span, variant = say_or(f"span.{timing.span}", timing.span), variant_label(timing.axis(VARIANT))
             yield SharedCase(
                 name=dotted(variant, *name_parts(timing.record), timing.axis("dtype"), span),
                 labels=(timing.label, first.label),
                 ours=numbers.seconds(timing.interval.median),
                 theirs=numbers.seconds(first.interval.median),
-                change=say("trust.ratio", ratio=numbers.times(ratio.ratio), range=times_range(ratio.low, ratio.high)),
-                verdict=say("trust.clear" if ratio.is_told_apart else "trust.unclear"),
-                is_clear=ratio.is_told_apart,
+                change=change if is_repeated else numbers.times(ratio.ratio),
+                verdict=outcome if is_repeated else say("own.behind.one_launch"),
+                is_clear=is_repeated and ratio.is_clear,
                 distance=abs(math.log(ratio.ratio)),
                 settings=run_settings(timing),
             )
@@ -229,7 +232,7 @@ def _span_timings(current: CurrentRecord) -> Iterable[SpanTiming]:
     if record.status is Status.OK and outcome_metric(record.case.workload) is None:
         for (span, metric), repeats in record.by_span.items():
             if metric == "latency_s" and (launches := plausible_launches(repeats)):
-                yield SpanTiming(current=current, span=span, interval=launched_interval(launches))
+                yield SpanTiming(current=current, span=span, interval=launched_interval(list(launches.values())))
 
 
 def _shared_scores(results: Results) -> Iterable[SharedCase]:

@@ -2,6 +2,7 @@
 
 import ast
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import suite
 from suite.report.answers import attention
 from suite.report.answers.claims import Standing, claims, verdicts_on
 from suite.report.page.texts import load_texts
-from tests.records.factory import build, with_readings
+from tests.records.factory import build, in_launches, with_readings
 from tests.report.quality_records import in_memory
 
 EN = load_texts("en")
@@ -37,8 +38,12 @@ def timed(variant, seconds, **facts):
 
 
 def kernel_share(tokens, share, **facts):
-    """A decode step of MHA whose kernel takes this share."""
-    record = with_readings(timed("mha", 1e-3, seq_len=tokens, **facts), "kernel", latency_s=(share * 1e-3,) * 7)
+    """A decode step of MHA in three launches of unlike speed, of each of which the kernel takes about this share."""
+    layer_s = (1e-3, 1.5e-3, 0.8e-3)
+    kernel_s = (share * by * whole for by, whole in zip((0.99, 1.0, 1.01), layer_s, strict=True))
+    record = in_launches(timed("mha", 1e-3, seq_len=tokens, **facts), *layer_s)
+    kernel = in_launches(record, *kernel_s, spans=["kernel"])
+    record = replace(record, readings=[*record.readings, *kernel.readings])
     return with_readings(record, "case", cache_bytes_counted=tokens * 8192, parameter_count=1 << 24)
 
 
@@ -161,14 +166,31 @@ def test_compute_depends_on_the_context_by_closed_forms():
 def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     short, long = kernel_share(1024, 0.2), kernel_share(16384, 0.8)
     verdict = verdict_on("mha-heavy", short, long)
-    assert (verdict.outcome, verdict.lead.value, verdict.lead.neutral) == (Standing.SUPPORTED, pytest.approx(0.8), 0.5)
+    assert (verdict.outcome, verdict.lead.neutral) == (Standing.SUPPORTED, 0.5)
+    assert verdict.lead.value == pytest.approx(0.8, rel=1e-3)
     told = "The kernel takes less than half of the step up to 1,024 tokens, and more than half from 16,384 tokens on."
     assert EN.render(verdict.flips).startswith(told)
     assert "80% and 80% at 16,384 tokens" in text_of(verdict)
     assert verdict_on("mha-heavy", short).outcome == Standing.CONTRADICTED
-    for share in (0.48, 0.5, 0.52):  # an interval of some percent on both sides holds a half
+    for share in (0.49, 0.5, 0.51):  # an interval of some percent on both sides holds a half
         assert verdict_on("mha-heavy", kernel_share(1024, share)).outcome == Standing.OPEN
     assert verdict_on("mha-heavy", timed("mla", 1e-3)) is None
+
+
+def test_a_share_is_paired_by_launch_and_of_one_launch_decides_nothing():
+    """Launches of unlike speed do not widen it: three ratios 1% apart reach 4.30 × 1% / √3 each way."""
+    lead = verdict_on("mha-heavy", kernel_share(16384, 0.66)).lead
+    half = 4.3027 * 0.01 / math.sqrt(3)
+    assert lead.ends == (
+        pytest.approx(0.66 * math.exp(-half), rel=1e-3),
+        pytest.approx(0.66 * math.exp(half), rel=1e-3),
+    )
+    assert EN.render(lead.count) == "3 launches"
+    assert verdict_on("mha-heavy", kernel_share(16384, 0.999)).lead.ends[1] == 1
+    alone = with_readings(timed("mha", 1e-3, seq_len=16384), "kernel", latency_s=(0.9e-3,) * 7)
+    verdict = verdict_on("mha-heavy", alone)
+    assert (verdict.outcome, verdict.suffices, verdict.lead.ends) == (Standing.OPEN, False, None)
+    assert EN.render(verdict.lead.count) == "7 readings of one launch"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ VERDICTS = {
     "mla-faster-inference": "depends on what MLA is compared with",
     "mla-cheaper-training": "depends on what MLA is compared with",
     "mla-lowers-compute": "depends on the context length and the phase",
-    "mha-heavy": "supported",
+    "mha-heavy": "no clear difference",  # one launch each
     "mla-hard-to-implement": "supported",
     "mla-lower-ceiling": "no clear difference",
     "gqa-between": "supported",

@@ -163,7 +163,7 @@ def test_a_headline_compares_at_the_longest_shared_context(tmp_path):
         ),
         (
             (2.31e-3,),
-            "At 4,096 tokens, MLA takes 1.47 ms, and MHA takes 1.57× as long (1.49–1.66×), "
+            "At 4,096 tokens, MLA takes 1.47 ms, and MHA takes 1.57× as long (1.44–1.71×), "
             "with too few launches to compare them",
         ),
     ],

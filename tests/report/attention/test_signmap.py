@@ -64,7 +64,7 @@ def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
     known = len(devices)
     section = section_of(tmp_path, *on_the_map())
     counts = f"faster on {known - 1} of {known} devices with one new token, and on 0 with 16"
-    said = f"{counts}; measured here, it reaches 3.0× GQA’s speed (2.70–3.33×)"
+    said = f"{counts}; measured here, it reaches 3.0× GQA’s speed (2.65–3.39×)"
     assert map_of(section, tp=1, heads=128).finding.endswith(said)
     assert "measured" not in map_of(section, tp=1, heads=64).finding
 
@@ -89,7 +89,7 @@ def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     (row,) = rows_of(section.tables[0])
     assert not section.tables[0].folded
     assert row["Predicted"] == "7.27×"
-    assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.70–3.33×")
+    assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.65–3.39×")
     # 32 heads on two ranks.
     assert (row["Heads"], row["tp"]) == ("16", "2")
     assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
