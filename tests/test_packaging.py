@@ -225,6 +225,28 @@ def test_an_installed_wheel_runs_a_case_from_any_folder(built, tmp_path):
 # --- one version
 
 
+@pytest.mark.parametrize(
+    ("tag", "repository"),
+    [
+        ('v1";__import__("os").system("touch${IFS}PWN");"', "us/it"),
+        ("v1\n", "us/it"),
+        ("v1\\g<0>", "us/it"),
+        ("v1", 'us/it"\n[x]'),
+        ("v1", "us"),
+        ("v1", "../it/x"),
+    ],
+)
+def test_a_tag_that_is_no_version_changes_no_file(tmp_path, tag, repository):
+    (tmp_path / "suite").mkdir()
+    files = [tmp_path / name for name in ("pyproject.toml", "README.md", "suite/__init__.py")]
+    for file in files:
+        shutil.copyfile(ROOT / file.relative_to(tmp_path), file)
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(ValueError, match="must match"):
+        write_release(tmp_path, tag, repository)
+    assert [file.read_bytes() for file in files] == before
+
+
 def test_a_release_has_its_tags_version_and_absolute_links(tmp_path):
     pytest.importorskip("hatchling", reason="needs hatchling, to read what a package would say")
     (tmp_path / "suite").mkdir()
