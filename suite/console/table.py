@@ -23,7 +23,6 @@ UNBOUNDED = 10_000
 GAP = (0, 2, 0, 0)
 # Letters of a folded last cell; with fewer the terminal breaks the line itself.
 LEAST_ROOM = 25
-LONGEST_WHOLE = 12  # letters of a word that is not broken; a record's may have hundreds
 COLOURS = {"ok": "green", "unsupported": "yellow", "out_of_memory": "yellow"}
 BAD = "red"
 
@@ -41,10 +40,6 @@ class ConsoleColumn:
     is_name: bool = False
     """Stands to the left, and is never broken."""
     is_status: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        return self.is_number or self.is_name or self.is_status
 
 
 def number_column(
@@ -88,7 +83,7 @@ def table_lines(columns: Sequence[ConsoleColumn], *, width: int | None, colour: 
     if fits(remaining, width or UNBOUNDED):
         lines = _unfolded_lines(remaining, colour=colour)
     else:
-        lines = _render_lines(_rich_table(remaining, width), width=width, colour=colour)
+        lines = _render_lines(_rich_table(remaining), width=width, colour=colour)
     return [*lines, *folded([f"(not shown: {', '.join(left_out)})"], width)] if left_out else lines
 
 
@@ -126,11 +121,6 @@ def _letters(column: ConsoleColumn) -> int:
     return max(cell_len(one_line(text)) for text in (column.title, *column.cells))
 
 
-def _longest_word(column: ConsoleColumn) -> int:
-    words = [word for text in (column.title, *column.cells) for word in one_line(text).split()]
-    return min(LONGEST_WHOLE, max(map(cell_len, words), default=0))
-
-
 def _unfolded_lines(columns: Sequence[ConsoleColumn], *, colour: bool) -> list[str]:
     """The lines of a table that has room for all texts, as rich makes them in thirty times the time."""
     padded = []
@@ -146,22 +136,13 @@ def _unfolded_lines(columns: Sequence[ConsoleColumn], *, colour: bool) -> list[s
     return [(" " * GAP[1]).join(row).rstrip() for row in zip(*padded, strict=True)]
 
 
-def _rich_table(columns: Sequence[ConsoleColumn], width: int | None) -> Table:
+def _rich_table(columns: Sequence[ConsoleColumn]) -> Table:
     """A table for rich: texts are folded, while numbers, names and statuses stay whole."""
     table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
-    # Without least widths rich breaks words, down to two letters a line.
-    widths = [_letters(column) if column.is_whole else _longest_word(column) for column in columns]
-    if width is not None and sum(widths) + GAP[1] * (len(columns) - 1) > width:
-        widths = [1 for _ in columns]
-    for column, least in zip(columns, widths, strict=True):
+    for column in columns:
+        is_whole = column.is_number or column.is_name or column.is_status
         justify: Literal["right", "left"] = "right" if column.is_number else "left"
-        table.add_column(
-            Text(one_line(column.title)),
-            justify=justify,
-            no_wrap=column.is_whole,
-            overflow="fold",
-            min_width=least,
-        )
+        table.add_column(Text(one_line(column.title)), justify=justify, no_wrap=is_whole, overflow="fold")
     texts = [[status_text(cell) if each.is_status else Text(one_line(cell)) for cell in each.cells] for each in columns]
     for row in zip(*texts, strict=True):
         table.add_row(*row)

@@ -22,12 +22,8 @@ def test_no_line_is_wider_and_no_number_broken(width):
     assert any("12.0 ms ±10.2%" in line for line in lines)
 
 
-def test_words_are_folded_and_not_broken():
-    layout = ConsoleColumn(title="layout", cells=["attention dp2 over tp2", "tp4"])
-    lines = table_lines([COLUMNS[2], layout, *COLUMNS[3:]], width=26)
-    assert {word for line in lines for word in line.split()} >= {"attention", "dp2", "over", "tp2", "tp4"}
-    assert max(map(len, lines)) <= 26
-    assert lines[-2:] == ["(not shown: kernel,", "cache)"] or lines[-1] == "(not shown: kernel, cache)"
+def test_the_names_of_left_out_columns_are_not_broken():
+    assert table_lines(COLUMNS, width=22)[-2:] == ["(not shown: kernel,", "cache)"]
 
 
 def test_columns_go_by_their_rank_and_are_named():
