@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 import suite
+from suite.records.machine.installation import install_command
 from suite.records.machine.streams import EXTRA_OF
 from tests.gate.repositories import Repository
 from tools.release import write_release
@@ -124,7 +125,7 @@ def test_explain_and_report_work_where_nothing_can_run(reading_python, alone, tm
 
     assert refused[0] == 3
     assert refused[2].startswith("suite: this needs ")
-    assert refused[2].endswith(", which is not installed here: pip install 'mla-grpo-suite[run]'\n")
+    assert refused[2].endswith(f", which is not installed here: {install_command('run')}\n")
 
     assert judged[0] == 4, judged
     assert "broken" in judged[1]
@@ -149,7 +150,7 @@ def test_without_extras_the_gate_judges_and_says_what_it_lacks(alone, tmp_path):
         ended = run(gate_python, "-m", "suite", *command.split(), **alone)
         assert ended.returncode == 3, ended.stderr
         assert ended.stderr.startswith("suite: this needs ")
-        assert ended.stderr.endswith(f", which is not installed here: pip install 'mla-grpo-suite[{extra}]'\n")
+        assert ended.stderr.endswith(f", which is not installed here: {install_command(extra)}\n")
     for command in ("gate --help", "ls geometry", "doctor"):
         assert "Traceback" not in run(gate_python, "-m", "suite", *command.split(), **alone).stderr
 
@@ -222,6 +223,28 @@ def test_an_installed_wheel_runs_a_case_from_any_folder(built, tmp_path):
 
 
 # --- one version
+
+
+@pytest.mark.parametrize(
+    ("tag", "repository"),
+    [
+        ('v1";__import__("os").system("touch${IFS}PWN");"', "us/it"),
+        ("v1\n", "us/it"),
+        ("v1\\g<0>", "us/it"),
+        ("v1", 'us/it"\n[x]'),
+        ("v1", "us"),
+        ("v1", "../it/x"),
+    ],
+)
+def test_a_tag_that_is_no_version_changes_no_file(tmp_path, tag, repository):
+    (tmp_path / "suite").mkdir()
+    files = [tmp_path / name for name in ("pyproject.toml", "README.md", "suite/__init__.py")]
+    for file in files:
+        shutil.copyfile(ROOT / file.relative_to(tmp_path), file)
+    before = [file.read_bytes() for file in files]
+    with pytest.raises(ValueError, match="must match"):
+        write_release(tmp_path, tag, repository)
+    assert [file.read_bytes() for file in files] == before
 
 
 def test_a_release_has_its_tags_version_and_absolute_links(tmp_path):

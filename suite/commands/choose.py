@@ -124,16 +124,16 @@ def _columns(question: ServingQuestion, answers: Sequence[ServingAnswer]) -> lis
     ]
     table = [
         column("largest batch", "largest_batch"),
-        column("cache per token", "token_bytes", numbers.bytes_iec, rank=2),
-        column("sequence/device", "sequence_bytes", numbers.bytes_iec, rank=3),
-        column("weights/device", "weight_bytes", numbers.bytes_iec, rank=4),
-        column("batch", "batch", rank=0 if is_timed else 5),
-        column("least time of a prompt", "prompt_s", numbers.seconds, rank=1),
-        column("least step time", "bound_s", numbers.seconds, rank=1),
-        column("expected time", "expected_s", numbers.seconds),
-        number_column("nine in ten within", ranges, rank=1, write=str),
+        column("cache per token", "token_bytes", numbers.bytes_iec, rank=3),
+        column("sequence/device", "sequence_bytes", numbers.bytes_iec, rank=4),
+        column("weights/device", "weight_bytes", numbers.bytes_iec, rank=5),
+        column("batch", "batch", rank=0 if is_timed else 6),
+        column("least time of a prompt", "prompt_s", numbers.seconds, rank=2),
+        column("least step time", "bound_s", numbers.seconds, rank=2),
+        column("expected time", "expected_s", numbers.seconds, rank=1),
+        number_column("nine in ten within", ranges, rank=2, write=str),
         column("tokens/s", "tokens_per_s"),
-        column("energy/M tokens", "joules_per_million", numbers.joules, rank=1),
+        column("energy/M tokens", "joules_per_million", numbers.joules, rank=2),
         column("cost/M tokens", "cost_per_million", "{:,.2f}".format),
     ]
     return [column for column in table if any(cell != numbers.NOTHING for cell in column.cells)]

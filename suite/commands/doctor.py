@@ -28,6 +28,7 @@ from suite.records.machine.environment import (
     installed_version,
     machine_id,
 )
+from suite.records.machine.installation import install_command
 from suite.records.machine.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.records.machine.privacy import scrub
 from suite.records.plain_text import json_text, one_line, say
@@ -152,7 +153,7 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
         rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
     verdict = "this machine can run cases; try the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
     if not facts["runs_possible"]:
-        command = "pip install 'mla-grpo-suite[run]'"
+        command = install_command("run")
         verdict = f"this machine cannot run cases: {facts['why_no_runs']} ({command}). suite explain still works."
     return _rows(*rows, ("verdict", verdict))
 

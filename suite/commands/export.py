@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from suite.records.derived import started_at
+from suite.records.machine.installation import install_command
 from suite.records.plain_text import say
 from suite.records.record import RECORD, TIMINGS, Record, Status
 from suite.records.stores.claim import alone_in
@@ -22,7 +23,6 @@ from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 
 DONE, BROKEN = 0, 4
-EXTRA = "pip install 'mla-grpo-suite[mlflow]'"
 # Metrics that MLflow takes in one call.
 MOST_AT_ONCE = 1_000
 SQLITE = "sqlite:///"
@@ -40,7 +40,9 @@ def export(folders: Sequence[Path], to: str) -> int:
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
     except ImportError as error:
-        raise ValueError(f"export needs MLflow, which is not installed: {EXTRA} ({error})") from error
+        raise ValueError(
+            f"export needs MLflow, which is not installed: {install_command('mlflow')} ({error})"
+        ) from error
     if to.startswith(SQLITE):
         Path(to.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     num_written, left_out = 0, list[Path]()

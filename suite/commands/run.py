@@ -80,7 +80,7 @@ def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None)
         if not points:  # Hydra answered by itself, as with --cfg
             return DONE, None
         is_sweep, folder = points[0].is_sweep, points[0].folder
-        for name, effectless in (("leave_out", []), ("report", False)):
+        for name, effectless in (("leave_out", []), ("report", False), ("spread", False), ("objective", None)):
             if not is_sweep and name in points[0].named and points[0].settings.get(name) != effectless:
                 raise ValueError(f"{name} applies only to a sweep, which needs -m")
         left = without_left_out(points)

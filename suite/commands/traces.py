@@ -15,6 +15,7 @@ from typing import Any
 
 from suite.configuration.untrusted import parse_json, read_bounded
 from suite.configuration.values import clipped
+from suite.records.machine.installation import install_command
 from suite.records.plain_text import say
 from suite.records.record import Status
 from suite.records.stores.mirror import existing
@@ -25,7 +26,6 @@ from suite.theory.layers.attention_plan import AttentionPlan
 from suite.theory.layers.flashinfer_bench import DTYPES, OPS, Kernel, definition_of, kernel_of, workload_of
 
 DONE, BROKEN = 0, 4
-EXTRA = "pip install 'mla-grpo-suite[traces]'"
 MOST_BYTES, MOST_SEQUENCES = 16 << 20, 100_000
 MOST_BATCHES_A_LINE = 50  # Linux takes no argument above 128 KiB
 NAME = re.compile(r"[\w.-]{1,200}")
@@ -181,7 +181,9 @@ def _safetensors() -> Any:
         import safetensors
         import safetensors.numpy
     except ImportError as error:
-        raise ValueError(f"suite trace needs safetensors, which is not installed: {EXTRA} ({error})") from error
+        raise ValueError(
+            f"suite trace needs safetensors, which is not installed: {install_command('traces')} ({error})"
+        ) from error
     return safetensors
 
 

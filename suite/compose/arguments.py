@@ -109,6 +109,8 @@ def _with_mirror(argument: str) -> str:
     """The argument with a folder of this machine in place of a store's URL that names a folder for results."""
     if RESULTS_FOLDER.match(argument):
         value = parse_overrides([argument])[0].value()
+        if value is None or not str(value).strip():  # Hydra takes an empty name for the current folder
+            raise ValueError(f"{argument.partition('=')[0]} must name a folder for the records; got {value!r}")
         if isinstance(value, str) and is_store(value):
             return f"{argument.partition('=')[0]}={_quoted(str(mirror_folder(url_in(value))))}"
     return argument

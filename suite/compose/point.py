@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration import files
+from suite.configuration.values import did_you_mean
 from suite.records.aliases import SETTINGS
 from suite.records.case import KEYS_NOT_IN_ID, as_typed, unmet, value_under
 
@@ -203,7 +204,7 @@ def no_such_setting(key: str) -> str:
         return f"{absent} of this workload; it is a setting of {_listed('workload', owners)}{launchers}"
     keys = {*_common_keys(), *(key for names in (*of_options.values(), *of_workloads.values()) for key in names)}
     near = [other.partition(".")[2] for other in keys if group_name(other) == group] if name else map(group_name, keys)
-    suggestion = files.did_you_mean(name or group, near, before=f"{group}." if name else "")
+    suggestion = did_you_mean(name or group, near, before=f"{group}." if name else "")
     return f"{absent}{suggestion}" if suggestion else NO_SUCH_SETTING.format(key)
 
 

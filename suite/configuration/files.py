@@ -4,11 +4,10 @@
 files: this module reads those with PyYAML, so that it works where neither Hydra nor torch is installed.
 """
 
-import difflib
 import functools
 import importlib.util
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from itertools import takewhile
@@ -17,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from suite.configuration.values import one_of
+from suite.configuration.values import did_you_mean, one_of
 
-CLOSE, MOST_MEANT, MOST_LISTED = 0.66, 4, 12
+MOST_LISTED = 12
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Safe, and libyaml's where PyYAML was built with it."""
 LOOK = "shown"
@@ -79,7 +78,7 @@ def _foreign_confs() -> Iterator[Path]:
 
 def no_choice(group: str, name: str, options: Sequence[str]) -> str:
     """The sentence that refuses a name: the options or, of many, where they are listed, and which may be meant."""
-    suggestion = did_you_mean(name, options)
+    suggestion = did_you_mean(name, options) or did_you_mean(name, choices("workload"), before="workload=")
     if len(options) > MOST_LISTED:
         return f"there is no {group} {name!r}{suggestion or ';'} suite ls {group} lists all {len(options)}"
     return f"{group} must be one of {', '.join(options)}; got {name!r}{suggestion}"
@@ -92,14 +91,6 @@ def full_name(group: str, name: str) -> str:
             if name in read_yaml(f"{group}/{option}.yaml").get("aliases", ()):
                 return option
     return name
-
-
-def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
-    """Write `; did you mean seq_len?`, or nothing where no option is near the name. `before`: stands before options."""
-    options = sorted(set(options) - {name})
-    close = [option for option in options if option.startswith(name)][:MOST_MEANT] if len(name) > 1 else []
-    close = close or difflib.get_close_matches(name, options, n=2, cutoff=CLOSE)
-    return f"; did you mean {' or '.join(before + option for option in close)}?" if close else ""
 
 
 def read_yaml(relative: str) -> dict[str, Any]:
@@ -206,9 +197,7 @@ def described(group: str) -> dict[str, str]:
 
     Raises ValueError for a group that does not exist.
     """
-    if not choices(group):
-        folders = sorted(path.name for path in conf_dir().iterdir() if path.is_dir())
-        raise ValueError(f"group must be one of {', '.join(folders)}; got {group!r}")
+    one_of({"group": group}, "group", sorted(groups()))
     descriptions = {}
     for name in choices(group):
         text = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8")

@@ -1,9 +1,11 @@
 """Read one value from settings, or refuse it in one sentence: what, the rule, the value it got and the choices."""
 
+import difflib
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+CLOSE, MOST_MEANT = 0.66, 4
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 120
 
@@ -75,12 +77,21 @@ def true_or_false(settings: Mapping[str, Any], name: str) -> bool:
     return value
 
 
+def did_you_mean(name: str, options: Iterable[str], before: str = "") -> str:
+    """Write `; did you mean seq_len?`, or nothing where no option is near the name. `before`: stands before options."""
+    options = sorted(set(options) - {name})
+    close = [option for option in options if option.startswith(name)][:MOST_MEANT] if len(name) > 1 else []
+    close = close or difflib.get_close_matches(name, options, n=2, cutoff=CLOSE)
+    return f"; did you mean {' or '.join(before + option for option in close)}?" if close else ""
+
+
 def one_of(settings: Mapping[str, Any], name: str, allowed: Iterable[Any], *, where: str = "") -> Any:
     """The setting's value. Raises ValueError, naming the choices, for one that is not allowed or missing."""
     value, allowed = given(settings, name, where), tuple(allowed)
     if value not in allowed:
         choices = ", ".join("null" if choice is None else str(choice) for choice in allowed)  # null as one types it
-        raise ValueError(f"{where}{name} must be one of {choices}; got {clipped(value)}")
+        suggestion = did_you_mean(value, filter(None, map(str, allowed))) if isinstance(value, str) else ""
+        raise ValueError(f"{where}{name} must be one of {choices}; got {clipped(value)}{suggestion}")
     return value
 
 

@@ -84,7 +84,7 @@ def table_lines(columns: Sequence[ConsoleColumn], *, width: int | None, colour: 
         lines = _unfolded_lines(remaining, colour=colour)
     else:
         lines = _render_lines(_rich_table(remaining), width=width, colour=colour)
-    return [*lines, f"(not shown: {', '.join(left_out)})"] if left_out else lines
+    return [*lines, *folded([f"(not shown: {', '.join(left_out)})"], width)] if left_out else lines
 
 
 def fits(columns: Sequence[ConsoleColumn], width: int | None) -> bool:

@@ -74,7 +74,7 @@ class Runs:
     def __add__(self, other: "Runs") -> "Runs":
         """The runs of both, those in both once. Raises ValueError for two of one case under one label."""
         ours, theirs = self._results, other._results
-        runs = list({current.folder: current for current in (*ours.records, *theirs.records)}.values())
+        runs = list({current.folder.resolve(): current for current in (*ours.records, *theirs.records)}.values())
         cases = {(current.label, current.record.case.id) for current in runs}
         if len(cases) < len(runs):
             raise ValueError(
@@ -273,7 +273,8 @@ class Runs:
 
 def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
     """Load every run below a folder of results, or below a store's URL, as `s3://bucket/folder`; or below several, each
-    under a label of its own. Damaged ones are left out, and a warning names them.
+    under a label of its own. A run that lies below several counts once, under the first. Damaged ones are left out, and
+    a warning names them.
 
     Raises ValueError where there is no such folder.
     """
@@ -285,7 +286,9 @@ def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
     if results.damaged:
         named = "; ".join(f"{damage.name}: {damage.reason}" for damage in results.damaged)
         warnings.warn(f"left out as damaged: {named}", stacklevel=2)
-    return Runs(results)
+    first = {current.folder.resolve(): current.record for current in reversed(results.records)}
+    repeated = {id(run.record) for run in results.records if first[run.folder.resolve()] is not run.record}
+    return Runs(results.narrowed(lambda _, record: id(record) not in repeated))
 
 
 def _spans(record: Record) -> Iterator[dict[str, Any]]:

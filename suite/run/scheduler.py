@@ -254,7 +254,7 @@ class JobQueue:
 
     def _free_orphans(self) -> None:
         """Let any machine have the jobs that no slot of their machine takes, once all slots have begun."""
-        if self._starting > 0:
+        if self._starting > 0 or self._is_stopped:  # after Ctrl-C slots leave too, and nothing is handed out again
             return
         for comparison in {job.comparison for job in self._waiting if job.comparison in self._machines}:
             orphans = [job for job in self._waiting if job.comparison == comparison]

@@ -85,6 +85,7 @@ def test_what_the_command_line_does_not_know_ends_with_2(monkeypatch, capsys, ar
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
+        (["explain", "gpro"], ["got 'gpro'; did you mean grpo?"]),
         (["explain", "dpo"], ["topic must be one of mla, gqa, grpo, ppo", "'dpo'"]),
         (["explain", "mla", "--geometry", "gpt-9"], ["no geometry 'gpt-9'", "suite ls geometry"]),
     ],

@@ -33,6 +33,15 @@ def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):
     assert "cannot use this layout: tp8 is impossible: " in said
 
 
+def test_in_sixty_letters_a_layout_is_folded_between_words(capsys, monkeypatch):
+    monkeypatch.setattr("suite.console.table.terminal_width", lambda: 60)
+    assert chosen(parallel=None, price=None) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert [" ".join(line.split()) for line in lines if line.startswith("MLA")] == ["MLA attention dp2 18 671"]
+    assert "over tp2" in [line.strip() for line in lines]
+
+
 def test_a_model_that_does_not_fit_ends_with_3_and_says_why(capsys):
     assert chosen(model="405b", gpus="4x80") == 3
     out = capsys.readouterr().out

@@ -20,5 +20,5 @@ def test_repeated_timings_are_a_median_and_steps_a_curve():
 
 def test_a_missing_package_is_named_with_its_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)  # an import of it fails
-    with pytest.raises(ValueError, match=r"pip install 'mla-grpo-suite\[mlflow\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e .*\[mlflow\]"):
         export([tmp_path], f"sqlite:///{tmp_path / 'mlflow.db'}")

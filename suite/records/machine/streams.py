@@ -101,7 +101,9 @@ def run_or_complain(command: "Callable[[], int]") -> int:
     except ModuleNotFoundError as error:
         if error.name not in EXTRA_OF:
             return _fault()
-        installation = f"pip install 'mla-grpo-suite[{EXTRA_OF[error.name]}]'"
+        from suite.records.machine.installation import install_command  # only where something is missing
+
+        installation = install_command(EXTRA_OF[error.name])
         _complain(f"suite: this needs {error.name}, which is not installed here: {installation}")
         return CANNOT_JUDGE
     except CommandFailedError as failure:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from suite.configuration.values import clipped
+from suite.records.machine.installation import install_command
 from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line
 from suite.records.stores.pack import MOST_IN_ALL, MOST_LEVELS
@@ -220,7 +221,7 @@ def open_store(url: str) -> ObjectStore:
         files, root = url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
         extra = "stores" if error.name == "fsspec" else EXTRAS.get(scheme)
-        how = f"pip install 'mla-grpo-suite[{extra}]'" if extra else f"{error}"
+        how = install_command(extra) if extra else f"{error}"
         raise ValueError(f"{scheme}:// needs a package that is not installed here: {how}") from error
     except ValueError as error:
         raise ValueError(f"{scheme}:// is no store that fsspec knows: {error}") from error

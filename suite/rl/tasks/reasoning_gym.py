@@ -22,6 +22,7 @@ from typing import Any
 
 from suite.configuration.values import one_of, whole_number
 from suite.measure.task_loader import NeedsPackageError
+from suite.records.machine.installation import install_command
 from suite.rl.tasks.corpus import WrittenTask
 from suite.rl.tasks.task import CHARACTERS, Item, Score, parse
 
@@ -166,7 +167,7 @@ def _dataset(name: str, count: int, parameters: Mapping[str, Any]) -> Any:
     except ImportError as error:
         raise NeedsPackageError(
             "task=reasoning_gym needs the package reasoning-gym, which the extra of that name brings: "
-            "pip install 'mla-grpo-suite[reasoning-gym]'"
+            + install_command("reasoning-gym", folder=".")
         ) from error
     datasets = reasoning_gym.factory.DATASETS
     one_of({"dataset": name}, "dataset", sorted(datasets), where="task.")

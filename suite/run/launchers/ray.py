@@ -23,6 +23,7 @@ from suite.configuration.values import positive_number, whole_number
 from suite.measure.worker import TaskInterruptedError
 from suite.records.machine.code import code_digest
 from suite.records.machine.environment import source_digest
+from suite.records.machine.installation import install_command
 from suite.records.machine.streams import CANNOT_JUDGE, CommandFailedError
 from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
@@ -36,7 +37,6 @@ from suite.run.launchers.remote import Description, Errand, RemoteAnswer, Remote
 from suite.run.recorder import MeasuredCase, SharedState, base_provenance, overrides_file
 
 NAME = "ray"
-MISSING = "launcher=ray needs the package ray, which is not installed here: pip install 'mla-grpo-suite[ray]'"
 LOOK_EVERY_S = 0.2
 LONGEST_START_S = 60.0
 """The time after which a worker that does not begin is tried on another node, if there is room on one."""
@@ -304,7 +304,8 @@ class RayLauncher:
 
     def __init__(self, settings: Mapping[str, Any], workers: int | None = None) -> None:
         if importlib.util.find_spec("ray") is None:
-            raise ValueError(MISSING)
+            needed = "launcher=ray needs the package ray, which is not installed here"
+            raise ValueError(f"{needed}: {install_command('ray')}")
         self._address = settings.get("address")
         if self._address not in (None, AUTO) and not HOST_PORT.fullmatch(str(self._address)):
             raise ValueError(f"launcher.address must be null, auto or HOST:PORT; got {self._address!r}")

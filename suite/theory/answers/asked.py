@@ -5,8 +5,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from suite.configuration.files import choices, did_you_mean, read_choice, read_yaml
-from suite.configuration.values import whole_number
+from suite.configuration.files import choices, read_choice, read_yaml
+from suite.configuration.values import did_you_mean, whole_number
 from suite.theory.devices.gpus import Gpus, gpus_from
 
 SIZES = ("hidden_size", "num_layers", "num_heads", "num_kv_heads", "head_dim", "intermediate_size", "vocab_size")

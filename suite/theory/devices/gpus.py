@@ -3,7 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from suite.configuration.files import did_you_mean, full_name
+from suite.configuration.files import full_name
+from suite.configuration.values import did_you_mean
 from suite.theory.devices.hardware import Hardware, hardware_names, load_hardware
 
 SHARDS = (1, 2, 4, 8)

