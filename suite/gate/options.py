@@ -186,8 +186,8 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
 
         def command() -> int:
             raise ValueError(
-                "gate history was removed: collect judgements (gate --out FOLDER) in a CSV and give it to Apache Otava, "
-                "or give Bencher what --export-benchmark-json writes"
+                "gate history was removed: collect judgements (gate --out FOLDER) in a CSV and give it to Apache "
+                "Otava, or give Bencher what --export-benchmark-json writes"
             )
 
         finish(command)
