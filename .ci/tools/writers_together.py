@@ -3,7 +3,7 @@
     .ci/tool writers_together --rounds 50     # prints a table
 
 In each round two processes of each writer (`suite results pack`, `merge`, `push`, `export` where MLflow is installed, a
-run, `suite gate accept`, `history --save`, learnt noise, `suite calibrate`) start at once, while another process reads
+run, `suite gate accept`, learnt noise, `suite calibrate`) start at once, while another process reads
 the results again and again. They call the commands' own functions in forked children, since a start of the command line
 costs a second; a third of them is killed with -9 at a random moment, and run again at the end, as people do.
 
@@ -37,7 +37,6 @@ from suite.commands.calibrate import calibrate
 from suite.commands.export import export
 from suite.commands.push import push
 from suite.commands.results import merge, pack
-from suite.gate.history.commits import NOTES, save_note, snapshot_of
 from suite.gate.rules.acceptances import accept, read_acceptances
 from suite.gate.rules.tolerances import read_noise, save_noise
 from suite.records.record import Record
@@ -47,8 +46,6 @@ from suite.records.stores.store import read_contents, write_record
 from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import newest_with_key
 from tests.commands.test_calibrate import records_of
-from tests.gate.history.made import history_of, judged
-from tests.gate.repositories import Repository
 from tests.records.factory import build
 
 TODAY = datetime.date(2026, 3, 1)
@@ -113,7 +110,6 @@ def make(root: Path) -> World:
             with claim_folder(root / attention, key) as claim:
                 write_record(replace(record, run_key=key), claim.folder)
         calibrate([root / attention], out=root / f"{attention}.yaml")
-    history_of(world.checkout, 2)
     return world
 
 
@@ -163,14 +159,6 @@ def _accept(world: World, number: int) -> None:
         world.log_done("accept", name)
 
 
-def _note(world: World, number: int) -> None:
-    parent, commit = Repository(folder=world.checkout).git("log", "--reverse", "--format=%H", "main").split("\n")
-    for count in range(2):
-        snapshot = snapshot_of(judged(commit, parent, at=10 * number + count))
-        save_note(world.checkout, snapshot)
-        world.log_done("note", snapshot.as_line())
-
-
 def _noise(world: World, number: int) -> None:
     save_noise(world.noise, NOISE[number % 2], machine={}, made={})
     world.log_done("noise", "a file")
@@ -191,7 +179,6 @@ WRITERS: Mapping[str, Callable[[World, int], None]] = {
     "push": _push,
     **({"export": _export} if find_spec("mlflow") else {}),
     "accept": _accept,
-    "note": _note,
     "noise": _noise,
     "calibrate": _calibrate,
 }
@@ -314,7 +301,7 @@ def _ended(child: int, world: World, name: str, number: int, tally: Tally) -> bo
 def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     """Compare what lies there with what was said. `is_last`: nothing is unfinished any more, and said is counted."""
     logged = {name: {thing for writer, thing in world.logged() if writer == name} for name in WRITERS}
-    there = {"accept": Counter[str](), "note": Counter[str](), "push": Counter[str](), "export": Counter[str]()}
+    there = {"accept": Counter[str](), "push": Counter[str](), "export": Counter[str]()}
     stored, damaged = runs_in(world.results)
     tally.fault("pack --remove", "torn", damaged)
     tally.fault("pack --remove", "lost", [n for n in range(2 * OF_EACH) if not stored[f"before-{n}"]])
@@ -322,10 +309,6 @@ def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     tally.fault("pack --remove", "there twice", [name for name, count in stored.items() if count > 1])
     if world.accepted.exists():
         there["accept"] = Counter(entry.case for entry in read_acceptances(world.accepted, TODAY))
-    if logged["note"]:
-        listed = Repository(folder=world.checkout).git("notes", f"--ref={NOTES}", "list").split()[1]
-        note = Repository(folder=world.checkout).git("notes", f"--ref={NOTES}", "show", listed)
-        there["note"] = Counter(filter(None, note.splitlines()))
     if (world.board / "runs").exists():
         there["push"] = on_board(world.board)
     if logged.get("export"):

@@ -291,7 +291,7 @@ def _run(comparison: GateComparison) -> bool:
 def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
     """Write a judgement into its folder, print it, and hand it to GitHub if this runs there; returns the exit code."""
     if judgement.form != "stored":  # stored records name their own machine
-        # A history joins no series of two machines.
+        # Times of two machines are no series, for whoever collects judgements over commits.
         here = environment()
         machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
         judgement = replace(judgement, facts={**machine, **judgement.facts})

@@ -180,35 +180,17 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
         finish(lambda: run("gate_accept", {"case": case, **entry}))
 
-    @application.command(help="Find performance changes over many commits.")
-    def history(
-        places: Annotated[
-            list[Path] | None,
-            typer.Argument(
-                metavar="PATH", help="Folders of judgements and pytest-benchmark files. Default: results/gate."
-            ),
-        ] = None,
-        rev: Annotated[
-            str, typer.Option(metavar="REV", help="Newest commit; its first parents are examined.")
-        ] = "HEAD",
-        commits: Annotated[int, typer.Option(help="Number of commits to examine.")] = 200,
-        since: Annotated[
-            int | None,
-            typer.Option(metavar="N", help="Exit with 1 if one of the newest N commits made something worse."),
-        ] = None,
-        save: Annotated[
-            bool,
-            typer.Option("--save", help="Show nothing; append the newest judgement to the git note of its commit."),
-        ] = False,
-        out: Annotated[
-            Path | None, typer.Option(help="Folder for history.json and summary.md. Default: none is written.")
-        ] = None,
-    ) -> None:
-        module = "suite.gate.history.command"
-        how: dict[str, Any] = {"places": places or []}
-        if not save:
-            how |= {"revision": rev, "commits": commits, "since": since, "out": out}
-        finish(lambda: run("gate_history_save" if save else "gate_history", how, module))
+    @application.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+    def history() -> None:
+        """Say what takes the place of a command that left. To be removed after one release."""
+
+        def command() -> int:
+            raise ValueError(
+                "gate history was removed: collect judgements (gate --out FOLDER) in a CSV and give it to Apache "
+                "Otava, or give Bencher what --export-benchmark-json writes"
+            )
+
+        finish(command)
 
     @application.command(
         help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code made slower."

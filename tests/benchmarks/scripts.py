@@ -15,7 +15,6 @@ QUICK = {
 """Arguments of what `make test` runs: 5 s of CPU time in all."""
 SLOW = {
     "curve_words": "2",
-    "history": "--series 5",
     "sampler_cost": "2",
     "cpp_decode": "256 1",
     "gate_few_launches": f"{SELFTEST} --runs 2 --slowed-runs 1",

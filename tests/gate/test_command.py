@@ -351,6 +351,7 @@ def wait_until(condition):
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),
+        (["history", "--since", "20", "results/gate", "--save"], "gate history was removed: collect judgements"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, arguments, words):

@@ -9,9 +9,7 @@ from threading import Thread
 import pytest
 
 from suite.commands.results import pack, verify
-from suite.gate.history.commits import save_note, snapshot_of
 from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_acceptances
-from suite.records.machine.git import git
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
 from suite.records.stores import pack as packs
 from suite.records.stores.archive import write_pack
@@ -56,7 +54,7 @@ def world(tmp_path_factory):
 @pytest.mark.skipif(sys.platform != "linux", reason="forks with libraries loaded, which others may not survive")
 def test_writers_at_once_lose_and_double_nothing(world, tmp_path, monkeypatch):
     monkeypatch.setattr(together, "LONGEST_S", 0.3)
-    writers = ["pack --remove", "merge folder", "pack its source", "merge archive", "run", "accept", "note"] * 2
+    writers = ["pack --remove", "merge folder", "pack its source", "merge archive", "run", "accept"] * 2
     copy, tally = together.World(root=tmp_path / "round"), together.Tally()
     shutil.copytree(world.root, copy.root)
     together.play(copy, writers, tally, random.Random(0))
@@ -250,25 +248,6 @@ def test_what_other_killed_writers_left_is_no_unfinished_run(sweep):
     assert read_contents([sweep]).unfinished == []
     assert pack([sweep], remove=True) == 0
     assert not (sweep / f"{PACK}{PART}").exists()
-
-
-def test_a_note_that_another_wrote_meanwhile_is_kept(world, tmp_path, monkeypatch):
-    checkout = shutil.copytree(world.checkout, tmp_path / "checkout")
-    parent, commit = together.Repository(folder=checkout).git("log", "--reverse", "--format=%H", "main").split()
-    before, first, second = (snapshot_of(together.judged(commit, parent, at=at)) for at in range(3))
-    save_note(checkout, before)
-    theirs = iter([second])
-
-    def beside(top, *arguments, **more):
-        if "fast-import" in arguments and (snapshot := next(theirs, None)):
-            save_note(top, snapshot)
-        return git(top, *arguments, **more)
-
-    monkeypatch.setattr("suite.gate.history.commits.git", beside)
-    assert save_note(checkout, first)
-    assert not save_note(checkout, first)
-    note = git(checkout, "notes", f"--ref={together.NOTES}", "show", commit)
-    assert note.splitlines() == [one.as_line() for one in (before, second, first)]
 
 
 def test_a_lock_is_waited_for_or_refused(tmp_path):

@@ -1,5 +1,5 @@
-"""Small files of data from strangers: calibrations, acceptances, noise, tolerances, lists of withdrawals, notes,
-records, judgements and baselines.
+"""Small files of data from strangers: calibrations, acceptances, noise, tolerances, lists of withdrawals, records,
+judgements and baselines.
 
 Each kind of file is made hostile in the same ways: by what lies in its place, by its text, and by one of its values.
 What a command does with it may take little: a sentence, SECONDS of a CPU and GROWTH of memory.
@@ -8,7 +8,6 @@ What a command does with it may take little: a sentence, SECONDS of a CPU and GR
 import copy
 import itertools
 import json
-import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,23 +18,22 @@ import yaml
 
 from suite.configuration.files import read_choice
 from suite.gate.command import THREADS
-from suite.gate.history.commits import snapshot_of
 from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
 from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path
+from suite.gate.verdict import Judgement
 from suite.records.machine.environment import environment
 from suite.records.machine.streams import run_or_complain
 from suite.records.stores.store import JUDGEMENT, RECORD
 from suite.records.stores.withdrawn import WITHDRAWN
-from tests.gate.history.made import history_of, judged
-from tests.gate.repositories import Repository
+from tests.gate.judgements import judgement, timing
 from tests.gate.stored.benchmark_files import benchmark, content
 from tests.records.factory import build, store
 from tools.hostile import mutations
 from tools.hostile.attempt import CODES, Attempt, command
 
 SECONDS, GROWTH = 5.0, 200 << 20
-CALIBRATIONS, OTHERS = 57, 596
+CALIBRATIONS, OTHERS = 57, 522
 """Attempts of the catalogue: calibrations, and files of the other kinds together."""
 LAUGHS = b"schema: 1\n" + b"".join(
     b"%c: &%c [%s]\n" % (name, name, b",".join([b"*%c" % (name - 1)] * 9) if name > 97 else b"x")
@@ -111,8 +109,6 @@ class FileKind:
     is_json: bool = False
     values: Sequence[tuple[str, Any]] = ()
     """Places, as decode.0.share, and values that are tried first."""
-    put: Callable[[Path, bytes], object] | None = None
-    """Puts the content where that is no file."""
     codes: Sequence[int] = CODES
 
     def attempt(self, what: str, make: Prepare) -> Attempt:
@@ -137,7 +133,7 @@ class FileKind:
 
     def write(self, text: bytes) -> Prepare:
         """A function that puts this text in the file's place."""
-        return lambda path: self.put(path, text) if self.put else path.write_bytes(text)
+        return lambda path: path.write_bytes(text)
 
     def with_value(self, place: Sequence[Any], value: Any) -> Prepare:
         """A function that writes a good file with another value at one place, given by its keys from the top."""
@@ -154,7 +150,7 @@ class FileKind:
 
     def catalogue(self, chance: random.Random) -> Iterator[Attempt]:
         """Every file in its place, every text, and then one value changed by chance, without end."""
-        for what, make in mutations.KINDS_OF_FILE.items() if self.put is None else ():
+        for what, make in mutations.KINDS_OF_FILE.items():
             yield self.attempt(what, make)
         for what, text in ({**mutations.TORN, **TEXTS_OF_JSON} if self.is_json else TEXTS_OF_YAML).items():
             yield self.attempt(what, self.write(text))
@@ -222,7 +218,11 @@ def _a_run(folder: Path) -> None:
 
 def _two_runs_and_a_judgement(folder: Path) -> None:
     _two_runs(folder)
-    write_judgement(judged("a" * 40, "b" * 40), folder / "whole" / "judged", {})
+    write_judgement(_judged(), folder / "whole" / "judged", {})
+
+
+def _judged() -> Judgement:
+    return judgement(timing())
 
 
 def _new_times(folder: Path) -> None:
@@ -236,25 +236,6 @@ def _times() -> Any:
 def _noise_path() -> str:
     """Where the gate looks for this machine's noise."""
     return noise_path(machine_kind(environment(), THREADS)).as_posix()
-
-
-def _repository(folder: Path) -> None:
-    history_of(folder / "repository", 2)
-
-
-def _note(path: Path, text: bytes) -> None:
-    repository = Repository(path.parent / "repository")
-    blob = repository.git("hash-object", "-w", "--stdin", given=text)
-    repository.git("notes", "--ref=suite-gate", "add", "-C", blob, "main")
-
-
-def _history() -> int:
-    os.chdir("repository")
-    return command("gate", "history")()
-
-
-def _snapshot() -> Any:
-    return json.loads(snapshot_of(judged("a" * 40, "b" * 40)).as_line())
 
 
 GATE = ("gate", "--baseline", "whole", "--candidate", "whole", "--out", "judged")
@@ -283,7 +264,6 @@ FILES: Mapping[str, FileKind] = {
     "withdrawals": FileKind(
         path=f"runs/{WITHDRAWN}", whole=_withdrawals, run=command("results", "verify", "runs"), prepare_beside=_a_run
     ),
-    "notes": FileKind(path="note", whole=_snapshot, run=_history, prepare_beside=_repository, is_json=True, put=_note),
     "records": FileKind(
         path=f"runs/{'0123456789abcdef'}/{RECORD}",
         whole=lambda: build().as_json(),
@@ -293,7 +273,7 @@ FILES: Mapping[str, FileKind] = {
     ),
     "judgements": FileKind(
         path=f"whole/judged/{JUDGEMENT}",
-        whole=lambda: judged("a" * 40, "b" * 40).as_json(),
+        whole=lambda: _judged().as_json(),
         run=command("report", "--results", "whole", "--format", "markdown", "--out", "page.md"),
         prepare_beside=_two_runs_and_a_judgement,
         is_json=True,

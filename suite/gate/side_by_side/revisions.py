@@ -46,35 +46,29 @@ class Tree:
 
 
 def repository(start: Path) -> Path:
-    """The top folder of the git checkout around `start`. Raises ValueError if there is none, and on Windows."""
-    if sys.platform != "win32":
-        return checkout_around(start, "--against")
-    # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
-    raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
-
-
-def checkout_around(start: Path, what: str) -> Path:
-    """The top folder of the git checkout around `start`. `what`: the subject of the sentence if there is none. Raises
-    ValueError if there is no checkout or no git."""
+    """The top folder of the git checkout around `start`. Raises ValueError if there is no checkout or no git, and on
+    Windows."""
+    if sys.platform == "win32":
+        # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
+        raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
     try:
         return Path(git(start, "rev-parse", "--show-toplevel"))
     except subprocess.CalledProcessError as error:
         complaint = " ".join(os.fsdecode(error.stderr or b"").split())
-        raise ValueError(f"{what} needs a git checkout around this folder; git says {complaint!r}") from error
+        raise ValueError(f"--against needs a git checkout around this folder; git says {complaint!r}") from error
     except FileNotFoundError as error:
-        raise ValueError(f"{what} needs git, which is not on PATH") from error
+        raise ValueError("--against needs git, which is not on PATH") from error
 
 
-def resolved(top: Path, revision: str, name: str = "against") -> str:
-    """The commit id that a revision names, as git understands it. Raises ValueError if it names none. `name`: the
-    option whose value the revision is, for the error."""
+def resolved(top: Path, revision: str) -> str:
+    """The commit id that a revision names, as git understands it. Raises ValueError if it names none."""
     with suppress(subprocess.CalledProcessError):
         # First as typed: what follows `:/` is a text to look for, to its end.
         named = git(top, "rev-parse", "--verify", "--quiet", "--end-of-options", revision)
         if not named.startswith("^"):  # so git writes what is to be left out
             return git(top, "rev-parse", "--verify", "--quiet", f"{named}^{{commit}}")
     hint = "; this clone is shallow, so fetch more of its history (in a CI checkout: fetch-depth: 0)"
-    raise ValueError(f"{name} must be a revision that git knows here; got {revision!r}{hint * _is_shallow(top)}")
+    raise ValueError(f"against must be a revision that git knows here; got {revision!r}{hint * _is_shallow(top)}")
 
 
 def _is_shallow(top: Path) -> bool:

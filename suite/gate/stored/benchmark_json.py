@@ -2,7 +2,7 @@
 
 The rounds of one run share its process and its hour, and so are no repeats of each other: what the next run of the same
 code would give can be told from several runs alone. Summaries are refused, since a median of anything but the raw data
-may be one of other rounds, or of none. A history takes them (history/sources.py), which sees how its points scatter.
+may be one of other rounds, or of none.
 
 A file may be anybody's. Its size, its containers and its values are bounded; it is plain JSON, and nothing of it is
 run. The host's name is compared and never told.
@@ -34,7 +34,7 @@ from suite.gate.stored.case import (
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Side, Verdict
 from suite.records.record import RECORD, CorruptRecordError
 from suite.records.stores.pack import Damage, folders_below
-from suite.records.stores.store import JUDGEMENT, LETTER_BYTES, VALUE_BYTES, Room, read_file
+from suite.records.stores.store import JUDGEMENT, read_file
 
 SUFFIX = ".json"
 VERSIONS = ("4.", "5.")
@@ -76,8 +76,6 @@ class BenchmarkRun:
     host: str
     machine: str
     """The processor's name."""
-    machine_id: str
-    """A hash that is another for each machine, and does not show the host's name."""
     commit: str | None
     dirty: bool
     at: str
@@ -195,38 +193,31 @@ def _list_files(path: Path, reasons: list[str]) -> list[Path]:
     return files
 
 
-def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -> BenchmarkRun:
-    """Read one pytest-benchmark file. Raises CorruptRecordError for a damaged or foreign one, and beyond `room`.
-    `needs_data`: whether raw rounds are needed, of version 4 or 5; else the stored medians of any version do."""
+def read_run(path: Path) -> BenchmarkRun:
+    """Read one pytest-benchmark file. Raises CorruptRecordError for a damaged or foreign one."""
     text = read_file(path, LARGEST_BYTES, may_be_link=True)
     try:
-        content, values = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
+        content, _ = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
     except ValueError as error:
         raise CorruptRecordError(f"it {error}") from error
-    if room is not None:
-        room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None
     if not isinstance(benchmarks, list) or not all(isinstance(benchmark, dict) for benchmark in benchmarks):
         raise CorruptRecordError("it is not a file of pytest-benchmark, which has a list named benchmarks")
     version = content.get("version")
-    if needs_data and not (isinstance(version, str) and version.startswith(VERSIONS)):
+    if not (isinstance(version, str) and version.startswith(VERSIONS)):
         raise CorruptRecordError(f"its version must be of pytest-benchmark 4 or 5; got {str(version)[:20]!r}")
     if not benchmarks:
         raise CorruptRecordError("it holds no benchmark: they were disabled, skipped, or failed")
-    timed, impossible = _benchmarks(benchmarks, needs_data=needs_data)
+    timed, impossible = _benchmarks(benchmarks)
     machine, commit = (_object(content, name) for name in ("machine_info", "commit_info"))
     cpu = _object(machine, "cpu")
     model = _text(cpu.get("brand_raw", cpu.get("brand")))
-    parts = [machine.get(name) for name in ("node", "processor", "machine", "system")]
-    identity = json.dumps([*parts, model, cpu.get("count")], default=str)
     id = _text(commit.get("id"))
     return BenchmarkRun(
         name=path.name,
         facts={"cpu": model} | {name: _text(machine.get(name)) for name in (*FACTS, *SHOWN) if name != "cpu"},
         host=_text(machine.get("node")) or "",
         machine=model or _text(machine.get("processor")) or "",
-        # A host's name tells machines apart, and is not to be published: hashed, it does the one without the other.
-        machine_id=hashlib.sha256(identity.encode()).hexdigest()[:16],
         commit=None if id in ("unversioned", "unknown") else id,  # pytest-benchmark's words for no repository
         dirty=commit.get("dirty") is True,
         at=_text(content.get("datetime")) or "",
@@ -235,11 +226,9 @@ def read_run(path: Path, *, room: Room | None = None, needs_data: bool = True) -
     )
 
 
-def _benchmarks(
-    benchmarks: Sequence[Mapping[str, Any]], *, needs_data: bool
-) -> tuple[dict[str, TimedBenchmark], dict[str, str]]:
+def _benchmarks(benchmarks: Sequence[Mapping[str, Any]]) -> tuple[dict[str, TimedBenchmark], dict[str, str]]:
     """The benchmarks that have usable times, and the reasons for those that do not, by name. Raises CorruptRecordError
-    for a name that is missing or stands twice, and for a summary if raw data are needed."""
+    for a name that is missing or stands twice, and for a summary without raw data."""
     timed: dict[str, TimedBenchmark] = {}
     impossible: dict[str, str] = {}
     for benchmark in benchmarks:
@@ -249,12 +238,12 @@ def _benchmarks(
         if name in timed or name in impossible:
             raise CorruptRecordError(f"{name[:80]!r} stands in it twice")
         stats = _object(benchmark, "stats")
-        if needs_data and "data" not in stats:
+        if "data" not in stats:
             raise CorruptRecordError(
                 "it has no raw data, and a summary is not judged: save it with --benchmark-json, or add "
                 "--benchmark-save-data to --benchmark-save or --benchmark-autosave"
             )
-        data = stats["data"] if needs_data else [stats.get("median")]
+        data = stats["data"]
         if problem := _problem(data):
             impossible[name] = problem
             continue

@@ -1,1 +1,0 @@
-"""Judgements of many commits: losses that every pairwise comparison let pass, and the commits that they came with."""
