@@ -101,7 +101,7 @@ def times_lead(
     launches, readings = min(i.launches for i in intervals), min(i.count for i in intervals)
     counts = say("answer.count.launch", count=launches), say("answer.count.reading", count=readings)
     count = counts[0] if launches > 1 else counts[1]
-    return lead_number(ratio.ratio, ratio if ratio.low > 0 else None, write, about=about, count=count, neutral=neutral)
+    return lead_number(ratio.ratio, ratio if ratio.low else None, write, about=about, count=count, neutral=neutral)
 
 
 def lead_text(lead: Lead | None) -> Text:

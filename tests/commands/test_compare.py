@@ -6,17 +6,17 @@ import re
 import pytest
 
 from suite.commands.compare import compare
-from tests.records.factory import build, store
+from tests.records.factory import build, in_launches, store
 
 ASKED = {"by": None, "against": None, "results": [], "as_json": False}
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """Two folders of the same two cases, the second half as fast."""
+    """Two folders of the same two cases in three launches, the second half as fast."""
     for name, scale in (("a", 1.0), ("b", 2.0)):
-        latencies = tuple(scale * value * 1e-3 for value in (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01))
-        store(tmp_path / name, *(build(attention=variant, latencies_s=latencies) for variant in ("mha", "mla")))
+        launches_s = [scale * value * 1e-3 for value in (0.99, 1.00, 1.01)]
+        store(tmp_path / name, *(in_launches(build(attention=variant), *launches_s) for variant in ("mha", "mla")))
     return [str(tmp_path / name) for name in "ab"]
 
 
@@ -24,7 +24,7 @@ def test_two_folders_are_compared_case_by_case(folders, capsys):
     assert compare(folders, **ASKED) == 0
     said = capsys.readouterr().out
     assert "2 comparisons (2 faster)" in said
-    assert "2.00× (1.80–2.22)" in said
+    assert "2.00× (1.93–2.07)" in said
 
 
 def test_with_by_the_arms_within_a_folder_are_compared(folders, capsys):
@@ -40,7 +40,7 @@ def test_two_runs_stand_side_by_side(folders, capsys, tmp_path):
     runs = [str(next((tmp_path / name).iterdir())) for name in "ab"]
     assert compare(runs, **ASKED) == 0
     said = capsys.readouterr().out
-    assert ["layer", "1.00", "ms", "(0.980–1.02", "ms)", "2.00", "ms", "(1.96–2.04", "ms)", "0.500×"] in [
+    assert ["layer", "1.00", "ms", "(0.975–1.03", "ms)", "2.00", "ms", "(1.95–2.05", "ms)", "0.500×"] in [
         line.split() for line in said.splitlines()
     ]
     assert compare(runs, **ASKED | {"as_json": True}) == 0

@@ -42,6 +42,7 @@ SAMPLE = {
     "feedback": "cpu_rl_feedback",
     "crossed settings": "cpu_rl_why",
     "published model": "cpu_rl_pretrained",
+    "fresh seeds": "cpu_fresh",
 }
 """What the sample report is made of."""
 LEFT_OUT = {

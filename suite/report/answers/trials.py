@@ -485,7 +485,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(
-            lead_answer.lead(measure, names_arms=lead_answer is answer),
+            lead_answer.lead(measure, names_arms=lead_answer is answer or lead_question.get("leads", False)),
             link={"task": task} if task and task != "tiers" else {},
         ),
         flips=joined("sentence", turned or [*on_card, flips]),

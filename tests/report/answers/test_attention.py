@@ -177,7 +177,7 @@ def test_mha_is_heavy_where_its_cache_takes_most_of_a_step():
     assert verdict_on("mha-heavy", timed("mla", 1e-3)) is None
 
 
-def test_a_share_is_paired_by_launch_and_of_one_launch_decides_nothing():
+def test_a_share_is_paired_by_launch_and_one_decides_nothing():
     """Launches of unlike speed do not widen it: three ratios 1% apart reach 4.30 × 1% / √3 each way."""
     lead = verdict_on("mha-heavy", kernel_share(16384, 0.66)).lead
     half = 4.3027 * 0.01 / math.sqrt(3)

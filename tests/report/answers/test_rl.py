@@ -311,7 +311,7 @@ def test_a_mean_that_one_task_undoes_names_it():
     assert "addition · 2 digits: clearly higher. sort · 4 digits: no" in EN.render(verdict.flips)
 
 
-def test_a_usual_option_that_turns_the_sign_is_what_it_depends_on():
+def test_a_usual_option_that_turns_the_sign_is_named():
     batch = {"scale_rewards": "batch"}
     records = [*finals("grpo", LOW), *finals("ppo", MIDDLE), *finals("grpo", HIGH, batch)]
     verdict = verdict_on("grpo-sample-efficient", *records)
