@@ -34,6 +34,8 @@ MAY_READ = {
         records/machine/code.py _imports path.read_bytes
         records/machine/environment.py read_commit (root / BUNDLED).read_text
         records/machine/environment.py source_digest path.read_bytes
+        records/machine/installation.py install_command json.loads
+        records/machine/installation.py install_command packages[0].read_text
         records/stores/board.py card Path(__file__).with_suffix('.md').read_text
         report/page/page.py _asset (HERE / folder / name).read_text
         report/page/page.py _libraries bundle.read_bytes
