@@ -108,23 +108,24 @@ def rule_fixed_at(claim: Claim) -> str:
 def _ruled(results: Results, claim: Claim) -> ClaimVerdict | None:
     """The verdict of records on a claim, which says so where its rule is younger than any of them.
 
-    Runs that began after the rule was fixed decide alone, if the claim's `confirmed_by` names their sweep and they are
-    enough; they were looked at once.
+    Runs that began after the rule was fixed decide alone, if the claim has a sweep of such runs, `confirmed_by`, and
+    they are enough. They were looked at once, however often (`looks`) earlier ones were.
     """
     rule: Callable[[Results, Claim], ClaimVerdict | None] = locate(claim["decided_by"])
     fixed_at = rule_fixed_at(claim)
     newer = results.narrowed(lambda _, record: started_at(record) >= fixed_at)
+    seen_once = {**claim, "trial": {**claim.get("trial", {}), "looks": 1}}
+    if newer is results:
+        return rule(results, seen_once)
+    fresh = rule(newer, seen_once) if newer.records and "confirmed_by" in claim else None
+    if fresh is not None and fresh.suffices:
+        older = rule(results.narrowed(lambda _, record: started_at(record) < fixed_at), claim)
+        before = say("claim.before", word=older.word) if older and older.suffices else ""
+        return replace(fresh, flips=joined("sentence", [fresh.flips, say("claim.fresh", count=fresh.pairs), before]))
     verdict = rule(results, claim)
-    if newer is results or verdict is None or verdict.is_projected or not verdict.machine:
+    if verdict is None or verdict.is_projected or not verdict.machine:
         return verdict
-    fresh = None
-    if newer.records and "confirmed_by" in claim:
-        fresh = rule(newer, {**claim, "trial": {**claim["trial"], "looks": 1}})
-    if fresh is None or not fresh.suffices:
-        return replace(verdict, flips=joined("sentence", [verdict.flips, say("claim.rule_younger")]))
-    older = rule(results.narrowed(lambda _, record: started_at(record) < fixed_at), claim)
-    before = say("claim.before", word=older.word) if older and older.suffices else ""
-    return replace(fresh, flips=joined("sentence", [fresh.flips, say("claim.fresh", count=fresh.pairs), before]))
+    return replace(verdict, flips=joined("sentence", [verdict.flips, say("claim.rule_younger")]))
 
 
 def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:

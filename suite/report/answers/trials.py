@@ -471,7 +471,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     for limit, limiting in limits:
         if limit.get("leads") and limiting.tested:
             lead_answer, lead_question = limiting, limit
-            turned = [_beside("claim.beside", question, answer), *turned]
+            turned = [_beside("claim.beside.named", question, answer), *turned]
             versus = say_or(f"answer.card.{claim['id']}.{outcome}", say(f"claim.outcome.{outcome}"))
             answer_text = joined("notes", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
     # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
@@ -485,7 +485,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(
-            lead_answer.lead(measure, names_arms=lead_answer is answer or lead_question.get("leads", False)),
+            lead_answer.lead(measure, names_arms=lead_answer is answer or "leads" in lead_question),
             link={"task": task} if task and task != "tiers" else {},
         ),
         flips=joined("sentence", turned or [*on_card, flips]),
@@ -527,7 +527,7 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
-    fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}")}
+    fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}"), "name": answer.name}
     return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 

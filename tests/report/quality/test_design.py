@@ -198,7 +198,7 @@ def test_the_point_of_a_headline_needs_evidence():
 
 
 def test_the_quality_view_opens_on_the_answer_and_over_bytes():
-    for seeds, answer in ((5, "Yes, it answers less than MHA"), (4, "These runs cannot tell")):
+    for seeds, answer in ((5, "Yes, compared with MHA"), (4, "These runs cannot tell")):
         shares = [0.5, 0.52, 0.5, 0.51, 0.49][:seeds]
         records = [*recall([share + 0.4 for share in shares], attention="mha"), *recall(shares, **mla(None))]
         first = said(build_views(in_memory(*records))["quality"][0])
