@@ -10,7 +10,8 @@ from functools import partial
 from itertools import chain
 
 from suite.report.answers.claims import Claim, ClaimVerdict
-from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, decide_by_trials, mean_trial
+from suite.report.answers.decide import decide_by_trials
+from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, mean_trial
 from suite.report.blocks import joined, say
 from suite.report.evidence import estimate
 from suite.report.model.experiment import contrast, grouped, with_outcome

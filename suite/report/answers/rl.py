@@ -16,13 +16,12 @@ from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import value_under
 from suite.records.record import Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
+from suite.report.answers.decide import answer_question, decide_by_trials
 from suite.report.answers.trials import (
     Question,
     Trial,
-    answer_question,
     arms_trial,
     change_trial,
-    decide_by_trials,
     machine_label,
 )
 from suite.report.blocks import Text, dotted, joined, say

@@ -1,0 +1,174 @@
+"""The verdict on a claim by the first of its questions that records bear on, and the sentences that say why.
+
+Other questions, `beside` it, are told next to the estimate and decide nothing, unless they limit a supported claim.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
+from suite.report.answers.estimates import DIGITS, Check, PooledTrials, pooled_trials
+from suite.report.answers.trials import Question, Trial, machine_label
+from suite.report.blocks import Text, joined, say, say_or
+from suite.report.model.experiment import grouped
+from suite.statistics.paired import ArmOutcome
+from suite.statistics.pooled import FEWEST_DRAWS, Conclusion
+
+FEWEST_SPREAD = 3  # families from which on an interval tells something if they are taken as draws
+MOST_CHANGES = 2  # settings that the line on when an answer changes names
+# The standing of a claim that the first arm is higher, and of one that it is lower: contradicted only by a clear
+# difference the other way.
+STANDINGS = {
+    Conclusion.HIGHER: (Standing.SUPPORTED, Standing.CONTRADICTED),
+    Conclusion.LOWER: (Standing.CONTRADICTED, Standing.SUPPORTED),
+    Conclusion.EQUAL: (Standing.EQUAL, Standing.EQUAL),
+    Conclusion.NOT_HIGHER: (Standing.BOUNDED, Standing.OPEN),
+    Conclusion.NOT_LOWER: (Standing.OPEN, Standing.BOUNDED),
+    Conclusion.OPEN: (Standing.OPEN, Standing.OPEN),
+    Conclusion.UNITS_DIFFER: (Standing.DEPENDS, Standing.DEPENDS),
+    Conclusion.DEPENDS: (Standing.DEPENDS, Standing.DEPENDS),
+    Conclusion.FEW: (Standing.UNTESTED, Standing.UNTESTED),
+}
+
+
+def answer_question(
+    design: Question, question: Question, trials: Callable[[Question], Sequence[Trial]]
+) -> PooledTrials | None:
+    """The estimate that answers a question, with the measures under its `also` as other scales; None without trials."""
+    scales = [trials({**question, "measure": measure}) for measure in question.get("also", ())]
+    return pooled_trials(design, trials(question), scales)
+
+
+def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
+    """The verdict by the first question under `decides` on which there are trials; None where there are none.
+
+    The other questions are told and decide nothing, except that a supported claim gets the standing that one of them
+    names under `unless` for its own conclusion. Where its own number is why, that one leads.
+    """
+    design = claim["trial"]
+
+    def answered(questions: Sequence[Question]) -> list[tuple[Question, PooledTrials]]:
+        """The questions on which there are trials, with these."""
+        answers = ((question, answer_question(design, question, trials)) for question in questions)
+        return [(question, answer) for question, answer in answers if answer is not None]
+
+    deciding = answered(design["decides"])
+    if not deciding:
+        return None
+    (question, answer), *stand_ins = deciding
+    limits = [*stand_ins, *answered(design.get("beside", ()))]
+    conclusion = answer.conclusion
+    outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
+    # None of the settings in which two units differ that contradict each other can be ruled out.
+    differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
+    differing += [check.on for check in answer.undone_by]
+    dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
+    flips = _when_it_changes(answer)
+    turned = list[Text]()
+    lead_answer, lead_question = answer, question
+    if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
+        outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
+    is_limited = outcome == Standing.SUPPORTED
+    for limit, limiting in limits:
+        standings = limit.get("unless", {})
+        limited = Standing(standings.get(limiting.conclusion, standings.get("else", Standing.SUPPORTED)))
+        if is_limited and limited != Standing.SUPPORTED:
+            turned.append(_beside("claim.unless", limit, limiting))
+            outcome = limited if outcome == Standing.SUPPORTED else outcome
+            if limited == outcome and limited in (Standing.EQUAL, Standing.CONTRADICTED):
+                lead_answer, lead_question, turned = limiting, limit, [_beside("claim.beside", question, answer)]
+                break  # the words of this standing are for what this question came to
+    answer_text: Text = ""
+    for limit, limiting in limits:
+        if limit.get("leads") and limiting.tested:
+            lead_answer, lead_question = limiting, limit
+            turned = [_beside("claim.beside.named", question, answer), *turned]
+            versus = say_or(f"answer.card.{claim['id']}.{outcome}", say(f"claim.outcome.{outcome}"))
+            answer_text = joined("notes", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
+    # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
+    furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
+    task = furthest.arms[0].value("task")
+    measure = _about(lead_question)
+    on_card = (_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card"))
+    return ClaimVerdict(
+        outcome=outcome,
+        answer=answer_text,
+        evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
+        depends_on=joined("and", map(setting_name, dividing)),
+        lead=replace(
+            lead_answer.lead(measure, names_arms=lead_answer is answer or "leads" in lead_question),
+            link={"task": task} if task and task != "tiers" else {},
+        ),
+        flips=joined("sentence", turned or [*on_card, flips]),
+        limit=joined("sentence", turned),
+        machine=machine_label(lead_answer.first.arms[0].first),
+        suffices=conclusion is not Conclusion.FEW,
+        pairs=lead_answer.pairs,
+        forest=lead_answer.forest(measure),
+    )
+
+
+def _about(question: Question) -> Text:
+    """What a question measures, in words."""
+    return say(f"claim.about.{question.get('says', question['measure'])}")
+
+
+def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
+    """Sentences: on the mean over several units, on each unit, and on the settings that clearly move the estimate."""
+    sentences = list[Text]()
+    if len(answer.tested) > 1:
+        verdict = say(f"claim.said.{answer.conclusion}")
+        mean = say("claim.mean", about=measure, units=answer.counted, value=answer.value, said=verdict)
+        sentences.append(joined("sentence", [mean, answer.scope]))
+    sentences += [_check_text(check, answer) for check in answer.undone_by]
+    if len(answer.tested) >= FEWEST_SPREAD and not answer.pooled.is_about_others:
+        as_draws = replace(answer.pooled, are_draws=True)
+        sentences.append(
+            say("claim.as_draws", value=answer.value_of(as_draws), said=say(f"claim.said.{as_draws.conclusion}"))
+        )
+    for trial in answer.judged:
+        fields = {"unit": answer.unit_name(trial), "name": trial.name, "count": trial.comparison.pairs}
+        verdict = say(f"claim.said.{trial.comparison.outcome}")
+        sentences.append(say("claim.unit", value=trial.estimate, said=verdict, **fields))
+    if answer.effects:
+        counts = {"clear": len(answer.clear_effects), "total": len(answer.effects)}
+        sentences += [say("claim.changes", **counts), *answer.clear_effects]
+    return sentences
+
+
+def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
+    """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
+    fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}"), "name": answer.name}
+    return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
+
+
+def _check_text(check: Check, answer: PooledTrials) -> Text:
+    """Say what a mean comes to after the change that a check made."""
+    said = say(f"claim.said.{check.pooled.conclusion}")
+    return say("claim.check", change=check.change, value=answer.value_of(check.pooled), said=said)
+
+
+def _when_it_changes(answer: PooledTrials) -> Text:
+    """Say how each family came out where they are few, what undoes the estimate, which families contradict each other,
+    which learnt nothing, and which settings move the estimate most."""
+    sentences = list[Text]()
+    if 1 < len(answer.tested) < FEWEST_DRAWS:
+        by_outcome = grouped(answer.tested, lambda trial: trial.comparison.outcome)
+        for outcome, families in by_outcome.items():
+            names = joined("list", map(answer.unit_name, families))
+            sentences.append(say("claim.by_family", units=names, said=say(f"claim.said.{outcome}")))
+    by_setting = {check.on: check for check in reversed(answer.undone_by)}
+    sentences += [_check_text(check, answer) for check in reversed(by_setting.values())]
+    if answer.contrary:
+        first, second = (say("claim.side", unit=answer.unit_name(t), value=t.estimate) for t in answer.contrary)
+        sentences.append(say("claim.sides", first=first, second=second))
+    unlearnt = [trial for trial in answer.trials if trial.comparison.outcome is ArmOutcome.FLOOR]
+    if unlearnt and answer.tested:
+        sentences.append(say("claim.floored", units=joined("list", map(answer.unit_name, unlearnt))))
+    if answer.clear_effects:
+        sentences.append(say("claim.moves", told=joined("sentence", answer.clear_effects[:MOST_CHANGES])))
+    elif answer.effects:
+        sentences.append(say("claim.moves.none", total=len(answer.effects)))
+    elif not sentences:
+        sentences.append(say("claim.moves.untried"))
+    return joined("sentence", sentences)
