@@ -252,6 +252,7 @@ def test_hydra_is_imported_by_composing_alone():
 JUDGES = {
     "compress_design",
     "contrasts",
+    "estimates",
     "experiment",
     "families",
     "quality",
