@@ -84,7 +84,11 @@ def build_answers(results: Results, here: str) -> Answers:
     `here`: the `machine_id` of this machine. Reference records are never this machine's, even where it took them.
     """
     ours, theirs = _verdicts(results, here)
-    rulings = {claim["id"]: _ruling(claim, _weighed(claim["id"], ours, theirs)) for claim in claims()}
+    in_sections = forests(results, here)
+    rulings = {
+        claim["id"]: _ruling(claim, _weighed(claim["id"], ours, theirs), in_sections[claim["section"]])
+        for claim in claims()
+    }
     return Answers(
         own=rank_own_runs(results.own),
         cards=[_card(rulings[name]) for name in QUESTIONS if rulings[name].outcome != Standing.UNMEASURED],
@@ -117,10 +121,10 @@ def forests(results: Results, here: str) -> dict[str, list[Figure]]:
     """By a section's id, the figures of the estimates that decide its claims, as `build_answers` rules; each once."""
     sides, figures = _verdicts(results, here), dict[str, list[Figure]]()
     for claim in claims():
-        figure = next((verdict.forest for verdict, _ in _weighed(claim["id"], *sides)), None)
         in_section = figures.setdefault(claim["section"], [])
-        if figure is not None and (figure.title, figure.facets) not in [(one.title, one.facets) for one in in_section]:
-            in_section.append(figure)
+        for figure in next((verdict.forests for verdict, _ in _weighed(claim["id"], *sides)), []):
+            if (figure.title, figure.facets) not in [(drawn.title, drawn.facets) for drawn in in_section]:
+                in_section.append(figure)
     return figures
 
 
@@ -142,22 +146,25 @@ def _weighed(claim_id: str, ours: Verdicts, theirs: Verdicts) -> list[tuple[Clai
     return sorted(verdicts, key=weight, reverse=True)
 
 
-def _ruling(claim: Claim, verdicts: Sequence[tuple[ClaimVerdict, Badge]]) -> Ruling:
+def _ruling(claim: Claim, verdicts: Sequence[tuple[ClaimVerdict, Badge]], figures: Sequence[Figure]) -> Ruling:
     """A ruling by the first verdict, with the other beside it where both were measured; without one, the ruling says
-    what the claim needs."""
+    what the claim needs. `figures`: all estimates of the claim's section, between which a reader chooses."""
     if not verdicts:
         needs = say(f"claim.needs.{claim['id']}")
         return _ruling_by(claim, ClaimVerdict(outcome=Standing.UNMEASURED, evidence=[needs]), None)
     ruling, *others = [_ruling_by(claim, *side) for side in verdicts]
+    if ruling.lead and (own := verdicts[0][0].forests):
+        # A choice is offered where several estimates have one title.
+        several = [figure for figure in figures if figure.title == own[0].title][1:]
+        link = {**ruling.lead.link, **(own[0].facets if several else {})}
+        ruling = replace(ruling, lead=replace(ruling.lead, link=link))
     measured = [other for other in others if ruling.machine and other.machine and other.lead]
     return replace(ruling, beside=measured[0] if measured else None)
 
 
 def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruling:
     """Lay a verdict out with its claim's texts; computed ones get the badge PROJECTED, one by definition none."""
-    claim_id, lead = claim["id"], verdict.lead
-    if lead and verdict.forest:
-        lead = replace(lead, link={**lead.link, **verdict.forest.facets})
+    claim_id = claim["id"]
     if verdict.outcome == Standing.DEFINED:
         badge = None
     elif badge is not None and (verdict.is_projected or not verdict.machine):
@@ -169,7 +176,7 @@ def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruli
         word=verdict.word,
         badge=badge,
         machine="" if badge is Badge.PROJECTED else verdict.machine,
-        lead=lead,
+        lead=verdict.lead,
         flips=verdict.flips,
         peer=verdict.peer,
         evidence=verdict.evidence,

@@ -65,7 +65,9 @@ class ClaimVerdict:
     """The outcomes of its parts, where several make it, by name: of each rival, or of lines and spread."""
     pairs: int = 0
     """Pairs of runs that the estimate counts; 0 where no pairs decide."""
-    forest: Figure | None = None  # the estimate and its units, where there are enough to draw
+    forests: Sequence[
+        Figure
+    ] = ()  # the estimate that leads with its units, then that which decides; where units are several
 
     @property
     def word(self) -> Text:

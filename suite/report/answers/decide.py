@@ -85,10 +85,11 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
             turned = [_beside("claim.beside.named", question, answer), *turned]
             versus = say_or(f"answer.card.{claim['id']}.{outcome}", say(f"claim.outcome.{outcome}"))
             answer_text = joined("notes", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
-    # The lead links to the task that differs most, on which its section opens; the tiers have a section of their own.
+    # The lead links to the task that differs most, on which its section opens; the section on tiers has no other.
     furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = _about(lead_question)
+    own_figure = None if lead_answer is answer else answer.forest(_about(question))
     on_card = (_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card"))
     return ClaimVerdict(
         outcome=outcome,
@@ -97,14 +98,14 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(
             lead_answer.lead(measure, names_arms=lead_answer is answer or "leads" in lead_question),
-            link={"task": task} if task and task != "tiers" else {},
+            link={"task": task} if task not in ("", "tiers") and claim["section"] != "quality_tiers" else {},
         ),
         flips=joined("sentence", turned or [*on_card, flips]),
         limit=joined("sentence", turned),
         machine=machine_label(lead_answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
         pairs=lead_answer.pairs,
-        forest=lead_answer.forest(measure),
+        forests=[figure for figure in (lead_answer.forest(measure), own_figure) if figure],
     )
 
 

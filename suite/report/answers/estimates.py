@@ -8,12 +8,13 @@ settings named. The settings under `sensitivity` are shown next to the estimate 
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from statistics import fmean
 
 from suite.report.answers.claims import sensitivity, setting_name
 from suite.report.answers.forest import FEWEST_ROWS, Unit, forest
 from suite.report.answers.trials import ABOUT, Question, Trial, canonical, mean_trial
-from suite.report.blocks import Figure, Lead, Text, dotted, joined, say, say_or
+from suite.report.blocks import Figure, Joined, Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import VARIANT, setting_text
@@ -182,7 +183,9 @@ class PooledTrials:
     @property
     def name(self) -> Text:
         """What the tested trials subtract from what; of the first trial where none was tested."""
-        return joined("list", dict.fromkeys(trial.name for trial in self.tested or self.trials[:1]))
+        names = [trial.name for trial in self.tested or self.trials[:1]]
+        parts = [name.parts if isinstance(name, Joined) and name.separator == "list" else [name] for name in names]
+        return joined("list", dict.fromkeys(chain.from_iterable(parts)))
 
     @property
     def pairs(self) -> int:
