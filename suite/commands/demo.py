@@ -54,13 +54,15 @@ def demo(*, sweep: str | None = None, again: bool = False) -> int:
         codes.append(run(first, beside=others))
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
-    return _worst(*codes, _write_page(PAGE, RESULTS, "reference CPU", REFERENCE / "cpu"))
+    references = {"reference CPU": REFERENCE / "cpu", "fresh seeds": REFERENCE / "cpu_fresh"}
+    return _worst(*codes, _write_page(PAGE, RESULTS, references))
 
 
-def _write_page(page: Path, own: Path, label: str, reference: Path) -> int:
-    """Write the page of results, as `this machine`, beside the reference records if they are there, and print its first
-    answers. Gives the exit code."""
-    folders = {"this machine": own} | ({label: reference} if reference.is_dir() else {})
+def _write_page(page: Path, own: Path, references: Mapping[str, Path]) -> int:
+    """Write the page of results, as `this machine`, beside those reference records that are there, by their label, and
+    print its first answers. Gives the exit code."""
+    there = {label: folder for label, folder in references.items() if folder.is_dir()}
+    folders = {"this machine": own} | there
     results = read_results(list(folders.values()), list(folders))
     path, code = report(list(folders.values()), list(folders), out=page, read=results)
     say("")
@@ -98,7 +100,7 @@ def reproduce(*, again: bool = False) -> int:
             )
         if codes[-1] in (USAGE, INTERRUPTED):
             return codes[-1]
-    return _worst(*codes, _write_page(PAGE_AGAIN, RESULTS_AGAIN, "reference", REFERENCE))
+    return _worst(*codes, _write_page(PAGE_AGAIN, RESULTS_AGAIN, {"reference": REFERENCE}))
 
 
 def _worst(*codes: int) -> int:

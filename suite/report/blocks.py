@@ -166,6 +166,7 @@ class Ruling:
     badge: Badge | None = None  # None where nothing was measured
     machine: Text = ""
     lead: Lead | None = None
+    card_lead: Lead | None = None  # leads the card in place of `lead`
     flips: Text = ""  # the settings or sizes at which the verdict changes
     peer: Text = ""  # the lead's case as it is computed for a machine that nobody here measured
     answer: Text = ""  # the verdict as an answer to the claim's question; empty where the word says it

@@ -100,6 +100,11 @@ def build_answers(results: Results, here: str) -> Answers:
 def _card(ruling: Ruling) -> Card:
     """A question with its answer: the ruling's own, else the text for the claim's outcome, else the outcome's word."""
     answer = ruling.answer or say_or(f"answer.card.{ruling.id}.{ruling.outcome}", ruling.word)
+    if (lead := ruling.lead) and ruling.card_lead:
+        decides = say("answer.decides", about=lead.about, value=lead.written, interval=lead.interval)
+        ruling = replace(
+            ruling, lead=ruling.card_lead, card_lead=None, flips=joined("sentence", [decides, ruling.flips])
+        )
     return Card(question=say(f"answer.question.{ruling.id}"), answer=answer, ruling=ruling)
 
 
@@ -155,9 +160,10 @@ def _ruling(claim: Claim, verdicts: Sequence[tuple[ClaimVerdict, Badge]], figure
     ruling, *others = [_ruling_by(claim, *side) for side in verdicts]
     if ruling.lead and (own := verdicts[0][0].forests):
         # A choice is offered where several estimates have one title.
-        several = [figure for figure in figures if figure.title == own[0].title][1:]
-        link = {**ruling.lead.link, **(own[0].facets if several else {})}
-        ruling = replace(ruling, lead=replace(ruling.lead, link=link))
+        if [figure for figure in figures if figure.title == own[0].title][1:]:
+            ruling = replace(ruling, lead=replace(ruling.lead, link={**ruling.lead.link, **own[0].facets}))
+        if ruling.card_lead:
+            ruling = replace(ruling, card_lead=replace(ruling.card_lead, link=own[-1].facets if own[1:] else {}))
     measured = [other for other in others if ruling.machine and other.machine and other.lead]
     return replace(ruling, beside=measured[0] if measured else None)
 
@@ -177,6 +183,7 @@ def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruli
         badge=badge,
         machine="" if badge is Badge.PROJECTED else verdict.machine,
         lead=verdict.lead,
+        card_lead=verdict.card_lead,
         flips=verdict.flips,
         peer=verdict.peer,
         evidence=verdict.evidence,

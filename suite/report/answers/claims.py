@@ -52,6 +52,7 @@ class ClaimVerdict:
     answer: Text = ""
     """The verdict as an answer to the claim's question, where the word for the outcome is none."""
     depends_on: Text = ""  # the settings that turn the outcome round, of DEPENDS
+    card_lead: Lead | None = None  # leads the card in place of `lead`
     lead: Lead | None = None  # the estimate that the outcome follows from
     flips: Text = ""  # the conditions under which the outcome is another, in a line
     peer: Text = ""  # the lead's case as it is computed for a machine that nobody here measured
@@ -65,9 +66,8 @@ class ClaimVerdict:
     """The outcomes of its parts, where several make it, by name: of each rival, or of lines and spread."""
     pairs: int = 0
     """Pairs of runs that the estimate counts; 0 where no pairs decide."""
-    forests: Sequence[
-        Figure
-    ] = ()  # the estimate that leads with its units, then that which decides; where units are several
+    forests: Sequence[Figure] = ()
+    """Of the lead, then of the card's lead: each estimate with its units, if they are several."""
 
     @property
     def word(self) -> Text:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name
 from suite.report.answers.estimates import DIGITS, Check, PooledTrials, pooled_trials
 from suite.report.answers.trials import Question, Trial, machine_label
-from suite.report.blocks import Text, joined, say, say_or
+from suite.report.blocks import Lead, Text, joined, say, say_or
 from suite.report.model.experiment import grouped
 from suite.statistics.paired import ArmOutcome
 from suite.statistics.pooled import FEWEST_DRAWS, Conclusion
@@ -78,26 +78,28 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
             if limited == outcome and limited in (Standing.EQUAL, Standing.CONTRADICTED):
                 lead_answer, lead_question, turned = limiting, limit, [_beside("claim.beside", question, answer)]
                 break  # the words of this standing are for what this question came to
-    answer_text: Text = ""
-    for limit, limiting in limits:
-        if limit.get("leads") and limiting.tested:
-            lead_answer, lead_question = limiting, limit
-            turned = [_beside("claim.beside.named", question, answer), *turned]
-            versus = say_or(f"answer.card.{claim['id']}.{outcome}", say(f"claim.outcome.{outcome}"))
-            answer_text = joined("notes", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
     # The lead links to the task that differs most, on which its section opens; the section on tiers has no other.
     furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
     measure = _about(lead_question)
-    own_figure = None if lead_answer is answer else answer.forest(_about(question))
+    card_lead: Lead | None = None
+    card_answer: Text = ""
+    figures = [lead_answer.forest(measure)]
+    for limit, limiting in limits:
+        if "leads_card" in limit and limiting.tested:
+            card_lead = limiting.lead(_about(limit))
+            versus = say_or(f"answer.versus.{outcome}", say(f"claim.outcome.{outcome}"))
+            card_answer = joined("notes", [say(f"answer.{limit['says']}.{limiting.conclusion}"), versus])
+            figures.append(limiting.forest(_about(limit)))
     on_card = (_beside("claim.beside", *limit) for limit in limits if limit[0].get("on_card"))
     return ClaimVerdict(
         outcome=outcome,
-        answer=answer_text,
+        answer=card_answer,
+        card_lead=card_lead,
         evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
         depends_on=joined("and", map(setting_name, dividing)),
         lead=replace(
-            lead_answer.lead(measure, names_arms=lead_answer is answer or "leads" in lead_question),
+            lead_answer.lead(measure, names_arms=lead_answer is answer),
             link={"task": task} if task not in ("", "tiers") and claim["section"] != "quality_tiers" else {},
         ),
         flips=joined("sentence", turned or [*on_card, flips]),
@@ -105,7 +107,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         machine=machine_label(lead_answer.first.arms[0].first),
         suffices=conclusion is not Conclusion.FEW,
         pairs=lead_answer.pairs,
-        forests=[figure for figure in (lead_answer.forest(measure), own_figure) if figure],
+        forests=[figure for figure in figures if figure],
     )
 
 
@@ -139,7 +141,7 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
     """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
-    fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}"), "name": answer.name}
+    fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}")}
     return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 
@@ -156,7 +158,7 @@ def _when_it_changes(answer: PooledTrials) -> Text:
     if 1 < len(answer.tested) < FEWEST_DRAWS:
         by_outcome = grouped(answer.tested, lambda trial: trial.comparison.outcome)
         for outcome, families in by_outcome.items():
-            names = joined("list", map(answer.unit_name, families))
+            names = joined("and", map(answer.unit_name, families))
             sentences.append(say("claim.by_family", units=names, said=say(f"claim.said.{outcome}")))
     by_setting = {check.on: check for check in reversed(answer.undone_by)}
     sentences += [_check_text(check, answer) for check in reversed(by_setting.values())]

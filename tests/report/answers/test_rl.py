@@ -302,13 +302,13 @@ def test_a_mean_that_one_size_undoes_depends_on_the_task():
     assert ruling("grpo-sample-efficient", *sums(2, HIGH), *sums(3, HIGH))[0] == SUPPORTED
     word, text = ruling("grpo-sample-efficient", *sums(2, HIGH), *sums(3, MIDDLE))
     assert word == "depends on the task"
-    assert "without 2 digits" in text
+    assert "Without 2 digits" in text
 
 
 def test_a_mean_that_one_task_undoes_names_it():
     verdict = verdict_on("grpo-sample-efficient", *sums(2, HIGH), *sums(4, MIDDLE, task="sort"))
     assert EN.render(verdict.word) == "depends on the task"
-    assert "addition · 2 digits: clearly higher. sort · 4 digits: no" in EN.render(verdict.flips)
+    assert "For addition · 2 digits: clearly higher. For sort · 4 digits: no" in EN.render(verdict.flips)
 
 
 def test_a_usual_option_that_turns_the_sign_is_named():
@@ -316,7 +316,7 @@ def test_a_usual_option_that_turns_the_sign_is_named():
     records = [*finals("grpo", LOW), *finals("ppo", MIDDLE), *finals("grpo", HIGH, batch)]
     verdict = verdict_on("grpo-sample-efficient", *records)
     assert EN.render(verdict.word) == "depends on reward scaling"
-    assert "with reward scaling = batch" in EN.render(verdict.flips)
+    assert "With reward scaling = batch, the mean" in EN.render(verdict.flips)
 
 
 def test_distillation_stands_beside_rl_in_many_tries_too():

@@ -17,7 +17,7 @@ from tests.report.rl.runs import named, run
 EN = load_texts("en")
 BEFORE, AFTER = "2026-01-01T00:00:00+00:00", "2026-12-02T20:00:00+00:00"
 YOUNGER = "The rule was made after these records."
-PRESENTATION = ("says", "on_card", "leads", "tells_published")
+PRESENTATION = ("says", "on_card", "leads_card", "tells_published")
 """Fields of a question that choose what is shown, and decide nothing."""
 
 
