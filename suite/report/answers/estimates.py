@@ -17,7 +17,7 @@ from suite.report.answers.trials import ABOUT, Question, Trial, canonical, mean_
 from suite.report.blocks import Figure, Joined, Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT, setting_text
+from suite.report.model.labels import VARIANT, setting_text, variant_label
 from suite.report.model.run import Pairs
 from suite.statistics.paired import Comparison, compare
 from suite.statistics.pooled import ALPHA_BY_LOOKS, Conclusion, Pooled, checked_conclusion, differing_rows
@@ -173,7 +173,8 @@ class PooledTrials:
     def unit_name(self, trial: Trial) -> Text:
         """What sentences call a unit or a family: its values of `unit_settings`, or of variants its arm's name."""
         if any(name.startswith(VARIANT) for name in self.over):
-            return trial.arms[0].name
+            arm = trial.arms[0]
+            return arm.name if len(trial.arms) == 1 else variant_label(arm.first.attention)  # a mean over sizes
         values: dict[str, Text] = {name: trial.value(name) for name in self.unit_settings or UNIT_NAMES}
         values |= {name: setting_text(name, str(values[name])) for name in values if "task." in name and values[name]}
         if kind := values.get(ABOUT):
