@@ -48,16 +48,16 @@ class Tree:
 def repository(start: Path) -> Path:
     """The top folder of the git checkout around `start`. Raises ValueError if there is no checkout or no git, and on
     Windows."""
-    if sys.platform == "win32":
-        # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
-        raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
-    try:
-        return Path(git(start, "rev-parse", "--show-toplevel"))
-    except subprocess.CalledProcessError as error:
-        complaint = " ".join(os.fsdecode(error.stderr or b"").split())
-        raise ValueError(f"--against needs a git checkout around this folder; git says {complaint!r}") from error
-    except FileNotFoundError as error:
-        raise ValueError("--against needs git, which is not on PATH") from error
+    if sys.platform != "win32":
+        try:
+            return Path(git(start, "rev-parse", "--show-toplevel"))
+        except subprocess.CalledProcessError as error:
+            complaint = " ".join(os.fsdecode(error.stderr or b"").split())
+            raise ValueError(f"--against needs a git checkout around this folder; git says {complaint!r}") from error
+        except FileNotFoundError as error:
+            raise ValueError("--against needs git, which is not on PATH") from error
+    # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
+    raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
 
 
 def resolved(top: Path, revision: str) -> str:
