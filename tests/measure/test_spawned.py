@@ -25,6 +25,7 @@ def spawned(monkeypatch, tmp_path):
     monkeypatch.setattr(worker_module, "FORKS", False)
     monkeypatch.setattr(worker_module, "_run_new_child", light_child.run)
     monkeypatch.setattr(worker_module, "A_MOMENT_S", 0.0)
+    monkeypatch.setattr(worker_module, "available_bytes", lambda: 64 << 30)
     (folder := tmp_path / "loaded").mkdir()
 
     monkeypatch.setenv("LOADED", str(folder))

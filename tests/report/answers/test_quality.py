@@ -214,7 +214,7 @@ REVERSED = "reversed queries: 3 / 12 / 85 minus skewed queries: 85 / 12 / 3"
         (
             "grading-automatic",
             [*tiers(0.2, **mla(16)), *thirds([0.95] * 5, **asked("reversed", **mla(16)))],
-            ["MLA rank 16: the result is +75.0", f"points for {REVERSED}"],
+            ["MLA: the result is +75.0", f"points for {REVERSED}"],
         ),
         (
             "gqa-between",
