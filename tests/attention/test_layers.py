@@ -18,6 +18,7 @@ from suite.attention.latent import (
     ExpandedOnceLatentAttention,
     ReexpandingLatentAttention,
 )
+from suite.attention.problem import ValueLayout
 from suite.attention.tied import TiedAttention
 from suite.attention.window import WindowAttention
 from suite.configuration.files import in_phase, locate, read_choice
@@ -221,6 +222,11 @@ def test_gla_is_mla_whose_heads_read_a_part_of_the_latent():
     x_BSD = hidden_states(9)
     outs = [forward(layer, Eager, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9) for layer in (gla, mla)]
     assert error(*outs) < 1e-13
+
+
+def test_values_lie_apart_only_where_a_rotary_key_is_between_two_latents():
+    layouts = {name: layer_of(name).value_layout for name in ("mla", "gla", "gla_without_both")}
+    assert [name for name, layout in layouts.items() if layout is ValueLayout.ENDS_OF_KEY] == ["gla"]
 
 
 def test_two_latents_are_read_where_they_are_cached():

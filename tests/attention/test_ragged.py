@@ -117,8 +117,10 @@ def test_every_variant_and_backend_agrees_with_float64(variant, backend, dtype):
     workload = prepared(attention=variant, backend=backend, dtype=dtype)
     metrics = {reading.metric for reading in workload.check()}
     assert {"relative_error", "relative_error_q", "relative_error_y"} <= metrics
-    counted = {reading.metric: reading.value for reading in workload.constants()}
+    constants = workload.constants()
+    counted = {reading.metric: reading.value for reading in constants}
     assert counted["cache_bytes_counted"] == counted["cache_bytes"]
+    assert {reading.step for reading in constants} == {0}
 
 
 @pytest.mark.parametrize("variant", ["gqa", "mla"])

@@ -96,3 +96,10 @@ def test_what_shifts_all_benchmarks_alike_is_measured():
     shared = effects_together({index: list(row + shift) for index, row in enumerate(noise)})
     assert all(effect.shared == pytest.approx(np.std(shift, ddof=1), rel=0.3) for effect in shared.values())
     assert all(effect.shared == 0 for effect in effects_together(dict(enumerate(noise.tolist()))).values())
+
+
+@pytest.mark.parametrize(("benchmarks", "is_measured"), [(3, False), (4, True)])
+def test_a_shared_shift_is_told_from_four_benchmarks_on(benchmarks, is_measured):
+    shift = [0.0, 0.05, -0.04, 0.02, -0.05, 0.03]
+    effects = effects_together({index: [0.001 * index + launch for launch in shift] for index in range(benchmarks)})
+    assert all((effect.shared > 0) is is_measured for effect in effects.values())

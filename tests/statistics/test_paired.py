@@ -34,6 +34,11 @@ def test_one_pair_has_no_interval_and_any_error():
     assert arms(0.3, 0.5).error == pytest.approx(0.1)
 
 
+def test_two_pairs_have_an_interval():
+    """Student's t with one degree of freedom reaches 12.706 errors of 0.1."""
+    assert arms(0.3, 0.5).interval.low == pytest.approx(0.4 - 1.2706, abs=1e-4)
+
+
 def test_the_interval_is_students():
     comparison = arms(0.1, 0.2, 0.3, 0.4, 0.5)
     # t(4) at 97.5% is 2.776, the standard deviation 0.1581.

@@ -198,7 +198,7 @@ def _clocks_that_disagree(record: Record) -> Iterator[Fault]:
     is_other = (judged == judged) & ~(abs(values - judged) <= 1e-9 * abs(values)) & (wall < math.inf)
     for row in (is_other | (values > most) | (thread > most) | (share > most)).nonzero()[0].tolist():
         value, judged_s, within = values[row], judged[row], f"within {wall[row]:g} s on the wall's clock"
-        if is_other[row] and not math.isclose(value, judged_s, rel_tol=1e-9):
+        if is_other[row]:
             yield row, f"its value is {value:g} s, and {judge}, the clock that the record names, {judged_s:g} s"
         elif value > most[row]:
             yield row, f"its value is {value:g} s {within}"

@@ -269,6 +269,12 @@ ON_A_GPU: dict[str, tuple[Plant, str]] = {
         lambda run: run.with_row(run.rows(launch=None, metric="energy_j")[0], value=700.0),
         r"row \d+ .*: 700 J of one step are more than its window of 1 s at 550 W took",
     ),
+    "a step that took more than its short window": (
+        lambda run: run.with_row(run.rows(launch=None, metric="energy_j")[0], value=300.0).with_row(
+            run.rows(launch=None, metric="energy_window_s")[0], value=0.5
+        ),
+        r"row \d+ .*: 300 J of one step are more than its window of 0.5 s at 550 W took",
+    ),
     "more than the card holds": (
         lambda run: run.with_row(run.rows(launch=None, metric="peak_bytes")[0], value=9e10),
         r"row \d+ .*: its value is 9e\+10, and h100-sxm5-80gb has 79.2 GiB",

@@ -64,6 +64,19 @@ def test_mla_is_faster_than_both_rivals_or_it_depends(claim, phase, mha_s, gqa_s
     assert (verdict.outcome, EN.render(verdict.answer), verdict.machine) == (outcome, answer, "A processor")
 
 
+@pytest.mark.parametrize(
+    ("other_rival", "word"),
+    [({"gqa": 0.4e-3}, "depends on what MLA is compared with"), ({}, "depends on the model’s sizes")],
+)
+def test_what_the_speed_depends_on_is_named(other_rival, word):
+    """Slower than the other rival at one geometry; or faster than MHA at one geometry and slower at another."""
+    seconds = {"mla": 1e-3, "mha": 3e-3} | other_rival
+    records = [timed(name, value) for name, value in seconds.items()]
+    if not other_rival:
+        records += [timed(name, value, geometry="tiny") for name, value in (("mla", 1e-3), ("mha", 0.5e-3))]
+    assert EN.render(speed(*records).word) == word
+
+
 def test_the_lead_of_speed_is_a_decode_against_gqa():
     verdict = speed(timed("mla", 1e-3), timed("mha", 3e-3), timed("gqa", 0.5e-3))
     assert (verdict.lead.value, verdict.lead.neutral) == (2.0, 1.0)
@@ -121,6 +134,16 @@ def test_without_auto_each_variant_has_its_fastest_backend():
     records = [timed("mla", 1e-3, backend="flash_mla"), timed("mla", 9e-3, backend="eager")]
     verdict = speed(*records, timed("gqa", 4e-3, backend="eager"), timed("gqa", 2e-3, backend="fa3"))
     assert (verdict.outcome, verdict.lead.value) == (Standing.SUPPORTED, 0.5)
+
+
+def test_grouped_heads_on_one_of_two_cards_are_named_by_those_of_a_card():
+    """MHA caches 8 of 16 heads there; GQA caches one."""
+    records = [
+        with_readings(timed(variant, 1e-3, tp=2), "case", cache_bytes_counted=4096 * 2 * kept)
+        for variant, kept in (("mla", 576), ("mha", 2048), ("gqa", 256))
+    ]
+    flips = EN.render(verdict_on("mla-less-kv-memory", *records).flips)
+    assert "2.25× the bytes of GQA-1 (deepseek-v2-lite, tp 2)" in flips
 
 
 def test_a_single_reading_suffices_for_no_verdict_on_speed():

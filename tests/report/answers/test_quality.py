@@ -213,7 +213,13 @@ REVERSED = "reversed queries: 3 / 12 / 85 minus skewed queries: 85 / 12 / 3"
         ("information-tiers", thirds([0.3] * 5, **mla(16)), ["tiers: the result is +70.0", "points for MLA"]),
         (
             "grading-automatic",
-            [*tiers(0.2, **mla(16)), *thirds([0.95] * 5, **asked("reversed", **mla(16)))],
+            # Neither equally frequent queries nor training twice as long is what reversed queries are compared with.
+            [
+                *tiers(0.2, **mla(16)),
+                *thirds([0.95] * 5, **asked("reversed", **mla(16))),
+                *thirds([0.5] * 5, **asked("uniform", **mla(16))),
+                *thirds([1.0] * 5, updates=800, **asked("reversed", **mla(16))),
+            ],
             ["MLA: the result is +75.0", f"points for {REVERSED}"],
         ),
         (

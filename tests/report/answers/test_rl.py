@@ -286,6 +286,19 @@ def test_a_smaller_peak_is_cheaper_whatever_seconds_say():
     assert (EN.render(dearer.word), dearer.machine) == (CONTRADICTED, "")
 
 
+def test_the_largest_model_with_a_reference_leads_on_memory():
+    """Of a 70B model GRPO takes half of PPO's peak, or 60% with the reference model that PPO holds too."""
+
+    def held(algorithm, gib, model="llama-3.1-70b", has_reference=True):
+        parts = {("policy", "parameters"): gib * GIB} | ({("reference", "parameters"): 1.0} if has_reference else {})
+        facts = {"parameters": 70e9 if "70b" in model else 8e9, "kl_coef": 0.04 if has_reference else 0.0}
+        return memory_record({"update": parts}, algorithm=algorithm, geometry=model, **facts)
+
+    small = [held("grpo", 9, "llama-3.1-8b"), held("ppo", 10, "llama-3.1-8b")]
+    large = [held("grpo", 100, has_reference=False), held("grpo", 120), held("ppo", 200)]
+    assert verdict_on("grpo-cheaper", *small, *large).lead.value == pytest.approx(0.6)
+
+
 def sums(digits, grpo, task="addition"):
     extras = {"task.digits": digits}
     return [*finals("grpo", grpo, extras, task=task), *finals("ppo", MIDDLE, extras, task=task)]

@@ -8,8 +8,10 @@ import pytest
 
 from suite.configuration.files import read_choice
 from suite.report.attention import crossover
-from suite.theory.answers.crossover import Bracket, bracket
-from tests.records.factory import build
+from suite.theory.answers.crossover import Bracket, bracket, roofline_crossover
+from suite.theory.layers.geometry import load_geometry
+from suite.theory.layers.roofline import Ceilings
+from tests.records.factory import build, with_readings
 from tests.report.reading import built, rows_of
 
 section_of = partial(built, crossover.build)
@@ -66,6 +68,24 @@ def test_a_noisy_ratio_has_a_wide_bracket():
     assert (found.low, found.high) == (8, 64)
     assert 16 < found.at < 32
     assert bracket([(8, 2.0)]) == Bracket(low=8, at=None, high=None)
+
+
+def test_equal_times_are_not_yet_cheaper():
+    assert bracket([(8, 1.0), (16, 0.5)]) == Bracket(low=8, at=pytest.approx(8), high=16)
+    assert bracket([(8, 2.0), (16, 1.0)]) == Bracket(low=16, at=None, high=None)
+
+
+def test_peaks_of_one_odd_run_move_no_prediction(tmp_path):
+    """Memory limits the others, at a hundredth of the factory's bandwidth."""
+    records = [with_readings(each, "layer", ceiling_bytes_per_s=2e8) for each in both_modes({64: 2.0, 256: 0.5})]
+    odd = with_readings(records[-1], "layer", ceiling_bytes_per_s=1e15)
+    (usual,), (moved,) = (
+        rows_of(section_of(tmp_path / name, *records[:-1], last).tables[0])
+        for name, last in (("usual", records[-1]), ("odd", odd))
+    )
+    typical = Ceilings(flops_per_s=1e11, bytes_per_s=2e8)
+    expected = roofline_crossover(load_geometry("deepseek-v2-lite"), typical, seq_len=4096, element_bytes=2)
+    assert usual["By measured peaks"] == moved["By measured peaks"] == str(expected) != "168"
 
 
 def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
