@@ -117,10 +117,15 @@ def test_every_variant_and_backend_agrees_with_float64(variant, backend, dtype):
     workload = prepared(attention=variant, backend=backend, dtype=dtype)
     metrics = {reading.metric for reading in workload.check()}
     assert {"relative_error", "relative_error_q", "relative_error_y"} <= metrics
-    constants = workload.constants()
-    counted = {reading.metric: reading.value for reading in constants}
+    counted = {reading.metric: reading.value for reading in workload.constants()}
     assert counted["cache_bytes_counted"] == counted["cache_bytes"]
-    assert {reading.step for reading in constants} == {0}
+
+
+@pytest.mark.parametrize("seqs", [SPEC, None])
+def test_constants_belong_to_the_first_step(seqs):
+    constants = {reading.metric: reading.step for reading in prepared(seqs, attention="mla").constants()}
+    assert constants["cache_bytes_counted"] == 0
+    assert {*constants.values()} == {0}
 
 
 @pytest.mark.parametrize("variant", ["gqa", "mla"])
