@@ -14,6 +14,7 @@ from suite.configuration.files import locate, read_yaml
 from suite.records.derived import possible_time, started_at
 from suite.report.blocks import Figure, Lead, Text, joined, say, say_or
 from suite.report.model.results import Results
+from suite.statistics.pooled import ALPHA_BY_LOOKS
 
 Claim = Mapping[str, Any]
 """An entry of conf/claims.yaml."""
@@ -122,12 +123,18 @@ def _ruled(results: Results, claim: Claim) -> ClaimVerdict | None:
     fresh = rule(newer, seen_once) if newer.records and "confirmed_by" in claim else None
     if fresh is not None and fresh.suffices:
         older = rule(results.narrowed(lambda _, record: started_at(record) < fixed_at), claim)
-        before = say("claim.before", word=older.word) if older and older.suffices else ""
-        return replace(fresh, flips=joined("sentence", [fresh.flips, say("claim.fresh", count=fresh.pairs), before]))
+        before = [say("claim.before", word=older.word), _looks(claim)] if older and older.suffices else []
+        return replace(fresh, flips=joined("sentence", [fresh.flips, say("claim.fresh", count=fresh.pairs), *before]))
     verdict = rule(results, claim)
     if verdict is None or verdict.is_projected or not verdict.machine:
         return verdict
-    return replace(verdict, flips=joined("sentence", [verdict.flips, say("claim.rule_younger")]))
+    return replace(verdict, flips=joined("sentence", [verdict.flips, say("claim.rule_younger"), _looks(claim)]))
+
+
+def _looks(claim: Claim) -> Text:
+    """That earlier records were looked at before they were complete, and the limit that follows; empty if not."""
+    count = claim.get("trial", {}).get("looks", 1)
+    return say("claim.looks", limit=f"{ALPHA_BY_LOOKS[count]:g}") if count > 1 else ""
 
 
 def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:

@@ -21,9 +21,9 @@ PRESENTATION = ("says", "on_card", "leads_card", "tells_published")
 """Fields of a question that choose what is shown, and decide nothing."""
 
 
-def recipes(ours, theirs, started_at, first_seed=0):
+def recipes(ours, theirs, started_at, first_seed=0, against="sft"):
     records = []
-    for name, finals in (("cold_start", ours), ("sft", theirs)):
+    for name, finals in (("cold_start", ours), (against, theirs)):
         for seed, final in enumerate(finals, first_seed):
             evaluated = run([0.1, final], seed=seed)
             records.append(named(evaluated, recipe=name, steps=50, started_at=started_at))
@@ -52,6 +52,17 @@ def test_fresh_runs_decide_alone_whatever_they_say():
     # Four are too few to decide; then all count, under a rule that is younger than most.
     few = stages_add(*old, *recipes(LOW[:4], HIGH[:4], AFTER, first_seed=5))
     assert EN.render(few.flips).endswith(YOUNGER)
+
+
+def test_a_claim_that_was_looked_at_twice_says_so():
+    old = recipes(HIGH, LOW, BEFORE, against="r1_zero")
+    fresh = recipes(HIGH, LOW, AFTER, first_seed=5, against="r1_zero")
+    for records in (old, [*old, *fresh]):
+        verdict = verdicts_on(in_memory(*records), "cold-start-helps")["cold-start-helps"]
+        assert EN.render(verdict.flips).endswith(
+            "Their number was raised after a first look, so their verdict needs p < 0.0294."
+        )
+    assert "first look" not in EN.render(stages_add(*recipes(HIGH, LOW, BEFORE)).flips)
 
 
 def test_what_chance_has_no_part_in_has_no_date():
