@@ -1,6 +1,7 @@
 """READMEs: their figures are the records', the reference of settings is the YAML's, links lead somewhere."""
 
 import re
+from collections import Counter
 
 import pytest
 
@@ -98,6 +99,20 @@ def test_the_readme_is_short_and_names_the_chinese_one_at_once():
     assert len(BLOCK.sub("", readme).split()) <= 900
     assert "reports/README.zh.md" in readme.splitlines()[7]
     assert len(read(ROOT / "CONTRIBUTING.md").split()) <= 500
+
+
+def test_both_readmes_link_to_the_same_places():
+    """But for each other and the picture, which has words in it."""
+    english, chinese = (
+        Counter(
+            (path.parent / target).resolve()
+            for target in re.findall(r"\]\(([^)\s#]+)", read(path))
+            if not target.startswith("http") and "README.zh" not in target and "answers" not in target
+        )
+        for path in READMES
+    )
+    english[ROOT / "README.md"] += 1
+    assert english == chinese
 
 
 def test_the_readmes_lines_of_python_run(monkeypatch):
