@@ -224,7 +224,7 @@ def test_gla_is_mla_whose_heads_read_a_part_of_the_latent():
     assert error(*outs) < 1e-13
 
 
-def test_values_lie_apart_only_where_a_rotary_key_is_between_two_latents():
+def test_values_lie_apart_around_a_rotary_key():
     layouts = {name: layer_of(name).value_layout for name in ("mla", "gla", "gla_without_both")}
     assert [name for name, layout in layouts.items() if layout is ValueLayout.ENDS_OF_KEY] == ["gla"]
 

@@ -136,7 +136,7 @@ def test_without_auto_each_variant_has_its_fastest_backend():
     assert (verdict.outcome, verdict.lead.value) == (Standing.SUPPORTED, 0.5)
 
 
-def test_grouped_heads_on_one_of_two_cards_are_named_by_those_of_a_card():
+def test_gqa_is_named_by_the_heads_of_one_card():
     """MHA caches 8 of 16 heads there; GQA caches one."""
     records = [
         with_readings(timed(variant, 1e-3, tp=2), "case", cache_bytes_counted=4096 * 2 * kept)

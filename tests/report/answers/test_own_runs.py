@@ -68,7 +68,7 @@ def test_only_a_clear_difference_makes_a_fastest(second, outcome):
     assert ("astest" in ranking.finding) == (outcome == "clear")
 
 
-def test_an_unchecked_layer_keeps_no_other_from_being_the_fastest():
+def test_an_unchecked_layer_hides_no_fastest():
     records = [timed("mqa", 1e-3), timed("gqa", 2e-3), timed("mla", 1e-6, provenance=UNCHECKED)]
     (ranking,) = rankings(in_memory(*records))
     assert ranking.finding.startswith("The fastest is MQA")
