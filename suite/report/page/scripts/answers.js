@@ -54,12 +54,13 @@ function whyLink({ id, section, lead }) {
   return linkTo(pathOf(section), word("page.why"), { params: { ...lead?.link, claim: id } });
 }
 
-// What a section says first to whoever asks it why: the claim with its number, and how that is made up.
+// What a section says first to whoever asks it why: the claim, its card's number and its own, and how that is made up.
 function reasonElement(ruling) {
-  const { id, claim, lead, evidence } = ruling;
+  const { id, claim, card_lead, lead, evidence } = ruling;
   const behind = evidence.length > 0 && h("details", {}, h("summary", {}, word("page.behind")), listElement(evidence));
   const said = h("p", {}, linkTo(["answers", id], claim), " ", verdictElement(ruling));
-  return h("aside", { class: "reason" }, said, lead && h("p", {}, leadText(lead)), behind);
+  const numbers = [card_lead, lead].filter(Boolean).map((number) => h("p", {}, leadText(number)));
+  return h("aside", { class: "reason" }, said, numbers, behind);
 }
 
 function listElement(texts) {
