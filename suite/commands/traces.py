@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped
 from suite.records.machine.installation import install_command
 from suite.records.plain_text import say
@@ -26,7 +26,9 @@ from suite.theory.layers.attention_plan import AttentionPlan
 from suite.theory.layers.flashinfer_bench import DTYPES, OPS, Kernel, definition_of, kernel_of, workload_of
 
 DONE, BROKEN = 0, 4
-MOST_BYTES, MOST_SEQUENCES = 16 << 20, 100_000
+MOST_BYTES = 16 << 20
+"""Of a file of JSON, and of a list of numbers: of these, strangers' traces may have more than memory."""
+NUMBER_BYTES = 8
 MOST_BATCHES_A_LINE = 50  # Linux takes no argument above 128 KiB
 NAME = re.compile(r"[\w.-]{1,200}")
 Batch = Sequence[tuple[int, int]]
@@ -122,8 +124,9 @@ def _read_tensor(name: str, workload: Mapping[str, Any], root: Path) -> list[int
         raise ValueError(f"{name} must come from a file of safetensors; got {clipped(source)}")
     with _safetensors().safe_open(root / source["path"], framework="numpy") as file:
         shape = file.get_slice(source["tensor_key"]).get_shape()
-        if len(shape) != 1 or shape[0] > MOST_SEQUENCES:
-            raise ValueError(f"{name} must be a list of at most {MOST_SEQUENCES:,} numbers; got the shape {shape}")
+        most = MOST_BYTES // NUMBER_BYTES
+        if len(shape) != 1 or shape[0] > most:
+            raise ValueError(f"{name} must be a list of at most {most:,} numbers; got the shape {shape}")
         return [int(number) for number in file.get_tensor(source["tensor_key"])]
 
 
@@ -188,11 +191,15 @@ def _safetensors() -> Any:
 
 
 def _lines(path: Path) -> list[str]:
-    return read_bounded(path, MOST_BYTES, may_be_link=True).decode().splitlines()
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path} is larger than {MOST_BYTES} bytes")
+    return content.decode().splitlines()
 
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return parse_json(text.encode())[0]
+        return parse_json(text.encode())
     except ValueError as error:
         raise ValueError(f"{path} must be JSON; it {error}") from error
