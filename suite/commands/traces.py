@@ -27,8 +27,8 @@ from suite.theory.layers.flashinfer_bench import DTYPES, OPS, Kernel, definition
 
 DONE, BROKEN = 0, 4
 MOST_BYTES = 16 << 20
-"""Of a file of JSON, and of a list of numbers: of these, strangers' traces may have more than memory."""
-NUMBER_BYTES = 8
+"""Of a file of JSON, and of the lengths that a file of workloads names in all: a stranger's may name more than memory."""
+MOST_SEQUENCES = MOST_BYTES // 8
 MOST_BATCHES_A_LINE = 50  # Linux takes no argument above 128 KiB
 NAME = re.compile(r"[\w.-]{1,200}")
 Batch = Sequence[tuple[int, int]]
@@ -45,13 +45,19 @@ def read(files: Sequence[Path]) -> int:
         if root is None:
             raise ValueError(f"workloads must lie below the folder that has their definitions/; got {str(file)!r}")
         try:
-            by_name = defaultdict[str, list[Any]](list)
+            left, by_name = MOST_SEQUENCES, defaultdict[str, list[Any]](list)
             for line in filter(str.strip, _lines(file)):
                 entry = _parsed(line, file)
                 by_name[str(entry["definition"])].append(entry["workload"])
             for name, workloads in by_name.items():
                 kernel, inputs = _read_definition(name, root)
-                _print_commands(name, kernel, [_read_batch(workload, inputs, kernel, root) for workload in workloads])
+                batches = []
+                for workload in workloads:
+                    batches.append(_read_batch(workload, inputs, kernel, root))
+                    left -= len(batches[-1])
+                    if left < 0:
+                        raise ValueError(f"{file} must have at most {MOST_SEQUENCES:,} sequences in all")
+                _print_commands(name, kernel, batches)
         except (KeyError, TypeError, AttributeError, OSError, _safetensors().SafetensorError) as error:
             complaint = f"{type(error).__name__}: {error}"
             raise ValueError(f"{file} must be workloads as flashinfer-bench writes them; got {complaint}") from error
@@ -124,9 +130,8 @@ def _read_tensor(name: str, workload: Mapping[str, Any], root: Path) -> list[int
         raise ValueError(f"{name} must come from a file of safetensors; got {clipped(source)}")
     with _safetensors().safe_open(root / source["path"], framework="numpy") as file:
         shape = file.get_slice(source["tensor_key"]).get_shape()
-        most = MOST_BYTES // NUMBER_BYTES
-        if len(shape) != 1 or shape[0] > most:
-            raise ValueError(f"{name} must be a list of at most {most:,} numbers; got the shape {shape}")
+        if len(shape) != 1 or shape[0] > MOST_SEQUENCES:
+            raise ValueError(f"{name} must be a list of at most {MOST_SEQUENCES:,} numbers; got the shape {shape}")
         return [int(number) for number in file.get_tensor(source["tensor_key"])]
 
 

@@ -1,6 +1,5 @@
 """Tolerances that people edit, and noise that the gate learns of itself."""
 
-
 import pytest
 import yaml
 
