@@ -27,7 +27,7 @@ from suite.theory.layers.flashinfer_bench import DTYPES, OPS, Kernel, definition
 
 DONE, BROKEN = 0, 4
 MOST_BYTES = 16 << 20
-"""Of a file of JSON, and of the lengths that a file of workloads names in all: a stranger's may name more than memory."""
+"""Of a file of JSON, and of the lengths that it names in all: a stranger's may name more than memory holds."""
 MOST_SEQUENCES = MOST_BYTES // 8
 MOST_BATCHES_A_LINE = 50  # Linux takes no argument above 128 KiB
 NAME = re.compile(r"[\w.-]{1,200}")

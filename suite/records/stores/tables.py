@@ -133,7 +133,8 @@ def decoded_bytes(content: bytes) -> int:
         return 0
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     values: int = sum(group.num_rows for group in groups) * metadata.num_columns
-    return max(values * VALUE_BYTES, sum(group.total_byte_size for group in groups))
+    stored_bytes: int = sum(group.total_byte_size for group in groups)
+    return max(values * VALUE_BYTES, stored_bytes)
 
 
 TYPECODES = {"int32": "i", "int64": "q", "double": "d", FLOAT: "d"}
