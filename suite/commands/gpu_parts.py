@@ -17,7 +17,7 @@ from typing import Any
 
 from suite.configuration.devices import why_no_cuda
 from suite.configuration.files import choices, read_yaml
-from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.untrusted import parse_json
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
 from suite.records.derived import run_warnings
 from suite.records.machine.privacy import scrub
@@ -28,7 +28,6 @@ from suite.records.stores.store import read_contents, write_whole
 
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
 ARCHIVE, DOCTOR, PARTS = "gpu.tar.gz", "doctor.json", "parts.json"
-LARGEST_PARTS_BYTES = 1 << 20
 # A part does not begin with less time left: its worker would hardly start.
 LEAST_S = 10.0
 # Kept from the budget for what stops and packs.
@@ -211,7 +210,7 @@ def _count_runs(folder: Path) -> tuple[str, dict[str, int]]:
 def _earlier_calls(out: Path) -> list[Any]:
     """The calls that the folder's parts.json lists; none without it. Raises ValueError for a file that is not ours."""
     try:
-        return list(parse_json(read_bounded(out / PARTS, LARGEST_PARTS_BYTES))[0]["calls"])
+        return list(parse_json((out / PARTS).read_bytes())["calls"])
     except FileNotFoundError:
         return []
     except (ValueError, TypeError, KeyError) as error:

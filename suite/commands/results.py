@@ -23,7 +23,7 @@ from suite.records.machines import machine_names
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import FILES, CorruptRecordError, Status
 from suite.records.stores import store
-from suite.records.stores.archive import unpack, write_pack
+from suite.records.stores.archive import check_size, unpack, write_pack
 from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
 from suite.records.stores.folder import StoreFolder, remove_run
 from suite.records.stores.mirror import existing, is_store, mirrored_url, on_this_machine, shown, url_in
@@ -248,6 +248,7 @@ def merge(sources: Sequence[Path], into: Path) -> int:
         for number, source in enumerate(sources):
             try:
                 unpacked_source = source if source.is_dir() else unpack(source, folder / str(number))
+                check_size(unpacked_source)
                 sources_by_folder[unpacked_source] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))

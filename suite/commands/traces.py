@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped
 from suite.records.machine.installation import install_command
 from suite.records.plain_text import say
@@ -26,7 +26,9 @@ from suite.theory.layers.attention_plan import AttentionPlan
 from suite.theory.layers.flashinfer_bench import DTYPES, OPS, Kernel, definition_of, kernel_of, workload_of
 
 DONE, BROKEN = 0, 4
-MOST_BYTES, MOST_SEQUENCES = 16 << 20, 100_000
+MOST_BYTES = 16 << 20
+"""Of a file of JSON, and of the lengths that it names in all: a stranger's may name more than memory holds."""
+MOST_SEQUENCES = MOST_BYTES // 8
 MOST_BATCHES_A_LINE = 50  # Linux takes no argument above 128 KiB
 NAME = re.compile(r"[\w.-]{1,200}")
 Batch = Sequence[tuple[int, int]]
@@ -43,13 +45,19 @@ def read(files: Sequence[Path]) -> int:
         if root is None:
             raise ValueError(f"workloads must lie below the folder that has their definitions/; got {str(file)!r}")
         try:
-            by_name = defaultdict[str, list[Any]](list)
+            left, by_name = MOST_SEQUENCES, defaultdict[str, list[Any]](list)
             for line in filter(str.strip, _lines(file)):
                 entry = _parsed(line, file)
                 by_name[str(entry["definition"])].append(entry["workload"])
             for name, workloads in by_name.items():
                 kernel, inputs = _read_definition(name, root)
-                _print_commands(name, kernel, [_read_batch(workload, inputs, kernel, root) for workload in workloads])
+                batches = []
+                for workload in workloads:
+                    batches.append(_read_batch(workload, inputs, kernel, root))
+                    left -= len(batches[-1])
+                    if left < 0:
+                        raise ValueError(f"{file} must have at most {MOST_SEQUENCES:,} sequences in all")
+                _print_commands(name, kernel, batches)
         except (KeyError, TypeError, AttributeError, OSError, _safetensors().SafetensorError) as error:
             complaint = f"{type(error).__name__}: {error}"
             raise ValueError(f"{file} must be workloads as flashinfer-bench writes them; got {complaint}") from error
@@ -188,11 +196,15 @@ def _safetensors() -> Any:
 
 
 def _lines(path: Path) -> list[str]:
-    return read_bounded(path, MOST_BYTES, may_be_link=True).decode().splitlines()
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path} is larger than {MOST_BYTES} bytes")
+    return content.decode().splitlines()
 
 
 def _parsed(text: str, path: Path) -> Any:
     try:
-        return parse_json(text.encode())[0]
+        return parse_json(text.encode())
     except ValueError as error:
         raise ValueError(f"{path} must be JSON; it {error}") from error

@@ -61,11 +61,11 @@ def _number(
     return float(value)
 
 
-def short_text(settings: Mapping[str, Any], name: str, *, longest: int, where: str = "") -> str:
-    """The setting as it is written, blanks at its ends too. Raises ValueError for a blank one or one over `longest`."""
+def given_text(settings: Mapping[str, Any], name: str, *, where: str = "") -> str:
+    """The setting as it is written, blanks at its ends too. Raises ValueError for a blank one."""
     value = given(settings, name, where)
-    if not isinstance(value, str) or not value.strip() or len(value) > longest:
-        raise ValueError(f"{where}{name} must be a text of 1 to {longest} letters; got {clipped(value)}")
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}{name} must be a text; got {clipped(value)}")
     return value
 
 

@@ -23,7 +23,6 @@ from suite.records.record import CorruptRecordError
 from suite.records.stores.store import read_file, write_whole
 
 SWEEPS = ".sweeps"
-LONGEST_STATE_BYTES = 1 << 20
 SHOWN_DIGITS = 6
 """Of a machine's id."""
 LOOK_EVERY_S = 2.0
@@ -97,7 +96,7 @@ def state_lines(results: Path) -> tuple[Sequence[str], bool]:
     lines, is_running = list[str](), False
     for path in sorted(results.rglob(f"{SWEEPS}/*.json")):
         try:
-            state = SweepState(**json.loads(read_file(path, LONGEST_STATE_BYTES)))
+            state = SweepState(**json.loads(read_file(path)))
             running = [
                 f"  {machine[:SHOWN_DIGITS]}  {case}, {_since(begun_s)}" for case, begun_s, machine in state.running
             ]

@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.untrusted import parse_json
 from suite.gate.output.sentences import aligned
 from suite.gate.rules.decision import BEFORE, Benchmark, Sample
 from suite.gate.rules.tolerances import Quantity, Tolerances
@@ -48,7 +48,7 @@ HEAD = (
     *("measured in", "slowdown", "runs", "runs with a slower timing", "slower timings", "faster timings"),
     *("same", "inconclusive", "median s", "longest s"),
 )
-MOST_OFTEN, LARGEST_BYTES = 0.9, 64 << 20
+MOST_OFTEN = 0.9
 # The upper end of the interval that is green, and the lower end that is red.
 BADGE_LABEL, GREEN_TO, RED_FROM = "false alarms", 0.05, 0.05
 BUSY = """
@@ -135,8 +135,8 @@ def read_runs(folder: Path) -> list[Run]:
     """Read the runs made so far; a last line that was cut off is dropped. Raises ValueError for a foreign file."""
     path = folder / RUNS
     try:
-        lines = read_bounded(path, LARGEST_BYTES).split(b"\n")[:-1] if path.exists() else []
-        runs = [parse_json(line)[0] for line in lines if line]
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        runs = [parse_json(line) for line in lines if line]
     except ValueError as error:
         raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} {error}") from error
     if not all(isinstance(run, dict) and run.keys() >= {"form", "slowed", "benchmarks"} for run in runs):
@@ -209,7 +209,7 @@ def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) ->
         write_whole(path, (json.dumps(about, indent=1) + "\n").encode())
         return
     try:
-        before = identity(parse_json(read_bounded(path, LARGEST_BYTES))[0])
+        before = identity(parse_json(path.read_bytes()))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"out must be a new folder or that of the same self-test; {path} belongs to no self-test"

@@ -5,7 +5,7 @@ Directions are one-way: a ratio is after over before, so above 1 is slower or mo
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -14,8 +14,6 @@ from suite.configuration.untrusted import parse_json
 from suite.records.metrics import METRICS, Better
 
 SCHEMA = 1
-# A verdict has about 20, and a thousand cases ten verdicts each.
-MOST_VALUES = 500_000
 # The metric of every timing.
 LATENCY = "latency_s"
 PASSED, WORSE, CANNOT_JUDGE, BROKEN, INTERRUPTED = 0, 1, 3, 4, 130
@@ -174,12 +172,10 @@ class CorruptJudgementError(Exception):
     """A judgement that cannot be read; the message says what is wrong with it."""
 
 
-def judgement_from_json(text: bytes, take: Callable[[int], None] = lambda values: None) -> Judgement:
-    """Read a judgement from JSON, which may be hostile. Raises CorruptJudgementError for what `as_json` did not write.
-    `take`: called with the number of values in it before they are used; it may raise to refuse them."""
+def judgement_from_json(text: bytes) -> Judgement:
+    """Read a judgement from JSON. Raises CorruptJudgementError for what `as_json` did not write."""
     try:
-        content, values = parse_json(text, most_values=MOST_VALUES)
-        take(values)
+        content = parse_json(text)
         if content["schema"] != SCHEMA:
             raise CorruptJudgementError(f"schema must be {SCHEMA}; got {content['schema']!r}")
         return Judgement(

@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -168,11 +167,3 @@ def test_the_card_says_what_every_column_holds():
     for columns in (INDEX, READING_ROWS, WITHDRAWN_ROWS):
         assert all(f"| `{name}` | {kind} | {meaning} |" in text for name, (kind, meaning) in columns.items())
     assert text.startswith("---\nlicense: apache-2.0\n")
-
-
-def test_an_index_that_unpacks_to_more_is_refused(results, tmp_path, capsys):
-    board = tmp_path / "board"
-    (board / "index").mkdir(parents=True)
-    pq.write_table(pa.table({"record_sha256": ["x" * (9 << 20)]}), board / "index" / "0.parquet")
-    assert push([results], str(board), dry_run=True) == 4
-    assert "index/0.parquet of the board cannot be read" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -316,20 +317,25 @@ def test_a_merge_is_not_kept_waiting_by_a_run_of_the_same_key(tmp_path):
 
 def test_what_cannot_be_listed_is_named_by_every_command(tmp_path, capsys, monkeypatch):
     store(tmp_path / "results", build())
-    (tmp_path / "results" / "full").mkdir()
-    for number in range(4):
-        (tmp_path / "results" / "full" / str(number)).touch()
-    monkeypatch.setattr("suite.records.stores.pack.MOST_ENTRIES", 3)
+    (tmp_path / "results" / "closed").mkdir()
+    scandir = os.scandir
+
+    def failing(path):
+        if not isinstance(path, int) and Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", failing)
     results = [tmp_path / "results"]
     for command in (
         lambda: verify(results),
         lambda: list_runs(results, status=None, as_json=False),
         lambda: merge(results, tmp_path / "all"),
-        lambda: show("full", results),
+        lambda: show("closed", results),
     ):
         assert command() == 4
         said = capsys.readouterr()
-        assert "more than 3 entries" in said.out + said.err
+        assert "the folder cannot be listed (PermissionError)" in said.out + said.err
 
 
 def test_a_damaged_run_is_shown_to_be_so_by_how_its_name_begins(tmp_path, capsys):
@@ -347,7 +353,7 @@ def test_telemetry_that_cannot_be_read_is_a_fault(tmp_path, capsys):
     digests = json.loads((folder / "record.json").read_text())["files"]
     change(folder, files=digests | {"telemetry.parquet": hashlib.sha256(b"PAR1 and nothing more").hexdigest()})
     assert verify([tmp_path]) == 4
-    assert "telemetry.parquet is no whole table" in capsys.readouterr().out
+    assert "telemetry.parquet cannot be read (ArrowInvalid)" in capsys.readouterr().out
 
 
 def test_a_run_with_a_deep_folder_in_it_is_not_packed(tmp_path, capsys):

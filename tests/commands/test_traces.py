@@ -7,6 +7,7 @@ import pytest
 import safetensors.numpy
 import torch
 
+from suite.commands import traces
 from suite.commands.traces import read, write
 from suite.theory.layers.attention_plan import AttentionPlan
 from suite.theory.layers.flashinfer_bench import definition_of, kernel_of, workload_of
@@ -80,6 +81,22 @@ def test_new_tokens_are_read_beside_all(folder, capsys):
 def test_what_is_not_of_the_format_is_refused(folder, name, inputs, tables, page_size, words):
     with pytest.raises(ValueError, match=words):
         read([folder(name, inputs, tables, **HEADS, page_size=page_size)])
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "words"),
+    [
+        ("MOST_BYTES", 100, "is larger than 100 bytes"),
+        ("MOST_SEQUENCES", 4, "must be a list of at most 4 numbers"),
+        ("MOST_SEQUENCES", 7, "must have at most 7 sequences in all"),
+    ],
+)
+def test_a_file_that_asks_for_too_much_is_refused(folder, monkeypatch, limit, most, words):
+    tables = {"kv_indptr": [0, 3, 3, 5, 6], "kv_last_page_len": [16, 7, 5, 5]}
+    file = folder("gqa_paged_decode", inputs_of(*tables), tables, **HEADS, page_size=16)
+    monkeypatch.setattr(traces, limit, most)
+    with pytest.raises(ValueError, match=words):
+        read([file])
 
 
 def test_workloads_lie_below_their_definitions(tmp_path):

@@ -1,13 +1,10 @@
-"""The loader takes plain values of our own size, and refuses the rest before it costs anything."""
+"""JSON and YAML become plain values, and what is no such text is refused in a few words."""
 
 import datetime
-import os
-from pathlib import Path
 
 import pytest
 
-from suite.configuration.untrusted import parse_json, parse_yaml, read_bounded
-from tools.hostile.data_files import LAUGHS, TEXTS_OF_YAML
+from suite.configuration.untrusted import parse_json, parse_yaml
 
 
 def test_plain_yaml_is_read_as_it_is_written():
@@ -23,84 +20,51 @@ def test_plain_yaml_is_read_as_it_is_written():
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (LAUGHS, "an anchor, an alias or a tag"),
-        (b"a: &b 1", "an anchor, an alias or a tag"),
-        (b"!!python/name:os.system x", "an anchor, an alias or a tag"),
-        (b"! x", "an anchor, an alias or a tag"),
         (b"{a: 1, a: 2}", "one key twice"),
         (b"[{a: {b: 1, b: 2}}]", "one key twice"),
-        (b"[" * 33 + b"]" * 33, "more than 32 levels"),
-        (b"[" + b"1," * 50_000 + b"1]", "or 50,000 values"),
-        (b"[" * 3_000, "is not YAML"),
+        (b"[" * 900, "is not YAML"),
+        (b"schema: 1\naccepted: [", "is not YAML"),
+        (b"schema:\t1\n\taccepted: []\n", "is not YAML"),
         (b"? [a]\n: 1", "is not YAML"),
         (b"--- 1\n--- 2", "is not YAML"),
         (b"\0", "is not YAML"),
+        (b"a: \xff\xfe", "is not YAML"),
+        (b"a: *b", "is not YAML"),
     ],
-    ids=range(12),
+    ids=range(10),
 )
-def test_yaml_that_is_not_plain_is_refused(text, why, as_texts):
-    with pytest.raises(ValueError, match=why):
+def test_what_is_no_yaml_is_refused(text, why, as_texts):
+    with pytest.raises(ValueError, match=why) as error:
         parse_yaml(text, as_texts=as_texts)
+    assert len(str(error.value)) < 400
+    assert str(error.value).isprintable()
 
 
-def test_a_long_number_is_refused_before_it_is_one():
-    for text in (b"1" * 41, b"0x" + b"f" * 39, b"1" + b":1" * 20):
-        with pytest.raises(ValueError, match="more than 40 letters"):
-            parse_yaml(b"a: " + text)
-    assert parse_yaml(b"a: '" + b"1" * 41 + b"'") == {"a": "1" * 41}
+def test_no_tag_of_yaml_runs_anything():
+    with pytest.raises(ValueError, match="is not YAML"):
+        parse_yaml(b"!!python/object/apply:os.system [exit]")
+    assert parse_yaml(b"!!python/object/apply:os.system [exit]", as_texts=True) == ["exit"]
 
 
-@pytest.mark.parametrize("what", TEXTS_OF_YAML)
-def test_no_text_ends_in_another_error(what):
-    for as_texts in (False, True):
-        said = ""
-        try:
-            parse_yaml(TEXTS_OF_YAML[what], as_texts=as_texts)
-        except ValueError as error:
-            said = str(error)
-        assert len(said) < 400
-        assert said.isprintable()
+def test_a_date_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="is not YAML"):
+        parse_yaml(b"date: 2026-99-99")
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (b"[" + b"[]," * 100 + b"1]", "more than 10 objects and lists"),
-        (b"[" + b"1," * 101 + b"1]", "more than 100 values"),
-        (b"[" * 40 + b"]" * 40, "objects and lists"),
-        (b"[" * 9 + b"1" * 21 + b"]" * 9, "more than 20 digits"),
+        (b"[" * 100_000, "too many levels"),
+        (b"[" + b"1" * 21 + b"]", "more than 20 digits"),
         (b'{"a": 1, "a": 2}', "one key twice"),
         (b"[NaN]", "not finite"),
         (b"[1e400]", "not finite"),
         (b"\xff", "is not UTF-8"),
         (b"", "is not JSON"),
+        (b'{"schema": 1, "case": {', "is not JSON"),
     ],
-    ids=range(9),
+    ids=range(8),
 )
-def test_json_that_is_not_plain_is_refused(text, why):
+def test_what_is_no_plain_json_is_refused(text, why):
     with pytest.raises(ValueError, match=why):
-        parse_json(text, most_values=100, most_containers=10)
-
-
-def test_what_is_no_plain_file_is_not_opened(tmp_path):
-    path, link = tmp_path / "file", tmp_path / "link"
-    path.write_bytes(b"abc")
-    link.symlink_to(path)
-    assert read_bounded(path, 3) == read_bounded(link, 3, may_be_link=True) == b"abc"
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "zero").symlink_to("/dev/zero")
-    for place, most_bytes, may_be_link, why in (
-        (path, 2, False, "is larger than 2 bytes"),
-        (link, 3, False, "is a link"),
-        (tmp_path, 3, True, "is no file"),
-        (tmp_path / "pipe", 3, True, "is no file"),
-        (tmp_path / "zero", 3, True, "is no file"),
-    ):
-        with pytest.raises(ValueError, match=why):
-            read_bounded(place, most_bytes, may_be_link=may_be_link)
-
-
-def test_a_file_that_says_it_is_empty_is_bounded_too():
-    """Those of /proc have no size, and content."""
-    with pytest.raises(ValueError, match="is larger than 5 bytes"):
-        read_bounded(Path("/proc/self/status"), 5)
+        parse_json(text)

@@ -11,7 +11,7 @@ from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.pack import folders_below
-from suite.records.stores.store import LONGEST_RECORD_BYTES, RECORD, read_file, write_record
+from suite.records.stores.store import RECORD, read_file, write_record
 from suite.records.stores.telemetry import SERIES, TELEMETRY, TelemetrySample
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
@@ -140,4 +140,4 @@ def store(parent: Path, *records: Record, series: Sequence[TelemetrySample] = ()
 def committed(root: Path = REFERENCE) -> Sequence[tuple[Path, dict[str, Any]]]:
     """The folder of every committed run, and what its record.json holds as it stands there."""
     folders = sorted(folder for folder, names in folders_below(root, []) if RECORD in names)
-    return [(folder, json.loads(read_file(folder / RECORD, LONGEST_RECORD_BYTES))) for folder in folders]
+    return [(folder, json.loads(read_file(folder / RECORD))) for folder in folders]

@@ -17,7 +17,6 @@ from suite.records.machine.code import code_named_in
 from suite.records.metrics import METRICS
 from suite.records.record import record_from_json
 from suite.records.stores.store import SAMPLES, read_file, read_record
-from suite.records.stores.tables import LARGEST_TABLE_BYTES
 from tests.records.factory import REFERENCE, committed
 
 TIERS = ["workload=quality", "task=tiers"]
@@ -134,7 +133,7 @@ def test_every_record_names_code_that_the_suite_has():
 
 def test_old_metrics_and_spans_are_read_under_todays_names():
     folder, _ = committed(REFERENCE / "cpu" / "quality")[0]
-    before = pq.read_table(io.BytesIO(read_file(folder / SAMPLES, LARGEST_TABLE_BYTES))).to_pylist()
+    before = pq.read_table(io.BytesIO(read_file(folder / SAMPLES))).to_pylist()
     after = read_record(folder).readings
     assert {row["metric"] for row in before} >= {"answered", "recoverable"}
     assert [reading.value for reading in after] == [row["value"] for row in before]

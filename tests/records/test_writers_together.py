@@ -115,8 +115,8 @@ def test_a_run_that_a_listing_missed_is_found_in_the_pack(sweep, monkeypatch):
     """A folder is listed bit by bit: a name that went meanwhile may be missed, and one that came too."""
     runs, usual, damaged = names_in(sweep), packs._listed, []
 
-    def listed(folder, most):
-        names, inner = usual(folder, most)
+    def listed(folder):
+        names, inner = usual(folder)
         if folder != sweep:
             return names, inner
         monkeypatch.setattr(packs, "_listed", usual)
@@ -148,13 +148,13 @@ def test_a_file_that_is_packed_between_look_and_reading_is_read(sweep, monkeypat
         return looks[-1]
 
     monkeypatch.setattr("suite.records.stores.store.packed_file", look)
-    assert read_file(run / name, 1 << 20) == content
+    assert read_file(run / name) == content
 
 
 def test_a_pack_that_is_replaced_while_it_is_read_is_read_on(sweep):
     assert pack([sweep], remove=True) == 0
     run = read_contents([sweep]).stored[-1].folder
-    found, content = packed_file(run / SAMPLES), read_file(run / SAMPLES, 1 << 20)
+    found, content = packed_file(run / SAMPLES), read_file(run / SAMPLES)
     whole = build(seq_len=16384, extras={"name": "x" * 1000})
     with claim_folder(sweep, "0" * 64) as claim:  # which lies before the others in the pack
         write_record(whole, claim.folder)

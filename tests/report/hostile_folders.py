@@ -1,6 +1,5 @@
-"""Two hundred run folders nobody would want: cut, of wrong types, foreign, huge, and whole ones whose text attacks."""
+"""Two hundred run folders nobody would want: cut, of wrong types, foreign, and whole ones whose text attacks."""
 
-import hashlib
 import json
 import os
 import random
@@ -14,8 +13,6 @@ import pyarrow.parquet as pq
 
 from suite.records.plain_text import one_line
 from suite.records.record import Status
-from suite.records.stores.store import LONGEST_RECORD_BYTES, READINGS
-from suite.records.stores.tables import MOST_ROWS
 from tests.records.factory import build, store
 
 COUNT = 200
@@ -106,27 +103,23 @@ def fits(part: str, value: Any) -> bool:
 
 
 def foreign() -> Iterator[Spoil]:
-    """Files that are something else, or far too large."""
+    """Files that are something else."""
 
     def write(content: bytes) -> Spoil:
         return lambda folder: (folder / "record.json").write_bytes(content) and None
 
     yield write(b"[" * 100_000)
-    yield write(b'{"a":' * 50_000)
     yield write(b"\xff\xfe{\x00}\x00")
     yield write(b"\x00" * 1000)
     yield write(b"schema: 1\n!!python/object/apply:os.system ['touch pwned']\n")
     yield write(b"\x80\x04\x95cposix\nsystem\n")
     yield write(b'{"schema": ' + b"1" * 5000 + b"}")
     yield write(b"NaN")
-    yield lambda folder: os.truncate(folder / "record.json", LONGEST_RECORD_BYTES + 1)
-    yield lambda folder: os.truncate(folder / "samples.parquet", 1 << 40)
     yield replace_by_pipe("record.json")
     yield replace_by_pipe("samples.parquet")
     yield replace_by_folder
     yield replace_by_endless_link
     yield lambda folder: pq.write_table(pa.table({"step": [1]}), folder / "samples.parquet")
-    yield pack_far_too_much
 
 
 def replace_by_pipe(name: str) -> Spoil:
@@ -146,13 +139,3 @@ def replace_by_endless_link(folder: Path) -> None:
     (folder / "record.json").unlink()
     (folder / "record.json").symlink_to("/dev/zero")
     (folder / "loop").symlink_to(folder)
-
-
-def pack_far_too_much(folder: Path) -> None:
-    """More readings than a table may hold in a few kilobytes, under a digest that fits."""
-    readings = pq.read_table(folder / "samples.parquet", schema=READINGS.schema)
-    pq.write_table(readings.take(pa.repeat(0, MOST_ROWS + 1)), folder / "samples.parquet")
-    digest = hashlib.sha256((folder / "samples.parquet").read_bytes()).hexdigest()
-    content = json.loads((folder / "record.json").read_text())
-    content["files"]["samples.parquet"] = digest
-    (folder / "record.json").write_text(json.dumps(content))

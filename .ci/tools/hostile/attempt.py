@@ -1,4 +1,4 @@
-"""One hostile attempt on a command: a fork with little memory and time, whose every write and end is looked at.
+"""One hostile attempt on a command: a fork with little time, whose every write and end is looked at.
 
 A fork of a process that has the suite imported costs a tenth of a new one, so that thousands can be made. What is
 watched is what Python reports of itself (its audit events), and what the system tells of the process that ended.
@@ -6,7 +6,6 @@ watched is what Python reports of itself (its audit events), and what the system
 
 import io
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -26,7 +25,7 @@ CODES, INTERRUPTED = (0, 2, 3, 4), 130
 """1 says that something is slower or wrong, which no attempt here can find."""
 UNMEASURED = SimpleNamespace(records=[], was_interrupted=False, exit_code=lambda *, is_sweep: 0)
 """The outcome of a run whose cases are composed and not measured."""
-LONGEST_S, MOST_BYTES, HARD_BYTES = 30.0, 1 << 30, 4 << 30
+LONGEST_S = 30.0
 WRITES = {"os.mkdir": 0, "os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.link": 1, "os.symlink": 1, "os.truncate": 0}
 """Audit events that change files, with the place of the path that they change."""
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -50,10 +49,6 @@ class Attempt:
     """Whether it may show a stranger's texts: then no line of it may do anything."""
     is_watched: bool = True
     """Whether its writes are looked at: not where it becomes another process, or is asked to write elsewhere."""
-    most_cpu_s: float | None = None
-    """Seconds of a CPU that it may take, where that is less than LONGEST_S."""
-    most_growth_bytes: int | None = None
-    """Memory that it may take beside what it begins with, where that is less than MOST_BYTES."""
     keeps: Sequence[str] = ()
     """Names in the folder that must be the same things afterwards."""
 
@@ -64,7 +59,6 @@ class Ended:
 
     code: int
     seconds: float
-    peak_bytes: int
     output: str
     faults: list[str] = field(default_factory=list)
 
@@ -86,29 +80,23 @@ def tried(attempt: Attempt) -> Ended:
     with _scratch_folder() as scratch:
         _in_fork(lambda: attempt.prepare(scratch / "here"))
         identities = [_identity(scratch / "here" / name) for name in attempt.keeps]
-        begun, begun_bytes = time.monotonic(), _memory_bytes(1)
+        begun = time.monotonic()
         process = os.fork()
         if not process:
             os._exit(_child(attempt, scratch))
-        status, used, was_late = _wait(process)
+        status, was_late = _wait(process)
         output = "".join((scratch / stream).read_text(errors="replace") for stream in ("out", "err"))
         errors = (scratch / "err").read_text(errors="replace")
         before_by_name = zip(attempt.keeps, identities, strict=True)
         lost = [name for name, before in before_by_name if _identity(scratch / "here" / name) != before]
         outside = (scratch / "outside").read_text(errors="surrogateescape").splitlines()
-    code, peak_bytes, cpu_s = os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024, used.ru_utime + used.ru_stime
-    ended = Ended(code=code, seconds=time.monotonic() - begun, peak_bytes=peak_bytes, output=output)
+    code = os.waitstatus_to_exitcode(status)
+    ended = Ended(code=code, seconds=time.monotonic() - begun, output=output)
     ended.faults += ["it hung"] if was_late else [f"it ended with {code}"] if code not in attempt.codes else []
     ended.faults += [words for words in ("Traceback (most", "Exception ignored") if words in errors]
     ended.faults += ["no sentence says why"] if attempt.says_why and code in (2, 3, 4) and not output.strip() else []
     ended.faults += [f"shown: {line[:60]!r}" for line in harmful(output)[:1] if attempt.shows_texts]
     ended.faults += [f"{name} is another thing now" for name in lost]
-    ended.faults += [f"it took {peak_bytes >> 20} MiB"] if peak_bytes > MOST_BYTES else []
-    grown_bytes = peak_bytes - begun_bytes
-    is_greedy = attempt.most_growth_bytes is not None and grown_bytes > attempt.most_growth_bytes
-    ended.faults += [f"it grew by {grown_bytes >> 20} MiB"] if is_greedy else []
-    is_slow = attempt.most_cpu_s is not None and cpu_s > attempt.most_cpu_s
-    ended.faults += [f"it took {cpu_s:.1f} s of a CPU"] if is_slow else []
     ended.faults += [f"outside: {line}" for line in dict.fromkeys(outside)]
     return ended
 
@@ -147,7 +135,6 @@ def _child(attempt: Attempt, place: Path) -> int:
     os.environ |= {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
     tempfile.tempdir = None
     sys.dont_write_bytecode = True
-    resource.setrlimit(resource.RLIMIT_AS, (HARD_BYTES + _memory_bytes(0),) * 2)
     (place / "outside").touch()
     if attempt.is_watched:
         _watch(place)
@@ -161,11 +148,6 @@ def _child(attempt: Attempt, place: Path) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return code
-
-
-def _memory_bytes(place: int) -> int:
-    """Bytes that this process has mapped (place 0), or of that what is in memory (1)."""
-    return int(Path("/proc/self/statm").read_text().split()[place]) * resource.getpagesize()
 
 
 def _watch(place: Path) -> None:
@@ -193,19 +175,19 @@ def _watch(place: Path) -> None:
     sys.addaudithook(on_event)
 
 
-def _wait(process: int) -> tuple[int, resource.struct_rusage, bool]:
-    """Status and resources of an ended process, and whether it took too long. Kills its whole group in either case."""
+def _wait(process: int) -> tuple[int, bool]:
+    """The status of an ended process, and whether it took too long. Kills its whole group in either case."""
     deadline = time.monotonic() + LONGEST_S
     pause_s = 0.002
     while True:
-        ended, status, used = os.wait4(process, os.WNOHANG)
+        ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             _end_group(process)
-            return status, used, False
+            return status, False
         if time.monotonic() > deadline:
             _end_group(process)
-            _, status, used = os.wait4(process, 0)
-            return status, used, True
+            _, status = os.waitpid(process, 0)
+            return status, True
         time.sleep(pause_s)
         pause_s = min(0.05, pause_s * 1.5)
 

@@ -161,16 +161,6 @@ def _deep(depth: int) -> mutations.Change:
     return change
 
 
-def _many(entries: int) -> mutations.Change:
-    """The change that adds so many empty files."""
-
-    def change(hostile: Path) -> None:
-        for number in range(entries):
-            (hostile / f"{number}").touch()
-
-    return change
-
-
 def _named(name: bytes) -> mutations.Change:
     """The change that renames a run's folder."""
 
@@ -183,8 +173,6 @@ def _named(name: bytes) -> mutations.Change:
 
 FOLDERS: dict[str, mutations.Change] = {
     "990 folders deep": _deep(990),
-    "3,000 folders deep": _deep(3_000),
-    "20,000 entries": _many(20_000),
     "a link to the root": lambda hostile: (hostile / "root").symlink_to("/"),
     "a link to itself": lambda hostile: (hostile / "self").symlink_to("self"),
     "a link to its own folder": lambda hostile: (hostile / "again").symlink_to("."),

@@ -17,11 +17,9 @@ from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, 
 from suite.records.machine.privacy import scrubbed
 from suite.records.record import CorruptRecordError
 from suite.records.stores.store import JUDGEMENT as JUDGEMENT
-from suite.records.stores.store import JUNIT, LETTER_BYTES, SUMMARY, VALUE_BYTES, Room, read_file, write_whole
+from suite.records.stores.store import JUNIT, SUMMARY, read_file, write_whole
 
 RESULTS = Path("results/gate")
-# The limit of a file that is loaded. A verdict is about a kilobyte; a larger file is none of ours.
-LARGEST_JUDGEMENT_BYTES = 16 << 20
 
 
 def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, bytes]) -> None:
@@ -36,12 +34,10 @@ def write_judgement(judgement: Judgement, folder: Path, tables: Mapping[str, byt
         write_whole(folder / name, content)
 
 
-def read_judgement(folder: Path, room: Room | None = None) -> Judgement:
-    """Read the judgement of a folder. Raises CorruptJudgementError for a damaged or foreign one, or beyond `room`."""
-    room = room or Room()
+def read_judgement(folder: Path) -> Judgement:
+    """Read the judgement of a folder. Raises CorruptJudgementError for a damaged or foreign one."""
     try:
-        text = read_file(folder / JUDGEMENT, LARGEST_JUDGEMENT_BYTES)
-        return judgement_from_json(text, lambda values: room.take(VALUE_BYTES * values + LETTER_BYTES * len(text)))
+        return judgement_from_json(read_file(folder / JUDGEMENT))
     except CorruptRecordError as error:
         raise CorruptJudgementError(str(error)) from error
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 
-from suite.configuration.values import clipped, short_text
-from suite.gate.rules.tolerances import LONGEST_TEXT, matches, read_rows
+from suite.configuration.values import clipped, given_text
+from suite.gate.rules.tolerances import matches, read_rows
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
@@ -187,7 +187,7 @@ def _acceptance(content: Mapping[str, Any], today: datetime.date) -> Acceptance:
     if not isinstance(content, dict) or content.keys() != set(names):
         raise ValueError(f"an entry must have {', '.join(names)} and nothing else; got {clipped(content)}")
     for name in ("case", "span", "metric", "reason"):
-        short_text(content, name, longest=LONGEST_TEXT)
+        given_text(content, name)
     ceiling = content["ceiling"]
     is_number = isinstance(ceiling, int | float) and not isinstance(ceiling, bool)
     if not is_number or not 1 < ceiling <= HIGHEST_CEILING:

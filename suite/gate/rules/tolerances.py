@@ -14,7 +14,7 @@ import yaml
 
 from suite.configuration.files import conf_dir
 from suite.configuration.untrusted import parse_yaml
-from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
+from suite.configuration.values import clipped, given_text, number_between, one_of, whole_number
 from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError
@@ -28,10 +28,6 @@ NOISE_SCHEMA = 1
 NOISE_KEYS = ("case", "span", "metric")
 # A benchmark that differs from itself by more cannot be judged by time.
 MOST_NOISE = 0.2
-# Of a file that people or the gate write: a row of noise has eleven values in 150 bytes.
-MOST_BYTES, MOST_VALUES = 4 << 20, 100_000
-# Letters of a case, a span, a metric or a reason.
-LONGEST_TEXT = 4_096
 ABOUT_NOISE = """\
 # The gate's own noise: the relative difference that identical code showed on this kind of machine.
 # Written by `suite gate selftest --save`; the gate's floor of a benchmark is never below its noise.
@@ -83,7 +79,7 @@ class Tolerances:
         Raises ValueError for a file that cannot be read."""
         path = path or conf_dir() / "gate.yaml"
         try:
-            settings = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True))
+            settings = parse_yaml(read_file(path, may_be_link=True))
         except (CorruptRecordError, ValueError) as error:
             raise ValueError(f"conf/gate.yaml cannot be read ({error})") from error
         return cls.from_settings(settings, read_noise(noise) if noise is not None else {})
@@ -133,20 +129,7 @@ class CorruptNoiseError(ValueError):
 def matches(pattern: str, text: str) -> bool:
     """Whether a text matches a pattern, in which only `*` is special and stands for any text. fnmatch would read the
     brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return pattern == text
-    *middle, last = rest
-    place, end = len(first), len(text) - len(last)
-    if place > end or not text.startswith(first) or not text.endswith(last):
-        return False
-    # The leftmost place of each part will do; a regular expression tries all, which takes hours with ten stars.
-    for part in middle:
-        begin = text.find(part, place, end)
-        if begin < 0:
-            return False
-        place = begin + len(part)
-    return True
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
 
 
 def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
@@ -190,7 +173,7 @@ def read_noise(path: Path) -> dict[Quantity, float]:
         for row in read_rows(path, "noise", NOISE_SCHEMA)["noise"]:
             if not isinstance(row, dict):
                 raise ValueError(f"noise must be a list of rows; got {clipped(row)}")
-            case, span, metric = (short_text(row, key, longest=LONGEST_TEXT) for key in NOISE_KEYS)
+            case, span, metric = (given_text(row, key) for key in NOISE_KEYS)
             if (case, span, metric) in noise:
                 raise ValueError(f"case, span and metric must stand once; got {clipped(row)}")
             noise[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
@@ -202,7 +185,7 @@ def read_noise(path: Path) -> dict[Quantity, float]:
 def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
     """The content of a YAML file of the gate, which must have this schema and a list `name`. Raises ValueError."""
     try:
-        content = parse_yaml(read_file(path, MOST_BYTES, may_be_link=True), most_values=MOST_VALUES)
+        content = parse_yaml(read_file(path, may_be_link=True))
     except CorruptRecordError as error:
         raise ValueError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get(name), list):

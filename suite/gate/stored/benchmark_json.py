@@ -38,8 +38,8 @@ from suite.records.stores.store import JUDGEMENT, read_file
 
 SUFFIX = ".json"
 VERSIONS = ("4.", "5.")
-LARGEST_BYTES, MOST_CONTAINERS, MOST_VALUES, MOST_FILES = 128 << 20, 200_000, 8_000_000, 1000
-"""The most of one file, and of one side. A benchmark of 5 µs has 200,000 rounds of 40 bytes, and ten containers."""
+MOST_FILES = 1000
+"""The most of one side."""
 SHORTEST_S, LONGEST_S = 1e-10, 1e7
 """No clock sees less, which is shorter than a cycle, and nobody waits longer."""
 LONGEST_NAME = 2000
@@ -195,9 +195,9 @@ def _list_files(path: Path, reasons: list[str]) -> list[Path]:
 
 def read_run(path: Path) -> BenchmarkRun:
     """Read one pytest-benchmark file. Raises CorruptRecordError for a damaged or foreign one."""
-    text = read_file(path, LARGEST_BYTES, may_be_link=True)
+    text = read_file(path, may_be_link=True)
     try:
-        content, _ = parse_json(text, most_values=MOST_VALUES, most_containers=MOST_CONTAINERS)
+        content = parse_json(text)
     except ValueError as error:
         raise CorruptRecordError(f"it {error}") from error
     benchmarks = content.get("benchmarks") if isinstance(content, dict) else None

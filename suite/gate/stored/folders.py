@@ -25,7 +25,7 @@ from suite.gate.stored.seed_arms import by_arm, judge_arm
 from suite.gate.verdict import Judgement, Side, Verdict
 from suite.records.derived import started_at
 from suite.records.record import Record
-from suite.records.stores.store import Contents, Room, read_contents
+from suite.records.stores.store import Contents, read_contents
 from suite.statistics.paired import FEWEST_PAIRS
 
 
@@ -46,8 +46,7 @@ def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **r
     """Judge the records below `candidate` by those below `baseline`. A damaged or missing run becomes a verdict.
     Several runs of one case are repeats: of the candidate the newest and those of its run key count, and those of the
     baseline show the spread. `rules`: as `stored_judgement` takes them."""
-    room = Room()  # one for both sides, which lie in memory together
-    before, after = read_runs(BASELINE, baseline, room), read_runs(CANDIDATE, candidate, room)
+    before, after = read_runs(BASELINE, baseline), read_runs(CANDIDATE, candidate)
     judged = []
     if before.by_case and after.by_case:
         (old, old_arms), (new, new_arms) = by_arm(before.by_case), by_arm(after.by_case)
@@ -86,8 +85,8 @@ def judge_stored(baseline: Path, candidate: Path, *, tolerances: Tolerances, **r
     )
 
 
-def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
-    """Read every run below a folder, by case, as far as `room` allows. A damaged or missing folder becomes a verdict.
+def read_runs(role: str, root: Path) -> StoredRuns:
+    """Read every run below a folder, by case. A damaged or missing folder becomes a verdict.
     `role`: BASELINE or CANDIDATE, the case of such verdicts."""
     label = root.resolve().name  # of `.` too
 
@@ -95,7 +94,7 @@ def read_runs(role: str, root: Path, room: Room) -> StoredRuns:
         """The path of a run's folder, from the name of the one that was given."""
         return "/".join((label, *folder.relative_to(root).parts))
 
-    contents = read_contents([root], room=room) if root.is_dir() else Contents()
+    contents = read_contents([root]) if root.is_dir() else Contents()
     by_case: dict[str, list[StoredRun]] = {}
     for stored in sorted(contents.stored, key=lambda stored: (started_at(stored.record), stored.folder.name)):
         run = StoredRun(record=stored.record, name=name(stored.folder))

@@ -1,1 +1,1 @@
-"""Published models, from a package or a stranger's folder, checked before anything of them is believed."""
+"""Published models, from a package or a folder. Nothing in a folder is run."""

@@ -36,7 +36,7 @@ SIZES = {
 }
 LEAST, MOST = 1e-30, 1 << 31
 """The least factor, and the largest size or factor: no model is near it, and the product of two is still a number."""
-MOST_CONFIG_BYTES, LONGEST_TOLD = 1 << 20, 200
+LONGEST_TOLD = 200
 FULL = "full_attention"  # the kind of a layer, where a file gives it for each
 ROPE_KINDS = ("default", "llama3")
 DEFAULT_THETA, DEFAULT_EPS = 10_000.0, 1e-6
@@ -52,14 +52,14 @@ def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
     try:
-        content = read_file(Path(checkpoint) / CONFIG, MOST_CONFIG_BYTES, may_be_link=True)
+        content = read_file(Path(checkpoint) / CONFIG, may_be_link=True)
     except CorruptRecordError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             choices = f"{', '.join(PACKAGES)} or a folder with a {CONFIG} and safetensors"
             raise ValueError(f"{where} must be {choices}; got {checkpoint!r}") from error
         raise ValueError(f"{where} must have a {CONFIG} that can be read: {error}") from error
     try:
-        config, _ = parse_json(content)
+        config = parse_json(content)
     except ValueError as error:
         raise ValueError(f"{where} has a {CONFIG} that {error}") from error
     return sizes_from(config, where)

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from suite.lm.checkpoint.folder import check_folder
 from suite.lm.checkpoint.locate import CheckpointFiles
 from suite.measure.workload import UnsupportedError
 
@@ -72,7 +71,6 @@ def load_tokenizer(place: CheckpointFiles, *, vocab_size: int) -> CheckpointToke
     from transformers import AutoTokenizer
     from transformers.utils.logging import disable_progress_bar
 
-    check_folder(place)
     disable_progress_bar()  # of the weights of a GGUF, which its tokenizer is read among
     given = {"gguf_file": place.gguf} if place.gguf else {}
     try:

@@ -1,29 +1,29 @@
 """Runs in one file: packed where they lie, or carried from a machine that is rented by the minute.
 
 An archive comes from elsewhere: only plain files are taken out of it, below one folder, up to a size, and nothing in it
-is run.
+is run. A run that is merged takes no more memory than that either.
 """
 
 import gzip
 import io
 import os
-import shutil
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from suite.records.record import FILES, RECORD, CorruptRecordError
-from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_LEVELS, PACK, PackedFile, pack_bytes, read_pack
-from suite.records.stores.store import read_blocks, whole_file, write_whole
+from suite.records.record import FILES, RECORD, SAMPLES, TELEMETRY, CorruptRecordError
+from suite.records.stores.pack import PACK, PackedFile, folders_below, pack_bytes, packed_file, read_pack
+from suite.records.stores.store import read_blocks, read_file, whole_file, write_whole
+from suite.records.stores.tables import decoded_bytes
+from suite.records.stores.withdrawn import WITHDRAWN
 
 MOST_PACKED_BYTES = 16 << 20
 """A size that can be carried anywhere, as through a paste or a mail."""
-MOST_UNPACKED_BYTES, MOST_FILES = 512 << 20, 50_000
-LARGEST_HEADER_BYTES = 64 << 10
-"""The most bytes of a header with a long name or a time, which take hundreds."""
-FURTHER = (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+LARGEST_BYTES = 512 << 20
+"""Of an archive once it is unpacked, and of a run that is merged, in memory. A few kilobytes can stand for more."""
+TEXT_GROWTH = 35
+"""Bytes that Python takes for one of JSON or YAML, at most."""
 ENDING_BYTES = 256 << 10
 """Left for what the compressor still holds back, and for the archive's end."""
 
@@ -54,7 +54,7 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
 
     It is put in place in one step, once every file was read back from it and found equal. Returns its bytes. The caller
     is `alone_in` the folder. A run that only the pack has by then stays in it. Raises CorruptRecordError for a run that
-    is in neither or another than the pack's, a file that cannot be read, and more than a pack may hold.
+    is in neither or another than the pack's, and a file that cannot be read.
     """
     pack = folder / PACK
     content = {
@@ -68,8 +68,6 @@ def write_pack(folder: Path, runs: Sequence[Path]) -> int:
             raise CorruptRecordError(f"{run.name} has no {RECORD} any more")
         if RECORD in files and content.setdefault(run.name, files)[RECORD] != files[RECORD]:
             raise CorruptRecordError(f"{PACK} holds another run of the name {run.name}")
-    if sum(len(part) for files in content.values() for part in files.values()) > LARGEST_PACK_BYTES:
-        raise CorruptRecordError(f"its runs have more than {LARGEST_PACK_BYTES >> 20} MiB, which is the most in a pack")
     with whole_file(pack) as file:
         nbytes = file.write(pack_bytes(content))
         file.flush()
@@ -95,14 +93,13 @@ def unpack(archive: Path, into: Path) -> Path:
     """Unpack an archive into a new folder, and return it. Raises CorruptRecordError for a damaged or foreign one."""
     into.mkdir(parents=True)
     try:
-        if archive.stat().st_size > MOST_UNPACKED_BYTES:
-            raise CorruptRecordError(f"it is larger than {MOST_UNPACKED_BYTES >> 20} MiB")
-        with archive.open("rb") as file, gzip.open(file) as content:
-            for name, member in _plain_files(_Limited(content)):
-                target = into.joinpath(*name.parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with target.open("wb") as copy:
-                    shutil.copyfileobj(member, copy)
+        with gzip.open(archive) as content, tarfile.open(fileobj=_Limited(content), mode="r|") as tar:
+            for member in tar:
+                if not (member.isreg() or member.isdir()) or member.issparse():
+                    raise CorruptRecordError("it holds a link or another thing that is no file")
+                tar.extract(member, into, filter="data")
+    except tarfile.FilterError as error:
+        raise CorruptRecordError("it names a place outside its own folder") from error
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorruptRecordError(f"it is torn, or no archive of runs ({error})") from error
     except RecursionError as error:  # each header that only says more of the next is read within the one before
@@ -114,50 +111,36 @@ def unpack(archive: Path, into: Path) -> Path:
 
 
 class _Limited(io.RawIOBase):
-    """A stream that ends in an error after MOST_UNPACKED_BYTES: a small archive can hold more than memory does."""
+    """A stream that ends in an error after LARGEST_BYTES."""
 
     def __init__(self, content: gzip.GzipFile) -> None:
-        self._content, self._left = content, MOST_UNPACKED_BYTES
+        self._content, self._left = content, LARGEST_BYTES
 
     def read(self, size: int = -1, /) -> bytes:
         """Read from the stream. Raises CorruptRecordError past the limit."""
         data = self._content.read(min(self._left + 1, size) if size >= 0 else self._left + 1)
         self._left -= len(data)
         if self._left < 0:
-            raise CorruptRecordError(f"it holds more than {MOST_UNPACKED_BYTES >> 20} MiB")
+            raise CorruptRecordError(f"it holds more than {LARGEST_BYTES >> 20} MiB")
         return data
 
 
-class _Member(tarfile.TarInfo):
-    """A header, of which those that only say more of the next one are read whole, so that their size is bounded."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> Any:
-        """Go on behind a header, by the method that tarfile lets a subclass override; newer Pythons do not call
-        `frombuf`. Raises CorruptRecordError for a header for all files, and a further header that is too large."""
-        if self.type == tarfile.XGLTYPE or (self.type in FURTHER and self.size > LARGEST_HEADER_BYTES):
-            raise CorruptRecordError(f"it holds a header for all files, or of more than {LARGEST_HEADER_BYTES} bytes")
-        return super()._proc_member(archive)  # type: ignore[misc]
+def check_size(source: Path) -> None:
+    """Raise CorruptRecordError for a folder in which a run, or a list of withdrawn ones, would take more than
+    LARGEST_BYTES of memory."""
+    for folder, names in folders_below(source, []):
+        for files in ({RECORD, SAMPLES, TELEMETRY}, {WITHDRAWN}):
+            if sum(_bytes_in_memory(folder / name) for name in files & names) > LARGEST_BYTES:
+                raise CorruptRecordError(f"{folder.name} would take more than {LARGEST_BYTES >> 20} MiB of memory")
 
 
-def _plain_files(content: _Limited) -> Iterator[tuple[PurePosixPath, IO[bytes]]]:
-    """Yield name and content of each file, without folders.
-
-    Raises CorruptRecordError for a name that leads out of the archive, and for a link or a device.
-    """
-    with tarfile.open(fileobj=content, mode="r|", tarinfo=_Member) as tar:
-        for number, member in enumerate(tar):
-            tar.members = []  # type: ignore[attr-defined]  # else it keeps every header
-            name = PurePosixPath(member.name)
-            if number >= MOST_FILES:
-                raise CorruptRecordError(f"it holds more than {MOST_FILES} files and folders")
-            if name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name:
-                raise CorruptRecordError("it names a place outside its own folder")
-            if len(name.parts) > MOST_LEVELS:
-                raise CorruptRecordError(f"it holds folders more than {MOST_LEVELS} levels deep")
-            if member.isdir():
-                continue
-            if not member.isreg() or member.issparse():
-                raise CorruptRecordError("it holds a link or another thing that is no file")
-            file = tar.extractfile(member)
-            assert file is not None
-            yield name, file
+def _bytes_in_memory(path: Path) -> int:
+    """The most bytes that a file takes once it is read; 0 for one that cannot be, which whoever reads it names."""
+    try:
+        packed = packed_file(path)
+        nbytes = packed.nbytes if packed else path.lstat().st_size
+        if path.name in (RECORD, WITHDRAWN) or nbytes > LARGEST_BYTES:
+            return nbytes * TEXT_GROWTH
+        return decoded_bytes(read_file(path))
+    except (OSError, CorruptRecordError):
+        return 0

@@ -25,7 +25,7 @@ from suite.records.stores.claim import run_names
 from suite.records.stores.objects import ObjectStore
 from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS, StoredRecord, read_blocks
-from suite.records.stores.tables import MOST_ROWS, column_chunks, page_bytes
+from suite.records.stores.tables import decoded_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,9 +156,8 @@ def known_runs(board: ObjectStore, folder: str) -> set[str]:
     for name in (name for name in board.names(folder) if name.endswith(".parquet")):
         content = board.read(name, LARGEST_INDEX_BYTES)
         try:
-            nbytes = sum(sum(page_bytes(content, chunk)) for chunk in column_chunks(content))
             table = pq.ParquetFile(io.BytesIO(content), read_dictionary=[RECORD_DIGEST])
-            if nbytes > MOST_UNPACKED_BYTES or table.metadata.num_rows > MOST_ROWS:
+            if decoded_bytes(content) > MOST_UNPACKED_BYTES:
                 raise CorruptRecordError("it holds more than an index of runs does")
             digests.update(table.read([RECORD_DIGEST], use_threads=False)[RECORD_DIGEST].unique().to_pylist())
         except (pa.ArrowException, OSError, CorruptRecordError) as error:

@@ -14,17 +14,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from suite.configuration.untrusted import parse_json, read_bounded
+from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped
 from suite.records.machine.user_cache import user_cache
 from suite.records.plain_text import complain
 from suite.records.record import FILES, OVERRIDES, TRACE
 from suite.records.stores.claim import NAME_LENGTH, alone_in
 from suite.records.stores.objects import Info, ObjectStore, StoreError, open_store
-from suite.records.stores.pack import LARGEST_PACK_BYTES, MOST_IN_ALL, MOST_LEVELS, PACK
-from suite.records.stores.store import JUDGEMENT, LARGEST_TRACE_BYTES, LOCK, LONGEST_RECORD_BYTES, RECORD, write_whole
-from suite.records.stores.tables import LARGEST_TABLE_BYTES
-from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN
+from suite.records.stores.pack import PACK
+from suite.records.stores.store import JUDGEMENT, LOCK, RECORD, write_whole
+from suite.records.stores.withdrawn import WITHDRAWN
 
 STORES = ("mla-grpo-suite", "stores")
 MIRROR, OWN = "mirror", "own"
@@ -113,14 +112,14 @@ def _store_folder(kind: str, url: str) -> Path:
     return user_cache().joinpath(*STORES, kind, scheme, *names.split("/"))
 
 
-LARGEST_JUDGEMENT_BYTES = 16 << 20
+MOST_LEVELS = 32
 MOST_BYTES = {
-    **dict.fromkeys(FILES, LARGEST_TABLE_BYTES),
-    TRACE: LARGEST_TRACE_BYTES,
-    RECORD: LONGEST_RECORD_BYTES,
-    PACK: LARGEST_PACK_BYTES,
-    JUDGEMENT: LARGEST_JUDGEMENT_BYTES,
-    WITHDRAWN: LARGEST_LIST_BYTES,
+    **dict.fromkeys(FILES, 96 << 20),
+    TRACE: 1 << 30,
+    RECORD: 1 << 20,
+    PACK: 512 << 20,
+    JUDGEMENT: 16 << 20,
+    WITHDRAWN: 256 << 10,
 }
 """The files that are brought, and the most that their readers take."""
 LONGEST_NAME = 255
@@ -128,7 +127,6 @@ LONGEST_NAME = 255
 COMMITS = (RECORD, PACK, JUDGEMENT)
 CLAIM, WRITER = re.compile(r"claim-([1-9]\d{0,5})"), "writer"
 """Objects by which a run's folder is known as begun: see suite.records.stores.folder."""
-LARGEST_INDEX_BYTES = 64 << 20
 INDEX, COMING = ".index.json", ".coming"
 AT_ONCE = 256
 """Files that are brought before they are put in place."""
@@ -280,6 +278,6 @@ def _bring(store: ObjectStore, coming: Mapping[str, Info], mirror: Path, into: P
 def _read_index(private: Path) -> dict[str, str]:
     """The marks of what was brought. A file that is torn or of another form only costs bringing it again."""
     with suppress(OSError, ValueError):
-        marks, _ = parse_json(read_bounded(private / INDEX, LARGEST_INDEX_BYTES), most_values=MOST_IN_ALL)
+        marks = parse_json((private / INDEX).read_bytes())
         return marks if isinstance(marks, dict) else {}
     return {}

@@ -17,10 +17,9 @@ from suite.configuration.values import clipped
 from suite.records.machine.installation import install_command
 from suite.records.machine.privacy import scrub
 from suite.records.plain_text import one_line
-from suite.records.stores.pack import MOST_IN_ALL, MOST_LEVELS
 from suite.records.stores.store import write_whole
 
-TRIES, BETWEEN_S, MOST_FOLDERS = 3, 0.2, 10_000
+TRIES, BETWEEN_S, MOST_FOLDERS, MOST_IN_ALL, MOST_LEVELS = 3, 0.2, 10_000, 400_000, 32
 EXTRAS = {"s3": "stores", "s3a": "stores", "hf": "board"}
 """Extras of ours that bring a scheme's library."""
 Info = Mapping[str, Any]

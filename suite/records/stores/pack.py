@@ -1,8 +1,7 @@
 """The runs of a folder in one file, so that a clone has hundreds of files and not thousands, and the walk over both.
 
 A pack is a zip, `runs.zip`, in the place of the run folders that it holds. It is read as those folders, under their
-names and with their checks, and nothing of it is written to the disk. Only what `pack_bytes` makes is read: anything
-else is refused before it costs more than its index.
+names and with their checks, and nothing of it is written to the disk. Only what `pack_bytes` makes is read.
 """
 
 import contextlib
@@ -10,7 +9,6 @@ import functools
 import io
 import os
 import stat
-import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,12 +19,6 @@ from suite.records.record import FILES, OVERRIDES, PLAIN_NAME, RECORD, CorruptRe
 
 PACK = "runs.zip"
 OVERRIDES_FOLDER = OVERRIDES.partition("/")[0]
-LARGEST_PACK_BYTES, LARGEST_INDEX_BYTES = 512 << 20, 8 << 20
-MOST_PACKED_FILES = 50_000
-"""The largest of results/reference has 1,000 files, and an index of 110 kB."""
-LARGEST_DEFLATED_BYTES = 16 << 20
-END, END_OF_LARGE = struct.Struct("<4s4H2LH"), b"PK\x06\x07"
-"""The last bytes of a zip without a comment, and what stands before them where it has 64-bit sizes."""
 NEVER_LATER = (1980, 1, 1, 0, 0, 0)
 BLOCK_BYTES = 1 << 20
 Runs = Mapping[str, Mapping[str, zipfile.ZipInfo]]
@@ -58,7 +50,11 @@ class PackedFile:
             while left:
                 block = file.read(left if self._is_deflated else min(left, BLOCK_BYTES))
                 left -= len(block)
-                content = self._inflated(block, name) if self._is_deflated else block
+                try:
+                    inflate = zlib.decompressobj(-zlib.MAX_WBITS).decompress
+                    content = inflate(block, self.nbytes + 1) if self._is_deflated else block
+                except zlib.error as error:
+                    raise CorruptRecordError(f"{name} is torn within {PACK}") from error
                 crc = zlib.crc32(content, crc)
                 if not block or (not left and crc != self.entry.CRC):
                     raise CorruptRecordError(f"{name} is torn within {PACK}")
@@ -67,16 +63,6 @@ class PackedFile:
     @property
     def _is_deflated(self) -> bool:
         return self.entry.compress_type == zipfile.ZIP_DEFLATED
-
-    def _inflated(self, block: bytes, name: str) -> bytes:
-        """The unpacked content. Raises CorruptRecordError for a torn one, or of another size than the index says."""
-        try:
-            content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(block, self.nbytes + 1)
-        except zlib.error as error:
-            raise CorruptRecordError(f"{name} is torn within {PACK}") from error
-        if len(content) != self.nbytes:
-            raise CorruptRecordError(f"{name} has another size within {PACK}")
-        return content
 
 
 def pack_bytes(runs: Mapping[str, Mapping[str, bytes]]) -> bytes:
@@ -121,12 +107,10 @@ def read_pack(path: Path) -> Runs:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
             raise CorruptRecordError(f"{PACK} is {'a link' if stat.S_ISLNK(status.st_mode) else 'no file'}")
-        if status.st_size > LARGEST_PACK_BYTES:
-            raise CorruptRecordError(f"{PACK} is larger than {LARGEST_PACK_BYTES >> 20} MiB")
         return _index(path, status.st_size, status.st_mtime_ns, status.st_ino)
     except OSError as error:
         raise CorruptRecordError(f"{PACK} cannot be read ({type(error).__name__})") from error
-    except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, OverflowError) as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
         if os.path.lexists(path) and not os.path.samestat(path.lstat(), status):  # replaced since it was looked at
             return read_pack(path)
         raise CorruptRecordError(f"{PACK} is torn, or no pack of runs") from error
@@ -135,20 +119,8 @@ def read_pack(path: Path) -> Runs:
 @functools.lru_cache(maxsize=64)  # by what changes when a pack is replaced
 def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
     """Read the pack's index. Raises CorruptRecordError and zipfile's errors for what is no pack of ours."""
-    with path.open("rb") as file:
-        last = b""
-        if nbytes >= END.size:
-            file.seek(max(0, nbytes - END.size - 20))
-            last = file.read()
-        _check_end(last, nbytes)
-        with zipfile.ZipFile(file) as pack:
-            entries = pack.infolist()
-    if len(entries) > MOST_PACKED_FILES:
-        raise CorruptRecordError(f"{PACK} holds more than {MOST_PACKED_FILES:,} files")
-    if sum(entry.compress_size + len(entry.FileHeader()) for entry in entries) > nbytes:
-        raise CorruptRecordError(f"{PACK} holds files that overlap")
-    if sum(entry.file_size for entry in entries) > LARGEST_PACK_BYTES:
-        raise CorruptRecordError(f"{PACK} holds more than {LARGEST_PACK_BYTES >> 20} MiB")
+    with zipfile.ZipFile(path) as pack:
+        entries = pack.infolist()
     runs: dict[str, dict[str, zipfile.ZipInfo]] = {}
     for entry in entries:
         run, _, name = entry.filename.partition("/")
@@ -160,34 +132,13 @@ def _index(path: Path, nbytes: int, modified_ns: int, inode: int) -> Runs:
     return runs
 
 
-def _check_end(last: bytes, nbytes: int) -> None:
-    """Bound the index before it is read. Raises BadZipFile if these are not the last bytes of a zip like ours."""
-    if len(last) < END.size or last[: -END.size].startswith(END_OF_LARGE):
-        raise zipfile.BadZipFile
-    mark, disk, of_disk, here, count, index_bytes, begin, comment = END.unpack(last[-END.size :])
-    is_ours = mark == b"PK\x05\x06" and not (disk or of_disk or comment) and here == count
-    if not is_ours or begin + index_bytes + END.size != nbytes:
-        raise zipfile.BadZipFile
-    if index_bytes > LARGEST_INDEX_BYTES:
-        raise CorruptRecordError(f"{PACK} has an index of more than {LARGEST_INDEX_BYTES >> 20} MiB")
-
-
 def _check_entry(entry: zipfile.ZipInfo, run: str, name: str) -> None:
-    """Raise CorruptRecordError unless the entry is a plain file of a run, compressed as ours are."""
+    """Raise CorruptRecordError unless the entry is a file of a run, compressed as ours are."""
     if not PLAIN_NAME.fullmatch(run) or name not in (RECORD, *FILES):
         raise CorruptRecordError(f"{PACK} holds a file that no run has")
-    if not stat.S_ISREG(entry.external_attr >> 16):
-        raise CorruptRecordError(f"{PACK} holds a link or another thing that is no file")
-    is_deflated = entry.compress_type == zipfile.ZIP_DEFLATED and entry.file_size <= LARGEST_DEFLATED_BYTES
     is_stored = entry.compress_type == zipfile.ZIP_STORED and entry.file_size == entry.compress_size
-    if entry.flag_bits or not (is_stored or (is_deflated and name == RECORD)):
+    if entry.flag_bits or not (is_stored or entry.compress_type == zipfile.ZIP_DEFLATED):
         raise CorruptRecordError(f"{PACK} is not compressed as ours are")
-
-
-MOST_LEVELS = 32
-"""Levels of folders below the one that is given. Ours have 4."""
-MOST_ENTRIES, MOST_IN_ALL = 100_000, 400_000
-"""In one folder, and below all of it: a sweep has one entry a run, and a run about four."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,33 +151,19 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
     """Yield each folder, `root` first, and the names in it. Links are not followed; a folder that is not read is named
     in `damaged`, and the rest goes on. A run that `pack --remove` takes meanwhile is yielded once: what its folder has
     no longer, the pack has had since before."""
-    left, waiting = MOST_IN_ALL, [(root, 0)]
-
-    def skip(folder: Path, reason: str) -> None:
-        damaged.append(Damage(folder=folder, reason=reason))
-
+    waiting = [root]
     while waiting:
-        folder, levels = waiting.pop()
+        folder = waiting.pop()
         try:
-            names, inner = _listed(folder, min(MOST_ENTRIES, left))
+            names, inner = _listed(folder)
         except OSError as error:
             if packed_names := names_in_pack(folder):
                 yield folder, packed_names
             else:
-                skip(folder, f"the folder cannot be listed ({type(error).__name__})")
+                damaged.append(Damage(folder=folder, reason=f"the folder cannot be listed ({type(error).__name__})"))
             continue
-        if names is None and left >= MOST_ENTRIES:
-            skip(folder, f"the folder holds more than {MOST_ENTRIES:,} entries, and is not read")
-            continue
-        packed = {} if PACK in inner or names is None else _packed_in(folder, frozenset(inner), damaged)
-        left -= len(names or ()) + sum(map(len, packed.values()))
-        if names is None or left < 0:
-            skip(root, f"more than {MOST_IN_ALL:,} entries lie below it; from {folder.name!r} on they are not read")
-            return
-        if inner and levels == MOST_LEVELS:
-            skip(folder, f"folders lie more than {MOST_LEVELS} levels deep")
-        else:
-            waiting += [(folder / name, levels + 1) for name in sorted(inner, reverse=True)]
+        packed = {} if PACK in inner else _packed_in(folder, frozenset(inner), damaged)
+        waiting += [folder / name for name in sorted(inner, reverse=True)]
         yield folder, names if RECORD in names else names_in_pack(folder) or names
         yield from packed.items()
 
@@ -258,14 +195,10 @@ def _is_copy(path: Path, packed: zipfile.ZipInfo) -> bool:
         return isinstance(error, FileNotFoundError)  # without a record nothing hides the pack's
 
 
-def _listed(folder: Path, most: int) -> tuple[frozenset[str] | None, list[str]]:
-    """The names of all entries and of the folders among them; None and no folders if there are more than `most`."""
-    names, inner = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            names.append(entry.name)
-            if len(names) > most:
-                return None, []
-            if entry.is_dir(follow_symlinks=False):
-                inner.append(entry.name)
-    return frozenset(names), inner
+def _listed(folder: Path) -> tuple[frozenset[str], list[str]]:
+    """The names of all entries and of the folders among them."""
+    with os.scandir(folder) as scan:
+        entries = list(scan)
+    return frozenset(entry.name for entry in entries), [
+        entry.name for entry in entries if entry.is_dir(follow_symlinks=False)
+    ]

@@ -8,24 +8,25 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any
 
-from suite.configuration.untrusted import bounded_blocks, parse_json
+from suite.configuration.untrusted import parse_json
 from suite.records import aliases
 from suite.records.aliases import span_today
 from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
-from suite.records.record import FILES, TRACE, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
+from suite.records.record import FILES, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
-from suite.records.stores.pack import Damage, folders_below, packed_file
-from suite.records.stores.tables import FLOAT, INT, LARGEST_TABLE_BYTES, TEXT, TableFile
-from suite.records.stores.withdrawn import LARGEST_LIST_BYTES, WITHDRAWN, Withdrawal, withdrawals_in
+from suite.records.stores.pack import BLOCK_BYTES, Damage, folders_below, packed_file
+from suite.records.stores.tables import FLOAT, INT, TEXT, TableFile
+from suite.records.stores.withdrawn import WITHDRAWN, Withdrawal, withdrawals_in
 
 LOCK = "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
@@ -36,8 +37,6 @@ PART = ".part"
 """Ends the name of a file until it is whole."""
 RUN_BEGUN = {RECORD, SAMPLES, LOCK, *(name + PART for name in (RECORD, *FILES))}
 """Files of which a folder has one as soon as a run was begun in it."""
-LONGEST_RECORD_BYTES, LARGEST_TRACE_BYTES = 1 << 20, 1 << 30
-"""A record is at most 8 kilobytes, and a trace is never loaded. What is larger is none of ours."""
 READINGS = TableFile(
     name=SAMPLES,
     rows="readings",
@@ -70,44 +69,6 @@ class StoredRecord:
     def name(self) -> str:
         """The last parts of the path, which name a run among several folders."""
         return "/".join(self.folder.parts[-2:])
-
-
-@dataclass(kw_only=True)
-class Room:
-    """Room that one command still has for records and readings, as they lie in memory. It grows with what is read, so
-    that many honest runs fit, and a small file that unpacks to gigabytes does not."""
-
-    left: int = 640 << 20
-    names: set[str] = field(default_factory=set)
-    """Names of axes and settings: each is a column of tables."""
-
-    def add_names(self, names: Iterable[str]) -> None:
-        """Add names. Raises CorruptRecordError where these and those of other records are too many, and adds none
-        then."""
-        together = self.names.union(names)
-        if len(together) > MOST_NAMES:
-            raise CorruptRecordError(
-                f"all cases may have at most {MOST_NAMES} axes and settings together; name fewer folders"
-            )
-        self.names = together
-
-    def grow(self, read_bytes: int) -> None:
-        """Add the room that so many bytes of honest files need in memory."""
-        self.left += HELD_A_BYTE * read_bytes
-
-    def take(self, nbytes: int) -> None:
-        """Reserve so many bytes. Raises CorruptRecordError where there is no room left, and reserves nothing then."""
-        if nbytes > self.left:
-            raise CorruptRecordError("this command has no memory left for it after what it read; name fewer folders")
-        self.left -= nbytes
-
-
-HELD_A_BYTE = 32
-"""Bytes in memory of one in a file: 14 on average in results/reference, and 25 in its longest table."""
-MOST_NAMES = 300
-"""All cases of results/reference have 63."""
-READING_BYTES, VALUE_BYTES, LETTER_BYTES = 300, 250, 4
-"""The most bytes of a reading, a value of JSON and a letter."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,55 +132,39 @@ def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
     write_whole(place, content, mark=f".{os.getpid()}")
 
 
-def read_record(folder: Path, *, with_readings: bool = True, room: Room | None = None) -> Record:
-    """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder, and where there is
-    no room for it."""
-    return _read_with_digest(folder, with_readings=with_readings, room=room or Room())[0]
+def read_record(folder: Path, *, with_readings: bool = True) -> Record:
+    """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder."""
+    return _read_with_digest(folder, with_readings=with_readings)[0]
 
 
-def _read_with_digest(folder: Path, *, with_readings: bool, room: Room) -> tuple[Record, str]:
+def _read_with_digest(folder: Path, *, with_readings: bool) -> tuple[Record, str]:
     """A run, and the sha256 of its record's file."""
-    left = room.left
+    text = read_file(folder / RECORD)
     try:
-        text = read_file(folder / RECORD, LONGEST_RECORD_BYTES)
-        try:
-            content, values = parse_json(text)
-        except ValueError as error:
-            raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
-        room.grow(len(text))
-        room.take(VALUE_BYTES * values + LETTER_BYTES * len(text))
-        record = record_from_json(content)
-        room.add_names([*record.case.axes, *record.case.extras])
-        if with_readings:
-            record = replace(record, readings=read_readings(folder, record, room))
-        return record, hashlib.sha256(text).hexdigest()
-    except CorruptRecordError:
-        room.left = left
-        raise
+        record = record_from_json(parse_json(text))
+    except ValueError as error:
+        raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
+    if with_readings:
+        record = replace(record, readings=read_readings(folder, record))
+    return record, hashlib.sha256(text).hexdigest()
 
 
-def read_readings(folder: Path, record: Record, room: Room | None = None) -> Rows[Reading]:
+def read_readings(folder: Path, record: Record) -> Rows[Reading]:
     """The readings of a run whose record was read without them. Raises CorruptRecordError as `read_record`."""
-    return Rows(Reading, read_columns(READINGS, folder, record, room or Room()))
+    return Rows(Reading, read_columns(READINGS, folder, record))
 
 
-def read_columns(table: TableFile, folder: Path, record: Record, room: Room | None = None) -> Columns:
+def read_columns(table: TableFile, folder: Path, record: Record) -> Columns:
     """The table of a run as columns. Raises CorruptRecordError for a file that is not the record's own."""
-    content = read_file(folder / table.name, LARGEST_TABLE_BYTES)
+    content = read_file(folder / table.name)
     if record.files.get(table.name) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{table.name} is not the file that {RECORD} was written with")
-    if room is None:
-        return table.columns_in(content)
-    room.grow(len(content))
-    return table.columns_in(content, take=lambda rows: room.take(READING_BYTES * rows))
+    return table.columns_in(content)
 
 
-def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None) -> Contents:
-    """Every run below the given folders, in a stable order. Nothing found there stops the rest.
-
-    `room`: for all that a command reads, where it calls this more than once.
-    """
-    entries = list(each_run(roots, with_readings=with_readings, room=room or Room()))
+def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Contents:
+    """Every run below the given folders, in a stable order. Nothing found there stops the rest."""
+    entries = list(each_run(roots, with_readings=with_readings))
     runs = [entry for entry in entries if isinstance(entry, StoredRecord)]
     return Contents(
         stored=[run for run in runs if run.withdrawal is None],
@@ -229,9 +174,7 @@ def read_contents(roots: Iterable[Path], *, with_readings: bool = True, room: Ro
     )
 
 
-def each_run(
-    roots: Iterable[Path], *, with_readings: bool = True, room: Room | None = None
-) -> Iterator[StoredRecord | Damage | Path]:
+def each_run(roots: Iterable[Path], *, with_readings: bool = True) -> Iterator[StoredRecord | Damage | Path]:
     """Yield each run below the folders: a record, withdrawn or not, or a Damage, or the path of an unfinished one. The
     same as `read_contents`, but nothing is kept. An entry of a list of withdrawals that names no run is damage too."""
     damaged: list[Damage] = []
@@ -251,7 +194,7 @@ def each_run(
             yield folder
             continue
         try:
-            record, digest = _read_with_digest(folder, with_readings=with_readings, room=room or Room())
+            record, digest = _read_with_digest(folder, with_readings=with_readings)
         except CorruptRecordError as error:
             yield Damage(folder=folder, reason=str(error))
         else:
@@ -272,7 +215,7 @@ def find_withdrawal(record: Record, folder: Path) -> Withdrawal | None:
 
 def _read_list(path: Path) -> Sequence[Withdrawal]:
     """The withdrawals in a list. Raises CorruptRecordError for one that cannot be read."""
-    return withdrawals_in(read_file(path, LARGEST_LIST_BYTES))
+    return withdrawals_in(read_file(path))
 
 
 def _withdrawal_covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
@@ -300,33 +243,32 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
-def read_file(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> bytes:
-    """The content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file, or too
-    large to be ours; `most_bytes` as in `read_blocks`.
+def read_file(path: Path, *, may_be_link: bool = False) -> bytes:
+    """The content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file.
 
     `may_be_link`: a person named it, or keeps it elsewhere.
     """
-    return b"".join(read_blocks(path, most_bytes, may_be_link=may_be_link))
+    return b"".join(read_blocks(path, may_be_link=may_be_link))
 
 
-def read_blocks(path: Path, most_bytes: int | None = None, *, may_be_link: bool = False) -> Iterator[bytes]:
-    """Yield the content of a file, which may lie in a pack, in blocks. Raises CorruptRecordError as `read_file`.
-    `most_bytes`: by default its kind's, which may be more than fits into memory."""
-    if most_bytes is None:
-        most_bytes = LARGEST_TRACE_BYTES if path.name == TRACE else LARGEST_TABLE_BYTES
+def read_blocks(path: Path, *, may_be_link: bool = False) -> Iterator[bytes]:
+    """Yield the content of a file, which may lie in a pack, in blocks: a trace may be larger than memory. Raises
+    CorruptRecordError as `read_file`."""
     try:
         if (packed := packed_file(path)) is None:
             try:
-                yield from bounded_blocks(path, most_bytes, may_be_link=may_be_link)
+                status = path.stat() if may_be_link else path.lstat()
+                if not stat.S_ISREG(status.st_mode):  # a link may lead anywhere, and a pipe may never end
+                    kind = "a link" if stat.S_ISLNK(status.st_mode) else "no file"
+                    raise CorruptRecordError(f"{path.name} is {kind}")
+                with path.open("rb") as file:
+                    while block := file.read(BLOCK_BYTES):
+                        yield block
                 return
             except FileNotFoundError:
                 if (packed := packed_file(path)) is None:  # else `pack --remove` took the folder since the look above
                     raise
-        if packed.nbytes > most_bytes:
-            raise ValueError(f"is larger than {most_bytes} bytes")
         yield from packed.blocks()
-    except ValueError as error:
-        raise CorruptRecordError(f"{path.name} {error}") from error
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
 

@@ -21,9 +21,6 @@ HEAD, BLOCK = 16, 12
 SAME_FACTOR = 1e-5
 """The most that two timings over each other differ, relatively, among those that one factor made: rounding to
 nanoseconds changes a timing of a millisecond by a twentieth of it, and noise is a thousand times as large."""
-MOST_ALIKE = 64
-"""Beginnings in one order that are kept: noise has more orders than there are records, so that more were made to cost
-time."""
 MANY, FEWEST_OF_MANY = 16, 3
 """Timings by a clock of nanoseconds among which at least so many differ."""
 MANY_IN_TICKS = 100
@@ -69,7 +66,7 @@ class Copies:
     def remember(self, run: StoredRecord) -> None:
         """Keep what a later run must not share. A run that was refused is not kept: it may be the copy."""
         for order, heads in _launch_heads(run).items():
-            self._heads[order] = [*self._heads[order], *heads][:MOST_ALIKE]
+            self._heads[order] += heads
         if series := run.record.files.get(TELEMETRY):
             self._telemetry.setdefault(series, (run.digest, run.name))
 
@@ -83,7 +80,7 @@ class Copies:
         copies = []
         for order, heads in _launch_heads(run).items():
             earlier = [head for head in self._heads.get(order, ()) if head.digest != run.digest]
-            for number, head in enumerate(heads[:MOST_ALIKE]):
+            for number, head in enumerate(heads):
                 if origin := next(filter(None, map(head.origin_in, [*earlier, *heads[:number]])), None):
                     copies.append((head.row, f"the {len(head.values)} timings from here on are {origin}"))
         if copies:

@@ -25,7 +25,7 @@ from suite.records.machines import recorded_machine
 from suite.records.record import Record
 from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
-from suite.records.stores.store import Contents, Room, StoredRecord, read_contents
+from suite.records.stores.store import Contents, StoredRecord, read_contents
 from suite.report.blocks import Headline
 
 P = ParamSpec("P")
@@ -143,8 +143,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     folder_labels = (
         _checked_labels(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     )
-    room = Room()
-    contents = [read_contents([folder], with_readings=with_readings, room=room) for folder in folders]
+    contents = [read_contents([folder], with_readings=with_readings) for folder in folders]
     by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in (stored.record for part in contents for stored in part.stored):
         by_case[record.case.id].append(record.settings)
@@ -153,7 +152,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
         for case_id, settings in by_case.items()
         if len(settings) > 1 and len({json.dumps(comparable(each), sort_keys=True) for each in settings}) > 1
     }
-    parts = [_read_folder(*folder, changed, room) for folder in zip(folder_labels, folders, contents, strict=True)]
+    parts = [_read_folder(*folder, changed) for folder in zip(folder_labels, folders, contents, strict=True)]
     together: dict[str, Any] = {
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
     }
@@ -169,9 +168,9 @@ def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[
     return labels
 
 
-def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str], room: Room) -> Results:
+def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]) -> Results:
     """The results of one folder. `changed`: ids of cases whose records, in any folder, differ in their settings."""
-    judgements, unreadable = _judgements(label, folder, room)
+    judgements, unreadable = _judgements(label, folder)
     damaged, labelled = [*contents.damaged, *unreadable], machine_labels(label, [run.record for run in contents.stored])
     withdrawn = list(_withdrawn_runs(label, contents, labelled))
     counts = Counter(name for name, _ in labelled)
@@ -232,7 +231,7 @@ def _newest_records(
         )
 
 
-def _judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[Damage]]:
+def _judgements(label: str, root: Path) -> tuple[list[Judged], list[Damage]]:
     """Every judgement below a folder, the newest first, and a damage for each that could not be read.
 
     Links are not followed; folders that cannot be listed are named by whoever looks for runs there.
@@ -240,7 +239,7 @@ def _judgements(label: str, root: Path, room: Room) -> tuple[list[Judged], list[
     judgements, damaged = [], []
     for folder in sorted(folder for folder, names in folders_below(root, []) if JUDGEMENT in names):
         try:
-            judgements.append(Judged(label=label, folder=folder, judgement=read_judgement(folder, room)))
+            judgements.append(Judged(label=label, folder=folder, judgement=read_judgement(folder)))
         except CorruptJudgementError as error:
             damaged.append(Damage(folder=folder, reason=str(error)))
     return sorted(judgements, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged

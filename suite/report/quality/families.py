@@ -34,7 +34,6 @@ ATTRIBUTE = re.compile(r"attribute [1-9]\d?")
 ABLATED = re.compile(r"layer \d{1,3} head \d{1,3}/")
 LEAST_FALL = 0.05  # the falls of an attribute must come to as much together to say who carries it
 MOST_OF_IT = 0.5  # a head with more of an attribute's fall carries it more than all the others do together
-MOST_HEADS = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -189,7 +188,7 @@ class Falls:
 
 def _read_falls(run: QualityRun) -> Falls | None:
     """The falls of a run's attributes; None where fewer than two heads were ablated, or no attribute has them all."""
-    heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)})[:MOST_HEADS]
+    heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)})
     by_attribute = []
     for kind in filter(ATTRIBUTE.fullmatch, run.answered):
         shares = [design.last(run.without_heads, f"{head}/{kind}") for head in heads]

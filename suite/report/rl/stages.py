@@ -32,7 +32,6 @@ COUNTED = ("completions", "examples_kept", "pairs_kept", "examples", "updates")
 PREFERRED = "preference_accuracy"
 R1, R1_ABLATIONS = "r1", ("cold_start", "r1_unfiltered", "r1_preference")
 """R1, and the recipes that leave out or add one thing, which only beside R1 say what that does."""
-MOST_STAGES = 16
 
 Stage = tuple[str, int, int]
 """A kind, and the steps of the run before the stage, and before the next."""
@@ -157,7 +156,7 @@ def read_stages(run: RlRun) -> list[Stage]:
     if noted_stages is None and run.value(RECIPE) == DEFAULTS[RECIPE] and run.curve is not None:
         noted_stages = [{"kind": "rl", "steps": run.curve.steps[-1]}]
     stages: list[Stage] = []
-    for stage in noted_stages if isinstance(noted_stages, list) and len(noted_stages) <= MOST_STAGES else ():
+    for stage in noted_stages if isinstance(noted_stages, list) else ():
         begins, steps = stages[-1][2] if stages else 0, stage.get("steps") if isinstance(stage, Mapping) else None
         if not isinstance(steps, int) or not 0 < steps < MOST_STEPS:
             return []

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from suite.configuration.files import choices, read_choice
-from suite.configuration.untrusted import parse_yaml, read_bounded
-from suite.configuration.values import clipped, number_between, one_of, short_text, whole_number
+from suite.configuration.untrusted import parse_yaml
+from suite.configuration.values import clipped, given_text, number_between, one_of, whole_number
 from suite.theory.devices.calibration import (
     DTYPE,
     EXPERTS,
@@ -26,7 +26,6 @@ from suite.theory.devices.calibration import (
 )
 from suite.theory.devices.hardware import hardware_names, load_hardware
 
-MOST_BYTES, LONGEST_TEXT = 1 << 20, 1_000
 LEAST_SHARE, MOST_ERROR, MOST_US, MOST_SIZE = 1e-6, 20.0, 1e9, 1 << 31
 """What a file may say, so that every time that follows from it is a number. Our least share is 0.32."""
 
@@ -67,7 +66,7 @@ def known_calibrations() -> list[Calibration]:
 def read_calibration(file: Path) -> Calibration:
     """Read a file that `suite calibrate` wrote. Raises ValueError, in one sentence, for what is none."""
     try:
-        return calibration_from(parse_yaml(read_bounded(file, MOST_BYTES, may_be_link=True)))
+        return calibration_from(parse_yaml(file.read_bytes()))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"calibration must be a file of suite calibrate; got {str(file)!r} ({reason})") from error
@@ -82,7 +81,7 @@ def calibration_from(content: Any) -> Calibration:
         Fit(of=_kernel(row), largest_error=number_between(row, "largest_error", 0, MOST_ERROR), **_fitted_numbers(row))
         for row in _rows(content, "decode")
     ]
-    name = short_text(content, "name", longest=LONGEST_TEXT)
+    name = given_text(content, "name")
     if name not in hardware_names() or load_hardware(name).ceilings(DTYPE) is None:
         raise ValueError(f"name must be a device of conf/hardware with a {DTYPE} peak; got {clipped(name)}")
     if not fits:
@@ -94,8 +93,8 @@ def calibration_from(content: Any) -> Calibration:
         products = read_choice("calibration", name).get("products", [])
     return Calibration(
         name=name,
-        source=short_text(content, "source", longest=LONGEST_TEXT),
-        made=short_text(content, "made", longest=LONGEST_TEXT),
+        source=given_text(content, "source"),
+        made=given_text(content, "made"),
         decode=fits,
         prefill={one_of(row, "kernel", PREFILL): _shares(row, "shares", int) for row in _rows(content, "prefill")},
         arithmetic=_shares(content, "arithmetic", str),
@@ -104,7 +103,7 @@ def calibration_from(content: Any) -> Calibration:
         products=[
             Products(
                 kind=one_of(row, "kind", (MATRICES, EXPERTS)),
-                weights=short_text(row, "weights", longest=LONGEST_TEXT),
+                weights=given_text(row, "weights"),
                 **_sizes(row, "rows"),
                 **_fitted_numbers(row),
             )
@@ -146,7 +145,7 @@ def _fitted_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
 def _cell(row: Mapping[str, Any]) -> Cell:
     """A measured decode kernel, from a row with its time in µs."""
     time_s = number_between(row, "best_us", LEAST_SHARE, MOST_US) * 1e-6
-    by = short_text(row, "by", longest=LONGEST_TEXT)
+    by = given_text(row, "by")
     return Cell(of=_kernel(row), **_sizes(row, "batch", "seq_len"), time_s=time_s, by=by)
 
 

@@ -91,13 +91,6 @@ def test_a_verdict_of_wrong_types_is_refused(tmp_path, field, value):
         read_judgement(tmp_path)
 
 
-def test_a_file_too_large_to_be_ours_is_not_loaded(tmp_path):
-    with (tmp_path / JUDGEMENT).open("wb") as file:
-        file.truncate(files.LARGEST_JUDGEMENT_BYTES + 1)
-    with pytest.raises(CorruptJudgementError, match="larger than"):
-        read_judgement(tmp_path)
-
-
 @pytest.mark.parametrize("name", ["judgement.json.part", "summary.md.part"])
 def test_a_gate_that_was_cut_short_is_no_unfinished_run(tmp_path, name):
     (tmp_path / "gate").mkdir()

@@ -175,10 +175,9 @@ NO_DATA = "it has no raw data, and a summary is not judged: save it with --bench
         (json.dumps(content(benchmark(data=[float("nan")]))), "it has a number that is not finite"),
         (json.dumps(content(benchmark(data=[float("inf")]))), "it has a number that is not finite"),
         (json.dumps(content(benchmark(data=[10**30]))), "it has a whole number of more than 20 digits"),
-        ("[" * 50_000, "it has more than 32 levels"),
-        ("[]," * 250_000, "it holds more than 200,000 objects and lists"),
+        ("[" * 50_000, "it has too many levels"),
     ],
-    ids=range(19),
+    ids=range(18),
 )
 def test_a_file_that_cannot_be_judged_by_is_broken(tmp_path, text, words):
     base, new = stored(tmp_path / "base"), tmp_path / "new.json"
@@ -214,11 +213,7 @@ def test_what_holds_nothing_in_common_is_broken(tmp_path, monkeypatch):
         judgement = judged(base, after)
         assert judgement.exit_code == 4
         assert any(verdict.reason.startswith(reason) for verdict in judgement.verdicts)
-    for name, most, reason in (
-        ("LARGEST_BYTES", 100, "new.json: "),
-        ("MOST_VALUES", 3, "new.json: it has more than 3 values"),
-        ("MOST_FILES", 3, "there are 5 files, and at most 3 are read"),
-    ):
+    for name, most, reason in (("MOST_FILES", 3, "there are 5 files, and at most 3 are read"),):
         with monkeypatch.context() as patched:
             patched.setattr(benchmark_json, name, most)
             judgement = judged(base, new)

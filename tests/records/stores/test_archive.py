@@ -4,6 +4,8 @@ import gzip
 import os
 import tarfile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from suite.commands.results import merge
@@ -11,7 +13,10 @@ from suite.records.record import CorruptRecordError
 from suite.records.stores import archive
 from suite.records.stores.archive import pack, unpack
 from suite.records.stores.store import read_contents
+from suite.records.stores.telemetry import TelemetrySample
 from tests.records.factory import build, store
+
+SERIES = [TelemetrySample(time_s=0.5, unix_s=0.0, phase="measure", device="cpu", quantity="cpu_share", value=1.0)]
 
 
 @pytest.fixture
@@ -68,10 +73,29 @@ def test_a_damaged_run_in_an_archive_is_named_by_its_place_there(tmp_path, capsy
 
 
 def test_an_archive_of_too_much_is_refused_in_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_UNPACKED_BYTES", 1 << 20)
+    monkeypatch.setattr(archive, "LARGEST_BYTES", 1 << 20)
     headers(tmp_path / "bomb.tar.gz", header("zeros", content=bytes(8 << 20)))
     with pytest.raises(CorruptRecordError, match="more than 1 MiB"):
         unpack(tmp_path / "bomb.tar.gz", tmp_path / "into")
+
+
+@pytest.mark.parametrize("name", ["record.json", "samples.parquet", "telemetry.parquet", "withdrawn.yaml"])
+def test_a_run_that_would_fill_the_memory_is_refused(tmp_path, name, monkeypatch, capsys):
+    store(tmp_path / "sweep", build(), series=SERIES)
+    (tmp_path / "sweep" / "withdrawn.yaml").write_text(" " * 100)
+    path = next((tmp_path / "sweep").rglob(name))
+    if path.suffix == ".parquet":  # 200,000 equal rows take a few bytes each as Arrow writes them
+        table = pq.read_table(path)
+        pq.write_table(table.take(pa.repeat(0, 200_000)), path)
+        assert path.stat().st_size < 1 << 20
+    else:
+        path.write_text(" " * (1 << 20))
+    monkeypatch.setattr(archive, "LARGEST_BYTES", 16 << 20)
+    pack(tmp_path / "sweep", [tmp_path / "sweep" / "withdrawn.yaml"], tmp_path / "sweep.tar.gz")
+    for source in (tmp_path / "sweep", tmp_path / "sweep.tar.gz"):
+        assert merge([source], tmp_path / "all") == 4
+        assert "would take more than 16 MiB of memory" in capsys.readouterr().err
+    assert read_contents([tmp_path / "all"]).stored == []
 
 
 def test_runs_without_room_are_counted_and_no_user_is_named(packed, tmp_path):
@@ -91,48 +115,19 @@ def test_the_oldest_runs_are_packed_first(tmp_path):
     assert packed == [runs[1].name, runs[0].name, runs[2].name]
 
 
-@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
-def test_a_header_that_is_huge_and_a_chain_of_them_are_refused(tmp_path, kind):
-    said = b"30 comment=nothing is said by\n" if kind == tarfile.XHDTYPE else b"a name\0"
-    chain = headers(tmp_path / "chain.tar.gz", *[header("x", kind, said)] * 2000, header("run/record.json"))
-    with pytest.raises(CorruptRecordError, match="a chain of headers"):
-        unpack(chain, tmp_path / "chain")
-    huge = headers(tmp_path / "huge.tar.gz", header("x", kind, bytes(1 << 20)), header("run/record.json"))
-    with pytest.raises(CorruptRecordError, match="more than 65536 bytes"):
-        unpack(huge, tmp_path / "huge")
-
-
 @pytest.mark.parametrize(
     ("members", "words"),
     [
         ([header("../outside")], "outside its own folder"),
-        ([header("/tmp/outside")], "outside its own folder"),
-        ([header("C:outside")], "outside its own folder"),
+        ([header("a/../../outside")], "outside its own folder"),
         ([header("run/record.json", tarfile.SYMTYPE)], "a link"),
         ([header("run/record.json", tarfile.LNKTYPE)], "a link"),
         ([header("run/record.json", tarfile.FIFOTYPE)], "a link or another thing"),
-        ([header("x", tarfile.XGLTYPE, b"20 comment=for all\n\n")], "a header for all files"),
-        ([header("d", tarfile.DIRTYPE)] * 11, "more than 10 files and folders"),
-        (
-            [header("pax", tarfile.XHDTYPE, b"1" + b"0" * 20 + b" path=x\n"), header("x")],
-            "cannot be unpacked|no archive of runs",
-        ),
-        (
-            [header("./@LongLink", tarfile.GNUTYPE_LONGNAME, b"d/" * 1500 + b"\0"), header("d")],
-            "more than 32 levels deep",
-        ),
+        ([header("run/record.json", tarfile.GNUTYPE_SPARSE)], "a link or another thing"),
     ],
 )
-def test_what_leads_out_or_is_no_file_of_ours_is_refused(members, words, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_FILES", 10)
+def test_what_leads_out_or_is_no_file_of_ours_is_refused(members, words, tmp_path):
     path = headers(tmp_path / "bad.tar.gz", *members)
     with pytest.raises(CorruptRecordError, match=words):
         unpack(path, tmp_path / "into")
     assert [found for found in tmp_path.rglob("*") if found.is_file()] == [path]
-
-
-def test_an_archive_that_is_itself_too_large_is_refused_unread(tmp_path):
-    with (tmp_path / "sparse.tar.gz").open("wb") as file:
-        file.truncate(1 << 40)
-    with pytest.raises(CorruptRecordError, match="larger than 512 MiB"):
-        unpack(tmp_path / "sparse.tar.gz", tmp_path / "into")

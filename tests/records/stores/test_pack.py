@@ -1,8 +1,6 @@
 """A pack is read as the folders it stands for; one that is torn or tampered with is named and takes nothing along."""
 
 import os
-import stat
-import struct
 import zipfile
 from pathlib import Path
 
@@ -11,10 +9,9 @@ import pytest
 import suite
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records.record import OVERRIDES, CorruptRecordError
-from suite.records.stores import pack as packs
 from suite.records.stores.claim import WRITERS_LOCK, claim_folder
-from suite.records.stores.pack import MOST_LEVELS, PACK, folders_below, pack_bytes, read_pack
-from suite.records.stores.store import read_contents, read_file, read_record, write_record
+from suite.records.stores.pack import PACK, folders_below, pack_bytes, read_pack
+from suite.records.stores.store import read_contents, read_file, write_record
 from suite.records.stores.telemetry import TelemetrySample, read_series
 from tests.records.factory import build, store
 
@@ -57,7 +54,7 @@ def test_a_pack_is_read_as_its_folders(sweep):
     assert read_contents([sweep]) == read_contents([sweep.parent]) == before
     assert suite.load(sweep).readings().equals(table)
     assert [read_series(stored.record, stored.folder) for stored in before.stored] == series
-    assert {run: {name: read_file(sweep / run / name, 1 << 20) for name in of} for run, of in files.items()} == files
+    assert {run: {name: read_file(sweep / run / name) for name in of} for run, of in files.items()} == files
 
 
 def test_overrides_are_packed_with_their_run(tmp_path, capsys):
@@ -66,7 +63,7 @@ def test_overrides_are_packed_with_their_run(tmp_path, capsys):
         write_record(record, claim.folder, {OVERRIDES: b"- seed=1\n"})
     assert pack([tmp_path / "sweep"], remove=True) == 0
     (stored,) = read_contents([tmp_path / "sweep"]).stored
-    assert read_file(stored.folder / OVERRIDES, 100) == b"- seed=1\n"
+    assert read_file(stored.folder / OVERRIDES) == b"- seed=1\n"
     assert merge([tmp_path / "sweep"], tmp_path / "all") == verify([tmp_path / "sweep", tmp_path / "all"]) == 0
     assert "2 runs with" in capsys.readouterr().out
 
@@ -163,12 +160,10 @@ def test_a_torn_file_in_a_pack_is_damage_of_its_run(packed, name):
     assert len(contents.stored) == 2
 
 
-def hostile(path, name="a/record.json", content=b"{}", *, mode=stat.S_IFREG | 0o644, method=0, times=1):
+def foreign(path, name="a/record.json", content=b"{}", *, method=0, times=1):
     with zipfile.ZipFile(path, "w") as written:
-        for number in range(times):
-            entry = zipfile.ZipInfo(name.format(number))
-            entry.external_attr, entry.create_system = mode << 16, 3
-            written.writestr(entry, content, compress_type=method)
+        for _ in range(times):
+            written.writestr(zipfile.ZipInfo(name), content, compress_type=method)
 
 
 @pytest.mark.parametrize(
@@ -179,17 +174,11 @@ def hostile(path, name="a/record.json", content=b"{}", *, mode=stat.S_IFREG | 0o
         ({"name": "a/b/record.json"}, "a file that no run has"),
         ({"name": "a/other.bin"}, "a file that no run has"),
         ({"name": "a/samples.parquet"}, "a run without its record.json"),
-        ({"name": "a/samples.parquet", "method": zipfile.ZIP_DEFLATED}, "not compressed as ours"),
         ({"method": zipfile.ZIP_BZIP2}, "not compressed as ours"),
-        ({"method": zipfile.ZIP_DEFLATED, "content": b" " * (17 << 20)}, "not compressed as ours"),
-        ({"mode": stat.S_IFLNK | 0o777}, "a link"),
-        ({"mode": stat.S_IFIFO}, "no file"),
-        ({"times": 30, "name": "{}/record.json"}, "more than 20 files"),
     ],
 )
-def test_a_hostile_pack_is_refused(tmp_path, monkeypatch, changes, named):
-    monkeypatch.setattr(packs, "MOST_PACKED_FILES", 20)
-    hostile(tmp_path / PACK, **changes)
+def test_a_foreign_pack_is_refused(tmp_path, changes, named):
+    foreign(tmp_path / PACK, **changes)
     with pytest.raises(CorruptRecordError, match=named):
         read_pack(tmp_path / PACK)
     (damage,) = read_contents([tmp_path]).damaged
@@ -199,32 +188,11 @@ def test_a_hostile_pack_is_refused(tmp_path, monkeypatch, changes, named):
 def test_one_name_twice_and_a_link_are_refused(packed, tmp_path):
     (tmp_path / "twice").mkdir()
     with pytest.warns(UserWarning, match="Duplicate name"):
-        hostile(tmp_path / "twice" / PACK, times=2)
+        foreign(tmp_path / "twice" / PACK, times=2)
     (tmp_path / "link").mkdir()
     (tmp_path / "link" / PACK).symlink_to(packed / PACK)
     damaged = read_contents([tmp_path / "twice", tmp_path / "link"]).damaged
     assert [damage.reason for damage in damaged] == [f"{PACK} holds record.json of one run twice", f"{PACK} is a link"]
-
-
-def test_a_packed_record_of_another_size_is_refused(packed):
-    content = bytearray((packed / PACK).read_bytes())
-    entry = next(iter(read_pack(packed / PACK).values()))["record.json"]
-    directory = content.index(b"PK\x01\x02")
-    for place in (entry.header_offset + 22, directory + 24):
-        content[place : place + 4] = struct.pack("<I", entry.file_size - 1)
-    (packed / PACK).write_bytes(content)
-    (damage,) = read_contents([packed]).damaged
-    assert "another size" in damage.reason or "torn" in damage.reason
-
-
-def test_a_pack_and_a_record_in_it_have_a_bound_each(packed, monkeypatch):
-    run = read_contents([packed]).stored[0].folder
-    assert read_record(run).readings
-    with pytest.raises(CorruptRecordError, match=r"record.json is larger than 10 bytes"):
-        read_file(run / "record.json", 10)
-    monkeypatch.setattr(packs, "LARGEST_PACK_BYTES", 100)
-    with pytest.raises(CorruptRecordError, match="larger than"):
-        read_pack(packed / PACK)
 
 
 # --- folders that anybody may have made
@@ -243,34 +211,6 @@ def test_folders_are_walked_in_order_and_no_link_is_followed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "b")
     assert walk(tmp_path) == ([".", "a", "b", "b/inner"], {})
     assert dict(folders_below(tmp_path, []))[tmp_path] == {"a", "b", "link"}
-
-
-def test_folders_too_deep_are_named_and_the_rest_is_walked(tmp_path):
-    (tmp_path / "e").mkdir()
-    (tmp_path / "/".join(["d"] * (MOST_LEVELS + 3))).mkdir(parents=True)
-    walked, damaged = walk(tmp_path)
-    assert len(walked) == MOST_LEVELS + 2
-    assert walked[-1] == "e"
-    assert damaged == {"/".join(["d"] * MOST_LEVELS): f"folders lie more than {MOST_LEVELS} levels deep"}
-
-
-def test_a_folder_of_too_many_entries_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(packs, "MOST_ENTRIES", 5)
-    (tmp_path / "full").mkdir()
-    (tmp_path / "other").mkdir()
-    for number in range(6):
-        (tmp_path / "full" / str(number)).touch()
-    assert walk(tmp_path) == ([".", "other"], {"full": "the folder holds more than 5 entries, and is not read"})
-
-
-def test_all_entries_together_have_a_bound(tmp_path, monkeypatch):
-    monkeypatch.setattr(packs, "MOST_IN_ALL", 5)
-    for name in ("a", "b", "c"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "file").touch()
-    walked, damaged = walk(tmp_path)
-    assert walked == [".", "a", "b"]
-    assert damaged == {".": "more than 5 entries lie below it; from 'c' on they are not read"}
 
 
 def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):

@@ -76,7 +76,7 @@ def copy_of_some(pack, names, folder):
     """Write a pack of some runs of another."""
     files = {name: read_pack(pack)[name] for name in names}
     folder.mkdir()
-    content = {run: {name: read_file(pack.parent / run / name, 1 << 28) for name in of} for run, of in files.items()}
+    content = {run: {name: read_file(pack.parent / run / name) for name in of} for run, of in files.items()}
     (folder / PACK).write_bytes(pack_bytes(content))
 
 
