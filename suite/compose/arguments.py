@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, full_name
+from suite.configuration.removed import REMOVED, refuse_removed
 from suite.records.case import CONFIG_ONLY_KEYS
 from suite.records.stores.mirror import is_store, mirror_folder, url_in
 
@@ -135,6 +136,8 @@ def check_options(overrides: Iterable[Override]) -> None:
         if override.is_sweep_override() and not isinstance(value, ChoiceSweep):
             values = [] if isinstance(value, Glob) else [override.input_line]  # a pattern names only files that exist
         for value in values:
+            if f"{group}={value}" in REMOVED:
+                refuse_removed(f"{group}={value}")
             # Without the ending of an option's file, so that a case has one id.
             if not isinstance(value, str) or "/" in value or value.endswith(".yaml") or len(value) > LONGEST_NAME:
                 got = "null" if value is None else repr(value)
