@@ -86,7 +86,6 @@ MAY_READ = {
         run/launchers/remote.py measure pickle.loads
         """,
     BOUNDED: """
-        console/watch.py state_lines json.loads
         commands/traces.py _read_tensor _safetensors().safe_open
         configuration/untrusted.py bounded_blocks path.open
         configuration/untrusted.py parse_json json.loads

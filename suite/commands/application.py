@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 import suite
+from suite.configuration.removed import refuse_removed
 from suite.gate.options import gate_application
 from suite.records.machine.streams import run_or_complain
 
@@ -127,15 +128,10 @@ def application() -> typer.Typer:
     @add_command(app, "List the groups of settings, or the options of one group.")
     def ls(
         group: Annotated[str | None, typer.Argument(help="A group, for example geometry, sweep or algorithm.")] = None,
-        watch: Annotated[
-            bool, typer.Option("--watch", help="Show the sweeps that run below results/, or below a folder, instead.")
-        ] = False,
+        watch: Annotated[bool, typer.Option("--watch", hidden=True)] = False,
     ) -> int:
         if watch:
-            from suite.console.watch import watch as watch_sweeps
-
-            watch_sweeps(Path(group or "results"))
-            return DONE
+            refuse_removed("ls --watch")
         return call_command("ls.list_options", group)
 
     @add_command(app, 'Print shell completion: eval "$(suite completion bash)".')

@@ -3,6 +3,7 @@
 from typing import NoReturn
 
 REMOVED = {
+    "ls --watch": "each run shows its own progress, and Ray's dashboard shows a cluster's",
     "workload=rl_conformance": "suite/rl/README.md has its table of biases, which tests compute",
     "backend=sglang": "it never ran on a GPU; flash_mla and flashinfer decode absorbed MLA too",
 }

@@ -48,8 +48,8 @@ class Listener(Protocol):
     def elsewhere(self, case: Case) -> None:
         """Take a case that another process runs into the same folder. May be called again for the same one."""
 
-    def started(self, case: Case, machine: str) -> None:
-        """Take a case that begins, and the id of the machine on which it runs."""
+    def started(self, case: Case) -> None:
+        """Take a case that begins."""
 
     def finished(self, record: Record, folder: Path) -> None:
         """Take the record of a case that ended, written into its folder."""

@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import Condition
 
 from suite.measure.worker import TaskInterruptedError
-from suite.records.machine.environment import machine_id
 from suite.records.machine.signals import Interruptions
 from suite.records.machine.streams import INTERRUPTED
 from suite.records.machine.temporary import remove_abandoned
@@ -155,7 +154,7 @@ class _Sweep:
             if not is_again and (record := self._recorded_by_another(slot, job)) is not None:
                 return record
             with self.state.print_lock:
-                listener.started(job.case, slot.machine or machine_id())
+                listener.started(job.case)
             try:
                 measured = slot.measure(job, claim.folder)
             except TaskInterruptedError:
