@@ -36,7 +36,6 @@ MAY_READ = {
         records/machine/environment.py source_digest path.read_bytes
         records/machine/installation.py install_command json.loads
         records/machine/installation.py install_command packages[0].read_text
-        records/stores/board.py card Path(__file__).with_suffix('.md').read_text
         report/page/page.py _asset (HERE / folder / name).read_text
         report/page/page.py _libraries bundle.read_bytes
         """,
@@ -77,7 +76,6 @@ MAY_READ = {
         measure/profiling.py record_trace json.loads
         measure/profiling.py record_trace path.read_text
         measure/worker.py _death_message stderr_log.read_text
-        records/stores/folder.py _owner path.read_bytes
         rl/tasks/reasoning_gym.py __init__ json.loads
         run/launchers/ray.py is_ready pickle.loads
         run/launchers/ray.py measure pickle.loads
@@ -98,7 +96,6 @@ MAY_READ = {
         records/stores/archive.py _plain_files tarfile.open
         records/stores/archive.py unpack archive.open
         records/stores/archive.py unpack gzip.open
-        records/stores/board.py known_runs pq.ParquetFile
         records/stores/pack.py _index path.open
         records/stores/pack.py _index zipfile.ZipFile
         records/stores/pack.py blocks self.pack.open

@@ -24,7 +24,6 @@ from suite.records.derived import by_launch
 from suite.records.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import TIMINGS, Record, Status
-from suite.records.stores.mirror import shown
 from suite.run.job import Job, job_of
 from suite.run.launchers.launcher import Launcher, LocalLauncher, chosen_launcher
 from suite.run.scheduler import execute
@@ -72,7 +71,7 @@ def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None)
                 raise ValueError(
                     f"{JSON} needs Hydra's basic launcher and sweeper; got {', '.join(composition.engines)}"
                 )
-            say(one_line(f"records: {shown(composition.hand_over(run_case))}"))
+            say(one_line(f"records: {composition.hand_over(run_case)}"))
             return DONE, None
         turns = itertools.zip_longest(composition.points(), *(Composition(line).points() for line in beside))
         points = [point for turn in turns for point in turn if point is not None]

@@ -28,7 +28,6 @@ from suite.records.case import Case
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
-from suite.records.stores.mirror import shown
 from suite.records.stores.store import RECORD, StoredRecord
 
 # Cases of either kind that are looked at, so that a sweep of thousands is not slowed by its own clock.
@@ -227,7 +226,7 @@ class Terminal:
             sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")
         comparisons = [comparison for part in by_workload if (comparison := headline(part)) is not None]
         sentences += [one_line(f"{comparison.sentence}.") for comparison in comparisons]
-        say(*itertools.chain(*tables), *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
+        say(*itertools.chain(*tables), *folded(sentences, self._width), one_line(f"records: {folder}"))
 
     def running(self) -> str:
         """What runs, and since when; called from a thread of its own, while cases start and end."""
@@ -331,7 +330,7 @@ class Terminal:
         """All lines of a case that stands alone, the last with its record's path."""
         record = stored.record
         lines = answer(record, self._status(record.status), self._entry(stored).summary)
-        return [*lines, row("record", shown(stored.folder / RECORD))]
+        return [*lines, row("record", str(stored.folder / RECORD))]
 
     def _entry(self, stored: StoredRecord) -> SummaryEntry:
         """A record with the summary of its workload."""

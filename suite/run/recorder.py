@@ -171,10 +171,9 @@ def write_measured(state: SharedState, measured: MeasuredCase, claim: Claim) -> 
     # What it says of a death is in the record, without its paths.
     (claim.folder / COMPLAINTS).unlink(missing_ok=True)
     write_record(measured.record, claim.folder, measured.files)
-    folder = claim.publish()  # which may take a store's time; others write theirs meanwhile
     with state.print_lock:
         state.turns.note(measured.record)
-        state.listener.finished(measured.record, folder)
+        state.listener.finished(measured.record, claim.folder)
     return measured.record
 
 

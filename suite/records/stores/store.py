@@ -102,6 +102,13 @@ class Room:
         self.left -= nbytes
 
 
+def check_folders(folders: Iterable[Path]) -> None:
+    """Raise ValueError for the first folder of results that is not there."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+
+
 HELD_A_BYTE = 32
 """Bytes in memory of one in a file: 14 on average in results/reference, and 25 in its longest table."""
 MOST_NAMES = 300
