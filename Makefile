@@ -1,5 +1,5 @@
 # One command for people and CI alike. Needs make, a POSIX shell and a Python of the right age; the rest goes into .venv,
-# and into .parity, .rliable, .stores, .kernels, .ray, .notebooks and .trackers what only their tests need.
+# and into .parity, .rliable, .kernels, .ray, .notebooks and .trackers what only their tests need.
 # Written for GNU make 3.81, which macOS has. Paths are relative, so that a checkout may lie below a folder with spaces.
 
 OLDEST := 3.11
@@ -7,7 +7,7 @@ NEWEST := 3.13
 CANDIDATES := python3 python3.13 python3.12 python3.11 python
 BIN := .venv/bin
 # Each is made by the same rules; what is installed into it stands with its own target below.
-LAYERS := .parity .stores .kernels .ray .notebooks
+LAYERS := .parity .kernels .ray .notebooks
 APART := .venv .rliable .trackers
 ENVIRONMENTS := $(APART) $(LAYERS)
 BUNDLE := build/suite.tar.gz
@@ -19,7 +19,7 @@ ON_ALL_CPUS := -n logical --maxprocesses=4 --dist worksteal
 # Tests start hundreds of processes: where the machine forbids bytecode, each would compile all that it imports anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo reproduce test types figures parity stores test-kernels test-ray test-notebooks trackers contracts browser gpu gpu-bundle clean
+.PHONY: help demo reproduce test types figures parity test-kernels test-ray test-notebooks trackers contracts browser gpu gpu-bundle clean
 
 help:
 	@echo 'make demo          install what is needed into .venv, measure a small sweep and write its page'
@@ -31,7 +31,6 @@ help:
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
 	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
 	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
-	@echo 'make stores        install s3fs and moto into .stores, and run, resume, report and gate sweeps in a bucket on loopback'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make test-ray      install Ray into .ray and run sweeps on two nodes of it on this machine, one of which is killed;'
 	@echo '                   Linux only'
@@ -77,8 +76,8 @@ parity: .parity/.complete .rliable/.installed
 	OMP_NUM_THREADS=1 .parity/bin/python -m pytest tests/parity tests/launchers
 	OMP_NUM_THREADS=1 .rliable/bin/python -m pytest tests/parity_rliable
 
-stores trackers: %: .%/.installed
-	OMP_NUM_THREADS=1 .$*/bin/python -m pytest tests/$*
+trackers: .trackers/.installed
+	OMP_NUM_THREADS=1 .trackers/bin/python -m pytest tests/trackers
 
 test-kernels: SETTINGS = TRITON_INTERPRET=1
 test-kernels test-ray test-notebooks: test-%: .%/.installed
@@ -144,7 +143,6 @@ $(LAYERS:%=%/.created): .venv/.dev
 	@touch .venv/.runtime
 .venv/.browser: EXTRAS = browser
 .parity/.installed: EXTRAS = parity sweepers
-.stores/.installed: EXTRAS = stores stores-tests
 .kernels/.installed: EXTRAS = kernels
 .ray/.installed: EXTRAS = ray
 .notebooks/.installed: EXTRAS = notebooks

@@ -49,14 +49,18 @@ def _command(arguments: list[str]) -> int:
         return _run(arguments[1:])
     else:
         from suite.commands.application import application
+        from suite.configuration.removed import refuse_stores
 
+        refuse_stores(*arguments)
         application()(arguments, prog_name="suite")
     return DONE
 
 
 def _run(overrides: list[str]) -> int:
     from suite.commands.run import main as run
+    from suite.configuration.removed import refuse_stores
 
+    refuse_stores(*overrides)
     return run(overrides)
 
 

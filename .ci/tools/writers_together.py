@@ -2,13 +2,13 @@
 
     .ci/tool writers_together --rounds 50     # prints a table
 
-In each round two processes of each writer (`suite results pack`, `merge`, `push`, `export` where MLflow is installed, a
+In each round two processes of each writer (`suite results pack`, `merge`, `export` where MLflow is installed, a
 run, `suite gate accept`, learnt noise, `suite calibrate`) start at once, while another process reads
 the results again and again. They call the commands' own functions in forked children, since a start of the command line
 costs a second; a third of them is killed with -9 at a random moment, and run again at the end, as people do.
 
 What a writer has done it says in a log once its function has returned, and not before. At the end no run may be lost or
-there twice, on the board and in MLflow too, everything that was said must be there, and nothing may be torn; the reader
+there twice, in MLflow too, everything that was said must be there, and nothing may be torn; the reader
 must see each run once whenever it looks. A person's list of withdrawn runs lies there as well.
 """
 
@@ -31,11 +31,8 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from suite.commands.calibrate import calibrate
 from suite.commands.export import export
-from suite.commands.push import push
 from suite.commands.results import merge, pack
 from suite.gate.rules.acceptances import accept, read_acceptances
 from suite.gate.rules.tolerances import read_noise, save_noise
@@ -141,12 +138,6 @@ def _merge_archive(world: World, number: int) -> None:
     world.log_done("merge archive", *(f"archive-{count}" for count in range(OF_EACH)))
 
 
-def _push(world: World, number: int) -> None:
-    present = {thing for writer, thing in world.logged() if writer in STORED}
-    assert push([world.results], str(world.board), dry_run=False) == 0
-    world.log_done("push", *present)
-
-
 def _export(world: World, number: int) -> None:
     present = {thing for writer, thing in world.logged() if writer in STORED}
     assert export([world.results], f"sqlite:///{world.mlflow}") == 0
@@ -176,7 +167,6 @@ WRITERS: Mapping[str, Callable[[World, int], None]] = {
     "pack its source": _pack_source,
     "merge folder": _merge_folder,
     "merge archive": _merge_archive,
-    "push": _push,
     **({"export": _export} if find_spec("mlflow") else {}),
     "accept": _accept,
     "noise": _noise,
@@ -301,7 +291,7 @@ def _ended(child: int, world: World, name: str, number: int, tally: Tally) -> bo
 def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     """Compare what lies there with what was said. `is_last`: nothing is unfinished any more, and said is counted."""
     logged = {name: {thing for writer, thing in world.logged() if writer == name} for name in WRITERS}
-    there = {"accept": Counter[str](), "push": Counter[str](), "export": Counter[str]()}
+    there = {"accept": Counter[str](), "export": Counter[str]()}
     stored, damaged = runs_in(world.results)
     tally.fault("pack --remove", "torn", damaged)
     tally.fault("pack --remove", "lost", [n for n in range(2 * OF_EACH) if not stored[f"before-{n}"]])
@@ -309,8 +299,6 @@ def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     tally.fault("pack --remove", "there twice", [name for name, count in stored.items() if count > 1])
     if world.accepted.exists():
         there["accept"] = Counter(entry.case for entry in read_acceptances(world.accepted, TODAY))
-    if (world.board / "runs").exists():
-        there["push"] = on_board(world.board)
     if logged.get("export"):
         there["export"] = in_mlflow(f"sqlite:///{world.mlflow}")
     for name, things in logged.items():
@@ -323,16 +311,6 @@ def judge(world: World, tally: Tally, *, is_last: bool) -> None:
     if logged["calibrate"]:
         texts = [(world.root / f"{name}.yaml").read_text() for name in ("mla", "gqa")]
         tally.fault("calibrate", "torn", {world.calibration.read_text()}.difference(texts))
-
-
-def on_board(board: Path) -> Counter[str]:
-    """Count the runs that the board's index names, each of which must lie in a pack there."""
-    packed, damaged = runs_in(board / "runs")
-    rows = [row for path in (board / "index").glob("*.parquet") for row in pq.read_table(path).to_pylist()]
-    names = Counter(row["case_id"].partition("name=")[2].split()[0] for row in rows)
-    assert not damaged, damaged
-    assert names.keys() <= packed.keys(), names.keys() - packed.keys()
-    return names
 
 
 def in_mlflow(uri: str) -> Counter[str]:

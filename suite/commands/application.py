@@ -11,6 +11,7 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 import suite
+from suite.configuration.removed import refuse_removed
 from suite.gate.options import gate_application
 from suite.records.machine.streams import run_or_complain
 
@@ -127,15 +128,10 @@ def application() -> typer.Typer:
     @add_command(app, "List the groups of settings, or the options of one group.")
     def ls(
         group: Annotated[str | None, typer.Argument(help="A group, for example geometry, sweep or algorithm.")] = None,
-        watch: Annotated[
-            bool, typer.Option("--watch", help="Show the sweeps that run below results/, or below a folder, instead.")
-        ] = False,
+        watch: Annotated[bool, typer.Option("--watch", hidden=True)] = False,
     ) -> int:
         if watch:
-            from suite.console.watch import watch as watch_sweeps
-
-            watch_sweeps(Path(group or "results"))
-            return DONE
+            refuse_removed("ls --watch")
         return call_command("ls.list_options", group)
 
     @add_command(app, 'Print shell completion: eval "$(suite completion bash)".')
@@ -292,7 +288,7 @@ def _results() -> typer.Typer:
     app = typer.Typer(
         rich_markup_mode=None,
         no_args_is_help=True,
-        help="List, show, verify, merge, pack, push or export runs.",
+        help="List, show, verify, merge, pack or export runs.",
     )
 
     @add_command(app, "List all runs, including damaged and unfinished ones.", "list")
@@ -330,15 +326,14 @@ def _results() -> typer.Typer:
     ) -> int:
         return call_command("results.pack", folders, remove=remove)
 
-    @add_command(app, "Add verified runs to a board, such as a Hugging Face dataset.")
-    def push(
-        to: Annotated[str, typer.Option(help="hf://datasets/OWNER/NAME, s3://BUCKET/FOLDER or a folder.")],
-        folders: Folders = None,
-        dry_run: Annotated[
-            bool, typer.Option("--dry-run", help="Print what would be uploaded, and upload nothing.")
-        ] = False,
-    ) -> int:
-        return call_command("push.push", folders or [Path("results")], to, dry_run=dry_run)
+    @add_command(
+        app,
+        "Say what takes its place.",
+        hidden=True,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def push() -> int:
+        refuse_removed("results push")
 
     @add_command(app, "Write verified runs into MLflow (a server or a file).")
     def export(

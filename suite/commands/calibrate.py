@@ -11,8 +11,7 @@ import suite
 from suite.console.table import ConsoleColumn, number_column, say_table
 from suite.records import numbers
 from suite.records.plain_text import say
-from suite.records.stores.mirror import check_is_here, existing, shown
-from suite.records.stores.store import read_contents, write_named
+from suite.records.stores.store import check_folders, read_contents, write_named
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.theory.devices.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel
@@ -34,15 +33,14 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
     Returns 4 where a run is damaged, else 0. Raises ValueError, in one sentence, for a folder that is not there, where
     there is nothing to fit, and for a file where the records are of several devices.
     """
-    check_is_here(out)
-    folders = existing(folders)
+    check_folders(folders)
     contents = read_contents(folders)
     records = [stored.record for stored in contents.stored]
     kernels = grouped(filter(None, map(timed_kernel, records)), lambda kernel: kernel[0])
     if not kernels:
         raise ValueError(
             f"calibrate needs {DTYPE} decode kernels that were timed on a GPU of conf/hardware; the {len(records)} "
-            f"records in {', '.join(map(shown, folders))} have none"
+            f"records in {', '.join(map(str, folders))} have none"
         )
     if out is not None and len(kernels) > 1:
         raise ValueError(f"out must be for one device; the records are of {', '.join(kernels)}")

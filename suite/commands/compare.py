@@ -14,7 +14,6 @@ from suite.records import numbers
 from suite.records.derived import started_at
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
-from suite.records.stores.mirror import on_this_machine
 from suite.records.stores.store import StoredRecord, has_record, read_contents, read_record
 from suite.report.model.outcome import outcome_metric
 
@@ -33,7 +32,7 @@ def compare(
         raise ValueError(
             f"compare takes two runs or two folders, or with --by one or two folders; got {len(names)} names"
         )
-    places = [on_this_machine(Path(name)) for name in names]
+    places = [Path(name) for name in names]
     are_folders = [place.is_dir() and not has_record(place) for place in places]
     if by is None and against is not None:
         raise ValueError(f"--against names a value of the setting in --by, which is missing; got {against!r} alone")

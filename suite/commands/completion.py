@@ -20,8 +20,10 @@ def script(shell: str, application: Typer) -> str:
 
 def _words_after(command: Any, path: str = "") -> dict[str, str]:
     """By `PATH`, the subcommands and options that may follow `suite PATH`, as one string; the longest paths first."""
-    subcommands, words = getattr(command, "commands", {}), dict[str, str]()
+    subcommands = {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}
+    words = dict[str, str]()
     for name, subcommand in subcommands.items():
         words |= _words_after(subcommand, f"{path} {name}".strip())
-    options = [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
+    shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+    options = [option for parameter in shown for option in parameter.opts if option.startswith("--")]
     return words | {path: " ".join([*subcommands, *options, "--help"])}

@@ -16,9 +16,8 @@ from suite.records.derived import started_at
 from suite.records.machine.installation import install_command
 from suite.records.plain_text import say
 from suite.records.record import RECORD, TIMINGS, Record, Status
-from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import existing, locks_folder
-from suite.records.stores.store import each_run, file_digest
+from suite.records.stores.claim import alone_in, locks_folder
+from suite.records.stores.store import check_folders, each_run, file_digest
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 
@@ -49,7 +48,8 @@ def export(folders: Sequence[Path], to: str) -> int:
     try:
         with alone_in(locks_folder(to)):  # two at once would each make the tables, look first and write a run twice
             client = MlflowClient(tracking_uri=to)
-            for run in whole_runs(each_run(existing(folders)), Copies(), left_out):
+            check_folders(folders)
+            for run in whole_runs(each_run(folders), Copies(), left_out):
                 if not run.withdrawal:
                     num_written += _write(client, run.record, file_digest(run.folder / RECORD))
     except MlflowException as error:

@@ -6,9 +6,9 @@ Records are data: they are read, shown and copied, and nothing in them is run.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,10 @@ from suite.records.derived import started_at
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.machines import machine_names
 from suite.records.plain_text import complain, json_text, one_line, say
-from suite.records.record import FILES, CorruptRecordError, Status
+from suite.records.record import FILES, OVERRIDES, CorruptRecordError, Status
 from suite.records.stores import store
 from suite.records.stores.archive import check_size, unpack, write_pack
-from suite.records.stores.claim import NAME_LENGTH, alone_in, claim_new_folder
-from suite.records.stores.folder import StoreFolder, remove_run
-from suite.records.stores.mirror import existing, is_store, mirrored_url, on_this_machine, shown, url_in
-from suite.records.stores.objects import open_store
+from suite.records.stores.claim import alone_in, claim_new_folder
 from suite.records.stores.pack import PACK, Damage, folders_below
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import file_faults, reasons_against, whole_runs
@@ -50,7 +47,7 @@ class ListedRun:
     def as_json(self) -> dict[str, Any]:
         if self.stored is not None:
             return stored_json(self.stored, self.values)
-        return {"folder": shown(self.folder), "status": self.status, "reason": self.reason or None}
+        return {"folder": str(self.folder), "status": self.status, "reason": self.reason or None}
 
 
 def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> int:
@@ -104,7 +101,7 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
         cells = list(cells)
         return ConsoleColumn(title=title, cells=cells + [""] * (len(runs) - len(cells)), **how)
 
-    places = [str(run.folder.relative_to(parent)) if parent else shown(run.folder) for run in runs]
+    places = [str(run.folder.relative_to(parent)) if parent else str(run.folder) for run in runs]
     before = [
         column("run", places, is_name=True),
         column("status", [run.status for run in runs], is_status=True),
@@ -128,13 +125,12 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
             texts.append((labels.written(workload | differences) or record.case.id)[:LONGEST_CELL])
         columns = [*before, column("settings", texts), *after]
     lines = table_lines(columns, width=width, colour=has_colour())
-    return [one_line(f"runs in {shown(parent)}:" if parent else "runs:"), *lines]
+    return [one_line(f"runs in {parent}:" if parent else "runs:"), *lines]
 
 
 def _common_parent(folders: Sequence[Path]) -> Path | None:
-    """The deepest folder that holds all of these; None without one, as for a store's folder and this machine's."""
-    schemes = {url.partition("://")[0] if (url := mirrored_url(folder)) else "" for folder in folders}
-    if len(schemes) != 1 or len({folder.is_absolute() for folder in folders}) > 1:
+    """The deepest folder that holds all of these; None where only some are absolute."""
+    if len({folder.is_absolute() for folder in folders}) > 1:
         return None
     return Path(os.path.commonpath([folder.parent for folder in folders]))
 
@@ -144,7 +140,7 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
 
     Raises ValueError where there is no such run, or more than one, and CorruptRecordError for a damaged one.
     """
-    place = on_this_machine(Path(name))
+    place = Path(name)
     if store.has_record(place):
         return place
     contents, is_key = _read(folders), len(name) >= SHORTEST_KEY
@@ -154,7 +150,7 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
         if run.folder.name == name or (is_key and run.record.run_key.startswith(name))
     ]
     if len(runs) > 1:
-        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(shown, runs))}")
+        raise ValueError(f"run must name one run; {name!r} names {', '.join(map(str, runs))}")
     if runs:
         return runs[0]
     for damage in contents.damaged:
@@ -190,7 +186,7 @@ def show(name: str, folders: Sequence[Path]) -> int:
         "code": f"{_text(provenance, 'commit')[:12]}{' with later changes' * (provenance.get('dirty') is True)}",
         "versions": ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, Mapping) else "",
         "readings": numbers.count(len(record.readings)),
-        "record": shown(folder / store.RECORD),
+        "record": str(folder / store.RECORD),
     }
     lines = [
         record.case.id,
@@ -205,41 +201,40 @@ def show(name: str, folders: Sequence[Path]) -> int:
 def verify(folders: Sequence[Path]) -> int:
     """Read every run whole, one at a time, and print what is wrong and what was withdrawn. Returns 4 where something is
     wrong, else 0."""
+    store.check_folders(folders)
     faults = whole = readings = withdrawn = 0
     copies = Copies()
-    for run in store.each_run(existing(folders)):
+    for run in store.each_run(folders):
         if isinstance(run, Path):
-            say(one_line(f"{shown(run)}: unfinished, not read; the command that began it completes it"))
+            say(one_line(f"{run}: unfinished, not read; the command that began it completes it"))
             continue
         reasons = reasons_against(run, copies)
         faults += len(reasons)
         for reason in reasons:
-            say(one_line(f"{shown(run.folder)}: {reason}"))
+            say(one_line(f"{run.folder}: {reason}"))
         if isinstance(run, store.StoredRecord):
             readings += len(run.record.readings)
             whole += not reasons
             if run.withdrawal:
                 withdrawn += 1
-                say(one_line(f"{shown(run.folder)}: {run.withdrawal.said}"))
+                say(one_line(f"{run.folder}: {run.withdrawal.said}"))
     and_withdrawn = f"; {withdrawn} withdrawn" if withdrawn else ""
     print(f"{whole} runs with {numbers.count(readings)} readings are complete; {faults} faults{and_withdrawn}")
     return BROKEN if faults else DONE
 
 
 def merge(sources: Sequence[Path], into: Path) -> int:
-    """Copy every whole run of the sources, folders or archives, into one folder, here or in a store. Returns 4 where a
-    source is damaged or has damaged runs, else 0.
+    """Copy every whole run of the sources, folders or archives, into one folder. Returns 4 where a source is damaged or
+    has damaged runs, else 0.
 
     A run that is there already, byte for byte, is not copied again, and nothing is overwritten. One that was withdrawn
-    stays behind. Raises ValueError for a source that is not there, and where `into` is a file or a store that cannot be
-    written.
+    stays behind. Raises ValueError for a source that is not there, and where `into` is a file.
     """
     if into.exists() and not into.is_dir():
         raise ValueError(f"into must be a folder; got {str(into)!r}")
-    sources = [on_this_machine(source) for source in sources]
     for source in sources:
         if not source.is_dir() and not source.is_file():
-            raise ValueError(f"results must be folders or archives that exist; got {shown(source)!r}")
+            raise ValueError(f"results must be folders or archives that exist; got {str(source)!r}")
     if removed := remove_abandoned():
         say(removed)
     with temporary_folder("merge") as folder:
@@ -252,31 +247,20 @@ def merge(sources: Sequence[Path], into: Path) -> int:
                 sources_by_folder[unpacked_source] = source
             except CorruptRecordError as error:
                 torn.append(Damage(folder=source, reason=str(error)))
-        if not is_store(into):
-            with alone_in(into):
-                return _merge(sources_by_folder, torn, into, copy=partial(_copy, into=into))
-        results = StoreFolder(store=open_store(url_in(into)))
-        results.store.check_create()
-
-        def put(run: store.StoredRecord) -> None:
-            """Write a run into the store, under the first name that is free there."""
-            results.put_run(run.folder, run.record.run_key[:NAME_LENGTH])
-
-        return _merge(sources_by_folder, torn, on_this_machine(into), copy=put)
+        with alone_in(into):
+            return _merge(sources_by_folder, torn, into)
 
 
-def _merge(
-    sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path, *, copy: Callable[[store.StoredRecord], object]
-) -> int:
-    """Copy the whole runs that `into` does not have by `copy`, print how many, and return the exit code: 4 where a run
-    was left out. `sources`: by the folder that is read, the source that it stands for."""
+def _merge(sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> int:
+    """Copy the whole runs that `into` does not have, print how many, and return the exit code: 4 where a run was left
+    out. `sources`: by the folder that is read, the source that it stands for."""
 
     def original_name(folder: Path) -> str:
         """The path of a run as its source was named, not as it was unpacked."""
         for read_folder, source in sources.items():
             if folder.is_relative_to(read_folder):
-                return shown(source / folder.relative_to(read_folder))
-        return shown(folder)
+                return str(source / folder.relative_to(read_folder))
+        return str(folder)
 
     num_copied, num_present, left_out = 0, 0, list[Path]()
     # Digests of the runs that lie there, and their timings: none may come again.
@@ -291,10 +275,10 @@ def _merge(
         elif run.digest in digests:
             num_present += 1
         else:
-            copy(run)
+            _copy(run, into)
             digests.add(run.digest)
             num_copied += 1
-    say(one_line(f"{num_copied} runs copied into {shown(into)}; {num_present} were there already"))
+    say(one_line(f"{num_copied} runs copied into {into}; {num_present} were there already"))
     return BROKEN if left_out else DONE
 
 
@@ -316,15 +300,12 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
     for each such folder. Returns 4 where a run is damaged, and packs nothing then, else 0.
 
     `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
-    is
-    not there.
+    is not there.
     """
-    for folder in folders:
-        if is_store(folder):
-            raise ValueError(f"pack works on folders of this machine; got {shown(folder)!r}")
+    store.check_folders(folders)
     folders_by_parent: dict[Path, list[Path]] = {}
     faults = 0
-    for run in store.each_run(existing(folders)):
+    for run in store.each_run(folders):
         if isinstance(run, Path):
             say(one_line(f"{run}: unfinished, stays as it is"))
             continue
@@ -347,9 +328,18 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
                 complain(f"suite results: {parent} was not packed: {error}")
                 return BROKEN
             for run_folder in packed if remove else ():
-                remove_run(run_folder)
+                _remove_run(run_folder)
         say(one_line(f"{parent / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', folders removed' * remove}"))
     return DONE
+
+
+def _remove_run(folder: Path) -> None:
+    """Remove a packed run, its record first: half of a run is none. What else its folder holds stays there."""
+    for file in (store.RECORD, *FILES):
+        (folder / file).unlink(missing_ok=True)
+    for emptied in ((folder / OVERRIDES).parent, folder):
+        with suppress(OSError):
+            emptied.rmdir()
 
 
 def _holds_only_a_run(folder: Path) -> bool:
@@ -363,7 +353,8 @@ def _holds_only_a_run(folder: Path) -> bool:
 
 def _read(folders: Sequence[Path]) -> store.Contents:
     """The runs below folders, without readings. Raises ValueError for a folder that is not there."""
-    return store.read_contents(existing(folders), with_readings=False)
+    store.check_folders(folders)
+    return store.read_contents(folders, with_readings=False)
 
 
 def _text(facts: Mapping[str, Any], name: str) -> str:

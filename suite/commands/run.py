@@ -7,7 +7,7 @@ other launcher or sweeper, Hydra runs `run_case` on each point, wherever it like
 import itertools
 import multiprocessing
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +20,10 @@ from suite.compose.resolvers import TYPED, auto_device
 from suite.configuration.values import true_or_false
 from suite.console.progress import SeveralSweeps, Terminal
 from suite.console.summary import summary_by
-from suite.console.watch import SweepFile, SweepState
 from suite.records.derived import by_launch
 from suite.records.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
 from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import TIMINGS, Record, Status
-from suite.records.stores.mirror import is_store, shown
 from suite.run.job import Job, job_of
 from suite.run.launchers.launcher import Launcher, LocalLauncher, chosen_launcher
 from suite.run.scheduler import execute
@@ -73,7 +71,7 @@ def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None)
                 raise ValueError(
                     f"{JSON} needs Hydra's basic launcher and sweeper; got {', '.join(composition.engines)}"
                 )
-            say(one_line(f"records: {shown(composition.hand_over(run_case))}"))
+            say(one_line(f"records: {composition.hand_over(run_case)}"))
             return DONE, None
         turns = itertools.zip_longest(composition.points(), *(Composition(line).points() for line in beside))
         points = [point for turn in turns for point in turn if point is not None]
@@ -92,12 +90,11 @@ def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None)
         resume, wants_page = ([true_or_false(point.settings, key) for point in points] for key in ("resume", "report"))
         launcher = chosen_launcher(points)
         launcher.check(jobs)
-        seen = SweepFile(folder) if is_sweep and not is_store(folder) else None
-        terminal = _terminal(jobs, left, launcher, several, publish=seen.write if seen else None)
+        terminal = _terminal(jobs, left, launcher, several)
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
         return USAGE, None
-    with seen or nullcontext(), terminal:
+    with terminal:
         outcome = execute(jobs, folder=folder, resume=all(resume), listener=terminal, launcher=launcher)
     terminal.summary(folder)
     if is_sweep and all(wants_page) and not outcome.was_interrupted:
@@ -163,7 +160,6 @@ def _terminal(
     points: Sequence[SweepPoint],
     launcher: Launcher,
     several: SeveralSweeps | None = None,
-    publish: Callable[[SweepState], None] | None = None,
 ) -> Terminal:
     """A terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
     return Terminal(
@@ -172,7 +168,6 @@ def _terminal(
         workers=lambda: launcher.workers,
         summaries={job.case.workload: summary_by(point.summary) for job, point in zip(jobs, points, strict=True)},
         several=several,
-        publish=publish,
     )
 
 

@@ -18,8 +18,7 @@ from suite.configuration.values import clipped
 from suite.records.machine.installation import install_command
 from suite.records.plain_text import say
 from suite.records.record import Status
-from suite.records.stores.mirror import existing
-from suite.records.stores.store import each_run, write_whole
+from suite.records.stores.store import check_folders, each_run, write_whole
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 from suite.theory.layers.attention_plan import AttentionPlan
@@ -143,8 +142,9 @@ def write(folders: Sequence[Path], to: Path) -> int:
     Raises ValueError for a folder whose definition of a name is another one.
     """
     safetensors = _safetensors()
+    check_folders(folders)
     faulty, foreign, added = list[Path](), 0, set[str]()
-    for run in whole_runs(each_run(existing(folders)), Copies(), faulty):
+    for run in whole_runs(each_run(folders), Copies(), faulty):
         record = run.record
         if record.case.workload != "attention" or record.status is not Status.OK or run.withdrawal:
             continue

@@ -10,8 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override
 
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, full_name
+from suite.configuration.removed import REMOVED, refuse_removed
 from suite.records.case import CONFIG_ONLY_KEYS
-from suite.records.stores.mirror import is_store, mirror_folder, url_in
 
 MULTIRUN = {"-m", "--multirun"}
 LONGEST_NAME = 200
@@ -31,8 +31,12 @@ THOUSANDS = re.compile(r"(\d{1,15})([kKmM])")
 
 
 def checked_arguments(arguments: Sequence[str]) -> list[str]:
-    """The arguments with full names, and local folders for stores' URLs. Raises ValueError for unknown ones."""
-    full = [_with_mirror(with_full_names(argument)) for argument in checked_flags(arguments)]
+    """The arguments with full names. Raises ValueError for unknown ones, and for an empty name of a results folder."""
+    full = list(map(with_full_names, checked_flags(arguments)))
+    for argument in filter(RESULTS_FOLDER.match, full):
+        value = parse_overrides([argument])[0].value()
+        if value is None or not str(value).strip():  # Hydra takes an empty name for the current folder
+            raise ValueError(f"{argument.partition('=')[0]} must name a folder for the records; got {value!r}")
     # Without flags and their values, as `job` in `--cfg job`.
     check_options(parse_overrides(argument for argument in full if "=" in argument or argument.startswith("~")))
     return full
@@ -105,17 +109,6 @@ def settings_in_full(settings: Mapping[str, Any]) -> dict[str, Any]:
     return full
 
 
-def _with_mirror(argument: str) -> str:
-    """The argument with a folder of this machine in place of a store's URL that names a folder for results."""
-    if RESULTS_FOLDER.match(argument):
-        value = parse_overrides([argument])[0].value()
-        if value is None or not str(value).strip():  # Hydra takes an empty name for the current folder
-            raise ValueError(f"{argument.partition('=')[0]} must name a folder for the records; got {value!r}")
-        if isinstance(value, str) and is_store(value):
-            return f"{argument.partition('=')[0]}={_quoted(str(mirror_folder(url_in(value))))}"
-    return argument
-
-
 def check_options(overrides: Iterable[Override]) -> None:
     """Raise ValueError for an option that a group does not allow, and for a key that no command line may set."""
     for override in overrides:
@@ -135,6 +128,8 @@ def check_options(overrides: Iterable[Override]) -> None:
         if override.is_sweep_override() and not isinstance(value, ChoiceSweep):
             values = [] if isinstance(value, Glob) else [override.input_line]  # a pattern names only files that exist
         for value in values:
+            if f"{group}={value}" in REMOVED:
+                refuse_removed(f"{group}={value}")
             # Without the ending of an option's file, so that a case has one id.
             if not isinstance(value, str) or "/" in value or value.endswith(".yaml") or len(value) > LONGEST_NAME:
                 got = "null" if value is None else repr(value)

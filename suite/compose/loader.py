@@ -40,10 +40,10 @@ from suite.compose.arguments import LAUNCHER, TOO_MANY_BRACKETS, check_options, 
 from suite.compose.point import NO_SUCH_SETTING, SweepPoint, fixed_by, group_name, leaves
 from suite.compose.resolvers import RESOLVERS, chosen_device
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, conf_dir
+from suite.configuration.removed import refuse_stores
 from suite.records.case import without
 from suite.records.machine.privacy import clean_setting
 from suite.records.machine.streams import CommandFailedError
-from suite.records.stores.mirror import is_store
 
 # Reading `${divided:256,${batch}}` takes milliseconds.
 omegaconf.base.parse = functools.cache(omegaconf.base.parse)
@@ -256,7 +256,7 @@ def _applicable(choice: Choice, overrides: Sequence[Override]) -> tuple[list[Ove
 
 def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool, is_part: bool = False) -> SweepPoint:
     """The point that a choice's configuration holds now. Raises ValueError for keys that cannot be set, for a sweep or
-    parts without -m, and for a store's URL in a file; and OmegaConf's errors."""
+    parts without -m, and for an object store's URL; and OmegaConf's errors."""
     overrides = [override for override in overrides if not override.is_hydra_override()]
     keys = list(map(override_key, overrides))
     if looks := [key for key in keys if group_name(key) == LOOK]:
@@ -270,8 +270,7 @@ def point_from(choice: Choice, overrides: Sequence[Override], *, is_sweep: bool,
         raise ValueError(PARTS_ALONE if is_sweep else "parts run many cases and need -m")
     settings |= {"device": chosen_device(settings.get("device"))}
     folder = Path(choice.hydra.hydra.sweep.dir if is_sweep else choice.hydra.hydra.run.dir)
-    if is_store(folder):
-        raise ValueError(f"a store is named on the command line, as hydra.{'sweep' if is_sweep else 'run'}.dir=URL")
+    refuse_stores(str(folder))
     # Labels of options, and how a workload's records are read, change nothing that is measured.
     unmeasured = [LOOK, *(f"{group}.{LOOK}" for group in settings), *(f"workload.{key}" for key in OF_ITS_RECORDS)]
     typed = []

@@ -23,13 +23,11 @@ from suite.console.record import DISTURBED, answer, brief, find_disturbances, ot
 from suite.console.summary import Summarise, SummaryEntry, stored_json, summarise_record
 from suite.console.sweep_table import headline_values, sweep_lines
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
-from suite.console.watch import SweepState
 from suite.records import labels, numbers
 from suite.records.case import Case
 from suite.records.derived import started_at
 from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
-from suite.records.stores.mirror import shown
 from suite.records.stores.store import RECORD, StoredRecord
 
 # Cases of either kind that are looked at, so that a sweep of thousands is not slowed by its own clock.
@@ -99,12 +97,10 @@ class Terminal:
         workers: Callable[[], int] = lambda: 1,
         summaries: Mapping[str, Summarise] = MappingProxyType({}),
         several: SeveralSweeps | None = None,
-        publish: Callable[[SweepState], None] | None = None,
     ) -> None:
         """Take what is to run. `workers`: asks for the cases side by side, now. `summaries`: by workload; of others
-        those that the suite's own YAML names. `several`: where other sweeps follow this one. `publish`: given how far
-        the sweep is whenever a case begins or ends."""
-        self._summaries, self._several, self._workers, self._publish = summaries, several, workers, publish
+        those that the suite's own YAML names. `several`: where other sweeps follow this one."""
+        self._summaries, self._several, self._workers = summaries, several, workers
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
         settings = [case.settings for case in cases]
@@ -121,8 +117,8 @@ class Terminal:
         self._measured: list[StoredRecord] = []
         self._elsewhere: set[str] = set()
         """Ids."""
-        self._running: dict[str, tuple[Case, float, str]] = {}
-        """Cases by id, when they started (seconds of the epoch) and on which machine, the first before the others."""
+        self._running: dict[str, tuple[Case, float]] = {}
+        """Cases by id, and when they started (seconds of the epoch), the first before the others."""
         self._has_header = False
         self._first_s = math.inf
         """When the first case began."""
@@ -177,13 +173,13 @@ class Terminal:
             self._elsewhere.add(case.id)
             say(one_line(f"another process is running {case.id}"))
 
-    def started(self, case: Case, machine: str) -> None:
+    def started(self, case: Case) -> None:
         """Print the header of a sweep's table before its first case, and show the case as running."""
         if self._is_sweep and not self._has_header:
             self._has_header = True
             say(*self._in_columns(" " * len(self._position()), self._names, Text("result")))
         self._first_s = min(self._first_s, time.monotonic())
-        self._running[case.id] = case, time.time(), machine
+        self._running[case.id] = case, time.time()
         self._show_progress()
 
     def notice(self, text: str) -> None:
@@ -230,13 +226,13 @@ class Terminal:
             sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")
         comparisons = [comparison for part in by_workload if (comparison := headline(part)) is not None]
         sentences += [one_line(f"{comparison.sentence}.") for comparison in comparisons]
-        say(*itertools.chain(*tables), *folded(sentences, self._width), one_line(f"records: {shown(folder)}"))
+        say(*itertools.chain(*tables), *folded(sentences, self._width), one_line(f"records: {folder}"))
 
     def running(self) -> str:
         """What runs, and since when; called from a thread of its own, while cases start and end."""
         return ", ".join(
-            f"{self._short(case) or 'measuring'}, {time.time() - since:.0f} s"
-            for case, since, _ in list(self._running.values())
+            f"{' '.join(case.cell(name) for name in self._names) or 'measuring'}, {time.time() - since:.0f} s"
+            for case, since in list(self._running.values())
         )
 
     def _take(self, stored: StoredRecord) -> None:
@@ -249,15 +245,8 @@ class Terminal:
         """How many of the records were there before."""
         return len(self.records) - len(self._measured)
 
-    def _short(self, case: Case) -> str:
-        """A case's values of the settings in which cases differ."""
-        return " ".join(case.cell(name) for name in self._names)
-
     def _show_progress(self) -> None:
-        """Draw the live line anew, where there is one, and publish how far the sweep is."""
-        if self._publish is not None:
-            running = [(self._short(case), since, machine) for case, since, machine in self._running.values()]
-            self._publish(SweepState(progress=self._progress(), running=running))
+        """Draw the live line anew, where there is one."""
         if not self._live.disable:
             completed, done = self._total - len(self._waiting), f"{self._done()}{self._left()}"
             self._live.update(self._task, completed=completed, done=done, refresh=True)
@@ -341,7 +330,7 @@ class Terminal:
         """All lines of a case that stands alone, the last with its record's path."""
         record = stored.record
         lines = answer(record, self._status(record.status), self._entry(stored).summary)
-        return [*lines, row("record", shown(stored.folder / RECORD))]
+        return [*lines, row("record", str(stored.folder / RECORD))]
 
     def _entry(self, stored: StoredRecord) -> SummaryEntry:
         """A record with the summary of its workload."""

@@ -10,7 +10,6 @@ from suite.configuration.files import locate, workload_definition
 from suite.records import numbers
 from suite.records.derived import by_launch, constant
 from suite.records.record import Record
-from suite.records.stores.mirror import shown
 from suite.records.stores.store import StoredRecord
 from suite.statistics.intervals import Interval, launched_interval
 
@@ -154,7 +153,7 @@ def stored_json(stored: StoredRecord, values: Sequence[HeadlineValue]) -> dict[s
     """A run for programs: what it is, how it ended, where it lies, and its headline values."""
     record = stored.record
     return {
-        "folder": shown(stored.folder),
+        "folder": str(stored.folder),
         "run_key": record.run_key,
         "case_id": record.case.id,
         "status": str(record.status),

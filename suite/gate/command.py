@@ -48,7 +48,6 @@ from suite.records.machine.streams import ReaderLeftError, system_error_code, sy
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import check_is_here, on_this_machine
 from suite.records.stores.store import write_named
 
 # Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.
@@ -102,7 +101,6 @@ class RevisionRequest:
             _check_seconds(self.seconds)
         if self.export is not None and self.export.is_dir():
             raise ValueError(f"export-benchmark-json must be a file; got the folder {str(self.export)!r}")
-        check_is_here(self.out)
         top = revisions.repository(Path.cwd())
         with Interruptions() as interruptions, temporary_folder("gate") as folder:
             if removed := remove_abandoned():
@@ -208,10 +206,9 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool
 def gate_stored(
     baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive_fails: bool, out: Path | None
 ) -> int:
-    """Judge `candidate` by `baseline`: a folder of records each, here or in a store, or files of pytest-benchmark.
+    """Judge `candidate` by `baseline`: a folder of records each, or files of pytest-benchmark.
     Prints and writes the judgement, and returns the exit code. Raises ValueError for several folders of records, and if
     pyarrow is not installed for those."""
-    check_is_here(out)
     how: dict[str, Any] = {
         "tolerances": Tolerances.load(NOISE / _noise_name()),
         "accepted": ACCEPTED,
@@ -224,7 +221,7 @@ def gate_stored(
             raise ValueError(f"{option} must be one folder of records, which may lie at any depth; got {len(folders)}")
     if importlib.util.find_spec("pyarrow") is None:
         raise ModuleNotFoundError("pyarrow", name="pyarrow")
-    return _finish(judge_stored(on_this_machine(baseline[0]), on_this_machine(candidate[0]), **how), out)
+    return _finish(judge_stored(baseline[0], candidate[0], **how), out)
 
 
 def gate_accept(case: str, **entry_fields: Any) -> int:

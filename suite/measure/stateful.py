@@ -4,7 +4,6 @@ Readings go to the parent as they come. A checkpoint is written now and then, so
 from it and ends as the unbroken one; it holds what was read so far, too, and is removed when the run is done.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -45,26 +44,6 @@ class StatefulWorkload(DescribedWorkload, Protocol):
         """All that the next step depends on, as tensors and plain data, for `restore`."""
 
     def restore(self, state: Mapping[str, Any]) -> None: ...
-
-
-class OneStepWorkload:
-    """The part of a StatefulWorkload that is empty where its one step prepares nothing, and is too short to save."""
-
-    steps, checkpoint_seconds = 1, math.inf
-
-    def prepare(self, shared: Path) -> None:
-        """Allocate and share nothing."""
-
-    def facts(self) -> Mapping[str, Any]:
-        """Empty: the plan's say all."""
-        return {}
-
-    def state(self) -> dict[str, Any]:
-        """Empty."""
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Restore nothing: there is no state."""
 
 
 def run_stateful(

@@ -32,7 +32,6 @@ from suite.records.case import value_under
 from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
-from suite.records.stores.mirror import is_store
 from suite.records.stores.store import read_readings, reading_rows
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
@@ -272,15 +271,14 @@ class Runs:
 
 
 def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
-    """Load every run below a folder of results, or below a store's URL, as `s3://bucket/folder`; or below several, each
-    under a label of its own. A run that lies below several counts once, under the first. Damaged ones are left out, and
-    a warning names them.
+    """Load every run below a folder of results, or below several, each under a label of its own. A run that lies below
+    several counts once, under the first. Damaged ones are left out, and a warning names them.
 
     Raises ValueError where there is no such folder.
     """
     paths = [path] if isinstance(path, str | Path) else list(path)
     for place in paths:
-        if not is_store(place) and not Path(place).is_dir():
+        if not Path(place).is_dir():
             raise ValueError(f"path must be a folder of results; got {str(place)!r}")
     results = read_results([Path(place) for place in paths], with_readings=False)
     if results.damaged:

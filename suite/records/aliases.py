@@ -19,7 +19,6 @@ SETTINGS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "evenly": "uniform",
             "evenly_weighted": "uniform_weighted",
             "swapped": "reversed",
-            "turned": "shifted",
         },
     ),
 }
@@ -67,8 +66,6 @@ MODULES = {
     **{f"suite.theory.{name}": _SHAPES for name in ("shapes", "tied_shapes", "window_shapes")},
     **{f"suite.theory.{name}": f"suite.theory.layers.{name}" for name in ("latent_shapes", "indexed_shapes")},
     "suite.theory.attention_plan": "suite.theory.layers.attention_plan",
-    "suite.theory.projection_plan": "suite.theory.devices.projection_plan",
-    "suite.theory.capacity": "suite.theory.answers.capacity",
 }
 """Today's place of code that settings name, by the module in which it was."""
 NAMES_CODE = {"attention": "shape", "workload": "plan"}

@@ -115,15 +115,6 @@ RL_METRICS = (
     seeded("groups_without_signal", "", "Share of groups whose rewards are all equal"),
     seeded("completion_length", "", "Mean length of a sampled completion, in tokens"),
     seeded("truncated", "", "Share of sampled completions cut at the limit"),
-    # Of the formulas themselves, by enumeration (workload=rl_conformance). A span says which formula where.
-    seeded("true_value", "", "Enumerated truth that the estimates are of"),
-    seeded("value_bias", "", "Mean of an estimate less the truth"),
-    seeded("value_variance", "", "Variance of an estimate", Better.LOWER),
-    seeded("gradient_cosine", "", "Cosine between the expected gradient and the true one", Better.HIGHER),
-    seeded("gradient_norm_ratio", "", "Norm of the expected gradient over the true one's"),
-    seeded("gradient_bias", "", "Norm of the expected gradient less the true one, over the true one's", Better.LOWER),
-    seeded("gradient_variance", "", "Variance of the gradient over the true one's squared norm", Better.LOWER),
-    seeded("largest_difference", "", "Largest difference from what it must equal", Better.LOWER),
     # Memory, by phase; see records/holdings.py for the spans. As exact as the lengths of what was sampled.
     exact(PEAK, "B", "Most that was held in a phase, operators' own workspace aside", Better.LOWER, is_seeded=True),
     exact(PART, "B", "Its part of one owner and kind", is_seeded=True),

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
 from suite.records.machine.environment import machine_id
-from suite.records.stores.mirror import check_is_here, is_store, shown
 from suite.records.stores.pack import PACK
 from suite.records.stores.store import RECORD, write_named
 from suite.report.answers.answers import build_answers, card_headlines, forests
@@ -66,7 +65,6 @@ def report(
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
-    check_is_here(out)
     default, write = WRITERS[format]
     path, made_of = out or Path("reports") / default, folders_digest(results or [RESULTS])
     if path.exists() and not path.is_file():
@@ -88,7 +86,7 @@ def report(
 
 def folders_digest(folders: Iterable[Path]) -> str:
     """16 hex digits, equal for the same folders in any order: they tell a page's folders without naming a path."""
-    places = sorted({shown(folder if is_store(folder) else Path(os.path.realpath(folder))) for folder in folders})
+    places = sorted({os.path.realpath(folder) for folder in folders})
     return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 

@@ -5,7 +5,7 @@ Divergence: estimates of KL(π ‖ π_ref) at a token that π itself sampled, af
 expectation is over π's own samples, and its derivative has a term for their probabilities that an estimate in the loss
 leaves out. So in the loss k1 pulls nowhere (its expected gradient is 0), k3 has the gradient of the other divergence,
 KL(π_ref ‖ π), k2 has KL's own, and so has k3_unbiased, which brings the missing term as the ratio's gradient.
-`workload=rl_conformance` enumerates it all.
+tests/rl/conformance enumerates it all.
 
 Aggregation, under verl's names: the divisors are those of the whole minibatch and are handed in, so that its
 micro-batches add up to it. Dividing by a micro-batch's own tokens would weigh a token by the company it keeps.

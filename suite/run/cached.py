@@ -10,7 +10,6 @@ from suite.records.derived import started_at
 from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.stores.claim import run_folders
-from suite.records.stores.mirror import shown
 from suite.records.stores.pack import Damage
 from suite.records.stores.store import StoredRecord, each_run, find_withdrawal, has_record, read_record
 from suite.run.job import Job
@@ -40,7 +39,7 @@ def newest_with_key(run_key: str, folder: Path, notice: Notice | None = None) ->
             is_withdrawn = record is not None and find_withdrawal(record, run_folder) is not None
         except CorruptRecordError as error:
             if notice is not None:
-                notice(one_line(f"{shown(run_folder)}: damaged, so the case is run again: {error}"))
+                notice(one_line(f"{run_folder}: damaged, so the case is run again: {error}"))
             continue
         if record is not None and record.run_key == run_key and not is_withdrawn:
             return StoredRecord(record=record, folder=run_folder)
@@ -58,7 +57,7 @@ def runs_by_case(folder: Path, notice: Notice) -> dict[str, list[StoredRecord]]:
     by_case = defaultdict[str, list[StoredRecord]](list)
     for run in each_run([folder], with_readings=False) if folder.is_dir() else ():
         if isinstance(run, Damage):
-            notice(one_line(f"{shown(run.folder)}: damaged, so the case is run again: {run.reason}"))
+            notice(one_line(f"{run.folder}: damaged, so the case is run again: {run.reason}"))
         elif isinstance(run, StoredRecord) and run.folder.parent == folder and run.withdrawal is None:
             by_case[run.record.case.id].append(run)
     return {id: sorted(runs, key=_age, reverse=True) for id, runs in by_case.items()}

@@ -48,8 +48,8 @@ class Listener(Protocol):
     def elsewhere(self, case: Case) -> None:
         """Take a case that another process runs into the same folder. May be called again for the same one."""
 
-    def started(self, case: Case, machine: str) -> None:
-        """Take a case that begins, and the id of the machine on which it runs."""
+    def started(self, case: Case) -> None:
+        """Take a case that begins."""
 
     def finished(self, record: Record, folder: Path) -> None:
         """Take the record of a case that ended, written into its folder."""
@@ -171,10 +171,9 @@ def write_measured(state: SharedState, measured: MeasuredCase, claim: Claim) -> 
     # What it says of a death is in the record, without its paths.
     (claim.folder / COMPLAINTS).unlink(missing_ok=True)
     write_record(measured.record, claim.folder, measured.files)
-    folder = claim.publish()  # which may take a store's time; others write theirs meanwhile
     with state.print_lock:
         state.turns.note(measured.record)
-        state.listener.finished(measured.record, folder)
+        state.listener.finished(measured.record, claim.folder)
     return measured.record
 
 

@@ -15,12 +15,11 @@ from pathlib import Path
 from threading import Condition
 
 from suite.measure.worker import TaskInterruptedError
-from suite.records.machine.environment import machine_id
 from suite.records.machine.signals import Interruptions
 from suite.records.machine.streams import INTERRUPTED
 from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Record, Status
-from suite.records.stores.folder import ResultsFolder, results_folder
+from suite.records.stores.claim import claim_folder
 from suite.run.cached import Notice
 from suite.run.job import Job
 from suite.run.launchers.launcher import CaseSlot, Launcher, LocalLauncher, SlotLostError
@@ -67,9 +66,8 @@ def execute(
     everything, one call at a time. Without a launcher `workers` of this process run them.
     """
     launcher = launcher or LocalLauncher(workers=workers)
-    unique, results = {job.case.id: job for job in jobs}, results_folder(folder)
-    results.prepare([job.run_key for job in unique.values()] if launcher.is_here else None)
-    cached = launcher.find_cached(list(unique.values()), results.folder) if resume else {}
+    unique = {job.case.id: job for job in jobs}
+    cached = launcher.find_cached(list(unique.values()), folder) if resume else {}
     missing = [job for id, job in unique.items() if id not in cached]
     state = SharedState(listener=listener, workers=launcher.workers, resume=resume)
     records = [stored.record for stored in cached.values()]
@@ -89,7 +87,7 @@ def execute(
             if missing:
                 with launcher.slots(missing, state) as slots:
                     queue = JobQueue(missing, slots=len(slots), done=done, notice=state.notice)
-                    sweep = _Sweep(state, results, queue, records)
+                    sweep = _Sweep(state, folder, queue, records)
                     try:
                         sweep.follow_all(slots, interruptions)
                     finally:
@@ -104,7 +102,7 @@ class _Sweep:
     """Jobs that wait, and the records of those that ran."""
 
     state: SharedState
-    results: ResultsFolder
+    folder: Path
     queue: "JobQueue"
     records: list[Record]
 
@@ -143,9 +141,10 @@ class _Sweep:
         is_again = self.queue.runs_again(job)
         if not is_again and (record := self._recorded_by_another(slot, job, notice=self.state.notice)) is not None:
             return record
-        listener, results = self.state.listener, self.results
+        listener = self.state.listener
         with ExitStack() as locks:
-            claim = results.claim(slot.run_key(job)) if slot.is_first(job, results.runs, locks) else None
+            is_first = slot.is_first(job, self.folder, locks)
+            claim = claim_folder(self.folder, slot.run_key(job)) if is_first else None
             if claim is None:
                 with self.state.print_lock:
                     listener.elsewhere(job.case)
@@ -155,7 +154,7 @@ class _Sweep:
             if not is_again and (record := self._recorded_by_another(slot, job)) is not None:
                 return record
             with self.state.print_lock:
-                listener.started(job.case, slot.machine or machine_id())
+                listener.started(job.case)
             try:
                 measured = slot.measure(job, claim.folder)
             except TaskInterruptedError:
@@ -164,8 +163,7 @@ class _Sweep:
 
     def _recorded_by_another(self, slot: CaseSlot, job: Job, *, notice: Notice | None = None) -> Record | None:
         """The record of a job that another process has run meanwhile, which is told of; None where there is none."""
-        self.results.look_again(slot.run_key(job))
-        stored = slot.find_cached(job, self.results.folder, notice=notice) if self.state.resume else None
+        stored = slot.find_cached(job, self.folder, notice=notice) if self.state.resume else None
         if stored is None:
             return None
         with self.state.print_lock:

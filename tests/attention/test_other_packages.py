@@ -3,7 +3,6 @@
 Whether the packages do, tests/kernels/test_on_device.py tries on a CUDA device.
 """
 
-import itertools
 import sys
 import types
 from dataclasses import replace
@@ -17,7 +16,6 @@ from suite.attention.backends.fa3 import Fa3
 from suite.attention.backends.flash_attn import FlashAttn
 from suite.attention.backends.flash_mla import FlashMla
 from suite.attention.backends.flashinfer import FlashInfer
-from suite.attention.backends.sglang import Sglang
 from suite.attention.cache import SPARE_SLOTS
 from suite.attention.check import reference_rows
 from suite.attention.pages import paged
@@ -70,37 +68,6 @@ class OlderFlashAttention3(FlashAttention3):
     @classmethod
     def flash_attn_func(cls, q, k, v, **settings):
         return cls.flash_attn_with_kvcache(q, k, v, **settings), "sums"
-
-
-class CountSplits:
-    """A Triton kernel: it is launched on a grid."""
-
-    def __getitem__(self, grid):
-        assert grid == (1,)
-        return self.launch
-
-    @staticmethod
-    def launch(splits, lengths, sequences, tokens_each, heads, kv_heads, most, multiprocessors, *, MAX_NUM_SEQ):
-        assert (sequences, tokens_each, multiprocessors) == (len(lengths), 1, 132)
-        assert MAX_NUM_SEQ == 256
-        splits.fill_(most - 1)
-
-
-def decode_attention_fwd(*, q, o, k_buffer, v_buffer, kv_indptr, kv_indices, sm_scale, **settings):
-    parts, most = settings.pop("attn_logits"), settings.pop("max_kv_splits")
-    assert parts.shape == (*q.shape[:2], most, v_buffer.shape[-1])
-    assert parts.is_contiguous()
-    assert settings.pop("attn_lse").shape == parts.shape[:3]
-    assert set(settings.pop("num_kv_splits").tolist()) == {most - 1}
-    assert settings == {"k_scale": 1, "v_scale": 1, "has_mla": True}
-    assert v_buffer.data_ptr() == k_buffer.data_ptr()
-    for sequence, (begin, end) in enumerate(itertools.pairwise(kv_indptr.tolist())):
-        mine = kv_indices[begin:end]
-        k, v = k_buffer[mine][None], v_buffer[mine][None]
-        o[sequence] = attended(q[sequence][None, None], k, v, sm_scale, False)[0, 0]
-
-
-SGLANG = "sglang.kernels.ops.attention"
 
 
 def get_mla_metadata(cache_seqlens, queries_per_head, key_value_heads):
@@ -228,7 +195,6 @@ STAND_INS = types.SimpleNamespace(
     **{name: value for name, value in globals().items() if "_with_" in name or "With" in name}
 )
 STAND_INS.flash_attn_func, STAND_INS.get_mla_metadata = flash_attn_func, get_mla_metadata
-STAND_INS.decode_attention_fwd, STAND_INS.get_num_kv_splits_triton = decode_attention_fwd, CountSplits()
 STAND_INS.mla = types.SimpleNamespace(
     BatchMLAPagedAttentionWrapper=BatchMLAPagedAttentionWrapper, MLAPlanMetadata=MLAPlanMetadata
 )
@@ -236,8 +202,6 @@ STAND_INS.mla = types.SimpleNamespace(
 
 def on_hopper(monkeypatch):
     """Every package and a device seem to be there."""
-    h100 = types.SimpleNamespace(multi_processor_count=132)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: h100)
     monkeypatch.setattr(needs, "package", lambda *arguments: None)
     monkeypatch.setattr(needs, "cuda", lambda *arguments, **settings: None)
 
@@ -247,8 +211,6 @@ def installed(monkeypatch):
     for name in ("flash_attn", "flash_mla", "flashinfer"):
         monkeypatch.setitem(sys.modules, name, STAND_INS)
     monkeypatch.setitem(sys.modules, "flash_attn_interface", FlashAttention3)
-    for name in ("decode_attention", "metadata"):
-        monkeypatch.setitem(sys.modules, f"{SGLANG}.{name}", STAND_INS)
     on_hopper(monkeypatch)
 
 
@@ -279,8 +241,6 @@ CASES = (
     (Fa3, replace(LATENT, query_len=2), "flash_attn_with_kvcache with qv"),
     (Fa3, replace(LATENT, query_len=128), "flash_attn_func with qv"),
     (Fa3, replace(LATENT, qk_dim=40, v_dim=32), "flash_attn_with_kvcache"),
-    (Sglang, LATENT, "at most 8 splits"),
-    (Sglang, replace(LATENT, batch=1, seq_len=100), "at most 8 splits"),
     (FlashMla, LATENT, None),
     (FlashMla, replace(LATENT, query_len=2), None),
     (FlashMla, replace(LATENT, batch=1), None),

@@ -51,7 +51,6 @@ PROBLEMS = {
     "key of 64 train": replace(GQA, qk_dim=64, v_dim=512, query_len=4096, needs_gradient=True),
     "width 264": replace(GQA, qk_dim=264, v_dim=264),
     "absorbed wide rotary": replace(ABSORBED, qk_dim=640),
-    "absorbed one head": replace(ABSORBED, heads=1),
     "absorbed 128": replace(ABSORBED, qk_dim=136, v_dim=72),
     "cpu int8": replace(GQA, device=CPU, cache_dtype=torch.int8),
     "train int8": replace(GQA, query_len=4096, needs_gradient=True, cache_dtype=torch.int8),
@@ -118,17 +117,6 @@ TABLE = {
         "absorbed train": "has no backward pass for absorbed MLA",
         "key of 64 train": "has a backward pass up to widths of 256; got a value of 512",
     },
-    "sglang": {
-        **dict.fromkeys(("absorbed", "absorbed ragged"), RUNS),
-        "GQA": "got 8 with keys 128 and values 128 wide, the value in a tensor of its own",
-        "absorbed 256": "got 1 with keys 320 and values 256 wide, the value in the first columns of the key",
-        "latent apart": "got 1 with keys 576 and values 512 wide, the value in a tensor of its own",
-        "absorbed two tokens": "one new token for each sequence; got query_len=2",
-        "absorbed one head": "several query heads; got 1",
-        "absorbed train": NO_GRADIENT,
-        "absorbed float32": "got float32",
-        "cpu absorbed": "got device=cpu",
-    },
     "sdpa_flash": {
         **dict.fromkeys(("GQA", "GQA ragged", "prefill", "train", "expanded", "expanded prefill", "cpu"), RUNS),
         "two tokens": "but new tokens after a context need one; got query_len=2 of",
@@ -170,11 +158,11 @@ TABLE = {
         "float64": "flex supports float32, float16, bfloat16; got float64",
     },
 }
-FOR_CUDA = dict.fromkeys(("flash_mla", "fa3", "sglang"), ABSORBED)
+FOR_CUDA = dict.fromkeys(("flash_mla", "fa3"), ABSORBED)
 FOR_CUDA |= dict.fromkeys(("triton", "flash_attn", "flashinfer", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn"), GQA)
 FOR_CUDA |= dict.fromkeys(("compiled_eager", "flex"), GQA)
 PACKAGES = {"triton": "triton", "flash_attn": "flash-attn", "flashinfer": "flashinfer-python", "flash_mla": "flash-mla"}
-PACKAGES |= {"fa3": "flash-attn-3", "sglang": "sglang", "compiled_eager": "triton", "flex": "triton"}
+PACKAGES |= {"fa3": "flash-attn-3", "compiled_eager": "triton", "flex": "triton"}
 
 
 @pytest.fixture

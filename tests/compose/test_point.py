@@ -15,7 +15,6 @@ APPLICABLE = {
     "capacity": ["hardware=h200-sxm-141gb"],
     "decode": ["device=cuda"],
     "rl": ["algorithm=ppo", "device=cuda"],
-    "rl_conformance": ["device=cuda"],
     "quality": ["device=cuda"],
     "rl_memory": ["algorithm=ppo"],
     "compress": ["method=svd", "device=cuda"],
@@ -139,7 +138,7 @@ def test_what_is_named_in_vain_is_refused_in_one_sentence(tmp_path, capsys, argu
 
 
 def test_a_setting_of_one_workload_is_null_for_the_others():
-    jobs = cases("-m", "workload=attention,rl_conformance", *SMALL, "batch=2", "profile=true")
+    jobs = cases("-m", "workload=attention,rl", *SMALL, "batch=2", "profile=true")
     assert [{**job.case.axes, **job.case.extras}["batch"] for job in jobs] == [2, None]
     assert [job.settings["batch"] for job in jobs] == [2, None]
 

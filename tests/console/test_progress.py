@@ -27,7 +27,7 @@ def swept(*records, stored=(), workers=1):
     with Terminal([record.case for record in (*stored, *records)], is_sweep=True, workers=lambda: workers) as terminal:
         terminal.recorded([StoredRecord(record=record, folder=Path("results") / "x") for record in stored])
         for record in records:
-            terminal.started(record.case, "")
+            terminal.started(record.case)
             terminal.finished(record, Path("results") / "x")
     terminal.summary(Path("results"))
 
@@ -144,7 +144,7 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
     several = SeveralSweeps([120.0, 600.0])
     with Terminal([first.case, second.case], is_sweep=True, several=several) as terminal:
-        terminal.started(first.case, "")
+        terminal.started(first.case)
         terminal.finished(first, Path("results") / "x")
     assert "; about 1 min 30 s left, all sweeps about 11 min 30 s" in capsys.readouterr().out
     terminal.summary(Path("results"))
@@ -171,10 +171,10 @@ def test_two_parallel_cases_share_a_header_and_the_time_left(capsys, monkeypatch
     monkeypatch.setattr("suite.console.progress.PLAIN_PROGRESS_EVERY_S", 0)
     first, second, third = took(build(), 90.0), took(build(attention="gqa"), 30.0), took(build(attention="mha"), 30.0)
     with Terminal([record.case for record in (first, second, third)], is_sweep=True, workers=lambda: 2) as terminal:
-        terminal.started(first.case, "")
-        terminal.started(second.case, "")
+        terminal.started(first.case)
+        terminal.started(second.case)
         terminal.finished(second, Path("results") / "x")
-        terminal.started(third.case, "")
+        terminal.started(third.case)
         terminal.finished(first, Path("results") / "x")
     said = capsys.readouterr().out
     lines = [line.split()[:2] for line in said.splitlines()[1:] if " done: " not in line]
@@ -231,6 +231,6 @@ def test_no_text_of_a_record_moves_the_cursor_or_commands_ci(status, capsys):
         ]
         swept(records[0], stored=[records[1]])
         with Terminal([records[0].case], is_sweep=False) as alone:
-            alone.started(records[0].case, "")
+            alone.started(records[0].case)
             alone.finished(records[0], Path("results") / text)
         assert harmful(capsys.readouterr().out) == []

@@ -42,23 +42,12 @@ def flashinfer(requirement, latent=(LATENT, METADATA), latent_files="flashinfer/
     return Package("flashinfer", functools.partial(from_wheel, requirement), files)
 
 
-def sglang(requirement):
-    folder = "sglang/kernels/ops/attention"
-    files = {
-        f"{folder}/decode_attention.py": ("decode_attention_fwd",),
-        f"{folder}/metadata.py": ("get_num_kv_splits_triton",),
-    }
-    return Package("sglang", functools.partial(from_wheel, requirement), files)
-
-
 FLASH = ("flash_attn_func", "flash_attn_with_kvcache")
 PUBLISHED = {
     "FlashInfer 0.5.3": flashinfer("flashinfer-python==0.5.3", (LATENT,), "flashinfer/mla.py"),
     "FlashInfer 0.6.18": flashinfer("flashinfer-python==0.6.18", (LATENT,)),
     "FlashInfer 0.7.2": flashinfer("flashinfer-python==0.7.2"),
     "FlashInfer, newest": flashinfer("flashinfer-python"),
-    "sglang 0.5.23": sglang("sglang==0.5.23"),
-    "sglang, newest": sglang("sglang"),
     "flash-attn": Package(
         "flash_attn", functools.partial(from_repository, DAO), {"flash_attn/flash_attn_interface.py": FLASH}
     ),
@@ -76,7 +65,6 @@ ADAPTERS = {
     "flash_attn": packages.FlashAttn,
     "flash_attn_interface": packages.Fa3,
     "flash_mla": packages.FlashMla,
-    "sglang": packages.Sglang,
 }
 
 
@@ -119,22 +107,8 @@ def bound(real, stand_in):
     return call
 
 
-class Launched:
-    """A Triton kernel of this signature."""
-
-    def __init__(self, real):
-        self.launch = bound(real, packages.CountSplits.launch)
-
-    def __getitem__(self, grid):
-        return self.launch
-
-
 def stand_ins(module, real):
     """Return what an adapter imports."""
-    if module == "sglang":
-        attend = bound(real["decode_attention_fwd"], packages.decode_attention_fwd)
-        count = Launched(real["get_num_kv_splits_triton"])
-        return types.SimpleNamespace(decode_attention_fwd=attend, get_num_kv_splits_triton=count)
     if module == "flash_attn_interface":
         return types.SimpleNamespace(
             **{name: bound(one, getattr(packages.FlashAttention3, name)) for name, one in real.items()}
@@ -175,9 +149,7 @@ def test_our_calls_bind_to_what_is_published(monkeypatch, name, problem):
         if os.environ.get("CONTRACTS_MUST_BE_FETCHED"):
             raise real
         pytest.skip(f"{name} cannot be fetched: {real}")
-    imported = stand_ins(module, real)
-    for path in [f"{packages.SGLANG}.{name}" for name in ("decode_attention", "metadata")] + [module]:
-        monkeypatch.setitem(sys.modules, path, imported)
+    monkeypatch.setitem(sys.modules, module, stand_ins(module, real))
     inputs = packages.drawn(problem)
     kernel = ADAPTERS[module](problem).autotuned(*inputs)
     torch.testing.assert_close(kernel(*inputs), Eager(problem)(*inputs), rtol=0.02, atol=0.02)

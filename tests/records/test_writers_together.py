@@ -13,8 +13,7 @@ from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_a
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
 from suite.records.stores import pack as packs
 from suite.records.stores.archive import write_pack
-from suite.records.stores.claim import alone_in, claim_folder
-from suite.records.stores.mirror import locks_folder
+from suite.records.stores.claim import alone_in, claim_folder, locks_folder
 from suite.records.stores.pack import PACK, folders_below, packed_file, read_pack
 from suite.records.stores.store import (
     LOCK,

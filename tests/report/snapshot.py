@@ -25,7 +25,7 @@ from tests.report.attention.test_hardware import projected
 from tests.report.attention.test_latency import with_energy
 from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, in_memory, mla, recall
-from tests.report.rl.runs import CONFORMANCE, arms, conformance_record, fed, recipes, run, thinking
+from tests.report.rl.runs import arms, fed, recipes, run, thinking
 from tests.report.rl.test_why import study as crossed_study
 from tests.report.rl_memory_records import sweep
 
@@ -61,8 +61,8 @@ def rl():
 
 
 def factors():
-    """Crossed settings of RL, two variants under one algorithm, and how far formulas are from their expectations."""
-    records = [*crossed_study(), conformance_record(CONFORMANCE)]
+    """Crossed settings of RL, and two variants under one algorithm."""
+    records = crossed_study()
     for attention, finals in (("mla", LOW), ("mha", HIGH)):
         records += [run([0.1, final], seed=seed, attention=attention) for seed, final in enumerate(finals)]
     return shown(in_memory(*records), without=CLOSED_FORMS)

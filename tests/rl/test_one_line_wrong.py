@@ -1,4 +1,4 @@
-"""A conformance case that runs a scratch copy with one wrong line must end as incorrect, whichever line it is."""
+"""The checks of a scratch copy with one wrong line must fail, whichever line it is."""
 
 import os
 import subprocess

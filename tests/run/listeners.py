@@ -11,7 +11,7 @@ class Told:
     def elsewhere(self, case):
         self.calls.append(("elsewhere", case.id))
 
-    def started(self, case, machine):
+    def started(self, case):
         self.calls.append(("started", case.id))
 
     def finished(self, record, folder):

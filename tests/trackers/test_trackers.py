@@ -16,7 +16,7 @@ from tests.records.factory import build, store
 def results(tmp_path):
     """A timed run, a run with a curve, and one with a fault."""
     curve = [Reading(step=step, span="evaluate", metric="heldout_accuracy", value=step / 4) for step in range(3)]
-    curve.append(Reading(step=0, span="rewards of cispo, float32", metric="largest_difference", value=0.0))
+    curve.append(Reading(step=0, span="rewards of cispo, float32", metric="entropy", value=0.0))
     learnt = replace(build(seed=3), readings=curve)
     store(tmp_path / "results", build(provenance={"launches": {"count": 1}}), learnt, build(latencies_s=(-1.0,)))
     return tmp_path / "results"
@@ -36,7 +36,7 @@ def test_mlflow_has_each_whole_run_once(results, tmp_path, capsys):
     assert timed.data.params["attention"] == "mla"
     assert timed.data.tags["machine_id"] == "a1b2c3d4"
     assert (timed.info.start_time, timed.info.status) == (1772359200000, "FINISHED")
-    assert learnt.data.metrics["rewards of cispo_ float32/largest_difference"] == 0.0
+    assert learnt.data.metrics["rewards of cispo_ float32/entropy"] == 0.0
     history = client.get_metric_history(learnt.info.run_id, "evaluate/heldout_accuracy")
     assert [(point.step, point.value) for point in history] == [(0, 0.0), (1, 0.25), (2, 0.5)]
 

@@ -15,7 +15,6 @@ BASES = (
     ("workload=projection", "hardware=h100-sxm5-80gb"),
     ("workload=rl",),
     ("workload=rl_memory",),
-    ("workload=rl_conformance",),
     ("workload=quality",),
     ("workload=compress",),
 )

@@ -19,8 +19,7 @@ from suite.gate.rules.tolerances import matches, read_rows
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
-from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import locks_folder
+from suite.records.stores.claim import alone_in, locks_folder
 from suite.records.stores.store import write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")

@@ -52,7 +52,6 @@ RECORDED_PACKAGES = (
     "flash-attn-3",
     "flash-mla",
     "flashinfer-python",
-    "sglang",
 )
 
 

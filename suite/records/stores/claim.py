@@ -6,7 +6,9 @@ holder may be on another machine; there the server gives a dead machine's lock u
 """
 
 import functools
+import hashlib
 import itertools
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from suite.records.machine.user_cache import user_cache
 from suite.records.record import RUN_KEY
 from suite.records.stores.store import LOCK, has_record
 
@@ -46,21 +49,13 @@ class Claim:
         with suppress(OSError):
             (self.folder / LOCK).unlink()
 
-    def publish(self) -> Path:
-        """Bring the run that was written into its folder to where it belongs, and return that place: here the same."""
-        return self.folder
-
-
-def run_names(key: str) -> Iterator[str]:
-    """Yield the names of runs of a key, without end: its first digits, then those with -2, -3 and so on."""
-    yield key[:NAME_LENGTH]
-    yield from (f"{key[:NAME_LENGTH]}-{number}" for number in itertools.count(2))
-
 
 def run_folders(parent: Path, run_key: str) -> Iterator[Path]:
-    """Yield the places of runs of this key, the first one first, without end, whether they exist or not."""
+    """Yield the places of runs of this key, without end, whether they exist or not: named by its first digits, then by
+    those with -2, -3 and so on."""
     assert RUN_KEY.fullmatch(run_key), f"a run key has 64 hexadecimal digits; got {run_key!r}"
-    return (parent / name for name in run_names(run_key))
+    yield parent / run_key[:NAME_LENGTH]
+    yield from (parent / f"{run_key[:NAME_LENGTH]}-{number}" for number in itertools.count(2))
 
 
 def claim_folder(parent: Path, run_key: str, *, is_new: bool = False) -> Claim | None:
@@ -118,6 +113,14 @@ def alone_in(folder: Path, *, waits: bool = True) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def locks_folder(thing: str | Path) -> Path:
+    """The folder of this user's lock on a file or a server's URL, for `alone_in`: what lies beside a file may be
+    somebody's checkout, which gets no further file."""
+    name = thing if isinstance(thing, str) else os.path.realpath(thing)
+    # One of 256 for all: two things that share one only wait for each other.
+    return user_cache().joinpath("mla-grpo-suite", "locks", hashlib.sha256(os.fsencode(name)).hexdigest()[:2])
 
 
 def _make_lockable(parent: Path) -> None:

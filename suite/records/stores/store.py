@@ -71,6 +71,13 @@ class StoredRecord:
         return "/".join(self.folder.parts[-2:])
 
 
+def check_folders(folders: Iterable[Path]) -> None:
+    """Raise ValueError for the first folder of results that is not there."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise ValueError(f"results must be folders that exist; got {str(folder)!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contents:
     """The runs below a results folder."""

@@ -1,5 +1,5 @@
 """Everything that can be wrong with a run that can be read: its name, its files, what it says of people, and whether
-any machine can have given it. `suite results verify`, `merge`, `push` and `export` ask here."""
+any machine can have given it. `suite results verify`, `merge` and `export` ask here."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,7 +9,6 @@ from suite.records.machine.environment import machine_id
 from suite.records.plain_text import complain
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
-from suite.records.stores.mirror import shown
 from suite.records.stores.pack import Damage
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
@@ -21,7 +20,7 @@ def whole_runs(
     runs: Iterable[StoredRecord | Damage | Path],
     copies: Copies,
     left_out: list[Path],
-    named: Callable[[Path], str] = shown,
+    named: Callable[[Path], str] = str,
 ) -> Iterator[StoredRecord]:
     """Yield the runs without a fault, withdrawn ones too, and print why each other one is left out. `left_out`: takes
     the folders of those that are damaged or have a fault. `named`: how a folder is printed."""

@@ -23,9 +23,8 @@ from suite.records.labels import distinct
 from suite.records.machine_classes import class_names
 from suite.records.machines import recorded_machine
 from suite.records.record import Record
-from suite.records.stores.mirror import existing
 from suite.records.stores.pack import Damage, folders_below
-from suite.records.stores.store import Contents, StoredRecord, read_contents
+from suite.records.stores.store import Contents, StoredRecord, check_folders, read_contents
 from suite.report.blocks import Headline
 
 P = ParamSpec("P")
@@ -139,7 +138,7 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     record's readings unread, for a caller that reads them one by one. Raises ValueError for a missing folder and for
     labels that do not fit.
     """
-    folders = existing(folders)
+    check_folders(folders)
     folder_labels = (
         _checked_labels(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
     )

@@ -5,7 +5,7 @@ Two lambdas (VC-PPO, arXiv 2503.01491): `critic_lam` is that of the returns, 1 f
 of the policy. Or the policy's is each completion's own, λ = 1 − 1 / (α l) of its l tokens (VAPO, arXiv 2504.05118), so
 that Σ λ^t, the tokens over which an error at the end is felt, is α l whatever the length; 0 where α l is below 1, as
 the paper's α of 0.05 has it for completions of up to 20 tokens. A length is an outcome, so that this λ knows of what is
-yet to come, and the gradient has a bias even with a perfect critic: workload=rl_conformance enumerates it.
+yet to come, and the gradient has a bias even with a perfect critic: tests/rl/conformance enumerates it.
 """
 
 import torch

@@ -2,7 +2,7 @@
 rarely it is solved: the gradient of maximum likelihood in place of that of the expected reward.
 
 With rewards of 0 and 1, p the chance of a 1 and G completions a prompt its expectation is the reward's gradient times
-(1 − (1 − p)^(G−1)) / p, which becomes 1/p, and so the gradient of log p, as G grows. `workload=rl_conformance` has it.
+(1 − (1 − p)^(G−1)) / p, which becomes 1/p, and so the gradient of log p, as G grows. tests/rl/conformance has it.
 """
 
 import torch

@@ -11,10 +11,10 @@ import functools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from suite.measure.meter import Meter
-from suite.measure.stateful import OneStepWorkload
 from suite.records.holdings import DIVIDED, EXPERIENCE, GATHERED, NOBODY, held_readings
 from suite.records.record import Reading, constant_readings
 from suite.rl.memory.plan import COMPUTED_DTYPE, FIT, NONE, SHARED, RlMemoryPlan
@@ -27,12 +27,27 @@ Phases = dict[str, dict[Label, int]]  # bytes of one device by label at each pha
 GPUS = "gpus"  # the span of readings of the GPUs at hand; a phase of theirs lies below it
 
 
-class RlMemoryWorkload(OneStepWorkload):
-    """A suite.measure.stateful.StatefulWorkload of one step."""
+class RlMemoryWorkload:
+    """A suite.measure.stateful.StatefulWorkload of one step, which prepares nothing and is too short to save."""
+
+    steps, checkpoint_seconds = 1, math.inf
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.plan = RlMemoryPlan(settings)
         self._attention = settings["attention"]
+
+    def prepare(self, shared: Path) -> None:
+        """Allocate and share nothing."""
+
+    def facts(self) -> Mapping[str, Any]:
+        """Empty: the plan's say all."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore nothing: there is no state."""
 
     def constants(self) -> Iterable[Reading]:
         return constant_readings(self.plan.constants())

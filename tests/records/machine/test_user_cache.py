@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from suite.records.machine.user_cache import KERNELS, kernels_folder, private_content
-from suite.records.stores.mirror import mirror_folder
+from suite.records.stores.claim import locks_folder
 
 pwd = pytest.importorskip("pwd")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")
@@ -55,7 +55,7 @@ def test_a_user_without_a_home_is_told_so(monkeypatch):
     with pytest.raises(OSError, match=r"^this user has no home folder$"):
         kernels_folder()
     with pytest.raises(OSError, match=r"^this user has no home folder$"):
-        mirror_folder("s3://bucket/folder")
+        locks_folder("sqlite:///folder/mlflow.db")
 
 
 def link_elsewhere(folder):

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from suite.records.case import Case
 from suite.records.record import Reading, Status
 from tests.report.quality_records import in_memory
 from tests.report.reading import rows_of, said
@@ -88,26 +87,3 @@ def rows(module, *records, table=0):
 def titled(section, title):
     """The rows of the first table of a title."""
     return next(rows_of(table) for table in section.tables if table.title == title)
-
-
-CONFORMANCE = {
-    "kl k1 in the loss": {"value_bias": 0.0, "gradient_norm_ratio": 0.0, "gradient_bias": 1.0},
-    "kl k3 in the loss": {"value_bias": 0.25, "gradient_norm_ratio": 1.2, "gradient_bias": 0.4, "gradient_cosine": 0.6},
-    "kl k3 in the reward": {"gradient_norm_ratio": 0.4, "gradient_bias": 1.2, "gradient_cosine": -0.5},
-    "estimator rloo": {"gradient_norm_ratio": 1.0, "gradient_bias": 1e-16, "gradient_cosine": 1.0, "unheard_of": 7.0},
-    "estimator grpo": {"gradient_norm_ratio": 0.5, "gradient_bias": 0.5, "gradient_cosine": 1.0},
-    "padding ppo": {"largest_difference": 0.0},
-    "order ppo": {"largest_difference": 0.125},
-}
-
-
-def conformance_record(spans, **axes):
-    return replace(
-        run(),
-        case=Case(workload="rl_conformance", axes={"seed": 0, "dtype": "float64"} | axes),
-        readings=[
-            Reading(step=0, span=span, metric=metric, value=value)
-            for span, values in spans.items()
-            for metric, value in values.items()
-        ],
-    )

@@ -11,15 +11,15 @@ from suite.records.record import Reading
 from suite.report.command import render_sections
 from suite.report.page.texts import load_texts
 from suite.report.plot.plots import HOVER, VALUES
-from suite.report.rl import conformance, cost, efficiency, stability, stages
+from suite.report.rl import cost, efficiency, stability, stages
 from tests.records.factory import build
 from tests.report.quality_records import in_memory
 from tests.report.reading import said
-from tests.report.rl.runs import CONFORMANCE, conformance_record, failed, named, run, thinking
+from tests.report.rl.runs import failed, named, run, thinking
 from tests.report.rl_records import study
 from tests.report.test_hostile import EVIL, texts
 
-SECTIONS = (efficiency, cost, stability, stages, conformance)
+SECTIONS = (efficiency, cost, stability, stages)
 
 
 def sections(*records, lang="en"):
@@ -55,12 +55,12 @@ def test_training_runs_change_no_other_section():
         for name, values in finals.items()
         for seed, final in enumerate(values)
     ]
-    training = [*by_task, failed(seed=9), conformance_record(CONFORMANCE)]
+    training = [*by_task, failed(seed=9)]
     mixed, alone = (
         {section.id: section for section in render_sections(in_memory(*records), load_texts("en"))}
         for records in ([*attention_runs, *training], attention_runs)
     )
-    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "rl_conformance", "trust"}
+    ours = {"claims", "rl_efficiency", "rl_cost", "rl_stability", "trust"}
     assert {name: section for name, section in mixed.items() if name not in ours} == {
         name: section for name, section in alone.items() if name not in ours
     }
@@ -95,9 +95,8 @@ def evaluated_at(step):
         run([0.1, 0.5], algorithm=3, seed="x", steps="many", prompts_per_step=10**400, num_generations=True),
         evaluated_at(-1),
         evaluated_at(10**12),
-        conformance_record({"": {"": float("nan")}, "kl": {"value_bias": float("inf"), "gradient_bias": float("nan")}}),
     ],
-    ids=range(12),
+    ids=range(11),
 )
 def test_an_odd_training_record_breaks_nothing(record):
     built = sections(record)
@@ -143,7 +142,6 @@ def test_hostile_names_are_shown_as_text():
         run([0.1, 0.2], **evil, **more, seed=EVIL, forms=[1.0, 1.0], extras=extras),
         run([0.1, 0.2], **evil, **more, seed=1, extras=extras),
         run([0.1, 0.2], **evil | more | {"attention": "mha"}, seed=1, extras=extras),
-        conformance_record({EVIL: {EVIL: 1.0, "gradient_bias": 1.0}}, dtype=EVIL),
     ]
     records += [
         named(thinking([1.0, 2.0, 3.0], [0.1, 0.3, 0.6], seed=seed, **evil), **extras, stages=kinds)

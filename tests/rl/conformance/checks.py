@@ -9,12 +9,12 @@ import torch
 
 from suite.configuration.files import choices, read_choice
 from suite.rl.advantages import Scored
-from suite.rl.conformance.workload import objective
 from suite.rl.critic import value_loss
 from suite.rl.losses import Divisors, aggregate, kl_estimates
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.reward import FORMAT_REWARDS, Reward
 from tests.rl.conformance import oracle
+from tests.rl.conformance.expectations import objective
 from tests.rl.conformance.oracle import Completion
 
 LONGEST = 5

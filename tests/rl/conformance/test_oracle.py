@@ -5,12 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from suite.rl.conformance import problems
-from suite.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
-from suite.rl.conformance.workload import Draws, likelihood_factor, objective
 from suite.rl.objective import AGGREGATIONS, KL_TYPES
-from tests.rl.conformance import oracle
+from tests.rl.conformance import oracle, problems
 from tests.rl.conformance.checks import random_completions
+from tests.rl.conformance.expectations import Draws, likelihood_factor, objective
+from tests.rl.conformance.problems import another_policy, log_softmax, one_choice, short_sequences
 
 LITTLE = 1e-6
 ON_THE_WAY = ("vanilla", "gspo", "sapo")

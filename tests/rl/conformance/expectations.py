@@ -3,15 +3,15 @@
 Every draw of a group is taken with its probability, the code's slopes for it, and the policy's own derivative in closed
 form. The expectation over all draws is exact, so an unbiased estimator has no bias here, not a small one.
 
-Everything is computed by the functions that training calls. Known biases are results to read, such as k3's in the loss;
-an unbiased estimator that has one makes the case incorrect. tests/rl/conformance holds each formula, token by token, to
-plain Python, and tests that padding, micro-batches and order do not matter.
+Everything is computed by the functions that training calls. Known biases are numbers to read, such as k3's in the loss;
+an unbiased estimator that has one breaks an expectation. checks.py holds each formula, token by token, to plain Python,
+and tests that padding, micro-batches and order do not matter.
 """
 
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,18 +21,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from suite.configuration.files import read_settings
-from suite.measure.meter import Meter
-from suite.measure.stateful import OneStepWorkload
-from suite.measure.workload import IncorrectError
-from suite.records.record import Reading
 from suite.rl.advantages import Estimated, Estimator, Scored
-from suite.rl.conformance import problems
-from suite.rl.conformance.plan import ConformancePlan
-from suite.rl.conformance.problems import EnumeratedProblem, Table, another_policy, one_choice, short_sequences
 from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
 from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective, objective_from
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.reward import reward_from
+from tests.rl.conformance import problems
+from tests.rl.conformance.problems import EnumeratedProblem, Table, another_policy, one_choice, short_sequences
 
 Row = NDArray[np.float64]
 ALLOWED = 1e-12  # float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least
@@ -49,41 +44,27 @@ PADDED_VALUE, PADDED_LOG_P, PADDED_LOG_OLD, PADDED_LOG_REFERENCE = 77.0, -3.0, -
 _read_settings = functools.cache(read_settings)
 
 
-class ConformanceWorkload(OneStepWorkload):
-    """A suite.measure.stateful.StatefulWorkload of one step."""
+class Expectations:
+    """Numbers by span and quantity, and a sentence for each expectation that they break."""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.plan = ConformancePlan(settings)
+    def __init__(self) -> None:
+        self.numbers: dict[tuple[str, str], float] = {}
+        self.broken: list[str] = []
 
-    def constants(self) -> Iterable[Reading]:
-        """Empty, as the plan's."""
-        return ()
-
-    def step(self, meter: Meter) -> None:
-        """Raises IncorrectError where an expectation is broken, once all divergences, or all gradients, are noted."""
-        device, ledger = torch.device(self.plan.device), Ledger(meter)
-        for check in (check_divergences, check_gradients):
-            check(ledger, self.plan.seed, device)
-            ledger.settle()
-
-
-class Ledger:
-    """Notes readings, and collects the expectations that they break."""
-
-    def __init__(self, meter: Meter) -> None:
-        self.note = meter.note
-        self._broken: list[str] = []
+    def note(self, span: str, **numbers: float) -> None:
+        self.numbers |= {(span, quantity): number for quantity, number in numbers.items()}
 
     def expect(self, span: str, quantity: str, difference: float) -> None:
-        """Remember the expectation as broken unless the difference is at most ALLOWED; NaN breaks it too."""
         if not difference <= ALLOWED:  # NaN is broken too
-            self._broken.append(f"{span}: {quantity} is off by {difference:.3g}")
+            self.broken.append(f"{span}: {quantity} is off by {difference:.3g}")
 
-    def settle(self) -> None:
-        """Raise IncorrectError with the first broken expectation and how many there were."""
-        if self._broken:
-            more = len(self._broken) - 1
-            raise IncorrectError(self._broken[0] + (f", and {more} more" if more else ""))
+
+def enumerate_expectations(seed: int) -> Expectations:
+    """Enumerate all divergences and gradients of the problems that are drawn from a seed."""
+    expectations = Expectations()
+    check_divergences(expectations, seed)
+    check_gradients(expectations, seed)
+    return expectations
 
 
 def objective(longest: int, **changes: Any) -> Objective:
@@ -109,11 +90,11 @@ class Draws:
         )
 
 
-def check_gradients(ledger: Ledger, seed: int, device: torch.device) -> None:
+def check_gradients(expectations: Expectations, seed: int) -> None:
     """Note expected gradients of estimators, aggregations and policy losses; those with a factor must equal the true
     gradient times it."""
     problem = short_sequences(seed)
-    draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check_gradient, ledger, device)
+    draws, check = Draws(problem, GROUP_SIZE), functools.partial(_check_gradient, expectations)
     _check_estimators(check, draws)
     # An unbiased estimator: what remains is what a mode's divisor does to completions of other lengths.
     exact = {"seq-mean-token-sum": 1.0, "seq-mean-token-sum-norm": 1 / problem.longest}
@@ -192,8 +173,7 @@ def _objective_with_kl_price(problem: EnumeratedProblem, **changes: object) -> O
 
 
 def _check_gradient(
-    ledger: Ledger,
-    device: torch.device,
+    expectations: Expectations,
     span: str,
     draws: Draws,
     objective: Objective,
@@ -203,21 +183,20 @@ def _check_gradient(
     estimate: Estimator | None = None,
 ) -> None:
     """Note the code's expected gradient beside the true one, which it must equal `factor` times if given."""
-    mean, variance, clipped = expected_gradient(draws, objective, device, values_S=values_S, estimate=estimate)
+    mean, variance, clipped = expected_gradient(draws, objective, values_S=values_S, estimate=estimate)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     true = problems.reward_gradient(draws.problem, price).ravel()
-    ledger.note(span, **_gradient_readings(mean, variance, true))
+    expectations.note(span, **_gradient_readings(mean, variance, true))
     if any(clipped.values()):
-        ledger.note(span, **clipped)
+        expectations.note(span, **clipped)
     if factor is not None:
         bias = float(np.abs(mean - factor * true).max()) / float(np.abs(true).max())
-        ledger.expect(span, f"{factor:.3g} times the true gradient", bias)
+        expectations.expect(span, f"{factor:.3g} times the true gradient", bias)
 
 
 def expected_gradient(
     draws: Draws,
     objective: Objective,
-    device: torch.device,
     *,
     values_S: Sequence[float] | None = None,
     estimate: Estimator | None = None,
@@ -234,15 +213,15 @@ def expected_gradient(
     def along_paths(table_SK: Any, padding: float) -> Tensor:
         """The table's entry at each token of each path, [paths, longest], with `padding` behind the shorter paths."""
         rows = [[table_SK[s][k] for s, k in path] + [padding] * (problem.longest - len(path)) for path in problem.paths]
-        return torch.tensor(rows, dtype=torch.float64, device=device)
+        return torch.tensor(rows, dtype=torch.float64)
 
     log_p_PT, log_old_PT = along_paths(problem.policy_SK, PADDED_LOG_P), along_paths(problem.sampled_SK, PADDED_LOG_OLD)
     paths = {
         "mask_NT": along_paths(np.ones_like(problem.policy_SK), 0.0),
-        "rewards_N": torch.tensor(problem.rewards, dtype=torch.float64, device=device),
+        "rewards_N": torch.tensor(problem.rewards, dtype=torch.float64),
     }
     if objective.normalises_parts:
-        paths["parts_NK"] = torch.tensor(problem.parts, dtype=torch.float64, device=device)
+        paths["parts_NK"] = torch.tensor(problem.parts, dtype=torch.float64)
     if objective.has_reference and objective.use_kl_in_reward:
         log_reference_PT = along_paths(problem.reference_SK, PADDED_LOG_REFERENCE)
         paths["kl_NT"] = kl_estimates(log_old_PT, log_reference_PT, objective.kl_type) * objective.kl_coef
@@ -250,7 +229,7 @@ def expected_gradient(
         values_S1 = np.array(problem.values_S if values_S is None else values_S)[:, None]
         paths["values_NT"] = along_paths(np.broadcast_to(values_S1, problem.policy_SK.shape), PADDED_VALUE)
 
-    rows_DG = torch.tensor(draws.groups, device=device)
+    rows_DG = torch.tensor(draws.groups)
     one_group_G = torch.zeros_like(rows_DG[0])
     advantages_NT = torch.cat(
         [
@@ -315,26 +294,24 @@ def _gae_before_whitening(scored: Scored, objective: Objective) -> Estimated:
     return Estimated(advantages_NT=raw_NT, returns_NT=estimated.returns_NT)
 
 
-def check_divergences(ledger: Ledger, seed: int, device: torch.device) -> None:
+def check_divergences(expectations: Expectations, seed: int) -> None:
     """Check all estimates of KL, in the loss on and off policy and in the reward, against enumerated divergences."""
     problem = one_choice(seed)
     off_policy = replace(problem, sampled_SK=another_policy(problem, seed))
-    ledger.note("kl", true_value=problems.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist()))
+    expectations.note(
+        "kl", true_value=problems.divergence(problem.policy_SK[0].tolist(), problem.reference_SK[0].tolist())
+    )
     for kl_type in KL_TYPES:
-        _check_in_the_loss(ledger, problem, kl_type, device, where="on policy")
-        _check_in_the_loss(ledger, off_policy, kl_type, device, where="off policy")
+        _check_in_the_loss(expectations, problem, kl_type, where="on policy")
+        _check_in_the_loss(expectations, off_policy, kl_type, where="off policy")
         if kl_type != "k3_unbiased":  # which is a loss
-            _check_in_the_reward(ledger, problem, kl_type, device)
+            _check_in_the_reward(expectations, problem, kl_type)
 
 
-def _check_in_the_loss(
-    ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device, *, where: str
-) -> None:
+def _check_in_the_loss(expectations: Expectations, problem: EnumeratedProblem, kl_type: str, *, where: str) -> None:
     """Check an estimate's value and its gradient as a term of the loss. `where`: "on policy" or "off policy"."""
     p, q, old = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK, problem.sampled_SK))
-    log_p, log_reference, log_old = (
-        torch.tensor(row, dtype=torch.float64, device=device)[:, None] for row in (p, q, old)
-    )
+    log_p, log_reference, log_old = (torch.tensor(row, dtype=torch.float64)[:, None] for row in (p, q, old))
     log_p.requires_grad_()
     values_NT = kl_estimates(log_p, log_reference, kl_type, log_old)
     (slopes_NT,) = torch.autograd.grad(values_NT.sum(), log_p)
@@ -345,29 +322,29 @@ def _check_in_the_loss(
     mean_value = float(weights @ values)
     mean, variance = _mean_and_variance(slopes[:, None] * scores_KK, weights)
     span = f"kl {kl_type} in the loss, {where}"
-    ledger.note(span, value_bias=mean_value - true, value_variance=float(weights @ (values - mean_value) ** 2))
-    ledger.note(span, **_gradient_readings(mean, variance, true_gradient))
+    expectations.note(span, value_bias=mean_value - true, value_variance=float(weights @ (values - mean_value) ** 2))
+    expectations.note(span, **_gradient_readings(mean, variance, true_gradient))
 
     size = float(np.abs(true_gradient).max())
     if UNBIASED.get(kl_type) in (where, "always"):
-        ledger.expect(span, "the mean of the estimates", abs(mean_value - true))
+        expectations.expect(span, "the mean of the estimates", abs(mean_value - true))
     if EXACT_IN_THE_LOSS.get(kl_type) in (where, "always"):
-        ledger.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)
+        expectations.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)
     if where == "on policy" and kl_type == "k1":
-        ledger.expect(span, "no gradient at all", float(np.abs(mean).max()) / size)
+        expectations.expect(span, "no gradient at all", float(np.abs(mean).max()) / size)
     if where == "on policy" and kl_type == "k3":
         reverse = np.array(problems.reverse_divergence_gradient(p, q))
-        ledger.expect(span, "the reverse divergence's gradient", float(np.abs(mean - reverse).max()) / size)
+        expectations.expect(span, "the reverse divergence's gradient", float(np.abs(mean - reverse).max()) / size)
 
 
-def _check_in_the_reward(ledger: Ledger, problem: EnumeratedProblem, kl_type: str, device: torch.device) -> None:
+def _check_in_the_reward(expectations: Expectations, problem: EnumeratedProblem, kl_type: str) -> None:
     """Check the gradient of an estimate that is the only reward, by leave-one-out pairs, which add no bias."""
     p, q = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK))
     settings = {"adv_estimator": "rloo", "kl_type": kl_type, "kl_coef": 1.0, "use_kl_in_reward": True}
     price_alone = objective(1, loss_agg_mode="seq-mean-token-sum", **settings)
-    mean, variance, _ = expected_gradient(Draws(replace(problem, rewards=[0.0] * len(p)), 2), price_alone, device)
+    mean, variance, _ = expected_gradient(Draws(replace(problem, rewards=[0.0] * len(p)), 2), price_alone)
     true_gradient = -np.array(problems.divergence_gradient(p, q))
     span, size = f"kl {kl_type} in the reward", float(np.abs(true_gradient).max())
-    ledger.note(span, **_gradient_readings(mean, variance, true_gradient))
+    expectations.note(span, **_gradient_readings(mean, variance, true_gradient))
     if kl_type == "k1":
-        ledger.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)
+        expectations.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)

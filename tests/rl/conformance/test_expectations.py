@@ -1,24 +1,31 @@
+import re
+from pathlib import Path
+
 import pytest
 
-from suite.measure.meter import Meter
-from suite.measure.workload import IncorrectError
-from suite.records.metrics import METRICS
-from suite.rl.conformance import workload
-from suite.rl.conformance.plan import ConformancePlan
-from suite.rl.conformance.workload import ConformanceWorkload
 from suite.rl.losses import kl_estimates
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
+from tests.rl.conformance import expectations
 from tests.rl.conformance.checks import CASES, check, check_rewards
+from tests.rl.conformance.expectations import enumerate_expectations
 
-SETTINGS = {"device": "cpu", "dtype": "float64", "threads": 1, "seed": 0}
+README = Path(expectations.__file__).parents[3] / "suite" / "rl" / "README.md"
+TABLE = re.compile(r"\| estimator \| norm ratio \| cosine \|\n\|.*\n((?:\|.*\n)+)")
 
 
 @pytest.fixture(scope="module")
-def seen():
-    meter = Meter()
-    ConformanceWorkload(SETTINGS).step(meter)
-    assert {reading.metric for reading in meter.readings} <= METRICS.keys()
-    return {(reading.span, reading.metric): reading.value for reading in meter.readings}
+def enumerated():
+    return enumerate_expectations(seed=0)
+
+
+@pytest.fixture(scope="module")
+def seen(enumerated):
+    return enumerated.numbers
+
+
+def test_every_expectation_holds(enumerated):
+    assert enumerated.broken == []
+    assert enumerate_expectations(seed=1).broken == []
 
 
 def test_the_published_numbers_of_one_choice_of_seven_come_out(seen):
@@ -66,19 +73,18 @@ def test_every_form_of_the_reward_is_its_formula():
     check_rewards()
 
 
-def test_the_expectations_hold_for_another_seed_too():
-    ConformanceWorkload(SETTINGS | {"seed": 1}).step(Meter())
+def test_a_biased_value_breaks_expectations_and_is_named(monkeypatch):
+    monkeypatch.setattr(expectations, "kl_estimates", lambda *arguments: kl_estimates(*arguments) + 1e-9)
+    broken = enumerate_expectations(seed=0).broken
+    assert broken[0] == "kl k1 in the loss, on policy: the mean of the estimates is off by 1e-09"
+    assert len([sentence for sentence in broken if sentence.startswith("kl ")]) == 4
 
 
-def test_a_biased_value_ends_as_incorrect_and_is_named(monkeypatch):
-    monkeypatch.setattr(workload, "kl_estimates", lambda *arguments: kl_estimates(*arguments) + 1e-9)
-    meter = Meter()
-    said = "^kl k1 in the loss, on policy: the mean of the estimates is off by 1e-09, and 3 more$"
-    with pytest.raises(IncorrectError, match=said):
-        ConformanceWorkload(SETTINGS).step(meter)
-    assert len(meter.readings) > 30
-
-
-def test_the_plan_refuses_a_precision_in_which_a_bias_drowns():
-    with pytest.raises(ValueError, match="dtype must be one of float64; got 'float32'"):
-        ConformancePlan(SETTINGS | {"dtype": "float32"})
+def test_the_readmes_table_of_estimators_is_what_is_enumerated(seen):
+    (body,) = TABLE.findall(README.read_text(encoding="utf-8"))
+    written = [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
+    estimators = {span: f"`{span.removeprefix('estimator ')}`" for span, _ in seen if span.startswith("estimator ")}
+    assert written == [
+        [name, f"{seen[span, 'gradient_norm_ratio']:.4f}", f"{seen[span, 'gradient_cosine']:.4f}"]
+        for span, name in estimators.items()
+    ]

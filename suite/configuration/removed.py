@@ -1,0 +1,26 @@
+"""What left since the last release: each name answers for one release with one sentence on what takes its place."""
+
+import re
+from typing import NoReturn
+
+STORING = "keeping results in object stores (s3:// and others)"
+REMOVED = {
+    STORING: "copy the folder with the store's own client, and read tables in a store by URL with pandas and fsspec",
+    "results push": "publish the folder with the client of its place, such as aws, gsutil or hf",
+    "ls --watch": "each run shows its own progress, and Ray's dashboard shows a cluster's",
+    "workload=rl_conformance": "suite/rl/README.md has its table of biases, which tests compute",
+    "backend=sglang": "it never ran on a GPU; flash_mla and flashinfer decode absorbed MLA too",
+}
+STORES = re.compile(r"(.*=)?['\"]?(s3a?|gs|gcs|az|abfss?|adl|hf|memory)(::.*)?:/", re.DOTALL | re.IGNORECASE)
+"""An argument that names a place in an object store, and such a URL after it became a path."""
+
+
+def refuse_removed(name: str) -> NoReturn:
+    """Raise ValueError that says what takes the place of a name in REMOVED."""
+    raise ValueError(f"{name} was removed: {REMOVED[name]}")
+
+
+def refuse_stores(*places: str) -> None:
+    """Raise ValueError for the URL of an object store, which is not repeated: it may hold a password."""
+    if any(map(STORES.match, places)):
+        refuse_removed(STORING)

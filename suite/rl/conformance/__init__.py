@@ -1,1 +1,0 @@
-"""Conformance: exact expectations of estimators, losses and divergences on problems that can be enumerated."""
