@@ -192,7 +192,6 @@ def _latent_parts(layer: Any, x_BND: Tensor, positions_N: Tensor) -> tuple[Tenso
 
 
 def _query_input(layer: Any, x_BND: Tensor) -> Tensor:
-    """Input of the query projection: the hidden states, or where the query has a low rank its normed latent."""
     if layer.shape.q_lora_rank is None:
         return x_BND
     return normed(product(x_BND, layer.w_qa), layer.q_norm)

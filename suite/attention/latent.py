@@ -187,7 +187,6 @@ class LatentAttention(AttentionLayer):
 
     @staticmethod
     def _per_head(x_BHSi: Tensor, weight_Hio: Tensor) -> Tensor:
-        """Multiply each head's rows by that head's matrix, as one batched product over heads."""
         batch, heads, tokens, _ = x_BHSi.shape
         rows_HTi = x_BHSi.transpose(0, 1).reshape(heads, batch * tokens, -1)
         return torch.bmm(rows_HTi, weight_Hio).view(heads, batch, tokens, -1).transpose(0, 1)

@@ -139,7 +139,6 @@ class RaggedStep(ForwardStep):
         return readings
 
     def _layer(self) -> Tensor:
-        """One pass of the whole layer, which writes its new keys and values to the caches."""
         return self.layer.output(_joined(self.backend(*self._project_and_cache())))
 
     def _project_and_cache(self) -> tuple[Tensor, ...]:

@@ -80,12 +80,10 @@ class SelectedStep(ForwardStep):
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
-        """One pass of the whole layer: project and cache the new tokens, choose, attend."""
         q, k, _, *scored = self.layer.project(self._x_BSD, self.cache, self._start)
         return self.layer.output(self._kernel(q, k, self.layer.select(*scored)))
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
-        """Gather the chosen rows and attend to them. `inputs`: queries, all keys, indices of the chosen tokens."""
         q_BHSd, k_BGTd, chosen_BSK = inputs
         o = self.backend(*self.layer.gather(q_BHSd, k_BGTd, chosen_BSK))
         return self.layer.unfold(o, q_BHSd.shape[2])

@@ -96,15 +96,12 @@ class ForwardStep:
         return RotatedRuns(runs=[self.parts()[span]])
 
     def _layer(self) -> Tensor:
-        """One pass of the whole layer, which writes its new keys and values to the cache."""
         return self.layer.output(self.backend(*self._project_and_cache()))
 
     def _project_and_cache(self) -> tuple[Tensor, ...]:
-        """Project the new tokens and write them to the cache. Returns the kernel's inputs."""
         return self.layer.project(self._x_BSD, self.cache, self._start)
 
     def _kernel(self, *inputs: Tensor) -> Tensor:
-        """The backend's attention over these inputs."""
         return self.backend(*inputs)
 
 
@@ -182,14 +179,12 @@ class TrainingStep:
         return y_BSD
 
     def _kernel(self) -> None:
-        """Forward and backward pass of the kernel alone."""
         check.gradients(self.backend, self.projected, self._do_BHSv, self.problem)
 
     def rotated_runs(self, span: str, cache_bytes: int, most_bytes: int) -> None:
         """None: a backward pass is captured under rules of its own, and a training step is seldom short."""
 
     def _drawn_like_output(self, problem: Problem) -> Tensor:
-        """Standard-normal numbers in the shape of the kernel's output, do_BHSv."""
         size = (problem.batch, problem.heads, problem.query_len, problem.v_dim)
         return torch.empty(size, dtype=problem.dtype, device=problem.device).normal_(generator=self._generator)
 
@@ -270,13 +265,11 @@ class QuantisedStep(ForwardStep):
         return OutputError(error=max(errors), allowed=LARGEST_ROW_ERROR[self.problem.cache_dtype])
 
     def _project_and_cache(self) -> tuple[Tensor, ...]:
-        """Project the new tokens and write their rows, quantised, to the cache: (query, the cache's kernel inputs)."""
         q_BHSd, *new = self.layer.project(self._x_BSD, None, self._start)
         self.cache.write(self._start, *self._cached_rows(*new))
         return q_BHSd, *self.cache.kernel_inputs()
 
     def _cached_rows(self, k_BGTd: Tensor, v_BGTv: Tensor) -> tuple[Tensor, ...]:
-        """The tensors that the cache keeps: (keys, values), or (keys,) where the value lies in them."""
         return (k_BGTd,) if self.layer.value_layout is ValueLayout.PREFIX_OF_KEY else (k_BGTd, v_BGTv)
 
 

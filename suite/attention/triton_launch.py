@@ -154,7 +154,6 @@ def _blocks_per_split(blocks: int, least: int, programs: int, places: int) -> in
     that run at once; `least`: blocks of a split at least."""
 
     def time(each: int) -> int:
-        """Time with `each` blocks in a split, in blocks: waves of programs, each wave as long as a split."""
         return math.ceil(programs * math.ceil(blocks / each) / places) * each
 
     choices = range(blocks, min(least, blocks) - 1, -1)

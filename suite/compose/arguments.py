@@ -50,7 +50,6 @@ def checked_flags(arguments: Sequence[str]) -> list[str]:
     """
 
     def refuse(message: str) -> NoReturn:
-        """Raise ValueError with the parser's message, in place of argparse's exit."""
         raise ValueError(f"{message}; see suite run --help")
 
     parser = get_args_parser()
@@ -80,7 +79,6 @@ def checked_flags(arguments: Sequence[str]) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A text in single quotes, as Hydra's grammar reads it."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

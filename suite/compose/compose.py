@@ -152,7 +152,6 @@ class Composition:
 
 
 def _without_names(point: SweepPoint, keys: Collection[str]) -> SweepPoint:
-    """The point without these keys among those that were named and those that do not apply."""
     named, inapplicable = ([key for key in names if key not in keys] for names in (point.named, point.inapplicable))
     return replace(point, named=named, inapplicable=inapplicable)
 
@@ -190,7 +189,6 @@ def part_overrides(part: Mapping[str, Any], *, typed: Collection[str]) -> list[s
 
 
 def _plain(node: Any) -> Any:
-    """A configuration node as plain lists and mappings; anything else as it is."""
     return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 

@@ -99,7 +99,6 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
     def _parse_overrides_and_create_caching_repo(
         self, config_name: str | None, overrides: list[str]
     ) -> tuple[list[Override], CachingConfigRepository]:
-        """In place of Hydra's own: overrides are parsed once for the whole command, and files read once."""
         return [self.parsed(line) for line in overrides], self._files
 
     @staticmethod
@@ -147,7 +146,6 @@ class Loader(ConfigLoaderImpl):  # type: ignore[misc]
         return self.load_configuration("run", list(overrides), mode, **how)
 
     def _is_choice(self, line: str) -> bool:
-        """Whether an override takes an option of a group, or several; False for a value of a setting."""
         override = self.parsed(line)
         return not isinstance(override.value(), dict) and self._files.group_exists(override.key_or_group)
 

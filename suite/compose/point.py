@@ -115,7 +115,6 @@ def is_left_out(point: SweepPoint) -> bool:
 
 
 def _refuse_unknown(names: Iterable[str], point: SweepPoint) -> None:
-    """Raise ValueError for the first of these names that `leave_out` uses and no point has; not for a single run."""
     if point.is_sweep and (unknown := sorted(names)):
         raise ValueError(NO_SUCH_SETTING.format(unknown[0]))
 
@@ -216,12 +215,10 @@ def workloads_with(name: str) -> list[str]:
 
 
 def _listed(name: str, values: Sequence[Any]) -> str:
-    """`workload=rl`, `phase=decode or prefill`"""
     *first, last = map(as_typed, values)
     return f"{name}={', '.join(first)} or {last}" if first else f"{name}={last}"
 
 
 @functools.cache
 def _common_keys() -> frozenset[str]:
-    """The names of groups, and the keys of conf/run.yaml."""
     return files.groups() | set(files.read_yaml("run.yaml")) - {"defaults"}

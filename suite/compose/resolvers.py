@@ -39,7 +39,6 @@ DEVICE_DTYPES = ("bfloat16", "float16", "float32")
 
 
 def _default_dtype(hardware: Mapping[str, Any] | None) -> str:
-    """The first of DEVICE_DTYPES that a device of conf/hardware has a published peak of; bfloat16 for None."""
     peaks = DEVICE_DTYPES if hardware is None else hardware_from(hardware).dense_flops_per_s
     return next((dtype for dtype in DEVICE_DTYPES if dtype in peaks), DEVICE_DTYPES[0])
 

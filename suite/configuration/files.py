@@ -70,7 +70,6 @@ def workload_definition(name: str) -> Mapping[str, Any]:
 
 
 def _foreign_confs() -> Iterator[Path]:
-    """Yield the folders of other packages' configuration, which they name as entry points: `mine = "package"`."""
     for point in entry_points(group=CONFS):
         spec = importlib.util.find_spec(point.value)  # found without running its code
         yield from map(Path, spec.submodule_search_locations or () if spec else ())
@@ -101,7 +100,6 @@ def read_yaml(relative: str) -> dict[str, Any]:
 
 
 def _loaded(path: Path) -> Any:
-    """Read YAML of this package or an installed one, which is trusted; safe_load takes ten times as long."""
     return yaml.load(path.read_text(encoding="utf-8"), Loader=_LOADER)
 
 

@@ -154,7 +154,6 @@ class DecodeWorkload:
             self._kernel_inputs = [self._project(block, cache, self._x_BSD) for block, cache in pairs]
 
     def _project(self, block: Block, cache: Cache, x_BSD: Tensor) -> tuple[Tensor, ...]:
-        """The kernel's inputs of a block, whose new tokens' rows are written to its cache."""
         return block.attention.project(block.attention_input(x_BSD), cache, self._start)
 
     def _all_attention(self) -> Tensor:

@@ -210,7 +210,6 @@ class Rollout:
         return h_PD.repeat_interleave(self._copies, dim=0)
 
     def _rows_in_batch(self, x_NV: Tensor) -> Tensor:
-        """The rows of `x_NV` that are still in the batch."""
         with attribute_to(kind=LOGITS):
             return x_NV if self._going_B is None else x_NV.index_select(0, self._going_B)
 

@@ -60,7 +60,6 @@ def _read(name: str) -> Play:
 
 
 def _folder() -> Path | None:
-    """The folder of the texts; None where the package is not installed."""
     spec = importlib.util.find_spec(_MODULE)
     places = (spec.submodule_search_locations or ()) if spec else ()
     return next((Path(place) / _FOLDER for place in places), None)

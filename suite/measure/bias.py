@@ -168,7 +168,6 @@ def _capture_graph(runs: Sequence[Work]) -> torch.cuda.CUDAGraph:
 
 
 def _ones(size_bytes: int) -> torch.Tensor:
-    """A float32 tensor of ones on the GPU, `size_bytes` large."""
     return torch.ones(size_bytes // FLOAT_BYTES, device="cuda")
 
 

@@ -76,7 +76,6 @@ class Flush:
         return lambda: [{"metric": "flush_probe_ratio", "value": ratio}]
 
     def _read_s(self) -> float:
-        """Seconds that one read of the probe takes."""
         start = time.perf_counter()
         self._probe.sum()
         return time.perf_counter() - start

@@ -148,7 +148,6 @@ class EnergySchedule:
 
 
 def _variant(case: Case) -> tuple[Any, ...]:
-    """The case's workload and settings without its backend's, as a hashable key."""
     named = {**case.axes, **case.extras}
     settings = sorted((name, value) for name, value in named.items() if name.partition(".")[0] != "backend")
     return (case.workload, *settings)

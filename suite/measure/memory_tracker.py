@@ -185,6 +185,5 @@ class MemoryTracker(TorchDispatchMode):
         return place
 
     def _note_release(self, address: int) -> None:
-        """Note that the storage at this address is freed."""
         place = self._places.pop(address)
         self._events.append((place, -self._storages[place].bytes))

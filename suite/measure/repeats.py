@@ -127,5 +127,4 @@ def _widest_interval(readings: Iterable[Reading]) -> Interval:
 
 
 def _relative_half_width(interval: Interval) -> float:
-    """Half-width as a share of the median; infinite where too few samples give no 95% interval."""
     return interval.relative_half_width if interval.level >= LEAST_LEVEL else math.inf

@@ -139,7 +139,6 @@ def _repeat(
     meter, sent = Meter(*timed.probes, launch=launch), 0
 
     def send_new() -> None:
-        """Send the readings that were not sent yet."""
         nonlocal sent
         send(readings=meter.readings[sent:])
         sent = len(meter.readings)

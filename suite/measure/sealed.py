@@ -129,7 +129,6 @@ def _read_checked(file: io.BufferedReader, key: str, device: str | None) -> dict
 
 
 def _first_line(digest: str) -> bytes:
-    """The first line of a sealed file."""
     return FORM + digest.encode() + b"\n"
 
 

@@ -97,7 +97,6 @@ def forest(runs: Runs, *, by: str = "attention", **compared: Any) -> "go.Figure"
 
 
 def _experiment(row: Mapping[Any, Any], settings: Iterable[str]) -> str:
-    """A row's value of each setting, as `task=sort, seed=0`, without missing ones (NaN)."""
     return ", ".join(f"{name}={row[name]}" for name in settings if row[name] == row[name])
 
 

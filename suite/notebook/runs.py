@@ -218,7 +218,6 @@ class Runs:
 
     @cached_property
     def _extras(self) -> list[str]:
-        """The settings that any run names beside the axes."""
         return list(dict.fromkeys(name for run in self._results.records for name in run.record.case.extras))
 
     def _named(self, workload: str | None) -> list[CurrentRecord]:

@@ -98,6 +98,5 @@ class QualityPlan:
         return weights * FLOAT_BYTES[self.dtype] + self.decode_len * self._cache_bytes(shape.layer)
 
     def _cache_bytes(self, layer: LayerShape) -> int:
-        """Cache bytes per token, if every layer of the decoder were this one."""
         token = Pass(batch=1, query_len=1, seq_len=1, element_bytes=FLOAT_BYTES[self.dtype])
         return self.shape.num_layers * layer.cache_bytes_per_token(token)

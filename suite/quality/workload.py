@@ -238,7 +238,6 @@ class QualityWorkload:
         return answers_to(self.model, self._held_out, len(self.plan.task.kinds))
 
     def _reported_kinds(self) -> list[tuple[str, list[int]]]:
-        """Name and kinds of each span of readings: the task's groups, then single kinds where there are several."""
         task = self.plan.task
         single = [(kind, [place]) for place, kind in enumerate(task.kinds)] if len(task.kinds) > 1 else []
         return [*((name, list(kinds)) for name, kinds in task.groups.items()), *single]

@@ -120,6 +120,5 @@ def span_today(span: str) -> str:
 
 
 def _with_variant(axes: Mapping[str, Any], names: Mapping[tuple[str, str], str]) -> dict[str, Any]:
-    """The axes with the variant that `names` has for this variant and phase; else as they are."""
     variant = names.get((str(axes.get("attention")), str(axes.get("phase"))))
     return {**axes} if variant is None else {**axes, "attention": variant}

@@ -221,7 +221,6 @@ def value_under(settings: Mapping[str, Any], key: str) -> Any:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """A setting's value that may stand in an id: one line, and the same on every machine, so without its paths."""
     text = value if isinstance(value, str) else json.dumps(value) if isinstance(value, list | dict) else None
     return value if text is None else clean_setting(name, " ".join(text.split()))
 

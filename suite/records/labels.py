@@ -117,7 +117,6 @@ def _settings_in_names(settings: Sequence[Settings]) -> Collection[str]:
 
 
 def _label(name: str, value: str) -> str:
-    """A value alone if it explains itself, as `mla` does and 4096 does not."""
     return value if WORD.fullmatch(value) and value not in SAYS_NOTHING_ALONE else f"{name}={value}"
 
 
@@ -130,5 +129,4 @@ def _grouped(cases: Iterable[dict[str, str]], names: Collection[str]) -> dict[tu
 
 
 def _key(case: Mapping[str, str], names: Collection[str]) -> tuple[str, ...]:
-    """The case's values of these settings; empty where it lacks one."""
     return tuple(case.get(name, "") for name in names)

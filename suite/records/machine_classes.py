@@ -39,7 +39,6 @@ def kind_of_machine(records: Sequence[Record]) -> str:
 
 
 def _texts(facts: Iterable[Any], name: str) -> list[str]:
-    """All values under a name in those facts that are mappings, sorted."""
     return sorted({str(each[name]) for each in facts if isinstance(each, Mapping) and name in each})
 
 
@@ -87,7 +86,6 @@ def machine_classes(by_machine: Mapping[str, Sequence[Record]]) -> list[list[str
 
 
 def _is_close(ratios: Mapping[str, float]) -> bool:
-    """Whether memory is known to be as fast, and arithmetic too where both ran a dtype."""
     return BANDWIDTH in ratios and max(ratios.values()) <= MOST_APART
 
 

@@ -86,13 +86,11 @@ Units = Sequence[tuple[float, str]]
 
 
 def _in_units(value: float, units: Units) -> str:
-    """Three significant digits and the largest unit that the value reaches."""
     size, unit = _unit(value, units)
     return f"{_digits(value / size)} {unit}"
 
 
 def _unit(value: float, units: Units) -> tuple[float, str]:
-    """The largest unit that the value reaches, once it is rounded to three digits; the smallest for less."""
     # 1023.9 KiB is 1.00 MiB, and so is 1024 KiB, whose digits round down.
     most = max(value, _rounded(value))
     return next((unit for unit in units if most >= unit[0]), units[-1])

@@ -91,7 +91,6 @@ def folders_digest(folders: Iterable[Path]) -> str:
 
 
 def _page_digest(path: Path) -> str:
-    """The folders' digest that a page carries in its head; empty for any other file."""
     with path.open("rb") as file:
         match = MADE_OF.search(file.read(HEAD_BYTES))
     return match[1].decode() if match else ""
@@ -187,7 +186,6 @@ def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = 
 
 
 def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:
-    """The sections that conf/report.yaml lists under `markdown`, as one Markdown text."""
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in render_sections(results, load_texts(lang)) if section.id in wanted])]
 

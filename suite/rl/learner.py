@@ -225,7 +225,6 @@ class Learner:
         return readings
 
     def _step_policy(self) -> dict[str, float]:
-        """Take one optimiser step of the policy; the gradient's norm, and 1 if it was clipped."""
         norm = self._optimiser.update("the policy")
         return {"gradient_norm": norm, "gradient_clipped": float(norm > self._plan.max_grad_norm)}
 
@@ -319,5 +318,4 @@ def mean_kl(experience: Experience, reference_NT: Tensor) -> float:
 
 @attribute_to(NOBODY, EXPERIENCE)
 def _concatenated(parts: Sequence[Tensor]) -> Tensor:
-    """Join the parts along the first axis."""
     return torch.cat(tuple(parts))

@@ -60,7 +60,6 @@ class CheckpointVocabulary:
 
     @cached_property
     def _checkpoint_tokenizer(self) -> Any:
-        """The checkpoint's tokenizer, read on first use."""
         from suite.lm.checkpoint.tokenizer import load_tokenizer  # with torch, which no plan may bring
 
         return load_tokenizer(locate_checkpoint(self._checkpoint), vocab_size=self.vocab_size)

@@ -83,7 +83,6 @@ class TrackedMemory:
             stack.enter_context(self._holdings.away())
 
         def end_span() -> Seen:
-            """End the watch; no readings."""
             stack.close()
             return ()
 

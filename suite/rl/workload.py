@@ -151,5 +151,4 @@ class RlWorkload:
 
 
 def _training_facts(base: Base) -> dict[str, Any]:
-    """The base model's key and the processor seconds of its training."""
     return {"key": base.key[:16], "process_cpu_s": base.process_cpu_s}

@@ -82,5 +82,4 @@ def find_on_any_machine(
 
 
 def _age(run: StoredRecord) -> tuple[str, str]:
-    """For sorting by age: when the run started, and the name of its folder."""
     return started_at(run.record), run.folder.name

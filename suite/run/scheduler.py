@@ -110,7 +110,6 @@ class _Sweep:
         """Run the jobs of the queue in the slots until there are none. Raises KeyboardInterrupt."""
 
         def stop() -> None:
-            """Hand out no more jobs, and end the case in each slot."""
             self.queue.stop()
             for slot in slots:
                 slot.interrupt()

@@ -145,5 +145,4 @@ def _compare(
 
 
 def _is_stuck(arm: Mapping[str, RunCurve]) -> bool:
-    """Whether none of an arm's runs takes off."""
     return not any(run.take_off.happened for run in arm.values())

@@ -102,11 +102,9 @@ def _shared_cells(cells: Cells, crossed: Mapping[int, tuple[str, str]]) -> tuple
 
 
 def _means(cells: Cells, shared: Sequence[Cell], seeds: Sequence[str], levels: Mapping[int, str]) -> dict[str, float]:
-    """Each seed's mean over the `shared` cells, with the factors in `levels` set to the levels given there."""
     values = [cells[_with_levels(cell, levels)] for cell in shared]
     return {seed: float(np.mean([values_by_seed[seed] for values_by_seed in values])) for seed in seeds}
 
 
 def _with_levels(cell: Cell, levels: Mapping[int, str]) -> Cell:
-    """The cell with some factors, given by index, set to other levels."""
     return tuple(levels.get(place, level) for place, level in enumerate(cell))

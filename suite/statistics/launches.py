@@ -46,7 +46,6 @@ class Effect:
         return self._one_sided_p(-self.estimate)
 
     def _one_sided_p(self, estimate: float) -> float:
-        """P of an estimate at least this high where the true effect is 0; with an error of 0 it is 0, 0.5 or 1."""
         if self.error > 0:
             return t_above(estimate / self.error, self.freedom)
         return 0.5 if estimate == 0 else float(estimate < 0)
@@ -90,7 +89,6 @@ def effects_together(series: Mapping[T, Sequence[float]]) -> dict[T, Effect]:
 
 
 def _deviation(launches: Sequence[float]) -> float:
-    """Sample standard deviation, with n − 1."""
     mean = math.fsum(launches) / len(launches)  # statistics.stdev is exact, and fifty times as slow
     return math.sqrt(math.fsum((launch - mean) ** 2 for launch in launches) / (len(launches) - 1))
 

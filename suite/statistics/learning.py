@@ -196,7 +196,6 @@ def expected_best_band(trials: ArrayLike, k: int, *, level: float = 0.95) -> Est
 
 
 def _best_chances(count: int, k: int) -> NDArray[np.float64]:
-    """The chance of each of the ordered trials to be the best of k: P(maximum <= i-th of n) = (i/n)^k."""
     if not 1 <= k <= count:
         raise ValueError(f"k must lie between 1 and the number of trials, {count}; got {k}")
     return np.diff((np.arange(count + 1) / count) ** k)

@@ -194,7 +194,6 @@ def differing_rows(rows: Sequence[Pooled]) -> list[bool]:
 
 
 def _two_sided_p(mean: float, error: float, freedom: int) -> float:
-    """Two-sided p of Student's t that the true mean is 0; with an error of 0 it is 1 for a mean of 0, else 0."""
     if error == 0:
         return 1.0 if mean == 0 else 0.0
     return 1 - t_within(mean / error, freedom)

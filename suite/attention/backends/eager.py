@@ -102,7 +102,6 @@ def _products(q_BRr: Tensor, k_BTr: Tensor) -> Tensor:
 
 
 def _softmax(scores: Tensor, sink: Tensor | None) -> Tensor:
-    """Softmax over the keys. `sink`, a logit for each row of scores, takes its share of it and is then dropped."""
     if sink is None:
         return scores.softmax(dim=-1)
     return torch.cat((scores, sink), dim=-1).softmax(dim=-1)[..., :-1]
@@ -117,10 +116,8 @@ def _hide(scores: Tensor, hidden_ST: Tensor | None) -> Tensor:
 
 
 def _one_by_one(x_BGTd: Tensor) -> Iterable[Tensor]:
-    """Yield the matrix of each group of each sequence, sequence by sequence."""
     return (x_Td for x_GTd in x_BGTd for x_Td in x_GTd)
 
 
 def _batches_badly(x_NTd: Tensor) -> bool:
-    """True where a batched product of these matrices is slow: 16 bits on a CPU, not contiguous; see the top."""
     return x_NTd.is_cpu and x_NTd.element_size() == 2 and len(x_NTd) > 1 and not x_NTd.is_contiguous()

@@ -103,12 +103,10 @@ class FlashInfer(needs.PackagedBackend):
         return o_NHv.view(problem.batch, problem.query_len, problem.heads, problem.v_dim).transpose(1, 2)
 
     def _plan_decode(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the decode kernel over pages, for one or several new tokens. Returns the function that runs it."""
         several = {"q_len_per_req": self.problem.query_len} if self.problem.query_len > 1 else {}
         return self._plan_pages(k_BGTd, **several)
 
     def _plan_append(self, k_BGTd: Tensor, v_BGTv: Tensor) -> Run:
-        """Plan the prefill kernel over pages, with a causal mask. Returns the function that runs it."""
         return self._plan_pages(k_BGTd, self._offsets(self.problem.query_len), causal=True)
 
     def _plan_pages(self, k_BGTd: Tensor, *queries: Tensor, **settings: int) -> Run:
@@ -119,7 +117,6 @@ class FlashInfer(needs.PackagedBackend):
         self._kernel.plan(*tables, *sizes, **settings, **self._dtypes_and_scale())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-            """Run the planned kernel on all new tokens, N = batch · query_len; o_NHv."""
             o_NHv: Tensor = self._kernel.run(q_NHd, (pages.view(k_BGTd), pages.view(v_BGTv)))
             return o_NHv
 
@@ -186,23 +183,19 @@ class FlashInfer(needs.PackagedBackend):
         self._kernel.plan(starts, starts, *sizes, head_dim_vo=problem.v_dim, causal=True, **self._dtypes_and_scale())
 
         def run(q_NHd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:
-            """Run the planned kernel on all new tokens, N = batch · query_len; o_NHv."""
             o_NHv: Tensor = self._kernel.run(q_NHd, *(x.transpose(1, 2).flatten(0, 1) for x in (k_BGTd, v_BGTv)))
             return o_NHv
 
         return run
 
     def _dtypes_and_scale(self) -> dict[str, Any]:
-        """The arguments of a kernel's `plan` for dtypes and softmax scale."""
         dtype = self.problem.dtype
         return {"q_data_type": dtype, "kv_data_type": dtype, "sm_scale": self.problem.scale}
 
     def _page_tables(self, pages: Pages) -> tuple[Tensor, Tensor]:
-        """(offsets of each sequence's pages in the list, the list of all sequences' pages)."""
         return self._offsets(pages.table_BP.shape[1]), pages.table_BP.flatten()
 
     def _offsets(self, length: int) -> Tensor:
-        """Where each sequence begins among sequences of `length`, and where the last ends: batch + 1 int32 numbers."""
         return torch.arange(self.problem.batch + 1, dtype=torch.int32, device=self.problem.device) * length
 
     def _per_sequence(self, length: int) -> Tensor:

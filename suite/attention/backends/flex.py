@@ -32,7 +32,6 @@ class Flex(CompiledBackend):
             window = keys if problem.window is None else problem.window
 
             def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-                """True if the key is not newer than the query and in its window. `key`: a row in the ring."""
                 behind = query + past - (key - oldest) % keys
                 return (behind >= 0) & (behind < window)
 

@@ -47,7 +47,6 @@ class SdpaFolded(Backend):
 
     @staticmethod
     def _has_one_row(problem: Problem) -> bool:
-        """True if a key-value head has a single query row, in bfloat16 on a CPU, where that may be slow."""
         rows = problem.heads_per_group * problem.query_len
         return rows == 1 and problem.dtype is torch.bfloat16 and problem.device.type == "cpu"
 

@@ -215,10 +215,8 @@ def _build(path: Path, dtype: torch.dtype) -> None:
 
 @functools.cache
 def _source_text() -> str:
-    """The C++ code of all SOURCES, in their order, as one text."""
     return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in SOURCES)
 
 
 def _instructions() -> str:
-    """This CPU's instruction sets, as Linux lists them; elsewhere its name."""
     return cpuinfo().get("flags") or cpuinfo().get("Features") or platform.processor() or platform.machine()

@@ -97,6 +97,5 @@ def missing(checkpoint: str) -> str | None:
 
 
 def _folders(package: str) -> list[Path]:
-    """The folder of a package's code, found without importing it, as a list of one; empty if it is not installed."""
     spec = importlib.util.find_spec(PACKAGES[package].module)
     return [Path(folder) for folder in (spec.submodule_search_locations or ())][:1] if spec else []

@@ -144,6 +144,5 @@ def _positive_number(config: Mapping[str, Any], name: str, where: str) -> float:
 
 
 def _joined_names(names: Any) -> str:
-    """Distinct names for a message, cut to LONGEST_TOLD; anything but a list of texts as `clipped` shows it."""
     is_plain = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return ", ".join(dict.fromkeys(names))[:LONGEST_TOLD] if is_plain else clipped(names)

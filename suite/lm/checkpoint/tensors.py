@@ -100,6 +100,5 @@ def _read_gguf(path: Path) -> Iterator[tuple[str, Stored]]:
 
 
 def _neighbours_to_halves(weight: Tensor, heads: int) -> Tensor:
-    """Reorder rows within each head, from pairs of neighbours (2i, 2i + 1) to pairs (i, i + d/2)."""
     rows, width = weight.shape
     return weight.view(heads, rows // heads // 2, 2, width).transpose(1, 2).reshape(rows, width)

@@ -94,6 +94,5 @@ def _call_untrusted(part: str, call: Callable[[], Any]) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    """An error as `Class: first line of its message`, cut to LONGEST_ERROR."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:LONGEST_ERROR]}" if lines else type(error).__name__

@@ -102,7 +102,6 @@ class CudaFlush:
         cold = self._read()
 
         def stop() -> Seen:
-            """One reading: the probe's time after the flush over its warm time."""
             # The clock has stopped by now, so all of these events have happened.
             ratio = cold[0].elapsed_time(cold[1]) / warm[0].elapsed_time(warm[1])
             return [{"metric": "flush_probe_ratio", "value": ratio}]
@@ -136,7 +135,6 @@ def nvtx_range(span: str) -> Callable[[], Seen]:
     torch.cuda.nvtx.range_push(f"span {span}")
 
     def stop() -> Seen:
-        """End the range; no readings."""
         torch.cuda.nvtx.range_pop()
         return ()
 
@@ -149,7 +147,6 @@ def synchronised_clock(span: str) -> Callable[[], Seen]:
     stop_clock = cpu_clock(MANY_THREADS)(span)
 
     def stop() -> Seen:
-        """Wait for the device and stop the clock: one reading in seconds."""
         torch.cuda.synchronize()
         return stop_clock()
 

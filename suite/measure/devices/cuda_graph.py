@@ -93,7 +93,6 @@ def agrees(replayed: Tensor, expected: Tensor) -> bool:
 
 
 def _step(spans: Mapping[str, _Span], meter: Meter) -> None:
-    """Run each span's work, such as a graph's replay, once in the meter."""
     for name, span in spans.items():
         with meter.span(name):
             span.work()
@@ -148,7 +147,6 @@ def captured(runs: Sequence[Callable[[], object]]) -> tuple[torch.cuda.CUDAGraph
 
 
 def _output(run: Callable[[], object]) -> Tensor:
-    """Call `run`; its output, which must be a tensor."""
     output = run()
     assert isinstance(output, Tensor)
     return output
@@ -156,5 +154,4 @@ def _output(run: Callable[[], object]) -> Tensor:
 
 @functools.cache
 def _capture_stream(device: int) -> torch.cuda.Stream:
-    """One stream for all captures on a device: cuBLAS keeps a workspace for every stream."""
     return torch.cuda.Stream(device)

@@ -81,6 +81,5 @@ def _is_readable(path: Path) -> bool:
 
 
 def _waited_s(path: Path) -> float:
-    """Seconds so far in which a task waited, by a pressure file's first line: `some avg10=0.00 … total=123`, in µs."""
     first = path.read_text().partition("\n")[0]
     return int(first.rpartition("total=")[2]) * MICRO

@@ -143,7 +143,6 @@ class Gpu:
 
     @property
     def _answers(self) -> bool:
-        """False for a GPU that is lost or could not be read at all."""
         return self.state in (State.MEASURED, State.MIG)
 
     def _read(self, quantity: str, read: Callable[[Any], T]) -> T | None:
@@ -225,7 +224,6 @@ class Nvml(Source):
 
 
 def _is_used(gpu: Gpu, target: Target) -> bool:
-    """True if the watched case computes on the GPU."""
     return any(is_same_gpu(identity, gpu.shown) for identity in target.cuda_devices)
 
 

@@ -172,7 +172,6 @@ class TelemetryWatch:
 
     @property
     def _period_now_s(self) -> float:
-        """Seconds between samples; doubled for every SLOWER_EVERY_SAMPLES samples taken."""
         return float(self._period_s * 2 ** (len(self.samples) // SLOWER_EVERY_SAMPLES))
 
     def _run(self) -> None:

@@ -117,7 +117,6 @@ def rotary_pairs(w_q: Tensor, w_k: Tensor, *, shape: GroupedShape, count: int, m
 
 
 def _energy(map_ED: Tensor, moments_DD: Tensor) -> Tensor:
-    """E |M x|² of inputs x with these second moments, M being the map: the mean squared length of its output."""
     return ((map_ED @ moments_DD) * map_ED).sum()
 
 
@@ -142,7 +141,6 @@ def second_moments(decoder: Decoder, windows: Sequence[Sequence[int]]) -> Tensor
     sums_LDD = torch.zeros(decoder.shape.num_layers, hidden, hidden, dtype=torch.float64, device=device)
 
     def add(sums_DD: Tensor, block: torch.nn.Module, arguments: tuple[Tensor, Tensor | None]) -> None:
-        """A hook before a block: add x^T x of its attention's input, over all tokens, to the sums in place."""
         assert isinstance(block, Block)
         x_ND = block.attention_input(arguments[0]).flatten(0, 1).double()
         sums_DD.addmm_(x_ND.T, x_ND)

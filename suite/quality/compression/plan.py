@@ -111,7 +111,6 @@ class CompressionPlan:
         return {"case": {"cache_bytes_per_token_mha": self.shape.num_layers * self.layer.num_heads * head_bytes}}
 
     def _forward(self, cache_dtype: str | None) -> Pass:
-        """A step of one token, for its bytes."""
         element_bytes = FLOAT_BYTES[self.dtype]
         return Pass(batch=1, query_len=1, seq_len=1, element_bytes=element_bytes, cache_dtype=cache_dtype)
 

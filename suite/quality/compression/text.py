@@ -39,7 +39,6 @@ def words_in(text: str) -> list[Span]:
     ends = [end for _, end in speakers]
 
     def is_speech(span: Span) -> bool:
-        """True if the span lies in no speaker's name."""
         place = bisect_right(ends, span[0])
         return place == len(ends) or speakers[place][0] > span[0]
 
@@ -86,7 +85,6 @@ def token_words(words: Sequence[Span], tokens: Iterable[Span]) -> list[int]:
     begins, ends = [begin for begin, _ in words], [end for _, end in words]
 
     def word_at(token: Span) -> int:
-        """Index of the first word that the token touches, or NO_WORD."""
         first = bisect_right(ends, token[0])
         return first if first < bisect_left(begins, token[1]) else NO_WORD
 

@@ -161,13 +161,11 @@ class CompressionWorkload:
         self.decoder.requires_grad_(False)
 
     def _published(self) -> Decoder:
-        """The model as it is, without gradients."""
         making = {"dtype": getattr(torch, self.plan.dtype), "device": torch.device(self.plan.device)}
         return load_decoder(self.plan.checkpoint, positions=self.plan.positions, **making).requires_grad_(False)
 
     @functools.cached_property
     def _other_windows(self) -> list[Sequence[int]]:
-        """All windows of the plays that are not held out; their tokens take seconds."""
         texts = (self._tokens.encode(play.text) for play in self._other_plays)
         return [window for ids in texts for window in whole_windows(ids, self.plan.window)]
 

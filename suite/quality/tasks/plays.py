@@ -67,13 +67,11 @@ class Plays:
 
 @functools.cache
 def _to_train_on() -> NDArray[np.uint8]:
-    """Ids of the plays to train on, as one text."""
     return _ids(other_plays())
 
 
 @functools.cache
 def _id_kinds() -> Ids:
-    """For each character id the index of its kind, by its share of the characters to train on."""
     shares_V = np.bincount(_to_train_on(), minlength=OTHER + 1) / len(_to_train_on())
     return np.array([next(kind for kind, least in enumerate(LEAST_SHARES) if share >= least) for share in shares_V])
 

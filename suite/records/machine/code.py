@@ -70,12 +70,10 @@ def _digest(roots: frozenset[str]) -> str:
 
 
 def _top_level(dotted: str) -> str:
-    """`a` of `a.b.c`."""
     return dotted.partition(".")[0]
 
 
 def _with_parents(dotted: str) -> list[str]:
-    """`a.b.c` with `a.b` and `a`, whose files run first when it is imported. Names that are no modules do no harm."""
     parts = dotted.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
 
@@ -103,7 +101,6 @@ def _source(module: str) -> Path | None:
 
 @functools.cache
 def _is_local(top: str) -> bool:
-    """True if a top-level module lies neither in Python's library nor among installed distributions."""
     path = None if top in sys.stdlib_module_names else _source(top)
     return path is not None and not {"site-packages", "dist-packages"} & set(path.parts)
 

@@ -96,12 +96,10 @@ def machine_kind() -> str:
 
 
 def _short_hash(*parts: str) -> str:
-    """The first 16 hexadecimal digits of the sha256 over the parts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
 def _hardware() -> list[str]:
-    """Architecture, CPU model and family, number of CPUs, and memory in whole GiB, as texts."""
     memory_gib = round(psutil.virtual_memory().total / 2**30)  # a kernel keeps some MiB more or less for itself
     return [platform.machine(), cpu_model(), cpu_family(), str(psutil.cpu_count()), str(memory_gib)]
 

@@ -83,5 +83,4 @@ def _first_text(root: Path, *names: str) -> str | None:
 
 
 def _whole_number(text: str | None) -> int | None:
-    """The number that a text is; None for any other text, such as `max`."""
     return int(text) if text is not None and text.lstrip("-").isdigit() else None  # version 1 writes -1 for no limit

@@ -155,7 +155,6 @@ class Scrubber:
 
 
 def _replace_secrets(secrets: Iterable[tuple[str, str]], text: str) -> str:
-    """The text with `<VARIABLE>` for the value of each such variable, and `<secret>` for what looks like a token."""
     for name, value in secrets:
         text = text.replace(value, f"<{name}>")
     return TOKEN.sub("<secret>", text) if len(text) >= SHORTEST_TOKEN else text
@@ -192,7 +191,6 @@ def _shorten_path(match: re.Match[str]) -> str:
 
 
 def _last_part(path: str) -> str:
-    """`<path>/` and a path's last part; `<path>` alone for a home, whose last part is a person's name."""
     parts = [part for part in re.split(r"[\\/]+", path) if part]
     is_home = len(parts) > 1 and parts[-2].lower() in ("home", "users") and len(parts) <= 3
     return "<path>" if is_home or not parts else f"<path>/{parts[-1]}"

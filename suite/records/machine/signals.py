@@ -33,7 +33,6 @@ class Interruptions:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        """Raise KeyboardInterrupt; within `deferred` only note that a signal came."""
         if not self._is_deferred:
             raise KeyboardInterrupt
         self.is_pending = True

@@ -65,7 +65,6 @@ class _LossyStream(io.FileIO):
 
 
 def _stand_in(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding shows in place of what it lacks: of a minus a hyphen, else the number would lose its sign."""
     assert isinstance(error, UnicodeEncodeError)
     return "".join("-" if letter == "−" else "?" for letter in error.object[error.start : error.end]), error.end
 
@@ -120,7 +119,6 @@ def run_or_complain(command: "Callable[[], int]") -> int:
 
 
 def _complain(why: str) -> None:
-    """Print a sentence to standard error, on one line."""
     from suite.records.plain_text import complain  # only where something is wrong
 
     complain(why)

@@ -226,7 +226,6 @@ def _read_list(path: Path) -> Sequence[Withdrawal]:
 
 
 def _withdrawal_covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
-    """The first withdrawal that covers the record, or None."""
     return next((entry for entry in entries if entry.covers(record)), None)
 
 

@@ -76,10 +76,8 @@ def recorded_gpus(record: Record) -> dict[str, Mapping[str, Any]]:
 
 
 def _object(value: Any) -> Mapping[str, Any]:
-    """The value, or an empty mapping where it is no mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
 def _objects(value: Any) -> dict[str, Mapping[str, Any]]:
-    """The members of a mapping that are mappings themselves; none where it is no mapping."""
     return {name: inner for name, inner in _object(value).items() if isinstance(inner, Mapping)}

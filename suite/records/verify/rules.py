@@ -120,7 +120,6 @@ def device_bounds(record: Record) -> tuple[dict[str, Bound], dict[tuple[str, str
 
 @lru_cache
 def _memory_bound(holder: str, nbytes: float) -> Bound:
-    """At most `nbytes`, which `holder` has."""
     return Bound(high=nbytes, rule=f"{holder} has {numbers.bytes_iec(nbytes)}")
 
 
@@ -133,13 +132,11 @@ def fact(facts: object, name: str) -> float:
 
 
 def _card(driver_name: object) -> Hardware | None:
-    """The known device that a driver reports by this name."""
     name = hardware_reported_as(driver_name) if isinstance(driver_name, str) else None
     return None if name is None else load_hardware(name)
 
 
 def _card_limits(driver_name: object) -> tuple[str | None, float, float]:
-    """The name of a known device, and the most bytes and W that it may show; both infinite for an unknown one."""
     if (card := _card(driver_name)) is None:
         return None, math.inf, math.inf
     return card.name, GIB_OVER_GB * card.memory_bytes, math.inf if card.tdp_w is None else RAISED * card.tdp_w
@@ -246,7 +243,6 @@ def _spans_longer_than_the_run(record: Record) -> Iterator[Fault]:
 
 
 def _duration_s(record: Record) -> float:
-    """The seconds that a run took; infinite for one that went on from a checkpoint, with readings from before."""
     return math.inf if "resumed_at_steps" in record.provenance else fact(record.provenance, "duration_s")
 
 

@@ -313,7 +313,6 @@ def kernel_shares(results: Results) -> list[KernelShare]:
 
 
 def _share_case(share: KernelShare) -> Pairs:
-    """The axes and the machine of a share, without the context: equal for the contexts of one case."""
     return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_label(share.timing)))
 
 

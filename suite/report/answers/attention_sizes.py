@@ -137,7 +137,6 @@ def caches_by_form() -> list[CacheRatio]:
 
 
 def _single_pass(seq_len: int, query_len: int = 1) -> Pass:
-    """A pass of one sequence in 16 bits, a decode step unless `query_len` says otherwise."""
     return Pass(batch=1, query_len=query_len, seq_len=seq_len, element_bytes=2)
 
 
@@ -178,7 +177,6 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
 
 
 def _even_context(ours: LayerShape, theirs: LayerShape) -> int:
-    """The context in tokens from which our layer's decode step takes as many FLOPs as theirs or more; 0 for none."""
     # FLOPs grow linearly with the context, so two contexts give the line.
     first, second = ([layer_work(shape, _single_pass(tokens)).flops for tokens in (1, 2)] for shape in (ours, theirs))
     slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]

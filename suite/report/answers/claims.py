@@ -97,7 +97,6 @@ def sensitivity() -> list[tuple[str, ...]]:
 
 @functools.cache
 def _claims_file() -> Mapping[str, Any]:
-    """conf/claims.yaml, which each mean asks for."""
     return read_yaml("claims.yaml")
 
 
@@ -132,7 +131,6 @@ def _ruled(results: Results, claim: Claim) -> ClaimVerdict | None:
 
 
 def _looks(claim: Claim) -> Text:
-    """That earlier records were looked at before they were complete, and the limit that follows; empty if not."""
     count = claim.get("trial", {}).get("looks", 1)
     return say("claim.looks", limit=f"{ALPHA_BY_LOOKS[count]:g}") if count > 1 else ""
 

@@ -48,7 +48,6 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     design = claim["trial"]
 
     def answered(questions: Sequence[Question]) -> list[tuple[Question, PooledTrials]]:
-        """The questions on which there are trials, with these."""
         answers = ((question, answer_question(design, question, trials)) for question in questions)
         return [(question, answer) for question, answer in answers if answer is not None]
 
@@ -112,7 +111,6 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
 
 
 def _about(question: Question) -> Text:
-    """What a question measures, in words."""
     return say(f"claim.about.{question.get('says', question['measure'])}")
 
 
@@ -140,13 +138,11 @@ def _evidence(answer: PooledTrials, measure: Text) -> list[Text]:
 
 
 def _beside(key: str, question: Question, answer: PooledTrials) -> Text:
-    """The sentence `key` on what a question beside the deciding one came to, without a number where none was tested."""
     fields = {"about": _about(question), "said": say(f"claim.said.{answer.conclusion}")}
     return say(key, value=answer.value, **fields) if answer.tested else say("claim.beside.few", **fields)
 
 
 def _check_text(check: Check, answer: PooledTrials) -> Text:
-    """Say what a mean comes to after the change that a check made."""
     said = say(f"claim.said.{check.pooled.conclusion}")
     return say("claim.check", change=check.change, value=answer.value_of(check.pooled), said=said)
 

@@ -248,18 +248,15 @@ def pooled_trials(
 
 
 def _canonical_values(settings: Mapping[str, object]) -> dict[str, str]:
-    """Settings as conf/claims.yaml has them, in the spelling of `Trial.value`."""
     return {name: canonical("" if value is None else str(value).lower()) for name, value in settings.items()}
 
 
 def _deciding_units(trials: Sequence[Trial], over: Sequence[str], usual_values: Mapping[str, str]) -> list[Trial]:
-    """One trial for each unit: the one nearest to the usual values."""
     by_unit = grouped(trials, lambda trial: trial.values(over))
     return [_usual_trial(unit, usual_values) for unit in by_unit.values()]
 
 
 def _family_mean(units: Sequence[Trial]) -> Trial:
-    """The mean of a family's units that can tell, seed by seed; of none that can, the first unit."""
     telling = [unit for unit in units if unit.comparison.is_tested]
     return (mean_trial(telling) if telling[1:] else None) or next(iter(telling), units[0])
 

@@ -138,7 +138,6 @@ def _finding(names: Mapping[Any, Text], rivals: Mapping[Any, str], ahead: str) -
     rest = [row for row in names if row not in first]
 
     def listing(rows: Sequence[Any]) -> Text:
-        """The first MOST_NAMED names, and how many more there are."""
         more = [say("own.more", count=len(rows) - MOST_NAMED)] if rows[MOST_NAMED:] else []
         return joined("list", [*(names[row] for row in rows[:MOST_NAMED]), *more])
 

@@ -118,12 +118,10 @@ def nearest_cache(experiment: QualityExperiment, kind: str) -> list[QualityContr
 
 
 def _with_controls(candidates: list[QualityExperiment]) -> list[QualityExperiment]:
-    """The experiments with latents that nobody trained; all where none has any."""
     return [each for each in candidates if any(design.lacks(arm, design.LATENT) for arm in each.arms)] or candidates
 
 
 def _grading_trials(family: Family, question: Question) -> list[Trial]:
-    """For each arm, the share answered of the tier asked often minus that of the tier asked rarely."""
     gradings = families.tier_gradings(family.main)
     arms = [arm for arm in design.tuned_arms(family.main.arms) if ARMS[question["arms"]](arm) and arm in gradings]
     return [change_trial(arm, gradings[arm], points, variant_label(arm.first.attention)) for arm in arms]

@@ -81,6 +81,5 @@ def reproduced(own: Results, others: Results, ours: Verdicts, theirs: Verdicts) 
 
 
 def _deciding_sweep(claim: Claim) -> tuple[str, int]:
-    """The first of a claim's sweeps that conf/reproduce.yaml narrows to what decides, and its minutes on two cores."""
     minutes = {sweep["sweep"]: sweep["minutes"] for sweep in sweeps_again()}
     return next((name, minutes[name]) for name in claim["sweeps"] if name in minutes)

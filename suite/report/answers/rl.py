@@ -107,10 +107,6 @@ def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlA
 
 
 def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
-    """Whether two records agree in all settings that either case names and both have, but those `ignored`.
-
-    What no case names is the algorithm's own choice, as the place of its KL, and may differ.
-    """
     names = {name for record in (first, second) for name in (*record.case.axes, *record.case.extras)} - ignored
     values = [(_setting(first, name), _setting(second, name)) for name in names]
     return all(ours == theirs for ours, theirs in values if ours is not None and theirs is not None)
@@ -198,7 +194,6 @@ def _change(arm: RlArm, measure: str) -> Comparison | None:
 
 
 def _added_by_rl(arm: RlArm) -> Comparison | None:
-    """The accuracy that an arm's last stage added, by seed; None where that is no stage of RL, or was not evaluated."""
     arm_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
     is_rl = bool(arm_stages) and arm_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == arm_stages[-1][2]
     return gains[-1].comparison if is_rl else None

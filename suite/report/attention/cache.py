@@ -85,7 +85,6 @@ def _premise() -> Headline:
 
 
 def _fastest_headline(run: Run) -> Headline:
-    """The headline on the run with the most tokens a second: its model, devices and batch."""
     batch, rate = numbers.count(run.constant("largest_batch") or 0), numbers.count(_most_tokens_per_s(run) or 0)
     text = say("capacity.finding", model=run.axis("geometry"), share=_devices(run), batch=batch, rate=rate)
     return Headline(text=text)
@@ -194,7 +193,6 @@ def _most_tokens_per_s(run: Run) -> float | None:
 
 
 def _devices(run: Run) -> str:
-    """The devices of a capacity run and how they share the model: 8 × h200-sxm-141gb, dp."""
     count, device = run.axis("tp"), run.axis("hardware")
     return device if count in ("", "1") else f"{count} × {device}, {run.axis('parallel')}"
 

@@ -180,7 +180,6 @@ def _foreign_note(forms: Iterable[CallForm]) -> Text:
 
 
 def _finding(forms: Forms) -> Text:
-    """Say which form is fastest where that is clear, else how far the slowest is from it; empty if one is unchecked."""
     names = {form[LAYER]: form.name for form in forms}
     worst, *_, best = names
     return order_finding(best, worst, list(names)[:-1], names.__getitem__) if all(t.is_checked for t in names) else ""

@@ -104,13 +104,11 @@ def crossings(results: Results) -> list[Crossing]:
 
 
 def _shared_settings(timing: Timing) -> Pairs:
-    """A timing's label, axes and further settings, without backend, mode, context and new tokens."""
     axes = axes_without(timing, ("attention", "backend", "query_len", "seq_len"))
     return ((LABEL, timing.label), *(pair for pair in axes if pair[1]), *timing.extra_settings)
 
 
 def _new_tokens(timing: Timing) -> int:
-    """A case's number of new tokens; 0 where it has none, or an impossible one."""
     count = timing.record.case.axes.get("query_len")
     return count if isinstance(count, int) and 0 < count < MOST_TOKENS else 0
 
@@ -235,7 +233,6 @@ def _crossing_text(measured: Bracket | None) -> Text:
 
 
 def _bracket_text(measured: Bracket | None) -> str:
-    """The two numbers of new tokens that the crossing lies between, `8–16`; empty where it is outside them all."""
     return f"{_count_text(measured.low)}–{_count_text(measured.high)}" if measured and measured.at is not None else ""
 
 

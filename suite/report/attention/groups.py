@@ -88,14 +88,12 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
 
 
 def _plotted(timings: Iterable[Timing]) -> list[Timing]:
-    """One timing of each case, for its figure; all timings where a single variant ran on several backends."""
     candidates = list(timings)
     lines = {(timing.variant, timing.line[1:]) for timing in candidates}
     return candidates if len(lines) == 1 else representatives(candidates)
 
 
 def _place(plotted: Sequence[Timing]) -> tuple[int, ...]:
-    """Sorts groups by phase, then by most of the usual variants, fewest further settings, and most contexts."""
     first, contexts = plotted[0], {timing.tokens for timing in plotted}
     num_usual = len({timing.variant for timing in plotted} & USUAL_VARIANTS)
     return phase_place(first.axis("phase")), -num_usual, len(first.shared_extras), -len(contexts)

@@ -128,7 +128,6 @@ def shared_key(timing: Timing) -> Pairs:
 
 
 def _machine_key(timing: Timing) -> Pairs:
-    """What tells machines apart: label, name, and number of threads."""
     name = machine_name(timing.record) or numbers.NOTHING
     return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
 
@@ -270,7 +269,6 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
     order, mha_s = _row_order(times), {time.place: time.time_s for time in times if time.timing.variant == BASELINE}
 
     def regime(time: DeviceTime) -> Text:
-        """Whether compute or memory limits a time; empty where no record of its own says so."""
         is_own = time.is_measured or (time.evidence == "projected" and not time.timing.is_measured)
         return REGIME.written(time.timing) if is_own else ""
 
@@ -296,7 +294,6 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
 
 
 def _headline() -> Headline:
-    """The headline on the share of their roofline that published kernels reach: least, median and most."""
     shares = [figure.share for figure in published_figures()]
     low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
     return Headline(text=say("published.headline", low=low, middle=middle, high=high))

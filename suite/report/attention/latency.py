@@ -93,7 +93,6 @@ def _least_energy_text(order: Sequence[Timing]) -> Text:
 
 
 def _joules(timing: Timing) -> float | None:
-    """The energy of one token in joules; None where it is not noted or not plausible."""
     joules = joules_per_token(timing.record, timing.span)
     return joules if joules is not None and PLAUSIBLE_J[0] < joules < PLAUSIBLE_J[1] else None
 
@@ -199,7 +198,6 @@ def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
 
 
 def _math_path_warning(cases: Sequence[Timing]) -> list[Headline]:
-    """A headline on how many cases fell to torch's math path, which it takes without a word; none where no case did."""
     num_fell = sum(map(fell_to_math, cases))
     text = say("latency.fell", fell=numbers.count(num_fell), count=numbers.count(len(cases)))
     return [Headline(text=text)] if num_fell else []

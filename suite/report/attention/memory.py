@@ -44,7 +44,6 @@ def build(results: Results) -> Section | None:
 
 
 def _size(span: str, metric: str, timing: Timing) -> float | None:
-    """Bytes that a timing's record notes under a span; None where missing or impossible."""
     value = noted(timing.record, span, metric)
     return value if value is not None and 0 <= value < MOST_BYTES else None
 
@@ -59,7 +58,6 @@ def _peak_bytes(timing: Timing) -> float | None:
 
 
 def _peak_axis(title: Text, peaks: Sequence[float]) -> Axis:
-    """A logarithmic axis of bytes a little wider than the ticks around the peaks; it has two ticks at least."""
     (low, _), *_, (high, _) = byte_ticks(peaks)
     return byte_axis(title, peaks, range=[math.log10(low) - 0.05, math.log10(high) + 0.05])
 
@@ -77,13 +75,11 @@ def _least_text(order: Sequence[Timing]) -> Text:
 
 
 def _error_bytes(timing: Timing) -> float | None:
-    """Bytes of the counted cache beyond its closed form, which must be 0; None where either is missing."""
     by_formula, counted = BY_FORMULA(timing), COUNTED(timing)
     return None if by_formula is None or counted is None else counted - by_formula
 
 
 def _equality_text(timing: Timing) -> Text:
-    """Whether the counted cache equals its closed form, with the error if not; empty where either is missing."""
     error = _error_bytes(timing)
     return "" if error is None else say("memory.no", error=f"{error:+,.0f} B") if error else say("memory.yes")
 

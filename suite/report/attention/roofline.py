@@ -53,7 +53,6 @@ def _flops_per_s(timing: Timing) -> float | None:
 
 
 def _intensity(timing: Timing) -> float | None:
-    """Useful FLOPs for each byte of the least traffic; None where either is missing or implausible."""
     return plausible_rate(timing.amount("flops"), timing.amount("traffic_bytes"))
 
 
@@ -139,7 +138,6 @@ def _roof(cases: Sequence[Timing]) -> list[Series]:
 
 
 def _roof_line(name: Text, dash: str, *ends: tuple[float, float]) -> Series:
-    """A grey line between ends given in FLOPs a byte and FLOP/s; it is drawn in GFLOP/s, as points are."""
     points = [Point(x=intensity, y=rate / 1e9) for intensity, rate in ends]
     style = Style(colour=GREY, dash=dash)
     return Series(name=name, points=points, style=style, mode="lines", more={"hoverinfo": "name"})

@@ -270,5 +270,4 @@ def _errors(family: str, fit: Fit | Products) -> list[Any]:
 
 
 def _distinct_short_names(group: str) -> dict[str, str]:
-    """By short name the option of a group that it stands for, without names that are short already."""
     return {short: name for short, name in short_names(group).items() if short != name}

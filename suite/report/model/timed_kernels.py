@@ -81,13 +81,11 @@ def kernel_median_s(record: Record) -> float | None:
 
 
 def _heads(record: Record) -> int:
-    """The query heads of one rank; 0 where a record does not say."""
     heads, tp = _size(mapping(record.settings, "geometry").get("num_heads")), _size(record.case.axes.get("tp"))
     return heads // tp if tp and heads % tp == 0 else 0
 
 
 def _device(record: Record) -> str | None:
-    """The name in conf/hardware of the GPU that a record ran on; None for a CPU or an unknown GPU."""
     is_gpu = str(record.case.axes.get("device")).startswith("cuda")
     return hardware_reported_as(str(gpu_name(record))) if is_gpu else None
 
@@ -119,10 +117,8 @@ def _kernel(record: Record) -> Kernel | None:
 
 
 def _size(value: object) -> int:
-    """The value as a size; 0 for anything but a whole number from 1 to below LARGEST."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < LARGEST else 0
 
 
 def _whole(value: float) -> int:
-    """The value as a whole number; 0 where it is none, or not below LARGEST."""
     return int(value) if math.isfinite(value) and value == int(value) and value < LARGEST else 0

@@ -112,7 +112,6 @@ class _Writer:
         }
 
     def _add_terms(self, english: Mapping[str, Any], translated: Mapping[str, Any]) -> None:
-        """Add to `terms` what each English facet value is called in the language."""
         for name, key in english.items():
             pairs = [(key, translated[name])] if isinstance(key, str) else zip(key, translated[name], strict=True)
             self.terms.update({figure_text(key): term for key, term in pairs if isinstance(key, str)})
@@ -249,7 +248,6 @@ class SharedObjects:
         return {"@": self._places[recorded]}
 
     def _scrubbed(self, key: str, value: Any) -> Any:
-        """The value without private text; its key tells free texts and paths from facts."""
         return self._scrubber.clean_data({key: value}, is_free=False)[key]
 
 

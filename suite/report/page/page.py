@@ -169,7 +169,6 @@ def _json(value: Any) -> str:
 
 @functools.cache
 def _asset(folder: str, name: str) -> str:
-    """The text of a file in a folder beside this module; each file is read once."""
     return (HERE / folder / name).read_text(encoding="utf-8")
 
 
@@ -189,7 +188,6 @@ def _libraries(sections: Iterable[Section]) -> dict[str, str]:
 
 
 def _notices(sources: Iterable[str]) -> str:
-    """The licence comments of bundled sources, as text: packed with their sources, nobody could read them there."""
     notices = [notice.replace("\\n", "\n") for source in sources for notice in LICENCE.findall(source)]
     # What plotly.js names as its own licence and does not hold.
     return "\n\n".join([*notices, _asset("vendor", "mit.txt")])

@@ -42,7 +42,6 @@ def readings_csv(results: Results) -> Iterator[str]:
 
 
 def _csv_line(cells: Iterable[Any]) -> str:
-    """A line of CSV with its line end; text cells are made safe for spreadsheets."""
     line = StringIO()
     csv.writer(line, lineterminator="\n").writerow([_safe_cell(cell) for cell in cells])
     return line.getvalue()
@@ -81,6 +80,5 @@ def _markdown_table(table: Table) -> str:
 
 
 def _escaped(text: Text) -> str:
-    """A rendered text, escaped for a Markdown table."""
     assert isinstance(text, str), text
     return in_markdown(text)

@@ -44,7 +44,6 @@ def _facets(experiment: CompressExperiment) -> dict[str, Text]:
 
 
 def _with_origin(text: Text, experiment: CompressExperiment) -> Text:
-    """A caption or a note, and behind it the origin of the weights that its numbers stand on."""
     weights = dict.fromkeys(run.weights for run in design.runs_in(experiment) if run.weights)
     origin = say("compress.origin", weights=joined("notes", weights)) if weights else say("compress.no_origin")
     return joined("sentence", [text, origin])
@@ -119,7 +118,6 @@ def _run_points(arm: MethodArm, *, is_close_up: bool) -> list[Point]:
 
 
 def _titled_table(name: str, experiment: CompressExperiment, note: Text, rows: Sequence[Any], columns: Any) -> Table:
-    """A table of an experiment under the title `compress.table.{name}`, the weights' origin behind its note."""
     title, note = say(f"compress.table.{name}"), _with_origin(note, experiment)
     return table(title, rows, columns, family=title, note=note, settings=experiment.name, facets=_facets(experiment))
 
@@ -145,7 +143,6 @@ def _first_losses_table(experiment: CompressExperiment) -> Table:
         return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
 
     def largest_change(row: tuple[MethodArm, Rise | None]) -> Text | None:
-        """The change of perplexity where it first rises; else the largest of the method."""
         runs = [row[1].run] if row[1] else row[0].runs
         return design.change_with_range(max(runs, key=lambda run: run.times or 0.0))
 
@@ -201,7 +198,6 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
     }
 
     def step_time(tokens: int) -> Column[CompressRun]:
-        """A column of the time of a layer's step behind so many tokens."""
         title = say("compress.step", tokens=numbers.count(tokens))
         return column(title, lambda run: step_s[run].get(tokens), numbers.seconds)
 
@@ -285,7 +281,6 @@ def _finding(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
 
 
 def _taught_finding(run: CompressRun, experiment: CompressExperiment) -> Headline:
-    """A headline on what the smallest cache costs that was taught after the cut."""
     name = next(arm.name for arm in experiment.arms if run in arm.runs)
     return _finding("taught", run, name, interval=design.change_with_range(run) or numbers.NOTHING)
 

@@ -183,7 +183,6 @@ class CompressRun(Run):
 
 
 def _ratio(part: float | None, whole: float | None) -> float | None:
-    """One number over another; None where either is missing or zero."""
     return part / whole if part and whole else None
 
 
@@ -249,7 +248,6 @@ def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
     method that stands there with several calibrations says its own."""
 
     def order(arm: MethodArm) -> tuple[int, Pairs]:
-        """The sort key of an arm: its method in the order of METHODS."""
         method = arm.first.method
         return METHODS.index(method) if method in METHODS else len(METHODS), arm.key
 

@@ -64,6 +64,5 @@ def curve_table(experiments: Sequence[QualityExperiment], kind: str = design.ALL
 
 
 def _curves(arm: QualityArm, kind: str) -> dict[str, RunCurve]:
-    """What is read of the curve of each run that was evaluated often enough, by its seed."""
     curves = {run.seed: run.curve(kind) for run in arm.ended}
     return {seed: read_curve(*curve) for seed, curve in curves.items() if len(curve[0]) >= FEWEST_EVALUATIONS}

@@ -317,7 +317,6 @@ def has_default_rank(arm: QualityArm) -> bool:
 
 
 def _default_rank(arm: QualityArm) -> int | None:
-    """The width of RATIO_OF_RANK heads; None where the width of a head is not known."""
     head_dim = parse_whole_number(arm.first.setting(HEAD_DIM))
     return head_dim and RATIO_OF_RANK * head_dim
 

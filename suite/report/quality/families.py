@@ -69,7 +69,6 @@ class Family:
         the most forms first."""
 
         def order(arm: QualityArm) -> tuple[float, int]:
-            """The sort key of an arm: how long it was trained, then its form in the order of FORMS."""
             form = query_form(arm)
             return self.times(arm) or 0.0, FORMS.index(form) if form in FORMS else len(FORMS)
 
@@ -118,7 +117,6 @@ def mix_share(mix: str) -> Value:
     """A function that gives a run's share of questions asked in one of MIXES; None for a run without every tier."""
 
     def share(run: QualityRun) -> float | None:
-        """The mean of a run's shares of the tiers, weighted by the mix."""
         finals = [final for tier in design.TIERS if (final := run.final(tier)) is not None]
         is_whole = len(finals) == len(design.TIERS)
         return sum(share * final for share, final in zip(MIXES[mix], finals, strict=True)) if is_whole else None

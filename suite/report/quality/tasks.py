@@ -146,7 +146,6 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
                 pairs += [compare_arms(arm, whole, kind) for kind in kinds] if whole else []
 
     def taken_away(pair: QualityContrast) -> Text:
-        """The name of the part that the first arm lacks."""
         part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
         return say(f"quality.part.{pair.arm.value(part) if part == design.LATENT else part.rpartition('.')[2]}")
 
@@ -155,7 +154,6 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         return say("claim.rarely", title=name) if pair.about else name
 
     def both_caches(pair: QualityContrast) -> str:
-        """The cache bytes of both arms: 512 / 1,024."""
         sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
         return " / ".join(numbers.NOTHING if size is None else numbers.count(size) for size in sizes)
 
@@ -203,7 +201,6 @@ def _differences_figure(experiments: Sequence[QualityExperiment]) -> Figure | No
 
 
 def _first_arm_by_name(pairs: Rows) -> dict[Text, QualityArm]:
-    """The first arm of each name, in the order of variants."""
     arms = sorted((pair.arm for row in pairs for pair in row), key=design.arm_order)
     return {name: namesakes[0] for name, namesakes in grouped(arms, lambda arm: arm.name).items()}
 

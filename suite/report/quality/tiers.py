@@ -77,7 +77,6 @@ def _by_bytes_figure(family: Family) -> Figure | None:
 
 
 def _pairs_table(family: Family) -> Table:
-    """The table of latents beside grouped heads of the nearest cache, tier by tier."""
     tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
     return layout.nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [tier])
 
@@ -101,7 +100,6 @@ def _forms_table(family: Family) -> Table:
 
 
 def _variants_table(family: Family) -> Table:
-    """The table of the main experiment's arms: what they answer of each tier, their sizes, and their decode time."""
     columns = [layout.NAME, *_tier_columns(family), layout.SEEDS, *layout.SIZES]
     columns.append(column("quality.decode", design.decode_s, numbers.seconds))
     return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns)
@@ -125,7 +123,6 @@ def _cached_table(family: Family) -> Table:
     against = cache_against_answers(family)
 
     def in_words(comparison: Comparison) -> Text:
-        """What a comparison says of what is in the cache; that the tier is answered where it is mastered."""
         if _is_mastered(comparison):
             return say("quality_tiers.cached.answered")
         return say_or(f"quality_tiers.cached.{comparison.outcome}", comparison_verdict(comparison))
@@ -178,7 +175,6 @@ def cache_against_answers(family: Family) -> dict[tuple[QualityArm, str], Compar
 
 
 def _is_mastered(comparison: Comparison) -> bool:
-    """Whether nearly all questions, all but ALL_BUT of them at most, are answered: the second side's mean."""
     return fmean(comparison.theirs) >= 1 - ALL_BUT
 
 

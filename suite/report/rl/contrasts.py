@@ -79,7 +79,6 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = COMPLETIONS) -> li
         return []
 
     def accuracy(budget: str, amount: float, run: RlRun) -> float | None:
-        """The accuracy at the last evaluation at which a run had spent at most `amount`; None without evaluations."""
         return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, amount)
 
     quantities = [
@@ -108,7 +107,6 @@ def mean_over_budgets(pair: RlExperiment, budget: str, *, is_linear: bool = Fals
     first, last = max(next(filter(None, spent), 0.0) for spent in spends), min(spent[-1] for spent in spends)
 
     def mean_accuracy(run: RlRun) -> float | None:
-        """A run's mean accuracy; None without evaluations after the first step that all share."""
         if run.curve is None or not 0 < first < last:
             return None
         return mean_to_budget(run.curve.spent[budget], run.curve.accuracy, first, last, is_linear=is_linear)
@@ -141,7 +139,6 @@ def comparison_table(rows: Sequence[AgainstReference], title: str = "rl_efficien
     gap, in_words, pairs, *tested = frames.comparison_columns("rl_efficiency.difference", lambda row: row.comparison)
 
     def equal_amount(row: AgainstReference) -> Text:
-        """The budget of a row and the amount that all arms had spent of it."""
         budget = row.quantity.name
         amount = frames.format_amount(budget, row.amount)
         return say("rl_efficiency.equal", amount=amount, budget=frames.budget_name(budget))

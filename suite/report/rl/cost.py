@@ -58,13 +58,11 @@ def run_price(run: RlRun) -> float | None:
 
 
 def _phases_s(run: RlRun, clock: str = "") -> float | None:
-    """The seconds of all phases of a run that ended well; None where one is not known."""
     seconds = [part for phase in PHASES if (part := run.seconds(phase, clock)) is not None]
     return sum(seconds) if run.is_ok and len(seconds) == len(PHASES) else None
 
 
 def _per_thousand(amount: float | None, run: RlRun) -> float | None:
-    """An amount of a run for each thousand of its completions; None where either is not known."""
     completions = run.total("completions")
     return 1000 * amount / completions if amount is not None and completions else None
 
@@ -160,7 +158,6 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
         return name == VARIANT or name.startswith(VARIANT_SIZES)
 
     def naming(arms: Sequence[RlArm]) -> list[RlArm]:
-        """Name arms by all but their variant, under each name the variant with the widest cache first."""
         by_variant = sorted(arms, key=lambda arm: (variant_sort_key(arm.value(VARIANT)), _sized_variant(arm)))
         return named(by_variant, ALGORITHM, is_said=lambda name: not sets_variant(name))
 
@@ -174,7 +171,6 @@ def variant_experiments(results: Results) -> list[RlExperiment]:
 
 
 def _sized_variant(arm: RlArm) -> str:
-    """An arm's attention variant with the sizes that it sets: GQA (kv_heads=2)."""
     sizes = [f"{name.removeprefix(VARIANT_SIZES)}={size}" for name, size in arm.key if name.startswith(VARIANT_SIZES)]
     return variant_label(arm.value(VARIANT)) + (f" ({', '.join(sizes)})" if sizes else "")
 

@@ -117,14 +117,12 @@ def _table(experiment: RlExperiment, curves: Curves, judged: Judged) -> Table:
     """The table of each arm's take-off, plateau, middle and steepness, with its word against the baseline."""
 
     def text_column(name: str, text: Callable[[list[RunCurve]], Text | None]) -> Column[RlArm]:
-        """A column with a text of an arm's runs."""
         return column(f"rl_curves.{name}", lambda arm: text([*curves[arm].values()]), kind=Kind.NUMBER)
 
     def count(name: str, is_counted: Callable[[RunCurve], bool]) -> Column[RlArm]:
         return text_column(name, lambda runs: frames.count_text(sum(map(is_counted, runs)), len(runs)))
 
     def middle(runs: list[RunCurve]) -> Text | None:
-        """The geometric mean of C_mid, with the part of its interval that lies within what was spent."""
         most = max(math.log(curve.spent[COMPLETIONS][-1]) for curve in experiment.curves)
         logs = [run.sigmoid.log_middle for run in runs if run.sigmoid]
         return mean_with_range(logs, lambda log: numbers.count(math.exp(min(log, most))))

@@ -142,11 +142,9 @@ class RlLayout:
         sittings = Counter[tuple[Pairs, str]]()
 
         def sitting(run: RlRun) -> tuple[Pairs, str]:
-            """What runs that were taken together share: settings of the experiment, and the commit."""
             return _shared_settings(run), str(run.record.provenance.get("commit"))
 
         def weight(run: RlRun, runs: Sequence[RlRun]) -> tuple[int, str]:
-            """How many runs were taken with this one, then when it started."""
             if not sittings:
                 sittings.update(map(sitting, runs))
             return sittings[sitting(run)], started_at(run.record)

@@ -54,7 +54,6 @@ def build(results: Results) -> Section | None:
         return None
 
     def distance_from_best(experiment: RlExperiment) -> float:
-        """How far accuracy lies below a curve's best on average: 0 where all is learnt before the first evaluation."""
         # Of a task that is learnt before the first evaluation all lines lie on each other.
         curves = [curve.accuracy for curve in experiment.curves]
         return fmean(1 - fmean(accuracy) / max(accuracy) if max(accuracy) else 0.0 for accuracy in curves)
@@ -115,12 +114,10 @@ def _arrivals_table(experiment: RlExperiment) -> Table:
     """The table of what each arm had spent when it first reached each of LEVELS."""
 
     def arrived(budget: str, row: tuple[RlArm, float]) -> Arrivals:
-        """What each run had spent of a budget when it first reached a level, and how many did."""
         curves = design.arm_curves(row[0])
         return arrivals([to_threshold(curve.spent[budget], curve.accuracy, row[1]) for curve in curves])
 
     def median(budget: str, row: tuple[RlArm, float]) -> float | None:
-        """The median over the runs of what they had spent when they first reached a level."""
         return arrived(budget, row).median
 
     columns: list[Column[tuple[RlArm, float]]] = [
@@ -148,11 +145,9 @@ def _tuning_table(experiment: RlExperiment) -> Table | None:
         return None
 
     def best(count: int, arms: Sequence[RlArm]) -> float | None:
-        """The best final accuracy that is expected of so many trials; None of more than there are."""
         return expected_best([*map(mean_final, arms)], count) if count <= len(arms) else None
 
     def band(arms: Sequence[RlArm]) -> str:
-        """The interval of the best expected of the most trials that any algorithm has; empty with fewer trials."""
         return percent_range(expected_best_band([*map(mean_final, arms)], most) if most <= len(arms) else None)
 
     counts = sorted({count for count in (*TRIALS, most) if count <= most})

@@ -149,7 +149,6 @@ def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, se
 
 @functools.lru_cache(maxsize=4096)
 def _bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
-    """The percentile bootstrap's interval of a mean, None for one score: a band shows a spread, and judges nothing."""
     return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
 
 

@@ -169,7 +169,6 @@ def _saving_fields(saving: Saving) -> dict[str, Text]:
 
 
 def _range(low: str, high: str) -> Text:
-    """Both ends as a range, or one text where they are the same."""
     return low if low == high else say("rl.range", low=low, high=high)
 
 
@@ -227,7 +226,6 @@ def _fits_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Tab
         return noted(arm.first.record, span, metric)
 
     def smallest_set(arm: MemoryArm) -> Text:
-        """The set with the least memory together; of equal ones the fewest devices."""
         counts = {size: count for size in GPUS_GB if (count := design.devices_needed(size, arm)) is not None}
         sets = [(count * size, count, size) for size, count in counts.items()]
         return say("rl_memory.set", count=min(sets)[1], size=min(sets)[2]) if sets else ""
@@ -290,7 +288,6 @@ def _peaks_table(arms: Sequence[MemoryArm], lay_out: Callable[..., Table]) -> Ta
         return arm.first.phases[phase].peak if phase in arm.first.phases else None
 
     def part_size(place: int, name: str, arm: MemoryArm) -> float | None:
-        """The bytes of an owner (place 0) or kind (place 1) at the highest peak; None for none."""
         parts = arm.first.phases[arm.first.peak_phase].parts
         return sum(size for part, size in parts.items() if part[place] == name) or None
 
@@ -325,7 +322,6 @@ def _published_table(arms: Sequence[MemoryArm], savings: Sequence[Saving]) -> Ta
         return peak
 
     def is_like(value: str, wanted: Any) -> bool:
-        """Whether a setting is as a figure asks: ANY takes every value, and None an absent one."""
         return bool(value) if wanted == ANY else value == ("" if wanted is None else str(wanted))
 
     def comparable(figure: PublishedMemory) -> tuple[Text, Text]:

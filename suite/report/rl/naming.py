@@ -46,7 +46,6 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
 
 
 def _rounded(value: str) -> str:
-    """A setting's value; one with decimals, such as a learning rate drawn at random, with three digits."""
     return f"{float(value):.3g}" if "." in value and parse_number(value) is not None else value
 
 
@@ -87,7 +86,6 @@ def _short_names(names: Sequence[str]) -> list[list[str]]:
 
 
 def _usual_parts(names: Sequence[Sequence[str]]) -> set[str]:
-    """The parts, the first aside, that more than half of the names have."""
     counts = Counter(part for _, *rest in names for part in rest)
     return {part for part, count in counts.items() if 2 * count > len(names)}
 

@@ -76,7 +76,6 @@ def read_shares(run: RlRun) -> list[dict[int, float]]:
 
 
 def _solved(run: RlRun) -> float | None:
-    """The share of prompts that a trained run solves in the most tries; None where it was not sampled so."""
     shares = read_shares(run)
     return shares[1][max(shares[1])] if shares else None
 

@@ -56,7 +56,6 @@ def correction(arm: RlArm) -> Text:
 
 
 def _place(row: AgainstReference) -> tuple[object, ...]:
-    """Where a row stands: the youngest and finest sampling policy first, and before its corrections the arm without."""
     lag, dtype, cache_dtype, name = (row.arm.first.value(setting) for setting in ROLLOUTS)
     return parse_number(lag) or 0.0, dtype, cache_dtype, name != DEFAULTS[CORRECTION], name
 
@@ -76,7 +75,6 @@ def _answer(rows: Sequence[AgainstReference]) -> Text:
 
 
 def _corrections(rows: Sequence[AgainstReference], of: int) -> Text:
-    """The corrections of these rows; `every correction` where they are all of several."""
     if len(rows) == of > 1:
         return say("rl_rollouts.every")
     return joined("list", [correction(row.arm) for row in rows])
@@ -105,7 +103,6 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
     gap, in_words, pairs, *tested = frames.comparison_columns("rl_efficiency.difference", lambda row: row.comparison)
 
     def mean_reading(metric: str, arm: RlArm) -> float | None:
-        """The mean of a metric over an arm's runs, of each run over the steps that have it; None where none has."""
         series = [list(values) for run in arm.ended if (values := run.by_step(metric).values())]
         return fmean(map(fmean, series)) if series else None
 

@@ -221,12 +221,10 @@ def _change_columns(metric: str, changed: Changes, text: Callable[[float], str])
     """Columns of a metric: first and last evaluation, difference, verdict, and the first and last step as sampled."""
 
     def arrow(first: Sequence[float], last: Sequence[float]) -> Text:
-        """The means of both, as first → last."""
         write = three_digits if metric == LENGTH else numbers.percent
         return say("rl_evolution.arrow", first=write(fmean(first)), last=write(fmean(last)))
 
     def sampled_ends(arm: RlArm) -> Text | None:
-        """The means of the runs' first and last step."""
         ends = [(values[min(values)], values[max(values)]) for run in arm.ended if (values := run.series(metric))]
         return arrow(*zip(*ends, strict=True)) if ends else None
 

@@ -102,7 +102,6 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
     axes = {name for run in layout.runs for name in run.record.case.axes}
 
     def is_factor(name: str) -> bool:
-        """Whether recipes may differ in a setting: it tells arms apart, and is no axis of a case."""
         return design.tells_arms_apart(name) and name not in axes
 
     def further_settings(run: RlRun) -> Pairs:
@@ -122,7 +121,6 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
 
 
 def _r1_and_ablations(experiment: RlExperiment) -> RlExperiment:
-    """R1 and the recipes that differ from it in one thing; no baseline where there is no R1."""
     r1, ablations = ([arm for arm in experiment.arms if arm.value(RECIPE) in names] for names in ((R1,), R1_ABLATIONS))
     return replace(experiment, arms=[*r1, *ablations], baseline=r1[0] if len(r1) == 1 else None)
 
@@ -193,7 +191,6 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     rows, clock = [gain for arm_gains in gains.values() for gain in arm_gains], experiment.clock
 
     def teacher_s(run: RlRun) -> float | None:
-        """The CPU seconds that training a run's teacher took, which are in no budget."""
         seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
         return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
 

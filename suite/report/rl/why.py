@@ -156,7 +156,6 @@ def build_factorial(experiment: RlExperiment) -> Factorial:
     deviations = grouped({cell[:2] for cell in cells_by_arm.values()}, lambda pair: pair[0])
 
     def order(arm: RlArm) -> tuple[Any, ...]:
-        """The sort key of an arm: its algorithm, then its deviation."""
         algorithm, deviation, *_ = cells_by_arm[arm]
         return option_sort_key(ALGORITHM, algorithm), _level_order(DEVIATION, deviation)
 
@@ -279,11 +278,9 @@ def _table(factorial: Factorial, title: str, rows: Sequence[FactorEffect], **mor
     """A table of effects, or of their changes; its note says how many are judged together, and at which level."""
 
     def parts(row: FactorEffect) -> Text:
-        """The least and the largest effect in any combination of the other settings."""
         return say("rl.range", low=points(min(row.parts)), high=points(max(row.parts))) if row.parts else ""
 
     def under(row: FactorEffect) -> Text:
-        """The level of the other factor that changes an effect, against its reference."""
         return say("rl_why.row.arm", level=row.under[0], reference=row.under[1]) if row.under else ""
 
     columns: list[Column[FactorEffect]] = [
@@ -330,7 +327,6 @@ def _cells_figure(factorial: Factorial) -> Figure:
         return None if (mean := factorial.mean(cell)) is None else 100 * mean
 
     def text(cell: Cell) -> str:
-        """A cell's percentage, with a dot if it is not clearly below the best of its row."""
         return "" if (mean := percent(cell)) is None else f"{mean:.0f}{'' if cell in below else ' •'}"
 
     grid = [[(key, *setting) for key in factorial.arms] for setting in factorial.settings]

@@ -181,7 +181,6 @@ def _read_power(series: DeviceSeries) -> Power | None:
 
 
 def _mean_over_time(times_s: NDArray[np.float64], watts: NDArray[np.float64]) -> float:
-    """The time-weighted mean of power readings, by the trapezoid rule; their plain mean where no time passed."""
     elapsed_s = float(times_s[-1] - times_s[0])
     area = sum((np.diff(times_s) * (watts[:-1] + watts[1:]) / 2).tolist())
     return area / elapsed_s if elapsed_s > 0 else fmean(watts.tolist())
@@ -234,7 +233,6 @@ def watched_devices(results: Results) -> list[WatchedDevice]:
     devices = [device for run in telemetry_runs(results) if run.is_measured for device in _watched_in(run)]
 
     def place(row: WatchedDevice) -> tuple[bool, float, int]:
-        """The sort key of a device: whether its run is for a score, then how disturbed it was."""
         return outcome_metric(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
 
     return sorted(devices, key=place)

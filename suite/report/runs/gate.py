@@ -113,7 +113,6 @@ def _summary(judged: ShownJudgement) -> Text:
 
 
 def _outcome_counts(judgement: Judgement) -> Text:
-    """How many verdicts have each outcome, in words."""
     counts = [(outcome, judgement.counts[outcome]) for outcome in Outcome if judgement.counts[outcome]]
     words = [(numbers.count(count), say(f"outcome.{outcome}")) for outcome, count in counts]
     return joined("list", [say("gate.count", count=count, outcome=outcome) for count, outcome in words])
@@ -173,7 +172,6 @@ def _drawn_verdict(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | N
 
 
 def _plausible(value: float | None) -> float | None:
-    """A finite ratio within PLAUSIBLE; else None."""
     number = sentences.finite(value)
     return number if number is not None and PLAUSIBLE[0] <= number <= PLAUSIBLE[1] else None
 
@@ -219,13 +217,11 @@ def _outcome_series(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: s
 
 
 def _change_text(verdict: Verdict) -> Text:
-    """A verdict's change with its interval; the word between the ends is the language's."""
     estimate, between, end = sentences.change(verdict, to=BETWEEN).partition(BETWEEN)
     return joined("", [estimate, say("gate.to"), end]) if between else estimate
 
 
 def _facets(verdict: Verdict) -> dict[str, Text]:
-    """The facets of a verdict, read from its case's id."""
     settings = {name: clip_text(value) for name, value in settings_in(verdict.case).items()}
     return case_facets(settings) | name_facets(settings)
 
@@ -261,7 +257,6 @@ def _tables(judged: ShownJudgement) -> list[Table]:
 def _judgement_table(
     key: str, rows: Iterable[R], columns: Iterable[Column[R]], judged: ShownJudgement, **more: Any
 ) -> Table:
-    """A table of a judgement, titled by `key`, with the judgement's label as settings and as facet."""
     return table(say(key), rows, columns, settings=judged.label, facets={"label": judged.judged.label}, **more)
 
 

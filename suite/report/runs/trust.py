@@ -71,7 +71,6 @@ def build(results: Results) -> Section | None:
 
 
 def _ran_headline(results: Results) -> Headline:
-    """How many of all cases ran, as a headline."""
     ran, count = sum(current.record.status is Status.OK for current in results.records), len(results.records)
     key = "trust.some_ran" if ran < count else "trust.all_ran"
     return Headline(text=say(key, ran=numbers.count(ran), count=numbers.count(count)))
@@ -121,7 +120,6 @@ def _refused_tables(results: Results) -> list[Table]:
 
 
 def _status_and_reason(current: CurrentRecord) -> Reason:
-    """The status of a record, the reason without what is private, and its label."""
     record = current.record
     return record.status, scrub_recorded(record.reason or numbers.NOTHING), current.label
 
@@ -322,13 +320,11 @@ def _environment_fact(name: str, record: Record) -> Any:
 
 
 def _commit(record: Record) -> Text:
-    """A record's commit, cut short, with a note on uncommitted changes."""
     sha = _short_identifier(record.provenance.get("commit"))
     return joined(" ", [sha, say("trust.dirty")]) if sha and record.provenance.get("dirty") is True else sha
 
 
 def _clock(record: Record) -> Text:
-    """What a run was timed by, in the language, or as the record writes it; empty without a clock."""
     clock = record.provenance.get("clock")
     return say_or(f"clock.{clock}", _written(clock)) if clock else ""
 
@@ -338,13 +334,11 @@ def _short_identifier(value: Any) -> str:
 
 
 def _dates(records: Sequence[Record]) -> str:
-    """The first and the last start of records, to the minute; one where they are the same."""
     starts = sorted({started_at(record)[:16].replace("T", " ") for record in records} - {""})
     return " – ".join(dict.fromkeys([*starts[:1], *starts[-1:]]))
 
 
 def _every_value(values: Iterable[Any]) -> Text:
-    """Every different value once, such as several machines under one label; cut where it is too long."""
     whole = joined("; ", dict.fromkeys(text for text in map(_written, values) if text != ""))
     return shortened(whole, LONGEST_FACT) if isinstance(whole, str) else whole
 

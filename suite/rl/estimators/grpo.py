@@ -58,7 +58,6 @@ def _process(scored: Scored, objective: Objective) -> Tensor:
 
 
 def _deviation(values: Tensor, counted: Tensor) -> Tensor:
-    """The unbiased standard deviation of the counted values; 0 where there are fewer than two."""
     count = counted.sum()
     squares = counted * (values - (values * counted).sum() / count.clamp(min=1)) ** 2
     return (squares.sum() / (count - 1).clamp(min=1)).sqrt()

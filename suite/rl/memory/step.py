@@ -134,7 +134,6 @@ class SimulatedRollout(Rollout):
         return chosen_B1
 
     def _skip(self, taken: int) -> None:
-        """Have so many tokens of each completion, as if they had been sampled."""
         self._filled += taken - self.taken
         self.taken = taken
 
@@ -221,11 +220,9 @@ class SimulatedStep:
         return reference, reward_model
 
     def _frozen(self, owner: str) -> Decoder:
-        """A frozen decoder with its head: a reference, or a rollout engine's copy."""
         return self._labelled(self._frozen_decoder(owner, self._plan.shape), owner)
 
     def _frozen_decoder(self, owner: str, shape: DecoderShape) -> Decoder:
-        """A decoder without gradients in the dtype that the plan computes in, not yet labelled."""
         return self._decoder(owner, Decoder, DTYPES[self._plan.precision][1], shape).requires_grad_(False)
 
     def _trained(self, owner: str, shape: DecoderShape) -> Decoder:
@@ -256,7 +253,6 @@ class SimulatedStep:
         return decoder
 
     def _labelled(self, model: Model, owner: str) -> Model:
-        """Label the model's parameters as the owner's; the same model."""
         self._holdings.label(model.parameters(), owner, PARAMETERS)
         return model
 
@@ -328,5 +324,4 @@ class SimulatedStep:
 
 
 def _headless(shape: DecoderShape) -> DecoderShape:
-    """The shape without a head of its own: critics and reward models have none."""
     return replace(shape, ties_embeddings=True)

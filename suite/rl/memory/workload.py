@@ -143,11 +143,9 @@ class Projection:
         return fits
 
     def _rollout_bytes(self, shards: int, batch: int) -> int:
-        """Bytes that one device holds while it samples so many completions at once."""
         return sum(self.phases(shards, batch)[ROLLOUT].values())
 
     def _smallest_batch(self, shards: int) -> int:
-        """1 where the batch is to fit, else the one size that the plan asks for."""
         return 1 if self._plan.rollout_batch == FIT else self._plan.rollout_rows(shards)
 
 

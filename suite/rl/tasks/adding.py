@@ -94,5 +94,4 @@ def _columns(item: Item) -> list[tuple[int, int]]:
 
 
 def _written_columns(columns: Sequence[tuple[int, int]]) -> str:
-    """The columns as a thought writes them: digit and carry of each, with BETWEEN between columns."""
     return BETWEEN.join(f"{digit}{carry}" for digit, carry in columns)

@@ -101,7 +101,6 @@ class WrittenTask(ABC):
         return well_formed(item.answer, item.answer)
 
     def _written(self, thought: str, answer: str, generator: random.Random, *, tidy: bool) -> str:
-        """The document of this thought and answer: in the asked form if `tidy`, else with its tags in disorder."""
         if tidy:
             return well_formed(thought, answer)
         return untidy(thought, answer, generator, longest=self.longest_completion - 1)

@@ -80,13 +80,11 @@ class Countdown(WrittenTask):
 
 
 def _numbers_and_target(item: Item) -> tuple[list[int], int]:
-    """The numbers and the target of an item, read from its prompt."""
     numbers, target = item.prompt[1:-1].split(":")
     return [int(number) for number in numbers.split(",")], int(target)
 
 
 def _expression(numbers: Sequence[int], generator: random.Random) -> _Expression:
-    """Draw an expression that takes each number once."""
     shuffled = generator.sample(numbers, k=len(numbers))
     return _join_parts([_Expression(text=str(number), value=number, is_sum=False) for number in shuffled], generator)
 
@@ -107,7 +105,6 @@ def _join_parts(parts: Sequence[_Expression], generator: random.Random) -> _Expr
 
 
 def _bracketed(part: _Expression) -> str:
-    """Text of the part, in parentheses if its last operation is + or -."""
     return f"({part.text})" if part.is_sum else part.text
 
 
@@ -132,7 +129,6 @@ def _read_chain(tokens: Sequence[str], start: int, operators: tuple[str, ...]) -
     a term, otherwise an expression. Raises _NoExpressionError."""
 
     def operand(start: int) -> tuple[int, int]:
-        """Read a factor of a term, or a term of an expression."""
         return _read_factor(tokens, start) if operators == ("*",) else _read_chain(tokens, start, ("*",))
 
     value, at = operand(start)

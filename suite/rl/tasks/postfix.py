@@ -109,7 +109,6 @@ class Postfix(WrittenTask):
 
     @functools.cached_property
     def _functions(self) -> "_Functions":
-        """The functions that may be hidden, made on first use."""
         return _Functions(self._inputs, _programs(self._leaves, self._operations), self._shown)
 
 
@@ -151,19 +150,16 @@ def _programs(leaves: str, operations: int) -> Iterator[str]:
 
 @functools.lru_cache(maxsize=8192)
 def _outputs(program: str, inputs: str) -> tuple[int | None, ...]:
-    """Outputs of a program in every case there is, in order: in case 38 x is 3 and y is 8."""
     return tuple(run(program, case) for case in _cases(inputs))
 
 
 @functools.cache
 def _cases(inputs: str) -> list[dict[str, int]]:
-    """The value of each input by its name, for every case there is."""
     inputs_in_order = range(10 ** len(inputs))
     return [dict(zip(inputs, map(int, _digits(case, inputs)), strict=True)) for case in inputs_in_order]
 
 
 def _digits(case: int, inputs: str) -> str:
-    """The case's number with one digit for each input, as 07."""
     return str(case).zfill(len(inputs))
 
 

@@ -86,7 +86,6 @@ def places_in(
 
 
 def _gpu_kinds(node: Mapping[str, Any]) -> list[str]:
-    """The kinds of GPUs that a node has, in lower case."""
     return [name.removeprefix(KIND).lower() for name in node["Resources"] if name.startswith(KIND)]
 
 
@@ -129,7 +128,6 @@ def joined(address: str | None) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The sentence of an error of Ray's that says what to do."""
     if "InvalidAuthToken" in "".join(traceback.format_exception(error)):
         return "its token differs from this one: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH"
     return one_line(" ".join(str(error).partition("\n\n")[0].split()))

@@ -137,7 +137,6 @@ class CoreWatch:
             self.warnings.append(f"other work was running on {place}: {share:.0%} of their time")
 
     def _now(self) -> tuple[float, float | None, float | None]:
-        """The time, the busy seconds of the cores, and the worker's own, so far."""
         return time.monotonic(), count_busy_s(self._cpus), self._worker_s()
 
 

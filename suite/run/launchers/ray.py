@@ -229,7 +229,6 @@ class RaySlot(CaseSlot):
 
     @property
     def _here(self) -> Description:
-        """What the slot's worker has said of itself, once it is up."""
         assert self._described is not None
         return self._described
 
@@ -272,7 +271,6 @@ class RaySlot(CaseSlot):
                 raise _TimeOutError
 
     def _drop(self) -> None:
-        """End the actor, if there is one."""
         if self._actor is not None:
             self._ray.kill(self._actor)
         self._actor, self._is_up = None, False

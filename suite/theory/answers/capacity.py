@@ -106,7 +106,6 @@ class CapacityPlan:
         raise AssertionError("nothing runs")
 
     def _expected(self) -> Expected | str:
-        """The expected time of a step with the largest batch, or the reason why there is none."""
         return self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)
 
 
@@ -200,7 +199,6 @@ class SharedModel:
         touched = (experts - experts * self._unrouted**tokens) / self._mlp_devices
 
         def work(rows: int, multiplied: float, read: float) -> Work:
-            """Work of matrices of which `multiplied` parameters meet each row and `read` are read once."""
             return Work(flops=round(2 * rows * multiplied), traffic_bytes=round(self._weight_bytes * read))
 
         attention = work(here, self._of_weights.matrix_parameters, self._of_weights.parameter_count)
@@ -255,6 +253,5 @@ def no_room(weight_bytes: float, sequence_bytes: int, memory_bytes: int, share: 
 
 
 def _gib(size: float) -> str:
-    """`3.25 GiB`; from 1,000 on without decimals."""
     gib = size / 2**30
     return f"{gib:,.0f} GiB" if gib >= 1000 else f"{gib:.3g} GiB"

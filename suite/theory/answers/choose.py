@@ -182,7 +182,6 @@ def answers_to(question: ServingQuestion, order: str = FITS) -> ServingAnswers:
         return is_variant, False, float("inf") if size is None else size if order == CHEAPEST else -size
 
     def rank(answers: Sequence[ServingAnswer]) -> list[ServingAnswer]:
-        """Price the answers by the clock that they share, and sort them; those without a size to sort by come last."""
         clock = _shared_clock(answers)
         return sorted((_with_rate_and_price(question, answer, clock, watts) for answer in answers), key=sort_key)
 
@@ -322,7 +321,6 @@ def _answer_in_layout(
 
 
 def _too_slow(what: str, took_s: float, name: str, allowed_s: float) -> str:
-    """The sentence why a deadline is missed."""
     took, allowed = (f"{ms:,.0f}" if ms > 999 else f"{ms:.3g}" for ms in (1e3 * took_s, 1e3 * allowed_s))
     return f"{what} {took} ms, and {name} allows {allowed} ms"
 
@@ -336,7 +334,6 @@ def _ceilings(question: ServingQuestion) -> Ceilings:
 
 
 def _step_s(question: ServingQuestion, model: SharedModel, batch: int) -> float:
-    """The time by which a step is held to a deadline: what is expected of it, or its bound where nothing is."""
     times = _step_times(question, model, batch)
     step_s: float = times["bound_s"] if times.get("expected_s") is None else times["expected_s"]
     return step_s

@@ -276,7 +276,6 @@ def _update_moments(sizes: StepSizes, owner: str) -> list[Moment]:
     def moment(
         of_gradients: float, activations: float, logits: float = 0, gathered: float = 0, exists: int = 1
     ) -> None:
-        """Append a candidate of this update to the list."""
         labels = {GRADIENTS: of_gradients, ACTIVATIONS: activations, LOGITS: logits, GATHERED: gathered}
         candidates.append(Moment(UPDATE, owner, {(owner, kind): size for kind, size in labels.items()}, exists))
 

@@ -294,12 +294,10 @@ class Calibration:
         return min(self._comparable_fits(kernel), key=lambda fit: fit.of.distance(kernel))
 
     def _comparable_fits(self, kernel: Kernel) -> list[Fit]:
-        """The fits of the same kernel with the same widths of score and value."""
         widths = (kernel.kernel, kernel.qk_dim, kernel.v_dim)
         return [fit for fit in self.decode if (fit.of.kernel, fit.of.qk_dim, fit.of.v_dim) == widths]
 
     def _least_s(self, flops: float, traffic_bytes: float) -> tuple[float, float]:
-        """The least times in seconds, of memory and of arithmetic."""
         return traffic_bytes / self.ceilings.bytes_per_s, flops / self.ceilings.flops_per_s
 
     def _unknown_decode(self, cell: Cell) -> str | None:
@@ -363,13 +361,11 @@ class Calibration:
 
 
 def _expected(fit: Fit | Products, seconds: float, bound_s: float) -> Expected:
-    """An expected time with the ends that the fit's 90% error gives; none of the three is shorter than the bound."""
     reach = math.exp(fit.p90_error)
     return _at_least(bound_s, Expected(seconds=seconds, low=seconds / reach, high=seconds * reach, family=fit.family))
 
 
 def _at_least(bound_s: float, time: Expected) -> Expected:
-    """The same expected time, of which no number is shorter than the bound."""
     low, high = (None if end is None else max(bound_s, end) for end in (time.low, time.high))
     return replace(time, seconds=max(bound_s, time.seconds), low=low, high=high)
 

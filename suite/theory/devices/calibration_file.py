@@ -54,7 +54,6 @@ def load_calibration(name: str) -> Calibration | None:
 
 @functools.cache
 def _calibration_in_conf(name: str) -> Calibration:
-    """The calibration of conf/calibration by its device's name."""
     return calibration_from(read_choice("calibration", name))
 
 
@@ -126,7 +125,6 @@ def _sizes(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _kernel(row: Mapping[str, Any]) -> Kernel:
-    """The decode kernel that a row describes; widths that it does not state are those of WIDTHS."""
     kernel = one_of(row, "kernel", (GQA, MLA))
     widths = dict(zip(("qk_dim", "v_dim"), WIDTHS[kernel], strict=True))
     return Kernel(kernel=kernel, **_sizes({**widths, **row}, "heads", "kv_heads", "qk_dim", "v_dim"))
@@ -143,7 +141,6 @@ def _fitted_numbers(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:
-    """A measured decode kernel, from a row with its time in µs."""
     time_s = number_between(row, "best_us", LEAST_SHARE, MOST_US) * 1e-6
     by = given_text(row, "by")
     return Cell(of=_kernel(row), **_sizes(row, "batch", "seq_len"), time_s=time_s, by=by)

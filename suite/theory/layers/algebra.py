@@ -62,7 +62,6 @@ class Pass:
         most `cap` rows: the sum of min(p // stride, cap) over the pass's queries."""
 
         def pairs_up_to(count: int) -> int:
-            """Pairs of the first `count` positions of the sequence."""
             # From the token that completes row number `cap` on, each query sees as many.
             capped = 0 if cap is None else max(0, count - cap * stride + 1)
             blocks, rest = divmod(count - capped, stride)
@@ -75,7 +74,6 @@ class Pass:
         of (p - 1) % chunk + 1 over the pass's queries."""
 
         def pairs_up_to(count: int) -> int:
-            """Pairs of the first `count` positions of the sequence."""
             chunks, rest = divmod(count, chunk)
             return chunks * chunk * (chunk + 1) // 2 + rest * (rest + 1) // 2
 

@@ -44,7 +44,6 @@ class DecodePlan(AttentionPlan):
         vocabulary = decoder.vocab_size * decoder.hidden_size
 
         def product(parameters: int) -> Work:
-            """Work of matrices that every new token is multiplied by."""
             return Work(flops=2 * forward.tokens * parameters, traffic_bytes=parameters * forward.element_bytes)
 
         works = {

@@ -54,7 +54,6 @@ class IndexedShape(AbsorbedShape):
         return super().scans(forward)[:1]
 
     def _choice_bytes(self, forward: Pass) -> int:
-        """Bytes of the numbers of all chosen tokens, over the batch."""
         return forward.batch * self.scans(forward)[0].pairs(forward) * CHOICE_BYTES
 
     def attended_bytes(self, forward: Pass) -> int:

@@ -86,7 +86,6 @@ class LatentShape(LayerShape):
 
     @property
     def _up_weights(self) -> int:
-        """Parameters of W_UK and W_UV together, which published models keep as W_kvb."""
         return self.latent_dim * self.num_heads * (self.qk_nope_head_dim + self.v_head_dim)
 
     @property

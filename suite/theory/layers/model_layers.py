@@ -40,14 +40,12 @@ class CompressedLayer(Layer):
 
     @property
     def _pooled_widths(self) -> Sequence[int]:
-        """Widths of the rows that are made of several tokens: the layer's and its indexer's; none without such rows."""
         if self.every is None:
             return ()
         return (self.head_dim, *((self.indexer.head_dim,) if self.indexer else ()))
 
     @property
     def _pooled_elements(self) -> int:
-        """Projected elements of a token that such rows are made of; as many gates stand beside them."""
         return (2 if self.overlaps else 1) * sum(self._pooled_widths)
 
     @property
@@ -116,12 +114,10 @@ class StateLayer(Layer):
 
     @property
     def _outputs(self) -> int:
-        """Elements of all value heads of a token."""
         return self.value_heads * self.value_dim
 
     @property
     def _convolved(self) -> int:
-        """Channels that the convolution runs over: queries, keys and values (C, B and x of Mamba-2)."""
         return 2 * self.key_heads * self.key_dim + self._outputs
 
     @property

@@ -50,7 +50,6 @@ class Yarn:
         return self._temperature(self.mscale_all_dim) ** 2
 
     def _temperature(self, mscale: float) -> float:
-        """YaRN's attention temperature, 0.1 mscale ln(factor) + 1; 1 where nothing is scaled."""
         return 1.0 if self.factor <= 1 else 0.1 * mscale * math.log(self.factor) + 1.0
 
 

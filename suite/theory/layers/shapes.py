@@ -262,7 +262,6 @@ class GroupedShape(LayerShape):
 
     @property
     def _row_elements(self) -> int:
-        """Elements of a token's keys and values."""
         return sum(rows.elements for rows in self.rows)
 
     @property
