@@ -200,8 +200,8 @@ def application() -> typer.Typer:
         fail_on: Annotated[
             FailOn | None,
             typer.Option(
-                help="Exit with 1 if a case of A is clearly slower, or learnt clearly worse, than in B or --against. "
-                "With Holm's correction over all cases, at most 5 of 100 comparisons are false alarms."
+                help="Exit with 1 if a case of A is clearly slower than in B (or --against), or has learnt clearly "
+                "worse. Holm's correction over all cases keeps chance alone to 5 of 100 comparisons."
             ),
         ] = None,
         results: Results = None,

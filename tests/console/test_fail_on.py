@@ -86,17 +86,17 @@ def test_a_loss_that_rises_is_worse():
 
 
 def test_arms_that_only_guess_and_sizes_decide_nothing():
-    guessing = arm([0.125] * 6)
+    guessing, also_guessing = arm([0.125] * 6), arm([0.125] * 6)
     with pytest.raises(ValueError, match="got 1 no better than guessing on both sides"):
-        judged(guessing, guessing, "worse")
+        judged(guessing, also_guessing, "worse")
     for fail_on in ("slower", "worse"):
         with pytest.raises(ValueError, match=r"got 1 without a (time|score)"):
             judged([projected()], [projected()], fail_on)
 
 
 def test_a_case_at_full_marks_on_both_sides_is_compared():
-    full = arm([1.0] * 6)
-    assert judged(full, full, "worse") == (
+    full, also_full = arm([1.0] * 6), arm([1.0] * 6)
+    assert judged(full, also_full, "worse") == (
         False,
         "none of 1 compared cases is clearly worse after Holm's correction over all of them",
     )
