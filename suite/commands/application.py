@@ -40,6 +40,11 @@ class Format(StrEnum):
     readings = "readings"
 
 
+class FailOn(StrEnum):
+    slower = "slower"
+    worse = "worse"
+
+
 class Shell(StrEnum):
     bash = "bash"
     zsh = "zsh"
@@ -188,11 +193,19 @@ def application() -> typer.Typer:
             str | None, typer.Option(help="Compare the values of this setting, for example attention.")
         ] = None,
         against: Annotated[str | None, typer.Option(help="The value to compare with. Default: the first.")] = None,
+        fail_on: Annotated[
+            FailOn | None,
+            typer.Option(
+                help="Exit with 1 if a case of A is clearly slower than in B (or --against), or has learnt clearly "
+                "worse. Holm's correction over all cases keeps chance alone to 5 of 100 comparisons."
+            ),
+        ] = None,
         results: Results = None,
         as_json: AsJson = False,
     ) -> int:
+        shown = {"results": results or [Path("results")], "as_json": as_json}
         return call_command(
-            "compare.compare", names, by=by, against=against, results=results or [Path("results")], as_json=as_json
+            "compare.compare", names, by=by, against=against, fail_on=fail_on and fail_on.value, **shown
         )
 
     @add_command(app, "Show what can run on this machine, and why the rest cannot.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from suite.commands.results import find_run
 from suite.console.compare import between_folders, between_two, by_machine, by_setting, in_short
+from suite.console.fail_on import judge
 from suite.console.summary import SummaryEntry, stored_json, summarise_record
 from suite.console.sweep_table import headline_values
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
@@ -17,16 +18,22 @@ from suite.records.record import CorruptRecordError
 from suite.records.stores.store import StoredRecord, has_record, read_contents, read_record
 from suite.report.model.outcome import outcome_metric
 
-DONE, BROKEN = 0, 4
+DONE, FAILED, BROKEN = 0, 1, 4
 
 
 def compare(
-    names: Sequence[str], *, by: str | None, against: str | None, results: Sequence[Path], as_json: bool
+    names: Sequence[str],
+    *,
+    by: str | None,
+    against: str | None,
+    fail_on: str | None = None,
+    results: Sequence[Path],
+    as_json: bool,
 ) -> int:
     """Compare two runs or two folders, or with `by` the arms of a setting within one folder or two.
 
-    A run is named as `suite results show` takes it. Returns 4 where a run is damaged, else 0. Raises ValueError, in one
-    sentence that names the choices, for what cannot be compared.
+    A run is named as `suite results show` takes it. Returns 4 where a run is damaged, 1 where `fail_on` (slower or
+    worse) finds a case, else 0. Raises ValueError, in one sentence that names the choices, for what cannot be compared.
     """
     if not 0 < len(names) < 3:
         raise ValueError(
@@ -46,9 +53,11 @@ def compare(
         raise ValueError(f"compare needs {needed}; {run!r} is no folder of results")
     if len({place.resolve() for place in places}) < len(names):
         raise ValueError(f"compare takes two different runs or folders; got {names[0]!r} twice")
+    if fail_on is not None and not all(are_folders):
+        raise ValueError(f"--fail-on judges folders of results, of which there are none; got {names[0]!r}, a run")
     try:
         if all(are_folders):
-            return _compare_folders(dict(zip(names, places, strict=True)), by, against, as_json)
+            return _compare_folders(dict(zip(names, places, strict=True)), by, against, fail_on, as_json)
         return _compare_runs(names, results, as_json)
     except CorruptRecordError as error:
         complain(f"suite compare: a run is damaged, and suite results verify names it: {error}")
@@ -89,18 +98,21 @@ def _compare_runs(names: Sequence[str], results: Sequence[Path], as_json: bool) 
     return DONE
 
 
-def _compare_folders(folders: Mapping[str, Path], by: str | None, against: str | None, as_json: bool) -> int:
+def _compare_folders(
+    folders: Mapping[str, Path], by: str | None, against: str | None, fail_on: str | None, as_json: bool
+) -> int:
     """Compare two folders of runs, or, with `by`, the values of that setting over the runs of all folders together.
 
-    Shows the comparisons, and returns BROKEN where a run is damaged, else DONE.
+    Shows the comparisons, and returns BROKEN where a run is damaged, FAILED where `fail_on` finds a case, else DONE.
     """
-    entries, is_damaged = [], False
+    entries, damaged = [], 0
     for name, folder in folders.items():
         contents = read_contents([folder], with_readings=False)
-        is_damaged |= bool(contents.damaged)
+        damaged += len(contents.damaged)
         oldest_first = sorted(contents.stored, key=lambda run: started_at(run.record))
         entries.append(by_machine([_entry(run, name if len(folders) > 1 else "") for run in oldest_first]))
     comparisons = between_folders(*entries) if by is None else by_setting([*chain(*entries)], by, against)
+    is_failing, judgement = judge(entries, by, against, fail_on, damaged) if fail_on else (False, "")
     if as_json:
         content = [comparison.as_json() for comparison in comparisons]
         say(json_text({"by": by, "comparisons": content, "sentence": in_short(comparisons)}))
@@ -117,7 +129,9 @@ def _compare_folders(folders: Mapping[str, Path], by: str | None, against: str |
         ]
         say_table(columns)
         say_folded(f"{in_short(comparisons)}.")
-    return BROKEN if is_damaged else DONE
+    if judgement:
+        complain(f"suite compare: {judgement}")
+    return BROKEN if damaged else FAILED if is_failing else DONE
 
 
 def _entry(stored: StoredRecord, label: str) -> SummaryEntry:

@@ -18,6 +18,7 @@ from suite.console.summary import Cost, SummaryEntry
 from suite.records import numbers
 from suite.records.labels import differing
 from suite.records.machines import recorded_machine
+from suite.records.metrics import METRICS, Better
 from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.report.model.by_setting import experiments_by, resolve_setting, telling_settings, workload_design
@@ -26,7 +27,7 @@ from suite.report.model.outcome import ScoredMetric, outcome_metric
 from suite.report.model.results import CurrentRecord, machine_labels
 from suite.report.model.run import LABEL, SEED, Pairs, Run, parse_number
 from suite.statistics import paired
-from suite.statistics.intervals import median_ratio
+from suite.statistics.intervals import Interval, median_ratio
 
 TOKENS = "seq_len"
 FASTER, SLOWER, LESS, MORE, EQUAL = "faster", "slower", "less", "more", "equal"
@@ -67,6 +68,12 @@ class ArmComparison:
     pairs: int | None = None
     paired_by: str = ""
     """The number of pairs and what they are, as `5 seeds`; empty for timings and projected numbers."""
+    worse: str = ""
+    """The outcome that is for the worse; empty where none is."""
+    intervals: tuple[Interval, Interval] | None = None
+    """Of two timings, the other's first; projected numbers have none."""
+    scores: paired.Comparison | None = None
+    are_machines_equal: bool = True
 
     @property
     def outcome_in_words(self) -> str:
@@ -90,9 +97,9 @@ class ArmComparison:
         return abs(math.log(self.estimate)) if 0 < self.estimate < math.inf else math.inf
 
     def as_json(self) -> dict[str, Any]:
-        """All fields for programs, but the texts for people; their sentence comes with them."""
-        texts = ("ours", "theirs", "difference", "paired_by")
-        return {name: value for name, value in asdict(self).items() if name not in texts} | {"sentence": self.sentence}
+        """All fields for programs, but the texts for people and the evidence; a sentence comes with them."""
+        hidden = ("ours", "theirs", "difference", "paired_by", "worse", "intervals", "scores", "are_machines_equal")
+        return {name: value for name, value in asdict(self).items() if name not in hidden} | {"sentence": self.sentence}
 
 
 def furthest(comparisons: Sequence[ArmComparison]) -> ArmComparison | None:
@@ -171,7 +178,7 @@ def headline(
     """
     runs = _comparable_runs(entries)
     by = by or _likeliest_factor(runs)
-    groups = _groups(runs, by, against) if by else []
+    groups = [group for group in _groups(runs, by, against) if len(group.experiment.arms) > 1] if by else []
     if not groups:
         return None
     # Reversed: of several that are as large the last one counts.
@@ -194,13 +201,13 @@ def _differing_names(runs: Sequence[EntryRun]) -> list[str]:
 
 
 def arm_groups(entries: Iterable[SummaryEntry], by: str, against: str | None) -> list[ArmGroup]:
-    """Groups of runs that differ in one setting alone, for each workload, without groups of a single arm."""
+    """Groups of runs that differ in one setting alone, for each workload; what has no counterpart is a single arm."""
     workloads = grouped(entries, lambda entry: entry.record.case.workload).values()
     return [group for same_workload in workloads for group in _groups(_comparable_runs(same_workload), by, against)]
 
 
 def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmGroup]:
-    """Groups of runs of one workload that differ in one setting alone, without groups of a single arm."""
+    """Groups of runs of one workload that differ in one setting alone, also groups of a single arm."""
     if not runs:
         return []
     # By identity: a record has no hash, and two may be equal.
@@ -217,7 +224,6 @@ def _groups(runs: Sequence[EntryRun], by: str, against: str | None) -> list[ArmG
     return [
         ArmGroup(experiment=experiment, settings={name: experiment.value(name) for name in settings})
         for experiment in experiments
-        if len(experiment.arms) > 1
     ]
 
 
@@ -248,11 +254,20 @@ def between_two(first: SummaryEntry, second: SummaryEntry) -> ArmComparison | No
 
 
 def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]) -> list[ArmComparison]:
-    """The cases that two folders share, the first's with the second's, as arms that are paired by seed.
+    """The cases that two folders share, the first's with the second's, as arms that are paired by seed. Raises
+    ValueError where the folders share no case."""
+    comparisons = [comparison for group in folder_groups(first, second) for comparison in group.comparisons()]
+    if not comparisons:
+        raise ValueError("compare needs two folders that share a case with the same settings; these share none")
+    return comparisons
+
+
+def folder_groups(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry]) -> list[ArmGroup]:
+    """All cases of two folders; one that only one of them has is a single arm.
 
     Of a folder with several machines each is a label of its own, and is compared with that machine's in the other
     folder; without a machine in common, every machine of the first with every one of the second. Seeds that were spread
-    over machines are one label. Raises ValueError where the folders share no case.
+    over machines are one label.
     """
     by_machines = [
         grouped(entries, lambda entry: recorded_machine(entry.record) if entry.is_of_one_machine else "")
@@ -260,27 +275,24 @@ def between_folders(first: Sequence[SummaryEntry], second: Sequence[SummaryEntry
     ]
     if any(len({entry.label for entry in entries}) > 1 for entries in (first, second)):
         ours, theirs = by_machines
-        pairs = [(ours[machine], theirs[machine]) for machine in ours if machine in theirs]
-        pairs = pairs or list(itertools.product(ours.values(), theirs.values()))
+        pairs = list(itertools.product(ours.values(), theirs.values()))
+        if ours.keys() & theirs.keys():
+            pairs = [(ours.get(machine, []), theirs.get(machine, [])) for machine in ours | theirs]
     else:
         pairs = [([*first], [*second])]
-    comparisons = [
-        comparison
+    return [
+        group
         for ours_entries, their_entries in pairs
         for group in arm_groups(
             [*ours_entries, *their_entries], LABEL, their_entries[0].label if their_entries else None
         )
-        for comparison in group.comparisons()
     ]
-    if not comparisons:
-        raise ValueError("compare needs two folders that share a case with the same settings; these share none")
-    return comparisons
 
 
 def by_setting(entries: Sequence[SummaryEntry], by: str, against: str | None) -> list[ArmComparison]:
     """Each value of a setting compared with the first, or with `against`, for all that is otherwise equal. Raises
     ValueError, naming the choices, where nothing can be compared."""
-    groups = arm_groups(entries, by, against)
+    groups = [group for group in arm_groups(entries, by, against) if len(group.experiment.arms) > 1]
     if not groups:
         cases = grouped((entry.record.case for entry in entries), lambda case: case.workload)
         differences = (differing(case.settings for case in same_workload) for same_workload in cases.values())
@@ -321,7 +333,8 @@ def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str)
     outcome = baseline.first.outcome
     if outcome is None:
         return [_compare_costs(arm, baseline, where) for arm in arms]
-    return [_compare_scores(contrast, where) for contrast in outcome.contrasts(arms, baseline)]
+    better = METRICS[outcome.metric].better if outcome.metric in METRICS else Better.NEITHER
+    return [_compare_scores(contrast, where, better) for contrast in outcome.contrasts(arms, baseline)]
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:
@@ -336,10 +349,11 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
     ours, theirs = _cost(arm), _cost(baseline)
     ratio = ours.number / theirs.number if ours.is_size else theirs.number / ours.number
     below, above = (LESS, MORE) if ours.is_size else (SLOWER, FASTER)
-    outcome, low, high = EQUAL if ratio == 1 else above if ratio > 1 else below, None, None
+    outcome, low, high, intervals = EQUAL if ratio == 1 else above if ratio > 1 else below, None, None, None
     quantity, difference = "projected peak" if ours.is_size else "projected speed", numbers.times(ratio)
     if ours.interval is not None and theirs.interval is not None:
-        quantity, ratios = "speed", median_ratio(theirs.interval, ours.interval)
+        intervals = theirs.interval, ours.interval
+        quantity, ratios = "speed", median_ratio(*intervals)
         outcome = outcome if ratios.is_clear else str(paired.ArmOutcome.OPEN)
         if 1 in (ours.interval.launches, theirs.interval.launches):
             outcome = ONE_LAUNCH  # the next launch may differ by more
@@ -347,6 +361,7 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
             low, high = ratios.low, ratios.high
             difference += f" ({numbers.times(low).removesuffix('×')}–{numbers.times(high).removesuffix('×')})"
     outcome = outcome if arm.first.is_checked and baseline.first.is_checked else UNCHECKED
+    machines = {recorded_machine(side.first.record) for side in (arm, baseline)}
     return ArmComparison(
         arm=one_line(str(arm.name)),
         other=one_line(str(baseline.name)),
@@ -359,10 +374,13 @@ def _compare_costs(arm: Arm[EntryRun], baseline: Arm[EntryRun], where: str) -> A
         high=high,
         difference=difference,
         outcome=outcome,
+        worse="" if ours.is_size else SLOWER,
+        intervals=intervals,
+        are_machines_equal=arm.label == baseline.label or len(machines) == 1,
     )
 
 
-def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
+def _compare_scores(contrast: Contrast[Any], where: str, better: Better) -> ArmComparison:
     """A contrast of scores as texts and numbers; the text has an interval from FEWEST_PAIRS pairs on."""
     scores, quantity, interval = contrast.comparison, contrast.quantity, contrast.comparison.interval
     unit, _, paired_in = quantity.pair.partition(" ")  # "window of text" becomes "3 windows of text"
@@ -383,4 +401,6 @@ def _compare_scores(contrast: Contrast[Any], where: str) -> ArmComparison:
         outcome=str(scores.outcome),
         pairs=scores.pairs,
         paired_by=f"{scores.pairs} {unit}{'s' * (scores.pairs != 1)}{paired_in and f' {paired_in}'}",
+        worse={Better.HIGHER: paired.ArmOutcome.LOWER, Better.LOWER: paired.ArmOutcome.HIGHER}.get(better, ""),
+        scores=scores,
     )

@@ -37,11 +37,23 @@ class Interval:
     count: int
     launches: int = 1
     """Launches that it is made of. An interval of one holds for this launch alone."""
+    launch_error: float = 0.0
+    """Standard error of what several launches have in common, and the standard deviation of their single samples, both
+    of the logarithm; 0 for one launch."""
+    sample_deviation: float = 0.0
 
     @property
     def relative_half_width(self) -> float:
         """Half the width over the median; infinite for a single sample."""
         return math.inf if self.level == 0 else (self.high - self.low) / (2 * self.median)
+
+    def at_level(self, level: float) -> "Interval":
+        """The interval of the same launches at another confidence; there must be several (see `launched_interval`)."""
+        assert self.launches > 1
+        launch_half_width = t_quantile((1 + level) / 2, self.launches - 1) * self.launch_error
+        sample_half_width = NormalDist().inv_cdf((1 + level) / 2) * self.sample_deviation
+        half = math.hypot(launch_half_width, sample_half_width)
+        return replace(self, low=self.median * math.exp(-half), high=self.median * math.exp(half), level=level)
 
 
 def median_interval(samples: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -110,29 +122,28 @@ def launched_interval(launches: Sequence[ArrayLike], *, level: float = 0.95) -> 
         raise ValueError(f"samples of several launches must be above zero; got {least}")
     logs = [np.log(samples) for samples in samples_by_launch]
     medians = np.array([_middle(np.sort(samples)) for samples in logs])
-    error = np.std(medians, ddof=1) / math.sqrt(len(medians))
-    launch_half_width = t_quantile((1 + level) / 2, len(medians) - 1) * error
-    half = math.hypot(launch_half_width, _sample_half_width(logs, medians, level))
     median = _middle(np.sort(np.concatenate(samples_by_launch)))
-    return Interval(
+    interval = Interval(
         median=median,
-        low=median * math.exp(-half),
-        high=median * math.exp(half),
-        level=level,
+        low=median,
+        high=median,
+        level=0,
         count=sum(map(len, samples_by_launch)),
         launches=len(samples_by_launch),
+        launch_error=float(np.std(medians, ddof=1)) / math.sqrt(len(medians)),
+        sample_deviation=_sample_deviation(logs, medians),
     )
+    return interval.at_level(level)
 
 
-def _sample_half_width(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64], level: float) -> float:
-    """Half-width around a launch's median that holds a share `level` of its samples if they are normal, from the
-    quartiles of all samples about their launch's median. Samples and result are logarithms."""
+def _sample_deviation(launches: Sequence[NDArray[np.float64]], medians: NDArray[np.float64]) -> float:
+    """Standard deviation of the samples of a launch if they are normal, from the quartiles of all samples about their
+    launch's median. Samples and result are logarithms."""
     rests = np.concatenate([samples - median for samples, median in zip(launches, medians, strict=True)])
     left = len(rests) - len(medians)  # each launch's median took a degree of freedom
     if left == 0:
         return 0.0
-    deviation = np.subtract(*np.quantile(rests, [0.75, 0.25])) / QUARTILES_OF_NORMAL * math.sqrt(len(rests) / left)
-    return float(NormalDist().inv_cdf((1 + level) / 2) * deviation)
+    return float(np.subtract(*np.quantile(rests, [0.75, 0.25])) / QUARTILES_OF_NORMAL * math.sqrt(len(rests) / left))
 
 
 def comparable_interval(interval: Interval) -> Interval:
@@ -164,6 +175,17 @@ def median_ratio(first: Interval, other: Interval) -> Ratio:
     above = math.hypot(math.log(first.high / first.median), math.log(other.median / other.low))
     low, high = ratio * math.exp(-below), ratio * math.exp(above)
     return Ratio(ratio=ratio, low=low, high=high, is_clear=is_repeated and not low <= 1 <= high)
+
+
+def median_ratios(pairs: Sequence[tuple[Interval, Interval]], *, level: float = 0.95) -> list[Ratio]:
+    """`median_ratio` of each pair, clear by Holm's correction over all pairs. Each must be of several launches."""
+    num_clear = 0
+    while True:
+        # Holm's steps by confidence in place of p: each pair that is clear lowers the confidence that others need.
+        needed = 1 - (1 - level) / max(1, len(pairs) - num_clear)
+        ratios = [median_ratio(first.at_level(needed), other.at_level(needed)) for first, other in pairs]
+        if num_clear == (num_clear := sum(ratio.is_clear for ratio in ratios)):
+            return ratios
 
 
 def paired_ratio(

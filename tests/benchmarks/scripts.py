@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SELFTEST = "results/reference/cpu/gate/selftest"
 QUICK = {
+    "compare_fail_on": "1",
     "evidence": "20",
     "expected": "",
     "launch_coverage": "--records results/reference/cpu/crossover",

@@ -174,6 +174,11 @@ def test_compare_is_reached_from_the_command_line(monkeypatch, capsys, tmp_path)
     assert "one launch, so not compared" in capsys.readouterr().out
     assert called(monkeypatch, "compare", str(tmp_path)) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    judged = ["compare", str(tmp_path), "--by", "attention", "--fail-on"]
+    assert called(monkeypatch, *judged, "slower") == 2
+    assert "--fail-on slower needs a case that can be compared; got 1 with one launch" in capsys.readouterr().err
+    assert called(monkeypatch, *judged, "other") == 2
+    assert "'slower', 'worse'" in capsys.readouterr().err
 
 
 def test_report_of_a_damaged_run_ends_with_4_and_of_none_with_2(monkeypatch, capsys, tmp_path):

@@ -1,10 +1,12 @@
 """The intervals reach the confidence that they claim."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from suite.statistics.holm import holm
 from suite.statistics.intervals import (
     ONE_LAUNCH_GAP,
     Interval,
@@ -12,6 +14,7 @@ from suite.statistics.intervals import (
     launched_interval,
     median_interval,
     median_ratio,
+    median_ratios,
     paired_ratio,
 )
 
@@ -122,6 +125,43 @@ def test_half_widths_of_two_records_are_sides_of_a_right_angle():
     half = math.exp(math.hypot(math.log(1.3), math.log(1.4)))
     ratio = median_ratio(first, other)
     assert (ratio.low, ratio.ratio, ratio.high) == (pytest.approx(1 / half), 1, pytest.approx(half))
+
+
+def test_an_interval_at_another_level_is_that_of_its_samples():
+    launches = launches_of(np.random.default_rng(3), 4)
+    assert launched_interval(launches).at_level(0.99) == launched_interval(launches, level=0.99)
+
+
+def p_of(first, other):
+    """One minus the highest confidence at which the ratio's interval excludes 1, by bisection."""
+    low, high = 1e-9, 1 - 1e-9
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        is_clear = median_ratio(first.at_level(1 - middle), other.at_level(1 - middle)).is_clear
+        low, high = (low, middle) if is_clear else (middle, high)
+    return high
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ratios_of_several_cases_are_clear_by_holms_rule(seed):
+    generator = np.random.default_rng(seed)
+    shifts = (1.0, 1.1, 1.2, 1.3, 1.5, 2.0)
+    sides = [[launched_interval(launches_of(generator, 5)) for _ in range(2)] for _ in shifts]
+    pairs = [
+        (replace(first, median=first.median * shift), other)
+        for shift, (first, other) in zip(shifts, sides, strict=True)
+    ]
+    by_p = [p < 0.05 for p in holm([p_of(*pair) for pair in pairs])]
+    assert [ratio.is_clear for ratio in median_ratios(pairs)] == by_p
+    assert median_ratios([]) == []
+
+
+def test_a_case_that_is_clear_alone_may_not_be_among_many():
+    launches = [[0.98, 1.0], [1.0, 1.02], [1.0, 1.0]]
+    first, other = (launched_interval([[scale * x for x in launch] for launch in launches]) for scale in (1.0, 1.15))
+    assert median_ratio(first, other).is_clear
+    assert median_ratios([(first, other)]) == [median_ratio(first, other)]
+    assert not any(ratio.is_clear for ratio in median_ratios([(first, other), *[(first, first)] * 30]))
 
 
 def test_a_ratio_of_one_record_is_taken_launch_by_launch():
