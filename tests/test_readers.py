@@ -70,7 +70,6 @@ MAY_READ = {
         commands/gpu_parts.py _examine json.loads
         commands/gpu_parts.py _part log.read_text
         gate/output/benchmark_json.py _machine json.loads
-        gate/pytest_benchmark/callgrind.py take_counts path.read_bytes
         gate/pytest_benchmark/project.py prepare log.read_text
         gate/workers/pytest_worker.py main json.loads
         gate/workers/worker_loop.py read json.loads

@@ -20,7 +20,6 @@ from suite.gate.output.files import JUDGEMENT, RESULTS, add_to_github_summary, w
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
-from suite.gate.pytest_benchmark.callgrind import CountedRevisions, check_valgrind
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.decision import LEAST_LAUNCHES
@@ -163,38 +162,28 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
     return request.judge(sweep, announce, make)
 
 
-def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool, **options: Any) -> int:
+def gate_pytest(*, paths: Sequence[str], prepare: str, **options: Any) -> int:
     """Judge the benchmarks of a project's tests by a revision of it. `options`: a RevisionRequest's fields. `paths`:
     files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the shell that
-    builds what git does not hold, in each tree. `counts_instructions`: they judge in place of time."""
+    builds what git does not hold, in each tree."""
     request = RevisionRequest(**options)
-    if counts_instructions and request.seconds is not None:
-        raise ValueError(
-            "seconds limits the measuring of times; with --clock instructions the number of launches is fixed"
-        )
-    if counts_instructions and request.export is not None:
-        raise ValueError(
-            "export-benchmark-json writes times; with --clock instructions the counts are in counts.json of --out"
-        )
-    valgrind = check_valgrind() if counts_instructions else None
     start = Path.cwd()
     top = revisions.repository(start)
     chosen, python = project.paths_in(start, paths), project.find_python(request.python, top, start)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> SuiteComparison:
-        """Make the comparison of the project's benchmarks, by time or by instructions."""
-        trees: dict[str, Any] = {
-            "trees": (fields["before"].folder, fields["after"].folder),
-            "logs": folder,
-            "python": python.path,
-            "folder": start.resolve().relative_to(top.resolve()).as_posix(),
-            "checkout": top,
-            "paths": chosen,
-        }
+        """Make the comparison of the project's benchmarks."""
+        trees = project.ProjectRevisions(
+            trees=(fields["before"].folder, fields["after"].folder),
+            logs=folder,
+            python=python.path,
+            folder=start.resolve().relative_to(top.resolve()).as_posix(),
+            checkout=top,
+            paths=chosen,
+        )
         return SuiteComparison(
             **fields,
-            revisions=project.ProjectRevisions(**trees),
-            counted=CountedRevisions(**trees, valgrind=valgrind) if valgrind else None,
+            revisions=trees,
             python=python,
             interpreter=python.path,
             seconds=request.seconds,

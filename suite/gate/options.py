@@ -14,11 +14,14 @@ class Inconclusive(StrEnum):
     fails = "fail"
 
 
-class JudgedBy(StrEnum):
-    time = "time"
-    instructions = "instructions"
-
-
+# What left and what takes its place. To be removed after one release.
+REPLACEMENTS = {
+    "gate history": (
+        "collect judgements (gate --out FOLDER) in a CSV and give it to Apache Otava, or give Bencher what "
+        "--export-benchmark-json writes"
+    ),
+    "gate pytest --clock": "times judge; pytest-codspeed counts instructions",
+}
 Export = Annotated[
     Path | None,
     typer.Option(
@@ -53,6 +56,11 @@ def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> Non
     for name, option in options.items():
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
             raise ValueError(f"{option} {why}")
+
+
+def _removed(name: str) -> ValueError:
+    """The error for a command or an option that left, which names its replacement."""
+    return ValueError(f"{name} was removed: {REPLACEMENTS[name]}")
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
@@ -146,25 +154,28 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             ),
         ] = "",
         trust_settings: Trust = False,
-        clock: Annotated[
-            JudgedBy, typer.Option(help="Judge by time, or by instructions that valgrind counts (for pure Python).")
-        ] = JudgedBy.time,
+        clock: Annotated[str | None, typer.Option(hidden=True)] = None,
         out: Out = None,
         export: Export = None,
     ) -> None:
+        def command() -> int:
+            """Compare with a revision; returns the exit code. Raises ValueError for an option that left."""
+            if clock is not None:
+                raise _removed("gate pytest --clock")
+            return run("gate_pytest", how)
+
         how = {
             "against": against,
             "paths": paths or [],
             "prepare": prepare,
             "python": python,
             "seconds": seconds,
-            "counts_instructions": clock is JudgedBy.instructions,
             "trust_settings": trust_settings,
             "inconclusive_fails": inconclusive is Inconclusive.fails,
             "out": out,
             "export": export,
         }
-        finish(lambda: run("gate_pytest", how))
+        finish(command)
 
     @application.command(help="Accept a known regression, with a reason and an expiry date.")
     def accept(
@@ -182,13 +193,10 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
 
     @application.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def history() -> None:
-        """Say what takes the place of a command that left. To be removed after one release."""
+        """Say what takes the place of a command that left."""
 
         def command() -> int:
-            raise ValueError(
-                "gate history was removed: collect judgements (gate --out FOLDER) in a CSV and give it to Apache "
-                "Otava, or give Bencher what --export-benchmark-json writes"
-            )
+            raise _removed("gate history")
 
         finish(command)
 

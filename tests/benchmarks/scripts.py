@@ -29,12 +29,11 @@ SLOW = {
 """And of what .ci/run does."""
 MINUTES = {
     "action_by_hand": "--seconds 5",
-    "instructions": "{python} --runs 1 --longer 0",
     "light_gate": "{python} --longest-s 3600",
     "public_suites": "--python {python} --out {folder} pluggy",
     "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
 }
-"""And of what runs every night: these install packages, and the second runs valgrind."""
+"""And of what runs every night: these install packages."""
 PARITY = {
     "rl_before": ". --pairs 2 --policies tiny",
     "rl_rivals": "--pairs 2 --policies tiny --only up",

@@ -352,6 +352,7 @@ def wait_until(condition):
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),
         (["history", "--since", "20", "results/gate", "--save"], "gate history was removed: collect judgements"),
+        (["pytest", "--against", "HEAD", "--clock", "instructions"], "gate pytest --clock was removed: times judge"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, arguments, words):

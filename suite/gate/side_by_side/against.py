@@ -10,7 +10,7 @@ import sys
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -39,6 +39,8 @@ LEAST_COVERED = 3.0
 """Between two runs of the same code, shares of times at their least were seen to differ by less than twice."""
 Answer = Mapping[str, Any] | Exception
 """What a side answered, or the error that it met."""
+Ask = Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]]
+"""Asks one side's worker about a case."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
@@ -57,8 +59,8 @@ class GateComparison(ABC):
     code: dict[str, str] = field(default_factory=dict)
     """Code of the two revisions that ran for each case."""
     notes: dict[str, list[str]] = field(default_factory=dict)
-    timing: Any = None
-    """What takes the times, or counts, once that has begun."""
+    timing: TimingComparison | None = None
+    """What takes the times, once that has begun."""
     first: bool = False
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -124,32 +126,37 @@ class GateComparison(ABC):
         revisions: Revisions,
         workers: Sequence[WorkerClient],
         cases: Sequence[BenchmarkCase],
-        ask: Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]],
+        ask: Ask,
     ) -> None:
         """Call `ask` for each case and side, and judge both answers by `_compare`, or errors by `_without_answer`. If a
         worker dies, its case gets a broken verdict, and the other cases go on in fresh workers."""
+        remaining, given = list(cases), [*workers]
+        while remaining:
+            with nullcontext(given) if given else revisions.launched() as running:
+                while remaining:
+                    case = remaining.pop(0)
+                    try:
+                        self._examine(running, case, ask)
+                    except WorkerError as error:
+                        self._add(case.id, Outcome.BROKEN, str(error))
+                        given = []
+                        break
 
-        def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
-            """Ask both sides about a case and judge the two answers."""
-            answers: list[Answer] = []
-            for side in (BEFORE, AFTER):
-                try:
-                    answers.append(ask(running, case, side))
-                except (FailedError, UnsupportedHereError) as error:
-                    answers.append(error)
-                except WorkerError as error:
-                    raise WorkerError(f"{SIDES[side]}: {error}") from error
-            old, new = answers
-            if isinstance(old, Exception) or isinstance(new, Exception):
-                self._add(case.id, *self._without_answer(old, new))
-            else:
-                self._compare(case, old, new)
-
-        def broken(case: BenchmarkCase, error: Exception) -> None:
-            """Add a verdict that the case is broken, with the error as its reason."""
-            self._add(case.id, Outcome.BROKEN, str(error))
-
-        revisions.for_each(cases, examine, broken, workers)
+    def _examine(self, workers: Sequence[WorkerClient], case: BenchmarkCase, ask: Ask) -> None:
+        """Ask both sides about a case, and judge the two answers. Raises WorkerError if a worker dies."""
+        answers: list[Answer] = []
+        for side in (BEFORE, AFTER):
+            try:
+                answers.append(ask(workers, case, side))
+            except (FailedError, UnsupportedHereError) as error:
+                answers.append(error)
+            except WorkerError as error:
+                raise WorkerError(f"{SIDES[side]}: {error}") from error
+        old, new = answers
+        if isinstance(old, Exception) or isinstance(new, Exception):
+            self._add(case.id, *self._without_answer(old, new))
+        else:
+            self._compare(case, old, new)
 
     def _refuse_if_all_unjudged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
         """Whether there are verdicts on cases and all are `unjudged`; if so, one refusal replaces them."""

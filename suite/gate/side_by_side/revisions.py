@@ -11,11 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from suite.gate.side_by_side.answers import checked_build
 from suite.gate.side_by_side.worker_client import SIDES, WorkerClient, WorkerError
@@ -32,7 +32,6 @@ FOLDERS = ("older", "newer")
 WORKING_TREE = "working tree"
 IMPORTED, LARGE_BYTES = (".py", ".pth"), 1 << 30
 FileState = tuple[int, int, int]
-T = TypeVar("T")
 WORKER = Path(case_worker.__file__)
 """The judge's own, for both sides: a worker out of the newer tree would time itself."""
 
@@ -162,28 +161,6 @@ class Revisions:
                     raise WorkerError(f"{SIDES[side]}: {error}") from error
             yield [started[0], started[0 if self.in_one_process else 1]]
         self.check_older_files()
-
-    def for_each(
-        self,
-        items: Sequence[T],
-        do: Callable[[Sequence[WorkerClient], T], None],
-        failed: Callable[[T, Exception], None],
-        workers: Sequence[WorkerClient] | None = None,
-        errors: tuple[type[Exception], ...] = (WorkerError,),
-    ) -> None:
-        """Call `do(workers, item)` for each item, in workers that this starts. An error of `errors` is handed to
-        `failed`, and the remaining items go on in fresh workers. `workers`: running ones to begin with."""
-        remaining = list(items)
-        while remaining:
-            with nullcontext(workers) if workers else self.launched() as running:
-                while remaining:
-                    item = remaining.pop(0)
-                    try:
-                        do(running, item)
-                    except errors as error:
-                        failed(item, error)
-                        workers = None
-                        break
 
     def check_older_files(self) -> None:
         """Raise WorkerError if a file in `older_files` changed or a Python file came to the older tree. Code of the
