@@ -31,7 +31,7 @@ help:
 	@echo 'make parity        install transformers, TRL and torchrl into .parity and rliable into .rliable, and compare the'
 	@echo '                   attention layers, published models, the losses of RL and the statistics of scores with ours;'
 	@echo '                   and Hydra'\''s launchers and sweepers of other packages run sweeps'
-	@echo 'make stores        install s3fs and moto into .stores, and run, resume, report and gate sweeps in a bucket on loopback'
+	@echo 'make stores        install s3fs and moto into .stores, and run, resume and report sweeps in a bucket on loopback'
 	@echo 'make test-kernels  install triton into .kernels and try the Triton kernel in its interpreter; Linux only'
 	@echo 'make test-ray      install Ray into .ray and run sweeps on two nodes of it on this machine, one of which is killed;'
 	@echo '                   Linux only'

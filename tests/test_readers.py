@@ -69,7 +69,6 @@ MAY_READ = {
         commands/doctor.py _ask_torch json.loads
         commands/gpu_parts.py _examine json.loads
         commands/gpu_parts.py _part log.read_text
-        gate/output/benchmark_json.py _machine json.loads
         gate/pytest_benchmark/project.py prepare log.read_text
         gate/workers/pytest_worker.py main json.loads
         gate/workers/worker_loop.py read json.loads

@@ -11,7 +11,7 @@ import pytest
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, PlannedRun
 from suite.gate.side_by_side.rounds import csv_table
-from tools.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
+from tools.benchmarks import gate_few_launches, gate_shifts, rival_rules
 from tools.benchmarks.selftest_tables import samples_of, tables_in
 
 STORED = Path(__file__).parents[1] / "results" / "reference" / "cpu" / "gate" / "selftest"
@@ -150,12 +150,6 @@ def test_simulation_prints_a_row_for_each_shift(folder):
     assert lines[0].startswith("2 timings, their rounds from 6 recorded launches of 12; 2 runs of identical code and 2")
     assert [line.split("  ")[0] for line in lines[3:]] == ["none", "one timing: normal, sd 1%"]
     assert {len(re.split(r"\s{2,}", line)) for line in lines[2:]} == {12}
-
-
-def test_stored_tails_print_a_row_for_each_distribution():
-    lines = list(gate_stored_tails.report(runs=2, slowed_runs=2))
-    assert len(lines) == 2 + 4 * 4 * 3
-    assert {len(re.split(r"\s{2,}", line)) for line in lines[1:]} == {8}
 
 
 def test_few_launches_print_a_row_for_each_shift(folder, monkeypatch):

@@ -47,15 +47,12 @@ def bounded_blocks(path: Path, most_bytes: int, *, may_be_link: bool = False) ->
         raise ValueError(f"is larger than {most_bytes} bytes")
 
 
-def parse_json(
-    content: bytes, *, most_values: int = MOST_VALUES, most_containers: int | None = None
-) -> tuple[Any, int]:
+def parse_json(content: bytes, *, most_values: int = MOST_VALUES) -> tuple[Any, int]:
     """The parsed value, and the number of values in it. Raises ValueError for what is not plain JSON in UTF-8 or holds
-    more than ours ever do. `most_containers`: objects and lists, by default as many as values."""
-    most_containers = most_values if most_containers is None else most_containers
+    more than ours ever do."""
     # Both are counted before they take memory; in a text they count too.
-    if content.count(b"{") + content.count(b"[") > most_containers:
-        raise ValueError(f"holds more than {most_containers:,} objects and lists")
+    if content.count(b"{") + content.count(b"[") > most_values:
+        raise ValueError(f"holds more than {most_values:,} objects and lists")
     if content.count(b",") > most_values:
         raise ValueError(f"has more than {most_values:,} values")
     try:

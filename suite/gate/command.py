@@ -1,7 +1,6 @@
 """`suite gate`: judge, show the answer in every place where people look for it, and return the exit code."""
 
 import datetime
-import importlib.util
 import itertools
 import json
 import os
@@ -12,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from suite.gate.output.benchmark_json import write_benchmark_json
 from suite.gate.output.files import JUDGEMENT, RESULTS, add_to_github_summary, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
@@ -25,7 +22,6 @@ from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, acce
 from suite.gate.rules.decision import LEAST_LAUNCHES
 from suite.gate.rules.tolerances import (
     MOST_NOISE,
-    NOISE,
     CorruptNoiseError,
     Tolerances,
     machine_kind,
@@ -38,8 +34,6 @@ from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
-from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
-from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
 from suite.records.machine.environment import cpu_model, environment, source_digest
 from suite.records.machine.signals import Interruptions
@@ -47,7 +41,7 @@ from suite.records.machine.streams import ReaderLeftError, system_error_code, sy
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
-from suite.records.stores.mirror import check_is_here, on_this_machine
+from suite.records.stores.mirror import check_is_here
 from suite.records.stores.store import write_named
 
 # Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.
@@ -90,8 +84,6 @@ class RevisionRequest:
     """True if the working tree's tolerances, noise, acceptances and benchmarks judge, though the change alters them."""
     inconclusive_fails: bool
     out: Path | None
-    export: Path | None
-    """A file that gets the samples as pytest-benchmark's JSON."""
 
     def judge(self, sweep: str | None, announce: Callable[[str], str], make: Maker) -> int:
         """Copy both trees, run the comparison that `make` makes, print and write its judgement; returns the exit code.
@@ -99,8 +91,6 @@ class RevisionRequest:
         ValueError for options that cannot be used."""
         if self.seconds is not None:
             _check_seconds(self.seconds)
-        if self.export is not None and self.export.is_dir():
-            raise ValueError(f"export-benchmark-json must be a file; got the folder {str(self.export)!r}")
         check_is_here(self.out)
         top = revisions.repository(Path.cwd())
         with Interruptions() as interruptions, temporary_folder("gate") as folder:
@@ -124,16 +114,12 @@ class RevisionRequest:
                 return self._finish(comparison, settings, interrupted=interrupted)
 
     def _finish(self, comparison: GateComparison, settings: Settings, *, interrupted: bool) -> int:
-        """Judge what was measured by now, apply acceptances, print and write it, and export samples; the exit code."""
+        """Judge what was measured by now, apply acceptances, print and write it; returns the exit code."""
         judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
         verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
         # A case that was not reached yet says nothing of an acceptance.
         more = () if judgement.interrupted else warnings
         judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
-        if self.export is not None and not interrupted:
-            samples = comparison.timing.rounds.samples if comparison.timing else []
-            after, before = write_benchmark_json(self.export, judgement, samples, comparison.interpreter)
-            _say(f"Written: {after}, and {before} for the older revision; pytest-benchmark compare {before} {after}")
         return _finish(judgement, self.out, comparison.tables())
 
 
@@ -192,28 +178,6 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, **options: Any) -> int:
         )
 
     return request.judge(None, "comparing the working tree's benchmarks with {}".format, make)
-
-
-def gate_stored(
-    baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive_fails: bool, out: Path | None
-) -> int:
-    """Judge `candidate` by `baseline`: a folder of records each, here or in a store, or files of pytest-benchmark.
-    Prints and writes the judgement, and returns the exit code. Raises ValueError for several folders of records, and if
-    pyarrow is not installed for those."""
-    check_is_here(out)
-    how: dict[str, Any] = {
-        "tolerances": Tolerances.load(NOISE / _noise_name()),
-        "accepted": ACCEPTED,
-        "inconclusive_fails": inconclusive_fails,
-    }
-    if any(map(holds_benchmarks, (*baseline, *candidate))):
-        return _finish(judge_benchmarks(baseline, candidate, **how), out)
-    for option, folders in (("baseline", baseline), ("candidate", candidate)):
-        if len(folders) > 1:
-            raise ValueError(f"{option} must be one folder of records, which may lie at any depth; got {len(folders)}")
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ModuleNotFoundError("pyarrow", name="pyarrow")
-    return _finish(judge_stored(on_this_machine(baseline[0]), on_this_machine(candidate[0]), **how), out)
 
 
 def gate_accept(case: str, **entry_fields: Any) -> int:
@@ -277,13 +241,12 @@ def _run(comparison: GateComparison) -> bool:
     return False
 
 
-def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
+def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes]) -> int:
     """Write a judgement into its folder, print it, and hand it to GitHub if this runs there; returns the exit code."""
-    if judgement.form != "stored":  # stored records name their own machine
-        # Times of two machines are no series, for whoever collects judgements over commits.
-        here = environment()
-        machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
-        judgement = replace(judgement, facts={**machine, **judgement.facts})
+    # Times of two machines are no series, for whoever collects judgements over commits.
+    here = environment()
+    machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
+    judgement = replace(judgement, facts={**machine, **judgement.facts})
     folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
     with alone_in(out) if out else nullcontext():  # a folder by the time is this process's own
         write_judgement(judgement, folder, tables)

@@ -16,28 +16,14 @@ class Inconclusive(StrEnum):
 
 # What left and what takes its place. To be removed after one release.
 REPLACEMENTS = {
-    "gate history": (
-        "collect judgements (gate --out FOLDER) in a CSV and give it to Apache Otava, or give Bencher what "
-        "--export-benchmark-json writes"
+    "gate history": "collect judgements (gate --out FOLDER) in a CSV, and give it to Apache Otava",
+    "--baseline": "compare stored runs by suite compare A B --fail-on worse",
+    "--candidate": "compare stored runs by suite compare A B --fail-on worse",
+    "--export-benchmark-json": (
+        "gate --out FOLDER writes every sample to rounds.csv.gz, and pytest --benchmark-json=FILE writes times as "
+        "pytest-benchmark does"
     ),
-    "gate pytest --clock": "times judge; pytest-codspeed counts instructions",
-}
-Export = Annotated[
-    Path | None,
-    typer.Option(
-        "--export-benchmark-json",
-        metavar="PATH",
-        help="Write the samples as pytest-benchmark JSON; the revision's go to NAME.before.json.",
-    ),
-]
-# Options of a measuring form, by the name of their parameter.
-MEASURES = {
-    "sweep": "--sweep",
-    "set_": "--set",
-    "seconds": "--seconds",
-    "python": "--python",
-    "export": "--export-benchmark-json",
-    "trust_settings": "--trust-candidate-settings",
+    "--clock": "the gate judges by time, and pytest-codspeed counts instructions",
 }
 OnInconclusive = Annotated[Inconclusive, typer.Option(help="Whether undecided timings pass, or fail with exit code 3.")]
 Out = Annotated[Path | None, typer.Option(help="Output folder. Default: a new folder in results/gate/.")]
@@ -51,16 +37,19 @@ Trust = Annotated[
 Sweep = Annotated[str, typer.Option(help="Name of the sweep whose cases are compared.")]
 
 
-def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> None:
-    """Raise ValueError if the command line has one of `options`, by parameter. `why`: the sentence after its name."""
-    for name, option in options.items():
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
-            raise ValueError(f"{option} {why}")
+def _removed_option(name: str) -> Any:
+    """An option that left: no help shows it, and it is refused."""
+
+    def refuse(value: str | None) -> None:
+        if value is not None:
+            raise ValueError(_removed(name))
+
+    return typer.Option(name, hidden=True, callback=refuse)
 
 
-def _removed(name: str) -> ValueError:
-    """The error for a command or an option that left, which names its replacement."""
-    return ValueError(f"{name} was removed: {REPLACEMENTS[name]}")
+def _removed(name: str) -> str:
+    """The sentence on a command or an option that left."""
+    return f"{name} was removed: {REPLACEMENTS[name]}"
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
@@ -82,26 +71,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         against: Annotated[
             str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision on this machine.")
         ] = None,
-        baseline: Annotated[
-            list[Path] | None,
-            typer.Option(
-                metavar="PATH",
-                help="Stored records from before the change, or pytest-benchmark JSON (can be repeated).",
-            ),
-        ] = None,
-        candidate: Annotated[
-            list[Path] | None,
-            typer.Option(metavar="PATH", help="Stored records from after the change, or JSON (can be repeated)."),
-        ] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
             list[str] | None,
-            typer.Option(
-                "--set", metavar="KEY=VALUE", help="A setting for every case, for --against. Can be repeated."
-            ),
+            typer.Option("--set", metavar="KEY=VALUE", help="A setting for every case. Can be repeated."),
         ] = None,
         seconds: Annotated[
-            float, typer.Option(help="Longest measuring time of all cases together, in seconds, for --against.")
+            float, typer.Option(help="Longest measuring time of all cases together, in seconds.")
         ] = 120.0,
         trust_settings: Trust = False,
         inconclusive: OnInconclusive = Inconclusive.passes,
@@ -109,22 +85,25 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         python: Annotated[
             Path | None, typer.Option(help="The Python that runs the cases. Default: the one that runs this command.")
         ] = None,
-        export: Export = None,
+        baseline: Annotated[str | None, _removed_option("--baseline")] = None,
+        candidate: Annotated[str | None, _removed_option("--candidate")] = None,
+        export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
         def command() -> int:
-            """Compare with a revision, or stored runs with one another; returns the exit code. Raises ValueError unless
-            exactly one of the two is asked for."""
-            how: dict[str, Any] = {"inconclusive_fails": inconclusive is Inconclusive.fails, "out": out}
-            if against is not None and not baseline and not candidate:
-                how |= {"sweep": sweep, "chosen": set_ or [], "seconds": seconds, "python": python, "export": export}
-                return run("gate_against", {"against": against, "trust_settings": trust_settings, **how})
-            if against is None and baseline and candidate:
-                _refuse(context, MEASURES, "works only with --against; --baseline and --candidate name stored runs")
-                return run("gate_stored", {"baseline": baseline, "candidate": candidate, **how})
-            raise ValueError(
-                "gate needs either --against REV, or both --baseline PATH and --candidate PATH (folders of records, or "
-                "JSON files of pytest-benchmark)"
-            )
+            """Compare with a revision; returns the exit code. Raises ValueError without one."""
+            if against is None:
+                raise ValueError("gate needs --against REV")
+            how = {
+                "against": against,
+                "sweep": sweep,
+                "chosen": set_ or [],
+                "python": python,
+                "seconds": seconds,
+                "trust_settings": trust_settings,
+                "inconclusive_fails": inconclusive is Inconclusive.fails,
+                "out": out,
+            }
+            return run("gate_against", how)
 
         if context.invoked_subcommand is None:
             finish(command)
@@ -154,16 +133,10 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             ),
         ] = "",
         trust_settings: Trust = False,
-        clock: Annotated[str | None, typer.Option(hidden=True)] = None,
         out: Out = None,
-        export: Export = None,
+        clock: Annotated[str | None, _removed_option("--clock")] = None,
+        export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
-        def command() -> int:
-            """Compare with a revision; returns the exit code. Raises ValueError for an option that left."""
-            if clock is not None:
-                raise _removed("gate pytest --clock")
-            return run("gate_pytest", how)
-
         how = {
             "against": against,
             "paths": paths or [],
@@ -173,9 +146,8 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             "trust_settings": trust_settings,
             "inconclusive_fails": inconclusive is Inconclusive.fails,
             "out": out,
-            "export": export,
         }
-        finish(command)
+        finish(lambda: run("gate_pytest", how))
 
     @application.command(help="Accept a known regression, with a reason and an expiry date.")
     def accept(
@@ -194,11 +166,7 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     @application.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
     def history() -> None:
         """Say what takes the place of a command that left."""
-
-        def command() -> int:
-            raise _removed("gate history")
-
-        finish(command)
+        raise ValueError(_removed("gate history"))
 
     @application.command(
         help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code made slower."

@@ -19,7 +19,6 @@ SLOW = {
     "cpp_decode": "256 1",
     "gate_few_launches": f"{SELFTEST} --runs 2 --slowed-runs 1",
     "gate_shifts": f"{SELFTEST} --runs 2 --slowed-runs 1 --seconds 1",
-    "gate_stored_tails": "--runs 2",
     "million_records": "20",
     "rival_rules": SELFTEST,
     "roomy_cache": "1",
@@ -29,7 +28,6 @@ SLOW = {
 """And of what .ci/run does."""
 MINUTES = {
     "action_by_hand": "--seconds 5",
-    "light_gate": "{python} --longest-s 3600",
     "public_suites": "--python {python} --out {folder} pluggy",
     "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
 }

@@ -9,7 +9,7 @@ import suite
 from suite.commands.compare import compare
 from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.commands.run import main
-from suite.gate.command import gate_stored
+from suite.gate.command import gate_against
 from suite.records.stores.mirror import mirror_folder
 from suite.report.command import report
 from suite.run.scheduler import execute
@@ -85,7 +85,6 @@ def test_every_command_that_reads_takes_the_url(url, tmp_path, capsys):
     assert code == 0
     assert str(tmp_path / "cache") not in page.read_text()
     assert merge([there], tmp_path / "here") == 0
-    assert gate_stored([there], [tmp_path / "here"], inconclusive_fails=False, out=tmp_path / "gate") == 0
     assert str(tmp_path / "cache") not in capsys.readouterr().out
 
 
@@ -109,14 +108,16 @@ def test_what_a_store_cannot_do_is_refused(url, capsys):
     with pytest.raises(ValueError, match=r"out must be a path of this machine; got 's3://bucket/page\.html'"):
         report([Path(url)], [], out=Path("s3://bucket/page.html"))
     with pytest.raises(ValueError, match="out must be a path of this machine; got 's3://bucket/gate'"):
-        gate_stored([Path(url)], [Path(url)], inconclusive_fails=False, out=Path("s3://bucket/gate"))
+        gate_against(
+            against="HEAD",
+            sweep="gate",
+            chosen=[],
+            python=None,
+            seconds=1.0,
+            trust_settings=False,
+            inconclusive_fails=False,
+            out=Path("s3://bucket/gate"),
+        )
     assert main(["-m", *PROJECTED, "hydra.sweep.dir=s3://me:secret@bucket"]) == 2
     assert "secret" not in capsys.readouterr().err
     assert not list(Path.cwd().iterdir())
-
-
-def test_baseline_and_candidate_of_one_store_must_not_overlap(url, tmp_path, capsys):
-    part = Path(f"{url}/{mirror_folder(url).name}")
-    assert main(["-m", *PROJECTED, f"hydra.sweep.dir={url}/{part.name}"]) == 0
-    assert gate_stored([Path(url)], [part], inconclusive_fails=False, out=tmp_path / "gate") == 4
-    assert "overlap" in capsys.readouterr().out

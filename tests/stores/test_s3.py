@@ -105,7 +105,7 @@ def test_what_was_measured_outlives_a_cut_network(suite, bucket, server):
     each_case_once(bucket, marks=MARKS)
 
 
-def test_a_sweep_is_reported_judged_and_compared_there(suite, bucket, server, tmp_path):
+def test_a_sweep_is_reported_and_compared_there(suite, bucket, server, tmp_path):
     url, before = f"s3://{bucket[0]}/sweep", f"s3://{bucket[0]}/before"
     code, said = suite(*SWEEP, f"hydra.sweep.dir={url}").ended()
     assert code == 0, said
@@ -120,10 +120,6 @@ def test_a_sweep_is_reported_judged_and_compared_there(suite, bucket, server, tm
         assert code == 0, said
     assert {"sweep", "before"} <= set(re.findall(r"\w+", (tmp_path / "page.md").read_text()))
     assert "</html>" in (tmp_path / "page.html").read_text()
-    code, said = suite("gate", "--baseline", before, "--candidate", url).ended()
-    assert code == 3, said  # the same runs: their exact quantities judge, and nothing new was timed
-    assert re.search(r"^same +6 quantities$", said, re.MULTILINE)
-    assert "nothing new was timed" in said
     server.asked.clear()
     code, said = suite("results", "list", url).ended()
     assert (code, server.asked) == (0, [f"GET /{bucket[0]}"])

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 
-from tools.hostile import archives, benchmarks, data_files, folders, lines, models, streams
+from tools.hostile import archives, data_files, folders, lines, models, streams, workloads
 from tools.hostile.attempt import tried
 
 KINDS = {
@@ -23,9 +23,8 @@ KINDS = {
     "folders": folders.attempts,
     "records": folders.mutated,
     "archives": archives.attempts,
-    "benchmarks": benchmarks.attempts,
     "data_files": data_files.attempts,
-    "workloads": benchmarks.workloads,
+    "workloads": workloads.attempts,
     "models": models.attempts,
 }
 LOADED = (

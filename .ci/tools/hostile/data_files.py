@@ -1,11 +1,12 @@
-"""Small files of data from strangers: calibrations, acceptances, noise, tolerances, lists of withdrawals, records,
-judgements and baselines.
+"""Small files of data from strangers: calibrations, acceptances, noise, tolerances, lists of withdrawals, records and
+judgements.
 
 Each kind of file is made hostile in the same ways: by what lies in its place, by its text, and by one of its values.
 What a command does with it may take little: a sentence, SECONDS of a CPU and GROWTH of memory.
 """
 
 import copy
+import datetime
 import itertools
 import json
 import random
@@ -17,23 +18,20 @@ from typing import Any
 import yaml
 
 from suite.configuration.files import read_choice
-from suite.gate.command import THREADS
 from suite.gate.output.files import write_judgement
 from suite.gate.rules.acceptances import ACCEPTED
-from suite.gate.rules.tolerances import Tolerances, machine_kind, noise_path
+from suite.gate.rules.tolerances import Tolerances, read_noise
 from suite.gate.verdict import Judgement
-from suite.records.machine.environment import environment
 from suite.records.machine.streams import run_or_complain
 from suite.records.stores.store import JUDGEMENT, RECORD
 from suite.records.stores.withdrawn import WITHDRAWN
 from tests.gate.judgements import judgement, timing
-from tests.gate.stored.benchmark_files import benchmark, content
 from tests.records.factory import build, store
 from tools.hostile import mutations
 from tools.hostile.attempt import CODES, Attempt, command
 
 SECONDS, GROWTH = 5.0, 200 << 20
-CALIBRATIONS, OTHERS = 57, 522
+CALIBRATIONS, OTHERS = 57, 464
 """Attempts of the catalogue: calibrations, and files of the other kinds together."""
 LAUGHS = b"schema: 1\n" + b"".join(
     b"%c: &%c [%s]\n" % (name, name, b",".join([b"*%c" % (name - 1)] * 9) if name > 97 else b"x")
@@ -208,6 +206,10 @@ def _load_tolerances() -> int:
     return run_or_complain(lambda: Tolerances.load(path=Path("gate.yaml")) and 0)
 
 
+def _load_noise() -> int:
+    return run_or_complain(lambda: 0 * len(read_noise(Path("noise.yaml"))))
+
+
 def _two_runs(folder: Path) -> None:
     store(folder / "whole", build(), build(seq_len=8192))
 
@@ -225,20 +227,8 @@ def _judged() -> Judgement:
     return judgement(timing())
 
 
-def _new_times(folder: Path) -> None:
-    (folder / "new.json").write_text(json.dumps(_times()))
-
-
-def _times() -> Any:
-    return content(benchmark(data=[1e-3, 1.1e-3, 1.2e-3]), benchmark("t.py::test_b", data=[1e-3]))
-
-
-def _noise_path() -> str:
-    """Where the gate looks for this machine's noise."""
-    return noise_path(machine_kind(environment(), THREADS)).as_posix()
-
-
-GATE = ("gate", "--baseline", "whole", "--candidate", "whole", "--out", "judged")
+NEXT_MONTH = str(datetime.date.today() + datetime.timedelta(days=30))
+ACCEPT = ("gate", "accept", "a case", "--reason", "why", "--ceiling", "1.1", "--expires", NEXT_MONTH)
 FILES: Mapping[str, FileKind] = {
     "calibrations": FileKind(
         path="hostile.yaml",
@@ -258,8 +248,8 @@ FILES: Mapping[str, FileKind] = {
             ("products.0.rows", "1"),
         ],
     ),
-    "acceptances": FileKind(path=ACCEPTED.as_posix(), whole=_accepted, run=command(*GATE), prepare_beside=_two_runs),
-    "noise": FileKind(path=_noise_path(), whole=_noise, run=command(*GATE), prepare_beside=_two_runs),
+    "acceptances": FileKind(path=ACCEPTED.as_posix(), whole=_accepted, run=command(*ACCEPT)),
+    "noise": FileKind(path="noise.yaml", whole=_noise, run=_load_noise),
     "tolerances": FileKind(path="gate.yaml", whole=_tolerances, run=_load_tolerances),
     "withdrawals": FileKind(
         path=f"runs/{WITHDRAWN}", whole=_withdrawals, run=command("results", "verify", "runs"), prepare_beside=_a_run
@@ -276,13 +266,6 @@ FILES: Mapping[str, FileKind] = {
         whole=lambda: _judged().as_json(),
         run=command("report", "--results", "whole", "--format", "markdown", "--out", "page.md"),
         prepare_beside=_two_runs_and_a_judgement,
-        is_json=True,
-    ),
-    "baselines": FileKind(
-        path="old.json",
-        whole=_times,
-        run=command("gate", "--baseline", "old.json", "--candidate", "new.json", "--out", "judged"),
-        prepare_beside=_new_times,
         is_json=True,
     ),
 }

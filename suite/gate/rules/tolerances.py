@@ -107,18 +107,18 @@ class Tolerances:
             operators=one_of(plain, "operators", (FAIL, SHOW)),
         )
 
-    def tolerance(self, case: str, span: str, metric: str, *, usual: Tolerance | None = None) -> Tolerance:
-        """The tolerance of one quantity: by the last matching line, else `usual`, else the metric's or the default. The
-        minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is
-        allowed need not be ruled out."""
+    def tolerance(self, case: str, span: str, metric: str) -> Tolerance:
+        """The tolerance of one quantity: by the last matching line, else the metric's or the default. The minimum
+        effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is allowed
+        need not be ruled out."""
         quantity = (case, span, metric)
-        of_metric = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
-        usual = usual or Tolerance(minimum_effect=of_metric, equivalence_margin=self.default_equivalence_margin)
-        least = self.noise.get(quantity, 0.0)
         effect, margin = self._last_set("minimum_effect", quantity), self._last_set("equivalence_margin", quantity)
-        minimum_effect = max(usual.minimum_effect if effect is None else effect, least)
-        margins = [usual.equivalence_margin if margin is None else margin, of_metric if effect is None else effect]
-        return Tolerance(minimum_effect=minimum_effect, equivalence_margin=max(*margins, minimum_effect))
+        if effect is None:
+            effect = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
+        if margin is None:
+            margin = self.default_equivalence_margin
+        effect = max(effect, self.noise.get(quantity, 0.0))
+        return Tolerance(minimum_effect=effect, equivalence_margin=max(margin, effect))
 
     def _last_set(self, name: str, quantity: Quantity) -> float | None:
         """The field `name` of the last matching line that sets it; None if none does."""

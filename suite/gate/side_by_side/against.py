@@ -20,10 +20,16 @@ from typing import Any
 from suite.gate.output.sentences import SETTINGS
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, launches_for_change
 from suite.gate.rules.exact import Exact, judge_exact
-from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.answers import checked_ceilings, checked_operators
-from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_line, expanded_from, paired
+from suite.gate.side_by_side.pairing import (
+    Expanded,
+    changed_settings,
+    check_can_be_timed,
+    command_line,
+    expanded_from,
+    paired,
+)
 from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions, Tree, file_states, worker_key
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import SIDES, FailedError, UnsupportedHereError, WorkerClient, WorkerError

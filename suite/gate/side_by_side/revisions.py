@@ -56,7 +56,7 @@ def repository(start: Path) -> Path:
         except FileNotFoundError as error:
             raise ValueError("--against needs git, which is not on PATH") from error
     # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
-    raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
+    raise ValueError("--against needs Linux or macOS")
 
 
 def resolved(top: Path, revision: str) -> str:
