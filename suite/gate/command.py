@@ -2,7 +2,6 @@
 
 import datetime
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -21,33 +20,27 @@ from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.decision import LEAST_LAUNCHES
 from suite.gate.rules.tolerances import (
-    MOST_NOISE,
     CorruptNoiseError,
     Tolerances,
     machine_kind,
     noise_path,
-    save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, SelftestPlan, badge, learn_noise, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
-from suite.records.machine.environment import cpu_model, environment, source_digest
+from suite.records.machine.environment import environment
 from suite.records.machine.signals import Interruptions
 from suite.records.machine.streams import ReaderLeftError, system_error_code, system_message
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
 from suite.records.stores.mirror import check_is_here
-from suite.records.stores.store import write_named
 
 # Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.
 THREADS = 1
-# Fewer cannot show the difference that 19 of 20 runs stay below.
-FEWEST_IDENTICAL_RUNS = 20
 
 
 def reported(judge: Callable[[], int]) -> int:
@@ -90,7 +83,7 @@ class RevisionRequest:
         `sweep`: its name, since its YAML judges too. `announce`: writes the first line for the revision's name. Raises
         ValueError for options that cannot be used."""
         if self.seconds is not None:
-            _check_seconds(self.seconds)
+            check_seconds(self.seconds)
         check_is_here(self.out)
         top = revisions.repository(Path.cwd())
         with Interruptions() as interruptions, temporary_folder("gate") as folder:
@@ -188,48 +181,6 @@ def gate_accept(case: str, **entry_fields: Any) -> int:
     return PASSED
 
 
-def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
-    """Run the self-test, print its table and, with `save`, write the learnt noise. Returns BROKEN if a case broke.
-    Raises ValueError for too few seconds, or too few runs to learn noise from."""
-    _check_seconds(plan.seconds)
-    if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
-        raise ValueError(
-            f"runs must be at least {FEWEST_IDENTICAL_RUNS} with --save, which learns the noise from them; "
-            f"got {plan.identical_runs}"
-        )
-    with Interruptions():
-        runs = selftest(plan, out, _say)
-    say("", *map(one_line, table(runs)))
-    _say(f"All runs and samples: {out}")
-    if save:
-        path = noise_path(machine_kind(environment(), THREADS))
-        origin = {
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "runs": sum(run["form"] == TWO_WORKERS and not run["slowed"] for run in runs),
-            "seconds": plan.seconds,
-            "busy": plan.busy,
-            "source_digest": source_digest(),
-        }
-        noise = learn_noise(runs)
-        for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
-            share = noise.pop(quantity)
-            noisy = f"{' '.join(quantity)} differs from itself by {share:.0%}"
-            _say(f"{noisy}; noise above {MOST_NOISE:.0%} is not saved, since time cannot judge such a benchmark")
-        save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=origin)
-        _say(f"Written: {path}. It raises the floor of noisy benchmarks on this kind of machine.")
-    return BROKEN if any(run["broken"] for run in runs) else PASSED
-
-
-def gate_badge(folder: Path, path: Path) -> int:
-    """Write the false-alarm rate of the self-test in `folder` to `path`, as JSON for a badge, and say it. Raises
-    ValueError for a folder without runs of identical code."""
-    content = badge(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_named(path, (json.dumps(content, ensure_ascii=False) + "\n").encode())
-    _say(f"{content['label']}: {content['message']}, by the runs in {folder}")
-    return PASSED
-
-
 def _run(comparison: GateComparison) -> bool:
     """Run a comparison; True if Ctrl-C interrupted it. A worker that does not start becomes a broken verdict."""
     try:
@@ -277,7 +228,7 @@ def _noise_name() -> str:
     return noise_path(machine_kind(environment(), THREADS)).name
 
 
-def _check_seconds(seconds: float) -> None:
+def check_seconds(seconds: float) -> None:
     """Raise ValueError unless the seconds are at least 1 and less than a day."""
     if not 1 <= seconds < 86_400:
         raise ValueError(f"seconds must be at least 1 and below 86400 (a day); got {seconds:g}")

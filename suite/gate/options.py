@@ -17,6 +17,7 @@ class Inconclusive(StrEnum):
 # What left and what takes its place. To be removed after one release.
 REPLACEMENTS = {
     "gate history": "collect judgements (gate --out FOLDER) in a CSV, and give it to Apache Otava",
+    "gate selftest": "in a checkout, .ci/tool benchmarks.gate_error_rates measures the gate's error rates",
     "--baseline": "compare stored runs by suite compare A B --fail-on worse",
     "--candidate": "compare stored runs by suite compare A B --fail-on worse",
     "--export-benchmark-json": (
@@ -163,47 +164,12 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
         finish(lambda: run("gate_accept", {"case": case, **entry}))
 
-    @application.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-    def history() -> None:
+    any_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+    @application.command("history", hidden=True, context_settings=any_arguments)
+    @application.command("selftest", hidden=True, context_settings=any_arguments)
+    def removed_command(context: typer.Context) -> None:
         """Say what takes the place of a command that left."""
-        raise ValueError(_removed("gate history"))
-
-    @application.command(
-        help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code made slower."
-    )
-    def selftest(
-        runs: Annotated[int, typer.Option(min=1, help="Runs that compare identical code, to count false alarms.")] = 20,
-        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs for each injected slowdown (3%, 5% and 10%).")] = 5,
-        one_process_runs: Annotated[
-            int, typer.Option(min=0, help="Runs of identical code with both sides in one process, for comparison.")
-        ] = 5,
-        seconds: Annotated[float, typer.Option(help="Longest measuring time of each run, in seconds.")] = 30.0,
-        sweep: Sweep = "gate",
-        busy: Annotated[int, typer.Option(min=0, help="Processes that each keep a CPU busy meanwhile.")] = 0,
-        save: Annotated[
-            bool, typer.Option("--save", help="Save each benchmark's noise for later comparisons.")
-        ] = False,
-        out: Annotated[
-            Path, typer.Option(help="Folder for the runs. A stopped self-test goes on in the same folder.")
-        ] = (Path("results/gate/selftest")),
-        badge: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="PATH",
-                help="Run nothing; write the false-alarm rate of the runs in --out, for a badge of shields.io.",
-            ),
-        ] = None,
-    ) -> None:
-        def command() -> int:
-            """Run the self-test, or only write its badge; returns the exit code."""
-            if badge is not None:
-                return run("gate_badge", {"folder": out, "path": badge})
-            from suite.gate.selftest import SelftestPlan
-
-            counts = {"identical_runs": runs, "slowed_runs": slowed_runs, "one_process_runs": one_process_runs}
-            plan = SelftestPlan(sweep=sweep, seconds=seconds, busy=busy, **counts)
-            return run("gate_selftest", {"plan": plan, "out": out, "save": save})
-
-        finish(command)
+        raise ValueError(_removed(f"gate {context.info_name}"))
 
     return application

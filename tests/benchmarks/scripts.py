@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SELFTEST = "results/reference/cpu/gate/selftest"
 QUICK = {
     "evidence": "20",
     "expected": "",
@@ -17,10 +16,8 @@ SLOW = {
     "curve_words": "2",
     "sampler_cost": "2",
     "cpp_decode": "256 1",
-    "gate_few_launches": f"{SELFTEST} --runs 2 --slowed-runs 1",
-    "gate_shifts": f"{SELFTEST} --runs 2 --slowed-runs 1 --seconds 1",
+    "gate_error_rates": "--runs 1 --slowed-runs 0 --seconds 5 --out {folder}",
     "million_records": "20",
-    "rival_rules": SELFTEST,
     "roomy_cache": "1",
     "rounding": "1 1024",
     "waits": "--growth --runs 20",
@@ -39,6 +36,9 @@ PARITY = {
 RAY = {"ray_engine": "8 0.1"}
 """Run by `make parity` and `make test-ray`, in whose environments their packages are."""
 ELSEWHERE = {
+    "gate_few_launches": "tests/test_rival_records.py",
+    "gate_shifts": "tests/test_rival_records.py",
+    "rival_rules": "tests/test_rival_records.py",
     "null_rates": ".ci/run",
     "page_views": "tests/browser/test_whole_page.py",
     "products": "tests/theory/devices/test_products.py",

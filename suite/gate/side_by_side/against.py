@@ -30,7 +30,7 @@ from suite.gate.side_by_side.pairing import (
     expanded_from,
     paired,
 )
-from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions, Tree, file_states, worker_key
+from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions, Tree, file_states
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import SIDES, FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
@@ -357,7 +357,7 @@ class RevisionComparison(GateComparison):
     def _recheck(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
         """Check the output of a timed case again, on fresh inputs. Raises FailedError if its operators changed, too."""
         seed, calls = self._random.getrandbits(31), self._random.randrange(20)
-        answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
+        answer = workers[side].ask("recheck", id=case.id, seed=seed, calls=calls)
         parts = checked_operators(answer)
         for span, operators in self.parts[case.id][side].items():
             now = parts.get(span, ())

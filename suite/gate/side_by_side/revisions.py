@@ -140,9 +140,7 @@ class Revisions:
     python: str = sys.executable
     """The interpreter of the workers."""
     slowed: tuple[float, float] = (0.0, 0.0)
-    """Shares by which each side's work is made to take longer; for the self-test."""
-    in_one_process: bool = False
-    """Both sides in one worker, which only identical trees allow; for the self-test."""
+    """Shares by which each side's work is made to take longer, to measure what the gate finds."""
     older_files: Mapping[str, FileState] | None = None
     """The older tree's code, and what else of it is known to be read, before any ran; None where it may change."""
 
@@ -152,14 +150,13 @@ class Revisions:
         Raises WorkerError if one does not start, and if a file of the older tree changes before or within the block."""
         self.check_older_files()
         with ExitStack() as stack:
-            order = [0] if self.in_one_process else [first, 1 - first]
-            started = {side: stack.enter_context(self.start(side)) for side in order}
+            started = {side: stack.enter_context(self.start(side)) for side in (first, 1 - first)}
             for side, worker in started.items():
                 try:
                     worker.greet()
                 except WorkerError as error:
                     raise WorkerError(f"{SIDES[side]}: {error}") from error
-            yield [started[0], started[0 if self.in_one_process else 1]]
+            yield [started[0], started[1]]
         self.check_older_files()
 
     def check_older_files(self) -> None:
@@ -195,14 +192,9 @@ class Revisions:
         Raises as WorkerClient.ask, and BadAnswerError for an invalid answer."""
         answer = workers[side].ask(
             "build",
-            id=worker_key(case.id, side),
+            id=case.id,
             settings=case.settings[side],
             examine=examine,
             slowed=self.slowed[side],
         )
         return checked_build(answer, examined=examine)
-
-
-def worker_key(case: str, side: int) -> str:
-    """The name of a case in a worker. It holds the side, since one worker may run both."""
-    return f"{SIDES[side]} {case}"

@@ -135,7 +135,7 @@ class RevisionWorker:
 
 
 class Built:
-    """A prepared case. `slowed`: the share by which each span is made to take longer, for the self-test."""
+    """A prepared case. `slowed`: the share by which each span is made to take longer."""
 
     def __init__(self, settings: Mapping[str, Any], slowed: float) -> None:
         import torch
