@@ -5,8 +5,8 @@
 FOLDER is what `.ci/tool benchmarks.gate_error_rates --out FOLDER` wrote. Every simulated run is the shipped
 TimingComparison with its launches and analyses; only the workers are not there. A launch's rounds are those of a
 recorded launch of identical code, all benchmarks together as they stood, with its two sides swapped at random: so what
-rounds of one launch and benchmarks of one round have in common stays. A launch of more rounds is put together from several. Onto each launch
-comes a shift:
+rounds of one launch and benchmarks of one round have in common stays. A launch of more rounds is put together from
+several. Onto each launch comes a shift:
 
 - of one timing, of half of them, of each timing its own, or one that all timings share;
 - normal, Student's t with 3 degrees at the same standard deviation, or of two layouts of memory: at each start each
