@@ -1,20 +1,17 @@
-"""What the scripts in .ci/tools/benchmarks make of a self-test's folder, from a few made runs."""
+"""What the scripts in .ci/tools/benchmarks make of a folder of gate_error_rates, from a few made runs."""
 
 import json
 import re
 from dataclasses import asdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark, Sample
-from suite.gate.selftest import ABOUT, ONE_PROCESS, RUNS, TABLE, TWO_WORKERS, PlannedRun
 from suite.gate.side_by_side.rounds import csv_table
-from tools.benchmarks import gate_few_launches, gate_shifts, gate_stored_tails, rival_rules
-from tools.benchmarks.selftest_tables import samples_of, tables_in
+from tools.benchmarks import gate_few_launches, gate_shifts, rival_rules
+from tools.benchmarks.gate_error_rates import ABOUT, RUNS, TABLE, PlannedRun
 
-STORED = Path(__file__).parents[1] / "results" / "reference" / "cpu" / "gate" / "selftest"
 BENCHMARKS = [Benchmark(case=case, span="layer", clock="thread_cpu") for case in ("a", "b")]
 
 
@@ -60,8 +57,8 @@ def write_line(folder, kind, outcomes):
         file.write(json.dumps({"name": kind.name, **asdict(kind), "measured_s": 1.0, "benchmarks": benchmarks}) + "\n")
 
 
-def write_run(folder, slowed, index, outcomes, *, form=TWO_WORKERS, **more):
-    kind = PlannedRun(form=form, slowed=slowed, index=index)
+def write_run(folder, slowed, index, outcomes, **more):
+    kind = PlannedRun(slowed=slowed, index=index)
     write_table(folder, kind, slowed, index, **more)
     write_line(folder, kind, outcomes)
 
@@ -72,7 +69,6 @@ def folder(tmp_path):
     for index in range(3):
         write_run(tmp_path, 0.0, index, ("same", "slower" if index == 0 else "faster"))
     write_run(tmp_path, 0.1, 0, ("slower", "inconclusive"))
-    write_run(tmp_path, 0.1, 0, ("slower", "slower"), form=ONE_PROCESS)
     return tmp_path
 
 
@@ -80,7 +76,7 @@ def test_rules_are_counted_by_injected_change_beside_the_gate(folder):
     runs, skipped = rival_rules.read(folder)
     assert (len(runs), skipped) == (4, 0)
     lines = list(rival_rules.report(runs, skipped, ["thread_cpu_s"]))
-    assert lines[0] == "runs of two workers: 3 identical, 1 +10%; 0 left out, without a table or a line"
+    assert lines[0] == "runs: 3 identical, 1 +10%; 0 left out, without a table or a line"
     assert lines[1] == "times a benchmark, run and side: 24 to 24, median 24"
     at = lines.index("  pytest-benchmark median:5%")
     assert lines[at + 1].startswith(
@@ -92,13 +88,6 @@ def test_rules_are_counted_by_injected_change_beside_the_gate(folder):
     assert lines[-1].startswith("    +10%: found 1 of 2,")
 
 
-def test_stored_samples_are_still_read():
-    tables = tables_in(STORED)
-    assert len(tables) == 223
-    first = next(samples_of(tables["two_workers-10-0019"]))
-    assert Sample(**first).case.startswith("workload=")
-
-
 def test_each_clock_has_its_own_times(folder):
     runs, _ = rival_rules.read(folder)
     for clock, spread in (("thread_cpu_s", 0.01), ("wall_s", 0.2)):
@@ -108,10 +97,10 @@ def test_each_clock_has_its_own_times(folder):
 
 
 def test_a_run_without_a_table_or_a_line_is_left_out_and_counted(folder):
-    write_table(folder, PlannedRun(form=TWO_WORKERS, slowed=0.0, index=8), 0.0, 8)
-    write_line(folder, PlannedRun(form=TWO_WORKERS, slowed=0.0, index=9), ("slower", "slower"))
+    write_table(folder, PlannedRun(slowed=0.0, index=8), 0.0, 8)
+    write_line(folder, PlannedRun(slowed=0.0, index=9), ("slower", "slower"))
     with (folder / RUNS).open("a") as file:
-        file.write('{"name": "two_workers-00-0010", "for')
+        file.write('{"name": "00-0010", "for')
     runs, skipped = rival_rules.read(folder)
     assert [len(runs), skipped] == [4, 2]
 
@@ -125,7 +114,7 @@ def test_a_benchmark_that_the_gate_left_out_is_left_out(folder):
 def test_a_folder_without_runs_is_refused(tmp_path):
     with pytest.raises(ValueError, match="holds no run"):
         rival_rules.read(tmp_path)
-    with pytest.raises(ValueError, match=r"it has no selftest\.json"):
+    with pytest.raises(ValueError, match=r"it has no error_rates\.json"):
         gate_shifts.read(tmp_path)
     (tmp_path / ABOUT).write_text('{"benchmarks": []}')
     with pytest.raises(ValueError, match="holds no launch of identical code"):
@@ -150,12 +139,6 @@ def test_simulation_prints_a_row_for_each_shift(folder):
     assert lines[0].startswith("2 timings, their rounds from 6 recorded launches of 12; 2 runs of identical code and 2")
     assert [line.split("  ")[0] for line in lines[3:]] == ["none", "one timing: normal, sd 1%"]
     assert {len(re.split(r"\s{2,}", line)) for line in lines[2:]} == {12}
-
-
-def test_stored_tails_print_a_row_for_each_distribution():
-    lines = list(gate_stored_tails.report(runs=2, slowed_runs=2))
-    assert len(lines) == 2 + 4 * 4 * 3
-    assert {len(re.split(r"\s{2,}", line)) for line in lines[1:]} == {8}
 
 
 def test_few_launches_print_a_row_for_each_shift(folder, monkeypatch):

@@ -35,7 +35,7 @@ from suite.commands.calibrate import calibrate
 from suite.commands.export import export
 from suite.commands.results import merge, pack
 from suite.gate.rules.acceptances import accept, read_acceptances
-from suite.gate.rules.tolerances import read_noise, save_noise
+from suite.gate.rules.tolerances import read_noise
 from suite.records.record import Record
 from suite.records.stores.archive import pack as write_archive
 from suite.records.stores.claim import claim_folder
@@ -44,6 +44,7 @@ from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import newest_with_key
 from tests.commands.test_calibrate import records_of
 from tests.records.factory import build
+from tools.benchmarks.gate_error_rates import save_noise
 
 TODAY = datetime.date(2026, 3, 1)
 LONGEST_S = 1.5

@@ -167,7 +167,6 @@ class SpanItem(pytest.Function):
         item = self.parent.built(self._case)
         readings = item.readings()
         assert item.built is not None
-        # As the gate's own file of pytest-benchmark has it, so that either is compared with the other.
         benchmark.fullname = self._whole
         benchmark.param = self._case.id
         settings = {**self._case.case.axes, **self._case.case.extras}

@@ -1,2 +1,1 @@
-"""The performance gate: it judges a change by two revisions side by side or by stored records, and refuses what is
-slower, larger or other."""
+"""The performance gate: it judges a change by two revisions side by side, and refuses what is slower or worse."""

@@ -1,9 +1,7 @@
 """`suite gate`: judge, show the answer in every place where people look for it, and return the exit code."""
 
 import datetime
-import importlib.util
 import itertools
-import json
 import os
 import shutil
 import subprocess
@@ -12,48 +10,36 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-from suite.gate.output.benchmark_json import write_benchmark_json
 from suite.gate.output.files import JUDGEMENT, RESULTS, add_to_github_summary, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
-from suite.gate.pytest_benchmark.callgrind import CountedRevisions, check_valgrind
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.decision import LEAST_LAUNCHES
 from suite.gate.rules.tolerances import (
-    MOST_NOISE,
-    NOISE,
     CorruptNoiseError,
     Tolerances,
     machine_kind,
     noise_path,
-    save_noise,
 )
-from suite.gate.selftest import TWO_WORKERS, SelftestPlan, badge, learn_noise, selftest, table
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
-from suite.gate.stored.benchmark_json import holds_benchmarks, judge_benchmarks
-from suite.gate.stored.folders import judge_stored
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
-from suite.records.machine.environment import cpu_model, environment, source_digest
+from suite.records.machine.environment import environment
 from suite.records.machine.signals import Interruptions
 from suite.records.machine.streams import ReaderLeftError, system_error_code, system_message
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.plain_text import complain, one_line, say
 from suite.records.stores.claim import alone_in
-from suite.records.stores.store import write_named
 
 # Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.
 THREADS = 1
-# Fewer cannot show the difference that 19 of 20 runs stay below.
-FEWEST_IDENTICAL_RUNS = 20
 
 
 def reported(judge: Callable[[], int]) -> int:
@@ -90,17 +76,13 @@ class RevisionRequest:
     """True if the working tree's tolerances, noise, acceptances and benchmarks judge, though the change alters them."""
     inconclusive_fails: bool
     out: Path | None
-    export: Path | None
-    """A file that gets the samples as pytest-benchmark's JSON."""
 
     def judge(self, sweep: str | None, announce: Callable[[str], str], make: Maker) -> int:
         """Copy both trees, run the comparison that `make` makes, print and write its judgement; returns the exit code.
         `sweep`: its name, since its YAML judges too. `announce`: writes the first line for the revision's name. Raises
         ValueError for options that cannot be used."""
         if self.seconds is not None:
-            _check_seconds(self.seconds)
-        if self.export is not None and self.export.is_dir():
-            raise ValueError(f"export-benchmark-json must be a file; got the folder {str(self.export)!r}")
+            check_seconds(self.seconds)
         top = revisions.repository(Path.cwd())
         with Interruptions() as interruptions, temporary_folder("gate") as folder:
             if removed := remove_abandoned():
@@ -123,16 +105,12 @@ class RevisionRequest:
                 return self._finish(comparison, settings, interrupted=interrupted)
 
     def _finish(self, comparison: GateComparison, settings: Settings, *, interrupted: bool) -> int:
-        """Judge what was measured by now, apply acceptances, print and write it, and export samples; the exit code."""
+        """Judge what was measured by now, apply acceptances, print and write it; returns the exit code."""
         judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
         verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
         # A case that was not reached yet says nothing of an acceptance.
         more = () if judgement.interrupted else warnings
         judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
-        if self.export is not None and not interrupted:
-            samples = comparison.timing.rounds.samples if comparison.timing else []
-            after, before = write_benchmark_json(self.export, judgement, samples, comparison.interpreter)
-            _say(f"Written: {after}, and {before} for the older revision; pytest-benchmark compare {before} {after}")
         return _finish(judgement, self.out, comparison.tables())
 
 
@@ -161,38 +139,28 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
     return request.judge(sweep, announce, make)
 
 
-def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool, **options: Any) -> int:
+def gate_pytest(*, paths: Sequence[str], prepare: str, **options: Any) -> int:
     """Judge the benchmarks of a project's tests by a revision of it. `options`: a RevisionRequest's fields. `paths`:
     files, folders and node ids; what pytest's settings name where there is none. `prepare`: a command of the shell that
-    builds what git does not hold, in each tree. `counts_instructions`: they judge in place of time."""
+    builds what git does not hold, in each tree."""
     request = RevisionRequest(**options)
-    if counts_instructions and request.seconds is not None:
-        raise ValueError(
-            "seconds limits the measuring of times; with --clock instructions the number of launches is fixed"
-        )
-    if counts_instructions and request.export is not None:
-        raise ValueError(
-            "export-benchmark-json writes times; with --clock instructions the counts are in counts.json of --out"
-        )
-    valgrind = check_valgrind() if counts_instructions else None
     start = Path.cwd()
     top = revisions.repository(start)
     chosen, python = project.paths_in(start, paths), project.find_python(request.python, top, start)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> SuiteComparison:
-        """Make the comparison of the project's benchmarks, by time or by instructions."""
-        trees: dict[str, Any] = {
-            "trees": (fields["before"].folder, fields["after"].folder),
-            "logs": folder,
-            "python": python.path,
-            "folder": start.resolve().relative_to(top.resolve()).as_posix(),
-            "checkout": top,
-            "paths": chosen,
-        }
+        """Make the comparison of the project's benchmarks."""
+        trees = project.ProjectRevisions(
+            trees=(fields["before"].folder, fields["after"].folder),
+            logs=folder,
+            python=python.path,
+            folder=start.resolve().relative_to(top.resolve()).as_posix(),
+            checkout=top,
+            paths=chosen,
+        )
         return SuiteComparison(
             **fields,
-            revisions=project.ProjectRevisions(**trees),
-            counted=CountedRevisions(**trees, valgrind=valgrind) if valgrind else None,
+            revisions=trees,
             python=python,
             interpreter=python.path,
             seconds=request.seconds,
@@ -203,74 +171,11 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, counts_instructions: bool
     return request.judge(None, "comparing the working tree's benchmarks with {}".format, make)
 
 
-def gate_stored(
-    baseline: Sequence[Path], candidate: Sequence[Path], *, inconclusive_fails: bool, out: Path | None
-) -> int:
-    """Judge `candidate` by `baseline`: a folder of records each, or files of pytest-benchmark.
-    Prints and writes the judgement, and returns the exit code. Raises ValueError for several folders of records, and if
-    pyarrow is not installed for those."""
-    how: dict[str, Any] = {
-        "tolerances": Tolerances.load(NOISE / _noise_name()),
-        "accepted": ACCEPTED,
-        "inconclusive_fails": inconclusive_fails,
-    }
-    if any(map(holds_benchmarks, (*baseline, *candidate))):
-        return _finish(judge_benchmarks(baseline, candidate, **how), out)
-    for option, folders in (("baseline", baseline), ("candidate", candidate)):
-        if len(folders) > 1:
-            raise ValueError(f"{option} must be one folder of records, which may lie at any depth; got {len(folders)}")
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ModuleNotFoundError("pyarrow", name="pyarrow")
-    return _finish(judge_stored(baseline[0], candidate[0], **how), out)
-
-
 def gate_accept(case: str, **entry_fields: Any) -> int:
     """Add an entry to the file of acceptances and say so. `entry_fields`: as `accept` takes them."""
     entry = accept(ACCEPTED, case, **entry_fields, today=datetime.date.today())
     _say(f"accepted until {entry.expires}, up to {entry.ceiling:g} times the value before: {entry.name}")
     _say(f"Written: {ACCEPTED}. Review and commit it like code.")
-    return PASSED
-
-
-def gate_selftest(plan: SelftestPlan, *, out: Path, save: bool) -> int:
-    """Run the self-test, print its table and, with `save`, write the learnt noise. Returns BROKEN if a case broke.
-    Raises ValueError for too few seconds, or too few runs to learn noise from."""
-    _check_seconds(plan.seconds)
-    if save and plan.identical_runs < FEWEST_IDENTICAL_RUNS:
-        raise ValueError(
-            f"runs must be at least {FEWEST_IDENTICAL_RUNS} with --save, which learns the noise from them; "
-            f"got {plan.identical_runs}"
-        )
-    with Interruptions():
-        runs = selftest(plan, out, _say)
-    say("", *map(one_line, table(runs)))
-    _say(f"All runs and samples: {out}")
-    if save:
-        path = noise_path(machine_kind(environment(), THREADS))
-        origin = {
-            "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "runs": sum(run["form"] == TWO_WORKERS and not run["slowed"] for run in runs),
-            "seconds": plan.seconds,
-            "busy": plan.busy,
-            "source_digest": source_digest(),
-        }
-        noise = learn_noise(runs)
-        for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
-            share = noise.pop(quantity)
-            noisy = f"{' '.join(quantity)} differs from itself by {share:.0%}"
-            _say(f"{noisy}; noise above {MOST_NOISE:.0%} is not saved, since time cannot judge such a benchmark")
-        save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=origin)
-        _say(f"Written: {path}. It raises the floor of noisy benchmarks on this kind of machine.")
-    return BROKEN if any(run["broken"] for run in runs) else PASSED
-
-
-def gate_badge(folder: Path, path: Path) -> int:
-    """Write the false-alarm rate of the self-test in `folder` to `path`, as JSON for a badge, and say it. Raises
-    ValueError for a folder without runs of identical code."""
-    content = badge(folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_named(path, (json.dumps(content, ensure_ascii=False) + "\n").encode())
-    _say(f"{content['label']}: {content['message']}, by the runs in {folder}")
     return PASSED
 
 
@@ -285,13 +190,12 @@ def _run(comparison: GateComparison) -> bool:
     return False
 
 
-def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes] = MappingProxyType({})) -> int:
+def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes]) -> int:
     """Write a judgement into its folder, print it, and hand it to GitHub if this runs there; returns the exit code."""
-    if judgement.form != "stored":  # stored records name their own machine
-        # Times of two machines are no series, for whoever collects judgements over commits.
-        here = environment()
-        machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
-        judgement = replace(judgement, facts={**machine, **judgement.facts})
+    # Times of two machines are no series, for whoever collects judgements over commits.
+    here = environment()
+    machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
+    judgement = replace(judgement, facts={**machine, **judgement.facts})
     folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
     with alone_in(out) if out else nullcontext():  # a folder by the time is this process's own
         write_judgement(judgement, folder, tables)
@@ -322,7 +226,7 @@ def _noise_name() -> str:
     return noise_path(machine_kind(environment(), THREADS)).name
 
 
-def _check_seconds(seconds: float) -> None:
+def check_seconds(seconds: float) -> None:
     """Raise ValueError unless the seconds are at least 1 and less than a day."""
     if not 1 <= seconds < 86_400:
         raise ValueError(f"seconds must be at least 1 and below 86400 (a day); got {seconds:g}")

@@ -14,27 +14,17 @@ class Inconclusive(StrEnum):
     fails = "fail"
 
 
-class JudgedBy(StrEnum):
-    time = "time"
-    instructions = "instructions"
-
-
-Export = Annotated[
-    Path | None,
-    typer.Option(
-        "--export-benchmark-json",
-        metavar="PATH",
-        help="Write the samples as pytest-benchmark JSON; the revision's go to NAME.before.json.",
+# What left and what takes its place. To be removed after one release.
+REPLACEMENTS = {
+    "gate history": "collect judgements (gate --out FOLDER) in a CSV, and give it to Apache Otava",
+    "gate selftest": "in a checkout, .ci/tool benchmarks.gate_error_rates measures the gate's error rates",
+    "--baseline": "compare stored runs by suite compare A B --fail-on worse",
+    "--candidate": "compare stored runs by suite compare A B --fail-on worse",
+    "--export-benchmark-json": (
+        "gate --out FOLDER writes every sample to rounds.csv.gz, and pytest --benchmark-json=FILE writes times as "
+        "pytest-benchmark does"
     ),
-]
-# Options of a measuring form, by the name of their parameter.
-MEASURES = {
-    "sweep": "--sweep",
-    "set_": "--set",
-    "seconds": "--seconds",
-    "python": "--python",
-    "export": "--export-benchmark-json",
-    "trust_settings": "--trust-candidate-settings",
+    "--clock": "the gate judges by time, and pytest-codspeed counts instructions",
 }
 OnInconclusive = Annotated[Inconclusive, typer.Option(help="Whether undecided timings pass, or fail with exit code 3.")]
 Out = Annotated[Path | None, typer.Option(help="Output folder. Default: a new folder in results/gate/.")]
@@ -48,11 +38,19 @@ Trust = Annotated[
 Sweep = Annotated[str, typer.Option(help="Name of the sweep whose cases are compared.")]
 
 
-def _refuse(context: typer.Context, options: Mapping[str, str], why: str) -> None:
-    """Raise ValueError if the command line has one of `options`, by parameter. `why`: the sentence after its name."""
-    for name, option in options.items():
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE":
-            raise ValueError(f"{option} {why}")
+def _removed_option(name: str) -> Any:
+    """An option that left: no help shows it, and it is refused."""
+
+    def refuse(value: str | None) -> None:
+        if value is not None:
+            raise ValueError(_removed(name))
+
+    return typer.Option(name, hidden=True, callback=refuse)
+
+
+def _removed(name: str) -> str:
+    """The sentence on a command or an option that left."""
+    return f"{name} was removed: {REPLACEMENTS[name]}"
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
@@ -74,26 +72,13 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         against: Annotated[
             str | None, typer.Option(metavar="REV", help="Compare the working tree with this revision on this machine.")
         ] = None,
-        baseline: Annotated[
-            list[Path] | None,
-            typer.Option(
-                metavar="PATH",
-                help="Stored records from before the change, or pytest-benchmark JSON (can be repeated).",
-            ),
-        ] = None,
-        candidate: Annotated[
-            list[Path] | None,
-            typer.Option(metavar="PATH", help="Stored records from after the change, or JSON (can be repeated)."),
-        ] = None,
         sweep: Sweep = "gate",
         set_: Annotated[
             list[str] | None,
-            typer.Option(
-                "--set", metavar="KEY=VALUE", help="A setting for every case, for --against. Can be repeated."
-            ),
+            typer.Option("--set", metavar="KEY=VALUE", help="A setting for every case. Can be repeated."),
         ] = None,
         seconds: Annotated[
-            float, typer.Option(help="Longest measuring time of all cases together, in seconds, for --against.")
+            float, typer.Option(help="Longest measuring time of all cases together, in seconds.")
         ] = 120.0,
         trust_settings: Trust = False,
         inconclusive: OnInconclusive = Inconclusive.passes,
@@ -101,22 +86,25 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         python: Annotated[
             Path | None, typer.Option(help="The Python that runs the cases. Default: the one that runs this command.")
         ] = None,
-        export: Export = None,
+        baseline: Annotated[str | None, _removed_option("--baseline")] = None,
+        candidate: Annotated[str | None, _removed_option("--candidate")] = None,
+        export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
         def command() -> int:
-            """Compare with a revision, or stored runs with one another; returns the exit code. Raises ValueError unless
-            exactly one of the two is asked for."""
-            how: dict[str, Any] = {"inconclusive_fails": inconclusive is Inconclusive.fails, "out": out}
-            if against is not None and not baseline and not candidate:
-                how |= {"sweep": sweep, "chosen": set_ or [], "seconds": seconds, "python": python, "export": export}
-                return run("gate_against", {"against": against, "trust_settings": trust_settings, **how})
-            if against is None and baseline and candidate:
-                _refuse(context, MEASURES, "works only with --against; --baseline and --candidate name stored runs")
-                return run("gate_stored", {"baseline": baseline, "candidate": candidate, **how})
-            raise ValueError(
-                "gate needs either --against REV, or both --baseline PATH and --candidate PATH (folders of records, or "
-                "JSON files of pytest-benchmark)"
-            )
+            """Compare with a revision; returns the exit code. Raises ValueError without one."""
+            if against is None:
+                raise ValueError("gate needs --against REV")
+            how = {
+                "against": against,
+                "sweep": sweep,
+                "chosen": set_ or [],
+                "python": python,
+                "seconds": seconds,
+                "trust_settings": trust_settings,
+                "inconclusive_fails": inconclusive is Inconclusive.fails,
+                "out": out,
+            }
+            return run("gate_against", how)
 
         if context.invoked_subcommand is None:
             finish(command)
@@ -146,11 +134,9 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             ),
         ] = "",
         trust_settings: Trust = False,
-        clock: Annotated[
-            JudgedBy, typer.Option(help="Judge by time, or by instructions that valgrind counts (for pure Python).")
-        ] = JudgedBy.time,
         out: Out = None,
-        export: Export = None,
+        clock: Annotated[str | None, _removed_option("--clock")] = None,
+        export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
         how = {
             "against": against,
@@ -158,11 +144,9 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
             "prepare": prepare,
             "python": python,
             "seconds": seconds,
-            "counts_instructions": clock is JudgedBy.instructions,
             "trust_settings": trust_settings,
             "inconclusive_fails": inconclusive is Inconclusive.fails,
             "out": out,
-            "export": export,
         }
         finish(lambda: run("gate_pytest", how))
 
@@ -180,54 +164,12 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
         finish(lambda: run("gate_accept", {"case": case, **entry}))
 
-    @application.command(hidden=True, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-    def history() -> None:
-        """Say what takes the place of a command that left. To be removed after one release."""
+    any_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
 
-        def command() -> int:
-            raise ValueError(
-                "gate history was removed: collect judgements (gate --out FOLDER) in a CSV and give it to Apache "
-                "Otava, or give Bencher what --export-benchmark-json writes"
-            )
-
-        finish(command)
-
-    @application.command(
-        help="Measure the gate's error rates on this machine.\n\nIt compares identical code, and code made slower."
-    )
-    def selftest(
-        runs: Annotated[int, typer.Option(min=1, help="Runs that compare identical code, to count false alarms.")] = 20,
-        slowed_runs: Annotated[int, typer.Option(min=0, help="Runs for each injected slowdown (3%, 5% and 10%).")] = 5,
-        one_process_runs: Annotated[
-            int, typer.Option(min=0, help="Runs of identical code with both sides in one process, for comparison.")
-        ] = 5,
-        seconds: Annotated[float, typer.Option(help="Longest measuring time of each run, in seconds.")] = 30.0,
-        sweep: Sweep = "gate",
-        busy: Annotated[int, typer.Option(min=0, help="Processes that each keep a CPU busy meanwhile.")] = 0,
-        save: Annotated[
-            bool, typer.Option("--save", help="Save each benchmark's noise for later comparisons.")
-        ] = False,
-        out: Annotated[
-            Path, typer.Option(help="Folder for the runs. A stopped self-test goes on in the same folder.")
-        ] = (Path("results/gate/selftest")),
-        badge: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="PATH",
-                help="Run nothing; write the false-alarm rate of the runs in --out, for a badge of shields.io.",
-            ),
-        ] = None,
-    ) -> None:
-        def command() -> int:
-            """Run the self-test, or only write its badge; returns the exit code."""
-            if badge is not None:
-                return run("gate_badge", {"folder": out, "path": badge})
-            from suite.gate.selftest import SelftestPlan
-
-            counts = {"identical_runs": runs, "slowed_runs": slowed_runs, "one_process_runs": one_process_runs}
-            plan = SelftestPlan(sweep=sweep, seconds=seconds, busy=busy, **counts)
-            return run("gate_selftest", {"plan": plan, "out": out, "save": save})
-
-        finish(command)
+    @application.command("history", hidden=True, context_settings=any_arguments)
+    @application.command("selftest", hidden=True, context_settings=any_arguments)
+    def removed_command(context: typer.Context) -> None:
+        """Say what takes the place of a command that left."""
+        raise ValueError(_removed(f"gate {context.info_name}"))
 
     return application

@@ -52,7 +52,7 @@ class Verdict:
     """One plain sentence."""
     span: str = ""
     metric: str = ""
-    """A name of `suite.records.metrics`, `operators`, `ok_runs`, or nothing."""
+    """A name of `suite.records.metrics`, `operators`, or nothing."""
     before: float | None = None
     after: float | None = None
     ratio: float | None = None
@@ -101,12 +101,10 @@ class Judgement:
     """All verdicts of one comparison and what is needed to read them."""
 
     form: str
-    """`against`, two revisions side by side, or `stored`, two sets of records."""
+    """`against`, two revisions side by side; in older files also `stored`, two sets of records."""
     before: Side
     after: Side
     verdicts: Sequence[Verdict]
-    differences: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    """Facts of the surroundings that differ, by name: before and after."""
     warnings: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     """The circumstances of the judging: settings, seconds, launches, machine, versions."""
@@ -160,7 +158,6 @@ class Judgement:
             "after": asdict(self.after),
             "counts": {str(outcome): count for outcome, count in self.counts.items()},
             "verdicts": [asdict(verdict) for verdict in self.worst_first],
-            "differences": {name: list(values) for name, values in self.differences.items()},
             "warnings": list(self.warnings),
             "facts": dict(self.facts),
             "inconclusive_fails": self.inconclusive_fails,
@@ -183,7 +180,6 @@ def judgement_from_json(text: bytes) -> Judgement:
             before=_side(content["before"]),
             after=_side(content["after"]),
             verdicts=[_verdict(verdict) for verdict in content["verdicts"]],
-            differences={str(name): list(values) for name, values in dict(content["differences"]).items()},
             warnings=[str(warning) for warning in content["warnings"]],
             facts=dict(content["facts"]),
             inconclusive_fails=content["inconclusive_fails"] is True,

@@ -35,8 +35,6 @@ class Metric:
     """An exact quantity is the same at every repeat: any difference is a change. Others are noisy."""
     seeded: bool = False
     """Follows from the seed: bit-equal in two runs of one seed on one machine, and different elsewhere."""
-    points: bool = False
-    """A share whose changes are judged, and told, in points."""
 
 
 def noisy(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
@@ -49,9 +47,9 @@ def exact(name: str, unit: str, label: str, better: Better = Better.NEITHER, *, 
     return Metric(name=name, unit=unit, label=label, better=better, exact=True, seeded=is_seeded)
 
 
-def seeded(name: str, unit: str, label: str, better: Better = Better.NEITHER, *, points: bool = False) -> Metric:
+def seeded(name: str, unit: str, label: str, better: Better = Better.NEITHER) -> Metric:
     """A metric that is bit-equal in two runs of one seed on one machine."""
-    return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True, points=points)
+    return Metric(name=name, unit=unit, label=label, better=better, exact=False, seeded=True)
 
 
 EVALUATE, BASE = "evaluate", "base"
@@ -79,8 +77,8 @@ RL_METRICS = (
     seeded("compiles", "", "Share of sampled programs that compile, where programs are asked for", Better.HIGHER),
     seeded("cases_passed", "", "Mean share of its cases that a sampled program passes", Better.HIGHER),
     seeded("unscorable", "", "Share of sampled completions that the task's own scorer cannot judge", Better.LOWER),
-    seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER, points=True),
-    seeded(PASS_AT_K, "", "Share of held-out prompts that one of k samples solves", Better.HIGHER, points=True),
+    seeded("heldout_accuracy", "", "Share of held-out prompts answered rightly, greedily", Better.HIGHER),
+    seeded(PASS_AT_K, "", "Share of held-out prompts that one of k samples solves", Better.HIGHER),
     exact(TRIVIAL_ACCURACY, "", "Share of held-out prompts that copying, or one answer to all, gets right"),
     seeded("heldout_format", "", "Share of held-out prompts answered in the asked form, greedily", Better.HIGHER),
     seeded("heldout_length", "", "Mean length of the greedy answers to held-out prompts, in tokens"),
@@ -155,7 +153,7 @@ def below(span: str, above: str) -> str | None:
 QUALITY_METRICS = (
     seeded("questions", "", "Questions that a step trained on"),
     seeded("training_loss", "", "Loss on a trained answer, in nats, mean over a step's updates"),
-    seeded("answer_accuracy", "", "Share of held-out questions answered rightly", Better.HIGHER, points=True),
+    seeded("answer_accuracy", "", "Share of held-out questions answered rightly", Better.HIGHER),
     seeded("answer_loss", "", "Loss on a held-out answer, in nats", Better.LOWER),
     seeded(
         "linear_probe_accuracy", "", "Share of a token's details that a linear reader finds in its cache", Better.HIGHER

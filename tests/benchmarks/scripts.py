@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SELFTEST = "results/reference/cpu/gate/selftest"
 QUICK = {
     "compare_fail_on": "1",
     "evidence": "20",
@@ -18,11 +17,8 @@ SLOW = {
     "curve_words": "2",
     "sampler_cost": "2",
     "cpp_decode": "256 1",
-    "gate_few_launches": f"{SELFTEST} --runs 2 --slowed-runs 1",
-    "gate_shifts": f"{SELFTEST} --runs 2 --slowed-runs 1 --seconds 1",
-    "gate_stored_tails": "--runs 2",
+    "gate_error_rates": "--runs 1 --slowed-runs 0 --seconds 5 --out {folder}",
     "million_records": "20",
-    "rival_rules": SELFTEST,
     "roomy_cache": "1",
     "rounding": "1 1024",
     "waits": "--growth --runs 20",
@@ -30,12 +26,10 @@ SLOW = {
 """And of what .ci/run does."""
 MINUTES = {
     "action_by_hand": "--seconds 5",
-    "instructions": "{python} --runs 1 --longer 0",
-    "light_gate": "{python} --longest-s 3600",
     "public_suites": "--python {python} --out {folder} pluggy",
     "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
 }
-"""And of what runs every night: these install packages, and the second runs valgrind."""
+"""And of what runs every night: these install packages."""
 PARITY = {
     "rl_before": ". --pairs 2 --policies tiny",
     "rl_rivals": "--pairs 2 --policies tiny --only up",
@@ -43,6 +37,9 @@ PARITY = {
 RAY = {"ray_engine": "8 0.1"}
 """Run by `make parity` and `make test-ray`, in whose environments their packages are."""
 ELSEWHERE = {
+    "gate_few_launches": "tests/test_rival_records.py",
+    "gate_shifts": "tests/test_rival_records.py",
+    "rival_rules": "tests/test_rival_records.py",
     "null_rates": ".ci/run",
     "page_views": "tests/browser/test_whole_page.py",
     "products": "tests/theory/devices/test_products.py",

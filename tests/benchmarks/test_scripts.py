@@ -4,7 +4,6 @@ does, and those of minutes where it is `minutes`, as every night.
 
 import os
 import re
-import shutil
 
 import pytest
 
@@ -14,7 +13,6 @@ SCRIPTS = ROOT / ".ci/tools/benchmarks"
 TOPS = (".ci", ".cluster", ".github", "conf", "results", "suite")
 PROSE = {".md", ".py", ".yaml", ".yml", ""}
 NAMED = re.compile(r"\.ci/tools/benchmarks/(\w+)\.py|\.ci/tool benchmarks\.(\w+)|\btools\.benchmarks\.(\w+)")
-PROGRAMS = {"instructions": "valgrind"}
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -31,9 +29,6 @@ def test_a_script_that_takes_longer_runs(name, tmp_path):
 @pytest.mark.skipif(os.environ.get("EVERY_SCRIPT") != "minutes", reason="takes minutes: set EVERY_SCRIPT=minutes")
 @pytest.mark.parametrize("name", MINUTES)
 def test_a_script_of_minutes_runs(name, tmp_path):
-    program = PROGRAMS.get(name)
-    if program is not None and shutil.which(program) is None:
-        pytest.skip(f"needs {program} on PATH")
     assert run(name, MINUTES[name], tmp_path)
 
 

@@ -200,7 +200,7 @@ def test_an_impossible_output_or_name_is_one_sentence_and_code(monkeypatch, caps
         (4, ("results", "merge", results, "--into", below)),
         (2, ("report", "--results", results, "--out", str(tmp_path))),
         (2, ("results", "list", "n" * 10_000)),
-        (2, ("gate", "--baseline", results, "--candidate", "n" * 10_000)),
+        (2, ("gate", "--against", "n" * 10_000)),
         (2, ("results", "show", "n" * 10_000, "--results", results)),
     ):
         assert called(monkeypatch, *arguments) == code

@@ -38,7 +38,7 @@ def test_a_slower_case_fails_and_a_faster_one_does_not():
     assert not judged(mixed[1:], before[1:], "slower")[0]
 
 
-def test_a_case_that_is_slower_alone_is_not_among_many_that_are_equal():
+def test_one_slower_case_is_lost_among_many_equal_ones():
     sizes = [2**power for power in range(4, 44)]
     before, after = [timed(seq_len=size) for size in sizes], [timed(1.1, seq_len=sizes[0])]
     assert judged(after, before[:1], "slower")[0]
@@ -69,7 +69,7 @@ def test_projected_times_count_as_they_are():
     assert not judged([short], [long], "slower")[0]
 
 
-def test_scores_that_fall_are_worse_and_too_few_seeds_decide_nothing():
+def test_falling_scores_are_worse_given_enough_seeds():
     before = [*arm(SEEDS, task="tiers"), *arm(SEEDS[:3], task="recall")]
     lower = [*arm([score - 0.1 for score in SEEDS], task="tiers"), *arm([0.1] * 3, task="recall")]
     is_failing, sentence = judged(lower, before, "worse")

@@ -10,8 +10,6 @@ from suite.compose.compose import compose
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.console.record import answer
 from suite.console.summary import summarise_record, summary_by
-from suite.gate.rules.fingerprint import is_judged_by_seed
-from suite.gate.stored.seed_pairs import judging_of
 from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
@@ -53,7 +51,6 @@ def test_what_a_workload_names_can_be_loaded(workload):
     definition = workload_definition(workload)
     assert summary_by(definition.get("summary"))(build()).brief is None
     assert callable(locate(definition["plan"]))
-    assert not is_judged_by_seed(workload) or judging_of(workload).learnt
 
 
 def test_a_record_of_an_unknown_workload_has_plain_timings():
@@ -62,8 +59,6 @@ def test_a_record_of_an_unknown_workload_has_plain_timings():
     assert (found.lines, found.brief) == ((), None)
     assert [value.labelled for value in found.values] == ["layer 1.49 ms (1.40–1.60 ms)", "kernel 596 µs (560–640 µs)"]
     assert any("median of" in line for line in answer(record, "ok", summarise_record(record)))
-    assert not is_judged_by_seed("weather")
-    assert not is_judged_by_seed("../workload/rl")
 
 
 @pytest.mark.parametrize("arguments", [["-m", "seq_len=64,65"], ["seq_len=64"]], ids=["sweep", "alone"])
@@ -77,14 +72,12 @@ def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_pa
     assert not {*OF_ITS_RECORDS} & records[0].settings["workload"].keys()
 
 
-def test_foreign_records_are_told_and_judged_as_their_yaml_says(installed):
+def test_foreign_records_are_told_as_their_yaml_says(installed):
     assert summarise_record(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
     assert [value.key for value in summarise_record(record_of("summed")).values] == [
         "layer_latency_s",
         "kernel_latency_s",
     ]
-    assert is_judged_by_seed("summed")
-    assert [one.metric for one in judging_of("summed").learnt] == ["reward"]
 
 
 def test_a_summary_that_cannot_load_is_refused_before_any_run(tmp_path, capsys):

@@ -1,9 +1,6 @@
 """The plan of the workloads in misbehaving.py: in a module of its own, since the parent loads it and holds no torch."""
 
-from functools import partial
-
 from suite.console.summary import Summary
-from suite.gate.stored.seed_pairs import Judging, Quantity, mean_share
 
 
 class Plan:
@@ -31,6 +28,3 @@ class Plan:
 
 def summary(record):
     return Summary(lines=[("sum", f"of {record.case.axes['seq_len']}")], brief="summed up")
-
-
-JUDGING = Judging(learnt=(Quantity(span="step", metric="reward", take=partial(mean_share, "reward")),), spent=None)

@@ -91,7 +91,6 @@ def mixed() -> Judgement:
         whole(Outcome.MISSING, case=case_id(attention="old")),
         whole(Outcome.INCOMPARABLE, case=case_id(attention="mha")),
         whole(Outcome.NEW, case=case_id(attention="mla_latent")),
-        differences={"torch": ["2.12.0", "2.13.0"]},
         warnings=["two threads on two cores: barriers spin"],
     )
 
@@ -109,7 +108,6 @@ def hostile() -> Judgement:
         form=EVIL,
         before=Side(label=EVIL, commit=EVIL),
         after=Side(label=EVIL, commit=EVIL),
-        differences={EVIL: [EVIL, EVIL]},
         warnings=[EVIL],
         facts=dict.fromkeys(FACTS, EVIL),
     )

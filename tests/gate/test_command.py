@@ -22,13 +22,10 @@ from suite.gate.output.files import JUDGEMENT, read_judgement
 from suite.gate.rules.acceptances import ACCEPTED, read_acceptances
 from suite.gate.rules.decision import LEAST_LAUNCHES, Decisions
 from suite.gate.side_by_side import revisions
-from suite.gate.stored.benchmark_json import read_run
 from suite.gate.verdict import Outcome
 from suite.records.machine.temporary import remove_abandoned
-from suite.records.record import Status
 from tests.conftest import heard
 from tests.gate.repositories import LIGHT_WORKER, light, repository
-from tests.gate.stored_runs import run, stored
 from tools.hostile.texts import TEXTS, harmful
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +86,7 @@ def test_identical_code_passes_and_leaves_the_checkout_alone(tmp_path, monkeypat
     repo = light(tmp_path / "checkout", {"cases": CASES}, {"cases": CASES})
     digest = repo.digest()
     monkeypatch.chdir(repo.folder)
-    exported = ("--export-benchmark-json", str(tmp_path / "new.json"))
-    assert called(monkeypatch, "--against", "main", "--seconds", "1", "--out", str(tmp_path / "out"), *exported) == 0
-    assert [len(read_run(tmp_path / name).timed) for name in ("new.json", "new.before.json")] == [len(CASES)] * 2
+    assert called(monkeypatch, "--against", "main", "--seconds", "1", "--out", str(tmp_path / "out")) == 0
     assert outcomes(tmp_path / "out") == {name: {"same"} for name in CASES}
     assert repo.digest() == digest
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
@@ -333,25 +328,21 @@ def wait_until(condition):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "gate needs either --against REV, or both --baseline PATH and --candidate PATH"),
-        (["--against", "HEAD", "--baseline", "a", "--candidate", "b"], "gate needs either"),
-        *(
-            (["--baseline", "a", "--candidate", "b", *more], f"{more[0]} works only with --against")
-            for more in (
-                ["--seconds", "120"],
-                ["--sweep", "gate"],
-                ["--set", "a=b"],
-                ["--trust-candidate-settings"],
-            )
-        ),
+        ([], "gate needs --against REV"),
         (["--against", "HEAD", "--seconds", "0"], "seconds must be at least 1 and below 86400 (a day); got 0"),
         (["--against", "HEAD", "--seconds", "nan"], "seconds must be at least 1 and below 86400 (a day); got nan"),
-        (["--baseline", "x", "--candidate", "y", "--candidate", "z"], "candidate must be one folder of records"),
-        (["--against", "HEAD", "--export-benchmark-json", "."], "export-benchmark-json must be a file"),
         (["--against", "nope"], "against must be a revision that git knows here; got 'nope'"),
         (["--against", "-x"], "against must be a revision that git knows here; got '-x'"),
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),
         (["history", "--since", "20", "results/gate", "--save"], "gate history was removed: collect judgements"),
+        (["selftest", "--runs", "150", "--badge", "x"], "gate selftest was removed: in a checkout, .ci/tool"),
+        (["--baseline", "x", "--candidate", "y"], "--baseline was removed: compare stored runs by suite compare A B"),
+        (["--candidate", "y"], "--candidate was removed: compare stored runs by suite compare A B --fail-on worse"),
+        *(
+            ([*form, "--against", "HEAD", "--export-benchmark-json", "x"], "--export-benchmark-json was removed: gate")
+            for form in ([], ["pytest"])
+        ),
+        (["pytest", "--against", "HEAD", "--clock", "instructions"], "--clock was removed: the gate judges by time"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(tmp_path, monkeypatch, capsys, arguments, words):
@@ -372,16 +363,12 @@ def test_a_sweep_that_the_working_tree_cannot_compose_is_refused(tmp_path, monke
 
 
 @needs_pipes
-@pytest.mark.parametrize("arguments", [["--against", "HEAD"], ["selftest", "--out", "out"]])
-def test_reinforcement_learning_is_sent_to_stored_records(tmp_path, monkeypatch, capsys, arguments):
+def test_reinforcement_learning_is_sent_to_suite_compare(tmp_path, monkeypatch, capsys):
     told = {"cases": CASES | {"course": {"workload": "rl"}}}
     monkeypatch.chdir(light(tmp_path / "checkout", told, told).folder)
-    assert called(monkeypatch, *arguments) == 2
+    assert called(monkeypatch, "--against", "HEAD") == 2
     (sentence,) = capsys.readouterr().err.splitlines()
-    assert (
-        "judged by stored records and not side by side (use suite gate --baseline FOLDER --candidate FOLDER)"
-        in sentence
-    )
+    assert "compared by seed and not timed side by side (use suite compare A B --fail-on worse)" in sentence
     assert "got 'gate'" in sentence
 
 
@@ -402,11 +389,11 @@ def test_no_checkout_is_refused_and_a_git_failure_is_broken(tmp_path, monkeypatc
     assert capsys.readouterr().err.startswith("suite gate: git failed: ")
 
 
+@needs_pipes
 def test_what_cannot_be_written_is_broken_and_not_slower(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(light(tmp_path / "checkout", {"cases": {"one": GOOD}}, {"cases": {"one": GOOD}}).folder)
     (tmp_path / "file").write_text("in the way")
-    arguments = ("--baseline", "nowhere", "--candidate", "nowhere", "--out", "file/out")
-    assert called(monkeypatch, *arguments) == 4
+    assert called(monkeypatch, "--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "file/out")) == 4
     assert "file/out" in capsys.readouterr().err
 
 
@@ -416,23 +403,17 @@ def test_judgements_of_one_second_do_not_overwrite_each_other(tmp_path, monkeypa
     assert [command._new_folder(now).name for _ in range(3)] == [f"20261125T120000Z{end}" for end in ("", "-2", "-3")]
 
 
-def test_no_stored_text_commands_the_runner_of_github(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+@needs_pipes
+def test_no_name_of_a_case_commands_the_runner_of_github(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary"))
-    before, after = (
-        [
-            run(attention=text, environment={"cpu": f"{side}{text}", "packages": {"torch": text + side}})
-            for text in TEXTS
-        ]
-        for side in ("", "x")
-    )
-    folders = stored(tmp_path, [*before, run()], [*after, run(reason="::error::x", status=Status.FAILED)])
-    sides = ("--baseline", str(folders[0]), "--candidate", str(folders[1]))
-    assert called(monkeypatch, *sides, "--out", str(tmp_path / "out")) == 4
+    gone = {"cases": dict.fromkeys(TEXTS, GOOD)}
+    untimed = {"cases": {"one": UNTIMED, "::error::x": {"build": "raise"}}}
+    code, _ = judged(monkeypatch, tmp_path, {"cases": gone["cases"] | {"::error::x": GOOD, "one": UNTIMED}}, untimed)
+    assert code == 4
     said = capsys.readouterr()
     own = [line for line in said.out.splitlines() if line.startswith("::")]
-    assert {line.split(" title=")[0] for line in own} >= {"::error", "::warning"}
+    assert {line.split(" title=")[0] for line in own} == {"::error", "::warning"}
     assert harmful(said.err) == []
     assert all(line in own for line in harmful(said.out))
     assert not any("##[" in line for line in own)

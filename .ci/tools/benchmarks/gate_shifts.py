@@ -2,11 +2,11 @@
 
     .ci/tool benchmarks.gate_shifts FOLDER [--runs 2000] [--slowed-runs 200] [--seconds 30]
 
-FOLDER is what `suite gate selftest --out FOLDER` wrote. Every simulated run is the shipped TimingComparison with its
-launches and analyses; only the workers are not there. A launch's rounds are those of a recorded launch of identical
-code, all benchmarks together as they stood, with its two sides swapped at random: so what rounds of one launch and
-benchmarks of one round have in common stays. A launch of more rounds is put together from several. Onto each launch
-comes a shift:
+FOLDER is what `.ci/tool benchmarks.gate_error_rates --out FOLDER` wrote. Every simulated run is the shipped
+TimingComparison with its launches and analyses; only the workers are not there. A launch's rounds are those of a
+recorded launch of identical code, all benchmarks together as they stood, with its two sides swapped at random: so what
+rounds of one launch and benchmarks of one round have in common stays. A launch of more rounds is put together from
+several. Onto each launch comes a shift:
 
 - of one timing, of half of them, of each timing its own, or one that all timings share;
 - normal, Student's t with 3 degrees at the same standard deviation, or of two layouts of memory: at each start each
@@ -15,7 +15,7 @@ comes a shift:
 
 What the second process suffers, by being started second, moves with the order in which the gate starts its workers.
 
-A false alarm is any timing called slower in a run of identical code; then every timing is slowed, as in the self-test.
+A false alarm is any timing called slower in a run of identical code; then every timing is slowed.
 Time is counted as it was recorded: a round costs what its open benchmarks did, and a start 3 s.
 """
 
@@ -35,13 +35,12 @@ from numpy.typing import NDArray
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Decisions
 from suite.gate.rules.tolerances import Tolerances
-from suite.gate.selftest import ABOUT, TWO_WORKERS, read_runs
 from suite.gate.side_by_side.timing import TimingComparison, first_side
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
 from suite.statistics.launches import effects_together
+from tools.benchmarks.gate_error_rates import ABOUT, read_runs, samples_of, tables_in
 from tools.benchmarks.rates import aligned, share
-from tools.benchmarks.selftest_tables import samples_of, tables_in
 
 START_S = 3.0
 SLOWED = (0.03, 0.05, 0.10)
@@ -262,12 +261,12 @@ def read(folder: Path) -> Recorded:
     """
     about = folder / ABOUT
     if not about.exists():
-        raise ValueError(f"{folder} must be a folder that `suite gate selftest --out` wrote; it has no {ABOUT}")
+        raise ValueError(f"{folder} must be a folder that gate_error_rates wrote; it has no {ABOUT}")
     benchmarks = [Benchmark(**fields) for fields in json.loads(about.read_text(encoding="utf-8"))["benchmarks"]]
     columns = {(benchmark.case, benchmark.span): benchmark.column for benchmark in benchmarks}
     tables, launches, waits, measured_s = tables_in(folder), [], [], 0.0
     for run in read_runs(folder):
-        if (run["form"], run["slowed"]) != (TWO_WORKERS, 0) or run["name"] not in tables:
+        if run["slowed"] or run["name"] not in tables:
             continue
         times: dict[int, dict[tuple[str, str], dict[int, dict[int, float]]]] = {}
         for sample in samples_of(tables[run["name"]]):
@@ -281,7 +280,7 @@ def read(folder: Path) -> Recorded:
             if len(of_launch) == len(columns) and min(map(len, of_launch.values())) >= LEAST_ROUNDS:
                 launches.append([_log_ratios(of_launch[key]) for key in columns])
     if not launches:
-        raise ValueError(f"{folder} holds no launch of identical code by two workers in which every benchmark ran")
+        raise ValueError(f"{folder} holds no launch of identical code in which every benchmark ran")
     length = min(len(series) for of_launch in launches for series in of_launch)
     places, spent_s = np.array([place for place, _ in waits]), np.array([wait_s for _, wait_s in waits])
     own_s = np.array([spent_s[places == place].mean() for place in range(len(columns))])

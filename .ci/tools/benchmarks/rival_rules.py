@@ -1,9 +1,9 @@
-"""How often other tools' rules are wrong on times that the gate's self-test recorded: false alarms and slowdowns found.
+"""How often other tools' rules are wrong on times that gate_error_rates recorded: false alarms and slowdowns found.
 
     .ci/tool benchmarks.rival_rules FOLDER [--clock wall_s] [--clock thread_cpu_s]
 
-FOLDER is what `suite gate selftest --out FOLDER` wrote, finished or not. A rule sees all times of one side of one
-benchmark in one run of two workers; in a slowed run every benchmark is slowed. The rules are in rules.py beside this
+FOLDER is what `.ci/tool benchmarks.gate_error_rates --out FOLDER` wrote, finished or not. A rule sees all times of one
+side of one benchmark in one run; in a slowed run every benchmark is slowed. The rules are in rules.py beside this
 file. The tools themselves read wall time; thread CPU time is shown beside it. The samples are those of interleaved
 rounds: the tools, which take one side after the other, have it easier here than by themselves. The last row is what the
 gate said in the same runs, by the clock that it chose.
@@ -11,7 +11,6 @@ gate said in the same runs, by the clock that it chose.
 
 import argparse
 import sys
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -21,12 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from suite.gate.rules.decision import AFTER, BEFORE
-from suite.gate.selftest import TWO_WORKERS, read_runs
 from suite.gate.verdict import Outcome
 from suite.records.record import CorruptRecordError
+from tools.benchmarks.gate_error_rates import read_runs, samples_of, tables_in
 from tools.benchmarks.rates import share
 from tools.benchmarks.rules import RULES
-from tools.benchmarks.selftest_tables import samples_of, tables_in
 
 CLOCKS = ("wall_s", "thread_cpu_s")
 OURS = "the gate (its verdicts of these runs)"
@@ -35,7 +33,7 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of the self-test: what was injected, what the gate called slower, and the times on each clock."""
+    """One run: what was injected, what the gate called slower, and the times on each clock."""
 
     name: str
     slowed: float
@@ -58,20 +56,20 @@ def main() -> int:
 
 
 def read(folder: Path) -> tuple[list[Run], int]:
-    """The runs of two workers, and how many were left out for want of a table or a line.
+    """The runs, and how many were left out for want of a table or a line.
 
     Raises ValueError where none is whole, or a benchmark's times are not two or more a side.
     """
-    lines = {line["name"]: line for line in read_runs(folder) if line["form"] == TWO_WORKERS}
-    tables = {name: table for name, table in tables_in(folder).items() if name.startswith(f"{TWO_WORKERS}-")}
+    lines = {line["name"]: line for line in read_runs(folder)}
+    tables = tables_in(folder)
     runs = [_run(line, tables[name]) for name, line in lines.items() if name in tables]
     if not runs:
-        raise ValueError(f"{folder} holds no run of the self-test's two workers")
+        raise ValueError(f"{folder} holds no run of gate_error_rates")
     return runs, len(lines.keys() ^ tables.keys())
 
 
-def _run(line: Mapping[str, object], table: Path | zipfile.Path) -> Run:
-    """A run of the self-test with its times by clock. Raises ValueError where a benchmark has fewer than two a side."""
+def _run(line: Mapping[str, object], table: Path) -> Run:
+    """A run with its times by clock. Raises ValueError where a benchmark has fewer than two a side."""
     times: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]] = {}
     for sample in samples_of(table):
         clocks = times.setdefault((sample["case"], sample["span"]), {clock: ([], []) for clock in CLOCKS})
@@ -96,7 +94,7 @@ def report(runs: Sequence[Run], skipped: int, clocks: Iterable[str]) -> Iterator
     kinds = sorted({run.slowed for run in runs})
     counts = [len(side) for run in runs for pair in run.pairs[CLOCKS[0]] for side in pair]
     by_kind = (f"{sum(run.slowed == slowed for run in runs)} {_name(slowed)}" for slowed in kinds)
-    yield f"runs of two workers: {', '.join(by_kind)}; {skipped} left out, without a table or a line"
+    yield f"runs: {', '.join(by_kind)}; {skipped} left out, without a table or a line"
     yield f"times a benchmark, run and side: {min(counts)} to {max(counts)}, median {np.median(counts):.0f}"
     for clock in clocks:
         yield f"\n{clock}"

@@ -24,9 +24,9 @@ from statistics import median
 from typing import Any
 
 from suite.gate.output.files import read_judgement
-from suite.gate.selftest import busy
 from suite.gate.verdict import Outcome
 from suite.statistics.proportions import wilson
+from tools.benchmarks.gate_error_rates import busy
 
 SLOWDOWNS = (0.05, 0.10)
 WHOLE = 100

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 
-from tools.hostile import benchmarks, folders, lines, streams
+from tools.hostile import folders, lines, streams, workloads
 from tools.hostile.attempt import tried
 
 KINDS = {
@@ -22,8 +22,7 @@ KINDS = {
     "streams": streams.attempts,
     "folders": folders.attempts,
     "records": folders.mutated,
-    "benchmarks": benchmarks.attempts,
-    "workloads": benchmarks.workloads,
+    "workloads": workloads.attempts,
 }
 LOADED = (
     *(f"suite.commands.{name}" for name in ("run", "results", "explain", "doctor")),

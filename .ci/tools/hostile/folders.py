@@ -25,8 +25,6 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "report": ("report", "--results", "hostile", "--results", "whole", "--out", "page.html"),
     "report as Markdown": ("report", "--results", "hostile", "--format", "markdown", "--out", "page.md"),
     "report as CSV": ("report", "--results", "hostile", "--format", "csv", "--out", "page.csv"),
-    "gate, hostile before": ("gate", "--baseline", "hostile", "--candidate", "whole", "--out", "judged"),
-    "gate, hostile after": ("gate", "--baseline", "whole", "--candidate", "hostile", "--out", "judged"),
     "load": (),
 }
 NAMING: dict[str, tuple[str, ...]] = {
@@ -70,12 +68,11 @@ def _attempt(name: str, what: str, prepare: Prepare, *, is_damaged: bool) -> Att
         store(folder / "hostile", build(), build(attention="mha"))
         prepare(folder / "hostile")
 
-    codes = (4,) if is_damaged else (*CODES, 1) if name.startswith("gate") else CODES
     return Attempt(
         what=f"{name}, {what}",
         run=_loaded if name == "load" else command(*COMMANDS[name]),
         prepare=whole,
-        codes=codes,
+        codes=(4,) if is_damaged else CODES,
         shows_texts=True,
     )
 

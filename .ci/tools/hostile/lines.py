@@ -47,7 +47,7 @@ OF_HYDRA = words("run.dir sweep.dir sweep.subdir searchpath job.name job.chdir o
 OTHERS = ("report", "gate", "results", "explain", "doctor", "demo", "gpu")
 OPTIONS = {
     "report": ("--results", "--label", "--format", "--lang", "--out"),
-    "gate": ("--baseline", "--candidate", "--sweep", "--set", "--seconds", "--inconclusive", "--out"),
+    "gate": ("--sweep", "--set", "--seconds", "--inconclusive", "--out"),
     "gate accept": ("--reason", "--ceiling", "--expires", "--span", "--metric"),
     "results list": ("--status", "--json"),
     "results show": ("--results",),

@@ -36,7 +36,6 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "merge": ("results", "merge", "whole", "--into", "into"),
     "report": ("report", "--results", "whole"),
     "report as CSV": ("report", "--results", "whole", "--format", "csv"),
-    "gate": ("gate", "--baseline", "whole", "--candidate", "whole"),
     "accept": ("gate", "accept", "x", "--reason", "y", "--ceiling", "1.1", "--expires", "2099-01-01"),
 }
 
@@ -124,7 +123,6 @@ WRITERS: Mapping[str, tuple[str, ...]] = {
     "report": ("report", "--results", "whole", "--out"),
     "report as CSV": ("report", "--results", "whole", "--format", "csv", "--out"),
     "merge": ("results", "merge", "whole", "--into"),
-    "gate": ("gate", "--baseline", "whole", "--candidate", "whole", "--out"),
     "run": ("run", "workload=projection", "hardware=h100-sxm5-80gb", "geometry=tiny", "hydra.run.dir={}"),
 }
 READ_ONLY = ("/proc/nope/x", "/sys/x", "/dev/null/x")

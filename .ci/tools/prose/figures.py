@@ -50,7 +50,6 @@ FIGURES: dict[str, Callable[[], str]] = {
     "table.memory_fits": tables.memory_fits,
     "table.gate": tables.gate,
     "table.gate_shifts": tables.gate_shifts,
-    "table.gate_stored": tables.gate_stored,
     "table.gate_few": tables.gate_few,
     "conf.groups": conf_reference.groups,
     "conf.workload_settings": conf_reference.workload_settings,

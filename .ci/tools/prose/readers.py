@@ -502,7 +502,7 @@ def measured_peak(algorithm, num_generations=8):
 
 @functools.cache
 def error_rates():
-    """How often each rule was wrong in the gate's self-test, by rule and slowdown, with Wilson's interval in %."""
+    """How often each rule was wrong in runs of the gate, by rule and slowdown, with Wilson's interval in %."""
     rates, rule = {}, ""
     for line in (REFERENCE / "cpu/gate/rival_rules.txt").read_text(encoding="utf-8").splitlines():
         if match := RATE.search(line):

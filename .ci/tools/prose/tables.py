@@ -801,26 +801,6 @@ def gate_shifts():
     return as_table([*titles, "+5% called the same", "identical code takes"], lines)
 
 
-def gate_stored():
-    """Simulated judgements by stored times: the most false alarms, and how often one slowed case of 16 is found."""
-    names = {
-        "normal": "normal",
-        "t3": "t with 3 degrees",
-        "t2": "t with 2 degrees",
-        "normal, every tenth fivefold": "normal, every tenth spread fivefold",
-    }
-    rows = readers.simulation_rows("stored_tails")
-    alarms, stored = ("false alarms", "false alarms, new run in a busy hour"), ("5", "10", "20")
-    lines = []
-    for runs, name in names.items():
-        of_runs = [row for row in rows if row["runs are"] == runs]
-        worst = [max(of_runs, key=lambda row: int(row[head].split()[0]))[head] for head in alarms]
-        powers = {row["stored"]: row["+100% found"] for row in of_runs if row["cases"] == "16"}
-        lines.append([name, *map(readers.simulation_share, worst), *(powers[n] for n in stored)])
-    titles = ["runs", "a false alarm, at most", "and the new run in a busy hour"]
-    return as_table([*titles, *(f"+100% found by {count} stored runs" for count in stored)], lines)
-
-
 def gate_few():
     """Simulated error rates of the gate's cautious interval after few launches, for the most telling shifts."""
     names = {

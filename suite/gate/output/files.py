@@ -58,7 +58,6 @@ def without_secrets(judgement: Judgement) -> Judgement:
         verdicts=[
             Verdict(**{**scrubbed(asdict(verdict)), "outcome": verdict.outcome}) for verdict in judgement.verdicts
         ],
-        differences=scrubbed(judgement.differences),
         warnings=scrubbed(list(judgement.warnings), is_free=True),
         facts=scrubbed(judgement.facts),
     )

@@ -96,10 +96,6 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
         if unchanged
         else "",
         _bullets("Warnings", judgement.warnings),
-        _bullets(
-            "Differences between the two environments",
-            [f"{name}: {old} → {new}" for name, old, new in sentences.differences(judgement)],
-        ),
         _bullets("Judged with", sentences.facts(judgement)),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -5,10 +5,9 @@ import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from suite.gate.rules.fingerprint import is_judged_by_seed
 from suite.gate.verdict import BROKEN, CANNOT_JUDGE, INTERRUPTED, WORSE, Judgement, Outcome, Side, Verdict
 from suite.records import numbers
-from suite.records.labels import settings_in, short_names
+from suite.records.labels import short_names
 from suite.records.metrics import METRICS
 
 HOW = {"against": "measured side by side on one machine", "stored": "from stored runs"}
@@ -19,8 +18,6 @@ NOTHING_JUDGED = "Nothing was judged: no case had a counterpart to be compared w
 CUT_SHORT = "The comparison was interrupted: quantities that are not listed were not judged."
 # A sentence that the command follows.
 ACCEPT = "If this slowdown is intended, accept it with a reason and an expiry date, to be reviewed like code:"
-# Shares that change by points: from 0.78 to 0.61 is 0.17 less.
-POINTS = tuple(name for name, metric in METRICS.items() if metric.points)
 # The case of a verdict on files that judge, and that differ between the two revisions.
 SETTINGS = "settings"
 # Facts that are shown, each with the words around its value.
@@ -136,25 +133,20 @@ def quantity(verdict: Verdict) -> str:
 
 
 def change(verdict: Verdict, *, to: str = " to ") -> str:
-    """Write `+5.2% (+4.1 to +6.3)`, or in points `−0.170 (−0.215 to −0.125)`; empty if there is no finite ratio. From
-    TIMES_FROM on a ratio is written as `12× (11× to 13×)`. `to`: the text between the ends of the interval."""
+    """Write `+5.2% (+4.1 to +6.3)`; empty if there is no finite ratio. From TIMES_FROM on a ratio is written as
+    `12× (11× to 13×)`. `to`: the text between the ends of the interval."""
     ratio = finite(verdict.ratio)
     if ratio is None:
         return ""
-    if (before := _in_points(verdict)) is not None:
-        points, *ends = (_points(before, part) for part in (ratio, finite(verdict.low), finite(verdict.high)))
-        return f"{points} ({to.join(ends)})" if all(ends) else points
     estimate, text = (percent(ratio), _signed_percent) if ratio < TIMES_FROM else (_times(ratio), _times)
     low, high = finite(verdict.low), finite(verdict.high)
     return estimate if low is None or high is None else f"{estimate} ({text(low)}{to}{text(high)})"
 
 
 def most(verdict: Verdict) -> str:
-    """Write the largest change that still passes: `+2.0%`, or in points `−0.020`; empty if there is no such limit."""
-    allowed, before = finite(verdict.allowed), _in_points(verdict)
-    if allowed is None:
-        return ""
-    return percent(allowed) if before is None else _points(before, allowed)
+    """Write the largest change that still passes: `+2.0%`; empty if there is no such limit."""
+    allowed = finite(verdict.allowed)
+    return "" if allowed is None else percent(allowed)
 
 
 def percent(ratio: float) -> str:
@@ -172,9 +164,8 @@ def values(verdict: Verdict) -> tuple[str, str]:
 
 
 def worst_upper_end(verdicts: Iterable[Verdict]) -> str:
-    """Write the largest upper end of all intervals, as `+1.9%`; empty if there is none. Accuracies are left out, since
-    more of them is better."""
-    ends = [high for verdict in verdicts if verdict.metric not in POINTS and (high := finite(verdict.high)) is not None]
+    """Write the largest upper end of all intervals, as `+1.9%`; empty if there is none."""
+    ends = [high for verdict in verdicts if (high := finite(verdict.high)) is not None]
     return percent(max(ends)) if ends else ""
 
 
@@ -192,12 +183,6 @@ def facts(judgement: Judgement) -> list[str]:
     return [*listed, *([f"rounds {few:,}" if few == many else f"rounds {few:,} to {many:,}"] if rounds else [])]
 
 
-def differences(judgement: Judgement) -> list[tuple[str, str, str]]:
-    """Each fact of the environment that differs between the sides: its name, and its value before and after."""
-    padded = [(name, [*map(str, both), "", ""]) for name, both in judgement.differences.items()]
-    return [(name, both[0] or numbers.NOTHING, both[1] or numbers.NOTHING) for name, both in padded]
-
-
 def advice(judgement: Judgement) -> str:
     """Say what to do about the worst verdict. For a slowdown it is ACCEPT, after which the caller adds the command."""
     counts = judgement.counts
@@ -211,25 +196,11 @@ def advice(judgement: Judgement) -> str:
         return ACCEPT
     if counts[Outcome.INCOMPARABLE] == 1 and any(verdict.case == SETTINGS for verdict in judgement.verdicts):
         return "This change alters files that judge it. Review them, then pass --trust-candidate-settings."
-    if counts[Outcome.INCOMPARABLE] and _are_judged_by_seed(judgement, Outcome.INCOMPARABLE):
-        return "Run both sides with the same settings on one machine: there, runs of the same seed are compared."
-    if counts[Outcome.INCOMPARABLE] and judgement.form == "against":
-        return "This change alters its own benchmarks. Review them, then pass --trust-candidate-settings."
     if counts[Outcome.INCOMPARABLE]:
-        return "To compare both on one machine, run suite gate --against REV: it measures them side by side."
-    if counts[Outcome.INCONCLUSIVE] and _are_judged_by_seed(judgement, Outcome.INCONCLUSIVE):
-        return "To decide what is inconclusive, run more seeds on both sides: runs of the same seed are compared."
-    if counts[Outcome.INCONCLUSIVE] and judgement.form == "stored":
-        return "To decide what is inconclusive, measure both revisions side by side: suite gate --against REV."
+        return "This change alters its own benchmarks. Review them, then pass --trust-candidate-settings."
     if counts[Outcome.INCONCLUSIVE]:
         return "To decide what is inconclusive, use more --seconds or a quieter machine."
     return "Nothing to do."
-
-
-def _are_judged_by_seed(judgement: Judgement, outcome: Outcome) -> bool:
-    """Whether every case with this outcome is judged by paired seeds, for which side-by-side timing is no help."""
-    cases = [verdict.case for verdict in judgement.verdicts if verdict.outcome is outcome]
-    return all(is_judged_by_seed(settings_in(case).get("workload", "")) for case in cases)
 
 
 def accept_command(verdicts: Sequence[Verdict]) -> str:
@@ -282,20 +253,8 @@ def in_unit(value: float | None, metric: str) -> str:
     number = finite(value)
     if number is None:
         return numbers.NOTHING
-    if metric in POINTS:
-        return f"{number:.3f}"
     write = UNITS.get(METRICS[metric].unit) if metric in METRICS else None
     return write(number) if write else f"{number:,.6g}"
-
-
-def _in_points(verdict: Verdict) -> float | None:
-    """The older value of a quantity whose change is written in points, as an accuracy; None for all others."""
-    return finite(verdict.before) if verdict.metric in POINTS else None
-
-
-def _points(before: float, ratio: float | None) -> str:
-    """Write a change by points, as `−0.170`; empty without a ratio."""
-    return "" if ratio is None else f"{before * (ratio - 1):+.3f}".replace("-", "−")
 
 
 UNITS: dict[str, Callable[[float], str]] = {"s": numbers.seconds, "B": numbers.bytes_iec, "J": numbers.joules}

@@ -38,10 +38,6 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
     around = [
         *([f"all cases: {shared}"] if shared else []),
         *([f"judged with: {', '.join(conditions)}"] if (conditions := sentences.facts(judgement)) else []),
-        *(
-            f"environment differs: {name}: {before} before, {after} after"
-            for name, before, after in sentences.differences(judgement)
-        ),
         *(f"warning: {warning}" for warning in judgement.warnings),
     ]
     # A command on a line of its own, however long: it is there to be copied.

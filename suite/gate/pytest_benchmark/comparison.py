@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from suite.gate.output.sentences import counted, first_of
-from suite.gate.pytest_benchmark.callgrind import USUAL, CountedRevisions, InstructionCounting
 from suite.gate.pytest_benchmark.project import ProjectPython, ProjectRevisions, prepare
 from suite.gate.pytest_benchmark.timing import SuiteTiming, choose_clock, least_s
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_LAUNCHES, Benchmark, launches_for_change
@@ -63,8 +62,6 @@ class SuiteComparison(GateComparison):
     """True if a benchmark is judged though its test changed."""
     prepared: str = ""
     """The command that ran in each tree before."""
-    counted: CountedRevisions | None = None
-    """Workers that count instructions, where these judge in place of time."""
     benchmarks: list["ExaminedBenchmark"] = field(default_factory=list)
     """Those of which times may be compared."""
     _start_s: float = 0.0
@@ -74,7 +71,7 @@ class SuiteComparison(GateComparison):
     """The benchmark that comes next, for whose sake pytest keeps the fixtures that both need."""
 
     def run(self, say: Say) -> None:
-        """Run each benchmark once, then time (or count) the comparable ones; verdicts are added to this object. Raises
+        """Run each benchmark once, then time the comparable ones; verdicts are added to this object. Raises
         WorkerError if a worker does not start or `prepared` fails, ValueError if the time is too short."""
         say(f"the benchmarks run in {self.python.versions} ({self.python.reason})")
         if self.prepared:
@@ -84,21 +81,16 @@ class SuiteComparison(GateComparison):
         benchmarks = self.benchmarks
         if not benchmarks and self._refuse_if_all_unjudged(self._refusal):
             return
-        if self.counted is not None:
-            revisions = replace(self.counted, only=self.revisions.only, older_files=self.revisions.older_files)
-            cases = self._countable(benchmarks)
-            self.timing = InstructionCounting(revisions=revisions, cases=cases, tolerances=self.tolerances)
-        else:
-            seconds = enough_s(benchmarks) if self.seconds is None else self.seconds
-            if benchmarks:
-                self._say_costs(benchmarks, seconds, say)
-            self.timing = SuiteTiming(
-                revisions=self.revisions,
-                cases=[BenchmarkCase(id=benchmark.case, settings=({}, {})) for benchmark in benchmarks],
-                benchmarks=[fitting.benchmark for fitting in self._fitting(benchmarks, seconds, say)],
-                tolerances=self.tolerances,
-                seconds=seconds,
-            )
+        seconds = enough_s(benchmarks) if self.seconds is None else self.seconds
+        if benchmarks:
+            self._say_costs(benchmarks, seconds, say)
+        self.timing = SuiteTiming(
+            revisions=self.revisions,
+            cases=[BenchmarkCase(id=benchmark.case, settings=({}, {})) for benchmark in benchmarks],
+            benchmarks=[fitting.benchmark for fitting in self._fitting(benchmarks, seconds, say)],
+            tolerances=self.tolerances,
+            seconds=seconds,
+        )
         self.timing.run(say)
 
     def examine(self, say: Say) -> None:
@@ -128,15 +120,13 @@ class SuiteComparison(GateComparison):
             self._examine_each(self.revisions, workers, cases, self._run_to_end)
 
     def facts(self) -> dict[str, Any]:
-        """What was run and with which Python, and the tolerances where instructions judge."""
-        counted = {"floor": USUAL.minimum_effect, "target": USUAL.equivalence_margin} if self.counted else {}
+        """What was run and with which Python."""
         return {
             "suite": "pytest-benchmark",
             "python": self.python.versions,
             "chosen": list(self.revisions.paths),
             "prepared": self.prepared,
-            "most_seconds": self.timing.seconds if isinstance(self.timing, SuiteTiming) else None,
-            **counted,
+            "most_seconds": self.timing.seconds if self.timing else None,
         }
 
     def _paired(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[BenchmarkCase]:
@@ -236,17 +226,6 @@ class SuiteComparison(GateComparison):
             outcome=Outcome.BROKEN,
             reason=f"none of the benchmarks ({len(verdicts)}) can be judged: {'; '.join(reasons[:MOST_NAMED])}{more}",
         )
-
-    def _countable(self, benchmarks: Sequence["ExaminedBenchmark"]) -> list[str]:
-        """The ids of benchmarks whose instructions can be counted; one with a set-up for each call becomes unjudged."""
-        cases = []
-        for benchmark in benchmarks:
-            if benchmark.sides[AFTER]["is_set_up"]:
-                reason = "it has a set-up before each call, but instructions are counted over many calls in a row"
-                self._add(benchmark.case, Outcome.UNJUDGED, reason)
-            else:
-                cases.append(benchmark.case)
-        return cases
 
     def _say_costs(self, benchmarks: Sequence["ExaminedBenchmark"], seconds: float, say: Say) -> None:
         """Tell how long the first runs took, and how long the whole timing may take."""

@@ -192,12 +192,8 @@ class ProjectRevisions(Revisions):
         seed = next(self._seeds) // len(SIDES)
         environment = {"PYTHONHASHSEED": str(seed), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": ""}
         return WorkerClient(
-            self.command(side, json.dumps(request)),
+            [self.python, pytest_worker.__file__, json.dumps(request)],
             tree / self.folder,
             self.logs / f"{SIDES[side]}.log",
             environment={**environment, **self.kernels(side)},
         )
-
-    def command(self, side: int, argument: str) -> list[str]:
-        """The command line of a side's worker. `argument`: its request as JSON."""
-        return [self.python, pytest_worker.__file__, argument]

@@ -1,6 +1,6 @@
 """Quantities that are the same at every repeat, and are therefore judged at zero tolerance.
 
-FLOPs, bytes, parameters, the allocator's peak and the operators that ran need no quiet machine: one record a side is
+FLOPs, bytes, parameters, the allocator's peak and the operators that ran need no quiet machine: one run a side is
 enough, and any difference is a change of the code.
 """
 
@@ -13,7 +13,6 @@ from suite.gate.rules.tolerances import SHOW, Tolerances
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import bytes_iec, count, seconds
-from suite.records.record import Record
 
 # Stand-in for a metric in the verdict on a list of operators.
 OPERATORS = "operators"
@@ -25,27 +24,6 @@ class Exact:
 
     readings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     operators: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-def exact_of_record(record: Record) -> Exact:
-    """The exact quantities and operators of a record. Metrics that METRICS does not list are left out. Raises
-    ValueError where one run has two values of one exact quantity, since either could hide a change of the other."""
-    readings: dict[str, dict[str, float]] = {}
-    for reading in record.readings:
-        metric = METRICS.get(reading.metric)
-        if metric is not None and metric.exact:
-            first = readings.setdefault(reading.span, {}).setdefault(reading.metric, reading.value)
-            if first != reading.value and not (math.isnan(first) and math.isnan(reading.value)):
-                raise ValueError(
-                    f"{reading.metric} of {reading.span} must be one value in a run, since it is exact; "
-                    f"got {first!r} and {reading.value!r}"
-                )
-    spans = record.provenance.get(OPERATORS)
-    recorded = spans.items() if isinstance(spans, Mapping) else ()
-    return Exact(
-        readings=readings,
-        operators={span: tuple(map(str, names)) for span, names in recorded if isinstance(names, list | tuple)},
-    )
 
 
 def judge_exact(case: str, before: Exact, after: Exact, tolerances: Tolerances) -> list[Verdict]:

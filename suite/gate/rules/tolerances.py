@@ -10,15 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from suite.configuration.files import conf_dir
 from suite.configuration.untrusted import parse_yaml
 from suite.configuration.values import clipped, given_text, number_between, one_of, whole_number
-from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError
-from suite.records.stores.store import read_file, write_named
+from suite.records.stores.store import read_file
 
 KEYS = ("floor", "target", "metrics", "cases", "operators")
 LINE_KEYS = ("case", "span", "metric", "floor", "target")
@@ -28,10 +25,6 @@ NOISE_SCHEMA = 1
 NOISE_KEYS = ("case", "span", "metric")
 # A benchmark that differs from itself by more cannot be judged by time.
 MOST_NOISE = 0.2
-ABOUT_NOISE = """\
-# The gate's own noise: the relative difference that identical code showed on this kind of machine.
-# Written by `suite gate selftest --save`; the gate's floor of a benchmark is never below its noise.
-"""
 # Case, span and metric.
 Quantity = tuple[str, str, str]
 
@@ -103,18 +96,18 @@ class Tolerances:
             operators=one_of(plain, "operators", (FAIL, SHOW)),
         )
 
-    def tolerance(self, case: str, span: str, metric: str, *, usual: Tolerance | None = None) -> Tolerance:
-        """The tolerance of one quantity: by the last matching line, else `usual`, else the metric's or the default. The
-        minimum effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is
-        allowed need not be ruled out."""
+    def tolerance(self, case: str, span: str, metric: str) -> Tolerance:
+        """The tolerance of one quantity: by the last matching line, else the metric's or the default. The minimum
+        effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is allowed
+        need not be ruled out."""
         quantity = (case, span, metric)
-        of_metric = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
-        usual = usual or Tolerance(minimum_effect=of_metric, equivalence_margin=self.default_equivalence_margin)
-        least = self.noise.get(quantity, 0.0)
         effect, margin = self._last_set("minimum_effect", quantity), self._last_set("equivalence_margin", quantity)
-        minimum_effect = max(usual.minimum_effect if effect is None else effect, least)
-        margins = [usual.equivalence_margin if margin is None else margin, of_metric if effect is None else effect]
-        return Tolerance(minimum_effect=minimum_effect, equivalence_margin=max(*margins, minimum_effect))
+        if effect is None:
+            effect = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
+        if margin is None:
+            margin = self.default_equivalence_margin
+        effect = max(effect, self.noise.get(quantity, 0.0))
+        return Tolerance(minimum_effect=effect, equivalence_margin=max(margin, effect))
 
     def _last_set(self, name: str, quantity: Quantity) -> float | None:
         """The field `name` of the last matching line that sets it; None if none does."""
@@ -140,28 +133,9 @@ def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
     return f"{_slug(str(environment.get('cpu') or 'unknown'))}-{threads}-thread{'' if threads == 1 else 's'}"
 
 
-def noise_path(kind: str, folder: Path = NOISE) -> Path:
+def noise_path(kind: str) -> Path:
     """The file of learnt noise for a kind of machine."""
-    return folder / f"{kind}.yaml"
-
-
-def save_noise(
-    path: Path, noise: Mapping[Quantity, float], *, machine: Mapping[str, Any], made: Mapping[str, Any]
-) -> None:
-    """Write learnt noise to a YAML file, as shares, over what is there. `machine`, `made`: facts on its origin. Raises
-    ValueError for noise that is not a share up to MOST_NOISE: such a benchmark cannot be judged by time."""
-    for quantity, value in noise.items():
-        if not _is_share(value) or value > MOST_NOISE:
-            raise ValueError(
-                f"noise of {' '.join(quantity)} must be a share from 0 to {MOST_NOISE}; got {clipped(value)}"
-            )
-    rows = [
-        {**dict(zip(NOISE_KEYS, quantity, strict=True)), "noise": float(share)} for quantity, share in noise.items()
-    ]
-    content = {"schema": NOISE_SCHEMA, "machine": scrubbed(dict(machine)), "made": scrubbed(dict(made)), "noise": rows}
-    text = ABOUT_NOISE + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_named(path, text.encode())
+    return NOISE / f"{kind}.yaml"
 
 
 def read_noise(path: Path) -> dict[Quantity, float]:

@@ -10,7 +10,7 @@ import sys
 import tomllib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,11 +20,17 @@ from typing import Any
 from suite.gate.output.sentences import SETTINGS
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, launches_for_change
 from suite.gate.rules.exact import Exact, judge_exact
-from suite.gate.rules.fingerprint import changed_settings
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.answers import checked_ceilings, checked_operators
-from suite.gate.side_by_side.pairing import Expanded, check_can_be_timed, command_line, expanded_from, paired
-from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions, Tree, file_states, worker_key
+from suite.gate.side_by_side.pairing import (
+    Expanded,
+    changed_settings,
+    check_can_be_timed,
+    command_line,
+    expanded_from,
+    paired,
+)
+from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions, Tree, file_states
 from suite.gate.side_by_side.timing import Say, TimingComparison
 from suite.gate.side_by_side.worker_client import SIDES, FailedError, UnsupportedHereError, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Judgement, Outcome, Verdict
@@ -39,6 +45,8 @@ LEAST_COVERED = 3.0
 """Between two runs of the same code, shares of times at their least were seen to differ by less than twice."""
 Answer = Mapping[str, Any] | Exception
 """What a side answered, or the error that it met."""
+Ask = Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]]
+"""Asks one side's worker about a case."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
@@ -57,8 +65,8 @@ class GateComparison(ABC):
     code: dict[str, str] = field(default_factory=dict)
     """Code of the two revisions that ran for each case."""
     notes: dict[str, list[str]] = field(default_factory=dict)
-    timing: Any = None
-    """What takes the times, or counts, once that has begun."""
+    timing: TimingComparison | None = None
+    """What takes the times, once that has begun."""
     first: bool = False
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -124,32 +132,37 @@ class GateComparison(ABC):
         revisions: Revisions,
         workers: Sequence[WorkerClient],
         cases: Sequence[BenchmarkCase],
-        ask: Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]],
+        ask: Ask,
     ) -> None:
         """Call `ask` for each case and side, and judge both answers by `_compare`, or errors by `_without_answer`. If a
         worker dies, its case gets a broken verdict, and the other cases go on in fresh workers."""
+        remaining, given = list(cases), [*workers]
+        while remaining:
+            with nullcontext(given) if given else revisions.launched() as running:
+                while remaining:
+                    case = remaining.pop(0)
+                    try:
+                        self._examine(running, case, ask)
+                    except WorkerError as error:
+                        self._add(case.id, Outcome.BROKEN, str(error))
+                        given = []
+                        break
 
-        def examine(running: Sequence[WorkerClient], case: BenchmarkCase) -> None:
-            """Ask both sides about a case and judge the two answers."""
-            answers: list[Answer] = []
-            for side in (BEFORE, AFTER):
-                try:
-                    answers.append(ask(running, case, side))
-                except (FailedError, UnsupportedHereError) as error:
-                    answers.append(error)
-                except WorkerError as error:
-                    raise WorkerError(f"{SIDES[side]}: {error}") from error
-            old, new = answers
-            if isinstance(old, Exception) or isinstance(new, Exception):
-                self._add(case.id, *self._without_answer(old, new))
-            else:
-                self._compare(case, old, new)
-
-        def broken(case: BenchmarkCase, error: Exception) -> None:
-            """Add a verdict that the case is broken, with the error as its reason."""
-            self._add(case.id, Outcome.BROKEN, str(error))
-
-        revisions.for_each(cases, examine, broken, workers)
+    def _examine(self, workers: Sequence[WorkerClient], case: BenchmarkCase, ask: Ask) -> None:
+        """Ask both sides about a case, and judge the two answers. Raises WorkerError if a worker dies."""
+        answers: list[Answer] = []
+        for side in (BEFORE, AFTER):
+            try:
+                answers.append(ask(workers, case, side))
+            except (FailedError, UnsupportedHereError) as error:
+                answers.append(error)
+            except WorkerError as error:
+                raise WorkerError(f"{SIDES[side]}: {error}") from error
+        old, new = answers
+        if isinstance(old, Exception) or isinstance(new, Exception):
+            self._add(case.id, *self._without_answer(old, new))
+        else:
+            self._compare(case, old, new)
 
     def _refuse_if_all_unjudged(self, refusal: Callable[[Sequence[Verdict]], Verdict]) -> bool:
         """Whether there are verdicts on cases and all are `unjudged`; if so, one refusal replaces them."""
@@ -344,7 +357,7 @@ class RevisionComparison(GateComparison):
     def _recheck(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> None:
         """Check the output of a timed case again, on fresh inputs. Raises FailedError if its operators changed, too."""
         seed, calls = self._random.getrandbits(31), self._random.randrange(20)
-        answer = workers[side].ask("recheck", id=worker_key(case.id, side), seed=seed, calls=calls)
+        answer = workers[side].ask("recheck", id=case.id, seed=seed, calls=calls)
         parts = checked_operators(answer)
         for span, operators in self.parts[case.id][side].items():
             now = parts.get(span, ())

@@ -64,13 +64,13 @@ def _has_fields(fields: Mapping[str, Predicate]) -> Predicate:
     return lambda value: isinstance(value, dict) and all(is_so(value.get(name)) for name, is_so in fields.items())
 
 
-def _count_from(least: int, most: int | None = None) -> Rule:
-    """The rule for a whole number from `least` to `most`; without `most`, to what a double holds exactly."""
+def _count_from(least: int) -> Rule:
+    """The rule for a whole number from `least` to what a double holds exactly."""
 
     def is_count(value: Any) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= (most or 1 << 53)
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= 1 << 53
 
-    return f"a whole number from {least} {'on' if most is None else f'to {most}'}", is_count
+    return f"a whole number from {least} on", is_count
 
 
 SECONDS: Rule = ("a finite number of seconds from 0 on", _is_seconds)
@@ -192,8 +192,3 @@ def checked_opening(answer: Mapping[str, Any], *, examined: bool) -> Mapping[str
             "beside": TEXTS,
         }
     return _check("open", answer, rules)
-
-
-def checked_counting(answer: Mapping[str, Any], *, most: int) -> Mapping[str, Any]:
-    """The answer to `sample` under valgrind, if its `more`, further calls, is 1 to `most`. Raises BadAnswerError."""
-    return _check("sample", answer, {"more": _count_from(1, most)})

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from suite.gate.rules.fingerprint import is_judged_by_seed
+from suite.configuration.files import workload_definition
 from suite.gate.side_by_side.answers import BadAnswerError, checked_cases
-from suite.records.case import Case
+from suite.records.case import Case, comparable
 
 BEFORE_A_QUOTE = re.compile(r"(\\*)('|$)")
 
@@ -60,12 +60,29 @@ def expanded_from(answer: Mapping[str, Any]) -> list[Expanded]:
 
 
 def check_can_be_timed(cases: Sequence[Expanded], sweep: str) -> None:
-    """Raise ValueError if a case is judged by seed, which cannot be timed: no step of its run repeats another."""
-    if judged_by_seed := [case.case.workload for case in cases if is_judged_by_seed(case.case.workload)]:
+    """Raise ValueError if a case's workload has `judged_by` in its YAML, which cannot be timed: no step of its run
+    repeats another."""
+    if judged_by_seed := [case for case in cases if "judged_by" in workload_definition(case.case.workload)]:
         raise ValueError(
-            f"sweep must have no case of workload={judged_by_seed[0]}, which is judged by stored records and not side "
-            f"by side (use suite gate --baseline FOLDER --candidate FOLDER); got {sweep!r}"
+            f"sweep must have no case of workload={judged_by_seed[0].case.workload}, whose runs are compared by seed "
+            f"and not timed side by side (use suite compare A B --fail-on worse); got {sweep!r}"
         )
+
+
+def changed_settings(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """The sorted dotted names of settings that differ, without those that `comparable` ignores."""
+    return sorted(_differing(comparable(before), comparable(after), ""))
+
+
+def _differing(before: Any, after: Any, name: str) -> list[str]:
+    """The dotted names below `name` at which two nested values differ."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        return [
+            inner_name
+            for key in dict.fromkeys([*before, *after])
+            for inner_name in _differing(before.get(key), after.get(key), f"{name}.{key}" if name else str(key))
+        ]
+    return [] if before == after else [name]
 
 
 def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:

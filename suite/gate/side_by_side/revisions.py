@@ -11,11 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from suite.gate.side_by_side.answers import checked_build
 from suite.gate.side_by_side.worker_client import SIDES, WorkerClient, WorkerError
@@ -32,7 +32,6 @@ FOLDERS = ("older", "newer")
 WORKING_TREE = "working tree"
 IMPORTED, LARGE_BYTES = (".py", ".pth"), 1 << 30
 FileState = tuple[int, int, int]
-T = TypeVar("T")
 WORKER = Path(case_worker.__file__)
 """The judge's own, for both sides: a worker out of the newer tree would time itself."""
 
@@ -57,7 +56,7 @@ def repository(start: Path) -> Path:
         except FileNotFoundError as error:
             raise ValueError("--against needs git, which is not on PATH") from error
     # Its pipes cannot be waited for with a limit, and it counts CPU time in ticks of 15.6 ms.
-    raise ValueError("--against and selftest need Linux or macOS; --baseline and --candidate work here")
+    raise ValueError("--against needs Linux or macOS")
 
 
 def resolved(top: Path, revision: str) -> str:
@@ -141,9 +140,7 @@ class Revisions:
     python: str = sys.executable
     """The interpreter of the workers."""
     slowed: tuple[float, float] = (0.0, 0.0)
-    """Shares by which each side's work is made to take longer; for the self-test."""
-    in_one_process: bool = False
-    """Both sides in one worker, which only identical trees allow; for the self-test."""
+    """Shares by which each side's work is made to take longer, to measure what the gate finds."""
     older_files: Mapping[str, FileState] | None = None
     """The older tree's code, and what else of it is known to be read, before any ran; None where it may change."""
 
@@ -153,37 +150,14 @@ class Revisions:
         Raises WorkerError if one does not start, and if a file of the older tree changes before or within the block."""
         self.check_older_files()
         with ExitStack() as stack:
-            order = [0] if self.in_one_process else [first, 1 - first]
-            started = {side: stack.enter_context(self.start(side)) for side in order}
+            started = {side: stack.enter_context(self.start(side)) for side in (first, 1 - first)}
             for side, worker in started.items():
                 try:
                     worker.greet()
                 except WorkerError as error:
                     raise WorkerError(f"{SIDES[side]}: {error}") from error
-            yield [started[0], started[0 if self.in_one_process else 1]]
+            yield [started[0], started[1]]
         self.check_older_files()
-
-    def for_each(
-        self,
-        items: Sequence[T],
-        do: Callable[[Sequence[WorkerClient], T], None],
-        failed: Callable[[T, Exception], None],
-        workers: Sequence[WorkerClient] | None = None,
-        errors: tuple[type[Exception], ...] = (WorkerError,),
-    ) -> None:
-        """Call `do(workers, item)` for each item, in workers that this starts. An error of `errors` is handed to
-        `failed`, and the remaining items go on in fresh workers. `workers`: running ones to begin with."""
-        remaining = list(items)
-        while remaining:
-            with nullcontext(workers) if workers else self.launched() as running:
-                while remaining:
-                    item = remaining.pop(0)
-                    try:
-                        do(running, item)
-                    except errors as error:
-                        failed(item, error)
-                        workers = None
-                        break
 
     def check_older_files(self) -> None:
         """Raise WorkerError if a file in `older_files` changed or a Python file came to the older tree. Code of the
@@ -218,14 +192,9 @@ class Revisions:
         Raises as WorkerClient.ask, and BadAnswerError for an invalid answer."""
         answer = workers[side].ask(
             "build",
-            id=worker_key(case.id, side),
+            id=case.id,
             settings=case.settings[side],
             examine=examine,
             slowed=self.slowed[side],
         )
         return checked_build(answer, examined=examine)
-
-
-def worker_key(case: str, side: int) -> str:
-    """The name of a case in a worker. It holds the side, since one worker may run both."""
-    return f"{SIDES[side]} {case}"

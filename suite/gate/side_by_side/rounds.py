@@ -17,7 +17,6 @@ import psutil
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained_share
-from suite.gate.side_by_side.revisions import worker_key
 from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient
 
 PRESSURE = Path("/proc/pressure/cpu")
@@ -115,7 +114,7 @@ class Rounds:
         """Ask a worker for a sample and check it. `position`: 0 if its side is first in the round. Raises
         BrokenSampleError if the worker fails, or reports less time than any machine needs."""
         try:
-            answer, spent = worker.ask_timed("sample", id=worker_key(benchmark.case, side), span=benchmark.span)
+            answer, spent = worker.ask_timed("sample", id=benchmark.case, span=benchmark.span)
             sample = checked_sample(answer, spent, benchmark.clock)
             if sample[benchmark.column] < self.least_s.get(benchmark, 0.0):
                 raise BadAnswerError(

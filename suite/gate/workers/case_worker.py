@@ -9,7 +9,6 @@ are bound, in worker_loop.py, before anything of the tree, of PYTHONPATH or of s
 this process can do all the same, the judge bounds from outside, see `answers.py`.
 """
 
-import contextlib
 import importlib
 import os
 import signal
@@ -36,24 +35,6 @@ CEILING_SIZE = 384
 LEAST_COVERED, MOST_COVERED, COVERED_S = 3, 20, 0.05
 NAMES_CODE = ("_target_", "plan", "shape")
 """Settings whose value is the dotted name of an object."""
-PLACES = {
-    "compose": ("suite.compose.compose", "suite.commands.run", "suite.run"),
-    "is_left_out": ("suite.compose.point", "suite.compose.sweeps", "suite.commands.run", "suite.run"),
-    "sentence": ("suite.compose.compose", "suite.commands.run", "suite.run"),
-    "job_of": ("suite.run.job", "suite.commands.run", "suite.run"),
-    "locate": ("suite.configuration.files", "suite.configuration"),
-}
-"""Modules in which a tree has what the worker needs, today's first: the tree may be older than this file."""
-
-
-def _tree_object(name: str, default: Any = None) -> Any:
-    """The object `name` of the tree under test, from the first of its PLACES; else the default, or AttributeError."""
-    for module in PLACES[name]:
-        with contextlib.suppress(ModuleNotFoundError, AttributeError):
-            return getattr(importlib.import_module(module), name)
-    if default is not None:
-        return default
-    raise AttributeError(f"this tree has no {name!r} in {' or '.join(PLACES[name])}")
 
 
 def main(tree: str) -> None:
@@ -101,12 +82,15 @@ class RevisionWorker:
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line: axes, settings and files of code of each. Raises PlainError
         with one sentence if it cannot."""
-        compose, is_left_out, job_of = map(_tree_object, ("compose", "is_left_out", "job_of"))
+        from suite.compose.compose import compose, sentence
+        from suite.compose.point import is_left_out
+        from suite.run.job import job_of
+
         try:
             jobs = [job_of(point) for point in compose(arguments) if not is_left_out(point)]
         # Hydra's errors have no base of their own, and those of a tree of any age are not known here. All are told.
         except Exception as error:
-            raise loop.PlainError(_tree_object("sentence", str)(error)) from error
+            raise loop.PlainError(sentence(error)) from error
         return {
             "cases": [
                 {
@@ -125,7 +109,9 @@ class RevisionWorker:
         add its exact quantities, operators and code. `slowed`: the share by which each call is made longer. Raises
         RefusedError for a case that cannot run here."""
         if "_target_" not in settings["workload"]:  # it names no code to run: closed forms, which no clock judges
-            plan = _tree_object("locate")(settings["workload"]["plan"])(settings)
+            from suite.configuration.files import locate
+
+            plan = locate(settings["workload"]["plan"])(settings)
             if plan.refusal is not None:
                 raise loop.RefusedError(plan.refusal)
             code = _code_files(settings, self._tree)
@@ -149,17 +135,18 @@ class RevisionWorker:
 
 
 class Built:
-    """A prepared case. `slowed`: the share by which each span is made to take longer, for the self-test."""
+    """A prepared case. `slowed`: the share by which each span is made to take longer."""
 
     def __init__(self, settings: Mapping[str, Any], slowed: float) -> None:
         import torch
 
+        from suite.configuration.files import locate
         from suite.measure.devices import device_for
         from suite.measure.meter import Meter
         from suite.measure.precision import set_matmul_precision
 
         self._meter, self._settings = Meter, settings
-        self._class = _tree_object("locate")(settings["workload"]["_target_"])
+        self._class = locate(settings["workload"]["_target_"])
         self.workload = self._class(settings)
         plan = self.workload.plan
         if plan.refusal is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Turn = dict[str, float]
 
 getrusage: Any
-if sys.platform == "win32":  # which has no such counts, and judges stored records all the same
+if sys.platform == "win32":  # which has no such counts; the gate refuses to run there
     getrusage, OF_THREAD, OF_CHILDREN = None, 0, 0
 else:
     import resource

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from operator import itemgetter
 from typing import Any, TypeVar
 
 from suite.gate.output import sentences
@@ -131,14 +130,9 @@ def _date(judged: Judged) -> str:
 
 
 def _figure(judged: ShownJudgement) -> Figure:
-    """The figure of the MOST_DRAWN worst changes that have an interval. An exact quantity, and what changes by points,
-    of which more is better, stand in the table alone."""
+    """The figure of the MOST_DRAWN worst changes that have an interval. Exact quantities stand in the table alone."""
     noisy = [verdict for verdict in judged.judgement.worst_first if verdict.low is not None]
-    changes = [
-        row
-        for verdict in noisy
-        if verdict.metric not in sentences.POINTS and (row := _drawn_verdict(verdict, judged)) is not None
-    ]
+    changes = [row for verdict in noisy if (row := _drawn_verdict(verdict, judged)) is not None]
     drawable, left_out = first_rows(changes, MOST_DRAWN)
     label = judged.judged.label
     return Figure(
@@ -239,17 +233,14 @@ def _ticks(low: float, high: float) -> Ticks:
 
 
 def _tables(judged: ShownJudgement) -> list[Table]:
-    """The tables of a judgement: what changed, what did not, how the surroundings differ, and warnings."""
+    """The tables of a judgement: what changed, what did not, and warnings."""
     judgement = judged.judgement
     unchanged = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
     changed = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
     warnings = [clip_text(warning, LONGEST_REASON) for warning in judgement.warnings]
-    surroundings = [[clip_text(text, LONGEST_REASON) for text in row] for row in sentences.differences(judgement)]
-    sides = [column(title, itemgetter(at)) for at, title in enumerate(("column.fact", "gate.before", "gate.after"))]
     return [
         _verdicts_table("gate.table", changed, judged),
         _verdicts_table("gate.same", unchanged, judged, folded=bool(changed)),
-        _judgement_table("gate.differences", surroundings, sides, judged),
         _judgement_table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], judged),
     ]
 

@@ -1,15 +1,12 @@
 """Exact quantities are judged at zero tolerance, and none is lost on the way."""
 
 import math
-from dataclasses import replace
 
 import pytest
 
-from suite.gate.rules.exact import Exact, exact_of_record, judge_exact
+from suite.gate.rules.exact import Exact, judge_exact
 from suite.gate.rules.tolerances import Tolerances
 from suite.gate.verdict import Outcome
-from suite.records.record import Reading
-from tests.records.factory import CONSTANTS, build
 
 
 def judged(before, after, tolerances=Tolerances()):  # noqa: B008
@@ -79,21 +76,3 @@ def test_under_show_other_operators_are_only_noted():
     (verdict,) = judged(*sides, Tolerances(operators="show"))
     assert verdict.outcome is Outcome.SAME
     assert verdict.notes == ["layer: other operators ran: added bmm; removed mm"]
-
-
-def test_a_record_gives_its_exact_metrics_alone():
-    unknown = Reading(step=0, span="layer", metric="their_own", value=1.0)
-    record = build(provenance={"operators": {"layer": ["mm"], "odd": "text"}})
-    exact = exact_of_record(replace(record, readings=[*record.readings, unknown]))
-    assert exact.readings["layer"] == {name: CONSTANTS["layer", name] for name in ("flops", "traffic_bytes")}
-    assert set(exact.readings["case"]) == {"cache_bytes", "cache_bytes_mha"}
-    assert exact.operators == {"layer": ("mm",)}
-
-
-def test_a_run_with_two_values_of_one_exact_quantity_is_refused():
-    record = build()
-    twice = Reading(step=1, span="layer", metric="flops", value=3e8)
-    with pytest.raises(ValueError, match="flops of layer must be one value in a run"):
-        exact_of_record(replace(record, readings=[*record.readings, twice]))
-    equal = replace(twice, value=2e8)
-    assert exact_of_record(replace(record, readings=[*record.readings, equal])) == exact_of_record(record)

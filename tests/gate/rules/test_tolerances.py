@@ -1,16 +1,12 @@
 """Tolerances that people edit, and noise that the gate learns of itself."""
 
 import pytest
-import yaml
 
 from suite.gate.rules.tolerances import (
     CorruptNoiseError,
     Tolerances,
     machine_kind,
     matches,
-    noise_path,
-    read_noise,
-    save_noise,
 )
 
 CASE = "tests/a.py::t[x-1]"
@@ -75,25 +71,6 @@ def test_a_wrong_value_is_refused_in_one_sentence(settings, said):
     with pytest.raises(ValueError, match=said) as refusal:
         Tolerances.from_settings(settings)
     assert "\n" not in str(refusal.value)
-
-
-def test_learnt_noise_survives_its_file(tmp_path):
-    path = noise_path("a-processor-1-thread", tmp_path / "noise")
-    noise = {OF_CASE: 0.013, ("workload=attention seq_len=4096", "kernel", "latency_s"): 1e-5}
-    save_noise(path, noise, machine={"cpu": "A processor", "threads": 1}, made={"rounds": 100})
-    assert read_noise(path) == noise
-    content = yaml.safe_load(path.read_text())
-    assert content["machine"] == {"cpu": "A processor", "threads": 1}
-    assert content["noise"][0] == {"case": CASE, "span": "layer", "metric": "latency_s", "noise": 0.013}
-    assert Tolerances.load(path).noise == noise
-    assert Tolerances.load(tmp_path / "not learnt yet.yaml").noise == {}
-
-
-@pytest.mark.parametrize("value", [-0.1, 0.21, 1.0, float("nan"), float("inf")])
-def test_a_noise_that_is_no_share_is_not_saved(tmp_path, value):
-    with pytest.raises(ValueError, match="must be a share"):
-        save_noise(tmp_path / "n.yaml", {OF_CASE: value}, machine={}, made={})
-    assert not (tmp_path / "n.yaml").exists()
 
 
 ROW = "{case: c, span: s, metric: latency_s, noise: 0.01}"

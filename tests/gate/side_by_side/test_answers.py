@@ -9,7 +9,6 @@ from suite.gate.side_by_side.answers import (
     checked_build,
     checked_cases,
     checked_collection,
-    checked_counting,
     checked_opening,
     checked_sample,
     unexplained_share,
@@ -134,11 +133,10 @@ OPENING = {
         (checked_opening, OPENING, {"probes": []}),
         (checked_opening, OPENING, {"probes": [PROBE | {"wall_s": 0}]}),
         (checked_opening, OPENING, {"code": OPENING["code"] | {"once": {"a": 1}}}),
-        *((checked_counting, {"more": 4}, {"more": more}) for more in (None, 0, 257, "4", True)),
     ],
 )
 def test_what_pytest_cannot_have_said_is_refused(check, good, changed):
-    more = {checked_opening: {"examined": True}, checked_counting: {"most": 256}}.get(check, {})
+    more = {"examined": True} if check is checked_opening else {}
     assert check(good, **more) is good
     with pytest.raises(BadAnswerError, match=r"^the worker's answer to `\w+` is invalid: "):
         check(good | changed, **more)

@@ -4,8 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from suite.gate.rules.fingerprint import changed_settings
-from suite.gate.side_by_side.pairing import Expanded, command_line, expanded_from, paired
+from suite.gate.side_by_side.pairing import (
+    Expanded,
+    changed_settings,
+    check_can_be_timed,
+    command_line,
+    expanded_from,
+    paired,
+)
 from suite.records.case import Case
 
 FOREIGN = Path(__file__).parents[2] / "foreign" / "conf"
@@ -107,3 +113,10 @@ def test_changed_settings_are_listed_by_their_dotted_names():
     assert changed_settings(before, after) == ["seed", "workload.deep.er"]
     assert changed_settings(before, {**before, "tp": None}) == []
     assert changed_settings(before, {**before, "tp": 1}) == ["tp"]
+
+
+def test_a_workload_that_is_judged_by_seed_is_not_timed():
+    check_can_be_timed([case(), case(workload="weather"), case(workload="../workload/rl")], "mine")
+    for workload in ("rl", "quality", "compress"):
+        with pytest.raises(ValueError, match=f"sweep must have no case of workload={workload}, .*; got 'mine'"):
+            check_can_be_timed([case(), case(workload=workload)], "mine")

@@ -172,7 +172,7 @@ def test_no_file_of_a_tree_runs_before_the_clocks_are_bound(tmp_path, monkeypatc
     else:
         python = environment_with(tmp_path / "environment", tmp_path)
     monkeypatch.setattr(revisions, "WORKER", LIGHT_WORKER)
-    trees = revisions.Revisions(trees=(tmp_path, tmp_path), logs=tmp_path, python=python, in_one_process=True)
+    trees = revisions.Revisions(trees=(tmp_path, tmp_path), logs=tmp_path, python=python)
     with trees.launched() as workers:
         hello = workers[0].hello
     assert hello["clocks"] == ["builtin_function_or_method"] * 3

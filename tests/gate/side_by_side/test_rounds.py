@@ -21,14 +21,14 @@ LONG = Spent(wall_s=1e9, cpu_s=None)
 class FakeWorker:
     """Answers after a quarter of a second; from the request number `dies_at` on it raises what it is given."""
 
-    def __init__(self, clock, requests, dies_at=None, error=None):
-        self.clock, self.requests, self.dies_at, self.error = clock, requests, dies_at, error
+    def __init__(self, side, clock, requests, dies_at=None, error=None):
+        self.side, self.clock, self.requests, self.dies_at, self.error = SIDES[side], clock, requests, dies_at, error
         self.count = 0
 
     def ask_timed(self, do, **request):
         assert do == "sample"
         self.count += 1
-        self.requests.append((request["id"], request["span"]))
+        self.requests.append((f"{self.side} {request['id']}", request["span"]))
         self.clock.now_s += 0.25
         if self.error is not None and self.count >= self.dies_at:
             raise self.error
@@ -42,9 +42,9 @@ def take(clock):
     def take(*seconds, launches=1, seed=0, dies=None, begins=lambda: None):
         """`dies`: a side, and what its worker raises in place of its fourth answer."""
         take.requests = []
-        workers = [FakeWorker(clock, take.requests), FakeWorker(clock, take.requests)]
+        workers = [FakeWorker(side, clock, take.requests) for side in (BEFORE, AFTER)]
         if dies is not None:
-            workers[dies[0]] = FakeWorker(clock, take.requests, dies_at=4, error=dies[1])
+            workers[dies[0]] = FakeWorker(dies[0], clock, take.requests, dies_at=4, error=dies[1])
         take.rounds = Rounds(order=random.Random(seed))
         for _ in range(launches):
             begins()

@@ -19,13 +19,12 @@ SECONDS = 30.0
 class FakeWorker:
     """Takes as long as its side says, on every clock but those that `wall` or a noise changes."""
 
-    def __init__(self, sides):
-        self.sides = sides
+    def __init__(self, sides, name):
+        self.sides, self.name = sides, name
 
     def ask_timed(self, do, *, id, span):
         assert do == "sample"
-        name, case = id.split()
-        sides = self.sides
+        case, name, sides = id, self.name, self.sides
         sides.clock.now_s += sides.sample_s
         sides.asked.append((len(sides.built), case))
         if (case, name, len(sides.built)) in sides.fails:
@@ -55,7 +54,7 @@ class FakeRevisions:
         self.clock.now_s += 7  # a start takes time, which is no measuring time
         self.built.append([])
         try:
-            yield [FakeWorker(self), FakeWorker(self)]
+            yield [FakeWorker(self, "before"), FakeWorker(self, "after")]
         finally:
             self.ended += 1
 

@@ -18,7 +18,7 @@ from tests.gate.pytest_benchmark import projects
 from tests.gate.pytest_benchmark.projects import worker_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="waits for a pipe as Windows cannot")
-FILES = ("pytest_worker.py", "worker_loop.py", "worker_trees.py", "counting_worker.py")
+FILES = ("pytest_worker.py", "worker_loop.py", "worker_trees.py")
 FLAT = {
     "flatpkg/__init__.py": "def fast(n):\n    return sum(range(n))\n",
     "test_flat.py": """

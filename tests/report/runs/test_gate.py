@@ -133,9 +133,8 @@ def test_a_reason_is_followed_by_its_notes(tmp_path):
     assert "/srv/private" not in rows_of(table)[0]["Reason"]
 
 
-def test_what_differs_and_the_warnings_have_tables(tmp_path):
-    *_, differences, warnings = section_of(tmp_path, mixed()).tables
-    assert rows_of(differences) == [{"Fact": "torch", "Before": "2.12.0", "After": "2.13.0"}]
+def test_the_warnings_have_a_table(tmp_path):
+    *_, warnings = section_of(tmp_path, mixed()).tables
     assert rows_of(warnings) == [{"Warning": "two threads on two cores: barriers spin"}]
 
 
@@ -257,7 +256,7 @@ def test_a_path_and_a_secret_in_a_judgement_stay_off_the_page(tmp_path, monkeypa
             "span": planted,
             "notes": [planted],
         }
-    content |= {"differences": {planted: [planted, planted]}, "warnings": [planted]}
+    content |= {"warnings": [planted]}
     content["before"]["label"] = content["after"]["commit"] = planted
     content["facts"] = dict.fromkeys(content["facts"], planted)
     file.write_text(json.dumps(content))

@@ -1,11 +1,17 @@
 """The gate's own error rates on this machine: identical code against itself, and against itself made slower.
 
+    .ci/tool benchmarks.gate_error_rates [--runs 20] [--slowed-runs 5] [--seconds 30] [--busy 0] [--save] [--out FOLDER]
+
 Every run is the shipped gate's: fresh workers, the same analyses, the same rule. The injected slowdown is work on the
 same clock, a share of what each call took. Runs of all kinds take turns in random order, so that a machine that changes
 during the hours changes for all of them. Each is written as it ends, and the same command goes on where the last one
-was cut off.
+was cut off. `--save` writes each benchmark's noise to results/baseline/noise, which raises the gate's floor of noisy
+ones on this kind of machine.
 """
 
+import argparse
+import csv
+import gzip
 import json
 import math
 import random
@@ -17,92 +23,103 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import yaml
+
 from suite.configuration.untrusted import parse_json
+from suite.gate.command import THREADS, check_seconds
 from suite.gate.output.sentences import aligned
 from suite.gate.rules.decision import BEFORE, Benchmark, Sample
-from suite.gate.rules.tolerances import Quantity, Tolerances
+from suite.gate.rules.tolerances import (
+    MOST_NOISE,
+    NOISE_KEYS,
+    NOISE_SCHEMA,
+    Quantity,
+    Tolerances,
+    machine_kind,
+    noise_path,
+)
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.pairing import check_can_be_timed, expanded_from
 from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import csv_table
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
-from suite.gate.verdict import LATENCY, Outcome
-from suite.records.machine.environment import commit, environment, source_digest
+from suite.gate.verdict import LATENCY
+from suite.records.machine.environment import commit, cpu_model, environment, source_digest
+from suite.records.machine.privacy import scrubbed
+from suite.records.machine.signals import Interruptions
 from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
-from suite.records.stores.store import write_whole
+from suite.records.stores.store import write_named, write_whole
 from suite.statistics.proportions import wilson
 
 # Files of the folder, and what ends the name of each run's samples.
-ABOUT, RUNS, TABLE = "selftest.json", "runs.jsonl", ".csv.gz"
+ABOUT, RUNS, TABLE = "error_rates.json", "runs.jsonl", ".csv.gz"
 SHARES = (0.03, 0.05, 0.10)
-TWO_WORKERS, ONE_PROCESS = "two_workers", "one_process"
-FORMS = {TWO_WORKERS: "two workers", ONE_PROCESS: "one process"}
+# Fewer identical runs cannot show the difference that 19 of 20 stay below.
+FEWEST_TO_SAVE = 20
 HEAD = (
-    *("measured in", "slowdown", "runs", "runs with a slower timing", "slower timings", "faster timings"),
+    *("slowdown", "runs", "runs with a slower timing", "slower timings", "faster timings"),
     *("same", "inconclusive", "median s", "longest s"),
 )
 MOST_OFTEN = 0.9
-# The upper end of the interval that is green, and the lower end that is red.
-BADGE_LABEL, GREEN_TO, RED_FROM = "false alarms", 0.05, 0.05
+ABOUT_NOISE = """\
+# The gate's own noise: the relative difference that identical code showed on this kind of machine.
+# Written by `.ci/tool benchmarks.gate_error_rates --save`; the gate's floor of a benchmark is never below its noise.
+"""
 BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
 while True:
     pass
 """
-# A run of the self-test, as a line of RUNS has it.
+_READERS = {int: int, float: float, float | None: float, str: str}
+# A run of the measurement, as a line of RUNS has it.
 Run = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelftestPlan:
+class ErrorRatePlan:
     sweep: str
     seconds: float
     identical_runs: int
     slowed_runs: int
     """Runs of each injected share."""
-    one_process_runs: int
-    """Runs of identical code in the one-process form; its slowed runs are as many as its share of these."""
     busy: int
     """Processes that each keep a CPU busy during the runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    form: str
     slowed: float
     index: int
 
     @property
     def name(self) -> str:
-        """Form, slowdown in percent and index, as `two_workers-05-0003`."""
-        return f"{self.form}-{round(100 * self.slowed):02d}-{self.index:04d}"
+        """Slowdown in percent and index, as `05-0003`."""
+        return f"{round(100 * self.slowed):02d}-{self.index:04d}"
 
 
-def planned_runs(plan: SelftestPlan, seed: int = 0) -> list[PlannedRun]:
+def planned_runs(plan: ErrorRatePlan, seed: int = 0) -> list[PlannedRun]:
     """Every run of the plan, in a random order that is the same for the same seed."""
-    slowed_in_one = round(plan.one_process_runs * plan.slowed_runs / max(1, plan.identical_runs))
-    counts = {TWO_WORKERS: (plan.identical_runs, plan.slowed_runs), ONE_PROCESS: (plan.one_process_runs, slowed_in_one)}
     runs = [
-        PlannedRun(form=form, slowed=share, index=index)
-        for form, (identical, slowed) in counts.items()
+        PlannedRun(slowed=share, index=index)
         for share in (0.0, *SHARES)
-        for index in range(slowed if share else identical)
+        for index in range(plan.slowed_runs if share else plan.identical_runs)
     ]
     random.Random(seed).shuffle(runs)
     return runs
 
 
-def selftest(plan: SelftestPlan, folder: Path, say: Callable[[str], None]) -> list[Run]:
+def measure(plan: ErrorRatePlan, folder: Path, say: Callable[[str], None]) -> list[Run]:
     """Make the runs of the plan that `folder` lacks, and return all of its runs. Each is written as it ends. `say` gets
-    a line after each run. Raises ValueError for a folder of another self-test or one that another process is filling,
+    a line after each run. Raises ValueError for a folder of another measurement or one that another process is filling,
     and for a sweep in which no slowdown can be injected."""
     if removed := remove_abandoned():
         say(removed)
@@ -138,15 +155,26 @@ def read_runs(folder: Path) -> list[Run]:
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         runs = [parse_json(line) for line in lines if line]
     except ValueError as error:
-        raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} {error}") from error
-    if not all(isinstance(run, dict) and run.keys() >= {"form", "slowed", "benchmarks"} for run in runs):
-        raise ValueError(f"out must be a folder of suite gate selftest; a line of its {RUNS} is not a run")
+        raise ValueError(f"out must be a folder of this tool; its {RUNS} {error}") from error
+    if not all(isinstance(run, dict) and run.keys() >= {"slowed", "benchmarks"} for run in runs):
+        raise ValueError(f"out must be a folder of this tool; a line of its {RUNS} is not a run")
     return runs
 
 
 def write_runs(folder: Path, runs: Sequence[Run]) -> None:
     """Write all runs to the folder's RUNS, a line of JSON each, over what is there."""
     write_whole(folder / RUNS, "".join(f"{json.dumps(run)}\n" for run in runs).encode())
+
+
+def tables_in(folder: Path) -> dict[str, Path]:
+    """The tables of samples in a folder, by the name of their run."""
+    return {table.name.removesuffix(TABLE): table for table in folder.glob(f"*{TABLE}")}
+
+
+def samples_of(table: Path) -> Iterator[dict[str, Any]]:
+    """Yield a table's rows with typed values, None for an empty cell."""
+    for row in csv.DictReader(gzip.decompress(table.read_bytes()).decode().splitlines()):
+        yield {name: _READERS[Sample.__annotations__[name]](cell) if cell else None for name, cell in row.items()}
 
 
 @contextmanager
@@ -183,8 +211,8 @@ def _expand(identical: Revisions, sweep: str) -> tuple[list[BenchmarkCase], list
     return cases, benchmarks
 
 
-def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) -> None:
-    """Write what this self-test measures into a new folder, or check that the folder's is the same. Raises ValueError
+def _claim(folder: Path, plan: ErrorRatePlan, benchmarks: Sequence[Benchmark]) -> None:
+    """Write what is measured into a new folder, or check that the folder's is the same. Raises ValueError
     if it is another: other code, benchmarks, seconds, busy processes or machine."""
     about: dict[str, Any] = {
         "schema": 1,
@@ -212,15 +240,15 @@ def _claim(folder: Path, plan: SelftestPlan, benchmarks: Sequence[Benchmark]) ->
         before = identity(parse_json(path.read_bytes()))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"out must be a new folder or that of the same self-test; {path} belongs to no self-test"
+            f"out must be a new folder or that of the same measurement; {path} belongs to no measurement"
         ) from error
     if changed := [name for name, value in identity(about).items() if before[name] != value]:
-        raise ValueError(f"out must be a new folder or that of the same self-test; {changed[0]} differs in {folder}")
+        raise ValueError(f"out must be a new folder or that of the same measurement; {changed[0]} differs in {folder}")
 
 
 def _run(
     planned: PlannedRun,
-    plan: SelftestPlan,
+    plan: ErrorRatePlan,
     identical: Revisions,
     cases: Sequence[BenchmarkCase],
     benchmarks: Sequence[Benchmark],
@@ -229,7 +257,7 @@ def _run(
     """Make one run of the gate's timing, write its samples as a table, and return its line for RUNS."""
     begun, started_at = time.monotonic(), datetime.now(UTC)
     timing = TimingComparison(
-        revisions=replace(identical, slowed=(0.0, planned.slowed), in_one_process=planned.form == ONE_PROCESS),
+        revisions=replace(identical, slowed=(0.0, planned.slowed)),
         cases=cases,
         benchmarks=benchmarks,
         tolerances=Tolerances.load(),
@@ -262,16 +290,11 @@ def _run(
     }
 
 
-def _is_identical(run: Run) -> bool:
-    """Whether a run compared identical code with two workers, as the gate does."""
-    return (run["form"], run["slowed"]) == (TWO_WORKERS, 0.0)
-
-
 def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
     """The noise of each benchmark: the relative difference that 19 of 20 runs of identical code stayed below."""
     differences: dict[Quantity, list[float]] = {}
-    for run in filter(_is_identical, runs):
-        for benchmark in run["benchmarks"]:
+    for run in runs:
+        for benchmark in () if run["slowed"] else run["benchmarks"]:
             if benchmark["ratio"] is not None:
                 key = (benchmark["case"], benchmark["span"], LATENCY)
                 differences.setdefault(key, []).append(abs(benchmark["ratio"] - 1))
@@ -279,23 +302,22 @@ def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
 
 
 def table(runs: Sequence[Run]) -> list[str]:
-    """Lay out false alarms and power as lines of text: a row for each form and injected slowdown. Below stand what the
+    """Lay out false alarms and power as lines of text: a row for each injected slowdown. Below stand what the
     brackets mean, the smallest slowdown found by most runs, and a line for each broken case."""
-    groups: dict[tuple[str, float], list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (run["form"] != TWO_WORKERS, run["slowed"])):
-        groups.setdefault((run["form"], run["slowed"]), []).append(run)
-    rows = [HEAD, *(_row(form, slowed, group) for (form, slowed), group in groups.items())]
+    groups: dict[float, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run["slowed"]):
+        groups.setdefault(run["slowed"], []).append(run)
+    rows = [HEAD, *(_row(slowed, group) for slowed, group in groups.items())]
     broken = [f"broken: {run['name']}: {reason}" for run in runs for reason in run["broken"].values()]
     return [*aligned(rows), "", "in brackets: Wilson's 95% interval", *_smallest_slowdowns(runs), *broken]
 
 
-def _row(form: str, slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
+def _row(slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:
     """A row of the table: shares of runs with any slower timing, shares of timings by outcome, and measuring times."""
     outcomes = [[benchmark["outcome"] for benchmark in run["benchmarks"]] for run in runs]
     all_outcomes = list(chain.from_iterable(outcomes))
     measured_s = sorted(run["measured_s"] for run in runs)
     return (
-        FORMS[form],
         f"+{slowed:.0%}" if slowed else "none",
         str(len(runs)),
         _share(sum("slower" in run_outcomes for run_outcomes in outcomes), len(runs)),
@@ -317,7 +339,7 @@ def _smallest_slowdowns(runs: Sequence[Run]) -> list[str]:
     """A line with the smallest slowdown that MOST_OFTEN of the runs found, by benchmarks; none without slowed runs."""
     hits_by_benchmark: dict[tuple[str, str], dict[float, list[bool]]] = {}
     for run in runs:
-        for benchmark in run["benchmarks"] if run["form"] == TWO_WORKERS and run["slowed"] else ():
+        for benchmark in run["benchmarks"] if run["slowed"] else ():
             shares = hits_by_benchmark.setdefault((benchmark["case"], benchmark["span"]), {})
             shares.setdefault(run["slowed"], []).append(benchmark["outcome"] == "slower")
     if not hits_by_benchmark:
@@ -333,21 +355,70 @@ def _smallest_slowdowns(runs: Sequence[Run]) -> list[str]:
     return [f"smallest injected slowdown that {MOST_OFTEN:.0%} of runs found: {counts}"]
 
 
-def badge(folder: Path) -> dict[str, Any]:
-    """The false-alarm rate of a self-test as the JSON of a shields.io endpoint badge.
+def save_noise(
+    path: Path, noise: Mapping[Quantity, float], *, machine: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    """Write noise to a YAML file over what is there, as shares. `machine`, `made`: facts on its origin."""
+    rows = [
+        {**dict(zip(NOISE_KEYS, quantity, strict=True)), "noise": float(share)} for quantity, share in noise.items()
+    ]
+    content = {"schema": NOISE_SCHEMA, "machine": scrubbed(dict(machine)), "made": scrubbed(dict(made)), "noise": rows}
+    text = ABOUT_NOISE + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_named(path, text.encode())
 
-    Green if the interval's upper end is at most GREEN_TO, red if its lower end is above RED_FROM, else yellow: so no
-    false alarm in few runs is yellow. Raises ValueError for a folder without a run of identical code. The format is at
-    https://shields.io/badges/endpoint-badge.
-    """
+
+def save_learnt_noise(runs: Sequence[Run], plan: ErrorRatePlan) -> None:
+    """Save the noise of the runs for this kind of machine, without that above MOST_NOISE, which is said."""
+    noise = learn_noise(runs)
+    for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
+        share = noise.pop(quantity)
+        print(f"{' '.join(quantity)} differs from itself by {share:.0%}, so time cannot judge it: not saved")
+    origin = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "runs": sum(not run["slowed"] for run in runs),
+        "seconds": plan.seconds,
+        "busy": plan.busy,
+        "source_digest": source_digest(),
+    }
+    path = noise_path(machine_kind(environment(), THREADS))
+    save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=origin)
+    print(f"Written: {path}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20, help="of identical code")
+    parser.add_argument("--slowed-runs", type=int, default=5, help="of each injected slowdown")
+    parser.add_argument("--seconds", type=float, default=30.0, help="the most measuring time of each")
+    parser.add_argument("--sweep", default="gate")
+    parser.add_argument("--busy", type=int, default=0, help="processes that each keep a CPU busy meanwhile")
+    parser.add_argument("--save", action="store_true", help="write each benchmark's noise")
+    parser.add_argument("--out", type=Path, default=Path("results/gate/error_rates"))
+    options = parser.parse_args()
+    plan = ErrorRatePlan(
+        sweep=options.sweep,
+        seconds=options.seconds,
+        identical_runs=options.runs,
+        slowed_runs=options.slowed_runs,
+        busy=options.busy,
+    )
     try:
-        runs = list(filter(_is_identical, read_runs(folder)))
-        alarms = sum(any(benchmark["outcome"] == Outcome.SLOWER for benchmark in run["benchmarks"]) for run in runs)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"out must be a folder of suite gate selftest; its {RUNS} cannot be read") from error
-    if not runs:
-        raise ValueError(f"out must be a folder of suite gate selftest; {str(folder)!r} has no run of identical code")
-    interval = wilson(alarms, len(runs))
-    colour = "red" if interval.low > RED_FROM else "brightgreen" if interval.high <= GREEN_TO else "yellow"
-    message = f"{alarms} of {len(runs)} (≤ {100 * interval.high:.1f}%)"
-    return {"schemaVersion": 1, "label": BADGE_LABEL, "message": message, "color": colour}
+        check_seconds(plan.seconds)
+        if options.save and plan.identical_runs < FEWEST_TO_SAVE:
+            raise ValueError(f"runs must be at least {FEWEST_TO_SAVE} with --save; got {plan.identical_runs}")
+        with Interruptions():
+            runs = measure(plan, options.out, partial(print, flush=True))
+    except ValueError as error:
+        print(f"gate_error_rates: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    print("", *table(runs), f"All runs and samples: {options.out}", sep="\n")
+    if options.save:
+        save_learnt_noise(runs, plan)
+    return 4 if any(run["broken"] for run in runs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,1 +1,0 @@
-"""Stored records judged against others: exact quantities, times, and runs that are paired by their seed."""
