@@ -10,6 +10,12 @@ REMOVED = {
     "ls --watch": "each run shows its own progress, and Ray's dashboard shows a cluster's",
     "workload=rl_conformance": "suite/rl/README.md has its table of biases, which tests compute",
     "backend=sglang": "it never ran on a GPU; flash_mla and flashinfer decode absorbed MLA too",
+    "gate history": "collect judgements (gate --out FOLDER) in a CSV, and give it to Apache Otava",
+    "gate selftest": "in a checkout, .ci/tool benchmarks.gate_error_rates measures the gate's error rates",
+    "--baseline": "suite compare A B --fail-on slower (or worse) judges stored runs",
+    "--candidate": "suite compare A B --fail-on slower (or worse) judges stored runs",
+    "--export-benchmark-json": "gate --out FOLDER writes every sample to rounds.csv.gz",
+    "--clock": "the gate judges by time, and pytest-codspeed counts instructions",
 }
 STORES = re.compile(r"(.*=)?['\"]?(s3a?|gs|gcs|az|abfss?|adl|hf|memory)(::.*)?:/", re.DOTALL | re.IGNORECASE)
 """An argument that names a place in an object store, and such a URL after it became a path."""

@@ -8,24 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from suite.configuration.removed import refuse_removed
+
 
 class Inconclusive(StrEnum):
     passes = "pass"
     fails = "fail"
 
 
-# What left and what takes its place. To be removed after one release.
-REPLACEMENTS = {
-    "gate history": "collect judgements (gate --out FOLDER) in a CSV, and give it to Apache Otava",
-    "gate selftest": "in a checkout, .ci/tool benchmarks.gate_error_rates measures the gate's error rates",
-    "--baseline": "compare stored runs by suite compare A B --fail-on worse",
-    "--candidate": "compare stored runs by suite compare A B --fail-on worse",
-    "--export-benchmark-json": (
-        "gate --out FOLDER writes every sample to rounds.csv.gz, and pytest --benchmark-json=FILE writes times as "
-        "pytest-benchmark does"
-    ),
-    "--clock": "the gate judges by time, and pytest-codspeed counts instructions",
-}
 OnInconclusive = Annotated[Inconclusive, typer.Option(help="Whether undecided timings pass, or fail with exit code 3.")]
 Out = Annotated[Path | None, typer.Option(help="Output folder. Default: a new folder in results/gate/.")]
 Trust = Annotated[
@@ -43,14 +33,9 @@ def _removed_option(name: str) -> Any:
 
     def refuse(value: str | None) -> None:
         if value is not None:
-            raise ValueError(_removed(name))
+            refuse_removed(name)
 
     return typer.Option(name, hidden=True, callback=refuse)
-
-
-def _removed(name: str) -> str:
-    """The sentence on a command or an option that left."""
-    return f"{name} was removed: {REPLACEMENTS[name]}"
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
@@ -170,6 +155,6 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     @application.command("selftest", hidden=True, context_settings=any_arguments)
     def removed_command(context: typer.Context) -> None:
         """Say what takes the place of a command that left."""
-        raise ValueError(_removed(f"gate {context.info_name}"))
+        refuse_removed(f"gate {context.info_name}")
 
     return application

@@ -336,8 +336,8 @@ def wait_until(condition):
         (["accept", "a case", "--reason", " ", "--ceiling", "1.1", "--expires", LATER], "reason must be"),
         (["history", "--since", "20", "results/gate", "--save"], "gate history was removed: collect judgements"),
         (["selftest", "--runs", "150", "--badge", "x"], "gate selftest was removed: in a checkout, .ci/tool"),
-        (["--baseline", "x", "--candidate", "y"], "--baseline was removed: compare stored runs by suite compare A B"),
-        (["--candidate", "y"], "--candidate was removed: compare stored runs by suite compare A B --fail-on worse"),
+        (["--baseline", "x", "--candidate", "y"], "--baseline was removed: suite compare A B"),
+        (["--candidate", "y"], "--candidate was removed: suite compare A B --fail-on slower"),
         *(
             ([*form, "--against", "HEAD", "--export-benchmark-json", "x"], "--export-benchmark-json was removed: gate")
             for form in ([], ["pytest"])
