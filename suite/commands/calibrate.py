@@ -67,7 +67,6 @@ def calibrate(folders: Sequence[Path], *, out: Path | None) -> int:
 
 
 def _ceilings(device: str) -> Ceilings:
-    """A device's published peaks, at the dtype of calibrations."""
     ceilings = load_hardware(device).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
@@ -80,13 +79,11 @@ def _usable_cells(device: str, cells: Sequence[Cell]) -> CellsByFamily:
 
 
 def _fit_families(device: str, families: CellsByFamily) -> list[Fit]:
-    """A fit of each family that has enough cells, sorted by kernel and heads."""
     fits = [fit_family(cells, _ceilings(device)) for cells in families.values() if len(cells) >= FEWEST_CELLS]
     return sorted(fits, key=lambda fit: (fit.of.kernel, fit.of.heads, fit.of.kv_heads, fit.of.qk_dim))
 
 
 def _family(kernel: Kernel) -> str:
-    """A kernel's family, with its widths where they are unusual."""
     is_usual = (kernel.qk_dim, kernel.v_dim) == WIDTHS[kernel.kernel]
     return kernel.family + ("" if is_usual else f" of widths {kernel.qk_dim} and {kernel.v_dim}")
 

@@ -73,7 +73,6 @@ def choose(options: Mapping[str, Any], *, sort: str, as_json: bool) -> int:
 
 
 def _refusal(question: ServingQuestion, answer: ServingAnswer) -> str:
-    """How an answer that is no begins: a batch that there is room for misses a deadline."""
     has_room = answer.largest_batch and (question.batch is None or question.batch <= answer.largest_batch)
     return "misses a deadline" if has_room else "does not fit"
 

@@ -135,7 +135,6 @@ def _compare_folders(
 
 
 def _entry(stored: StoredRecord, label: str) -> SummaryEntry:
-    """A run with its summary; of its readings only those that a comparison needs are kept, to save memory."""
     record, outcome = read_record(stored.folder), outcome_metric(stored.record.case.workload)
     needed = replace(record, readings=outcome.readings(record) if outcome else ())
     return SummaryEntry(record=needed, summary=summarise_record(record), label=label)

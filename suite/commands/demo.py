@@ -104,5 +104,4 @@ def reproduce(*, again: bool = False) -> int:
 
 
 def _worst(*codes: int) -> int:
-    """The worst of exit codes, by which 4 is worse than 1, and 1 than 3; 0 without any of them."""
     return next((code for code in (4, 1, 3) if code in codes), DONE)

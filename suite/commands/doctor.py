@@ -127,7 +127,6 @@ def _system_lines(facts: dict[str, Any]) -> list[str]:
 
 
 def _packages(versions: dict[str, str | None]) -> str:
-    """Each package with its version, then those that are absent."""
     present = [f"{name} {version}" for name, version in versions.items() if version]
     absent = [name for name, version in versions.items() if not version]
     return "; absent: ".join(filter(None, [", ".join(present), ", ".join(absent)]))
@@ -170,7 +169,6 @@ def _gigabytes(nbytes: float) -> str:
 
 
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:
-    """For each choice in a group whether it runs, and if not, why: `why_not` for all of them, else its own failure."""
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
 

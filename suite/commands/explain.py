@@ -157,14 +157,12 @@ def _decode_speedups(before: LayerShape, after: LayerShape) -> list[tuple[str, f
     """By device, the ratio of the roofline bounds of a decode step: `before` divided by `after`."""
 
     def bound_s(shape: LayerShape, device: str) -> float:
-        """The roofline bound in seconds of the text's decode step on a device."""
         return _ceilings(device).bound_s(flops=shape.core_flops(STEP), traffic_bytes=cache_bytes(shape, STEP))
 
     return [(device, bound_s(before, device) / bound_s(after, device)) for device in DEVICES]
 
 
 def _ceilings(device: str) -> Ceilings:
-    """A device's published peaks, at the text's dtype."""
     ceilings = load_hardware(DEVICES[device]).ceilings(DTYPE)
     assert ceilings is not None, device
     return ceilings
@@ -245,7 +243,6 @@ def _rl_facts(topic: str, geometry: str, words: Words, width: int) -> dict[str, 
     model = steps[0].model
 
     def with_critic(nbytes: float) -> dict[str, float]:
-        """PPO's bytes by part if its critic took `nbytes`; the total changes with it."""
         return {**ppo, "critic": nbytes, TOTAL: ppo[TOTAL] - critic_bytes + nbytes}
 
     on_trunk = with_critic(critic_bytes / weights_bytes * model.hidden * SERVED_BYTES)
@@ -307,7 +304,6 @@ def _step(geometry: str, algorithm: str, settings: Mapping[str, Any]) -> step_me
 
 
 def _bytes_by_part(step: step_memory.StepSizes) -> dict[str, float]:
-    """The bytes that an update holds, by row of the table, the last of which is their sum."""
     nbytes = Counter(step_memory.held_in(step_memory.UPDATE, step))
     parts = {part: float(sum(nbytes[label] for label in labels)) for part, labels in PARTS.items()}
     return {**parts, REST: nbytes.total() - sum(parts.values()), TOTAL: float(nbytes.total())}

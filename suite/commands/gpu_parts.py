@@ -99,7 +99,6 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
 
 
 def _pack_all(out: Path) -> int:
-    """Pack everything so far into the archive; return how many runs had no room in it."""
     facts = [path for path in sorted(out.iterdir()) if path.suffix == ".json"]
     return pack(out, facts, out / ARCHIVE, most_bytes=MOST_PACKED_BYTES)
 
@@ -154,7 +153,6 @@ def _part(
 
 
 def _sweep_command(part: Mapping[str, Any], arguments: Sequence[str], folder: Path, device: str) -> list[str]:
-    """The command line that runs a part's sweep into a folder."""
     tiny = part["on_cpu"] if device == "cpu" else ()
     where = [f"sweep={part['sweep']}", f"hydra.sweep.dir={_quoted(str(folder))}", f"device={device}"]
     return [sys.executable, "-m", "suite", "run", "-m", *where, *arguments, *tiny]

@@ -60,25 +60,21 @@ def run_help(arguments: Sequence[str]) -> None:
 
 
 def _group_lines() -> Iterable[str]:
-    """Yield a line for each group of settings, with as many of its options as fit."""
     for group in GROUPS:
         names = textwrap.shorten(", ".join(choices(group)), _width() - 13, placeholder=f" … suite ls {group}")
         yield f"  {group:<10} {names}"
 
 
 def _setting_lines(settings: Iterable[Setting]) -> Iterable[str]:
-    """Yield `key=default` and its comment for each setting, folded at the terminal's width."""
     for setting in settings:
         yield _folded(f"  {f'{setting.key}={setting.value}':<{NAME_WIDTH}} {setting.comment}", NAME_WIDTH + 3)
 
 
 def _folded(line: str, indent: int) -> str:
-    """Break a line between words where the terminal ends; what follows stays in its column."""
     return textwrap.fill(
         line.rstrip(), _width(), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
     )
 
 
 def _width() -> int:
-    """The terminal's width in letters, at least 60; 120 where there is no terminal."""
     return max(60, shutil.get_terminal_size((120, 24)).columns)

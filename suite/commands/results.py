@@ -97,7 +97,6 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
     machines, settings = machine_names(records), [record.case.settings for record in records]
 
     def column(title: str, cells: Iterable[str], **how: Any) -> ConsoleColumn:
-        """A column whose cells are empty for runs without a record, which come last."""
         cells = list(cells)
         return ConsoleColumn(title=title, cells=cells + [""] * (len(runs) - len(cells)), **how)
 
@@ -129,7 +128,6 @@ def _list_lines(runs: Sequence[ListedRun]) -> list[str]:
 
 
 def _common_parent(folders: Sequence[Path]) -> Path | None:
-    """The deepest folder that holds all of these; None where only some are absolute."""
     if len({folder.is_absolute() for folder in folders}) > 1:
         return None
     return Path(os.path.commonpath([folder.parent for folder in folders]))

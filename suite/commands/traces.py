@@ -74,7 +74,6 @@ def _print_commands(name: str, kernel: Kernel, batches: Sequence[Batch]) -> None
 
 
 def _specification(batch: Batch) -> str:
-    """A batch in the grammar of `seqs`, of its sequences that have tokens."""
     counts = Counter(sequence for sequence in batch if all(sequence))
     return "_".join(f"{counts[new, length]}q{new}s{length}" for new, length in sorted(counts))
 

@@ -338,7 +338,6 @@ def _compare(arms: Iterable[Arm[EntryRun]], baseline: Arm[EntryRun], where: str)
 
 
 def _cost(arm: Arm[EntryRun]) -> Cost:
-    """The cost of an arm's first run, which must have one."""
     cost = arm.first.cost
     assert cost is not None
     return cost

@@ -45,7 +45,6 @@ def judge(
 
 
 def _why_undecided(comparison: ArmComparison, fail_on: str) -> str:
-    """Why a comparison cannot tell what is asked, in words that follow a number; empty where it can."""
     if not comparison.worse or (comparison.worse == SLOWER) != (fail_on == SLOWER):
         return "without a time" if fail_on == SLOWER else "without a score"
     return UNDECIDED.get(comparison.outcome, "") if comparison.are_machines_equal else "timed on two machines"

@@ -236,17 +236,14 @@ class Terminal:
         )
 
     def _take(self, stored: StoredRecord) -> None:
-        """Keep a record, and count its case as done."""
         self._waiting.pop(stored.record.case.id, None)
         self._elsewhere.discard(stored.record.case.id)
         self.records.append(stored)
 
     def _num_before(self) -> int:
-        """How many of the records were there before."""
         return len(self.records) - len(self._measured)
 
     def _show_progress(self) -> None:
-        """Draw the live line anew, where there is one."""
         if not self._live.disable:
             completed, done = self._total - len(self._waiting), f"{self._done()}{self._left()}"
             self._live.update(self._task, completed=completed, done=done, refresh=True)
@@ -309,7 +306,6 @@ class Terminal:
         return list(map(one_line, lines))
 
     def _watched(self) -> list[str]:
-        """Lines of what telemetry saw, each thing once, over the cases that ran now."""
         texts = dict.fromkeys(watched(stored.record) for stored in self._measured)
         return [one_line(f"telemetry: {text}") for text in texts if text is not None]
 
@@ -318,22 +314,18 @@ class Terminal:
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
     def _in_columns(self, first: str, values: Sequence[str], last: Text) -> list[str]:
-        """Lay out a row of the live table: `first`, the values of differing settings, and `last`, which is folded."""
         cells: list[str | Text] = [first, *values, last]
         return row_lines(cells, [len(first), *self._widths], width=self._width, colour=self._colour)
 
     def _status(self, status: Status) -> str:
-        """A status as text, with its colour where the terminal has any."""
         return "".join(row_lines([status_text(str(status))], [], width=None, colour=self._colour))
 
     def _all_lines(self, stored: StoredRecord) -> list[str]:
-        """All lines of a case that stands alone, the last with its record's path."""
         record = stored.record
         lines = answer(record, self._status(record.status), self._entry(stored).summary)
         return [*lines, row("record", str(stored.folder / RECORD))]
 
     def _entry(self, stored: StoredRecord) -> SummaryEntry:
-        """A record with the summary of its workload."""
         summarise = self._summaries.get(stored.record.case.workload, summarise_record)
         return SummaryEntry(record=stored.record, summary=summarise(stored.record))
 

@@ -55,14 +55,12 @@ def summary(record: Record) -> Summary:
 
 
 def _groups(record: Record) -> list[str]:
-    """The names of groups of questions; none where the record does not say, or not as this suite does."""
     task = record.provenance.get("task")
     groups = task.get("groups") if isinstance(task, Mapping) else None
     return list(map(str, groups)) if isinstance(groups, list) else []
 
 
 def _at_last_evaluation(record: Record, metric: str) -> dict[str, float]:
-    """A metric's values at the last evaluation, by span; empty without an evaluation."""
     readings = record.series(metric)
     last = max((reading.step for reading in readings if reading.span == EVALUATE), default=None)
     return {reading.span: reading.value for reading in readings if reading.step == last}

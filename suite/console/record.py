@@ -198,7 +198,6 @@ def watched(record: Record) -> str | None:
 
 
 def _use(gpu: Mapping[str, Any]) -> str:
-    """Whether the case used a GPU, and its state where it was not measured."""
     state = "" if gpu.get("state") == State.MEASURED else f", {gpu.get('state')}"
     return ("used" if gpu.get("used") is True else "not used by the case") + state
 

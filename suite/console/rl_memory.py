@@ -55,7 +55,6 @@ def fitting(record: Record) -> dict[int, int]:
 
 
 def _most_devices(record: Record) -> int:
-    """The most devices that a minibatch is enough for, each with a micro-batch of its own."""
     tried = [reading.span.removeprefix(SHARDS) for reading in record.series("peak_bytes_per_device")]
     return max(int(count) for count in tried if count.isdecimal())
 

@@ -222,7 +222,6 @@ def _new_folder(now: datetime.datetime) -> Path:
 
 
 def _noise_name() -> str:
-    """The file name of the noise that is learnt on this kind of machine."""
     return noise_path(machine_kind(environment(), THREADS)).name
 
 
@@ -233,5 +232,4 @@ def check_seconds(seconds: float) -> None:
 
 
 def _say(text: str) -> None:
-    """Print a text on one line."""
     say(one_line(text))

@@ -46,7 +46,6 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     )
 
     def run(name: str, arguments: Mapping[str, Any], module: str = "suite.gate.command") -> int:
-        """Import a module, call its function `name`, and return the exit code, as `reported` gives it."""
         from suite.gate.command import reported
 
         return reported(lambda: getattr(importlib.import_module(module), name)(**arguments))
@@ -154,7 +153,6 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     @application.command("history", hidden=True, context_settings=any_arguments)
     @application.command("selftest", hidden=True, context_settings=any_arguments)
     def removed_command(context: typer.Context) -> None:
-        """Say what takes the place of a command that left."""
         refuse_removed(f"gate {context.info_name}")
 
     return application

@@ -72,7 +72,6 @@ def _listed(remarks: Sequence[tuple[str, str]]) -> str:
 
 
 def _escaped(text: str, signs: Mapping[int, str]) -> str:
-    """Clip a text and escape `signs` as GitHub's commands need it; other control characters are removed."""
     return without_log_commands(one_line(shortened(text, LONGEST_TEXT).translate(signs)))
 
 
@@ -123,17 +122,14 @@ def _table(rows: Sequence[sentences.JudgedRow], room: int) -> str:
 
 
 def _cells(cells: Sequence[str]) -> str:
-    """A row of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
 def _text(text: str) -> str:
-    """Clip a text to LONGEST_CELL characters and escape it for Markdown."""
     return in_markdown(shortened(text, LONGEST_CELL))
 
 
 def _bullets(title: str, texts: Sequence[str]) -> str:
-    """A Markdown list under a bold title, of at most MOST_LINES texts; empty without texts."""
     listed = [f"- {_text(text)}" for text in texts[:MOST_LINES]]
     more = [f"- and {len(texts) - MOST_LINES:,} more; {ALL_OF_THEM}"] if len(texts) > MOST_LINES else []
     return "\n".join([f"**{title}**", "", *listed, *more]) if texts else ""

@@ -71,5 +71,4 @@ def _add_test_case(suite: ET.Element, row: JudgedRow, result: str) -> None:
 
 
 def _text(text: str) -> str:
-    """Replace what XML cannot hold, and in each line what a terminal or a log would obey."""
     return "\n".join(map(one_line, FORBIDDEN.sub("\ufffd", text).split("\n")))

@@ -116,7 +116,6 @@ def meaning(judgement: Judgement) -> str:
 
 
 def _results(count: int) -> str:
-    """Write `1 result is` or `2 results are`."""
     return f"{count:,} {'result is' if count == 1 else 'results are'}"
 
 
@@ -244,7 +243,6 @@ def _signed_percent(ratio: float) -> str:
 
 
 def _times(ratio: float) -> str:
-    """Write `12.3×`, with three digits."""
     return f"{ratio:.3g}×"
 
 

@@ -91,12 +91,10 @@ def _summed_up(outcome: Outcome, rows: Sequence[sentences.JudgedRow]) -> list[Se
 
 
 def _name(row: sentences.JudgedRow) -> str:
-    """The case and its quantity, on one line."""
     return one_line(" · ".join(filter(None, [row.name, row.quantity])))
 
 
 def _change(row: sentences.JudgedRow) -> str:
-    """The change, with both values of an exact quantity, which has no interval."""
     verdict, (before, after) = row.verdict, sentences.values(row.verdict)
     is_exact = verdict.low is None and (verdict.before is not None or verdict.after is not None)
     return " ".join(filter(None, [row.change, f"{before} → {after}" if is_exact else ""]))
@@ -139,7 +137,6 @@ def _coloured(outcome: Outcome, line: str, *, colour: bool) -> str:
 
 
 def _wrapped(text: str, width: int, first: str = "", hanging: str = "") -> list[str]:
-    """Wrap a text to lines, the first with one indent and the others with another; an empty text is one line."""
     return textwrap.wrap(
         one_line(text), width, initial_indent=first, subsequent_indent=hanging, break_on_hyphens=False
     ) or [first]

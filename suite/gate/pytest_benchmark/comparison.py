@@ -163,7 +163,6 @@ class SuiteComparison(GateComparison):
         return True
 
     def _note(self, id: str, text: str) -> None:
-        """Add a sentence to what is shown beside the verdict of a benchmark."""
         self.notes.setdefault(id, []).append(text)
 
     def _run_to_end(self, workers: Sequence[WorkerClient], case: BenchmarkCase, side: int) -> Mapping[str, Any]:
@@ -338,7 +337,6 @@ def doubts(
 
 
 def _digest(tree: Path, side: Mapping[str, Any], name: str) -> str:
-    """The digest of a tree's file as a side's worker read it, else of its content now; "" without a plain file."""
     path = tree / name
     return str(side["beside"].get(name, digest(path.read_bytes()) if path.is_file() and not path.is_symlink() else ""))
 

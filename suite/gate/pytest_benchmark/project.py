@@ -93,7 +93,6 @@ def _probe(path: str, reason: str, top: Path) -> ProjectPython | None:
 
 
 def _python_path() -> list[str]:
-    """The folders of PYTHONPATH, without empty ones."""
     return [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 

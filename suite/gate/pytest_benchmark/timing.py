@@ -130,6 +130,5 @@ def choose_clock(sides: Sequence[Sequence[Probe]]) -> tuple[str, str]:
 
 
 def _waiting_share(probe: Probe) -> float:
-    """The share of wall time in which the process used no CPU. Time in which it waited for one is left out."""
     alone_s = probe["wall_s"] - probe["run_delay_s"]
     return max(0.0, 1 - probe["process_cpu_s"] / alone_s) if alone_s > 0 else 0.0

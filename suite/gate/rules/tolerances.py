@@ -110,7 +110,6 @@ class Tolerances:
         return Tolerance(minimum_effect=effect, equivalence_margin=max(margin, effect))
 
     def _last_set(self, name: str, quantity: Quantity) -> float | None:
-        """The field `name` of the last matching line that sets it; None if none does."""
         values = [getattr(line, name) for line in self.lines if line.matches(quantity)]
         return next((value for value in reversed(values) if value is not None), None)
 
@@ -192,7 +191,6 @@ def _line(content: Any, where: str) -> ToleranceLine:
 
 
 def _noisy() -> tuple[str, ...]:
-    """The names of the metrics that have noise, and so a tolerance; exact ones have none."""
     return tuple(name for name, metric in METRICS.items() if not metric.exact)
 
 
@@ -215,10 +213,8 @@ def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
 
 
 def _is_share(value: Any) -> bool:
-    """Whether a value is a number from 0 to below 1."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _slug(text: str) -> str:
-    """A text in lower-case letters, digits and hyphens; `unknown` if nothing is left."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"

@@ -124,7 +124,6 @@ class GateComparison(ABC):
         return self.timing.tables() if self.timing else {}
 
     def _add(self, case: str, outcome: Outcome, reason: str, **fields: Any) -> None:
-        """Add a verdict. `fields`: others of a Verdict."""
         self.verdicts.append(Verdict(case=case, outcome=outcome, reason=reason, **fields))
 
     def _examine_each(
@@ -393,7 +392,6 @@ def least_s(work: Mapping[str, float], ceilings: Mapping[str, float], settings: 
 
 
 def _in_list(operators: Sequence[str]) -> str:
-    """The names joined by commas, or `nothing`."""
     return ", ".join(operators) or "nothing"
 
 
@@ -414,7 +412,6 @@ def _foreign_code(old: Code, new: Code) -> tuple[Outcome, str] | None:
 
 
 def _installed(code: Code) -> set[str]:
-    """The modules that do not lie in the tree."""
     return {module for module, file in code.items() if file is None}
 
 
@@ -427,7 +424,6 @@ def in_words(old: Code, new: Code) -> str:
 
 
 def _listed(modules: set[str]) -> str:
-    """The names in order, joined by commas."""
     return ", ".join(sorted(modules))
 
 
@@ -441,7 +437,6 @@ def _exact_quantities(built: Mapping[str, Any]) -> Exact:
 
 
 def _other_meaning(old: Expanded) -> str:
-    """The reason for a case whose id means another case in the older tree."""
     return f"in the older revision this name means another case, which is now called {old.id}"
 
 

@@ -50,17 +50,14 @@ def _is_bool(value: Any) -> bool:
 
 
 def _is_list_of(is_so: Predicate) -> Predicate:
-    """The test for a list of which every item passes `is_so`."""
     return lambda value: isinstance(value, list) and all(map(is_so, value))
 
 
 def _is_dict_of(is_so: Predicate) -> Predicate:
-    """The test for an object of which every value passes `is_so`."""
     return lambda value: isinstance(value, dict) and all(map(is_so, value.values()))
 
 
 def _has_fields(fields: Mapping[str, Predicate]) -> Predicate:
-    """The test for an object with these fields, each of which passes its own test."""
     return lambda value: isinstance(value, dict) and all(is_so(value.get(name)) for name, is_so in fields.items())
 
 

@@ -108,13 +108,11 @@ def paired(before: Sequence[Expanded], after: Sequence[Expanded]) -> Paired:
 
 
 def _agree(old: Case, new: Case) -> bool:
-    """Whether one case's axes are a subset of the other's, with the same values."""
     old_axes, new_axes = _axes(old).items(), _axes(new).items()
     return old_axes <= new_axes or new_axes <= old_axes
 
 
 def _axes(case: Case) -> dict[str, Any]:
-    """The workload, axes and extras of a case in one dictionary."""
     return {"workload": case.workload, **case.axes, **case.extras}
 
 

@@ -71,7 +71,6 @@ def resolved(top: Path, revision: str) -> str:
 
 
 def _is_shallow(top: Path) -> bool:
-    """Whether the clone lacks part of its history."""
     return git(top, "rev-parse", "--is-shallow-repository") == "true"
 
 

@@ -155,7 +155,6 @@ def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
 
 
 def _pressure(path: Path = PRESSURE) -> float | None:
-    """The share of the last ten seconds in which a process waited for a CPU; None where Linux does not say."""
     with suppress(OSError, ValueError, IndexError):
         return float(path.read_text().split("avg10=")[1].split()[0]) / 100
     return None

@@ -84,7 +84,6 @@ def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *,
 
 
 def _found(trees: Iterable[Path], pattern: str) -> set[Path]:
-    """Relative paths of the files in any of the trees that match a glob pattern."""
     return {path.relative_to(tree) for tree in trees for path in tree.glob(pattern)}
 
 

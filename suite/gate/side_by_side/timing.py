@@ -99,7 +99,6 @@ class TimingComparison:
 
     @property
     def _goes_on(self) -> bool:
-        """Whether a benchmark is undecided and measuring time is left."""
         return bool(self.decisions.open) and self.rounds.measured_s < self.seconds
 
     def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
@@ -261,7 +260,6 @@ def most_launches(seconds: float, least_s: float = 0.0) -> int:
 
 
 def _launch_s(measured_s: float, seconds: float) -> float:
-    """Seconds that the next launch may measure, after `measured_s` of a cap of `seconds`."""
     at_first_s = min(LAUNCH_S, SHARE * seconds)
     return min(max(at_first_s, GROWTH * measured_s), seconds - measured_s)
 

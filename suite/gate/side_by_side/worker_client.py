@@ -277,6 +277,5 @@ def ask_both(
 
 
 def _clipped(content: Any) -> str:
-    """A worker's words as text of at most LONGEST_COMPLAINT characters."""
     text = str(content)
     return text if len(text) <= LONGEST_COMPLAINT else text[:LONGEST_COMPLAINT] + "…"

@@ -231,7 +231,6 @@ class Built:
             begun_s = process_time()
 
             def stop() -> Sequence[Mapping[str, Any]]:
-                """Note the CPU seconds of the span; there are no readings."""
                 in_step_s.setdefault(span, []).append(process_time() - begun_s)
                 return ()
 
@@ -288,8 +287,6 @@ class Built:
 
 
 def _code_files(settings: Mapping[str, Any], tree: Path) -> dict[str, str | None]:
-    """The modules whose objects the settings name, each with its file in the tree; None for one elsewhere. All of the
-    suite counts as one module. `tree`: a path without links."""
     modules = {name.rpartition(".")[0] for name in _named_code(settings)}
     names = {"suite" if module.partition(".")[0] == "suite" else module for module in modules}
     return {name: _file_in(tree, name) for name in sorted(names)}

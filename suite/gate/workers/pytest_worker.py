@@ -115,7 +115,6 @@ def _padding(seed: int) -> list[bytearray]:
 
 
 def _end_after_farewell() -> None:
-    """Give the main thread LONGEST_FAREWELL_S to let fixtures end, then end the whole process with exit code 0."""
     sleep(LONGEST_FAREWELL_S)  # in which the main thread lets fixtures end
     loop.end(0)
 
@@ -166,7 +165,6 @@ class PytestWorker:
         }
 
     def _plugins(self) -> set[str]:
-        """The files of the tree that pytest loaded as plugins, conftest.py among them."""
         files = {getattr(plugin, "__file__", None) for plugin in self._session.config.pluginmanager.get_plugins()}
         return {real(file) for file in files if isinstance(file, str) and self._trees.holds(file)}
 
@@ -387,7 +385,6 @@ def _replace_rounds(worker: PytestWorker) -> None:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     def raw(fixture: Any, function_to_benchmark: Any, *args: Any, **kwargs: Any) -> Any:
-        """Replace `BenchmarkFixture._raw`, which `benchmark(…)` calls."""
         call = Call(function_to_benchmark, lambda: (args, kwargs), disable_gc=fixture._disable_gc)
         return worker.measure(fixture, call)
 
@@ -419,7 +416,6 @@ def _replace_rounds(worker: PytestWorker) -> None:
         return worker.measure(fixture, Call(target, arguments, is_set_up, teardown, fixture._disable_gc))
 
     def weave(*_: Any, **__: Any) -> None:
-        """Refuse the test in place of `benchmark.weave` and `benchmark.patch`."""
         worker.refuse("it uses benchmark.weave or benchmark.patch, which time calls within other work")
 
     for name, method in {"_raw": raw, "_raw_pedantic": raw_pedantic, "weave": weave, "patch": weave}.items():
@@ -443,7 +439,6 @@ def _is_chosen(path: str, item: Any) -> bool:
 
 
 def _item_file(item: Any) -> str:
-    """The file of a test, without links."""
     return real(str(item.path))
 
 

@@ -318,7 +318,6 @@ def _used_digest(path: Path, starts: Set[str], other_tests: Set[str]) -> str:
 
 
 def _is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is only a constant, as a docstring."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
@@ -396,12 +395,10 @@ def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
 
 
 def _place(file: str) -> str:
-    """The folder of a package, or the file of a module."""
     return str(Path(file).parent) if Path(file).name == "__init__.py" else file
 
 
 def _parents(name: str) -> Iterator[str]:
-    """Yield the packages around a module: `a.b`, then `a`, for `a.b.c`."""
     while "." in name:
         name = name.rpartition(".")[0]
         yield name
@@ -418,5 +415,4 @@ def is_in(path: str, folder: str) -> bool:
 
 
 def _is_in_environment(path: str) -> bool:
-    """Whether a file belongs to the running Python or to installed packages, which a .venv may hold in the checkout."""
     return "site-packages" in Path(path).parts or is_in(path, real(sys.prefix))
