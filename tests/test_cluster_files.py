@@ -144,7 +144,7 @@ def users():
 def test_the_image_has_a_python_that_the_project_supports():
     (base,) = [rest.partition("=")[2] for word, rest in instructions() if word == "ARG" and rest.startswith("BASE=")]
     minor = tuple(map(int, re.match(r"python:(\d+)\.(\d+)-slim", base).groups()))
-    low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", PYPROJECT["project"]["requires-python"]).groups()
+    low, high = re.fullmatch(r">=3\.(\d+)\.4,<3\.(\d+)", PYPROJECT["project"]["requires-python"]).groups()
     assert (3, int(low)) <= minor < (3, int(high))
 
 
