@@ -1,1 +1,1 @@
-"""Rules by which measurements become verdicts: tolerances, decisions, exact quantities, fingerprints, acceptances."""
+"""Rules by which measurements become verdicts: tolerances, decisions, exact quantities, acceptances."""
