@@ -1,5 +1,6 @@
 """Tables in prose, each filled whole from the records of one folder."""
 
+import re
 from dataclasses import replace
 from statistics import fmean
 
@@ -799,6 +800,13 @@ def gate_shifts():
         line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
     titles = ["what shifts", "a false alarm in runs of identical code", "+5% found", "+10% found"]
     return as_table([*titles, "+5% called the same", "identical code takes"], lines)
+
+
+def null_counts():
+    """Of claims without any difference: how many were asserted, of how many, and the most of 100 of one claim."""
+    text = (readers.REFERENCE / "cpu/null_rates.txt").read_text(encoding="utf-8")
+    asserted, trials = map(int, re.search(r"Of all claims: (\d+) of (\d+)", text).groups())
+    return asserted, trials, max(map(int, re.findall(r"^\| [\w-]+ \| [\w ]+ \| (\d+) \|", text, re.MULTILINE)))
 
 
 def gate_few():
