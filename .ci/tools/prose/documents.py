@@ -17,7 +17,7 @@ HEADS = {
 }
 MARKED = re.compile(r"(<!--=(\w+\.\w+)-->)(.*?)(<!--/-->)", re.DOTALL)
 BLOCK = re.compile(r"(<!-- figures:answers -->\n)(.*?)(<!-- /figures:answers -->)", re.DOTALL)
-"""A block that is generated whole: the sentences around it hold no markers."""
+"""A block that is generated whole: of the sentences around it only the one on null rates has markers."""
 
 
 def documents():
