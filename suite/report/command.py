@@ -66,7 +66,10 @@ def report(
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
     default, write = WRITERS[format]
-    path, made_of = out or Path("reports") / default, folders_digest(results or [RESULTS])
+    path = out or Path("reports") / default
+    # The same for the same folders in any order, and without naming a path.
+    places = sorted({os.path.realpath(folder) for folder in results or [RESULTS]})
+    made_of = sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
     load_texts(lang)  # refuses a language that is not there before anything is read
@@ -82,12 +85,6 @@ def report(
     with calibrated_by(calibration):
         write_named(path, (part.encode(errors="replace") for part in write(read, lang, made_of)))
     return path, BROKEN if read.damaged else DONE
-
-
-def folders_digest(folders: Iterable[Path]) -> str:
-    """16 hex digits, equal for the same folders in any order: they tell a page's folders without naming a path."""
-    places = sorted({os.path.realpath(folder) for folder in folders})
-    return sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _page_digest(path: Path) -> str:

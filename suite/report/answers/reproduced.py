@@ -7,7 +7,7 @@ on both sides can differ.
 from collections.abc import Iterator
 from enum import StrEnum
 
-from suite.report.answers.claims import Claim, ClaimVerdict, Standing, Verdicts, claims, sweeps_again, verdicts_on
+from suite.report.answers.claims import ClaimVerdict, Standing, Verdicts, claims, sweeps_again, verdicts_on
 from suite.report.blocks import Text, joined, say
 from suite.report.evidence import lead_text
 from suite.report.model.experiment import grouped
@@ -75,11 +75,8 @@ def reproduced(own: Results, others: Results, ours: Verdicts, theirs: Verdicts) 
         }
         yield say("own.differs", claim=say(f"claim.{name}"), **words)
     untold = [claim for name, claim in counted.items() if ends[name] is End.UNTOLD]
-    for (sweep, minutes), in_sweep in grouped(untold, _deciding_sweep).items():
-        names = joined("sentence", [say(f"claim.{claim['id']}") for claim in in_sweep])
-        yield say("own.untold", claims=names, command=f"suite demo --sweep {sweep}", minutes=minutes)
-
-
-def _deciding_sweep(claim: Claim) -> tuple[str, int]:
     minutes = {sweep["sweep"]: sweep["minutes"] for sweep in sweeps_again()}
-    return next((name, minutes[name]) for name in claim["sweeps"] if name in minutes)
+    by_sweep = grouped(untold, lambda claim: next(name for name in claim["sweeps"] if name in minutes))
+    for sweep, in_sweep in by_sweep.items():
+        names = joined("sentence", [say(f"claim.{claim['id']}") for claim in in_sweep])
+        yield say("own.untold", claims=names, command=f"suite demo --sweep {sweep}", minutes=minutes[sweep])

@@ -25,11 +25,10 @@ SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much
 
 def build(results: Results) -> Section | None:
     """Build the section, a figure for each machine, dtype and number of threads; None where no record counts work."""
-
-    def figure_key(timing: Timing) -> tuple[str, str, str, str]:
-        return machine_name(timing.record), timing.axis("dtype"), timing.axis("threads"), machine_id(timing.current)
-
-    machines = grouped((t for t in case_timings(results) if _flops_per_s(t) and _intensity(t)), figure_key)
+    machines = grouped(
+        (t for t in case_timings(results) if _flops_per_s(t) and _intensity(t)),
+        lambda t: (machine_name(t.record), t.axis("dtype"), t.axis("threads"), machine_id(t.current)),
+    )
     names = [machine[:3] for machine in machines]
     figures = []
     for (name, dtype, threads, identity), cases in machines.items():

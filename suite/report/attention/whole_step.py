@@ -87,9 +87,12 @@ def _figure(settings: Pairs, runs: Sequence[StepRun]) -> Figure:
     lines = grouped(runs, lambda run: (run.axis("attention"), run.axis("backend")))
     for (variant, backend), line in lines.items():
         is_alone = sum(name == variant for name, _ in lines) == 1
-        points = [
-            Point(x=run.tokens, y=run.share(ATTENTION), hover=_hover(run), runs=[run.record.run_key]) for run in line
-        ]
+        points = []
+        for run in line:
+            parts = {span: numbers.percent(run.share(span)) for span in (ATTENTION, KERNEL, MLP, HEAD)}
+            step, rate = numbers.seconds(run.times[STEP].median), numbers.count(run.rate)
+            hover = say("whole_step.hover", step=step, rate=rate, **parts)
+            points.append(Point(x=run.tokens, y=run.share(ATTENTION), hover=hover, runs=[run.record.run_key]))
         name = variant_label(variant) if is_alone else dotted(variant_label(variant), backend)
         series.append(Series(name=name, points=points, style=variant_style(variant), mode="lines+markers"))
     subject = dict(settings)
@@ -118,13 +121,6 @@ def _setting(name: str, value: str) -> Text:
     """`batch 8`, `32 layers` and the like; a value that says itself what it is stands alone."""
     return (
         say(f"whole_step.setting.{name}", value=value) if name in ("layers", "batch", "query_len", "threads") else value
-    )
-
-
-def _hover(run: StepRun) -> Text:
-    shares_text = {span: numbers.percent(run.share(span)) for span in (ATTENTION, KERNEL, MLP, HEAD)}
-    return say(
-        "whole_step.hover", step=numbers.seconds(run.times[STEP].median), rate=numbers.count(run.rate), **shares_text
     )
 
 

@@ -88,12 +88,11 @@ def telling_settings(keys: Sequence[Pairs], design: Design[Any]) -> list[str]:
     and experiments with one value of that one agree in it.
     """
     names = differing(keys)
-
-    def followers_of(owner: str) -> set[str]:
+    followers: set[str] = set()
+    for owner in names & design.belongs.keys():
         belongs = belongs_to(design, owner)
-        return {name for name in names - differing(keys, alike_in=[owner]) if belongs(name) and name != owner}
-
-    followers = set[str]().union(*(followers_of(owner) for owner in names & design.belongs.keys()))
+        determined = names - differing(keys, alike_in=[owner])
+        followers |= {name for name in determined if belongs(name) and name != owner}
     return [name for name in names if name not in followers]
 
 

@@ -139,9 +139,11 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
     labels that do not fit.
     """
     check_folders(folders)
-    folder_labels = (
-        _checked_labels(labels, folders) if labels else distinct(folder.resolve().name for folder in folders)
-    )
+    if labels and len(labels) != len(folders):
+        raise ValueError(f"label must be given once for each results folder; got {len(labels)} for {len(folders)}")
+    if len(set(labels)) < len(labels) or not all(labels):
+        raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
+    folder_labels = labels or distinct(folder.resolve().name for folder in folders)
     contents = [read_contents([folder], with_readings=with_readings) for folder in folders]
     by_case: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for record in (stored.record for part in contents for stored in part.stored):
@@ -156,15 +158,6 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
         field.name: [item for part in parts for item in getattr(part, field.name)] for field in fields(Results)
     }
     return Results(**{**together, "references": frozenset(together["references"])})
-
-
-def _checked_labels(labels: Sequence[str], folders: Sequence[Path]) -> Sequence[str]:
-    """The labels as they are. Raises ValueError unless there is one for each folder, each different and not empty."""
-    if len(labels) != len(folders):
-        raise ValueError(f"label must be given once for each results folder; got {len(labels)} for {len(folders)}")
-    if len(set(labels)) < len(labels) or not all(labels):
-        raise ValueError(f"labels must differ and not be empty; got {', '.join(map(repr, labels))}")
-    return labels
 
 
 def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]) -> Results:

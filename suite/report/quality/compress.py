@@ -259,7 +259,11 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
 def _findings(experiment: CompressExperiment) -> list[Headline]:
     """What the smallest taught cache and eight bits cost, down to which rank the best latent holds, and what goes first
     behind it: each as a point and as a sentence with its numbers."""
-    parts = [_taught_finding(taught, experiment)] if (taught := design.smallest_taught(experiment)) else []
+    parts = []
+    if taught := design.smallest_taught(experiment):
+        name = next(arm.name for arm in experiment.arms if taught in arm.runs)
+        interval = design.change_with_range(taught) or numbers.NOTHING
+        parts.append(_finding("taught", taught, name, interval=interval))
     parts += [_eight_bit_finding(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
     if best := design.best_latent(experiment):
         if narrowest := design.holds_until(best):
@@ -278,11 +282,6 @@ def _finding(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
         text=say(f"compress.point.{kind}", name=design.method_name(run.method), **fields),
         detail=say(f"compress.headline.{kind}", name=name, **fields, **more),
     )
-
-
-def _taught_finding(run: CompressRun, experiment: CompressExperiment) -> Headline:
-    name = next(arm.name for arm in experiment.arms if run in arm.runs)
-    return _finding("taught", run, name, interval=design.change_with_range(run) or numbers.NOTHING)
 
 
 def _eight_bit_finding(run: CompressRun) -> Headline:

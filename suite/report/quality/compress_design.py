@@ -264,16 +264,13 @@ def _named(arms: Sequence[MethodArm]) -> list[MethodArm]:
         if parts := [say(f"compress.part.{part}", value=arm.value(part)) for part in OF_LATENT if arm.value(part)]:
             name = joined(": ", [name, joined("list", parts)])
         runs = [replace(run, reference=reference) for run in sorted(arm.runs, key=lambda run: -(run.rank or 0))]
-        named.append(replace(arm, name=name, style=_style(arm), runs=runs))
+        style = METHOD_STYLES.get(method, UNKNOWN)
+        if arm.value(ROPE_WIDTH):
+            style = Style(colour=GREEN, dash="solid" if arm.value(TAUGHT) else "dot", marker="diamond")
+        if arm.value(LATENT_DTYPE):
+            style = replace(style, marker="square")
+        named.append(replace(arm, name=name, style=style, runs=runs))
     return named
-
-
-def _style(arm: MethodArm) -> Style:
-    """The look of a method: MLA's own cache in one colour, solid where it was taught; square where it is in int8."""
-    style = METHOD_STYLES.get(arm.first.method, UNKNOWN)
-    if arm.value(ROPE_WIDTH):
-        style = Style(colour=GREEN, dash="solid" if arm.value(TAUGHT) else "dot", marker="diamond")
-    return replace(style, marker="square") if arm.value(LATENT_DTYPE) else style
 
 
 def runs_in(experiment: CompressExperiment) -> list[CompressRun]:
