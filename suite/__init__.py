@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from suite.notebook import plot as plot
-    from suite.notebook.runs import Runs as Runs
-    from suite.notebook.runs import load as load
+    from suite.api import plot as plot
+    from suite.api.runs import Runs as Runs
+    from suite.api.runs import load as load
 
 _INSTALLED = Path(__file__).with_name("reference")
 REFERENCE = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "results" / "reference"
 """The folder of the records that come with the suite: all of them in a checkout, cpu/evolution in a wheel."""
-LAZY = {"load": "suite.notebook.runs", "Runs": "suite.notebook.runs", "plot": "suite.notebook.plot"}
+LAZY = {"load": "suite.api.runs", "Runs": "suite.api.runs", "plot": "suite.api.plot"}
 """Fetched when first asked for: pyarrow alone takes a third of a second."""
 __all__ = ["REFERENCE", "Runs", "__version__", "load", "plot"]
 

@@ -28,14 +28,14 @@ DONE = 0
 
 def main() -> int:
     """Run the command line in sys.argv and return its exit code."""
-    from suite.records.machine.streams import run_guarded
+    from suite.machine.streams import run_guarded
 
     return run_guarded(lambda: _command(sys.argv[1:]))
 
 
 def run_alone() -> int:
     """`suite-run`: the same as `suite run` under one word, since Hydra's tab completion needs that."""
-    from suite.records.machine.streams import run_guarded
+    from suite.machine.streams import run_guarded
 
     return run_guarded(lambda: _run(sys.argv[1:]))
 

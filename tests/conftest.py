@@ -19,7 +19,7 @@ if os.environ.get("WITHOUT_FORKS"):  # as macOS and Windows run cases; here, bef
     worker.FORKS = False
 OF_TRAININGS = ("torch._dynamo", "suite.rl.workload")
 RUNNING = (
-    *("rl", "run", "commands", "measure", "console", "compose", "quality", "benchmarks", "test_foreign_variant.py"),
+    *("rl", "run", "commands", "measure", "console", "quality", "benchmarks", "test_foreign_variant.py"),
     *("lm", "attention"),
 )
 """Folders and files of tests that run cases, then those that train and compute."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from suite.compose.compose import compose
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 import suite
-from suite.records.machine.installation import install_command
-from suite.records.machine.streams import EXTRA_OF
+from suite.machine.installation import install_command
+from suite.machine.streams import EXTRA_OF
 from tests.gate.repositories import Repository
 from tools.release import write_release
 

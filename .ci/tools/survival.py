@@ -34,7 +34,7 @@ from pathlib import Path
 
 import psutil
 
-from suite.records.machine.environment import BOOT_ID, MACHINE_ID
+from suite.machine.environment import BOOT_ID, MACHINE_ID
 from suite.records.record import FILES, OVERRIDES, Status
 from suite.records.stores.store import LOCK, RECORD, SAMPLES, read_contents
 from suite.records.stores.telemetry import TELEMETRY, read_series

@@ -13,7 +13,7 @@ import typer
 import suite
 from suite.configuration.removed import refuse_removed
 from suite.gate.options import gate_application
-from suite.records.machine.streams import run_or_complain
+from suite.machine.streams import run_or_complain
 
 P = ParamSpec("P")
 DONE = 0

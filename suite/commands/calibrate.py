@@ -9,8 +9,8 @@ import yaml
 
 import suite
 from suite.console.table import ConsoleColumn, number_column, say_table
+from suite.machine.plain_text import say
 from suite.records import numbers
-from suite.records.plain_text import say
 from suite.records.stores.store import check_folders, read_contents, write_named
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill

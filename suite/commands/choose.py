@@ -7,8 +7,8 @@ from typing import Any
 
 from suite.configuration.values import one_of
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
+from suite.machine.plain_text import json_text, say
 from suite.records import numbers
-from suite.records.plain_text import json_text, say
 from suite.theory.answers.asked import seconds_from, sizes_from, tokens_from
 from suite.theory.answers.choose import (
     BOUND,

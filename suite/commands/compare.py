@@ -11,9 +11,9 @@ from suite.console.fail_on import judge
 from suite.console.summary import SummaryEntry, stored_json, summarise_record
 from suite.console.sweep_table import headline_values
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
+from suite.machine.plain_text import complain, json_text, one_line, say
 from suite.records import numbers
 from suite.records.derived import started_at
-from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import CorruptRecordError
 from suite.records.stores.store import StoredRecord, has_record, read_contents, read_record
 from suite.report.model.outcome import outcome_metric

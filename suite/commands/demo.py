@@ -13,9 +13,9 @@ from suite.commands.run import DONE, INTERRUPTED, USAGE
 from suite.commands.run import main as run
 from suite.console.progress import SeveralSweeps
 from suite.console.table import say_folded
+from suite.machine.environment import machine_id
+from suite.machine.plain_text import say
 from suite.records import numbers
-from suite.records.machine.environment import machine_id
-from suite.records.plain_text import say
 from suite.report.answers.answers import build_answers
 from suite.report.answers.claims import sweeps_again
 from suite.report.blocks import joined

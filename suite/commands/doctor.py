@@ -19,8 +19,7 @@ import psutil
 import suite
 from suite.configuration.devices import MEASURED
 from suite.configuration.files import choices, conf_dir
-from suite.records.derived import started_at
-from suite.records.machine.environment import (
+from suite.machine.environment import (
     RECORDED_PACKAGES,
     cpu_model,
     gpu_names,
@@ -28,10 +27,11 @@ from suite.records.machine.environment import (
     installed_version,
     machine_id,
 )
-from suite.records.machine.installation import install_command
-from suite.records.machine.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
-from suite.records.machine.privacy import scrub
-from suite.records.plain_text import json_text, one_line, say
+from suite.machine.installation import install_command
+from suite.machine.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
+from suite.machine.plain_text import json_text, one_line, say
+from suite.machine.privacy import scrub
+from suite.records.derived import started_at
 from suite.records.record import Status
 from suite.records.stores.store import Contents, read_contents
 

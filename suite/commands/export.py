@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from suite.machine.installation import install_command
+from suite.machine.plain_text import say
 from suite.records.derived import started_at
-from suite.records.machine.installation import install_command
-from suite.records.plain_text import say
 from suite.records.record import RECORD, TIMINGS, Record, Status
 from suite.records.stores.claim import alone_in, locks_folder
 from suite.records.stores.store import check_folders, each_run, file_digest

@@ -6,8 +6,8 @@ from typing import Any
 
 from suite.commands.choose import devices, parsed_options
 from suite.console.table import ConsoleColumn, number_column, say_folded, say_table
+from suite.machine.plain_text import json_text, say
 from suite.records import numbers
-from suite.records.plain_text import json_text, say
 from suite.theory.answers.asked import sizes_from
 from suite.theory.answers.fit import StepFit, fit_question_from, fits_of
 from suite.theory.answers.step_memory import BF16, FLOAT32, MIXED, MOST_APART

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from suite.records.machine.signals import Interruptions
-from suite.records.machine.streams import run_guarded
-from suite.records.plain_text import complain
+from suite.machine.plain_text import complain
+from suite.machine.signals import Interruptions
+from suite.machine.streams import run_guarded
 
 BUDGET_S = 540.0
 DAY_S = 86_400

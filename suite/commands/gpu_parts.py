@@ -19,9 +19,9 @@ from suite.configuration.devices import why_no_cuda
 from suite.configuration.files import choices, read_yaml
 from suite.configuration.untrusted import parse_json
 from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
+from suite.machine.plain_text import one_line, say
+from suite.machine.privacy import scrub
 from suite.records.derived import run_warnings
-from suite.records.machine.privacy import scrub
-from suite.records.plain_text import one_line, say
 from suite.records.record import Status
 from suite.records.stores.archive import MOST_PACKED_BYTES, pack
 from suite.records.stores.store import read_contents, write_whole

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 
 from suite.configuration.files import Setting, choices, described, file_settings, full_name
-from suite.records.plain_text import say
+from suite.machine.plain_text import say
 
 # The groups of conf/ that `suite run` chooses an option from, in the order of their use.
 GROUPS = (

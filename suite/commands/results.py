@@ -16,11 +16,11 @@ from typing import Any
 from suite.console.record import answer, row
 from suite.console.summary import HeadlineValue, stored_json, summarise_record
 from suite.console.table import ConsoleColumn, fits, has_colour, table_lines, terminal_width
+from suite.machine.plain_text import complain, json_text, one_line, say
+from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records import labels, numbers
 from suite.records.derived import started_at
-from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.machines import machine_names
-from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import FILES, OVERRIDES, CorruptRecordError, Status
 from suite.records.stores import store
 from suite.records.stores.archive import check_size, unpack, write_pack

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from suite.commands.ls import run_help
-from suite.compose.compose import REFUSALS, Composition, hydra_job_point, sentence
-from suite.compose.point import SweepPoint, is_left_out, without_left_out
-from suite.compose.resolvers import TYPED, auto_device
 from suite.configuration.values import true_or_false
 from suite.console.progress import SeveralSweeps, Terminal
 from suite.console.summary import summary_by
+from suite.machine.plain_text import complain, json_text, one_line, say
+from suite.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
 from suite.records.derived import by_launch
-from suite.records.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
-from suite.records.plain_text import complain, json_text, one_line, say
 from suite.records.record import TIMINGS, Record, Status
+from suite.run.compose.composer import REFUSALS, Composition, hydra_job_point, sentence
+from suite.run.compose.point import SweepPoint, is_left_out, without_left_out
+from suite.run.compose.resolvers import TYPED, auto_device
 from suite.run.job import Job, job_of
 from suite.run.launchers.launcher import Launcher, LocalLauncher, chosen_launcher
 from suite.run.scheduler import execute

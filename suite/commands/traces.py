@@ -15,8 +15,8 @@ from typing import Any
 
 from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped
-from suite.records.machine.installation import install_command
-from suite.records.plain_text import say
+from suite.machine.installation import install_command
+from suite.machine.plain_text import say
 from suite.records.record import Status
 from suite.records.stores.store import check_folders, each_run, write_whole
 from suite.records.verify.copies import Copies

@@ -15,11 +15,11 @@ from typing import Any
 
 from suite.configuration.files import workload_definition
 from suite.console.summary import Cost, SummaryEntry
+from suite.machine.plain_text import one_line
 from suite.records import numbers
 from suite.records.labels import differing
 from suite.records.machines import recorded_machine
 from suite.records.metrics import METRICS, Better
-from suite.records.plain_text import one_line
 from suite.records.record import Status
 from suite.report.model.by_setting import experiments_by, resolve_setting, telling_settings, workload_design
 from suite.report.model.experiment import Arm, Contrast, Experiment, grouped

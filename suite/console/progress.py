@@ -23,10 +23,10 @@ from suite.console.record import DISTURBED, answer, brief, find_disturbances, ot
 from suite.console.summary import Summarise, SummaryEntry, stored_json, summarise_record
 from suite.console.sweep_table import headline_values, sweep_lines
 from suite.console.table import folded, has_colour, row_lines, status_text, terminal_width
+from suite.machine.plain_text import one_line, say
 from suite.records import labels, numbers
 from suite.records.case import Case
 from suite.records.derived import started_at
-from suite.records.plain_text import one_line, say
 from suite.records.record import Record, Status
 from suite.records.stores.store import RECORD, StoredRecord
 

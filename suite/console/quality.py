@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from suite.console.record import decode_cost
 from suite.console.rl import cpu_s, step_total
 from suite.console.summary import HeadlineValue, Summary
+from suite.machine.plain_text import one_line
 from suite.records import numbers
 from suite.records.derived import constant
 from suite.records.metrics import EVALUATE, TRAIN, below, within
-from suite.records.plain_text import one_line
 from suite.records.record import Record
 
 # Kinds of question that are named.

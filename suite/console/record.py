@@ -5,10 +5,10 @@ from statistics import median
 from typing import Any
 
 from suite.console.summary import SPANS, Summary, latency, timed_values
+from suite.machine.nvml import State
+from suite.machine.plain_text import one_line
 from suite.records import derived, numbers
-from suite.records.machine.nvml import State
 from suite.records.metrics import DECODE
-from suite.records.plain_text import one_line
 from suite.records.record import Record, Status
 from suite.records.stores.telemetry import recorded_gpus, source_states
 

@@ -15,8 +15,8 @@ from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from suite.machine.plain_text import one_line, say
 from suite.records import numbers
-from suite.records.plain_text import one_line, say
 
 # Letters of a line where nobody's terminal says how many fit.
 UNBOUNDED = 10_000

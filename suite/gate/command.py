@@ -31,11 +31,11 @@ from suite.gate.side_by_side.settings import Settings, settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
-from suite.records.machine.environment import environment
-from suite.records.machine.signals import Interruptions
-from suite.records.machine.streams import ReaderLeftError, system_error_code, system_message
-from suite.records.machine.temporary import remove_abandoned, temporary_folder
-from suite.records.plain_text import complain, one_line, say
+from suite.machine.environment import environment
+from suite.machine.plain_text import complain, one_line, say
+from suite.machine.signals import Interruptions
+from suite.machine.streams import ReaderLeftError, system_error_code, system_message
+from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
 
 # Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.

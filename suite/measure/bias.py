@@ -20,12 +20,12 @@ from statistics import median
 
 import torch
 
+from suite.machine.streams import run_guarded
 from suite.measure.devices.cuda import FLUSHED
 from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clock, l2_bytes
 from suite.measure.devices.cuda_graph import captured
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import rotated
-from suite.records.machine.streams import run_guarded
 from suite.records.stores.store import write_named
 
 TOLERANCE, RESOLVED_S = 0.03, 1e-6  # an event tells 0.5 us, and a small read takes 9

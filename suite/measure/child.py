@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
+from suite.machine.limits import available_bytes
 from suite.measure.devices import device_for
 from suite.measure.precision import set_matmul_precision
 from suite.measure.runner import measure_case, measure_launch
 from suite.measure.stateful import run_stateful
 from suite.measure.workload import ANNOUNCERS, UnsupportedError
-from suite.records.machine.limits import available_bytes
 from suite.records.record import REFUSED_UNRUN, Status
 
 # Tasks that measure, and end with an outcome.

@@ -12,8 +12,8 @@ from statistics import median
 
 import torch
 
+from suite.machine.limits import available_bytes
 from suite.measure.meter import Meter, Probe, Seen
-from suite.records.machine.limits import available_bytes
 from suite.records.record import Reading
 
 FLUSHED = 2.0

@@ -15,8 +15,8 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile, record_function
 
+from suite.machine.temporary import temporary_folder
 from suite.measure.meter import Meter, Seen
-from suite.records.machine.temporary import temporary_folder
 
 LONGEST_KERNEL_NAME = 120
 # Operators that move no data worth naming; what a reader wants to see are the others.

@@ -24,9 +24,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from suite.machine.limits import available_bytes, oom_kills
+from suite.machine.temporary import temporary_folder
 from suite.measure.stopped import StoppedWatch
-from suite.records.machine.limits import available_bytes, oom_kills
-from suite.records.machine.temporary import temporary_folder
 from suite.records.record import Status
 
 FORKS = sys.platform == "linux"

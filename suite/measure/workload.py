@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from suite.machine.plain_text import complain
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import RotatedRuns
-from suite.records.plain_text import complain
 from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
 

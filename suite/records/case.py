@@ -16,10 +16,10 @@ from typing import Any
 
 from suite.configuration.devices import kind_of
 from suite.configuration.files import in_phase
+from suite.machine.code import code_digest
+from suite.machine.environment import machine_id, machine_kind
+from suite.machine.privacy import clean_setting
 from suite.records import aliases, labels
-from suite.records.machine.code import code_digest
-from suite.records.machine.environment import machine_id, machine_kind
-from suite.records.machine.privacy import clean_setting
 
 KEYS_NOT_IN_ID = (
     "measure",

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from suite.records.machine.privacy import without_paths
+from suite.machine.privacy import without_paths
 from suite.records.record import Record
 
 SHORT_ID, LONGEST_NAME = 4, 60

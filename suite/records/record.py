@@ -14,9 +14,9 @@ from enum import StrEnum
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from suite.machine.plain_text import one_line
 from suite.records.aliases import settings_today
 from suite.records.case import Case
-from suite.records.plain_text import one_line
 
 if TYPE_CHECKING:
     import numpy as np

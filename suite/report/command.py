@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
-from suite.records.machine.environment import machine_id
+from suite.machine.environment import machine_id
 from suite.records.stores.pack import PACK
 from suite.records.stores.store import RECORD, write_named
 from suite.report.answers.answers import build_answers, card_headlines, forests

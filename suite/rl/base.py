@@ -22,12 +22,12 @@ from suite.lm.checkpoint.locate import locate_checkpoint
 from suite.lm.decoder import AutocastDecoder, Decoder, FactoryKwargs
 from suite.lm.lora import adapt
 from suite.lm.training import Example, Limits, NotFiniteError, pad_examples, train_on
+from suite.machine.code import code_digest, code_named_in
 from suite.measure.meter import Meter
 from suite.measure.rng import python_rng, torch_rng
 from suite.measure.sealed import cached_artifact
 from suite.measure.stateful import WorkloadFailedError
 from suite.records.case import comparable
-from suite.records.machine.code import code_digest, code_named_in
 from suite.records.metrics import EVALUATE
 from suite.rl.plan import RlPlan
 from suite.rl.recipe import teacher_settings

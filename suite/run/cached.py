@@ -6,8 +6,8 @@ from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 
+from suite.machine.plain_text import one_line
 from suite.records.derived import started_at
-from suite.records.plain_text import one_line
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.stores.claim import run_folders
 from suite.records.stores.pack import Damage

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from suite.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_name, no_such_setting, unused_settings
 from suite.configuration.files import locate, read_yaml
 from suite.configuration.values import one_of, true_or_false
+from suite.machine.environment import gpu_memory_bytes
+from suite.machine.limits import capacity_bytes, most_threads
 from suite.measure.precision import MATMUL_PRECISIONS
 from suite.measure.repeats import Effort
 from suite.measure.telemetry.sampler import checked
 from suite.records import numbers
 from suite.records.case import Case, case_from, comparison_key, run_key, run_key_on, without_inapplicable
-from suite.records.machine.environment import gpu_memory_bytes
-from suite.records.machine.limits import capacity_bytes, most_threads
+from suite.run.compose.point import IS_FIXED, OF_THE_COMMAND, SweepPoint, group_name, no_such_setting, unused_settings
 
 if TYPE_CHECKING:
     from suite.measure.workload import Plan  # whose module imports torch

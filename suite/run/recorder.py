@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from suite import __version__
 from suite.configuration.files import read_choice
+from suite.machine.code import code_digest
+from suite.machine.environment import commit, environment, source_digest
 from suite.measure.energy import EnergySchedule
 from suite.measure.repeats import Effort, shortfall
 from suite.measure.telemetry.sampler import Telemetry, TelemetryWatch
 from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError
 from suite.records.case import Case
 from suite.records.derived import by_launch
-from suite.records.machine.code import code_digest
-from suite.records.machine.environment import commit, environment, source_digest
 from suite.records.record import OVERRIDES, REFUSED_UNRUN, Evidence, Reading, Record, Status, constant_readings
 from suite.records.stores.claim import NAME_LENGTH, Claim
 from suite.records.stores.store import StoredRecord, write_record

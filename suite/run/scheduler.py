@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from threading import Condition
 
+from suite.machine.signals import Interruptions
+from suite.machine.streams import INTERRUPTED
+from suite.machine.temporary import remove_abandoned
 from suite.measure.worker import TaskInterruptedError
-from suite.records.machine.signals import Interruptions
-from suite.records.machine.streams import INTERRUPTED
-from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Record, Status
 from suite.records.stores.claim import claim_folder
 from suite.run.cached import Notice

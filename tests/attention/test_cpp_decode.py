@@ -12,8 +12,8 @@ from suite.attention.backends.cpp import Cpp
 from suite.attention.check import compare, reference_rows, relative_error
 from suite.attention.cpp_decode import kernel
 from suite.attention.problem import visible_keys
+from suite.machine.user_cache import KERNELS
 from suite.measure.workload import UnsupportedError
-from suite.records.machine.user_cache import KERNELS
 from tests.kernels.shapes import GQA_8, LARGE_BLOCKS, SHAPES, drawn
 
 every_shape = pytest.mark.parametrize("shape", [*SHAPES.values(), *LARGE_BLOCKS.values()], ids=[*SHAPES, *LARGE_BLOCKS])

@@ -17,9 +17,9 @@ from suite.attention.backends import needs
 from suite.attention.backends.auto import choose
 from suite.attention.backends.cpp import Cpp
 from suite.attention.cpp_decode import kernel
-from suite.records.machine.user_cache import INDUCTOR, KERNELS
+from suite.machine.user_cache import INDUCTOR, KERNELS
 from tests.kernels.shapes import GQA_8, drawn
-from tests.records.machine.test_user_cache import OTHER_UID, needs_root
+from tests.machine.test_user_cache import OTHER_UID, needs_root
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps no owner and mode of this kind")
 OURS, PLANTED = 7, 13

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from suite.records.machine.environment import environment
+from suite.machine.environment import environment
 
 
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:

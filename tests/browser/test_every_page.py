@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from suite.records.machine.environment import machine_id
+from suite.machine.environment import machine_id
 from suite.report.blocks import Answers, Card, Lead, Ruling, say
 from suite.report.command import build_views, whole_page
 from suite.report.model.results import read_results

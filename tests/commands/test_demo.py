@@ -6,10 +6,10 @@ import pytest
 
 from suite.commands import demo as module
 from suite.commands.demo import LEARNT, RESULTS, TIMED, demo, first_view, sweep_arguments
-from suite.compose.compose import compose
-from suite.records.machine.environment import machine_id
+from suite.machine.environment import machine_id
 from suite.report.answers.answers import build as build_section
 from suite.report.page.texts import load_texts
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.records.factory import build, in_launches
 from tests.report.quality_records import in_memory

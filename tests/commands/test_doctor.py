@@ -12,9 +12,9 @@ import pytest
 from suite.commands import doctor as doctor_module
 from suite.commands.doctor import doctor, examine_system
 from suite.configuration.files import choices
-from suite.records.machine import environment as environment_module
-from suite.records.machine.environment import machine_id
-from suite.records.machine.nvml import find_gpus
+from suite.machine import environment as environment_module
+from suite.machine.environment import machine_id
+from suite.machine.nvml import find_gpus
 from suite.records.record import Status
 from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
 from tests.records import factory

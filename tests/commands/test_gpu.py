@@ -22,10 +22,10 @@ from suite.commands.gpu_parts import (
     policy_arguments,
     run_parts,
 )
-from suite.compose.compose import compose
-from suite.compose.point import is_left_out
 from suite.configuration.files import choices, conf_dir, read_yaml
 from suite.records.stores.claim import alone_in
+from suite.run.compose.composer import compose
+from suite.run.compose.point import is_left_out
 from suite.run.job import job_of
 from tests.conftest import heard
 from tests.lm.checkpoint.test_sizes import LLAMA

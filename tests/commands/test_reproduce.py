@@ -7,11 +7,11 @@ import yaml
 
 from suite.commands import demo as module
 from suite.commands.demo import RESULTS_AGAIN, reproduce, sweep_arguments
-from suite.compose.arguments import override_key, parse_overrides
-from suite.compose.compose import checked_parts
 from suite.configuration.files import choices, read_yaml
 from suite.records.case import value_under
 from suite.report.answers.claims import sweeps_again
+from suite.run.compose.arguments import override_key, parse_overrides
+from suite.run.compose.composer import checked_parts
 from tests.records.factory import REFERENCE, committed
 
 FOLDERS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from suite.commands.results import list_runs, merge, pack, show, verify
-from suite.records.machine.environment import machine_id
+from suite.machine.environment import machine_id
 from suite.records.record import Status
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.store import read_contents

@@ -18,16 +18,16 @@ from pathlib import Path
 import pytest
 
 from suite.commands.run import main
-from suite.compose.compose import compose
-from suite.compose.point import is_left_out
+from suite.machine.temporary import remove_abandoned
 from suite.records.case import comparable
-from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Evidence, Status
 from suite.records.stores.store import read_contents, read_record
+from suite.run.compose.composer import compose
+from suite.run.compose.point import is_left_out
 from suite.run.job import job_of
 from tests.conftest import heard
+from tests.machine.test_code import forget_code
 from tests.records.factory import committed
-from tests.records.machine.test_code import forget_code
 from tests.report.reading import whole_text
 
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,12 @@ import subprocess
 import pytest
 import torch
 
-from suite.compose.compose import compose
-from suite.compose.resolvers import auto_device
 from suite.configuration.devices import device_index, device_kind, why_no_cuda
+from suite.machine import environment
 from suite.measure.devices import device_for
 from suite.measure.workload import UnsupportedError
-from suite.records.machine import environment
+from suite.run.compose.composer import compose
+from suite.run.compose.resolvers import auto_device
 from suite.run.job import job_of
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, device
@@ -83,7 +83,7 @@ def test_auto_is_the_cpu_where_torch_cannot_use_the_gpu(play):
 @driver.needs_gcc
 def test_auto_is_the_gpu_where_torch_can_use_it(play, monkeypatch):
     play(device(FIRST, "0:17:0"))
-    monkeypatch.setattr("suite.compose.resolvers.why_no_cuda", lambda: None)
+    monkeypatch.setattr("suite.run.compose.resolvers.why_no_cuda", lambda: None)
     assert settings("device=auto") == {"device": "cuda", "dtype": "bfloat16"}
     assert auto_device() == ("cuda", "Test GPU")
     assert settings("device=cuda:1") == {"device": "cuda:1", "dtype": "bfloat16"}

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from suite.commands.run import main
-from suite.compose.compose import compose
 from suite.configuration.files import LOOK, OF_ITS_RECORDS, choices, locate, workload_definition
 from suite.console.record import answer
 from suite.console.summary import summarise_record, summary_by
 from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.records.factory import build, committed
 

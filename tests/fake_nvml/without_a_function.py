@@ -14,9 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from suite.machine.environment import gpu_names
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.source import Target
-from suite.records.machine.environment import gpu_names
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, SONAME
 

@@ -23,7 +23,7 @@ from suite.gate.rules.acceptances import ACCEPTED, read_acceptances
 from suite.gate.rules.decision import LEAST_LAUNCHES, Decisions
 from suite.gate.side_by_side import revisions
 from suite.gate.verdict import Outcome
-from suite.records.machine.temporary import remove_abandoned
+from suite.machine.temporary import remove_abandoned
 from tests.conftest import heard
 from tests.gate.repositories import LIGHT_WORKER, light, repository
 from tools.hostile.texts import TEXTS, harmful

@@ -22,10 +22,10 @@ from suite.attention.problem import Problem, ValueLayout
 from suite.attention.steps import ForwardStep
 from suite.attention.triton_launch import Chip, Launch
 from suite.attention.workload import DTYPES, AttentionWorkload
-from suite.compose.compose import compose
-from suite.compose.point import SweepPoint
 from suite.configuration.files import conf_dir, locate
 from suite.measure.workload import UnsupportedError
+from suite.run.compose.composer import compose
+from suite.run.compose.point import SweepPoint
 from suite.theory.layers.attention_plan import AttentionPlan
 from tests.kernels import shapes
 

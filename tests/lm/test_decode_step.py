@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from suite.compose.compose import compose
 from suite.lm.decode_step import DecodeWorkload
 from suite.measure.workload import IncorrectError
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from suite.theory.layers.decode_plan import SPANS
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from suite.machine.temporary import remove_abandoned
 from suite.measure import child, stopped
 from suite.measure import worker as worker_module
 from suite.measure.rng import seed_of
 from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError, _run_child
-from suite.records.machine.temporary import remove_abandoned
 from suite.records.record import Status
 from suite.theory.layers.roofline import MeasuredCeilings
 

@@ -121,4 +121,4 @@ def test_the_readmes_lines_of_python_run(monkeypatch):
     *lines, drawn = filter(None, code.splitlines())
     assert len(lines) == 4
     exec("\n".join(lines), {})
-    assert hasattr(suite.plot, re.match(r"suite\.plot\.(\w+)\(runs\)", drawn)[1])  # tests/notebook draws it
+    assert hasattr(suite.plot, re.match(r"suite\.plot\.(\w+)\(runs\)", drawn)[1])  # tests/api draws it

@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import replace
 
-from suite.compose.compose import compose
 from suite.records.record import Reading
 from suite.rl import tuning
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.records.factory import build, store
 

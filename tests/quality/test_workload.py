@@ -3,12 +3,12 @@
 import pytest
 
 from suite.commands.run import main
-from suite.compose.compose import compose
 from suite.quality.tasks import tiers
 from suite.quality.tasks.two_hop import TwoHop
 from suite.records.metrics import METRICS
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.measure import stateful_runs
 from tests.quality.cases import TINY_QUALITY, settings

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from suite.records.machine.environment import machine_id
+from suite.machine.environment import machine_id
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from tests.ray.cluster import TOKEN, environment, forks, ray_nodes, started, sweep

@@ -10,10 +10,10 @@ import pytest
 
 from suite.commands.run import main
 from suite.configuration.files import in_phase, locate, read_choice
+from suite.machine.code import code_named_in
 from suite.records import aliases
 from suite.records.aliases import SETTINGS, settings_today
 from suite.records.case import comparable
-from suite.records.machine.code import code_named_in
 from suite.records.metrics import METRICS
 from suite.records.record import record_from_json
 from suite.records.stores.store import SAMPLES, read_file, read_record

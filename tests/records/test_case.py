@@ -3,10 +3,10 @@
 import pytest
 
 from suite.configuration.files import in_phase, read_choice
+from suite.machine import environment
+from suite.machine.nvml import FoundGpus, ShownGpu, State
 from suite.records import labels
 from suite.records.case import Case, case_from, comparable, run_key, without_inapplicable
-from suite.records.machine import environment
-from suite.records.machine.nvml import FoundGpus, ShownGpu, State
 
 SETTINGS = {
     "workload": {
@@ -109,7 +109,7 @@ def test_the_run_key_follows_the_machine_or_its_kind(part, other, is_other_machi
     case = Case(workload="attention", axes={})
     before = [run_key(case, {}, spread=spread) for spread in (False, True)]
     assert before[0] != before[1]
-    monkeypatch.setattr(f"suite.records.machine.environment.{part}", lambda: other)
+    monkeypatch.setattr(f"suite.machine.environment.{part}", lambda: other)
     elsewhere = keys_anew(case)
     monkeypatch.undo()
     assert [key != ours for key, ours in zip(elsewhere, before, strict=True)] == [is_other_machine, is_other_kind]

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suite.records.plain_text import one_line
+from suite.machine.plain_text import one_line
 from suite.records.record import Status
 from tests.records.factory import build, store
 

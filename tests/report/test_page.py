@@ -12,7 +12,7 @@ import pytest
 from plotly.offline import get_plotlyjs, get_plotlyjs_version
 
 from suite.configuration.files import read_yaml
-from suite.records.machine.privacy import scrubbed
+from suite.machine.privacy import scrubbed
 from suite.records.record import Status
 from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report

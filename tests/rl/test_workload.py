@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from suite.commands.run import main
-from suite.compose.compose import compose
 from suite.configuration.files import read_choice
 from suite.measure.meter import Meter
 from suite.records.metrics import METRICS, PHASES
@@ -20,6 +19,7 @@ from suite.records.stores.store import read_contents
 from suite.rl.tasks.sorting import Sorting
 from suite.rl.tasks.task import is_held_out
 from suite.rl.workload import RlWorkload
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from suite.run.recorder import CHECKPOINTS
 from tests.forked import forked, needs_forks

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.records.machine.code import code_digest
-from suite.records.machine.environment import machine_id
+from suite.machine.code import code_digest
+from suite.machine.environment import machine_id
 from suite.records.record import REFUSED_UNRUN, Status
 from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import find_cached_record, find_on_any_machine, runs_by_case

@@ -8,10 +8,10 @@ from threading import Event
 import pytest
 
 from suite.commands.run import main
-from suite.compose.compose import compose
-from suite.records.machine.installation import install_command
+from suite.machine.installation import install_command
 from suite.records.record import OVERRIDES, Status
 from suite.records.stores.store import read_contents
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from suite.run.launchers.launcher import LocalLauncher, SlotLostError, chosen_launcher, own_modules
 from suite.run.launchers.ray import hold_case

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from suite.commands.run import objective_value
-from suite.records.machine.streams import CommandFailedError
+from suite.machine.streams import CommandFailedError
 from suite.records.record import Reading, Status
 from tests.records.factory import build
 

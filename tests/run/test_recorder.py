@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.compose.compose import compose
 from suite.records.record import Reading, Status
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from suite.run.recorder import MachineState, WorkerSlot, measure
 from suite.theory.layers.roofline import MeasuredCeilings

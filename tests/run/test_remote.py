@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from suite.compose.compose import compose
-from suite.records.machine.code import code_digest
-from suite.records.machine.environment import environment, source_digest
+from suite.machine.code import code_digest
+from suite.machine.environment import environment, source_digest
 from suite.records.record import OVERRIDES, Status
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from suite.run.launchers.remote import Errand, RemoteAnswer, RemoteWorker, Terms, fork_server, others_on_gpus
 from tests.commands.test_run import ELSEWHERE

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from suite.compose.compose import compose
-from suite.records.machine.limits import most_threads
-from suite.records.machine.signals import Interruptions
+from suite.machine.limits import most_threads
+from suite.machine.signals import Interruptions
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from suite.run.launchers.launcher import LocalLauncher
 from suite.run.scheduler import JobQueue, execute, run_all
@@ -27,7 +27,7 @@ from tests.run.listeners import Told
 EXECUTE = """
 import sys
 from suite.run.scheduler import execute
-from suite.compose.compose import compose
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.run.listeners import Told
 composed = compose(sys.argv[1:])

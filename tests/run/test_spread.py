@@ -3,7 +3,7 @@
 import pytest
 
 from suite.commands.run import main
-from suite.records.machine import environment
+from suite.machine import environment
 from suite.records.stores.store import read_contents
 from tests.commands.test_run import PROJECTED
 
@@ -17,7 +17,7 @@ def on(monkeypatch, tmp_path):
 
     def run_on(host, *arguments):
         with monkeypatch.context() as patched:
-            patched.setattr("suite.records.machine.environment._installation", lambda: host)
+            patched.setattr("suite.machine.environment._installation", lambda: host)
             _forget()
             assert main([*SWEEP, *arguments, f"hydra.sweep.dir={tmp_path}"]) == 0
         contents = read_contents([tmp_path])

@@ -18,8 +18,8 @@ from suite.attention.backends.cpp import Cpp
 from suite.attention.backends.eager import Eager
 from suite.attention.backends.sdpa_folded import SdpaFolded
 from suite.attention.problem import Problem, ValueLayout
+from suite.machine.environment import commit, cpu_model
 from suite.measure.devices.ceilings import measure_ceilings
-from suite.records.machine.environment import commit, cpu_model
 
 PRESSURE = Path("/proc/pressure/cpu")
 VARIANTS = {

@@ -51,10 +51,10 @@ from suite.gate.side_by_side.rounds import csv_table
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
 from suite.gate.verdict import LATENCY
-from suite.records.machine.environment import commit, cpu_model, environment, source_digest
-from suite.records.machine.privacy import scrubbed
-from suite.records.machine.signals import Interruptions
-from suite.records.machine.temporary import remove_abandoned, temporary_folder
+from suite.machine.environment import commit, cpu_model, environment, source_digest
+from suite.machine.privacy import scrubbed
+from suite.machine.signals import Interruptions
+from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
 from suite.records.stores.store import write_named, write_whole
 from suite.statistics.proportions import wilson

@@ -56,7 +56,7 @@ def commands(scratch: Path) -> dict[str, list[str]]:
         "synthetic_page": ["report", "--results", synthetic, *page],
         "first_line": ["run", *ONE_CASE, f"hydra.run.dir={scratch / 'run'}"],
     }
-    compose = "from suite.compose.compose import compose; compose(['-m', 'sweep=rl_why'])"
+    compose = "from suite.run.compose.composer import compose; compose(['-m', 'sweep=rl_why'])"
     table = f"import suite; suite.load({str(REFERENCE)!r}).table()"
     by_code = {"import": "import suite", "load_table": table, "compose": compose}
     return {name: ["-m", "suite", *words] for name, words in by_words.items()} | {

@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Iterator
 from unittest import mock
 
-from suite.compose.compose import compose
-from suite.compose.point import leaves
 from suite.configuration.files import choices, conf_dir
+from suite.run.compose.composer import compose
+from suite.run.compose.point import leaves
 from tools.hostile.attempt import CODES, UNMEASURED, Attempt, command
 from tools.hostile.texts import words
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from suite.records.machine.user_cache import KERNELS, kernels_folder
+from suite.machine.user_cache import KERNELS, kernels_folder
 from tests.records.factory import build, store
 from tools.hostile.attempt import CODES, INTERRUPTED, Attempt, command
 

@@ -12,9 +12,9 @@ from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 
+from suite.api.runs import Runs
 from suite.console.compare import by_setting
 from suite.console.summary import SummaryEntry, summarise_record
-from suite.notebook.runs import Runs
 from suite.report.blocks import Headline, joined, say
 from suite.report.model.labels import ALGORITHM, option_label, option_sort_key
 from suite.report.model.results import read_results

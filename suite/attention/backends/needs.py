@@ -22,8 +22,8 @@ from torch import Tensor
 from suite.attention.check import one_pass
 from suite.attention.cpp_decode import kernel
 from suite.attention.problem import Backend, Problem, ValueLayout
+from suite.machine.user_cache import INDUCTOR, KERNELS
 from suite.measure.workload import UnsupportedError
-from suite.records.machine.user_cache import INDUCTOR, KERNELS
 
 ABSORBED_WIDTHS = (576, 512)  # of the key, a latent of 512 and a rotary part of 64, and of the value
 

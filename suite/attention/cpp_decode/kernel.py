@@ -13,7 +13,7 @@ key-value head, and the new tokens beside them. From this follows what the kerne
   are joined by the logarithms of their sums of exponentials (T. Dao et al., "Flash-Decoding").
 
 It is built for the CPU at hand and one dtype at its first use, in some five seconds, by the machinery with which torch
-compiles its own kernels, and is kept in the user's cache folder (`suite.records.machine.user_cache`). Importing that
+compiles its own kernels, and is kept in the user's cache folder (`suite.machine.user_cache`). Importing that
 machinery and asking it for the flags takes a second, so other processes load the kernel by its name.
 """
 
@@ -32,10 +32,10 @@ import torch
 from torch import Tensor
 from torch._C._profiler import _RecordFunctionFast as Watched  # torch.profiler.record_function takes ten microseconds
 
+from suite.machine.environment import cpuinfo
+from suite.machine.temporary import temporary_folder
+from suite.machine.user_cache import kernels_folder, private_content
 from suite.measure.workload import announce
-from suite.records.machine.environment import cpuinfo
-from suite.records.machine.temporary import temporary_folder
-from suite.records.machine.user_cache import kernels_folder, private_content
 from suite.records.stores.store import write_whole
 
 SOURCES = ("problem.h", "rows.h", "tiles.h", "decode.cpp")

@@ -14,7 +14,7 @@ from typing import Any
 from suite.gate.output.github import markdown
 from suite.gate.output.junit import junit
 from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, judgement_from_json
-from suite.records.machine.privacy import scrubbed
+from suite.machine.privacy import scrubbed
 from suite.records.record import CorruptRecordError
 from suite.records.stores.store import JUDGEMENT as JUDGEMENT
 from suite.records.stores.store import JUNIT, SUMMARY, read_file, write_whole

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 from suite.gate.output import sentences
 from suite.gate.verdict import PASSED, Judgement, Outcome
+from suite.machine.plain_text import in_markdown, one_line, shortened, without_log_commands
 from suite.records import numbers
 from suite.records.labels import shared_settings
-from suite.records.plain_text import in_markdown, one_line, shortened, without_log_commands
 
 LEVELS = {
     "error": (Outcome.BROKEN, Outcome.MISSING, Outcome.SLOWER),

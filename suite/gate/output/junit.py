@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 from suite.gate.output.sentences import JudgedRow, compared, judged_rows, meaning, whole
 from suite.gate.verdict import Judgement, Outcome
-from suite.records.plain_text import one_line
+from suite.machine.plain_text import one_line
 
 FAILURE, ERROR, SKIPPED, PASSED = "failure", "error", "skipped", "passed"
 # Every other outcome passes. Inconclusive fails where the judgement says so.

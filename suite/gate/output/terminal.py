@@ -9,8 +9,8 @@ from itertools import groupby
 
 from suite.gate.output import sentences
 from suite.gate.verdict import Judgement, Outcome
+from suite.machine.plain_text import one_line, without_log_commands
 from suite.records.labels import shared_settings
-from suite.records.plain_text import one_line, without_log_commands
 
 RED, YELLOW, GREEN = "31", "33", "32"
 COLOURS = {

@@ -14,7 +14,7 @@ from suite.gate.side_by_side.answers import checked_collection
 from suite.gate.side_by_side.revisions import FOLDERS, Revisions
 from suite.gate.side_by_side.worker_client import SIDES, FailedError, WorkerClient, WorkerError, ask_both, interpreter
 from suite.gate.workers import pytest_worker
-from suite.records.machine.git import git
+from suite.machine.git import git
 
 ENVIRONMENTS = (".venv", "venv")
 OLDEST = (3, 9)

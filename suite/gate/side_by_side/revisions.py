@@ -21,10 +21,10 @@ from suite.gate.side_by_side.answers import checked_build
 from suite.gate.side_by_side.worker_client import SIDES, WorkerClient, WorkerError
 from suite.gate.verdict import Side
 from suite.gate.workers import case_worker
-from suite.records.machine.git import git
-from suite.records.machine.user_cache import INDUCTOR, KERNELS
+from suite.machine.git import git
+from suite.machine.plain_text import complain
+from suite.machine.user_cache import INDUCTOR, KERNELS
 from suite.records.numbers import bytes_iec
-from suite.records.plain_text import complain
 from suite.records.stores.store import JUDGEMENT
 
 FOLDERS = ("older", "newer")

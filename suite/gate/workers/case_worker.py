@@ -82,8 +82,8 @@ class RevisionWorker:
     def expand(self, arguments: list[str]) -> dict[str, Any]:
         """The cases that Hydra makes of a command line: axes, settings and files of code of each. Raises PlainError
         with one sentence if it cannot."""
-        from suite.compose.compose import compose, sentence
-        from suite.compose.point import is_left_out
+        from suite.run.compose.composer import compose, sentence
+        from suite.run.compose.point import is_left_out
         from suite.run.job import job_of
 
         try:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from suite.records.machine.installation import install_command
+from suite.machine.installation import install_command
 
 READERS = {"transformers": "transformers", "gguf": "gguf"}  # modules of the extra `models`, by pip's names of them
 WEIGHTS = ".safetensors"

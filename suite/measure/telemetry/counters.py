@@ -7,9 +7,9 @@ from typing import Any
 
 import pynvml
 
+from suite.machine.nvml import State, failure_reason, find_gpus
 from suite.measure.telemetry.nvml import is_same_gpu, is_split
 from suite.measure.telemetry.rapl import POWERCAP, packages
-from suite.records.machine.nvml import State, failure_reason, find_gpus
 
 MILLI = 1e-3
 WHY_NO_ENERGY = {

@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 
+from suite.machine.nvml import State
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.machine.nvml import State
 
 PRESSURE = Path("/proc/pressure")
 RESOURCES = ("cpu", "memory", "io")

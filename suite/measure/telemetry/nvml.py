@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 import pynvml
 
+from suite.machine.nvml import UNREADABLE, ShownGpu, State, failure_reason, find_gpus
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.machine.nvml import UNREADABLE, ShownGpu, State, failure_reason, find_gpus
 
 GA100_PCI_IDS = range(0x2080, 0x2100)
 MILLI, KILO, MEGA, PERCENT = 1e-3, 1e3, 1e6, 1e-2

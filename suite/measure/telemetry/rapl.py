@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from suite.machine.nvml import State
 from suite.measure.telemetry.source import Seen, Source, Target
-from suite.records.machine.nvml import State
 
 POWERCAP = Path("/sys/class/powercap")
 MICRO = 1e-6

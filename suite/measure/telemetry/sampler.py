@@ -11,9 +11,9 @@ from typing import Any
 
 from suite.configuration.files import locate
 from suite.configuration.values import clipped, one_of, positive_number
+from suite.machine.nvml import State
 from suite.measure.telemetry.source import Source, Target
 from suite.records import numbers
-from suite.records.machine.nvml import State
 from suite.records.stores.telemetry import Mark, TelemetrySample
 
 SLOW_EVERY_TICKS = 10

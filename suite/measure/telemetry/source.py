@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
-from suite.records.machine.nvml import State
+from suite.machine.nvml import State
 
 
 class Seen(NamedTuple):

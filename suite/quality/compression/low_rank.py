@@ -32,8 +32,8 @@ import torch
 from torch import Tensor
 
 from suite.lm.decoder import Block, Decoder
+from suite.machine.code import code_digest
 from suite.measure.sealed import cached_artifact
-from suite.records.machine.code import code_digest
 from suite.theory.layers.shapes import GroupedShape
 
 FOLDER = "calibrations"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from suite.records.machine.user_cache import user_cache
+from suite.machine.user_cache import user_cache
 from suite.records.record import RUN_KEY
 from suite.records.stores.store import LOCK, has_record
 

@@ -17,9 +17,9 @@ from types import MappingProxyType
 from typing import IO, Any
 
 from suite.configuration.untrusted import parse_json
+from suite.machine.privacy import scrubbed
 from suite.records import aliases
 from suite.records.aliases import span_today
-from suite.records.machine.privacy import scrubbed
 from suite.records.metrics import METRICS
 from suite.records.record import FILES, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD

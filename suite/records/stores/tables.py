@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from suite.records.plain_text import one_line
+from suite.machine.plain_text import one_line
 from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows, as_array
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from typing import Any
 
 from suite.configuration.untrusted import parse_yaml
 from suite.configuration.values import clipped
+from suite.machine.plain_text import one_line
 from suite.records.derived import possible_time, started_at
-from suite.records.plain_text import one_line
 from suite.records.record import CorruptRecordError, Record
 
 WITHDRAWN = "withdrawn.yaml"

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from suite.records.machine.privacy import Scrubber
+from suite.machine.privacy import Scrubber
 from suite.records.record import TELEMETRY, Evidence, Record
 from suite.records.stores.store import StoredRecord
 from suite.records.verify.rules import JUDGES, and_more, named_row

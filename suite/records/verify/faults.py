@@ -4,9 +4,9 @@ any machine can have given it. `suite results verify`, `merge` and `export` ask 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from suite.machine.environment import machine_id
+from suite.machine.plain_text import complain
 from suite.records.derived import FIRST_YEAR, started_at
-from suite.records.machine.environment import machine_id
-from suite.records.plain_text import complain
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.pack import Damage

@@ -8,8 +8,8 @@ Readers of Markdown and CSV get the rulings as a table.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from suite.machine.environment import machine_id
 from suite.records import numbers
-from suite.records.machine.environment import machine_id
 from suite.records.record import Evidence, Record
 from suite.report.answers.claims import (
     Claim,

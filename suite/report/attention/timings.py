@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from suite.machine.privacy import without_paths
 from suite.records import numbers
 from suite.records.derived import constant, roofline, span_operators
-from suite.records.machine.privacy import without_paths
 from suite.records.record import Status
 from suite.report.blocks import Kind, Text, joined, say, say_or
 from suite.report.model.experiment import grouped

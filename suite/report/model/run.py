@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from suite.machine.privacy import scrub, without_paths
 from suite.records.aliases import EARLIER_DEFAULTS
 from suite.records.case import as_typed, value_under
 from suite.records.derived import constant, values_by_launch
-from suite.records.machine.privacy import scrub, without_paths
 from suite.records.record import Evidence, Reading, Record, Rows, Status
 from suite.report.blocks import Text
 from suite.report.model.labels import record_facets

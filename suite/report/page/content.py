@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from hashlib import blake2b
 from typing import Any
 
+from suite.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records import numbers
 from suite.records.case import command_line
 from suite.records.derived import started_at
-from suite.records.machine.privacy import FREE_TEXTS, Scrubber
 from suite.records.machines import machine_names, plain_name
 from suite.records.record import TIMINGS, Record, Status
 from suite.report.blocks import Answers, Facets, Figure, Joined, Lead, Say, Section, Table, Text

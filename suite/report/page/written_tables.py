@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from typing import Any
 
+from suite.machine.plain_text import in_markdown, one_line
 from suite.records.derived import started_at
-from suite.records.plain_text import in_markdown, one_line
 from suite.records.record import Record
 from suite.records.stores.store import reading_rows
 from suite.report.blocks import Kind, Section, Table, Text

@@ -7,8 +7,8 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+from suite.machine.plain_text import shortened
 from suite.records.labels import distinct
-from suite.records.plain_text import shortened
 
 LONGEST_TEXT = 80
 LONGEST_ROW_NAME = 20  # characters of a row's name beside a plot: a narrow screen has no room for more

@@ -14,9 +14,9 @@ from operator import itemgetter
 from statistics import fmean
 from typing import Any
 
+from suite.machine.plain_text import shortened
 from suite.records import numbers
 from suite.records.derived import run_warnings, started_at
-from suite.records.plain_text import shortened
 from suite.records.record import Record, Status
 from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import contrast_verdict, difference

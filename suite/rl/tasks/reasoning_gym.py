@@ -21,8 +21,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from suite.configuration.values import one_of, whole_number
+from suite.machine.installation import install_command
 from suite.measure.task_loader import NeedsPackageError
-from suite.records.machine.installation import install_command
 from suite.rl.tasks.corpus import WrittenTask
 from suite.rl.tasks.task import CHARACTERS, Item, Score, parse
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from suite.records.machine.limits import most_threads
-from suite.records.machine.signals import POLITE
-from suite.records.machine.streams import CANNOT_JUDGE, CommandFailedError
-from suite.records.plain_text import one_line
+from suite.machine.limits import most_threads
+from suite.machine.plain_text import one_line
+from suite.machine.signals import POLITE
+from suite.machine.streams import CANNOT_JUDGE, CommandFailedError
 from suite.run.job import Job
 
 AUTO, HOST_PORT = "auto", re.compile(r"(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):(?P<port>\d{1,5})")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from suite.records.machine.user_cache import check_private
+from suite.machine.user_cache import check_private
 
 STAT, TOPOLOGY = Path("/proc/stat"), Path("/sys/devices/system/cpu")
 LOCKS = "suite-cores"

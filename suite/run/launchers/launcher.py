@@ -10,14 +10,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from suite.compose.point import SweepPoint
 from suite.configuration.files import choices, locate
 from suite.configuration.values import whole_number
+from suite.machine.code import code_named_in
+from suite.machine.limits import most_threads
 from suite.measure.worker import CaseWorker
-from suite.records.machine.code import code_named_in
-from suite.records.machine.limits import most_threads
 from suite.records.stores.store import StoredRecord
 from suite.run.cached import Notice, find_cached_record
+from suite.run.compose.point import SweepPoint
 from suite.run.job import Job
 from suite.run.recorder import COMPLAINTS, MeasuredCase, SharedState, WorkerSlot, measure
 

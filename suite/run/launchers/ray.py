@@ -20,12 +20,12 @@ from threading import Event, Lock
 from typing import Any
 
 from suite.configuration.values import positive_number, whole_number
+from suite.machine.code import code_digest
+from suite.machine.environment import source_digest
+from suite.machine.installation import install_command
+from suite.machine.plain_text import one_line
+from suite.machine.streams import CANNOT_JUDGE, CommandFailedError
 from suite.measure.worker import TaskInterruptedError
-from suite.records.machine.code import code_digest
-from suite.records.machine.environment import source_digest
-from suite.records.machine.installation import install_command
-from suite.records.machine.streams import CANNOT_JUDGE, CommandFailedError
-from suite.records.plain_text import one_line
 from suite.records.record import OVERRIDES, Evidence, Record, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.store import StoredRecord

@@ -13,12 +13,12 @@ from typing import Any
 
 import psutil
 
+from suite.machine.code import code_digest
+from suite.machine.environment import environment, source_digest
+from suite.machine.privacy import scrubbed
+from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.measure.worker import FORKS, CaseWorker
 from suite.records.case import Case
-from suite.records.machine.code import code_digest
-from suite.records.machine.environment import environment, source_digest
-from suite.records.machine.privacy import scrubbed
-from suite.records.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.record import Record
 from suite.records.stores.store import PRIVATE_PARTS
 from suite.run.job import Job, planned

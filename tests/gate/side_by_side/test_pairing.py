@@ -94,7 +94,7 @@ def test_a_text_of_any_form_survives_the_command_line(strange):
     ],
 )
 def test_a_case_composes_to_itself(tmp_path, monkeypatch, asked):
-    from suite.compose.compose import compose
+    from suite.run.compose.composer import compose
     from suite.run.job import job_of
 
     monkeypatch.chdir(tmp_path)

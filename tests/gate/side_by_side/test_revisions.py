@@ -11,7 +11,7 @@ from suite.gate.output.files import write_judgement
 from suite.gate.pytest_benchmark.project import ProjectRevisions
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.worker_client import WorkerError
-from suite.records.machine.user_cache import INDUCTOR, KERNELS
+from suite.machine.user_cache import INDUCTOR, KERNELS
 from tests.gate.judgements import judgement, timing
 from tests.gate.repositories import LIGHT_WORKER, Repository, repository
 

@@ -20,7 +20,7 @@ JUDGING = {
     "conf/sweep/gate.yaml": "the sweep",
     "src/normed/conf/sweep/gate.yaml": "the sweep",
     "suite/gate/rules/decision.py": "the judge",
-    "suite/records/plain_text.py": "the judge",
+    "suite/machine/plain_text.py": "the judge",
 }
 OTHERS = ("README.md", "suite/attention/layer.py", "conf/sweep/demo.yaml", "conf/attention/mla.yaml", "noise/a.yaml")
 
@@ -67,7 +67,7 @@ def test_what_does_not_judge_may_differ(tmp_path, monkeypatch):
 
 
 def test_a_judge_that_lies_elsewhere_is_not_judged(tmp_path):
-    before, after = ({GATE: "", "suite/records/plain_text.py": text} for text in "ab")
+    before, after = ({GATE: "", "suite/machine/plain_text.py": text} for text in "ab")
     assert settings(tmp_path, before, after, checkout=tmp_path / "after").differing == ()
 
 

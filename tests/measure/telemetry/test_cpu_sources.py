@@ -7,13 +7,13 @@ import time
 
 import pytest
 
+from suite.machine.nvml import State
 from suite.measure.telemetry.counters import energy_counter
 from suite.measure.telemetry.machine import Machine
 from suite.measure.telemetry.rapl import Rapl
 from suite.measure.telemetry.sampler import disturbance
 from suite.measure.telemetry.source import Target
 from suite.measure.telemetry.worker import WorkerProcess
-from suite.records.machine.nvml import State
 from suite.records.stores.telemetry import Mark
 
 NOBODY = Target()

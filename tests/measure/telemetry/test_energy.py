@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from suite.machine.nvml import State
 from suite.measure import energy
 from suite.measure.energy import EnergySchedule, SpanWork, measure_energy, take_energy, update_interval_s
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter
-from suite.records.machine.nvml import State
 from suite.records.record import Status
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import FIRST, device

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from suite.machine.nvml import FoundGpus, State, find_gpus
 from suite.measure.telemetry.counters import EnergyCounter, NoCounter, energy_counter, gpu_memory
 from suite.measure.telemetry.nvml import Nvml
 from suite.measure.telemetry.source import Target
-from suite.records.machine.nvml import FoundGpus, State, find_gpus
 from tests.fake_nvml import driver
 from tests.fake_nvml.driver import AMPERE, FIRST, SECOND, TURING, device
 

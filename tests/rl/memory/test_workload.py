@@ -1,6 +1,5 @@
 import pytest
 
-from suite.compose.compose import compose
 from suite.console.rl_memory import fitting, summary
 from suite.console.summary import Summary
 from suite.measure.meter import Meter
@@ -8,6 +7,7 @@ from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
 from suite.rl.memory.workload import Division, Projection, RlMemoryWorkload, devices_needed, highest_peak
+from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.rl.memory.cases import plan, settings
 
