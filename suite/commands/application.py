@@ -332,7 +332,7 @@ def _results() -> typer.Typer:
     ) -> int:
         return call_command("results.merge", sources, into)
 
-    @add_command(app, "Pack the runs of each folder into one file, runs.zip.")
+    @add_command(app, "Turn the runs of each folder into tables (parquet).")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
         remove: Annotated[bool, typer.Option(help="Remove the packed folders after the file was read back.")] = False,

@@ -11,7 +11,8 @@ import suite
 from suite.console.table import ConsoleColumn, number_column, say_table
 from suite.machine.plain_text import say
 from suite.records import numbers
-from suite.records.stores.store import check_folders, read_contents, write_named
+from suite.records.stores.files import write_named
+from suite.records.stores.store import check_folders, read_contents
 from suite.report.model.experiment import grouped
 from suite.report.model.timed_kernels import TimedPrefill, timed_kernel, timed_prefill
 from suite.theory.devices.calibration import DTYPE, WIDTHS, Cell, Fit, Kernel

@@ -24,7 +24,8 @@ from suite.machine.privacy import scrub
 from suite.records.derived import run_warnings
 from suite.records.record import Status
 from suite.records.stores.archive import MOST_PACKED_BYTES, pack
-from suite.records.stores.store import read_contents, write_whole
+from suite.records.stores.files import write_whole
+from suite.records.stores.store import read_contents
 
 DONE, BAD, CANNOT_JUDGE, INTERRUPTED = 0, 1, 3, 130
 ARCHIVE, DOCTOR, PARTS = "gpu.tar.gz", "doctor.json", "parts.json"

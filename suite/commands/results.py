@@ -3,9 +3,11 @@
 Records are data: they are read, shown and copied, and nothing in them is run.
 """
 
+import hashlib
+import json
 import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,11 +23,16 @@ from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records import labels, numbers
 from suite.records.derived import started_at
 from suite.records.machines import machine_names
-from suite.records.record import FILES, OVERRIDES, CorruptRecordError, Status
+from suite.records.record import FILES, OVERRIDES, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores import store
-from suite.records.stores.archive import check_size, unpack, write_pack
+from suite.records.stores.archive import check_size, unpack
 from suite.records.stores.claim import alone_in, claim_new_folder
-from suite.records.stores.pack import PACK, Damage, folders_below
+from suite.records.stores.close import close_sweep
+from suite.records.stores.closed import closed_run
+from suite.records.stores.files import write_whole
+from suite.records.stores.pack import PACK
+from suite.records.stores.telemetry import SERIES, read_series
+from suite.records.stores.walk import Damage, closed_sweeps
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
@@ -202,6 +209,10 @@ def verify(folders: Sequence[Path]) -> int:
     store.check_folders(folders)
     faults = whole = readings = withdrawn = 0
     copies = Copies()
+    for sweep in closed_sweeps(folders):
+        for reason in sweep.damaged_tables():
+            faults += 1
+            say(one_line(f"{sweep.folder}: {reason}"))
     for run in store.each_run(folders):
         if isinstance(run, Path):
             say(one_line(f"{run}: unfinished, not read; the command that began it completes it"))
@@ -285,23 +296,43 @@ def _copy(run: store.StoredRecord, into: Path) -> None:
     What cannot be copied whole leaves nothing."""
     with claim_new_folder(into, run.record.run_key) as claim:
         try:
-            for name in (*dict.fromkeys((store.SAMPLES, *run.record.files)), store.RECORD):
-                (claim.folder / name).parent.mkdir(exist_ok=True)
-                store.write_whole(claim.folder / name, store.read_blocks(run.folder / name))
+            try:
+                for name in (*dict.fromkeys((store.SAMPLES, *run.record.files)), store.RECORD):
+                    (claim.folder / name).parent.mkdir(exist_ok=True)
+                    write_whole(claim.folder / name, store.read_blocks(run.folder / name))
+            except CorruptRecordError:
+                if not closed_run(run.folder):  # in tables, or put there by another process since it was read
+                    raise
+                _write_from_tables(run, claim.folder)
         except BaseException:
             shutil.rmtree(claim.folder, ignore_errors=True)
             raise
 
 
-def pack(folders: Sequence[Path], *, remove: bool) -> int:
-    """Pack the runs that lie directly in one folder into one file there, `runs.zip`, which is read as the folders are;
-    for each such folder. Returns 4 where a run is damaged, and packs nothing then, else 0.
+def _write_from_tables(run: store.StoredRecord, folder: Path) -> None:
+    """Write a run of a closed sweep into a folder of its own, its record as it was but for the digests of its files."""
+    files = {store.SAMPLES: store.READINGS.content(run.record.rows)}
+    if TELEMETRY in run.record.files:
+        files[TELEMETRY] = SERIES.content(read_series(run.record, run.folder))
+    if OVERRIDES in run.record.files:
+        files[OVERRIDES] = store.read_file(run.folder / OVERRIDES)
+    content = json.loads(store.read_file(run.folder / store.RECORD))
+    content["files"] = {name: hashlib.sha256(part).hexdigest() for name, part in files.items()}
+    files[store.RECORD] = store.record_text(content)
+    for name, part in files.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_whole(folder / name, part)
 
-    `remove`: the packed folders are removed, after all of the pack was read back. Raises ValueError for a folder that
-    is not there.
+
+def pack(folders: Sequence[Path], *, remove: bool) -> int:
+    """Write the runs of each folder below these as tables there, which are read as the runs' folders are. Runs of an
+    older `runs.zip` are taken in. Returns 4 where a run is damaged, and packs nothing then, else 0.
+
+    `remove`: the run folders and the zip are removed, after all tables were read back. Raises ValueError for a folder
+    that is not there.
     """
     store.check_folders(folders)
-    folders_by_parent: dict[Path, list[Path]] = {}
+    runs_by_parent: dict[Path, list[store.StoredRecord]] = defaultdict(list)
     faults = 0
     for run in store.each_run(folders):
         if isinstance(run, Path):
@@ -311,24 +342,38 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         faults += len(reasons)
         for reason in reasons:
             complain(f"{run.folder}: {reason}")
-        if run.folder.is_dir():  # else it is packed already
-            folders_by_parent.setdefault(run.folder.parent, []).append(run.folder)
+        if isinstance(run, store.StoredRecord):
+            # Of the readings, which were checked, one run's at a time is held.
+            runs_by_parent[run.folder.parent].append(replace(run, record=replace(run.record, readings=())))
     if faults:
         complain(f"suite results: nothing was packed, because of {faults} faults")
         return BROKEN
-    for parent, run_folders in folders_by_parent.items():
+    for parent, runs in runs_by_parent.items():
         with alone_in(parent):
-            if not (packed := list(filter(_holds_only_a_run, run_folders))):
-                continue
-            try:
-                nbytes = write_pack(parent, packed)
-            except CorruptRecordError as error:
-                complain(f"suite results: {parent} was not packed: {error}")
+            if not _pack_folder(parent, runs, remove=remove):
                 return BROKEN
-            for run_folder in packed if remove else ():
-                _remove_run(run_folder)
-        say(one_line(f"{parent / PACK}: {len(packed)} runs, {numbers.bytes_iec(nbytes)}{', folders removed' * remove}"))
     return DONE
+
+
+def _pack_folder(parent: Path, runs: Sequence[store.StoredRecord], *, remove: bool) -> bool:
+    """Write a folder's runs as its tables, and print how large they are. Returns False where that failed."""
+    in_folders = [run for run in runs if run.folder.is_dir()]
+    left = [run for run in in_folders if not _holds_only_a_run(run.folder)]
+    chosen = [run for run in runs if run not in left]
+    if all(closed_run(run.folder) for run in chosen):
+        return True
+    try:
+        nbytes = close_sweep(parent, chosen)
+    except CorruptRecordError as error:
+        complain(f"suite results: {parent} was not packed: {error}")
+        return False
+    if remove:
+        for run in in_folders:
+            if run not in left:
+                _remove_run(run.folder)
+        (parent / PACK).unlink(missing_ok=True)
+    say(one_line(f"{parent}: {len(chosen)} runs in tables, {numbers.bytes_iec(nbytes)}{', folders removed' * remove}"))
+    return True
 
 
 def _remove_run(folder: Path) -> None:
@@ -341,10 +386,12 @@ def _remove_run(folder: Path) -> None:
 
 
 def _holds_only_a_run(folder: Path) -> bool:
-    """Whether a folder holds nothing but files of a run; prints the names of others."""
-    paths = [inner / name for inner, names in folders_below(folder, []) for name in names]
-    files = {path.relative_to(folder).as_posix() for path in paths if path.is_symlink() or not path.is_dir()}
-    if strangers := sorted(files - {store.RECORD, *FILES}):
+    """Whether a folder holds nothing but what tables take: a record, readings, telemetry and overrides. Prints the
+    names of other files."""
+    files = {
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()
+    }
+    if strangers := sorted(files - {store.RECORD, store.SAMPLES, TELEMETRY, OVERRIDES}):
         say(one_line(f"{folder}: stays as it is, since it holds {', '.join(strangers)}"))
     return not strangers
 

@@ -18,7 +18,8 @@ from suite.configuration.values import clipped
 from suite.machine.installation import install_command
 from suite.machine.plain_text import say
 from suite.records.record import Status
-from suite.records.stores.store import check_folders, each_run, write_whole
+from suite.records.stores.files import write_whole
+from suite.records.stores.store import check_folders, each_run
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 from suite.theory.layers.attention_plan import AttentionPlan

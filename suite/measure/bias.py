@@ -26,7 +26,7 @@ from suite.measure.devices.cuda_clock import FLUSH_OVER_L2, CudaFlush, event_clo
 from suite.measure.devices.cuda_graph import captured
 from suite.measure.meter import Meter
 from suite.measure.rotated_buffers import rotated
-from suite.records.stores.store import write_named
+from suite.records.stores.files import write_named
 
 TOLERANCE, RESOLVED_S = 0.03, 1e-6  # an event tells 0.5 us, and a small read takes 9
 # Bytes that are read. The third is the cache of MLA with 128 heads at 16,384 tokens and a batch of 8.

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import torch
 
-from suite.records.stores.store import whole_file
+from suite.records.stores.files import whole_file
 
 FORM = b"suite-sealed 1 "  # begins the first line; the digest in hexadecimal and the key's line follow
 _DIGEST_LENGTH = 64

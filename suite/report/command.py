@@ -12,8 +12,9 @@ from pathlib import Path
 
 from suite.configuration.files import locate, read_yaml
 from suite.machine.environment import machine_id
-from suite.records.stores.pack import PACK
-from suite.records.stores.store import RECORD, write_named
+from suite.records.stores.closed import MANIFEST
+from suite.records.stores.files import write_named
+from suite.records.stores.store import RECORD
 from suite.report.answers.answers import build_answers, card_headlines, forests
 from suite.report.blocks import Figure, Section, Table
 from suite.report.decide.data import decide_data
@@ -96,7 +97,7 @@ def _page_digest(path: Path) -> str:
 def default_folders() -> list[Path]:
     """Each folder below results/ but the committed ones; results/ itself without any, or if runs lie directly in it."""
     folders = [path for path in sorted(RESULTS.glob("*")) if path.is_dir() and path.name not in KEPT]
-    runs_lie_directly_here = (RESULTS / PACK).exists() or any((folder / RECORD).exists() for folder in folders)
+    runs_lie_directly_here = (RESULTS / MANIFEST).exists() or any((folder / RECORD).exists() for folder in folders)
     return [RESULTS] if runs_lie_directly_here or not folders else folders
 
 

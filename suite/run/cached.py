@@ -10,8 +10,8 @@ from suite.machine.plain_text import one_line
 from suite.records.derived import started_at
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.stores.claim import run_folders
-from suite.records.stores.pack import Damage
 from suite.records.stores.store import StoredRecord, each_run, find_withdrawal, has_record, read_record
+from suite.records.stores.walk import Damage
 from suite.run.job import Job
 
 Notice = Callable[[str], None]

@@ -10,9 +10,9 @@ from typing import Any
 from suite.records.case import Case
 from suite.records.record import Evidence, Reading, Record, Status
 from suite.records.stores.claim import claim_folder
-from suite.records.stores.pack import folders_below
 from suite.records.stores.store import RECORD, read_file, write_record
 from suite.records.stores.telemetry import SERIES, TELEMETRY, TelemetrySample
+from suite.records.stores.walk import folders_below
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 

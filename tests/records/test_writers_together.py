@@ -1,9 +1,11 @@
 """Writers at once: no run is lost, none is there twice, and none that was said to be there is missing."""
 
+import importlib
+import os
 import random
 import shutil
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import pytest
@@ -11,21 +13,22 @@ import pytest
 from suite.commands.results import pack, verify
 from suite.gate.rules.acceptances import CorruptAcceptancesError, accept, read_acceptances
 from suite.records.record import RECORD, SAMPLES, CorruptRecordError
-from suite.records.stores import pack as packs
-from suite.records.stores.archive import write_pack
+from suite.records.stores import closed
 from suite.records.stores.claim import alone_in, claim_folder, locks_folder
-from suite.records.stores.pack import PACK, folders_below, packed_file, read_pack
+from suite.records.stores.close import close_sweep
+from suite.records.stores.closed import MANIFEST, closed_sweep
+from suite.records.stores.files import PART, whole_file, write_named
 from suite.records.stores.store import (
     LOCK,
-    PART,
+    READINGS,
     each_run,
     read_contents,
     read_file,
+    read_readings,
     read_record,
-    whole_file,
-    write_named,
     write_record,
 )
+from suite.records.stores.walk import folders_below
 from tests.records.factory import build, store
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
@@ -60,43 +63,31 @@ def test_writers_at_once_lose_and_double_nothing(world, tmp_path, monkeypatch):
     assert tally.of_round == []
 
 
-def test_a_stale_list_of_runs_takes_none_out_of_a_pack(sweep):
-    runs = [stored.folder for stored in read_contents([sweep]).stored]
+def test_a_stale_list_of_runs_takes_none_out_of_the_tables(sweep):
+    first, *rest = read_contents([sweep]).stored
     assert pack([sweep], remove=True) == 0
-    before = (sweep / PACK).read_bytes()
     with alone_in(sweep):
-        write_pack(sweep, runs)
-    assert (sweep / PACK).read_bytes() == before
+        close_sweep(sweep, [first])
+    assert names_in(sweep) == sorted(run.folder.name for run in (first, *rest))
 
 
 def test_a_run_that_is_gone_is_not_packed_as_nothing(sweep):
-    gone, *rest = (stored.folder for stored in read_contents([sweep]).stored)
-    shutil.rmtree(gone)
-    with pytest.raises(CorruptRecordError, match=f"{gone.name} has no record.json any more"):
-        write_pack(sweep, [gone, *rest])
-    assert not (sweep / PACK).exists()
-    assert names_in(sweep) == sorted(run.name for run in rest)
+    gone, *rest = read_contents([sweep]).stored
+    shutil.rmtree(gone.folder)
+    with pytest.raises(CorruptRecordError):
+        close_sweep(sweep, [gone, *rest])
+    assert not (sweep / MANIFEST).exists()
+    assert names_in(sweep) == sorted(run.folder.name for run in rest)
 
 
-def test_a_pack_never_takes_another_runs_name(sweep):
-    assert pack([sweep], remove=True) == 0
-    name = min(read_pack(sweep / PACK))
-    (other,) = store(sweep.parent / "other", build(attention="gqa"))
-    other.rename(sweep / name)
-    before = (sweep / PACK).read_bytes()
-    with pytest.raises(CorruptRecordError, match="holds another run of the name"):
-        write_pack(sweep, [sweep / name])
-    assert (sweep / PACK).read_bytes() == before
-
-
-def test_a_pack_waits_for_who_writes_there(sweep):
+def test_tables_wait_for_who_writes_there(sweep):
     with alone_in(sweep):
         packing = Thread(target=pack, args=([sweep],), kwargs={"remove": True})
         packing.start()
         packing.join(timeout=0.2)
-        assert not (sweep / PACK).exists()
+        assert not (sweep / MANIFEST).exists()
     packing.join()
-    assert len(read_pack(sweep / PACK)) == 3
+    assert len(closed_sweep(sweep).runs) == 3
 
 
 @pytest.mark.parametrize("listed", [0, 1, 2, 3, 4])
@@ -110,74 +101,64 @@ def test_a_listing_sees_each_run_once_while_they_are_packed(sweep, listed):
     assert damaged == []
 
 
-def test_a_run_that_a_listing_missed_is_found_in_the_pack(sweep, monkeypatch):
-    """A folder is listed bit by bit: a name that went meanwhile may be missed, and one that came too."""
-    runs, usual, damaged = names_in(sweep), packs._listed, []
+def test_a_run_that_a_listing_missed_is_found_in_the_tables(sweep, monkeypatch):
+    """A folder is listed bit by bit: a name that went meanwhile may be missed."""
+    runs, damaged = names_in(sweep), []
+    scandir = os.scandir
 
-    def listed(folder):
-        names, inner = usual(folder)
-        if folder != sweep:
-            return names, inner
-        monkeypatch.setattr(packs, "_listed", usual)
-        assert pack([sweep], remove=True) == 0
-        return names - {runs[1]}, [name for name in inner if name != runs[1]]
+    @contextmanager
+    def pack_during_the_scan(folder):
+        with scandir(folder) as entries:
+            listed = [entry for entry in entries if entry.name != runs[1]]
+            if folder == sweep:
+                monkeypatch.setattr(os, "scandir", scandir)
+                assert pack([sweep], remove=True) == 0
+            yield listed
 
-    monkeypatch.setattr(packs, "_listed", listed)
+    monkeypatch.setattr(os, "scandir", pack_during_the_scan)
     folders = [*folders_below(sweep, damaged)]
     assert sorted(folder.name for folder, names in folders if RECORD in names) == runs
     assert damaged == []
 
 
 def test_what_was_listed_is_read_once_it_was_packed(sweep):
-    found = each_run([sweep])
-    first = next(found)
+    runs = each_run([sweep])
+    first = next(runs)
     assert pack([sweep], remove=True) == 0
-    assert len([first.record, *(run.record for run in found)]) == 3
+    assert len([first.record, *(run.record for run in runs)]) == 3
 
 
-@pytest.mark.parametrize("name", [RECORD, SAMPLES])
-def test_a_file_that_is_packed_between_look_and_reading_is_read(sweep, monkeypatch, name):
-    run = read_contents([sweep]).stored[0].folder
-    content, looks = (run / name).read_bytes(), []
+@pytest.mark.parametrize("look", ["suite.records.stores.store.file_blocks", "suite.records.stores.store.read_file"])
+def test_what_is_packed_between_look_and_reading_is_read(sweep, monkeypatch, look):
+    stored = read_contents([sweep]).stored[0]
+    text = read_file(stored.folder / RECORD)
+    module, _, name = look.rpartition(".")
+    read = getattr(importlib.import_module(module), name)
 
-    def look(path):
-        looks.append(packed_file(path))
-        if len(looks) == 1:
-            assert pack([sweep], remove=True) == 0
-        return looks[-1]
+    def pack_first(path, **options):
+        monkeypatch.setattr(look, read)
+        assert pack([sweep], remove=True) == 0
+        return read(path, **options)
 
-    monkeypatch.setattr("suite.records.stores.store.packed_file", look)
-    assert read_file(run / name) == content
+    monkeypatch.setattr(look, pack_first)
+    assert list(read_readings(stored.folder, stored.record)) == list(stored.record.readings)
+    assert read_file(stored.folder / RECORD) == text
 
 
-def test_a_pack_that_is_replaced_while_it_is_read_is_read_on(sweep):
+def test_tables_that_are_replaced_while_they_are_read_are_read_on(sweep):
     assert pack([sweep], remove=True) == 0
-    run = read_contents([sweep]).stored[-1].folder
-    found, content = packed_file(run / SAMPLES), read_file(run / SAMPLES)
-    whole = build(seq_len=16384, extras={"name": "x" * 1000})
-    with claim_folder(sweep, "0" * 64) as claim:  # which lies before the others in the pack
-        write_record(whole, claim.folder)
+    before = closed_sweep(sweep)
+    run = max(before.runs)
+    rows = before.batches(READINGS, run)[0].num_rows
+    with claim_folder(sweep, "0" * 64) as claim:  # which lies before the others in the tables
+        write_record(build(seq_len=16384), claim.folder)
     assert pack([sweep], remove=True) == 0
-    assert b"".join(found.blocks()) == content
+    closed._row_group.cache_clear()
+    assert not (sweep / before.files["readings"]).exists()
+    assert before.batches(READINGS, run)[0].num_rows == rows
 
 
-def test_a_pack_replaced_before_its_index_is_read_is_not_torn(sweep, monkeypatch):
-    assert pack([sweep], remove=True) == 0
-    read_index, looks = packs._index, []
-
-    def read(path, *identity):
-        looks.append(identity)
-        if len(looks) == 1:
-            store(sweep, build(seq_len=16384))
-            write_pack(sweep, [sweep / f"{build().run_key[:16]}-4"])
-            read_index.cache_clear()  # it had read the older one on its way
-        return read_index(path, *identity)
-
-    monkeypatch.setattr(packs, "_index", read)
-    assert len(read_pack(sweep / PACK)) == 4
-
-
-def test_what_a_killed_pack_left_of_a_run_is_read_in_the_pack(sweep):
+def test_what_a_killed_pack_left_of_a_run_is_read_in_the_tables(sweep):
     runs = names_in(sweep)
     assert pack([sweep], remove=False) == 0
     half, bare, locked = (sweep / name for name in runs)
@@ -193,22 +174,32 @@ def test_what_a_killed_pack_left_of_a_run_is_read_in_the_pack(sweep):
         assert claim.folder.name not in runs
     claim.folder.rmdir()
     (locked / LOCK).unlink()
+    store(sweep, build(seq_len=16384))
     assert pack([sweep], remove=True) == 0
     assert not any(path.is_dir() for path in sweep.iterdir())
-    assert names_in(sweep) == runs
+    assert len(names_in(sweep)) == 4
 
 
 def test_a_run_is_removed_by_its_own_files_alone(sweep, monkeypatch):
     run = read_contents([sweep]).stored[0].folder
 
     def write(folder, runs):
-        (run / "notes.txt").write_text("written while the pack was")
-        return write_pack(folder, runs)
+        (run / "notes.txt").write_text("written while the tables were")
+        return close_sweep(folder, runs)
 
-    monkeypatch.setattr("suite.commands.results.write_pack", write)
+    monkeypatch.setattr("suite.commands.results.close_sweep", write)
     assert pack([sweep], remove=True) == 0
     assert [path.name for path in run.iterdir()] == ["notes.txt"]
     assert len(names_in(sweep)) == 3
+
+
+def test_tables_that_no_manifest_names_are_leftovers(sweep):
+    (sweep / "readings.parquet").write_bytes(b"half")
+    (sweep / "runs-7.parquet").write_bytes(b"half")
+    assert len(names_in(sweep)) == 3
+    assert pack([sweep], remove=True) == 0
+    assert not (sweep / "runs-7.parquet").exists()
+    assert verify([sweep]) == 0
 
 
 def test_an_acceptance_that_another_program_replaced_is_not_said(tmp_path, monkeypatch):
@@ -242,11 +233,11 @@ def test_an_acceptance_waits_for_who_writes_the_file(tmp_path):
 
 
 def test_what_other_killed_writers_left_is_no_unfinished_run(sweep):
-    for name in (f"{PACK}{PART}", f"accepted.yaml.1234{PART}"):
+    for name in (f"readings.parquet{PART}", f"accepted.yaml.1234{PART}"):
         (sweep / name).write_bytes(b"half")
     assert read_contents([sweep]).unfinished == []
     assert pack([sweep], remove=True) == 0
-    assert not (sweep / f"{PACK}{PART}").exists()
+    assert not (sweep / f"readings.parquet{PART}").exists()
 
 
 def test_a_lock_is_waited_for_or_refused(tmp_path):

@@ -56,7 +56,7 @@ from suite.machine.privacy import scrubbed
 from suite.machine.signals import Interruptions
 from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
-from suite.records.stores.store import write_named, write_whole
+from suite.records.stores.files import write_named, write_whole
 from suite.statistics.proportions import wilson
 
 # Files of the folder, and what ends the name of each run's samples.

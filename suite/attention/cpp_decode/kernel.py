@@ -36,7 +36,7 @@ from suite.machine.environment import cpuinfo
 from suite.machine.temporary import temporary_folder
 from suite.machine.user_cache import kernels_folder, private_content
 from suite.measure.workload import announce
-from suite.records.stores.store import write_whole
+from suite.records.stores.files import write_whole
 
 SOURCES = ("problem.h", "rows.h", "tiles.h", "decode.cpp")
 FUNCTIONS = {torch.float32: "decode_float", torch.bfloat16: "decode_bfloat16"}

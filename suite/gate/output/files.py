@@ -16,8 +16,9 @@ from suite.gate.output.junit import junit
 from suite.gate.verdict import CorruptJudgementError, Judgement, Side, Verdict, judgement_from_json
 from suite.machine.privacy import scrubbed
 from suite.records.record import CorruptRecordError
+from suite.records.stores.files import write_whole
 from suite.records.stores.store import JUDGEMENT as JUDGEMENT
-from suite.records.stores.store import JUNIT, SUMMARY, read_file, write_whole
+from suite.records.stores.store import JUNIT, SUMMARY, read_file
 
 RESULTS = Path("results/gate")
 

@@ -20,7 +20,7 @@ from suite.gate.verdict import Outcome, Verdict
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
 from suite.records.stores.claim import alone_in, locks_folder
-from suite.records.stores.store import write_named
+from suite.records.stores.files import write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1

@@ -15,7 +15,7 @@ from suite.configuration.untrusted import parse_yaml
 from suite.configuration.values import clipped, given_text, number_between, one_of, whole_number
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError
-from suite.records.stores.store import read_file
+from suite.records.stores.files import read_plain
 
 KEYS = ("floor", "target", "metrics", "cases", "operators")
 LINE_KEYS = ("case", "span", "metric", "floor", "target")
@@ -72,7 +72,7 @@ class Tolerances:
         Raises ValueError for a file that cannot be read."""
         path = path or conf_dir() / "gate.yaml"
         try:
-            settings = parse_yaml(read_file(path, may_be_link=True))
+            settings = parse_yaml(read_plain(path))
         except (CorruptRecordError, ValueError) as error:
             raise ValueError(f"conf/gate.yaml cannot be read ({error})") from error
         return cls.from_settings(settings, read_noise(noise) if noise is not None else {})
@@ -158,7 +158,7 @@ def read_noise(path: Path) -> dict[Quantity, float]:
 def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
     """The content of a YAML file of the gate, which must have this schema and a list `name`. Raises ValueError."""
     try:
-        content = parse_yaml(read_file(path, may_be_link=True))
+        content = parse_yaml(read_plain(path))
     except CorruptRecordError as error:
         raise ValueError(str(error)) from error
     if not isinstance(content, dict) or not isinstance(content.get(name), list):

@@ -13,7 +13,7 @@ from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped, number_between, whole_number
 from suite.lm.checkpoint.locate import PACKAGES, is_package
 from suite.records.record import CorruptRecordError
-from suite.records.stores.store import read_file
+from suite.records.stores.files import read_plain
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
 
 CONFIG = "config.json"
@@ -52,7 +52,7 @@ def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
     if is_package(checkpoint):
         return read_choice("policy", PACKAGES[checkpoint].policy)
     try:
-        content = read_file(Path(checkpoint) / CONFIG, may_be_link=True)
+        content = read_plain(Path(checkpoint) / CONFIG)
     except CorruptRecordError as error:
         if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
             choices = f"{', '.join(PACKAGES)} or a folder with a {CONFIG} and safetensors"

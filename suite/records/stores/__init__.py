@@ -1,1 +1,1 @@
-"""Runs where they are kept: in folders, in packs of a folder's runs, and in archives."""
+"""Runs where they are kept: in folders, in the tables of a closed sweep, and in archives."""

@@ -6,16 +6,18 @@ is run. A run that is merged takes no more memory than that either.
 
 import gzip
 import io
-import os
 import tarfile
+import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from suite.records.record import FILES, RECORD, SAMPLES, TELEMETRY, CorruptRecordError
-from suite.records.stores.pack import PACK, PackedFile, folders_below, pack_bytes, packed_file, read_pack
-from suite.records.stores.store import read_blocks, read_file, whole_file, write_whole
+from suite.records.record import RECORD, SAMPLES, TELEMETRY, CorruptRecordError
+from suite.records.stores.closed import is_table
+from suite.records.stores.files import write_whole
+from suite.records.stores.pack import PACK
 from suite.records.stores.tables import decoded_bytes
+from suite.records.stores.walk import folders_below
 from suite.records.stores.withdrawn import WITHDRAWN
 
 MOST_PACKED_BYTES = 16 << 20
@@ -47,39 +49,6 @@ def pack(root: Path, files: Iterable[Path], archive: Path, *, most_bytes: int = 
                 tar.add(part, part.relative_to(root).as_posix(), filter=_without_user)
     write_whole(archive, packed.getvalue())
     return left_out
-
-
-def write_pack(folder: Path, runs: Sequence[Path]) -> int:
-    """Write a pack that stands for these run folders directly below one, beside what a pack there holds already.
-
-    It is put in place in one step, once every file was read back from it and found equal. Returns its bytes. The caller
-    is `alone_in` the folder. A run that only the pack has by then stays in it. Raises CorruptRecordError for a run that
-    is in neither or another than the pack's, and a file that cannot be read.
-    """
-    pack = folder / PACK
-    content = {
-        run_name: {name: b"".join(PackedFile(pack=pack, entry=entry).blocks()) for name, entry in files.items()}
-        for run_name, files in (read_pack(pack) if os.path.lexists(pack) else {}).items()
-    }
-    for run in runs:
-        names = [name for name in (RECORD, *FILES) if (run / name).exists()]
-        files = {name: b"".join(read_blocks(run / name)) for name in names}
-        if RECORD not in content.get(run.name, files):
-            raise CorruptRecordError(f"{run.name} has no {RECORD} any more")
-        if RECORD in files and content.setdefault(run.name, files)[RECORD] != files[RECORD]:
-            raise CorruptRecordError(f"{PACK} holds another run of the name {run.name}")
-    with whole_file(pack) as file:
-        nbytes = file.write(pack_bytes(content))
-        file.flush()
-        new_pack = Path(file.name)
-        entries = read_pack(new_pack)
-        for run_name, files in content.items():
-            for name, wanted in files.items():
-                if b"".join(PackedFile(pack=new_pack, entry=entries[run_name][name]).blocks()) != wanted:
-                    raise CorruptRecordError(f"{run_name}/{name} was not read back as it was written")
-        if os.path.lexists(pack) and not read_pack(pack).keys() <= entries.keys():
-            raise CorruptRecordError(f"{PACK} was replaced meanwhile, by a process that holds no lock")
-    return nbytes
 
 
 def _without_user(member: tarfile.TarInfo) -> tarfile.TarInfo:
@@ -126,10 +95,10 @@ class _Limited(io.RawIOBase):
 
 
 def check_size(source: Path) -> None:
-    """Raise CorruptRecordError for a folder in which a run, or a list of withdrawn ones, would take more than
-    LARGEST_BYTES of memory."""
+    """Raise CorruptRecordError for a folder in which a run, a row group of a table, or a list of withdrawn runs would
+    take more than LARGEST_BYTES of memory."""
     for folder, names in folders_below(source, []):
-        for files in ({RECORD, SAMPLES, TELEMETRY}, {WITHDRAWN}):
+        for files in ({RECORD, SAMPLES, TELEMETRY}, {WITHDRAWN}, {PACK}, *({name} for name in names if is_table(name))):
             if sum(_bytes_in_memory(folder / name) for name in files & names) > LARGEST_BYTES:
                 raise CorruptRecordError(f"{folder.name} would take more than {LARGEST_BYTES >> 20} MiB of memory")
 
@@ -137,10 +106,12 @@ def check_size(source: Path) -> None:
 def _bytes_in_memory(path: Path) -> int:
     """The most bytes that a file takes once it is read; 0 for one that cannot be, which whoever reads it names."""
     try:
-        packed = packed_file(path)
-        nbytes = packed.nbytes if packed else path.lstat().st_size
+        nbytes = path.lstat().st_size
+        if path.name == PACK:
+            with zipfile.ZipFile(path) as pack:
+                return sum(entry.file_size for entry in pack.infolist())
         if path.name in (RECORD, WITHDRAWN) or nbytes > LARGEST_BYTES:
             return nbytes * TEXT_GROWTH
-        return decoded_bytes(read_file(path))
-    except (OSError, CorruptRecordError):
+        return decoded_bytes(path)
+    except (OSError, zipfile.BadZipFile):
         return 0

@@ -4,17 +4,14 @@
 folder without it is an unfinished run, which is listed and never read.
 """
 
-import errno
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from suite.configuration.untrusted import parse_json
 from suite.machine.privacy import scrubbed
@@ -24,17 +21,21 @@ from suite.records.metrics import METRICS
 from suite.records.record import FILES, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
-from suite.records.stores.pack import BLOCK_BYTES, Damage, folders_below, packed_file
-from suite.records.stores.tables import FLOAT, INT, TEXT, TableFile
+from suite.records.stores.closed import closed_run
+from suite.records.stores.files import PART, file_blocks, write_whole
+from suite.records.stores.pack import packed_file, run_folder
+from suite.records.stores.tables import FLOAT, INT, TEXT, DecodedColumns, TableFile
+from suite.records.stores.walk import Damage, folders_below
 from suite.records.stores.withdrawn import WITHDRAWN, Withdrawal, withdrawals_in
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 LOCK = "claim.lock"
 JUDGEMENT, SUMMARY, JUNIT = "judgement.json", "summary.md", "junit.xml"
 """Files that the gate writes, the summary first. Its folder is no run, even where the writing broke off."""
 PRIVATE_PARTS = ("reason", "settings", "environment", "provenance")
 """Parts of a record that may hold something private, until it is written."""
-PART = ".part"
-"""Ends the name of a file until it is whole."""
 RUN_BEGUN = {RECORD, SAMPLES, LOCK, *(name + PART for name in (RECORD, *FILES))}
 """Files of which a folder has one as soon as a run was begun in it."""
 READINGS = TableFile(
@@ -63,7 +64,7 @@ class StoredRecord:
     folder: Path
     withdrawal: Withdrawal | None = None
     digest: str = ""
-    """The sha256 of the record's file, where it was read among others."""
+    """Of the record without the digests of its files, where it was read among others: of two places, one run's."""
 
     @property
     def name(self) -> str:
@@ -96,47 +97,14 @@ def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = Mapp
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     plain = replace(record, files=digests).as_json()
     plain |= scrubbed({part: plain[part] for part in PRIVATE_PARTS})
-    text = json.dumps(plain, indent=1, allow_nan=False) + "\n"
-    for name, content in {**contents, RECORD: text.encode()}.items():  # the record last
+    for name, content in {**contents, RECORD: record_text(plain)}.items():  # the record last
         (folder / name).parent.mkdir(exist_ok=True)
         write_whole(folder / name, content)
 
 
-@contextmanager
-def whole_file(path: Path, *, mark: str = "") -> Iterator[IO[bytes]]:
-    """Open a file beside `path` that takes its place in one step at the block's end: whoever looks sees all of it or
-    none. Two processes that write one `path` at once must hold a lock or have a `mark` each.
-
-    Raises OSError for what cannot be written, and leaves nothing behind then; also for a place that a folder, a device
-    or a pipe has taken, which stays. A link is replaced, not followed: nothing outside a run's folder is touched.
-    """
-    if os.path.lexists(path) and not (path.is_symlink() or path.is_file()):
-        raise OSError(errno.EINVAL, "it is no plain file, so it is left as it is", str(path))
-    part = path.with_name(path.name + mark + PART)
-    part.unlink(missing_ok=True)  # it may be a link
-    try:
-        with part.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())  # before its name: a power cut would leave the name of an empty file
-        part.replace(path)
-    except BaseException:  # an interruption too: it is raised on, and nothing stays that it left half-written
-        part.unlink(missing_ok=True)
-        raise
-
-
-def write_whole(path: Path, content: bytes | Iterable[bytes], *, mark: str = "") -> None:
-    """Put a file in place as `whole_file` does, with this content."""
-    with whole_file(path, mark=mark) as file:
-        file.writelines([content] if isinstance(content, bytes) else content)
-
-
-def write_named(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file that a person named, in one step. Of a link, what it points to is written, and the link stays."""
-    place = Path(os.path.realpath(path))
-    if place.is_symlink():
-        raise OSError(errno.ELOOP, "its links lead in a circle", str(path))  # Windows has no words of its own for it
-    write_whole(place, content, mark=f".{os.getpid()}")
+def record_text(content: Mapping[str, Any]) -> bytes:
+    """A record as its file holds it."""
+    return (json.dumps(content, indent=1, allow_nan=False) + "\n").encode()
 
 
 def read_record(folder: Path, *, with_readings: bool = True) -> Record:
@@ -145,15 +113,16 @@ def read_record(folder: Path, *, with_readings: bool = True) -> Record:
 
 
 def _read_with_digest(folder: Path, *, with_readings: bool) -> tuple[Record, str]:
-    """A run, and the sha256 of its record's file."""
+    """A run, and the sha256 of its record, without the digests of the files beside it: tables keep what they hold."""
     text = read_file(folder / RECORD)
     try:
-        record = record_from_json(parse_json(text))
+        content = parse_json(text)
+        record = record_from_json(content)
     except ValueError as error:
         raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
     if with_readings:
         record = replace(record, readings=read_readings(folder, record))
-    return record, hashlib.sha256(text).hexdigest()
+    return record, hashlib.sha256(record_text(content | {"files": {}})).hexdigest()
 
 
 def read_readings(folder: Path, record: Record) -> Rows[Reading]:
@@ -163,10 +132,25 @@ def read_readings(folder: Path, record: Record) -> Rows[Reading]:
 
 def read_columns(table: TableFile, folder: Path, record: Record) -> Columns:
     """The table of a run as columns. Raises CorruptRecordError for a file that is not the record's own."""
-    content = read_file(folder / table.name)
+    return DecodedColumns(table, read_batches(table, folder, record))
+
+
+def read_batches(table: TableFile, folder: Path, record: Record) -> "list[pa.RecordBatch]":
+    """The table of a run as Arrow has it. Raises CorruptRecordError for a file that is not the record's own."""
+    closed = closed_run(folder)
+    if closed is None:
+        try:
+            content = read_file(folder / table.name)
+        except CorruptRecordError:
+            closed = closed_run(folder)  # `pack --remove` may have taken the folder since the look above
+            if closed is None:
+                raise
+    if closed:
+        sweep, _ = closed
+        return sweep.batches(table, folder.name)
     if record.files.get(table.name) not in (None, hashlib.sha256(content).hexdigest()):
         raise CorruptRecordError(f"{table.name} is not the file that {RECORD} was written with")
-    return table.columns_in(content)
+    return table.batches_in(content)
 
 
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Contents:
@@ -249,34 +233,36 @@ def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
         yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
-def read_file(path: Path, *, may_be_link: bool = False) -> bytes:
-    """The content of a file, which may lie in a pack. Raises CorruptRecordError for what is no file.
-
-    `may_be_link`: a person named it, or keeps it elsewhere.
-    """
-    return b"".join(read_blocks(path, may_be_link=may_be_link))
+def read_file(path: Path) -> bytes:
+    """The content of a run's file: in its folder, in a closed sweep or in a pack. Raises CorruptRecordError for what is
+    no file."""
+    return b"".join(read_blocks(path))
 
 
-def read_blocks(path: Path, *, may_be_link: bool = False) -> Iterator[bytes]:
-    """Yield the content of a file, which may lie in a pack, in blocks: a trace may be larger than memory. Raises
-    CorruptRecordError as `read_file`."""
+def read_blocks(path: Path) -> Iterator[bytes]:
+    """Yield the content of a run's file in blocks: a trace may be larger than memory. Raises CorruptRecordError as
+    `read_file`."""
     try:
-        if (packed := packed_file(path)) is None:
-            try:
-                status = path.stat() if may_be_link else path.lstat()
-                if not stat.S_ISREG(status.st_mode):  # a link may lead anywhere, and a pipe may never end
-                    kind = "a link" if stat.S_ISLNK(status.st_mode) else "no file"
-                    raise CorruptRecordError(f"{path.name} is {kind}")
-                with path.open("rb") as file:
-                    while block := file.read(BLOCK_BYTES):
-                        yield block
-                return
-            except FileNotFoundError:
-                if (packed := packed_file(path)) is None:  # else `pack --remove` took the folder since the look above
-                    raise
-        yield from packed.blocks()
+        if (content := _stored_file(path)) is not None:
+            yield content
+            return
+        try:
+            yield from file_blocks(path)
+        except FileNotFoundError:
+            if (content := _stored_file(path)) is None:
+                raise
+            yield content  # `pack --remove` took the folder since the look above
     except OSError as error:
         raise CorruptRecordError(f"{path.name} cannot be read ({error.__class__.__name__})") from error
+
+
+def _stored_file(path: Path) -> bytes | None:
+    """A run's file that lies in a closed sweep or a pack; None where it lies in its own folder, or nowhere."""
+    folder = run_folder(path)
+    if closed := closed_run(folder):
+        _, run = closed
+        return run.files.get(path.relative_to(folder).as_posix())
+    return packed_file(path)
 
 
 def file_digest(path: Path) -> str:
@@ -288,8 +274,9 @@ def file_digest(path: Path) -> str:
 
 
 def has_record(folder: Path) -> bool:
-    """True if a run lies in this folder, or in a pack in its place. A torn pack has none; who reads runs names it."""
+    """True if a run lies in this folder, or in a closed sweep or a pack in its place. A torn one has none; who reads
+    runs names it."""
     try:
-        return os.path.lexists(folder / RECORD) or packed_file(folder / RECORD) is not None
+        return os.path.lexists(folder / RECORD) or bool(closed_run(folder) or packed_file(folder / RECORD))
     except CorruptRecordError:
         return False

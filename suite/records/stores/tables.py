@@ -13,6 +13,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.machine.plain_text import one_line
@@ -29,7 +30,7 @@ INT, FLOAT, TEXT = "int64", "float64", "string"
 """Arrow's names of the types that our columns have."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TableFile:
     """One kind of table beside a record."""
 
@@ -60,13 +61,17 @@ class TableFile:
 
     def columns_in(self, content: bytes) -> Columns:
         """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours."""
+        return DecodedColumns(self, self.batches_in(content))
+
+    def batches_in(self, content: bytes) -> "list[pa.RecordBatch]":
+        """The rows of a file. Raises CorruptRecordError for one that is none of ours."""
         import pyarrow as pa
 
         try:
             batches = list(self._opened(content).iter_batches(batch_size=BATCH_ROWS, use_threads=False))
             for batch in batches:
                 self._check_batch(batch)
-            return DecodedColumns(self, batches)
+            return batches
         except UnicodeDecodeError as error:
             raise CorruptRecordError(f"{self.name} holds text that is none") from error
         except (OSError, pa.ArrowException, OverflowError, MemoryError) as error:
@@ -77,10 +82,9 @@ class TableFile:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        texts = [name for name, kind in self.types.items() if kind == TEXT]
         with contextlib.suppress(KeyError):  # one of the texts is no column there
             # Pre-buffering would start threads.
-            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=texts, pre_buffer=False)
+            file = pq.ParquetFile(pa.BufferReader(content), read_dictionary=self.texts, pre_buffer=False)
             if any(file.schema_arrow.equals(schema, check_metadata=True) for schema in self._schemas_as_read):
                 return file
         columns = ", ".join(self.types)
@@ -91,11 +95,28 @@ class TableFile:
         if any(batch.column(name).null_count for name in self.required):
             *first, last = self.required
             raise CorruptRecordError(f"{self.name} has {self.rows} without a {', '.join(first)} or {last}")
-        for name in (name for name, kind in self.types.items() if kind == TEXT):
+        for name in self.texts:
             batch.column(name).validate(full=True)  # an index may lead out of its dictionary
             texts = batch.column(name).dictionary.to_pylist()
             if not all(_is_plain_line(text) for text in texts if text is not None):
                 raise CorruptRecordError(f"{self.name} has a {name} with control characters")
+
+    def batch_in(self, table: "pa.Table") -> "pa.RecordBatch":
+        """The rows of a closed sweep's table, in the types of today. Raises CorruptRecordError for another table."""
+        import pyarrow as pa
+
+        try:
+            columns = table.select(list(self.types)).cast(pa.schema(self._columns_as_read)).combine_chunks()
+        except (KeyError, pa.ArrowException) as error:
+            raise CorruptRecordError(f"{self.name} must have the columns {', '.join(self.types)}") from error
+        (batch,) = columns.to_batches() or [pa.RecordBatch.from_pylist([], columns.schema)]
+        self._check_batch(batch)
+        return batch
+
+    @property
+    def texts(self) -> list[str]:
+        """The names of the columns of texts."""
+        return [name for name, kind in self.types.items() if kind == TEXT]
 
     @functools.cached_property
     def schema(self) -> "pa.Schema":
@@ -107,13 +128,20 @@ class TableFile:
 
     @functools.cached_property
     def _schemas_as_read(self) -> "tuple[pa.Schema, pa.Schema]":
-        """The schema of today, and that of older files; their texts are numbers of a dictionary."""
+        """The schema of today, and that of older files."""
+        import pyarrow as pa
+
+        columns = self._columns_as_read
+        older = [column for column in columns if column.name not in self.later]
+        return pa.schema(columns, self.schema.metadata), pa.schema(older, self.schema.metadata)
+
+    @property
+    def _columns_as_read(self) -> "list[pa.Field]":
+        """The columns with their types, where texts are numbers of a dictionary."""
         import pyarrow as pa
 
         text = pa.dictionary(pa.int32(), pa.string())
-        columns = [column.with_type(text) if self.types[column.name] == TEXT else column for column in self.schema]
-        older = [column for column in columns if column.name not in self.later]
-        return pa.schema(columns, self.schema.metadata), pa.schema(older, self.schema.metadata)
+        return [column.with_type(text) if self.types[column.name] == TEXT else column for column in self.schema]
 
 
 # Most tables have the texts of the one before.
@@ -122,19 +150,20 @@ VALUE_BYTES = 32
 """Of a number of Python, and of its place in a list."""
 
 
-def decoded_bytes(content: bytes) -> int:
-    """The most bytes that a table takes in memory once its columns are values of Python; 0 for what is no table."""
+def decoded_bytes(path: Path) -> int:
+    """The most bytes that a row group of a table takes in memory once its columns are values of Python; 0 for what is
+    no table."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        metadata = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).metadata
-    except (OSError, ValueError, pa.ArrowException):
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
+    except (ValueError, pa.ArrowException):
         return 0
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    values: int = sum(group.num_rows for group in groups) * metadata.num_columns
-    stored_bytes: int = sum(group.total_byte_size for group in groups)
-    return max(values * VALUE_BYTES, stored_bytes)
+    return max(
+        (max(group.num_rows * group.num_columns * VALUE_BYTES, group.total_byte_size) for group in groups), default=0
+    )
 
 
 TYPECODES = {"int32": "i", "int64": "q", "double": "d", FLOAT: "d"}

@@ -9,9 +9,9 @@ from suite.machine.plain_text import complain
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
-from suite.records.stores.pack import Damage
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
+from suite.records.stores.walk import Damage
 from suite.records.verify.copies import Copies
 from suite.records.verify.rules import implausible_readings, implausible_series, impossible_timings
 

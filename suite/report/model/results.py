@@ -23,8 +23,8 @@ from suite.records.labels import distinct
 from suite.records.machine_classes import class_names
 from suite.records.machines import recorded_machine
 from suite.records.record import Record
-from suite.records.stores.pack import Damage, folders_below
 from suite.records.stores.store import Contents, StoredRecord, check_folders, read_contents
+from suite.records.stores.walk import Damage, folders_below
 from suite.report.blocks import Headline
 
 P = ParamSpec("P")

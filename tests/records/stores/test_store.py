@@ -12,17 +12,8 @@ import pytest
 import suite
 from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Rows, Status
-from suite.records.stores.store import (
-    LOCK,
-    READINGS,
-    RECORD,
-    SAMPLES,
-    read_contents,
-    read_record,
-    write_named,
-    write_record,
-    write_whole,
-)
+from suite.records.stores.files import write_named, write_whole
+from suite.records.stores.store import LOCK, READINGS, RECORD, SAMPLES, read_contents, read_record, write_record
 from tests.records.factory import build, store
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from suite.commands.results import merge, verify
 from suite.records.record import Evidence
-from suite.records.stores.pack import PACK, pack_bytes, read_pack
-from suite.records.stores.store import read_file
+from suite.records.stores.store import StoredRecord, read_record
+from suite.records.verify.copies import Copies
+from suite.records.verify.faults import reasons_against
 from suite.records.verify.rules import impossible_timings
 from tests.records.factory import REFERENCE, build, committed, store
 from tests.records.verify.implausible_records import (
@@ -61,23 +62,12 @@ def test_a_process_may_be_busy_on_every_cpu(tmp_path, capsys):
     assert faults(tmp_path, capsys) == ([], 0)
 
 
-def test_committed_records_are_accepted(tmp_path, capsys):
+def test_committed_records_are_accepted():
     runs = [folder for folder, _ in committed()]
-    chosen = runs[:: len(runs) // 25][:25]
+    chosen, copies = runs[:: len(runs) // 25][:25], Copies()
     assert len({folder.parent for folder in chosen}) > 12
-    packs = sorted({folder.parent / PACK for folder in chosen})
-    wanted = {folder.parent: {one.name for one in chosen if one.parent == folder.parent} for folder in chosen}
-    for number, pack in enumerate(packs):
-        copy_of_some(pack, wanted[pack.parent], tmp_path / str(number))
-    assert faults(tmp_path, capsys) == ([], 0)
-
-
-def copy_of_some(pack, names, folder):
-    """Write a pack of some runs of another."""
-    files = {name: read_pack(pack)[name] for name in names}
-    folder.mkdir()
-    content = {run: {name: read_file(pack.parent / run / name) for name in of} for run, of in files.items()}
-    (folder / PACK).write_bytes(pack_bytes(content))
+    for folder in chosen:
+        assert reasons_against(StoredRecord(record=read_record(folder), folder=folder), copies) == []
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.37])
