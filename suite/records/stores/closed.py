@@ -194,7 +194,7 @@ def _group_starts(path: Path, digest: str) -> Sequence[int]:
 
 @functools.lru_cache(maxsize=4)  # readers take runs in the order of their rows
 def _row_group(path: Path, digest: str, table: TableFile, number: int) -> "pa.RecordBatch":
-    """A row group in the types of the table's columns. Raises as `_group_starts`, and CorruptRecordError for another table."""
+    """A row group in the types of the table's columns. Raises as `_group_starts`, and CorruptRecordError."""
     with _opened(path, table) as file:
         return table.batch_in(file.read_row_group(number, use_threads=False))
 

@@ -1,7 +1,7 @@
 """Runs that were withdrawn: a dated list beside them says which and why.
 
-A withdrawn run stays on the disk, in its tables and in history, where whoever quoted it finds it. It leaves every table,
-claim and judgement, and the page names it with the reason. The list is `withdrawn.yaml` in the folder that holds the
+A withdrawn run stays where it is and in history, where whoever quoted it finds it. It leaves every table, claim and
+judgement, and the page names it with the reason. The list is `withdrawn.yaml` in the folder that holds the
 runs:
 
     - run: 1e995d3a50b1c2d4     # how its run key begins
