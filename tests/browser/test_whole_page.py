@@ -1,12 +1,9 @@
 """The page as a whole, on a desk and on a phone, in light and dark. What it asks of the network and what fails in it is
 watched in every test (conftest.py)."""
 
-import re
-
 import pytest
 
 from suite.report.page.page import OWN_TRACES
-from tests.benchmarks.scripts import run
 from tests.browser.conftest import CATCH_CLIPBOARD, DESKTOP, PHONE
 from tests.browser.looking import figure_of, go, section, sections, table_of, wait_until
 
@@ -135,12 +132,6 @@ def test_a_print_has_every_figure_what_was_opened_and_no_tools(open_page, ordina
     assert opened.locator("tbody").is_visible()
     for tools in (".choices", ".tools", "nav", ".switch"):
         assert not page.locator(tools).first.is_visible()
-
-
-def test_what_a_page_weighs_and_how_long_views_take_is_printed(ordinary, tmp_path):
-    *_, opening, decide = run("page_views", f"{ordinary} --rounds 1 --only decide", tmp_path).splitlines()
-    assert opening.startswith("opening ")
-    assert re.fullmatch(r"decide +\d+ +\d+ +\d+", decide)
 
 
 def test_the_small_plotly_draws_all_that_it_is_taken_for(open_page, ordinary):
