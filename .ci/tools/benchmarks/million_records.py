@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from suite.records.record import RECORD, SAMPLES
@@ -30,31 +30,12 @@ FEW = 2
 GPUS = ("NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA H200", "NVIDIA L40S")
 VARIANTS = ("mha", "gqa", "mqa", "mla")
 MEASURED = """
-import json, resource, signal, subprocess, sys, time
+import json, resource, subprocess, sys, time
 begun = time.perf_counter()
-child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-child.stdout.readline()
-first_line_s = time.perf_counter() - begun
-if sys.argv[1] == "first line":
-    child.send_signal(signal.SIGINT)
-while child.stdout.read(1 << 20):
-    pass
-code, used = child.wait(), resource.getrusage(resource.RUSAGE_CHILDREN)
-wall_s = time.perf_counter() - begun
-print(json.dumps([wall_s, first_line_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([time.perf_counter() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a process and its children took."""
-
-    wall_s: float
-    first_line_s: float
-    """Until it had printed a line."""
-    cpu_s: float
-    peak_mib: float
-    code: int
 
 
 def main() -> None:
@@ -129,26 +110,15 @@ def as_packs(root: Path, count: int) -> None:
 
 
 def suite(folder: Path, *arguments: str) -> None:
-    """Time a command of the suite."""
-    words_without_paths = [word for word in arguments if "/" not in word]
-    time_program(f"suite {' '.join(words_without_paths)}, {folder.name}", folder, ["-m", "suite", *arguments])
-
-
-def time_program(name: str, folder: Path, arguments: list[str]) -> None:
-    """Print what Python with these arguments takes."""
-    cost = measure([sys.executable, *arguments])
+    """Print what a command of the suite takes. A small process starts it: a child's peak is its parent's at least."""
+    watched = [sys.executable, "-c", MEASURED, sys.executable, "-m", "suite", *arguments]
+    printed = subprocess.check_output(watched, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    wall_s, cpu_s, peak_mib, code = json.loads(printed)
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     files = f"{len(sizes):,} files, {sum(sizes) / 1e6:,.0f} MB"
-    taken = f"{cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s, peak {cost.peak_mib:,.0f} MiB"
-    print(f"{name}: {taken}, exit code {cost.code}; {files}", flush=True)
-
-
-def measure(command: list[str], checkout: Path | None = None, *, until: str = "the end") -> Cost:
-    """What a command takes, in a checkout; `until` its "first line" it is interrupted there. A small process starts it:
-    a child's peak is its parent's at least."""
-    kept = {name: value for name, value in os.environ.items() if checkout is None or name != "PYTHONPATH"}
-    watched = [sys.executable, "-c", MEASURED, until, *command]
-    return Cost(*json.loads(subprocess.check_output(watched, cwd=checkout, env=kept | {"OMP_NUM_THREADS": "1"})))
+    words_without_paths = " ".join(word for word in arguments if "/" not in word)
+    taken = f"{wall_s:.1f} s, CPU {cpu_s:.1f} s, peak {peak_mib:,.0f} MiB, exit code {code}"
+    print(f"suite {words_without_paths}, {folder.name}: {taken}; {files}", flush=True)
 
 
 if __name__ == "__main__":
