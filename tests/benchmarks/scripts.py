@@ -28,8 +28,7 @@ MINUTES = {
 PARITY = {
     "rl_rivals": "--pairs 2 --policies tiny --only up",
 }
-RAY = {"ray_engine": "8 0.1"}
-"""Run by `make parity` and `make test-ray`, in whose environments their packages are."""
+"""Run by `make parity`, in whose environment its packages are."""
 ELSEWHERE = {
     "gate_few_launches": "tests/test_gate_simulations.py",
     "gate_shifts": "tests/test_gate_simulations.py",

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.benchmarks.scripts import ELSEWHERE, MINUTES, PARITY, QUICK, RAY, ROOT, SLOW, run
+from tests.benchmarks.scripts import ELSEWHERE, MINUTES, PARITY, QUICK, ROOT, SLOW, run
 
 SCRIPTS = ROOT / ".ci/tools/benchmarks"
 TOPS = (".ci", ".cluster", ".github", "conf", "results", "suite")
@@ -34,7 +34,7 @@ def test_a_script_of_minutes_runs(name, tmp_path):
 
 def test_every_script_is_run_by_some_test():
     scripts = {path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")}
-    tables = [QUICK, SLOW, MINUTES, PARITY, RAY, ELSEWHERE]
+    tables = [QUICK, SLOW, MINUTES, PARITY, ELSEWHERE]
     assert sorted(name for table in tables for name in table) == sorted(scripts)
     files = {name: ROOT / file for name, file in ELSEWHERE.items()}
     read = {
