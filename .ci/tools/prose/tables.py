@@ -604,18 +604,15 @@ def pretrained():
 
 def sampled_often():
     """pass@1 and pass@256 of the base model and after each way of training, by task, and what training did."""
-    studies = {
-        dict(experiment.key)["task"]: rows
-        for experiment, rows in pass_at_k.studies(readers.folder_results("cpu_rl_pass_at_k"))
-    }
+    texts, rows_by_task = load_texts("en"), {}
+    for experiment, arm_rows in pass_at_k.studies(readers.folder_results("cpu_rl_pass_at_k")):
+        rows_by_task[dict(experiment.key)["task"]] = {texts.render(row.name): row for row in arm_rows}
     names = {"sort": "sort four digits", "addition": "add two numbers"}
-    texts = load_texts("en")
-    arms = {texts.render(row.name): None for rows in studies.values() for row in rows}
     lines = []
-    for name in arms:
+    for name in dict.fromkeys(name for arms in rows_by_task.values() for name in arms):
         line = [name]
         for task in names:
-            row = next(row for row in studies[task] if texts.render(row.name) == name)
+            row = rows_by_task[task][name]
             first, last = (row.shares[k] for k in (1, 256))
             effect = texts.render(say(f"rl_pass_at_k.effect.{row.effect}")) if row.effect else ""
             line += [share(fmean(first)), share(fmean(last)), effect]
