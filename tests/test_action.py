@@ -17,7 +17,6 @@ from suite.gate.output.comment import MOST_CHARACTERS, NO_JUDGEMENT, comment, ma
 from suite.gate.output.files import write_judgement
 from suite.gate.verdict import Outcome
 from tests.action_runner import Runner
-from tests.gate.canary import CHANGES, make
 from tests.gate.judgements import hostile, judgement, timing
 from tests.gate.repositories import Repository, repository
 
@@ -151,12 +150,6 @@ def test_the_judges_exit_code_is_the_steps(pull_request, code, word):
     assert (kept["name"], Path(kept["path"].split()[0]).parent) == ("suite-gate", Path(outputs["folder"]))
 
 
-def test_a_judge_without_an_answer_still_leaves_a_summary(pull_request):
-    pull_request.judge_says(2, summary="")
-    assert pull_request.runner.run(ACTION)[0] == 2
-    assert "Exit code 2: the log of this step says why." in pull_request.runner.summary
-
-
 def refused(pull_request, **inputs):
     """Return the sentence of a run that ends with 3 before the judge is asked."""
     code, outputs = pull_request.runner.run(ACTION, **inputs)
@@ -184,19 +177,9 @@ def test_histories_without_a_common_commit_are_refused(pull_request):
     assert refused(pull_request).endswith("have no commit in common")
 
 
-def test_an_origin_that_gives_no_history_is_refused(pull_request):
-    pull_request.origin.folder.rename(pull_request.origin.folder.with_name("gone"))
-    assert "cannot be fetched from origin" in refused(pull_request)
-
-
 def test_a_run_beside_secrets_is_refused(pull_request):
     pull_request.runner.event_name = "pull_request_target"
     assert "use pull_request" in refused(pull_request)
-
-
-def test_a_folder_without_a_checkout_is_refused(pull_request):
-    shutil.rmtree(pull_request.runner.workspace / ".git")
-    assert "actions/checkout comes first" in refused(pull_request)
 
 
 def test_a_merge_queue_has_a_head_and_a_base(pull_request):
@@ -369,15 +352,6 @@ def test_the_judgement_is_posted_on_the_pull_request(commenting, tmp_path):
     assert "The [workflow run](https://github.example/us/it/actions/runs/7)" in posted["body"]
 
 
-def test_an_earlier_comment_is_renewed(commenting, tmp_path):
-    commenting.runner.artifact = left_by(judgement(timing()), tmp_path / "left")
-    commenting.gh_finds("345\n678")
-    assert commenting.runner.run(COMMENT, artifact="other")[0] == 0, commenting.runner.log
-    asked, posted = commenting.calls()
-    assert asked["marker"] == posted["body"].splitlines()[0] == "<!-- suite gate: other -->"
-    assert posted["arguments"][:5] == ["api", "--silent", "--method", "PATCH", "repos/us/it/issues/comments/345"]
-
-
 def test_a_fork_gets_a_sentence_and_no_comment(commenting):
     commenting.runner.event["pull_request"]["head"]["repo"]["full_name"] = "them/it"
     assert commenting.runner.run(COMMENT)[0] == 0
@@ -391,17 +365,6 @@ def test_what_is_no_judgement_is_not_shown(commenting):
     body = commenting.calls()[-1]["body"]
     assert body.startswith(f"{marker('suite-gate')}\n{NO_JUDGEMENT}")
     assert "everyone" not in body
-
-
-def test_a_missing_judgement_is_said(tmp_path):
-    assert NO_JUDGEMENT in comment(tmp_path / "none", "gate", "https://run.example")
-    with pytest.raises(ValueError, match="name must have"):
-        comment(tmp_path, "--> @everyone", "https://run.example")
-
-
-def test_the_token_is_for_the_step_that_posts_alone():
-    steps = yaml.safe_load(COMMENT.read_text(encoding="utf-8"))["runs"]["steps"]
-    assert [step["name"] for step in steps if "token" in json.dumps(step)] == ["Post the comment"]
 
 
 def test_a_comment_calls_nobody_and_is_as_long_as_github_takes(tmp_path):
@@ -442,28 +405,6 @@ def test_the_judges_python_is_one_that_the_suite_supports(tmp_path):
 
 
 # --- the canary
-
-
-@pytest.mark.parametrize("change", CHANGES)
-def test_the_canarys_project_has_one_change(change, tmp_path):
-    make(change, tmp_path / "made")
-    made = Repository(tmp_path / "made")
-    (changed,) = made.git("diff", "--name-only", "HEAD~1", "HEAD").splitlines()
-    assert changed == {"slowed": "src/canary/work.py", "same": "README.md"}[change]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hydra_pytest",
-        "--benchmark-disable",
-    ]
-    source = {**os.environ, "PYTHONPATH": "src"}
-    ended = subprocess.run(command, cwd=made.folder, env=source, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout
 
 
 # --- who reviews, and what the READMEs tell to paste

@@ -10,15 +10,15 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from suite.machine.environment import machine_id
-from suite.report.blocks import Answers, Card, Lead, Ruling, say
+from suite.report.blocks import Answers, Card, Lead, Ruling
 from suite.report.command import build_views, whole_page
 from suite.report.model.results import read_results
 from suite.report.page.page import page as whole
 from suite.report.page.texts import LANGUAGES, SECTIONS
-from tests.browser.conftest import PHONE, ordinary_records
+from tests.browser.conftest import ordinary_records
 from tests.browser.looking import go, sections, wait_until
 from tests.records.factory import build, store
-from tests.report.reading import blocks_of, said
+from tests.report.reading import blocks_of
 from tests.report.rl.runs import arms
 from tools.prose.readers import REFERENCE, ROOT, sample_results
 
@@ -57,36 +57,6 @@ FAULTS = r"""() => {
 }"""
 # By the end of a metric's name: what the value of a run must say.
 UNITS = {"_per_s": r"/s", "_s": r"( s|ms|µs|ns)", "bytes": r"B", "flops": r"FLOP", "_j": r"J", "_w": r"W"}
-CONTRASTS = r"""() => {
-  const light = (colour) => {
-    const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number);
-    const linear = [r, g, b].map((part) => ((part / 255 + 0.055) / 1.055) ** 2.4);
-    return a === 0 ? null : 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const found = light(getComputedStyle(at).backgroundColor);
-      if (found !== null) return found;
-    }
-    return 1;
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const { parentElement: holder, data } = walker.currentNode;
-    if (!data.trim() || holder.closest("script, style") || !holder.getClientRects().length) continue;
-    const style = getComputedStyle(holder);
-    const ink = light(holder.closest("svg") ? style.fill : style.color);
-    const paper = behind(holder);
-    if (ink !== null && (paper < 0.8 || (paper + 0.05) / (ink + 0.05) < 3)) found.push(`${ink} on ${paper}: ${data}`);
-  }
-  return found;
-}"""
-
-CUT_LEGENDS = """() => [...document.querySelectorAll(".plot")].flatMap((plot) =>
-  [...plot.querySelectorAll(".legendtext")]
-    .filter((text) => text.getBoundingClientRect().right > plot.getBoundingClientRect().right)
-    .map((text) => text.textContent))"""
 
 
 def sample(_folder):
@@ -162,37 +132,6 @@ def without_unit(page, name):
     return [" ".join(row) for row, end in ends if end and not re.search(UNITS[end] + "$", row[2])]
 
 
-def test_each_claim_shows_the_commands_that_measure_it_again(open_page, pages):
-    path = pages(sample)
-    page = open_page(path)
-    page.evaluate(OPEN_ALL)
-    for ruling in blocks_of(path.read_text(encoding="utf-8"))["en/answers"]["rulings"]:
-        shown = page.locator(f"#{ruling['id']} .command code").all_inner_texts()
-        assert shown == ruling["commands"], ruling["id"]
-        assert page.locator(f"#{ruling['id']} .why a").count() == (1 if ruling["section"] else 0), ruling["id"]
-
-
-def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):
-    page = open_page(pages(sample), scheme="dark")
-    key = blocks_of(pages(sample).read_text(encoding="utf-8"))["runs"][0]["key"]
-    for address in ("answers", "speed/latency", "speed/signmap", "rl/rl_efficiency", "trust/runs", f"trust/run/{key}"):
-        page.emulate_media(media="screen")
-        go(page, address)
-        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
-        page.emulate_media(media="print")
-        assert page.evaluate(CONTRASTS) == [], address
-
-
-def test_no_legend_is_cut_on_a_phone(open_page, pages):
-    page = open_page(pages(sample), width=PHONE)
-    for address in ("quality/compress", "quality/quality", "rl/rl_efficiency"):
-        go(page, address)
-        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
-        assert page.locator(".legendtext").count(), address
-        assert page.evaluate(CUT_LEGENDS) == [], address
-
-
 def test_why_leads_to_the_number_of_each_card(open_page, pages):
     page = open_page(pages(sample))
     cards = blocks_of(pages(sample).read_text(encoding="utf-8"))["en/answers"]["cards"]
@@ -206,32 +145,6 @@ def test_why_leads_to_the_number_of_each_card(open_page, pages):
         assert all(lead[name] in page.locator(".reason").inner_text() for name in ("written", "interval", "count"))
         for name, value in ruling["lead"]["link"].items():
             assert page.locator(f".choices select[name='{name}']").input_value() == value
-
-
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_a_leads_facets_open_the_table_that_holds_its_number(open_page, tmp_path, lang):
-    store(tmp_path / "runs", *ordinary_records(1))
-    results = read_results([tmp_path / "runs"])
-    views = build_views(results)
-    link = {"geometry": "llama-3.2-1b", "phase": say("phase.prefill"), "dtype": "float32"}
-    latency = said(next(section for section in views["speed"] if section.id == "latency"))
-    facets = {**link, "phase": "prefill"}
-    *_, table = [table for table in latency.tables if facets.items() <= table.facets.items()]  # the kernel's
-    (written,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+ m?s", cell)]
-    (interval,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+–[\d.]+ m?s", cell)]
-    lead = Lead(about="a prefill", written=written, interval=interval, value=1.0, link=link)
-    ruling = Ruling(id="one", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
-    answers = Answers(cards=[Card(question="How long?", answer="So long.", ruling=ruling)], rulings=[ruling])
-    path = tmp_path / "page.html"
-    path.write_text(whole(views, results, answers=answers, lang=lang), encoding="utf-8")
-    page = open_page(path)
-    page.locator(".card .why a").first.click()
-    row = page.locator("#section-latency .marked")
-    row.wait_for(state="visible")
-    assert written in row.inner_text()
-    assert written in page.locator(".reason").inner_text()
-    chosen = {name: page.locator(f".choices select[name={name}]").input_value() for name in link}
-    assert chosen == facets
 
 
 MARKS = """(svg) => {
