@@ -29,12 +29,6 @@ PARITY = {
     "rl_rivals": "--pairs 2 --policies tiny --only up",
 }
 """Run by `make parity`, in whose environment its packages are."""
-ELSEWHERE = {
-    "gate_few_launches": "tests/test_gate_simulations.py",
-    "gate_shifts": "tests/test_gate_simulations.py",
-    "null_rates": ".ci/run",
-}
-"""The file that runs a script."""
 
 
 def run(name: str, arguments: str, folder: Path) -> str:
