@@ -63,14 +63,6 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_folder_without_runs_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"it has no error_rates\.json"):
-        gate_shifts.read(tmp_path)
-    (tmp_path / ABOUT).write_text('{"benchmarks": []}')
-    with pytest.raises(ValueError, match="holds no launch of identical code"):
-        gate_shifts.read(tmp_path)
-
-
 def test_simulation_takes_the_launches_in_which_all_ran(folder):
     write_run(folder, 0.0, 6, ("same", "same"), launches=3, rounds=9)
     write_run(folder, 0.0, 7, ("same", "same"), launches=1, rounds=LEAST_ROUNDS - 1)

@@ -134,15 +134,6 @@ def test_a_target_installs_once_into_its_own_environment(checkout, target, envir
     assert calls(checkout)[len(installs) + len(runs) :] == runs, "a second call installs nothing"
 
 
-def test_a_layer_sees_the_first_environment_and_no_other(checkout):
-    assert make(checkout, "test-ray", "trackers", python3=GOOD).returncode == 0
-    (pth,) = checkout.glob(".*/lib/*/site-packages/*.pth")
-    own = pth.parent
-    assert own == checkout / ".ray/lib/python3.11/site-packages"
-    seen = [(own / line).resolve() for line in pth.read_text().splitlines()]
-    assert seen == [checkout / ".venv/lib/python3.11/site-packages", checkout]
-
-
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 def test_a_bundle_holds_what_was_committed_and_its_commit(checkout):
     made = Repository(checkout)

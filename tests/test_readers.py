@@ -4,8 +4,6 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 SUITE = Path(__file__).resolve().parents[1] / "suite"
 NEVER = {"eval", "exec", "shelve.open", "joblib.load", "yaml.full_load", "yaml.unsafe_load"}
 NEVER |= {f"{module}.{name}" for module in ("pickle", "marshal") for name in ("load", "loads")}
@@ -47,19 +45,8 @@ def test_no_call_that_could_run_code_stands_elsewhere():
     assert calls == ALLOWED
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        *(
-            "pickle.loads(a)",
-            "from pickle import loads",
-            "torch.load(a)",
-            "yaml.load(a, Loader=yaml.Loader)",
-            "eval(a)",
-        ),
-        *("tar.extractall(a)", "run(a, shell=True)", "np.load(a, allow_pickle=True)"),
-    ],
-)
-def test_a_call_that_could_run_code_is_seen(line):
-    assert len(list(code_runners(line))) == 1
+def test_each_call_that_could_run_code_is_seen():
+    unsafe = """pickle.loads(a); eval(a); torch.load(a); yaml.load(a, Loader=yaml.Loader); tar.extractall(a)
+from pickle import loads; run(a, shell=True); np.load(a, allow_pickle=True)"""
+    assert len(list(code_runners(unsafe))) == 8
     assert not list(code_runners("tar.extract(a, b, filter='data'); model.eval(); yaml.safe_load(a); registry.load(a)"))

@@ -57,21 +57,6 @@ def test_what_is_changed_is_told_without_defaults(decide):
     assert answers(page)[1].startswith("GRPO of llama-3.1-8b in bf16")
 
 
-def test_layouts_and_rl_devices_are_chosen_by_themselves(decide):
-    page = decide(model="8b", count="8", rl_count="2", precision="mixed")
-    layouts = page.locator("details[data-name=layouts]")
-    layouts.locator("summary").click()
-    names = layouts.locator("tbody th").all_text_contents()
-    assert names == ["tp8", "2 replicas of tp4", "4 replicas of tp2", "8 replicas"]
-    page.get_by_label("Layout").fill("tp4")
-    assert "a batch of up to 126. The layout is 2 replicas of tp4." in answers(page)[0]
-    assert "does not fit on 2 × h100-sxm5-80gb" in answers(page)[1]
-    page.get_by_label("Model").first.fill("qwen2.5-7b")
-    page.get_by_label("Layout").fill("tp8")
-    assert answers(page)[0].endswith("must be a multiple of tp; got 28 and 8; possible: tp4, tp2, tp1.")
-    assert page.locator(".decide-notes").count() == 0
-
-
 def test_sizes_of_ones_own_and_refusals_answer_as_they_are_typed(decide):
     page = decide(
         sizes="hidden_size=8192,num_layers=80,num_heads=64,num_kv_heads=8,head_dim=128,intermediate_size=28672"

@@ -55,8 +55,6 @@ FAULTS = r"""() => {
     if (/^[+−-]?\d{5,}(\.\d+)?$|\d{7,}/.test(cell.textContent)) found.push(`a raw value: ${cell.textContent}`);
   return found;
 }"""
-# By the end of a metric's name: what the value of a run must say.
-UNITS = {"_per_s": r"/s", "_s": r"( s|ms|µs|ns)", "bytes": r"B", "flops": r"FLOP", "_j": r"J", "_w": r"W"}
 
 
 def sample(_folder):
@@ -115,21 +113,9 @@ def test_no_view_claim_table_or_run_shows_a_fault(open_page, pages, make):
             go(page, address)
             page.evaluate(OPEN_ALL)
             wait_until(page, ALL_OPEN)
-            if found := [*page.evaluate(FAULTS), *without_unit(page, name)]:
+            if found := page.evaluate(FAULTS):
                 faults[address] = found[:5]
     assert faults == {}
-
-
-def without_unit(page, name):
-    """The values of a run's page that do not say in which unit they are."""
-    if not name.startswith("run/"):
-        return []
-    rows = page.locator("#main tbody tr").evaluate_all(
-        "rows => rows.map((row) => [...row.children].map((cell) => cell.textContent))"
-    )
-    ends = [(row, next((end for end in UNITS if row[1].endswith(end)), "")) for row in rows]
-    assert any(end for _, end in ends) or not rows
-    return [" ".join(row) for row, end in ends if end and not re.search(UNITS[end] + "$", row[2])]
 
 
 def test_why_leads_to_the_number_of_each_card(open_page, pages):
@@ -156,31 +142,22 @@ MARKS = """(svg) => {
 def test_a_lead_is_drawn_on_its_side_of_neither_way(open_page, tmp_path):
     """As far off as it says: times by their logarithm, so that twice and half are as far from one."""
     marks = [
-        (2.0, (1.5, 4.0), 1.0, (1, 0.585, 2)),
-        (0.5, (0.25, 1.5), 1.0, (-1, -2, 0.585)),
-        (-3.0, (-5.0, 1.0), 0.0, (-3, -5, 1)),
-        (3.0, (-1.0, 5.0), 0.0, (3, -1, 5)),
-        (0.8, None, 0.5, (0.3, None, None)),
+        (Lead(about="a", written="b", value=2.0, ends=(1.5, 4.0), neutral=1.0), (1, 0.585, 2)),
+        (Lead(about="a", written="b", value=0.5, ends=(0.25, 1.5), neutral=1.0), (-1, -2, 0.585)),
+        (Lead(about="a", written="b", value=-3.0, ends=(-5.0, 1.0), neutral=0.0), (-3, -5, 1)),
     ]
-    leads = [Lead(about="a", written="b", value=value, ends=ends, neutral=neutral) for value, ends, neutral, _ in marks]
-    rulings = [
-        Ruling(id=f"r{place}", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
-        for place, lead in enumerate(leads)
-    ]
+    sure = {"claim": "A claim.", "outcome": "supported", "word": "yes", "section": "latency"}
+    rulings = [Ruling(id=f"r{place}", lead=lead, **sure) for place, (lead, _) in enumerate(marks)]
     answers = Answers(cards=[Card(question="Q?", answer="A.", ruling=one) for one in rulings], rulings=rulings)
     store(tmp_path / "runs", *ordinary_records(1))
     results = read_results([tmp_path / "runs"])
     path = tmp_path / "page.html"
     path.write_text(whole(build_views(results), results, answers=answers), encoding="utf-8")
-    page = open_page(path)
-    pictures = page.locator(".card svg.lead")
+    pictures = open_page(path).locator(".card svg.lead")
     assert pictures.count() == len(marks)
-    for place, (_, ends, _, offsets) in enumerate(marks):
-        middle, *drawn = pictures.nth(place).evaluate(MARKS)
-        low, high, value = (at - middle for at in drawn)
-        furthest = max(abs(offset) for offset in offsets if offset is not None)
-        unit = (middle - 8) / 1.15 / furthest
+    for place, (_, offsets) in enumerate(marks):
+        middle, low, high, value = pictures.nth(place).evaluate(MARKS)
+        unit = (middle - 8) / 1.15 / max(map(abs, offsets))
         assert middle == 120
-        assert value == pytest.approx(unit * offsets[0], rel=1e-3)
-        if ends:
-            assert [low, high] == pytest.approx([unit * offset for offset in offsets[1:]], rel=1e-3)
+        expected = [middle + unit * offset for offset in offsets]
+        assert [value, low, high] == pytest.approx(expected, rel=1e-3)

@@ -3,7 +3,6 @@ watched in every test (conftest.py)."""
 
 import pytest
 
-from suite.report.page.page import OWN_TRACES
 from tests.browser.conftest import CATCH_CLIPBOARD, DESKTOP, PHONE
 from tests.browser.looking import figure_of, go, sections, table_of, wait_until
 
@@ -109,12 +108,6 @@ def test_a_print_has_every_figure_what_was_opened_and_no_tools(open_page, ordina
     assert opened.locator("tbody").is_visible()
     for tools in (".choices", ".tools", "nav", ".switch"):
         assert not page.locator(tools).first.is_visible()
-
-
-def test_the_small_plotly_draws_all_that_it_is_taken_for(open_page, ordinary):
-    page = open_page(ordinary)
-    figure_of(page, "latency")
-    assert set(page.evaluate("Object.keys(Plotly.PlotSchema.get().traces)")) >= OWN_TRACES
 
 
 def test_without_decompression_the_page_says_so(watch, ordinary):
