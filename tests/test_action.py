@@ -17,7 +17,6 @@ from suite.gate.output.comment import MOST_CHARACTERS, NO_JUDGEMENT, comment, ma
 from suite.gate.output.files import write_judgement
 from suite.gate.verdict import Outcome
 from tests.action_runner import Runner
-from tests.gate.canary import CHANGES, make
 from tests.gate.judgements import hostile, judgement, timing
 from tests.gate.repositories import Repository, repository
 
@@ -72,12 +71,12 @@ class PullRequest:
         executable(judge / "bin/python", JUDGE.format(record=self.record, code=code, summary=summary))
         (judge / "source").write_text(f"{ROOT}\n")
 
-    def checked_out(self, commit, depth="--depth=1"):
+    def checked_out(self, commit):
         """Fetch one commit alone, as actions/checkout does."""
         shutil.rmtree(self.runner.workspace, ignore_errors=True)
         clone = repository(self.runner.workspace)
         clone.git("remote", "add", "origin", self.origin.folder.as_uri())
-        clone.git("fetch", "--quiet", "--no-tags", *[depth] * bool(depth), "origin", commit)
+        clone.git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", commit)
         clone.git("checkout", "--quiet", "--detach", commit)
         return clone
 
@@ -151,12 +150,6 @@ def test_the_judges_exit_code_is_the_steps(pull_request, code, word):
     assert (kept["name"], Path(kept["path"].split()[0]).parent) == ("suite-gate", Path(outputs["folder"]))
 
 
-def test_a_judge_without_an_answer_still_leaves_a_summary(pull_request):
-    pull_request.judge_says(2, summary="")
-    assert pull_request.runner.run(ACTION)[0] == 2
-    assert "Exit code 2: the log of this step says why." in pull_request.runner.summary
-
-
 def refused(pull_request, **inputs):
     """Return the sentence of a run that ends with 3 before the judge is asked."""
     code, outputs = pull_request.runner.run(ACTION, **inputs)
@@ -176,27 +169,9 @@ def test_a_merge_commit_is_refused_with_what_to_write(pull_request):
     assert "give actions/checkout ref: ${{ github.event.pull_request.head.sha }}" in refused(pull_request)
 
 
-def test_histories_without_a_common_commit_are_refused(pull_request):
-    origin = pull_request.origin
-    origin.git("checkout", "--quiet", "--orphan", "alone")
-    pull_request.runner.event["pull_request"]["head"]["sha"] = head = origin.commit({"d": ""})
-    pull_request.checked_out(head)
-    assert refused(pull_request).endswith("have no commit in common")
-
-
-def test_an_origin_that_gives_no_history_is_refused(pull_request):
-    pull_request.origin.folder.rename(pull_request.origin.folder.with_name("gone"))
-    assert "cannot be fetched from origin" in refused(pull_request)
-
-
 def test_a_run_beside_secrets_is_refused(pull_request):
     pull_request.runner.event_name = "pull_request_target"
     assert "use pull_request" in refused(pull_request)
-
-
-def test_a_folder_without_a_checkout_is_refused(pull_request):
-    shutil.rmtree(pull_request.runner.workspace / ".git")
-    assert "actions/checkout comes first" in refused(pull_request)
 
 
 def test_a_merge_queue_has_a_head_and_a_base(pull_request):
@@ -277,13 +252,6 @@ def test_the_suites_own_form_takes_a_sweep_and_settings(pull_request):
     assert arguments[-6:] == ["--sweep", "gate", "--set", "attention=mine", "--set", "seq_len=64"]
     assert arguments[arguments.index("--seconds") + 1] == "9"
     assert pull_request.runner.run(ACTION, form="other")[0] == 2
-
-
-def test_a_reviewer_may_trust_what_a_candidate_sets(pull_request):
-    assert pull_request.runner.run(ACTION, **{"trust-candidate-settings": "true"})[0] == 0
-    assert "--trust-candidate-settings" in pull_request.arguments()
-    assert pull_request.runner.run(ACTION)[0] == 0
-    assert "--trust-candidate-settings" not in pull_request.arguments()
 
 
 def test_what_is_measured_gets_no_word_with_the_runner(pull_request):
@@ -369,15 +337,6 @@ def test_the_judgement_is_posted_on_the_pull_request(commenting, tmp_path):
     assert "The [workflow run](https://github.example/us/it/actions/runs/7)" in posted["body"]
 
 
-def test_an_earlier_comment_is_renewed(commenting, tmp_path):
-    commenting.runner.artifact = left_by(judgement(timing()), tmp_path / "left")
-    commenting.gh_finds("345\n678")
-    assert commenting.runner.run(COMMENT, artifact="other")[0] == 0, commenting.runner.log
-    asked, posted = commenting.calls()
-    assert asked["marker"] == posted["body"].splitlines()[0] == "<!-- suite gate: other -->"
-    assert posted["arguments"][:5] == ["api", "--silent", "--method", "PATCH", "repos/us/it/issues/comments/345"]
-
-
 def test_a_fork_gets_a_sentence_and_no_comment(commenting):
     commenting.runner.event["pull_request"]["head"]["repo"]["full_name"] = "them/it"
     assert commenting.runner.run(COMMENT)[0] == 0
@@ -391,17 +350,6 @@ def test_what_is_no_judgement_is_not_shown(commenting):
     body = commenting.calls()[-1]["body"]
     assert body.startswith(f"{marker('suite-gate')}\n{NO_JUDGEMENT}")
     assert "everyone" not in body
-
-
-def test_a_missing_judgement_is_said(tmp_path):
-    assert NO_JUDGEMENT in comment(tmp_path / "none", "gate", "https://run.example")
-    with pytest.raises(ValueError, match="name must have"):
-        comment(tmp_path, "--> @everyone", "https://run.example")
-
-
-def test_the_token_is_for_the_step_that_posts_alone():
-    steps = yaml.safe_load(COMMENT.read_text(encoding="utf-8"))["runs"]["steps"]
-    assert [step["name"] for step in steps if "token" in json.dumps(step)] == ["Post the comment"]
 
 
 def test_a_comment_calls_nobody_and_is_as_long_as_github_takes(tmp_path):
@@ -444,36 +392,7 @@ def test_the_judges_python_is_one_that_the_suite_supports(tmp_path):
 # --- the canary
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_the_canarys_project_has_one_change(change, tmp_path):
-    make(change, tmp_path / "made")
-    made = Repository(tmp_path / "made")
-    (changed,) = made.git("diff", "--name-only", "HEAD~1", "HEAD").splitlines()
-    assert changed == {"slowed": "src/canary/work.py", "same": "README.md"}[change]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:hydra_pytest",
-        "--benchmark-disable",
-    ]
-    source = {**os.environ, "PYTHONPATH": "src"}
-    ended = subprocess.run(command, cwd=made.folder, env=source, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout
-
-
 # --- who reviews, and what the READMEs tell to paste
-
-
-def test_what_decides_of_others_work_has_owners_to_be():
-    lines = (ROOT / ".github/CODEOWNERS").read_text(encoding="utf-8").splitlines()
-    patterns = [line.split()[0] for line in lines if not line.startswith("#")]
-    assert {"/action.yml", "/.github/", "/suite/gate/", "/conf/gate.yaml", "/results/baseline/"} <= set(patterns)
-    assert all((ROOT / pattern.lstrip("/")).exists() for pattern in patterns)
 
 
 @pytest.mark.parametrize("name", ["README.md", "reports/README.zh.md", "suite/gate/README.md"])

@@ -1,6 +1,5 @@
 """Ways onto other machines: batch scripts, manifests, image and devcontainers, as far as files alone can show."""
 
-import json
 import re
 import shlex
 import shutil
@@ -18,9 +17,6 @@ ROOT = Path(__file__).resolve().parents[1]
 CLUSTER, CONTAINER = ROOT / ".cluster", ROOT / ".devcontainer"
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SCRIPTS = sorted(CLUSTER.glob("*.sbatch"))
-DEVCONTAINERS = sorted(CONTAINER.glob("*/devcontainer.json"))
-ENGINE = "engine"
-"""Begins the settings of Ray, which an allocation has where its nodes share nothing."""
 
 pytestmark = pytest.mark.skipif(not CLUSTER.exists(), reason="these files are a part of a checkout alone")
 
@@ -68,38 +64,13 @@ def test_a_batch_script_starts_one_task_on_each_node(script):
     assert {"--exclusive", "--requeue", "--time"} < set(given)
 
 
-def test_every_way_runs_one_sweep_into_a_folder_of_its_name():
-    own = (ENGINE, "spread=", "hydra.sweep.dir=")
-    for name, arguments in commands().items():
-        assert [argument for argument in arguments if not argument.startswith(own)] == ["-m", "sweep=lengths"], name
-        assert arguments[-1].startswith("hydra.sweep.dir="), name
-        assert arguments[-1].endswith("/lengths"), name
-
-
 def test_nodes_that_share_nothing_but_a_folder_share_the_cases():
     points = compose([*commands()["slurm.sbatch"], "attention=mha", "seq_len=512,1024"])
     assert [job_of(point).spread for point in points] == [True, True]
     assert {str(point.folder) for point in points} == {"/shared/lengths"}
 
 
-def test_ray_hands_out_what_no_node_shares_by_itself():
-    by_ray = {name: arguments for name, arguments in commands().items() if "engine=ray" in arguments}
-    assert set(by_ray) == {"slurm-ray.sbatch", "rayjob.yaml"}
-    assert not any(argument.startswith("spread") for arguments in by_ray.values() for argument in arguments)
-
-
 # --- Kubernetes
-
-
-def test_the_ray_job_writes_where_the_heads_volume_is():
-    spec = read_manifest("rayjob.yaml")["spec"]
-    head = spec["rayClusterSpec"]["headGroupSpec"]
-    pod = head["template"]["spec"]
-    (container,), (volume,) = pod["containers"], pod["volumes"]
-    (mount,) = container["volumeMounts"]
-    assert mount["name"] == volume["name"]
-    assert f"hydra.sweep.dir={mount['mountPath']}/" in spec["entrypoint"]
-    assert head["rayStartParams"] == {"num-cpus": "0"}, "the driver's pod runs no case"
 
 
 def test_whoever_joins_the_ray_job_needs_a_token():
@@ -109,17 +80,6 @@ def test_whoever_joins_the_ray_job_needs_a_token():
     assert cluster["rayVersion"] == f"{lowest}.0"
 
 
-def test_pods_that_measure_have_whole_cpus_and_one_image():
-    cluster = read_manifest("rayjob.yaml")["spec"]["rayClusterSpec"]
-    pods = [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
-    containers = [container for pod in pods for container in pod["containers"]]
-    assert len({container["image"] for container in containers}) == 1
-    for container in containers:
-        resources = container["resources"]
-        assert resources["requests"] == resources["limits"], "alike, they make the pod a guaranteed one"
-        assert resources["limits"]["cpu"].isdigit()
-
-
 # --- image and devcontainers
 
 
@@ -127,34 +87,6 @@ def instructions():
     """Return the instructions of the Dockerfile: a word and the rest, in order."""
     lines = re.sub(r"\\\n\s*", " ", re.sub(r"^#.*\n", "", text_of(CONTAINER / "Dockerfile"), flags=re.MULTILINE))
     return [line.split(maxsplit=1) for line in lines.splitlines() if line.strip()]
-
-
-def users():
-    """Return the user of each stage by its name, in order: its own, or the one of the stage that it is made from."""
-    found = {}
-    for word, rest in instructions():
-        if word == "FROM":
-            before, _, stage = rest.split()
-            found[stage] = found.get(before)
-        elif word == "USER":
-            found[stage] = rest
-    return found
-
-
-def test_the_image_has_a_python_that_the_project_supports():
-    (base,) = [rest.partition("=")[2] for word, rest in instructions() if word == "ARG" and rest.startswith("BASE=")]
-    minor = tuple(map(int, re.match(r"python:(\d+)\.(\d+)-slim", base).groups()))
-    low, high = re.fullmatch(r">=3\.(\d+)\.4,<3\.(\d+)", PYPROJECT["project"]["requires-python"]).groups()
-    assert (3, int(low)) <= minor < (3, int(high))
-
-
-def test_the_image_runs_doctor_as_a_user_without_rights():
-    assert list(users())[-1] == "suite", "docker build takes the last stage"
-    assert users()["suite"] == users()["development"] == "suite"
-    of_image = dict(instructions()[-4:])
-    assert json.loads(of_image["ENTRYPOINT"]) == ["suite"]
-    assert json.loads(of_image["CMD"]) == ["doctor"]
-    assert f"{of_image['WORKDIR']}/results" in json.loads(of_image["VOLUME"])
 
 
 def test_what_the_image_copies_is_there_and_not_ignored():
@@ -169,30 +101,3 @@ def test_what_the_image_copies_is_there_and_not_ignored():
     }
     assert copied == allowed
     assert all((ROOT / name).exists() for name in copied)
-
-
-def test_what_the_code_needs_is_installed_before_it_comes():
-    """Else every change of the code would install torch anew."""
-    lines = [f"{word} {rest}" for word, rest in instructions()]
-    (needs,) = [number for number, line in enumerate(lines) if 'project["dependencies"]' in line]
-    copied = [number for number, line in enumerate(lines) if line.startswith("COPY")]
-    assert [lines[number].split()[-2:] for number in copied if number < needs] == [["pyproject.toml", "./"]]
-
-
-@pytest.mark.parametrize("path", DEVCONTAINERS, ids=lambda path: path.parent.name)
-def test_a_devcontainer_builds_a_stage_of_the_one_dockerfile(path):
-    content = json.loads(text_of(path))
-    build = content["build"]
-    assert (path.parent / build["dockerfile"]).resolve() == CONTAINER / "Dockerfile"
-    assert (path.parent / build["context"]).resolve() == ROOT
-    assert build["target"] in users()
-    declared = {rest.partition("=")[0] for word, rest in instructions() if word == "ARG"}
-    assert set(build.get("args", {})) <= declared
-    assert content["remoteUser"] == "suite"
-
-
-def test_both_devcontainers_differ_in_torch_alone():
-    cpu, cuda = (json.loads(text_of(CONTAINER / name / "devcontainer.json")) for name in ("cpu", "cuda"))
-    assert cuda["build"].pop("args") == {"TORCH_INDEX": ""}
-    assert cuda.pop("hostRequirements") == {"gpu": "optional"}
-    assert {**cuda, "name": None} == {**cpu, "name": None}

@@ -92,21 +92,3 @@ def test_foreign_variants_are_checked_measured_and_reported(installed, tmp_path,
 
 def read(record):
     return {(reading.span, reading.metric): reading.value for reading in record.readings}
-
-
-def test_readmes_variant_takes_fifteen_lines_at_most():
-    written = [*blocks("python"), *blocks("yaml"), *blocks("console")]
-    assert sum(bool(line.strip()) for block in written for line in block.splitlines()) <= 15
-
-
-def test_the_variants_closed_form_counts_its_parameters(installed, monkeypatch):
-    torch = pytest.importorskip("torch", reason="the layer needs torch")
-    monkeypatch.syspath_prepend(installed)
-    from tied import TiedAttention, tied_shape
-
-    from suite.theory.layers.geometry import load_geometry
-
-    shape = tied_shape(load_geometry("tiny"))
-    settings = {"dtype": torch.float32, "device": torch.device("cpu"), "generator": torch.Generator()}
-    layer = TiedAttention(shape, positions=4, **settings)
-    assert sum(parameter.numel() for parameter in layer.parameters()) == shape.parameter_count

@@ -3,7 +3,6 @@
 import ast
 import functools
 import importlib.util
-import json
 import os
 import subprocess
 import sys
@@ -40,32 +39,6 @@ NEEDS_TORCH = ("suite.measure", "suite.attention", "suite.lm", "suite.rl", "suit
 RUNS_ONLY = {"torch", "hydra", "omegaconf"}
 WATCHED = RUNS_ONLY | {"typer", "pandas", "plotly", "numpy", "pyarrow"}
 
-# Forks once a module, so that what is dear and allowed is imported once.
-IMPORT_EACH = """
-import importlib, json, os, sys
-preloaded, modules, watched = map(json.loads, sys.argv[1:])
-for name in preloaded:
-    importlib.import_module(name)
-for name in modules:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            importlib.import_module(name)
-            found = [m for m in sys.modules if m in watched or m.startswith("suite.")]
-            os.write(writer, json.dumps(sorted(found)).encode())
-        except BaseException as error:
-            os.write(writer, json.dumps("%s: %r" % (name, error)).encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        print(json.dumps([name, json.load(answer)]))
-    os.waitpid(child, 0)
-"""
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork, to import each module apart in seconds")
-
 
 NEED_TRITON = set() if importlib.util.find_spec("triton") else {"suite.attention.triton_decode"}
 FOR_PYTEST = {"suite.gate.sweep_plugin", "suite.gate.pytest11.mla_grpo_suite_pytest"}
@@ -80,17 +53,6 @@ def modules_of(layer):
     return sorted({name.removesuffix(".__init__") for name in dotted} - NEED_TRITON - FOR_PYTEST)
 
 
-def imported_by(modules, preloaded=()):
-    """For each module, what stands in sys.modules after importing it alone."""
-    arguments = [json.dumps(part) for part in (list(preloaded), modules, sorted(WATCHED))]
-    command = [sys.executable, "-W", "ignore", "-c", IMPORT_EACH, *arguments]
-    path = os.pathsep.join([str(ROOT / "suite" / "gate" / "pytest11"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path}
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
-    assert ended.returncode == 0, ended.stderr
-    return dict(json.loads(line) for line in ended.stdout.splitlines())
-
-
 def held_after(*groups):
     """What stands in sys.modules after importing each of these groups of modules, in turn, into one process."""
     look = """
@@ -101,26 +63,13 @@ for group in sys.argv[1:]:
     print(*sys.modules)
 """
     command = [sys.executable, "-W", "ignore", "-c", look, *map(" ".join, groups)]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    path = os.pathsep.join([str(ROOT / "suite/gate/pytest11"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=environment)
     assert ended.returncode == 0, ended.stderr
     held = [set(line.split()) for line in ended.stdout.splitlines()]
     assert all(set(group) <= found for group, found in zip(groups, held, strict=True))
     return held
-
-
-def without_hydra(layer):
-    """A layer's modules, without those that compose by Hydra."""
-    return [module for module in modules_of(layer) if not module.startswith("suite.run.compose")]
-
-
-def layer_of(module):
-    return ".".join(module.split(".")[:2])
-
-
-def foreign(layer, found):
-    """Modules of layers that this one may not import."""
-    allowed = MAY_IMPORT[layer] | {layer}
-    return {name for name in found if name.startswith("suite.") and layer_of(name) not in allowed}
 
 
 def imported_at_once(body):
@@ -142,27 +91,25 @@ def tree_of(path):
 
 
 @functools.cache
-def import_lines(path):
-    """All import statements of a file, in functions and for type checkers, too."""
-    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Import | ast.ImportFrom)]
-
-
-@functools.cache
 def imports_of(module):
     """A module's own imports and those of the packages around it: modules of the suite, and other packages' names."""
     path = ROOT.joinpath(*module.split("."))
     path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     found = set()
     for name in imported_at_once(tree_of(path).body):
-        while name.startswith("suite.") and not (ROOT / name.replace(".", "/")).is_dir() and not is_module(name):
-            name = name.rpartition(".")[0]
+        name = module_named(name)
         found.add(name if name.startswith("suite") else name.partition(".")[0])
     parents = [module.rsplit(".", count)[0] for count in range(1, module.count(".") + 1)]
     return found | {name for name in parents if name != "suite"}
 
 
-def is_module(name):
-    return ROOT.joinpath(*name.split(".")).with_suffix(".py").exists()
+def module_named(name):
+    """The module or package of the suite in which a dotted name lies; another package's name as it is."""
+    while name.startswith("suite.") and not ROOT.joinpath(*name.split(".")).is_dir():
+        if ROOT.joinpath(*name.split(".")).with_suffix(".py").exists():
+            break
+        name = name.rpartition(".")[0]
+    return name
 
 
 def reached_from(module):
@@ -178,24 +125,23 @@ def reached_from(module):
 @pytest.mark.parametrize("layer", MAY_IMPORT)
 def test_a_layer_imports_only_what_lies_below_it(layer):
     forbidden = {"hydra", "omegaconf"} if layer in NEEDS_TORCH else RUNS_ONLY
-    modules = without_hydra(layer)
+    modules = [module for module in modules_of(layer) if not module.startswith("suite.run.compose")]
     assert modules
     for module in modules:
         reached = reached_from(module)
-        assert not foreign(layer, reached), module
+        layers = {".".join(name.split(".")[:2]) for name in reached if name.startswith("suite.")}
+        assert layers <= MAY_IMPORT[layer] | {layer}, module
         assert not forbidden & reached, module
 
 
 def lines_of_import(module):
-    """The modules of the suite that a module names in any import line: in functions and for type checkers, too."""
+    """What a module names in any import line: in functions and for type checkers, too."""
     path = ROOT.joinpath(*module.split("."))
-    for node in import_lines(path / "__init__.py" if path.is_dir() else path.with_suffix(".py")):
+    for node in ast.walk(tree_of(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-            continue
-        for name in (f"{node.module}.{alias.name}" for alias in node.names):
-            is_package = ROOT.joinpath(*name.split(".")).is_dir()
-            yield name if is_module(name) or is_package else node.module
+        elif isinstance(node, ast.ImportFrom):
+            yield from (module_named(f"{node.module}.{alias.name}") for alias in node.names)
 
 
 def circles(imports):
@@ -224,7 +170,8 @@ def test_no_package_brings_hydra_to_layers_with_torch():
 
 def test_what_reads_and_what_starts_runs_hold_no_torch():
     """In one process: the gate, then all that reads, then all that starts runs, which composes by Hydra."""
-    reading = [module for layer in MAY_IMPORT if layer not in NEEDS_TORCH for module in without_hydra(layer)]
+    reading = [module for layer in MAY_IMPORT if layer not in NEEDS_TORCH for module in modules_of(layer)]
+    reading = [module for module in reading if not module.startswith("suite.run.compose")]
     plans = [module for module in modules_of("suite") if module.endswith(".plan")]
     starting = ["suite.commands.run", *plans, *modules_of("suite.quality.tasks")]
     by_gate, by_reading, by_starting = held_after(
@@ -246,14 +193,12 @@ def test_the_gate_needs_the_packages_of_its_group_alone():
 
 
 def test_hydra_is_imported_by_composing_alone():
-    importers = set()
-    for path in (ROOT / "suite").rglob("*.py"):
-        for node in import_lines(path):
-            named = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            named += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if any(name.split(".")[0] in ("hydra", "omegaconf") for name in named):
-                importers.add(path.parent.relative_to(ROOT).as_posix())
-    assert importers == {"suite/run/compose"}
+    """In no line of any other module, in functions neither."""
+    modules = modules_of("suite")
+    packages = {name: {line.split(".")[0] for line in lines_of_import(name)} for name in modules}
+    importers = [name for name in modules if {"hydra", "omegaconf"} & packages[name]]
+    assert importers
+    assert all(name.startswith("suite.run.compose.") for name in importers)
 
 
 JUDGES = {
@@ -289,29 +234,13 @@ def test_the_report_judges_arms_by_the_one_rule_alone():
     assert judging == JUDGES
 
 
-@needs_fork
-def test_the_command_and_the_package_import_nothing_dear():
-    for names in imported_by(["suite", "suite.__main__", "mla_grpo_suite_pytest"]).values():
-        assert set(names) <= {"suite.__main__"}
+def test_the_command_and_the_pytest_plugin_import_nothing_dear():
+    (held,) = held_after(["suite", "suite.__main__", "mla_grpo_suite_pytest"])
+    assert not WATCHED & held
+    assert {name for name in held if name.startswith("suite.")} == {"suite.__main__"}
 
 
-def test_suite_alone_answers_within_150_ms_of_processor_time():
-    resource = pytest.importorskip("resource", reason="needs the resource module, to measure a child's processor time")
-
-    def children_s():
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return usage.ru_utime + usage.ru_stime
-
-    spent_s = []
-    for _ in range(3):
-        start_s = children_s()
-        subprocess.run([sys.executable, "-m", "suite"], check=True, capture_output=True, cwd=ROOT)
-        spent_s.append(children_s() - start_s)
-    assert min(spent_s) < 0.15
-
-
-def test_suite_alone_imports_no_typer_torch_pandas_or_hydra():
-    look = "import sys; from suite.__main__ import main; sys.argv = ['suite']; main(); print(list(sys.modules))"
-    said = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    modules = set(ast.literal_eval(said.splitlines()[-1]))
-    assert not WATCHED & modules
+def test_suite_alone_answers_without_typer_torch_or_pandas():
+    look = "import sys; from suite.__main__ import main; sys.argv = ['suite']; main(); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True, cwd=ROOT)
+    assert not WATCHED & set(ended.stdout.splitlines()[-1].split())

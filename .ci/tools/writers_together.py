@@ -28,6 +28,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -117,16 +118,8 @@ def _run(world: World, number: int) -> None:
         world.log_done("run", name)
 
 
-def _pack(world: World, number: int) -> None:
-    assert pack([world.results], remove=True) == 0
-
-
-def _pack_only(world: World, number: int) -> None:
-    assert pack([world.results], remove=False) == 0
-
-
-def _pack_source(world: World, number: int) -> None:
-    assert pack([world.source], remove=True) == 0
+def _pack(world: World, number: int, folder: str = "results", *, remove: bool = True) -> None:
+    assert pack([world.root / folder], remove=remove) == 0
 
 
 def _merge_folder(world: World, number: int) -> None:
@@ -164,8 +157,8 @@ def _calibrate(world: World, number: int) -> None:
 WRITERS: Mapping[str, Callable[[World, int], None]] = {
     "run": _run,
     "pack --remove": _pack,
-    "pack": _pack_only,
-    "pack its source": _pack_source,
+    "pack": partial(_pack, remove=False),
+    "pack its source": partial(_pack, folder="source"),
     "merge folder": _merge_folder,
     "merge archive": _merge_archive,
     **({"export": _export} if find_spec("mlflow") else {}),

@@ -32,7 +32,7 @@ LARGEST_ERROR = {torch.float64: 1e-13, torch.float32: 1e-5, torch.bfloat16: 3e-2
 # Added to eager's error, and growing with the square root of the keys beyond so many: a kernel that sums them one by
 # one is not wrong. torch's own math path, float32, absorbed MLA: 0.70e-6 at 1,024 keys, 1.1e-6 at 4,096, 2.0e-6 at
 # 16,384 and 3.7e-6 at 65,536, where eager stays at 0.4e-6. One key of 16,384 left out shows as 3e-4 at least (180
-# tried). Both are what .ci/tools/benchmarks/rounding.py prints.
+# tried). Commit 64383889 has the script that printed both: rounding.py.
 ROUNDING, ROUNDING_KEYS = 1e-6, 1024
 # The suffix of a metric, and the tensor whose error it is.
 PARTS = {

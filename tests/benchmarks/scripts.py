@@ -9,7 +9,6 @@ ROOT = Path(__file__).resolve().parents[2]
 QUICK = {
     "compare_fail_on": "1",
     "evidence": "20",
-    "expected": "",
     "launch_coverage": "--records results/reference/cpu/crossover",
 }
 """Arguments of what `make test` runs: 5 s of CPU time in all."""
@@ -19,33 +18,17 @@ SLOW = {
     "cpp_decode": "256 1",
     "gate_error_rates": "--runs 1 --slowed-runs 0 --seconds 5 --out {folder}",
     "million_records": "20",
-    "roomy_cache": "1",
-    "rounding": "1 1024",
-    "waits": "--growth --runs 20",
 }
 """And of what .ci/run does."""
 MINUTES = {
-    "action_by_hand": "--seconds 5",
     "public_suites": "--python {python} --out {folder} pluggy",
     "stranger_power": "--python {python} --runs 1 --slow-runs 0 --seconds 5 --out {folder}",
 }
 """And of what runs every night: these install packages."""
 PARITY = {
-    "rl_before": ". --pairs 2 --policies tiny",
     "rl_rivals": "--pairs 2 --policies tiny --only up",
 }
-RAY = {"ray_engine": "8 0.1"}
-"""Run by `make parity` and `make test-ray`, in whose environments their packages are."""
-ELSEWHERE = {
-    "gate_few_launches": "tests/test_rival_records.py",
-    "gate_shifts": "tests/test_rival_records.py",
-    "rival_rules": "tests/test_rival_records.py",
-    "null_rates": ".ci/run",
-    "page_views": "tests/browser/test_whole_page.py",
-    "products": "tests/theory/devices/test_products.py",
-    "trl_curves": "tests/parity/test_scripts.py",
-}
-"""The file that runs a script."""
+"""Run by `make parity`, in whose environment its packages are."""
 
 
 def run(name: str, arguments: str, folder: Path) -> str:

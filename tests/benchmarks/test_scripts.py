@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.benchmarks.scripts import ELSEWHERE, MINUTES, PARITY, QUICK, RAY, ROOT, SLOW, run
+from tests.benchmarks.scripts import MINUTES, QUICK, ROOT, SLOW, run
 
 SCRIPTS = ROOT / ".ci/tools/benchmarks"
 TOPS = (".ci", ".cluster", ".github", "conf", "results", "suite")
@@ -30,17 +30,6 @@ def test_a_script_that_takes_longer_runs(name, tmp_path):
 @pytest.mark.parametrize("name", MINUTES)
 def test_a_script_of_minutes_runs(name, tmp_path):
     assert run(name, MINUTES[name], tmp_path)
-
-
-def test_every_script_is_run_by_some_test():
-    scripts = {path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")}
-    tables = [QUICK, SLOW, MINUTES, PARITY, RAY, ELSEWHERE]
-    assert sorted(name for table in tables for name in table) == sorted(scripts)
-    files = {name: ROOT / file for name, file in ELSEWHERE.items()}
-    read = {
-        name: file.read_text(encoding="utf-8") for name, file in files.items() if file.exists()
-    }  # no .ci in an sdist
-    assert [name for name, text in read.items() if name not in text] == []
 
 
 def test_no_script_is_named_that_is_not_there():

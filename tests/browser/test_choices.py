@@ -9,7 +9,6 @@ from tests.browser.looking import (
     figure_of,
     names,
     section,
-    table_of,
     traces,
     wait_for_names,
     wait_until,
@@ -31,21 +30,6 @@ def test_a_subject_is_chosen_of_figures_that_differ_in_it(open_page, ordinary, f
     assert f"{facet}={other}" in page.evaluate("location.hash")
     choose(page, facet, before)
     wait_until(page, f"subject => {SUBJECT} === subject", subject)
-
-
-def test_of_figures_of_one_family_one_is_shown(open_page, ordinary):
-    page = open_page(ordinary)
-    assert section(page, "latency").locator("figure").count() == 1
-
-
-def test_a_variant_leaves_its_lines_and_its_rows(open_page, ordinary):
-    page = open_page(ordinary)
-    figure_of(page, "latency")
-    choose(page, "variant", "MLA (latent)")
-    wait_until(page, "document.querySelector('#main .plot').data.every(trace => trace.name.startsWith('MLA (latent)'))")
-    table = table_of(page, "latency")
-    choose(page, "variant", "MLA")
-    assert table.locator("tbody tr").count() > 0
 
 
 def test_a_choice_stays_within_its_view(open_page, ordinary):

@@ -1,7 +1,6 @@
 """What is dropped on the page, however damaged, ends in a sentence, and what is dropped later is still drawn."""
 
 import base64
-import json
 import random
 import shutil
 
@@ -9,7 +8,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from suite.records.stores.store import RECORD, SAMPLES
-from tests.browser.looking import figure_of, go, names
 from tests.records.factory import build, store
 from tools.hostile.mutations import by_chance, rewritten
 
@@ -83,24 +81,6 @@ def test_every_damaged_run_ends_in_a_sentence(open_page, ordinary, run, tmp_path
     ends = drop(page, [damaged(run, tmp_path / str(place), chance) for place in range(MANY)])
     assert [end for end in ends if not end.startswith(SENTENCES)] == []
     assert {sentence for sentence in SENTENCES[:3] for end in ends if end.startswith(sentence)} == set(SENTENCES[:3])
-
-
-def without(run, part, folder):
-    shutil.copytree(run, folder)
-    content = json.loads((run / RECORD).read_bytes())
-    del (content["case"] if part == "axes" else content)[part]
-    (folder / RECORD).write_text(json.dumps(content))
-    return folder
-
-
-def test_after_records_without_a_part_others_still_join(open_page, ordinary, run, tmp_path):
-    parts = ("axes", "environment", "provenance", "run_key", "status", "evidence")
-    page = open_page(ordinary, address="#/trust/runs")
-    *refusals, end = drop(page, [*(without(run, part, tmp_path / part) for part in parts), run])
-    assert [refusal for refusal in refusals if not refusal.startswith(SENTENCES[1])] == []
-    assert end.startswith(JOINED)
-    go(page, "speed/latency?geometry=deepseek-v2-lite&dtype=bfloat16&phase=decode")
-    assert "mla · added here" in names(figure_of(page, "latency"))
 
 
 def test_a_table_in_several_groups_of_rows_is_read_whole(open_page, ordinary, run, tmp_path):

@@ -10,7 +10,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from suite.machine.environment import machine_id
-from suite.report.blocks import Answers, Card, Lead, Ruling, say
+from suite.report.blocks import Answers, Card, Lead, Ruling
 from suite.report.command import build_views, whole_page
 from suite.report.model.results import read_results
 from suite.report.page.page import page as whole
@@ -18,7 +18,7 @@ from suite.report.page.texts import LANGUAGES, SECTIONS
 from tests.browser.conftest import PHONE, ordinary_records
 from tests.browser.looking import go, sections, wait_until
 from tests.records.factory import build, store
-from tests.report.reading import blocks_of, said
+from tests.report.reading import blocks_of
 from tests.report.rl.runs import arms
 from tools.prose.readers import REFERENCE, ROOT, sample_results
 
@@ -55,33 +55,7 @@ FAULTS = r"""() => {
     if (/^[+−-]?\d{5,}(\.\d+)?$|\d{7,}/.test(cell.textContent)) found.push(`a raw value: ${cell.textContent}`);
   return found;
 }"""
-# By the end of a metric's name: what the value of a run must say.
-UNITS = {"_per_s": r"/s", "_s": r"( s|ms|µs|ns)", "bytes": r"B", "flops": r"FLOP", "_j": r"J", "_w": r"W"}
-CONTRASTS = r"""() => {
-  const light = (colour) => {
-    const [r, g, b, a = 1] = colour.match(/[\d.]+/g).map(Number);
-    const linear = [r, g, b].map((part) => ((part / 255 + 0.055) / 1.055) ** 2.4);
-    return a === 0 ? null : 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
-  };
-  const behind = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const found = light(getComputedStyle(at).backgroundColor);
-      if (found !== null) return found;
-    }
-    return 1;
-  };
-  const found = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const { parentElement: holder, data } = walker.currentNode;
-    if (!data.trim() || holder.closest("script, style") || !holder.getClientRects().length) continue;
-    const style = getComputedStyle(holder);
-    const ink = light(holder.closest("svg") ? style.fill : style.color);
-    const paper = behind(holder);
-    if (ink !== null && (paper < 0.8 || (paper + 0.05) / (ink + 0.05) < 3)) found.push(`${ink} on ${paper}: ${data}`);
-  }
-  return found;
-}"""
+
 
 CUT_LEGENDS = """() => [...document.querySelectorAll(".plot")].flatMap((plot) =>
   [...plot.querySelectorAll(".legendtext")]
@@ -145,52 +119,9 @@ def test_no_view_claim_table_or_run_shows_a_fault(open_page, pages, make):
             go(page, address)
             page.evaluate(OPEN_ALL)
             wait_until(page, ALL_OPEN)
-            if found := [*page.evaluate(FAULTS), *without_unit(page, name)]:
+            if found := page.evaluate(FAULTS):
                 faults[address] = found[:5]
     assert faults == {}
-
-
-def without_unit(page, name):
-    """The values of a run's page that do not say in which unit they are."""
-    if not name.startswith("run/"):
-        return []
-    rows = page.locator("#main tbody tr").evaluate_all(
-        "rows => rows.map((row) => [...row.children].map((cell) => cell.textContent))"
-    )
-    ends = [(row, next((end for end in UNITS if row[1].endswith(end)), "")) for row in rows]
-    assert any(end for _, end in ends) or not rows
-    return [" ".join(row) for row, end in ends if end and not re.search(UNITS[end] + "$", row[2])]
-
-
-def test_each_claim_shows_the_commands_that_measure_it_again(open_page, pages):
-    path = pages(sample)
-    page = open_page(path)
-    page.evaluate(OPEN_ALL)
-    for ruling in blocks_of(path.read_text(encoding="utf-8"))["en/answers"]["rulings"]:
-        shown = page.locator(f"#{ruling['id']} .command code").all_inner_texts()
-        assert shown == ruling["commands"], ruling["id"]
-        assert page.locator(f"#{ruling['id']} .why a").count() == (1 if ruling["section"] else 0), ruling["id"]
-
-
-def test_a_page_printed_from_the_dark_is_dark_on_light(open_page, pages):
-    page = open_page(pages(sample), scheme="dark")
-    key = blocks_of(pages(sample).read_text(encoding="utf-8"))["runs"][0]["key"]
-    for address in ("answers", "speed/latency", "speed/signmap", "rl/rl_efficiency", "trust/runs", f"trust/run/{key}"):
-        page.emulate_media(media="screen")
-        go(page, address)
-        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
-        page.emulate_media(media="print")
-        assert page.evaluate(CONTRASTS) == [], address
-
-
-def test_no_legend_is_cut_on_a_phone(open_page, pages):
-    page = open_page(pages(sample), width=PHONE)
-    for address in ("quality/compress", "quality/quality", "rl/rl_efficiency"):
-        go(page, address)
-        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
-        assert page.locator(".legendtext").count(), address
-        assert page.evaluate(CUT_LEGENDS) == [], address
 
 
 def test_why_leads_to_the_number_of_each_card(open_page, pages):
@@ -208,32 +139,6 @@ def test_why_leads_to_the_number_of_each_card(open_page, pages):
             assert page.locator(f".choices select[name='{name}']").input_value() == value
 
 
-@pytest.mark.parametrize("lang", LANGUAGES)
-def test_a_leads_facets_open_the_table_that_holds_its_number(open_page, tmp_path, lang):
-    store(tmp_path / "runs", *ordinary_records(1))
-    results = read_results([tmp_path / "runs"])
-    views = build_views(results)
-    link = {"geometry": "llama-3.2-1b", "phase": say("phase.prefill"), "dtype": "float32"}
-    latency = said(next(section for section in views["speed"] if section.id == "latency"))
-    facets = {**link, "phase": "prefill"}
-    *_, table = [table for table in latency.tables if facets.items() <= table.facets.items()]  # the kernel's
-    (written,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+ m?s", cell)]
-    (interval,) = [cell for cell in table.rows[-1] if re.fullmatch(r"[\d.]+–[\d.]+ m?s", cell)]
-    lead = Lead(about="a prefill", written=written, interval=interval, value=1.0, link=link)
-    ruling = Ruling(id="one", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
-    answers = Answers(cards=[Card(question="How long?", answer="So long.", ruling=ruling)], rulings=[ruling])
-    path = tmp_path / "page.html"
-    path.write_text(whole(views, results, answers=answers, lang=lang), encoding="utf-8")
-    page = open_page(path)
-    page.locator(".card .why a").first.click()
-    row = page.locator("#section-latency .marked")
-    row.wait_for(state="visible")
-    assert written in row.inner_text()
-    assert written in page.locator(".reason").inner_text()
-    chosen = {name: page.locator(f".choices select[name={name}]").input_value() for name in link}
-    assert chosen == facets
-
-
 MARKS = """(svg) => {
   const at = (mark, name) => Number(svg.querySelector(mark)?.getAttribute(name) ?? NaN);
   return [at(".neutral", "x1"), at(".interval", "x1"), at(".interval", "x2"), at(".value", "cx")];
@@ -243,31 +148,31 @@ MARKS = """(svg) => {
 def test_a_lead_is_drawn_on_its_side_of_neither_way(open_page, tmp_path):
     """As far off as it says: times by their logarithm, so that twice and half are as far from one."""
     marks = [
-        (2.0, (1.5, 4.0), 1.0, (1, 0.585, 2)),
-        (0.5, (0.25, 1.5), 1.0, (-1, -2, 0.585)),
-        (-3.0, (-5.0, 1.0), 0.0, (-3, -5, 1)),
-        (3.0, (-1.0, 5.0), 0.0, (3, -1, 5)),
-        (0.8, None, 0.5, (0.3, None, None)),
+        (Lead(about="a", written="b", value=2.0, ends=(1.5, 4.0), neutral=1.0), (1, 0.585, 2)),
+        (Lead(about="a", written="b", value=0.5, ends=(0.25, 1.5), neutral=1.0), (-1, -2, 0.585)),
+        (Lead(about="a", written="b", value=-3.0, ends=(-5.0, 1.0), neutral=0.0), (-3, -5, 1)),
     ]
-    leads = [Lead(about="a", written="b", value=value, ends=ends, neutral=neutral) for value, ends, neutral, _ in marks]
-    rulings = [
-        Ruling(id=f"r{place}", claim="A claim.", outcome="supported", word="yes", lead=lead, section="latency")
-        for place, lead in enumerate(leads)
-    ]
+    sure = {"claim": "A claim.", "outcome": "supported", "word": "yes", "section": "latency"}
+    rulings = [Ruling(id=f"r{place}", lead=lead, **sure) for place, (lead, _) in enumerate(marks)]
     answers = Answers(cards=[Card(question="Q?", answer="A.", ruling=one) for one in rulings], rulings=rulings)
     store(tmp_path / "runs", *ordinary_records(1))
     results = read_results([tmp_path / "runs"])
     path = tmp_path / "page.html"
     path.write_text(whole(build_views(results), results, answers=answers), encoding="utf-8")
-    page = open_page(path)
-    pictures = page.locator(".card svg.lead")
+    pictures = open_page(path).locator(".card svg.lead")
     assert pictures.count() == len(marks)
-    for place, (_, ends, _, offsets) in enumerate(marks):
-        middle, *drawn = pictures.nth(place).evaluate(MARKS)
-        low, high, value = (at - middle for at in drawn)
-        furthest = max(abs(offset) for offset in offsets if offset is not None)
-        unit = (middle - 8) / 1.15 / furthest
+    for place, (_, offsets) in enumerate(marks):
+        middle, low, high, value = pictures.nth(place).evaluate(MARKS)
+        unit = (middle - 8) / 1.15 / max(map(abs, offsets))
         assert middle == 120
-        assert value == pytest.approx(unit * offsets[0], rel=1e-3)
-        if ends:
-            assert [low, high] == pytest.approx([unit * offset for offset in offsets[1:]], rel=1e-3)
+        expected = [middle + unit * offset for offset in offsets]
+        assert [value, low, high] == pytest.approx(expected, rel=1e-3)
+
+
+def test_no_legend_is_cut_on_a_phone(open_page, pages):
+    page = open_page(pages(sample), width=PHONE)
+    for address in ("quality/compress", "quality/quality", "rl/rl_efficiency"):
+        go(page, address)
+        wait_until(page, "!document.querySelector('.plot:not(:has(.main-svg))')")
+        assert page.locator(".legendtext").count(), address
+        assert page.evaluate(CUT_LEGENDS) == [], address

@@ -52,14 +52,6 @@ def test_a_maps_cells_have_row_column_and_value(open_page, ordinary):
     assert float(ratio) == pytest.approx(float(re.search(r"([\d.]+)×", text)[1]), rel=0.05)
 
 
-def test_no_row_is_made_of_decoration(open_page, ordinary):
-    page = open_page(ordinary)
-    rows, _ = csv_of(figure_of(page, "cache"))
-    assert any("KiB" in row["Text"] for row in rows)
-    rows, _ = csv_of(figure_of(page, "roofline"))
-    assert all(row["Arithmetic intensity (FLOP/B)"] for row in rows)
-
-
 def test_a_figures_picture_is_saved_as_png(open_page, ordinary):
     figure = figure_of(open_page(ordinary), "latency")
     with figure.page.expect_download() as download:

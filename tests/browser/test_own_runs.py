@@ -30,14 +30,6 @@ def test_the_first_view_ranks_ones_own_runs(open_page, beside):
     assert "suite run -m" in page.locator(".own .command code").inner_text()
 
 
-def test_claims_without_records_come_last(open_page, beside):
-    page = open_page(beside)
-    outcomes = page.locator(".claims .claim .verdict").evaluate_all("all => all.map(one => one.classList.item(1))")
-    measured = outcomes.index("unmeasured")
-    assert set(outcomes[measured:]) == {"unmeasured"}
-    assert page.locator(".card .verdict.unmeasured").count() == 0
-
-
 def test_a_section_opens_on_ones_own_runs(open_page, beside):
     page = open_page(beside)
     figure_of(page, "latency")

@@ -7,7 +7,7 @@ import pytest
 import suite.report
 from suite.records import numbers
 from tests.browser.conftest import CATCH_CLIPBOARD
-from tests.browser.looking import column, saved_rows, table_of, tool
+from tests.browser.looking import column, saved_rows, table_of, tool, wait_until
 
 VALUES_JS = Path(suite.report.__file__).parent / "page/scripts/values.js"
 NO_CLIPBOARD = """
@@ -82,23 +82,15 @@ def test_a_header_sorts_up_then_down_and_then_restores(open_page, ordinary):
     assert column(table, "Median") == before
 
 
-def test_rows_are_filtered_by_what_is_typed_and_counted(open_page, ordinary):
-    table = table_of(open_page(ordinary), "callstyle")
-    rows = table.locator("tbody tr")
-    every = rows.count()
-    table.locator("input").fill("prefill llama")
-    assert 0 < rows.count() < every
-    assert all("llama" in text for text in rows.all_inner_texts())
-    assert table.locator(".tools output").inner_text() == f"{rows.count()} of {every} rows"
-    table.locator("input").fill("")
-    assert rows.count() == every
-
-
 @pytest.mark.parametrize("script", [CATCH_CLIPBOARD, NO_CLIPBOARD], ids=["clipboard", "no clipboard"])
 def test_copy_gives_the_rows_that_are_seen_in_their_order(open_page, ordinary, script):
     page = open_page(ordinary, script=script)
     table = table_of(page, "callstyle")
+    every = table.locator("tbody tr").count()
     table.locator("input").fill("llama")
+    shown = table.locator("tbody tr").all_inner_texts()
+    assert all("llama" in text for text in shown)
+    assert table.locator(".tools output").inner_text() == f"{len(shown)} of {every} rows"
     table.locator("th button").nth(1).click()
     tool(table, "Copy").click()
     tool(table, "Copied").wait_for()
@@ -106,17 +98,9 @@ def test_copy_gives_the_rows_that_are_seen_in_their_order(open_page, ordinary, s
     titles = header.split("\t")
     assert titles == table.locator("th").all_inner_texts()
     assert [line.split("\t")[1] for line in lines] == column(table, titles[1])
-
-
-def test_a_table_is_copied_as_markdown_with_its_address(open_page, ordinary):
-    page = open_page(ordinary, script=CATCH_CLIPBOARD)
-    table = table_of(page, "latency")
     tool(table, "Markdown").click()
-    tool(table, "Copied").wait_for()
-    lines = page.evaluate("window.copied").splitlines()
-    assert lines[2].count("|") == table.locator("th").count() + 1
-    assert lines[-1].startswith("file://")
-    assert "#/speed/latency" in lines[-1]
+    wait_until(page, "window.copied.includes('|')")
+    assert "#/speed/callstyle" in page.evaluate("window.copied").splitlines()[-1]
 
 
 def test_a_tables_file_holds_its_rows_and_is_named_after_it(open_page, ordinary):
@@ -141,18 +125,6 @@ def test_a_wide_table_shows_six_columns_until_asked(open_page, ordinary):
     assert not more.is_visible()
 
 
-def test_the_head_and_the_first_column_stay_in_sight(open_page, ordinary):
-    table = table_of(open_page(ordinary, width=390), "callstyle")
-    scroll = table.locator(".scroll")
-    assert scroll.evaluate("box => box.scrollWidth > box.clientWidth")
-    place = "box => [box.querySelector('tbody td'), box.querySelector('th')].map(cell => cell.getBoundingClientRect())"
-    before = scroll.evaluate(place)
-    scroll.evaluate("box => box.scrollTo(200, 150)")
-    after = scroll.evaluate(place)
-    assert after[0]["x"] == before[0]["x"]
-    assert after[1]["y"] == before[1]["y"]
-
-
 def test_a_long_table_shows_its_first_rows_and_all_on_demand(open_page, long):
     page = open_page(long)
     table = table_of(page, "callstyle")
@@ -165,3 +137,15 @@ def test_a_long_table_shows_its_first_rows_and_all_on_demand(open_page, long):
     more.click()
     assert rows.count() == every
     assert not more.is_visible()
+
+
+def test_the_head_and_the_first_column_stay_in_sight(open_page, ordinary):
+    table = table_of(open_page(ordinary, width=390), "callstyle")
+    scroll = table.locator(".scroll")
+    assert scroll.evaluate("box => box.scrollWidth > box.clientWidth")
+    place = "box => [box.querySelector('tbody td'), box.querySelector('th')].map(cell => cell.getBoundingClientRect())"
+    before = scroll.evaluate(place)
+    scroll.evaluate("box => box.scrollTo(200, 150)")
+    after = scroll.evaluate(place)
+    assert after[0]["x"] == before[0]["x"]
+    assert after[1]["y"] == before[1]["y"]

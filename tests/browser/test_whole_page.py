@@ -1,12 +1,9 @@
 """The page as a whole, on a desk and on a phone, in light and dark. What it asks of the network and what fails in it is
 watched in every test (conftest.py)."""
 
-import re
-
 import pytest
 
 from suite.report.page.page import OWN_TRACES
-from tests.benchmarks.scripts import run
 from tests.browser.conftest import CATCH_CLIPBOARD, DESKTOP, PHONE
 from tests.browser.looking import figure_of, go, section, sections, table_of, wait_until
 
@@ -57,13 +54,6 @@ def test_each_view_has_an_address_and_the_back_button_leads_back(open_page, ordi
     wait_until(page, "document.querySelector('.views [aria-current]').textContent === 'Speed'")
 
 
-def test_an_address_that_is_opened_shows_what_it_names(open_page, ordinary):
-    page = open_page(ordinary, address="#/speed/latency?lang=zh&theme=dark&dtype=float32")
-    assert page.locator("html").get_attribute("lang") == "zh-CN"
-    assert page.locator("html").get_attribute("data-theme") == "dark"
-    assert page.locator(".choices select[name=dtype]").input_value() == "float32"
-
-
 @pytest.mark.parametrize("address", ["#/nowhere/at/all", "#/%", "#/%E0%A4%A?lang=constructor", "#/?lang=__proto__"])
 def test_an_address_of_nothing_shows_the_answers(open_page, ordinary, address):
     page = open_page(ordinary, address=address)
@@ -97,14 +87,6 @@ def test_a_copied_link_leads_to_the_figure_as_it_is(open_page, ordinary):
     assert again.evaluate("decodeURIComponent(location.hash)").split("?")[0].endswith(f"/{figure.get_attribute('id')}")
 
 
-def test_the_colours_follow_the_setting_while_the_page_is_open(open_page, ordinary):
-    page = open_page(ordinary)
-    figure = figure_of(page, "latency")
-    before = figure.locator(".plot").evaluate("plot => plot.layout.font.color")
-    page.emulate_media(color_scheme="dark")
-    wait_until(page, "before => document.querySelector('#main .plot').layout.font.color !== before", arg=before)
-
-
 def test_a_hidden_line_stays_hidden_when_the_colours_change(open_page, ordinary):
     page = open_page(ordinary)
     figure = figure_of(page, "latency")
@@ -117,14 +99,6 @@ def test_a_hidden_line_stays_hidden_when_the_colours_change(open_page, ordinary)
     assert set(state[1:]) == {True}
 
 
-def test_figures_out_of_sight_are_drawn_without_scrolling(open_page, ordinary):
-    page = open_page(ordinary)
-    page.set_viewport_size({"width": PHONE, "height": 50})
-    section(page, "latency")
-    wait_until(page, "document.querySelector('.plot .main-svg')")
-    assert page.evaluate("[scrollY, document.querySelector('.plot').getBoundingClientRect().top > 500]") == [0, True]
-
-
 def test_a_print_has_every_figure_what_was_opened_and_no_tools(open_page, ordinary):
     page = open_page(ordinary)
     opened = table_of(page, "latency")
@@ -135,18 +109,6 @@ def test_a_print_has_every_figure_what_was_opened_and_no_tools(open_page, ordina
     assert opened.locator("tbody").is_visible()
     for tools in (".choices", ".tools", "nav", ".switch"):
         assert not page.locator(tools).first.is_visible()
-
-
-def test_what_a_page_weighs_and_how_long_views_take_is_printed(ordinary, tmp_path):
-    *_, opening, decide = run("page_views", f"{ordinary} --rounds 1 --only decide", tmp_path).splitlines()
-    assert opening.startswith("opening ")
-    assert re.fullmatch(r"decide +\d+ +\d+ +\d+", decide)
-
-
-def test_the_small_plotly_draws_all_that_it_is_taken_for(open_page, ordinary):
-    page = open_page(ordinary)
-    figure_of(page, "latency")
-    assert set(page.evaluate("Object.keys(Plotly.PlotSchema.get().traces)")) >= OWN_TRACES
 
 
 def test_without_decompression_the_page_says_so(watch, ordinary):
@@ -194,3 +156,17 @@ def test_the_keyboard_alone_leads_everywhere(open_page, ordinary):
     page.locator("details.table[open] th button").first.focus()
     page.keyboard.press("Enter")
     assert page.locator("th[aria-sort=ascending]").count() == 1
+
+
+def test_figures_out_of_sight_are_drawn_without_scrolling(open_page, ordinary):
+    page = open_page(ordinary)
+    page.set_viewport_size({"width": PHONE, "height": 50})
+    section(page, "latency")
+    wait_until(page, "document.querySelector('.plot .main-svg')")
+    assert page.evaluate("[scrollY, document.querySelector('.plot').getBoundingClientRect().top > 500]") == [0, True]
+
+
+def test_the_small_plotly_draws_all_that_it_is_taken_for(open_page, ordinary):
+    page = open_page(ordinary)
+    figure_of(page, "latency")
+    assert set(page.evaluate("Object.keys(Plotly.PlotSchema.get().traces)")) >= OWN_TRACES

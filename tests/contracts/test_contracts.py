@@ -153,35 +153,3 @@ def test_our_calls_bind_to_what_is_published(monkeypatch, name, problem):
     inputs = packages.drawn(problem)
     kernel = ADAPTERS[module](problem).autotuned(*inputs)
     torch.testing.assert_close(kernel(*inputs), Eager(problem)(*inputs), rtol=0.02, atol=0.02)
-
-
-TEXT = """
-import a_gpu
-
-@a_gpu.decorator
-def attend(q: torch.Tensor, width: int, causal: bool = a_gpu.YES, *, scale: float = 1.0, **others: Any) -> None:
-    a_gpu.launch()
-"""
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        ((torch.ones(1),), {}),
-        ((torch.ones(1), 1, True, 1.0), {}),
-        ((torch.ones(1), True), {}),
-        ((torch.ones(1), 1, 0.5), {}),
-        ((torch.ones(1), 1), {"scale": True}),
-        ((1, torch.ones(1)), {}),
-    ],
-)
-def test_a_wrong_call_does_not_bind(arguments, named):
-    signature = inspect.signature(skeletons([TEXT], "attend")["attend"])
-    with pytest.raises((TypeError, AssertionError)):
-        bind(signature, *arguments, **named)
-    bind(signature, torch.ones(1), 1, True, scale=0.5, another=2)
-
-
-def test_what_is_no_longer_there_is_named():
-    with pytest.raises(AssertionError, match="not each of"):
-        skeletons([TEXT], "attend", "gone")

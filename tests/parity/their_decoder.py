@@ -37,13 +37,6 @@ def weights_of(ours: Decoder) -> dict[str, Tensor]:
     return {name: weight.clone() for name, weight in _views_of(ours).items()}
 
 
-def copy_back(theirs: LlamaForCausalLM, ours: Decoder) -> None:
-    """Overwrite the weights of ours with those of theirs."""
-    found = theirs.state_dict()
-    for name, weight in _views_of(ours).items():
-        weight.copy_(found[name])
-
-
 def _views_of(ours: Decoder) -> dict[str, Tensor]:
     named = {"model.embed_tokens": ours.embedding, "model.norm": ours.norm, "lm_head": ours.embedding}
     for number, block in enumerate(ours.blocks):

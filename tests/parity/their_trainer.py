@@ -20,14 +20,14 @@ from torch import Tensor
 
 from suite.configuration.files import read_choice
 from suite.lm.decoder import Decoder
-from suite.lm.sampling import Samples, prompts_from, sample
+from suite.lm.sampling import Samples
 from suite.lm.tokenizer import END, PAD
 from suite.lm.training import BETAS, WEIGHT_DECAY, Limits
 from suite.measure.rng import python_rng, torch_rng
 from suite.rl.plan import RlPlan
 from suite.rl.rollout import reward_parts, score_samples
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, draw
-from tests.parity.their_decoder import copy_back, llama_of
+from tests.parity.their_decoder import llama_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -36,7 +36,7 @@ with warnings.catch_warnings():
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Split
     from torch.optim.lr_scheduler import LambdaLR
-    from transformers import PreTrainedTokenizerFast, TrainerCallback
+    from transformers import PreTrainedTokenizerFast
     from transformers.utils.logging import disable_progress_bar
     from trl import GRPOConfig, GRPOTrainer
     from trl.trainer import grpo_trainer
@@ -113,7 +113,6 @@ def trainer_of(
     folder: Path,
     *,
     rollout: Callable[[list[str], GRPOTrainer], Mapping[str, list[Any]]] | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
     **changes: object,
 ) -> TheirTrainer:
     """Return a trainer of a copy of the base model, over the items that our rollouts of this plan draw.
@@ -131,29 +130,7 @@ def trainer_of(
         train_dataset=Dataset.from_dict(rows),
         processing_class=tokenizer(),
         rollout_func=rollout,
-        callbacks=list(callbacks),
     )
-
-
-def our_sampling(plan: RlPlan, policy: Decoder) -> Callable[[list[str], GRPOTrainer], Mapping[str, list[Any]]]:
-    """Return a rollout for TRL: its weights, in a decoder of ours, sample by the random numbers that ours have."""
-
-    def rollout(prompts: list[str], trainer: GRPOTrainer) -> Mapping[str, list[Any]]:
-        copy_back(trainer.model, policy)
-        step = trainer.state.global_step // trainer.args.steps_per_generation
-        prompt_ids, device = trainer.processing_class(text=prompts)["input_ids"], policy.factory.device
-        samples = sample(
-            policy,
-            prompts_from(prompt_ids[:: plan.num_generations], device),
-            copies=plan.num_generations,
-            longest=plan.longest_completion,
-            temperature=plan.temperature,
-            generator=torch_rng(device, plan.seed, step, 0, "noise"),
-        )
-        completions = completion_ids(samples.tokens_NT, samples.mask_NT)
-        return {"prompt_ids": prompt_ids, "completion_ids": completions, "logprobs": None}
-
-    return rollout
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
     .ci/tool benchmarks.million_records 20000 [--folders] [--verify] [--keep FOLDER]
 
-Makes that many records of ten readings each, a hundred of a machine, as packs of 10,000 in a folder each, and with
-`--folders` as run folders too. Then reads each in a process of its own with one thread, and prints seconds by the
-wall's clock and of the CPU, peak memory, files and bytes. All share 500 tables of readings, which saves making them and
-costs the same to read. At 200,000 records one command reads no further than its limits, and says so with exit code 4.
+Makes that many records of ten readings each, a hundred of a machine, 10,000 below a folder each, and turns them into
+tables. Reads those, and with `--folders` the run folders before, in a process of its own with one thread, and prints
+seconds by the wall's clock and of the CPU, peak memory, files and bytes. All share 500 tables of readings, which saves
+making them and costs the same to read.
 """
 
 import argparse
+import contextlib
 import hashlib
+import io
 import json
 import os
 import random
@@ -17,68 +19,50 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from suite.commands.results import pack
 from suite.records.record import RECORD, SAMPLES
-from suite.records.stores.pack import PACK, pack_bytes
 from suite.records.stores.store import READINGS
 from tests.records.factory import build
 
-IN_A_PACK, OF_A_MACHINE, READINGS_EACH, TABLES = 10_000, 100, 10, 500
+IN_A_FOLDER, OF_A_MACHINE, READINGS_EACH, TABLES = 10_000, 100, 10, 500
 FEW = 2
 GPUS = ("NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-80GB", "NVIDIA H200", "NVIDIA L40S")
 VARIANTS = ("mha", "gqa", "mqa", "mla")
 MEASURED = """
-import json, resource, signal, subprocess, sys, time
+import json, resource, subprocess, sys, time
 begun = time.perf_counter()
-child = subprocess.Popen(sys.argv[2:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-child.stdout.readline()
-first_line_s = time.perf_counter() - begun
-if sys.argv[1] == "first line":
-    child.send_signal(signal.SIGINT)
-while child.stdout.read(1 << 20):
-    pass
-code, used = child.wait(), resource.getrusage(resource.RUSAGE_CHILDREN)
-wall_s = time.perf_counter() - begun
-print(json.dumps([wall_s, first_line_s, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([time.perf_counter() - begun, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, code]))
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a process and its children took."""
-
-    wall_s: float
-    first_line_s: float
-    """Until it had printed a line."""
-    cpu_s: float
-    peak_mib: float
-    code: int
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("records", type=int)
-    parser.add_argument("--folders", action="store_true", help="as run folders, too")
-    parser.add_argument("--verify", action="store_true", help="time verify of the first pack, too")
+    parser.add_argument("--folders", action="store_true", help="time the run folders, too")
+    parser.add_argument("--verify", action="store_true", help="time verify of the first folder, too")
     parser.add_argument("--keep", type=Path, help="write into this folder, and keep it")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = options.keep or Path(scratch)
         print(f"{options.records:,} records of {READINGS_EACH} readings, {OF_A_MACHINE} of a machine")
-        as_packs(root / "packs", options.records)
-        time_listing(root / "packs")
+        as_folders(root / "runs", options.records)
         if options.folders:
-            as_folders(root / "folders", options.records)
-            time_listing(root / "folders")
+            time_listing(root / "runs")
+        with contextlib.redirect_stdout(io.StringIO()):
+            pack([root / "runs"], remove=True)
+        time_listing(root / "runs")
         if options.verify:
-            first = min((root / "packs").iterdir())
+            first = min((root / "runs").iterdir())
             suite(first, "results", "verify", str(first))
 
 
 def time_listing(folder: Path) -> None:
-    """Time a list of failed runs, which reads every record; of few packs also one of all, which reads readings too."""
+    """Time a list of failed runs, which reads every record, and of few folders one of all runs."""
     suite(folder, "results", "list", str(folder), "--status", "failed")
     if len(list(folder.iterdir())) <= FEW:
         suite(folder, "results", "list", str(folder), "--json")
@@ -108,47 +92,24 @@ def records(count: int) -> Iterator[tuple[str, Mapping[str, bytes]]]:
 
 
 def as_folders(root: Path, count: int) -> None:
-    """Write so many records as run folders, IN_A_PACK in each folder."""
+    """Write so many records as run folders, IN_A_FOLDER in each folder."""
     for number, (name, files) in enumerate(records(count)):
-        folder = root / str(number // IN_A_PACK) / name
+        folder = root / str(number // IN_A_FOLDER) / name
         folder.mkdir(parents=True)
         for part, content in files.items():
             (folder / part).write_bytes(content)
 
 
-def as_packs(root: Path, count: int) -> None:
-    """Write so many records as packs of IN_A_PACK."""
-    waiting: dict[str, Mapping[str, bytes]] = {}
-    for number, (name, files) in enumerate(records(count), 1):
-        waiting[name] = files
-        if len(waiting) == IN_A_PACK or number == count:
-            folder = root / f"{number:07d}"
-            folder.mkdir(parents=True)
-            (folder / PACK).write_bytes(pack_bytes(waiting))
-            waiting = {}
-
-
 def suite(folder: Path, *arguments: str) -> None:
-    """Time a command of the suite."""
-    words_without_paths = [word for word in arguments if "/" not in word]
-    time_program(f"suite {' '.join(words_without_paths)}, {folder.name}", folder, ["-m", "suite", *arguments])
-
-
-def time_program(name: str, folder: Path, arguments: list[str]) -> None:
-    """Print what Python with these arguments takes."""
-    cost = measure([sys.executable, *arguments])
+    """Print what a command of the suite takes. A small process starts it: a child's peak is its parent's at least."""
+    watched = [sys.executable, "-c", MEASURED, sys.executable, "-m", "suite", *arguments]
+    printed = subprocess.check_output(watched, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    wall_s, cpu_s, peak_mib, code = json.loads(printed)
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     files = f"{len(sizes):,} files, {sum(sizes) / 1e6:,.0f} MB"
-    taken = f"{cost.wall_s:.1f} s, CPU {cost.cpu_s:.1f} s, peak {cost.peak_mib:,.0f} MiB"
-    print(f"{name}: {taken}, exit code {cost.code}; {files}", flush=True)
-
-
-def measure(command: list[str], checkout: Path | None = None, *, until: str = "the end") -> Cost:
-    """What a command takes, in a checkout; `until` its "first line" it is interrupted there. A small process starts it:
-    a child's peak is its parent's at least."""
-    kept = {name: value for name, value in os.environ.items() if checkout is None or name != "PYTHONPATH"}
-    watched = [sys.executable, "-c", MEASURED, until, *command]
-    return Cost(*json.loads(subprocess.check_output(watched, cwd=checkout, env=kept | {"OMP_NUM_THREADS": "1"})))
+    words_without_paths = " ".join(word for word in arguments if "/" not in word)
+    taken = f"{wall_s:.1f} s, CPU {cpu_s:.1f} s, peak {peak_mib:,.0f} MiB, exit code {code}"
+    print(f"suite {words_without_paths}, {folder.name}: {taken}; {files}", flush=True)
 
 
 if __name__ == "__main__":

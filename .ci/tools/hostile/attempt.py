@@ -7,24 +7,20 @@ watched is what Python reports of itself (its audit events), and what the system
 import io
 import os
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 from tools.hostile.texts import harmful
 
-CODES, INTERRUPTED = (0, 2, 3, 4), 130
+CODES, TRACEBACK, UNPREPARED = (0, 2, 3, 4), 70, 71
 """1 says that something is slower or wrong, which no attempt here can find."""
-UNMEASURED = SimpleNamespace(records=[], was_interrupted=False, exit_code=lambda *, is_sweep: 0)
-"""The outcome of a run whose cases are composed and not measured."""
 LONGEST_S = 30.0
 WRITES = {"os.mkdir": 0, "os.rename": 1, "os.remove": 0, "os.rmdir": 0, "os.link": 1, "os.symlink": 1, "os.truncate": 0}
 """Audit events that change files, with the place of the path that they change."""
@@ -43,14 +39,6 @@ class Attempt:
     prepare: Callable[[Path], object] = lambda folder: None
     """Puts into the folder what the attempt needs; not watched."""
     codes: Sequence[int] = CODES
-    says_why: bool = True
-    """Whether it can."""
-    shows_texts: bool = False
-    """Whether it may show a stranger's texts: then no line of it may do anything."""
-    is_watched: bool = True
-    """Whether its writes are looked at: not where it becomes another process, or is asked to write elsewhere."""
-    keeps: Sequence[str] = ()
-    """Names in the folder that must be the same things afterwards."""
 
 
 @dataclass(kw_only=True)
@@ -78,56 +66,38 @@ def command(*arguments: str) -> Callable[[], int]:
 def tried(attempt: Attempt) -> Ended:
     """Make the attempt in a fork, within a new folder that is gone afterwards, and judge how it ended."""
     with _scratch_folder() as scratch:
-        _in_fork(lambda: attempt.prepare(scratch / "here"))
-        identities = [_identity(scratch / "here" / name) for name in attempt.keeps]
+        for name in ("out", "err", "outside"):
+            (scratch / name).touch()
         begun = time.monotonic()
         process = os.fork()
         if not process:
             os._exit(_child(attempt, scratch))
         status, was_late = _wait(process)
-        output = "".join((scratch / stream).read_text(errors="replace") for stream in ("out", "err"))
+        code = os.waitstatus_to_exitcode(status)
+        assert code != UNPREPARED, "an attempt could not be prepared"
         errors = (scratch / "err").read_text(errors="replace")
-        before_by_name = zip(attempt.keeps, identities, strict=True)
-        lost = [name for name, before in before_by_name if _identity(scratch / "here" / name) != before]
+        output = (scratch / "out").read_text(errors="replace") + errors
         outside = (scratch / "outside").read_text(errors="surrogateescape").splitlines()
-    code = os.waitstatus_to_exitcode(status)
     ended = Ended(code=code, seconds=time.monotonic() - begun, output=output)
     ended.faults += ["it hung"] if was_late else [f"it ended with {code}"] if code not in attempt.codes else []
     ended.faults += [words for words in ("Traceback (most", "Exception ignored") if words in errors]
-    ended.faults += ["no sentence says why"] if attempt.says_why and code in (2, 3, 4) and not output.strip() else []
-    ended.faults += [f"shown: {line[:60]!r}" for line in harmful(output)[:1] if attempt.shows_texts]
-    ended.faults += [f"{name} is another thing now" for name in lost]
+    ended.faults += ["no sentence says why"] if code in (2, 3, 4) and not output.strip() else []
+    ended.faults += [f"shown: {line[:60]!r}" for line in harmful(output)[:1]]
     ended.faults += [f"outside: {line}" for line in dict.fromkeys(outside)]
     return ended
 
 
-def _in_fork(prepare: Callable[[], None]) -> None:
-    """Prepare in a fork, so that no memory, thread or lock of it is in the attempts; AssertionError if it fails."""
-    process = os.fork()
-    if not process:
-        try:
-            prepare()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(process, 0)
-    assert status == 0, "an attempt could not be prepared"
-
-
-def _identity(path: Path) -> tuple[int, int, int] | None:
-    """Inode, kind and device number of what lies there; None for nothing. A file's content does not count."""
-    if not os.path.lexists(path):
-        return None
-    status = path.lstat()
-    return status.st_ino, stat.S_IFMT(status.st_mode), status.st_rdev
-
-
 def _child(attempt: Attempt, place: Path) -> int:
-    """Run the attempt with its output in files; the exit code, or 70 after a traceback."""
+    """Prepare and run the attempt with its output in files; the exit code, or TRACEBACK after one."""
     os.setsid()
+    try:
+        with redirect_stdout(io.StringIO()):
+            attempt.prepare(place / "here")
+    except BaseException:
+        traceback.print_exc()
+        return UNPREPARED
     for number, name in ((1, "out"), (2, "err")):
-        os.dup2(os.open(place / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
+        os.dup2(os.open(place / name, os.O_WRONLY | os.O_APPEND), number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding="utf-8", errors="strict")
     sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", errors="backslashreplace")
@@ -135,16 +105,14 @@ def _child(attempt: Attempt, place: Path) -> int:
     os.environ |= {"HOME": str(place / "home"), "TMPDIR": str(place / "tmp")}
     tempfile.tempdir = None
     sys.dont_write_bytecode = True
-    (place / "outside").touch()
-    if attempt.is_watched:
-        _watch(place)
+    _watch(place)
     try:
         code = attempt.run()
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 70
+        code = ended.code if isinstance(ended.code, int) else TRACEBACK
     except BaseException:
         traceback.print_exc()
-        code = 70
+        code = TRACEBACK
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     return code
@@ -152,7 +120,7 @@ def _child(attempt: Attempt, place: Path) -> int:
 
 def _watch(place: Path) -> None:
     """Write every change of a file outside of the place, and every run of foreign code, into `place/outside`."""
-    report = os.open(place / "outside", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    report = os.open(place / "outside", os.O_WRONLY | os.O_APPEND)
 
     def on_event(event: str, arguments: tuple) -> None:
         """Sort one audit event."""

@@ -33,8 +33,3 @@ def harmful(text):
     """The lines that a CI system would obey, or that hold characters which are not printable."""
     lines = re.split(r"\r\n|\r|\n", text)
     return [line for line in lines if is_command(line) or not line.isprintable()]
-
-
-def words(line):
-    """The words of a line, which keeps a long list on few lines."""
-    return line.split()

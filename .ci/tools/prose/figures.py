@@ -1,23 +1,13 @@
 """Every generated part of a README by its name. Readers find the figures in the records; no number stands here."""
 
 from collections.abc import Callable
+from functools import partial
 
 from suite.report.rl.run import COMPLETIONS, CPU
 from tools.prose import conf_reference, findings, tables
 
 FIGURES: dict[str, Callable[[], str]] = {
-    "rows.rl_why": lambda: findings.table(findings.RL_WHY),
-    "rows.rl_tasks": lambda: findings.table(findings.RL_TASKS),
-    "rows.rl_defaults": lambda: findings.table(findings.RL_DEFAULTS),
-    "rows.rl_tuned": lambda: findings.table(findings.RL_TUNED),
-    "rows.recipes": lambda: findings.table(findings.RECIPES),
-    "rows.rl_pretrained": lambda: findings.table(findings.RL_PRETRAINED),
-    "rows.rl_owners": lambda: findings.table(findings.RL_OWNERS),
-    "rows.prefill": lambda: findings.table(findings.PREFILL),
-    "rows.cpp": lambda: findings.table(findings.CPP),
-    "rows.sparse": lambda: findings.table(findings.SPARSE),
-    "rows.tiers": lambda: findings.table(findings.TIERS),
-    "rows.h100": lambda: findings.table(findings.H100),
+    **{f"rows.{name}": partial(findings.table, name) for name in findings.FINDINGS},
     "table.decode": tables.decode,
     "table.cpp_decode": tables.cpp_decode,
     "table.call_form": tables.call_form,

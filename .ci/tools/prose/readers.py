@@ -16,11 +16,11 @@ from suite.api.runs import Runs
 from suite.console.compare import by_setting
 from suite.console.summary import SummaryEntry, summarise_record
 from suite.report.blocks import Headline, joined, say
-from suite.report.model.labels import ALGORITHM, option_label, option_sort_key
+from suite.report.model.labels import ALGORITHM, option_sort_key
 from suite.report.model.results import read_results
 from suite.report.model.run import extras
 from suite.report.page.texts import load_texts
-from suite.report.rl import design, efficiency
+from suite.report.rl import design
 from suite.report.rl.contrasts import at_equal_budgets
 from suite.report.rl.run import COMPLETIONS, CPU, final_accuracy
 from suite.report.rl.stability import mean_over_steps
@@ -75,12 +75,6 @@ RANK_16, RANK_24, MQA = "attention.kv_lora_rank=16", "attention.kv_lora_rank=24"
 
 
 @functools.cache
-def folder_without_readings(folder):
-    """A folder's records without their readings."""
-    return read_results([REFERENCE / folder], with_readings=False)
-
-
-@functools.cache
 def sample_results():
     """The results that the sample report is made of, with all readings, and a note on the folders it leaves out.
 
@@ -119,7 +113,7 @@ class ReadRuns(Runs):
 @functools.cache
 def table(folder, **axes):
     """The table of a folder's cases with these axes and settings; no other readings are read."""
-    results = folder_without_readings(folder)
+    results = read_results([REFERENCE / folder], with_readings=False)
     records = [run for run in results.records if axes.items() <= (run.record.case.axes | settings(run.record)).items()]
     named = {run.record.case.id: settings(run.record)["settings"] for run in records}
     frame = Runs(replace(results, records=records)).table()
@@ -152,10 +146,10 @@ def by_seed(folder, metric, **wanted):
     return dict(zip(frame["seed"].astype(str), frame[metric], strict=True))
 
 
-def layer_latency(**wanted):
-    """A layer's median latency with its interval, in milliseconds."""
-    ends = ("", "_low", "_high")
-    return with_range([single_value("cpu/attention", f"latency_s{end}", **wanted) * 1e3 for end in ends], "{} ms")
+def latency_ms(folder, **wanted):
+    """The median latency of the one case that fits, with its interval, in milliseconds."""
+    median_s, low_s, high_s = (single_value(folder, f"latency_s{end}", **wanted) for end in ("", "_low", "_high"))
+    return f"{number(median_s * 1e3)} ms ({number(low_s * 1e3)}–{number(high_s * 1e3)})"
 
 
 def median_s(attention, **wanted):
@@ -291,35 +285,11 @@ def _regime(experiment):
     return dict(experiment.key)["task"], str(settings.get("digits", ""))
 
 
-def seeds(folder):
-    """How many seeds most arms of a folder have, at least."""
-    return min(len(arm.runs) for experiment in regimes(folder).values() for arm in experiment.trained_arms)
-
-
-def plain_arm_name(arm):
-    """An arm's algorithm, with its reward scaling where the case names one."""
-    scaling = arm.first.record.case.extras.get("scale_rewards")
-    return " · ".join(filter(None, (load_texts("en").render(option_label(ALGORITHM, arm.value(ALGORITHM))), scaling)))
-
-
-def rollout_experiments(folder):
-    """The experiments of a folder whose arms differ in the policy that samples, largest first."""
-    return sorted(design.layout(folder_results(folder)).rollouts, key=lambda experiment: -len(experiment.arms))
-
-
 def clear_differences(*tasks):
     """How many comparisons with PPO are clear on these tasks, at equal completions and seconds: `3 of 40`."""
     budgets = {COMPLETIONS, CPU}
     rows = [row for task in tasks for row in arms_by_task("cpu/rl")[task][1] if row.quantity.name in budgets]
     return f"{sum(row.outcome in TOLD_APART for row in rows)} of {len(rows)}"
-
-
-@functools.cache
-def experiment_over_tasks(folder):
-    """The experiment of the arms that ran on all tasks, and their final accuracies, a row a seed."""
-    experiments = [experiment for experiment, _ in arms_by_task(folder).values()]
-    (comparison,) = efficiency.over_tasks(experiments, has_labels=False)
-    return comparison
 
 
 def arm_name(arm):
@@ -377,31 +347,26 @@ def count_collapsed(folder):
     return f"{sum(is_collapsed(run.curve.accuracy) for run in runs)} of {len(runs)}"
 
 
-def _finals(folder, setting):
-    """The final accuracy of a folder's runs, by algorithm, by this setting's value and by seed."""
+@functools.cache
+def finals_by(folder, setting):
+    """The final accuracy of a folder's runs by algorithm, in the order of this setting's values, by seed."""
     finals = {}
     for run in sorted(design.layout(folder_results(folder)).runs, key=lambda run: int(run.setting(setting))):
         by_value = finals.setdefault(run.value(ALGORITHM), {})
         by_value.setdefault(run.setting(setting), {})[run.seed] = final_accuracy(run)
-    return dict(sorted(finals.items(), key=lambda item: option_sort_key(ALGORITHM, item[0])))
+    ordered = sorted(finals.items(), key=lambda item: option_sort_key(ALGORITHM, item[0]))
+    return {name: list(by_value.values()) for name, by_value in ordered}
 
 
-@functools.cache
-def tuning_trials(folder):
+def tuning_trials():
     """By algorithm, the mean final accuracy over seeds of each tuning trial."""
-    by_algorithm = _finals(folder, "trial")
-    return {name: [fmean(ends.values()) for ends in by_trial.values()] for name, by_trial in by_algorithm.items()}
-
-
-@functools.cache
-def tuned_ends(folder):
-    """By algorithm, where each setting that tuning chose ends on fresh seeds, the best setting first."""
-    return {name: list(of_rank.values()) for name, of_rank in _finals(folder, "rank").items()}
+    by_algorithm = finals_by("cpu_rl_tuned/trials", "trial")
+    return {name: [fmean(ends.values()) for ends in trials] for name, trials in by_algorithm.items()}
 
 
 def trial_range():
     """The lowest trial of each algorithm, which all share, and the range of the highest ones."""
-    ends = tuning_trials("cpu_rl_tuned/trials").values()
+    ends = tuning_trials().values()
     lowest, highest = {share(min(means)) for means in ends}, [max(means) for means in ends]
     (low,) = lowest
     return f"{low} and {min(highest) * 100:.0f} to {share(max(highest))}"
@@ -481,18 +446,6 @@ def peak_bytes(algorithm, **wanted):
     return rows("cpu/rl_memory", algorithm=algorithm, **{**usual, **wanted})["held_peak_bytes"].max()
 
 
-def memory_saving(**wanted):
-    """The share of PPO's projected peak that GRPO saves, as a percentage."""
-    return share(1 - peak_bytes("grpo", **wanted) / peak_bytes("ppo", **wanted))
-
-
-@functools.cache
-def ppo_arms():
-    """The arms of PPO, in each of which one setting is changed."""
-    (experiment,) = design.layout(folder_results("cpu_rl_ppo")).algorithms
-    return experiment.arms
-
-
 def measured_peak(algorithm, num_generations=8):
     """The measured peak of a step of the small policy's RL over its phases, in MiB."""
     peak_rows = rows("cpu_rl_owners", algorithm=algorithm, num_generations=num_generations)
@@ -558,12 +511,6 @@ def _percent(text):
 def number(value):
     """Three significant digits."""
     return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def with_range(values, form):
-    """`form` filled with the value, then its interval in brackets."""
-    value, low, high = map(number, values)
-    return f"{form.format(value)} ({low}–{high})"
 
 
 def share(value):

@@ -16,7 +16,7 @@ from suite.report.model.timed_kernels import kernel_median_s
 from suite.report.page.texts import load_texts
 from suite.report.quality import compress_design, contrasts
 from suite.report.quality import design as quality
-from suite.report.rl import design, pass_at_k
+from suite.report.rl import design, efficiency, pass_at_k
 from suite.report.rl.contrasts import at, at_equal_budgets
 from suite.report.rl.curves import judge_arms
 from suite.report.rl.run import COMPLETIONS, final_accuracy
@@ -79,7 +79,7 @@ def _time(variant):
     """A variant's latency with its interval, or with the number of samples where these are too few for one."""
     count = readers.single_value("cpu/attention", "latency_s_count", attention=variant, **STEP)
     if count > 5:
-        return readers.layer_latency(attention=variant, **STEP)
+        return readers.latency_ms("cpu/attention", attention=variant, **STEP)
     return f"{readers.number(median_s(variant, **STEP) * 1e3)} ms (n = {count:.0f})"
 
 
@@ -119,19 +119,13 @@ VARIANTS = {
 def variants():
     """The newer variants' decode kernels beside MHA's, GQA's and MLA's, the largest cache first."""
 
-    def value(metric, variant, span, dtype):
-        case = {"phase": "decode", "seq_len": 65_536, "attention": variant, "dtype": dtype}
-        return readers.single_value("cpu_variants/variants", metric, span=span, **case)
-
-    def kernel(variant, dtype):
-        times_s = [value(f"latency_s{end}", variant, "kernel", dtype) for end in ("", "_low", "_high")]
-        return readers.with_range([time_s * 1e3 for time_s in times_s], "{} ms")
-
-    caches = {variant: value("cache_bytes", variant, "case", "bfloat16") for variant in VARIANTS}
-    lines = [
-        [VARIANTS[variant], bytes_iec(size), kernel(variant, "float32"), kernel(variant, "bfloat16")]
-        for variant, size in sorted(caches.items(), key=lambda item: -item[1])
-    ]
+    folder, lines = "cpu_variants/variants", []
+    for variant, name in VARIANTS.items():
+        case = {"phase": "decode", "seq_len": 65_536, "attention": variant}
+        size = readers.single_value(folder, "cache_bytes", span="case", dtype="bfloat16", **case)
+        kernels = [readers.latency_ms(folder, span="kernel", dtype=dtype, **case) for dtype in ("float32", "bfloat16")]
+        lines.append((size, [name, bytes_iec(size), *kernels]))
+    lines = [line for _, line in sorted(lines, key=lambda item: -item[0])]
     return as_table(["a decode kernel at 65,536 tokens", "cache a layer, bfloat16", "float32", "bfloat16"], lines)
 
 
@@ -336,7 +330,7 @@ TASKS = {"sort": "sort four digits", "addition": "add two numbers", "postfix": "
 def rl(budget):
     """Where each arm ends on each task, and its difference from PPO at an equal budget."""
     by_task = readers.arms_by_task("cpu/rl")
-    (_, over) = readers.experiment_over_tasks("cpu/rl")
+    ((_, over),) = efficiency.over_tasks([experiment for experiment, _ in by_task.values()], has_labels=False)
     titles, lines = ["arm (10 seeds)"], {}
     for task, title in TASKS.items():
         experiment, comparisons = by_task[task]
@@ -407,7 +401,7 @@ def defaults():
 
 def tuned():
     """Equally many trials of each algorithm: the best expected one, and the chosen one on fresh seeds."""
-    trials, fresh = readers.tuning_trials("cpu_rl_tuned/trials"), readers.tuned_ends("cpu_rl_tuned/fresh")
+    trials, fresh = readers.tuning_trials(), readers.finals_by("cpu_rl_tuned/fresh", "rank")
     rivals = [name for name in fresh if name != "ppo"]
     judged = judge_together([compare(fresh[name][0], fresh["ppo"][0], margin=0.02) for name in rivals])
     assert {comparison.outcome for comparison in judged} == {ArmOutcome.OPEN}, (
@@ -418,18 +412,10 @@ def tuned():
     for name, chosen in fresh.items():
         means, most = trials[name], len(trials[name])
         best = _share_with_range(expected_best_band(means, most))
-        first, *next_two = [list(of_seed.values()) for of_seed in chosen]
-        ends = _end_and_difference(first, differs[name]).split(", ") if name in differs else [share(fmean(first)), ""]
+        first, *next_two = [share(fmean(ends.values())) for ends in chosen]
+        less = _points(differs[name]) if name in differs else ""
         mean = share(expected_best(means, 1))
-        lines.append(
-            [
-                option_label(ALGORITHM, name),
-                mean,
-                best,
-                *ends,
-                " and ".join(share(fmean(scores)) for scores in next_two),
-            ]
-        )
+        lines.append([option_label(ALGORITHM, name), mean, best, first, less, " and ".join(next_two)])
     titles = ["algorithm", "a trial's mean", "best of eight", "its choice on fresh seeds", "minus PPO's (points)"]
     return as_table([*titles, "next two"], lines)
 
@@ -480,15 +466,18 @@ SAID_WORDS |= {CurveWord.ALIKE: "alike", CurveWord.OPEN: "", CurveWord.FEW: "too
 
 def curves():
     """Where each arm ends in each regime, and how its whole curve stands to PPO's."""
-    lines = {}
+    render, seeds, lines = load_texts("en").render, [], {}
     for regime in REGIMES:
         experiment = readers.regimes("cpu/rl_curves")[regime]
         _, judged = judge_arms(experiment)
         for arm in experiment.trained_arms:
             word = SAID_WORDS[judged[arm].word] if arm in judged else ""
             texts = (share(arm.mean(final_accuracy)), word)
-            lines.setdefault(readers.plain_arm_name(arm), {})[regime] = ", ".join(filter(None, texts))
-    titles = [f"arm ({readers.seeds('cpu/rl_curves')} seeds)", *REGIMES.values()]
+            scaling = arm.first.record.case.extras.get("scale_rewards")  # where the case names one
+            name = " · ".join(filter(None, (render(option_label(ALGORITHM, arm.value(ALGORITHM))), scaling)))
+            lines.setdefault(name, {})[regime] = ", ".join(filter(None, texts))
+            seeds.append(len(arm.runs))
+    titles = [f"arm ({min(seeds)} seeds)", *REGIMES.values()]
     in_all = {name: cells for name, cells in lines.items() if len(cells) == len(REGIMES)}
     return as_table(titles, [[name, *(cells[regime] for regime in REGIMES)] for name, cells in in_all.items()])
 
@@ -558,7 +547,8 @@ def _of_corrections(folder, title):
     below exact rollouts by the experiment's own table. Last a row of how far the sampling policy is from the learning
     one without a correction."""
     cells, distances = {}, {}
-    for experiment in readers.rollout_experiments(folder):
+    experiments = design.layout(readers.folder_results(folder)).rollouts
+    for experiment in sorted(experiments, key=lambda each: -len(each.arms)):
         for row in at(COMPLETIONS, at_equal_budgets(experiment)):
             text = share(row.arm.mean(final_accuracy))
             is_lower = row.outcome is ArmOutcome.LOWER
@@ -614,18 +604,15 @@ def pretrained():
 
 def sampled_often():
     """pass@1 and pass@256 of the base model and after each way of training, by task, and what training did."""
-    studies = {
-        dict(experiment.key)["task"]: rows
-        for experiment, rows in pass_at_k.studies(readers.folder_results("cpu_rl_pass_at_k"))
-    }
+    texts, rows_by_task = load_texts("en"), {}
+    for experiment, arm_rows in pass_at_k.studies(readers.folder_results("cpu_rl_pass_at_k")):
+        rows_by_task[dict(experiment.key)["task"]] = {texts.render(row.name): row for row in arm_rows}
     names = {"sort": "sort four digits", "addition": "add two numbers"}
-    texts = load_texts("en")
-    arms = {texts.render(row.name): None for rows in studies.values() for row in rows}
     lines = []
-    for name in arms:
+    for name in dict.fromkeys(name for arms in rows_by_task.values() for name in arms):
         line = [name]
         for task in names:
-            row = next(row for row in studies[task] if texts.render(row.name) == name)
+            row = rows_by_task[task][name]
             first, last = (row.shares[k] for k in (1, 256))
             effect = texts.render(say(f"rl_pass_at_k.effect.{row.effect}")) if row.effect else ""
             line += [share(fmean(first)), share(fmean(last)), effect]
@@ -650,7 +637,8 @@ def ppo_settings():
     }
     usual = dict.fromkeys(("critic_warmup_steps", "lam_alpha", "critic_model"), "")
     usual |= {"critic_lr": "0.001", "inner_epochs": "1", "lam": "1.0", "cliprange_value": "0.5"}
-    of_settings = {tuple(map(arm.first.setting, usual)): arm for arm in readers.ppo_arms()}
+    (experiment,) = design.layout(readers.folder_results("cpu_rl_ppo")).algorithms
+    of_settings = {tuple(map(arm.first.setting, usual)): arm for arm in experiment.arms}
     arms = {name: of_settings[tuple((usual | change).values())] for name, change in changed.items()}
     plain, *changed_arms = arms.values()
     scores = plain.by_seed(final_accuracy)
@@ -735,7 +723,10 @@ def memory_fits():
 
 def memory():
     """The projected peaks of PPO and GRPO, and what GRPO saves, by model and by setting."""
-    usual = {"seq_len": 4096, "num_generations": 8, "micro_batch": 1, "checkpointing": True}
+
+    def peak(algorithm, model, **setting):
+        return readers.peak_bytes(algorithm, geometry=model, **setting)
+
     moved = {
         "saved": {},
         "1,024 tokens": {"seq_len": 1024},
@@ -745,17 +736,12 @@ def memory():
         "nothing recomputed": {"checkpointing": False},
         "16,384 tokens, nothing recomputed": {"seq_len": 16_384, "checkpointing": False},
     }
-    peaks = [
-        " → ".join(
-            readers.number(readers.peak_bytes(name, geometry=model, **usual) / 2**30) for name in ("ppo", "grpo")
+    gib = {name: [readers.number(peak(name, model) / 2**30) for model in MODELS] for name in ("ppo", "grpo")}
+    lines = [["PPO → GRPO, GiB", *map(" → ".join, zip(*gib.values(), strict=True))]]
+    for name, setting in moved.items():
+        lines.append(
+            [name, *(share(1 - peak("grpo", each, **setting) / peak("ppo", each, **setting)) for each in MODELS)]
         )
-        for model in MODELS
-    ]
-    lines = [["PPO → GRPO, GiB", *peaks]]
-    lines += [
-        [name, *(readers.memory_saving(geometry=model, **usual | setting) for model in MODELS)]
-        for name, setting in moved.items()
-    ]
     return as_table(["", *MODELS.values()], lines)
 
 
@@ -793,11 +779,11 @@ def gate_shifts():
     }
     rows = {row["shift of a launch"]: row for row in readers.simulation_rows("shifts")}
     shares = ("false alarms", "+5% found", "+10% found", "+5% same")
-    lines = [
-        [name, *(readers.simulation_share(rows[shift][share]) for share in shares)] for shift, name in names.items()
-    ]
-    for line, shift in zip(lines, names, strict=True):
-        line.append(f"{rows[shift]['launches']} launches, {rows[shift]['s']} s")
+    lines = []
+    for shift, name in names.items():
+        row = rows[shift]
+        cells = [readers.simulation_share(row[share]) for share in shares]
+        lines.append([name, *cells, f"{row['launches']} launches, {row['s']} s"])
     titles = ["what shifts", "a false alarm in runs of identical code", "+5% found", "+10% found"]
     return as_table([*titles, "+5% called the same", "identical code takes"], lines)
 
