@@ -68,7 +68,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
     contents = _read(folders)
     stored = [run for run in contents.stored if status in (None, run.record.status)]
     runs = [
-        *map(_listed, sorted(stored, key=lambda run: (started_at(run.record), run.folder))),
+        *sorted(map(_listed, stored), key=_start),  # read in their own order: neighbours share a row group
         *(ListedRun(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged),
         *(ListedRun(folder, UNFINISHED) for folder in contents.unfinished),
         *(ListedRun(run.folder, WITHDRAWN, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal),
@@ -81,6 +81,11 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
         names = ("runs", DAMAGED, UNFINISHED, *([WITHDRAWN] if counts[WITHDRAWN] else []))
         say(*(_list_lines(runs) if runs else ()), ", ".join(f"{counts[name]} {name}" for name in names))
     return BROKEN if counts[DAMAGED] else DONE
+
+
+def _start(run: ListedRun) -> tuple[str, Path]:
+    """When a listed run began, then its folder."""
+    return started_at(run.stored.record) if run.stored else "", run.folder
 
 
 def _listed(run: store.StoredRecord) -> ListedRun:

@@ -122,7 +122,7 @@ def _read_with_digest(folder: Path, *, with_readings: bool) -> tuple[Record, str
         raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
     if with_readings:
         record = replace(record, readings=read_readings(folder, record))
-    return record, hashlib.sha256(record_text(content | {"files": {}})).hexdigest()
+    return record, hashlib.sha256(json.dumps(content | {"files": {}}).encode()).hexdigest()
 
 
 def read_readings(folder: Path, record: Record) -> Rows[Reading]:
