@@ -6,35 +6,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
-import yaml
 
 from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark
-from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side.revisions import BenchmarkCase
 from suite.gate.side_by_side.worker_client import FailedError, Spent
-from suite.records.stores.claim import alone_in
 from suite.statistics.proportions import wilson
 from tools.benchmarks import gate_error_rates
 from tools.benchmarks.gate_error_rates import (
     ABOUT,
     RUNS,
-    SHARES,
     ErrorRatePlan,
     PlannedRun,
-    busy,
     learn_noise,
     planned_runs,
     read_runs,
     samples_of,
-    save_noise,
     table,
 )
 
@@ -55,23 +48,6 @@ def run(outcomes=("same",), *, slowed=0.0, index=0, measured_s=5.0, ratios=None,
             for number, (outcome, ratio) in enumerate(zip(outcomes, ratios or [1.0] * len(outcomes), strict=True))
         ],
     }
-
-
-def test_a_plan_has_each_kind_of_run_as_often_as_it_says():
-    planned = planned_runs(replace(PLAN, identical_runs=20, slowed_runs=5))
-    assert Counter(run.slowed for run in planned) == {0.0: 20, **dict.fromkeys(SHARES, 5)}
-    assert len({run.name for run in planned}) == len(planned)
-    assert PlannedRun(slowed=0.05, index=3).name == "05-0003"
-
-
-def test_kinds_take_turns_and_a_longer_plan_holds_a_shorter_one():
-    plan = replace(PLAN, identical_runs=30, slowed_runs=10)
-    assert planned_runs(plan) == planned_runs(plan) != planned_runs(plan, seed=1)
-    first_half = Counter(run.slowed for run in planned_runs(plan)[:30])
-    assert all(first_half[slowed] for slowed in (0.0, *SHARES))
-    assert first_half[0.0] < 25
-    none, short, long = ({run.name for run in planned_runs(replace(PLAN, identical_runs=count))} for count in (0, 3, 5))
-    assert none < short < long
 
 
 @pytest.fixture
@@ -145,21 +121,6 @@ def test_another_plans_folder_is_refused_in_one_sentence(quick, monkeypatch, tmp
     assert (tmp_path / ABOUT).read_bytes() == about
 
 
-def test_a_folder_that_another_process_fills_is_refused(quick, tmp_path):
-    with alone_in(tmp_path), pytest.raises(ValueError, match="another process writes into"):
-        gate_error_rates.measure(PLAN, tmp_path, lambda text: None)
-    assert gate_error_rates.read_runs(tmp_path) == []
-
-
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"source_digest": "digest", "benchmarks": [], "plan": 3}'])
-def test_a_file_of_that_name_that_is_none_of_ours_is_refused(quick, tmp_path, content):
-    (tmp_path / ABOUT).write_text(content)
-    with pytest.raises(
-        ValueError, match=r"^out must be a new folder or that of the same measurement; .* belongs to no measurement$"
-    ):
-        claim(tmp_path)
-
-
 @dataclass(frozen=True)
 class FakeRevisions:
     """Revisions that take a while on every clock, the newer one `slowed` longer; or whose cases do not build."""
@@ -209,14 +170,6 @@ def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path):
     assert line["broken"] == {}
 
 
-def test_a_run_in_which_everything_breaks_is_a_run_that_says_so(one_run, monkeypatch):
-    monkeypatch.setattr(FakeRevisions, "fails", True)
-    line = one_run(PlannedRun(slowed=0.0, index=0))
-    assert line["broken"] == {"a": "before: it does not build"}
-    assert (line["benchmarks"], line["load_1min"], line["cpu_pressure"]) == ([], None, None)
-    assert "broken: 00-0000: before: it does not build" in table([line])
-
-
 def test_noise_is_the_95th_percentile_of_identical_runs():
     others = [run(ratios=(1.5,), slowed=0.05), run(("broken",), ratios=(None,))]
     runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
@@ -225,22 +178,6 @@ def test_noise_is_the_95th_percentile_of_identical_runs():
         ("case 1", "layer", "latency_s"): 0.038,
     }
     assert learn_noise([]) == {}
-
-
-def test_saved_noise_is_read_back_by_the_gate(tmp_path):
-    path = tmp_path / "noise" / "a-processor-1-thread.yaml"
-    noise = {("tests/a.py::t[x-1]", "layer", "latency_s"): 0.013, ("seq_len=4096", "kernel", "latency_s"): 1e-5}
-    save_noise(path, noise, machine={"cpu": "A processor", "threads": 1}, made={"rounds": 100})
-    assert Tolerances.load(path).noise == noise
-    content = yaml.safe_load(path.read_text())
-    assert content["machine"] == {"cpu": "A processor", "threads": 1}
-    assert Tolerances.load(tmp_path / "not learnt yet.yaml").noise == {}
-
-
-def test_few_runs_teach_no_noise(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["tool", "--save", "--runs", "19", "--out", str(tmp_path)])
-    assert gate_error_rates.main() == 2
-    assert "runs must be at least 20 with --save; got 19" in capsys.readouterr().err
 
 
 def cells(line):
@@ -269,45 +206,7 @@ def test_the_table_counts_with_wilsons_intervals():
     assert share(0, 150) == "0 of 150 (0.0–2.5%)"  # as published tables have it
 
 
-def test_the_table_says_the_smallest_visible_slowdown():
-    """Ten runs of each slowdown, and the number that found it, for three benchmarks."""
-    hits = {0.03: (9, 0, 0), 0.05: (10, 9, 8), 0.10: (10, 10, 8)}
-    runs = [
-        run(["slower" if index < count else "same" for count in counts], slowed=slowed, index=index)
-        for slowed, counts in hits.items()
-        for index in range(10)
-    ]
-    runs += [run(("slower",) * 3)]  # identical code does not count
-    found = ", ".join(f"{share} for 1 of 3 benchmarks" for share in ("+3%", "+5%", "none"))
-    assert f"smallest injected slowdown that 90% of runs found: {found}" in table(runs)
-    assert not any("smallest" in line for line in table([run()]))
-
-
-def test_a_sweep_that_does_not_compose_is_refused_in_its_words():
-    class Refusing:
-        def ask(self, do, **arguments):
-            raise FailedError(f"{do} of {arguments['arguments']}: no such sweep")
-
-    class Launching:
-        @contextmanager
-        def launched(self):
-            yield [Refusing()]
-
-    with pytest.raises(ValueError, match=r"^sweep=nope cannot be composed: expand of .*sweep=nope.*: no such sweep$"):
-        gate_error_rates._expand(Launching(), "nope")
-
-
 ROOT = Path(__file__).parents[2]
-
-
-def test_busy_processes_end_with_the_block():
-    me = psutil.Process()
-    before = set(me.children())
-    with suppress(KeyError), busy(2):
-        spinning = set(me.children()) - before
-        assert len(spinning) == 2
-        raise KeyError
-    assert not any(one.is_running() for one in spinning)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
