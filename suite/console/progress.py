@@ -183,7 +183,6 @@ class Terminal:
         self._show_progress()
 
     def notice(self, text: str) -> None:
-        """Print a sentence."""
         say(text)
 
     def finished(self, record: Record, folder: Path) -> None:

@@ -66,7 +66,6 @@ def say_folded(*lines: str) -> None:
 
 
 def say_table(columns: Sequence[ConsoleColumn]) -> None:
-    """Print a table, as wide as the terminal."""
     say(*table_lines(columns, width=terminal_width(), colour=has_colour()))
 
 

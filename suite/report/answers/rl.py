@@ -17,13 +17,7 @@ from suite.records.case import value_under
 from suite.records.record import Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
 from suite.report.answers.decide import answer_question, decide_by_trials
-from suite.report.answers.trials import (
-    Question,
-    Trial,
-    arms_trial,
-    change_trial,
-    machine_label,
-)
+from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, machine_label
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped

@@ -70,12 +70,6 @@ class DeviceTime:
         return variant_sort_key(self.timing.variant), self.timing.sized_variant
 
     @property
-    def device_name(self) -> str:
-        """The machine that measured it, else its device without the sign that marks an expected time."""
-        machine = machine_name(self.timing.record) or self.timing.label
-        return machine if self.is_measured else self.device.removeprefix("≈ ")
-
-    @property
     def place(self) -> Hashable:
         """Device, context and label: times of variants that agree in these are compared."""
         return self.device, self.timing.tokens, self.timing.label
@@ -100,7 +94,10 @@ def build(results: Results) -> Section | None:
         tables += [_table(title, span, span_times, results, **subject) for span, span_times in spans.items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
     tables += [*build_machine_tables(results), published, _errors_table(results)]
-    return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
+    shares = [figure.share for figure in published_figures()]
+    low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
+    headline = Headline(text=say("published.headline", low=low, middle=middle, high=high))
+    return section("hardware", figures=figures, tables=tables, headlines=[headline])
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
@@ -222,11 +219,11 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     by_evidence = grouped((time for time in latent if time.variant == first.variant), lambda time: time.evidence)
     best = {evidence: min(times, key=lambda time: time.time_s) for evidence, times in by_evidence.items()}
     kinds = ["measured" if first.is_measured else "projected", "expected" if "expected" in best else "projected"]
-    sentences = [
-        say(f"hardware.best.{kind}", time=numbers.seconds(best[kind].time_s), device=best[kind].device_name)
-        for kind in dict.fromkeys(kinds)
-        if kind in best
-    ]
+    sentences = []
+    for kind, time in ((kind, best[kind]) for kind in dict.fromkeys(kinds) if kind in best):
+        machine = machine_name(time.timing.record) or time.timing.label
+        device = machine if time.is_measured else time.device.removeprefix("≈ ")
+        sentences.append(say(f"hardware.best.{kind}", time=numbers.seconds(time.time_s), device=device))
     return joined(": ", [first.variant[1], joined("notes", sentences)])
 
 
@@ -291,12 +288,6 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
     rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.device), time.variant))
     note = say("hardware.note")
     return table(span_title(span), rows, columns, family=span_title(span), note=note, folded=span != LAYER, **subject)
-
-
-def _headline() -> Headline:
-    shares = [figure.share for figure in published_figures()]
-    low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
-    return Headline(text=say("published.headline", low=low, middle=middle, high=high))
 
 
 DeviceErrors = tuple[str, Text, list[float]]

@@ -57,7 +57,6 @@ class Arm(Generic[R]):
 
     @property
     def short_name(self) -> Text:
-        """Its name for a legend or a sentence."""
         return self.legend_name or self.name
 
     @property
@@ -212,7 +211,6 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def drop_settings(key: Pairs, names: Collection[str]) -> Pairs:
-    """The key without the settings of these names."""
     return tuple(pair for pair in key if pair[0] not in names)
 
 
@@ -286,5 +284,4 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
 
 
 def with_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
-    """The contrasts whose outcome is one of `outcomes`."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

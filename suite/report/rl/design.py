@@ -265,7 +265,6 @@ class RlLayout:
 
 @cached_by_results
 def layout(results: Results) -> RlLayout:
-    """The layout of these results' runs, made once."""
     return RlLayout(results)
 
 

@@ -67,7 +67,6 @@ class MemoryCase(run.Run):
 
     @property
     def model(self) -> str:
-        """The name of the model whose step it is."""
         return next(filter(None, (self.case_settings.get(name, "") for name in MODELS.values())), "")
 
     @property
