@@ -12,7 +12,7 @@ from itertools import chain
 from statistics import fmean
 
 from suite.report.answers.claims import sensitivity, setting_name
-from suite.report.answers.forest import FEWEST_ROWS, Unit, forest
+from suite.report.answers.forest import FEWEST_ROWS, forest
 from suite.report.answers.trials import ABOUT, Question, Trial, canonical, mean_trial
 from suite.report.blocks import Figure, Joined, Lead, Text, dotted, joined, say, say_or
 from suite.report.evidence import Write, comparison_lead, estimate, lead_number
@@ -72,16 +72,20 @@ class PooledTrials:
     @functools.cached_property
     def trials(self) -> list[Trial]:
         """One trial a family."""
-        return [_family_mean(members) for members in grouped(self.units, self.family).values()]
+        families = []
+        for members in grouped(self.units, self.family).values():
+            telling = [unit for unit in members if unit.comparison.is_tested]
+            mean = mean_trial(telling) if len(telling) > 1 else None
+            families.append(mean or next(iter(telling), members[0]))
+        return families
+
+    def family(self, unit: Trial) -> str:
+        return unit.value(self.over[0])
 
     @functools.cached_property
     def pooled(self) -> Pooled:
         """The estimate: the mean over families, each of which counts the same."""
         return self._pool(self.trials)
-
-    def family(self, unit: Trial) -> str:
-        """The value that units of one family share."""
-        return unit.value(self.over[0])
 
     def _pool(self, trials: Sequence[Trial]) -> Pooled:
         return Pooled(tuple(trial.comparison for trial in trials), alpha=ALPHA_BY_LOOKS[self.looks])
@@ -197,15 +201,8 @@ class PooledTrials:
         """The figure of all families and their mean; None where fewer than FEWEST_ROWS were tested."""
         if len(self.tested) < FEWEST_ROWS:
             return None
-        rows = [
-            Unit(
-                name=self.unit_name(trial),
-                comparison=trial.comparison,
-                runs=[key for arm in trial.arms for key in arm.run_keys],
-            )
-            for trial in self.judged
-        ]
-        return forest(rows, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
+        units = [(self.unit_name(trial), trial) for trial in self.judged]
+        return forest(units, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
 
     def lead(self, measure: Text, *, names_arms: bool = True) -> Lead:
         """The mean over the tested families as the number that leads a verdict; one trial's where fewer than two are.
@@ -256,11 +253,6 @@ def _deciding_units(trials: Sequence[Trial], over: Sequence[str], usual_values: 
     return [_usual_trial(unit, usual_values) for unit in by_unit.values()]
 
 
-def _family_mean(units: Sequence[Trial]) -> Trial:
-    telling = [unit for unit in units if unit.comparison.is_tested]
-    return (mean_trial(telling) if telling[1:] else None) or next(iter(telling), units[0])
-
-
 def _usual_trial(trials: Sequence[Trial], usual_values: Mapping[str, str]) -> Trial:
     """The trial nearest to the usual values, then of fewest named settings, then of most pairs; by no outcome."""
 
@@ -292,20 +284,16 @@ def _setting_effects(
                     pairs.setdefault(trial.values(names), []).append((trial, partner))
             for values, level_pairs in pairs.items():
                 changed = [pair for pair in zip(names, values, strict=True) if pair[1] != usual.value(pair[0])]
-                if change := _mean_change(level_pairs):
+                # Mean differences of the pairs' first trials, then of their partners, by seed.
+                means = []
+                for side in zip(*level_pairs, strict=True):
+                    by_seed = [dict(zip(t.comparison.names, t.comparison.differences, strict=True)) for t in side]
+                    seeds = sorted(set.intersection(*map(set, by_seed)))
+                    means.append({seed: fmean(differences[seed] for differences in by_seed) for seed in seeds})
+                if change := compare(*means):
                     changes.setdefault(tuple(changed), []).append(change)
     pooled = {changed: Pooled(tuple(comparisons)) for changed, comparisons in changes.items()}
     effects = [SettingEffect(settings=dict(changed), pooled=row) for changed, row in pooled.items() if row.telling]
     clear = differing_rows([effect.pooled for effect in effects])
     effects = [replace(effect, is_clear=is_clear) for effect, is_clear in zip(effects, clear, strict=True)]
     return sorted(effects, key=lambda effect: -abs(effect.pooled.mean))
-
-
-def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
-    """Compare the mean difference of the pairs' first trials with their partners', by seed; None without a seed."""
-    means = []
-    for side in zip(*pairs, strict=True):
-        by_seed = [dict(zip(t.comparison.names, t.comparison.differences, strict=True)) for t in side]
-        seeds = set.intersection(*map(set, by_seed))
-        means.append({seed: fmean(differences[seed] for differences in by_seed) for seed in sorted(seeds)})
-    return compare(*means)

@@ -1,34 +1,27 @@
 """A claim's estimate as a figure: each unit's mean difference with its interval, then the mean over units."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from suite.report.answers.trials import Trial
 from suite.report.blocks import Figure, Text, View, dotted, joined, say
 from suite.report.evidence import Write, comparison_verdict, estimate, format_p
 from suite.report.model.formats import interval_ends, points
 from suite.report.model.labels import BLUE, GREY, VERMILION, Style
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.plots import Point, Series, linear, rule
-from suite.statistics.paired import Comparison
 from suite.statistics.pooled import Pooled
 
 FEWEST_ROWS = 2  # units from which on a figure shows more than a sentence
 ROW_PX = 34
 
 
-@dataclass(frozen=True, kw_only=True)
-class Unit:
-    """A row of a forest. One that was not tested is drawn open, and does not count in the mean."""
-
-    name: Text
-    comparison: Comparison
-    runs: Sequence[str]  # run keys of both arms
-
-
-def forest(units: Sequence[Unit], pooled: Pooled, write: Write, *, name: Text, measure: Text, scope: Text) -> Figure:
-    """The figure of `pooled`, of which at least one unit was tested. `name`: what is subtracted from what. `scope`: a
-    sentence on what its interval holds for."""
+def forest(
+    units: Sequence[tuple[Text, Trial]], pooled: Pooled, write: Write, *, name: Text, measure: Text, scope: Text
+) -> Figure:
+    """The figure of `pooled`, a row for each of `units` with its name. One that was not tested is drawn open and does
+    not count in the mean; at least one was. `name`: what is subtracted from what. `scope`: a sentence on what its
+    interval holds for."""
     factor = 100 if write is points else 1
     value = estimate(pooled.mean, pooled.interval, write)
 
@@ -36,13 +29,13 @@ def forest(units: Sequence[Unit], pooled: Pooled, write: Write, *, name: Text, m
         return Series(name=name, points=marks, style=style, along="x", in_legend=False, **more)
 
     counted, left_out = list[Point](), list[Point]()
-    for place, unit in enumerate(units):
-        mean, interval = unit.comparison.mean, unit.comparison.interval
-        verdict = comparison_verdict(unit.comparison)
+    for place, trial in enumerate(trial for _, trial in units):
+        mean, interval = trial.comparison.mean, trial.comparison.interval
+        verdict = comparison_verdict(trial.comparison)
         hover = say("claim.forest.hover", value=estimate(mean, interval, write), said=verdict)
-        ends = interval_ends(interval, factor=factor)
-        mark = Point(x=factor * mean, y=place, ends=ends, hover=hover, runs=unit.runs)
-        (counted if unit.comparison.is_tested else left_out).append(mark)
+        ends, runs = interval_ends(interval, factor=factor), [key for arm in trial.arms for key in arm.run_keys]
+        mark = Point(x=factor * mean, y=place, ends=ends, hover=hover, runs=runs)
+        (counted if trial.comparison.is_tested else left_out).append(mark)
     conclusion = say(f"claim.said.{pooled.conclusion}")
     foot = Point(
         x=factor * pooled.mean,
@@ -50,7 +43,7 @@ def forest(units: Sequence[Unit], pooled: Pooled, write: Write, *, name: Text, m
         ends=interval_ends(pooled.interval, factor=factor),
         hover=say("claim.forest.hover", value=value, said=conclusion),
     )
-    names = [dotted(unit.name, say("claim.forest.pairs", count=unit.comparison.pairs)) for unit in units]
+    names = [dotted(unit, say("claim.forest.pairs", count=trial.comparison.pairs)) for unit, trial in units]
     count = sum(comparison.pairs for comparison in pooled.telling)
     names.append(dotted(say("claim.forest.mean"), say("claim.forest.pairs", count=count)))
     traces = [
