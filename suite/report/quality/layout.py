@@ -38,7 +38,6 @@ def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
 
 
 def seeds_text(arm: QualityArm) -> Text:
-    """The number of seeds that ended, with the number of those that failed where there are any."""
     count = numbers.count(len(arm.ended))
     return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
 
@@ -120,16 +119,17 @@ def nearest_table(
 ) -> Table:
     """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
 
-    def times_as_wide(pair: QualityContrast) -> str:
-        return "=" if is_same_cache(pair) else numbers.times(cache_ratio(pair.arm, pair.other))
-
     columns: list[Column[QualityContrast]] = [
         column("quality.latent", lambda pair: pair.arm.name),
         column("quality.against", lambda pair: pair.other.name),
         *about,
         *share_columns("quality.answered", "quality.other_answered"),
         column("quality.bytes", lambda pair: cache_bytes(pair.arm), numbers.count),
-        column("quality.bytes_over", times_as_wide, kind=Kind.NUMBER),
+        column(
+            "quality.bytes_over",
+            lambda pair: "=" if is_same_cache(pair) else numbers.times(cache_ratio(pair.arm, pair.other)),
+            kind=Kind.NUMBER,
+        ),
     ]
     return arm_table(key, pairs, columns, None, **more)
 

@@ -148,9 +148,17 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     }
     tracked = [current for current in results.records if id(current) in phases]
     records = [current.record for current in tracked]
+
+    def read(current: CurrentRecord, key: run.Pairs) -> MemoryCase:
+        """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
+        record, (name, value) = current.record, BATCH_THAT_FITS
+        fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
+        key = ((EVIDENCE, str(record.evidence)), *fits, *key)
+        return MemoryCase(current=current, key=key, phases=phases[id(current)])
+
     design = Design(
         workload=workload,
-        read=lambda current, key: _read_case(current, key, phases[id(current)]),
+        read=read,
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
@@ -172,14 +180,6 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         ]
 
     return experiments(cases, design, has_labels=results.several, named=named)
-
-
-def _read_case(current: CurrentRecord, key: run.Pairs, phases: Mapping[str, Phase]) -> MemoryCase:
-    """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
-    record, (name, value) = current.record, BATCH_THAT_FITS
-    fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
-    key = ((EVIDENCE, str(record.evidence)), *fits, *key)
-    return MemoryCase(current=current, key=key, phases=phases)
 
 
 def settings_in_words(key: run.Pairs, names: Collection[str]) -> list[Text]:
