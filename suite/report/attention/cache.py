@@ -92,7 +92,15 @@ def _premise() -> Headline:
 def _models_figure(models: Sequence[published.ModelCache]) -> Figure:
     """Draw the best known models' caches at a long context as bars, sorted by size; the caption counts all models."""
     best_known = [model for model in models if model.name in BEST_KNOWN]
-    points = {model.name: _model_bar(model) for model in best_known}
+    points = {}
+    for model in best_known:
+        # The hover text has the fixed part and the bytes a token.
+        growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
+        parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
+        hover = say("cache.hover", model=model.name, kept=parts, kinds=_layer_kinds(model))
+        whole, facets = model.plan.cache_bytes(LONG_CONTEXT_TOKENS), {"variant": variant_label(model.variant)}
+        bar = Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=facets)
+        points[model.name] = bar
     order = sorted(points, key=lambda name: points[name].x)
     families = grouped(best_known, lambda model: model.family)
     series = [
@@ -111,16 +119,6 @@ def _models_figure(models: Sequence[published.ModelCache]) -> Figure:
         views=[View(title="", figure=figure)],
         height_px=110 + 22 * len(best_known),
     )
-
-
-def _model_bar(model: published.ModelCache) -> Point:
-    """A model's cache at the long context in GiB; its hover text has the fixed part and the bytes a token."""
-    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
-    parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
-    whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
-    hover = say("cache.hover", model=model.name, kept=parts, kinds=_layer_kinds(model))
-    facets = {"variant": variant_label(model.variant)}
-    return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=facets)
 
 
 def _plot_bars(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: Text, most: float, **more: Any) -> Any:

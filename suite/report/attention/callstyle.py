@@ -136,14 +136,13 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
     Forms of MLA whose backend was left to `auto` are no comparison: every sweep has them.
     """
 
-    def compares_backends(forms: Forms) -> bool:
-        """Whether whole layers ran by several backends, one of them named, or as another library's layer and ours."""
+    candidates = []
+    for forms in subject:
+        # Whole layers that ran by several backends, one of them named, or as another library's layer and ours.
         layers = [form for form in forms if LAYER in form]
-        if any(form.is_foreign for form in layers):
-            return len(layers) > 1
-        return any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
-
-    candidates = filter(compares_backends, subject)
+        is_named = any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
+        if is_named or (len(layers) > 1 and any(form.is_foreign for form in layers)):
+            candidates.append(forms)
     return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 

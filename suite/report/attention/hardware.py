@@ -129,18 +129,6 @@ def _machine_key(timing: Timing) -> Pairs:
     return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
 
 
-def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
-    """A name for the machine of each timing: label, name and settings, each only where machines differ in it."""
-    machines, names = list(map(_machine_key, timings)), {}
-    has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
-    for timing, machine, own_threads in zip(timings, map(dict, machines), threads, strict=True):
-        label = machine[LABEL] if has_labels else ""
-        # A label of one of several machines says its name.
-        name = "" if plain_name(machine["name"]) in label else machine["name"]
-        names[timing] = " · ".join(filter(None, [label, name, written(own_threads)]))
-    return names
-
-
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
     """The contexts to draw, and all times to show: those measured at the most common context, what specifications and
     calibrations make of them on each known device, and those of projected records at any context."""
@@ -150,7 +138,15 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
         projected_context = most_common_context((timing.tokens, timing) for timing in projected)
         contexts += [projected_context] if projected_context else []
     longest = sorted((timing for timing in measured if timing.tokens == common), key=lambda timing: -timing.median_s)
-    rows = [("measured", name, timing, timing.median_s) for timing, name in _machine_names(longest).items()]
+    # A machine is named by label, name and settings, each only where machines differ in it.
+    machines, rows = list(map(_machine_key, longest)), list[tuple[str, str, Timing, float]]()
+    has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
+    for timing, machine, own_threads in zip(longest, map(dict, machines), threads, strict=True):
+        label = machine[LABEL] if has_labels else ""
+        # A label of one of several machines says its name.
+        name = "" if plain_name(machine["name"]) in label else machine["name"]
+        named = " · ".join(filter(None, [label, name, written(own_threads)]))
+        rows.append(("measured", named, timing, timing.median_s))
     for timing in longest:
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
@@ -237,9 +233,14 @@ def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
     for ordinal, variant_times in enumerate(grouped(ordered, lambda time: time.variant).values()):
         first = variant_times[0].timing
         for is_measured, part in grouped(variant_times, lambda time: time.is_measured).items():
+            points = []
+            for time in part:
+                evidence = joined(" ", [numbers.seconds(time.time_s), say(f"evidence.{time.evidence}")])
+                hover, runs = joined(", ", [evidence, time.device]), (time.timing.record.run_key,)
+                points.append(Point(x=time.time_s, y=rows[time.device], hover=hover, runs=runs))
             line = Series(
                 name=first.marked(first.sized_variant),
-                points=[_point(time, rows[time.device]) for time in part],
+                points=points,
                 style=variant_style(first.variant),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": first.variant_name},
@@ -252,11 +253,6 @@ def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
     keys = [meaning(say(f"hardware.{fill}"), symbol=symbol) for fill, symbol in fills.items()]
     axis = roomy_time_axis(say("hardware.axis"), [time.time_s for time in times])
     return plot([*series, *keys], xaxis=axis, yaxis=categories(list(rows.values())))
-
-
-def _point(time: DeviceTime, row: str) -> Point:
-    hover = joined(", ", [joined(" ", [numbers.seconds(time.time_s), say(f"evidence.{time.evidence}")]), time.device])
-    return Point(x=time.time_s, y=row, hover=hover, runs=(time.timing.record.run_key,))
 
 
 def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **subject: Any) -> Table:

@@ -71,26 +71,19 @@ class MachineRatios:
 def build_tables(results: Results) -> list[Table]:
     """A table of the kinds of which there are several machines, and one of the ratios that several of a kind measured.
     Either may be without rows."""
-    kinds = _kinds(results)
+    by_machine = grouped((current.record for current in results.records), recorded_machine)
+    of_kind = grouped(filter(None, by_machine), lambda machine: kind_of_machine(by_machine[machine]))
+    kinds = []
+    for machines in (machines for kind, machines in of_kind.items() if kind and len(machines) > 1):
+        name, records = model_name(by_machine[machines[0]][0]), {machine: by_machine[machine] for machine in machines}
+        machine_kind = MachineKind(name=name, by_machine=records)
+        # Of a kind of which ceilings were measured on at least two machines.
+        kinds += [machine_kind] if sum(map(bool, machine_kind.ceilings)) > 1 else []
     rows = [row for kind in kinds for row in _ratios(kind, case_timings(results))]
     return [
         table(say("machines.kinds"), kinds, KINDS, note=say("machines.kinds_note")),
         table(say("machines.ratios"), rows, RATIOS, note=say("machines.ratios_note")),
     ]
-
-
-def _kinds(results: Results) -> list[MachineKind]:
-    """The kinds with at least two machines on which ceilings were measured."""
-    by_machine = grouped((current.record for current in results.records), recorded_machine)
-    of_kind = grouped(filter(None, by_machine), lambda machine: kind_of_machine(by_machine[machine]))
-    kinds = [
-        MachineKind(
-            name=model_name(by_machine[machines[0]][0]), by_machine={name: by_machine[name] for name in machines}
-        )
-        for kind, machines in of_kind.items()
-        if kind and len(machines) > 1
-    ]
-    return [kind for kind in kinds if sum(map(bool, kind.ceilings)) > 1]
 
 
 def _ratios(kind: MachineKind, timings: Iterable[Timing]) -> list[MachineRatios]:

@@ -171,13 +171,19 @@ def make_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R
 
 
 def experiments(
-    runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
+    runs: Iterable[R],
+    design: Design[R],
+    *,
+    has_labels: bool,
+    named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]],
+    is_shown: Callable[[Sequence[Arm[R]]], bool] = bool,
 ) -> list[Experiment[R]]:
     """Make titled experiments of runs: arms of one agree in all settings but the design's factors.
 
-    `named`: sorts the arms of an experiment and gives them names and styles.
+    `named`: sorts the arms of an experiment and gives them names and styles. `is_shown`: whether arms make one.
     """
     by_setting = grouped(make_arms(runs, design.is_factor), lambda arm: arm.setting)
+    by_setting = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
     titles = experiment_titles(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])

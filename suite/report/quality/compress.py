@@ -1,6 +1,7 @@
 """A published model with a smaller cache, read on held-out plays: what it costs, and which words pay first."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from operator import methodcaller
 from typing import Any
@@ -14,11 +15,20 @@ from suite.report.model.run import context_tokens
 from suite.report.model.timed_kernels import kernel_median_s
 from suite.report.plot.plots import Point, byte_axis, decimal_ticks, height_px, linear, log, plot, rule
 from suite.report.quality import compress_design as design
-from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
+from suite.report.quality.compress_design import (
+    CLASSES,
+    INT8,
+    RISE,
+    TAUGHT,
+    CompressExperiment,
+    CompressRun,
+    MethodArm,
+    Rise,
+)
 from suite.report.quality.design import ALL
 from suite.report.quality.layout import size_series
 from suite.report.table import Column, column, part_columns, table
-from suite.statistics.paired import ArmOutcome
+from suite.statistics.paired import NATS_MARGIN, ArmOutcome, judge_together
 
 MOST_DRAWN = 4  # experiments; the rest stand in tables alone
 FEWEST_NEAR = 2
@@ -185,7 +195,11 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
     """The table of every run: its method, rank, perplexity, bytes, the time of a step by context, which the suite's own
     kernels took for a layer of the same shape, tasks, what is added to each class, and decode time."""
     runs = design.runs_in(experiment)
-    verdicts, names = design.verdicts_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
+    names = {run: arm.name for arm in experiment.arms for run in arm.runs}
+    # Judged together. A loss's sign is turned, so that higher is better.
+    changes = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
+    turned = [replace(each, ours=each.theirs, theirs=each.ours, margin=NATS_MARGIN) for each in changes.values()]
+    verdicts = dict(zip(changes, judge_together(turned), strict=True))
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
 
     records = [each.record for each in results.records if each.label == experiment.label]
@@ -263,7 +277,9 @@ def _findings(experiment: CompressExperiment) -> list[Headline]:
     """What the smallest taught cache and eight bits cost, down to which rank the best latent holds, and what goes first
     behind it: each as a point and as a sentence with its numbers."""
     parts = []
-    if taught := design.smallest_taught(experiment):
+    taught_arms = [arm for arm in design.latents(experiment) if arm.value(TAUGHT)]
+    taught_runs = [run for arm in taught_arms for run in arm.runs if run.times and run.cache_bytes]
+    if taught := min(taught_runs, key=lambda run: run.cache_bytes or 0.0, default=None):
         name = next(arm.name for arm in experiment.arms if taught in arm.runs)
         interval = design.change_with_range(taught) or numbers.NOTHING
         parts.append(_finding("taught", taught, name, interval=interval))

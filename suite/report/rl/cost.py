@@ -35,7 +35,13 @@ MOST_NAMED = 4
 
 def build(results: Results) -> Section | None:
     """The section on the cost of a step, and of attention variants; None where no run has all phases timed."""
-    experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed_part(experiment)).arms]
+    experiments = []
+    for experiment in design.layout(results).algorithms:
+        # Without runs of unknown cost, and without the arms that are then empty.
+        runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
+        timed = {arm: replace(arm, runs=runs[arm]) for arm in experiment.arms if runs[arm]}
+        baseline = timed.get(experiment.baseline) if experiment.baseline else None
+        experiments += [replace(experiment, arms=[*timed.values()], baseline=baseline)] if timed else []
     judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [
@@ -69,14 +75,6 @@ def _per_thousand(amount: float | None, run: RlRun) -> float | None:
 
 COST = ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference=signed)
 """Seconds for a thousand completions."""
-
-
-def _timed_part(experiment: RlExperiment) -> RlExperiment:
-    """The experiment without runs of unknown cost, and without the arms that are then empty."""
-    runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
-    timed = {arm: replace(arm, runs=runs[arm]) for arm in experiment.arms if runs[arm]}
-    baseline = timed.get(experiment.baseline) if experiment.baseline else None
-    return replace(experiment, arms=[*timed.values()], baseline=baseline)
 
 
 def _mean_cost_s(arm: RlArm) -> float:

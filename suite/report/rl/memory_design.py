@@ -148,6 +148,13 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     }
     tracked = [current for current in results.records if id(current) in phases]
     records = [current.record for current in tracked]
+    # By setting, its value in the records whose case does not name it, where these have a single one.
+    defaults = dict[str, str]()
+    for name in run.named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}:
+        unnamed = [record for record in records if name not in record.case.extras]
+        values = {run.resolved_setting(record, name) for record in unnamed} - {""}
+        if len(values) == 1:
+            defaults[name] = values.pop()
 
     def read(current: CurrentRecord, key: run.Pairs) -> MemoryCase:
         """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
@@ -162,7 +169,7 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
-        defaults=run.defaults_in(records, run.named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
+        defaults=defaults,
         heads=(MODELS[workload],),
     )
     cases = workload_runs(tracked, design, weight=lambda case, _: case.peak)

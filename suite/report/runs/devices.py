@@ -22,7 +22,7 @@ from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, option_label, phase_name, variant_label
 from suite.report.model.outcome import outcome_metric
-from suite.report.model.results import CurrentRecord, Results, cached_by_results
+from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
 from suite.report.table import Column, column, label_column, part_columns, table
 
@@ -147,34 +147,35 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
             samples = read_series(current.record, current.folder)
         except (CorruptRecordError, OSError):
             samples = None
-        if samples is None or samples or telemetry_facts(current.record):
-            runs.append(_read_run(current, samples))
+        if samples is not None and not samples and not telemetry_facts(current.record):
+            continue
+        series = _device_series(samples) if samples else {}
+        _, steal = series[CPU].curve(STEAL_SHARE) if CPU in series else ((), np.zeros(0))
+        run = TelemetryRun(
+            current=current,
+            marked=_marked_shares(current.record, series),
+            powers={device: power for device, of_device in series.items() if (power := of_device.power())},
+            moments=max((of_device.count_moments() for of_device in series.values()), default=0),
+            steal_share=fmean(steal[steal <= 1].tolist() or [0.0]),
+            is_unreadable=samples is None,
+        )
+        runs.append(run)
     return runs
 
 
-def _read_run(current: CurrentRecord, samples: Rows[TelemetrySample] | None) -> TelemetryRun:
-    """A run with its telemetry summed up by device. `samples`: None where they cannot be read."""
-    series: dict[str, DeviceSeries] = {}
-    if samples is not None:
-        times_s, values = map(samples.array, ("time_s", "value"))
-        # What no device could give is dropped.
-        is_possible = (times_s >= 0) & (times_s < MOST_S) & np.isfinite(values)
-        by_device: dict[str, dict[tuple[str, str | None], NDArray[np.intp]]] = defaultdict(dict)
-        for (device, quantity, mark), rows in samples.grouped("device", "quantity", "mark").items():
-            places = np.asarray(rows.places)
-            if len(places := places[is_possible[places]]):
-                by_device[device][quantity, mark] = places
-        for device, device_places in sorted(by_device.items()):
-            series[clip_text(device)] = DeviceSeries(times_s=times_s, values=values, places=device_places)
-    _, steal = series[CPU].curve(STEAL_SHARE) if CPU in series else ((), np.zeros(0))
-    return TelemetryRun(
-        current=current,
-        marked=_marked_shares(current.record, series),
-        powers={device: power for device, of_device in series.items() if (power := of_device.power())},
-        moments=max((of_device.count_moments() for of_device in series.values()), default=0),
-        steal_share=fmean(steal[steal <= 1].tolist() or [0.0]),
-        is_unreadable=samples is None,
-    )
+def _device_series(samples: Rows[TelemetrySample]) -> dict[str, DeviceSeries]:
+    """Samples by device; those that no device could give are dropped."""
+    times_s, values = map(samples.array, ("time_s", "value"))
+    is_possible = (times_s >= 0) & (times_s < MOST_S) & np.isfinite(values)
+    by_device: dict[str, dict[tuple[str, str | None], NDArray[np.intp]]] = defaultdict(dict)
+    for (device, quantity, mark), rows in samples.grouped("device", "quantity", "mark").items():
+        places = np.asarray(rows.places)
+        if len(places := places[is_possible[places]]):
+            by_device[device][quantity, mark] = places
+    return {
+        clip_text(device): DeviceSeries(times_s=times_s, values=values, places=places)
+        for device, places in sorted(by_device.items())
+    }
 
 
 def _marked_shares(record: Record, series: Mapping[str, DeviceSeries]) -> dict[tuple[str, str], float]:
@@ -230,27 +231,27 @@ class WatchedDevice:
 def watched_devices(results: Results) -> list[WatchedDevice]:
     """The devices of measured runs, since nothing moves a projection. Runs whose result is a time, which a disturbance
     moves, come first; of either the most disturbed."""
-    devices = [device for run in telemetry_runs(results) if run.is_measured for device in _watched_in(run)]
+    devices = []
+    for run in (run for run in telemetry_runs(results) if run.is_measured):
+        # The CPU and the GPUs that the run's case used, those that have a power, a mark or foreign processes.
+        names = [CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)]
+        for device in map(clip_text, dict.fromkeys(names)):
+            # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
+            if mapping(run.devices, device).get("used") is False:
+                continue
+            shares = {mark: value for (name, mark), value in run.marked.items() if name == device}
+            if device == CPU and run.steal_share > STOLEN:
+                shares[STEAL] = run.steal_share
+            power = run.powers.get(device)
+            processes = _count_below(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
+            if power or shares or processes:
+                row = WatchedDevice(run=run, device=device, power=power, shares=shares, foreign_processes=processes)
+                devices.append(row)
 
     def place(row: WatchedDevice) -> tuple[bool, float, int]:
         return outcome_metric(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
 
     return sorted(devices, key=place)
-
-
-def _watched_in(run: TelemetryRun) -> Iterable[WatchedDevice]:
-    """The CPU and the GPUs that a run's case used, those that have a power, a mark or foreign processes."""
-    for device in map(clip_text, dict.fromkeys([CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)])):
-        # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
-        if mapping(run.devices, device).get("used") is False:
-            continue
-        shares = {mark: value for (name, mark), value in run.marked.items() if name == device}
-        if device == CPU and run.steal_share > STOLEN:
-            shares[STEAL] = run.steal_share
-        power = run.powers.get(device)
-        processes = _count_below(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
-        if power or shares or processes:
-            yield WatchedDevice(run=run, device=device, power=power, shares=shares, foreign_processes=processes)
 
 
 def disturbance(results: Results) -> Headline | None:
