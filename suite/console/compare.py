@@ -160,11 +160,6 @@ class ArmGroup:
         baseline = self.experiment.baseline
         return [] if baseline is None else _compare(self.experiment.others, baseline, self.where)
 
-    def extremes(self) -> list[ArmComparison]:
-        """The arm of the least cost compared with that of the greatest."""
-        ranked = sorted(self.experiment.arms, key=lambda arm: _cost(arm).number)
-        return _compare(ranked[:1], ranked[-1], self.where)
-
 
 def headline(
     entries: Sequence[SummaryEntry], by: str | None = None, against: str | None = None
@@ -184,7 +179,10 @@ def headline(
     # Reversed: of several that are as large the last one counts.
     largest = max(reversed(groups), key=lambda group: group.rank)
     has_scores = largest.experiment.arms[0].first.outcome is not None
-    return furthest(largest.comparisons() if has_scores or against is not None else largest.extremes())
+    if has_scores or against is not None:
+        return furthest(largest.comparisons())
+    ranked = sorted(largest.experiment.arms, key=lambda arm: _cost(arm).number)
+    return furthest(_compare(ranked[:1], ranked[-1], largest.where))
 
 
 def _likeliest_factor(runs: Sequence[EntryRun]) -> str | None:

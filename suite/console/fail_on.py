@@ -36,7 +36,14 @@ def judge(
     not_compared = ", ".join(f"{count} {reason}" for reason, count in counts.items() if reason and count)
     if not decided:
         raise ValueError(f"--fail-on {fail_on} needs a case that can be compared; got {not_compared}")
-    failing = _failing(decided)
+    # Projected times are exact; all others are corrected by Holm's method, over all times or over all scores.
+    exact = [case for case in decided if not case.intervals and not case.scores]
+    tested = [case for case in decided if case.intervals or case.scores]
+    ratios = median_ratios([case.intervals for case in tested if case.intervals])
+    scores = paired.judge_together([case.scores for case in tested if case.scores])
+    is_clear = [ratio.is_clear for ratio in ratios] or [score.outcome in paired.TOLD_APART for score in scores]
+    clear = [case for case, is_case_clear in zip(tested, is_clear, strict=True) if is_case_clear]
+    failing = [case for case in (*exact, *clear) if case.outcome == case.worse]
     count = f"{len(failing) or 'none'} of {len(decided)} compared cases {'are' if len(failing) > 1 else 'is'}"
     sentence = f"{count} clearly {fail_on} after Holm's correction over all of them"
     sentence += f"; not compared: {not_compared}" if not_compared else ""
@@ -48,14 +55,3 @@ def _why_undecided(comparison: ArmComparison, fail_on: str) -> str:
     if not comparison.worse or (comparison.worse == SLOWER) != (fail_on == SLOWER):
         return "without a time" if fail_on == SLOWER else "without a score"
     return UNDECIDED.get(comparison.outcome, "") if comparison.are_machines_equal else "timed on two machines"
-
-
-def _failing(decided: Sequence[ArmComparison]) -> list[ArmComparison]:
-    """Those for the worse, by Holm's correction over all times, or over all scores; projected times are exact."""
-    exact = [case for case in decided if not case.intervals and not case.scores]
-    tested = [case for case in decided if case.intervals or case.scores]
-    ratios = median_ratios([case.intervals for case in tested if case.intervals])
-    scores = paired.judge_together([case.scores for case in tested if case.scores])
-    is_clear = [ratio.is_clear for ratio in ratios] or [score.outcome in paired.TOLD_APART for score in scores]
-    clear = [case for case, is_case_clear in zip(tested, is_clear, strict=True) if is_case_clear]
-    return [case for case in [*exact, *clear] if case.outcome == case.worse]

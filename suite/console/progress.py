@@ -183,7 +183,6 @@ class Terminal:
         self._show_progress()
 
     def notice(self, text: str) -> None:
-        """Print a sentence."""
         say(text)
 
     def finished(self, record: Record, folder: Path) -> None:
@@ -203,7 +202,12 @@ class Terminal:
         is_due = now - self._said_at > PLAIN_PROGRESS_EVERY_S
         if self._is_sweep and self._live.disable and self._waiting and is_due:
             self._said_at = now
-            say(self._progress())
+            # `7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`
+            counts = Counter(str(run.record.status) for run in self._measured)
+            num_before = len(self.records) - len(self._measured)
+            counts |= Counter({SKIPPED: num_before, ELSEWHERE: len(self._elsewhere)})
+            ended = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+            say(f"{self._done()}{': ' if ended else ''}{ended}{self._left()}")
 
     def summary(self, folder: Path) -> None:
         """Print a sweep's table, counts, reasons, warnings, main comparison and folder; nothing for a single case."""
@@ -221,7 +225,20 @@ class Terminal:
             ["", *title, *sweep_lines(part, width=self._width, colour=self._colour)]
             for title, part in zip(titles, by_workload, strict=True)
         ]
-        sentences = [*self._counts(), *self._reasons(), *self._marks(), *self._watched()]
+        # `24 cases: 20 ok, 4 failed; 3 recorded before; took 2 min`
+        counts = Counter(stored.record.status for stored in self.records)
+        statuses = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
+        # Cases that ran side by side share their time, from the first one's begin.
+        costs_s = [cost_s(stored.record) for stored in self._measured]
+        took_s = sum(costs_s) if self._workers() == 1 else time.monotonic() - self._first_s
+        num_before = len(self.records) - len(self._measured)
+        before = f"; {num_before} recorded before" if num_before else ""
+        took = f"; took {numbers.duration(took_s)}" if self._measured else ""
+        many = f"{len(self.records)} case{'s' * (len(self.records) != 1)}"
+        sentences = [f"{many}: {statuses}{before}{took}"] if self.records else []
+        telemetry = dict.fromkeys(watched(stored.record) for stored in self._measured)
+        sentences += [*self._reasons(), *self._marks()]
+        sentences += [one_line(f"telemetry: {text}") for text in telemetry if text is not None]
         if self._waiting:
             sentences.append(f"{len(self._waiting)} of {self._total} cases did not run; the same command continues")
         comparisons = [comparison for part in by_workload if (comparison := headline(part)) is not None]
@@ -240,23 +257,12 @@ class Terminal:
         self._elsewhere.discard(stored.record.case.id)
         self.records.append(stored)
 
-    def _num_before(self) -> int:
-        return len(self.records) - len(self._measured)
-
     def _show_progress(self) -> None:
         if not self._live.disable:
             completed, done = self._total - len(self._waiting), f"{self._done()}{self._left()}"
             self._live.update(self._task, completed=completed, done=done, refresh=True)
 
-    def _progress(self) -> str:
-        """`7 of 24 done: 5 ok, 1 unsupported, 1 skipped; about 2 min left`"""
-        counts = Counter(str(run.record.status) for run in self._measured)
-        counts |= Counter({SKIPPED: self._num_before(), ELSEWHERE: len(self._elsewhere)})
-        ended = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-        return f"{self._done()}{': ' if ended else ''}{ended}{self._left()}"
-
     def _done(self) -> str:
-        """`7 of 24 done`"""
         return f"{self._total - len(self._waiting)} of {self._total} done"
 
     def _left(self) -> str:
@@ -269,18 +275,6 @@ class Terminal:
             all_s = self._several.left_s(own_s, undone=len(self._waiting) / self._total)
             texts.append(f"all sweeps about {numbers.duration(all_s)}")
         return f"; {', '.join(texts)}" if texts else ""
-
-    def _counts(self) -> list[str]:
-        """One line, as `24 cases: 20 ok, 4 failed; 3 recorded before; took 2 min`; none without records."""
-        counts = Counter(stored.record.status for stored in self.records)
-        statuses = ", ".join(f"{counts[status]} {status}" for status in Status if counts[status])
-        # Cases that ran side by side share their time, from the first one's begin.
-        costs_s = [cost_s(stored.record) for stored in self._measured]
-        took_s = sum(costs_s) if self._workers() == 1 else time.monotonic() - self._first_s
-        before = f"; {self._num_before()} recorded before" if self._num_before() else ""
-        took = f"; took {numbers.duration(took_s)}" if self._measured else ""
-        many = f"{len(self.records)} case{'s' * (len(self.records) != 1)}"
-        return [f"{many}: {statuses}{before}{took}"] if self.records else []
 
     def _reasons(self) -> list[str]:
         """Lines as `2 unsupported: triton needs CUDA`, the most frequent reason first, of cases that are not ok; at
@@ -305,12 +299,7 @@ class Terminal:
         lines[-1:] = [f"{line}. Details: suite results show" for line in lines[-1:]]
         return list(map(one_line, lines))
 
-    def _watched(self) -> list[str]:
-        texts = dict.fromkeys(watched(stored.record) for stored in self._measured)
-        return [one_line(f"telemetry: {text}") for text in texts if text is not None]
-
     def _position(self) -> str:
-        """`[ 7/24]`"""
         return f"[{self._total - len(self._waiting):>{len(str(self._total))}}/{self._total}]"
 
     def _in_columns(self, first: str, values: Sequence[str], last: Text) -> list[str]:

@@ -18,8 +18,15 @@ MOST_KINDS = 6
 def summary(record: Record) -> Summary:
     """Accuracy, loss and cost of a decoder of workload=quality: by groups of questions if its task has some, else over
     all questions and, where they are few, by kind."""
-    accuracies, losses = (_at_last_evaluation(record, metric) for metric in ("answer_accuracy", "answer_loss"))
-    groups = {name: accuracies[span] for name in _groups(record) if (span := within(EVALUATE, name)) in accuracies}
+    at_last = []
+    for readings in map(record.series, ("answer_accuracy", "answer_loss")):
+        last = max((reading.step for reading in readings if reading.span == EVALUATE), default=None)
+        at_last.append({reading.span: reading.value for reading in readings if reading.step == last})
+    accuracies, losses = at_last
+    task = record.provenance.get("task")
+    names = task.get("groups") if isinstance(task, Mapping) else None
+    spans = {str(name): within(EVALUATE, str(name)) for name in (names if isinstance(names, list) else ())}
+    groups = {name: accuracies[span] for name, span in spans.items() if span in accuracies}
     texts = [f"{name} {numbers.percent(accuracy)}" for name, accuracy in groups.items()]
     if not texts and EVALUATE not in accuracies:
         return Summary(lines=decode_cost(record))
@@ -52,15 +59,3 @@ def summary(record: Record) -> Summary:
         brief=f"accuracy {', '.join(texts)}   {numbers.seconds(trained_s)} CPU",
         values=values,
     )
-
-
-def _groups(record: Record) -> list[str]:
-    task = record.provenance.get("task")
-    groups = task.get("groups") if isinstance(task, Mapping) else None
-    return list(map(str, groups)) if isinstance(groups, list) else []
-
-
-def _at_last_evaluation(record: Record, metric: str) -> dict[str, float]:
-    readings = record.series(metric)
-    last = max((reading.step for reading in readings if reading.span == EVALUATE), default=None)
-    return {reading.span: reading.value for reading in readings if reading.step == last}

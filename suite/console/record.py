@@ -1,8 +1,7 @@
 """One record in words, as a person reads them when a single case has run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from statistics import median
-from typing import Any
 
 from suite.console.summary import SPANS, Summary, latency, timed_values
 from suite.machine.nvml import State
@@ -113,7 +112,6 @@ def decode_cost(record: Record) -> list[tuple[str, str]]:
 
 
 def _beside_mha(cache: float, mha: float, each: str) -> str:
-    """`9.00 MiB per layer, 14% of MHA's 64.0 MiB`"""
     share = f"{numbers.percent(cache / mha)} of MHA's {numbers.bytes_iec(mha)}"
     return f"{numbers.bytes_iec(cache)} {each}, {share}"
 
@@ -190,16 +188,13 @@ def _energy(record: Record) -> Iterator[tuple[str, str]]:
 def watched(record: Record) -> str | None:
     """A text of the GPUs that telemetry watched, or why it watched none; None where the record says nothing."""
     state, why = source_states(record).get("nvml", ("", ""))
-    gpus = [
-        f"{label} {gpu.get('name', 'without a name')} ({_use(gpu)})" for label, gpu in recorded_gpus(record).items()
-    ]
+    gpus = []
+    for label, gpu in recorded_gpus(record).items():
+        measured = "" if gpu.get("state") == State.MEASURED else f", {gpu.get('state')}"
+        use = "used" if gpu.get("used") is True else "not used by the case"
+        gpus.append(f"{label} {gpu.get('name', 'without a name')} ({use}{measured})")
     text = ", ".join(gpus) if gpus else f"no GPU was measured ({why})"
     return text if state else None
-
-
-def _use(gpu: Mapping[str, Any]) -> str:
-    state = "" if gpu.get("state") == State.MEASURED else f", {gpu.get('state')}"
-    return ("used" if gpu.get("used") is True else "not used by the case") + state
 
 
 def brief(record: Record, summary: Summary) -> str:

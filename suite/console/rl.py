@@ -34,14 +34,29 @@ def summary(record: Record) -> Summary:
     total_s, counts = sum(times_s.values()), {name: step_total(record, metric) for metric, name in SPENT.items()}
     spent = [f"{numbers.count(count)} {name}" for name, count in counts.items() if count or name != SPENT["examples"]]
     phases = ", ".join(f"{phase} {numbers.seconds(time_s)}" for phase, time_s in times_s.items())
+    teacher: list[tuple[str, str]] = []
+    taught = record.provenance.get("teacher")
+    reached, cost_s = (
+        taught.get(name) if isinstance(taught, Mapping) else None for name in (ACCURACY, "process_cpu_s")
+    )
+    if isinstance(reached, float) and isinstance(cost_s, float):
+        made = f"made in {numbers.seconds(cost_s)} of CPU time"
+        teacher = [("teacher", f"{TITLES[ACCURACY]} {numbers.percent(reached)}, {made}")]
+    gpu_memory: list[tuple[str, str]] = []
+    for phase in PHASES:
+        series = {name: record.series(metric, phase) for metric, name in COUNTED.items()}
+        most = {name: max(reading.value for reading in readings) for name, readings in series.items() if readings}
+        if most:
+            peaks = ", ".join(f"{numbers.bytes_iec(value)} {name}" for name, value in most.items())
+            gpu_memory.append(("" if gpu_memory else "GPU memory", f"{phase}: {peaks}"))
     lines = [
         ("learnt", ", ".join(changes.values())),
         *_stages(record, curves[ACCURACY]),
-        *_teacher(record),
+        *teacher,
         ("spent", ", ".join(spent)),
         ("", f"{numbers.seconds(total_s)} of process CPU time: {phases}"),
         *_memory(record),
-        *_gpu_memory(record),
+        *gpu_memory,
     ]
     if not (accuracy := curves[ACCURACY]):
         return Summary(lines=lines)
@@ -86,19 +101,6 @@ def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, st
     return [("stages", ", ".join(texts))] if len(texts) > 1 else []
 
 
-def _teacher(record: Record) -> list[tuple[str, str]]:
-    """A line of the teacher's accuracy and CPU time, as a list of one; empty without a teacher."""
-    teacher = record.provenance.get("teacher")
-    accuracy, cost_s = (
-        teacher.get(name) if isinstance(teacher, Mapping) else None for name in (ACCURACY, "process_cpu_s")
-    )
-    if not isinstance(accuracy, float) or not isinstance(cost_s, float):
-        return []
-    return [
-        ("teacher", f"{TITLES[ACCURACY]} {numbers.percent(accuracy)}, made in {numbers.seconds(cost_s)} of CPU time")
-    ]
-
-
 def _memory(record: Record) -> list[tuple[str, str]]:
     """The phase that held most, with its largest parts; nothing where nothing was tracked."""
     if not (peaks := record.series(PEAK)):
@@ -110,18 +112,6 @@ def _memory(record: Record) -> list[tuple[str, str]]:
         ("memory", f"peak {numbers.bytes_iec(peak.value)} in {peak.span}: {listed}"),
         ("", "every operator was watched to find it, so the times above cannot be compared"),
     ]
-
-
-def _gpu_memory(record: Record) -> list[tuple[str, str]]:
-    """A line for each phase of what was counted on a GPU; none on a CPU."""
-    lines: list[tuple[str, str]] = []
-    for phase in PHASES:
-        counted = {
-            name: [reading.value for reading in record.series(metric, phase)] for metric, name in COUNTED.items()
-        }
-        peaks = [f"{numbers.bytes_iec(max(values))} {name}" for name, values in counted.items() if values]
-        lines += [("" if lines else "GPU memory", f"{phase}: {', '.join(peaks)}")] if peaks else []
-    return lines
 
 
 def largest_parts(record: Record, phase: str, step: int = 0) -> list[tuple[str, float]]:

@@ -1,7 +1,5 @@
 """A projection of a step's memory, as a terminal shows it."""
 
-from collections.abc import Mapping
-
 from suite.console.rl import largest_parts
 from suite.console.summary import Cost, HeadlineValue, Summary
 from suite.records import numbers
@@ -23,7 +21,12 @@ def summary(record: Record) -> Summary:
     if not peaks or not record.series("peak_bytes_per_device"):
         return Summary()
     phase = max(peaks, key=lambda name: peaks[name])
-    peak, fits = numbers.bytes_iec(peaks[phase]), _sets_in_words(fitting(record), _most_devices(record))
+    tried = [reading.span.removeprefix(SHARDS) for reading in record.series("peak_bytes_per_device")]
+    most = max(int(count) for count in tried if count.isdecimal())
+    fits = f"no set of up to {most} GPUs" if most > 1 else "no single GPU, and one micro-batch allows no more"
+    if sets := [f"{count} x {gigabytes} GB" for gigabytes, count in fitting(record).items()]:
+        fits = ", or ".join(filter(None, [sets[0], ", ".join(sets[1:])]))
+    peak = numbers.bytes_iec(peaks[phase])
     shards = record.case.axes.get("shards")
     where = "on one device" if shards == 1 else f"on each of {shards} devices"
     other_peaks = ", ".join(f"{numbers.bytes_iec(nbytes)} in {name}" for name, nbytes in peaks.items() if name != phase)
@@ -52,19 +55,6 @@ def fitting(record: Record) -> dict[int, int]:
         if (gigabytes := reading.span.removeprefix(GPU)).isdecimal()
     }
     return dict(sorted(counts.items(), key=lambda item: (item[0] * item[1], item[1])))
-
-
-def _most_devices(record: Record) -> int:
-    tried = [reading.span.removeprefix(SHARDS) for reading in record.series("peak_bytes_per_device")]
-    return max(int(count) for count in tried if count.isdecimal())
-
-
-def _sets_in_words(sets: Mapping[int, int], most: int) -> str:
-    """`2 x 80 GB, or 4 x 40 GB, 1 x 141 GB`, as `fitting` orders them; at `most` so many devices were tried."""
-    if not sets:
-        return f"no set of up to {most} GPUs" if most > 1 else "no single GPU, and one micro-batch allows no more"
-    smallest, *larger = [f"{count} x {gigabytes} GB" for gigabytes, count in sets.items()]
-    return f"{smallest}, or {', '.join(larger)}" if larger else smallest
 
 
 def _gpus(record: Record) -> list[tuple[str, str]]:

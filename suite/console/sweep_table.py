@@ -55,8 +55,17 @@ def _result_columns(rows: Sequence[Sequence[SummaryEntry]], *, is_first: bool) -
     titles = {value.key: value.title for value in reversed(values)}
     for place, key in enumerate(dict.fromkeys(value.key for value in values)):
         title = key if list(titles.values()).count(titles[key]) > 1 else titles[key]
-        # Marks stand behind the most telling value.
-        cells = [_cell(row, key) + (_marks(row) if place == 0 else "") for row in rows]
+        cells = []
+        for row in rows:
+            # Of several runs the mean.
+            ended = [entry for entry in row if headline_values(entry)]
+            having = [number for entry in ended if (number := headline_values(entry).get(key)) is not None]
+            text = having[0].text if having else "-"
+            if len(having) > 1:
+                text = having[0].write(fmean(value.number for value in having))
+            # Marks stand behind the most telling value: the most that any run has.
+            marks = max((value_marks(entry.record) for entry in ended), key=len, default="") if place == 0 else ""
+            cells.append(text + marks)
         rank = LEAST_TELLING + place if place else 0
         columns.append(ConsoleColumn(title=title, cells=cells, rank=rank, is_number=True))
     return columns
@@ -66,16 +75,3 @@ def headline_values(entry: SummaryEntry) -> Mapping[str, HeadlineValue]:
     """The headline values of an entry that ended well, by their keys."""
     is_ok = entry.record.status is Status.OK
     return {value.key: value for value in entry.summary.values} if is_ok else {}
-
-
-def _cell(row: Sequence[SummaryEntry], key: str) -> str:
-    """A headline value of a row: its only run's text, or the mean over its runs; a dash without one."""
-    values = [value for entry in row if (value := headline_values(entry).get(key)) is not None]
-    if len(values) < 2:
-        return values[0].text if values else "-"
-    return values[0].write(fmean(value.number for value in values))
-
-
-def _marks(row: Sequence[SummaryEntry]) -> str:
-    """The most marks that any run of a row has which ended well."""
-    return max((value_marks(entry.record) for entry in row if headline_values(entry)), key=len, default="")

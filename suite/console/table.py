@@ -66,7 +66,6 @@ def say_folded(*lines: str) -> None:
 
 
 def say_table(columns: Sequence[ConsoleColumn]) -> None:
-    """Print a table, as wide as the terminal."""
     say(*table_lines(columns, width=terminal_width(), colour=has_colour()))
 
 
@@ -83,7 +82,16 @@ def table_lines(columns: Sequence[ConsoleColumn], *, width: int | None, colour: 
     if fits(remaining, width or UNBOUNDED):
         lines = _unfolded_lines(remaining, colour=colour)
     else:
-        lines = _render_lines(_rich_table(remaining), width=width, colour=colour)
+        # Texts are folded, while numbers, names and statuses stay whole.
+        table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
+        for column in remaining:
+            is_whole = column.is_number or column.is_name or column.is_status
+            justify: Literal["right", "left"] = "right" if column.is_number else "left"
+            table.add_column(Text(one_line(column.title)), justify=justify, no_wrap=is_whole, overflow="fold")
+        texts = [[status_text(c) if each.is_status else Text(one_line(c)) for c in each.cells] for each in remaining]
+        for row in zip(*texts, strict=True):
+            table.add_row(*row)
+        lines = _render_lines(table, width=width, colour=colour)
     return [*lines, *folded([f"(not shown: {', '.join(left_out)})"], width)] if left_out else lines
 
 
@@ -135,33 +143,12 @@ def _unfolded_lines(columns: Sequence[ConsoleColumn], *, colour: bool) -> list[s
     return [(" " * GAP[1]).join(row).rstrip() for row in zip(*padded, strict=True)]
 
 
-def _rich_table(columns: Sequence[ConsoleColumn]) -> Table:
-    """A table for rich: texts are folded, while numbers, names and statuses stay whole."""
-    table = Table(box=None, padding=GAP, pad_edge=False, header_style="", show_edge=False)
-    for column in columns:
-        is_whole = column.is_number or column.is_name or column.is_status
-        justify: Literal["right", "left"] = "right" if column.is_number else "left"
-        table.add_column(Text(one_line(column.title)), justify=justify, no_wrap=is_whole, overflow="fold")
-    texts = [[status_text(cell) if each.is_status else Text(one_line(cell)) for cell in each.cells] for each in columns]
-    for row in zip(*texts, strict=True):
-        table.add_row(*row)
-    return table
-
-
 def _render_lines(table: Table, *, width: int | None, colour: bool) -> list[str]:
     """The lines of a table in this width, or unbounded without one, with blanks at their ends removed."""
-    console = _console(UNBOUNDED if width is None else width, colour=colour)
-    with console.capture() as captured:
-        console.print(table)
-    return [line.rstrip() for line in captured.get().splitlines()]
-
-
-def _console(width: int, *, colour: bool) -> Console:
-    """A console that writes into memory and knows neither markup nor the real terminal."""
-    return Console(
-        # Of its own: rich would else ask the real terminal for its width and its colours.
+    # It knows neither markup nor the real terminal: rich would else ask that for its width and its colours.
+    console = Console(
         file=io.StringIO(),
-        width=width,
+        width=UNBOUNDED if width is None else width,
         force_terminal=colour,
         color_system="standard" if colour else None,
         no_color=not colour,
@@ -170,3 +157,6 @@ def _console(width: int, *, colour: bool) -> Console:
         emoji=False,
         highlight=False,
     )
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]

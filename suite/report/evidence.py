@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from suite.records import numbers
-from suite.report.blocks import Lead, Table, Text, joined, say, say_or
+from suite.report.blocks import Kind, Lead, Table, Text, joined, say, say_or
 from suite.report.model.experiment import Contrast
 from suite.report.model.formats import PERCENT, bits, nats, points, with_range
 from suite.report.table import Column, column, part_columns
@@ -113,21 +113,27 @@ def lead_text(lead: Lead | None) -> Text:
     return say("claim.number.about", about=lead.about, written=number)
 
 
+def difference_columns(title: str, text: Write = points) -> list[Column[Comparison]]:
+    """Two columns of a comparison: the mean difference with its interval, as `text` writes it, and the verdict."""
+    return [
+        column(title, lambda compared: with_range(compared.mean, compared.interval, text), kind=Kind.NUMBER),
+        column(IN_WORDS, comparison_verdict),
+    ]
+
+
 def p_columns(comparison_of: Callable[[R], Comparison | None]) -> list[Column[R]]:
     """Two columns: p by Student's t, and p by sign flips; dashes where nothing was tested.
 
     The first is Holm's corrected p, or the plain one where a comparison was not corrected.
     """
 
-    def tested_comparison(row: R) -> Comparison | None:
-        comparison = comparison_of(row)
-        return comparison if comparison and comparison.is_tested else None
-
     by_t: Column[Comparison] = column(
         "verdict.p", lambda tested: tested.p if tested.adjusted_p is None else tested.adjusted_p, format_p
     )
     by_flips: Column[Comparison] = column("verdict.flips", lambda tested: tested.sign_flip_p, format_p)
-    return part_columns(tested_comparison, [by_t, by_flips])
+    return part_columns(
+        lambda row: compared if (compared := comparison_of(row)) and compared.is_tested else None, [by_t, by_flips]
+    )
 
 
 def add_verdict_note(tables: Sequence[Table]) -> list[Table]:

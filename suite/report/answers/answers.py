@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from suite.machine.environment import machine_id
-from suite.records import numbers
 from suite.records.record import Evidence, Record
 from suite.report.answers.claims import (
     Claim,
@@ -199,6 +198,10 @@ def _ruling_by(claim: Claim, verdict: ClaimVerdict, badge: Badge | None) -> Ruli
 def build(results: Results) -> Section:
     """The table of claims: for each its verdict, its one number, when it changes, and the commands to measure it."""
     answers = build_answers(results, machine_id())
+
+    def machine(ruling: Ruling) -> Text:
+        return joined("list", [say(f"claim.badge.{ruling.badge}"), ruling.machine]) if ruling.badge else ""
+
     rulings = table(
         say("claims.table"),
         answers.rulings,
@@ -207,16 +210,9 @@ def build(results: Results) -> Section:
             column("claim.verdict", lambda ruling: ruling.word),
             column("claim.number", lambda ruling: lead_text(ruling.lead), kind=Kind.LONG),
             column("claim.flips", lambda ruling: ruling.flips, kind=Kind.LONG),
-            column("claim.machine", _badge_and_machine),
+            column("claim.machine", machine),
             column("claim.command", lambda ruling: "; ".join(ruling.commands), kind=Kind.CODE),
         ],
         note=joined("sentence", [*answers.reproduced, say("claim.note")]),
     )
     return section("claims", tables=[rulings])
-
-
-def _badge_and_machine(ruling: Ruling) -> Text:
-    """Where a ruling's numbers come from, and the machine if they were measured; a dash without numbers."""
-    if ruling.badge is None:
-        return numbers.NOTHING
-    return joined("list", [say(f"claim.badge.{ruling.badge}"), ruling.machine])

@@ -68,7 +68,6 @@ class TimeRatio:
 
     @property
     def is_repeated(self) -> bool:
-        """Whether each of the two medians has more than one reading."""
         return min(self.timing.interval.count, self.base.interval.count) > 1
 
     def side(self, neutral: float = 1.0) -> int:
@@ -143,7 +142,14 @@ def faster(results: Results, claim: Claim) -> ClaimVerdict | None:
         if counted := speed_cases(results, group["phase"], group["variants"], group["span"]):
             evidence.append(_count_text(f"answer.told.{group['key']}", "answer.told.range", counted))
     flips = [_batch_text(cases, design["at"]), _count_text("answer.flips.cases", "answer.told.against", cases)]
-    answers = [_than_text(standing, by_rival[rival]) for rival, standing in standings.items()]
+    answers = list[Text]()
+    for rival, standing in standings.items():
+        answer = say(f"answer.than.{standing}", other=variant_label(rival))
+        # With which models a clear order is not that clear.
+        models = [case.timing.axis("geometry") for case in by_rival[rival] if not case.side()]
+        if models and standing is not Standing.OPEN:
+            answer = say("answer.than.but_open", answer=answer, models=joined("list", models))
+        answers.append(answer)
     link = {**first.case_fields, "phase": phase_name(phase)} | {**figure_facets(results, first.timing)}
     return ClaimVerdict(
         outcome=outcomes.pop() if len(outcomes) == 1 else Standing.DEPENDS,
@@ -168,15 +174,6 @@ def _standing(sides: Sequence[int], supports: int) -> Standing:
     if not clear:
         return Standing.OPEN
     return Standing.DEPENDS if len(clear) > 1 else Standing.SUPPORTED if supports in clear else Standing.CONTRADICTED
-
-
-def _than_text(standing: Standing, cases: Sequence[TimeRatio]) -> Text:
-    """Say how MLA stands to a rival by the deciding cases, and with which models a clear order is not that clear."""
-    answer = say(f"answer.than.{standing}", other=variant_label(cases[0].base.variant))
-    unclear = [case.timing.axis("geometry") for case in cases if not case.side()]
-    if not unclear or standing is Standing.OPEN:
-        return answer
-    return say("answer.than.but_open", answer=answer, models=joined("list", unclear))
 
 
 def _expected_on_gpu(case: TimeRatio) -> Text:
@@ -279,12 +276,20 @@ def heavy(results: Results, _: Claim) -> ClaimVerdict | None:
     flips = say("answer.flips.heavy_none", least=numbers.count(first_case[0].tokens))
     if above and below:
         flips = say("answer.flips.heavy", below=numbers.count(max(below)), above=numbers.count(min(above)))
-    sides = [share.side(HALF) for share in shares]
+    sides, texts = [share.side(HALF) for share in shares], []
+    for share in first_case:
+        # The cache's share of the bytes that a layer reads, weights included.
+        cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
+        element, of_bytes = ELEMENT_BYTES.get(share.base.axis("dtype")), numbers.NOTHING
+        if cache and weights and element:
+            of_bytes = numbers.percent(cache / (cache + weights * element))
+        fields = {"tokens": numbers.count(share.tokens), "time": numbers.percent(share.ratio.ratio)}
+        texts.append(say("answer.told.share", memory=of_bytes, **fields))
     counts = {"above": sides.count(ABOVE), "below": sides.count(BELOW), "total": len(sides)}
     return ClaimVerdict(
         outcome=_standing([share.side(HALF) for share in longest], ABOVE),
         evidence=[
-            say("answer.told.heavy", told=joined("notes", map(_share_text, first_case)), **first.case_fields),
+            say("answer.told.heavy", told=joined("notes", texts), **first.case_fields),
             say("answer.told.shares", **counts),
         ],
         depends_on=joined("and", map(setting_name, differing(map(_share_case, longest)))),
@@ -314,17 +319,6 @@ def kernel_shares(results: Results) -> list[KernelShare]:
 
 def _share_case(share: KernelShare) -> Pairs:
     return (*axes_without(share.timing, ["attention", "seq_len", "backend"]), ("machine", machine_label(share.timing)))
-
-
-def _share_text(share: KernelShare) -> Text:
-    """Say the kernel's share of the layer's time, and the cache's share of its bytes, weights included."""
-    cache, weights = memory.COUNTED(share.base), noted(share.base.record, "case", "parameter_count")
-    element = ELEMENT_BYTES.get(share.base.axis("dtype"))
-    memory_share = (
-        numbers.percent(cache / (cache + weights * element)) if cache and weights and element else numbers.NOTHING
-    )
-    time = numbers.percent(share.ratio.ratio)
-    return say("answer.told.share", tokens=numbers.count(share.tokens), time=time, memory=memory_share)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,6 @@ class CacheRatio:
 
     @property
     def text(self) -> Text:
-        """A note with the ratio, the other cache and the case."""
         ratio = numbers.times(self.ratio)
         return say(f"answer.told.cache.{self.mode}", other=self.rival_name, where=self.where, ratio=ratio)
 
@@ -165,19 +164,17 @@ def lowers_compute(_: Results, __: Claim) -> ClaimVerdict:
         ratios_text = joined("list", texts)
         evidence.append(say("answer.told.compute", phase=phase_name(phase), model=FORM_MODEL, told=ratios_text))
     about = say("answer.about.compute", model=FORM_MODEL, tokens=numbers.count(LEAD_TOKENS))
-    even_mha, even_gqa = (numbers.count(_even_context(decode, rival)) for rival in (mha, gqa8))
+    even = []
+    for rival in (mha, gqa8):
+        # FLOPs grow linearly with the context, so two contexts give the line; rounded up to the first whole token.
+        first, second = ([layer_work(shape, _single_pass(n)).flops for n in (1, 2)] for shape in (decode, rival))
+        slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
+        even.append(numbers.count(max(1, 1 + -(-ahead // slope)) if slope > 0 else 0))
     return ClaimVerdict(
         outcome=size_standing(ratio for by_tokens in ratios.values() for ratio in by_tokens.values()),
         evidence=evidence,
         depends_on=joined("and", map(setting_name, ("seq_len", "phase"))),
         lead=lead_number(ratios["prefill"][LEAD_TOKENS], None, numbers.times, about=about, neutral=1.0),
-        flips=say("answer.flips.compute", even_mha=even_mha, even_gqa=even_gqa),
+        flips=say("answer.flips.compute", even_mha=even[0], even_gqa=even[1]),
         is_projected=True,
     )
-
-
-def _even_context(ours: LayerShape, theirs: LayerShape) -> int:
-    # FLOPs grow linearly with the context, so two contexts give the line.
-    first, second = ([layer_work(shape, _single_pass(tokens)).flops for tokens in (1, 2)] for shape in (ours, theirs))
-    slope, ahead = (first[1] - first[0]) - (second[1] - second[0]), second[0] - first[0]
-    return max(1, 1 + -(-ahead // slope)) if slope > 0 else 0  # rounded up: the first whole token

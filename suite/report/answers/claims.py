@@ -137,13 +137,9 @@ def _looks(claim: Claim) -> Text:
 
 def verdicts_on(results: Results, *claim_ids: str) -> dict[str, ClaimVerdict]:
     """The verdict of these records on each claim that they bear on, by its id; on all claims where none is named."""
-    verdicts = dict[str, ClaimVerdict]()
-    for claim in claims():
-        if not claim_ids or claim["id"] in claim_ids:
-            verdict = _ruled(results, claim)
-            if verdict is not None:
-                verdicts[claim["id"]] = verdict
-    return verdicts
+    wanted = [claim for claim in claims() if not claim_ids or claim["id"] in claim_ids]
+    verdicts = {claim["id"]: _ruled(results, claim) for claim in wanted}
+    return {name: verdict for name, verdict in verdicts.items() if verdict is not None}
 
 
 def by_definition(_: Results, claim: Claim) -> ClaimVerdict:

@@ -10,18 +10,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import fmean
+from typing import Any
 
 from suite.report.answers.claims import sensitivity, setting_name
-from suite.report.answers.forest import FEWEST_ROWS, Unit, forest
 from suite.report.answers.trials import ABOUT, Question, Trial, canonical, mean_trial
-from suite.report.blocks import Figure, Joined, Lead, Text, dotted, joined, say, say_or
-from suite.report.evidence import Write, comparison_lead, estimate, lead_number
+from suite.report.blocks import Figure, Joined, Lead, Text, View, dotted, joined, say, say_or
+from suite.report.evidence import Write, comparison_lead, comparison_verdict, estimate, format_p, lead_number
 from suite.report.model.experiment import grouped
-from suite.report.model.labels import VARIANT, setting_text, variant_label
+from suite.report.model.formats import interval_ends, points
+from suite.report.model.labels import BLUE, GREY, VARIANT, VERMILION, Style, setting_text, variant_label
 from suite.report.model.run import Pairs
+from suite.report.plot import rows as plot_rows
+from suite.report.plot.plots import Point, Series, linear, rule
 from suite.statistics.paired import Comparison, compare
 from suite.statistics.pooled import ALPHA_BY_LOOKS, Conclusion, Pooled, checked_conclusion, differing_rows
 
+FEWEST_ROWS = 2  # families from which on a figure shows more than a sentence
+ROW_PX = 34
 DIGITS = "task.digits"  # of sizes of one task, which are averaged
 UNIT_NAMES = ("task", DIGITS, "policy")  # settings whose values name a unit, where a design says no others
 
@@ -72,16 +77,20 @@ class PooledTrials:
     @functools.cached_property
     def trials(self) -> list[Trial]:
         """One trial a family."""
-        return [_family_mean(members) for members in grouped(self.units, self.family).values()]
+        families = []
+        for members in grouped(self.units, self.family).values():
+            telling = [unit for unit in members if unit.comparison.is_tested]
+            mean = mean_trial(telling) if len(telling) > 1 else None
+            families.append(mean or next(iter(telling), members[0]))
+        return families
+
+    def family(self, unit: Trial) -> str:
+        return unit.value(self.over[0])
 
     @functools.cached_property
     def pooled(self) -> Pooled:
         """The estimate: the mean over families, each of which counts the same."""
         return self._pool(self.trials)
-
-    def family(self, unit: Trial) -> str:
-        """The value that units of one family share."""
-        return unit.value(self.over[0])
 
     def _pool(self, trials: Sequence[Trial]) -> Pooled:
         return Pooled(tuple(trial.comparison for trial in trials), alpha=ALPHA_BY_LOOKS[self.looks])
@@ -194,18 +203,56 @@ class PooledTrials:
         return sum(trial.comparison.pairs for trial in self.tested)
 
     def forest(self, measure: Text) -> Figure | None:
-        """The figure of all families and their mean; None where fewer than FEWEST_ROWS were tested."""
+        """The figure of each family's mean difference with its interval, then of the mean over them; None where fewer
+        than FEWEST_ROWS were tested. A family that was not tested is drawn open."""
         if len(self.tested) < FEWEST_ROWS:
             return None
-        rows = [
-            Unit(
-                name=self.unit_name(trial),
-                comparison=trial.comparison,
-                runs=[key for arm in trial.arms for key in arm.run_keys],
+        write, name, pooled = self.first.write, self.name, self.pooled
+        factor = 100 if write is points else 1
+
+        def point(place: int, comparison: Pooled | Comparison, said: Text, runs: Sequence[str] = ()) -> Point:
+            value = estimate(comparison.mean, comparison.interval, write)
+            return Point(
+                x=factor * comparison.mean,
+                y=place,
+                ends=interval_ends(comparison.interval, factor=factor),
+                hover=say("claim.forest.hover", value=value, said=said),
+                runs=runs,
             )
-            for trial in self.judged
+
+        counted, left_out, names = list[Point](), list[Point](), list[Text]()
+        for place, trial in enumerate(self.judged):
+            runs = [key for arm in trial.arms for key in arm.run_keys]
+            mark = point(place, trial.comparison, comparison_verdict(trial.comparison), runs)
+            (counted if trial.comparison.is_tested else left_out).append(mark)
+            names.append(dotted(self.unit_name(trial), say("claim.forest.pairs", count=trial.comparison.pairs)))
+        conclusion = say(f"claim.said.{pooled.conclusion}")
+        foot = point(len(names), pooled, conclusion)
+        names.append(dotted(say("claim.forest.mean"), say("claim.forest.pairs", count=self.pairs)))
+        shared: dict[str, Any] = {"name": name, "along": "x", "in_legend": False}
+        traces = [
+            Series(points=counted, style=Style(colour=BLUE), **shared),
+            *([Series(points=left_out, style=Style(colour=GREY), ordinal=1, **shared)] if left_out else []),
+            Series(points=[foot], style=Style(colour=VERMILION, marker="diamond"), size=14, **shared),
         ]
-        return forest(rows, self.pooled, self.first.write, name=self.name, measure=measure, scope=self.scope)
+        axis = linear(say("claim.forest.points", name=name) if write is points else name, rangemode="tozero")
+        p = None if pooled.heterogeneity_p is None else format_p(pooled.heterogeneity_p)
+        caption = [
+            say("claim.forest.caption"),
+            say("claim.forest.left_out") if left_out else "",
+            self.scope,
+            "" if p is None else say("claim.forest.q", p=p if p.startswith("<") else f"= {p}"),
+        ]
+        plot = plot_rows.rows(names, traces, xaxis=axis, shapes=[rule(x=0)], showlegend=False)
+        return Figure(
+            title=say("claim.forest", measure=measure),
+            family=say("claim.forest", measure=measure),
+            finding=say("claim.forest.finding", name=name, value=self.value, said=conclusion),
+            caption=joined("sentence", caption),
+            views=[View(title="", figure=plot)],
+            height_px=plot_rows.height_px(len(names), row_px=ROW_PX),
+            facets={"case": name},
+        )
 
     def lead(self, measure: Text, *, names_arms: bool = True) -> Lead:
         """The mean over the tested families as the number that leads a verdict; one trial's where fewer than two are.
@@ -256,11 +303,6 @@ def _deciding_units(trials: Sequence[Trial], over: Sequence[str], usual_values: 
     return [_usual_trial(unit, usual_values) for unit in by_unit.values()]
 
 
-def _family_mean(units: Sequence[Trial]) -> Trial:
-    telling = [unit for unit in units if unit.comparison.is_tested]
-    return (mean_trial(telling) if telling[1:] else None) or next(iter(telling), units[0])
-
-
 def _usual_trial(trials: Sequence[Trial], usual_values: Mapping[str, str]) -> Trial:
     """The trial nearest to the usual values, then of fewest named settings, then of most pairs; by no outcome."""
 
@@ -292,20 +334,16 @@ def _setting_effects(
                     pairs.setdefault(trial.values(names), []).append((trial, partner))
             for values, level_pairs in pairs.items():
                 changed = [pair for pair in zip(names, values, strict=True) if pair[1] != usual.value(pair[0])]
-                if change := _mean_change(level_pairs):
+                # Mean differences of the pairs' first trials, then of their partners, by seed.
+                means = []
+                for side in zip(*level_pairs, strict=True):
+                    by_seed = [dict(zip(t.comparison.names, t.comparison.differences, strict=True)) for t in side]
+                    seeds = sorted(set.intersection(*map(set, by_seed)))
+                    means.append({seed: fmean(differences[seed] for differences in by_seed) for seed in seeds})
+                if change := compare(*means):
                     changes.setdefault(tuple(changed), []).append(change)
     pooled = {changed: Pooled(tuple(comparisons)) for changed, comparisons in changes.items()}
     effects = [SettingEffect(settings=dict(changed), pooled=row) for changed, row in pooled.items() if row.telling]
     clear = differing_rows([effect.pooled for effect in effects])
     effects = [replace(effect, is_clear=is_clear) for effect, is_clear in zip(effects, clear, strict=True)]
     return sorted(effects, key=lambda effect: -abs(effect.pooled.mean))
-
-
-def _mean_change(pairs: Sequence[tuple[Trial, Trial]]) -> Comparison | None:
-    """Compare the mean difference of the pairs' first trials with their partners', by seed; None without a seed."""
-    means = []
-    for side in zip(*pairs, strict=True):
-        by_seed = [dict(zip(t.comparison.names, t.comparison.differences, strict=True)) for t in side]
-        seeds = set.intersection(*map(set, by_seed))
-        means.append({seed: fmean(differences[seed] for differences in by_seed) for seed in sorted(seeds)})
-    return compare(*means)

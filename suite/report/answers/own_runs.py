@@ -30,12 +30,8 @@ MOST_NAMED = 5  # rows that a sentence names; the table has all
 
 
 def rank_own_runs(results: Results) -> list[Ranking]:
-    """Rank the runs of each workload: decoding first, and the cases with the most variants before others."""
-    return [*_time_rankings(results), *_score_rankings(results)]
-
-
-def _time_rankings(results: Results) -> list[Ranking]:
-    """A ranking of each measured case; decoding first, then by most variants, geometry, and the longest context."""
+    """Rank the runs of each workload: decoding first, then by most variants, geometry, and the longest context; then
+    the arms of each RL experiment, and of each experiment of decoders not judged by loss."""
     by_group = group_timings(timing for timing in timings(results) if timing.is_measured)
     titles, rankings = group_titles(by_group), []
     for key, in_group in by_group.items():
@@ -47,7 +43,15 @@ def _time_rankings(results: Results) -> list[Ranking]:
             rankings.append(
                 ((phase_place(phase), -len(order), order[0].axis("geometry"), -tokens), _rank_times(order, title))
             )
-    return [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
+    ranked = [ranking for _, ranking in sorted(rankings, key=lambda ranked: ranked[0])]
+    layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
+    for experiment in layout.split(layout.runs, design.tells_arms_apart, named):
+        ranked += _rank_arms("rl", experiment)
+    for decoders in quality_experiments(results):
+        # A task without right answers is told by its loss, in its own section.
+        if not any(map(is_by_loss, decoders.arms)):
+            ranked += _rank_arms("quality", decoders)
+    return ranked
 
 
 def _rank_times(order: Sequence[Timing], title: Text) -> Ranking:
@@ -83,18 +87,6 @@ def _certainty(timing: Timing, faster: Timing) -> str:
     if is_clearly_faster(faster, timing):
         return "clear"
     return "one_launch" if 1 in (timing.interval.launches, faster.interval.launches) else "close"
-
-
-def _score_rankings(results: Results) -> Iterator[Ranking]:
-    """Yield a ranking of the arms of each RL experiment, then of each experiment of decoders not judged by loss."""
-    layout, named = design.layout(results), partial(naming.named, lead=ALGORITHM)
-    trained = layout.split(layout.runs, design.tells_arms_apart, named)
-    for experiment in trained:
-        yield from _rank_arms("rl", experiment)
-    for decoders in quality_experiments(results):
-        # A task without right answers is told by its loss, in its own section.
-        if not any(map(is_by_loss, decoders.arms)):
-            yield from _rank_arms("quality", decoders)
 
 
 def _rank_arms(view: str, experiment: Experiment[Any]) -> Iterator[Ranking]:

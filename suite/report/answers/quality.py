@@ -105,16 +105,13 @@ def _question_contrasts(results: Results, question: Question) -> list[QualityCon
             kind, experiments = design.RARELY, [each for each in experiments if not each.value(design.FREQUENCY)]
         experiments, is_chosen = _with_controls(experiments), ARMS[question["arms"]]
         if question["against"] in ("untrained", "nearest_cache"):
-            compared = against_untrained if question["against"] == "untrained" else nearest_cache
-            pairs += [pair for each in experiments for pair in compared(each, kind) if is_chosen(pair.arm)]
+            is_nearest = question["against"] == "nearest_cache"
+            for each in experiments:
+                compared = at_nearest_cache(each, [kind], by_loss=True) if is_nearest else against_untrained(each, kind)
+                pairs += [pair for pair in compared if is_chosen(pair.arm)]
         else:
             pairs += longest_against_mha(experiments, is_chosen, kind)
     return [pair for pair in pairs if question.get("only", {}).items() <= dict(pair.arm.setting).items()]
-
-
-def nearest_cache(experiment: QualityExperiment, kind: str) -> list[QualityContrast]:
-    """Compare every plain latent with the grouped heads whose cache is nearest, by questions of one kind."""
-    return at_nearest_cache(experiment, [kind], by_loss=True)
 
 
 def _with_controls(candidates: list[QualityExperiment]) -> list[QualityExperiment]:

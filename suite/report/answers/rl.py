@@ -17,13 +17,7 @@ from suite.records.case import value_under
 from suite.records.record import Record
 from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_name, size_standing
 from suite.report.answers.decide import answer_question, decide_by_trials
-from suite.report.answers.trials import (
-    Question,
-    Trial,
-    arms_trial,
-    change_trial,
-    machine_label,
-)
+from suite.report.answers.trials import Question, Trial, arms_trial, change_trial, machine_label
 from suite.report.blocks import Text, dotted, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped
@@ -98,18 +92,18 @@ def arm_pairs(results: Results, question: Question) -> Iterator[tuple[RlArm, RlA
     """
     ours, theirs = question["arms"], question["against"]
     differ_in = question.get("differ_in") or {name for name in ours if theirs.get(name) != ours[name]}
+
+    def agree(*records: Record) -> bool:
+        names = {name for record in records for name in (*record.case.axes, *record.case.extras)}
+        values = [[_setting(record, name) for record in records] for name in names - {SEED, *differ_in}]
+        return all(first == second for first, second in values if first is not None and second is not None)
+
     for experiment in _experiments(results, question["experiments"]):
         references = _arms(experiment, theirs)
         for arm in _arms(experiment, ours):
             for reference in references:
-                if reference is not arm and _agree(arm.first.record, reference.first.record, {SEED, *differ_in}):
+                if reference is not arm and agree(arm.first.record, reference.first.record):
                     yield arm, reference
-
-
-def _agree(first: Record, second: Record, ignored: set[str]) -> bool:
-    names = {name for record in (first, second) for name in (*record.case.axes, *record.case.extras)} - ignored
-    values = [(_setting(first, name), _setting(second, name)) for name in names]
-    return all(ours == theirs for ours, theirs in values if ours is not None and theirs is not None)
 
 
 def _setting(record: Record, name: str) -> Any:
@@ -127,7 +121,12 @@ def _setting(record: Record, name: str) -> Any:
 def rl_trials(results: Results, question: Question) -> list[Trial]:
     """The trials of a question of conf/claims.yaml: of pairs of arms, or without `against` of changes in one arm."""
     if "against" not in question:
-        return _change_trials(results, question)
+        arms = [
+            arm
+            for experiment in _experiments(results, question["experiments"])
+            for arm in _arms(experiment, question["arms"])
+        ]
+        return [trial for arm in arms if (trial := _change_trial(arm, GAINS.get(question["measure"])))]
     trials = []
     for arm, reference in arm_pairs(results, question):
         values = [(name, arm.first.value(name), reference.first.value(name)) for name in NAMED]
@@ -168,35 +167,27 @@ def _contrasts(arm: RlArm, reference: RlArm, measure: str) -> list[Contrast[RlRu
     return [compared] if compared else []
 
 
-def _change_trials(results: Results, question: Question) -> list[Trial]:
-    """The change in each arm by itself: from its first evaluation to its last, or what its last stage of RL added."""
-    measure, trials = GAINS.get(question["measure"]), list[Trial]()
-    write = signed if measure == stability.LENGTH else points
-    for experiment in _experiments(results, question["experiments"]):
-        for arm in _arms(experiment, question["arms"]):
-            change = _added_by_rl(arm) if measure is None else _change(arm, measure)
-            if change is not None:
-                bounds = (change.bounds[0], 1.0) if write is points else change.bounds
-                name = option_label(ALGORITHM, arm.first.value(ALGORITHM))
-                trials.append(change_trial(arm, replace(change, bounds=bounds), write, name))
-    return trials
-
-
-def _change(arm: RlArm, measure: str) -> Comparison | None:
-    """An arm's change of a measure from the first evaluation to the last. None for a habit that cannot change: thoughts
-    that all have one length, as columns of a sum, and corrections that the base model never makes.
-    """
-    change = stability.evaluation_changes([arm])[measure].get(arm)
-    if change is None or (measure == stability.CORRECTIONS and not stability.corrects([arm])):
+def _change_trial(arm: RlArm, measure: str | None) -> Trial | None:
+    """The change in an arm by itself: of a measure from its first evaluation to its last, or without one what its last
+    stage of RL added. None for a habit that cannot change: thoughts that all have one length, as columns of a sum, and
+    corrections that the base model never makes."""
+    change: Comparison | None = None
+    if measure is None:
+        arm_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
+        if arm_stages and arm_stages[-1][0] == "rl" and gains and gains[-1].ends == arm_stages[-1][2]:
+            change = gains[-1].comparison
+    elif measure != stability.CORRECTIONS or stability.corrects([arm]):
+        change = stability.evaluation_changes([arm])[measure].get(arm)
+    if change is None:
         return None
     values = (*change.ours, *change.theirs)
-    return None if measure == stability.LENGTH and max(values) - min(values) < 1 else change
-
-
-def _added_by_rl(arm: RlArm) -> Comparison | None:
-    arm_stages, gains = stages.read_stages(arm.first), stages.stage_gains([arm])[arm]
-    is_rl = bool(arm_stages) and arm_stages[-1][0] == "rl" and bool(gains) and gains[-1].ends == arm_stages[-1][2]
-    return gains[-1].comparison if is_rl else None
+    if measure == stability.LENGTH:
+        is_fixed = max(values) - min(values) < 1
+        bounds, write = change.bounds, signed
+    else:
+        is_fixed, bounds, write = False, (change.bounds[0], 1.0), points
+    name = option_label(ALGORITHM, arm.first.value(ALGORITHM))
+    return None if is_fixed else change_trial(arm, replace(change, bounds=bounds), write, name)
 
 
 def cheaper(results: Results, claim: Claim) -> ClaimVerdict | None:

@@ -44,7 +44,6 @@ class Trial:
         return canonical(self.settings.get(name, ""))
 
     def values(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The values of some settings, as `value` gives them."""
         return tuple(map(self.value, names))
 
     def settings_besides(self, names: Sequence[str]) -> frozenset[tuple[str, str]]:

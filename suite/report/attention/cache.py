@@ -18,7 +18,7 @@ from suite.report.plot.plots import Point, categories, linear, plot
 from suite.report.plot.rows import bars
 from suite.report.table import Column, column, label_column, table
 from suite.theory.answers import published
-from suite.theory.layers.algebra import SERVED_BYTES, Layer, Pass
+from suite.theory.layers.algebra import SERVED_BYTES, Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape
 from suite.theory.layers.shapes import grouped_shape
@@ -53,12 +53,17 @@ def build(results: Results) -> Section:
         table(say("cache.table"), models, MODEL_COLUMNS, note=say("cache.note"), folded=True),
         table(say("capacity.table"), runs, capacity_columns, note=say("capacity.note")),
     ]
+    headlines = [_premise()]
+    for run in runs[:1] if runs and runs[0].is_ok else ():
+        batch, rate = numbers.count(run.constant("largest_batch") or 0), numbers.count(_most_tokens_per_s(run) or 0)
+        fields = {"model": run.axis("geometry"), "share": _devices(run), "batch": batch, "rate": rate}
+        headlines.append(Headline(text=say("capacity.finding", **fields)))
     return section(
         "cache",
         explanation=joined("sentence", [say("cache.explanation"), say("capacity.explanation") if runs else ""]),
         figures=[_models_figure(models), *map(_variants_figure, MODELS_WITH_VARIANTS)],
         tables=tables,
-        headlines=[_premise(), *(_fastest_headline(run) for run in runs[:1] if run.is_ok)],
+        headlines=headlines,
     )
 
 
@@ -84,16 +89,18 @@ def _premise() -> Headline:
     return Headline(text=say("cache.premise", **slopes), detail=detail)
 
 
-def _fastest_headline(run: Run) -> Headline:
-    batch, rate = numbers.count(run.constant("largest_batch") or 0), numbers.count(_most_tokens_per_s(run) or 0)
-    text = say("capacity.finding", model=run.axis("geometry"), share=_devices(run), batch=batch, rate=rate)
-    return Headline(text=text)
-
-
 def _models_figure(models: Sequence[published.ModelCache]) -> Figure:
     """Draw the best known models' caches at a long context as bars, sorted by size; the caption counts all models."""
     best_known = [model for model in models if model.name in BEST_KNOWN]
-    points = {model.name: _model_bar(model) for model in best_known}
+    points = {}
+    for model in best_known:
+        # The hover text has the fixed part and the bytes a token.
+        growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
+        parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
+        hover = say("cache.hover", model=model.name, kept=parts, kinds=_layer_kinds(model))
+        whole, facets = model.plan.cache_bytes(LONG_CONTEXT_TOKENS), {"variant": variant_label(model.variant)}
+        bar = Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=facets)
+        points[model.name] = bar
     order = sorted(points, key=lambda name: points[name].x)
     families = grouped(best_known, lambda model: model.family)
     series = [
@@ -112,16 +119,6 @@ def _models_figure(models: Sequence[published.ModelCache]) -> Figure:
         views=[View(title="", figure=figure)],
         height_px=110 + 22 * len(best_known),
     )
-
-
-def _model_bar(model: published.ModelCache) -> Point:
-    """A model's cache at the long context in GiB; its hover text has the fixed part and the bytes a token."""
-    growth, fixed = numbers.bytes_iec(model.plan.growth_bytes), model.plan.fixed_bytes
-    parts = f"{numbers.bytes_iec(fixed)} + {growth}" if fixed else growth
-    whole = model.plan.cache_bytes(LONG_CONTEXT_TOKENS)
-    hover = say("cache.hover", model=model.name, kept=parts, kinds=_layer_kinds(model))
-    facets = {"variant": variant_label(model.variant)}
-    return Point(x=whole / GIB, y=model.name, text=numbers.bytes_iec(whole), hover=hover, facets=facets)
 
 
 def _plot_bars(series: Sequence[Mapping[str, Any]], names: Sequence[str], axis: Text, most: float, **more: Any) -> Any:
@@ -168,22 +165,20 @@ def _variants_figure(name: str) -> Figure:
 
 
 def _layer_kinds(model: published.ModelCache) -> Text:
-    return joined("list", map(_layer_kind, model.plan.layers))
-
-
-def _layer_kind(layer: Layer) -> Text:
-    """How many layers of this kind a model has, in words: 15 full, or 45 with a state."""
-    window, stride, kind = getattr(layer, "window", None), getattr(layer, "every", None), layer.kind
-    if kind == "compressed":
-        kind = "window" if stride is None else kind
-    elif window is not None and kind != "window":
-        kind = f"{kind}_window"
-    sizes = {"count": layer.count, "window": window or 0, "every": stride or 0}
-    return say(f"cache.kind.{kind}", **{name: numbers.count(size) for name, size in sizes.items()})
+    """How many layers of each kind a model has, in words: 15 full, or 45 with a state."""
+    texts = []
+    for layer in model.plan.layers:
+        window, stride, kind = getattr(layer, "window", None), getattr(layer, "every", None), layer.kind
+        if kind == "compressed":
+            kind = "window" if stride is None else kind
+        elif window is not None and kind != "window":
+            kind = f"{kind}_window"
+        sizes = {"count": layer.count, "window": window or 0, "every": stride or 0}
+        texts.append(say(f"cache.kind.{kind}", **{name: numbers.count(size) for name, size in sizes.items()}))
+    return joined("list", texts)
 
 
 def _tokens_that_fit(size_gb: int, model: published.ModelCache) -> Text:
-    """The tokens of context whose cache fits in `size_gb`; a word for any number, where the cache does not grow."""
     tokens = model.plan.longest_context(size_gb * 1e9)
     return say("cache.any") if tokens is None else numbers.count(tokens)
 

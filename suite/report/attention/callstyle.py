@@ -136,22 +136,18 @@ def _richest(subject: Sequence[Forms]) -> Forms | None:
     Forms of MLA whose backend was left to `auto` are no comparison: every sweep has them.
     """
 
-    def compares_backends(forms: Forms) -> bool:
-        """Whether whole layers ran by several backends, one of them named, or as another library's layer and ours."""
+    candidates = []
+    for forms in subject:
+        # Whole layers that ran by several backends, one of them named, or as another library's layer and ours.
         layers = [form for form in forms if LAYER in form]
-        if any(form.is_foreign for form in layers):
-            return len(layers) > 1
-        return any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
-
-    candidates = filter(compares_backends, subject)
+        is_named = any(form.has_named_backend for form in layers) and len({form.first.backend for form in layers}) > 1
+        if is_named or (len(layers) > 1 and any(form.is_foreign for form in layers)):
+            candidates.append(forms)
     return max(candidates, key=lambda forms: (len(forms), forms[0].first.tokens or 0), default=None)
 
 
 def _differing_settings(computations: Iterable[Forms]) -> dict[Timing, str]:
-    """Describe the settings in which computations differ, by the first timing of each one's first form.
-
-    Variant, backend, the subject and the context are left out, so that two computations can have one text.
-    """
+    # Two computations can have one text, since variant, backend, the subject and the context are left out.
     firsts = {forms[0].first: [forms[0].first] for forms in computations}
     return differing_settings(firsts, ignore=("attention", "backend", *SUBJECT, "seq_len"))
 
@@ -189,36 +185,26 @@ def _plot_dots(forms: Forms, span: str) -> dict[str, Any]:
     """Draw each form as a dot at its median time of a span, with its interval and its ratio to the fastest."""
     timings = {figure_text(form.name): form[span] for form in forms}
     best_s = min(timing.median_s for timing in timings.values())
-    series = [
-        Series(
-            name=name,
-            points=[_form_dot(name, timing, best_s)],
-            style=OTHER if form.is_foreign else variant_style(timing.variant),
-            mode="markers+text",
-            along="x",
-            size=11,
-            more={"textposition": "top center", "textfont": {"size": 11}, "cliponaxis": False},
+    look: dict[str, Any] = {"mode": "markers+text", "along": "x", "size": 11}
+    look["more"] = {"textposition": "top center", "textfont": {"size": 11}, "cliponaxis": False}
+    series = []
+    for (name, timing), form in zip(timings.items(), forms, strict=True):
+        low, high = timing.interval.low, timing.interval.high
+        ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best_s))
+        dot = Point(
+            x=timing.median_s,
+            y=name,
+            ends=(low, high),
+            text=ratio if timing.median_s > best_s else say("callstyle.best"),
+            hover=f"{name}: {numbers.seconds(timing.median_s)} ({numbers.seconds_range(low, high)})",
+            runs=(timing.record.run_key,),
         )
-        for (name, timing), form in zip(timings.items(), forms, strict=True)
-    ]
+        style = OTHER if form.is_foreign else variant_style(timing.variant)
+        series.append(Series(name=name, points=[dot], style=style, **look))
     title = say("callstyle.axis", clock=clock_names(timings.values()))
     ends = [end for timing in timings.values() for end in (timing.interval.low, timing.interval.high)]
     rows = categories(list(timings))
     return plot(series, xaxis=roomy_time_axis(title, ends), yaxis=rows, showlegend=False, margin=MARGIN)
-
-
-def _form_dot(name: str, timing: Timing, best_s: float) -> Point:
-    """A form at its median time; `best_s`: the median of the fastest form, to which the dot's text gives the ratio."""
-    ratio = say("callstyle.ratio", ratio=numbers.times(timing.median_s / best_s))
-    low, high = timing.interval.low, timing.interval.high
-    return Point(
-        x=timing.median_s,
-        y=name,
-        ends=(low, high),
-        text=ratio if timing.median_s > best_s else say("callstyle.best"),
-        hover=f"{name}: {numbers.seconds(timing.median_s)} ({numbers.seconds_range(low, high)})",
-        runs=(timing.record.run_key,),
-    )
 
 
 def _table(computations: Sequence[Forms], results: Results) -> Table:

@@ -43,7 +43,11 @@ class CaseGroup:
 def groups(timings: Iterable[Timing], is_drawable: Callable[[Timing], bool]) -> list[CaseGroup]:
     """Group timings by the figure that draws those of `is_drawable`; a last group has all cases without a figure."""
     by_key = group_timings(timings)
-    drawable = {key: plotted for key in by_key if (plotted := _plotted(filter(is_drawable, by_key[key])))}
+    drawable = dict[GroupKey, list[Timing]]()
+    for key in by_key:
+        if plotted := list(filter(is_drawable, by_key[key])):
+            has_one_line = len({(timing.variant, timing.line[1:]) for timing in plotted}) == 1
+            drawable[key] = plotted if has_one_line else representatives(plotted)
     keys = sorted(groups_to_plot(drawable), key=lambda key: _place(drawable[key]))
     facets, all_titles = group_facets(keys), group_titles(by_key)
     figures = [
@@ -87,12 +91,6 @@ def representatives(timings: Iterable[Timing]) -> list[Timing]:
     return chosen
 
 
-def _plotted(timings: Iterable[Timing]) -> list[Timing]:
-    candidates = list(timings)
-    lines = {(timing.variant, timing.line[1:]) for timing in candidates}
-    return candidates if len(lines) == 1 else representatives(candidates)
-
-
 def _place(plotted: Sequence[Timing]) -> tuple[int, ...]:
     first, contexts = plotted[0], {timing.tokens for timing in plotted}
     num_usual = len({timing.variant for timing in plotted} & USUAL_VARIANTS)
@@ -107,11 +105,9 @@ def phase_place(phase: str) -> int:
 def group_timings(timings: Iterable[Timing]) -> dict[GroupKey, list[Timing]]:
     """Group timings by their axes but LINE_AXES, all further settings but the variant's own, and the label; sorted."""
 
-    def group_key(timing: Timing) -> GroupKey:
-        # Paged caches and mixed lengths take other times, and another width or number of heads is another model.
-        return (*axes_without(timing, LINE_AXES), *timing.shared_settings, (LABEL, timing.label))
-
-    return dict(sorted(grouped(timings, group_key).items()))
+    # Paged caches and mixed lengths take other times, and another width or number of heads is another model.
+    by_key = grouped(timings, lambda t: (*axes_without(t, LINE_AXES), *t.shared_settings, (LABEL, t.label)))
+    return dict(sorted(by_key.items()))
 
 
 def groups_to_plot(timings_by_group: Mapping[GroupKey, Sequence[Timing]]) -> list[GroupKey]:
@@ -190,7 +186,6 @@ def differing_settings(cases: Mapping[K, Sequence[Timing]], *, ignore: Collectio
 
 
 def axes_without(timing: Timing, names: Collection[str]) -> Pairs:
-    """The axes of a timing's case, but those in `names`."""
     return tuple(pair for pair in timing.axes if pair[0] not in names)
 
 

@@ -70,12 +70,6 @@ class DeviceTime:
         return variant_sort_key(self.timing.variant), self.timing.sized_variant
 
     @property
-    def device_name(self) -> str:
-        """The machine that measured it, else its device without the sign that marks an expected time."""
-        machine = machine_name(self.timing.record) or self.timing.label
-        return machine if self.is_measured else self.device.removeprefix("≈ ")
-
-    @property
     def place(self) -> Hashable:
         """Device, context and label: times of variants that agree in these are compared."""
         return self.device, self.timing.tokens, self.timing.label
@@ -100,7 +94,10 @@ def build(results: Results) -> Section | None:
         tables += [_table(title, span, span_times, results, **subject) for span, span_times in spans.items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
     tables += [*build_machine_tables(results), published, _errors_table(results)]
-    return section("hardware", figures=figures, tables=tables, headlines=[_headline()])
+    shares = [figure.share for figure in published_figures()]
+    low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
+    headline = Headline(text=say("published.headline", low=low, middle=middle, high=high))
+    return section("hardware", figures=figures, tables=tables, headlines=[headline])
 
 
 def measured_groups(results: Results, projected: Collection[Pairs]) -> dict[Pairs, list[Timing]]:
@@ -132,18 +129,6 @@ def _machine_key(timing: Timing) -> Pairs:
     return ((LABEL, timing.label), ("name", name), ("threads", timing.axis("threads")))
 
 
-def _machine_names(timings: Sequence[Timing]) -> dict[Timing, str]:
-    """A name for the machine of each timing: label, name and settings, each only where machines differ in it."""
-    machines, names = list(map(_machine_key, timings)), {}
-    has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
-    for timing, machine, own_threads in zip(timings, map(dict, machines), threads, strict=True):
-        label = machine[LABEL] if has_labels else ""
-        # A label of one of several machines says its name.
-        name = "" if plain_name(machine["name"]) in label else machine["name"]
-        names[timing] = " · ".join(filter(None, [label, name, written(own_threads)]))
-    return names
-
-
 def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[list[int], list[DeviceTime]]:
     """The contexts to draw, and all times to show: those measured at the most common context, what specifications and
     calibrations make of them on each known device, and those of projected records at any context."""
@@ -153,7 +138,15 @@ def _times(measured: Sequence[Timing], projected: Sequence[Timing]) -> tuple[lis
         projected_context = most_common_context((timing.tokens, timing) for timing in projected)
         contexts += [projected_context] if projected_context else []
     longest = sorted((timing for timing in measured if timing.tokens == common), key=lambda timing: -timing.median_s)
-    rows = [("measured", name, timing, timing.median_s) for timing, name in _machine_names(longest).items()]
+    # A machine is named by label, name and settings, each only where machines differ in it.
+    machines, rows = list(map(_machine_key, longest)), list[tuple[str, str, Timing, float]]()
+    has_labels, threads = LABEL in differing(machines), differences(machines, alike_in=[LABEL, "name"])
+    for timing, machine, own_threads in zip(longest, map(dict, machines), threads, strict=True):
+        label = machine[LABEL] if has_labels else ""
+        # A label of one of several machines says its name.
+        name = "" if plain_name(machine["name"]) in label else machine["name"]
+        named = " · ".join(filter(None, [label, name, written(own_threads)]))
+        rows.append(("measured", named, timing, timing.median_s))
     for timing in longest:
         flops, traffic = timing.amount("flops"), timing.amount("traffic_bytes")
         if flops and traffic:
@@ -222,11 +215,11 @@ def _finding(times: Sequence[DeviceTime]) -> Text:
     by_evidence = grouped((time for time in latent if time.variant == first.variant), lambda time: time.evidence)
     best = {evidence: min(times, key=lambda time: time.time_s) for evidence, times in by_evidence.items()}
     kinds = ["measured" if first.is_measured else "projected", "expected" if "expected" in best else "projected"]
-    sentences = [
-        say(f"hardware.best.{kind}", time=numbers.seconds(best[kind].time_s), device=best[kind].device_name)
-        for kind in dict.fromkeys(kinds)
-        if kind in best
-    ]
+    sentences = []
+    for kind, time in ((kind, best[kind]) for kind in dict.fromkeys(kinds) if kind in best):
+        machine = machine_name(time.timing.record) or time.timing.label
+        device = machine if time.is_measured else time.device.removeprefix("≈ ")
+        sentences.append(say(f"hardware.best.{kind}", time=numbers.seconds(time.time_s), device=device))
     return joined(": ", [first.variant[1], joined("notes", sentences)])
 
 
@@ -240,9 +233,14 @@ def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
     for ordinal, variant_times in enumerate(grouped(ordered, lambda time: time.variant).values()):
         first = variant_times[0].timing
         for is_measured, part in grouped(variant_times, lambda time: time.is_measured).items():
+            points = []
+            for time in part:
+                evidence = joined(" ", [numbers.seconds(time.time_s), say(f"evidence.{time.evidence}")])
+                hover, runs = joined(", ", [evidence, time.device]), (time.timing.record.run_key,)
+                points.append(Point(x=time.time_s, y=rows[time.device], hover=hover, runs=runs))
             line = Series(
                 name=first.marked(first.sized_variant),
-                points=[_point(time, rows[time.device]) for time in part],
+                points=points,
                 style=variant_style(first.variant),
                 ordinal=0 if is_measured else 1,
                 facets={"variant": first.variant_name},
@@ -255,11 +253,6 @@ def _plot_dots(times: Sequence[DeviceTime]) -> dict[str, Any]:
     keys = [meaning(say(f"hardware.{fill}"), symbol=symbol) for fill, symbol in fills.items()]
     axis = roomy_time_axis(say("hardware.axis"), [time.time_s for time in times])
     return plot([*series, *keys], xaxis=axis, yaxis=categories(list(rows.values())))
-
-
-def _point(time: DeviceTime, row: str) -> Point:
-    hover = joined(", ", [joined(" ", [numbers.seconds(time.time_s), say(f"evidence.{time.evidence}")]), time.device])
-    return Point(x=time.time_s, y=row, hover=hover, runs=(time.timing.record.run_key,))
 
 
 def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results, **subject: Any) -> Table:
@@ -291,12 +284,6 @@ def _table(title: Text, span: str, times: Sequence[DeviceTime], results: Results
     rows = sorted(times, key=lambda time: (time.timing.tokens or 0, order.index(time.device), time.variant))
     note = say("hardware.note")
     return table(span_title(span), rows, columns, family=span_title(span), note=note, folded=span != LAYER, **subject)
-
-
-def _headline() -> Headline:
-    shares = [figure.share for figure in published_figures()]
-    low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
-    return Headline(text=say("published.headline", low=low, middle=middle, high=high))
 
 
 DeviceErrors = tuple[str, Text, list[float]]

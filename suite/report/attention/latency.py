@@ -9,15 +9,16 @@ from operator import attrgetter
 from statistics import median
 
 from suite.records import numbers
-from suite.records.derived import cost_per_million_tokens, joules_per_token
+from suite.records.derived import cost_per_million_tokens, joules_per_token, span_operators
 from suite.report.attention.groups import CaseGroup, groups
 from suite.report.attention.lines import LineMetric, interval_level, line_figure, ranked, span_tables
 from suite.report.attention.timings import (
+    KERNEL,
+    MATH_PATH,
     RAN,
     REGIME,
     SHARE,
     Timing,
-    fell_to_math,
     is_clearly_faster,
     one_per_record,
     order_finding,
@@ -47,12 +48,15 @@ def build(results: Results) -> Section | None:
     if not blocks:
         return None
     energy_text = say("latency.energy.explanation") if powered else ""
+    cases = one_per_record(every_timing)
+    num_fell = sum(MATH_PATH in span_operators(timing.record, KERNEL) for timing in cases)
+    fell = say("latency.fell", fell=numbers.count(num_fell), count=numbers.count(len(cases)))
     return section(
         "latency",
         explanation=joined("sentence", [say("latency.explanation"), energy_text]),
         figures=[line_figure(metric, group) for metric, group in blocks],
         tables=[table for metric, group in blocks for table in span_tables(metric, group, results)],
-        headlines=[*_headlines(timed, results), *_math_path_warning(one_per_record(every_timing))],
+        headlines=[*_headlines(timed, results), Headline(text=fell) if num_fell else None],
     )
 
 
@@ -195,9 +199,3 @@ def _headlines(timed: Iterable[CaseGroup], results: Results) -> list[Headline]:
         detail = joined(": ", [case, _fastest_text(order)])
         headlines.append(Headline(text=text, detail=detail))
     return headlines
-
-
-def _math_path_warning(cases: Sequence[Timing]) -> list[Headline]:
-    num_fell = sum(map(fell_to_math, cases))
-    text = say("latency.fell", fell=numbers.count(num_fell), count=numbers.count(len(cases)))
-    return [Headline(text=text)] if num_fell else []

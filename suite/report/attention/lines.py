@@ -112,7 +112,6 @@ def interval_level(interval: Interval) -> Text:
 
 
 def span_views(timings: Sequence[Timing], draw: Callable[[Sequence[Timing]], Mapping[str, Any]]) -> list[View]:
-    """A view for each span, drawn from that span's timings."""
     return [View(title=span_title(span), figure=draw(span_timings)) for span, span_timings in by_span(timings).items()]
 
 

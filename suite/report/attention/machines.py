@@ -30,7 +30,6 @@ from suite.report.model.formats import mean_interval
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.table import Column, column, part_columns, table
-from suite.statistics.scores import Estimate
 
 BASELINE = "mha"
 
@@ -61,35 +60,30 @@ class MachineRatios:
     ratios: Sequence[float]
 
     @property
-    def over_machines(self) -> Estimate:
+    def mean(self) -> Text:
         """The geometric mean with the interval for machines like these."""
         logs = mean_interval([math.log(ratio) for ratio in self.ratios])
         assert logs is not None  # there are at least two
-        low, mean, high = (math.exp(end) for end in (logs.low, logs.estimate, logs.high))
-        return Estimate(estimate=mean, low=low, high=high, level=logs.level, runs=logs.runs)
+        low, mean, high = (numbers.times(math.exp(end)) for end in (logs.low, logs.estimate, logs.high))
+        return say("quality.with_interval", value=mean, low=low.rstrip("×"), high=high)
 
 
 def build_tables(results: Results) -> list[Table]:
-    """A table of the kinds of which there are several machines, and one of the ratios that several of a kind measured;
-    without the tables that would be empty."""
-    kinds = _kinds(results)
-    rows = [row for kind in kinds for row in _ratios(kind, case_timings(results))]
-    tables = [table(say("machines.kinds"), kinds, KINDS, note=say("machines.kinds_note"))] if kinds else []
-    return [*tables, *([table(say("machines.ratios"), rows, RATIOS, note=say("machines.ratios_note"))] if rows else [])]
-
-
-def _kinds(results: Results) -> list[MachineKind]:
-    """The kinds with at least two machines on which ceilings were measured."""
+    """A table of the kinds of which there are several machines, and one of the ratios that several of a kind measured.
+    Either may be without rows."""
     by_machine = grouped((current.record for current in results.records), recorded_machine)
     of_kind = grouped(filter(None, by_machine), lambda machine: kind_of_machine(by_machine[machine]))
-    kinds = [
-        MachineKind(
-            name=model_name(by_machine[machines[0]][0]), by_machine={name: by_machine[name] for name in machines}
-        )
-        for kind, machines in of_kind.items()
-        if kind and len(machines) > 1
+    kinds = []
+    for machines in (machines for kind, machines in of_kind.items() if kind and len(machines) > 1):
+        name, records = model_name(by_machine[machines[0]][0]), {machine: by_machine[machine] for machine in machines}
+        machine_kind = MachineKind(name=name, by_machine=records)
+        # Of a kind of which ceilings were measured on at least two machines.
+        kinds += [machine_kind] if sum(map(bool, machine_kind.ceilings)) > 1 else []
+    rows = [row for kind in kinds for row in _ratios(kind, case_timings(results))]
+    return [
+        table(say("machines.kinds"), kinds, KINDS, note=say("machines.kinds_note")),
+        table(say("machines.ratios"), rows, RATIOS, note=say("machines.ratios_note")),
     ]
-    return [kind for kind in kinds if sum(map(bool, kind.ceilings)) > 1]
 
 
 def _ratios(kind: MachineKind, timings: Iterable[Timing]) -> list[MachineRatios]:
@@ -111,12 +105,6 @@ def _ratios(kind: MachineKind, timings: Iterable[Timing]) -> list[MachineRatios]
     ]
 
 
-def _with_interval(row: MachineRatios) -> Text:
-    over = row.over_machines
-    low = numbers.times(over.low).rstrip("×")
-    return say("quality.with_interval", value=numbers.times(over.estimate), low=low, high=numbers.times(over.high))
-
-
 KINDS: list[Column[MachineKind]] = [
     column("machines.kind", lambda kind: kind.name),
     column("machines.count", lambda kind: len(kind.by_machine), numbers.count),
@@ -126,7 +114,7 @@ KINDS: list[Column[MachineKind]] = [
 RATIOS: list[Column[MachineRatios]] = [
     column("column.variant", lambda row: variant_label(row.timing.variant), facet="variant"),
     *part_columns(lambda row: row.timing, [GEOMETRY, CONTEXT]),
-    column("machines.ratio", _with_interval),
+    column("machines.ratio", lambda row: row.mean),
     column("machines.least", lambda row: min(row.ratios), numbers.times),
     column("machines.most", lambda row: max(row.ratios), numbers.times),
     column("machines.count", lambda row: len(row.ratios), numbers.count),

@@ -72,8 +72,15 @@ def _plot(cases: Sequence[Timing]) -> dict[str, Any]:
     ordered = sorted(kinds, key=lambda kind: (variant_sort_key(kind[0].variant), kind[0].axis("phase"), kind[0].label))
     series = [*_roof(cases), *map(_kind_series, ordered)]
     points = [point for line in series for point in line.points]
+    # Entries for what colours and fillings mean; an entry for every series would make dozens.
+    legend, firsts = [], [kind[0] for kind in ordered]
+    for name, style in {first.variant_name: variant_style(first.variant) for first in firsts}.items():
+        legend.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
+    for phase in dict.fromkeys(first.axis("phase") for first in firsts):
+        title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
+        legend.append(meaning(title, facets={"phase": title}, symbol="circle" + filling))
     return plot(
-        [*_legend([kind[0] for kind in ordered]), *series],
+        [*legend, *series],
         xaxis=log(say("roofline.intensity"), decimal_ticks([point.x for point in points], numbers.plain_tick)),
         yaxis=log(say("roofline.achieved"), decimal_ticks([point.y for point in points], numbers.plain_tick)),
     )
@@ -104,17 +111,6 @@ def _point(timing: Timing) -> Point:
     hover = say("roofline.hover", tokens=CONTEXT.written(timing), share=SHARE.written(timing), **about, **texts)
     rate = (rates["flops"] or 0) / 1e9
     return Point(x=_intensity(timing), y=rate, hover=hover, facets=about, runs=(timing.record.run_key,))
-
-
-def _legend(firsts: Sequence[Timing]) -> list[dict[str, Any]]:
-    """Legend entries for what colours and fillings mean; an entry for every series would make dozens."""
-    entries = []
-    for name, style in {timing.variant_name: variant_style(timing.variant) for timing in firsts}.items():
-        entries.append(meaning(name, facets={"variant": name}, color=style.colour, symbol=style.marker))
-    for phase in dict.fromkeys(timing.axis("phase") for timing in firsts):
-        title, filling = phase_name(phase), FILLS[FILLINGS.get(phase, UNKNOWN_FILLING)]
-        entries.append(meaning(title, facets={"phase": title}, symbol="circle" + filling))
-    return entries
 
 
 def _roof(cases: Sequence[Timing]) -> list[Series]:

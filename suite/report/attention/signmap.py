@@ -139,15 +139,8 @@ def build(results: Results) -> Section:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MapCell:
-    """A ratio on the map, or nothing."""
-
-    speedup: float | None = None
-    hover: Text = ""
-    runs: Sequence[str] = ()
-
-
+MapCell = tuple[float | None, Text, Sequence[str]]
+"""A ratio on the map with its hover text and its runs, or nothing."""
 MapRow = tuple[Text, list[MapCell]]
 """A row's name, and a cell for each number of new tokens."""
 
@@ -162,7 +155,7 @@ def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int,
     """The map for one number of heads and ranks: a row for each known device, then for each measured machine."""
     computed = [_device_row(name, ceilings, heads, tp) for name, ceilings in known_devices()]
     measured = [row for name, pairs in machines.items() if (row := _machine_row(name, pairs, heads, tp))]
-    wins = [sum((cells[place].speedup or 0.0) > 1 for _, cells in computed) for place in (0, -1)]
+    wins = [sum((cells[place][0] or 0.0) > 1 for _, cells in computed) for place in (0, -1)]
     fields = dict(zip(("one", "last", "devices"), map(numbers.count, (*wins, len(computed))), strict=True))
     pair = next((pair for pairs in machines.values() if (pair := pairs.get((heads, tp, QUERY_LENS[0])))), None)
     seen = say("signmap.seen", ratio=ratio(pair.speedup.ratio), range=pair.range) if pair else ""
@@ -180,7 +173,7 @@ def _map_figure(machines: Mapping[str, Mapping[Sizes, VariantPair]], heads: int,
 
 def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
     """A device's row: what is expected of good kernels, if known for every number of new tokens, else the bound."""
-    calibration, cells = load_calibration(name), []
+    calibration, cells = load_calibration(name), list[MapCell]()
     row = f"{name} ({ceilings.ridge_flops_per_byte:.0f})"
     expected = [expected_duel(calibration, heads=heads, query_len=count, tp=tp) for count in QUERY_LENS]
     for count, expected_good in zip(QUERY_LENS, expected, strict=True):
@@ -192,7 +185,7 @@ def _device_row(name: str, ceilings: Ceilings, heads: int, tp: int) -> MapRow:
             good_text = say("signmap.hover_expected", ratio=ratio(expected_good.speedup))
         # A row has one kind of number: expected ones only where every cell of it has one.
         speedup = expected_good.speedup if expected_good and all(expected) else bound.speedup
-        cells.append(MapCell(speedup=speedup, hover=joined("notes", [bound_text, good_text])))
+        cells.append((speedup, joined("notes", [bound_text, good_text]), ()))
     return dotted(row, say("signmap.expected") if all(expected) else ""), cells
 
 
@@ -212,33 +205,33 @@ def _pairs_on_map(pairs: Iterable[VariantPair]) -> dict[str, dict[Sizes, Variant
 
 def _machine_row(name: str, pairs: Mapping[Sizes, VariantPair], heads: int, tp: int) -> MapRow | None:
     """A machine's row of the pairs that it measured in these cells; None where it measured none."""
-    row, cells = say("signmap.row_measured", name=figure_text(name)), []
+    row, cells = say("signmap.row_measured", name=figure_text(name)), list[MapCell]()
     for count in QUERY_LENS:
-        cell = MapCell()
+        cell: MapCell = (None, "", ())
         if pair := pairs.get((heads, tp, count)):
             ends = {"ratio": pair.speedup.ratio, "low": pair.speedup.low, "high": pair.speedup.high}
             texts: dict[str, str] = {end: ratio(value) for end, value in ends.items()}
             context = numbers.count(pair.mla.tokens or 0)
             hover = say("signmap.hover_measured", row=row, count=count, context=context, **texts)
-            cell = MapCell(speedup=pair.speedup.ratio, hover=hover, runs=pair.runs)
+            cell = pair.speedup.ratio, hover, pair.runs
         cells.append(cell)
-    return (row, cells) if any(cell.runs for cell in cells) else None
+    return (row, cells) if any(runs for *_, runs in cells) else None
 
 
 def _plot_map(map_rows: Sequence[MapRow]) -> dict[str, Any]:
     """Draw rows of the map as cells coloured by log2 of the ratio."""
-    speedups = [[cell.speedup for cell in cells] for _, cells in map_rows]
+    speedups = [[speedup for speedup, *_ in cells] for _, cells in map_rows]
     colours = diverging(variant_style("gqa").colour, variant_style("mla").colour, REACH)
     return heatmap(
         list(map(str, QUERY_LENS)),
         [name for name, _ in map_rows],
         values=[[None if value is None else round(math.log2(value), 3) for value in row] for row in speedups],
         cell_texts=[["" if value is None else ratio(value) for value in row] for row in speedups],
-        hovers=[[cell.hover for cell in cells] for _, cells in map_rows],
+        hovers=[[hover for _, hover, _ in cells] for _, cells in map_rows],
         colours=colours | {"colorbar": colour_bar(say("signmap.scale"), TICKS)},
         title=say("signmap.new_tokens"),
         upwards=True,
-        runs=[[cell.runs for cell in cells] for _, cells in map_rows],
+        runs=[[runs for *_, runs in cells] for _, cells in map_rows],
         meta={"log2": "z"},
         margin={"l": 8, "r": 4, "t": 8, "b": 44, "pad": 2},
     )

@@ -142,7 +142,6 @@ class Timing(Run):
 # One page at a time: every section asks for the timings of the same results.
 @cached_by_results
 def timings(results: Results, workload: str = "attention") -> Sequence[Timing]:
-    """Every timing of a workload's cases that ran."""
     return [timing for current in results.records for timing in record_timings(current, workload)]
 
 
@@ -227,14 +226,8 @@ def row_facets(timing: Timing) -> Mapping[str, Text]:
 
 
 def clock_names(timings: Iterable[Timing]) -> Text:
-    """The names of the clocks that took the times, joined by a slash."""
     clocks = {str(timing.record.provenance.get("clock") or "unknown") for timing in timings}
     return joined(" / ", [say_or(f"clock.{name}", name) for name in sorted(clocks)])
-
-
-def fell_to_math(timing: Timing) -> bool:
-    """Whether torch ran the kernel by its math path of separate operators."""
-    return MATH_PATH in span_operators(timing.record, KERNEL)
 
 
 def _ran_text(timing: Timing) -> Text:

@@ -1,9 +1,9 @@
 """How much of a whole model's decode step is attention: measured steps, and shares of bytes for published models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import methodcaller
+from operator import itemgetter
 
 from suite.configuration.files import read_choice
 from suite.records import numbers
@@ -14,7 +14,7 @@ from suite.report.model.labels import variant_label, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs, Run, context_tokens
 from suite.report.plot.plots import HEIGHT_PX, Point, Series, plot, shares, token_axis
-from suite.report.table import Column, column, label_column, table
+from suite.report.table import Column, column, label_column, part_columns, table
 from suite.statistics.intervals import Interval, launched_interval
 from suite.theory.answers.capacity import SharedModel
 from suite.theory.layers.decode_plan import ATTENTION, HEAD, KERNEL, MLP, SPANS, STEP
@@ -142,19 +142,11 @@ def _finding(runs: Sequence[StepRun]) -> Text:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ProjectedShare:
-    """The bytes of attention, its weights and cache, of those that a published model's decode step moves."""
-
-    model: str
-    batch: int
-    by_context: Mapping[int, float]
-
-    def share(self, tokens: int) -> float:
-        return self.by_context[tokens]
+ProjectedShares = tuple[str, int, dict[int, float]]
+"""A published model, a batch, and by context the share of attention, its weights and cache, in the bytes of a step."""
 
 
-def projected_shares() -> list[ProjectedShare]:
+def projected_shares() -> list[ProjectedShares]:
     """By closed form, for bfloat16 weights and caches on one device however large."""
     rows = []
     for name in MODELS:
@@ -165,7 +157,7 @@ def projected_shares() -> list[ProjectedShare]:
                 tokens: model.attention_bytes(batch, 1, tokens) / model.step(batch, 1, tokens).traffic_bytes
                 for tokens in CONTEXTS
             }
-            rows.append(ProjectedShare(model=name, batch=batch, by_context=share))
+            rows.append((name, batch, share))
     return rows
 
 
@@ -184,11 +176,12 @@ COLUMNS: list[Column[StepRun]] = [
     column("whole_step.head", lambda run: run.share(HEAD), numbers.percent),
     column("whole_step.parts", lambda run: run.share(ATTENTION, MLP, HEAD), numbers.percent),
 ]
-PROJECTED: list[Column[ProjectedShare]] = [
-    column("column.geometry", lambda row: row.model),
-    column("column.batch", lambda row: row.batch, numbers.count),
-    *(
-        column(say("whole_step.at", tokens=numbers.count(tokens)), methodcaller("share", tokens), numbers.percent)
-        for tokens in CONTEXTS
-    ),
+SHARES: list[Column[dict[int, float]]] = [
+    column(say("whole_step.at", tokens=numbers.count(tokens)), itemgetter(tokens), numbers.percent)
+    for tokens in CONTEXTS
+]
+PROJECTED: list[Column[ProjectedShares]] = [
+    column("column.geometry", lambda row: row[0]),
+    column("column.batch", lambda row: row[1], numbers.count),
+    *part_columns(lambda row: row[2], SHARES),
 ]

@@ -5,6 +5,7 @@ questions. They multiply what stands here and take the larger: the formulas are 
 `Polynomial` for a size. What is zero is left out of a model.
 """
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import astuple, fields, replace
 from typing import Any, cast
@@ -43,10 +44,20 @@ STEP, PROMPT = (Pass(batch=1, query_len=new, seq_len=2, element_bytes=2) for new
 
 def decide_data() -> dict[str, Any]:
     """All that the page's chooser computes from, as plain data for JSON."""
+    # The layers that a reader can lay over a model, in its sizes; MLA with and without a rank of its queries.
+    sizes = {name: _named(name) for name in ("hidden_size", "num_heads", "count")}
+    latent = {name: _named(name) for name in LATENT_SIZES}
+    variants = {
+        "grouped": GroupedShape(**sizes, kv_heads=_named("kv_heads"), head_dim=_named("head_dim")),
+        "latent": AbsorbedShape(**sizes, **{**latent, "q_lora_rank": None}, latent_norm=True),
+        "ranked": AbsorbedShape(**sizes, **latent, latent_norm=True),
+    }
+    names = {group: short_names(group).items() for group in ("geometry", "hardware")}
+    shorter = {group: {short: name for short, name in pairs if short != name} for group, pairs in names.items()}
     return {
         "models": {name: _model(name) for name in choices("geometry")},
         "own": _own_model(),
-        "variants": _variants(),
+        "variants": {name: _layer(layer) for name, layer in variants.items()},
         "moments": {name: [_moments(name, rank) for rank in (None, _named("rank"))] for name in step_memory.PRECISIONS},
         "computed": step_memory.COMPUTED_BYTES,
         "divided": step_memory.DIVIDED,
@@ -55,8 +66,8 @@ def decide_data() -> dict[str, Any]:
             name: [algorithm.label, algorithm.has_critic, algorithm.has_reference, algorithm.kl_in_loss]
             for name, algorithm in ((name, algorithm_named(name)) for name in choices("algorithm"))
         },
-        "short_models": _distinct_short_names("geometry"),
-        "short_devices": _distinct_short_names("hardware"),
+        "short_models": shorter["geometry"],
+        "short_devices": shorter["hardware"],
         "weights": WEIGHT_BYTES,
         "cache_dtypes": choose.CACHE_DTYPES,
         "orders": choose.ORDERS,
@@ -93,7 +104,7 @@ def _model(name: str) -> dict[str, Any]:
     as_published = choose.variants_of(settings)[0]
     assert as_published.variant == choose.OWN
     shape = absorbed_shape(geometry)
-    content = {
+    content: dict[str, Any] = {
         "hidden_size": geometry.hidden_size,
         "num_heads": geometry.num_heads,
         "head_dim": geometry.v_head_dim if geometry.is_latent else geometry.head_dim,
@@ -108,8 +119,9 @@ def _model(name: str) -> dict[str, Any]:
         "blocks": counted.blocks,
         "experts": [experts["n_routed"], experts["top_k"], counted.expert_layers] if experts.get("n_routed") else None,
         "layers": [_layer(layer) for layer in plan_from(settings).layers],
-        "rl": _rl_sizes(settings),
     }
+    with contextlib.suppress(ValueError):  # of a model that no RL step is computed for
+        content["rl"] = list(vars(step_memory.model_sizes(settings)).values())
     latent = {size: getattr(shape, size) or 0 for size in LATENT_SIZES}
     return {key: value for key, value in content.items() if value} | latent
 
@@ -136,18 +148,6 @@ def _own_model() -> dict[str, Any]:
         "rl": list(vars(step_memory.sizes_of(block)).values()),
     }
     return cast(dict[str, Any], as_data(content))
-
-
-def _variants() -> dict[str, Any]:
-    """The layers that a reader can lay over a model, in its sizes; MLA with and without a rank of its queries."""
-    sizes = {name: _named(name) for name in ("hidden_size", "num_heads", "count")}
-    latent = {name: _named(name) for name in LATENT_SIZES}
-    layers = {
-        "grouped": GroupedShape(**sizes, kv_heads=_named("kv_heads"), head_dim=_named("head_dim")),
-        "latent": AbsorbedShape(**sizes, **{**latent, "q_lora_rank": None}, latent_norm=True),
-        "ranked": AbsorbedShape(**sizes, **latent, latent_norm=True),
-    }
-    return {name: _layer(layer) for name, layer in layers.items()}
 
 
 def _layer(layer: Layer) -> dict[str, Any]:
@@ -228,22 +228,12 @@ def _moments(precision: str, lora_rank: Any) -> dict[str, Any]:
     return {"static": bytes_by_label(step_memory.static_parts(step)), "moments": peaks}
 
 
-def _rl_sizes(settings: Mapping[str, Any]) -> list[int] | None:
-    """The sizes that an RL step's memory follows from, in the order of ModelSizes; None where a model has none."""
-    try:
-        return list(vars(step_memory.model_sizes(settings)).values())
-    except ValueError:
-        return None
-
-
 def _device(device: Hardware) -> dict[str, Any]:
     """A device's memory, watts and rates, and its calibration where there is one."""
-    ceilings = device.ceilings(DTYPE)
     content: dict[str, Any] = {"memory": device.memory_bytes, "watts": device.tdp_w, "bytes_per_s": device.bytes_per_s}
-    if ceilings is not None:
+    if ceilings := device.ceilings(DTYPE):
         content["flops_per_s"] = ceilings.flops_per_s
-    calibration = load_calibration(device.name)
-    if calibration is not None:
+    if calibration := load_calibration(device.name):
         content["calibration"] = _calibration(calibration)
     return content
 
@@ -267,7 +257,3 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
 
 def _errors(family: str, fit: Fit | Products) -> list[Any]:
     return [family, fit.p90_error, fit.median_error, fit.cells]
-
-
-def _distinct_short_names(group: str) -> dict[str, str]:
-    return {short: name for short, name in short_names(group).items() if short != name}

@@ -4,7 +4,7 @@ A terminal and a notebook compare arms of whatever setting they are asked for. E
 its own; it asks this one where its question is about one setting.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,13 +62,12 @@ def experiments_by(
     by_design = replace(design, read=read_with, is_factor=belongs_to(design, by), repeats=SEED)
     groups = grouped(make_arms(workload_runs(records, by_design), by_design.is_factor), lambda arm: arm.setting)
 
-    def is_baseline(arm: Arm[R]) -> bool:
-        return against in (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}")
-
     experiments = []
     for key, arms in groups.items():
         arms = _name_and_sort(arms, by)
-        experiments.append(Experiment(key=key, arms=arms, baseline=next(filter(is_baseline, arms), None)))
+        names = {arm: (None, arm.name, arm.value(by), f"{by}={arm.value(by) or 'null'}") for arm in arms}
+        baseline = next((arm for arm in arms if against in names[arm]), None)
+        experiments.append(Experiment(key=key, arms=arms, baseline=baseline))
     return experiments
 
 
@@ -102,17 +101,13 @@ def _name_and_sort(arms: Sequence[Arm[R]], by: str) -> list[Arm[R]]:
     sizes = {name for name in differing(keys) if name.startswith(f"{by}.")}
     # What a value brings along is said where arms of one value differ in it.
     brought_along = differences(keys, alike_in=[by])
-    named = [
-        replace(arm, name=_arm_name(arm, by, sizes | settings.keys()))
-        for arm, settings in zip(arms, brought_along, strict=True)
-    ]
+    named = []
+    for arm, settings in zip(arms, brought_along, strict=True):
+        value = arm.value(by)
+        # `gqa (kv_heads=2)`, or `by=value` where the value is a number or none.
+        is_name = by == LABEL or (value and not value.replace(".", "").isdecimal())
+        head = value if is_name else f"{by}={value or 'null'}"
+        in_brackets = [pair for pair in arm.key if pair[0] in sizes or pair[0] in settings]
+        texts = ", ".join(f"{name.removeprefix(f'{by}.')}={size}" for name, size in in_brackets)
+        named.append(replace(arm, name=f"{head} ({texts})" if texts else head))
     return sorted(named, key=lambda arm: option_sort_key(by, arm.value(by))[0])
-
-
-def _arm_name(arm: Arm[Any], by: str, named: Collection[str]) -> str:
-    """`gqa (kv_heads=2)`, or `by=value` where the value is a number or none. `named`: the settings in the brackets."""
-    value = arm.value(by)
-    is_name = by == LABEL or (value and not value.replace(".", "").isdecimal())
-    head = value if is_name else f"{by}={value or 'null'}"
-    sizes = ", ".join(f"{name.removeprefix(f'{by}.')}={size}" for name, size in arm.key if name in named)
-    return f"{head} ({sizes})" if sizes else head

@@ -57,7 +57,6 @@ class Arm(Generic[R]):
 
     @property
     def short_name(self) -> Text:
-        """Its name for a legend or a sentence."""
         return self.legend_name or self.name
 
     @property
@@ -172,13 +171,19 @@ def make_arms(runs: Iterable[R], is_factor: Callable[[str], bool]) -> list[Arm[R
 
 
 def experiments(
-    runs: Iterable[R], design: Design[R], *, has_labels: bool, named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]]
+    runs: Iterable[R],
+    design: Design[R],
+    *,
+    has_labels: bool,
+    named: Callable[[Sequence[Arm[R]]], Sequence[Arm[R]]],
+    is_shown: Callable[[Sequence[Arm[R]]], bool] = bool,
 ) -> list[Experiment[R]]:
     """Make titled experiments of runs: arms of one agree in all settings but the design's factors.
 
-    `named`: sorts the arms of an experiment and gives them names and styles.
+    `named`: sorts the arms of an experiment and gives them names and styles. `is_shown`: whether arms make one.
     """
     by_setting = grouped(make_arms(runs, design.is_factor), lambda arm: arm.setting)
+    by_setting = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
     titles = experiment_titles(list(by_setting), design, has_labels=has_labels)
     return [
         Experiment(key=key, arms=named(arms), title=titles[key][0], settings=titles[key][1])
@@ -212,7 +217,6 @@ def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 
 def drop_settings(key: Pairs, names: Collection[str]) -> Pairs:
-    """The key without the settings of these names."""
     return tuple(pair for pair in key if pair[0] not in names)
 
 
@@ -286,5 +290,4 @@ def leading_arm(scores: Mapping[K, Mapping[str, float]]) -> K | None:
 
 
 def with_outcome(contrasts: Iterable[Contrast[R]], *outcomes: ArmOutcome) -> list[Contrast[R]]:
-    """The contrasts whose outcome is one of `outcomes`."""
     return [pair for pair in contrasts if pair.outcome in outcomes]

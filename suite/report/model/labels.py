@@ -113,7 +113,6 @@ def variant_sort_key(variant: str) -> tuple[int, str]:
 
 
 def variant_style(variant: str) -> Style:
-    """The colour, dash and marker of a variant."""
     return option_style(VARIANT, variant)
 
 

@@ -21,6 +21,16 @@ UNITS: Mapping[str, tuple[Callable[[float], str], Callable[[float], str], float 
 """Functions that write a score and a difference of scores, and the smallest difference that matters, by unit."""
 
 
+def share_quantity(
+    name: str, value: Callable[[R], float | None], bounds: tuple[float | None, float | None] = (None, None)
+) -> ArmQuantity[R]:
+    """A share of a run by which arms are compared, in points. `bounds`: what guessing gives, and the best."""
+    text, difference, margin = UNITS["points"]
+    return ArmQuantity(
+        name=name, value=value, text=text, difference=difference, unit="points", margin=margin, bounds=bounds
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class ScoredMetric:
     """A metric of a span at a record's last step, or where it is a ratio over steps, at each of them."""

@@ -6,7 +6,7 @@ could have.
 
 import functools
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,15 +140,6 @@ def case_key(record: Record, named: Iterable[str], defaults: Mapping[str, str] =
 def named_settings(records: Iterable[Record], *, ignored: Iterable[str] = ()) -> set[str]:
     """The settings besides the axes that at least one of the cases names, but those `ignored`."""
     return {name for record in records for name in record.case.extras} - set(ignored)
-
-
-def defaults_in(records: Collection[Record], named: Iterable[str]) -> dict[str, str]:
-    """By setting, its value in the records whose case does not name it; left out where these have none or several."""
-    values = {
-        name: {resolved_setting(record, name) for record in records if name not in record.case.extras} - {""}
-        for name in named
-    }
-    return {name: defaults.pop() for name, defaults in values.items() if len(defaults) == 1}
 
 
 def clip_text(text: Any, longest: int = LONGEST_TEXT) -> str:

@@ -207,7 +207,11 @@ def runs_content(results: Results) -> dict[str, Any]:
         numbers = _number_rows(record)
         names_of_run = tuple((span, metric) for span, metric, *_ in numbers)
         rows.append([names.setdefault(names_of_run, len(names)), *(values for _, _, *values in numbers)])
-        records.append({"record": pool.put(record.as_json()), "readings": _timing_rows(record)})
+        # Rows of span, metric and all values for repeated timings; none of a run of many steps.
+        is_short = len(record.readings) <= MOST_READINGS
+        timed = {name: repeats for name, repeats in record.by_span.items() if is_short and name[1] in TIMINGS}
+        timings = [[*name, list(map(_json_number, repeats.column("value")))] for name, repeats in timed.items()]
+        records.append({"record": pool.put(record.as_json()), "readings": timings})
     shared = {"pool": pool.values, "runs": records}
     return {"runs": lines, "numbers": {"names": list(names), "rows": rows}, "records": shared}
 
@@ -284,14 +288,6 @@ def _number_rows(record: Record) -> list[list[Any]]:
             ends = [interval.low, interval.high] if interval.count > 1 else []
             rows.append([span, metric, interval.count, interval.median, *ends])
     return rows
-
-
-def _timing_rows(record: Record) -> list[list[Any]]:
-    """Rows of span, metric and all values, in their order, for repeated timings; none of a run of many steps."""
-    if len(record.readings) > MOST_READINGS:
-        return []
-    timed = {name: repeats for name, repeats in record.by_span.items() if name[1] in TIMINGS}
-    return [[*name, list(map(_json_number, repeats.column("value")))] for name, repeats in timed.items()]
 
 
 def _json_number(value: float) -> float | str:

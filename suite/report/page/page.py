@@ -70,6 +70,7 @@ def page(
     blocks |= {name: packed(content) for name, content in runs_content(results).items()}
     if decide is not None:
         blocks["decide"] = packed(decide)
+    notices = [notice.replace("\\n", "\n") for source in sources for notice in LICENCE.findall(source)]
     script = "\n".join(['"use strict";\n(() => {', *(_asset("scripts", f"{name}.js") for name in SCRIPTS), "})();"])
     return environment.get_template("page.html").render(
         texts=languages[lang],
@@ -80,7 +81,8 @@ def page(
         frame=in_script(_frame(views, languages, lang)),
         blocks=blocks,
         libraries=libraries,
-        notices=_notices(sources),
+        # The last is what plotly.js names as its own licence and does not hold.
+        notices="\n\n".join([*notices, _asset("vendor", "mit.txt")]),
         script=Markup(script),
     )
 
@@ -185,9 +187,3 @@ def _libraries(sections: Iterable[Section]) -> dict[str, str]:
         bundle = HERE / "vendor" / "plotly-cartesian.min.js.gz"
         libraries["plotly"] = base64.b64encode(bundle.read_bytes()).decode()
     return libraries
-
-
-def _notices(sources: Iterable[str]) -> str:
-    notices = [notice.replace("\\n", "\n") for source in sources for notice in LICENCE.findall(source)]
-    # What plotly.js names as its own licence and does not hold.
-    return "\n\n".join([*notices, _asset("vendor", "mit.txt")])

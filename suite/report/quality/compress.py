@@ -1,6 +1,9 @@
 """A published model with a smaller cache, read on held-out plays: what it costs, and which words pay first."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import methodcaller
 from typing import Any
 
 from suite.records import numbers
@@ -12,11 +15,20 @@ from suite.report.model.run import context_tokens
 from suite.report.model.timed_kernels import kernel_median_s
 from suite.report.plot.plots import Point, byte_axis, decimal_ticks, height_px, linear, log, plot, rule
 from suite.report.quality import compress_design as design
-from suite.report.quality.compress_design import CLASSES, INT8, RISE, CompressExperiment, CompressRun, MethodArm, Rise
+from suite.report.quality.compress_design import (
+    CLASSES,
+    INT8,
+    RISE,
+    TAUGHT,
+    CompressExperiment,
+    CompressRun,
+    MethodArm,
+    Rise,
+)
 from suite.report.quality.design import ALL
 from suite.report.quality.layout import size_series
 from suite.report.table import Column, column, part_columns, table
-from suite.statistics.paired import ArmOutcome
+from suite.statistics.paired import NATS_MARGIN, ArmOutcome, judge_together
 
 MOST_DRAWN = 4  # experiments; the rest stand in tables alone
 FEWEST_NEAR = 2
@@ -142,9 +154,8 @@ def _first_losses_table(experiment: CompressExperiment) -> Table:
         share, rank = _cache_share(rise.run), rise.run.rank
         return say("compress.at_rank", rank=rank, share=share) if rank else say("compress.at_share", share=share)
 
-    def largest_change(row: tuple[MethodArm, Rise | None]) -> Text | None:
-        runs = [row[1].run] if row[1] else row[0].runs
-        return design.change_with_range(max(runs, key=lambda run: run.times or 0.0))
+    def most_changed(row: tuple[MethodArm, Rise | None]) -> CompressRun:
+        return max([row[1].run] if row[1] else row[0].runs, key=lambda run: run.times or 0.0)
 
     rise_columns: list[Column[Rise]] = [
         column("compress.measured", lambda rise: say(f"compress.by.{rise.measure.name}")),
@@ -159,7 +170,7 @@ def _first_losses_table(experiment: CompressExperiment) -> Table:
         [
             column("compress.method", lambda row: row[0].name),
             column("compress.first_rank", first_rank),
-            column("compress.change", largest_change, kind=Kind.NUMBER),
+            *part_columns(most_changed, [column("compress.change", design.change_with_range, kind=Kind.NUMBER)]),
             *part_columns(lambda row: row[1], rise_columns),
         ],
     )
@@ -184,7 +195,11 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
     """The table of every run: its method, rank, perplexity, bytes, the time of a step by context, which the suite's own
     kernels took for a layer of the same shape, tasks, what is added to each class, and decode time."""
     runs = design.runs_in(experiment)
-    verdicts, names = design.verdicts_in(experiment), {run: arm.name for arm in experiment.arms for run in arm.runs}
+    names = {run: arm.name for arm in experiment.arms for run in arm.runs}
+    # Judged together. A loss's sign is turned, so that higher is better.
+    changes = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
+    turned = [replace(each, ours=each.theirs, theirs=each.ours, margin=NATS_MARGIN) for each in changes.values()]
+    verdicts = dict(zip(changes, judge_together(turned), strict=True))
     lengths = sorted({run.setting("decode_len") for run in runs if run.decode_s is not None})
 
     records = [each.record for each in results.records if each.label == experiment.label]
@@ -197,10 +212,6 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
         for run in runs
     }
 
-    def step_time(tokens: int) -> Column[CompressRun]:
-        title = say("compress.step", tokens=numbers.count(tokens))
-        return column(title, lambda run: step_s[run].get(tokens), numbers.seconds)
-
     def right_answers(task: str) -> Column[CompressRun]:
         """A column of the share of right answers of a task, with the share that guessing gives."""
 
@@ -209,13 +220,6 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
             return say("compress.task.right", right=right, guessed=guessed) if task in run.tasks else None
 
         return column(f"compress.task.{task}", cell, kind=Kind.NUMBER, only_where_known=True)
-
-    def decode_time(run: CompressRun) -> Text | None:
-        """A token's time; with its context, where not all have the same."""
-        if run.decode_s is None:
-            return None
-        time = numbers.seconds(run.decode_s)
-        return say("compress.behind", time=time, tokens=run.setting("decode_len")) if len(lengths) > 1 else time
 
     def in_words(run: CompressRun) -> Text | None:
         """The verdict on a run's loss against the original model's; None of that model."""
@@ -233,6 +237,19 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
 
         return column(f"compress.added.{name}", cell, kind=Kind.NUMBER)
 
+    steps: list[Column[Mapping[int, float]]] = []
+    for tokens in sorted({tokens for times in step_s.values() for tokens in times}):
+        title = say("compress.step", tokens=numbers.count(tokens))
+        steps.append(column(title, methodcaller("get", tokens), numbers.seconds))
+    decode_s: Column[CompressRun] = column("quality.decode", lambda run: run.decode_s, numbers.seconds)
+    if len(lengths) > 1:
+        # Where not all have the same context, each time is told with its own.
+        behind = partial(say, "compress.behind")
+        timed = [run for run in runs if run.decode_s is not None]
+        texts = {
+            run: behind(time=numbers.seconds(run.decode_s or 0), tokens=run.setting("decode_len")) for run in timed
+        }
+        decode_s = column("quality.decode", texts.get, kind=Kind.NUMBER)
     note = say(
         "compress.methods_note",
         windows=numbers.count(max(len(run.text[ALL]) for run in runs)),
@@ -247,11 +264,11 @@ def _methods_table(experiment: CompressExperiment, results: Results) -> Table:
         column("compress.perplexity", lambda run: run.perplexity, design.perplexity_text),
         column("quality.bytes", lambda run: run.cache_bytes, numbers.count),
         column("compress.of_own", lambda run: run.share_of_original, numbers.percent),
-        *map(step_time, sorted({tokens for times in step_s.values() for tokens in times})),
+        *part_columns(step_s.get, steps),
         *map(right_answers, design.TASKS),
         column("compress.of_mha", lambda run: run.share_of_mha, numbers.percent),
         *map(added, CLASSES),
-        column("quality.decode", decode_time, kind=Kind.NUMBER),
+        decode_s,
     ]
     return _titled_table("methods", experiment, note, runs, columns)
 
@@ -260,11 +277,21 @@ def _findings(experiment: CompressExperiment) -> list[Headline]:
     """What the smallest taught cache and eight bits cost, down to which rank the best latent holds, and what goes first
     behind it: each as a point and as a sentence with its numbers."""
     parts = []
-    if taught := design.smallest_taught(experiment):
+    taught_arms = [arm for arm in design.latents(experiment) if arm.value(TAUGHT)]
+    taught_runs = [run for arm in taught_arms for run in arm.runs if run.times and run.cache_bytes]
+    if taught := min(taught_runs, key=lambda run: run.cache_bytes or 0.0, default=None):
         name = next(arm.name for arm in experiment.arms if taught in arm.runs)
         interval = design.change_with_range(taught) or numbers.NOTHING
         parts.append(_finding("taught", taught, name, interval=interval))
-    parts += [_eight_bit_finding(run) for run in design.runs_in(experiment) if run.method == INT8 and run.times]
+    for run in design.runs_in(experiment):
+        if run.method == INT8 and run.times:
+            dtype, share = run.axis("dtype"), run.share_of_original
+            of_half: Text = ""
+            if share is not None and dtype in OVER_BFLOAT16:
+                half = numbers.percent(share * OVER_BFLOAT16[dtype])
+                of_half = say("compress.headline.of_half", dtype=dtype, share=half)
+            interval = design.change_with_range(run) or numbers.NOTHING
+            parts.append(_finding("int8", run, design.method_name(run.method), of_half=of_half, interval=interval))
     if best := design.best_latent(experiment):
         if narrowest := design.holds_until(best):
             # A latent that keeps as much as keys and values themselves cuts nothing.
@@ -282,17 +309,6 @@ def _finding(kind: str, run: CompressRun, name: Text, **more: Text) -> Headline:
         text=say(f"compress.point.{kind}", name=design.method_name(run.method), **fields),
         detail=say(f"compress.headline.{kind}", name=name, **fields, **more),
     )
-
-
-def _eight_bit_finding(run: CompressRun) -> Headline:
-    """A headline on what an 8-bit cache costs; of a wider dtype also its share of a bfloat16 cache."""
-    of_half: Text = ""
-    dtype, share = run.axis("dtype"), run.share_of_original
-    if share is not None and dtype in OVER_BFLOAT16:
-        half = numbers.percent(share * OVER_BFLOAT16[dtype])
-        of_half = say("compress.headline.of_half", dtype=dtype, share=half)
-    interval = design.change_with_range(run) or numbers.NOTHING
-    return _finding("int8", run, design.method_name(run.method), of_half=of_half, interval=interval)
 
 
 def _first_class_findings(arm: MethodArm, experiment: CompressExperiment) -> list[Headline]:

@@ -24,9 +24,9 @@ from suite.report.model.formats import PERCENT, interval_ends, nats, with_range
 from suite.report.model.labels import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, Style
 from suite.report.model.labels import OTHER as UNKNOWN
 from suite.report.model.results import CurrentRecord, Results, cached_by_results
-from suite.report.model.run import MetricsBySpan, Pairs, Run, clip_text, numbers_by_span, parse_whole_number
+from suite.report.model.run import Pairs, Run, clip_text, numbers_by_span, parse_whole_number
 from suite.report.quality.design import ALL, WITHOUT_EFFECT, median_decode_s, series_below
-from suite.statistics.paired import NATS_MARGIN, Comparison, changes, judge_together
+from suite.statistics.paired import Comparison, changes, judge_together
 from suite.statistics.scores import Estimate
 from suite.statistics.seeds import ratio_by_cluster
 
@@ -194,7 +194,14 @@ def method_name(method: str) -> Text:
 def read_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
     """Read a record; None for one that did not end well, or read no text."""
     values = numbers_by_span(current.record)
-    text = _read_text(values)
+    # By class and window the parts whose loss, tokens and words are all known.
+    losses, tokens, words = (series_below(values, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
+    text: dict[str, dict[int, WindowPart]] = defaultdict(dict)
+    for name in losses.keys() & tokens.keys() & words.keys():
+        for window in sorted(losses[name].keys() & tokens[name].keys() & words[name].keys()):
+            part = WindowPart(loss=losses[name][window], tokens=tokens[name][window], words=words[name][window])
+            if name != ALL or part.tokens > 0:
+                text[name][window] = part
     if current.record.status is not Status.OK or ALL not in text:
         return None
     right, answers, guessed = (series_below(values, f"task_{name}", TASK) for name in ("right", "answers", "guessed"))
@@ -204,18 +211,6 @@ def read_run(current: CurrentRecord, key: Pairs) -> CompressRun | None:
         if name in right.keys() & guessed.keys() and (count := sum(answers.get(name, {}).values()))
     }
     return CompressRun(current=current, key=key, text=text, tasks=tasks, decode_s=median_decode_s(current.record))
-
-
-def _read_text(values: MetricsBySpan) -> dict[str, dict[int, WindowPart]]:
-    """By class and window the parts whose loss, tokens and words are all known."""
-    losses, tokens, words = (series_below(values, f"text_{name}", TEXT) for name in ("loss", "tokens", "words"))
-    parts: dict[str, dict[int, WindowPart]] = defaultdict(dict)
-    for name in losses.keys() & tokens.keys() & words.keys():
-        for window in sorted(losses[name].keys() & tokens[name].keys() & words[name].keys()):
-            part = WindowPart(loss=losses[name][window], tokens=tokens[name][window], words=words[name][window])
-            if name != ALL or part.tokens > 0:
-                parts[name][window] = part
-    return parts
 
 
 MethodArm = Arm[CompressRun]
@@ -350,15 +345,6 @@ def rises_in(experiment: CompressExperiment) -> list[Rise]:
     return [replace(rise, gap=next(judged)) if rise.gap else rise for rise in rises]
 
 
-def verdicts_in(experiment: CompressExperiment) -> dict[CompressRun, Comparison]:
-    """Compare each run with the model as it is, judged together. A loss's sign is turned, so that higher is better."""
-    changes = {run: run.change for arm in experiment.others for run in arm.runs if run.change is not None}
-    turned = [
-        replace(change, ours=change.theirs, theirs=change.ours, margin=NATS_MARGIN) for change in changes.values()
-    ]
-    return dict(zip(changes, judge_together(turned), strict=True))
-
-
 def holds_until(arm: MethodArm) -> CompressRun | None:
     """The narrowest cache before perplexity first rises by more than RISE, or is unknown; None if the widest does."""
     holding = list(takewhile(lambda run: run.times is not None and not run.has_risen, arm.runs))
@@ -380,11 +366,3 @@ def best_latent(experiment: CompressExperiment) -> MethodArm | None:
     # As many bytes as keys and values have are no latent at work.
     cutting = [arm for arm in untaught if any((run.share_of_original or 0) < 1 for run in arm.runs)]
     return min(cutting, key=cost, default=None)
-
-
-def smallest_taught(experiment: CompressExperiment) -> CompressRun | None:
-    """The smallest cache of a model that was taught after the cut; None where none was."""
-    runs = [
-        run for arm in latents(experiment) if arm.value(TAUGHT) for run in arm.runs if run.times and run.cache_bytes
-    ]
-    return min(runs, key=lambda run: run.cache_bytes or math.inf, default=None)

@@ -30,7 +30,11 @@ def curve_table(experiments: Sequence[QualityExperiment], kind: str = design.ALL
         for other in (experiment.baseline, *(design.whole_arm(experiment, arm, part) for part in TAKEN_AWAY))
         if other is not None and not design.is_by_loss(arm)
     ]
-    curves = {arm: _curves(arm, kind) for pair in pairs for arm in pair}
+    curves = dict[QualityArm, dict[str, RunCurve]]()
+    for arm in (arm for pair in pairs for arm in pair):
+        by_seed = {run.seed: run.curve(kind) for run in arm.ended}
+        long_enough = {seed: curve for seed, curve in by_seed.items() if len(curve[0]) >= FEWEST_EVALUATIONS}
+        curves[arm] = {seed: read_curve(*curve) for seed, curve in long_enough.items()}
     pairs = [(arm, other) for arm, other in pairs if curves[arm] and curves[other]]
     bounds = (pairs[0][0].first.chance(kind) or 0.0, 1.0) if pairs else (0.0, 1.0)
     judged = judge_curves([(curves[arm], curves[other]) for arm, other in pairs], bounds)
@@ -61,8 +65,3 @@ def curve_table(experiments: Sequence[QualityExperiment], kind: str = design.ALL
         ],
         lambda row: row[0],
     )
-
-
-def _curves(arm: QualityArm, kind: str) -> dict[str, RunCurve]:
-    curves = {run.seed: run.curve(kind) for run in arm.ended}
-    return {seed: read_curve(*curve) for seed, curve in curves.items() if len(curve[0]) >= FEWEST_EVALUATIONS}

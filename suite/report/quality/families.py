@@ -68,14 +68,11 @@ class Family:
         """Variants that were trained in several forms, each with its skewed one first: MHA, then latents, then others,
         the most forms first."""
 
-        def order(arm: QualityArm) -> tuple[float, int]:
-            form = query_form(arm)
-            return self.times(arm) or 0.0, FORMS.index(form) if form in FORMS else len(FORMS)
-
         variants = []
         for first in self.main.arms:
             forms = [arm for arm in self.arms if arm.key == first.key and arm is not first and self.times(arm)]
-            variants += [[first, *sorted(forms, key=order)]] if forms else []
+            forms.sort(key=lambda arm: (self.times(arm) or 0.0, [*FORMS, query_form(arm)].index(query_form(arm))))
+            variants += [[first, *forms]] if forms else []
         return sorted(
             variants, key=lambda arms: (not design.is_mha(arms[0]), not design.is_latent(arms[0]), -len(arms))
         )
@@ -151,52 +148,38 @@ def tier_gradings(experiment: QualityExperiment) -> dict[QualityArm, Comparison]
     return dict(zip(gradings, judge_together([*gradings.values()]), strict=True))
 
 
-def is_graded(grading: Comparison | None) -> bool:
-    return grading is not None and grading.outcome is ArmOutcome.HIGHER and grading.mean >= LEAST_GAP
-
-
 @dataclass(frozen=True, kw_only=True)
-class Falls:
-    """How much less one run answers of each attribute, as a share of the questions, without each of its heads."""
+class Carried:
+    """Which heads carry the attributes that one run answers."""
 
-    heads: Sequence[str]
-    by_attribute: Sequence[Sequence[float]]
-    """For each attribute the fall without each head."""
-
-    @property
-    def carriers(self) -> list[tuple[int, float]]:
-        """For each attribute whose falls come to LEAST_FALL, the head with the largest fall and its share of all falls.
-
-        A rise counts as no fall. Attributes that fall less are left out, so that places here are not those of
-        `by_attribute`.
-        """
-        positive = [[max(0.0, fall) for fall in falls] for falls in self.by_attribute]
-        return [(falls.index(max(falls)), max(falls) / sum(falls)) for falls in positive if sum(falls) >= LEAST_FALL]
-
-    @property
-    def share(self) -> float:
-        """The mean over attributes of the share of the fall that the head most needed carries."""
-        return fmean(share for _, share in self.carriers)
-
-    @property
-    def first_heads(self) -> int:
-        """How many different heads are the most needed one (the largest fall) of at least one attribute."""
-        return len({head for head, _ in self.carriers})
+    heads: int  # that were ablated
+    share: float  # the mean over attributes of the share of the fall that the head most needed carries
+    first_heads: int  # how many different heads are the most needed one of at least one attribute
 
 
-def _read_falls(run: QualityRun) -> Falls | None:
-    """The falls of a run's attributes; None where fewer than two heads were ablated, or no attribute has them all."""
-    heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)})
-    by_attribute = []
-    for kind in filter(ATTRIBUTE.fullmatch, run.answered):
-        shares = [design.last(run.without_heads, f"{head}/{kind}") for head in heads]
-        if None not in shares:
-            by_attribute.append([(run.final(kind) or 0.0) - (share or 0.0) for share in shares])
-    return Falls(heads=heads, by_attribute=by_attribute) if len(heads) > 1 and by_attribute else None
+def carried(arm: QualityArm) -> list[Carried]:
+    """What heads carry in each of an arm's runs, of those in which as many heads were ablated as in the first.
 
-
-def carried(arm: QualityArm) -> list[Falls]:
-    """The falls of an arm's runs, one a run, of those that have as many heads as the first. Runs without falls, and
-    those in which no attribute falls enough for a carrier, are left out."""
-    falls = [run_falls for run in arm.runs if (run_falls := _read_falls(run)) is not None]
-    return [run_falls for run_falls in falls if len(run_falls.heads) == len(falls[0].heads) and run_falls.carriers]
+    A run counts where two heads or more were ablated, and an attribute that was asked without each falls by LEAST_FALL
+    in all. A rise counts as no fall.
+    """
+    by_run = []
+    for run in arm.runs:
+        heads = sorted({span.partition("/")[0] for span in run.without_heads if ABLATED.match(span)})
+        attributes, carriers = 0, list[tuple[int, float]]()
+        for kind in filter(ATTRIBUTE.fullmatch, run.answered):
+            shares = [design.last(run.without_heads, f"{head}/{kind}") for head in heads]
+            if None not in shares:
+                attributes += 1
+                falls = [max(0.0, (run.final(kind) or 0.0) - (share or 0.0)) for share in shares]
+                if sum(falls) >= LEAST_FALL:
+                    carriers.append((falls.index(max(falls)), max(falls) / sum(falls)))
+        if len(heads) > 1 and attributes:
+            by_run.append((len(heads), carriers))
+    return [
+        Carried(
+            heads=heads, share=fmean(share for _, share in carriers), first_heads=len({head for head, _ in carriers})
+        )
+        for heads, carriers in by_run
+        if heads == by_run[0][0] and carriers
+    ]

@@ -8,16 +8,8 @@ from typing import Any, TypeVar
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Table, Text, View, joined, say
 from suite.report.evidence import IN_WORDS, contrast_verdict, difference, p_columns
+from suite.report.model import formats
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import (
-    bits,
-    interval_ends,
-    mean_interval,
-    mean_with_range,
-    share_interval,
-    share_with_range,
-    with_range,
-)
 from suite.report.model.labels import Style, variant_label, variant_sort_key
 from suite.report.plot.plots import Axis, Point, Series, byte_axis
 from suite.report.quality import design
@@ -37,16 +29,15 @@ def difference_text(pair: QualityContrast) -> Text:
     if pair.quantity is not LOSS:
         return difference(pair)
     turned = interval and replace(interval, estimate=-mean, low=-interval.high, high=-interval.low)
-    return with_range(-mean, turned, bits)
+    return formats.with_range(-mean, turned, formats.bits)
 
 
 def answered_text(arm: QualityArm, kind: str = ALL) -> Text | None:
     """An arm's share of questions of a kind, with its interval over seeds; None where none is known."""
-    return share_with_range(arm.values(design.final_share(kind)))
+    return formats.share_with_range(arm.values(design.final_share(kind)))
 
 
 def seeds_text(arm: QualityArm) -> Text:
-    """The number of seeds that ended, with the number of those that failed where there are any."""
     count = numbers.count(len(arm.ended))
     return say("quality.failed", count=count, failed=numbers.count(arm.failed)) if arm.failed else count
 
@@ -117,8 +108,8 @@ def share_columns(ours: str, theirs: str) -> list[Column[QualityContrast]]:
         column("quality.difference", difference_text, kind=Kind.NUMBER),
         VERDICT,
         column("rl.seeds", lambda pair: pair.comparison.pairs, numbers.count),
-        column(ours, lambda pair: share_with_range(pair.comparison.ours), kind=Kind.NUMBER),
-        column(theirs, lambda pair: share_with_range(pair.comparison.theirs), kind=Kind.NUMBER),
+        column(ours, lambda pair: formats.share_with_range(pair.comparison.ours), kind=Kind.NUMBER),
+        column(theirs, lambda pair: formats.share_with_range(pair.comparison.theirs), kind=Kind.NUMBER),
         *TESTED,
     ]
 
@@ -128,16 +119,17 @@ def nearest_table(
 ) -> Table:
     """Lay out comparisons at the nearest cache. `about`: the columns that say which tasks or tiers they are of."""
 
-    def times_as_wide(pair: QualityContrast) -> str:
-        return "=" if is_same_cache(pair) else numbers.times(cache_ratio(pair.arm, pair.other))
-
     columns: list[Column[QualityContrast]] = [
         column("quality.latent", lambda pair: pair.arm.name),
         column("quality.against", lambda pair: pair.other.name),
         *about,
         *share_columns("quality.answered", "quality.other_answered"),
         column("quality.bytes", lambda pair: cache_bytes(pair.arm), numbers.count),
-        column("quality.bytes_over", times_as_wide, kind=Kind.NUMBER),
+        column(
+            "quality.bytes_over",
+            lambda pair: "=" if is_same_cache(pair) else numbers.times(cache_ratio(pair.arm, pair.other)),
+            kind=Kind.NUMBER,
+        ),
     ]
     return arm_table(key, pairs, columns, None, **more)
 
@@ -146,7 +138,7 @@ def quality_text(arm: QualityArm, kind: str = ALL) -> Text | None:
     """What an arm answered of a kind of question, or its final loss where it is judged by that, with its interval."""
     if not design.is_by_loss(arm):
         return answered_text(arm, kind)
-    return mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
+    return formats.mean_with_range(arm.values(QualityRun.final_loss), "{:.3f}".format, "–")
 
 
 def size_marks(arms: Iterable[QualityArm], kind: str = ALL) -> dict[QualityArm, Point]:
@@ -167,7 +159,7 @@ def size_marks(arms: Iterable[QualityArm], kind: str = ALL) -> dict[QualityArm, 
             bytes=numbers.count(size),
             decode=numbers.NOTHING if decode_s is None else numbers.seconds(decode_s),
         )
-        ends = interval_ends(mean_interval(values) if by_loss else share_interval(values))
+        ends = formats.interval_ends(formats.mean_interval(values) if by_loss else formats.share_interval(values))
         x = size * ASIDE.get(arm.value(design.LATENT), 1.0)
         marks[arm] = Point(x=x, y=fmean(values), ends=ends, hover=hover, runs=arm.run_keys)
     return marks
@@ -227,5 +219,4 @@ def size_series(
 
 
 def bytes_axis(arms: Iterable[QualityArm]) -> Axis:
-    """The axis of the bytes that these arms cache for a token."""
     return byte_axis(say("quality.axis.bytes"), [cache_bytes(arm) or 1.0 for arm in arms])

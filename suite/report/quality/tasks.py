@@ -30,7 +30,6 @@ MOST_TASKS, MOST_PX, FEWEST = 16, 880, 2
 NAME_PX, DOT_PX, FRAME_PX = 30, 12, 130
 SIZES = ("triangle-down", "triangle-left", "triangle-right", "star", "hexagon", "pentagon", "hexagram")
 """Markers of the sizes of a variant behind its first, that no variant has as its own."""
-MARK_PX = 12
 
 Rows = Sequence[Sequence[QualityContrast]]
 """The comparisons of each experiment, a row of a figure."""
@@ -149,13 +148,12 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         part = next(name for name in TAKEN_AWAY if pair.arm.value(name) != pair.other.value(name))
         return say(f"quality.part.{pair.arm.value(part) if part == design.LATENT else part.rpartition('.')[2]}")
 
-    def experiment_and_tier(pair: QualityContrast) -> Text:
+    def size_text(arm: QualityArm) -> str:
+        return numbers.NOTHING if (size := design.cache_bytes(arm)) is None else numbers.count(size)
+
+    def about(pair: QualityContrast) -> Text:
         name = pair.arm.first.experiment_name
         return say("claim.rarely", title=name) if pair.about else name
-
-    def both_caches(pair: QualityContrast) -> str:
-        sizes = [design.cache_bytes(arm) for arm in (pair.arm, pair.other)]
-        return " / ".join(numbers.NOTHING if size is None else numbers.count(size) for size in sizes)
 
     return layout.arm_table(
         "quality.contrasts",
@@ -163,9 +161,9 @@ def _parts_table(experiments: Sequence[QualityExperiment]) -> Table:
         [
             column("column.variant", lambda pair: pair.other.name),
             column("quality.taken_away", taken_away),
-            column("quality.experiment", experiment_and_tier),
+            column("quality.experiment", about),
             *layout.share_columns("quality.without", "quality.with_it"),
-            column("quality.bytes", both_caches, kind=Kind.NUMBER),
+            column("quality.bytes", lambda pair: " / ".join(map(size_text, (pair.arm, pair.other))), kind=Kind.NUMBER),
         ],
         lambda pair: pair.arm,
     )
@@ -219,9 +217,18 @@ def _dots_plot(pairs: Rows, axis_title: Text) -> dict[str, Any]:
         if ordinal:
             marker = f"{SIZES[(ordinal - 1) % len(SIZES)]}{'-open' * (ordinal > len(SIZES))}"
         variants.append(arm.first.attention)
-        points = [
-            _dot(pair, place + offset) for place, row in enumerate(pairs) for pair in row if pair.arm.name == name
-        ]
+        points = []
+        for place, pair in [(place, pair) for place, row in enumerate(pairs) for pair in row if pair.arm.name == name]:
+            outcome = {
+                "difference": layout.difference_text(pair),
+                "said": contrast_verdict(pair),
+                "other": pair.other.name,
+            }
+            hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, **outcome)
+            runs = [*pair.arm.run_keys, *pair.other.run_keys]
+            ends = interval_ends(pair.comparison.interval, factor=100)
+            mark = Point(x=100 * pair.comparison.mean, y=place + offset, ends=ends, hover=hover, runs=runs)
+            points.append(mark)
         look: dict[str, Any] = {"style": replace(arm.style, marker=marker), "along": "x", "size": 8}
         series.append(Series(name=name, points=points, facets=layout.variant_facet(arm), **look))
     return rows(
@@ -230,20 +237,6 @@ def _dots_plot(pairs: Rows, axis_title: Text) -> dict[str, Any]:
         xaxis=linear(axis_title),
         shapes=[rule(x=0, solid=True)],
         shift_px=DOT_PX * len(arms) / 2 + NAME_PX / 3,
-    )
-
-
-def _dot(pair: QualityContrast, y: float) -> Point:
-    """A point at a difference in percentage points, with its interval."""
-    outcome = {"difference": layout.difference_text(pair), "said": contrast_verdict(pair)}
-    hover = say("quality.difference_hover", title=pair.arm.first.experiment_name, other=pair.other.name, **outcome)
-    runs = [*pair.arm.run_keys, *pair.other.run_keys]
-    return Point(
-        x=100 * pair.comparison.mean,
-        y=y,
-        ends=interval_ends(pair.comparison.interval, factor=100),
-        hover=hover,
-        runs=runs,
     )
 
 
@@ -260,18 +253,11 @@ def _bytes_figure(experiment: QualityExperiment) -> Figure | None:
     tier = say(f"quality_tiers.asked.{kind}") if is_tiers else ""
     pairs = against_untrained(experiment, kind)
     pairs = pairs or longest_against_mha([experiment], design.is_plain_mla, kind)
-    is_by_loss, has_untrained = (
-        design.is_by_loss(experiment.arms[0]),
-        any(design.lacks(arm, design.LATENT) for arm in marks),
-    )
-    lines = layout.size_lines(marks)
-    figure = plot(
-        lines,
-        xaxis=layout.bytes_axis(marks),
-        yaxis=linear(say("quality.axis.loss"), autorange="reversed")
-        if is_by_loss
-        else shares(say("quality.axis.answered"), rangemode="tozero"),
-    )
+    has_untrained = any(design.lacks(arm, design.LATENT) for arm in marks)
+    lines, yaxis = layout.size_lines(marks), shares(say("quality.axis.answered"), rangemode="tozero")
+    if design.is_by_loss(experiment.arms[0]):
+        yaxis = linear(say("quality.axis.loss"), autorange="reversed")
+    figure = plot(lines, xaxis=layout.bytes_axis(marks), yaxis=yaxis)
     return layout.figure(
         "quality.pareto",
         [View(title="", figure=figure)],

@@ -7,23 +7,32 @@ questions that the tables answer by rule.
 
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, joined, say, say_or, section
-from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, contrast_verdict, p_columns
-from suite.report.model.formats import points, share_with_range, with_range
+from suite.report.evidence import (
+    IN_WORDS,
+    add_verdict_note,
+    comparison_verdict,
+    contrast_verdict,
+    difference_columns,
+    p_columns,
+)
+from suite.report.model.formats import share_with_range
 from suite.report.model.results import Results
 from suite.report.plot.plots import Panel, linear, panels, panels_height_px
 from suite.report.quality import design, families, layout
 from suite.report.quality.curves import curve_table
 from suite.report.quality.design import QualityArm, QualityContrast, Value
-from suite.report.quality.families import Family, carried
+from suite.report.quality.families import LEAST_GAP, Family, carried
 from suite.report.table import Column, column, part_columns
-from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, Comparison, compare, judge_together
+from suite.statistics.paired import ALL_BUT, SHARE_MARGIN, TOLD_APART, ArmOutcome, Comparison, compare, judge_together
 
 MOST_FAMILIES = 4
 REACH = 1.17  # room above 100% for the names of marks
+TIER: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
 
 
 def build(results: Results) -> Section | None:
@@ -35,8 +44,16 @@ def build(results: Results) -> Section | None:
         tiered = [replace(tiered[0], name="")]
     tables = []
     for family in tiered:
-        builders = (_pairs_table, _forms_table, _variants_table, _cached_table, _heads_table)
-        drafts = [*(build_table(family) for build_table in builders), curve_table([family.main], design.RARELY)]
+        contrasts, by_variant = families.tier_contrasts(family), [layout.NAME, *_tier_columns(family), layout.SEEDS]
+        by_variant += [*layout.SIZES, column("quality.decode", design.decode_s, numbers.seconds)]
+        drafts = [
+            layout.nearest_table("quality_tiers.pairs", contrasts, [TIER]),
+            _forms_table(family),
+            layout.arm_table("quality_tiers.by_variant", family.main.arms, by_variant),
+            _cached_table(family),
+            _heads_table(family),
+            curve_table([family.main], design.RARELY),
+        ]
         tables += [replace(each, settings=family.name, facets=family.facets) for each in drafts if each.rows]
     return section(
         "quality_tiers",
@@ -76,11 +93,6 @@ def _by_bytes_figure(family: Family) -> Figure | None:
     )
 
 
-def _pairs_table(family: Family) -> Table:
-    tier: Column[QualityContrast] = column("quality_tiers.tier", lambda pair: say(f"quality_tiers.tier.{pair.about}"))
-    return layout.nearest_table("quality_tiers.pairs", families.tier_contrasts(family), [tier])
-
-
 def _forms_table(family: Family) -> Table:
     """The table of variants that were trained in several forms, each compared with its skewed form."""
     against = families.form_contrasts(family)
@@ -97,12 +109,6 @@ def _forms_table(family: Family) -> Table:
             *part_columns(against.get, layout.TESTED),
         ],
     )
-
-
-def _variants_table(family: Family) -> Table:
-    columns = [layout.NAME, *_tier_columns(family), layout.SEEDS, *layout.SIZES]
-    columns.append(column("quality.decode", design.decode_s, numbers.seconds))
-    return layout.arm_table("quality_tiers.by_variant", family.main.arms, columns)
 
 
 def _tier_columns(family: Family) -> list[Column[QualityArm]]:
@@ -123,26 +129,18 @@ def _cached_table(family: Family) -> Table:
     against = cache_against_answers(family)
 
     def in_words(comparison: Comparison) -> Text:
-        if _is_mastered(comparison):
-            return say("quality_tiers.cached.answered")
-        return say_or(f"quality_tiers.cached.{comparison.outcome}", comparison_verdict(comparison))
+        word = "answered" if _is_mastered(comparison) else comparison.outcome
+        return say_or(f"quality_tiers.cached.{word}", comparison_verdict(comparison))
 
-    compared: list[Column[Comparison]] = [
-        column(
-            "quality_tiers.found_less",
-            lambda comparison: with_range(comparison.mean, comparison.interval, points),
-            kind=Kind.NUMBER,
-        ),
-        column(IN_WORDS, in_words),
+    difference, _ = difference_columns("quality_tiers.found_less")
+    rows = [
+        (arm, tier)
+        for arm, tier in product(family.main.arms, family.tiers)
+        if arm.values(recoverable(tier)) and arm.values(design.final_share(tier))
     ]
     return layout.arm_table(
         "quality_tiers.cached",
-        [
-            (arm, tier)
-            for arm in family.main.arms
-            for tier in family.tiers
-            if arm.values(recoverable(tier)) and arm.values(design.final_share(tier))
-        ],
+        rows,
         [
             *part_columns(lambda row: row[0], [layout.NAME]),
             column("quality_tiers.tier", lambda row: say(f"quality_tiers.tier.{row[1]}")),
@@ -152,7 +150,7 @@ def _cached_table(family: Family) -> Table:
                 lambda row: share_with_range(row[0].values(recoverable(row[1]))),
                 kind=Kind.NUMBER,
             ),
-            *part_columns(against.get, compared),
+            *part_columns(against.get, [difference, column(IN_WORDS, in_words)]),
             *p_columns(lambda row: None if row not in against or _is_mastered(against[row]) else against[row]),
         ],
         lambda row: row[0],
@@ -162,14 +160,11 @@ def _cached_table(family: Family) -> Table:
 def cache_against_answers(family: Family) -> dict[tuple[QualityArm, str], Comparison]:
     """Compare what a reader finds in the cache with what is answered, by arm and tier; judged together, but for tiers
     of which nearly all is answered, since nothing is asked of the cache there."""
-    compared = {
-        (arm, tier): comparison
-        for arm in family.main.arms
-        for tier in family.tiers
-        if (
-            comparison := compare(*map(arm.by_seed, (recoverable(tier), design.final_share(tier))), margin=SHARE_MARGIN)
-        )
-    }
+    compared = dict[tuple[QualityArm, str], Comparison]()
+    for arm, tier in product(family.main.arms, family.tiers):
+        scores = map(arm.by_seed, (recoverable(tier), design.final_share(tier)))
+        if comparison := compare(*scores, margin=SHARE_MARGIN):
+            compared[arm, tier] = comparison
     questions = {key: comparison for key, comparison in compared.items() if not _is_mastered(comparison)}
     return compared | dict(zip(questions, judge_together([*questions.values()]), strict=True))
 
@@ -186,13 +181,13 @@ def _heads_table(family: Family) -> Table:
         [
             *part_columns(lambda row: row[0], [layout.NAME]),
             column("rl.seeds", lambda row: len(row[1]), numbers.count),
-            column("quality_tiers.head_count", lambda row: len(row[1][0].heads), numbers.count),
+            column("quality_tiers.head_count", lambda row: row[1][0].heads, numbers.count),
             column(
                 "quality_tiers.largest_share",
                 lambda row: share_with_range([falls.share for falls in row[1]]),
                 kind=Kind.NUMBER,
             ),
-            column("quality_tiers.if_alike", lambda row: 1 / len(row[1][0].heads), numbers.percent),
+            column("quality_tiers.if_alike", lambda row: 1 / row[1][0].heads, numbers.percent),
             column(
                 "quality_tiers.first_heads", lambda row: fmean(falls.first_heads for falls in row[1]), "{:.1f}".format
             ),
@@ -204,7 +199,8 @@ def _heads_table(family: Family) -> Table:
 def _headline(family: Family, *, has_label: bool) -> Headline | None:
     """What a latent, one trained in several forms if any, answers of each tier beside MHA; None of a single tier."""
     in_forms, gradings = [arms[0] for arms in family.latents_in_forms], families.tier_gradings(family.main)
-    graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if families.is_graded(gradings.get(arm))]
+    clear = {arm for arm, each in gradings.items() if each.outcome is ArmOutcome.HIGHER and each.mean >= LEAST_GAP}
+    graded = [arm for arm in filter(design.is_plain_mla, family.main.arms) if arm in clear]
     chosen = next(iter([*in_forms, *graded]), None)
     if chosen is None or len(family.tiers) < 2:
         return None
@@ -229,6 +225,5 @@ def _headline(family: Family, *, has_label: bool) -> Headline | None:
 
 
 def _percents(arm: QualityArm, family: Family) -> list[str]:
-    """The mean that an arm answers of each tier, as percentages; a dash where nothing is known."""
     means = [arm.mean(design.final_share(tier)) for tier in family.tiers]
     return [numbers.NOTHING if mean is None else numbers.percent(mean) for mean in means]

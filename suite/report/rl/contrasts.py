@@ -11,6 +11,7 @@ from suite.report.evidence import comparison_verdict, difference
 from suite.report.model.experiment import ArmQuantity, Contrast, contrast, grouped, holm_corrected
 from suite.report.model.formats import interval_ends, points, with_range
 from suite.report.model.labels import ALGORITHM, Style
+from suite.report.model.outcome import share_quantity
 from suite.report.plot import rows as plot_rows
 from suite.report.plot.plots import Point, Series, linear
 from suite.report.rl import design, frames
@@ -82,13 +83,10 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = COMPLETIONS) -> li
         return None if run.curve is None else at_budget(run.curve.spent[budget], run.curve.accuracy, amount)
 
     quantities = [
-        ArmQuantity(
-            name=budget,
-            value=partial(accuracy, budget, min(curve.spent[budget][-1] for curve in experiment.curves)),
-            text=numbers.percent,
-            difference=points,
-            margin=SHARE_MARGIN,
-            bounds=design.accuracy_bounds(experiment.baseline),
+        share_quantity(
+            budget,
+            partial(accuracy, budget, min(curve.spent[budget][-1] for curve in experiment.curves)),
+            design.accuracy_bounds(experiment.baseline),
         )
         for budget in experiment.budgets(counted, experiment.clock, JOULES)
     ]
@@ -96,7 +94,6 @@ def at_equal_budgets(experiment: RlExperiment, counted: str = COMPLETIONS) -> li
 
 
 def at(budget: str, rows: Iterable[AgainstReference]) -> list[AgainstReference]:
-    """The comparisons at one budget."""
     return [row for row in rows if row.quantity.name == budget]
 
 
@@ -114,10 +111,7 @@ def mean_over_budgets(pair: RlExperiment, budget: str, *, is_linear: bool = Fals
     # Averages begin below guessing, where nothing is learnt yet: whether an arm learnt anything shows at its end.
     chance, best = design.accuracy_bounds(pair.arms[0])
     has_learnt = any((arm.mean(final_accuracy) or 0.0) > chance + SHARE_MARGIN for arm in pair.arms)
-    bounds = (None if has_learnt else chance, best)
-    return ArmQuantity(
-        name=budget, value=mean_accuracy, text=numbers.percent, difference=points, margin=SHARE_MARGIN, bounds=bounds
-    )
+    return share_quantity(budget, mean_accuracy, (None if has_learnt else chance, best))
 
 
 def accuracy_change(arm: RlArm, after: Sequence[float], before: Sequence[float]) -> Comparison | None:
@@ -240,11 +234,11 @@ def grpo_against_ppo(rows: Iterable[AgainstReference]) -> list[AgainstReference]
     """The rows of GRPO against PPO, one an experiment: of several the pair whose prompts and groups are most alike."""
     pairs = [row for row in rows if (row.arm.value(ALGORITHM), row.reference.value(ALGORITHM)) == PAIR]
 
-    def differences(row: AgainstReference) -> int:
-        return sum(row.arm.value(name) != row.reference.value(name) for name in SHAPE)
-
     by_experiment = grouped(pairs, lambda row: row.experiment)
-    return [min(experiment_rows, key=differences) for experiment_rows in by_experiment.values()]
+    return [
+        min(in_experiment, key=lambda row: sum(row.arm.value(name) != row.reference.value(name) for name in SHAPE))
+        for in_experiment in by_experiment.values()
+    ]
 
 
 def count_outcomes(outcomes: Iterable[ArmOutcome]) -> dict[str, int]:

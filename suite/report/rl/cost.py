@@ -35,7 +35,13 @@ MOST_NAMED = 4
 
 def build(results: Results) -> Section | None:
     """The section on the cost of a step, and of attention variants; None where no run has all phases timed."""
-    experiments = [timed for experiment in design.layout(results).algorithms if (timed := _timed_part(experiment)).arms]
+    experiments = []
+    for experiment in design.layout(results).algorithms:
+        # Without runs of unknown cost, and without the arms that are then empty.
+        runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
+        timed = {arm: replace(arm, runs=runs[arm]) for arm in experiment.arms if runs[arm]}
+        baseline = timed.get(experiment.baseline) if experiment.baseline else None
+        experiments += [replace(experiment, arms=[*timed.values()], baseline=baseline)] if timed else []
     judged = {experiment: against_reference(experiment, experiment.others, [COST]) for experiment in experiments}
     figures = [figure for figure in starmap(_figure, judged.items()) if figure.views]
     tables = [
@@ -71,14 +77,6 @@ COST = ArmQuantity(name="cost", value=cost_s, text=numbers.seconds, difference=s
 """Seconds for a thousand completions."""
 
 
-def _timed_part(experiment: RlExperiment) -> RlExperiment:
-    """The experiment without runs of unknown cost, and without the arms that are then empty."""
-    runs = {arm: [run for run in arm.runs if cost_s(run) is not None] for arm in experiment.arms}
-    timed = {arm: replace(arm, runs=runs[arm]) for arm in experiment.arms if runs[arm]}
-    baseline = timed.get(experiment.baseline) if experiment.baseline else None
-    return replace(experiment, arms=[*timed.values()], baseline=baseline)
-
-
 def _mean_cost_s(arm: RlArm) -> float:
     return arm.mean(cost_s) or 0.0
 
@@ -87,19 +85,16 @@ def _phase_s(phase: str, arm: RlArm) -> float:
     return arm.mean(lambda run: _per_thousand(run.seconds(phase), run)) or 0.0
 
 
-def _phase_share(phase: str, arm: RlArm) -> float:
-    return _phase_s(phase, arm) / _mean_cost_s(arm)
-
-
 def _figure(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Figure:
     """The figure of an experiment's costs: a bar for each arm, in which its phases lie end to end."""
     arms, traces, clock = experiment.shown_arms, [], experiment.clock_name
     for phase, (colour, pattern) in LOOKS.items():
         points = []
         for row, arm in enumerate(arms):
-            time, share = numbers.seconds(_phase_s(phase, arm)), numbers.percent(_phase_share(phase, arm))
-            hover = say("rl_cost.hover", time=time, share=share)
-            points.append(Point(x=_phase_s(phase, arm), y=row, hover=hover, facets=arm.facets, runs=arm.run_keys))
+            phase_s = _phase_s(phase, arm)
+            share = numbers.percent(phase_s / _mean_cost_s(arm))
+            hover = say("rl_cost.hover", time=numbers.seconds(phase_s), share=share)
+            points.append(Point(x=phase_s, y=row, hover=hover, facets=arm.facets, runs=arm.run_keys))
         traces.append(bars(say(f"rl.phase.{phase}"), points, colour=colour, pattern=pattern, width=0.34))
     longest = max(map(_mean_cost_s, arms), default=0.0)
     xaxis = linear(say("rl_cost.axis", clock=clock), range=[0, 1.05 * longest], zeroline=True)
@@ -126,8 +121,11 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         tokens, seconds = run.total("sampled_tokens"), run.seconds("rollout")
         return tokens / seconds if tokens and seconds else None
 
-    def joules_per_thousand(run: RlRun) -> float | None:
-        return _per_thousand(run.total("energy_j"), run)
+    def joules_per_thousand(arm: RlArm) -> float | None:
+        return arm.mean(lambda run: _per_thousand(run.total("energy_j"), run))
+
+    def phase_share(phase: str, arm: RlArm) -> float:
+        return _phase_s(phase, arm) / _mean_cost_s(arm)
 
     wall: Column[RlArm] = column("rl_cost.wall", lambda arm: arm.mean(partial(cost_s, clock=WALL)), numbers.seconds)
     compared = frames.comparison_columns("rl_cost.less_reference", lambda row: row.comparison, signed)[:2]
@@ -137,11 +135,11 @@ def _table(experiment: RlExperiment, judged: Sequence[AgainstReference]) -> Tabl
         column("rl_cost.step", lambda arm: arm.mean(step_s), numbers.seconds),
         *part_columns(by_arm.get, compared),
         column("column.runs", lambda arm: len(arm.runs), numbers.count),
-        *(column(f"rl.phase.{phase}", partial(_phase_share, phase), numbers.percent) for phase in PHASES),
+        *(column(f"rl.phase.{phase}", partial(phase_share, phase), numbers.percent) for phase in PHASES),
         column("rl_cost.tokens_per_s", lambda arm: arm.mean(tokens_per_s), numbers.count),
         # On a GPU all columns are in seconds on the wall.
         *([wall] if experiment.clock == CPU else []),
-        column("rl_cost.joules", lambda arm: arm.mean(joules_per_thousand), numbers.joules, only_where_known=True),
+        column("rl_cost.joules", joules_per_thousand, numbers.joules, only_where_known=True),
         column("rl_cost.whole", lambda arm: arm.mean(_phases_s), numbers.seconds),
         column("rl_cost.evaluation", lambda arm: arm.mean(lambda run: run.seconds(EVALUATE)), numbers.seconds),
     ]

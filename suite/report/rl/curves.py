@@ -13,14 +13,7 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.evidence import format_p
-from suite.report.model.formats import (
-    interval_ends,
-    mean_with_range,
-    percent_range,
-    share_with_range,
-    take_off_range,
-    three_digits,
-)
+from suite.report.model import formats
 from suite.report.model.results import Results
 from suite.report.plot.plots import Point, Series, banded, shares
 from suite.report.rl import design, frames
@@ -105,9 +98,13 @@ def _waiting(experiment: RlExperiment, arm: RlArm, curves: Mapping[str, RunCurve
     waiting, points = kaplan_meier([run.take_off for run in curves.values()]), list[Point]()
     for (since, share), until in zip(waiting.items(), [*waiting, last][1:], strict=True):
         for spent in (since, until):
-            fields = {"share": numbers.percent(share.estimate), "interval": percent_range(share), "count": share.runs}
+            fields = {
+                "share": numbers.percent(share.estimate),
+                "interval": formats.percent_range(share),
+                "count": share.runs,
+            }
             hover = say("rl_curves.hover", spent=numbers.count(spent), **fields)
-            ends = interval_ends(share) if len(experiment.shown_arms) <= frames.MOST_BANDS else None
+            ends = formats.interval_ends(share) if len(experiment.shown_arms) <= frames.MOST_BANDS else None
             # What took off before the first step has no place on a logarithmic axis.
             points.append(Point(x=max(spent, first), y=share.estimate, ends=ends, hover=hover))
     return frames.arm_series(arm, points, experiment.shown_arms)
@@ -125,18 +122,20 @@ def _table(experiment: RlExperiment, curves: Curves, judged: Judged) -> Table:
     def middle(runs: list[RunCurve]) -> Text | None:
         most = max(math.log(curve.spent[COMPLETIONS][-1]) for curve in experiment.curves)
         logs = [run.sigmoid.log_middle for run in runs if run.sigmoid]
-        return mean_with_range(logs, lambda log: numbers.count(math.exp(min(log, most))))
+        return formats.mean_with_range(logs, lambda log: numbers.count(math.exp(min(log, most))))
 
     columns: list[Column[RlArm]] = [
         frames.ARM,
         column("rl_curves.word", lambda arm: say(f"rl_curves.word.{judged[arm].word}") if arm in judged else None),
         count("took_off", lambda run: run.take_off.happened),
-        text_column("median", lambda runs: take_off_range([run.take_off for run in runs])),
-        text_column("plateau", lambda runs: share_with_range([run.plateau for run in runs])),
+        text_column("median", lambda runs: formats.take_off_range([run.take_off for run in runs])),
+        text_column("plateau", lambda runs: formats.share_with_range([run.plateau for run in runs])),
         text_column("middle", middle),
         text_column(
             "steepness",
-            lambda runs: mean_with_range([run.sigmoid.steepness for run in runs if run.sigmoid], three_digits),
+            lambda runs: formats.mean_with_range(
+                [run.sigmoid.steepness for run in runs if run.sigmoid], formats.three_digits
+            ),
         ),
         count("fitted", lambda run: run.sigmoid is not None),
         column("rl_stability.drawdown", lambda arm: 100 * max(arm.values(worst_fall)), "{:.1f}".format),

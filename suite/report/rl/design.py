@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from suite.records.derived import started_at
 from suite.report.blocks import Text, say
 from suite.report.model.by_setting import belongs_to
-from suite.report.model.experiment import Arm, Design, Experiment, experiment_titles, grouped, make_arms, workload_runs
+from suite.report.model.experiment import Arm, Design, Experiment, experiments, grouped, workload_runs
 from suite.report.model.labels import ALGORITHM, RECIPE
 from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import LABEL, Pairs, parse_number
@@ -167,13 +167,9 @@ class RlLayout:
     ) -> list[RlExperiment]:
         """Group runs into experiments whose arms differ in the factors. `naming` orders and names the arms of one;
         `is_shown`: whether arms make an experiment."""
-        by_setting = grouped(make_arms(runs, is_factor), lambda arm: arm.setting)
-        groups = {key: arms for key, arms in by_setting.items() if is_shown(arms)}
-        titles = experiment_titles(list(groups), DESIGN, has_labels=self.results.several)
-        return [
-            RlExperiment(key=key, arms=naming(arms), title=titles[key][0], settings=titles[key][1])
-            for key, arms in groups.items()
-        ]
+        design, has_labels = replace(DESIGN, is_factor=is_factor), self.results.several
+        plain = experiments(runs, design, has_labels=has_labels, named=naming, is_shown=is_shown)
+        return [RlExperiment(**vars(experiment)) for experiment in plain]
 
     @functools.cached_property
     def whole_experiments(self) -> Sequence[RlExperiment]:
@@ -190,24 +186,25 @@ class RlLayout:
         def is_shown(arms: Sequence[RlArm]) -> bool:
             return len(arms) > 1 or arms[0].setting not in with_recipes
 
+        # Of large factorials.
         crossed = {
             run
-            for experiment in self.large_factorials
-            for arm in experiment.arms
+            for experiment in self.factorials
+            for arm in (experiment.arms if len(experiment.arms) > MOST_LINES else ())
             for run in arm.runs
             if not FORMATS.isdisjoint(run.record.case.extras)
         }
         runs = [run for run in self.runs_by_rl_alone if run not in crossed]
-        experiments = []
+        compared = []
         for experiment in self.split(runs, tells_arms_apart, functools.partial(named, lead=ALGORITHM), is_shown):
             arms = experiment.shown_arms
             # PPO on grouped prompts differs from the others in nothing but the algorithm.
             ppo = [arm for arm in arms if arm.value(ALGORITHM) == "ppo" and arm.value(SHAPE[1]) != "1"]
             usual = [arm for arm in arms if arm.value(ALGORITHM) == USUAL]
-            experiments.append(with_baseline(experiment, next(iter([*ppo, *usual, *arms]), None)))
+            compared.append(with_baseline(experiment, next(iter([*ppo, *usual, *arms]), None)))
         # People come with the question which of the two is better.
         return sorted(
-            most_arms_first(experiments),
+            most_arms_first(compared),
             key=lambda experiment: not {"grpo", "ppo"} <= {arm.value(ALGORITHM) for arm in experiment.arms},
         )
 
@@ -233,10 +230,6 @@ class RlLayout:
             if is_crossed({factor_levels(arm.first) for arm in arms})
         )
 
-    @property
-    def large_factorials(self) -> list[RlExperiment]:
-        return [experiment for experiment in self.factorials if len(experiment.arms) > MOST_LINES]
-
     @functools.cached_property
     def rollouts(self) -> Sequence[RlExperiment]:
         """The experiments whose arms differ in the policy that samples, or in the correction for that; the baseline is
@@ -248,8 +241,8 @@ class RlLayout:
         def is_shown(arms: Sequence[RlArm]) -> bool:
             return len({_has_own_rollouts(arm) for arm in arms}) == 2
 
-        experiments = self.split(self.runs, is_factor, functools.partial(named, lead="rollout_correction"), is_shown)
-        return [with_baseline(each, next(filter(_has_own_rollouts, each.arms))) for each in experiments]
+        split = self.split(self.runs, is_factor, functools.partial(named, lead="rollout_correction"), is_shown)
+        return [with_baseline(each, next(filter(_has_own_rollouts, each.arms))) for each in split]
 
     @functools.cached_property
     def rewards(self) -> Mapping[str, Sequence[RlExperiment]]:
@@ -257,15 +250,14 @@ class RlLayout:
         rewards = {}
         for name in (SUPERVISION, REWARD_SOURCE):
             naming = functools.partial(named, lead=name)
-            experiments = self.split(self.runs, belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
-            with_default = [with_baseline(experiment, default_arm(experiment, name)) for experiment in experiments]
+            split = self.split(self.runs, belongs_to(DESIGN, name), naming, lambda arms: len(arms) > 1)
+            with_default = [with_baseline(experiment, default_arm(experiment, name)) for experiment in split]
             rewards[name] = sorted(with_default, key=lambda experiment: experiment.key)
         return rewards
 
 
 @cached_by_results
 def layout(results: Results) -> RlLayout:
-    """The layout of these results' runs, made once."""
     return RlLayout(results)
 
 

@@ -53,15 +53,22 @@ def build(results: Results) -> Section | None:
     if not compared and not rewards:
         return None
 
-    def distance_from_best(experiment: RlExperiment) -> float:
+    distances = {}
+    for experiment in compared:
         # Of a task that is learnt before the first evaluation all lines lie on each other.
         curves = [curve.accuracy for curve in experiment.curves]
-        return fmean(1 - fmean(accuracy) / max(accuracy) if max(accuracy) else 0.0 for accuracy in curves)
-
-    slowest_first = sorted(compared, key=lambda each: (not grpo_against_ppo(compared[each]), -distance_from_best(each)))
+        distances[experiment] = fmean(1 - fmean(shares) / max(shares) if max(shares) else 0.0 for shares in curves)
+    slowest_first = sorted(compared, key=lambda each: (not grpo_against_ppo(compared[each]), -distances[each]))
+    # With GRPO, too, where PPO is the baseline of three algorithms or more: its relatives change one thing.
+    with_grpo, (grpo, ppo) = list[Sequence[AgainstReference]](), PAIR
+    for experiment in compared:
+        first_arms = {arm.value(ALGORITHM): arm for arm in reversed(experiment.trained_arms)}
+        is_against_ppo = experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == ppo
+        if is_against_ppo and len(first_arms) > 2 and grpo in first_arms:
+            with_grpo.append(at_equal_budgets(replace(experiment, baseline=first_arms[grpo])))
     explanation = [say("rl_efficiency.explanation"), say("rl_efficiency.rewards") if rewards else ""]
     tables = [
-        *map(comparison_table, filter(None, [*compared.values(), *map(_compare_with_grpo, compared)])),
+        *map(comparison_table, filter(None, [*compared.values(), *with_grpo])),
         *(comparison_table(rows, title) for _, rows, title in rewards if rows),
         *map(_arrivals_table, compared),
         *filter(None, map(_tuning_table, compared)),
@@ -77,16 +84,6 @@ def build(results: Results) -> Section | None:
         tables=add_verdict_note(tables),
         headlines=[_headline(compared)],
     )
-
-
-def _compare_with_grpo(experiment: RlExperiment) -> list[AgainstReference]:
-    """Compare with GRPO, too, where PPO is the baseline of three algorithms or more: its relatives change one thing."""
-    grpo, ppo = PAIR
-    first_arms = {arm.value(ALGORITHM): arm for arm in reversed(experiment.trained_arms)}
-    is_against_ppo = experiment.baseline is not None and experiment.baseline.value(ALGORITHM) == ppo
-    if not is_against_ppo or len(first_arms) < 3 or grpo not in first_arms:
-        return []
-    return at_equal_budgets(replace(experiment, baseline=first_arms[grpo]))
 
 
 def _headline(compared: Mapping[RlExperiment, Sequence[AgainstReference]]) -> Headline | None:
@@ -117,9 +114,6 @@ def _arrivals_table(experiment: RlExperiment) -> Table:
         curves = design.arm_curves(row[0])
         return arrivals([to_threshold(curve.spent[budget], curve.accuracy, row[1]) for curve in curves])
 
-    def median(budget: str, row: tuple[RlArm, float]) -> float | None:
-        return arrived(budget, row).median
-
     columns: list[Column[tuple[RlArm, float]]] = [
         *part_columns(lambda row: row[0], [ARM]),
         column("rl_efficiency.level", lambda row: row[1], numbers.percent),
@@ -128,11 +122,12 @@ def _arrivals_table(experiment: RlExperiment) -> Table:
             lambda row: frames.count_text(arrived(STEPS, row).arrived, len(row[0].ended)),
             kind=Kind.NUMBER,
         ),
-        *(
-            column(frames.budget_name(budget), partial(median, budget), partial(frames.format_amount, budget))
-            for budget in experiment.budgets(COMPLETIONS, TOKENS, experiment.clock, JOULES)
-        ),
     ]
+    for budget in experiment.budgets(COMPLETIONS, TOKENS, experiment.clock, JOULES):
+        arrivals_at: Column[Arrivals] = column(
+            frames.budget_name(budget), lambda arrived: arrived.median, partial(frames.format_amount, budget)
+        )
+        columns += part_columns(partial(arrived, budget), [arrivals_at])
     rows = [(arm, level) for level in LEVELS for arm in experiment.trained_arms]
     return experiment_table(experiment, "rl_efficiency.arrivals", rows, columns, lambda row: row[0])
 
@@ -168,10 +163,9 @@ def over_tasks(experiments: Sequence[RlExperiment], *, has_labels: bool) -> list
     much as the task needs; one task under several of them is not several tasks.
     """
 
-    def beside_task(experiment: RlExperiment) -> tuple[tuple[str, str], ...]:
-        return tuple(pair for pair in experiment.key if pair[0].partition(".")[0] not in ("task", "base"))
-
-    by_rest = grouped(experiments, beside_task)
+    by_rest = grouped(
+        experiments, lambda each: tuple(pair for pair in each.key if pair[0].partition(".")[0] not in ("task", "base"))
+    )
     titles, pooled = experiment_titles(list(by_rest), design.DESIGN, has_labels=has_labels), []
     for key, siblings in by_rest.items():
         scores = _scores(siblings)

@@ -9,26 +9,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from suite.records import numbers
-from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
-from suite.report.evidence import IN_WORDS, comparison_verdict, p_columns
+from suite.report.blocks import Figure, Table, Text, View, dotted, joined, say
+from suite.report.evidence import difference_columns, p_columns
 from suite.report.model.experiment import Experiment
-from suite.report.model.formats import interval_ends, percent_range, points, share_interval, with_range
+from suite.report.model.formats import interval_ends, percent_range, points, share_interval
 from suite.report.model.labels import ALGORITHM, VARIANT, variant_label
 from suite.report.model.run import LABEL
-from suite.report.plot.plots import (
-    VALUES,
-    Axis,
-    Point,
-    Series,
-    banded,
-    decimal_ticks,
-    height_px,
-    linear,
-    log,
-    rule,
-    shares,
-    short,
-)
+from suite.report.plot import plots
 from suite.report.rl import design
 from suite.report.rl.design import RlArm, RlExperiment
 from suite.report.rl.run import BUDGETS, CPU, JOULES, WALL
@@ -72,7 +59,7 @@ def experiment_figure(
         settings=experiment.name,
         views=[View(title=name, figure=figure) for name, figure in views.items() if figure["data"]],
         facets=experiment_facets(experiment),
-        **{"height_px": height_px(len(experiment.shown_arms)), **more},
+        **{"height_px": plots.height_px(len(experiment.shown_arms)), **more},
     )
 
 
@@ -109,16 +96,10 @@ def comparison_columns(
 ) -> list[Column[Any]]:
     """Columns of the comparison that a row has: difference with interval, verdict, number of pairs, and both p."""
 
-    def num_pairs(row: Any) -> int:
-        compared = comparison(row)
-        return compared.pairs if compared else 0
-
-    cells: list[Column[Comparison]] = [
-        column(title, lambda compared: with_range(compared.mean, compared.interval, text), kind=Kind.NUMBER),
-        column(IN_WORDS, comparison_verdict),
-    ]
-    pairs: Column[Any] = column("rl_efficiency.pairs", num_pairs, numbers.count)
-    return [*part_columns(comparison, cells), pairs, *p_columns(comparison)]
+    pairs: Column[Any] = column(
+        "rl_efficiency.pairs", lambda row: compared.pairs if (compared := comparison(row)) else 0, numbers.count
+    )
+    return [*part_columns(comparison, difference_columns(title, text)), pairs, *p_columns(comparison)]
 
 
 def budget_name(budget: str) -> Text:
@@ -136,7 +117,9 @@ def count_text(count: int, total: int) -> Text:
     return say("rl_efficiency.arrived_of", arrived=count, runs=total)
 
 
-def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any) -> Series:
+def arm_series(
+    arm: RlArm, points: Sequence[plots.Point], arms: Sequence[RlArm], *, second: Text = "", **more: Any
+) -> plots.Series:
     """An arm's line, whose look differs from that of other arms of its style. `second`: what a dotted, thin line beside
     the arm's first one shows; it stands in no legend."""
     look: dict[str, Any] = {"name": arm.short_name, "mode": "lines", "facets": arm.facets, "runs": arm.run_keys}
@@ -144,7 +127,7 @@ def arm_series(arm: RlArm, points: Sequence[Point], arms: Sequence[RlArm], *, se
         line = {"color": arm.style.colour, "dash": "dot", "width": 1.25}
         look |= {"name": dotted(arm.short_name, second), "in_legend": False, "more": {"line": line}}
     ordinal = [sibling for sibling in arms if sibling.style == arm.style].index(arm)
-    return Series(points=points, style=arm.style, ordinal=ordinal, group=arm.short_name, **look | more)
+    return plots.Series(points=points, style=arm.style, ordinal=ordinal, group=arm.short_name, **look | more)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -152,7 +135,9 @@ def _bootstrap_interval(scores: tuple[float, ...]) -> Estimate | None:
     return stratified_bootstrap(mean, np.asarray(scores).reshape(-1, 1)) if len(scores) > 1 else None
 
 
-def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band: bool, by_t: bool) -> list[Point]:
+def _evaluations(
+    arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band: bool, by_t: bool
+) -> list[plots.Point]:
     """An arm's points: mean accuracy over the mean spent, at the evaluations that all its runs share. Nothing is
     interpolated: between two evaluations nobody looked. `names`: texts beside points, by step. `by_t`: whether
     intervals are Student's, and not the bootstrap's."""
@@ -170,14 +155,13 @@ def _evaluations(arm: RlArm, budget: str, names: Mapping[int, Text], *, has_band
             interval=percent_range(interval),
         )
         ends = interval_ends(interval) if has_band else None
-        evaluations.append(Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=names.get(step, "")))
+        evaluations.append(plots.Point(x=spent, y=fmean(scores), ends=ends, hover=hover, text=names.get(step, "")))
     return evaluations
 
 
-def log_axis(budget: str, lines: Sequence[Series]) -> Axis:
-    """A logarithmic axis over what was spent of a budget at the points of lines."""
+def log_axis(budget: str, lines: Sequence[plots.Series]) -> plots.Axis:
     spends = [point.x for line in lines for point in line.points]
-    return log(say(f"rl_efficiency.axis.{budget}"), decimal_ticks(spends, numbers.count))
+    return plots.log(say(f"rl_efficiency.axis.{budget}"), plots.decimal_ticks(spends, numbers.count))
 
 
 def curves_by_budget(
@@ -191,8 +175,8 @@ def curves_by_budget(
     guessing where it is known. `names`: what stands beside an arm's line, by step. `is_logarithmic`: over a logarithmic
     axis, without what stands at 0, and with Student's intervals."""
     arms, figures = experiment.shown_arms, {}
-    levels = [rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
-    yaxis = shares(say("rl_efficiency.axis"), rangemode="tozero")
+    levels = [plots.rule(y=level) for arm in arms[:1] if (level := arm.first.trivial_accuracy) is not None]
+    yaxis = plots.shares(say("rl_efficiency.axis"), rangemode="tozero")
     for budget in experiment.budgets(*budgets):
         lines = []
         for arm in arms:
@@ -206,13 +190,13 @@ def curves_by_budget(
                 look = {"mode": "lines+text", "more": {"textfont": font, "textposition": "top left"}}
             lines.append(arm_series(arm, evaluations, arms, **look))
         suffix = {"ticksuffix": SUFFIXES[budget]} if budget in SUFFIXES else {}
-        xaxis = linear(say(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix)
+        xaxis = plots.linear(say(f"rl_efficiency.axis.{budget}"), separatethousands=True, rangemode="tozero", **suffix)
         xaxis = log_axis(budget, lines) if is_logarithmic else xaxis
-        figures[budget_name(budget)] = banded(lines, xaxis=xaxis, yaxis=yaxis, shapes=levels)
+        figures[budget_name(budget)] = plots.banded(lines, xaxis=xaxis, yaxis=yaxis, shapes=levels)
     return figures
 
 
-def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, second: Text = "") -> list[Series]:
+def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, second: Text = "") -> list[plots.Series]:
     """Lines of a metric over the steps that all of an arm's seeds have: their mean, and a band between their extremes
     where arms are few. Of many steps neighbours are averaged."""
     lines = []
@@ -222,14 +206,13 @@ def step_lines(arms: Sequence[RlArm], metric: str, *, has_band: bool = True, sec
         size, means = max(1, -(-len(steps) // MOST_POINTS)), []
         for block in [steps[start : start + size] for start in range(0, len(steps), size)]:
             values = [fmean([series[step] for step in block]) for series in seeds]
-            value, *ends = (short(number, STEP_DIGITS) for number in (fmean(values), min(values), max(values)))
+            value, *ends = (plots.short(number, STEP_DIGITS) for number in (fmean(values), min(values), max(values)))
             is_wide = has_band and not second and len(values) > 1 and len(arms) <= MOST_BANDS
-            means.append(Point(x=fmean(block), y=value, ends=(ends[0], ends[1]) if is_wide else None))
+            means.append(plots.Point(x=fmean(block), y=value, ends=(ends[0], ends[1]) if is_wide else None))
         lines += [arm_series(arm, means, arms, second=second)] if means else []
-    return [replace(line, more={**line.more, "hoverinfo": "all", "hovertemplate": VALUES}) for line in lines]
+    return [replace(line, more={**line.more, "hoverinfo": "all", "hovertemplate": plots.VALUES}) for line in lines]
 
 
-def plot_over_steps(lines: Sequence[Series], yaxis: Axis) -> dict[str, Any]:
-    """A plot of lines over the training steps, with their bands."""
+def plot_over_steps(lines: Sequence[plots.Series], yaxis: plots.Axis) -> dict[str, Any]:
     axis = {"hoverformat": ".3~g" if "tickformat" not in yaxis else ".0%", **yaxis}
-    return banded(lines, xaxis=linear(say("rl_stability.step"), separatethousands=True), yaxis=axis)
+    return plots.banded(lines, xaxis=plots.linear(say("rl_stability.step"), separatethousands=True), yaxis=axis)

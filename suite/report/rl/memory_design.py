@@ -67,7 +67,6 @@ class MemoryCase(run.Run):
 
     @property
     def model(self) -> str:
-        """The name of the model whose step it is."""
         return next(filter(None, (self.case_settings.get(name, "") for name in MODELS.values())), "")
 
     @property
@@ -149,13 +148,28 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
     }
     tracked = [current for current in results.records if id(current) in phases]
     records = [current.record for current in tracked]
+    # By setting, its value in the records whose case does not name it, where these have a single one.
+    defaults = dict[str, str]()
+    for name in run.named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}:
+        unnamed = [record for record in records if name not in record.case.extras]
+        values = {run.resolved_setting(record, name) for record in unnamed} - {""}
+        if len(values) == 1:
+            defaults[name] = values.pop()
+
+    def read(current: CurrentRecord, key: run.Pairs) -> MemoryCase:
+        """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
+        record, (name, value) = current.record, BATCH_THAT_FITS
+        fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
+        key = ((EVIDENCE, str(record.evidence)), *fits, *key)
+        return MemoryCase(current=current, key=key, phases=phases[id(current)])
+
     design = Design(
         workload=workload,
-        read=lambda current, key: _read_case(current, key, phases[id(current)]),
+        read=read,
         is_factor=belongs_to(replace(DESIGN, workload=workload), ALGORITHM),
         repeats="",  # Of all seeds one counts.
         ignored=UNSAID,
-        defaults=run.defaults_in(records, run.named_settings(records, ignored=UNSAID) - {*BATCH_THAT_FITS}),
+        defaults=defaults,
         heads=(MODELS[workload],),
     )
     cases = workload_runs(tracked, design, weight=lambda case, _: case.peak)
@@ -173,14 +187,6 @@ def _experiments(results: Results, workload: str) -> list[MemoryExperiment]:
         ]
 
     return experiments(cases, design, has_labels=results.several, named=named)
-
-
-def _read_case(current: CurrentRecord, key: run.Pairs, phases: Mapping[str, Phase]) -> MemoryCase:
-    """A case, whose key says its evidence, too, and that its rollout's batch is one that fits."""
-    record, (name, value) = current.record, BATCH_THAT_FITS
-    fits = [BATCH_THAT_FITS] if record.settings.get(name) == value and name not in dict(key) else []
-    key = ((EVIDENCE, str(record.evidence)), *fits, *key)
-    return MemoryCase(current=current, key=key, phases=phases)
 
 
 def settings_in_words(key: run.Pairs, names: Collection[str]) -> list[Text]:

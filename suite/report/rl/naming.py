@@ -40,22 +40,24 @@ def named(arms: Sequence[Arm[Any]], lead: str, is_said: Callable[[str], bool] = 
             look = looks(lead).get(value, foreign)
         shape = "" if names.isdisjoint(SHAPE) else " × ".join(key.get(name, "") for name in SHAPE)
         settings = [name for name in key if name in names and name not in SHAPE and name in differs[name][place]]
-        name = str(dotted(look.label, shape, *(f"{name}={_rounded(key[name])}" for name in settings)))
+        values = {name: parse_number(key[name]) if "." in key[name] else None for name in settings}
+        texts = [f"{name}={key[name] if number is None else f'{number:.3g}'}" for name, number in values.items()]
+        name = str(dotted(look.label, shape, *texts))
         entries.append((look.place, name, replace(arm, name=name, style=look.style)))
     return [arm for *_, arm in sorted(entries, key=lambda entry: entry[:2])]
-
-
-def _rounded(value: str) -> str:
-    return f"{float(value):.3g}" if "." in value and parse_number(value) is not None else value
 
 
 def with_baseline(experiment: E, baseline: Arm[Any] | None) -> E:
     """Set the baseline, give arms short names for legends, and lines that differ where all look alike."""
     names = _short_names([str(arm.name) for arm in experiment.arms])
-    arms = {
-        arm: replace(arm, legend_name=dotted(*map(_in_words, parts)))
-        for arm, parts in zip(experiment.arms, names, strict=True)
-    }
+    arms = {}
+    for arm, parts in zip(experiment.arms, names, strict=True):
+        words = list[Text]()
+        for part in parts:
+            name, is_setting, value = part.partition("=")
+            in_words = option_label if name == ALGORITHM else setting_text
+            words.append(in_words(name, value) if is_setting else part)
+        arms[arm] = replace(arm, legend_name=dotted(*words))
     styles = {arm.style for arm in experiment.arms} or {OTHER}
     if len(styles) == 1 and len(arms) <= len(LINES) and (len(arms) > MOST_OF_A_STYLE or styles == {OTHER}):
         # Lines of one colour, which dashes alone would have to tell apart.
@@ -93,10 +95,3 @@ def _usual_parts(names: Sequence[Sequence[str]]) -> set[str]:
 def has_parts(name: Text) -> bool:
     """Whether a name is joined from several parts."""
     return isinstance(name, Joined) or (isinstance(name, str) and SEPARATOR in name)
-
-
-def _in_words(part: str) -> Text:
-    """A part of a name; a setting such as `kl_coef=0.1` in words."""
-    name, is_setting, value = part.partition("=")
-    words = option_label if name == ALGORITHM else setting_text
-    return words(name, value) if is_setting else part

@@ -12,8 +12,9 @@ from suite.records import numbers
 from suite.records.metrics import EVALUATE, PASS_AT_K, within
 from suite.report.blocks import Figure, Kind, Section, Table, Text, joined, say, section
 from suite.report.model import formats
-from suite.report.model.experiment import ArmQuantity, grouped
+from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, RECIPE, Style
+from suite.report.model.outcome import share_quantity
 from suite.report.model.results import Results
 from suite.report.model.run import numbers_by_step
 from suite.report.plot import plots
@@ -35,17 +36,11 @@ MOST_EXPONENT = 20  # of the k that are read: 2^20 samples of a prompt
 class Row:
     """An arm beside its base models; or these, without an arm and comparisons."""
 
+    name: Text
     shares: Mapping[int, Sequence[float]]  # pass@k by k, a number a seed
     arm: RlArm | None = None
     comparisons: Sequence[Comparison] = ()  # of 1 and of the largest k: after training with before, seed by seed
-
-    @property
-    def name(self) -> Text:
-        return self.arm.short_name if self.arm else say("rl_pass_at_k.before")
-
-    @property
-    def effect(self) -> Effect | None:
-        return training_effect(*self.comparisons) if self.comparisons else None
+    effect: Effect | None = None
 
 
 def build(results: Results) -> Section | None:
@@ -75,19 +70,13 @@ def read_shares(run: RlRun) -> list[dict[int, float]]:
     return both if last > 0 and all(1 in shares for shares in both) else []
 
 
-def _solved(run: RlRun) -> float | None:
+def solved(run: RlRun) -> float | None:
+    """pass@k after the last step, of the largest k; None where `read_shares` is empty."""
     shares = read_shares(run)
     return shares[1][max(shares[1])] if shares else None
 
 
-SOLVED = ArmQuantity(
-    name="solved",
-    value=_solved,
-    text=numbers.percent,
-    difference=formats.points,
-    margin=SHARE_MARGIN,
-    bounds=(0, 1),
-)
+SOLVED = share_quantity("solved", solved, (0, 1))
 
 
 def _rows(experiment: RlExperiment, shares: Mapping[RlRun, Sequence[Mapping[int, float]]]) -> list[Row]:
@@ -101,9 +90,11 @@ def _rows(experiment: RlExperiment, shares: Mapping[RlRun, Sequence[Mapping[int,
         for k in (1, ks[-1])
     ]
     judged = judge_together([comparison for comparison in comparisons if comparison])
-    rows = [Row(shares={k: [each[k] for each in base_models.values()] for k in ks})]
+    before = {k: [each[k] for each in base_models.values()] for k in ks}
+    rows = [Row(name=say("rl_pass_at_k.before"), shares=before)]
     for arm, *pair in zip(experiment.arms, judged[::2], judged[1::2], strict=True):
-        rows.append(Row(arm=arm, shares={k: [shares[run][1][k] for run in arm.runs] for k in ks}, comparisons=pair))
+        after = {k: [shares[run][1][k] for run in arm.runs] for k in ks}
+        rows.append(Row(name=arm.short_name, shares=after, arm=arm, comparisons=pair, effect=training_effect(*pair)))
     return rows
 
 

@@ -65,19 +65,20 @@ def _answer(rows: Sequence[AgainstReference]) -> Text:
     sentences = []
     for policy, policy_rows in grouped(rows, lambda row: sampling_policy(row.arm)).items():
         by_outcome = grouped(policy_rows, lambda row: row.outcome)
-        parts = [
-            say(f"rl_rollouts.said.{outcome}", corrections=_corrections(with_outcome, of=len(policy_rows)))
-            for outcome in ArmOutcome
-            if (with_outcome := by_outcome.get(outcome))
-        ]
+        parts = []
+        for outcome in (outcome for outcome in ArmOutcome if outcome in by_outcome):
+            names = joined("list", [correction(row.arm) for row in by_outcome[outcome]])
+            if len(by_outcome[outcome]) == len(policy_rows) > 1:
+                names = say("rl_rollouts.every")
+            parts.append(say(f"rl_rollouts.said.{outcome}", corrections=names))
         sentences.append(say("rl_rollouts.said", policy=policy, verdicts=joined("notes", parts)))
     return joined("sentence", sentences)
 
 
-def _corrections(rows: Sequence[AgainstReference], of: int) -> Text:
-    if len(rows) == of > 1:
-        return say("rl_rollouts.every")
-    return joined("list", [correction(row.arm) for row in rows])
+def mean_over_steps(metric: str, arm: RlArm) -> float | None:
+    """The mean over an arm's runs of a metric's mean over all steps that have it; None where no run has it."""
+    series = [list(values) for run in arm.ended if (values := run.by_step(metric).values())]
+    return fmean(map(fmean, series)) if series else None
 
 
 def _forest(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Figure:
@@ -102,16 +103,12 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
     what the correction leaves, and the seconds of a run."""
     gap, in_words, pairs, *tested = frames.comparison_columns("rl_efficiency.difference", lambda row: row.comparison)
 
-    def mean_reading(metric: str, arm: RlArm) -> float | None:
-        series = [list(values) for run in arm.ended if (values := run.by_step(metric).values())]
-        return fmean(map(fmean, series)) if series else None
-
     columns: list[Column[RlArm]] = [
         column("rl_rollouts.policy", sampling_policy),
         column("rl_rollouts.correction", correction),
     ]
     readings: list[Column[RlArm]] = [
-        column(f"rl_rollouts.{metric}", partial(mean_reading, metric), three_digits, only_where_known=True)
+        column(f"rl_rollouts.{metric}", partial(mean_over_steps, metric), three_digits, only_where_known=True)
         for metric in READINGS
     ]
     return frames.experiment_table(

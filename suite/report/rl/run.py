@@ -5,10 +5,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, product
 
 from suite.records.metrics import EVALUATE, PHASES, TRIVIAL_ACCURACY
-from suite.records.record import STEP, Record, Status
+from suite.records.record import STEP, Status
 from suite.report.blocks import Text
 from suite.report.model.labels import RECIPE, name_facets
 from suite.report.model.results import CurrentRecord
@@ -121,7 +121,14 @@ def read_run(current: CurrentRecord, key: Pairs) -> RlRun | None:
     if len(sensible) == len(factors):
         key = (*key[:-1], (COMPLETIONS, str(math.prod(sensible))), key[-1])
     timed = [span for span, metric in record.by_span if metric == "latency_s" and current.is_of_one_machine]
-    seconds = {(span, clock): _seconds(record, span, CLOCKS[clock]) for span in timed for clock in CLOCKS}
+    # The sum of a span's timings by step on one clock; NaN where a reading lacks it.
+    seconds: dict[tuple[str, str], dict[int, float]] = {}
+    for span, clock in product(timed, CLOCKS):
+        timings, totals = record.series("latency_s", span), defaultdict[int, float](float)
+        for step, value in zip(timings.column("step"), timings.array(CLOCKS[clock]).tolist(), strict=True):
+            if 0 <= step < MOST_STEPS:
+                totals[step] += value if 0 <= value < MOST else math.nan
+        seconds[span, clock] = totals
     return RlRun(
         current=current,
         key=key,
@@ -139,15 +146,6 @@ def _amounts(current: CurrentRecord, metric: str) -> Mapping[int, float]:
     return {} if is_spread or is_impossible else by_step
 
 
-def _seconds(record: Record, span: str, clock: str) -> Mapping[int, float]:
-    """The sum of a span's timings by step on one clock; NaN where a reading lacks it."""
-    timings, totals = record.series("latency_s", span), defaultdict[int, float](float)
-    for step, seconds in zip(timings.column("step"), timings.array(clock).tolist(), strict=True):
-        if 0 <= step < MOST_STEPS:
-            totals[step] += seconds if 0 <= seconds < MOST else math.nan
-    return totals
-
-
 def _curve(current: CurrentRecord, seconds: Mapping[tuple[str, str], Mapping[int, float]]) -> Curve | None:
     """The held-out accuracies with what had been spent before each, by budget; None where none was evaluated."""
     accuracies = _amounts(current, "heldout_accuracy")
@@ -161,16 +159,15 @@ def _curve(current: CurrentRecord, seconds: Mapping[tuple[str, str], Mapping[int
         for phase in PHASES:
             totals.update(seconds.get((phase, clock), {}))
         amounts[clock] = {step: total for step, total in totals.items() if math.isfinite(total)}
-    spent = {budget: before for budget in BUDGETS if (before := _spent_before(steps, amounts[budget])) is not None}
+    spent: dict[str, Sequence[float]] = {}
+    for budget in (budget for budget in BUDGETS if amounts[budget]):
+        by_step = amounts[budget]
+        # Without a budget of which one step is missing, or nothing was spent.
+        if all(step in by_step for step in range(steps[-1])):
+            sums = [0.0, *accumulate(by_step[step] for step in range(steps[-1]))]
+            if sums[-1] > 0 or steps[-1] == 0:
+                spent[budget] = [sums[step] for step in steps]
     return Curve(steps=steps, accuracy=[value for _, value in points], spent={STEPS: steps, **spent})
-
-
-def _spent_before(steps: Sequence[int], amounts: Mapping[int, float]) -> list[float] | None:
-    """The sum of the amounts before each of these steps; None where one is missing, or nothing was spent."""
-    if not amounts or any(step not in amounts for step in range(steps[-1])):
-        return None
-    sums = [0.0, *accumulate(amounts[step] for step in range(steps[-1]))]
-    return [sums[step] for step in steps] if sums[-1] > 0 or steps[-1] == 0 else None
 
 
 def final_accuracy(run: RlRun) -> float | None:

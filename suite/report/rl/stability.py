@@ -15,9 +15,9 @@ from typing import Any
 from suite.records import numbers
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, joined, say, section
 from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict
-from suite.report.model.experiment import ArmQuantity
 from suite.report.model.formats import points, signed, three_digits, with_range
 from suite.report.model.labels import ALGORITHM
+from suite.report.model.outcome import share_quantity
 from suite.report.model.results import Results
 from suite.report.plot.plots import linear, shares
 from suite.report.rl import design, frames
@@ -95,18 +95,13 @@ def worst_fall(run: RlRun) -> float | None:
     return None if run.curve is None else worst_drawdown(run.curve.accuracy)
 
 
-FALL = ArmQuantity(
-    name="fall", value=worst_fall, text=numbers.percent, difference=points, unit="points", margin=SHARE_MARGIN
-)
+FALL = share_quantity("fall", worst_fall)
 """The largest fall of held-out accuracy from its best so far; a lower one is steadier."""
 
 
 def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
     """The table of each arm's falls, of runs that collapsed, failed or learnt the form alone, and of step metrics."""
     by_arm = {row.arm: row for row in rows}
-
-    def deepest_points(arm: RlArm) -> float | None:
-        return max((100 * fall for fall in arm.values(worst_fall)), default=None)
 
     def counted(name: str, holds: Callable[[RlRun], bool], runs: Callable[[RlArm], Sequence[RlRun]]) -> Column[RlArm]:
         """A column that counts the `runs` of an arm for which `holds` is true: 2 of 5."""
@@ -118,7 +113,11 @@ def _table(experiment: RlExperiment, rows: Sequence[AgainstReference]) -> Table:
 
     columns: list[Column[RlArm]] = [
         frames.ARM,
-        column("rl_stability.drawdown", deepest_points, "{:.1f}".format),
+        column(
+            "rl_stability.drawdown",
+            lambda arm: max((100 * fall for fall in arm.values(worst_fall)), default=None),
+            "{:.1f}".format,
+        ),
         *part_columns(
             by_arm.get, frames.comparison_columns("rl_stability.less_reference", lambda row: row.comparison)[:2]
         ),

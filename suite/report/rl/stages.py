@@ -12,9 +12,9 @@ from statistics import fmean
 
 from suite.records import numbers
 from suite.report.blocks import Figure, Kind, Section, Table, Text, dotted, say, say_or, section
-from suite.report.evidence import IN_WORDS, add_verdict_note, comparison_verdict, p_columns
+from suite.report.evidence import add_verdict_note, difference_columns, p_columns
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import points, share_with_range, with_range
+from suite.report.model.formats import share_with_range
 from suite.report.model.labels import RECIPE
 from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import MOST, MOST_STEPS, Pairs, clip_text, mapping
@@ -56,6 +56,12 @@ class Gain:
         steps = [[values[step] for step in range(self.begins, self.ends) if step in values] for values in series]
         return fmean(sums) if (sums := [sum(values) for values in steps if values]) else None
 
+    def teacher_s(self) -> float | None:
+        """The mean over the arm's runs that ended of their teacher's CPU seconds; None where none says it."""
+        spent = [mapping(run.record.provenance, "teacher").get("process_cpu_s") for run in self.arm.ended]
+        seconds = [each for each in spent if isinstance(each, int | float) and 0 < each < MOST]
+        return fmean(seconds) if seconds else None
+
     def seconds(self, clock: str) -> float | None:
         """The mean over the runs of the seconds of the stage; None where the clock is not known."""
         spent = [run.curve.by_step(clock) for run in self.runs if run.curve and clock in run.curve.spent]
@@ -79,7 +85,11 @@ def build(results: Results) -> Section | None:
     if not gains:
         return None
     compared = {experiment: at_equal_budgets(experiment, STEPS) for experiment in gains}
-    ablations = [at_equal_budgets(_r1_and_ablations(experiment), STEPS) for experiment in gains]
+    ablations = []
+    for experiment in gains:
+        r1, without = ([a for a in experiment.arms if a.value(RECIPE) in names] for names in ((R1,), R1_ABLATIONS))
+        beside_r1 = replace(experiment, arms=[*r1, *without], baseline=r1[0] if len(r1) == 1 else None)
+        ablations.append(at_equal_budgets(beside_r1, STEPS))
     tables = [
         contrasts.comparison_table(rows, "rl_stages.comparisons") for rows in [*compared.values(), *ablations] if rows
     ]
@@ -118,11 +128,6 @@ def recipes(results: Results) -> Sequence[RlExperiment]:
         with_baseline(each, design.default_arm(each, RECIPE) or next(iter(each.trained_arms), None))
         for each in experiments
     )
-
-
-def _r1_and_ablations(experiment: RlExperiment) -> RlExperiment:
-    r1, ablations = ([arm for arm in experiment.arms if arm.value(RECIPE) in names] for names in ((R1,), R1_ABLATIONS))
-    return replace(experiment, arms=[*r1, *ablations], baseline=r1[0] if len(r1) == 1 else None)
 
 
 def stage_gains(arms: Sequence[RlArm]) -> dict[RlArm, list[Gain]]:
@@ -190,14 +195,9 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
     """The table of stages, a row for each of each arm: accuracy before and after, the gain, its test, and its cost."""
     rows, clock = [gain for arm_gains in gains.values() for gain in arm_gains], experiment.clock
 
-    def teacher_s(run: RlRun) -> float | None:
-        seconds = mapping(run.record.provenance, "teacher").get("process_cpu_s")
-        return seconds if isinstance(seconds, int | float) and 0 < seconds < MOST and run.ended else None
-
     gained: list[Column[Comparison]] = [
         column("rl_stages.after", lambda gain: share_with_range(gain.ours), kind=Kind.NUMBER),
-        column("rl_stages.points", lambda gain: with_range(gain.mean, gain.interval, points), kind=Kind.NUMBER),
-        column(IN_WORDS, comparison_verdict),
+        *difference_columns("rl_stages.points"),
         column("rl.seeds", lambda gain: gain.pairs, numbers.count),
     ]
     columns: list[Column[Gain]] = [
@@ -216,6 +216,6 @@ def _table(experiment: RlExperiment, gains: Gains) -> Table:
             columns.append(column(f"rl_stages.{metric}", mean_count, numbers.count))
     columns += [
         column(f"rl_stages.{PREFERRED}", lambda gain: gain.preferred_share, numbers.percent, only_where_known=True),
-        column("rl_stages.teacher", lambda gain: gain.arm.mean(teacher_s), numbers.seconds, only_where_known=True),
+        column("rl_stages.teacher", Gain.teacher_s, numbers.seconds, only_where_known=True),
     ]
     return frames.experiment_table(experiment, "rl_stages.table", rows, columns, lambda gain: gain.arm)

@@ -109,7 +109,6 @@ class Factorial:
         return pairs
 
     def names(self, levels: Levels) -> tuple[Text, Text]:
-        """What a level and its reference are called."""
         factor, *pair = levels
         level, reference = (self.arms[key].name if factor == ARM else level_name(factor, key) for key in pair)
         return level, reference

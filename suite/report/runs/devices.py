@@ -22,7 +22,7 @@ from suite.report.blocks import Headline, Kind, Table, Text, dotted, joined, say
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import ALGORITHM, VARIANT, case_facets, option_label, phase_name, variant_label
 from suite.report.model.outcome import outcome_metric
-from suite.report.model.results import CurrentRecord, Results, cached_by_results
+from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import Run, axis, clip_text, context_tokens, extras, mapping, share
 from suite.report.table import Column, column, label_column, part_columns, table
 
@@ -110,6 +110,28 @@ class DeviceSeries:
         is_sensible = (values >= 0) & (values < most)
         return times_s[is_sensible], values[is_sensible]
 
+    def power(self) -> Power | None:
+        """What the device drew, by the best source with readings; None without. A counter that falls is not used."""
+        counted_s, counted = self.curve(ENERGY, MOST_J)
+        if (np.diff(counted) < 0).any():
+            counted_s, counted = counted_s[:0], counted[:0]
+        # Between two looks at the counter the mean power is known, and nothing finer.
+        is_later = counted_s[1:] > counted_s[:-1]
+        mean_w = np.diff(counted)[is_later] / np.diff(counted_s)[is_later]
+        by_counter = ((counted_s[:-1] + counted_s[1:]) / 2)[is_later], mean_w
+        for quantity in (POWER, AVERAGE_POWER, ENERGY):
+            times_s, watts = by_counter if quantity == ENERGY else self.curve(quantity, MOST_W)
+            if len(watts):
+                elapsed_s = float(times_s[-1] - times_s[0])
+                area_j = sum((np.diff(times_s) * (watts[:-1] + watts[1:]) / 2).tolist())
+                return Power(
+                    quantity=quantity,
+                    mean_w=area_j / elapsed_s if elapsed_s > 0 else fmean(watts.tolist()),
+                    peak_w=float(watts.max()),
+                    joules=float(counted[-1] - counted[0]) if len(counted) > 1 else None,
+                )
+        return None
+
     def _places_where(self, is_wanted: Callable[[str, str | None], bool]) -> NDArray[np.intp]:
         chosen = [places for kind, places in self.places.items() if is_wanted(*kind)]
         return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.intp)
@@ -125,23 +147,20 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
             samples = read_series(current.record, current.folder)
         except (CorruptRecordError, OSError):
             samples = None
-        if samples is None or samples or telemetry_facts(current.record):
-            runs.append(_read_run(current, samples))
+        if samples is not None and not samples and not telemetry_facts(current.record):
+            continue
+        series = _device_series(samples) if samples else {}
+        _, steal = series[CPU].curve(STEAL_SHARE) if CPU in series else ((), np.zeros(0))
+        run = TelemetryRun(
+            current=current,
+            marked=_marked_shares(current.record, series),
+            powers={device: power for device, of_device in series.items() if (power := of_device.power())},
+            moments=max((of_device.count_moments() for of_device in series.values()), default=0),
+            steal_share=fmean(steal[steal <= 1].tolist() or [0.0]),
+            is_unreadable=samples is None,
+        )
+        runs.append(run)
     return runs
-
-
-def _read_run(current: CurrentRecord, samples: Rows[TelemetrySample] | None) -> TelemetryRun:
-    """A run with its telemetry summed up by device. `samples`: None where they cannot be read."""
-    series = {} if samples is None else _device_series(samples)
-    _, steal = series[CPU].curve(STEAL_SHARE) if CPU in series else ((), np.zeros(0))
-    return TelemetryRun(
-        current=current,
-        marked=_marked_shares(current.record, series),
-        powers={device: power for device, of_device in series.items() if (power := _read_power(of_device))},
-        moments=max((of_device.count_moments() for of_device in series.values()), default=0),
-        steal_share=fmean(steal[steal <= 1].tolist() or [0.0]),
-        is_unreadable=samples is None,
-    )
 
 
 def _device_series(samples: Rows[TelemetrySample]) -> dict[str, DeviceSeries]:
@@ -157,33 +176,6 @@ def _device_series(samples: Rows[TelemetrySample]) -> dict[str, DeviceSeries]:
         clip_text(device): DeviceSeries(times_s=times_s, values=values, places=places)
         for device, places in sorted(by_device.items())
     }
-
-
-def _read_power(series: DeviceSeries) -> Power | None:
-    """What a device drew, by the best source with readings; None without. A counter that falls is not used."""
-    counted_s, counted = series.curve(ENERGY, MOST_J)
-    if (np.diff(counted) < 0).any():
-        counted_s, counted = counted_s[:0], counted[:0]
-    # Between two looks at the counter the mean power is known, and nothing finer.
-    is_later = counted_s[1:] > counted_s[:-1]
-    mean_w = np.diff(counted)[is_later] / np.diff(counted_s)[is_later]
-    by_counter = ((counted_s[:-1] + counted_s[1:]) / 2)[is_later], mean_w
-    for quantity in (POWER, AVERAGE_POWER, ENERGY):
-        times_s, watts = by_counter if quantity == ENERGY else series.curve(quantity, MOST_W)
-        if len(watts):
-            return Power(
-                quantity=quantity,
-                mean_w=_mean_over_time(times_s, watts),
-                peak_w=float(watts.max()),
-                joules=float(counted[-1] - counted[0]) if len(counted) > 1 else None,
-            )
-    return None
-
-
-def _mean_over_time(times_s: NDArray[np.float64], watts: NDArray[np.float64]) -> float:
-    elapsed_s = float(times_s[-1] - times_s[0])
-    area = sum((np.diff(times_s) * (watts[:-1] + watts[1:]) / 2).tolist())
-    return area / elapsed_s if elapsed_s > 0 else fmean(watts.tolist())
 
 
 def _marked_shares(record: Record, series: Mapping[str, DeviceSeries]) -> dict[tuple[str, str], float]:
@@ -215,6 +207,15 @@ class WatchedDevice:
     foreign_processes: int  # processes of others on the GPU
 
     @property
+    def power_source(self) -> Text | None:
+        """What its power comes from; of an average over how long, where that is known. None without power."""
+        if self.power is None:
+            return None
+        averaged = clip_text(mapping(self.run.devices, self.device).get("power_usage_is"))
+        over = f"({averaged.removeprefix('average ')})" if averaged and self.power.quantity == AVERAGE_POWER else ""
+        return joined(" ", [say(f"trust.quantity.{self.power.quantity}"), over])
+
+    @property
     def worst(self) -> float:
         return max(self.shares.values(), default=0.0)
 
@@ -230,27 +231,27 @@ class WatchedDevice:
 def watched_devices(results: Results) -> list[WatchedDevice]:
     """The devices of measured runs, since nothing moves a projection. Runs whose result is a time, which a disturbance
     moves, come first; of either the most disturbed."""
-    devices = [device for run in telemetry_runs(results) if run.is_measured for device in _watched_in(run)]
+    devices = []
+    for run in (run for run in telemetry_runs(results) if run.is_measured):
+        # The CPU and the GPUs that the run's case used, those that have a power, a mark or foreign processes.
+        names = [CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)]
+        for device in map(clip_text, dict.fromkeys(names)):
+            # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
+            if mapping(run.devices, device).get("used") is False:
+                continue
+            shares = {mark: value for (name, mark), value in run.marked.items() if name == device}
+            if device == CPU and run.steal_share > STOLEN:
+                shares[STEAL] = run.steal_share
+            power = run.powers.get(device)
+            processes = _count_below(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
+            if power or shares or processes:
+                row = WatchedDevice(run=run, device=device, power=power, shares=shares, foreign_processes=processes)
+                devices.append(row)
 
     def place(row: WatchedDevice) -> tuple[bool, float, int]:
         return outcome_metric(row.run.record.case.workload) is not None, -row.worst, -row.foreign_processes
 
     return sorted(devices, key=place)
-
-
-def _watched_in(run: TelemetryRun) -> Iterable[WatchedDevice]:
-    """The CPU and the GPUs that a run's case used, those that have a power, a mark or foreign processes."""
-    for device in map(clip_text, dict.fromkeys([CPU, *run.powers, *run.devices, *(name for name, _ in run.marked)])):
-        # What a GPU does that the case did not use says nothing of the case. A CPU runs every case.
-        if mapping(run.devices, device).get("used") is False:
-            continue
-        shares = {mark: value for (name, mark), value in run.marked.items() if name == device}
-        if device == CPU and run.steal_share > STOLEN:
-            shares[STEAL] = run.steal_share
-        power = run.powers.get(device)
-        processes = _count_below(mapping(run.devices, device).get("other_processes"), MOST_PROCESSES)
-        if power or shares or processes:
-            yield WatchedDevice(run=run, device=device, power=power, shares=shares, foreign_processes=processes)
 
 
 def disturbance(results: Results) -> Headline | None:
@@ -305,7 +306,7 @@ def device_table(results: Results) -> Table:
         *part_columns(lambda row: row.run, label_column(results.several)),
         column("trust.clock_reasons", lambda row: row.reasons, kind=Kind.CODE, only_where_known=True),
         column("trust.others", lambda row: row.foreign_processes or None, numbers.count, only_where_known=True),
-        column("trust.power_from", _power_source, only_where_known=True),
+        column("trust.power_from", lambda row: row.power_source, only_where_known=True),
         column("column.settings", lambda row: run_settings(row.run), kind=Kind.CODE),
     ]
     return table(
@@ -315,15 +316,6 @@ def device_table(results: Results) -> Table:
         note=say("trust.devices_note"),
         facets_of=lambda row: case_facets(row.run.record.case.axes),
     )
-
-
-def _power_source(row: WatchedDevice) -> Text | None:
-    """What a device's power comes from; of an average over how long, where that is known. None without power."""
-    if row.power is None:
-        return None
-    averaged = clip_text(mapping(row.run.devices, row.device).get("power_usage_is"))
-    over = f"({averaged.removeprefix('average ')})" if averaged and row.power.quantity == AVERAGE_POWER else ""
-    return joined(" ", [say(f"trust.quantity.{row.power.quantity}"), over])
 
 
 def missing_table(results: Results) -> Table:

@@ -4,10 +4,11 @@ A judgement is data from anywhere, like a record: its text is scrubbed and cut h
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from suite.gate.output import sentences
 from suite.gate.output.sentences import values as before_and_after
@@ -21,7 +22,7 @@ from suite.report.model.run import clip_text
 from suite.report.plot.plots import Point, Series, Ticks, log, rule
 from suite.report.plot.rows import first_rows, rows
 from suite.report.plot.text import ending
-from suite.report.table import Column, column, table
+from suite.report.table import column, table
 
 LONGEST_NAME, LONGEST_REASON, DATE_LENGTH = 300, 1000, 16
 LATENCY = "latency_s"
@@ -46,7 +47,6 @@ STYLES = {
     Outcome.SAME: Style(colour=GREY, marker="circle"),
 }
 BETWEEN = "\N{EN DASH}"  # stands between an interval's ends until a language's own word does
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +65,6 @@ class ShownJudgement:
         """A short name for each case."""
         names = short_names(verdict.case for verdict in self.judgement.verdicts)
         return {case: clip_text(name, LONGEST_NAME) for case, name in names.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class DrawnVerdict:
-    """A verdict that an axis can bear."""
-
-    verdict: Verdict
-    name: str
-    ratio: float
-    low: float
-    high: float
-    allowed: float | None
 
 
 def build(results: Results) -> Section | None:
@@ -132,8 +120,7 @@ def _date(judged: Judged) -> str:
 def _figure(judged: ShownJudgement) -> Figure:
     """The figure of the MOST_DRAWN worst changes that have an interval. Exact quantities stand in the table alone."""
     noisy = [verdict for verdict in judged.judgement.worst_first if verdict.low is not None]
-    changes = [row for verdict in noisy if (row := _drawn_verdict(verdict, judged)) is not None]
-    drawable, left_out = first_rows(changes, MOST_DRAWN)
+    drawable, left_out = first_rows([verdict for verdict in noisy if _plausible(verdict.ratio) is not None], MOST_DRAWN)
     label = judged.judged.label
     return Figure(
         title=say("gate.timed"),
@@ -141,27 +128,9 @@ def _figure(judged: ShownJudgement) -> Figure:
         settings=judged.label,
         caption=joined("sentence", [say("gate.timed_caption"), say("gate.caption"), left_out]),
         source=say("gate.source", label=label, at=judged.judged.at[:10]),
-        views=[View(title="", figure=_changes_plot(drawable, label))] if drawable else [],
+        views=[View(title="", figure=_changes_plot(drawable, judged))] if drawable else [],
         height_px=FRAME_PX + ROW_PX * len(drawable),
         facets={"label": label},
-    )
-
-
-def _drawn_verdict(verdict: Verdict, judged: ShownJudgement) -> DrawnVerdict | None:
-    """A verdict's ratios for the plot, its interval widened to hold the ratio; None where that is not plausible."""
-    ratio = _plausible(verdict.ratio)
-    if ratio is None:
-        return None
-    # Nearly every timing is a latency, and a narrow screen has no room to say so in each row.
-    unnamed = replace(verdict, metric="") if verdict.metric == LATENCY else verdict
-    low, high = (_plausible(end) or ratio for end in (verdict.low, verdict.high))
-    return DrawnVerdict(
-        verdict=verdict,
-        name=" · ".join(filter(None, [judged.names[verdict.case], _quantity(unnamed)])),
-        ratio=ratio,
-        low=min(low, ratio),
-        high=max(high, ratio),
-        allowed=_plausible(verdict.allowed),
     )
 
 
@@ -170,44 +139,42 @@ def _plausible(value: float | None) -> float | None:
     return number if number is not None and PLAUSIBLE[0] <= number <= PLAUSIBLE[1] else None
 
 
-def _quantity(verdict: Verdict) -> str:
-    return clip_text(sentences.quantity(verdict), LONGEST_NAME)
-
-
-def _changes_plot(verdicts: Sequence[DrawnVerdict], label: str) -> dict[str, Any]:
+def _changes_plot(verdicts: Sequence[Verdict], judged: ShownJudgement) -> dict[str, Any]:
     """The plot of each quantity's ratio with its interval, and of the ratio that is allowed."""
-    ends = [end for row in verdicts for end in (row.low, row.high, row.allowed) if end is not None]
+    names, points, allowed, ends = list[str](), defaultdict[Outcome, list[Point]](list), list[Point](), list[float]()
+    for place, verdict in enumerate(verdicts):
+        ratio, most = _plausible(verdict.ratio) or 1.0, _plausible(verdict.allowed)
+        # Widened to hold the ratio.
+        low, high = (_plausible(end) or ratio for end in (verdict.low, verdict.high))
+        low, high = min(low, ratio), max(high, ratio)
+        # Nearly every timing is a latency, and a narrow screen has no room to say so in each row.
+        quantity = sentences.quantity(replace(verdict, metric="") if verdict.metric == LATENCY else verdict)
+        name = " · ".join(filter(None, [judged.names[verdict.case], clip_text(quantity, LONGEST_NAME)]))
+        most_text = numbers.NOTHING if most is None else sentences.percent(most)
+        hover = say("gate.hover", name=name, change=_change_text(verdict), allowed=most_text)
+        facets = _facets(verdict) | {"label": judged.judged.label}
+        points[verdict.outcome].append(Point(x=ratio, y=place, ends=(low, high), hover=hover, facets=facets))
+        names.append(name)
+        ends += [low, high]
+        if most is not None:
+            ends.append(most)
+            # A piece for each row, below its name; together they are one dashed line where all are allowed the same.
+            allowed += [Point(x=most, y=place - 0.15), Point(x=most, y=place + 0.5), Point(x=None, y=None)]
     low, high = min([1 / LEAST_REACH, *ends]), max([LEAST_REACH, *ends])
     room = (high / low) ** ((ROOM - 1) / 2)
     low, high = low / room, high * room
-    # A piece for each row, below its name; together they are one dashed line where all are allowed the same.
-    allowed = [
-        Point(x=x, y=y)
-        for place, row in enumerate(verdicts)
-        if row.allowed is not None
-        for x, y in ((row.allowed, place - 0.15), (row.allowed, place + 0.5), (None, None))
-    ]
     line = Series(name=say("gate.allowed"), points=allowed, style=Style(colour=GREY, dash="dash"), mode="lines")
-    present = [outcome for outcome in Outcome if any(row.verdict.outcome is outcome for row in verdicts)]
+    series = [line] if allowed else []
+    for outcome in (outcome for outcome in Outcome if outcome in points):
+        look: dict[str, Any] = {"style": STYLES[outcome], "along": "x", "size": 10}
+        series.append(Series(name=say(f"outcome.{outcome}"), points=points[outcome], **look))
     return rows(
-        distinct(ending(row.name, LONGEST_DRAWN) for row in verdicts),
-        [*([line] if allowed else []), *(_outcome_series(outcome, verdicts, label) for outcome in present)],
+        distinct(ending(name, LONGEST_DRAWN) for name in names),
+        series,
         xaxis=log(say("gate.axis"), _ticks(low, high), range=[math.log10(low), math.log10(high)]),
         shift_px=NAME_SHIFT_PX,
         shapes=[rule(x=1, solid=True)],
     )
-
-
-def _outcome_series(outcome: Outcome, verdicts: Sequence[DrawnVerdict], label: str) -> Series:
-    """The points of the verdicts with an outcome, each in its row."""
-    points = []
-    for place, row in enumerate(verdicts):
-        if row.verdict.outcome is outcome:
-            allowed = numbers.NOTHING if row.allowed is None else sentences.percent(row.allowed)
-            hover = say("gate.hover", name=row.name, change=_change_text(row.verdict), allowed=allowed)
-            facets = _facets(row.verdict) | {"label": label}
-            points.append(Point(x=row.ratio, y=place, ends=(row.low, row.high), hover=hover, facets=facets))
-    return Series(name=say(f"outcome.{outcome}"), points=points, style=STYLES[outcome], along="x", size=10)
 
 
 def _change_text(verdict: Verdict) -> Text:
@@ -234,21 +201,21 @@ def _ticks(low: float, high: float) -> Ticks:
 
 def _tables(judged: ShownJudgement) -> list[Table]:
     """The tables of a judgement: what changed, what did not, and warnings."""
-    judgement = judged.judgement
+    judgement, facets = judged.judgement, {"label": judged.judged.label}
     unchanged = [verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SAME]
     changed = [verdict for verdict in judgement.worst_first if verdict.outcome is not Outcome.SAME]
     warnings = [clip_text(warning, LONGEST_REASON) for warning in judgement.warnings]
     return [
         _verdicts_table("gate.table", changed, judged),
         _verdicts_table("gate.same", unchanged, judged, folded=bool(changed)),
-        _judgement_table("gate.warnings", warnings, [column("gate.warning", str, kind=Kind.LONG)], judged),
+        table(
+            say("gate.warnings"),
+            warnings,
+            [column("gate.warning", str, kind=Kind.LONG)],
+            settings=judged.label,
+            facets=facets,
+        ),
     ]
-
-
-def _judgement_table(
-    key: str, rows: Iterable[R], columns: Iterable[Column[R]], judged: ShownJudgement, **more: Any
-) -> Table:
-    return table(say(key), rows, columns, settings=judged.label, facets={"label": judged.judged.label}, **more)
 
 
 def _verdicts_table(key: str, verdicts: Sequence[Verdict], judged: ShownJudgement, *, folded: bool = False) -> Table:
@@ -259,20 +226,23 @@ def _verdicts_table(key: str, verdicts: Sequence[Verdict], judged: ShownJudgemen
         say("gate.shared", settings=settings) if settings else "",
         say("gate.judged_with", facts=judged_with) if judged_with else "",
     ]
-    return _judgement_table(
-        key,
+    return table(
+        say(key),
         verdicts,
         [
             column("gate.verdict", lambda verdict: say(f"outcome.{verdict.outcome}")),
             column("column.case", lambda verdict: judged.names[verdict.case]),
-            column("gate.quantity", _quantity, kind=Kind.CODE),
+            column(
+                "gate.quantity", lambda verdict: clip_text(sentences.quantity(verdict), LONGEST_NAME), kind=Kind.CODE
+            ),
             column("gate.change", _change_text, kind=Kind.NUMBER),
             column("gate.most", sentences.most, kind=Kind.NUMBER),
             column("column.reason", _reason, kind=Kind.LONG),
             column("gate.before", lambda verdict: before_and_after(verdict)[0], kind=Kind.NUMBER),
             column("gate.after", lambda verdict: before_and_after(verdict)[1], kind=Kind.NUMBER),
         ],
-        judged,
+        settings=judged.label,
+        facets={"label": judged.judged.label},
         note=joined("sentence", notes),
         folded=folded,
         facets_of=_facets,

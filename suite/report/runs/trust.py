@@ -7,9 +7,9 @@ A case that could not run is a row with a reason, never a gap.
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 from operator import itemgetter
 from statistics import fmean
 from typing import Any
@@ -18,6 +18,7 @@ from suite.machine.plain_text import shortened
 from suite.records import numbers
 from suite.records.derived import run_warnings, started_at
 from suite.records.record import Record, Status
+from suite.report.attention.timings import record_timings
 from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import contrast_verdict, difference
 from suite.report.model.by_setting import experiments_by, telling_settings, workload_design
@@ -26,11 +27,11 @@ from suite.report.model.formats import times_range
 from suite.report.model.labels import VARIANT, record_facets, variant_label
 from suite.report.model.outcome import outcome_metric
 from suite.report.model.results import CurrentRecord, LeftOut, Results
-from suite.report.model.run import LABEL, Run, plausible_launches, scrub_recorded
+from suite.report.model.run import LABEL, Run, scrub_recorded
 from suite.report.runs import devices
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import Column, column, part_columns, plain_title, table
-from suite.statistics.intervals import Interval, launched_interval, median_ratio
+from suite.statistics.intervals import median_ratio
 from suite.statistics.paired import TOLD_APART
 
 Reason = tuple[Status, str, str]
@@ -47,6 +48,8 @@ def build(results: Results) -> Section | None:
     # Watching a run's memory slows it.
     num_tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
     tracked = say("trust.tracked", count=numbers.count(num_tracked)) if num_tracked else ""
+    ran, count = sum(current.record.status is Status.OK for current in results.records), len(results.records)
+    key = "trust.some_ran" if ran < count else "trust.all_ran"
     return section(
         "trust",
         explanation=joined("sentence", [say("trust.explanation"), tracked]),
@@ -61,19 +64,13 @@ def build(results: Results) -> Section | None:
             shared_table(results),
         ],
         headlines=[
-            _ran_headline(results),
+            Headline(text=say(key, ran=numbers.count(ran), count=numbers.count(count))),
             devices.disturbance(results),
             origin(results),
             *results.notes,
             shared_headline(results),
         ],
     )
-
-
-def _ran_headline(results: Results) -> Headline:
-    ran, count = sum(current.record.status is Status.OK for current in results.records), len(results.records)
-    key = "trust.some_ran" if ran < count else "trust.all_ran"
-    return Headline(text=say(key, ran=numbers.count(ran), count=numbers.count(count)))
 
 
 def _count_table(results: Results) -> Table:
@@ -143,14 +140,6 @@ def _left_out_tables(results: Results) -> list[Table]:
     ]
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class SpanTiming(Run):
-    """A record's timings of one span."""
-
-    span: str
-    interval: Interval
-
-
 @dataclass(frozen=True, kw_only=True)
 class SharedCase:
     """A timing or a score of one case under a label, beside the first label that has it."""
@@ -201,7 +190,12 @@ def _shared_timings(results: Results) -> Iterable[SharedCase]:
     """Yield each span's timing under a label beside the first label that has it, of cases that several labels timed."""
     by_case = grouped((c for c in results.records if c.is_of_one_machine), lambda current: current.record.case.id)
     several = [records for records in by_case.values() if len({current.label for current in records}) > 1]
-    timings = [timing for records in several for current in records for timing in _span_timings(current)]
+    timings = [
+        timing
+        for current in chain.from_iterable(several)
+        if outcome_metric(current.record.case.workload) is None  # others are run for a score
+        for timing in record_timings(current, current.record.case.workload)
+    ]
     for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
         by_label = {timing.label: timing for timing in cases}
         first, *rest = [by_label[label] for label in results.labels if label in by_label]
@@ -222,15 +216,6 @@ def _shared_timings(results: Results) -> Iterable[SharedCase]:
                 distance=abs(math.log(ratio.ratio)),
                 settings=run_settings(timing),
             )
-
-
-def _span_timings(current: CurrentRecord) -> Iterable[SpanTiming]:
-    """Yield a successful record's plausible timings by span; none of a workload that is run for a score."""
-    record = current.record
-    if record.status is Status.OK and outcome_metric(record.case.workload) is None:
-        for (span, metric), repeats in record.by_span.items():
-            if metric == "latency_s" and (launches := plausible_launches(repeats)):
-                yield SpanTiming(current=current, span=span, interval=launched_interval(list(launches.values())))
 
 
 def _shared_scores(results: Results) -> Iterable[SharedCase]:
@@ -288,17 +273,13 @@ def fact_table(results: Results) -> Table:
     by_label = {
         label: [current.record for current in results.records if current.label == label] for label in results.labels
     }
-    facts: dict[str, Callable[[Record], Any]] = {
-        **{name: partial(_environment_fact, name) for name in OF_ENVIRONMENT},
-        "suite_version": lambda record: record.provenance.get("suite_version"),
-        "commit": _commit,
-        "source_digest": lambda record: _short_identifier(record.provenance.get("source_digest")),
-        "clock": _clock,
-        "evidence": lambda record: say(f"evidence.{record.evidence}"),
-    }
+    facts = {label: list(map(_facts, records)) for label, records in by_label.items()}
     rows: list[Fact] = []
-    for name, fact in facts.items():
-        texts = {label: _every_value(map(fact, records)) for label, records in by_label.items()}
+    for name in _facts(results.records[0].record) if results.records else ():
+        texts: dict[str, Text] = {}
+        for label, of_label in facts.items():
+            whole = joined("; ", dict.fromkeys(text for each in of_label if (text := _written(each[name])) != ""))
+            texts[label] = shortened(whole, LONGEST_FACT) if isinstance(whole, str) else whole
         rows += [(name, texts)] if any(texts.values()) else []
     rows.append(("dates", {label: _dates(records) for label, records in by_label.items()}))
     rows.append(("records", {label: numbers.count(len(records)) for label, records in by_label.items()}))
@@ -311,22 +292,23 @@ def fact_table(results: Results) -> Table:
     )
 
 
-def _environment_fact(name: str, record: Record) -> Any:
-    """A fact of a record's environment; a size in bytes is written with a unit."""
-    value = record.environment.get(name)
-    if name in IN_BYTES and isinstance(value, int) and 0 < value < MOST_BYTES:
-        return numbers.bytes_iec(value)
-    return value
-
-
-def _commit(record: Record) -> Text:
-    sha = _short_identifier(record.provenance.get("commit"))
-    return joined(" ", [sha, say("trust.dirty")]) if sha and record.provenance.get("dirty") is True else sha
-
-
-def _clock(record: Record) -> Text:
-    clock = record.provenance.get("clock")
-    return say_or(f"clock.{clock}", _written(clock)) if clock else ""
+def _facts(record: Record) -> dict[str, Any]:
+    """The facts of a record by name: of its machine, sizes in bytes with a unit, and of its code and clock."""
+    facts: dict[str, Any] = {name: record.environment.get(name) for name in OF_ENVIRONMENT}
+    for name in IN_BYTES:
+        size = facts[name]
+        if isinstance(size, int) and 0 < size < MOST_BYTES:
+            facts[name] = numbers.bytes_iec(size)
+    commit, clock = _short_identifier(record.provenance.get("commit")), record.provenance.get("clock")
+    is_dirty = commit and record.provenance.get("dirty") is True
+    return {
+        **facts,
+        "suite_version": record.provenance.get("suite_version"),
+        "commit": joined(" ", [commit, say("trust.dirty")]) if is_dirty else commit,
+        "source_digest": _short_identifier(record.provenance.get("source_digest")),
+        "clock": say_or(f"clock.{clock}", _written(clock)) if clock else "",
+        "evidence": say(f"evidence.{record.evidence}"),
+    }
 
 
 def _short_identifier(value: Any) -> str:
@@ -336,11 +318,6 @@ def _short_identifier(value: Any) -> str:
 def _dates(records: Sequence[Record]) -> str:
     starts = sorted({started_at(record)[:16].replace("T", " ") for record in records} - {""})
     return " – ".join(dict.fromkeys([*starts[:1], *starts[-1:]]))
-
-
-def _every_value(values: Iterable[Any]) -> Text:
-    whole = joined("; ", dict.fromkeys(text for text in map(_written, values) if text != ""))
-    return shortened(whole, LONGEST_FACT) if isinstance(whole, str) else whole
 
 
 def _written(value: Any) -> Text:

@@ -49,14 +49,14 @@ def test_a_step_without_a_part_is_left_out(tmp_path):
 
 
 def test_computed_shares_are_weights_and_cache_over_all_bytes():
-    rows = {(row.model, row.batch): row for row in projected_shares()}
+    rows = {(model, batch): shares for model, batch, shares in projected_shares()}
     plan = plan_from(read_choice("geometry", "llama-3.1-8b"))
     tokens, batch = 8192, 32
     mlps = 32 * 3 * 4096 * 14_336
     attention = 2 * plan.parameter_count + batch * tokens * plan.growth_bytes
     expected = attention / (attention + 2 * (mlps + 128_256 * 4096))
-    assert rows["llama-3.1-8b", batch].share(tokens) == pytest.approx(expected, rel=2e-3)
-    for row in rows.values():
-        shares = [row.share(tokens) for tokens in sorted(row.by_context)]
+    assert rows["llama-3.1-8b", batch][tokens] == pytest.approx(expected, rel=2e-3)
+    for by_context in rows.values():
+        shares = [by_context[tokens] for tokens in sorted(by_context)]
         assert shares == sorted(shares)
         assert 0 < shares[0] < shares[-1] < 1
