@@ -7,14 +7,13 @@ before torch sees a byte, and what is damaged is made anew, which gives the same
 
 import hashlib
 import io
-import os
 import pickle
 import stat
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -35,17 +34,14 @@ class BegunAnewWarning(UserWarning):
 
 def write_sealed(path: Path, key: str, content: Mapping[str, Any]) -> None:
     """Write key, tensors and plain data with a digest, synced to disk: a reader sees all of it or none."""
+    saved = io.BytesIO()
+    torch.save(content, saved)
+    rest: list[bytes | memoryview] = [key.encode() + b"\n", saved.getbuffer()]
+    digest = hashlib.sha256()
+    for part in rest:
+        digest.update(part)
     with whole_file(path) as file:
-        file.write(_first_line("0" * _DIGEST_LENGTH))
-        digested = _DigestWriter(file)
-        digested.write(f"{key}\n".encode())
-        try:
-            torch.save(content, digested)  # type: ignore[arg-type]
-        except RuntimeError as error:
-            # torch tells of the place that its zip has reached, and not of the disk that is full.
-            raise digested.failure or error from error
-        file.seek(0)
-        file.write(_first_line(digested.digest.hexdigest()))
+        file.writelines([FORM, digest.hexdigest().encode(), b"\n", *rest])
 
 
 def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str, Any] | None:
@@ -53,8 +49,7 @@ def read_sealed(path: Path, key: str, *, device: str | None = None) -> dict[str,
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for without end
             raise DamagedFileError("is not a regular file")
-        with path.open("rb") as file:
-            return _read_checked(file, key, device)
+        return _checked_content(path.read_bytes(), key, device)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -107,64 +102,22 @@ def warnings_sent(send: Callable[..., None]) -> Iterator[None]:
         yield
 
 
-def _read_checked(file: io.BufferedReader, key: str, device: str | None) -> dict[str, Any]:
+def _checked_content(sealed: bytes, key: str, device: str | None) -> dict[str, Any]:
     """Check form, digest and key of a sealed file, and load its content. Raises DamagedFileError."""
-    first_line = file.read(len(_first_line("0" * _DIGEST_LENGTH)))
-    if not first_line:
+    if not sealed:
         raise DamagedFileError("is empty")
-    if not first_line.startswith(FORM):
+    if not sealed.startswith(FORM):
         raise DamagedFileError("has no digest, so another version of the suite wrote it")
-    if first_line != _first_line(hashlib.file_digest(file, "sha256").hexdigest()):
+    begin = len(FORM) + _DIGEST_LENGTH + 1
+    rest = memoryview(sealed)[begin:]
+    if sealed[len(FORM) : begin] != hashlib.sha256(rest).hexdigest().encode() + b"\n":
         raise DamagedFileError("is damaged (its sha256 differs)")
-    file.seek(len(first_line))
-    key_line = file.readline().decode(errors="replace").rstrip("\n")
-    if key_line != key:
+    key_end = sealed.index(b"\n", begin)
+    if sealed[begin:key_end] != key.encode():
         raise DamagedFileError("belongs to another case")
     try:
-        content = torch.load(_FilePart(file, file.tell()), weights_only=True, map_location=device)  # type: ignore[arg-type]
+        content = torch.load(io.BytesIO(rest[key_end + 1 - begin :]), weights_only=True, map_location=device)
     except (pickle.UnpicklingError, EOFError) as error:
         raise DamagedFileError("holds more than tensors and plain data") from error
     assert isinstance(content, dict)
     return content
-
-
-def _first_line(digest: str) -> bytes:
-    return FORM + digest.encode() + b"\n"
-
-
-class _DigestWriter:
-    """Writes to a file, digests what it writes, and keeps the OSError of a write that failed."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file, self.digest = file, hashlib.sha256()
-        self.failure: OSError | None = None
-
-    def write(self, block: bytes) -> int:
-        self.digest.update(block)
-        try:
-            return self._file.write(block)
-        except OSError as error:
-            self.failure = error
-            raise
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
-class _FilePart(io.RawIOBase):
-    """The part of a file from an offset on, as a file: torch looks for its zip's end and beginning."""
-
-    def __init__(self, file: IO[bytes], offset: int) -> None:
-        self._file, self._offset = file, offset
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset + (self._offset if whence == os.SEEK_SET else 0), whence) - self._offset
-
-    def tell(self) -> int:
-        return self._file.tell() - self._offset
-
-    def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
-
-    def readinto(self, buffer: Any) -> int:
-        return self._file.readinto(buffer)  # type: ignore[attr-defined,no-any-return]

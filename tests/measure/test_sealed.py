@@ -9,7 +9,6 @@ import warnings
 import pytest
 import torch
 
-from suite.measure import sealed
 from suite.measure.sealed import (
     FORM,
     BegunAnewWarning,
@@ -107,7 +106,7 @@ def test_a_write_that_fails_leaves_the_file_before_it(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sealed.os, "fsync", full)
+    monkeypatch.setattr("suite.records.stores.files.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_sealed(path, KEY, {"step": 2})
     assert read_sealed(path, KEY) == {"step": 1}
