@@ -148,32 +148,6 @@ def test_the_speed_card_opens_its_case_with_its_ratio(page):
     }
 
 
-def test_runs_of_one_figure_of_times_share_every_setting(page):
-    results, _, sections = page
-    by_key = {current.record.run_key: current.record for current in results.records}
-    own = ("attention", "backend", "seq_len")
-    for id in ("latency", "memory"):
-        for figure in sections[id].figures if id in sections else ():
-            records = [
-                by_key[key]
-                for view in figure.views
-                for trace in view.figure["data"]
-                for keys in trace.get("customdata", ())
-                for key in keys
-            ]
-            settings = {
-                tuple(
-                    sorted(
-                        (name, str(value))
-                        for name, value in (record.case.axes | record.case.extras).items()
-                        if value is not None and name not in own and not name.startswith("attention.")
-                    )
-                )
-                for record in records
-            }
-            assert len(settings) == 1, (id, figure.title, figure.settings, settings)
-
-
 def test_a_card_admits_the_models_with_which_it_is_not_clear(page):
     _, answers, _ = page
     (card,) = [card for card in answers.cards if card.ruling.id == "mla-faster-inference"]

@@ -178,11 +178,3 @@ def test_a_text_is_scrubbed_by_the_key_it_lies_under():
     assert first == second
     assert {"checkpoint": "<path>/x", "name": path} in pool.values
     assert len(pool.values) == 2
-
-
-def test_a_verdicts_colour_says_how_clear_it_is_and_not_for_whom(small_page):
-    rules = re.findall(r"^(\.verdict\.[^{]*) \{ color: ([^;]*); \}", small_page, re.MULTILINE)
-    colours = {name: colour for names, colour in rules for name in re.findall(r"\.verdict\.(\w+)", names)}
-    assert colours["supported"] == colours["contradicted"] == colours["defined"]
-    assert colours["mixed"] == colours["depends"] != colours["supported"]
-    assert not {"open", "untested", "undecided"} & set(colours)

@@ -127,14 +127,6 @@ def test_the_terminal_says_the_same_of_the_same_scores():
     }
 
 
-def test_each_case_is_a_ranking_of_its_own():
-    sizes = [(64, "decode"), (4096, "decode"), (64, "prefill")]
-    records = [timed(name, 1e-3, seq_len=size, phase=phase) for size, phase in sizes for name in ("gqa", "mla")]
-    titles = [ranking.table.title for ranking in rankings(in_memory(*records))]
-    assert ["4,096" in title for title in titles] == [True, False, False]
-    assert ["prefill" in title for title in titles] == [False, False, True]
-
-
 def test_cases_that_differ_in_more_than_an_axis_run_one_by_one():
     sizes = (("gqa", {"attention.kv_heads": 2}), ("mla", {}))
     one, other = (timed(name, 1e-3, extras=extras).case for name, extras in sizes)

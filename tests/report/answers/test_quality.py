@@ -199,41 +199,6 @@ def test_heads_specialise_where_each_attribute_has_its_own(records, word):
     assert ruling("heads-specialise", *records)[0] == word
 
 
-REVERSED = "reversed queries: 3 / 12 / 85 minus skewed queries: 85 / 12 / 3"
-
-
-@pytest.mark.parametrize(
-    ("claim", "records", "names"),
-    [
-        (
-            "heads-specialise",
-            [*tiers(1.0, falls=ONE_HEAD_EACH, **MHA), *tiers(1.0, **mla(16), falls=ALL_HEADS_ALIKE)],
-            ["MHA: the result is +50.0", "16: the result is -25.0", "points for the most important head"],
-        ),
-        ("information-tiers", thirds([0.3] * 5, **mla(16)), ["tiers: the result is +70.0", "points for MLA"]),
-        (
-            "grading-automatic",
-            # Neither equally frequent queries nor training twice as long is what reversed queries are compared with.
-            [
-                *tiers(0.2, **mla(16)),
-                *thirds([0.95] * 5, **asked("reversed", **mla(16))),
-                *thirds([0.5] * 5, **asked("uniform", **mla(16))),
-                *thirds([1.0] * 5, updates=800, **asked("reversed", **mla(16))),
-            ],
-            ["MLA: the result is +75.0", f"points for {REVERSED}"],
-        ),
-        (
-            "gqa-between",
-            [*recall(HIGH, **MHA), *recall(LOW, **GROUPED), *recall(LOW, **mqa(16))],
-            ["recall: the result is -41.0", "points for GQA-2 minus MHA, MQA minus MHA"],
-        ),
-    ],
-)
-def test_each_number_names_its_arms_and_what_was_asked(claim, records, names):
-    numbers = ruling(claim, *records)[1]
-    assert [name for name in names if name not in numbers] == [], numbers
-
-
 @pytest.mark.parametrize(
     ("latents", "grouped", "word"),
     [
@@ -351,14 +316,6 @@ def test_an_untrained_latent_limits_a_claim_on_one_task(claim):
     records += along_curves(half_again, **mla(64, **FROZEN))
     assert ruling(claim, *records, *along_curves(half_again, **mla(64, **longer, **FROZEN)))[0] == SUPPORTED
     assert ruling(claim, *records, *along_curves(TOP, **mla(64, **longer, **FROZEN)))[0] == PARTLY
-
-
-@pytest.mark.parametrize("narrow", [TOP, HALF])
-def test_what_turned_a_claim_is_said_before_smaller_latents(narrow):
-    records = [*along_curves(TOP, **MHA), *along_curves(HALF, **mla(64)), *along_curves(TOP, **mla(64, **FROZEN))]
-    flips = EN.render(verdict_on("mla-lower-ceiling", *records, *along_curves(narrow, **mla(8))).flips)
-    assert flips.startswith("This limits the claim: the gain in questions answered from training the latent")
-    assert ("MLA rank 8" in flips) is (narrow is HALF)
 
 
 def test_grouped_heads_that_learn_late_trade_nothing():

@@ -9,7 +9,6 @@ from suite.report.answers.claims import claims, verdicts_on
 from suite.report.page.texts import load_texts
 from tests.report.quality_records import in_memory
 from tests.report.rl.runs import fed, named, run, staged, thinking
-from tests.report.rl.test_pass_at_k import arm
 from tests.report.rl_memory_records import memory_record
 
 EN = load_texts("en")
@@ -332,31 +331,12 @@ def test_a_usual_option_that_turns_the_sign_is_named():
     assert "With reward scaling = batch, the mean" in EN.render(verdict.flips)
 
 
-def test_distillation_stands_beside_rl_in_many_tries_too():
-    distilled = arm("distill", (0.5, 0.6, 0.7), kind="distill")
-    _, text = ruling("distillation-lifts-small-models", *distilled, *arm("r1_zero", (0.5, 0.6, 0.6)))
-    assert "the share of prompts solved in the most tries (pass@k) is +10.0" in text
-
-
 def test_a_price_gives_each_run_its_cost():
     records = CASES["cost-decides"][1](0)
     assert "No record gives price_per_device_hour" in ruling("cost-decides", *records)[1]
     for record in records:
         record.settings["price_per_device_hour"] = 1800.0
     assert "PPO 3 (3 to 3), n = 5" in ruling("cost-decides", *records)[1]
-
-
-@pytest.mark.parametrize(
-    ("claim", "about"),
-    [
-        ("grpo-sample-efficient", "accuracy averaged over budgets of completions: GRPO minus PPO (sort · small)"),
-        ("r1-zero-without-sft", "accuracy at equal steps: R1-Zero minus Base (sort · small)"),
-    ],
-)
-def test_a_verdict_leads_with_its_number_and_interval(claim, about):
-    lead = verdict_on(claim, *CASES[claim][0](0)).lead
-    assert (EN.render(lead.about), EN.render(lead.written)) == (about, "+41.0 points")
-    assert lead.ends[0] < 0.41 < lead.ends[1]
 
 
 def test_the_plainest_settings_lead_whatever_they_say():

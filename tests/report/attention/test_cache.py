@@ -7,7 +7,7 @@ from suite.records.case import Case
 from suite.records.record import Evidence, Record, Status, constant_readings
 from suite.report.attention import cache
 from suite.report.model.results import read_results
-from suite.theory.answers.published import CACHE_FAMILIES, published_cache, published_caches
+from suite.theory.answers.published import published_cache, published_caches
 from tests.records.factory import ENVIRONMENT, PROVENANCE
 from tests.report.reading import built, rows_of, said
 from tests.theory.answers.test_capacity import plan
@@ -34,58 +34,10 @@ def test_every_published_model_is_listed_with_every_memory(tmp_path):
     assert "tiny" not in rows
 
 
-@pytest.mark.parametrize(
-    ("model", "kib_per_token"),
-    # 61 and 27 layers of a latent of 512 + 64; 32 layers of 32 heads, and 8 groups, of width 128: all at 2 bytes.
-    [("deepseek-v3", 68.625), ("deepseek-v2-lite", 30.375), ("llama-2-7b", 512), ("llama-3-8b", 128)],
-)
-def test_the_cache_of_a_published_model_is_the_known_one(model, kib_per_token):
-    assert published_cache(model).plan.growth_bytes == kib_per_token * 1024
-
-
 def test_a_model_belongs_to_what_bounds_its_cache_most():
     families = {"deepseek-v4-pro": "compressed", "nemotron-3-super": "states", "glm-5": "latent"}
     families |= {"gemma-2-2b": "windows", "dots3-note": "windows", "minimax-m3": "grouped"}
     assert {model: published_cache(model).family for model in families} == families
-
-
-def test_a_row_has_the_constant_beside_the_slope(tmp_path):
-    rows = fits(tmp_path)
-    hybrid = rows["qwen3.5-397b-a17b"]
-    assert (hybrid["Layers"], hybrid["Per token"]) == ("15 with full attention, 45 with a recurrent state", "30.0 KiB")
-    assert (hybrid["Constant"], hybrid["GiB at 131,072 tokens"]) == ("183 MiB", "3.93")
-    compressed = "21 with one row for 4 tokens, 20 with one row for 128 tokens, 2 with a window of 128"
-    assert rows["deepseek-v4-flash"]["Layers"] == compressed
-    assert rows["llama-3-8b"]["Constant"] == "–"
-
-
-def test_the_headline_has_the_three_slopes_and_where_two_meet(tmp_path):
-    (headline,) = said(cache.build(read_results([tmp_path]))).headlines
-    assert headline.text == "DeepSeek-V3 keeps 68.6 KiB per token, a GQA hybrid 30.0 KiB and DeepSeek-V4-Pro 9.62 KiB"
-    latent, hybrid = (published_cache(name).plan for name in ("deepseek-v3", "qwen3.5-397b-a17b"))
-    assert "From 4,856 tokens on, it takes less than DeepSeek-V3, which keeps 68.6 KiB per token" in headline.detail
-    assert latent.cache_bytes(4855) < hybrid.cache_bytes(4855)
-    assert latent.cache_bytes(4857) > hybrid.cache_bytes(4857)
-
-
-def test_figures_draw_the_best_known_of_every_family(tmp_path):
-    bars, *variants = cache.build(read_results([tmp_path])).figures
-    for view in bars.views:
-        assert {name for trace in view.figure["data"] for name in trace["y"]} == set(cache.BEST_KNOWN)
-    assert [figure.facets["geometry"] for figure in variants] == list(cache.MODELS_WITH_VARIANTS)
-    assert {published_cache(name).family for name in cache.BEST_KNOWN} == set(CACHE_FAMILIES)
-
-
-def test_figures_say_who_keeps_least(tmp_path):
-    growth, deepseek, lite, *_ = said(cache.build(read_results([tmp_path]))).figures
-    assert growth.finding.endswith("the least with deepseek-v4-flash (871 MiB) and the most with llama-2-7b (64.0 GiB)")
-    # 16 groups of 2 x 128 elements beside 512 + 64; 128 heads of as many.
-    assert (
-        deepseek.finding
-        == "At deepseek-v3’s sizes, MLA’s cache is 1.8% of MHA’s and 0.141× GQA’s; MQA has the smallest"
-    )
-    # Two groups of a small model are less than its latent.
-    assert "1.12× GQA’s" in lite.finding
 
 
 def test_a_bar_is_what_a_long_context_keeps(tmp_path):

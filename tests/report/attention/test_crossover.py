@@ -26,18 +26,6 @@ def both_modes(ratios, **facts):
         yield build(attention="mla_latent", query_len=count, latencies_s=(1e-3 * ratio,) * 7, **facts)
 
 
-def test_known_devices_are_predicted_without_records(tmp_path):
-    section = section_of(tmp_path)
-    (view,) = section.figures[0].views
-    counts = {trace["name"]: dict(zip(trace["x"], trace["y"], strict=True)) for trace in view.figure["data"]}
-    assert (view.title, section.tables) == ("Specifications", [])
-    assert [counts["by FLOPs"][tokens] for tokens in (256, 512, 1024, 4096, 16384)] == [119, 143, 157, 168, 170]
-    assert counts["roofline · h20-96gb · deepseek-v3"][4096] == 168
-    assert counts["roofline · h100-sxm5-80gb · deepseek-v3"][4096] == 185
-    assert counts["expected · h100-sxm5-80gb · deepseek-v3"][4096] == 106
-    assert "expected · h20-96gb · deepseek-v3" not in counts
-
-
 def test_a_measured_crossover_lies_between_its_neighbours(tmp_path):
     section = section_of(tmp_path, *both_modes({32: 4.0, 64: 2.0, 256: 0.5}))
     (row,) = rows_of(section.tables[0])

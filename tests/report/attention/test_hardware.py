@@ -132,25 +132,6 @@ def test_projections_stand_beside_measured_cases_or_apart(tmp_path):
     assert rows_of(section.tables[0])[-1]["Context (tokens)"] == "131,072"
 
 
-def test_projected_devices_are_rows_and_variants_are_markers(tmp_path):
-    slow = [projected("mha", "a", 9e-3), projected("mla", "a", 5e-3, 1e-4)]
-    (figure,) = section_of(tmp_path, *slow, projected("mha", "b", 8e-3), projected("mla", "b", 4e-3)).figures
-    assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
-    *variants, hollow = figure.views[0].figure["data"]
-    drawn = {trace["name"]: dict(zip(trace["y"], trace["x"], strict=True)) for trace in variants}
-    assert drawn == {"MHA": {"a": 9e-3, "b": 8e-3}, "MLA": {"a": 5e-3, "b": 4e-3}}
-    assert hollow["name"] == "hollow: computed"
-    assert (devices(figure, 0), devices(figure, 1)) == (["b", "a"], ["a", "b"])
-    assert variants[1]["hovertext"][1] == "4.00 ms computed, b"
-
-
-def test_the_figure_shows_the_context_of_the_most_cases(tmp_path):
-    records = [projected(variant, seq_len=tokens) for variant in ("mla", "gqa") for tokens in (1024, 4096)]
-    section = section_of(tmp_path, *records, projected(seq_len=8192))
-    assert [figure.title for figure in section.figures] == ["deepseek-v2-lite · decode · bfloat16 · 4,096 tokens"]
-    assert len(section.tables[0].rows) == 5
-
-
 def test_a_projected_row_has_cache_and_speed(tmp_path):
     layer, kernel = tables_of(section_of(tmp_path, projected("mha", layer_s=6e-3, kernel_s=5e-3), projected()))
     assert not layer.folded
@@ -186,20 +167,6 @@ def test_a_context_that_cannot_be_drawn_is_tabled_alone(tmp_path):
     assert rows_of(section.tables[0])[0]["Context (tokens)"] == "–"
 
 
-def test_kinds_of_case_differ_in_more_than_their_dtype(tmp_path):
-    records = [
-        build(attention=attention, dtype=dtype, phase=phase, batch=batch)
-        for attention in ("mla", "mha")
-        for dtype in ("float32", "bfloat16")
-        for phase in ("decode", "prefill")
-        for batch in (1, 2)
-    ]
-    figures = section_of(tmp_path, *records).figures
-    assert len(figures) == 4
-    assert len({tuple(figure.facets.items()) for figure in figures}) == 4
-    assert {figure.facets["dtype"] for figure in figures} == {"bfloat16"}
-
-
 def test_two_machines_of_one_name_and_label_are_told_apart(tmp_path):
     other = build(environment={"machine_id": "ffffffffff"}, seq_len=4096, extras={"attention.kv_heads": 2})
     rows = rows_of(section_of(tmp_path, build(), build(threads=2), other).tables[0])
@@ -209,15 +176,6 @@ def test_two_machines_of_one_name_and_label_are_told_apart(tmp_path):
         "results (A processor, a1b2) · threads=2",
         "results (A processor, ffff)",
     }
-
-
-def test_rows_whose_long_names_are_cut_alike_stay_apart(tmp_path):
-    cards = [{"machine_id": name, "cpu": f"A processor with a long name, model {name}"} for name in "abc"]
-    (figure,) = section_of(
-        tmp_path, *[build(environment=card, batch=1, extras={"attention.x": n}) for n, card in enumerate(cards)]
-    ).figures
-    rows = [row for row in figure.views[0].figure["layout"]["yaxis"]["categoryarray"] if row.startswith("●")]
-    assert rows == ["● results (A processo…", "● results (A processo… (2)", "● results (A processo… (3)"]
 
 
 def test_published_kernels_have_shares_and_sources(tmp_path):

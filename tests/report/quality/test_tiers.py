@@ -137,14 +137,6 @@ def test_an_arm_without_its_cache_size_stands_in_tables_alone():
     assert table_of(section, "Results of training with skewed queries")[0]["Cache (B / token)"] == "–"
 
 
-def test_one_seed_is_said_to_be_one():
-    (alone,) = section_of(tiers_section, quality_record((1.0, 1.0, 0.2))).figures
-    assert "only one seed" in alone.caption
-    assert "error_y" not in alone.views[0].figure["data"][0]
-    (several,) = section_of(tiers_section, *tiers(0.2), quality_record((1.0, 1.0, 0.5), **mla(8))).figures
-    assert "only one seed" not in several.caption
-
-
 def test_several_results_stand_side_by_side_and_are_never_pooled():
     results = in_memory(before=tiers(0.2, **mla(16)), after=tiers(0.9, **mla(16)))
     assert [len(family.main.arms[0].runs) for family in families(results)] == [5, 5]

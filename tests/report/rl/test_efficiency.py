@@ -89,17 +89,6 @@ def test_grpos_relatives_are_compared_with_grpo_too():
     } == {"PPO": {"GRPO": "+10.0", "Dr. GRPO": "+20.0"}, "GRPO": {"PPO": "-10.0", "Dr. GRPO": "+10.0"}}
 
 
-def test_the_task_that_is_learnt_slowest_is_drawn_first():
-    records = [
-        run([0.1, middle, 0.9 + seed / 100], algorithm=algorithm, seed=seed, task=task)
-        for task, middle in {"addition": 0.9, "sort": 0.3}.items()
-        for algorithm in ("grpo", "ppo")
-        for seed in range(3)
-    ]
-    figures = section_of(efficiency, *records).figures
-    assert [figure.facets["task"] for figure in figures[:2]] == ["sort", "addition"]
-
-
 @pytest.mark.parametrize(
     ("relatives", "p", "words", "verdict"),
     [

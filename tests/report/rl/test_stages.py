@@ -93,14 +93,6 @@ def test_of_other_held_out_prompts_no_guess_is_known():
     assert "Guessing" not in row
 
 
-def test_a_name_stands_where_a_stage_ends():
-    figure = section_of(stages, *recipes()).figures[0]
-    assert [view.title for view in figure.views] == ["Training steps", "CPU seconds"]
-    lines = {trace["name"]: trace for trace in figure.views[0].figure["data"] if "fill" not in trace}
-    assert (lines["R1"]["x"], lines["R1"]["text"]) == ([0, 1, 2, 3, 4], ["", "", "SFT", "", ""])
-    assert (lines["R1"]["y"], lines["R1-Zero"]["mode"]) == ([0, 0.1, 0.4, 0.6, 0.9], "lines")
-
-
 def test_distillation_stands_beside_rl_and_names_its_teacher():
     distilled = {"policy": "tiny", "teacher": {"process_cpu_s": 40.0}, "more": {"completions": 0}}
     records = [staged("distill", [0.0, 0.3, 0.6], "distill", seed=seed, **distilled) for seed in (0, 1)]
