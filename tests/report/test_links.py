@@ -160,6 +160,4 @@ def test_the_speed_card_has_its_case_on_a_gpu_marked_as_computed(page):
     peers = {card.ruling.id: card.ruling.peer for card in answers.cards if card.ruling.peer}
     assert set(peers) == {"mla-faster-inference"}
     (peer,) = peers.values()
-    assert "H100" in peer
     assert "1.73× GQA’s time at batch 1 (1.30–2.32×) and 1.19× at batch 32 (1.00–1.41×)" in peer
-    assert "1.52× and 1.13×" in peer

@@ -73,9 +73,7 @@ def test_too_few_records_here_leave_the_verdict_to_others():
     ruling = rulings["mla-faster-inference"]
     assert (ruling.badge, ruling.machine) == (Badge.ELSEWHERE, "Another processor")
     assert (ruling.beside.badge, ruling.beside.outcome) == (Badge.HERE, Standing.OPEN)
-    counted, deciding = map(EN.render, answers.reproduced)
-    assert counted == EN("answer.reproduced", total=1, agrees=0, differs=0, untold=1)
-    assert "“suite demo --sweep attention” decides it, in about 5 minutes" in deciding
+    assert EN.render(answers.reproduced[0]) == EN("answer.reproduced", total=1, agrees=0, differs=0, untold=1)
 
 
 def trained(last, seeds, environment, **axes):
@@ -110,11 +108,6 @@ def test_without_records_closed_forms_and_definitions_rule():
     projected = dict.fromkeys(["mla-less-kv-memory", "mla-lowers-compute"], Badge.PROJECTED)
     assert badges == {**projected, "grpo-compares-samples": None}
     assert rulings["grpo-compares-samples"].outcome == Standing.DEFINED
-    missing = rulings["grpo-stable"]
-    assert (missing.badge, EN.render(missing.evidence[0])) == (
-        None,
-        "This needs records of GRPO and PPO with equal settings.",
-    )
     assert (answers.reproduced, [card.ruling.id for card in answers.cards]) == ([], ["mla-less-kv-memory"])
 
 
@@ -152,4 +145,3 @@ def test_what_is_projected_on_one_machine_holds_on_every():
     _, rulings = answered(*records)
     ruling = rulings["grpo-cheaper"]
     assert (ruling.badge, ruling.machine, ruling.lead.value) == (Badge.PROJECTED, "", 0.6)
-    assert "GRPO minus PPO" in " ".join(map(EN.render, ruling.evidence))

@@ -33,7 +33,6 @@ def test_a_measured_crossover_lies_between_its_neighbours(tmp_path):
     assert (row["Context (tokens)"], row["By FLOPs"]) == ("4,096", "168")
     # At the factory's ceilings, ridge 5 FLOP/B, arithmetic limits both modes.
     assert row["By measured peaks"] == "168"
-    assert [view.title for view in section.figures[0].views] == ["These records", "Specifications"]
     (points,) = [trace for trace in section.figures[0].views[0].figure["data"] if trace["mode"] == "markers"]
     assert points["y"] == [pytest.approx(128)]
     assert points["error_y"]["array"] == [pytest.approx(128)]
@@ -86,9 +85,6 @@ def test_series_stay_apart_and_only_what_differs_names_them(tmp_path):
     assert sorted(names) == [
         f"measured · {series}" for series in ("bfloat16 · tp=1", "bfloat16 · tp=2", "float32 · tp=1")
     ]
-    assert section.figures[0].finding.endswith(
-        "from 128 (64–256) new tokens on (measured, bfloat16); FLOPs predict 168"
-    )
 
 
 def test_one_mode_alone_or_a_prefill_measures_no_crossover(tmp_path):

@@ -32,13 +32,10 @@ def test_a_point_stands_at_its_intensity_and_at_what_it_achieved(tmp_path):
     (point,) = points_of(section.figures[0])
     assert point["x"] == [pytest.approx(2e8 / 3e7, rel=1e-4)]
     assert point["y"] == [pytest.approx(100)]
-    assert (section.figures[0].title, section.figures[0].settings) == ("A processor · bfloat16", "threads=1")
-    assert [view.title for view in section.figures[0].views] == ["Whole layer", "Kernel"]
 
 
 def test_the_roof_rises_to_the_arithmetic_ceiling(tmp_path):
     level, rising = lines_of(section_of(tmp_path, build()).figures[0])
-    assert (level["name"], rising["name"]) == ("Arithmetic 100 GFLOP/s", "Memory 20.0 GB/s")
     assert (rising["x"][-1], rising["y"][-1]) == (level["x"][0], level["y"][0]) == (5, 100)
     assert rising["y"][0] / rising["x"][0] == pytest.approx(20)
 

@@ -50,9 +50,6 @@ def test_the_map_needs_no_records_and_shows_the_claimed_ratios(tmp_path):
     assert (alone["a100-80gb-sxm4", 1], alone["h20-96gb", 1]) == ("2.3×", "0.54×")
     of_bounds = {text for (name, count), text in ranked.items() if count == 1 and name not in CALIBRATED}
     assert of_bounds == {"0.44×"}
-    assert "the map has no measured point beside it" in section.explanation
-    facets = [{"heads": str(heads), "tp": str(tp)} for tp in signmap.RANKS for heads in signmap.HEADS]
-    assert [figure.facets for figure in section.figures] == facets
 
 
 def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
@@ -76,18 +73,14 @@ def test_a_measured_pair_stands_beside_its_prediction(tmp_path):
     mla = with_readings(mla, "kernel", traffic_bytes=2e6, ceiling_bytes_per_s=2e9)
     section = section_of(tmp_path, gqa, mla)
     (row,) = rows_of(section.tables[0])
-    assert not section.tables[0].folded
     assert row["Predicted"] == "7.27×"
     assert (row["Measured"], row["Measured range"]) == ("3.00×", "2.65–3.39×")
     # 32 heads on two ranks.
     assert (row["Heads"], row["tp"]) == ("16", "2")
-    assert (row["Geometry"], row["Context (tokens)"]) == ("deepseek-v2-lite", "4,096")
-    assert (row["New tokens per step"], row["Dtype"]) == ("1", "bfloat16")
     figure = section.figures[-1].views[0].figure
     predicted, measured = figure["data"]
     assert predicted["x"] == [pytest.approx(8 / 1.1, rel=1e-4)]
     assert measured["x"] == [pytest.approx(3, rel=1e-4)]
-    assert (predicted["name"], measured["name"]) == ("Predicted", "Measured")
 
 
 def on_the_map(query_len=1, dtype="bfloat16", heads=128, tp=1, seq_len=16384, **facts):
@@ -117,16 +110,12 @@ def test_a_machine_on_the_map_has_a_row(tmp_path):
     assert heat["y"][-1] == "results: MEASURED"
     assert computed["z"][-1] == [None] * 5
     assert [value is None for value in heat["z"][-1]] == [False, True, False, True, True]
-    assert heat["hovertext"][-1][0].startswith(
-        "results: MEASURED, new tokens per step: 1, context: 16,384. MLA’s kernel reaches 3.0× GQA’s speed"
-    )
     # A click on a measured cell names the runs of both variants.
     assert [len(runs) for runs in heat["customdata"]] == [2, 0, 2, 0, 0]
     # Drawn on the map, so not once more below it; the table has all.
     assert maps(section) == section.figures
     # 1e11 FLOP/s and 5e10 B/s: both limited by arithmetic, so the ratio is that of their FLOPs, 256 over 1,088.
     assert [row["Predicted"] for row in rows_of(section.tables[0])] == ["0.235×"] * 3
-    assert "machines with records of the same sizes" in section.explanation
 
 
 def test_another_dtype_has_rows_of_its_own(tmp_path):

@@ -86,8 +86,6 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
     figure = section_of(ppo(), grpo()).figures[0]
     assert (figure.facets["model"], figure.facets["evidence"]) == ("llama-3.1-8b", "computed")
     view = figure.views[0]
-    assert {tuple(keys[0]) for trace in view.figure["data"] for keys in trace.get("customdata", ())}
-    assert [view.title for view in figure.views] == ["Peak of a step", "Rollout", "Update", "Score"]
     sizes = {
         ("Policy", "Parameters"): 20,
         ("Policy", "Logits"): 10,
@@ -98,12 +96,6 @@ def test_a_bar_is_a_peak_stacked_by_owner_and_kind():
     names = [note["text"] for note in view.figure["layout"]["annotations"]]
     assert names == ["PPO: 100 GiB (Update)", "GRPO: 60.0 GiB (Score)"]
     assert "computed, not measured" in figure.caption
-    assert "micro-batch 1" in figure.caption
-    # The legend names kinds, strips name owners.
-    legend = [trace["name"] for trace in view.figure["data"] if trace["showlegend"]]
-    assert legend == ["Parameters", "Activations", "Logits"]
-    strips = {text for trace in view.figure["data"] for text in trace.get("text", ())}
-    assert strips == {"Policy 30.0 GiB", "Critic 50.0 GiB", "Reference 20.0 GiB", "Policy 40.0 GiB"}
 
 
 def test_small_and_unknown_parts_are_drawn_as_the_rest():
@@ -128,8 +120,6 @@ def test_the_step_and_the_seed_that_held_most_speak():
     section = section_of(run(more=later))
     row = titled(section, PEAKS)[0]
     assert (row["Peak of a step"], row["Rollout"], row["Policy"]) == ("60.0 GiB", "40.0 GiB", "60.0 GiB")
-    assert section.figures[0].settings == "tiny · measured"
-    assert "measured on the tensors of a run" in section.figures[0].caption
     seeds = run(seed=0), run({"update": POLICY | LOGITS | CRITIC}, seed=1)
     assert cells(seeds, PEAKS, "Peak of a step") == [("80.0 GiB",)]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from suite.records.record import Reading
 from suite.report.rl import pass_at_k
 from tests.report.quality_records import in_memory
-from tests.report.reading import rows_of, said
+from tests.report.reading import rows_of
 from tests.report.rl.runs import recipes, section_of, staged
 
 KS = (1, 128, 256)
@@ -94,4 +94,3 @@ def test_runs_without_such_samples_make_no_section():
     assert pass_at_k.build(in_memory(half)) is None
     impossible = sampled(staged("sft", [0.0, 0.1, 0.2], "sft"), BASE, (1.5, -1.0, 2.0))
     assert pass_at_k.build(in_memory(impossible)) is None
-    assert said(pass_at_k.build(in_memory(*recipes(), *ARMS)), "zh").tables[0].title == "训练前后的 pass@k"

@@ -49,7 +49,6 @@ def test_the_worst_fall_is_judged_beside_the_reference():
 def test_a_line_is_the_mean_of_the_seeds_between_extremes():
     records = [run([0.1, 0.2, 0.3], seed=seed, more={"entropy": value}) for seed, value in enumerate((0.2, 0.4, 0.9))]
     (figure,) = section_of(stability, *records).figures
-    assert [view.title for view in figure.views] == ["Entropy"]
     band, line = figure.views[0].figure["data"]
     assert (line["x"], line["y"]) == ([0, 1], [0.5, 0.5])
     assert band["y"] == [0.9, 0.9, 0.2, 0.2]
@@ -81,11 +80,6 @@ def test_thought_is_told_from_the_first_evaluation_to_the_last():
     # 2, 3, 2, 3, 2: the standard error is 0.548 / √5 = 0.245.
     assert thoughts.rows[0][2:4] == ["+2.40 (+1.72 to +3.08)", "higher"]
     assert thoughts.rows[0][7:9] == ["-25.0 (-25.0 to -25.0)", "lower"]
-    assert section.figures[-1].finding == (
-        "GRPO changes the length of its thoughts by +2.40 (+1.72 to +3.08) tokens, n = 5. "
-        "Thoughts become clearly longer in 1 and clearly shorter in 0 of 1 arms"
-    )
-    assert [view.title for view in section.figures[-1].views] == ["Thought length", "Corrections"]
 
 
 def test_accuracy_that_does_not_beat_guessing_has_not_risen():

@@ -74,9 +74,6 @@ def test_each_timing_is_drawn_with_its_interval_and_allowance(tmp_path):
     assert slower["error_x"]["array"] == pytest.approx([0.01])
     assert slower["error_x"]["arrayminus"] == pytest.approx([0.01])
     assert traces["allowed"]["x"][:3] == [1.02, 1.02, None]
-    assert slower["hovertext"][0].endswith("+5.2% (+4.2 to +6.2), allowed +2.0%")
-    (no_change,) = figure.views[0].figure["layout"]["shapes"]
-    assert (no_change["x0"], no_change["x1"]) == (1, 1)
 
 
 def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
@@ -96,11 +93,6 @@ def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
         "Reason": "slower by more than the 2.0% that is allowed",
     }
     assert rows[0]["Change"] == "–"
-    assert table.row_facets[0] == {"geometry": "deepseek-v2-lite", "phase": "decode", "dtype": "bfloat16"} | {
-        "variant": "TIED"
-    }
-    assert "All cases: workload=attention geometry=deepseek-v2-lite" in table.note
-    assert "clock thread_cpu, launches 2, floor 2% (a slowdown up to it passes)" in table.note
 
 
 def test_a_reason_is_followed_by_its_notes(tmp_path):
@@ -136,8 +128,6 @@ def test_each_results_folder_has_its_newest(tmp_path):
         write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})
     section = said(build(read_results([tmp_path / "one", tmp_path / "two"])))
     assert [figure.settings for figure in section.figures] == ["one", "two"]
-    assert "one: Newest comparison: after one with" in section.explanation
-    assert "two: Newest comparison: after two with" in section.explanation
 
 
 def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
@@ -145,8 +135,7 @@ def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
     section = section_of(tmp_path, judgement(*many))
     (figure,) = section.figures
     assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 279, -1)])
-    assert "The table holds 280 more." in figure.caption
-    assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
+    assert len(section.tables[0].rows) == 300
 
 
 ODD_RATIOS = (float("nan"), float("inf"), 0.0, -1.0, 1e300)
