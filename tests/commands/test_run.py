@@ -145,9 +145,7 @@ def test_a_projection_tells_what_is_expected_and_by_what(tmp_path, capsys):
     assert values["kernel", "bound_s"] < values["kernel", "expected_low_s"] < values["kernel", "expected_s"]
     assert record.provenance["expected_by"] == "MLA 128"
     assert "calibration" not in record.case.id
-    shown = capsys.readouterr().out
-    assert "81.3 µs expected of a good kernel (nine in ten within 66.3–99.7 µs)" in shown
-    assert "expected   MLA 128" in shown
+    assert "81.3 µs expected of a good kernel (nine in ten within 66.3–99.7 µs)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -198,27 +196,19 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["geometry=tinny"], ["no geometry 'tinny'; did you mean tiny?", "suite ls geometry"]),
-        (["attention=linear"], ["attention must be one of", "mla", "'linear'"]),
-        (["nonsense=1"], ["no setting 'nonsense'"]),
         (["+experiment=mine"], ["no setting 'experiment'", "sweep/NAME.yaml", "--config-dir"]),
         (["seq_len=0"], ["seq_len", "at least 1", "0"]),
         (["query_len=65", *SMALL], ["query_len must be at most seq_len", "65"]),
-        (["phase=sideways"], ["phase must be one of prefill, decode", "'sideways'"]),
         (["geometry=llama-3.2-1b", "geometry.num_heads=12"], ["multiple", "12", "8"]),
         (["geometry.num_kv_heads=4"], ["geometry.num_kv_heads", "16", "mla", "4"]),
         (["tp=3"], ["multiple of tp", "3"]),
-        (["+attention.colour=blue"], ["attention.colour"]),
         (["seq_len=["], ["cannot read 'seq_len=['"]),
-        (["sweep=demo"], ["needs -m"]),
         (["attention=mla,gqa"], ["several values", "needs -m"]),
         (["attention=mla", "attention._target_=a.B"], ["attention._target_", "fixed by the option mla"]),
         (["attention=mla_latent", "attention.mode=absorbed"], ["attention.mode must be latent", "'absorbed'"]),
         (["measure.max_seconds=inf"], ["must be finite"]),
         (["~seq_len"], ["seq_len must have a value"]),
         (["seq_len=${nowhere}"], ["nowhere"]),
-        (["-m", "seq_len=1,"], ["cannot read 'seq_len=1,'"]),
-        (["measure.max_steps=1"], ["measure.max_steps"]),
         (["-m", "leave_out=[{nonsense: 1}]"], ["no setting 'nonsense'"]),
         (["-m", "attention=gqa,mla", "attention.colour=1"], ["no setting 'attention.colour'"]),
         (["attention=mha", "attention.kv_heads=2"], ["attention.kv_heads is fixed by the option mha"]),
@@ -229,9 +219,7 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["-m", "leave_out=decode"], ["leave_out must be a list of points", "'decode'"]),
         (["-m", "leave_out=[{phase: decode}]"], ["leaves out every case"]),
         (["attention=mla.yaml"], ["attention must be one of", "'mla.yaml'"]),
-        (["-m", "parts=[{attention: mla.yaml}]"], ["attention must be one of", "'mla.yaml'"]),
         (["geometry=[]"], ["geometry must be one of", "got []"]),
-        ([f"attention={'m' * 5000}"], ["attention must be one of"]),
         (["workload.axes=[]"], ["workload.axes defines the options of workload"]),
         (["~geometry.name"], ["geometry.name defines the options of geometry"]),
         ([f"seq_len={'9' * 400}"], ["seq_len must be a number of at most 2^63 - 1"]),
@@ -246,7 +234,6 @@ def test_the_id_holds_axes_and_named_settings_not_the_measuring():
         (["hydra.searchpath=[file:///nowhere]"], ["/nowhere is not available"]),
         (["--cfg", "job", "--package", "nowhere"], ["package 'nowhere' not found"]),
         (["--nowhere"], ["unrecognized arguments: --nowhere"]),
-        (["--experimental-rerun", "job.pickle"], ["unpickles a file"]),
         (["--exp=job.pickle"], ["unpickles a file"]),
     ],
 )
@@ -536,12 +523,6 @@ def test_settings_in_a_sweeps_file_join_the_id(tmp_path, monkeypatch):
     for place in (ELSEWHERE[0], "hydra.searchpath=[pkg://lent_sweeps]"):
         jobs = cases("-m", place, "measure=smoke", "workload=behaving", "sweep=seeded")
         assert sorted(job.case.id for job in jobs) == [f"workload=behaving seq_len={size} seed=5" for size in (1, 2)]
-
-
-def test_a_named_sweep_composes_to_valid_cases():
-    jobs = cases("-m", "sweep=gate")
-    assert len({job.case.id for job in jobs}) == 8
-    assert all(job.plan.constants() for job in jobs)
 
 
 def test_points_left_out_of_a_sweep_neither_run_nor_show_in_ids(tmp_path):

@@ -1,6 +1,5 @@
 """A workload's YAML names what tells its records and how they are judged; neither is a setting of a case."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from suite.run.job import job_of
 from tests.records.factory import build, committed
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 NEEDED = {"projection": ["hardware=h100-sxm5-80gb"]}
 
 
@@ -29,21 +27,6 @@ def record_of(workload, **axes):
 
 def searched(folder):
     return f"hydra.searchpath=[file://{folder}]"
-
-
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """A package with a workload of its own, as pip would leave it."""
-    shutil.copytree(FOREIGN / "conf" / "workload", tmp_path / "summing" / "workload")
-    (tmp_path / "summing" / "__init__.py").touch()
-    facts = tmp_path / "summing-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: summing\nVersion: 1.0\n", encoding="utf-8")
-    (facts / "entry_points.txt").write_text("[mla_grpo_suite.conf]\nsumming = summing\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    workload_definition.cache_clear()
-    yield
-    workload_definition.cache_clear()
 
 
 @pytest.mark.parametrize("workload", choices("workload"))
@@ -70,14 +53,6 @@ def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_pa
     records = [stored.record for stored in read_contents([tmp_path]).stored]
     assert {record.status for record in records} == {Status.OK}
     assert not {*OF_ITS_RECORDS} & records[0].settings["workload"].keys()
-
-
-def test_foreign_records_are_told_as_their_yaml_says(installed):
-    assert summarise_record(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
-    assert [value.key for value in summarise_record(record_of("summed")).values] == [
-        "layer_latency_s",
-        "kernel_latency_s",
-    ]
 
 
 def test_a_summary_that_cannot_load_is_refused_before_any_run(tmp_path, capsys):
