@@ -33,6 +33,7 @@ from tests.report.reading import whole_text
 ROOT = Path(__file__).parents[2]
 needs_process_groups = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to process groups")
 FOREIGN = Path(__file__).parents[1] / "foreign"
+COMMAND = (sys.executable, "-m", "suite.commands.run")
 SMALL = ("geometry=tiny", "seq_len=64", "measure=smoke")
 UNWATCHED = ("telemetry=off", "price_per_device_hour=3.6")
 ELSEWHERE = (f"hydra.searchpath=[file://{FOREIGN / 'conf'}]", "measure=smoke")
@@ -451,7 +452,7 @@ def test_a_case_refused_for_memory_runs_where_there_is_more(tmp_path, monkeypatc
 
 
 def test_two_runs_of_one_sweep_at_once_share_its_cases(tmp_path):
-    command = [sys.executable, "-m", "suite.commands.run", "-m", *ELSEWHERE, "workload=behaving", "seq_len=1,2,3,4"]
+    command = [*COMMAND, "-m", *ELSEWHERE, "workload=behaving", "seq_len=1,2,3,4"]
     command += [f"hydra.sweep.dir={tmp_path}"]
     environment = {**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
     other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
@@ -562,57 +563,39 @@ def test_a_list_and_a_setting_taken_away_stand_in_the_id():
     assert without.case.id.endswith("geometry.source=null")
 
 
-@pytest.fixture
-def slow_sweep(tmp_path):
-    """A sweep in a session of its own, caught while its first case sleeps."""
-    command = [sys.executable, "-m", "suite.commands.run", "-m", *ELSEWHERE, "workload=slow", "seq_len=1,2"]
+@contextlib.contextmanager
+def started(tmp_path, *arguments, **streams):
+    """A sweep in a session of its own, of whose processes none outlives the test."""
     with heard(signal.SIGINT):
-        process = subprocess.Popen(
-            [*command, f"hydra.sweep.dir={tmp_path / 'results'}"],
-            env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path)},
-            cwd=ROOT,
-            start_new_session=True,
-        )
-    _wait_for_a_worker(process.pid)
-    yield process
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-@needs_process_groups
-def test_an_interruption_is_recorded_and_leaves_no_worker(tmp_path, slow_sweep):
-    os.killpg(slow_sweep.pid, signal.SIGINT)
-    assert slow_sweep.wait(timeout=20) == 130
-    (record,) = [stored.record for stored in read_contents([tmp_path]).stored]
-    assert record.status is Status.INTERRUPTED
-    assert _nothing_is_left_of(slow_sweep.pid)
-
-
-@needs_process_groups
-def test_what_ctrl_c_prints_names_only_what_happened(tmp_path):
-    output = tmp_path / "output"
-    arguments = ["-m", *ELSEWHERE, "workload=slow_attention", "attention=mha,gqa,mla", "seq_len=1", "telemetry=off"]
-    with heard(signal.SIGINT), output.open("wb") as stream:
         sweep = subprocess.Popen(
-            [sys.executable, "-m", "suite", "run", *arguments, f"hydra.sweep.dir={tmp_path / 'results'}"],
+            [*COMMAND, "-m", *ELSEWHERE, *arguments, f"hydra.sweep.dir={tmp_path / 'results'}"],
             env={**os.environ, "PYTHONPATH": f"{FOREIGN}:{ROOT}", "TMPDIR": str(tmp_path), "COLUMNS": "120"},
-            stdout=stream,
-            stderr=subprocess.STDOUT,
             cwd=ROOT,
             start_new_session=True,
+            **streams,
         )
     try:
+        yield sweep
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(sweep.pid, signal.SIGKILL)
+        sweep.wait()
+
+
+@needs_process_groups
+def test_what_ctrl_c_prints_and_records_is_only_what_happened(tmp_path):
+    output = tmp_path / "output"
+    asked = ("workload=slow_attention", "attention=mha,gqa,mla", "seq_len=1", "telemetry=off")
+    with output.open("wb") as stream, started(tmp_path, *asked, stdout=stream, stderr=subprocess.STDOUT) as sweep:
         deadline = time.monotonic() + 60
         while "[1/3]" not in output.read_text() and time.monotonic() < deadline:
             time.sleep(0.05)
         _wait_for_a_worker(sweep.pid)
         os.killpg(sweep.pid, signal.SIGINT)
         assert sweep.wait(timeout=20) == 130
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(sweep.pid, signal.SIGKILL)
-        sweep.wait()
+        assert _nothing_is_left_of(sweep.pid)
+    statuses = [stored.record.status for stored in read_contents([tmp_path]).stored]
+    assert sorted(statuses) == [Status.INTERRUPTED, Status.OK]
     printed = re.sub(r"[\d.]+ µs \([^)]*\)", "TIME", output.read_text()).replace(" ~", "")
     printed = re.sub(r"took .*", "took SECONDS", re.sub(r"(?m)^1 of 2 cases was disturbed .*\n", "", printed))
     assert [" ".join(line.split()) for line in printed.splitlines()] == [
@@ -632,10 +615,12 @@ def test_what_ctrl_c_prints_names_only_what_happened(tmp_path):
 
 
 @needs_process_groups
-def test_a_killed_parent_leaves_no_worker_and_no_half_files(tmp_path, slow_sweep, monkeypatch):
-    slow_sweep.kill()
-    slow_sweep.wait()
-    assert _nothing_is_left_of(slow_sweep.pid)
+def test_a_killed_parent_leaves_no_worker_and_no_half_files(tmp_path, monkeypatch):
+    with started(tmp_path, "workload=slow", "seq_len=1,2") as sweep:
+        _wait_for_a_worker(sweep.pid)
+        sweep.kill()
+        sweep.wait()
+        assert _nothing_is_left_of(sweep.pid)
     contents = read_contents([tmp_path / "results"])
     assert (contents.stored, contents.damaged, len(contents.unfinished)) == ([], [], 1)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

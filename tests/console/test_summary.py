@@ -12,7 +12,6 @@ from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.run.compose.composer import compose
-from suite.run.job import job_of
 from tests.records.factory import build, committed
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
@@ -61,20 +60,6 @@ def test_a_summary_that_cannot_load_is_refused_before_any_run(tmp_path, capsys):
     (tmp_path / "workload/summed.yaml").write_text(text.replace("plan.summary", "plan.nothing"), encoding="utf-8")
     assert main([searched(tmp_path), "workload=summed", f"hydra.run.dir={tmp_path}"]) == 2
     assert "cannot load 'misbehaving_plan.nothing'" in capsys.readouterr().err
-
-
-def test_a_yamls_words_on_records_change_no_id_and_no_run_key(tmp_path):
-    said = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
-    lines = [line for line in said.splitlines() if not line.startswith(OF_ITS_RECORDS)]
-    assert len(lines) == len(said.splitlines()) - 2
-    jobs = []
-    for name, text in (("with", said), ("without", "\n".join(lines))):
-        (tmp_path / name / "workload").mkdir(parents=True)
-        (tmp_path / name / "workload/summed.yaml").write_text(text, encoding="utf-8")
-        jobs += map(job_of, compose([searched(tmp_path / name), "workload=summed", f"hydra.run.dir={tmp_path}"]))
-    assert jobs[0].case == jobs[1].case
-    assert jobs[0].settings == jobs[1].settings
-    assert jobs[0].run_key == jobs[1].run_key
 
 
 @pytest.mark.parametrize("workload", choices("workload"))

@@ -188,12 +188,6 @@ def test_odd_records_are_shown_and_break_no_page(tmp_path):
     assert "How far can these runs be trusted?" in whole_text(page_of(tmp_path, *ODD))
 
 
-def test_a_hostile_series_is_shown_as_far_as_it_makes_sense(tmp_path):
-    page = page_of(tmp_path, build(provenance=watched(EVIL)), build(attention="mha"), series=HOSTILE_SERIES)
-    assert "trust" in sections_of(page)
-    check_harmless(page)
-
-
 def test_a_planted_path_in_a_series_stays_off_the_page(tmp_path):
     path = "/srv/private/x"
     power = {"quantity": "power_instant_w", "value": 90.0}

@@ -16,7 +16,6 @@ from suite.machine.privacy import scrubbed
 from suite.records.record import Status
 from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
-from suite.report.model.labels import record_facets
 from suite.report.page import page as page_module
 from suite.report.page.content import SharedObjects, ran_content, runs_content, table_facets, view_content
 from suite.report.page.page import difference
@@ -137,12 +136,6 @@ def test_the_first_line_tells_ones_own_runs_from_references(tmp_path):
     assert own["own"].startswith("Your runs")
     assert own["references"] == references["own"] == ""
     assert references["references"].startswith("The reference records")
-
-
-def test_facets_are_what_people_see():
-    record = build(attention="mla_latent", phase="train", geometry=None)
-    facets = {name: EN.render(text) for name, text in record_facets(record).items()}
-    assert facets == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
 
 
 def test_points_name_runs_that_the_page_has(tmp_path):

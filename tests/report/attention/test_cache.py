@@ -1,14 +1,15 @@
 """What published models keep, how much context a device's memory holds, and how many sequences."""
 
+from dataclasses import replace
+
 import pytest
 
 from suite.console.attention import capacity
-from suite.records.case import Case
-from suite.records.record import Evidence, Record, Status, constant_readings
+from suite.records.record import Evidence, Status, constant_readings
 from suite.report.attention import cache
 from suite.report.model.results import read_results
 from suite.theory.answers.published import published_cache, published_caches
-from tests.records.factory import ENVIRONMENT, PROVENANCE
+from tests.report.quality_records import finished
 from tests.report.reading import built, rows_of, said
 from tests.theory.answers.test_capacity import plan
 
@@ -50,17 +51,11 @@ def test_a_bar_is_what_a_long_context_keeps(tmp_path):
 def capacity_record(geometry, hardware="h200-sxm-141gb", **changes):
     sizes = {"seq_len": 32_768, "query_len": 1, "tp": 8, "parallel": "dp", "weights": "fp8", **changes}
     found = plan(geometry, hardware, **sizes)
-    return Record(
-        case=Case(workload="capacity", axes={"geometry": geometry, **sizes, "hardware": hardware}, extras={}),
-        run_key="0123456789abcdef" * 4,
-        status=Status.OK if found.refusal is None else Status.UNSUPPORTED,
-        reason=found.refusal,
-        evidence=Evidence.PROJECTED,
-        settings={},
-        environment=ENVIRONMENT,
-        provenance=PROVENANCE,
-        readings=[] if found.refusal else list(constant_readings(found.constants())),
-    )
+    status = Status.OK if found.refusal is None else Status.UNSUPPORTED
+    axes = {"geometry": geometry, **sizes, "hardware": hardware}
+    readings = [] if found.refusal else list(constant_readings(found.constants()))
+    record = finished("capacity", axes, readings, status=status, evidence=Evidence.PROJECTED)
+    return replace(record, reason=found.refusal)
 
 
 def test_the_fastest_model_is_first_and_in_the_headline(tmp_path):

@@ -116,12 +116,7 @@ def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     ("added", "by_word", "relative"),
     [
         ({"rare": 2.0, "common": 1.9}, "rare words +2.000", "common words +47.5%"),
-        (
-            {"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)},
-            "rare words +2.000 and common",
-            "common words +49.5%",
-        ),
-        ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0%"),
+        ({"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)}, "rare words +2.000 and common", "common words +49.5%"),
     ],
 )
 def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, by_word, relative):

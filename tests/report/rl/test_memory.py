@@ -201,12 +201,6 @@ def test_the_gpus_at_hand_are_answered_for():
     ]
 
 
-def test_all_at_once_and_a_batch_that_fits_are_two_cases():
-    section = section_of(ppo(settings={"rollout_batch": "fit"}), grpo(settings={"rollout_batch": None}))
-    assert sum("as many completions at once as fit" in str(row) for row in titled(section, PEAKS)) == 1
-    assert SAVINGS not in [table.title for table in section.tables]
-
-
 def test_a_tracked_run_is_in_no_comparison_of_time():
     tracked = rl_record(seed=2, settings={"track_memory": True})
     results = in_memory(rl_record(seed=1), tracked)
