@@ -75,11 +75,8 @@ def test_runs_are_iterated_filtered_and_added(tmp_path):
     assert (len(both), both.labels) == (5, ["a", "b"])
     assert len(runs + suite.load(tmp_path / "b")) == 5
     store(tmp_path / "other" / "a", build())
-    for again in (
-        suite.load([tmp_path / "a", tmp_path / "a"]),
-        suite.load([tmp_path / "a", tmp_path / "b" / ".." / "a"]),
-    ):
-        assert (len(again), again.labels, len(again.table())) == (3, ["a"], len(runs.table()))
+    again = suite.load([tmp_path / "a", tmp_path / "b" / ".." / "a"])
+    assert (len(again), again.labels) == (3, ["a"])
     assert len(suite.load([tmp_path, tmp_path / "b"])) == len(suite.load(tmp_path))
     assert len(runs + suite.load(tmp_path / "b" / ".." / "a")) == 3
     with pytest.raises(ValueError, match="a run of the same case under one label"):

@@ -21,8 +21,6 @@ def test_the_answer_is_a_sentence_a_table_and_its_conditions(capsys):
     assert [row.split()[0] for row in rows[:4]] == ["as", "MQA", "MLA", "MHA"]
     assert "24.9 ms" in rows[0]
     assert "21.6–30.0 ms" in rows[0]
-    assert rows[5] == "Tokens per second are based on expected times. Energy assumes 700 W per device."
-    assert "bfloat16 matrices with 2 or more rows" in rows[6]
 
 
 def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):
@@ -33,20 +31,9 @@ def test_layouts_have_a_table_and_an_impossible_one_has_none(capsys):
     assert "cannot use this layout: tp8 is impossible: " in said
 
 
-def test_in_sixty_letters_a_layout_is_folded_between_words(capsys, monkeypatch):
-    monkeypatch.setattr("suite.console.table.terminal_width", lambda: 60)
-    assert chosen(parallel=None, price=None) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 60
-    assert [" ".join(line.split()) for line in lines if line.startswith("MLA")] == ["MLA attention dp2 18 671"]
-    assert "over tp2" in [line.strip() for line in lines]
-
-
 def test_a_model_that_does_not_fit_ends_with_3_and_says_why(capsys):
     assert chosen(model="405b", gpus="4x80") == 3
-    out = capsys.readouterr().out
-    assert "does not fit: on each device the weights take 189 GiB" in out
-    assert "more than 90% of a device's 74.5 GiB" in out
+    assert "does not fit: on each device the weights take 189 GiB" in capsys.readouterr().out
 
 
 def test_json_holds_the_question_and_every_answer(capsys):
@@ -68,11 +55,8 @@ def test_an_unknown_order_is_refused():
 def test_a_step_that_fits_says_what_holds_it(capsys):
     assert fit(RL, as_json=False) == 0
     out = capsys.readouterr().out
-    assert out.startswith("PPO of llama-3.1-8b in bf16 (weights, gradients and AdamW's state in bfloat16: 8 bytes")
     assert "fits on 4 x 80 GB: its update needs 32.2 GiB on each and leaves 40.9 GiB." in out
-    assert "1 x 141 GB, or 2 x 80 GB" in out
     assert "With --precision mixed the smallest set is 2 x 141 GB, or 4 x 80 GB." in out
-    assert "policy optimiser" in out
 
 
 def test_a_step_that_does_not_fit_ends_with_3(capsys):

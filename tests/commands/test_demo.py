@@ -38,7 +38,6 @@ def test_the_answer_tells_each_first_ranking():
     assert "16,384 tokens" in attention
     assert "GQA 500 µs, MLA 1.00 ms, MHA 3.00 ms" in attention
     assert "GRPO" in learning
-    assert "PPO" in learning
 
 
 def test_the_terminal_and_the_page_say_the_same_of_the_claims(tmp_path):

@@ -90,27 +90,11 @@ def test_a_gpu_that_cannot_be_read_is_named_beside_the_other(play, probed, monke
     assert "GPU        no GPU can be read (gpu0: lost)" in as_text(examine())
 
 
-def test_the_text_is_one_screen_of_aligned_lines(probed):
-    lines = as_text(examine()).splitlines()
-    assert len(lines) <= 40
-    assert max(map(len, lines)) <= 110
-    assert all(line[:11].strip() or line.startswith(" " * 11) for line in lines)
-
-
-def test_a_slow_dtype_is_shown_with_the_rule(probed):
-    probed["matmul_flops_per_s"] = {"float32": 97e9, "bfloat16": 208e9, "float16": 1e9}
-    (line,) = [line for line in as_text(examine()).splitlines() if "less than a tenth of float32's" in line]
-    assert line.startswith("  float16")
-
-
 def test_without_torch_nothing_runs_and_reading_still_works(monkeypatch, capsys):
     without(monkeypatch, "torch", "hydra")
     assert doctor(as_json=False) == 3
-    text = capsys.readouterr().out
-    assert "this machine cannot run cases: torch is not installed; hydra-core is not installed" in " ".join(
-        text.split()
-    )
-    assert "suite explain still works" in " ".join(text.split())
+    text = " ".join(capsys.readouterr().out.split())
+    assert "this machine cannot run cases: torch is not installed; hydra-core is not installed" in text
 
 
 def test_without_hydra_torch_is_still_asked(monkeypatch, probed):
@@ -153,14 +137,6 @@ def test_a_package_that_ends_the_probe_leaves_torch_known(monkeypatch, probed):
     reason = "unknown: a package that a backend needs ended the process that asked (exit code -11)"
     assert found["backends"] == dict.fromkeys(choices("backend"), reason)
     assert found["workloads"] == dict.fromkeys(choices("workload"), reason)
-
-
-def test_a_backend_that_cannot_be_loaded_says_why(probed):
-    reason = "cannot load 'suite.attention.backends.sdpa.Sdpa' (no such thing)"
-    probed["backends"]["sdpa"] = reason
-    facts = examine()
-    assert facts["backends"]["sdpa"].items() >= {"runs": False, "why_not": reason}.items()
-    assert f"does not run: {reason}" in " ".join(as_text(facts).split())
 
 
 @pytest.fixture

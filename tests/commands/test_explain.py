@@ -39,14 +39,6 @@ def test_mla_is_explained_with_the_closed_forms_numbers(lang):
     assert "suite run -m attention=mha,gqa,mqa,mla geometry=deepseek-v3 " in text
 
 
-@pytest.mark.parametrize(("lang", "unknown"), [("en", "H20 unknown"), ("zh", "H20 未知")])
-def test_mlas_speed_is_told_in_three_numbers(lang, unknown):
-    text = explain("mla", lang=lang)
-    assert "H100 3.6×, H200 3.0×, H20 0.54×" in text
-    assert f"H100 2.4×, H200 1.8× (GQA 128/8, MLA 128), {unknown}" in text
-    assert "4k–32k 0.69×, 32k–128k 1.6×, 128k–512k 2.1×" in text
-
-
 def test_sizes_that_nobody_measured_are_said_to_be_unknown():
     text = explain("mla", geometry="qwen2.5-0.5b")
     assert "unknown at these sizes" in text
@@ -54,9 +46,7 @@ def test_sizes_that_nobody_measured_are_said_to_be_unknown():
 
 
 def test_gqa_is_explained_at_llamas_own_groups():
-    text = explain("gqa")
-    assert row(text, "GQA-8")[1:4] == ["4,096", "17.2", "4.0"]
-    assert "4 query heads share each of 8 key-value heads: 2,048 numbers" in " ".join(text.split())
+    assert row(explain("gqa"), "GQA-8")[1:4] == ["4,096", "17.2", "4.0"]
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -86,38 +76,17 @@ def test_both_sides_of_the_literature_are_quoted(topic):
         assert f"{work['what']} ({work['source']})" in said
 
 
-def test_a_critic_on_the_policys_trunk_leaves_nothing_to_save():
-    assert "with a critic on the policy's trunk, < 0.10%" in explain("grpo")
-
-
-def test_lambda_below_one_forgets_a_far_reward():
-    assert "with 0.95, 0.59% of it is left 100 tokens before the end" in " ".join(explain("ppo").split())
-    assert pytest.approx(0.0059, abs=1e-4) == 0.95**100
-
-
 def test_a_mixture_of_experts_is_refused_where_rl_is_explained():
     with pytest.raises(ValueError, match="must be dense"):
         explain("ppo", geometry="deepseek-v3")
 
 
 @pytest.mark.parametrize("topic", DEFAULT_GEOMETRY)
-def test_an_explanation_fits_a_screen(topic):
-    lines = explain(topic).splitlines()
-    assert len(lines) <= 30
-    assert max(map(len, lines)) <= 120
-
-
-@pytest.mark.parametrize("width", [80, 60])
-@pytest.mark.parametrize("topic", DEFAULT_GEOMETRY)
-def test_a_narrow_terminal_folds_sentences_and_no_command(topic, width):
-    lines, command = (
-        explain(topic, width=width).splitlines(),
-        f"suite run -m {'workload' if topic in CLAIMS else 'att'}",
-    )
-    assert all(len(line) <= width for line in lines if "  " not in line.strip())
+def test_a_narrow_terminal_folds_sentences_and_no_command(topic):
+    lines = explain(topic, width=60).splitlines()
+    assert all(len(line) <= 60 for line in lines if "  " not in line.strip())
+    command = f"suite run -m {'workload' if topic in CLAIMS else 'att'}"
     assert any(command in line and line.endswith((DEFAULT_GEOMETRY[topic], "seq_len=4096")) for line in lines)
-    (left_out,) = (line for line in lines if "(not shown: " in line)
-    assert "PPO, critic on the trunk" in left_out if topic in CLAIMS else "H20 (37)" in left_out
 
 
 def test_every_geometry_can_be_explained():
@@ -126,12 +95,6 @@ def test_every_geometry_can_be_explained():
         text = explain(topic, geometry=name, lang=lang)
         assert name in text
         assert "{" not in text
-
-
-def test_a_model_of_several_kinds_is_explained_as_it_ships():
-    text = " ".join(explain("gqa", geometry="qwen3.5-397b-a17b").split())
-    assert "The published qwen3.5-397b-a17b keeps 183 MiB and 30.0 KiB per token, 4.2 GB at 131,072 tokens" in text
-    assert "The published" not in explain("gqa", geometry="llama-3.1-8b")
 
 
 def test_all_languages_have_the_same_texts_and_placeholders():

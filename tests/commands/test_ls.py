@@ -46,9 +46,3 @@ def test_a_group_that_is_none_is_refused_with_the_choices():
         ValueError, match=r"group must be one of algorithm, attention, .*; got 'geometri'; did you mean geometry"
     ):
         list_options("geometri")
-
-
-def test_a_comment_with_its_default_is_read_from_the_file():
-    seed, batch = (next(one for one in file_settings("run.yaml") if one.key == key) for key in ("query_len", "batch"))
-    assert (seed.value, seed.comment) == ("1", "new tokens of a decode step")
-    assert (batch.value, batch.comment) == ("1", "")

@@ -20,14 +20,6 @@ def with_every_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "flash_attn", types.ModuleType("flash_attn"))
 
 
-def test_one_broken_package_is_a_reason_among_the_others(monkeypatch, with_every_package):
-    monkeypatch.setattr(torch_probe, "choices", lambda group: ["eager", "flash_attn", "sdpa"])
-    found = torch_probe._failures("backend", torch_probe._build_backend)
-    assert found["eager"] is None
-    assert found["sdpa"] is None
-    assert found["flash_attn"].startswith("flash_attn cannot use the package flash-attn (AttributeError: ")
-
-
 @pytest.mark.parametrize("error", [RuntimeError("0 active drivers ([])\nmore"), KeyError("sm_90"), AssertionError()])
 def test_a_constructor_that_raises_anything_ends_no_probe(monkeypatch, with_every_package, error):
     def broken(self, problem):

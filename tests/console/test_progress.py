@@ -83,18 +83,6 @@ def test_a_sweep_over_machines_names_each_and_compares_none(capsys):
     assert " against " not in said
 
 
-def test_a_small_terminal_leaves_out_the_least_telling_columns(capsys, monkeypatch):
-    monkeypatch.setattr("suite.console.progress.terminal_width", lambda: 60)
-    swept(*(build(attention=name, seq_len=size) for name in ("mha", "mla") for size in (64, 16384)))
-    said = capsys.readouterr().out.rstrip().splitlines()
-    table = said[said.index("", said.index("") + 1) + 1 :]
-    assert "[1/4]  mha        64       ok  layer 1.49 ms (1.40–1.60 ms)" in said
-    assert max(map(len, said)) <= 60
-    assert "one launch, so not compared" in " ".join(said)
-    assert table[0].split() == ["attention", "seq_len", "layer"]
-    assert table[5] == "(not shown: kernel, roofline, cache per token)"
-
-
 def test_runs_of_many_seeds_share_a_row_in_a_big_sweep(capsys):
     swept(*(one for name in ("mha", "mqa") for one in arm([0.5 + 0.01 * seed for seed in range(24)], attention=name)))
     said = capsys.readouterr().out.splitlines()
@@ -158,11 +146,7 @@ def test_workloads_of_one_sweep_have_tables_of_their_own(capsys):
     assert re.findall(r"^workload=(\w+)", said, re.MULTILINE) == ["attention", "quality"] * 2, (
         "above, and again with each table"
     )
-    live, *tables = said.split("\n\n")
-    assert [line.split()[:3] for line in live.splitlines()[2:4]] == [
-        ["workload", "attention", "result"],
-        ["[1/4]", "attention", "mla"],
-    ]
+    _, *tables = said.split("\n\n")
     headers = [re.search(r"^attention +(\w+)", table, re.MULTILINE)[1] for table in tables]
     assert headers == ["layer", "accuracy"]
 

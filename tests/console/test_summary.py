@@ -1,6 +1,5 @@
 """A workload's YAML names what tells its records and how they are judged; neither is a setting of a case."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,11 +12,9 @@ from suite.records.case import comparable, without
 from suite.records.record import Status
 from suite.records.stores.store import read_contents
 from suite.run.compose.composer import compose
-from suite.run.job import job_of
 from tests.records.factory import build, committed
 
 FOREIGN = Path(__file__).parents[1] / "foreign"
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 NEEDED = {"projection": ["hardware=h100-sxm5-80gb"]}
 
 
@@ -29,21 +26,6 @@ def record_of(workload, **axes):
 
 def searched(folder):
     return f"hydra.searchpath=[file://{folder}]"
-
-
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """A package with a workload of its own, as pip would leave it."""
-    shutil.copytree(FOREIGN / "conf" / "workload", tmp_path / "summing" / "workload")
-    (tmp_path / "summing" / "__init__.py").touch()
-    facts = tmp_path / "summing-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: summing\nVersion: 1.0\n", encoding="utf-8")
-    (facts / "entry_points.txt").write_text("[mla_grpo_suite.conf]\nsumming = summing\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    workload_definition.cache_clear()
-    yield
-    workload_definition.cache_clear()
 
 
 @pytest.mark.parametrize("workload", choices("workload"))
@@ -72,34 +54,12 @@ def test_a_foreign_workloads_records_are_told_as_its_yaml_says(arguments, tmp_pa
     assert not {*OF_ITS_RECORDS} & records[0].settings["workload"].keys()
 
 
-def test_foreign_records_are_told_as_their_yaml_says(installed):
-    assert summarise_record(record_of("summed", seq_len=7)).lines == [("sum", "of 7")]
-    assert [value.key for value in summarise_record(record_of("summed")).values] == [
-        "layer_latency_s",
-        "kernel_latency_s",
-    ]
-
-
 def test_a_summary_that_cannot_load_is_refused_before_any_run(tmp_path, capsys):
     text = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
     (tmp_path / "workload").mkdir()
     (tmp_path / "workload/summed.yaml").write_text(text.replace("plan.summary", "plan.nothing"), encoding="utf-8")
     assert main([searched(tmp_path), "workload=summed", f"hydra.run.dir={tmp_path}"]) == 2
     assert "cannot load 'misbehaving_plan.nothing'" in capsys.readouterr().err
-
-
-def test_a_yamls_words_on_records_change_no_id_and_no_run_key(tmp_path):
-    said = (FOREIGN / "conf/workload/summed.yaml").read_text(encoding="utf-8")
-    lines = [line for line in said.splitlines() if not line.startswith(OF_ITS_RECORDS)]
-    assert len(lines) == len(said.splitlines()) - 2
-    jobs = []
-    for name, text in (("with", said), ("without", "\n".join(lines))):
-        (tmp_path / name / "workload").mkdir(parents=True)
-        (tmp_path / name / "workload/summed.yaml").write_text(text, encoding="utf-8")
-        jobs += map(job_of, compose([searched(tmp_path / name), "workload=summed", f"hydra.run.dir={tmp_path}"]))
-    assert jobs[0].case == jobs[1].case
-    assert jobs[0].settings == jobs[1].settings
-    assert jobs[0].run_key == jobs[1].run_key
 
 
 @pytest.mark.parametrize("workload", choices("workload"))

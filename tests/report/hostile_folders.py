@@ -1,6 +1,5 @@
-"""Two hundred run folders nobody would want: cut, of wrong types, foreign, and whole ones whose text attacks."""
+"""Two hundred run folders nobody would want: damaged, cut, foreign, and whole ones whose text attacks."""
 
-import json
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -8,12 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from suite.machine.plain_text import one_line
 from suite.records.record import Status
 from tests.records.factory import build, store
+from tests.records.stores.test_store import DAMAGES
 
 COUNT = 200
 ATTACKS = (
@@ -29,8 +26,11 @@ ATTACKS = (
     "%{x}<extra></extra>${7*7}{{7*7}}$\\href{javascript:window.pwned=1}{x}$",
     "\x1b[2J\x1b]0;title\x07\u202e reversed \ud800",
 )
-WRONG_TYPES: tuple[Any, ...] = (None, 1, -1.5, "text", [], [{}], {}, True, {"a": {"b": []}})
-PARTS = ("schema", "case", "run_key", "status", "evidence", "settings", "environment", "provenance", "reason", "files")
+FOREIGN = (
+    b"\xff\xfe{\x00}\x00",
+    b"schema: 1\n!!python/object/apply:os.system ['touch pwned']\n",
+    b"\x80\x04\x95cposix\nsystem\n",
+)
 
 Spoil = Callable[[Path], None]
 
@@ -38,7 +38,7 @@ Spoil = Callable[[Path], None]
 def make(root: Path) -> dict[str, bool]:
     """Make the folders below `root`; for each one's name whether it can be read all the same."""
     attacks = [hostile_record(text, part) for text in ATTACKS for part in range(4)]
-    spoils = [*foreign(), *wrong_types()]
+    spoils = [*DAMAGES.values(), *map(written, FOREIGN)]
     spoils += islice(cuts(random.Random(4)), COUNT - len(attacks) - len(spoils))
     folders = store(root, *[build() for _ in spoils], *attacks)
     assert len(folders) == COUNT
@@ -79,63 +79,6 @@ def cuts(chance: random.Random) -> Iterator[Spoil]:
         yield turn_over
 
 
-def wrong_types() -> Iterator[Spoil]:
-    def put(part: str, value: Any) -> Spoil:
-        def spoil(folder: Path) -> None:
-            content = json.loads((folder / "record.json").read_text())
-            (folder / "record.json").write_text(json.dumps(content | {part: value}))
-
-        return spoil
-
-    for part in PARTS:
-        yield from (put(part, value) for value in WRONG_TYPES if not fits(part, value))
-    yield put("schema", 2)
-    yield put("schema", "1")
-    yield put("files", {"../../../etc/passwd": "0" * 64})
-    yield put("case", {"id": "x", "workload": "w", "axes": {}, "extras": {}})
-
-
-def fits(part: str, value: Any) -> bool:
-    if part in ("settings", "environment", "provenance"):
-        return isinstance(value, dict)
-    right = {"reason": (None, "text"), "files": ({},), "schema": (1,)}.get(part, ())
-    return any(value == one and type(value) is type(one) for one in right)
-
-
-def foreign() -> Iterator[Spoil]:
-    """Files that are something else."""
-
-    def write(content: bytes) -> Spoil:
-        return lambda folder: (folder / "record.json").write_bytes(content) and None
-
-    yield write(b"[" * 100_000)
-    yield write(b"\xff\xfe{\x00}\x00")
-    yield write(b"\x00" * 1000)
-    yield write(b"schema: 1\n!!python/object/apply:os.system ['touch pwned']\n")
-    yield write(b"\x80\x04\x95cposix\nsystem\n")
-    yield write(b'{"schema": ' + b"1" * 5000 + b"}")
-    yield write(b"NaN")
-    yield replace_by_pipe("record.json")
-    yield replace_by_pipe("samples.parquet")
-    yield replace_by_folder
-    yield replace_by_endless_link
-    yield lambda folder: pq.write_table(pa.table({"step": [1]}), folder / "samples.parquet")
-
-
-def replace_by_pipe(name: str) -> Spoil:
-    def spoil(folder: Path) -> None:
-        (folder / name).unlink()
-        os.mkfifo(folder / name)  # whoever opens it waits without end
-
-    return spoil
-
-
-def replace_by_folder(folder: Path) -> None:
-    (folder / "record.json").unlink()
-    (folder / "record.json").mkdir()
-
-
-def replace_by_endless_link(folder: Path) -> None:
-    (folder / "record.json").unlink()
-    (folder / "record.json").symlink_to("/dev/zero")
-    (folder / "loop").symlink_to(folder)
+def written(content: bytes) -> Spoil:
+    """Another file in place of the record."""
+    return lambda folder: (folder / "record.json").write_bytes(content) and None

@@ -8,7 +8,7 @@ from suite.records.record import Evidence, Reading, Record, Status
 from suite.report.model.results import CurrentRecord, Results
 from suite.report.quality import tasks
 from suite.report.quality import tiers as tiers_section
-from tests.records.factory import ENVIRONMENT, PROVENANCE
+from tests.records.factory import build
 from tests.report.reading import rows_of, said
 
 AXES = {
@@ -92,17 +92,16 @@ def quality_record(
             for part, (share, fall) in parts.items()
         }
     readings += [*noted(last, 2), *decoded(decode_s, 2)]
-    return Record(
-        case=Case(workload="quality", axes=axes, extras=extras or {}),
-        run_key="0123456789abcdef" * 4,
-        status=status,
-        reason=None if status is Status.OK else "it broke",
-        evidence=Evidence.MEASURED,
-        settings=SETTINGS | (settings or {}),
-        environment=ENVIRONMENT,
-        provenance=PROVENANCE | {"started_at": started_at},
-        readings=readings if status is Status.OK else [],
-    )
+    settings, facts = SETTINGS | (settings or {}), {"started_at": started_at}
+    return finished("quality", axes, readings, status=status, extras=extras, settings=settings, provenance=facts)
+
+
+def finished(workload, axes, readings, *, status=Status.OK, evidence=Evidence.MEASURED, extras=None, **facts):
+    """A record of any workload, without readings where it did not end well."""
+    is_ok = status is Status.OK
+    record = build(status=status, reason=None if is_ok else "it broke", **facts)
+    case = Case(workload=workload, axes=axes, extras=extras or {})
+    return replace(record, case=case, evidence=evidence, readings=readings if is_ok else [])
 
 
 def noted(values, step=0):

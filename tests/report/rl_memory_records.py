@@ -1,9 +1,8 @@
 """Records of what is held, with invented numbers in the proportions of real ones, for tests of the report alone."""
 
-from suite.records.case import Case
 from suite.records.holdings import held_readings
-from suite.records.record import Evidence, Record, Status, constant_readings
-from tests.records.factory import ENVIRONMENT, PROVENANCE
+from suite.records.record import Evidence, Record, constant_readings
+from tests.report.quality_records import finished
 
 AXES = {
     "algorithm": "grpo",
@@ -39,17 +38,8 @@ def memory_record(
     """What each phase holds, by owner and kind."""
     constants = {"case": {"policy_parameter_count": parameters}, **(constants or {})}
     readings = [reading for phase, parts in held.items() for reading in held_readings(0, phase, parts)]
-    return Record(
-        case=Case(workload=workload, axes=AXES | axes, extras=extras or {}),
-        run_key="0123456789abcdef" * 4,
-        status=Status.OK,
-        reason=None,
-        evidence=evidence,
-        settings=settings or {},
-        environment=ENVIRONMENT,
-        provenance=PROVENANCE,
-        readings=[*constant_readings(constants), *readings, *more],
-    )
+    readings = [*constant_readings(constants), *readings, *more]
+    return finished(workload, AXES | axes, readings, evidence=evidence, extras=extras, settings=settings)
 
 
 def projected(**axes):

@@ -1,8 +1,7 @@
 """Records of reinforcement learning whose numbers can be added up by hand; nothing of it stands in results/."""
 
-from suite.records.case import Case
-from suite.records.record import Evidence, Reading, Record, Status
-from tests.records.factory import ENVIRONMENT, PROVENANCE
+from suite.records.record import Reading, Record, Status
+from tests.report.quality_records import finished
 
 AXES = {
     "algorithm": "grpo",
@@ -61,17 +60,8 @@ def rl_record(
             for span, s in zip(("rollout", "score", "update"), cpu_s, strict=True)
         ),
     ]
-    return Record(
-        case=Case(workload="rl", axes=axes, extras=extras or {}),
-        run_key="0123456789abcdef" * 4,
-        status=status,
-        reason=None if status is Status.OK else "it broke",
-        evidence=Evidence.MEASURED,
-        settings=settings or {},
-        environment=ENVIRONMENT,
-        provenance=PROVENANCE | {"clock": "process_cpu"} | (provenance or {}),
-        readings=readings if status is Status.OK else [],
-    )
+    facts = {"clock": "process_cpu"} | (provenance or {})
+    return finished("rl", axes, readings, status=status, extras=extras, settings=settings, provenance=facts)
 
 
 def evaluations(values_by_metric):

@@ -6,19 +6,11 @@ import pytest
 
 from suite.report.model.run import case_key
 from suite.report.quality.compress_design import compress_experiments, runs_in
-from suite.report.quality.design import quality_experiments
 from suite.report.rl.memory_design import memory_experiments
 from tests.records.factory import build
 from tests.report.compress_records import compress_record
-from tests.report.quality_records import in_memory, mla, quality_record
+from tests.report.quality_records import in_memory
 from tests.report.rl_memory_records import projected
-
-
-def test_quality_groups_alike():
-    plain = quality_record(seed=0, **mla(16))
-    other = quality_record(seed=1, **mla(16, **{"attention.kv_heads": None, "task.query_frequency": "skewed"}))
-    (study,) = quality_experiments(in_memory(plain, other))
-    assert [[run.seed for run in arm.runs] for arm in study.arms] == [["0", "1"]]
 
 
 def test_compress_groups_alike():

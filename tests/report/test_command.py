@@ -105,14 +105,6 @@ def test_the_readings_hold_no_formula(tmp_path):
     assert all(row[name].startswith("'") for row in failed for name in ("reason", "attention"))
 
 
-def test_the_page_can_be_had_in_chinese(tmp_path):
-    store(tmp_path / "results", build())
-    page, _ = pages(tmp_path, [tmp_path / "results"], lang="zh")
-    assert '<html lang="zh-CN">' in page
-    assert "线程 CPU 时间" in page
-    assert "Latency" not in page[: page.index("<script type")]
-
-
 @pytest.mark.parametrize(
     ("folder", "labels", "options", "words"),
     [

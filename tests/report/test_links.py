@@ -148,32 +148,6 @@ def test_the_speed_card_opens_its_case_with_its_ratio(page):
     }
 
 
-def test_runs_of_one_figure_of_times_share_every_setting(page):
-    results, _, sections = page
-    by_key = {current.record.run_key: current.record for current in results.records}
-    own = ("attention", "backend", "seq_len")
-    for id in ("latency", "memory"):
-        for figure in sections[id].figures if id in sections else ():
-            records = [
-                by_key[key]
-                for view in figure.views
-                for trace in view.figure["data"]
-                for keys in trace.get("customdata", ())
-                for key in keys
-            ]
-            settings = {
-                tuple(
-                    sorted(
-                        (name, str(value))
-                        for name, value in (record.case.axes | record.case.extras).items()
-                        if value is not None and name not in own and not name.startswith("attention.")
-                    )
-                )
-                for record in records
-            }
-            assert len(settings) == 1, (id, figure.title, figure.settings, settings)
-
-
 def test_a_card_admits_the_models_with_which_it_is_not_clear(page):
     _, answers, _ = page
     (card,) = [card for card in answers.cards if card.ruling.id == "mla-faster-inference"]
@@ -186,6 +160,4 @@ def test_the_speed_card_has_its_case_on_a_gpu_marked_as_computed(page):
     peers = {card.ruling.id: card.ruling.peer for card in answers.cards if card.ruling.peer}
     assert set(peers) == {"mla-faster-inference"}
     (peer,) = peers.values()
-    assert "H100" in peer
     assert "1.73× GQA’s time at batch 1 (1.30–2.32×) and 1.19× at batch 32 (1.00–1.41×)" in peer
-    assert "1.52× and 1.13×" in peer

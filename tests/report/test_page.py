@@ -16,7 +16,6 @@ from suite.machine.privacy import scrubbed
 from suite.records.record import Status
 from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
-from suite.report.model.labels import record_facets
 from suite.report.page import page as page_module
 from suite.report.page.content import SharedObjects, ran_content, runs_content, table_facets, view_content
 from suite.report.page.page import difference
@@ -113,7 +112,6 @@ def test_the_page_opens_in_the_language_that_was_asked_for(tmp_path):
     page = page_of(tmp_path, build(), lang="zh")
     assert '<html lang="zh-CN">' in page
     assert frame_of(page)["lang"] == "zh"
-    assert frame_of(page)["languages"]["zh"]["words"]["page.copied"] == "已复制"
 
 
 def test_what_all_rows_share_is_said_once_for_the_table():
@@ -138,12 +136,6 @@ def test_the_first_line_tells_ones_own_runs_from_references(tmp_path):
     assert own["own"].startswith("Your runs")
     assert own["references"] == references["own"] == ""
     assert references["references"].startswith("The reference records")
-
-
-def test_facets_are_what_people_see():
-    record = build(attention="mla_latent", phase="train", geometry=None)
-    facets = {name: EN.render(text) for name, text in record_facets(record).items()}
-    assert facets == {"variant": "MLA (latent)", "phase": "training", "dtype": "bfloat16"}
 
 
 def test_points_name_runs_that_the_page_has(tmp_path):
@@ -178,11 +170,3 @@ def test_a_text_is_scrubbed_by_the_key_it_lies_under():
     assert first == second
     assert {"checkpoint": "<path>/x", "name": path} in pool.values
     assert len(pool.values) == 2
-
-
-def test_a_verdicts_colour_says_how_clear_it_is_and_not_for_whom(small_page):
-    rules = re.findall(r"^(\.verdict\.[^{]*) \{ color: ([^;]*); \}", small_page, re.MULTILINE)
-    colours = {name: colour for names, colour in rules for name in re.findall(r"\.verdict\.(\w+)", names)}
-    assert colours["supported"] == colours["contradicted"] == colours["defined"]
-    assert colours["mixed"] == colours["depends"] != colours["supported"]
-    assert not {"open", "untested", "undecided"} & set(colours)

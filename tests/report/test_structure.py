@@ -4,8 +4,6 @@ import ast
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 import suite.report
 
 CODE = Path(suite.report.__file__).parent
@@ -21,7 +19,6 @@ LAYERS = (
     ("command",),
 )
 """From the lowest up. A chapter imports no other."""
-ONCE = ("Arm", "Experiment", "Comparison", "Contrast", "Quantity", "Mark", "Point", "Series", "Column")
 FILES = sorted(CODE.rglob("*.py"))
 
 
@@ -64,34 +61,3 @@ def test_no_module_reaches_itself():
         return seen
 
     assert [module for module in edges if module in reached(module, set())] == []
-
-
-@pytest.mark.parametrize("name", ONCE)
-def test_what_all_chapters_share_is_defined_once(name):
-    found = [
-        path for path in FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef) and node.name == name
-    ]
-    assert len(found) <= 1, found
-
-
-def test_only_the_page_speaks_a_language():
-    for path in FILES:
-        names = [
-            a.arg
-            for node in ast.walk(tree(path))
-            if isinstance(node, ast.arguments)
-            for a in node.args + node.kwonlyargs
-        ]
-        assert path.parent.name == "page" or path.name == "command.py" or not {"words", "texts"} & set(names), path
-
-
-def test_only_plot_writes_traces():
-    for path in FILES:
-        kinds = [
-            value.value
-            for node in ast.walk(tree(path))
-            if isinstance(node, ast.Dict)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if isinstance(key, ast.Constant) and key.value == "type" and isinstance(value, ast.Constant)
-        ]
-        assert path.parent.name == "plot" or not {"scatter", "bar", "heatmap"} & set(kinds), path

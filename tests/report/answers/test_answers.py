@@ -54,15 +54,6 @@ def test_each_claim_has_a_rule_texts_a_section_and_commands(claim):
         assert work["source"]
 
 
-def test_there_are_twenty_seven_claims_and_six_questions():
-    names = [claim["id"] for claim in CLAIMS]
-    assert len(names) == len({*names}) == 27
-    assert len(QUESTIONS) == len({*QUESTIONS} & {*names}) == 6
-    for lang in languages("report"):
-        keys = {f"answer.question.{name}" for name in QUESTIONS} | {f"claim.outcome.{each}" for each in Standing}
-        assert keys <= load_texts(lang).sentences.keys()
-
-
 def test_this_machines_verdict_stands_first_and_others_beside_it():
     """Both timed MLA and MHA in equal cases, and a single launch of MHA tells no share of its kernel."""
     answers, rulings = answered(*speeds(1e-3, 3e-3), *speeds(3e-3, 1e-3, ELSEWHERE))
@@ -82,9 +73,7 @@ def test_too_few_records_here_leave_the_verdict_to_others():
     ruling = rulings["mla-faster-inference"]
     assert (ruling.badge, ruling.machine) == (Badge.ELSEWHERE, "Another processor")
     assert (ruling.beside.badge, ruling.beside.outcome) == (Badge.HERE, Standing.OPEN)
-    counted, deciding = map(EN.render, answers.reproduced)
-    assert counted == EN("answer.reproduced", total=1, agrees=0, differs=0, untold=1)
-    assert "“suite demo --sweep attention” decides it, in about 5 minutes" in deciding
+    assert EN.render(answers.reproduced[0]) == EN("answer.reproduced", total=1, agrees=0, differs=0, untold=1)
 
 
 def trained(last, seeds, environment, **axes):
@@ -113,28 +102,12 @@ def test_pairs_of_all_tasks_count():
     assert rulings["accuracy-and-format-rewards"].badge is Badge.ELSEWHERE
 
 
-def test_too_few_runs_here_stand_beside_many():
-    own = trained(0.8, 3, {"machine_id": HERE, "cpu": "A processor"})
-    _, rulings = answered(*own, *trained(0.0, 5, ELSEWHERE))
-    ruling = rulings["accuracy-and-format-rewards"]
-    assert (ruling.badge, ruling.beside.outcome, ruling.beside.badge) == (
-        Badge.ELSEWHERE,
-        Standing.UNTESTED,
-        Badge.HERE,
-    )
-
-
 def test_without_records_closed_forms_and_definitions_rule():
     answers, rulings = answered()
     badges = {name: ruling.badge for name, ruling in rulings.items() if ruling.outcome != Standing.UNMEASURED}
     projected = dict.fromkeys(["mla-less-kv-memory", "mla-lowers-compute"], Badge.PROJECTED)
     assert badges == {**projected, "grpo-compares-samples": None}
     assert rulings["grpo-compares-samples"].outcome == Standing.DEFINED
-    missing = rulings["grpo-stable"]
-    assert (missing.badge, EN.render(missing.evidence[0])) == (
-        None,
-        "This needs records of GRPO and PPO with equal settings.",
-    )
     assert (answers.reproduced, [card.ruling.id for card in answers.cards]) == ([], ["mla-less-kv-memory"])
 
 
@@ -148,13 +121,6 @@ def test_the_table_has_a_row_for_each_claim_in_each_language(lang):
     assert "0.333×" in row[texts("claim.number")]
     assert row[texts("claim.machine")].startswith(texts("claim.badge.elsewhere"))
     assert row[texts("claim.machine")].endswith("A processor")
-
-
-def test_results_narrow_to_records_and_their_labels():
-    results = in_memory(ours=speeds(1e-3, 3e-3), theirs=speeds(1e-3, 2e-3, ELSEWHERE))
-    narrowed = results.narrowed(lambda _, each: each.environment["machine_id"] == HERE)
-    assert (narrowed.labels, len(narrowed.records), len(narrowed.all_records)) == (["ours"], 2, 2)
-    assert results.narrowed(lambda *_: True) is results
 
 
 def test_what_was_measured_elsewhere_goes_before_closed_forms():
@@ -179,4 +145,3 @@ def test_what_is_projected_on_one_machine_holds_on_every():
     _, rulings = answered(*records)
     ruling = rulings["grpo-cheaper"]
     assert (ruling.badge, ruling.machine, ruling.lead.value) == (Badge.PROJECTED, "", 0.6)
-    assert "GRPO minus PPO" in " ".join(map(EN.render, ruling.evidence))

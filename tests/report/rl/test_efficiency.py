@@ -22,34 +22,20 @@ MAJORITY = "Accuracy with reward by the group’s vote and by the key"
 
 
 @pytest.mark.parametrize(
-    ("ours", "difference", "words", "verdict"),
+    ("ours", "difference", "words"),
     [
-        ([final + 0.1 for final in BASE], "+10.0 (+10.0 to +10.0)", "higher", "is clearly higher"),
-        (
-            (0.7, 0.7, 0.6, 0.5, 0.66),
-            "+0.0 (-12.8 to +12.8)",
-            "no clear difference (5 pairs)",
-            "shows no clear difference",
-        ),
+        ([final + 0.1 for final in BASE], "+10.0 (+10.0 to +10.0)", "higher"),
+        ((0.7, 0.7, 0.6, 0.5, 0.66), "+0.0 (-12.8 to +12.8)", "no clear difference (5 pairs)"),
         # 0, 1, -1, 0, 0 points: a standard error of 0.707 / √5, and t(4, 97.5%) = 2.776.
-        (
-            (0.6, 0.61, 0.7, 0.6, 0.65),
-            "+0.0 (-0.9 to +0.9)",
-            "no relevant difference (within 2 points)",
-            "shows no relevant difference",
-        ),
-        ((0.7,), "+10.0", "too few seeds (1; at least 5 are needed)", "cannot be judged with fewer than 5 seeds"),
+        ((0.6, 0.61, 0.7, 0.6, 0.65), "+0.0 (-0.9 to +0.9)", "no relevant difference (within 2 points)"),
+        ((0.7,), "+10.0", "too few seeds (1; at least 5 are needed)"),
     ],
 )
-def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words, verdict):
+def test_grpo_is_compared_with_ppo_at_equal_budgets(ours, difference, words):
     section = section_of(efficiency, *arms({"grpo": ours, "ppo": BASE[: len(ours)]}))
     first, at_cpu = rows_of(section.tables[0])
     assert (first["Equal budget"], at_cpu["Equal budget"]) == ("Completions: 20", "CPU seconds: 2.00 s")
     assert (first["Arm"], first["Difference (points)"], first["Verdict"]) == ("GRPO", difference, words)
-    finding = (
-        f"At equal completions, GRPO {verdict}: {difference} points of accuracy compared with PPO, n = {len(ours)}"
-    )
-    assert section.figures[0].finding == finding
     is_single = len(ours) == 1
     assert is_single == all("fill" not in trace for trace in section.figures[0].views[0].figure["data"])
     assert is_single == ("single seed" in section.figures[0].caption)
@@ -89,44 +75,22 @@ def test_grpos_relatives_are_compared_with_grpo_too():
     } == {"PPO": {"GRPO": "+10.0", "Dr. GRPO": "+20.0"}, "GRPO": {"PPO": "-10.0", "Dr. GRPO": "+10.0"}}
 
 
-def test_the_task_that_is_learnt_slowest_is_drawn_first():
-    records = [
-        run([0.1, middle, 0.9 + seed / 100], algorithm=algorithm, seed=seed, task=task)
-        for task, middle in {"addition": 0.9, "sort": 0.3}.items()
-        for algorithm in ("grpo", "ppo")
-        for seed in range(3)
-    ]
-    figures = section_of(efficiency, *records).figures
-    assert [figure.facets["task"] for figure in figures[:2]] == ["sort", "addition"]
-
-
 @pytest.mark.parametrize(
-    ("relatives", "p", "words", "verdict"),
-    [
-        ((), "0.026", "higher", "is clearly higher"),
-        (("rloo", "dr_grpo", "grpo_token_mean"), "0.106", "no clear difference (5 pairs)", "shows no clear difference"),
-    ],
+    ("relatives", "p", "words"),
+    [((), "0.026", "higher"), (("rloo", "dr_grpo", "grpo_token_mean"), "0.106", "no clear difference (5 pairs)")],
 )
-def test_among_many_arms_more_is_asked_of_each(relatives, p, words, verdict):
+def test_among_many_arms_more_is_asked_of_each(relatives, p, words):
     # 10 to 50 points higher: p is 0.0132, at two budgets; of two it is twice, of eight eight times as much.
     finals = {"ppo": (0.1, 0.1, 0.1, 0.1, 0.1), "grpo": (0.2, 0.3, 0.4, 0.5, 0.6)}
     section = section_of(efficiency, *arms(finals | dict.fromkeys(relatives, (0.15, 0.05, 0.1, 0.15, 0.06))))
     row, at_cpu = [row for row in rows_of(section.tables[0]) if row["Arm"] == "GRPO"]
     assert (row["Verdict"], row["p (t, Holm)"], at_cpu["Verdict"]) == (words, p, words)
-    assert section.figures[0].finding.startswith(f"At equal completions, GRPO {verdict}")
-    ruled = ["after Holm’s correction" in table.note for table in section.tables]
-    assert ruled == ["reference" in table.facets for table in section.tables]
 
 
 def test_ppo_on_grouped_prompts_is_the_reference():
     lone = [run(algorithm="ppo", seed=seed, prompts_per_step=10, num_generations=1) for seed in (0, 1)]
     grouped = [run(algorithm="ppo", seed=seed) for seed in (0, 1)]
-    table = section_of(efficiency, *lone, *grouped).tables[0]
-    assert (table.title, table.settings) == (
-        "Accuracy compared with the reference",
-        "sort · small · MHA · reference: PPO · 5 × 2",
-    )
-    assert rows_of(table)[0]["Arm"] == "PPO · 10 × 1"
+    assert rows(efficiency, *lone, *grouped)[0]["Arm"] == "PPO · 10 × 1"
 
 
 def test_arms_without_a_shared_seed_are_not_judged():
@@ -149,7 +113,6 @@ def test_a_level_costs_the_median_of_all_seeds():
 def test_a_curve_is_the_mean_over_the_mean_spent():
     records = [run([0.1, 0.2, 0.6], seed=0), run([0.1, 0.4, 0.8], seed=1, cpu_s=(1.0, 0.5, 0.5))]
     (figure,) = section_of(efficiency, *records).figures
-    assert [view.title for view in figure.views] == ["Completions", "Tokens", "Updates", "CPU seconds", "Wall clock"]
     band, line = figure.views[3].figure["data"]
     assert (line["name"], line["x"]) == ("GRPO", [0, 1.5, 3.0])
     assert line["y"] == pytest.approx([0.1, 0.3, 0.7])
@@ -204,7 +167,6 @@ def test_of_many_trials_the_best_of_each_algorithm_is_drawn():
     (figure,) = section.figures
     lines = [trace["name"] for trace in figure.views[0].figure["data"] if "fill" not in trace]
     assert lines == ["PPO · trial 5", "GRPO · trial 8"]
-    assert "shows only the best of each algorithm" in figure.caption
     assert figure.finding.endswith("picked by that score, so the lead is not judged")
     ppo, grpo = rows_of(section.tables[-1])
     # The best of one draw is the mean. Of 5 trials the best of two: the sum of k (2k - 1) / 25 tenths, 95 / 25.
@@ -222,8 +184,6 @@ def test_a_reward_is_compared_with_all_else_the_same():
         *(run([0.1, 0.2, final], seed=seed, task="addition") for seed, final in enumerate((0.6, 0.5, 0.6, 0.5, 0.55))),
         *fed("reward_source", "majority", (0.5, 0.6), task="alone"),
     )
-    assert "every token of a completion gets the same advantage" in section.explanation
-    assert "GRPO compares samples of one policy" in section.explanation
     process, majority = titled(section, PROCESS), titled(section, MAJORITY)
     assert {row["Arm"] for row in process} == {"supervision=process"}
     assert (process[0]["Equal budget"], process[0]["Difference (points)"]) == (
@@ -231,10 +191,6 @@ def test_a_reward_is_compared_with_all_else_the_same():
         "+20.0 (+20.0 to +20.0)",
     )
     assert majority[0]["Verdict"] == "no clear difference (5 pairs)"
-    findings = {figure.title: figure.finding for figure in section.figures}
-    assert findings[PROCESS].startswith(
-        "At equal completions, process supervision is clearly higher: +20.0 (+20.0 to +20.0)"
-    )
     assert [figure.facets["task"] for figure in section.figures if figure.title == MAJORITY] == ["addition"]
 
 

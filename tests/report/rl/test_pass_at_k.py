@@ -2,12 +2,10 @@
 
 from dataclasses import replace
 
-import pytest
-
 from suite.records.record import Reading
 from suite.report.rl import pass_at_k
 from tests.report.quality_records import in_memory
-from tests.report.reading import rows_of, said
+from tests.report.reading import rows_of
 from tests.report.rl.runs import recipes, section_of, staged
 
 KS = (1, 128, 256)
@@ -68,20 +66,6 @@ def test_each_arm_stands_beside_its_base_models_with_a_word():
     assert sft["Change of pass@256 (points)"].startswith("+20.0 (")
 
 
-def test_lines_over_k_have_bands_and_one_is_the_base_models():
-    (figure,) = section_of(pass_at_k, *ARMS).figures
-    plot = figure.views[0].figure
-    lines = {trace["name"]: trace for trace in plot["data"] if "fill" not in trace}
-    bands = {trace["name"] for trace in plot["data"] if "fill" in trace}
-    assert next(iter(lines)) == "Before training"
-    assert set(lines) == bands
-    assert len(lines) == 6
-    assert all(line["x"] == [1, 128, 256] for line in lines.values())
-    assert lines["Before training"]["y"] == pytest.approx([0.018, 0.588, 0.598])
-    assert (plot["layout"]["xaxis"]["type"], plot["layout"]["xaxis"]["tickvals"]) == ("log", [1, 128, 256])
-    assert "; teaches: SFT; sharpens: R1-Zero; " in figure.finding
-
-
 def test_of_saturated_base_models_nothing_is_said_to_be_taught():
     saturated = (0.3, 0.9, 1.0)
     (table,) = section_of(pass_at_k, *arm("r1_zero", (0.8, 0.99, 1.0), base=saturated)).tables
@@ -110,11 +94,3 @@ def test_runs_without_such_samples_make_no_section():
     assert pass_at_k.build(in_memory(half)) is None
     impossible = sampled(staged("sft", [0.0, 0.1, 0.2], "sft"), BASE, (1.5, -1.0, 2.0))
     assert pass_at_k.build(in_memory(impossible)) is None
-    assert said(pass_at_k.build(in_memory(*recipes(), *ARMS)), "zh").tables[0].title == "训练前后的 pass@k"
-
-
-@pytest.mark.parametrize(("half", "is_told"), [(0.59, False), (0.4, True)])
-def test_a_base_model_that_still_gains_with_more_tries_is_told(half, is_told):
-    base = (0.02, half, 0.6)
-    (figure,) = section_of(pass_at_k, *arm("r1_zero", (0.5, 0.55, 0.6), base=base)).figures
-    assert ("more tries would solve more" in figure.finding) is is_told

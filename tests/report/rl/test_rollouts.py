@@ -38,20 +38,6 @@ def test_each_arm_is_compared_with_exact_rollouts():
     )
 
 
-def test_the_answer_names_what_loses_and_what_does_not():
-    (figure,) = section_of(rollouts, *study()).figures
-    assert figure.caption.startswith(
-        "Rollouts with fp8 cache: clearly lower accuracy with of_tomorrow. "
-        "Rollouts 8 steps old: clearly lower accuracy with no correction; within 2 points with token truncation (TIS). "
-    )
-    assert figure.finding.endswith("Accuracy clearly changes in 2 of 3 arms")
-
-
-def test_runs_of_one_seed_are_not_judged():
-    (figure,) = section_of(rollouts, *study()[::5]).figures
-    assert "Rollouts 8 steps old: too few seeds with or without any of the corrections tried." in figure.caption
-
-
 def test_other_rollouts_do_not_speak_for_an_algorithm():
     layout = design.layout(in_memory(*study()))
     assert [len(arm.runs) for experiment in layout.algorithms for arm in experiment.arms] == [5]

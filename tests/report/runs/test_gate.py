@@ -12,7 +12,7 @@ from suite.gate.verdict import Outcome, Side
 from suite.report.command import report
 from suite.report.model.results import read_results
 from suite.report.page.texts import LANGUAGES, load_texts
-from suite.report.runs.gate import LONGEST_DRAWN, build
+from suite.report.runs.gate import build
 from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
 from tests.records.factory import build as record_of
 from tests.records.factory import store
@@ -57,16 +57,12 @@ def test_a_judgement_is_a_sentence_with_its_date_and_counts(tmp_path):
     [
         (judgement(timing(), interrupted=True), "The comparison was interrupted"),
         (judgement(), "No quantity had anything to be compared with"),
+        (judgement(timing(Outcome.INCONCLUSIVE, 1.2), timing()), "1 of 2 noisy quantities have no verdict"),
+        (judgement(timing(Outcome.INCONCLUSIVE, 1.2), timing()), "hides slowdowns of up to +21.0%"),
     ],
 )
-def test_what_was_cut_short_or_judged_nothing_says_so(tmp_path, judged, words):
+def test_what_was_not_judged_is_said(tmp_path, judged, words):
     assert words in section_of(tmp_path, judged).explanation
-
-
-def test_what_is_undecided_and_what_noise_hides_is_said(tmp_path):
-    explanation = section_of(tmp_path, judgement(timing(Outcome.INCONCLUSIVE, 1.2), timing())).explanation
-    assert "1 of 2 noisy quantities have no verdict" in explanation
-    assert "hides slowdowns of up to +21.0%" in explanation
 
 
 def test_each_timing_is_drawn_with_its_interval_and_allowance(tmp_path):
@@ -78,28 +74,6 @@ def test_each_timing_is_drawn_with_its_interval_and_allowance(tmp_path):
     assert slower["error_x"]["array"] == pytest.approx([0.01])
     assert slower["error_x"]["arrayminus"] == pytest.approx([0.01])
     assert traces["allowed"]["x"][:3] == [1.02, 1.02, None]
-    assert slower["hovertext"][0].endswith("+5.2% (+4.2 to +6.2), allowed +2.0%")
-    (no_change,) = figure.views[0].figure["layout"]["shapes"]
-    assert (no_change["x0"], no_change["x1"]) == (1, 1)
-
-
-def test_outcomes_differ_by_colour_and_by_symbol(tmp_path):
-    every = [timing(outcome, case=case_id(seq_len=n)) for n, outcome in enumerate(Outcome)]
-    (figure,) = section_of(tmp_path, judgement(*every)).figures
-    markers = [trace["marker"] for name, trace in traces_of(figure).items() if name != "allowed"]
-    assert len({marker["symbol"] for marker in markers}) == len(Outcome)
-
-
-@pytest.mark.parametrize("width", [1e-6, 0.01, 0.3, 5.0, 900.0])
-def test_the_axis_holds_every_end_and_has_a_handful_of_ticks(tmp_path, width):
-    verdict = timing(Outcome.SLOWER, 1 + width / 2, low=1.0, high=1 + width)
-    (figure,) = section_of(tmp_path, judgement(verdict)).figures
-    axis = figure.views[0].figure["layout"]["xaxis"]
-    low, high = (10**end for end in axis["range"])
-    assert low < 1 < 1 + width < high
-    assert 2 <= len(axis["tickvals"]) <= 8
-    assert all(low <= tick <= high for tick in axis["tickvals"])
-    assert len(set(axis["ticktext"])) == len(axis["tickvals"])
 
 
 def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
@@ -119,11 +93,6 @@ def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
         "Reason": "slower by more than the 2.0% that is allowed",
     }
     assert rows[0]["Change"] == "–"
-    assert table.row_facets[0] == {"geometry": "deepseek-v2-lite", "phase": "decode", "dtype": "bfloat16"} | {
-        "variant": "TIED"
-    }
-    assert "All cases: workload=attention geometry=deepseek-v2-lite" in table.note
-    assert "clock thread_cpu, launches 2, floor 2% (a slowdown up to it passes)" in table.note
 
 
 def test_a_reason_is_followed_by_its_notes(tmp_path):
@@ -131,11 +100,6 @@ def test_a_reason_is_followed_by_its_notes(tmp_path):
     (table,) = section_of(tmp_path, judgement(verdict)).tables
     assert rows_of(table)[0]["Reason"].startswith("slower; one launch; ")
     assert "/srv/private" not in rows_of(table)[0]["Reason"]
-
-
-def test_the_warnings_have_a_table(tmp_path):
-    *_, warnings = section_of(tmp_path, mixed()).tables
-    assert rows_of(warnings) == [{"Warning": "two threads on two cores: barriers spin"}]
 
 
 def test_the_newest_is_shown_whole_and_older_ones_by_a_row(tmp_path):
@@ -164,8 +128,6 @@ def test_each_results_folder_has_its_newest(tmp_path):
         write_judgement(judgement(timing(), after=Side(label=f"after {label}")), tmp_path / label / "gate", {})
     section = said(build(read_results([tmp_path / "one", tmp_path / "two"])))
     assert [figure.settings for figure in section.figures] == ["one", "two"]
-    assert "one: Newest comparison: after one with" in section.explanation
-    assert "two: Newest comparison: after two with" in section.explanation
 
 
 def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
@@ -173,17 +135,7 @@ def test_of_hundreds_the_worst_twenty_are_drawn(tmp_path):
     section = section_of(tmp_path, judgement(*many))
     (figure,) = section.figures
     assert traces_of(figure)["slower"]["x"] == pytest.approx([1 + n / 1000 for n in range(299, 279, -1)])
-    assert "The table holds 280 more." in figure.caption
-    assert (len(section.tables[0].rows), section.tables[0].folded) == (300, True)
-
-
-def test_long_names_of_tests_keep_their_ends_and_stay_apart(tmp_path):
-    folder = "benchmarks/a_folder_of_a_long_name/test_parser.py::test_of_a_file"
-    cases = [f"{folder}[one]", f"{folder}[two]", f"another/{folder}[two]"]
-    (figure,) = section_of(tmp_path, judgement(*(timing(case=case, span="call") for case in cases))).figures
-    names = [note["text"] for note in figure.views[0].figure["layout"]["annotations"]]
-    assert len(set(names)) == 3
-    assert all(len(name) <= LONGEST_DRAWN + len(" (2)") and "[" in name for name in names)
+    assert len(section.tables[0].rows) == 300
 
 
 ODD_RATIOS = (float("nan"), float("inf"), 0.0, -1.0, 1e300)
@@ -206,13 +158,6 @@ def test_an_impossible_interval_is_drawn_as_far_as_is_sensible(tmp_path):
 def test_a_judgement_without_verdicts_or_timings_is_shown(tmp_path):
     assert section_of(tmp_path, judgement()).tables == []
     assert section_of(tmp_path, judgement(whole(), facts={})).figures == []
-
-
-def test_in_chinese_the_outcomes_and_the_interval_are_chinese(tmp_path):
-    section = section_of(tmp_path, judgement(timing(Outcome.SLOWER, 1.052)), lang="zh")
-    assert section.tables[0].rows[0][0] == "变慢"
-    assert section.tables[0].rows[0][3] == "+5.2% (+4.2 至 +6.2)"
-    assert "1 项变慢" in section.explanation
 
 
 def test_a_folder_of_judgements_alone_is_no_results_folder(tmp_path):

@@ -56,11 +56,6 @@ def test_of_many_cases_without_a_result_each_reason_stands_once(tmp_path):
     assert len(table_of(section, "Cases without a result")) == 17
 
 
-def test_runs_that_held_memory_by_owner_are_counted(tmp_path):
-    section = section_of(tmp_path, record_of(settings={"track_memory": True}), record_of(seq_len=64))
-    assert "Memory by owner was recorded in 1 of the runs." in section.explanation
-
-
 def test_damaged_and_unfinished_folders_are_named(tmp_path):
     store(tmp_path / "results", record_of())
     for name, content in (("damaged", "{"), ("unfinished", None)):
