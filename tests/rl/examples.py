@@ -62,10 +62,6 @@ def experience(mask_NT, scores, **changes):
     return Experience(mask_NT=mask_NT, scores=scores, **parts | changes)
 
 
-def padded(values_NT, *, left=0, right=0, filled=0.0):
-    return torch.nn.functional.pad(values_NT, (left, right), value=filled)
-
-
 def random_rollout(seed=0):
     """Three groups, lengths 0 to 5, steps, a critic and a price of KL: whatever an estimator may look at."""
     generator = torch.Generator().manual_seed(seed)

@@ -34,6 +34,8 @@ def test_every_named_algorithm_can_be_planned(algorithm):
         ("sapo", {"sapo_tau_pos": None}, "sapo_tau_pos and sapo_tau_neg must be numbers above 0 for policy_loss=sapo"),
         ("grpo", {"format_reward": "half"}, "format_reward must be one of added, gate; got 'half'"),
         ("grpo", {"loss_agg_mode": "mean"}, "loss_agg_mode must be one of token-mean"),
+        ("grpo", {"kl_type": "k4"}, "kl_type must be one of k1, k2, k3, k3_unbiased; got 'k4'"),
+        ("grpo", {**PRICED, "supervision": "process"}, "rewards steps only and needs use_kl_in_reward=false"),
         ("grpo", {"kl_coef": -1}, "kl_coef must be a number of at least 0; got -1"),
         ("grpo", {"clip_ratio_c": 0.5}, "clip_ratio_c must be null or a number above 1; got 0.5"),
         ("grpo", {"temperature": 0}, "temperature must be a number above 0; got 0"),
