@@ -42,11 +42,6 @@ def mask_of(lengths, width):
     return (torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]).double()
 
 
-def scored(rewards, groups, lengths, width=None, **changes):
-    mask_NT = mask_of(lengths, width or max(lengths))
-    return Scored(**{"mask_NT": mask_NT, "rewards_N": tensor(*rewards), "groups_N": torch.tensor(groups)} | changes)
-
-
 def experience(mask_NT, scores, **changes):
     """Completions of nothing, each of a group of its own, but for what is given."""
     zeros_NT, rows = torch.zeros_like(mask_NT), len(mask_NT)

@@ -99,13 +99,6 @@ def test_what_is_held_out_is_evaluated_and_never_learnt_from(tmp_path):
     assert trained == [True] * 16 + [False] * 16 + [True] * 8  # before each stage, the rollout, at the end
 
 
-def test_algorithms_share_the_base_model_of_their_seed(tmp_path):
-    asked = [("grpo", 0), ("ppo", 0), ("grpo", 1)]
-    grpo, ppo, other = (in_process(tmp_path, name, seed=seed)[2]["base"]["key"] for name, seed in asked)
-    assert grpo == ppo != other
-    assert len(list((tmp_path / "bases").glob("*.pt"))) == 2
-
-
 AS_PRACTISED = {"critic_warmup_steps": 4, "lam_alpha": 0.2, "critic_lam": 1.0, "critic_model": "tiny"}
 """The run dies while its critic learns alone, then once more, and then the policy begins."""
 OTHERWISE = [AS_PRACTISED, {"dtype": "bfloat16"}, {"autocast": True}, {"lora_rank": 2}]
@@ -286,16 +279,6 @@ def test_every_precision_begins_as_one_base_model(tmp_path):
     seen = {way: in_process(tmp_path, steps=1, eval_every=1, **changes)[1:] for way, changes in ways.items()}
     assert len({facts["base"]["key"] for _, facts in seen.values()}) == 1
     assert len({tuple(reading.value for reading in readings) for readings, _ in seen.values()}) == len(ways)
-
-
-@pytest.mark.parametrize("variant", ["gqa", "mla"])
-def test_the_attention_variant_is_an_axis(tmp_path, variant):
-    outcome, _, facts = in_process(tmp_path, attention=read_choice("attention", variant))
-    assert outcome == (Status.OK, None)
-    is_mla = variant == "mla"
-    decoded = "AbsorbedLatentAttention" if is_mla else "GroupedAttention"
-    trained = "ExpandedLatentAttention" if is_mla else "GroupedAttention"
-    assert facts["attention_modes"] == {"trained": trained, "decoded": decoded}
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,10 @@ def check_edges(completions, objective):
         ]
         for dtype in (torch.float64, torch.float32):
             assert_zero(differentiate(batch_of(equal, free, dtype=dtype), free), "equal rewards")
+    if objective.supervision == "process":
+        for steps in ([(0, 0.1)], []):  # that have nothing to be compared with
+            single = [replace(completions[0], steps=steps), *(replace(c, steps=[]) for c in completions[1:])]
+            assert_zero(differentiate(batch_of(single, free), free), "one step or none")
     alone = differentiate(batch_of([replace(completions[3], group=0)], free), free)
     if objective.compares_group and objective.supervision == "outcome":
         assert_zero(alone, "a group of one")
