@@ -35,23 +35,18 @@ def test_decoding_token_by_token_equals_reading_all_at_once(variant):
     torch.testing.assert_close(torch.cat([first, *rest], dim=1), at_once, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("variant", ["mla", "mla_latent", "mla_expanded"])
-def test_mla_without_rotary_part_and_norm_trains_as_it_decodes(variant):
-    model = decoder(variant, dtype=torch.float64, of_attention={"qk_rope_head_dim": 0, "latent_norm": False})
-    assert model.parameter_count() == model.shape.parameter_count
-    given, caches = tokens(2, 6), model.new_caches(2, 6)
-    with torch.no_grad():
-        decoded = [model.decode(given[:, at : at + 1], caches, at, None) for at in range(6)]
-    at_once = model(given)
-    torch.testing.assert_close(torch.cat(decoded, dim=1), at_once, rtol=0, atol=1e-12)
-    at_once.square().sum().backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+BARE = {"qk_rope_head_dim": 0, "latent_norm": False}
 
 
-@pytest.mark.parametrize("latent", ["frozen", "slice"])
-@pytest.mark.parametrize("sizes", [{}, {"qk_rope_head_dim": 0, "latent_norm": False}], ids=["whole", "bare"])
-def test_a_latent_that_is_not_trained_trains_as_it_decodes(latent, sizes):
-    model = decoder("mla", dtype=torch.float64, of_attention={**sizes, "latent": latent})
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        *((variant, BARE) for variant in ("mla", "mla_latent", "mla_expanded")),
+        *(("mla", {**sizes, "latent": latent}) for latent in ("frozen", "slice") for sizes in ({}, BARE)),
+    ],
+)
+def test_every_form_of_mla_trains_as_it_decodes(variant, changes):
+    model = decoder(variant, dtype=torch.float64, of_attention=changes)
     assert model.parameter_count() == model.shape.parameter_count
     given, caches = tokens(2, 6), model.new_caches(2, 6)
     with torch.no_grad():

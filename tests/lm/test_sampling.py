@@ -64,15 +64,6 @@ def test_the_entropy_is_that_of_the_sampled_distributions():
     torch.testing.assert_close(samples.entropy_NT, expected, rtol=0, atol=1e-12)
 
 
-def test_one_seed_gives_the_same_completions_another_others():
-    model, given = decoder(), prompts_from(EQUAL_PROMPTS, CPU)
-    first, again, other = (
-        sample(model, given, copies=4, longest=10, generator=generator(seed)).tokens_NT for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
 def test_reading_a_groups_prompt_once_changes_nothing():
     model = decoder(dtype=torch.float64)
     shared = sample(model, prompts_from(EQUAL_PROMPTS, CPU), copies=3, longest=10, generator=generator())
@@ -132,11 +123,3 @@ def test_a_completion_has_one_end_then_padding_or_is_truncated():
         assert samples.is_truncated_N[row] or own[-1] == END
         assert (rest == PAD).all()
         assert (samples.log_probs_NT[row, length:] == 0).all()
-
-
-def test_what_was_sampled_can_be_trained_on():
-    model, given = decoder(), prompts_from(EQUAL_PROMPTS, CPU)
-    samples = sample(model, given, longest=6, generator=generator())
-    h = hidden_states(model, given, samples.tokens_NT)
-    (log_probs(model, h, samples.tokens_NT, 1.0)[0] * samples.mask_NT - samples.log_probs_NT).square().sum().backward()
-    assert model.embedding.grad is not None

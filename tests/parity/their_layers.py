@@ -53,33 +53,21 @@ class TheirLayer:
 
 def llama_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     config = LlamaConfig(**_grouped_sizes(ours, geometry), attn_implementation=implementation)
-    return TheirLayer(
-        attention=holding(_named(_grouped_weights(ours)), llama.LlamaAttention, config),
-        rotary=llama.LlamaRotaryEmbedding(config),
-        config=config,
-    )
+    return _layer(_named(_grouped_weights(ours)), llama.LlamaAttention, llama.LlamaRotaryEmbedding, config)
 
 
 def granite_layer(ours: GroupedAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     config = GraniteConfig(
         **_grouped_sizes(ours, geometry), attention_multiplier=ours.scale, attn_implementation=implementation
     )
-    return TheirLayer(
-        attention=holding(_named(_grouped_weights(ours)), granite.GraniteAttention, config),
-        rotary=granite.GraniteRotaryEmbedding(config),
-        config=config,
-    )
+    return _layer(_named(_grouped_weights(ours)), granite.GraniteAttention, granite.GraniteRotaryEmbedding, config)
 
 
 def mistral_layer(ours: WindowAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     config = MistralConfig(
         **_grouped_sizes(ours, geometry), sliding_window=ours.shape.window, attn_implementation=implementation
     )
-    return TheirLayer(
-        attention=holding(_named(_grouped_weights(ours)), mistral.MistralAttention, config),
-        rotary=mistral.MistralRotaryEmbedding(config),
-        config=config,
-    )
+    return _layer(_named(_grouped_weights(ours)), mistral.MistralAttention, mistral.MistralRotaryEmbedding, config)
 
 
 def gpt_oss_layer(ours: WindowAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
@@ -91,43 +79,41 @@ def gpt_oss_layer(ours: WindowAttention, geometry: Mapping[str, Any], implementa
         attention_bias=False,  # ours has none
         attn_implementation=implementation,
     )
-    return TheirLayer(
-        attention=holding({**_named(_grouped_weights(ours)), "sinks": ours.sink_H}, gpt_oss.GptOssAttention, config),
-        rotary=gpt_oss.GptOssRotaryEmbedding(config),
-        config=config,
+    return _layer(
+        {**_named(_grouped_weights(ours)), "sinks": ours.sink_H},
+        gpt_oss.GptOssAttention,
+        gpt_oss.GptOssRotaryEmbedding,
+        config,
     )
 
 
 def deepseek_v3_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     config = DeepseekV3Config(**latent_sizes(ours, geometry), attn_implementation=implementation)
-    return TheirLayer(
-        attention=holding(_named(latent_weights(ours)), v3.DeepseekV3Attention, config),
-        rotary=v3.DeepseekV3RotaryEmbedding(config),
-        config=config,
-    )
+    return _layer(_named(latent_weights(ours)), v3.DeepseekV3Attention, v3.DeepseekV3RotaryEmbedding, config)
 
 
 def deepseek_v2_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     config = DeepseekV2Config(**latent_sizes(ours, geometry), attn_implementation=implementation)
-    return TheirLayer(
-        attention=holding(_named(latent_weights(ours)), v2.DeepseekV2Attention, config),
-        rotary=v2.DeepseekV2RotaryEmbedding(config),
-        config=config,
-    )
+    return _layer(_named(latent_weights(ours)), v2.DeepseekV2Attention, v2.DeepseekV2RotaryEmbedding, config)
 
 
 def glm_layer(ours: LatentAttention, geometry: Mapping[str, Any], implementation: str) -> TheirLayer:
     config = Glm4MoeLiteConfig(**latent_sizes(ours, geometry), attn_implementation=implementation)
-    return TheirLayer(
-        attention=holding(_named(latent_weights(ours)), glm.Glm4MoeLiteAttention, config),
-        rotary=glm.Glm4MoeLiteRotaryEmbedding(config),
-        config=config,
-    )
+    return _layer(_named(latent_weights(ours)), glm.Glm4MoeLiteAttention, glm.Glm4MoeLiteRotaryEmbedding, config)
 
 
 def evens_then_odds(k_r: Tensor) -> Tensor:
     """A rotary key of ours, whose pairs are neighbours, in the order that DeepseekV3Attention writes it in."""
     return torch.cat((k_r[..., 0::2], k_r[..., 1::2]), dim=-1)
+
+
+def _layer(
+    weights: Mapping[str, Tensor],
+    attention_class: type[torch.nn.Module],
+    rotary_class: type[torch.nn.Module],
+    config: PreTrainedConfig,
+) -> TheirLayer:
+    return TheirLayer(attention=holding(weights, attention_class, config), rotary=rotary_class(config), config=config)
 
 
 def _rope(geometry: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,13 +69,6 @@ def test_no_head_is_ablated_where_nobody_asks(tmp_path):
     assert not [one for one in record.readings if one.span.startswith("head_ablation")]
 
 
-def test_runs_of_one_seed_are_bit_equal_and_of_another_not(tmp_path):
-    first, again, other = (in_process(tmp_path / name, seed=seed)[1] for name, seed in (("a", 1), ("b", 1), ("c", 2)))
-    assert first == again
-    assert len(first) > 50
-    assert first != other
-
-
 @pytest.mark.parametrize("task", ["tiers", "two_hop"])
 def test_a_run_that_died_twice_ends_as_the_unbroken_one(tmp_path, task):
     asked = {"updates": 4, "eval_every": 1, "checkpoint_seconds": 1e-9}

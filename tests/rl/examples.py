@@ -42,11 +42,6 @@ def mask_of(lengths, width):
     return (torch.arange(width)[None, :] < torch.tensor(lengths)[:, None]).double()
 
 
-def scored(rewards, groups, lengths, width=None, **changes):
-    mask_NT = mask_of(lengths, width or max(lengths))
-    return Scored(**{"mask_NT": mask_NT, "rewards_N": tensor(*rewards), "groups_N": torch.tensor(groups)} | changes)
-
-
 def experience(mask_NT, scores, **changes):
     """Completions of nothing, each of a group of its own, but for what is given."""
     zeros_NT, rows = torch.zeros_like(mask_NT), len(mask_NT)
@@ -60,10 +55,6 @@ def experience(mask_NT, scores, **changes):
         "rewards_N": zeros_NT[:, 0],
     }
     return Experience(mask_NT=mask_NT, scores=scores, **parts | changes)
-
-
-def padded(values_NT, *, left=0, right=0, filled=0.0):
-    return torch.nn.functional.pad(values_NT, (left, right), value=filled)
 
 
 def random_rollout(seed=0):

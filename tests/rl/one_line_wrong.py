@@ -82,11 +82,6 @@ CHANGES = {
             "return k3_NT",
             "grpo with k3_unbiased",
         ),
-        "k3_unbiased without the ratio's gradient": (
-            "torch.exp(log_p_NT - sampled_NT)",
-            "torch.exp(log_p_NT - sampled_NT).detach()",
-            "grpo with k3_unbiased",
-        ),
         "KL averaged over padding": ("masked_NT = torch.where(mask_NT > 0, loss_NT, 0)", "masked_NT = loss_NT"),
         "clip fraction over padding": ("masked_NT.sum() / max(divisors.tokens, 1)", "masked_NT.mean()"),
         "token-mean divided by the micro-batch's tokens": (
@@ -96,10 +91,6 @@ CHANGES = {
         "an empty completion divided by its length": ("mask_NT.sum(dim=1).clamp(min=1)", "mask_NT.sum(dim=1)"),
     },
     "estimators/rloo.py": {
-        "advantages not masked": (
-            "torch.where(scored.mask_NT > 0, left_out_N[:, None], 0)",
-            "left_out_N[:, None].expand_as(scored.mask_NT)",
-        ),
         "one completion is not left out of the mean": (
             "centred(rewards_N, scored.groups_N) * sizes_N / (sizes_N - 1).clamp(min=1)",
             "centred(rewards_N, scored.groups_N)",
@@ -135,7 +126,6 @@ CHANGES = {
             "centred_N / (deviations(centred_N, scored.groups_N) + DEVIATION_EPSILON)",
             "centred_N",
         ),
-        "GDPO without the parts' weights": ("total_N + weight * centred_N", "total_N + centred_N"),
         "GDPO without whitening": (
             "advantages_NT=whiten(total_N[:, None].expand_as(scored.mask_NT), scored.mask_NT)",
             "advantages_NT=total_N[:, None] * scored.mask_NT",
@@ -147,16 +137,13 @@ CHANGES = {
             "centred(scored.rewards_N, scored.groups_N) / means_N",
             "scored.rewards_N / means_N",
         ),
-        "MaxRL's mean over the batch": ("same_NN = members(scored.groups_N)", "same_NN = members(scored.groups_N * 0)"),
     },
     "policy_losses/sapo.py": {
         "SAPO's temperatures exchanged": ("advantages_NT > 0, objective", "advantages_NT < 0, objective"),
         "SAPO's gate without 4 over its temperature": (" * 4 / tau_NT", " * 4"),
-        "SAPO's gate around a ratio of 0": ("(ratio_NT - 1)", "ratio_NT"),
     },
     "reward.py": {
         "the gate pays for the form alone": ("accuracy * form if", "max(accuracy, form) if"),
-        "the gate is never shut": ("accuracy * form if", "accuracy if"),
         "the penalty for length starts at the limit": ("(free - length)", "(self.longest_completion - length)"),
     },
     "critic.py": {

@@ -35,18 +35,6 @@ def test_r1_is_fine_tuning_rl_fine_tuning_on_its_own_and_rl():
     ]
 
 
-def test_arms_of_r1_differ_from_it_in_what_they_ask_about():
-    own, unfiltered, preference = (recipe(name) for name in ("r1", "r1_unfiltered", "r1_preference"))
-    kinds = [[stage["kind"] for stage in made["stages"]] for made in (own, unfiltered, preference)]
-    assert kinds[1] == [kind.replace("own", "own_unfiltered") for kind in kinds[0]]
-    assert kinds[2] == [*kinds[0], "preference"]
-    shares = [[stage["share"] for stage in made["stages"]] for made in (own, unfiltered, preference)]
-    assert shares[1] == shares[0]
-    assert [*shares[2][:3], sum(shares[2][3:])] == shares[0]
-    assert {made["examples"] for made in (own, unfiltered, preference)} == {own["examples"]}
-    assert {made["rollouts"] for made in (own, unfiltered, preference)} == {own["rollouts"]}
-
-
 def test_a_recipe_names_the_code_of_all_its_stages():
     modules = stage_modules(recipe("distill"))
     assert set(modules) == {f"suite.rl.stages.{name}" for name in ("distill", "sft", "rl", "own")}

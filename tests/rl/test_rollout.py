@@ -102,14 +102,6 @@ def test_filtering_stops_after_its_rounds_and_may_leave_nothing():
     assert found.trainable is None or len(found.trainable.groups_N.unique()) < 8
 
 
-def test_the_reward_is_accuracy_and_weighted_format():
-    wanted = plan(format_weight=0.25)
-    scores = [Score(accuracy=1.0, format=1.0), Score(accuracy=0.0, format=1.0), Score(accuracy=1.0, format=0.0)]
-    assert rewards(wanted, scores, samples([2, 3, 4])) == [1.25, 0.25, 1.0]
-    gated = plan(format_reward="gate", format_weight=None)
-    assert rewards(gated, scores, samples([2, 3, 4])) == [1.0, 0.0, 0.0]
-
-
 def test_the_parts_of_rewards_are_kept_for_gdpo_alone():
     assert gathered().trainable.parts_NK is None
     kept = gathered(algorithm="gdpo", filter_groups=True, filter_groups_max_rounds=2, overlong_buffer=2).trainable
@@ -171,12 +163,6 @@ def test_the_outcome_may_be_one_more_step_at_the_completions_end():
     last = one.mask_NT.sum(dim=1).long() - 1
     assert all_ends.gather(1, last[:, None]).all()
     assert all_ends.sum() == 16 + (last > 0).sum()
-
-
-def test_the_soft_penalty_grows_over_the_buffer_and_ends_at_one():
-    wanted = plan(overlong_buffer=4)  # of 11 tokens
-    nothing = [Score(accuracy=0.0, format=0.0)] * 5
-    assert rewards(wanted, nothing, samples([3, 7, 8, 9, 11], longest=11)) == [0, 0, -0.25, -0.5, -1]
 
 
 @pytest.mark.parametrize("is_truncated", [False, True])

@@ -38,22 +38,6 @@ def test_weights_are_those_computed_one_by_one(kind):
     torch.testing.assert_close(weights, torch.tensor([expected(kind, row) for row in TOKENS.tolist()]))
 
 
-def test_decoupled_weights_give_the_learning_policys_mean():
-    """Over all completions that the sampling policy may write, of any function of a token."""
-    worth = torch.tensor([3.0, -1.0, 0.5])
-    weights = token_weights(LOG_W, MASK, corrected("decoupled"))
-    mean = (SHARES[:, None] * weights * worth[TOKENS]).sum(dim=0)
-    torch.testing.assert_close(mean, (AT_START * worth).sum().expand(2))
-
-
-def test_sequence_weights_give_the_mean_of_completions():
-    worth = torch.arange(9.0) - 2
-    weights = token_weights(LOG_W, MASK, corrected("sequence_tis", rollout_weight_cap=1e9))
-    assert torch.equal(weights[:, 0], weights[:, 1])
-    mean = (SHARES * weights[:, 0] * worth).sum()
-    torch.testing.assert_close(mean, (AT_START[TOKENS].prod(dim=1) * worth).sum())
-
-
 def test_padding_weighs_nothing_and_changes_nothing():
     mask = MASK.clone()
     mask[:, 1] = 0
@@ -86,19 +70,6 @@ def test_readings_are_the_means_over_what_was_sampled():
     least = w.clamp(max=2)
     effective = float((SAMPLED * least).sum() ** 2 / (SAMPLED * least**2).sum())
     assert readings["rollout_effective_samples"] == pytest.approx(effective, rel=1e-5)
-
-
-def test_equal_policies_have_no_mismatch():
-    correction = corrected("sequence_mis")
-    log_w = torch.zeros_like(LOG_W)
-    readings = mismatch_readings(log_w, MASK, correction, token_weights(log_w, MASK, correction))
-    assert readings == {
-        "rollout_kl": 0.0,
-        "rollout_chi2": 0.0,
-        "rollout_sequence_chi2": 0.0,
-        "rollout_masked": 0.0,
-        "rollout_effective_samples": 1.0,
-    }
 
 
 def test_bounds_that_make_no_sense_are_refused():

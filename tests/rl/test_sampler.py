@@ -51,21 +51,6 @@ def test_without_lag_and_rounding_the_policy_itself_samples():
     assert not list(one.owned_tensors())
 
 
-def test_a_restored_sampler_goes_on_with_the_weights_that_wait():
-    ages = []
-    one, policy = sampler(rollout_lag=3)
-    for step in range(4):
-        move(policy, step)
-        one.begin_step()
-    again, policy = sampler(rollout_lag=3)
-    again.restore(one.state())
-    for step in range(4, 8):
-        move(policy, step)
-        again.begin_step()
-        ages.append(step - int(again.decoder.norm[0]))
-    assert ages == [3, 3, 3, 3]
-
-
 @pytest.mark.parametrize("attention", ["mha", "mla"])
 @pytest.mark.parametrize("cache_dtype", ["int8", "fp8"])
 def test_cached_rows_are_what_eight_bits_hold(attention, cache_dtype):

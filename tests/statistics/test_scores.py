@@ -32,20 +32,6 @@ def test_the_iqm_leaves_out_a_quarter_at_each_end_rounded_down(count):
     assert iqm(scores[:, None]) == pytest.approx(sum(middle) / len(middle), abs=1e-12)
 
 
-@pytest.mark.parametrize("statistic", STATISTICS)
-def test_the_order_of_runs_and_of_tasks_does_not_matter(statistic):
-    scores = normal(2, 5, 3)
-    turned = np.random.default_rng(3).permutation(np.random.default_rng(4).permuted(scores, axis=0), axis=1)
-    np.testing.assert_allclose(statistic(turned), statistic(scores), rtol=1e-14, atol=1e-15)
-
-
-@pytest.mark.parametrize("statistic", STATISTICS)
-def test_many_matrices_at_once_give_what_each_gives(statistic):
-    stacked = normal(5, 2, 7, 5, 3)
-    one_by_one = np.array([[statistic(scores) for scores in row] for row in stacked])
-    np.testing.assert_allclose(statistic(stacked), one_by_one, rtol=1e-14, atol=1e-15)
-
-
 # --- the intervals
 
 

@@ -97,25 +97,12 @@ def without(name):
     return packed(*laid_out({one: weight for one, weight in WEIGHTS.items() if one != name}))
 
 
-BEGIN, END = HEADER[NORM]["data_offsets"]
 NAN = torch.tensor([1.0] * 7 + [torch.nan])
 INVALID = "model.safetensors is not a valid safetensors file"
 FILES = {
-    "empty": (b"", INVALID),
-    "cut in its header": (WHOLE[:60], INVALID),
     "cut in its weights": (WHOLE[:-9], INVALID),
-    "a byte too long": (WHOLE + b"\0", INVALID),
-    "zeros": (bytes(4096), INVALID),
     "a length of 2**63": (packed(HEADER, DATA, length=1 << 63), INVALID),
-    "a bit of a bracket": (flipped(8), INVALID),
-    "no mapping": (packed([1, 2], b""), INVALID),
-    "no text": (packed(b"\xff\xfe{}", b""), INVALID),
     "brackets": (packed(b"[" * 100_000, b""), INVALID),
-    "a tensor of text": (packed({**HEADER, "a": "b"}, DATA), INVALID),
-    "half the type": (changed(NORM, dtype="F16"), INVALID),
-    "an offset out of the file": (changed(NORM, data_offsets=[1 << 40, (1 << 40) + 32]), INVALID),
-    "over another": (changed(NORM, data_offsets=[BEGIN - 4, END - 4]), INVALID),
-    "a shape below 0": (changed(NORM, shape=[-1, -8]), INVALID),
     "a bit of a name": (flipped(WHOLE.index(b"model.norm")), "is not expected or of another size and .* is missing"),
     "no tensors": (packed({}, b""), "lm_head.weight, .* are missing"),
     "a name of two lines": (with_weight("a\nb", torch.ones(1)), r"a\\nb is not expected"),
@@ -136,35 +123,18 @@ def test_a_file_of_weights_that_cannot_be_is_refused(folder, content, words):
 
 ROPE = {"rope_type": "llama3", **SCALED}
 CONFIGS = {
-    "empty": (b"", "is not JSON"),
     "a list": (b"[]", "must be a mapping of settings; got"),
-    "a text": (b'"config"', "must be a mapping of settings"),
-    "null": (b"null", "must be a mapping of settings"),
-    "no text": (b"\xff\xfe\xfd", "is not UTF-8"),
-    "cut": (json.dumps(CONFIG).encode()[:50], "is not JSON"),
     "hidden_size of 10**12": ({"hidden_size": 10**12}, r"hidden_size must be a whole number from .* got 1000000000000"),
     "hidden_size of 10**400": ({"hidden_size": 10**400}, "whole number of more than 20 digits"),
-    "hidden_size 0": ({"hidden_size": 0}, "hidden_size must be .* got 0"),
-    "hidden_size of a fraction": ({"hidden_size": 8.5}, "hidden_size must be .* got 8.5"),
-    "hidden_size of a text": ({"hidden_size": "8"}, "hidden_size must be .* got '8'"),
     "no heads": ({"num_attention_heads": 0}, "num_attention_heads must be .* got 0"),
-    "more heads than width": ({"num_attention_heads": 16, "num_key_value_heads": 16}, "head_dim=0|head_dim"),
-    "heads of a list": ({"num_attention_heads": [2]}, r"num_attention_heads must be .* got \[2\]"),
     "heads of no multiple": ({"num_key_value_heads": 3}, "must be a multiple of"),
     "layers without end": ({"num_hidden_layers": 1e400}, "is not finite"),
-    "positions of a text": ({"max_position_embeddings": "many"}, "max_position_embeddings must be .* got 'many'"),
     "eps of no number": ({"rms_norm_eps": float("nan")}, "is not finite"),
-    "eps null": ({"rms_norm_eps": None}, "rms_norm_eps must be .* got None"),
-    "theta 0": ({"rope_theta": 0}, "rope_theta must be .* got 0"),
     "tied of a text": ({"tie_word_embeddings": "no"}, "tie_word_embeddings='no'"),
     "a family that is a list": ({"model_type": ["llama"]}, "its config.json says LlamaForCausalLM"),
-    "classes that are numbers": ({"architectures": [7]}, r"its config.json says \[7\]"),
-    "layers that are a number": ({"layer_types": 7}, "layers of 7"),
     "layers that are lists": ({"layer_types": [["full_attention"]]}, "layers of"),
     "a rope that is a list": ({"rope_scaling": [1]}, r"rope_scaling=\[1\], which must be a mapping of settings"),
-    "a rope without its factor": ({"rope_scaling": {"rope_type": "llama3"}}, "factor must have a value; got none"),
     "a rope of equal factors": ({"rope_scaling": {**ROPE, "low_freq_factor": 4.0}}, "a low_freq_factor below its"),
-    "a rope of no number": ({"rope_scaling": {**ROPE, "factor": float("inf")}}, "is not finite"),
     "no family": ({"model_type": None, "architectures": None}, r"its config.json says \[None\]"),
 }  # fmt: skip
 

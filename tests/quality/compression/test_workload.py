@@ -123,15 +123,6 @@ def test_the_loss_is_that_of_each_token_behind_those_before_it(checkpoint, tmp_p
             assert found == pytest.approx(float(token_loss(model, tokens_BS, learnt_BS)) * (length - 1), rel=1e-5)
 
 
-def test_a_latent_that_is_fitted_to_text_keeps_more_of_it(checkpoint, tmp_path):
-    def kept(method):
-        _, readings, _ = run(tmp_path, checkpoint, method=method)
-        return [values(readings, "retained_variance", f"layer {layer}")[0] for layer in range(LAYERS)]
-
-    white, fitted = kept("svd"), kept("activation_svd")
-    assert all(one < other for one, other in zip(white, fitted, strict=True))
-
-
 def test_a_run_that_died_ends_as_the_unbroken_one(checkpoint, tmp_path):
     def seeded(readings):
         return [one for one in readings if METRICS[one.metric].seeded]

@@ -74,11 +74,13 @@ class Batch:
     log_reference_NT: torch.Tensor
 
 
-def batch_of(completions, objective, *, left=0, right=0, dtype=torch.float64):
-    """Pad completions to tensors; `left` and `right` are columns of padding beyond the longest one."""
+def batch_of(completions, objective, *, left=0, right=0, garbage=None, dtype=torch.float64):
+    """Pad completions to tensors; `left` and `right` are columns of padding beyond the longest one, which hold
+    `garbage` if it is given."""
     width = max(1, *(completion.length for completion in completions))
 
-    def rows(parts, padding):
+    def rows(parts, usual_padding, is_mask=False):
+        padding = usual_padding if garbage is None or is_mask else garbage
         padded = [[padding] * left + list(part) + [padding] * (width - len(part) + right) for part in parts]
         return torch.tensor(padded, dtype=dtype)
 
@@ -88,7 +90,7 @@ def batch_of(completions, objective, *, left=0, right=0, dtype=torch.float64):
     ends = [[float(t in dict(c.steps)) for t in range(c.length)] for c in completions]
     steps = [[dict(c.steps).get(t, IN_PADDING) for t in range(c.length)] for c in completions]
     scored = Scored(
-        mask_NT=rows([[1.0] * c.length for c in completions], 0.0),
+        mask_NT=rows([[1.0] * c.length for c in completions], 0.0, is_mask=True),
         rewards_N=torch.tensor([c.reward for c in completions], dtype=dtype),
         parts_NK=torch.tensor([c.parts for c in completions], dtype=dtype) if objective.normalises_parts else None,
         groups_N=torch.tensor([c.group for c in completions]),
@@ -168,9 +170,15 @@ def check_layouts(completions, objective, plain):
     wide = differentiate(batch_of(completions, objective, left=LEFT, right=RIGHT), objective)
     reversed_rows = differentiate(batch_of(completions[::-1], objective), objective)
     in_parts = differentiate(batch_of(completions, objective), objective, CHUNKS)
+    no_numbers = batch_of(completions, objective, left=LEFT, right=RIGHT, garbage=torch.nan)
+    beside_nan, own_NT = differentiate(no_numbers, objective), no_numbers.scored.mask_NT[:, inside] > 0
     for name, value in plain.items():
         is_by_token = value.dim() == 2
         assert_close(wide[name][:, inside] if is_by_token else wide[name], value, f"{name} with padding")
+        beside = beside_nan[name][:, inside] if is_by_token else beside_nan[name]
+        if name.endswith("slopes"):  # those by NaN itself, which no model computes
+            beside = torch.where(own_NT, beside, value)
+        assert_close(beside, value, f"{name} beside NaN")
         assert_close(in_parts[name], value, f"{name} in micro-batches")
         assert_close(reversed_rows[name].flip(0) if is_by_token else reversed_rows[name], value, f"{name} in order")
     for name in ("advantages", "slopes"):
@@ -187,6 +195,10 @@ def check_edges(completions, objective):
         ]
         for dtype in (torch.float64, torch.float32):
             assert_zero(differentiate(batch_of(equal, free, dtype=dtype), free), "equal rewards")
+    if objective.supervision == "process":
+        for steps in ([(0, 0.1)], []):  # that have nothing to be compared with
+            single = [replace(completions[0], steps=steps), *(replace(c, steps=[]) for c in completions[1:])]
+            assert_zero(differentiate(batch_of(single, free), free), "one step or none")
     alone = differentiate(batch_of([replace(completions[3], group=0)], free), free)
     if objective.compares_group and objective.supervision == "outcome":
         assert_zero(alone, "a group of one")

@@ -27,7 +27,7 @@ from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective, objective_from
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.reward import reward_from
 from tests.rl.conformance import problems
-from tests.rl.conformance.problems import EnumeratedProblem, Table, another_policy, one_choice, short_sequences
+from tests.rl.conformance.problems import EnumeratedProblem, another_policy, one_choice, short_sequences
 
 Row = NDArray[np.float64]
 ALLOWED = 1e-12  # float64 sums of some hundred terms differ by 1e-15; a wrong formula differs by 1e-8 at the least
@@ -153,17 +153,13 @@ def likelihood_factor(success: float, group_size: int) -> float:
 
 def _check_policy_losses(check: Any, seed: int) -> None:
     """Check the losses of completions that another policy sampled. With one token and no clip the ratio makes up for
-    that exactly; with more tokens, or a clip, it does not."""
-    choice, sequences = one_choice(seed), short_sequences(seed)
+    that exactly."""
+    choice = one_choice(seed)
     single = Draws(replace(choice, sampled_SK=another_policy(choice, seed)), 2)
-    several = Draws(replace(sequences, sampled_SK=another_policy(sequences, seed)), GROUP_SIZE)
     for name in POLICY_LOSSES.names:
         loss = {"policy_loss": name, "adv_estimator": "rloo", "loss_agg_mode": "seq-mean-token-sum"}
         wide = {**loss, "clip_ratio_low": 1.0, "clip_ratio_high": 1e6, **OPEN_GATE}
-        clipped = {**loss, "clip_ratio_low": 0.2, "clip_ratio_high": 0.3}
         check(f"policy_loss {name}, one token, no clip", single, objective(1, **wide), factor=1.0)
-        check(f"policy_loss {name}, one token", single, objective(1, **clipped))
-        check(f"policy_loss {name}, three tokens", several, objective(sequences.longest, **clipped))
 
 
 def _objective_with_kl_price(problem: EnumeratedProblem, **changes: object) -> Objective:
@@ -183,12 +179,10 @@ def _check_gradient(
     estimate: Estimator | None = None,
 ) -> None:
     """Note the code's expected gradient beside the true one, which it must equal `factor` times if given."""
-    mean, variance, clipped = expected_gradient(draws, objective, values_S=values_S, estimate=estimate)
+    mean = expected_gradient(draws, objective, values_S=values_S, estimate=estimate)
     price = objective.kl_coef if objective.use_kl_in_reward else 0.0
     true = problems.reward_gradient(draws.problem, price).ravel()
-    expectations.note(span, **_gradient_readings(mean, variance, true))
-    if any(clipped.values()):
-        expectations.note(span, **clipped)
+    expectations.note(span, **_gradient_readings(mean, true))
     if factor is not None:
         bias = float(np.abs(mean - factor * true).max()) / float(np.abs(true).max())
         expectations.expect(span, f"{factor:.3g} times the true gradient", bias)
@@ -200,9 +194,8 @@ def expected_gradient(
     *,
     values_S: Sequence[float] | None = None,
     estimate: Estimator | None = None,
-) -> tuple[Row, float, dict[str, float]]:
-    """Mean of the code's gradient over all draws, its variance summed over the parameters, and expected shares of
-    clipped tokens.
+) -> Row:
+    """Mean of the code's gradient over all draws.
 
     Every draw is a minibatch by itself, in estimator and divisors. `values_S` and `estimate` replace the problem's
     critic and the objective's estimator.
@@ -242,13 +235,11 @@ def expected_gradient(
     mask_NT, log_p_NT = paths["mask_NT"][rows_DG.flatten()], log_p_PT[rows_DG.flatten()].requires_grad_()
     policy_loss: PolicyLoss = POLICY_LOSSES.load(objective.policy_loss)
     term = policy_loss(log_p_NT, log_old_PT[rows_DG.flatten()], advantages_NT, mask_NT, objective)
-    loss, shares_D2 = mask_NT.new_zeros(()), []
+    loss = mask_NT.new_zeros(())
     for start in range(0, len(mask_NT), size):
         draw = slice(start, start + size)
         divisors = Divisors.from_mask(mask_NT[draw], longest=objective.longest_completion)
         loss = loss + aggregate(term.loss_NT[draw], mask_NT[draw], objective.loss_agg_mode, divisors)
-        ends = term.clipped_low_NT[draw], term.clipped_high_NT[draw]
-        shares_D2.append([float(aggregate(end_NT, mask_NT[draw], "token-mean", divisors)) for end_NT in ends])
     (slopes_NT,) = torch.autograd.grad(loss, log_p_NT)
 
     # The chain rule from each token's log π to the policy's logits; a loss falls against its gradient.
@@ -258,19 +249,12 @@ def expected_gradient(
         for path, slopes_T in zip(group, slopes_GT.tolist(), strict=True):
             for slope, score_SK in zip(slopes_T, scores[path], strict=False):  # padding lies on the right
                 gradient_SK -= slope * score_SK
-    mean, variance = _mean_and_variance(gradients_DSK.reshape(len(draws.groups), -1), draws.weights_D)
-    low, high = (float(draws.weights_D @ np.array(shares)) for shares in zip(*shares_D2, strict=True))
-    return mean, variance, {"clip_fraction_low": low, "clip_fraction_high": high}
+    mean: Row = draws.weights_D @ gradients_DSK.reshape(len(draws.groups), -1)
+    return mean
 
 
-def _mean_and_variance(gradients_DP: Table, weights_D: Row) -> tuple[Row, float]:
-    """Mean of the weighted gradients, and their variance summed over the parameters."""
-    mean: Row = weights_D @ gradients_DP
-    return mean, float(weights_D @ ((gradients_DP - mean) ** 2).sum(axis=1))
-
-
-def _gradient_readings(mean: Row, variance: float, true: Row) -> dict[str, float]:
-    """Length, bias and variance of a mean gradient relative to the true one, which must not be 0.
+def _gradient_readings(mean: Row, true: Row) -> dict[str, float]:
+    """Length and bias of a mean gradient relative to the true one, which must not be 0.
 
     Their cosine too, unless the mean is 0.
     """
@@ -278,7 +262,6 @@ def _gradient_readings(mean: Row, variance: float, true: Row) -> dict[str, float
     numbers = {
         "gradient_norm_ratio": mean_size / size,
         "gradient_bias": float(np.linalg.norm(mean - true)) / size,
-        "gradient_variance": variance / size**2,
     }
     if mean_size >= 1e-12 * size:  # without a gradient there is no direction
         numbers["gradient_cosine"] = float(mean @ true) / mean_size / size
@@ -320,10 +303,9 @@ def _check_in_the_loss(expectations: Expectations, problem: EnumeratedProblem, k
     scores_KK = np.array([problems.score(0, choice, problem.policy_SK)[0] for choice in range(len(p))])
     true, true_gradient = problems.divergence(p, q), np.array(problems.divergence_gradient(p, q))
     mean_value = float(weights @ values)
-    mean, variance = _mean_and_variance(slopes[:, None] * scores_KK, weights)
+    mean = weights @ (slopes[:, None] * scores_KK)
     span = f"kl {kl_type} in the loss, {where}"
-    expectations.note(span, value_bias=mean_value - true, value_variance=float(weights @ (values - mean_value) ** 2))
-    expectations.note(span, **_gradient_readings(mean, variance, true_gradient))
+    expectations.note(span, **_gradient_readings(mean, true_gradient))
 
     size = float(np.abs(true_gradient).max())
     if UNBIASED.get(kl_type) in (where, "always"):
@@ -342,9 +324,9 @@ def _check_in_the_reward(expectations: Expectations, problem: EnumeratedProblem,
     p, q = (table[0].tolist() for table in (problem.policy_SK, problem.reference_SK))
     settings = {"adv_estimator": "rloo", "kl_type": kl_type, "kl_coef": 1.0, "use_kl_in_reward": True}
     price_alone = objective(1, loss_agg_mode="seq-mean-token-sum", **settings)
-    mean, variance, _ = expected_gradient(Draws(replace(problem, rewards=[0.0] * len(p)), 2), price_alone)
+    mean = expected_gradient(Draws(replace(problem, rewards=[0.0] * len(p)), 2), price_alone)
     true_gradient = -np.array(problems.divergence_gradient(p, q))
     span, size = f"kl {kl_type} in the reward", float(np.abs(true_gradient).max())
-    expectations.note(span, **_gradient_readings(mean, variance, true_gradient))
+    expectations.note(span, **_gradient_readings(mean, true_gradient))
     if kl_type == "k1":
         expectations.expect(span, "the divergence's gradient", float(np.abs(mean - true_gradient).max()) / size)

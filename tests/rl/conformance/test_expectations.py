@@ -59,8 +59,6 @@ def test_every_estimator_and_policy_loss_is_checked(seen):
         assert any(span.startswith(f"estimator {name}") for span in spans)
     for name in POLICY_LOSSES.names:
         assert seen[f"policy_loss {name}, one token, no clip", "gradient_bias"] < 1e-12
-        if name != "sapo":  # which has a gate in a clip's place
-            assert seen[f"policy_loss {name}, three tokens", "clip_fraction_high"] > 0
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -2,7 +2,7 @@ import pytest
 
 from suite.configuration.files import read_choice
 from tests.rl import cases as of_runs
-from tests.rl.memory.cases import SMALLER, TINY, plan, settings
+from tests.rl.memory.cases import SMALLER, TINY, plan
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,6 @@ def test_the_largest_unit_is_a_block_or_vocabulary_matrix():
 def test_latent_attention_takes_no_biases_of_a_geometry():
     assert plan().shape.qkv_bias
     assert not plan(attention="mla").shape.qkv_bias
-
-
-def test_every_setting_that_an_algorithm_names_is_known():
-    assert {"filter_groups", "overlong_buffer"} <= settings("dapo").keys()
 
 
 def test_the_cache_of_a_completion_follows_the_shapes():

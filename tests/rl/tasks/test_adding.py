@@ -26,12 +26,6 @@ def test_both_orders_of_a_sum_are_one_content(digits):
         assert item.content == f"{min(a, b)}+{max(a, b)}"
 
 
-def test_documents_use_all_the_room_but_the_end_of_text():
-    generator = random.Random(0)
-    lengths = [len(tokens(ADDING.document(ADDING.item(generator), generator))) for _ in range(2000)]
-    assert max(lengths) == ADDING.longest_completion - 1
-
-
 def test_a_solution_adds_by_column_from_the_right():
     generator = random.Random(0)
     assert ADDING.solution(ITEM, generator) == "<think>21;21</think><answer>122</answer>"

@@ -44,10 +44,6 @@ def test_a_program_that_fits_the_shown_cases_alone_is_wrong():
     assert hacking.accuracy == 0.0
 
 
-def test_a_program_that_grows_out_of_bounds_is_harmless():
-    assert score("x" + "d*" * 12).accuracy == 0.0
-
-
 EVERY_SHAPE = [
     *itertools.product((1, 2), (1,), (3, 5), (2, 6)),
     *itertools.product((1,), (2,), (3, 5), (2, 6)),

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from suite.rl.tasks.sorting import Sorting
-from suite.rl.tasks.task import Item, draw, is_held_out, tokens
+from suite.rl.tasks.task import Item, tokens
 
 ITEM = Item(prompt="s4752=", content="2457", answer="2457")
 SORTING = Sorting({"digits": 4})
@@ -61,12 +61,3 @@ def test_equal_digits_are_each_written():
     item = Item(prompt="s7277=", content="2777", answer="2777")
     assert [step.reward for step in SORTING.score(item, tokens("<think>2777</think>")).steps] == [1, 1, 1, 1]
     assert SORTING.score(item, tokens("<answer>27</answer>")).accuracy == 0
-
-
-@pytest.mark.parametrize("digits", range(2, 10))
-def test_every_number_of_digits_has_both_splits(digits):
-    task, generator = Sorting({"digits": digits}), random.Random(0)
-    for held_out in (True, False):
-        item = draw(task, generator, held_out=held_out)
-        assert is_held_out(item.content) is held_out
-        assert len(item.answer) == digits
