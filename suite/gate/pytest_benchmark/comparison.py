@@ -87,7 +87,10 @@ class SuiteComparison(GateComparison):
         self.timing = SuiteTiming(
             revisions=self.revisions,
             cases=[BenchmarkCase(id=benchmark.case, settings=({}, {})) for benchmark in benchmarks],
-            benchmarks=[fitting.benchmark for fitting in self._fitting(benchmarks, seconds, say)],
+            benchmarks=[
+                Benchmark(case=fitting.case, span="", clock=fitting.clock)
+                for fitting in self._fitting(benchmarks, seconds, say)
+            ],
             tolerances=self.tolerances,
             seconds=seconds,
         )
@@ -276,11 +279,6 @@ class ExaminedBenchmark:
     case: str
     clock: str
     sides: tuple[Mapping[str, Any], Mapping[str, Any]]
-
-    @property
-    def benchmark(self) -> Benchmark:
-        """The benchmark as the timing knows it, with its judging clock."""
-        return Benchmark(case=self.case, span="", clock=self.clock)
 
     @property
     def calls_s(self) -> Sequence[float]:
