@@ -25,6 +25,7 @@ from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.machine.user_cache import INDUCTOR, KERNELS
 from suite.measure.workload import UnsupportedError
 
+MOST_NEW_TOKENS = 4  # of a sequence, in the suite's own kernels
 ABSORBED_WIDTHS = (576, 512)  # of the key, a latent of 512 and a rotary part of 64, and of the value
 
 
@@ -108,6 +109,16 @@ def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> Non
     if got not in allowed:
         choices = ", ".join(str(choice).removeprefix("torch.") for choice in allowed)
         raise UnsupportedError(f"{backend} supports {choices}; got {str(got).removeprefix('torch.')}")
+
+
+def decoding(backend: str, problem: Problem) -> None:
+    """Raise UnsupportedError unless the problem has no gradient and at most MOST_NEW_TOKENS new tokens."""
+    if problem.needs_gradient:
+        raise UnsupportedError(f"{backend} has no backward pass, which phase=train needs")
+    if problem.query_len > MOST_NEW_TOKENS:
+        raise UnsupportedError(
+            f"{backend} decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
+        )
 
 
 def absorbed_mla(backend: str, problem: Problem) -> None:

@@ -102,16 +102,6 @@ class Cluster:
                 self.spare.extend([] if instead is None else [instead])
         return spare
 
-    def find_cached(self, job: Job, folder: Path, notice: Notice, *, is_refused: bool) -> StoredRecord | None:
-        """The newest record of the case, of whatever machine, if it answers the job."""
-        with self.lock:
-            described = [worker for worker in self.described if job.case.id in worker.code_digests]
-        sources = {(worker.machine_id, worker.code_digests[job.case.id]) for worker in described}
-        meanwhile = [newest_with_key(job.run_key_on(machine, code), folder, notice) for machine, code in sources]
-        runs = [*self.runs.get(job.case.id, ()), *(run for run in meanwhile if run is not None)]
-        codes = {code_digest(job.settings), *(code for _, code in sources)}
-        return find_on_any_machine(job, runs, codes, is_refused=is_refused)
-
 
 class RaySlot(CaseSlot):
     """An actor of the cluster, or the one that takes its place when it is lost."""
@@ -179,8 +169,14 @@ class RaySlot(CaseSlot):
 
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
         """The newest record of the case, from any machine, if it answers the job."""
-        is_refused = job.case.id in self._here.refusals
-        return self._cluster.find_cached(job, folder, notice or (lambda text: None), is_refused=is_refused)
+        cluster, case = self._cluster, job.case.id
+        with cluster.lock:
+            described = [worker for worker in cluster.described if case in worker.code_digests]
+        sources = {(worker.machine_id, worker.code_digests[case]) for worker in described}
+        meanwhile = [newest_with_key(job.run_key_on(machine, code), folder, notice) for machine, code in sources]
+        runs = [*cluster.runs.get(case, ()), *(run for run in meanwhile if run is not None)]
+        codes = {code_digest(job.settings), *(code for _, code in sources)}
+        return find_on_any_machine(job, runs, codes, is_refused=case in self._here.refusals)
 
     def run_key(self, job: Job) -> str:
         """The run key of the record that the slot's worker would make."""
