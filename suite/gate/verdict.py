@@ -136,7 +136,6 @@ class Judgement:
 
     @property
     def counts(self) -> Counter[Outcome]:
-        """The number of verdicts with each outcome."""
         return Counter(verdict.outcome for verdict in self.verdicts)
 
     @property
@@ -190,7 +189,6 @@ def judgement_from_json(text: bytes) -> Judgement:
 
 
 def _side(content: Mapping[str, Any]) -> Side:
-    """Read a side from JSON. Raises KeyError, TypeError or ValueError for anything else."""
     commit = None if content["commit"] is None else str(content["commit"])
     return Side(label=str(content["label"]), commit=commit, dirty=content["dirty"] is True)
 

@@ -78,7 +78,6 @@ class Objective:
 
     @property
     def kl_in_loss(self) -> bool:
-        """True if the KL is a term of the loss, and not a price in the reward."""
         return self.has_reference and not self.use_kl_in_reward
 
 
@@ -202,7 +201,6 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
 
 
 def _optional_share(settings: Mapping[str, Any], name: str) -> float | None:
-    """Read None or a number from 0 to 1. Raises ValueError."""
     return None if settings[name] is None else number_between(settings, name, 0, 1)
 
 

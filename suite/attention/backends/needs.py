@@ -152,7 +152,6 @@ class PackagedBackend(Backend, ABC):
         """Prepare for inputs of this layout in memory, before any call. By default there is nothing to prepare."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Plan and make a first pass on these inputs; UnsupportedError if that fails. Returns this backend."""
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with explained(failure), self.problem.forward_mode():
             self.plan(*inputs)

@@ -60,7 +60,6 @@ class Triton(Backend):
         needs.package(self.name, "triton", "triton")
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Compile by a first call on these inputs. Returns this backend. Raises UnsupportedError where that fails."""
         with needs.explained("triton cannot compile or run its kernel for this problem"), torch.inference_mode():
             self(*inputs)
         return self

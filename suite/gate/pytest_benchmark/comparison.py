@@ -123,7 +123,6 @@ class SuiteComparison(GateComparison):
             self._examine_each(self.revisions, workers, cases, self._run_to_end)
 
     def facts(self) -> dict[str, Any]:
-        """What was run and with which Python."""
         return {
             "suite": "pytest-benchmark",
             "python": self.python.versions,
@@ -181,7 +180,6 @@ class SuiteComparison(GateComparison):
         return {**answer, "deferred": deferred}
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
-        """Broken if the test fails now, unjudged or missing if it is refused now, else new."""
         if isinstance(new, FailedError):
             when = "before and now" if isinstance(old, FailedError) else "now"
             return Outcome.BROKEN, f"{when} {new}"
@@ -192,7 +190,6 @@ class SuiteComparison(GateComparison):
         return Outcome.NEW, f"runs now; in the older revision, {old}"
 
     def _compare(self, benchmark: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Add a benchmark that ran on both sides to those that are timed, or a verdict if it may not be."""
         case = benchmark.id
         if old["is_set_up"] != new["is_set_up"]:
             self._add(case, Outcome.BROKEN, "only one of the two revisions has a set-up before each call")

@@ -243,7 +243,6 @@ class RevisionComparison(GateComparison):
         self.timing.run(say)
 
     def facts(self) -> dict[str, Any]:
-        """The sweep, the chosen settings and the cap on measuring time."""
         return {"sweep": self.sweep, "chosen": list(self.chosen), "most_seconds": self.seconds}
 
     def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
@@ -314,7 +313,6 @@ class RevisionComparison(GateComparison):
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
-        """Broken if the case fails now, missing if it is unsupported now alone, same if on both sides, else new."""
         if isinstance(new, FailedError):
             return Outcome.BROKEN, f"fails now: {new}"
         if isinstance(new, UnsupportedHereError):
@@ -324,7 +322,6 @@ class RevisionComparison(GateComparison):
         return Outcome.NEW, f"runs now, but did not before: {old}"
 
     def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Judge the exact quantities of a case, and add its timed parts to `least_s` unless the times cannot count."""
         if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
             return
         exact = judge_exact(case.id, _exact_quantities(old), _exact_quantities(new), self.tolerances)

@@ -134,12 +134,10 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _positive_whole(config: Mapping[str, Any], name: str, where: str) -> int:
-    """A size from the config.json, from 1 to MOST. Raises ValueError for another value."""
     return whole_number(config, name, at_least=1, at_most=MOST, where=f"{where}'s {CONFIG}: ")
 
 
 def _positive_number(config: Mapping[str, Any], name: str, where: str) -> float:
-    """A factor from the config.json, from LEAST to MOST. Raises ValueError for another value."""
     return number_between(config, name, LEAST, MOST, where=f"{where}'s {CONFIG}: ")
 
 

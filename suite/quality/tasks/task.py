@@ -32,7 +32,6 @@ class Questions:
 
     @property
     def asked(self) -> int:
-        """Number of questions of one sequence."""
         return int(self.answers_BQ.shape[1])
 
 

@@ -78,7 +78,6 @@ class RlMemoryPlan(LearningPlan):
 
     @property
     def has_own_critic(self) -> bool:
-        """True if there is a critic and it has weights of its own."""
         return self.objective.has_critic and not self.shares_trunk
 
     @property

@@ -159,12 +159,10 @@ class RaySlot(CaseSlot):
         return self._is_up and not self._interrupted.is_set()
 
     def takes(self, job: Job) -> bool:
-        """Whether the job needs the device that the slot's place has."""
         return self._place.takes(job)
 
     @property
     def machine(self) -> str:
-        """The id of the machine that the slot's worker is on."""
         return self._here.machine_id
 
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
@@ -179,7 +177,6 @@ class RaySlot(CaseSlot):
         return find_on_any_machine(job, runs, codes, is_refused=case in self._here.refusals)
 
     def run_key(self, job: Job) -> str:
-        """The run key of the record that the slot's worker would make."""
         return job.run_key_on(self._here.machine_id, self._here.code_digests[job.case.id])
 
     def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
@@ -217,7 +214,6 @@ class RaySlot(CaseSlot):
         return self._failed(job, why, started_at, duration_s=time.perf_counter() - start)
 
     def interrupt(self) -> None:
-        """End the case that runs, and every later one."""
         self._interrupted.set()
         if self._is_up:
             with suppress(self._ray.exceptions.RayError):
