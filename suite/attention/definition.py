@@ -49,7 +49,6 @@ class GroupedDefinition(Definition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Rotated queries, rotated keys, values."""
         width, rope = layer.shape.head_dim, layer.shape.rope
         q, k, v = (_split_heads(product(x_BND, weight), width) for weight in (layer.w_q, layer.w_k, layer.w_v))
         return apply_rope(q, positions_N, rope, neighbours=False), apply_rope(k, positions_N, rope, neighbours=False), v
@@ -79,7 +78,6 @@ class ExpandedDefinition(Definition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Queries, keys and values of every head, expanded from the latents."""
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         latents = layer.shape.latent_heads
         w_kvb_GPoc = layer.w_kvb.double().unflatten(0, (latents, -1))  # P heads of a latent
@@ -98,7 +96,6 @@ class AbsorbedDefinition(ExpandedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """Queries with W_UK multiplied into them, latents with rotary keys, latents."""
         q_n, q_r, latent_BNc, k_r_B1Nr = _latent_parts(layer, x_BND, positions_N)
         w_uk = layer.w_kvb[:, : layer.shape.qk_nope_head_dim].double()
         absorbed = torch.einsum("bhni,hic->bhnc", q_n, w_uk)
@@ -114,7 +111,6 @@ class AbsorbedDefinition(ExpandedDefinition):
 
     @staticmethod
     def output(layer: Any, o_BHNc: Tensor) -> Tensor:
-        """The output of heads that attended over latents: each head's W_UV first, then the output projection."""
         w_uv = layer.w_kvb[:, layer.shape.qk_nope_head_dim :].double()
         return Definition.output(layer, torch.einsum("bhnc,hoc->bhno", o_BHNc, w_uv))
 
@@ -126,7 +122,6 @@ class IndexedDefinition(AbsorbedDefinition):
 
     @staticmethod
     def projected(layer: Any, x_BND: Tensor, positions_N: Tensor) -> Sequence[Tensor]:
-        """AbsorbedDefinition's tensors, and the indexer's queries, head weights and keys."""
         shape = layer.shape
         rotary, width, heads = shape.qk_rope_head_dim, shape.indexer.head_dim, shape.indexer.heads
 
@@ -198,6 +193,5 @@ def _query_input(layer: Any, x_BND: Tensor) -> Tensor:
 
 
 def _split_heads(x_BNE: Tensor, width: int) -> Tensor:
-    """[batch, N, heads · width] as [batch, heads, N, width]."""
     x_BNHd: Tensor = x_BNE.unflatten(-1, (-1, width))
     return x_BNHd.transpose(1, 2)

@@ -52,7 +52,6 @@ class GroupedAttention(AttentionLayer):
     def project(
         self, x_BSD: Tensor, cache: Cache | None, start: int, positions_S: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        """Rotated queries of the new tokens, and keys and values of all, after writing the new ones to the cache."""
         angles = self.angles_at(x_BSD, start, positions_S)
         q_BHSd = self.apply_rope(self.heads(x_BSD, self.w_q, self.b_q), angles)
         cached = self.append_to_cache(cache, start, *self.new_rows(x_BSD, angles))

@@ -221,7 +221,6 @@ class AbsorbedLatentAttention(LatentAttention):
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice
     ) -> tuple[Tensor, Tensor]:
-        """Cache latents and rotary keys; keys and values of all tokens are views of the cache."""
         self.write_latents(latent_BSc, k_r_BSr, cache.tensors[0][:, :, new])
         cache.written(new)
         return self.split_latents(cache.views()[0])
@@ -243,7 +242,6 @@ class AbsorbedLatentAttention(LatentAttention):
         return torch.cat((first, second.roll(q_r.shape[-1], dims=-1)), dim=1)
 
     def output(self, o_BHSc: Tensor) -> Tensor:
-        """The layer's output from the kernel's: each head's W_UV first, then the output projection."""
         return super().output(self._per_head(o_BHSc, self.w_kvb[:, self.shape.qk_nope_head_dim :].mT))
 
 

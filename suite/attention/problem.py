@@ -164,7 +164,6 @@ class CallByCall(Backend):
         return [(backend, inputs[i * each : (i + 1) * each]) for i, backend in enumerate(self.backends)]
 
     def autotuned(self, *inputs: Tensor) -> "CallByCall":
-        """The backends that each chose by its own inputs."""
         return CallByCall([backend.autotuned(*tensors) for backend, tensors in self.split(inputs)])
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]

@@ -36,11 +36,9 @@ class RaggedCache(Cache):
         return self.tensors
 
     def counted_bytes(self) -> int:
-        """Bytes of all sequences' tokens, counted on the tensors themselves."""
         return sum(sum(self.lengths) * x[0, :, 0].numel() * x.element_size() for x in self.tensors)
 
     def spoil_spare_slots(self, generator: torch.Generator) -> None:
-        """Overwrite what belongs to no sequence with large garbage: no NaN, which a correct zero mask would spread."""
         for cached_BGTw in self.tensors:
             garbage = cached_BGTw.new_empty(DRAWN).normal_(std=GARBAGE_SIZE, generator=generator)
             for rows_GTw, length in zip(cached_BGTw, self.lengths, strict=True):

@@ -103,12 +103,10 @@ class RaggedStep(ForwardStep):
         return [Reading(step=0, span="case", metric="cache_bytes_counted", value=counted)]
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the record: those of any step, and how many calls of the kernel the batch takes."""
         sequences = sum(len(call.cache.lengths) for call in self._calls)
         return {**super().facts(), "batch": f"{sequences} sequences, kernel calls: {len(self._calls)}"}
 
     def draw(self) -> None:
-        """Fill the caches and draw the new tokens, and project them: the projections are the kernel's inputs."""
         with torch.inference_mode():
             for call in self._calls:
                 call.cache.fill(self._generator)

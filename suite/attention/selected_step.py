@@ -35,7 +35,6 @@ class SelectedStep(ForwardStep):
             self.kernel_inputs = self.layer.gather(q_BHSd, k_BGTd, self.chosen_BSK)
 
     def check(self) -> Sequence[Reading]:
-        """Compare choice, kernel and layer with float64: readings of errors. Raises IncorrectError."""
         layer, (q_BHSd, k_BGTd, v_BGTv, *scored) = self.layer, self.projected
         with torch.inference_mode():
             self.chosen_BSK = chosen = layer.select(*scored)
@@ -53,7 +52,6 @@ class SelectedStep(ForwardStep):
         return readings
 
     def run(self, meter: Meter) -> None:
-        """Run the layer, the choice and the kernel once each, in the meter's spans."""
         with torch.inference_mode():
             with meter.span("layer"):
                 self._layer()
@@ -63,7 +61,6 @@ class SelectedStep(ForwardStep):
                 self._kernel(*self.projected[:2], self.chosen_BSK)
 
     def parts(self) -> dict[str, Callable[[], object]]:
-        """Functions that run each span's work once, by the span's name."""
         select, kernel = torch.inference_mode()(self.layer.select), torch.inference_mode()(self._kernel)
         return {
             "layer": torch.inference_mode()(self._layer),

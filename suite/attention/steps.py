@@ -213,7 +213,6 @@ class QuantisedStep(ForwardStep):
         self._unquantised: tuple[Tensor, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Facts for the record: `cache`, how it is written, and `layer_check`, what the layer is compared with."""
         cache_write = "allocated ahead; the new tokens are quantised and written within the time, and nothing is copied"
         return {**super().facts(), "cache": cache_write}
 

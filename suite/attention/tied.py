@@ -53,7 +53,6 @@ class TiedAttention(AttentionLayer):
         return (self.shape.head_dim, self.shape.rotary_dim)
 
     def problem(self, forward: Pass) -> Problem:
-        """The kernel's problem, whose keys share their rotary part unless all tokens are new."""
         shared_key_dim = 0 if forward.is_whole else self.shape.rotary_dim
         return replace(super().problem(forward), shared_key_dim=shared_key_dim)
 
@@ -74,6 +73,5 @@ class TiedAttention(AttentionLayer):
         return q_BHSd, state_BGTd[..., :plain], state_BGTd, k_B1Tr
 
     def _project_heads(self, x_BSD: Tensor, weight: Tensor) -> Tensor:
-        """Project x by `weight` and split the result into heads: [batch, heads, tokens, head_dim]."""
         x_BSE = linear(x_BSD, weight)
         return x_BSE.view(*x_BSE.shape[:2], -1, self.shape.head_dim).transpose(1, 2)

@@ -74,7 +74,6 @@ def _ceilings(device: str) -> Ceilings:
 
 
 def _usable_cells(device: str, cells: Sequence[Cell]) -> CellsByFamily:
-    """The cells that a fit may take, by family; a family without any has an empty list."""
     usable_cells = grouped(select_usable(cells, _ceilings(device)), lambda cell: cell.of)
     return {_family(kernel): usable_cells.get(kernel, []) for kernel in dict.fromkeys(cell.of for cell in cells)}
 

@@ -310,7 +310,6 @@ def _bytes_by_part(step: step_memory.StepSizes) -> dict[str, float]:
 
 
 def _gigabytes(value: float) -> str:
-    """A size in GB with one decimal; a dash below 0.05 GB."""
     return f"{value / 1e9:.1f}" if value >= 5e7 else numbers.NOTHING
 
 

@@ -56,7 +56,6 @@ def _failures(group: str, load: Callable[[Mapping[str, Any]], object]) -> dict[s
 
 
 def _load_workload(content: Mapping[str, Any]) -> object:
-    """Import what a workload's file names. Raises whatever its packages raise."""
     workload = content.get("workload", content)  # a file that chooses among other groups names its own
     return locate(workload.get("_target_", workload["plan"]))
 

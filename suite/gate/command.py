@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from suite.gate.output.files import JUDGEMENT, RESULTS, add_to_github_summary, without_secrets, write_judgement
+from suite.gate.output.files import JUDGEMENT, RESULTS, without_secrets, write_judgement
 from suite.gate.output.github import annotations, markdown
 from suite.gate.output.terminal import lines as terminal_lines
 from suite.gate.pytest_benchmark import project
@@ -27,7 +27,7 @@ from suite.gate.rules.tolerances import (
 )
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import GateComparison, RevisionComparison
-from suite.gate.side_by_side.settings import Settings, settings_of
+from suite.gate.side_by_side.settings import settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
@@ -70,7 +70,6 @@ class RevisionRequest:
 
     against: str
     python: Path | None
-    """The interpreter that runs the cases; None for the default."""
     seconds: float | None
     trust_settings: bool
     """True if the working tree's tolerances, noise, acceptances and benchmarks judge, though the change alters them."""
@@ -89,10 +88,11 @@ class RevisionRequest:
                 _say(removed)
             before, after = revisions.before(top, self.against, folder), revisions.after(top, folder)
             settings = settings_of(before.folder, after.folder, top, sweep, is_trusted=self.trust_settings)
+            kind = machine_kind(environment(), THREADS)
             fields = {
                 "before": before,
                 "after": after,
-                "tolerances": Tolerances.load(settings.noise(_noise_name()), settings.tolerances),
+                "tolerances": Tolerances.load(settings.folder / noise_path(kind), settings.tolerances),
                 "verdicts": settings.verdicts(),
                 "warnings": [*settings.warnings(top)],
             }
@@ -102,16 +102,12 @@ class RevisionRequest:
             _say(announce(f"{self.against} ({(before.side.commit or '')[:9]})"))
             interrupted = _run(comparison)
             with interruptions.deferred():
-                return self._finish(comparison, settings, interrupted=interrupted)
-
-    def _finish(self, comparison: GateComparison, settings: Settings, *, interrupted: bool) -> int:
-        """Judge what was measured by now, apply acceptances, print and write it; returns the exit code."""
-        judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
-        verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
-        # A case that was not reached yet says nothing of an acceptance.
-        more = () if judgement.interrupted else warnings
-        judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
-        return _finish(judgement, self.out, comparison.tables())
+                judgement = comparison.judgement(inconclusive_fails=self.inconclusive_fails, interrupted=interrupted)
+                verdicts, warnings = apply_file(judgement.verdicts, settings.accepted, datetime.date.today())
+                # A case that was not reached yet says nothing of an acceptance.
+                more = () if interrupted else warnings
+                judgement = replace(judgement, verdicts=verdicts, warnings=[*judgement.warnings, *more])
+                return _finish(judgement, self.out, comparison.tables())
 
 
 def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options: Any) -> int:
@@ -119,7 +115,6 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
     request = RevisionRequest(seconds=seconds, **options)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> RevisionComparison:
-        """Make the comparison of the suite's own cases."""
         return RevisionComparison(
             **fields,
             sweep=sweep,
@@ -130,7 +125,6 @@ def gate_against(*, sweep: str, chosen: Sequence[str], seconds: float, **options
         )
 
     def announce(revision: str) -> str:
-        """The line that says what is compared and how long it may take."""
         return (
             f"comparing the working tree with {revision}, sweep={sweep}: at most {seconds:g} s of measuring in "
             f"{LEAST_LAUNCHES} to {most_launches(seconds)} launches, which take about 3 s each to start"
@@ -149,7 +143,6 @@ def gate_pytest(*, paths: Sequence[str], prepare: str, **options: Any) -> int:
     chosen, python = project.paths_in(start, paths), project.find_python(request.python, top, start)
 
     def make(top: Path, folder: Path, fields: dict[str, Any]) -> SuiteComparison:
-        """Make the comparison of the project's benchmarks."""
         trees = project.ProjectRevisions(
             trees=(fields["before"].folder, fields["after"].folder),
             logs=folder,
@@ -206,7 +199,9 @@ def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes])
     _say(f"Written: {folder / JUDGEMENT}, with summary.md and junit.xml beside it")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         print("\n".join(annotations(without_secrets(judgement))), flush=True)
-    add_to_github_summary(lambda: markdown(without_secrets(judgement)))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(markdown(without_secrets(judgement)) + "\n")
     return judgement.exit_code
 
 
@@ -219,10 +214,6 @@ def _new_folder(now: datetime.datetime) -> Path:
             folder.mkdir(parents=True)
             break
     return folder
-
-
-def _noise_name() -> str:
-    return noise_path(machine_kind(environment(), THREADS)).name
 
 
 def check_seconds(seconds: float) -> None:

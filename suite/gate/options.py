@@ -1,6 +1,5 @@
 """The options of `suite gate`, each command handed to `suite.gate.command`, which is imported when one runs."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -45,10 +44,10 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         rich_markup_mode=None, invoke_without_command=True, help="Fail if a change is slower, larger or wrong."
     )
 
-    def run(name: str, arguments: Mapping[str, Any], module: str = "suite.gate.command") -> int:
-        from suite.gate.command import reported
+    def run(name: str, arguments: Mapping[str, Any]) -> int:
+        from suite.gate import command
 
-        return reported(lambda: getattr(importlib.import_module(module), name)(**arguments))
+        return command.reported(lambda: getattr(command, name)(**arguments))
 
     @application.callback()
     def judge(

@@ -64,7 +64,6 @@ class Verdict:
     allowed: float | None = None
     """The largest ratio that is no slowdown."""
     clock: str = ""
-    """The clock that judged a timing."""
     rounds: int = 0
     launches: int = 0
     code: str = ""
@@ -136,7 +135,6 @@ class Judgement:
 
     @property
     def counts(self) -> Counter[Outcome]:
-        """The number of verdicts with each outcome."""
         return Counter(verdict.outcome for verdict in self.verdicts)
 
     @property
@@ -190,7 +188,6 @@ def judgement_from_json(text: bytes) -> Judgement:
 
 
 def _side(content: Mapping[str, Any]) -> Side:
-    """Read a side from JSON. Raises KeyError, TypeError or ValueError for anything else."""
     commit = None if content["commit"] is None else str(content["commit"])
     return Side(label=str(content["label"]), commit=commit, dirty=content["dirty"] is True)
 

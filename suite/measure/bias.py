@@ -14,7 +14,7 @@ Prints a line a size; ends with 1 where our clock is off, and with 3 where there
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
@@ -128,7 +128,7 @@ def _read_times(size_bytes: int) -> dict[str, float]:
         filler.zero_()
         filler.sum()
 
-    single, of_copies = _capture_graph([read]), _capture_graph(reads)
+    (single, _), (of_copies, _) = captured([read]), captured(reads)
     return {
         OURS: median(by_our_meter(read, "latency_s")),
         WARM: by_events(read, lambda: None),
@@ -147,8 +147,8 @@ def _launch_times() -> dict[str, float]:
     touch, many = single_float.neg_, 100
     return {
         "launched": by_events(touch, filler.sum),
-        "in a graph": by_events(_capture_graph([touch]).replay, filler.sum),
-        f"in a graph of {many}": by_events(_capture_graph([touch] * many).replay, filler.sum) / many,
+        "in a graph": by_events(captured([touch])[0].replay, filler.sum),
+        f"in a graph of {many}": by_events(captured([touch] * many)[0].replay, filler.sum) / many,
     }
 
 
@@ -160,11 +160,6 @@ def by_our_meter(run: Work, metric: str, *, steps: int | None = None) -> list[fl
         with meter.span("read"):
             run()
     return [reading.value for reading in meter.readings if reading.metric == metric]
-
-
-def _capture_graph(runs: Sequence[Work]) -> torch.cuda.CUDAGraph:
-    graph, _ = captured(runs)
-    return graph
 
 
 def _ones(size_bytes: int) -> torch.Tensor:

@@ -73,7 +73,6 @@ class CudaWatcher(AllocatorProbe):
         self._kernels: list[list[str]] = []
 
     def seen(self) -> Mapping[str, Sequence[Sequence[str]]]:
-        """{"operators": a list of names for each span so far, "kernels": likewise}."""
         return {"operators": self.operators, "kernels": self._kernels}
 
     def __call__(self, span: str) -> Callable[[], Seen]:

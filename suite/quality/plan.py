@@ -66,7 +66,6 @@ class QualityPlan:
 
     @property
     def positions(self) -> int:
-        """Tokens that the decoder must have room for: the longest sequence of the task, or the timed decode."""
         return max(self.task.longest, self.decode_len + 1)
 
     def facts(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ D hidden width, V vocabulary.
 """
 
 import functools
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -210,7 +211,9 @@ class QualityWorkload:
 
     def _probe(self, meter: Meter) -> None:
         """Note held-out accuracy without each head, if asked to, and what a linear probe reads from the cache."""
-        for layer, head in all_heads(self.model) if self.plan.ablates_heads else ():
+        shape = self.model.shape
+        all_heads = itertools.product(range(shape.num_layers), range(shape.layer.num_heads))
+        for layer, head in all_heads if self.plan.ablates_heads else ():
             with ablated_head(self.model, layer, head):
                 answers = self._held_out_answers()
             for name, kinds in self._reported_kinds():
@@ -270,11 +273,6 @@ def _probe_accuracy(cached_NE: Tensor, classes_N: Tensor) -> float:
     gram_EE += RIDGE * gram_EE.diagonal().mean() * torch.eye(len(gram_EE), dtype=gram_EE.dtype, device=gram_EE.device)
     weights_EC = torch.linalg.solve(gram_EE, fitted_NE.T @ wanted_NC)
     return float(((tried_NE @ weights_EC).argmax(dim=1) == classes_N[FITTED_ON:]).double().mean())
-
-
-def all_heads(model: Decoder) -> list[tuple[int, int]]:
-    """All heads of the decoder as (layer, head)."""
-    return [(layer, head) for layer in range(model.shape.num_layers) for head in range(model.shape.layer.num_heads)]
 
 
 @contextmanager

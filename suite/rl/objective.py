@@ -18,8 +18,6 @@ from suite.configuration.values import (
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.rollout_correction import Correction
 
-SUPERVISIONS = ("outcome", "process")
-SCALES = ("group", "batch", "none")
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
 ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
@@ -78,7 +76,6 @@ class Objective:
 
     @property
     def kl_in_loss(self) -> bool:
-        """True if the KL is a term of the loss, and not a price in the reward."""
         return self.has_reference and not self.use_kl_in_reward
 
 
@@ -88,9 +85,9 @@ def objective_from(
     """Read and check the objective, but for the names of estimator and policy loss. Raises ValueError."""
     objective = Objective(
         adv_estimator=settings["adv_estimator"],
-        supervision=one_of(settings, "supervision", SUPERVISIONS),
+        supervision=one_of(settings, "supervision", ("outcome", "process")),
         outcome_as_step=one_of(settings, "outcome_as_step", (True, False, None)) is True,
-        scale_rewards=one_of(settings, "scale_rewards", (*SCALES, None)),
+        scale_rewards=one_of(settings, "scale_rewards", ("group", "batch", "none", None)),
         gamma=number_between(settings, "gamma", 0, 1),
         lam=_optional_share(settings, "lam") if settings["lam_alpha"] is None else None,
         critic_lam=_optional_share(settings, "critic_lam"),
@@ -202,7 +199,6 @@ def _check_together(objective: Objective, settings: Mapping[str, Any]) -> None:
 
 
 def _optional_share(settings: Mapping[str, Any], name: str) -> float | None:
-    """Read None or a number from 0 to 1. Raises ValueError."""
     return None if settings[name] is None else number_between(settings, name, 0, 1)
 
 

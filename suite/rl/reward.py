@@ -40,10 +40,6 @@ class Reward:
             parts.append(min(0.0, (free - length) / self.overlong_buffer))
         return parts
 
-    def without_penalty(self, parts: Sequence[float]) -> Sequence[float]:
-        """The parts that the task gives: accuracy, and form if in use."""
-        return parts[:-1] if self.overlong_buffer > 0 else parts
-
     def total(self, parts: Sequence[float]) -> float:
         """Weighted sum of a completion's parts, with or without the penalty."""
         return sum(weight * part for weight, part in zip(self.weights, parts, strict=False))

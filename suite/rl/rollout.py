@@ -82,7 +82,9 @@ def _task_rewards(plan: RlPlan, experience: Experience) -> Tensor:
     """What is compared within a group to tell whether it is kept: `compared` without the penalty on length. DAPO keeps
     a group by its right answers (arXiv 2503.14476 eq. 11); where there is none, lengths alone would teach to be short.
     """
-    rows = [plan.reward.without_penalty(row) for row in reward_parts(plan, experience.scores, experience)]
+    rows = reward_parts(plan, experience.scores, experience)
+    if plan.reward.overlong_buffer > 0:
+        rows = [row[:-1] for row in rows]
     if not plan.objective.normalises_parts:
         rows = [[plan.reward.total(row)] for row in rows]
     return experience.rewards_N.new_tensor(rows)

@@ -44,7 +44,6 @@ class Corpus(SftData):
         self._plan = plan
 
     def step_examples(self, step: int, count: int) -> Sequence[Example]:
-        """Draw `count` documents of the corpus, from a stream named by seed and step."""
         return documents(self._plan, python_rng(self._plan.seed, step, "corpus"), count)
 
 
@@ -55,7 +54,6 @@ class TextPool(SftData):
         self._plan, self._examples, self._first = plan, examples, first
 
     def step_examples(self, step: int, count: int) -> Sequence[Example]:
-        """The next `count` texts of the pool; none if it is empty."""
         places = pool_places(len(self._examples), step - self._first, count, self._plan.seed, self._first)
         return [self._examples[place] for place in places]
 

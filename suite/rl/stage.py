@@ -44,19 +44,15 @@ class Stage(Protocol):
     def step(self, meter: Meter, *, looks: bool) -> None:
         """Take the step of the meter's index and note its readings. Raises NotFiniteError. `looks`: an evaluation came
         before this step, so that costly checks are due."""
-        ...
 
     def owned_tensors(self) -> Iterable[OwnedTensors]:
         """The tensors that the stage keeps from step to step, with owner and kind."""
-        ...
 
     def state(self) -> dict[str, Any]:
         """All that the stage's next step depends on, the policy included, as tensors and plain data."""
-        ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a saved state; this stage must have begun with the same policy as the saved one."""
-        ...
 
 
 BeginStage = Callable[[StageBegin], Stage]  # the function `begin` of a file in suite/rl/stages

@@ -137,7 +137,7 @@ class _Sweep:
         """The record of a job that runs now, or that another process has run; None while another one runs it, and for
         one that was interrupted and left nothing to record."""
         # Looked for again: another process may be running the same sweep into the same folder.
-        is_again = self.queue.runs_again(job)
+        is_again = job.case.id in self.queue.again
         if not is_again and (record := self._recorded_by_another(slot, job, notice=self.state.notice)) is not None:
             return record
         listener = self.state.listener
@@ -195,9 +195,9 @@ class JobQueue:
         self._machines: dict[Hashable, str] = {job.comparison: machine for job, machine in done}
         """The machine that has begun cases which are compared with one another."""
         self._done = defaultdict[Hashable, list[Job]](list)
-        self._again = set[str]()
+        self.again = set[str]()
+        """Ids of cases that were done on a machine that was lost, so that their records are no answer."""
         self.left = len(self._waiting)
-        """Jobs that are not finished."""
         for job, _ in done:
             self._done[job.comparison].append(job)
 
@@ -265,12 +265,8 @@ class JobQueue:
                         f"{again[0].case.id}"
                     )
                 self._waiting.extendleft(reversed(again))
-                self._again.update(job.case.id for job in again)
+                self.again.update(job.case.id for job in again)
                 self.left += len(again)
-
-    def runs_again(self, job: Job) -> bool:
-        """Whether a job was done on a machine that was lost, so that its record is no answer."""
-        return job.case.id in self._again
 
     def finish(self, job: Job) -> None:
         """Take note that a job that was handed out is done."""

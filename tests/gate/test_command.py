@@ -225,7 +225,9 @@ def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
 @needs_pipes
 def test_settings_that_differ_cannot_judge(tmp_path, monkeypatch):
     repo = light(tmp_path / "checkout", {"cases": {"one": GOOD}}, {"cases": {"one": GOOD}})
-    kind = repo.folder / "results/baseline/noise" / command._noise_name()
+    kind = (
+        repo.folder / "results/baseline/noise" / f"{command.machine_kind(command.environment(), command.THREADS)}.yaml"
+    )
     repo.write({str(kind.relative_to(repo.folder)): "{schema: 1, noise: []}"})
     monkeypatch.chdir(repo.folder)
     asked = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "out"))

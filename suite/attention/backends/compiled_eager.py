@@ -19,7 +19,6 @@ class CompiledEager(CompiledBackend):
         self._hidden_ST = ~problem.visible_keys() if problem.needs_mask else None
 
     def check(self, problem: Problem) -> None:
-        """Raise UnsupportedError where torch has no compiler for the problem's device."""
         self.needs_compiler(problem)
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:

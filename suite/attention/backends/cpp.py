@@ -10,20 +10,13 @@ from suite.attention.cpp_decode import kernel
 from suite.attention.problem import Backend, Problem
 from suite.measure.workload import UnsupportedError
 
-MOST_NEW_TOKENS = 4
-
 
 class Cpp(Backend):
     name = "cpp"
     computes = frozenset({"ragged", "pages"})
 
     def check(self, problem: Problem) -> None:
-        if problem.needs_gradient:
-            raise UnsupportedError("cpp has no backward pass, which phase=train needs")
-        if problem.query_len > MOST_NEW_TOKENS:
-            raise UnsupportedError(
-                f"cpp decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
-            )
+        needs.decoding(self.name, problem)
         needs.dtype(self.name, problem.dtype, kernel.FUNCTIONS)
         if problem.device.type != "cpu":
             raise UnsupportedError(f"cpp runs on CPUs only; got device={problem.device.type}")

@@ -38,7 +38,6 @@ class FlashMla(needs.PackagedBackend):
         needs.package(self.name, "flash_mla", self.distribution)
 
     def plan(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> None:
-        """Lay pages over the cache, which every call reads through them."""
         self._pages = paged(k_BGTd, PAGE_TOKENS)
 
     def __call__(self, q_BHSd: Tensor, k_BGTd: Tensor, v_BGTv: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from suite.attention.problem import Backend, Problem, ValueLayout
 from suite.machine.user_cache import INDUCTOR, KERNELS
 from suite.measure.workload import UnsupportedError
 
+MOST_NEW_TOKENS = 4  # of a sequence, in the suite's own kernels
 ABSORBED_WIDTHS = (576, 512)  # of the key, a latent of 512 and a rotary part of 64, and of the value
 
 
@@ -110,6 +111,16 @@ def dtype(backend: str, got: torch.dtype, allowed: Iterable[torch.dtype]) -> Non
         raise UnsupportedError(f"{backend} supports {choices}; got {str(got).removeprefix('torch.')}")
 
 
+def decoding(backend: str, problem: Problem) -> None:
+    """Raise UnsupportedError unless the problem has no gradient and at most MOST_NEW_TOKENS new tokens."""
+    if problem.needs_gradient:
+        raise UnsupportedError(f"{backend} has no backward pass, which phase=train needs")
+    if problem.query_len > MOST_NEW_TOKENS:
+        raise UnsupportedError(
+            f"{backend} decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
+        )
+
+
 def absorbed_mla(backend: str, problem: Problem) -> None:
     """Raise UnsupportedError unless the problem is DeepSeek's absorbed MLA in 16 bits, without a gradient."""
     if problem.needs_gradient:
@@ -141,7 +152,6 @@ class PackagedBackend(Backend, ABC):
         """Prepare for inputs of this layout in memory, before any call. By default there is nothing to prepare."""
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Plan and make a first pass on these inputs; UnsupportedError if that fails. Returns this backend."""
         failure = f"{self.name}: the package {self.distribution} fails on this problem"
         with explained(failure), self.problem.forward_mode():
             self.plan(*inputs)

@@ -17,7 +17,6 @@ from suite.attention.triton_launch import WIDEST, Chip, Launch, key_parts, launc
 from suite.measure.workload import UnsupportedError
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-MOST_NEW_TOKENS = 4
 # Small, so that a test's few programs are split.
 INTERPRETED_CHIP = Chip(generation=9, multiprocessors=4, shared_bytes=227 << 10)
 JOINED_COLUMNS, SPLITS_AT_ONCE = 128, 16  # columns of a part and parts of a row that the joining kernel holds at once
@@ -45,12 +44,7 @@ class Triton(Backend):
             self._part = torch.empty(launch.splits, rows, problem.v_dim, dtype=torch.float32, device=problem.device)
 
     def check(self, problem: Problem) -> None:
-        if problem.needs_gradient:
-            raise UnsupportedError("triton has no backward pass, which phase=train needs")
-        if problem.query_len > MOST_NEW_TOKENS:
-            raise UnsupportedError(
-                f"triton decodes 1 to {MOST_NEW_TOKENS} new tokens at a time; got query_len={problem.query_len}"
-            )
+        needs.decoding(self.name, problem)
         needs.dtype(self.name, problem.dtype, DTYPES)
         if max(*key_parts(problem), problem.v_dim) > WIDEST:
             raise UnsupportedError(
@@ -66,7 +60,6 @@ class Triton(Backend):
         needs.package(self.name, "triton", "triton")
 
     def autotuned(self, *inputs: Tensor) -> Backend:
-        """Compile by a first call on these inputs. Returns this backend. Raises UnsupportedError where that fails."""
         with needs.explained("triton cannot compile or run its kernel for this problem"), torch.inference_mode():
             self(*inputs)
         return self

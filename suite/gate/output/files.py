@@ -5,8 +5,7 @@ It is committed and forwarded like a record, so it holds no path, no name of a p
 
 import json
 import math
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -41,13 +40,6 @@ def read_judgement(folder: Path) -> Judgement:
         return judgement_from_json(read_file(folder / JUDGEMENT))
     except CorruptRecordError as error:
         raise CorruptJudgementError(str(error)) from error
-
-
-def add_to_github_summary(text: Callable[[], str]) -> None:
-    """Append a Markdown text to the summary of the GitHub job that this runs in; elsewhere `text` is not called."""
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(text() + "\n")
 
 
 def without_secrets(judgement: Judgement) -> Judgement:

@@ -82,7 +82,7 @@ def markdown(judgement: Judgement, most_bytes: int = MOST_BYTES) -> str:
     changed = [row for row in rows if row.verdict.outcome is not Outcome.SAME]
     unchanged = [row for row in rows if row.verdict.outcome is Outcome.SAME]
     shared = shared_settings(verdict.case for verdict in judgement.verdicts)
-    command = sentences.accept_command(judgement.worst_first) if sentences.advice(judgement) == sentences.ACCEPT else ""
+    command = sentences.accept_command(judgement)
     parts = [
         f"## Performance gate: {sentences.meaning(judgement)}",
         f"Result: **{sentences.tally(judgement)}** (exit code {judgement.exit_code}). "

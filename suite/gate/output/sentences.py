@@ -202,14 +202,12 @@ def advice(judgement: Judgement) -> str:
     return "Nothing to do."
 
 
-def accept_command(verdicts: Sequence[Verdict]) -> str:
-    """Write the command that accepts the first slower case, with its options left open; empty if none is slower."""
-    slower = next((verdict for verdict in verdicts if verdict.outcome is Outcome.SLOWER), None)
-    return f"suite gate accept {shlex.quote(slower.case)} --reason … --ceiling … --expires …" if slower else ""
-
-
-def capitalised(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]
+def accept_command(judgement: Judgement) -> str:
+    """Write the command that accepts the worst slowdown, with its options left open; empty if it is not the advice."""
+    if advice(judgement) != ACCEPT:
+        return ""
+    slower = next(verdict for verdict in judgement.worst_first if verdict.outcome is Outcome.SLOWER)
+    return f"suite gate accept {shlex.quote(slower.case)} --reason … --ceiling … --expires …"
 
 
 def counted(number: int, noun: str) -> str:

@@ -41,11 +41,7 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
         *(f"warning: {warning}" for warning in judgement.warnings),
     ]
     # A command on a line of its own, however long: it is there to be copied.
-    command = (
-        one_line(sentences.accept_command(judgement.worst_first))
-        if sentences.advice(judgement) == sentences.ACCEPT
-        else ""
-    )
+    command, meaning = one_line(sentences.accept_command(judgement)), sentences.meaning(judgement)
     answer = [
         *_wrapped(sentences.compared(judgement), width),
         *_wrapped(sentences.tally(judgement), width),
@@ -55,7 +51,7 @@ def lines(judgement: Judgement, *, width: int, colour: bool) -> list[str]:
         "",
         *_wrapped(sentences.advice(judgement), width),
         *([f"  {command}"] if command else []),
-        *_wrapped(f"{sentences.capitalised(sentences.meaning(judgement))}. Exit code {judgement.exit_code}.", width),
+        *_wrapped(f"{meaning[:1].upper()}{meaning[1:]}. Exit code {judgement.exit_code}.", width),
     ]
     return list(map(without_log_commands, answer))
 

@@ -87,7 +87,10 @@ class SuiteComparison(GateComparison):
         self.timing = SuiteTiming(
             revisions=self.revisions,
             cases=[BenchmarkCase(id=benchmark.case, settings=({}, {})) for benchmark in benchmarks],
-            benchmarks=[fitting.benchmark for fitting in self._fitting(benchmarks, seconds, say)],
+            benchmarks=[
+                Benchmark(case=fitting.case, span="", clock=fitting.clock)
+                for fitting in self._fitting(benchmarks, seconds, say)
+            ],
             tolerances=self.tolerances,
             seconds=seconds,
         )
@@ -120,7 +123,6 @@ class SuiteComparison(GateComparison):
             self._examine_each(self.revisions, workers, cases, self._run_to_end)
 
     def facts(self) -> dict[str, Any]:
-        """What was run and with which Python."""
         return {
             "suite": "pytest-benchmark",
             "python": self.python.versions,
@@ -178,7 +180,6 @@ class SuiteComparison(GateComparison):
         return {**answer, "deferred": deferred}
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
-        """Broken if the test fails now, unjudged or missing if it is refused now, else new."""
         if isinstance(new, FailedError):
             when = "before and now" if isinstance(old, FailedError) else "now"
             return Outcome.BROKEN, f"{when} {new}"
@@ -189,7 +190,6 @@ class SuiteComparison(GateComparison):
         return Outcome.NEW, f"runs now; in the older revision, {old}"
 
     def _compare(self, benchmark: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Add a benchmark that ran on both sides to those that are timed, or a verdict if it may not be."""
         case = benchmark.id
         if old["is_set_up"] != new["is_set_up"]:
             self._add(case, Outcome.BROKEN, "only one of the two revisions has a set-up before each call")
@@ -276,11 +276,6 @@ class ExaminedBenchmark:
     case: str
     clock: str
     sides: tuple[Mapping[str, Any], Mapping[str, Any]]
-
-    @property
-    def benchmark(self) -> Benchmark:
-        """The benchmark as the timing knows it, with its judging clock."""
-        return Benchmark(case=self.case, span="", clock=self.clock)
 
     @property
     def calls_s(self) -> Sequence[float]:

@@ -42,7 +42,6 @@ class SuiteTiming(TimingComparison):
         """Do nothing: the workers collected the tests when they started, and each benchmark is opened in its turn."""
 
     def _take_rounds(self, workers: Sequence[WorkerClient], ends_s: float) -> None:
-        """Give each undecided benchmark one turn, in random order, with an equal share of the time until `ends_s`."""
         order = self.rounds.order.sample(self.decisions.open, len(self.decisions.open))
         for place, (benchmark, following) in enumerate(itertools.zip_longest(order, order[1:])):
             seconds = max(0.0, ends_s - self.rounds.measured_s) / (len(order) - place)

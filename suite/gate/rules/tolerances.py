@@ -49,10 +49,6 @@ class ToleranceLine:
     minimum_effect: float | None
     equivalence_margin: float | None
 
-    def matches(self, quantity: Quantity) -> bool:
-        """Whether all three patterns match the case, span and metric."""
-        return all(map(matches, (self.case, self.span, self.metric), quantity))
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tolerances:
@@ -100,18 +96,14 @@ class Tolerances:
         """The tolerance of one quantity: by the last matching line, else the metric's or the default. The minimum
         effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is allowed
         need not be ruled out."""
-        quantity = (case, span, metric)
-        effect, margin = self._last_set("minimum_effect", quantity), self._last_set("equivalence_margin", quantity)
-        if effect is None:
-            effect = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
-        if margin is None:
-            margin = self.default_equivalence_margin
-        effect = max(effect, self.noise.get(quantity, 0.0))
+        effect = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
+        margin = self.default_equivalence_margin
+        for line in self.lines:
+            if all(map(matches, (line.case, line.span, line.metric), (case, span, metric))):
+                effect = effect if line.minimum_effect is None else line.minimum_effect
+                margin = margin if line.equivalence_margin is None else line.equivalence_margin
+        effect = max(effect, self.noise.get((case, span, metric), 0.0))
         return Tolerance(minimum_effect=effect, equivalence_margin=max(margin, effect))
-
-    def _last_set(self, name: str, quantity: Quantity) -> float | None:
-        values = [getattr(line, name) for line in self.lines if line.matches(quantity)]
-        return next((value for value in reversed(values) if value is not None), None)
 
 
 class CorruptNoiseError(ValueError):
@@ -207,13 +199,9 @@ def _object(content: Any, where: str, names: Sequence[str]) -> dict[str, Any]:
 def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
     """The value of a field, from 0 to below 1; else raises ValueError. A 2 meant as 2% would let everything pass."""
     value = content[name]
-    if not _is_share(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
         raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2%; got {clipped(value)}")
     return float(value)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
 
 
 def _slug(text: str) -> str:

@@ -46,7 +46,6 @@ LEAST_COVERED = 3.0
 Answer = Mapping[str, Any] | Exception
 """What a side answered, or the error that it met."""
 Ask = Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]]
-"""Asks one side's worker about a case."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
@@ -59,14 +58,12 @@ class GateComparison(ABC):
     after: Tree
     tolerances: Tolerances
     interpreter: str = sys.executable
-    """The Python of the workers."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     code: dict[str, str] = field(default_factory=dict)
     """Code of the two revisions that ran for each case."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     timing: TimingComparison | None = None
-    """What takes the times, once that has begun."""
     first: bool = False
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -243,7 +240,6 @@ class RevisionComparison(GateComparison):
         self.timing.run(say)
 
     def facts(self) -> dict[str, Any]:
-        """The sweep, the chosen settings and the cap on measuring time."""
         return {"sweep": self.sweep, "chosen": list(self.chosen), "most_seconds": self.seconds}
 
     def _cases(self, workers: Sequence[WorkerClient]) -> list[BenchmarkCase]:
@@ -314,7 +310,6 @@ class RevisionComparison(GateComparison):
         return Verdict(case="every case", outcome=Outcome.BROKEN, reason=reason)
 
     def _without_answer(self, old: Answer, new: Answer) -> tuple[Outcome, str]:
-        """Broken if the case fails now, missing if it is unsupported now alone, same if on both sides, else new."""
         if isinstance(new, FailedError):
             return Outcome.BROKEN, f"fails now: {new}"
         if isinstance(new, UnsupportedHereError):
@@ -324,7 +319,6 @@ class RevisionComparison(GateComparison):
         return Outcome.NEW, f"runs now, but did not before: {old}"
 
     def _compare(self, case: BenchmarkCase, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """Judge the exact quantities of a case, and add its timed parts to `least_s` unless the times cannot count."""
         if not self._is_held(case.id, old["code"], new["code"]):  # as a package may import another than was found
             return
         exact = judge_exact(case.id, _exact_quantities(old), _exact_quantities(new), self.tolerances)

@@ -29,7 +29,6 @@ from suite.records.stores.store import JUDGEMENT
 
 FOLDERS = ("older", "newer")
 """Names of one length: by that of a path, identical Python code was seen to differ by 5% in every launch."""
-WORKING_TREE = "working tree"
 IMPORTED, LARGE_BYTES = (".py", ".pth"), 1 << 30
 FileState = tuple[int, int, int]
 WORKER = Path(case_worker.__file__)
@@ -106,7 +105,7 @@ def after(top: Path, into: Path) -> Tree:
     # What lies beside a judgement is the gate's own, and no change of the tree.
     added = [name for name in git(top, *listing).split("\0") if name and not (top / name).with_name(JUDGEMENT).exists()]
     dirty = bool(added) or git(top, "status", "--porcelain", "--untracked-files=no") != ""
-    return Tree(side=Side(label=WORKING_TREE, commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
+    return Tree(side=Side(label="working tree", commit=resolved(top, "HEAD"), dirty=dirty), folder=folder)
 
 
 def file_states(tree: Path, ends: str | tuple[str, ...] = IMPORTED) -> dict[str, FileState]:
@@ -137,7 +136,6 @@ class Revisions:
     logs: Path
     """A folder for whatever the workers print."""
     python: str = sys.executable
-    """The interpreter of the workers."""
     slowed: tuple[float, float] = (0.0, 0.0)
     """Shares by which each side's work is made to take longer, to measure what the gate finds."""
     older_files: Mapping[str, FileState] | None = None

@@ -44,10 +44,6 @@ class Settings:
         """The path of the acceptances, which need not exist."""
         return self.folder / ACCEPTED
 
-    def noise(self, name: str) -> Path:
-        """The path of a file of learnt noise, which need not exist."""
-        return self.folder / NOISE / name
-
     def warnings(self, checkout: Path) -> Iterator[str]:
         """Yield a sentence if changed settings are trusted, and one if the checkout's acceptances are not used."""
         if self.is_trusted and self.differing:

@@ -21,7 +21,6 @@ from suite.gate.workers.worker_loop import PROTOCOL
 
 LONGEST_ANSWER_S = 600.0
 LONGEST_COMPLAINT, LONGEST_LINE = 600, 80
-MOST_AT_ONCE_BYTES, MOST_ANSWER_BYTES = 1 << 16, 64 << 20
 STEADY_ALLOCATOR = {
     # glibc adapts its thresholds to what was freed before, so that one process may return a buffer to the system at
     # every step, and fault it in again, and the next keep it: seen to make launches of one code differ by 16%.
@@ -231,7 +230,7 @@ class WorkerClient:
 
     def _line(self) -> bytes:
         """Wait for a line of the worker's output; without a line end if the worker ended within it. Raises WorkerError,
-        and kills the worker, after LONGEST_ANSWER_S or MOST_ANSWER_BYTES."""
+        and kills the worker, after LONGEST_ANSWER_S."""
         descriptor, received = self._answers.fileno(), b""
         until_s = time.monotonic() + LONGEST_ANSWER_S
         while not received.endswith(b"\n"):
@@ -242,13 +241,10 @@ class WorkerClient:
                         how = " and is stopped, as by SIGSTOP"
                 self._process.kill()  # what it answers later would be taken for the answer to something else
                 raise WorkerError(f"the worker did not answer within {LONGEST_ANSWER_S:g} s{how}")
-            part = os.read(descriptor, MOST_AT_ONCE_BYTES)
+            part = os.read(descriptor, 1 << 16)
             if not part:
                 break
             received += part
-            if len(received) > MOST_ANSWER_BYTES:
-                self._process.kill()
-                raise WorkerError(f"the worker's answer is longer than {MOST_ANSWER_BYTES >> 20} MiB")
         return received
 
     def _death(self) -> str:

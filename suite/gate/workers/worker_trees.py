@@ -376,8 +376,8 @@ def normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
-    """Packages by name with the plain folder of the tree that holds each, as `lib`, down to `depth` levels."""
+def _packages_aside(tree: Path) -> dict[str, str]:
+    """Packages by name with the plain folder of the tree that holds each, as `lib`, down to DEEPEST_ROOT levels."""
     packages: dict[str, str] = {}
 
     def look(folder: Path, left: int) -> None:
@@ -390,7 +390,7 @@ def _packages_aside(tree: Path, depth: int = DEEPEST_ROOT) -> dict[str, str]:
             elif left:
                 look(path, left - 1)
 
-    look(tree, depth)
+    look(tree, DEEPEST_ROOT)
     return packages
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from suite.configuration.files import read_choice
 from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped, number_between, whole_number
-from suite.lm.checkpoint.locate import PACKAGES, is_package
+from suite.lm.checkpoint.locate import PACKAGES
 from suite.records.record import CorruptRecordError
 from suite.records.stores.files import read_plain
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
@@ -49,7 +49,7 @@ def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
     `where`: the setting that names the checkpoint. Raises ValueError, in one sentence, for a missing file or a model
     that is not this decoder.
     """
-    if is_package(checkpoint):
+    if checkpoint in PACKAGES:
         return read_choice("policy", PACKAGES[checkpoint].policy)
     try:
         content = read_plain(Path(checkpoint) / CONFIG)
@@ -134,12 +134,10 @@ def _rope(config: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 
 def _positive_whole(config: Mapping[str, Any], name: str, where: str) -> int:
-    """A size from the config.json, from 1 to MOST. Raises ValueError for another value."""
     return whole_number(config, name, at_least=1, at_most=MOST, where=f"{where}'s {CONFIG}: ")
 
 
 def _positive_number(config: Mapping[str, Any], name: str, where: str) -> float:
-    """A factor from the config.json, from LEAST to MOST. Raises ValueError for another value."""
     return number_between(config, name, LEAST, MOST, where=f"{where}'s {CONFIG}: ")
 
 

@@ -59,7 +59,6 @@ class Cuda(Device):
         return {"uuid": str(properties.uuid), "pci": pci}
 
     def facts(self) -> dict[str, Any]:
-        """The fact `device`: name, compute capability, sizes of memory and L2 in bytes, CUDA version."""
         properties = torch.cuda.get_device_properties()
         described = {
             "name": properties.name,

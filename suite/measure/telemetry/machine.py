@@ -40,7 +40,6 @@ class Machine(Source):
         self._last: dict[str, float] | None = None
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
-        """Yield the shares of time under pressure and stolen since the last sample, and at slow ticks the frequency."""
         # Seconds so far: of the clock, under each pressure, stolen, and of all CPUs in all modes.
         waited_s = {name: _waited_s(path) for name, path in self._pressure.items()}
         times = psutil.cpu_times()
@@ -57,7 +56,6 @@ class Machine(Source):
             yield Seen("cpu", "frequency_hz", frequency_hz)
 
     def facts(self, target: Target) -> Mapping[str, Any]:
-        """Quantities that this system does not give, as `{"cpu": {"missing": …}}`."""
         return {"cpu": {"missing": self._missing}}
 
 

@@ -50,6 +50,5 @@ class Rapl(Source):
         self._packages, self.state, self.why = packages(root)
 
     def sample(self, target: Target, *, is_slow_tick: bool) -> Iterable[Seen]:
-        """Yield the joules of all packages together since their counters were opened."""
         if self._packages:
             yield Seen("cpu", "energy_j", sum(package.energy_j() for package in self._packages))

@@ -16,7 +16,6 @@ class WorkerProcess(Source):
         self.begin()
 
     def begin(self) -> None:
-        """Forget the last case's process."""
         self._process: psutil.Process | None = None
         self._last: tuple[float, float] | None = None
 

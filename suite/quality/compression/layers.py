@@ -33,12 +33,10 @@ class LowRankAttention(GroupedAttention):
 
     @property
     def cache_heads(self) -> int:
-        """1, since all heads share the latent."""
         return 1
 
     @property
     def cache_widths(self) -> tuple[int, ...]:
-        """Elements of each cached tensor a token: the latent's rank."""
         return (len(self.w_down),)
 
     def project(

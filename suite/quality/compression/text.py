@@ -12,8 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from suite.lm.checkpoint.tokenizer import CheckpointTokenizer
 from suite.lm.shakespeare import Play
 from suite.measure.workload import UnsupportedError
 
@@ -91,14 +92,6 @@ def token_words(words: Sequence[Span], tokens: Iterable[Span]) -> list[int]:
     return [word_at(token) for token in tokens]
 
 
-class Tokens(Protocol):
-    """See suite.lm.checkpoint.tokenizer.CheckpointTokenizer."""
-
-    def encode_with_places(self, text: str) -> tuple[list[int], list[Span]]:
-        """Ids of the text's tokens, and the span of characters of each."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True)
 class Window:
     ids: Sequence[int]
@@ -121,7 +114,9 @@ def evenly_spaced(windows: Sequence[T], count: int, setting: str) -> list[T]:
     return [windows[int((number + 0.5) * len(windows) / count)] for number in range(count)]
 
 
-def read_windows(plays: Iterable[Play], tokens: Tokens, frequencies: Frequencies, length: int) -> list[Window]:
+def read_windows(
+    plays: Iterable[Play], tokens: CheckpointTokenizer, frequencies: Frequencies, length: int
+) -> list[Window]:
     """All whole windows of the plays, one play after the other, with the word class of each token."""
     windows: list[Window] = []
     for play in plays:

@@ -38,7 +38,6 @@ class Copying(OneDistribution):
         return {**sizes, "held_out_sequences": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
-        """Draw sequences of a string among fillers, a separator and the string again, which is asked token by token."""
         string_BL = FILLER + 1 + generator.integers(self._characters, size=(sequences, self._length))
         begins_B1 = generator.integers(self._fillers + 1, size=(sequences, 1))
         context_BS = np.full((sequences, self._fillers + self._length), FILLER)

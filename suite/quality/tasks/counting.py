@@ -36,7 +36,6 @@ class Counting(OneDistribution):
         return {"length": self._length, "sorts": self._sorts, "held_out_contexts": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
-        """Draw contexts of tokens of several sorts, each followed by one question a sort: how often it occurs."""
         shares_BC = generator.dirichlet(np.ones(self._sorts), size=sequences)  # C: sorts, of which each is asked
         drawn_BL = generator.random((sequences, self._length))
         context_BL = (drawn_BL[..., None] > shares_BC.cumsum(axis=1)[:, None, :-1]).sum(axis=2)

@@ -37,7 +37,6 @@ class Recall(OneDistribution):
         return {"pairs": self._pairs, "distance": self._distance, "held_out_sequences": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
-        """Draw pairs of key and value, fillers, then the keys in another order, each asking for its value."""
         keys_BP = 1 + in_any_order(self._keys, sequences, generator)[:, : self._pairs]
         values_BP = self._first_value + generator.integers(self._values, size=(sequences, self._pairs))
         pairs_BS = np.stack((keys_BP, values_BP), axis=2).reshape(sequences, 2 * self._pairs)

@@ -30,11 +30,6 @@ class Questions:
     """Weights of the loss, with mean 1 over many questions; None: all alike."""
     visible_SS: NDArray[np.bool_] | None = None  # True where the token of a row sees that of a column; None: causal
 
-    @property
-    def asked(self) -> int:
-        """Number of questions of one sequence."""
-        return int(self.answers_BQ.shape[1])
-
 
 class QualityTask(Protocol):
     """Constructed with the settings under `task`; raises ValueError or NeedsPackageError, as `make` says."""

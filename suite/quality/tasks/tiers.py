@@ -93,7 +93,6 @@ class Tiers:
         return np.repeat(np.array(shares) / self._tier_size, self._tier_size)
 
     def _sample_values(self, sequences: int, generator: np.random.Generator) -> Ids:
-        """Draw a value for each attribute of each entity, [B, E, A]."""
         return generator.integers(self._values, size=(sequences, self._entities, len(self.kinds)))
 
     def _entity_tokens(self, values_BEA: Ids, order_BE: Ids) -> Ids:

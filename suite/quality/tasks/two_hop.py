@@ -41,7 +41,6 @@ class TwoHop(OneDistribution):
         return {"chains": self._chains, "names": self._names, "held_out_contexts": self.held_out_sequences}
 
     def sample(self, sequences: int, generator: np.random.Generator) -> Questions:
-        """Draw facts a → b and b → c of each chain in any order, then ask for b of a, c of b, and c of a."""
         names_BN = in_any_order(self._names, sequences, generator)[:, : NAMES_OF_CHAIN * self._chains]
         a_BC, b_BC, c_BC = np.split(names_BN, NAMES_OF_CHAIN, axis=1)
         from_BF, to_BF = np.concatenate((a_BC, b_BC), axis=1), np.concatenate((b_BC, c_BC), axis=1)

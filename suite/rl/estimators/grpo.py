@@ -64,5 +64,4 @@ def _deviation(values: Tensor, counted: Tensor) -> Tensor:
 
 
 def _over_group(values_NT: Tensor, same_NN: Tensor) -> Tensor:
-    """For each completion the sum over all tokens of its group, [N]."""
     return torch.where(same_NN, values_NT.sum(dim=1), 0).sum(dim=1)

@@ -10,7 +10,6 @@ does and gathers nothing. Not counted: a second unit gathered ahead, and a unit'
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -101,15 +100,12 @@ class Projection:
         `batch` at once."""
         self._step.roll_out(batch)
         plan = self._plan
-        division = Division(shards=shards, rows=plan.rows(shards), completions=plan.completions)
-        peaks = self._step.peaks(division.share)
+        shares = kind_shares(shards=shards, rows=plan.rows(shards), completions=plan.completions)
+        peaks = self._step.peaks(lambda label: shares.get(label[1], 1.0))
         names = {ROLLOUT: rollout_phase(batch), SCORE: SCORE, UPDATE: update_phase(plan.micro_batches(shards))}
         # Another engine divides its own weights, or is not here: its rollout gathers no unit.
         gathered = dict.fromkeys(names, plan.gathered_bytes) | ({} if plan.engine == SHARED else {ROLLOUT: 0})
-        return {
-            phase: division.per_device(peaks[name].held, gathered_bytes=gathered[phase])
-            for phase, name in names.items()
-        }
+        return {phase: per_device(peaks[name].held, shares, gathered[phase]) for phase, name in names.items()}
 
     def smallest_peak(self, shards: int) -> int:
         """Peak bytes of one device's step, with the smallest rollout that the plan allows."""
@@ -154,31 +150,20 @@ def highest_peak(phases: Phases) -> int:
     return max(sum(owned_bytes.values()) for owned_bytes in phases.values())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Division:
-    """A division of one device's work among several."""
+def kind_shares(*, shards: int, rows: int, completions: int) -> dict[str, float]:
+    """The share, by kind, of the bytes of one device working alone that each of several holds; all of other kinds.
+    `rows`: completions of one device's share."""
+    shares = {**dict.fromkeys(DIVIDED, 1 / shards), EXPERIENCE: rows / completions}
+    # Copies of single weights, in whose place a unit is gathered.
+    return {**shares, GATHERED: 0.0} if shards > 1 else shares
 
-    shards: int
-    rows: int  # completions of one device's share
-    completions: int
 
-    def share(self, label: Label) -> float:
-        """Share of the bytes of one device working alone that each device holds under this label."""
-        _, kind = label
-        if kind in DIVIDED:
-            return 1 / self.shards
-        if kind == EXPERIENCE:
-            return self.rows / self.completions
-        if kind == GATHERED and self.shards > 1:
-            return 0.0  # copies of single weights, in whose place a unit is gathered
-        return 1.0
-
-    def per_device(self, held_bytes: Mapping[Label, int], *, gathered_bytes: int) -> dict[Label, int]:
-        """Bytes by label of each device, from those of one device alone; with several, the unit it gathers is added."""
-        parts = {label: math.ceil(value * self.share(label)) for label, value in held_bytes.items()}
-        if self.shards > 1:
-            parts[NOBODY, GATHERED] = gathered_bytes
-        return {label: value for label, value in parts.items() if value}
+def per_device(held_bytes: Mapping[Label, int], shares: Mapping[str, float], gathered_bytes: int) -> dict[Label, int]:
+    """Bytes by label of each device, from those of one device alone; with several, the unit it gathers is added."""
+    parts = {label: math.ceil(value * shares.get(label[1], 1.0)) for label, value in held_bytes.items()}
+    if GATHERED in shares:
+        parts[NOBODY, GATHERED] = gathered_bytes
+    return {label: value for label, value in parts.items() if value}
 
 
 def devices_needed(peaks: Mapping[int, float], gigabytes: int, *, reserve_bytes: float) -> int | None:

@@ -111,5 +111,4 @@ begin = RlStage
 
 
 def _copy_policy(at: StageBegin, *, frozen: bool = False) -> Decoder:
-    """A new decoder with the policy's present weights; a frozen one may be in another precision."""
     return decoder_with_weights(at.plan, at.attention, at.policy.state_dict(), frozen=frozen)

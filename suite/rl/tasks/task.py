@@ -74,25 +74,20 @@ class Task(Protocol):
 
     def item(self, generator: random.Random) -> Item:
         """Draw any item, of either split."""
-        ...
 
     def question(self, item: Item) -> str:
         """The prompt in English, for a policy that reads it. The answer is the same, to the character."""
-        ...
 
     def document(self, item: Item, generator: random.Random) -> str:
         """Write a completion as the base model's corpus has it: it knows the pieces and hardly ever puts them right. It
         has room for the end token within longest_completion."""
-        ...
 
     def solution(self, item: Item, generator: random.Random) -> str:
         """Write a right completion in the asked form, its checkable steps included. A task whose thoughts no reader of
         English would understand has `solution_in_words` too, the example that such a policy is shown."""
-        ...
 
     def score(self, item: Item, completion: Sequence[str]) -> Score:
         """Score any tokens at all; never raise."""
-        ...
 
 
 @runtime_checkable
@@ -101,7 +96,6 @@ class WritesAnything(Protocol):
 
     def check_characters(self) -> None:
         """Raise ValueError if the texts have other characters: a vocabulary of the tasks' tokens cannot write them."""
-        ...
 
 
 def make(settings: Mapping[str, Any]) -> Task:

@@ -48,7 +48,6 @@ NO_TOKEN = (
 )
 CLAIMS = ".claims"
 """A folder beside the runs': whoever runs a case, on whatever machine, holds the lock of its name there."""
-SHOWN_DIGITS = 12
 
 
 class _TimeOutError(Exception):
@@ -101,16 +100,6 @@ class Cluster:
                 self.spare.remove(spare)
                 self.spare.extend([] if instead is None else [instead])
         return spare
-
-    def find_cached(self, job: Job, folder: Path, notice: Notice, *, is_refused: bool) -> StoredRecord | None:
-        """The newest record of the case, of whatever machine, if it answers the job."""
-        with self.lock:
-            described = [worker for worker in self.described if job.case.id in worker.code_digests]
-        sources = {(worker.machine_id, worker.code_digests[job.case.id]) for worker in described}
-        meanwhile = [newest_with_key(job.run_key_on(machine, code), folder, notice) for machine, code in sources]
-        runs = [*self.runs.get(job.case.id, ()), *(run for run in meanwhile if run is not None)]
-        codes = {code_digest(job.settings), *(code for _, code in sources)}
-        return find_on_any_machine(job, runs, codes, is_refused=is_refused)
 
 
 class RaySlot(CaseSlot):
@@ -169,21 +158,24 @@ class RaySlot(CaseSlot):
         return self._is_up and not self._interrupted.is_set()
 
     def takes(self, job: Job) -> bool:
-        """Whether the job needs the device that the slot's place has."""
         return self._place.takes(job)
 
     @property
     def machine(self) -> str:
-        """The id of the machine that the slot's worker is on."""
         return self._here.machine_id
 
     def find_cached(self, job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
         """The newest record of the case, from any machine, if it answers the job."""
-        is_refused = job.case.id in self._here.refusals
-        return self._cluster.find_cached(job, folder, notice or (lambda text: None), is_refused=is_refused)
+        cluster, case = self._cluster, job.case.id
+        with cluster.lock:
+            described = [worker for worker in cluster.described if case in worker.code_digests]
+        sources = {(worker.machine_id, worker.code_digests[case]) for worker in described}
+        meanwhile = [newest_with_key(job.run_key_on(machine, code), folder, notice) for machine, code in sources]
+        runs = [*cluster.runs.get(case, ()), *(run for run in meanwhile if run is not None)]
+        codes = {code_digest(job.settings), *(code for _, code in sources)}
+        return find_on_any_machine(job, runs, codes, is_refused=case in self._here.refusals)
 
     def run_key(self, job: Job) -> str:
-        """The run key of the record that the slot's worker would make."""
         return job.run_key_on(self._here.machine_id, self._here.code_digests[job.case.id])
 
     def is_first(self, job: Job, parent: Path, locks: ExitStack) -> bool:
@@ -221,7 +213,6 @@ class RaySlot(CaseSlot):
         return self._failed(job, why, started_at, duration_s=time.perf_counter() - start)
 
     def interrupt(self) -> None:
-        """End the case that runs, and every later one."""
         self._interrupted.set()
         if self._is_up:
             with suppress(self._ray.exceptions.RayError):
@@ -237,7 +228,7 @@ class RaySlot(CaseSlot):
         for text in described.notices:
             self._cluster.state.notice(text)
         if described.source_digest != source_digest():
-            theirs, ours = (digest[:SHOWN_DIGITS] for digest in (described.source_digest, source_digest()))
+            theirs, ours = (digest[:12] for digest in (described.source_digest, source_digest()))
             raise _OtherCodeError(
                 f"a node has other code of the suite than this command, and takes no part (source digest {theirs} "
                 f"there, {ours} here): install the same version on every node"

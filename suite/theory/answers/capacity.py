@@ -32,7 +32,6 @@ from suite.theory.devices.hardware import hardware_from, hardware_names
 from suite.theory.layers.algebra import SERVED_BYTES, Pass, Work
 from suite.theory.layers.layer_plan import LayerPlan, parameters_from, plan_from
 from suite.theory.layers.parallel import WAYS, Layout, layouts
-from suite.theory.layers.roofline import MeasuredCeilings
 from suite.theory.layers.shapes import LayerShape
 
 WEIGHT_BYTES = {"bfloat16": 2.0, "fp8": 1.0, "int4": 0.5}
@@ -96,14 +95,6 @@ class CapacityPlan:
         counted, expected = self.model.parameters, self._expected()
         shape = f"{counted.total / 1e9:,.4g}B parameters, {counted.active / 1e9:,.4g}B of them for a token"
         return {"shape": shape, **({"expected_by": f"nothing: {expected}"} if isinstance(expected, str) else {})}
-
-    def least_bytes(self) -> float:
-        """Raises AssertionError: no case of this workload runs."""
-        raise AssertionError("nothing runs")
-
-    def predicted_step_s(self, measured: MeasuredCeilings) -> float:
-        """Raises AssertionError: no case of this workload runs."""
-        raise AssertionError("nothing runs")
 
     def _expected(self) -> Expected | str:
         return self.model.expected(self.calibration, self.batch, self.query_len, self.seq_len)

@@ -245,7 +245,6 @@ def static_parts(sizes: StepSizes) -> Held:
 
 
 def _parameters_without_adapters(sizes: StepSizes, owner: str) -> int:
-    """A trained model's parameters without adapters; a critic has a row in the head's place."""
     return sizes.model.parameters if owner == POLICY else sizes.model.trunk + sizes.model.hidden
 
 

@@ -120,7 +120,6 @@ def _rows(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _sizes(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
-    """The named sizes of a row, whole numbers from 1. Raises ValueError for others."""
     return {name: whole_number(row, name, at_least=1, at_most=MOST_SIZE) for name in names}
 
 

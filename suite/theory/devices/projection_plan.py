@@ -61,7 +61,6 @@ class ProjectionPlan(AttentionPlan):
         return {span: expected for span, expected in times.items() if expected is not None}
 
     def facts(self) -> dict[str, Any]:
-        """The plan's facts, and by which fit times are expected, or why none is."""
         kernel = self.expected().get("kernel")
         return {**super().facts(), "expected_by": kernel.family if kernel else f"nothing: {self.unknown()}"}
 

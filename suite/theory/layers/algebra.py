@@ -44,12 +44,10 @@ class Pass:
 
     @property
     def tokens(self) -> int:
-        """New tokens, over the batch."""
         return self.batch * self.query_len
 
     @property
     def is_whole(self) -> bool:
-        """Every token is a new one, as in a prefill and in training."""
         return self.query_len == self.seq_len
 
     @property
@@ -93,7 +91,6 @@ class CacheRows:
 
     @property
     def elements(self) -> int:
-        """Elements of all rows that one token leaves."""
         return self.count * self.width
 
     def row_bytes(self, element_bytes: int, cache_dtype: str | None) -> int:

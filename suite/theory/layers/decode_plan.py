@@ -62,10 +62,8 @@ class DecodePlan(AttentionPlan):
         return {**{span: asdict(work) for span, work in works.items()}, "case": case}
 
     def facts(self) -> dict[str, Any]:
-        """The plan's facts, and how many layers are run."""
         return {**super().facts(), "layers": self.decoder.num_layers}
 
     def least_bytes(self) -> float:
-        """Bytes of all weights and of all layers' caches."""
         weights = self.decoder.parameter_count * ELEMENT_BYTES[self.dtype]
         return weights + self.decoder.num_layers * cache_bytes(self.shape, self.forward)

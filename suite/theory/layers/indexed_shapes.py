@@ -67,7 +67,6 @@ class IndexedShape(AbsorbedShape):
         return {INDEXER: replace(scan, v_dim=1).work(forward) + choices}
 
     def describe(self) -> str:
-        """The shape of MLA in a line, with its indexer and `top_k`."""
         indexer = f"indexer of {self.indexer.heads} heads of width {self.indexer.head_dim}"
         return f"{super().describe()}, {indexer}, the top {self.indexer.top_k:,} tokens"
 

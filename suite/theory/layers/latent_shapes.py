@@ -63,7 +63,6 @@ class LatentShape(LayerShape):
 
     @property
     def latent_dim(self) -> int:
-        """Width of one latent."""
         return self.kv_lora_rank // self.latent_heads
 
     @property
@@ -73,7 +72,6 @@ class LatentShape(LayerShape):
 
     @property
     def latent_rows(self) -> Sequence[CacheRows]:
-        """The rows of a cache that keeps the latents and the rotary key."""
         return (
             CacheRows(width=self.latent_dim, count=self.latent_heads),
             CacheRows(width=self.qk_rope_head_dim, count=self.rotary_copies, is_wide=True),
@@ -102,17 +100,14 @@ class LatentShape(LayerShape):
 
     @property
     def matrix_parameters(self) -> int:
-        """Parameters of all projections, of the output's gate and of the indexer."""
         return self._plain_weights + self._up_weights + self.extra_parameters(self.v_head_dim, self.q_lora_rank)
 
     @property
     def vector_parameters(self) -> int:
-        """Gains of the norms on the latent and on the query's latent, sinks, and the indexer's vectors."""
         norms = (self.kv_lora_rank if self.latent_norm else 0) + (self.q_lora_rank or 0)
         return norms + super().vector_parameters
 
     def describe(self) -> str:
-        """The shape in a line: heads, latents, rotary part, widths of a head, query rank and rule."""
         lora = f"query rank {self.q_lora_rank}" if self.q_lora_rank else "no query rank"
         norm = "" if self.latent_norm else " without a norm"
         latent = f"{DESCRIBED[self.latent]}latent {self.kv_lora_rank}"
@@ -140,12 +135,10 @@ class AbsorbedShape(LatentShape):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is absorbed MLA itself, without a window or an indexer, and no subclass of it."""
         return type(self) is AbsorbedShape and self.window is None and self.indexer is None
 
     @property
     def qk_dim(self) -> int:
-        """Width of a query or key in the latent's space, its rotary part included."""
         return self.latent_dim + self.qk_rope_head_dim
 
     @property

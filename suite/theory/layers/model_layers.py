@@ -61,12 +61,10 @@ class CompressedLayer(Layer):
 
     @property
     def mha_elements(self) -> int:
-        """Elements that a token would leave if every query head had its own key and value."""
         return 2 * self.num_heads * self.head_dim
 
     @property
     def matrix_parameters(self) -> int:
-        """Parameters of queries, grouped outputs, rows with their gates, and the indexer's picks."""
         outputs = self.num_heads * self.head_dim
         queries = self.q_lora_rank * (self.hidden_size + outputs)
         out = self.o_lora_rank * (outputs + self.o_groups * self.hidden_size)
@@ -77,12 +75,10 @@ class CompressedLayer(Layer):
 
     @property
     def vector_parameters(self) -> int:
-        """Gains of norms, biases of compression by place, and a sink a head."""
         norms = self.q_lora_rank + self.head_dim + sum(self._pooled_widths)
         return norms + (self.every or 0) * self._pooled_elements + self.num_heads  # biases by place, and the sinks
 
     def scans(self, forward: Pass) -> Sequence[Scan]:
-        """The scan over the window, then over the compressed rows, then the indexer's scoring."""
         width = self.head_dim
         near = Scan(heads=self.num_heads, qk_dim=width, v_dim=width, rows=(CacheRows(width=width),), window=self.window)
         if self.every is None:
@@ -132,7 +128,6 @@ class StateLayer(Layer):
 
     @property
     def matrix_parameters(self) -> int:
-        """Parameters of all projections, gates and decays that the cell has."""
         projected = self._convolved + self.value_heads + self._outputs
         if self.cell == MAMBA2:  # the gate z and one step size a head beside what is convolved
             return self.hidden_size * (projected + self._outputs)
@@ -145,7 +140,6 @@ class StateLayer(Layer):
 
     @property
     def vector_parameters(self) -> int:
-        """Taps of the convolution, the cell's parameters a head, and gains of its norm."""
         taps, heads = self._convolved * self.taps, self.value_heads
         if self.cell == MAMBA2:  # with a bias; A, D and the step's bias a head; one norm over all outputs
             return taps + self._convolved + 3 * heads + self._outputs

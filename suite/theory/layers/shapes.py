@@ -216,7 +216,6 @@ class GroupedShape(LayerShape):
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is neither windowed, indexed nor a subclass, and has values as wide as keys."""
         has_equal_widths = not self.keys_are_values and self.v_dim == self.qk_dim
         # A variant of somebody's own may subclass this with another kernel.
         return type(self) is GroupedShape and self.window is None and self.indexer is None and has_equal_widths
@@ -237,12 +236,10 @@ class GroupedShape(LayerShape):
 
     @property
     def cache_rows(self) -> Sequence[CacheRows]:
-        """Rows that a token leaves; none where another layer keeps its keys and values."""
         return () if self.is_shared else super().cache_rows
 
     @property
     def mha_elements(self) -> int:
-        """Elements that a token would leave if every query head had its own key and value."""
         return self.num_heads * (self.qk_dim + self.v_dim)
 
     def cached_tokens(self, forward: Pass) -> int:
@@ -266,14 +263,12 @@ class GroupedShape(LayerShape):
 
     @property
     def matrix_parameters(self) -> int:
-        """Parameters of queries, outputs, the layer's own keys and values, the gate and the indexer."""
         queries, outputs = self.num_heads * self.head_dim, self.num_heads * self.v_dim
         rows = 0 if self.is_shared else self._row_elements
         return self.hidden_size * (queries + rows + outputs) + self.extra_parameters(self.v_dim, None)
 
     @property
     def vector_parameters(self) -> int:
-        """Gains of query and key norms, biases, sinks, and the indexer's vectors."""
         queries, keys = self.num_heads * self.head_dim, self.kv_heads * self.head_dim
         norms = {False: 0, True: 2 * self.head_dim, ALL_HEADS: queries + keys}[self.qk_norm]
         biases = (queries + self._row_elements if self.qkv_bias else 0) + (self.hidden_size if self.o_bias else 0)
@@ -363,7 +358,6 @@ class TiedShape(LayerShape):
 
     @property
     def rows(self) -> Sequence[CacheRows]:
-        """A token's tied state for each group, and its one rotary key."""
         return (CacheRows(width=self.head_dim, count=self.kv_heads), CacheRows(width=self.rotary_dim, is_wide=True))
 
     def reads_cache(self, forward: Pass) -> bool:
@@ -384,7 +378,6 @@ class TiedShape(LayerShape):
 
     @property
     def matrix_parameters(self) -> int:
-        """Queries and output, the tied states and the one rotary key."""
         return self.hidden_size * (self.head_dim * (2 * self.num_heads + self.kv_heads) + self.rotary_dim)
 
     def describe(self) -> str:

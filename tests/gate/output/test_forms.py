@@ -29,8 +29,8 @@ def test_what_is_new_passes_only_where_the_older_side_ran():
 
 def test_the_accept_command_quotes_the_worst_case_for_a_shell():
     verdicts = [timing(Outcome.INCONCLUSIVE), timing(Outcome.SLOWER, case="it's"), timing(Outcome.SLOWER)]
-    assert accept_command(verdicts).startswith("""suite gate accept 'it'"'"'s' --reason""")
-    assert accept_command([timing(case=case_id())]) == ""
+    assert accept_command(judgement(*verdicts)).startswith("""suite gate accept 'it'"'"'s' --reason""")
+    assert accept_command(judgement(timing(case=case_id()))) == ""
 
 
 # In the terminal

@@ -6,7 +6,7 @@ from suite.measure.meter import Meter
 from suite.records.case import Case
 from suite.records.metrics import METRICS
 from suite.records.record import Evidence, Record, Status
-from suite.rl.memory.workload import Division, Projection, RlMemoryWorkload, devices_needed, highest_peak
+from suite.rl.memory.workload import Projection, RlMemoryWorkload, devices_needed, highest_peak, kind_shares, per_device
 from suite.run.compose.composer import compose
 from suite.run.job import job_of
 from tests.rl.memory.cases import plan, settings
@@ -153,7 +153,7 @@ HELD = {
 
 
 def on(shards, gathered_bytes=70):
-    return Division(shards=shards, rows=16 // shards, completions=16).per_device(HELD, gathered_bytes=gathered_bytes)
+    return per_device(HELD, kind_shares(shards=shards, rows=16 // shards, completions=16), gathered_bytes)
 
 
 def test_one_device_holds_what_it_held():
