@@ -10,7 +10,7 @@ from torchrl.objectives.value.functional import generalized_advantage_estimate
 
 from suite.rl.advantages import token_rewards, whiten
 from suite.rl.estimators.gae import advantages
-from tests.rl.examples import objective, random_rollout
+from tests.rl.conformance.checks import LONGEST, batch_of, objective, random_completions
 
 
 @pytest.fixture(autouse=True)
@@ -38,8 +38,10 @@ def theirs(rollout, gamma, lam):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("gamma", "lam"), [(1.0, 1.0), (1.0, 0.95), (0.99, 0.9), (0.9, 0.0)])
 def test_returns_and_whitened_advantages_equal_torchrls_bits(gamma, lam, seed):
-    rollout = random_rollout(seed)
-    ours = advantages(rollout, objective(adv_estimator="gae", gamma=gamma, lam=lam))
+    price = {"kl_coef": 0.1, "kl_type": "k1", "use_kl_in_reward": True}
+    wanted = objective(LONGEST, adv_estimator="gae", gamma=gamma, lam=lam, **price)
+    rollout = batch_of(random_completions(seed, wanted), wanted).scored
+    ours = advantages(rollout, wanted)
     raw_NT, returns_NT = theirs(rollout, gamma, lam)
     assert float((ours.returns_NT - returns_NT).abs().max()) == 0.0
     assert float((ours.advantages_NT - whiten(raw_NT, rollout.mask_NT)).abs().max()) == 0.0

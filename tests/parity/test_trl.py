@@ -15,7 +15,8 @@ import torch
 
 from suite.rl.losses import Divisors, aggregate, kl_estimates
 from suite.rl.registry import POLICY_LOSSES
-from tests.rl.examples import mask_of, objective
+from tests.rl.conformance.checks import objective
+from tests.rl.examples import mask_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -126,7 +127,7 @@ def loss_of_trl(given, *, loss_type, on_policy=False, weights=None, **settings):
 
 
 def ours(given, **settings):
-    chosen = objective(**{"clip_ratio_high": 0.2, **settings}, longest_completion=LONGEST)
+    chosen = objective(LONGEST, **{"clip_ratio_high": 0.2, "kl_coef": 0.0, **settings})
     leaf = given.log_p.clone().requires_grad_()
     advantages_NT = given.advantages[:, None] * given.mask
     term = POLICY_LOSSES.load(chosen.policy_loss)(leaf, given.old, advantages_NT, given.mask, chosen)

@@ -19,7 +19,7 @@ from suite.rl.losses import Divisors, aggregate
 from suite.rl.registry import POLICY_LOSSES
 from suite.rl.rollout_correction import Correction, token_weights
 from tests.parity.test_trl import LONGEST, Given, loss_of_trl
-from tests.rl.examples import objective
+from tests.rl.conformance.checks import objective
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -79,7 +79,7 @@ def test_weights_and_loss_are_trls(kind, seed):
     assert len({*weights_NT[given.mask > 0].tolist()} & {0.0, CAP}) == 1
 
     their_loss, their_gradient, _ = loss_of_trl(given, loss_type="bnpo", weights=theirs)
-    chosen = objective(loss_agg_mode="token-mean", clip_ratio_high=0.2, longest_completion=LONGEST)
+    chosen = objective(LONGEST, loss_agg_mode="token-mean", clip_ratio_high=0.2)
     leaf = given.log_p.clone().requires_grad_()
     advantages_NT = given.advantages[:, None] * given.mask
     term = POLICY_LOSSES.load(chosen.policy_loss)(leaf, given.old, advantages_NT, given.mask, chosen)

@@ -112,8 +112,7 @@ def _indexed(settings):
     }
 
 
-def _deepseek_v32(settings):
-    return _indexed(settings)
+_deepseek_v32 = _indexed
 
 
 def _glm_moe_dsa(settings):
@@ -157,6 +156,9 @@ def _qwen3_5_moe(settings):
 
 def _minimax_m2(settings):
     return {"intermediate_size": settings["moe"]["moe_intermediate"]}
+
+
+_mixtral = _minimax_m2
 
 
 def _minimax_m3_vl(settings):
@@ -226,10 +228,6 @@ def _nemotron_h(settings):
         "moe_shared_expert_intermediate_size": moe["shared_intermediate"],
         "moe_latent_size": moe.get("routed_hidden"),
     }
-
-
-def _mixtral(settings):
-    return {"intermediate_size": settings["moe"]["moe_intermediate"]}
 
 
 def _mistral(settings):

@@ -53,8 +53,3 @@ def test_frozen_weights_need_no_room_for_gradient_and_moments():
         ({"embeddings": "frozen"}, whole.shape.vocab_size * whole.shape.hidden_size),
     ):
         assert whole.least_bytes() - QualityPlan(case(**changes)).least_bytes() == 3 * 8 * frozen
-
-
-def test_embeddings_of_another_word_are_refused():
-    with pytest.raises(ValueError, match="embeddings must be one of trained, frozen; got 'random'"):
-        QualityPlan(case(embeddings="random"))

@@ -19,6 +19,7 @@ SORTING = {"_target_": "suite.rl.tasks.sorting.Sorting", "digits": 2}
         ({"batch": 0}, "batch must be a whole number of at least 1; got 0"),
         ({"lr": 0}, "lr must be a number above 0; got 0"),
         ({"dtype": "bfloat16"}, "dtype must be one of float64, float32; got 'bfloat16'"),
+        ({"embeddings": "random"}, "embeddings must be one of trained, frozen; got 'random'"),
         ({"match": "speed"}, "match must be one of heads, params, cache; got 'speed'"),
         ({"sizes": {"num_heads": 0}}, "geometry.num_heads must be"),
         ({"task": "recall", "sizes": {"num_layers": 1}}, "geometry.num_layers must be at least 2, or no decoder can"),

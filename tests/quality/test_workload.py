@@ -112,10 +112,6 @@ def test_a_loss_that_is_no_number_fails_and_keeps_readings(tmp_path):
     ("asked", "words"),
     [
         (
-            ["workload=quality", "task=sort"],
-            "workload=quality needs one of its own tasks, such as task=tiers; got Sorting",
-        ),
-        (
             ["workload=rl", "task=tiers"],
             "workload=rl needs one of its own tasks, such as task=sort; got Tiers, a task of another workload",
         ),

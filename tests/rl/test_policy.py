@@ -43,7 +43,6 @@ def test_a_plan_knows_a_checkpoint_by_its_sizes_alone(folder):
     ("changes", "words"),
     [
         ({"attention": read_choice("attention", "mha")}, "attention must be gqa for policy=smollm2, whose weights are"),
-        ({"attention": read_choice("attention", "mla")}, "attention must be gqa for policy=smollm2, whose weights are"),
         ({"max_completion_length": None}, "max_completion_length must be set for a checkpoint"),
         ({"max_completion_length": 8000}, "max_completion_length must be at most 7680 for a checkpoint"),
         ({"supervision": "process"}, "supervision must be outcome for a checkpoint"),

@@ -169,7 +169,7 @@ FEW_STEPS = [{"kind": kind, "share": 0.25} for kind in ("sft", "rl", "own", "cor
 EVERY_KIND = {"stages": FEW_STEPS, "examples": 3, "rollouts": 2}
 
 
-def test_stages_are_evaluated_where_they_begin(tmp_path, capsys):
+def test_stages_are_evaluated_where_they_begin(tmp_path):
     outcome, readings, facts = in_process(tmp_path, steps=12, eval_every=5, recipe=EVERY_KIND)
     assert outcome == (Status.OK, None)
     assert facts["stages"] == [{"kind": stage["kind"], "steps": 3} for stage in FEW_STEPS]

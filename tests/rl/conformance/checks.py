@@ -1,23 +1,25 @@
 """What must hold of every objective: it is the oracle's formula token by token; padding, micro-batches and order do not
 matter; equal rewards, a lone completion, an empty one and one that was cut break nothing."""
 
+import functools
 import itertools
 import random
 from dataclasses import dataclass, replace
 
 import torch
 
-from suite.configuration.files import choices, read_choice
+from suite.configuration.files import choices, read_choice, read_settings
 from suite.rl.advantages import Scored
 from suite.rl.critic import value_loss
 from suite.rl.losses import Divisors, aggregate, kl_estimates
+from suite.rl.objective import objective_from
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
-from suite.rl.reward import FORMAT_REWARDS, Reward
+from suite.rl.reward import FORMAT_REWARDS, Reward, reward_from
 from tests.rl.conformance import oracle
-from tests.rl.conformance.expectations import objective
 from tests.rl.conformance.oracle import Completion
 
 LONGEST = 5
+_read_settings = functools.cache(read_settings)
 LENGTHS = (5, 2, 0, 3, 1, 4, 5, 3, 2)
 """Lengths of completions: one is empty, two are cut at the limit."""
 LEFT, RIGHT = 2, 3
@@ -74,6 +76,13 @@ class Batch:
     log_reference_NT: torch.Tensor
 
 
+def objective(longest, **changes):
+    """The default objective of workload=rl with these settings changed."""
+    settings = {**_read_settings("rl"), **changes}
+    weights = reward_from(settings, longest_completion=longest).weights
+    return objective_from(settings, longest_completion=longest, reward_weights=weights)
+
+
 def batch_of(completions, objective, *, left=0, right=0, garbage=None, dtype=torch.float64):
     """Pad completions to tensors; `left` and `right` are columns of padding beyond the longest one, which hold
     `garbage` if it is given."""
@@ -107,11 +116,11 @@ def updated(value):
     return 2 * value + 0.1
 
 
-def differentiate(batch, objective, chunks=None):
+def differentiate(batch, objective, chunks=None, estimate=None):
     """The loss of a minibatch as training puts it together, in micro-batches of these completions, and its slopes by
     each token's log π and by each of the critic's values. What has two dimensions is [N, T]."""
     scored, mask_NT = batch.scored, batch.scored.mask_NT
-    estimated = ESTIMATORS.load(objective.adv_estimator)(scored, objective)
+    estimated = (estimate or ESTIMATORS.load(objective.adv_estimator))(scored, objective)
     policy_loss = POLICY_LOSSES.load(objective.policy_loss)
     divisors = Divisors.from_mask(mask_NT, longest=objective.longest_completion)
     log_p_NT = batch.log_p_NT.clone().requires_grad_()

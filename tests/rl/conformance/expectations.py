@@ -18,15 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from suite.configuration.files import read_settings
 from suite.rl.advantages import Estimated, Estimator, Scored
-from suite.rl.losses import Divisors, PolicyLoss, aggregate, kl_estimates
-from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective, objective_from
+from suite.rl.losses import kl_estimates
+from suite.rl.objective import AGGREGATIONS, KL_TYPES, Objective
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
-from suite.rl.reward import reward_from
 from tests.rl.conformance import problems
+from tests.rl.conformance.checks import batch_of, differentiate, objective
+from tests.rl.conformance.oracle import Completion
 from tests.rl.conformance.problems import EnumeratedProblem, another_policy, one_choice, short_sequences
 
 Row = NDArray[np.float64]
@@ -37,11 +36,6 @@ OPEN_GATE = {"sapo_tau_pos": 1e-7, "sapo_tau_neg": 1e-7}
 """SAPO's gate so wide that its slope is the ratio's: it has no clip to be without."""
 UNBIASED = {"k1": "on policy", "k3": "on policy", "k3_unbiased": "always"}  # estimates whose values have no bias there
 EXACT_IN_THE_LOSS = {"k2": "on policy", "k3_unbiased": "always"}
-# What stands in padding is no number that anyone would choose, so that a leak shows.
-PADDED_VALUE, PADDED_LOG_P, PADDED_LOG_OLD, PADDED_LOG_REFERENCE = 77.0, -3.0, -9.0, -1.0
-
-
-_read_settings = functools.cache(read_settings)
 
 
 class Expectations:
@@ -65,13 +59,6 @@ def enumerate_expectations(seed: int) -> Expectations:
     check_divergences(expectations, seed)
     check_gradients(expectations, seed)
     return expectations
-
-
-def objective(longest: int, **changes: Any) -> Objective:
-    """The default objective of workload=rl with these settings changed."""
-    settings = {**_read_settings("rl"), **changes}
-    weights = reward_from(settings, longest_completion=longest).weights
-    return objective_from(settings, longest_completion=longest, reward_weights=weights)
 
 
 class Draws:
@@ -200,52 +187,27 @@ def expected_gradient(
     Every draw is a minibatch by itself, in estimator and divisors. `values_S` and `estimate` replace the problem's
     critic and the objective's estimator.
     """
-    problem, size = draws.problem, len(draws.groups[0])
-    estimate = estimate or ESTIMATORS.load(objective.adv_estimator)
-
-    def along_paths(table_SK: Any, padding: float) -> Tensor:
-        """The table's entry at each token of each path, [paths, longest], with `padding` behind the shorter paths."""
-        rows = [[table_SK[s][k] for s, k in path] + [padding] * (problem.longest - len(path)) for path in problem.paths]
-        return torch.tensor(rows, dtype=torch.float64)
-
-    log_p_PT, log_old_PT = along_paths(problem.policy_SK, PADDED_LOG_P), along_paths(problem.sampled_SK, PADDED_LOG_OLD)
-    paths = {
-        "mask_NT": along_paths(np.ones_like(problem.policy_SK), 0.0),
-        "rewards_N": torch.tensor(problem.rewards, dtype=torch.float64),
-    }
-    if objective.normalises_parts:
-        paths["parts_NK"] = torch.tensor(problem.parts, dtype=torch.float64)
-    if objective.has_reference and objective.use_kl_in_reward:
-        log_reference_PT = along_paths(problem.reference_SK, PADDED_LOG_REFERENCE)
-        paths["kl_NT"] = kl_estimates(log_old_PT, log_reference_PT, objective.kl_type) * objective.kl_coef
-    if objective.has_critic:
-        values_S1 = np.array(problem.values_S if values_S is None else values_S)[:, None]
-        paths["values_NT"] = along_paths(np.broadcast_to(values_S1, problem.policy_SK.shape), PADDED_VALUE)
-
-    rows_DG = torch.tensor(draws.groups)
-    one_group_G = torch.zeros_like(rows_DG[0])
-    advantages_NT = torch.cat(
-        [
-            estimate(
-                Scored(groups_N=one_group_G, **{name: tensor[rows_G] for name, tensor in paths.items()}), objective
-            ).advantages_NT
-            for rows_G in rows_DG
-        ]
-    )
-    mask_NT, log_p_NT = paths["mask_NT"][rows_DG.flatten()], log_p_PT[rows_DG.flatten()].requires_grad_()
-    policy_loss: PolicyLoss = POLICY_LOSSES.load(objective.policy_loss)
-    term = policy_loss(log_p_NT, log_old_PT[rows_DG.flatten()], advantages_NT, mask_NT, objective)
-    loss = mask_NT.new_zeros(())
-    for start in range(0, len(mask_NT), size):
-        draw = slice(start, start + size)
-        divisors = Divisors.from_mask(mask_NT[draw], longest=objective.longest_completion)
-        loss = loss + aggregate(term.loss_NT[draw], mask_NT[draw], objective.loss_agg_mode, divisors)
-    (slopes_NT,) = torch.autograd.grad(loss, log_p_NT)
-
+    problem = draws.problem
+    values_S = problem.values_S if values_S is None else values_S
+    completions = [
+        Completion(
+            reward=problem.rewards[number],
+            group=0,
+            log_p=[problem.policy_SK[s][k] for s, k in path],
+            log_old=[problem.sampled_SK[s][k] for s, k in path],
+            log_reference=[problem.reference_SK[s][k] for s, k in path],
+            values=[values_S[s] for s, _ in path],
+            price=[],
+            parts=problem.parts[number] if problem.parts else [],
+        )
+        for number, path in enumerate(problem.paths)
+    ]
     # The chain rule from each token's log π to the policy's logits; a loss falls against its gradient.
     scores = [[problems.score(s, k, problem.policy_SK) for s, k in path] for path in problem.paths]
     gradients_DSK = np.zeros((len(draws.groups), *problem.policy_SK.shape))
-    for gradient_SK, group, slopes_GT in zip(gradients_DSK, draws.groups, slopes_NT.split(size), strict=True):
+    for gradient_SK, group in zip(gradients_DSK, draws.groups, strict=True):
+        batch = batch_of([completions[path] for path in group], objective)
+        slopes_GT = differentiate(batch, objective, estimate=estimate)["slopes"]
         for path, slopes_T in zip(group, slopes_GT.tolist(), strict=True):
             for slope, score_SK in zip(slopes_T, scores[path], strict=False):  # padding lies on the right
                 gradient_SK -= slope * score_SK

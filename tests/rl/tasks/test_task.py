@@ -177,13 +177,6 @@ def test_well_formed_needs_each_tag_once_and_nothing_around():
         assert not parse(tokens(text)).is_well_formed, text
 
 
-def test_thought_and_answer_are_found_only_where_unique():
-    parsed = parse(tokens("1<answer>23</answer>"))
-    assert (parsed.thought, parsed.answer) == (None, slice(2, 4))
-    assert parse(tokens("<answer>2</answer><answer>3</answer>")).answer is None
-    assert parse(tokens("<think>2</think>")).thought == slice(1, 2)
-
-
 def test_a_split_without_items_is_an_error():
     only = Item(prompt="a", content="2457", answer="a")
     task = SimpleNamespace(item=lambda generator: only)
