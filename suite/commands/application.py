@@ -209,9 +209,7 @@ def application() -> typer.Typer:
         )
 
     @add_command(app, "Show what can run on this machine, and why the rest cannot.")
-    def doctor(
-        as_json: AsJson = False,
-    ) -> int:
+    def doctor(as_json: AsJson = False) -> int:
         return call_command("doctor.doctor", as_json=as_json)
 
     @add_command(app, "Explain MLA, GQA, GRPO or PPO with numbers for a model.")

@@ -18,7 +18,7 @@ from typing import Any
 from suite.configuration.devices import why_no_cuda
 from suite.configuration.files import choices, read_yaml
 from suite.configuration.untrusted import parse_json
-from suite.lm.checkpoint.locate import PACKAGES, is_package, missing
+from suite.lm.checkpoint.locate import PACKAGES, missing
 from suite.machine.plain_text import one_line, say
 from suite.machine.privacy import scrub
 from suite.records.derived import run_warnings
@@ -168,7 +168,7 @@ def _backends(part: Mapping[str, Any], plan: Mapping[str, Any]) -> list[str]:
 
 def policy_arguments(checkpoint: str) -> list[str]:
     """The arguments of `suite run` by which RL begins with the weights of this checkpoint."""
-    if is_package(checkpoint):
+    if checkpoint in PACKAGES:
         return [f"policy={PACKAGES[checkpoint].policy}"]
     return ["policy=checkpoint", f"policy.checkpoint={_quoted(checkpoint)}"]
 

@@ -70,7 +70,6 @@ class RevisionRequest:
 
     against: str
     python: Path | None
-    """The interpreter that runs the cases; None for the default."""
     seconds: float | None
     trust_settings: bool
     """True if the working tree's tolerances, noise, acceptances and benchmarks judge, though the change alters them."""

@@ -24,7 +24,6 @@ TIMERS = {"thread_cpu": time.thread_time, "process_cpu": time.process_time}
 DEVICE = "device"
 # The name of pytest-benchmark's plugin, and of its fixture.
 NEEDS = "benchmark"
-RUN_CASES = ("torch", "hydra")
 # The setting whose values share a group, in which pytest-benchmark compares.
 COMPARED = "attention"
 TIMED_BY_DEVICE = "it runs on {}, which only its own events can time: use suite gate --against REV"
@@ -36,7 +35,7 @@ class SweepPlugin:
     def __init__(self, config: pytest.Config) -> None:
         if not config.pluginmanager.hasplugin(NEEDS):
             raise pytest.UsageError("--suite-sweep needs pytest-benchmark, which is not installed or is switched off")
-        if lacking := [name for name in RUN_CASES if importlib.util.find_spec(name) is None]:
+        if lacking := [name for name in ("torch", "hydra") if importlib.util.find_spec(name) is None]:
             raise pytest.UsageError(
                 f"--suite-sweep needs {' and '.join(lacking)}, not installed here: its cases run by them"
             )

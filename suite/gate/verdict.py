@@ -64,7 +64,6 @@ class Verdict:
     allowed: float | None = None
     """The largest ratio that is no slowdown."""
     clock: str = ""
-    """The clock that judged a timing."""
     rounds: int = 0
     launches: int = 0
     code: str = ""

@@ -110,9 +110,8 @@ class DecodeWorkload:
                 cache.spoil_spare_slots(self._generator)
             again_BSV = self._logits(self.backend)
         readings = check.readings_if_passed({"": check.worst(kernels)})
-        most = check.LARGEST_ERROR[problem.dtype] * len(
-            self._blocks
-        )  # what is rounded in a layer, the next ones pass on
+        # What is rounded in a layer, the next ones pass on.
+        most = check.LARGEST_ERROR[problem.dtype] * len(self._blocks)
         eagers_error = check.relative_error(eager_BSV, exact_BSV)
         error = check.OutputError(
             error=check.relative_error(logits_BSV, exact_BSV),

@@ -129,16 +129,12 @@ def artifact_key(settings: Mapping[str, Any], code: Mapping[str, Any]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Teacher:
-    decoder: Decoder
-    facts: Mapping[str, Any]
-    """Its key, its accuracy on the held-out prompts and what its training took, its base model's aside."""
-
-
-def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]) -> Teacher:
-    """Train the recipe's teacher, or read it from the shared folder if another case left it there; its decoder is
-    frozen. `course`: suite.rl.workload.RlWorkload, which imports this module."""
+def load_teacher(
+    settings: Mapping[str, Any], shared: Path, course: Callable[[Mapping[str, Any]], Any]
+) -> tuple[Decoder, dict[str, Any]]:
+    """Train the recipe's teacher, or read it from the shared folder if another case left it there: (the frozen decoder;
+    its key, its accuracy on the held-out prompts and what its training took, its base model's aside). `course`:
+    suite.rl.workload.RlWorkload, which imports this module."""
     settings = teacher_settings(settings)
     key_settings = {name: value for name, value in comparable(settings).items() if name not in NOT_LEARNT_FROM}
     key_settings["code"] = sorted(code_named_in(settings))
@@ -147,7 +143,7 @@ def load_teacher(settings: Mapping[str, Any], shared: Path, course: Callable[[Ma
         shared / TEACHERS, key, device=plan.device, make=lambda: _train_teacher(course(settings), shared)
     )
     decoder = decoder_with_weights(plan, settings["attention"], teacher.pop("weights"))
-    return Teacher(decoder=decoder.requires_grad_(False), facts={"key": key[:16], **teacher})
+    return decoder.requires_grad_(False), {"key": key[:16], **teacher}
 
 
 def _train_teacher(course: Any, shared: Path) -> dict[str, Any]:

@@ -18,8 +18,6 @@ from suite.configuration.values import (
 from suite.rl.registry import ESTIMATORS, POLICY_LOSSES
 from suite.rl.rollout_correction import Correction
 
-SUPERVISIONS = ("outcome", "process")
-SCALES = ("group", "batch", "none")
 AGGREGATIONS = ("token-mean", "seq-mean-token-mean", "seq-mean-token-sum", "seq-mean-token-sum-norm")
 KL_TYPES = ("k1", "k2", "k3", "k3_unbiased")
 ONE_AFTER_OTHER, TOGETHER = UPDATE_ORDERS = "one_after_other", "together"
@@ -87,9 +85,9 @@ def objective_from(
     """Read and check the objective, but for the names of estimator and policy loss. Raises ValueError."""
     objective = Objective(
         adv_estimator=settings["adv_estimator"],
-        supervision=one_of(settings, "supervision", SUPERVISIONS),
+        supervision=one_of(settings, "supervision", ("outcome", "process")),
         outcome_as_step=one_of(settings, "outcome_as_step", (True, False, None)) is True,
-        scale_rewards=one_of(settings, "scale_rewards", (*SCALES, None)),
+        scale_rewards=one_of(settings, "scale_rewards", ("group", "batch", "none", None)),
         gamma=number_between(settings, "gamma", 0, 1),
         lam=_optional_share(settings, "lam") if settings["lam_alpha"] is None else None,
         critic_lam=_optional_share(settings, "critic_lam"),

@@ -18,8 +18,6 @@ from suite.rl.tasks.task import WritesAnything, make
 FLOAT_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2}
 CACHE_DTYPES = (None, "int8", "fp8")
 KINDS_THAT_FILTER = ("own", "distill", "preference")  # stages that choose completions with the right answer
-LOGARITHMIC = "log"
-REWARD_SOURCES = ("ground_truth", "majority")
 ADAMW_TENSORS = 4  # tensors of each trained parameter: itself, its gradient and AdamW's two moments
 
 
@@ -77,13 +75,13 @@ class RlPlan(LearningPlan):
             cache_dtype=one_of(settings, "rollout_cache_dtype", CACHE_DTYPES),
         )
         self.correction = correction_from(settings)
-        self.reward_source: str = one_of(settings, "reward_source", REWARD_SOURCES)
+        self.reward_source: str = one_of(settings, "reward_source", ("ground_truth", "majority"))
         self.filter_groups: bool = one_of(settings, "filter_groups", (True, False))
         self.filter_rounds = whole_number(settings, "filter_groups_max_rounds", at_least=1)
         self.track_memory: bool = one_of(settings, "track_memory", (True, False))
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
         self._eval_every: int | None = None
-        if settings["eval_every"] != LOGARITHMIC:
+        if settings["eval_every"] != "log":
             self._eval_every = whole_number(settings, "eval_every", at_least=1)
         self.eval_prompts = whole_number(settings, "eval_prompts", at_least=1)
         self.pass_at_k: int | None = given(settings, "pass_at_k")

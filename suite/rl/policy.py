@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from suite.lm.checkpoint.locate import is_package, locate_checkpoint, missing
+from suite.lm.checkpoint.locate import PACKAGES, locate_checkpoint, missing
 from suite.lm.checkpoint.sizes import read_sizes
 from suite.lm.tokenizer import END, Tokenizer
 from suite.rl.tasks.task import CHARACTERS, TAGS, Item, Task, draw, tokens
@@ -130,7 +130,7 @@ def policy_from(settings: Mapping[str, Any]) -> Policy:
         shape = decoder_shape(sizes, attention, vocab_size=vocabulary.vocab_size, where="policy.")
         return Policy(vocabulary=vocabulary, shape=shape)
     checkpoint = str(sizes["checkpoint"])
-    if not is_package(checkpoint):
+    if checkpoint not in PACKAGES:
         sizes = {**sizes, **read_sizes(checkpoint, "policy.checkpoint")}
     shape = decoder_shape(sizes, attention, vocab_size=sizes["vocab_size"], where="policy.")
     if not isinstance(shape.layer, GroupedShape) or shape.layer.kv_heads != sizes["num_kv_heads"]:

@@ -43,7 +43,9 @@ class RlWorkload:
         plan = self.plan
         keep_freed_memory()
         self._base = base_model(plan, self._settings, shared)
-        self._teacher = load_teacher(self._settings, shared, type(self)) if plan.recipe.teacher else None
+        self._teacher, self._teacher_facts = None, None
+        if plan.recipe.teacher:
+            self._teacher, self._teacher_facts = load_teacher(self._settings, shared, type(self))
         self._critic_base = None
         if plan.critic_base is not None and any(stage.kind == RL for stage in plan.recipe.stages):
             self._critic_base = base_model(plan.critic_base, critic_settings(self._settings), shared)
@@ -53,7 +55,6 @@ class RlWorkload:
         self._device = device_for(self._settings["device"], plan.threads)
         self._used_bytes = gpu_memory(self._device.identity())
         self._memory = TrackedMemory(lambda: self._stage.owned_tensors()) if plan.track_memory else None
-        # The same for every case of a task, whatever its seed.
         generator = python_rng("held out")
         self._held_out = [draw(plan.task, generator, held_out=True) for _ in range(plan.eval_prompts)]
         prompts = [plan.vocabulary.prompt(plan.task, item) for item in self._held_out]
@@ -74,7 +75,7 @@ class RlWorkload:
         return {
             "base": _training_facts(self._base),
             **({"critic_base": _training_facts(self._critic_base)} if self._critic_base else {}),
-            **({"teacher": self._teacher.facts} if self._teacher else {}),
+            **({"teacher": self._teacher_facts} if self._teacher_facts else {}),
             "attention_modes": self.policy.modes(),
             **(self._memory.facts() if self._memory else {}),
         }
@@ -120,7 +121,7 @@ class RlWorkload:
                 planned=planned,
                 attention=self._settings["attention"],
                 policy=self.policy,
-                teacher=self._teacher.decoder if self._teacher else None,
+                teacher=self._teacher,
                 critic_base=self._critic_base.weights if self._critic_base else None,
             )
         )

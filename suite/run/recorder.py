@@ -112,7 +112,6 @@ class _Received:
     durations_s: dict[str, float] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
-    """Further files of the run, by name."""
 
     def take(self, message: Mapping[str, Any]) -> None:
         """Add a message's readings, facts, files, durations and warning. Its outcome replaces the one before, and

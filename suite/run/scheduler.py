@@ -198,7 +198,6 @@ class JobQueue:
         self.again = set[str]()
         """Ids of cases that were done on a machine that was lost, so that their records are no answer."""
         self.left = len(self._waiting)
-        """Jobs that are not finished."""
         for job, _ in done:
             self._done[job.comparison].append(job)
 

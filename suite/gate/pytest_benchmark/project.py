@@ -16,7 +16,6 @@ from suite.gate.side_by_side.worker_client import SIDES, FailedError, WorkerClie
 from suite.gate.workers import pytest_worker
 from suite.machine.git import git
 
-ENVIRONMENTS = (".venv", "venv")
 OLDEST = (3, 9)
 LONGEST_PREPARATION_S = 1800.0
 LONGEST_COMPLAINT = 600
@@ -64,7 +63,7 @@ def find_python(requested: Path | None, top: Path, folder: Path) -> ProjectPytho
 
 def _candidates(top: Path, folder: Path) -> Iterator[tuple[str, str]]:
     """Yield where a Python was found, in words, and its path, in the order in which they are tried."""
-    for base, name in itertools.product(dict.fromkeys((folder, top)), ENVIRONMENTS):
+    for base, name in itertools.product(dict.fromkeys((folder, top)), (".venv", "venv")):
         path = base / name / "bin" / "python"
         if path.exists():
             yield f"{name} of the project", str(path)

@@ -46,7 +46,6 @@ LEAST_COVERED = 3.0
 Answer = Mapping[str, Any] | Exception
 """What a side answered, or the error that it met."""
 Ask = Callable[[Sequence[WorkerClient], BenchmarkCase, int], Mapping[str, Any]]
-"""Asks one side's worker about a case."""
 Code = Mapping[str, str | None]
 """Modules as a worker lists them, each with its file in the tree; None for one that lies elsewhere."""
 
@@ -59,14 +58,12 @@ class GateComparison(ABC):
     after: Tree
     tolerances: Tolerances
     interpreter: str = sys.executable
-    """The Python of the workers."""
     verdicts: list[Verdict] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     code: dict[str, str] = field(default_factory=dict)
     """Code of the two revisions that ran for each case."""
     notes: dict[str, list[str]] = field(default_factory=dict)
     timing: TimingComparison | None = None
-    """What takes the times, once that has begun."""
     first: bool = False
     """True if the older revision ran, and had nothing of what was chosen."""
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -136,7 +136,6 @@ class Revisions:
     logs: Path
     """A folder for whatever the workers print."""
     python: str = sys.executable
-    """The interpreter of the workers."""
     slowed: tuple[float, float] = (0.0, 0.0)
     """Shares by which each side's work is made to take longer, to measure what the gate finds."""
     older_files: Mapping[str, FileState] | None = None

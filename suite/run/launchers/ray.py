@@ -48,7 +48,6 @@ NO_TOKEN = (
 )
 CLAIMS = ".claims"
 """A folder beside the runs': whoever runs a case, on whatever machine, holds the lock of its name there."""
-SHOWN_DIGITS = 12
 
 
 class _TimeOutError(Exception):
@@ -229,7 +228,7 @@ class RaySlot(CaseSlot):
         for text in described.notices:
             self._cluster.state.notice(text)
         if described.source_digest != source_digest():
-            theirs, ours = (digest[:SHOWN_DIGITS] for digest in (described.source_digest, source_digest()))
+            theirs, ours = (digest[:12] for digest in (described.source_digest, source_digest()))
             raise _OtherCodeError(
                 f"a node has other code of the suite than this command, and takes no part (source digest {theirs} "
                 f"there, {ours} here): install the same version on every node"

@@ -83,7 +83,6 @@ class ServingAnswer:
     """Groups of devices with sequences of their own."""
     fits: bool = False
     why: str | None = None
-    """The reason why it does not fit."""
     token_bytes: float | None = None
     """Bytes that a token adds to the cache of the whole model."""
     sequence_bytes: int | None = None
@@ -93,7 +92,6 @@ class ServingAnswer:
     parameters: int | None = None
     largest_batch: int | None = None
     batch: int | None = None
-    """The batch of the step."""
     flops: int | None = None
     """This and the traffic: of a step, on each device."""
     traffic_bytes: int | None = None
@@ -105,7 +103,6 @@ class ServingAnswer:
     expected_by: str | None = None
     """The families of the calibration that it comes from."""
     expected_why: str | None = None
-    """The reason why no time is expected."""
     prompt_s: float | None = None
     """The least time of a prompt by itself; None without a deadline for it."""
     tokens_per_s: float | None = None

@@ -67,7 +67,6 @@ class PublishedFigure:
     note: str
     sizes: FigureSizes | None = None
     time_s: float | None = None
-    """The figure in seconds."""
     bound_s: float | None = None
     """Our least time for the same problem on the same card."""
 

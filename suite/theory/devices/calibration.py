@@ -33,7 +33,6 @@ GQA, MLA, EXPANDED = KERNELS = ("gqa", "mla", "mla_expanded")
 WIDTHS = {GQA: (128, 128), MLA: (576, 512), EXPANDED: (192, 128)}
 """Widths of score and value where a fit does not state them."""
 PREFILL = {GQA: "GQA prefill", EXPANDED: "MLA expanded prefill"}
-"""Families of prefill."""
 MATRICES, EXPERTS = "matrices", "experts"
 """Kinds of products: with one matrix, and of all experts of a layer in one call."""
 PRODUCTS_AROUND = {GQA: 2, MLA: 5, EXPANDED: 4}

@@ -116,10 +116,7 @@ def definition_of(kernel: Kernel, *, is_decode: bool) -> dict[str, Any]:
         | {axis: {"type": "var"} for axis in sorted(variable)},
         "inputs": inputs,
         "outputs": {
-            "output": {
-                "shape": [*heads, value],
-                "dtype": kernel.dtype,
-            },
+            "output": {"shape": [*heads, value], "dtype": kernel.dtype},
             "lse": {"shape": heads, "dtype": "float32"},
         },
         "reference": _reference(kernel, [*inputs], [*tables, "sm_scale"]),

@@ -9,7 +9,6 @@ from suite.configuration.files import choices, read_choice
 from suite.configuration.values import one_of, whole_number
 from suite.theory.layers.rope import Rope, rope_from
 
-ATTENTION_KINDS = ("mha", "gqa", "mqa", "mla")
 UNGROUPED_KINDS = ("mha", "mla")
 """Kinds with as many key-value heads as query heads: they follow when the query heads are set."""
 
@@ -48,7 +47,7 @@ def geometry_from(settings: Mapping[str, Any], where: str = "geometry.") -> Geom
 
     `where`: the part's name and a dot. Raises ValueError for sizes that are wrong in themselves.
     """
-    kind = one_of(settings, "attention", ATTENTION_KINDS, where=where)
+    kind = one_of(settings, "attention", ("mha", "gqa", "mqa", "mla"), where=where)
     names = ["hidden_size", "num_layers", "num_heads"]
     names += ["kv_lora_rank", "qk_nope_head_dim", "v_head_dim"] if kind == "mla" else ["head_dim"]
     names += [] if kind in UNGROUPED_KINDS else ["num_kv_heads"]
