@@ -114,7 +114,6 @@ def _columns(question: ServingQuestion, answers: Sequence[ServingAnswer]) -> lis
     is_timed = question.tpot_s is not None
 
     def column(title: str, name: str, write: Any = numbers.count, rank: int = 0) -> ConsoleColumn:
-        """A column of one field of the answers; a dash where it is None."""
         return number_column(title, [getattr(answer, name) for answer in answers], write, rank=rank)
 
     ranges = [

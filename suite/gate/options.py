@@ -74,7 +74,6 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
         def command() -> int:
-            """Compare with a revision; returns the exit code. Raises ValueError without one."""
             if against is None:
                 raise ValueError("gate needs --against REV")
             how = {

@@ -101,7 +101,6 @@ def measure_energy(
     give_up_s = time.perf_counter() + MOST_WINDOWS * (needed_s + part.call_s)
 
     def chunk() -> float:
-        """Do some calls of the work and wait for them. Returns the counter's joules afterwards."""
         for _ in range(calls):
             part.work()
         finish()

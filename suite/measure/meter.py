@@ -83,12 +83,10 @@ def cpu_clock(threads: int, metric: str = "latency_s") -> Probe:
     judge = judging_clock(threads)
 
     def start(span: str) -> Callable[[], Seen]:
-        """Read the clocks. Returns the function that stops them."""
         switches = involuntary_switches()
         process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()
 
         def stop() -> Seen:
-            """Read the clocks again: one reading with the seconds and switches since the start."""
             wall_s = time.perf_counter() - wall
             thread_cpu_s = time.thread_time() - thread
             process_cpu_s = time.process_time() - process

@@ -51,7 +51,6 @@ class AllocatorProbe:
         stop_profiler = _start_profiler(profile_memory=True)
 
         def stop() -> Seen:
-            """End the span: `peak_bytes` is the only reading; what ran is added to `operators`."""
             events = stop_profiler()
             self.operators.append(worth_naming(event.name() for event in events))
             memory = [event for event in events if event.name() == "[memory]"]
@@ -82,7 +81,6 @@ class CudaWatcher(AllocatorProbe):
         before = torch.cuda.memory_allocated()
 
         def stop() -> Seen:
-            """End the span: `peak_bytes` is the only reading; what ran is added to `operators` and `_kernels`."""
             torch.cuda.synchronize()
             peak_bytes = torch.cuda.max_memory_allocated() - before
             events = stop_profiler()

@@ -28,7 +28,6 @@ def device_peaks(device: Device, used_bytes: Callable[[], int | None], meter: Me
             device.forget_peaks()
 
         def end_span() -> Seen:
-            """Keep the peaks of a phase."""
             for metric, nbytes in {**device.peak_bytes(), IN_USE: used_bytes()}.items() if span in PHASES else ():
                 if nbytes is not None:
                     of_phase = highest.setdefault(span, {})

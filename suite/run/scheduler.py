@@ -303,7 +303,6 @@ def run_all(parts: Sequence[Callable[[], None]], *, stop: Callable[[], None], in
     """
 
     def until_it_fails(part: Callable[[], None]) -> None:
-        """Run a part; an error in it stops the others, and is raised."""
         try:
             part()
         except BaseException:

@@ -342,7 +342,6 @@ def _ceilings() -> dict[str, float]:
     import torch
 
     def best_s(work: Callable[[], object], times: int) -> float:
-        """The least wall time of several calls."""
         times_s = []
         for _ in range(times):
             begun_s = perf_counter()

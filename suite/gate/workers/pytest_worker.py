@@ -406,7 +406,6 @@ def _replace_rounds(worker: PytestWorker) -> None:
             raise ValueError("Can't use more than 1 `iterations` with a `setup` function.")
 
         def arguments() -> tuple[Sequence[Any], Mapping[str, Any]]:
-            """Run the set-up and return the arguments of the next call."""
             prepared = setup() if setup else None
             if prepared and (args or kwargs):
                 raise TypeError("Can't use `args` or `kwargs` if `setup` returns the arguments.")

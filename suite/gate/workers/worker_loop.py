@@ -65,7 +65,6 @@ def open_pipe(hung_up: Callable[[], None]) -> tuple[queue.SimpleQueue[dict[str, 
     waiting: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def read() -> None:
-        """Queue every request until the input ends, then hang up."""
         with contextlib.suppress(OSError, ValueError), os.fdopen(incoming, encoding="utf-8") as lines:
             for line in lines:
                 waiting.put(json.loads(line))

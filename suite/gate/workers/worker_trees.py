@@ -381,7 +381,6 @@ def _packages_aside(tree: Path) -> dict[str, str]:
     packages: dict[str, str] = {}
 
     def look(folder: Path, left: int) -> None:
-        """Add the packages in a folder, and in plain folders below it down to `left` levels."""
         for path in sorted(folder.iterdir()):
             if not path.is_dir() or path.name.startswith(".") or path.name in UNLISTED:
                 continue

@@ -33,7 +33,6 @@ def measure_ceilings(dtype: torch.dtype, threads: int) -> MeasuredCeilings:
     clock = time.thread_time if judging_clock(threads) == "thread_cpu" else time.perf_counter
 
     def best_s(work: Callable[[], object]) -> float:
-        """Least seconds of TRIES calls, after one to warm up."""
         work()
         times = []
         for _ in range(TRIES):

@@ -42,7 +42,6 @@ def event_clock(runs: Mapping[str, int], launch_s: MutableMapping[str, float] | 
     longest_s = {} if launch_s is None else launch_s
 
     def start(span: str) -> Callable[[], Seen]:
-        """Record the first event. Returns the function that records the second."""
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         switches = involuntary_switches()
         process, thread, wall = time.process_time(), time.thread_time(), time.perf_counter()

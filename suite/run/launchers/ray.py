@@ -372,7 +372,6 @@ def hold_case(job: Job, parent: Path, locks: ExitStack) -> bool:
                 return False
 
     def give_up() -> None:
-        """Remove the lock's file and the folder if it is empty, and let the lock go."""
         path.unlink(missing_ok=True)
         lock.release()
         with suppress(OSError):  # others run there

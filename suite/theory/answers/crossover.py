@@ -86,7 +86,6 @@ def expected_crossover(geometry: Geometry, calibration: Calibration, *, seq_len:
     floor_s = calibration.nearest(latent).floor_s
 
     def expected_s(shape: LayerShape, forward: Pass) -> float:
-        """The time that the layer is expected to take in one of the two modes."""
         work = kernel_work(shape, forward)
         if isinstance(shape, AbsorbedShape):
             around, kernel = MLA, calibration.decoded_shape(shape, forward)
