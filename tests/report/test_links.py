@@ -11,11 +11,11 @@ import pytest
 
 from suite.report.answers.answers import build_answers
 from suite.report.attention.groups import case_timings
-from suite.report.attention.timings import LAYER
 from suite.report.command import _garbage_collector_off, build_views
 from suite.report.model.experiment import grouped
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
+from suite.report.timings import LAYER
 from tests.records.factory import ENVIRONMENT, REFERENCE, build, in_launches, store
 from tests.report.test_headlines import is_ratio, numbers_in
 

@@ -12,7 +12,7 @@ LAYERS = (
     ("model",),
     ("plot",),
     ("table",),
-    ("evidence", "quoted"),
+    ("evidence", "quoted", "timings"),
     ("attention", "quality", "rl", "runs"),
     ("answers", "decide"),
     ("page",),

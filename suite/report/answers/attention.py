@@ -16,7 +16,6 @@ from suite.report.answers.claims import Claim, ClaimVerdict, Standing, setting_n
 from suite.report.answers.trials import machine_label
 from suite.report.attention import callstyle, memory
 from suite.report.attention.groups import axes_without, case_timings, figure_facets, side_by_side
-from suite.report.attention.timings import KERNEL, LAYER, Timing
 from suite.report.blocks import Lead, Text, joined, say
 from suite.report.evidence import Write, times_lead
 from suite.report.model.experiment import grouped
@@ -24,6 +23,7 @@ from suite.report.model.formats import times_range
 from suite.report.model.labels import phase_name, variant_label
 from suite.report.model.results import Results
 from suite.report.model.run import Pairs
+from suite.report.timings import KERNEL, LAYER, Timing
 from suite.statistics.intervals import Ratio, median_ratio, paired_ratio
 from suite.theory.devices.calibration_file import load_calibration
 from suite.theory.layers.algebra import SERVED_BYTES, Pass

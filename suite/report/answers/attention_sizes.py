@@ -11,12 +11,12 @@ from suite.report.answers.claims import Claim, ClaimVerdict, setting_name, size_
 from suite.report.answers.trials import machine_label
 from suite.report.attention import memory
 from suite.report.attention.groups import side_by_side
-from suite.report.attention.timings import Timing, one_per_record, timings
 from suite.report.blocks import Text, joined, say
 from suite.report.evidence import lead_number
 from suite.report.model.labels import phase_name, variant_label, variant_sort_key
 from suite.report.model.results import Results
 from suite.report.model.run import mapping
+from suite.report.timings import Timing, one_per_record, timings
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import absorbed_shape, expanded_once_shape, expanded_shape

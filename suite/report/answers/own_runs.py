@@ -13,7 +13,6 @@ from suite.records import numbers
 from suite.records.case import commands_again
 from suite.report.attention.groups import group_timings, group_titles, phase_place, representatives
 from suite.report.attention.latency import RANGE
-from suite.report.attention.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.report.blocks import Kind, Ranking, Text, dotted, joined, say
 from suite.report.evidence import contrast_verdict, difference
 from suite.report.model.experiment import Arm, Experiment, grouped
@@ -24,6 +23,7 @@ from suite.report.model.results import Results
 from suite.report.quality.design import cache_bytes, is_by_loss, quality_experiments
 from suite.report.rl import design, naming
 from suite.report.table import Column, column, part_columns, table
+from suite.report.timings import BACKEND, Timing, by_span, is_clearly_faster, timings
 from suite.statistics.paired import ArmOutcome
 
 MOST_NAMED = 5  # rows that a sentence names; the table has all

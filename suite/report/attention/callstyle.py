@@ -9,7 +9,15 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.attention.groups import differing_settings
-from suite.report.attention.timings import (
+from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import OTHER, phase_name, variant_label, variant_sort_key, variant_style
+from suite.report.model.results import Results
+from suite.report.model.run import LABEL, extras
+from suite.report.plot.plots import Point, Series, categories, plot, roomy_time_axis
+from suite.report.plot.text import figure_text
+from suite.report.table import Column, column, label_column, part_columns, table
+from suite.report.timings import (
     CONTEXT,
     DTYPE,
     GEOMETRY,
@@ -26,14 +34,6 @@ from suite.report.attention.timings import (
     span_title,
     timings,
 )
-from suite.report.blocks import Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
-from suite.report.model.experiment import grouped
-from suite.report.model.labels import OTHER, phase_name, variant_label, variant_sort_key, variant_style
-from suite.report.model.results import Results
-from suite.report.model.run import LABEL, extras
-from suite.report.plot.plots import Point, Series, categories, plot, roomy_time_axis
-from suite.report.plot.text import figure_text
-from suite.report.table import Column, column, label_column, part_columns, table
 
 OURS, FOREIGN = "attention", "transformers"
 LATENT = "mla"

@@ -9,7 +9,6 @@ from suite.records import numbers
 from suite.records.derived import measured_ceilings
 from suite.records.labels import differences
 from suite.report.attention.groups import axes_without, case_timings, line_names
-from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets
 from suite.report.blocks import Facets, Figure, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import Style
@@ -17,6 +16,7 @@ from suite.report.model.results import Results
 from suite.report.model.run import LABEL, MOST_TOKENS, Pairs
 from suite.report.plot.plots import LINES, MOST_TICKS, Point, Series, log, plot, token_axis
 from suite.report.table import column, label_column, part_columns, table
+from suite.report.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, Timing, row_facets
 from suite.theory.answers.crossover import Bracket, bracket, flops_crossover, roofline_crossover, specified_crossovers
 from suite.theory.layers.attention_plan import ELEMENT_BYTES
 from suite.theory.layers.geometry import geometry_from

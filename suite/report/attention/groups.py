@@ -7,12 +7,12 @@ from typing import TypeVar
 
 from suite.records.derived import started_at
 from suite.records.labels import differences, differing
-from suite.report.attention.timings import LAYER, Timing, in_order, timings
 from suite.report.blocks import Text, dotted, say
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import case_facets, phase_name
 from suite.report.model.results import Results, cached_by_results
 from suite.report.model.run import LABEL, Pairs, machine_id
+from suite.report.timings import LAYER, Timing, in_order, timings
 
 K = TypeVar("K")
 GroupKey = Pairs  # what all timings of a figure share: axes, further settings but the variant's own, label

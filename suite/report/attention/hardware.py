@@ -19,7 +19,16 @@ from suite.records.machines import plain_name
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_without, group_facets, group_titles, most_common_context, representatives
 from suite.report.attention.machines import build_tables as build_machine_tables
-from suite.report.attention.timings import (
+from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
+from suite.report.model.experiment import drop_settings, grouped
+from suite.report.model.labels import variant_sort_key, variant_style
+from suite.report.model.results import Results
+from suite.report.model.run import LABEL, Pairs, is_plausible, machine_name
+from suite.report.model.timed_kernels import decode_cell, timed_kernel
+from suite.report.plot.plots import LEGEND_ROW_PX, Point, Series, categories, meaning, plot, roomy_time_axis
+from suite.report.plot.text import figure_text, short_names
+from suite.report.table import Column, column, label_column, part_columns, table
+from suite.report.timings import (
     CONTEXT,
     KERNEL,
     LAYER,
@@ -30,15 +39,6 @@ from suite.report.attention.timings import (
     span_title,
     timings,
 )
-from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
-from suite.report.model.experiment import drop_settings, grouped
-from suite.report.model.labels import variant_sort_key, variant_style
-from suite.report.model.results import Results
-from suite.report.model.run import LABEL, Pairs, is_plausible, machine_name
-from suite.report.model.timed_kernels import decode_cell, timed_kernel
-from suite.report.plot.plots import LEGEND_ROW_PX, Point, Series, categories, meaning, plot, roomy_time_axis
-from suite.report.plot.text import figure_text, short_names
-from suite.report.table import Column, column, label_column, part_columns, table
 from suite.theory.answers.published import FigureSizes, PublishedFigure, published_figures
 from suite.theory.devices.calibration import relative_errors
 from suite.theory.devices.calibration_file import known_calibrations, load_calibration

@@ -12,7 +12,14 @@ from suite.records import numbers
 from suite.records.derived import cost_per_million_tokens, joules_per_token, span_operators
 from suite.report.attention.groups import CaseGroup, groups
 from suite.report.attention.lines import LineMetric, interval_level, line_figure, ranked, span_tables
-from suite.report.attention.timings import (
+from suite.report.blocks import Headline, Kind, Section, Text, dotted, joined, say, section
+from suite.report.model.formats import three_digits
+from suite.report.model.labels import phase_name, variant_label
+from suite.report.model.results import Results
+from suite.report.model.run import clip_text, is_plausible, mapping
+from suite.report.plot.plots import decimal_ticks, log, time_axis
+from suite.report.table import Column, column, part_columns
+from suite.report.timings import (
     KERNEL,
     MATH_PATH,
     RAN,
@@ -24,13 +31,6 @@ from suite.report.attention.timings import (
     order_finding,
     timings,
 )
-from suite.report.blocks import Headline, Kind, Section, Text, dotted, joined, say, section
-from suite.report.model.formats import three_digits
-from suite.report.model.labels import phase_name, variant_label
-from suite.report.model.results import Results
-from suite.report.model.run import clip_text, is_plausible, mapping
-from suite.report.plot.plots import decimal_ticks, log, time_axis
-from suite.report.table import Column, column, part_columns
 from suite.statistics.intervals import Interval
 
 LATENT, RIVALS = "mla", ("mha", "gqa")

@@ -7,7 +7,13 @@ from typing import Any
 
 from suite.records import numbers
 from suite.report.attention.groups import CaseGroup, axes_without, representatives
-from suite.report.attention.timings import (
+from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
+from suite.report.model.experiment import grouped
+from suite.report.model.labels import variant_sort_key, variant_style
+from suite.report.model.results import Results
+from suite.report.plot.plots import Axis, Point, Series, height_px, plot, token_axis
+from suite.report.table import Column, column, label_column, table
+from suite.report.timings import (
     CONTEXT,
     LAYER,
     VARIANT,
@@ -18,12 +24,6 @@ from suite.report.attention.timings import (
     row_facets,
     span_title,
 )
-from suite.report.blocks import Figure, Kind, Table, Text, View, dotted, joined, say
-from suite.report.model.experiment import grouped
-from suite.report.model.labels import variant_sort_key, variant_style
-from suite.report.model.results import Results
-from suite.report.plot.plots import Axis, Point, Series, height_px, plot, token_axis
-from suite.report.table import Column, column, label_column, table
 from suite.statistics.intervals import Interval, median_ratio
 
 HIGHER_PX = 20

@@ -23,13 +23,13 @@ from suite.records.machine_classes import (
 from suite.records.machines import model_name, recorded_machine
 from suite.records.record import Record
 from suite.report.attention.groups import case_timings, side_by_side
-from suite.report.attention.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, PHASE, Timing, in_order
 from suite.report.blocks import Table, Text, say
 from suite.report.model.experiment import grouped
 from suite.report.model.formats import mean_interval
 from suite.report.model.labels import variant_label
 from suite.report.model.results import Results
 from suite.report.table import Column, column, part_columns, table
+from suite.report.timings import CONTEXT, DTYPE, GEOMETRY, LAYER, PHASE, Timing, in_order
 
 BASELINE = "mha"
 

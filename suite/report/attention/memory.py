@@ -8,12 +8,12 @@ from suite.records import numbers
 from suite.records.derived import noted
 from suite.report.attention.groups import groups
 from suite.report.attention.lines import LineMetric, case_table, line_figure
-from suite.report.attention.timings import KERNEL, LAYER, Timing, one_per_record, timings
 from suite.report.blocks import Headline, Section, Text, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.results import Results
 from suite.report.plot.plots import Axis, byte_axis, byte_ticks
 from suite.report.table import column
+from suite.report.timings import KERNEL, LAYER, Timing, one_per_record, timings
 
 MOST_BYTES = 1 << 60
 TITLE = say("table.cases")

@@ -11,13 +11,13 @@ from suite.records import numbers
 from suite.records.derived import measured_ceilings
 from suite.report.attention.groups import case_timings
 from suite.report.attention.lines import span_views
-from suite.report.attention.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate
 from suite.report.blocks import Figure, Section, Text, dotted, joined, say, section
 from suite.report.model.experiment import grouped
 from suite.report.model.labels import GREY, Style, phase_name, variant_sort_key, variant_style
 from suite.report.model.results import Results
 from suite.report.model.run import machine_id, machine_name
 from suite.report.plot.plots import FILLS, Point, Series, decimal_ticks, log, meaning, plot
+from suite.report.timings import CONTEXT, LAYER, SHARE, Timing, plausible_rate
 
 FILLINGS, UNKNOWN_FILLING = {"decode": 0, "prefill": 1, "train": 3}, 2
 SAME_CEILING = 1.05  # two measurements of one ceiling differ by as much

@@ -15,7 +15,7 @@ from typing import Any
 
 from suite.records import numbers
 from suite.records.derived import measured_ceilings
-from suite.report.attention import timings
+from suite.report import timings
 from suite.report.attention.groups import axes_without, case_timings, differing_settings, line_names, side_by_side
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import grouped

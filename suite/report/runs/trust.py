@@ -18,7 +18,6 @@ from suite.machine.plain_text import shortened
 from suite.records import numbers
 from suite.records.derived import run_warnings, started_at
 from suite.records.record import Record, Status
-from suite.report.attention.timings import record_timings
 from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, dotted, joined, say, say_or, section
 from suite.report.evidence import contrast_verdict, difference
 from suite.report.model.by_setting import experiments_by, telling_settings, workload_design
@@ -31,6 +30,7 @@ from suite.report.model.run import LABEL, Run, scrub_recorded
 from suite.report.runs import devices
 from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import Column, column, part_columns, plain_title, table
+from suite.report.timings import record_timings
 from suite.statistics.intervals import median_ratio
 from suite.statistics.paired import TOLD_APART
 

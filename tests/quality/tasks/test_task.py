@@ -17,7 +17,7 @@ def test_a_task_keeps_to_what_it_says_of_itself(name):
     task = make(settings(name))
     for questions in (task.training(16, numpy_rng(0), 0.0), task.held_out()):
         _, length, _ = questions.tokens_BSK.shape
-        assert length == task.longest >= questions.asked
+        assert length == task.longest >= questions.answers_BQ.shape[1]
         ids = np.concatenate((questions.tokens_BSK.ravel(), questions.answers_BQ.ravel()))
         assert 0 <= ids.min() <= ids.max() < task.vocab_size
         assert set(np.unique(questions.kinds_BQ)) <= set(range(len(task.kinds)))

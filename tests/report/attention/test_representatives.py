@@ -7,7 +7,7 @@ import pytest
 
 from suite.report.attention import crossover, hardware, latency, memory, roofline, signmap
 from suite.report.attention.groups import representatives
-from suite.report.attention.timings import LAYER, timings
+from suite.report.timings import LAYER, timings
 from tests.records.factory import build, in_launches, with_readings
 from tests.report.reading import built, results_of, rows_of, said
 
