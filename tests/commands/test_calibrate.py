@@ -217,12 +217,6 @@ def test_a_projection_takes_the_file_on_the_command_line(mine, tmp_path, capsys)
 
 
 def test_a_projection_by_a_file_is_of_its_device(mine):
-    settings = {
-        "hardware": read_choice("hardware", "h100-sxm5-80gb"),
-        "dtype": "bfloat16",
-        "calibration_file": str(mine),
-    }
-    kernel = plan(**settings, seq_len=8192).constants()["kernel"]
-    assert kernel["expected_s"] == pytest.approx(predicted_s("mla", 1, 8192), rel=0.02)
+    hardware = read_choice("hardware", "h200-sxm-141gb")
     with pytest.raises(ValueError, match="calibration_file must be of the device that hardware names, h200-sxm-141gb"):
-        plan(**(settings | {"hardware": read_choice("hardware", "h200-sxm-141gb")}))
+        plan(hardware=hardware, dtype="bfloat16", calibration_file=str(mine))

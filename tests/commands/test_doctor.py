@@ -105,19 +105,6 @@ def test_without_hydra_torch_is_still_asked(monkeypatch, probed):
     assert all(not backend["runs"] for backend in facts["backends"].values())
 
 
-def test_what_needs_no_torch_is_said_before_it_answers(monkeypatch, capsys):
-    def ask():
-        asked.append(capsys.readouterr().out)
-        return None, "torch is slow"
-
-    asked = []
-    monkeypatch.setattr(doctor_module, "_ask_torch", ask)
-    assert doctor(as_json=False) == 3
-    labels = [line.split()[0] for line in asked[0].splitlines() if line[0] != " "]
-    assert labels[:4] == ["suite", "packages", "CPU", "load"]
-    assert "torch is slow" in capsys.readouterr().out
-
-
 def test_a_broken_torch_is_a_reason_and_no_traceback(monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libtorch_cpu.so is broken')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -13,7 +13,6 @@ from suite.commands.gpu import BUDGET_S, NEEDED, main
 from suite.commands.gpu_parts import (
     Budget,
     Ended,
-    _backends,
     _count_runs,
     _part,
     _run_logged,
@@ -21,7 +20,7 @@ from suite.commands.gpu_parts import (
     policy_arguments,
     run_parts,
 )
-from suite.configuration.files import choices, conf_dir, read_yaml
+from suite.configuration.files import conf_dir, read_yaml
 from suite.records.stores.claim import alone_in
 from suite.run.compose.composer import compose
 from suite.run.compose.point import is_left_out
@@ -62,12 +61,6 @@ def test_a_part_composes_on_a_gpu_and_in_tiny_sizes_on_a_cpu(part, device, tmp_p
 def test_the_budget_is_the_makefiles_with_seconds_to_end_in():
     assert 50 < Budget(60).left_s < 60
     assert f"BUDGET_S),{BUDGET_S:.0f})" in (conf_dir().parent / "Makefile").read_text()
-
-
-def test_only_the_last_part_compiles():
-    compiling = [part["name"] for part in SWEEPS if {*_backends(part, PLAN)} & {*PLAN["compilers"]}]
-    assert compiling == [PLAN["parts"][-1]["name"]] == ["compiled"]
-    assert {name for part in SWEEPS for name in _backends(part, PLAN)} == set(choices("backend"))
 
 
 @pytest.mark.parametrize("device", ["cuda", "cpu"])

@@ -111,24 +111,20 @@ def test_whole_results_are_verified_and_counted(tmp_path, capsys):
     assert capsys.readouterr().out == "2 runs with 52 readings are complete; 0 faults\n"
 
 
-def test_verifying_names_damage_and_private_text(results, capsys):
-    first, second, third = (stored.folder for stored in read_contents([results]).stored)
+def test_verifying_names_damage(results, capsys):
+    first, _, third = (stored.folder for stored in read_contents([results]).stored)
     (first / "samples.parquet").write_bytes((third / "samples.parquet").read_bytes())
-    second.rename(results / "renamed")
     record = json.loads((third / "record.json").read_text())
     record["files"]["trace.json.gz"] = "0" * 64
-    record["provenance"]["note"] = "read from /home/alice/model"
     (third / "record.json").write_text(json.dumps(record))
     assert verify([results]) == 4
     said = capsys.readouterr().out
     for words in (
         f"{first.name}: samples.parquet is not the file that record.json was written with",
-        "renamed: the folder's name must begin with the first digits of its run key",
         f"{third.name}: trace.json.gz cannot be read (FileNotFoundError)",
-        f"{third.name}: provenance holds a path",
         "-4: record.json cannot be read",
         "-5: unfinished",
-        "0 runs with 26 readings are complete; 5 faults",
+        "1 runs with 26 readings are complete; 3 faults",
     ):
         assert words in said
 
@@ -162,7 +158,7 @@ def test_a_missing_folder_and_a_file_to_merge_into_are_refused(tmp_path):
 def test_words_of_another_machine_are_no_fault_and_a_path_is(tmp_path, capsys, monkeypatch):
     (theirs,) = store(tmp_path / "a", build(reason="pytorch gave bench no memory", status=Status.OUT_OF_MEMORY))
     ours = {"machine_id": machine_id()}
-    (own,) = store(tmp_path / "b", build(reason="pytorch gave in", status=Status.FAILED, environment=ours))
+    store(tmp_path / "b", build(reason="pytorch gave in", status=Status.FAILED, environment=ours))
     monkeypatch.setattr("getpass.getuser", lambda: "bench")
     monkeypatch.setattr("platform.node", lambda: "pytorch")
     assert verify([tmp_path / "a"]) == 0
@@ -174,10 +170,6 @@ def test_words_of_another_machine_are_no_fault_and_a_path_is(tmp_path, capsys, m
     (theirs / "record.json").write_text(json.dumps(record))
     assert verify([tmp_path / "a"]) == 4
     assert f"{theirs.name}: settings holds a path or a secret\n" in capsys.readouterr().out
-    (chosen,) = store(tmp_path / "c", build(extras={"policy.checkpoint": "alice/model"}))
-    assert verify([tmp_path / "c"]) == 4
-    assert f"{chosen.name}: case holds a path or a secret\n" in capsys.readouterr().out
-    assert own.is_dir()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows takes no such names")

@@ -26,7 +26,6 @@ from suite.run.compose.composer import compose
 from suite.run.compose.point import is_left_out
 from suite.run.job import job_of
 from tests.conftest import heard
-from tests.machine.test_code import forget_code
 from tests.records.factory import committed
 from tests.report.reading import whole_text
 
@@ -358,38 +357,6 @@ def test_what_is_asked_again_or_in_other_settings_is_run_again(tmp_path):
     assert not any("resume" in record.case.id or "resume" in record.settings for record in records)
 
 
-def test_only_changed_code_of_the_case_itself_runs_it_again(tmp_path, monkeypatch):
-    for name in ("misbehaving", "misbehaving_plan"):
-        shutil.copy(FOREIGN / f"{name}.py", tmp_path / f"lent_{name}.py")
-    monkeypatch.syspath_prepend(tmp_path)
-    arguments = ("-m", *ELSEWHERE, "workload=behaving", "seq_len=1", "workload._target_=lent_misbehaving.Behaving")
-    for changed, count in ((None, 1), ("lent_misbehaving_plan.py", 1), ("lent_misbehaving.py", 2)):
-        if changed is not None:
-            (tmp_path / changed).write_text((tmp_path / changed).read_text() + "CHANGED = True\n")
-        forget_code()
-        _, records = run(tmp_path / "results", *arguments)
-        assert [record.status for record in records] == [Status.OK] * count
-
-
-def test_a_recorded_single_case_is_shown_and_not_measured_again(tmp_path, capsys):
-    run(tmp_path, *ELSEWHERE, "workload=behaving")
-    first = capsys.readouterr().out
-    code, records = run(tmp_path, *ELSEWHERE, "workload=behaving")
-    second = capsys.readouterr().out
-    assert (code, len(records)) == (0, 1)
-    assert second.startswith(first.rstrip())
-    assert "not measured again (resume=false would)" in second
-
-
-def test_a_damaged_record_is_run_again_and_kept(tmp_path):
-    run(tmp_path, *ELSEWHERE, "workload=behaving")
-    (record,) = tmp_path.rglob("record.json")
-    record.write_text("{")
-    run(tmp_path, *ELSEWHERE, "workload=behaving")
-    contents = read_contents([tmp_path])
-    assert (len(contents.stored), [damage.folder for damage in contents.damaged]) == (1, [record.parent])
-
-
 def test_a_device_torch_lacks_is_unsupported_and_tried_again(tmp_path, capsys):
     if pytest.importorskip("torch").cuda.is_available():
         pytest.skip("this torch finds a CUDA device")
@@ -526,17 +493,6 @@ def test_settings_in_a_sweeps_file_join_the_id(tmp_path, monkeypatch):
         assert sorted(job.case.id for job in jobs) == [f"workload=behaving seq_len={size} seed=5" for size in (1, 2)]
 
 
-def test_points_left_out_of_a_sweep_neither_run_nor_show_in_ids(tmp_path):
-    left_out = "leave_out=[{attention: mha, query_len: 2}, {attention: mqa}]"
-    _, records = run(tmp_path, "-m", *PROJECTED, "attention=mha,mqa,gqa", "query_len=1,2", left_out)
-    assert sorted((one.case.axes["attention"], one.case.axes["query_len"]) for one in records) == [
-        ("gqa", 1),
-        ("gqa", 2),
-        ("mha", 1),
-    ]
-    assert not any("leave_out" in one.case.id or "leave_out" in one.settings for one in records)
-
-
 def test_planted_secrets_reach_no_file_and_the_parent_no_torch(tmp_path):
     # The fork server keeps the environment it was started with, so the case runs in a process of its own.
     environment = {**os.environ, "PLANTED_TOKEN": "hunter2-hunter2", "PYTHONPATH": f"{FOREIGN}:{ROOT}"}
@@ -549,12 +505,6 @@ def test_planted_secrets_reach_no_file_and_the_parent_no_torch(tmp_path):
     assert b"RuntimeError" in written
     for planted in (b"hunter2", b"/home/alice", str(tmp_path).encode(), str(ROOT).encode()):
         assert planted not in written
-
-
-def test_a_path_that_is_a_setting_is_no_part_of_the_record(tmp_path):
-    _, (record,) = run(tmp_path, *ELSEWHERE, "workload=behaving", "workload.checkpoint=/home/alice/model.bin")
-    assert record.case.id.endswith("workload.checkpoint=<path>/model.bin")
-    assert b"alice" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_list_and_a_setting_taken_away_stand_in_the_id():

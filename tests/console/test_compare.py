@@ -14,7 +14,7 @@ from tests.report.compress_records import compress_record
 from tests.report.quality_records import arm, mla
 from tests.report.rl.runs import arms, noting_what_guessing_scores
 from tests.report.rl_memory_records import projected
-from tests.report.rl_records import study
+from tests.report.rl_records import rl_record
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 STEADY = (1.00, 1.01, 0.99, 1.02, 1.00, 0.98, 1.01, 1.00)
@@ -138,7 +138,7 @@ def test_two_runs_are_named_by_what_they_differ_in():
     first, second = entries(timed(2.0, seq_len=64)), entries(timed(1.0, attention="mha", seq_len=64))
     found = between_two(first[0], second[0])
     assert (found.arm, found.other, found.outcome) == ("mla", "mha", "slower")
-    assert between_two(first[0], entries(*study(seeds=1))[0]) is None
+    assert between_two(first[0], entries(rl_record())[0]) is None
 
 
 def test_two_folders_are_compared_case_by_case():

@@ -1,6 +1,6 @@
 """Records of reinforcement learning whose numbers can be added up by hand; nothing of it stands in results/."""
 
-from suite.records.record import Reading, Record, Status
+from suite.records.record import Reading, Status
 from tests.report.quality_records import finished
 
 AXES = {
@@ -21,7 +21,6 @@ AXES = {
     "threads": 1,
 }
 PPO = {"critic_lr": 1e-3}
-METRICS = ("entropy", "kl_reference", "groups_without_signal", "completion_length", "format", "gradient_norm")
 
 
 def rl_record(
@@ -74,22 +73,3 @@ def evaluations(values_by_metric):
 
 def timing(step, span, cpu_s):
     return Reading(step=step, span=span, metric="latency_s", value=cpu_s, wall_s=2 * cpu_s, process_cpu_s=cpu_s)
-
-
-def study(seeds=5) -> list[Record]:
-    """Algorithms and two shapes of PPO with as many seeds, one of them failed and one that ends in the form alone."""
-    more, arms = dict.fromkeys(METRICS, 0.5), {"grpo": 0.79, "dr_grpo": 0.8, "rloo": 0.82, "ppo": 0.7, "ppo_lam95": 0.6}
-    shape = {"num_generations": 8, "more": more}
-    records = [
-        rl_record((0.1, 0.4, top + 0.01 * seed), algorithm=algorithm, seed=seed, **shape)
-        for algorithm, top in arms.items()
-        for seed in range(1, seeds + 1)
-    ]
-    critic = PPO | {"more": {**more, "explained_variance": 0.7}}
-    lone = [
-        rl_record((0.1, 0.4, 0.9), algorithm="ppo", seed=seed, prompts_per_step=40, num_generations=1, **critic)
-        for seed in range(1, seeds + 1)
-    ]
-    hacked = rl_record((0.1, 0.7, 0.02), forms=(0.1, 0.9, 1.0), algorithm="dr_grpo", seed=seeds + 1, **shape)
-    broken = rl_record(algorithm="grpo", seed=seeds + 1, status=Status.FAILED, num_generations=8)
-    return [*records, *lone, hacked, broken]

@@ -34,21 +34,6 @@ def test_no_records_give_a_page_that_says_how_to_make_some(tmp_path):
     assert "deepseek-v3" in whole_text(page)
 
 
-def test_damaged_folders_are_named_on_the_page_and_in_the_code(tmp_path):
-    root = tmp_path / "results"
-    _, *spoilt = store(root, *[build()] * 5)
-    cut, foreign, garbage, bare = spoilt
-    (cut / "record.json").write_text('{"schema": 1, "case"')
-    (foreign / "record.json").write_text('{"schema": 99}')
-    (garbage / "samples.parquet").write_bytes(b"garbage")
-    (bare / "samples.parquet").unlink()
-    page, code = pages(tmp_path, [root])
-    assert code == 4
-    assert all(f'"{folder.name}"' in whole_text(page) for folder in spoilt)
-    assert "schema must be 1; got 99" in whole_text(page)
-    assert str(tmp_path) not in whole_text(page)
-
-
 def test_an_unfinished_run_is_named_and_not_an_error(tmp_path):
     root = tmp_path / "results"
     _, half = store(root, build(), build())

@@ -7,7 +7,6 @@ import pytest
 import suite
 from suite.report.attention.latency import build as build_latency
 from suite.report.model.results import read_results
-from suite.report.page.content import runs_content
 from suite.report.quality.design import decode_s, quality_experiments
 from tests.records.factory import build, store
 from tests.report.quality_records import quality_record
@@ -60,12 +59,6 @@ def test_a_decoders_seeds_are_one_arm_without_its_decode_time(read):
     (study,) = quality_experiments(results)
     assert [len(arm.runs) for arm in study.arms] == [2]
     assert decode_s(study.arms[0]) is None
-
-
-def test_twins_are_told_apart_in_the_list_of_runs(read):
-    results = read(build(environment=XEON), build(environment=OTHER_XEON), build(environment=EPYC))
-    machines = [line["machine"] for line in runs_content(results)["runs"]]
-    assert sorted(machines) == ["AMD EPYC", "Intel Xeon Processor, 1e99", "Intel Xeon Processor, f033"]
 
 
 def test_twins_whose_ids_begin_alike_get_more_digits(read):

@@ -17,7 +17,7 @@ from suite.records.record import Status
 from suite.report.blocks import Figure, Head, Section, Table, View, say
 from suite.report.command import report
 from suite.report.page import page as page_module
-from suite.report.page.content import SharedObjects, ran_content, runs_content, table_facets, view_content
+from suite.report.page.content import SharedObjects, ran_content, runs_content, view_content
 from suite.report.page.page import difference
 from suite.report.page.page import page as written
 from suite.report.page.texts import load_texts
@@ -112,12 +112,6 @@ def test_the_page_opens_in_the_language_that_was_asked_for(tmp_path):
     page = page_of(tmp_path, build(), lang="zh")
     assert '<html lang="zh-CN">' in page
     assert frame_of(page)["lang"] == "zh"
-
-
-def test_what_all_rows_share_is_said_once_for_the_table():
-    rows = [{"geometry": "x", "phase": "decode"}, {"geometry": "x", "phase": "prefill"}]
-    (table,) = a_section(facets={"dtype": "float32"}, row_facets=rows).tables
-    assert table_facets(table) == ({"dtype": "float32", "geometry": "x"}, [{"phase": "decode"}, {"phase": "prefill"}])
 
 
 def test_facets_are_english_whatever_the_language():

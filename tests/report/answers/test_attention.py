@@ -9,28 +9,19 @@ import pytest
 
 import suite
 from suite.report.answers import attention
-from suite.report.answers.claims import Standing, claims, verdicts_on
-from suite.report.page.texts import load_texts
+from suite.report.answers.claims import Standing, claims
 from tests.records.factory import build, in_launches, with_readings
+from tests.report.answers.ruled import EN, text_of, verdict_on
 from tests.report.quality_records import in_memory
 
-EN = load_texts("en")
 ELEMENTS = {"mha": 4096, "gqa": 512, "mla": 576, "mla_expanded": 5120}
 """Kept of a token by DeepSeek-V2-Lite's 16 heads."""
 HEADS = {"geometry": {"name": "deepseek-v2-lite", "attention": "mla", "num_heads": 16}}
 PROMPT, TRAINING = {"phase": "prefill", "query_len": None}, {"phase": "train", "query_len": None}
 
 
-def verdict_on(claim, *records):
-    return verdicts_on(in_memory(*records), claim).get(claim)
-
-
 def speed(*records):
     return verdict_on("mla-faster-inference", *records)
-
-
-def text_of(verdict):
-    return " ".join(map(EN.render, verdict.evidence))
 
 
 def timed(variant, seconds, **facts):

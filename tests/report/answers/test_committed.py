@@ -51,19 +51,14 @@ VERDICTS = {
 @pytest.fixture(scope="module")
 @_garbage_collector_off()
 def rulings():
-    answers = build_answers(read_results([REFERENCE / name for name in FOLDERS]), "")
-    return {ruling.id: ruling for ruling in answers.rulings}
+    return build_answers(read_results([REFERENCE / name for name in FOLDERS]), "").rulings
 
 
 def test_every_claim_has_a_verdict(rulings):
-    assert {name: EN.render(ruling.word) for name, ruling in rulings.items()} == VERDICTS
+    assert {ruling.id: EN.render(ruling.word) for ruling in rulings} == VERDICTS
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_every_verdict_has_its_number_and_when_it_changes(rulings, lang):
-    texts = load_texts(lang)
-    for name, ruling in rulings.items():
-        if name != "grpo-compares-samples":  # by its definition
-            assert len(texts.render(ruling.lead.about)) <= 140, name
-            assert 0 < len(texts.render(ruling.flips)) <= 400, name
-            assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), name
+def test_what_was_measured_names_its_machine(rulings):
+    for ruling in rulings:
+        if ruling.id != "grpo-compares-samples":  # by its definition
+            assert bool(ruling.machine) is (ruling.badge is not Badge.PROJECTED), ruling.id

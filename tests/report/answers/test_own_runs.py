@@ -8,7 +8,6 @@ from suite.console.compare import by_setting
 from suite.console.summary import SummaryEntry, summarise_record
 from suite.records.case import command_line, commands_again
 from suite.report.answers.answers import build_answers
-from suite.report.command import build_views
 from suite.report.page.texts import load_texts
 from tests.records.factory import ENVIRONMENT, build, in_launches
 from tests.report.quality_records import in_memory, quality_record
@@ -154,21 +153,3 @@ def test_reference_records_are_nobodys_own(both):
     assert both.references == {"cpu"}
     assert len(both.own.records) == 2
     assert len(rankings(both)) == 1
-
-
-def test_each_section_opens_on_ones_own_runs(both):
-    latency, alone = (
-        next(section for section in build_views(results)["speed"] if section.id == "latency")
-        for results in (both, both.own)
-    )
-    for blocks in (latency.figures, latency.tables):
-        labels = [block.facets.get("label") for block in blocks]
-        assert (labels[0], "cpu" in labels) == ("mine", True)
-    assert latency.headlines == alone.headlines
-
-
-def test_what_was_not_reproduced_is_named_with_both_numbers(both):
-    counted, *differing = map(EN.render, build_answers(both, HERE).reproduced)
-    assert counted == EN("answer.reproduced", total=2, agrees=1, differs=1, untold=0)
-    (line,) = differing
-    assert all(text in line for text in (EN("claim.mla-faster-inference"), "3.00×", "0.333×"))

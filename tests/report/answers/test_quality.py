@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from suite.report.answers.claims import Standing, claims, verdicts_on
-from suite.report.page.texts import load_texts
+from suite.report.answers.claims import Standing, claims
+from tests.report.answers.ruled import EN, ruling, verdict_on
 from tests.report.quality_records import (
     ALL_HEADS_ALIKE,
     ONE_FOR_ALL,
@@ -13,7 +13,6 @@ from tests.report.quality_records import (
     along_curves,
     arm,
     asked,
-    in_memory,
     mla,
     mqa,
     quality_record,
@@ -22,7 +21,6 @@ from tests.report.quality_records import (
     tiers,
 )
 
-EN = load_texts("en")
 SUPPORTED, CONTRADICTED, PARTLY = "supported", "contradicted", "partly supported"
 OPEN, EQUAL, UNTESTED = "no clear difference", "no relevant difference", "cannot be decided from these runs"
 UNDECIDED = "undecided"
@@ -39,16 +37,6 @@ SELDOM = [0.13, 0.51, 1.0, 1.0, 1.0]
 
 
 MHA, GROUPED = {"attention": "mha"}, {"attention": "gqa", "extras": {"attention.kv_heads": 2}, "cache_bytes": 256.0}
-
-
-def verdict_on(claim, *records):
-    return verdicts_on(in_memory(*records), claim).get(claim)
-
-
-def ruling(claim, *records):
-    """The verdict's word, and the numbers behind it."""
-    verdict = verdict_on(claim, *records)
-    return (EN.render(verdict.word), " ".join(map(EN.render, verdict.evidence))) if verdict else (NONE, "")
 
 
 @pytest.mark.parametrize("claim", CLAIMS)

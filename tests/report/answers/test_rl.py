@@ -5,13 +5,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from suite.report.answers.claims import claims, verdicts_on
-from suite.report.page.texts import load_texts
-from tests.report.quality_records import in_memory
+from suite.report.answers.claims import claims
+from tests.report.answers.ruled import EN, ruling, verdict_on
 from tests.report.rl.runs import fed, named, run, staged, thinking
 from tests.report.rl_memory_records import memory_record
 
-EN = load_texts("en")
 CLAIMS = {claim["id"] for claim in claims() if ".answers.rl." in claim["decided_by"]}
 HIGH, MIDDLE, LOW = [0.90, 0.92, 0.91, 0.90, 0.92], [0.70, 0.71, 0.69, 0.70, 0.70], [0.50, 0.51, 0.49, 0.50, 0.50]
 NEAR = [0.90, 0.93, 0.90, 0.90, 0.92]
@@ -20,16 +18,6 @@ SUPPORTED, CONTRADICTED, OPEN, UNDECIDED = "supported", "contradicted", "no clea
 EQUAL, UNTESTED = "no relevant difference", "cannot be decided from these runs"
 BARE = [named(run([0.1, 0.2]), recipe="sft")]
 """A record of RL that bears on no claim but the one of samples."""
-
-
-def verdict_on(claim, *records):
-    return verdicts_on(in_memory(*records), claim).get(claim)
-
-
-def ruling(claim, *records):
-    """The verdict's word, and the numbers behind it."""
-    verdict = verdict_on(claim, *records)
-    return EN.render(verdict.word), " ".join(map(EN.render, verdict.evidence))
 
 
 def finals(algorithm, values, extras=None, middle=None, **axes):

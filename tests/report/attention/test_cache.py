@@ -39,6 +39,17 @@ def test_a_model_belongs_to_what_bounds_its_cache_most():
     assert {model: published_cache(model).family for model in families} == families
 
 
+def test_the_headline_says_where_the_hybrid_keeps_less(tmp_path):
+    (headline,) = said(cache.build(read_results([tmp_path]))).headlines
+    assert "From 4,856 tokens on" in headline.detail
+    latent, hybrid = (published_cache(name).plan for name in ("deepseek-v3", "qwen3.5-397b-a17b"))
+    for tokens, is_less in ((4855, True), (4857, False)):
+        assert (latent.cache_bytes(tokens) < hybrid.cache_bytes(tokens)) is is_less
+    row = fits(tmp_path)["qwen3.5-397b-a17b"]
+    assert row["Layers"] == "15 with full attention, 45 with a recurrent state"
+    assert (row["Per token"], row["Constant"]) == ("30.0 KiB", "183 MiB")
+
+
 def test_a_bar_is_what_a_long_context_keeps(tmp_path):
     figure, *_ = said(cache.build(read_results([tmp_path]))).figures
     for trace in figure.views[0].figure["data"]:

@@ -63,13 +63,6 @@ def test_only_forms_of_one_computation_stand_together(tmp_path):
     assert section_of(tmp_path, form("mla_latent"), *others, form("gqa")) is None
 
 
-def test_modes_left_to_auto_are_tabled_and_not_drawn(tmp_path):
-    auto = [form(asked="auto"), form("mla_expanded", "eager", 5e-4, asked="auto")]
-    section = section_of(tmp_path, *auto)
-    assert section.figures == []
-    assert forms_of(section.tables[0]) == [["MLA · sdpa_folded"], ["MLA (expanded) · eager"]]
-
-
 def test_a_form_that_auto_chose_and_somebody_named_is_shown_once(tmp_path):
     section = section_of(tmp_path, form(asked="auto"), form(latency_s=2e-3), form(backend="sdpa"))
     assert forms_of(section.tables[0], "Whole layer") == [
@@ -95,14 +88,3 @@ def test_results_side_by_side_are_compared_within_themselves(tmp_path):
 @pytest.mark.parametrize("value", [float("nan"), -1.0, 1e300])
 def test_a_form_without_a_usable_time_is_no_form(tmp_path, value):
     assert section_of(tmp_path, form(), form(backend="sdpa", latency_s=value)) is None
-
-
-def test_forms_timed_in_no_common_span_are_not_drawn(tmp_path):
-    record = form(backend="sdpa")
-    kernel_only = replace(record, readings=[reading for reading in record.readings if reading.span == "kernel"])
-    section = section_of(tmp_path, kernel_only, foreign(1e-3))
-    assert section.figures == []
-    assert forms_of(section.tables[0], "Whole layer") == [
-        ["transformers 5.24 eager †", "1.00 ms"],
-        ["MLA · sdpa", "–"],
-    ]

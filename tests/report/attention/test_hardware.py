@@ -160,17 +160,6 @@ def test_a_context_that_cannot_be_drawn_is_tabled_alone(tmp_path):
     assert rows_of(section.tables[0])[0]["Context (tokens)"] == "–"
 
 
-def test_two_machines_of_one_name_and_label_are_told_apart(tmp_path):
-    other = build(environment={"machine_id": "ffffffffff"}, seq_len=4096, extras={"attention.kv_heads": 2})
-    rows = rows_of(section_of(tmp_path, build(), build(threads=2), other).tables[0])
-    measured = {row["Device"] for row in rows if row["Evidence"] == "measured"}
-    assert measured == {
-        "results (A processor, a1b2) · threads=1",
-        "results (A processor, a1b2) · threads=2",
-        "results (A processor, ffff)",
-    }
-
-
 def test_published_kernels_have_shares_and_sources(tmp_path):
     table = section_of(tmp_path, build()).tables[-2]
     rows = {row["Published"]: row for row in rows_of(table)}

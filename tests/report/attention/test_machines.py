@@ -50,14 +50,6 @@ def test_one_machine_and_machines_of_two_kinds_have_no_table(tmp_path):
     assert not tables_about(tmp_path, "one kind", *one, *other)
 
 
-def test_machines_without_ceilings_have_no_table(tmp_path):
-    bare = [
-        replace(record, readings=[reading for reading in record.readings if "ceiling" not in reading.metric])
-        for record in measured_everywhere()
-    ]
-    assert not tables_about(tmp_path, "one kind", *bare)
-
-
 def test_what_machines_differ_by_is_said(tmp_path):
     records = measured_everywhere()
     fast = [with_readings(record, "layer", ceiling_flops_per_s=1.21e11) for record in records[:2]]

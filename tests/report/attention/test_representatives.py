@@ -69,12 +69,6 @@ def test_sentence_figure_and_table_tell_of_one_record(tmp_path):
     ]
 
 
-def test_a_backend_that_auto_did_not_choose_is_named(tmp_path):
-    section = section_of(tmp_path, timed("mla", "flex", 4e-3, launches=3), timed("mha", "auto", 2e-3, launches=3))
-    assert "MLA · flex takes 2.00×" in section.figures[0].finding
-    assert [trace["name"] for trace in section.figures[0].views[0].figure["data"]] == ["MHA · auto", "MLA · flex"]
-
-
 @pytest.mark.parametrize(("launches", "over", "is_told"), [(1, 2.0, False), (2, 1.05, False), (4, 1.1, True)])
 def test_an_order_needs_launches_that_tell_it(tmp_path, launches, over, is_told):
     records = [timed("mla", "auto", 1e-3, launches=launches), timed("mha", "auto", 1e-3 * over, launches=launches)]

@@ -65,6 +65,11 @@ def test_machines_dtypes_and_threads_have_their_own_figures(tmp_path):
     ]
 
 
+def test_a_figure_finds_what_each_pass_reaches(tmp_path):
+    (figure,) = section_of(tmp_path, build(latencies_s=(4e-3,) * 6), build(phase="prefill")).figures
+    assert figure.finding.endswith("decode 50% (n = 1), prefill 134% (n = 1)")
+
+
 def test_without_work_there_is_no_section(tmp_path):
     assert section_of(tmp_path, without(build(), "flops", "traffic_bytes")) is None
 

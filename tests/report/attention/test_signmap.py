@@ -58,11 +58,9 @@ def test_a_map_finds_on_how_many_devices_mla_is_faster(tmp_path):
     )
     assert (devices[0], list(ridges)) == ("h20-96gb", sorted(ridges))
     assert "v100-sxm2-32gb" not in devices  # which has no bfloat16
-    known = len(devices)
     section = section_of(tmp_path, *on_the_map())
-    counts = f"faster on {known - 1} of {known} devices with one new token, and on 0 with 16"
-    said = f"{counts}; measured here, it reaches 3.0× GQA’s speed (2.65–3.39×)"
-    assert map_of(section, tp=1, heads=128).finding.endswith(said)
+    counts = f"faster on {len(devices) - 1} of {len(devices)} devices with one new token, and on 0 with 16"
+    assert counts in map_of(section, tp=1, heads=128).finding
     assert "measured" not in map_of(section, tp=1, heads=64).finding
 
 

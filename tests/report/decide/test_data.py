@@ -10,7 +10,6 @@ import pytest
 import suite.report.page
 from suite.configuration.files import choices, read_choice, read_text
 from suite.report.decide.data import decide_data
-from suite.report.decide.polynomial import Polynomial, as_data
 from suite.theory.answers.step_memory import model_sizes
 from suite.theory.layers.algebra import Pass
 from suite.theory.layers.layer_plan import load_plan
@@ -67,9 +66,3 @@ def test_a_ranks_share_follows_from_the_coefficients(name):
         assert value_of(form.get("state", 0), **shares) == rank.state_bytes
         scans = [value_of(scan[0], **shares) for scan in form.get("scans", [])]
         assert scans == [scan.pair_flops for scan in rank.scans(step)]
-
-
-def test_sums_of_products_are_multiplied_out():
-    a, b = map(Polynomial.named, "ab")
-    assert as_data((a + 2) * (b - 1) // 2) == "=0.5*a*b+-0.5*a+1*b+-1"
-    assert as_data([3 - a + a, 2 * a - 1]) == [3, "=2*a+-1"]

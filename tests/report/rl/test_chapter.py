@@ -15,8 +15,7 @@ from suite.report.rl import cost, efficiency, stability, stages
 from tests.records.factory import build
 from tests.report.quality_records import in_memory
 from tests.report.reading import said
-from tests.report.rl.runs import failed, named, run, thinking
-from tests.report.rl_records import study
+from tests.report.rl.runs import arms, failed, named, run, thinking
 from tests.report.test_hostile import EVIL, texts
 
 SECTIONS = (efficiency, cost, stability, stages)
@@ -157,6 +156,7 @@ def test_hostile_names_are_shown_as_text():
 
 @pytest.mark.parametrize("lang", languages("report"))
 def test_plotly_accepts_the_figures_of_a_whole_study(lang):
-    built = sections(*study(seeds=2), lang=lang)
+    learnt = arms({"grpo": (0.6, 0.7), "ppo": (0.5, 0.6)}, ppo={"critic_lr": 1e-3, "more": {"explained_variance": 0.7}})
+    built = sections(*learnt, run([0.1, 0.7, 0.02], seed=7, forms=[0.1, 0.9, 1.0]), failed(seed=8), lang=lang)
     assert [section.id for section in built] == ["rl_efficiency", "rl_cost", "rl_stability"]
     accepted(built)

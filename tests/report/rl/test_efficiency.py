@@ -51,20 +51,6 @@ def test_a_slower_arm_counts_by_an_earlier_evaluation():
     assert (at_completions["Verdict"], at_cpu["Verdict"]) == ("lower", "higher")
 
 
-def test_the_headline_tells_how_grpo_stands_everywhere():
-    finals = {"add": {"grpo": 0.8, "ppo": 0.2}, "copy": {"grpo": 0.2, "ppo": 0.8}, "sort": {"rloo": 0.2, "ppo": 0.8}}
-    records = [
-        run([0.1, final + 0.01 * seed], algorithm=algorithm, seed=seed, task=task)
-        for task, by_algorithm in finals.items()
-        for algorithm, final in by_algorithm.items()
-        for seed in range(5)
-    ]
-    section = section_of(efficiency, *records)
-    (headline,) = section.headlines
-    assert headline.text == "Experiments that compare GRPO with PPO at equal completions: higher in 1, lower in 1"
-    assert [figure.facets["task"] for figure in section.figures] == ["add", "copy", "sort"]
-
-
 def test_grpos_relatives_are_compared_with_grpo_too():
     levels = {"ppo": 0.5, "grpo": 0.6, "dr_grpo": 0.7}
     records = arms({name: [level + seed / 100 for seed in range(5)] for name, level in levels.items()})

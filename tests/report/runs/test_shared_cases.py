@@ -42,14 +42,6 @@ def test_one_launch_is_not_compared(tmp_path):
     assert (row["Ratio or difference"], row["Verdict"]) == ("3.00×", load_texts("en")("own.behind.one_launch"))
 
 
-def test_what_is_told_apart_and_furthest_stands_on_top(tmp_path):
-    times = {1024: 3.1e-3, 2048: 4e-3, 4096: 6e-3}
-    first = [build(seq_len=tokens, latencies_s=(3e-3,) * 9) for tokens in times]
-    other = [build(seq_len=tokens, latencies_s=(time_s,) * 9) for tokens, time_s in times.items()]
-    names = [row["Case"].split(" · ")[3] for row in layers(rows_in(tmp_path, a=first, b=other))]
-    assert names == ["4,096 tokens", "2,048 tokens", "1,024 tokens"]
-
-
 def test_each_label_stands_beside_the_first_that_has_the_case(tmp_path):
     two, three = build(seq_len=64), build(latencies_s=SLOW)
     rows = layers(rows_in(tmp_path, a=[three], b=[two, three], c=[build(), two]))
