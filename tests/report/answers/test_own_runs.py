@@ -140,16 +140,12 @@ def test_trained_arms_stand_by_what_they_learnt():
     assert column(of_quality, "own.behind.best")[1] == EN("verdict.few", count=1)
 
 
-@pytest.fixture
-def both(tmp_path):
+def test_reference_records_are_nobodys_own(tmp_path):
     """One's own runs, in one context, beside reference records in three, of the same machine."""
     own = [timed("mla", 1e-3), timed("mha", 3e-3)]
     times = (("mla", 3e-3), ("mha", 1e-3))
     references = [timed(name, seconds, seq_len=size) for size in (64, 512, 4096) for name, seconds in times]
-    return results_of(tmp_path / "results", **{"mine": own, "reference/cpu": references})
-
-
-def test_reference_records_are_nobodys_own(both):
+    both = results_of(tmp_path / "results", **{"mine": own, "reference/cpu": references})
     assert both.references == {"cpu"}
     assert len(both.own.records) == 2
     assert len(rankings(both)) == 1
