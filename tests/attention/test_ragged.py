@@ -1,7 +1,7 @@
 """Batches whose sequences differ in length, and caches in pages."""
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -148,28 +148,6 @@ def test_a_cache_in_pages_agrees_with_float64(variant, page_size, dtype):
 def test_what_cannot_run_such_a_batch_says_so(changes, words):
     with pytest.raises(UnsupportedError, match=words):
         prepared(**changes)
-
-
-@pytest.mark.parametrize("page_size", [None, 4])
-@pytest.mark.parametrize("variant", ["gqa", "mla"])
-def test_each_sequence_has_the_output_that_it_has_alone(variant, page_size):
-    work = prepared(attention=variant, backend="cpp", page_size=page_size).work
-    layer, first = work.layer, 0
-    with torch.inference_mode():
-        together = work._layer()
-        for call in work._calls:
-            for number, length in enumerate(call.cache.lengths):
-                new = call.slots_BS.shape[1]
-                alone = layer.new_cache(Pass(batch=1, query_len=new, seq_len=length, element_bytes=4))
-                for own, tensor in zip(alone.tensors, call.cache.in_one_piece(), strict=True):
-                    own[:, :, :length] = tensor[number : number + 1, :, :length]
-                x_BSD = work._x_BSD[:, first : first + new]
-                inputs = layer.project(x_BSD, alone, length - new)
-                problem = replace(call.problem, batch=1, seq_len=length, lengths=None, page_size=None)
-                expected = layer.output(type(work.backend.backends[0])(problem).autotuned(*inputs)(*inputs))
-                torch.testing.assert_close(together[:, first : first + new], expected, rtol=1e-5, atol=1e-5)
-                first += new
-    assert first == together.shape[1] == 6
 
 
 def test_pages_of_a_cache_are_its_tokens_in_a_drawn_order():

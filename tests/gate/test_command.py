@@ -364,16 +364,6 @@ def test_a_sweep_that_the_working_tree_cannot_compose_is_refused(tmp_path, monke
     assert "suite: sweep=gate cannot be composed: ValueError: there is no case {'nope'}\n" in capsys.readouterr().err
 
 
-@needs_pipes
-def test_reinforcement_learning_is_sent_to_suite_compare(tmp_path, monkeypatch, capsys):
-    told = {"cases": CASES | {"course": {"workload": "rl"}}}
-    monkeypatch.chdir(light(tmp_path / "checkout", told, told).folder)
-    assert called(monkeypatch, "--against", "HEAD") == 2
-    (sentence,) = capsys.readouterr().err.splitlines()
-    assert "compared by seed and not timed side by side (use suite compare A B --fail-on worse)" in sentence
-    assert "got 'gate'" in sentence
-
-
 def test_no_checkout_is_refused_and_a_git_failure_is_broken(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.chdir(tmp_path)

@@ -1,33 +1,20 @@
 """Error rates: what is run, what is kept of it and what it comes to. No worker runs here."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from types import SimpleNamespace
 
-import psutil
 import pytest
 
-from suite.gate.rules.decision import LEAST_ROUNDS, Benchmark
-from suite.gate.side_by_side.revisions import BenchmarkCase
-from suite.gate.side_by_side.worker_client import FailedError, Spent
+from suite.gate.rules.decision import Benchmark
 from suite.statistics.proportions import wilson
 from tools.benchmarks import gate_error_rates
 from tools.benchmarks.gate_error_rates import (
-    ABOUT,
     RUNS,
     ErrorRatePlan,
     PlannedRun,
     learn_noise,
     planned_runs,
     read_runs,
-    samples_of,
     table,
 )
 
@@ -96,80 +83,6 @@ def test_a_torn_line_is_no_run_and_is_made_again(quick, tmp_path, complete):
     assert (tmp_path / RUNS).read_text() == "".join(lines)
 
 
-def claim(folder, plan=PLAN, benchmarks=BENCHMARKS):
-    gate_error_rates._claim(folder, plan, benchmarks)
-
-
-@pytest.mark.parametrize(
-    ("plan", "benchmarks", "digest", "what"),
-    [
-        (replace(PLAN, seconds=10.0), BENCHMARKS, "digest", "seconds"),
-        (replace(PLAN, busy=1), BENCHMARKS, "digest", "busy"),
-        (PLAN, [], "digest", "benchmarks"),
-        (PLAN, BENCHMARKS, "other", "source_digest"),
-    ],
-)
-def test_another_plans_folder_is_refused_in_one_sentence(quick, monkeypatch, tmp_path, plan, benchmarks, digest, what):
-    claim(tmp_path)
-    about = (tmp_path / ABOUT).read_bytes()
-    claim(tmp_path, replace(PLAN, identical_runs=9, slowed_runs=0))  # more or fewer are the same
-    monkeypatch.setattr(gate_error_rates, "source_digest", lambda: digest)
-    with pytest.raises(
-        ValueError, match=f"^out must be a new folder or that of the same measurement; {what} differs in"
-    ):
-        claim(tmp_path, plan, benchmarks)
-    assert (tmp_path / ABOUT).read_bytes() == about
-
-
-@dataclass(frozen=True)
-class FakeRevisions:
-    """Revisions that take a while on every clock, the newer one `slowed` longer; or whose cases do not build."""
-
-    slowed: tuple = (0.0, 0.0)
-    fails = False
-    asked = ()
-
-    @contextmanager
-    def launched(self, first=0):
-        type(self).asked = self.slowed
-        yield [SimpleNamespace(ask_timed=lambda do, id, span, side=side: self.sample(side)) for side in (0, 1)]
-
-    def build(self, *ignored, examine):
-        if self.fails:
-            raise FailedError("it does not build")
-
-    def sample(self, side):
-        time.sleep(0.001)
-        seconds = 1 + self.slowed[side]
-        clocks = dict.fromkeys(("wall_s", "thread_cpu_s", "process_cpu_s"), seconds)
-        return {**clocks, "involuntary_switches": 0, "calls": 1}, Spent(wall_s=1e9, cpu_s=None)
-
-
-@pytest.fixture
-def one_run(monkeypatch, tmp_path):
-    """Make one run with FakeRevisions and return its line."""
-    cases = [BenchmarkCase(id="a", settings=({}, {}))]
-
-    def made(kind):
-        return gate_error_rates._run(kind, replace(PLAN, seconds=1.0), FakeRevisions(), cases, BENCHMARKS, tmp_path)
-
-    return made
-
-
-def test_a_run_keeps_its_samples_and_what_the_gate_said(one_run, tmp_path):
-    line = one_run(PlannedRun(slowed=0.1, index=7))
-    assert FakeRevisions.asked == (0.0, 0.1)
-    assert json.loads(json.dumps(line)) == line
-    samples = list(samples_of(tmp_path / "10-0007.csv.gz"))
-    assert len(samples) >= 2 * 4 * LEAST_ROUNDS
-    assert (line["name"], line["slowed"], line["index"]) == ("10-0007", 0.1, 7)
-    (one,) = line["benchmarks"]
-    assert (one["case"], one["span"], one["outcome"], one["launches"]) == ("a", "layer", "slower", 4)
-    assert one["ratio"] == pytest.approx(1.1)
-    assert one["error"] == 0
-    assert line["broken"] == {}
-
-
 def test_noise_is_the_95th_percentile_of_identical_runs():
     others = [run(ratios=(1.5,), slowed=0.05), run(("broken",), ratios=(None,))]
     runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
@@ -204,35 +117,3 @@ def test_the_table_counts_with_wilsons_intervals():
         ["+5%", "1", share(1, 1), *(share(n, 4) for n in (3, 0, 0, 1)), "7", "7"],
     ]
     assert share(0, 150) == "0 of 150 (0.0–2.5%)"  # as published tables have it
-
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
-def test_busy_processes_end_when_their_parent_is_killed():
-    """A machine with one left behind would be slow for whoever comes next."""
-    script = """
-import time
-from tools.benchmarks.gate_error_rates import busy
-with busy(1):
-    print(1, flush=True)
-    time.sleep(60)
-"""
-    paths = os.pathsep.join(map(str, (ROOT, ROOT / ".ci")))
-    environment = {**os.environ, "PYTHONPATH": paths}
-    parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, cwd=ROOT, env=environment)
-    try:
-        assert parent.stdout.readline() == b"1\n"
-        (spinning,) = psutil.Process(parent.pid).children()
-        assert spinning.is_running()
-    finally:
-        parent.kill()
-        parent.wait()
-        parent.stdout.close()
-    _, alive = psutil.wait_procs([spinning], timeout=10)
-    states = [one.status() for one in alive]
-    for one in alive:
-        one.kill()  # where this fails, nothing may be left behind either
-    # Where nobody reaps orphans, what has ended stays as a zombie.
-    assert set(states) <= {psutil.STATUS_ZOMBIE}

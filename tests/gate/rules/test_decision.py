@@ -103,22 +103,6 @@ def test_a_change_needs_launches_that_no_layout_explains(count, needed):
     assert made.decided[slower].outcome is Outcome.SLOWER
 
 
-def test_a_shift_that_two_launches_show_is_not_called_slower():
-    """As it was with a spread that is borrowed from benchmarks whose launches agree."""
-    shifted, calm = benchmark("shifted"), [benchmark(f"case {index}") for index in range(15)]
-    generator, shifts = np.random.default_rng(3), [0.06, 0.06, -0.01, 0.0, 0.01, 0.0, -0.01, 0.0]
-    made = decisions(shifted, *calm)
-    samples = []
-    for launch, shift in enumerate(shifts, start=1):
-        samples += [
-            taken
-            for one in made.benchmarks
-            for taken in rounds_of(one, shift * (one is shifted) + 0.01 * generator.normal(size=9), launch)
-        ]
-        made.interim_analysis(samples, SECONDS * launch / len(shifts))
-        assert Outcome.SLOWER not in {one.outcome for one in made.decided.values()}
-
-
 LOOSE = Tolerances(default_minimum_effect=0.2, default_equivalence_margin=0.3)
 STRICT = Tolerances(default_minimum_effect=0.001, default_equivalence_margin=0.002)
 

@@ -56,12 +56,6 @@ def test_what_names_no_commit_is_refused_in_a_sentence(repo, revision):
         revisions.resolved(repo.folder, revision)
 
 
-def test_a_folder_outside_a_checkout_is_refused_in_gits_words(tmp_path, monkeypatch):
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(ValueError, match=r"--against needs a git checkout around this folder; git says .*not a git"):
-        revisions.repository(tmp_path)
-
-
 def test_the_checkout_is_found_from_below_and_inside_a_hook(repo, monkeypatch):
     below = repo.folder / "deep"
     below.mkdir(exist_ok=True)

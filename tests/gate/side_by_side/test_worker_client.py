@@ -92,21 +92,6 @@ def test_a_death_is_told_with_how_and_with_what_was_said_last(tmp_path):
         assert not client.is_alive
 
 
-@pytest.mark.parametrize(
-    ("told", "said"),
-    [
-        ({"protocol": 99, "cases": {}}, rf"^the worker speaks protocol 99, this gate {module.PROTOCOL}$"),
-        (
-            {"refuses": "cannot import name 'x'", "cases": {}},
-            r"^the worker cannot start: ImportError: cannot import name 'x'$",
-        ),
-    ],
-)
-def test_a_worker_of_another_protocol_or_none_does_not_start(tmp_path, told, said):
-    with started(tmp_path, told) as client, pytest.raises(WorkerError, match=said):
-        client.greet()
-
-
 @contextmanager
 def scripted(folder, script):
     """A worker that is a few lines of somebody else's."""

@@ -13,7 +13,6 @@ from suite.measure.meter import Meter
 from suite.measure.profiling import short_kernel_name
 from suite.measure.workload import UnsupportedError
 from suite.records.holdings import ALLOCATOR_PEAK, RESERVED_PEAK
-from suite.records.record import Reading
 from suite.theory.layers.roofline import MeasuredCeilings
 from tests.measure.devices.test_ceilings import BYTES_PER_S, FLOPS_PER_S, Machine
 
@@ -57,10 +56,6 @@ def test_cuda_ceilings_are_amounts_between_two_events(monkeypatch, dtype):
         measured = measure_cuda_ceilings(dtype)
     assert measured.flops_per_s == pytest.approx(FLOPS_PER_S)
     assert measured.bytes_per_s_by_size == pytest.approx(dict.fromkeys((1 << 28, 1 << 30, 1 << 32), BYTES_PER_S))
-
-
-def probed(ratio):
-    return Reading(step=0, span="kernel", metric="flush_probe_ratio", value=ratio)
 
 
 def test_a_torch_without_cuda_is_said_in_one_sentence():
@@ -116,17 +111,6 @@ def test_working_sets_exceed_the_l2_and_leave_room():
 )
 def test_a_kernel_is_named_without_its_template_arguments(whole, short):
     assert short_kernel_name(whole) == short
-
-
-def test_a_weak_flush_and_a_slow_host_give_warnings():
-    def launched(*is_ahead):
-        return [Reading(step=0, span="layer", metric="launched_ahead", value=value) for value in is_ahead]
-
-    warnings = device_for("cuda", 1).warnings
-    assert list(warnings([*launched(1.0, 0.0, 1.0), probed(1.6)])) == []
-    flush, host = warnings([*launched(0.0, 1.0, 0.0), probed(1.0)])
-    assert "1.00 times its warm time" in flush
-    assert host.startswith("layer: in 2 of 3 runs the device began before all of it was launched")
 
 
 @needs_cuda

@@ -190,15 +190,6 @@ def test_a_library_without_any_one_function_loses_that_alone(play):
         assert set(one["quantities"]) == set(found["nvmlShutdown"]["quantities"]) - unread, name
 
 
-def test_a_name_that_is_no_text_is_missing_alone(play):
-    play(*TWO, "name 0 \udcff")
-    nvml = Nvml()
-    assert len(seen(nvml)) > 20
-    first, second = nvml.facts(IN_USE)["devices"].values()
-    assert first["missing"]["name"].startswith("failed: 'utf-8' codec can't decode")
-    assert (second["name"], second["missing"]) == ("Test GPU", {})
-
-
 @pytest.mark.parametrize(
     ("architecture", "line"),
     [
@@ -221,13 +212,6 @@ def test_power_averaged_over_an_unknown_time_is_not_read(play, architecture, lin
 def test_a_library_older_than_ampere_gives_instant_power(play):
     play(device(), "power 0 0:100", "error nvmlDeviceGetArchitecture 13")
     assert Nvml().facts(IN_USE)["devices"]["gpu0"]["power_usage_is"] == "instant"
-
-
-def test_a_driver_without_a_version_costs_the_version_alone(play):
-    play(device(), "error nvmlSystemGetDriverVersion 999")
-    nvml = Nvml()
-    assert len(seen(nvml)) > 10
-    assert nvml.facts(IN_USE)["nvml"]["driver"] == "failed: Unknown Error"
 
 
 @pytest.mark.parametrize(("code", "state"), [(3, State.MEASURED), (999, State.FAILED)])
