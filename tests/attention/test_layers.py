@@ -21,9 +21,7 @@ from suite.attention.latent import (
 from suite.attention.problem import ValueLayout
 from suite.attention.tied import TiedAttention
 from suite.attention.window import WindowAttention
-from suite.configuration.files import in_phase, locate, read_choice
 from suite.theory.layers.algebra import Pass
-from suite.theory.layers.attention_plan import lay_over
 from suite.theory.layers.geometry import load_geometry
 from suite.theory.layers.latent_shapes import (
     AbsorbedShape,
@@ -185,29 +183,6 @@ def test_absorbed_decoding_goes_on_from_a_deployed_prefill(variant, dtype):
     assert error(torch.cat(parts, dim=1), by_definition(decode, x_BSD)) < BOUNDS[dtype]
     with pytest.raises(AssertionError, match="expanded again"):
         prefill.project(x_BSD[:, 7:], cache, 7)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("dtype", BOUNDS)
-def test_gqa_with_a_key_value_head_for_each_query_head_is_mha(backend, dtype):
-    gqa = layer_of("mha", dtype)
-    assert gqa.shape == replace(grouped_shape(TINY, kv_heads=TINY.num_heads), rule=gqa.shape.rule)
-    x_BSD = hidden_states(9, dtype)
-    grouped = made(GroupedAttention, grouped_shape(TINY, kv_heads=TINY.num_heads), dtype)
-    outs = [forward(layer, backend, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9) for layer in (gqa, grouped)]
-    assert torch.equal(*outs)
-
-
-def test_gla_with_one_latent_is_mla():
-    gla, mla = read_choice("attention", "gla"), read_choice("attention", "mla")
-    x_BSD = hidden_states(9)
-    for phase in ("prefill", "decode", "train"):
-        ours, theirs = in_phase({**gla, "latent_heads": 1}, phase), in_phase(mla, phase)
-        outs = []
-        for option in (ours, theirs):
-            layer = made(locate(option["_target_"]), lay_over("heads", TINY, option, 1).shape)
-            outs.append(forward(layer, SdpaFolded, x_BSD, layer.new_cache(a_pass(9, 9)), 0, 9))
-        assert torch.equal(*outs)
 
 
 def test_gla_is_mla_whose_heads_read_a_part_of_the_latent():

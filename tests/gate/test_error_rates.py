@@ -1,6 +1,5 @@
 """Error rates: what is run, what is kept of it and what it comes to. No worker runs here."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +12,6 @@ from tools.benchmarks.gate_error_rates import (
     ErrorRatePlan,
     PlannedRun,
     learn_noise,
-    planned_runs,
     read_runs,
     table,
 )
@@ -53,22 +51,6 @@ def quick(monkeypatch):
     monkeypatch.setattr(gate_error_rates, "commit", dict)
     monkeypatch.setattr(gate_error_rates, "source_digest", lambda: "digest")
     return names
-
-
-def test_the_same_command_makes_each_missing_run_once(quick, tmp_path):
-    lines = []
-    runs = gate_error_rates.measure(PLAN, tmp_path, lines.append)
-    names = [planned.name for planned in planned_runs(PLAN)]
-    assert quick == names == [run["name"] for run in runs] == [run["name"] for run in read_runs(tmp_path)]
-    assert lines[0] == f"[1/9] {names[0]}: 5.0 s measured, 1 same"
-    assert (tmp_path / "table.txt").read_text().startswith("slowdown")
-
-    assert gate_error_rates.measure(PLAN, tmp_path, lines.append) == runs
-    assert quick == names
-
-    longer = replace(PLAN, identical_runs=4)
-    assert len(gate_error_rates.measure(longer, tmp_path, lines.append)) == 10
-    assert quick[9:] == ["00-0003"]
 
 
 @pytest.mark.parametrize("complete", [0, 4])

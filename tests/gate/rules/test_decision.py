@@ -154,18 +154,6 @@ def test_what_is_decided_stays_decided():
     assert made.close(early)[one] is before
 
 
-def test_undecided_benchmarks_become_inconclusive_at_the_cap():
-    one, other = benchmark("one"), benchmark("other")
-    made = decisions(one, other)
-    samples = launches_of(one, 0.1, 0.01) + launches_of(other, 0.0, 0.3)
-    made.interim_analysis(samples, SECONDS)
-    closed = made.close(samples)
-    assert closed[other].outcome is Outcome.INCONCLUSIVE
-    effect = effects_of(samples, [one, other])[other][0]
-    assert closed[other].effect.bounds(decision.LEVEL) == pytest.approx(effect.bounds(decision.LEVEL))
-    assert made.open == [other]
-
-
 @pytest.mark.parametrize(
     ("ratio", "spread", "launches", "outcome"),
     [
@@ -307,16 +295,6 @@ def test_samples_of_other_benchmarks_do_not_count():
     found = effects_of(samples, [one, benchmark("absent")])
     assert list(found) == [one]
     assert found[one][0].estimate == pytest.approx(0.1)
-
-
-def test_launches_too_few_for_a_change_spend_no_error():
-    one = benchmark()
-    samples = launches_of(one, **MODERATE)
-    late, early = decisions(one), decisions(one)
-    early.interim_analysis([taken for taken in samples if taken.launch <= LEAST_LAUNCHES], 0.9 * SECONDS)
-    for made in (late, early):
-        made.interim_analysis(samples, SECONDS)
-    assert late.decided == early.decided != {}
 
 
 def test_an_effect_is_over_the_medians_of_launches():

@@ -6,7 +6,6 @@ from suite.gate.rules.tolerances import (
     CorruptNoiseError,
     Tolerances,
     machine_kind,
-    matches,
 )
 
 CASE = "tests/a.py::t[x-1]"
@@ -109,22 +108,3 @@ def test_a_corrupt_file_of_noise_is_named_and_never_ignored(tmp_path, text):
 )
 def test_a_kind_of_machine_is_a_plain_name(environment, threads, kind):
     assert machine_kind(environment, threads) == kind
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "is_meant"),
-    [
-        *((text, text, True) for text in ("a.py::t[x-1]", "a?c", "", "a\nb", "(", "a|b", "*")),
-        *((text, f"{text}x", False) for text in ("a.py::t[x-1]", "a?c", "", "a\nb", "(", "a|b")),
-        ("*", "a\nb", True),
-        ("a*[x-*]", "a.py::t[x-1]", True),
-        ("*end", "two\nlines, end", True),
-        ("a*[y-*]", "a.py::t[x-1]", False),
-        ("A*", "a", False),
-        ("a*a", "a", False),
-        ("*a*a*b", "xaxab", True),
-        ("a**b", "ab", True),
-    ],
-)
-def test_a_text_means_itself_and_a_star_any_text(pattern, text, is_meant):
-    assert matches(pattern, text) is is_meant

@@ -118,28 +118,6 @@ def test_a_gpu_that_cannot_be_read_takes_no_other_with_it(play, line, state):
     assert counter.why.endswith(f"; gpu0: {state}")
 
 
-@pytest.mark.parametrize(
-    ("symbol", "missing", "identity"),
-    [
-        ("nvmlDeviceGetName", "name", {"uuid": SECOND, "pci": None}),
-        ("nvmlDeviceGetPciInfo_v3", "pci", {"uuid": SECOND, "pci": "0:ca:0"}),
-        ("nvmlDeviceGetUUID", "uuid", {"uuid": SECOND, "pci": "0:ca:0"}),
-    ],
-)
-@pytest.mark.parametrize(
-    ("code", "state"), [(3, "missing_counter"), (13, "missing_counter"), (999, "failed: Unknown Error")]
-)
-def test_only_quantities_that_a_gpu_does_not_tell_are_missing(play, symbol, missing, identity, code, state):
-    play(*TWO, f"error {symbol} {code}")  # 13: the library has no such function
-    target = Target(cuda_devices=[identity])
-    nvml = Nvml()
-    assert len(seen(nvml, target)) > 20
-    first, second = nvml.facts(target)["devices"].values()
-    assert first["missing"] == second["missing"] == {missing: state}
-    assert [gpu["used"] for gpu in (first, second)] == [False, True]
-    assert isinstance(energy_counter(identity), EnergyCounter)
-
-
 def test_a_gpu_that_is_not_used_is_asked_at_slow_ticks_alone(play):
     play(*TWO)
     nvml = Nvml()

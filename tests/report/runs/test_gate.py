@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
@@ -13,7 +12,7 @@ from suite.report.command import report
 from suite.report.model.results import read_results
 from suite.report.page.texts import LANGUAGES, load_texts
 from suite.report.runs.gate import build
-from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing, whole
+from tests.gate.judgements import EVIL, FACTS, case_id, exact, hostile, judgement, mixed, timing
 from tests.records.factory import build as record_of
 from tests.records.factory import store
 from tests.report.reading import rows_of, said, sections_of, whole_text
@@ -95,13 +94,6 @@ def test_the_table_has_the_worst_first_and_the_same_folded(tmp_path):
     assert rows[0]["Change"] == "–"
 
 
-def test_a_reason_is_followed_by_its_notes(tmp_path):
-    verdict = replace(timing(Outcome.SLOWER, 1.1), reason="slower", notes=["one launch", "/srv/private/x"])
-    (table,) = section_of(tmp_path, judgement(verdict)).tables
-    assert rows_of(table)[0]["Reason"].startswith("slower; one launch; ")
-    assert "/srv/private" not in rows_of(table)[0]["Reason"]
-
-
 def test_the_newest_is_shown_whole_and_older_ones_by_a_row(tmp_path):
     dated = [
         judgement(timing(outcome, 1.1), facts=FACTS | {"started_at": f"2026-0{month}-01T10:00:00+00:00"})
@@ -153,11 +145,6 @@ def test_an_impossible_interval_is_drawn_as_far_as_is_sensible(tmp_path):
     bars = traces_of(figure)["same"]["error_x"]
     assert min(bars["array"] + bars["arrayminus"]) == 0.0
     plotly.graph_objects.Figure(figure.views[0].figure)
-
-
-def test_a_judgement_without_verdicts_or_timings_is_shown(tmp_path):
-    assert section_of(tmp_path, judgement()).tables == []
-    assert section_of(tmp_path, judgement(whole(), facts={})).figures == []
 
 
 def test_a_folder_of_judgements_alone_is_no_results_folder(tmp_path):

@@ -104,24 +104,6 @@ def test_what_cannot_be_shared_so_says_why():
     assert own.why == "tp8 is impossible: num_kv_heads must be a multiple of tp; got 10 and 8; possible: tp2, tp1"
 
 
-@pytest.mark.parametrize(
-    ("changes", "layout", "groups"),
-    [
-        ({"model": "8b", "gpus": "8xh100", "parallel": "tp4"}, "tp4", 2),
-        ({"model": "8b", "gpus": "8xh100", "parallel": "dp2"}, "tp4", 2),  # of a dense model replicas
-        ({"model": "qwen2.5-7b", "gpus": "8xh100", "parallel": None}, "tp4", 2),  # 28 heads
-        ({"model": "deepseek-v3", "gpus": "8xh200", "parallel": "dp2", "weights": "fp8"}, "dp2", 2),
-        ({"model": "deepseek-v3", "gpus": "8xh200", "parallel": None, "weights": "fp8"}, "dp8", 8),
-    ],
-)
-def test_a_layout_has_its_name(changes, layout, groups):
-    found = answers(**changes)
-    own = found.answers[0]
-    assert (own.variant, own.layout, own.groups, own.fits) == ("own", layout, groups, True)
-    assert found.layouts[0].largest_batch == max(answer.largest_batch for answer in found.layouts)
-    assert own.expected_low_s < own.expected_s < own.expected_high_s
-
-
 def test_sizes_of_ones_own_are_those_of_a_model():
     text = "hidden_size=8192,num_layers=80,num_heads=64,num_kv_heads=8,head_dim=128"
     text += ", intermediate_size=28672, vocab_size=128256"

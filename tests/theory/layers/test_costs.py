@@ -22,25 +22,6 @@ def test_the_modes_differ_in_cache_and_traffic_not_in_weights():
     assert reexpanded.moved_bytes(forward) == 8 * 2 * (576 + 2 * 128 * (128 + 128))
 
 
-@pytest.mark.parametrize(
-    ("shape_of", "elements", "fp8_bytes"),
-    [
-        (absorbed_shape, 512, 512 + 16),
-        (reexpanded_shape, 512, 512 + 16),
-        (expanded_shape, 128 * (128 + 128), 128 * (132 + 132)),
-    ],
-)
-def test_without_rotary_part_and_norm_neither_leaves_a_trace(shape_of, elements, fp8_bytes):
-    shape, own = shape_of(V3, qk_rope_head_dim=0, latent_norm=False), shape_of(V3)
-    step = Pass(batch=1, query_len=1, seq_len=8, element_bytes=2)
-    assert (shape.cache_elements_per_token, shape.cache_bytes_per_token(step)) == (elements, 2 * elements)
-    assert shape.cache_bytes_per_token(replace(step, cache_dtype="fp8")) == fp8_bytes
-    rotary_weights = 64 * (7168 + 128 * 1536)
-    assert own.parameter_count - shape.parameter_count == rotary_weights + 512
-    assert shape_of(V3, latent_norm=False).parameter_count == own.parameter_count - 512
-    assert "latent 512 without a norm, no rotary part, head 128 / 128" in shape.describe()
-
-
 def test_an_unset_size_is_the_geometrys_own_and_zero_is_none():
     own = absorbed_shape(V3, q_lora_rank=None, qk_rope_head_dim=None)
     assert (own.q_lora_rank, own.qk_rope_head_dim, own.latent_norm) == (1536, 64, True)
@@ -76,21 +57,6 @@ def test_published_sizes_of_deepseek_v3():
     assert grouped_shape(V3, kv_heads="all").cache_elements_per_token == 32_768
     assert grouped_shape(V3, kv_heads=8).cache_elements_per_token == 2_048
     assert grouped_shape(V3, kv_heads=1).cache_elements_per_token == 256
-
-
-@pytest.mark.parametrize(
-    ("shape", "flop_per_byte"),
-    [
-        (grouped_shape(V3, kv_heads="all"), 1.0),
-        (grouped_shape(V3, kv_heads=8), 16.0),
-        (grouped_shape(V3, kv_heads=1), 128.0),
-        (absorbed_shape(V3), 241.8),
-        (absorbed_shape(load_geometry("deepseek-v2-lite")), 30.2),
-    ],
-)
-def test_intensity_of_a_bfloat16_decode_step(shape, flop_per_byte):
-    forward = Pass(batch=1, query_len=1, seq_len=4096, element_bytes=2)
-    assert shape.core_flops(forward) / cache_bytes(shape, forward) == pytest.approx(flop_per_byte, abs=0.05)
 
 
 def test_mla_on_a_grouped_geometry_takes_deepseeks_ratios():

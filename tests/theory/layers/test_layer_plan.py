@@ -97,17 +97,6 @@ def test_a_shared_indexer_has_no_weights_keys_or_work():
     assert own.kernel(STEP).flops - shared.kernel(STEP).flops == 2 * 2 * 32 * 128 * 4096
 
 
-def test_a_window_bounds_cache_pairs_and_traffic():
-    window, full = load_plan("gemma-2-9b").layers
-    long = replace(STEP, seq_len=10_000)
-    assert window.cache_bytes(10_000) == window.cache_bytes(4096) == full.cache_bytes(4096)
-    assert window.kernel(long) == full.kernel(STEP)
-    assert window.kernel(STEP) == full.kernel(STEP)
-    prompt = replace(PROMPT, query_len=10_000, seq_len=10_000)
-    assert window.kernel(prompt).flops < full.kernel(prompt).flops
-    assert window.kernel(prompt).traffic_bytes == full.kernel(prompt).traffic_bytes
-
-
 def test_layers_that_share_a_cache_add_none():
     sizes = {**read_choice("geometry", "llama-3.2-1b"), "layers": [{"kind": "full", "count": 10}]}
     sizes["layers"].append({"kind": "shared", "count": 6})
