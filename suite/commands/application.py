@@ -333,9 +333,14 @@ def _results() -> typer.Typer:
     @add_command(app, "Turn the runs of each folder into tables (parquet).")
     def pack(
         folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Folders of results.")],
-        remove: Annotated[bool, typer.Option(help="Remove the packed folders after the file was read back.")] = False,
+        remove: Annotated[
+            bool, typer.Option(help="Remove the packed folders after the tables were read back.")
+        ] = False,
+        compact: Annotated[
+            bool, typer.Option(help="Keep seven digits of each clock, and telemetry summed up by phase and quantity.")
+        ] = False,
     ) -> int:
-        return call_command("results.pack", folders, remove=remove)
+        return call_command("results.pack", folders, remove=remove, compact=compact)
 
     @add_command(
         app,

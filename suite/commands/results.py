@@ -28,7 +28,7 @@ from suite.records.stores import store
 from suite.records.stores.archive import check_size, unpack
 from suite.records.stores.claim import alone_in, claim_new_folder
 from suite.records.stores.close import close_sweep
-from suite.records.stores.closed import closed_run
+from suite.records.stores.closed import closed_run, closed_sweep
 from suite.records.stores.files import write_whole
 from suite.records.stores.pack import PACK
 from suite.records.stores.telemetry import SERIES, read_series
@@ -329,11 +329,12 @@ def _write_from_tables(run: store.StoredRecord, folder: Path) -> None:
         write_whole(folder / name, part)
 
 
-def pack(folders: Sequence[Path], *, remove: bool) -> int:
+def pack(folders: Sequence[Path], *, remove: bool, compact: bool = False) -> int:
     """Write the runs of each folder below these as tables there, which are read as the runs' folders are. Runs of an
     older `runs.zip` are taken in. Returns 4 where a run is damaged, and packs nothing then, else 0.
 
-    `remove`: the run folders and the zip are removed, after all tables were read back. Raises ValueError for a folder
+    `remove`: the run folders and the zip are removed, after all tables were read back. `compact`: with clocks of seven
+    digits, and telemetry summed up by phase, device and quantity. Raises ValueError for a folder
     that is not there.
     """
     store.check_folders(folders)
@@ -355,20 +356,21 @@ def pack(folders: Sequence[Path], *, remove: bool) -> int:
         return BROKEN
     for parent, runs in runs_by_parent.items():
         with alone_in(parent):
-            if not _pack_folder(parent, runs, remove=remove):
+            if not _pack_folder(parent, runs, remove=remove, compact=compact):
                 return BROKEN
     return DONE
 
 
-def _pack_folder(parent: Path, runs: Sequence[store.StoredRecord], *, remove: bool) -> bool:
+def _pack_folder(parent: Path, runs: Sequence[store.StoredRecord], *, remove: bool, compact: bool) -> bool:
     """Write a folder's runs as its tables, and print how large they are. Returns False where that failed."""
     in_folders = [run for run in runs if run.folder.is_dir()]
     left = [run for run in in_folders if not _holds_only_a_run(run.folder)]
     chosen = [run for run in runs if run not in left]
-    if all(closed_run(run.folder) for run in chosen):
+    before = closed_sweep(parent)
+    if all(closed_run(run.folder) for run in chosen) and not (compact and before and not before.is_compact):
         return True
     try:
-        nbytes = close_sweep(parent, chosen)
+        nbytes = close_sweep(parent, chosen, compact=compact)
     except CorruptRecordError as error:
         complain(f"suite results: {parent} was not packed: {error}")
         return False

@@ -183,9 +183,9 @@ def test_what_a_killed_pack_left_of_a_run_is_read_in_the_tables(sweep):
 def test_a_run_is_removed_by_its_own_files_alone(sweep, monkeypatch):
     run = read_contents([sweep]).stored[0].folder
 
-    def write(folder, runs):
+    def write(folder, runs, **options):
         (run / "notes.txt").write_text("written while the tables were")
-        return close_sweep(folder, runs)
+        return close_sweep(folder, runs, **options)
 
     monkeypatch.setattr("suite.commands.results.close_sweep", write)
     assert pack([sweep], remove=True) == 0

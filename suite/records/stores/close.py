@@ -19,9 +19,10 @@ from suite.records.stores.closed import (
     closed_sweep,
     sweep_from,
 )
+from suite.records.stores.compact import COMPACT_TYPES, compacted
 from suite.records.stores.files import sha256, whole_file, write_whole
 from suite.records.stores.store import READINGS, StoredRecord, read_batches, read_file, read_record
-from suite.records.stores.tables import FLOAT, INT, TEXT, TableFile
+from suite.records.stores.tables import FLOAT, FLOAT32, INT, TEXT, TableFile
 from suite.records.stores.telemetry import SERIES
 
 if TYPE_CHECKING:
@@ -33,24 +34,30 @@ FROM_A_FEW = ("launch", "involuntary_switches")
 """Columns of whole numbers that have few values."""
 
 
-def close_sweep(folder: Path, runs: Sequence[StoredRecord]) -> int:
+def close_sweep(folder: Path, runs: Sequence[StoredRecord], *, compact: bool = False) -> int:
     """Write these runs of a folder, and those of its tables, as new tables. Returns their bytes.
+
+    `compact`: with clocks of seven digits and telemetry summed up, as tables that were compact stay; else every number
+    is kept as it is.
 
     The manifest is put in place once each run was read back and found equal; only then do earlier tables leave. The
     caller is `alone_in` the folder. Raises CorruptRecordError for a run that cannot be read, or is not read back as it
     was.
     """
     before = closed_sweep(folder)
+    compact = compact or (before is not None and before.is_compact)
     by_name = {run.folder.name: run for run in runs}
     for name in before.runs.keys() - by_name.keys() if before else ():
         by_name[name] = StoredRecord(record=read_record(folder / name, with_readings=False), folder=folder / name)
     runs = [by_name[name] for name in sorted(by_name)]
     names = _new_names(before)
-    ranges = {KINDS[table.name]: _write_rows(folder / names[KINDS[table.name]], table, runs) for table in TABLE_FILES}
+    ranges = {
+        KINDS[table.name]: _write_rows(folder / names[KINDS[table.name]], table, runs, compact) for table in TABLE_FILES
+    }
     _write_table(folder / names[RUNS], RUN_COLUMNS, [_run_rows(runs, ranges)])
     tables = {kind: {"file": names[kind], "sha256": sha256(folder / names[kind])} for kind in TABLES}
-    manifest = (json.dumps({"schema": SCHEMA, "tables": tables}, indent=1) + "\n").encode()
-    _check(sweep_from(manifest, folder), runs)
+    manifest = (json.dumps({"schema": SCHEMA, "compact": compact, "tables": tables}, indent=1) + "\n").encode()
+    _check(sweep_from(manifest, folder), runs, compact)
     if closed_sweep(folder) != before:
         raise CorruptRecordError(f"{MANIFEST} was replaced meanwhile, by a process that holds no lock")
     write_whole(folder / MANIFEST, manifest)
@@ -69,10 +76,11 @@ def _new_names(before: ClosedSweep | None) -> dict[str, str]:
     return {kind: f"{kind}-{number}.parquet" for kind in TABLES}
 
 
-def _run_batches(table: TableFile, run: StoredRecord) -> "list[pa.RecordBatch]":
+def _rows_to_write(table: TableFile, run: StoredRecord, compact: bool) -> "pa.Table":
     """A run's rows of a table; none where the run took none."""
     is_there = table.name == SAMPLES or table.name in run.record.files
-    return read_batches(table, run.folder, run.record) if is_there else []
+    rows = _as_table(table, read_batches(table, run.folder, run.record) if is_there else [])
+    return compacted(table, rows, run.record) if compact else rows
 
 
 def _as_table(table: TableFile, batches: "Sequence[pa.RecordBatch]") -> "pa.Table":
@@ -88,7 +96,7 @@ def _as_table(table: TableFile, batches: "Sequence[pa.RecordBatch]") -> "pa.Tabl
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _write_rows(path: Path, table: TableFile, runs: Sequence[StoredRecord]) -> dict[str, RowRange]:
+def _write_rows(path: Path, table: TableFile, runs: Sequence[StoredRecord], compact: bool) -> dict[str, RowRange]:
     """Write the rows of all runs into one table, and return where those of each lie. No run is parted by a row
     group."""
     import pyarrow as pa
@@ -100,7 +108,7 @@ def _write_rows(path: Path, table: TableFile, runs: Sequence[StoredRecord]) -> d
         nonlocal first
         waiting, num_waiting = list[pa.Table](), 0
         for run in runs:
-            rows = _as_table(table, _run_batches(table, run))
+            rows = _rows_to_write(table, run, compact)
             if waiting and num_waiting + rows.num_rows > GROUP_ROWS:
                 yield pa.concat_tables(waiting)
                 waiting, num_waiting = [], 0
@@ -111,7 +119,8 @@ def _write_rows(path: Path, table: TableFile, runs: Sequence[StoredRecord]) -> d
             waiting.append(rows.add_column(0, pa.field(RUN, pa.string()), name))
         yield pa.concat_tables(waiting)
 
-    _write_table(path, {RUN: TEXT, **table.types}, groups())
+    rounded = COMPACT_TYPES if compact and table is READINGS else {}
+    _write_table(path, {RUN: TEXT, **table.types, **rounded}, groups())
     return ranges
 
 
@@ -153,7 +162,7 @@ def _write_table(path: Path, types: Mapping[str, str], groups: "Iterable[pa.Tabl
     import pyarrow.parquet as pq
 
     # Doubles that differ in every row shrink by their bytes apart; all else repeats.
-    encodings = {name: "BYTE_STREAM_SPLIT" for name, kind in types.items() if kind == FLOAT}
+    encodings = {name: "BYTE_STREAM_SPLIT" for name, kind in types.items() if kind in (FLOAT, FLOAT32)}
     encodings |= {name: "DELTA_BINARY_PACKED" for name, kind in types.items() if kind == INT and name not in FROM_A_FEW}
     in_dictionaries = [name for name in types if name not in encodings]
     schema = _schema(types)
@@ -184,7 +193,7 @@ def _bits(table: "pa.Table") -> "pa.Table":
     )
 
 
-def _check(sweep: ClosedSweep, runs: Sequence[StoredRecord]) -> None:
+def _check(sweep: ClosedSweep, runs: Sequence[StoredRecord], compact: bool) -> None:
     """Read each run back. Raises CorruptRecordError for one that is another than it was."""
     for run in runs:
         name = run.folder.name
@@ -192,7 +201,7 @@ def _check(sweep: ClosedSweep, runs: Sequence[StoredRecord]) -> None:
         names = [RECORD, *([OVERRIDES] if OVERRIDES in run.record.files else [])]
         is_same = [files.get(part) == read_file(run.folder / part) for part in names]
         for table in TABLE_FILES:
-            written, read = (_as_table(table, part) for part in (_run_batches(table, run), sweep.batches(table, name)))
+            written, read = _rows_to_write(table, run, compact), _as_table(table, sweep.batches(table, name))
             is_same.append(_bits(written) == _bits(read))
         if not all(is_same):
             raise CorruptRecordError(f"{name} was not read back as it was written")

@@ -79,6 +79,7 @@ class ClosedSweep:
     """The sha256 of each table."""
     runs: Mapping[str, ClosedRun]
     """By the name that the run's folder had."""
+    is_compact: bool = False
 
     def batches(self, table: TableFile, run: str) -> "list[pa.RecordBatch]":
         """A run's rows of one table. Raises CorruptRecordError for a table that cannot be read."""
@@ -156,7 +157,9 @@ def sweep_from(manifest: bytes, folder: Path) -> ClosedSweep:
         if not TABLE_NAME.fullmatch(str(name)) or not DIGEST.fullmatch(str(digest)):
             raise CorruptRecordError(f"{MANIFEST} must name the file of each table and give its sha256; not so: {kind}")
         files[kind], digests[kind] = str(name), str(digest)
-    return ClosedSweep(folder=folder, files=files, digests=digests, runs=_read_runs(folder / files[RUNS]))
+    runs = _read_runs(folder / files[RUNS])
+    is_compact = content.get("compact") is True
+    return ClosedSweep(folder=folder, files=files, digests=digests, runs=runs, is_compact=is_compact)
 
 
 def _read_runs(path: Path) -> dict[str, ClosedRun]:

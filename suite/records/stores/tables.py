@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 BATCH_ROWS = 1 << 16
-INT, FLOAT, TEXT = "int64", "float64", "string"
+INT, FLOAT, FLOAT32, TEXT = "int64", "float64", "float32", "string"
 """Arrow's names of the types that our columns have."""
 
 

@@ -1,7 +1,8 @@
 """The hardware while a case ran: a series of samples beside the record, and the facts about them in its provenance.
 
 A sample is one quantity of one device at one time. Nothing is dropped: a sample taken while a device was throttled or
-others pressed on it is marked. What could not be read has no sample and a named state, never a zero.
+others pressed on it is marked. What could not be read has no sample and a named state, never a zero. A compact sweep
+keeps one row in place of all samples of a phase, device and quantity.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import Any
 from suite.records.record import TELEMETRY as TELEMETRY
 from suite.records.record import Record, Rows
 from suite.records.stores.store import read_columns
-from suite.records.stores.tables import FLOAT, TEXT, TableFile
+from suite.records.stores.tables import FLOAT, INT, TEXT, TableFile
 
 SERIES = TableFile(
     name=TELEMETRY,
@@ -26,8 +27,13 @@ SERIES = TableFile(
         "quantity": TEXT,
         "value": FLOAT,
         "mark": TEXT,
+        "samples": INT,
+        "until_s": FLOAT,
+        "least": FLOAT,
+        "most": FLOAT,
     },
     required=("time_s", "unix_s", "phase", "device", "quantity", "value"),
+    later=("samples", "until_s", "least", "most"),
 )
 """A quantity's name ends with its unit: of a GPU those of NVML, of the CPU among others RAPL's energy, of the worker
 `cpu_share`, which counts a whole CPU as 1. `energy_j` is a counter, `event_reasons` are NVML's bits."""
@@ -49,7 +55,13 @@ class TelemetrySample:
     """`cpu`, `worker`, or `gpu0` and so on by NVML's own index."""
     quantity: str
     value: float
+    """The mean, where the row stands for several samples; of a counter `least` and `most` say more."""
     mark: str | None = None
+    samples: int | None = None
+    """The number of samples that the row stands for, from `time_s` to `until_s`; None for one."""
+    until_s: float | None = None
+    least: float | None = None
+    most: float | None = None
 
 
 def read_series(record: Record, folder: Path) -> Rows[TelemetrySample]:

@@ -51,6 +51,7 @@ COUNTED = ("wall_s", "thread_cpu_s", "process_cpu_s", "involuntary_switches", "l
 """Columns beside the value, none of which is ever below zero."""
 
 # What is allowed beyond the ideal: factors, and what ends in a unit is added.
+CLOCK_DIGITS = 1e-7  # a compact sweep keeps the clocks beside a value in float32
 ROUNDING = 1 + 1e-6  # a mean of ones in float32 may lie so far above one
 CLOCK_SLACK, CLOCK_SLACK_S = 1.01, 16e-3  # the thread's clock is read around the wall's; a tick of Windows is 15.6 ms
 SUM_SLACK, SUM_SLACK_S = 1.01, 0.1
@@ -192,7 +193,7 @@ def _clocks_that_disagree(record: Record) -> Iterator[Fault]:
     wall, thread, process = map(record.rows.array, ("wall_s", "thread_cpu_s", "process_cpu_s"), (math.inf, 0.0, 0.0))
     values, most, share = record.rows.array("value"), wall * CLOCK_SLACK + CLOCK_SLACK_S, process / cpus
     judged = record.rows.array(judge) if judge else values + math.nan
-    is_other = (judged == judged) & ~(abs(values - judged) <= 1e-9 * abs(values)) & (wall < math.inf)
+    is_other = (judged == judged) & ~(abs(values - judged) <= CLOCK_DIGITS * abs(values)) & (wall < math.inf)
     for row in (is_other | (values > most) | (thread > most) | (share > most)).nonzero()[0].tolist():
         value, judged_s, within = values[row], judged[row], f"within {wall[row]:g} s on the wall's clock"
         if is_other[row]:
@@ -317,7 +318,8 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     out_of_bounds: list[Fault] = []
     for (device, quantity), rows in samples.grouped("device", "quantity").items():
         bound = bounds.get((device, quantity), shares.get(quantity, AMOUNT))
-        out_of_bounds += bound.faults(rows, "value", f"{device} {quantity}")
+        for column in ("value", "least", "most"):
+            out_of_bounds += bound.faults(rows, column, f"{device} {quantity}")
         if quantity == "energy_j":
             rules.append(_counter_faults(device, rows, powers_w.get(device, math.inf)))
     for faults in map(sorted, [*rules, out_of_bounds]):
@@ -331,7 +333,8 @@ def _time_faults(record: Record, samples: Rows[TelemetrySample]) -> Iterator[Fau
     ends = (fact(telemetry_facts(record), "elapsed_s"), fact(record.provenance, "duration_s"))
     end_s = max((end for end in ends if math.isfinite(end)), default=math.inf) + AFTER_THE_END_S
     bound = Bound(high=end_s, rule="lies between the run's begin and its end")
-    yield from bound.faults(samples, "time_s", "time_s")
+    for name in ("time_s", "until_s"):
+        yield from bound.faults(samples, name, name)
     times_s = samples.array("time_s")
     for row in (times_s[1:] < times_s[:-1]).nonzero()[0] + 1:
         yield int(row), f"time_s is {times_s[row]:.6g}, which is before the sample above it"
@@ -344,7 +347,11 @@ def _time_faults(record: Record, samples: Rows[TelemetrySample]) -> Iterator[Fau
 
 def _counter_faults(device: str, samples: Rows[TelemetrySample], limit_w: float) -> Iterator[Fault]:
     """Find where a counter of joules falls, or grows faster than the card's power limit allows."""
-    counter = list(zip(samples.places, samples.column("time_s"), samples.column("value"), strict=True))
+    counter = []
+    for row, sample in zip(samples.places, samples, strict=True):
+        counter.append((row, sample.time_s, sample.value if sample.least is None else sample.least))
+        if sample.until_s is not None and sample.most is not None:
+            counter.append((row, sample.until_s, sample.most))
     _, begin_s, begin_j = counter[0]
     for (_, _, before_j), (row, time_s, value_j) in pairwise(counter):
         if value_j < before_j:

@@ -7,7 +7,7 @@ give, is left out here.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median
 from typing import Any
@@ -92,23 +92,38 @@ def name_parts(record: Record) -> list[Text]:
 class DeviceSeries:
     """The samples of one device, those that it can have given."""
 
-    times_s: NDArray[np.float64]
-    values: NDArray[np.float64]
-    """Both of all samples of the run, in the order of the file."""
-    places: Mapping[tuple[str, str | None], NDArray[np.intp]]
-    """Where in these the device's own lie, by quantity and mark."""
+    rows: Mapping[str, NDArray[np.float64]]
+    """The columns of all samples of the run, in the order of the file."""
+    places: Mapping[tuple[str, str, str | None], NDArray[np.intp]]
+    """Where in these the device's own lie, by phase, quantity and mark."""
 
-    def count_moments(self, mark: str = "") -> int:
+    def count_moments(self, mark: str = "") -> float:
         """The number of times at which it was sampled, and marked so: its sources are asked together."""
-        return len(np.unique(self.times_s[self._places_where(lambda _, other: mark in ("", clip_text(other)))]))
+        in_phase: dict[str, list[NDArray[np.intp]]] = defaultdict(list)
+        for (phase, _, other), places in self.places.items():
+            if mark in ("", clip_text(other)):
+                in_phase[phase].append(places)
+        count = 0.0
+        for by_quantity in in_phase.values():
+            times_s = self.rows["time_s"][np.concatenate(by_quantity)]
+            count += max(len(np.unique(times_s)), *(self.rows["samples"][places].sum() for places in by_quantity))
+        return count
 
-    def curve(self, quantity: str, most: float = math.inf) -> Curve:
-        """Times and values of a quantity, those from 0 to below `most`, by their times."""
-        places = self._places_where(lambda name, _: name == quantity)
-        places = places[np.argsort(self.times_s[places], kind="stable")]
-        times_s, values = self.times_s[places], self.values[places]
-        is_sensible = (values >= 0) & (values < most)
-        return times_s[is_sensible], values[is_sensible]
+    def of_quantity(self, quantity: str, most: float) -> dict[str, NDArray[np.float64]]:
+        """The rows of a quantity, those from 0 to below `most`, by their times."""
+        chosen = [places for (_, name, _), places in self.places.items() if name == quantity]
+        places = np.concatenate(chosen) if chosen else np.zeros(0, dtype=np.intp)
+        places = places[np.argsort(self.rows["time_s"][places], kind="stable")]
+        values = self.rows["value"][places]
+        places = places[(values >= 0) & (values < most)]
+        return {name: column[places] for name, column in self.rows.items()}
+
+    def curve(self, quantity: str, most: float) -> Curve:
+        """Times and values of a quantity: two points a row, its first and its last sample."""
+        rows = self.of_quantity(quantity, most)
+        first, last = ("least", "most") if quantity == ENERGY else ("value", "value")
+        times_s = np.stack([rows["time_s"], rows["until_s"]], axis=1)
+        return times_s.ravel(), np.stack([rows[first], rows[last]], axis=1).ravel()
 
     def power(self) -> Power | None:
         """What the device drew, by the best source with readings; None without. A counter that falls is not used."""
@@ -122,19 +137,16 @@ class DeviceSeries:
         for quantity in (POWER, AVERAGE_POWER, ENERGY):
             times_s, watts = by_counter if quantity == ENERGY else self.curve(quantity, MOST_W)
             if len(watts):
+                peaks_w = watts if quantity == ENERGY else self.of_quantity(quantity, MOST_W)["most"]
                 elapsed_s = float(times_s[-1] - times_s[0])
                 area_j = sum((np.diff(times_s) * (watts[:-1] + watts[1:]) / 2).tolist())
                 return Power(
                     quantity=quantity,
                     mean_w=area_j / elapsed_s if elapsed_s > 0 else fmean(watts.tolist()),
-                    peak_w=float(watts.max()),
-                    joules=float(counted[-1] - counted[0]) if len(counted) > 1 else None,
+                    peak_w=float(peaks_w.max()),
+                    joules=float(counted[-1] - counted[0]) if len(mean_w) else None,
                 )
         return None
-
-    def _places_where(self, is_wanted: Callable[[str, str | None], bool]) -> NDArray[np.intp]:
-        chosen = [places for kind, places in self.places.items() if is_wanted(*kind)]
-        return np.sort(np.concatenate(chosen)) if chosen else np.zeros(0, dtype=np.intp)
 
 
 # A series is read from its file, and a headline and two tables ask for the runs of the same results.
@@ -150,13 +162,13 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
         if samples is not None and not samples and not telemetry_facts(current.record):
             continue
         series = _device_series(samples) if samples else {}
-        _, steal = series[CPU].curve(STEAL_SHARE) if CPU in series else ((), np.zeros(0))
+        steal = series[CPU].of_quantity(STEAL_SHARE, math.nextafter(1, 2)) if CPU in series else {"samples": ()}
         run = TelemetryRun(
             current=current,
             marked=_marked_shares(current.record, series),
             powers={device: power for device, of_device in series.items() if (power := of_device.power())},
-            moments=max((of_device.count_moments() for of_device in series.values()), default=0),
-            steal_share=fmean(steal[steal <= 1].tolist() or [0.0]),
+            moments=int(max((of_device.count_moments() for of_device in series.values()), default=0)),
+            steal_share=float(np.average(steal["value"], weights=steal["samples"])) if len(steal["samples"]) else 0.0,
             is_unreadable=samples is None,
         )
         runs.append(run)
@@ -165,17 +177,18 @@ def telemetry_runs(results: Results) -> Sequence[TelemetryRun]:
 
 def _device_series(samples: Rows[TelemetrySample]) -> dict[str, DeviceSeries]:
     """Samples by device; those that no device could give are dropped."""
-    times_s, values = map(samples.array, ("time_s", "value"))
-    is_possible = (times_s >= 0) & (times_s < MOST_S) & np.isfinite(values)
-    by_device: dict[str, dict[tuple[str, str | None], NDArray[np.intp]]] = defaultdict(dict)
-    for (device, quantity, mark), rows in samples.grouped("device", "quantity", "mark").items():
-        places = np.asarray(rows.places)
+    rows = {name: samples.array(name) for name in ("time_s", "value")}
+    rows["samples"] = samples.array("samples", empty=1.0)
+    for name, of_one_sample in {"until_s": "time_s", "least": "value", "most": "value"}.items():
+        column = samples.array(name)
+        rows[name] = np.where(np.isnan(column), rows[of_one_sample], column)
+    is_possible = (rows["time_s"] >= 0) & (rows["time_s"] < MOST_S) & np.isfinite(rows["value"])
+    by_device: dict[str, dict[tuple[str, str, str | None], NDArray[np.intp]]] = defaultdict(dict)
+    for (device, *kind), of_kind in samples.grouped("device", "phase", "quantity", "mark").items():
+        places = np.asarray(of_kind.places)
         if len(places := places[is_possible[places]]):
-            by_device[device][quantity, mark] = places
-    return {
-        clip_text(device): DeviceSeries(times_s=times_s, values=values, places=places)
-        for device, places in sorted(by_device.items())
-    }
+            by_device[device][tuple(kind)] = places
+    return {clip_text(device): DeviceSeries(rows=rows, places=places) for device, places in sorted(by_device.items())}
 
 
 def _marked_shares(record: Record, series: Mapping[str, DeviceSeries]) -> dict[tuple[str, str], float]:
@@ -186,7 +199,7 @@ def _marked_shares(record: Record, series: Mapping[str, DeviceSeries]) -> dict[t
         (clip_text(device), clip_text(mark)): portion for device, mark, value in noted if (portion := share(value))
     }:
         return shares
-    marks = [(device, clip_text(mark)) for device in series for _, mark in series[device].places if mark]
+    marks = [(device, clip_text(mark)) for device in series for *_, mark in series[device].places if mark]
     return {
         (device, mark): series[device].count_moments(mark) / series[device].count_moments() for device, mark in marks
     }

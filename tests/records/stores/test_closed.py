@@ -8,6 +8,7 @@ import os
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -103,6 +104,22 @@ def test_overrides_are_packed_with_their_run(tmp_path, capsys):
     assert read_file(stored.folder / OVERRIDES) == b"- seed=1\n"
     assert merge([tmp_path / "sweep"], tmp_path / "all") == verify([tmp_path / "sweep", tmp_path / "all"]) == 0
     assert "2 runs with" in capsys.readouterr().out
+
+
+def test_compact_tables_keep_each_value_and_seven_digits_of_the_clocks(sweep):
+    clocks = ["wall_s", "thread_cpu_s", "process_cpu_s"]
+    before = suite.load(sweep).readings()
+    assert pack([sweep], remove=True) == pack([sweep], remove=True, compact=True) == 0
+    after = suite.load(sweep).readings()
+    assert after.drop(columns=clocks).equals(before.drop(columns=clocks))
+    assert np.allclose(after[clocks], before[clocks], rtol=1e-7, atol=0, equal_nan=True)
+    assert not after[clocks].equals(before[clocks])
+    manifest = (sweep / MANIFEST).read_bytes()
+    assert pack([sweep], remove=True, compact=True) == 0
+    assert (sweep / MANIFEST).read_bytes() == manifest, "compact tables are not written again"
+    store(sweep, build(seq_len=16384))
+    assert pack([sweep], remove=True) == verify([sweep]) == 0
+    assert closed_sweep(sweep).is_compact
 
 
 def test_packing_removes_nothing_by_itself(sweep, capsys):

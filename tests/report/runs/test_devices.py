@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
+from suite.commands.results import pack
 from suite.records.record import Evidence
+from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
 from suite.report.runs import devices
 from tests.records.factory import build as record_of
@@ -122,6 +125,17 @@ def test_power_is_of_the_best_source_that_gave_any(tmp_path, device, series, pow
     taken = [sample for quantity, values in series.items() for sample in samples(device, quantity, values)]
     (row,) = devices_of(tmp_path, (on_gpu(), taken))
     assert (row["Mean power"], row["Peak power"], row.get("Energy"), row["Source of power"]) == power
+
+
+def test_telemetry_summed_up_says_the_same_of_its_devices(tmp_path):
+    series = samples("gpu0", "power_average_w", [120.0, 140.0, 100.0, 120.0])
+    series += samples("gpu0", "energy_j", [10.0, 22.0, 35.0, 46.0]) + samples("cpu", "steal_share", [0.1, 0.3])
+    run = (on_gpu(), series)
+    before = devices_of(tmp_path, run)
+    assert pack([tmp_path / "results"], remove=True, compact=True) == 0
+    results = read_results([tmp_path / "results"])
+    assert rows_in(devices.device_table(results)) == before
+    assert len(pd.read_parquet(tmp_path / "results" / "telemetry.parquet")) == 3
 
 
 def test_where_nothing_gave_power_each_state_is_a_row(tmp_path):
