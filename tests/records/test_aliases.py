@@ -1,6 +1,5 @@
 """Every committed record means what it meant when it was written, by the names of today."""
 
-import io
 import json
 from collections import Counter
 from functools import cache
@@ -16,7 +15,7 @@ from suite.records.aliases import SETTINGS, settings_today
 from suite.records.case import comparable
 from suite.records.metrics import METRICS
 from suite.records.record import record_from_json
-from suite.records.stores.store import SAMPLES, read_file, read_record
+from suite.records.stores.store import read_record
 from tests.records.factory import REFERENCE, committed
 
 TIERS = ["workload=quality", "task=tiers"]
@@ -133,7 +132,7 @@ def test_every_record_names_code_that_the_suite_has():
 
 def test_old_metrics_and_spans_are_read_under_todays_names():
     folder, _ = committed(REFERENCE / "cpu" / "quality")[0]
-    before = pq.read_table(io.BytesIO(read_file(folder / SAMPLES))).to_pylist()
+    before = pq.read_table(folder.parent / "readings.parquet", filters=[("run", "=", folder.name)]).to_pylist()
     after = read_record(folder).readings
     assert {row["metric"] for row in before} >= {"answered", "recoverable"}
     assert [reading.value for reading in after] == [row["value"] for row in before]
