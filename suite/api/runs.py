@@ -19,6 +19,7 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,7 +33,7 @@ from suite.records.case import value_under
 from suite.records.derived import by_launch, started_at
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError, Record, Status
-from suite.records.stores.store import read_readings, reading_rows
+from suite.records.stores.store import READINGS, read_batches, read_readings
 from suite.report.model.by_setting import experiments_by
 from suite.report.model.experiment import Experiment
 from suite.report.model.outcome import ScoredMetric, outcome_metric
@@ -111,35 +112,60 @@ class Runs:
         """The records with their readings, as the report and `suite.plot` take them."""
         return replace(self._results, records=list(self._read(workload)))
 
+    def cases(self, workload: str | None = None) -> "pd.DataFrame":
+        """A row for each run, with or without a result; its folder is the index, `run`.
+
+        Columns: `label`, `workload`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`, then one for
+        each axis of the case and each further setting that any run names, with the value of each run.
+        """
+        frame = _frame({"run": str(run.folder), **self._case(run)} for run in self._named(workload))
+        return frame.set_index("run") if len(frame) else frame
+
     def table(self, workload: str | None = None) -> "pd.DataFrame":
         """A row for each case and span: medians of what was timed, and what was noted.
 
         A timing `latency_s` is a median in seconds. Beside it stand the ends of its interval (`latency_s_low`,
         `latency_s_high`), the level that this reaches, and the readings and launches behind it. Any other metric is the
-        number that was noted, of several steps the last. A setting that any run names has a column, with the value of
-        each run. `attrs["units"]` holds the units of the columns.
+        number that was noted, of several steps the last. Before these stand the columns of `cases`. `attrs["units"]`
+        holds the units of the columns.
         """
-        return _frame(self._rows(workload, _spans))
+        return self._results_frame(workload, _spans)
 
     def curves(self, workload: str | None = None) -> "pd.DataFrame":
         """A row for each step and span of every run, a column for each metric that changes from step to step."""
-        return _frame(self._rows(workload, _steps))
+        return self._results_frame(workload, _steps)
 
     def readings(self, workload: str | None = None) -> "pd.DataFrame":
         """Every reading, a row each.
 
-        Columns: `label`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`; a column for each axis of
-        the case; then `step`, `span`, `metric`, `value`, `unit` (of `value`), and for timings `wall_s`, `thread_cpu_s`
-        and `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
-        counts from 0 again; null where all are of one); last a column for each further setting that any run names. A
-        run without readings has one row whose `metric` is null.
+        Columns: `run`, as `cases` has it, `step`, `span`, `metric`, `value`, for timings `wall_s`, `thread_cpu_s` and
+        `process_cpu_s` (seconds), `involuntary_switches` (a count) and `launch` (a number from 0, in which `step`
+        counts from 0 again; null where all are of one), last `unit`, of `value`. Texts are categories. Settings come
+        with `runs.readings().merge(runs.cases(), on="run")`.
         """
-        return _frame(
-            {"label": current.label, **row, **further}
-            for current in self._read(workload)
-            for further in [self._further_settings(current.record)]
-            for row in reading_rows(current.record)
-        )
+        import numpy as np
+        import pandas as pd
+        import pyarrow as pa
+
+        names, tables = list[str](), [pa.Table.from_batches([], READINGS.schema_as_read)]
+        for current in self._named(workload):
+            with _damage_said(current):
+                batches = read_batches(READINGS, current.folder, current.record)
+                names.append(str(current.folder))
+                tables.append(pa.Table.from_batches(batches, batches[0].schema if batches else tables[0].schema))
+        counts = [table.num_rows for table in tables[1:]]
+        # Older files have no launches.
+        readings = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+        del tables
+        types = {pa.int64(): pd.Int64Dtype()}  # which has a missing value
+        frame: pd.DataFrame = readings.to_pandas(types_mapper=types.get, split_blocks=True, self_destruct=True)
+        runs = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        frame.insert(0, "run", pd.Series(pd.Categorical.from_codes(runs, pd.Index(names))))
+        for name, today in READINGS.renamed.items():
+            frame[name] = _categories_as(frame[name], today)
+        units = {name: metric.unit for name, metric in METRICS.items()}
+        frame["unit"] = _categories_as(frame["metric"], lambda name: units.get(name, ""))
+        return frame
 
     def compare(
         self,
@@ -187,23 +213,40 @@ class Runs:
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _rows(
-        self, workload: str | None, results: Callable[[Record], Iterator[dict[str, Any]]]
-    ) -> Iterator[dict[str, Any]]:
-        """Yield each row of each case's results, after the columns of the case."""
-        for current in self._read(workload):
-            case = self._case(current)
-            for row in results(current.record):
-                yield case | row
+    def _results_frame(
+        self, workload: str | None, results: Callable[[Record], Iterable[dict[str, Any]]]
+    ) -> "pd.DataFrame":
+        """A row for each of the results of each case, behind the columns of the case."""
+        import pandas as pd
+
+        runs = list[str]()
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for current in self._read(workload):
+                settings = self._case(current)
+                both = {name: settings[name] for name in settings.keys() & METRICS.keys()}  # as `updates` of quality
+                for row in results(current.record):
+                    runs.append(str(current.folder))
+                    yield both | row
+
+        frame = _frame(rows())
+        if runs:
+            cases = self.cases(workload).loc[runs].reset_index()
+            frame = pd.concat([cases.drop(columns=frame.columns, errors="ignore"), frame], axis=1)
+        frame.attrs["units"] = _units(frame.columns)
+        return frame
 
     def _case(self, current: CurrentRecord) -> dict[str, Any]:
-        """The columns of a case that every row has: label, workload, id, status, evidence and settings."""
+        """The columns of a case that every row has: label, workload, id, machine, status, evidence and settings."""
         record = current.record
         return {
             "label": current.label,
             "workload": record.case.workload,
             "case_id": record.case.id,
+            "run_key": record.run_key,
+            "machine_id": record.environment.get("machine_id"),
             "status": str(record.status),
+            "reason": record.reason,
             "evidence": str(record.evidence),
             **record.case.axes,
             **self._further_settings(record),
@@ -232,11 +275,9 @@ class Runs:
         One with damaged readings is left out with a warning. Raises ValueError for a workload that was not run.
         """
         for current in self._named(workload):
-            try:
+            with _damage_said(current):
                 readings = read_readings(current.folder, current.record)
                 yield replace(current, record=replace(current.record, readings=readings))
-            except CorruptRecordError as error:  # of readings, which loading does not read
-                warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=3)
 
     def _experiments(self, workload: str, by: str, outcome: ScoredMetric, against: str | None) -> list[Experiment[Run]]:
         """Experiments of a workload's runs by a setting, the oldest run first, with the readings to compare alone."""
@@ -286,6 +327,15 @@ def load(path: str | Path | Iterable[str | Path] = "results") -> Runs:
     first = {current.folder.resolve(): current.record for current in reversed(results.records)}
     repeated = {id(run.record) for run in results.records if first[run.folder.resolve()] is not run.record}
     return Runs(results.narrowed(lambda _, record: id(record) not in repeated))
+
+
+@contextmanager
+def _damage_said(current: CurrentRecord) -> Iterator[None]:
+    """Warn of damaged readings, which loading does not read, and go on without the run."""
+    try:
+        yield
+    except CorruptRecordError as error:
+        warnings.warn(f"left out as damaged: {current.folder.name}: {error}", stacklevel=5)
 
 
 def _spans(record: Record) -> Iterator[dict[str, Any]]:
@@ -350,9 +400,25 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     names = list(columns)
     # A column of Python's objects is let go of as soon as it is one of pandas'.
     frame = pd.DataFrame({name: _typed(columns.pop(name)) for name in names})
-    units = {name: METRICS[name].unit for name in names if name in METRICS and METRICS[name].unit}
-    frame.attrs["units"] = units | {name: METRICS[TIMED].unit for name in ENDS_S if name in names}
+    frame.attrs["units"] = _units(names)
     return frame
+
+
+def _units(names: Iterable[str]) -> dict[str, str]:
+    """The unit of each column that has one."""
+    ends = dict.fromkeys(ENDS_S, METRICS[TIMED].unit)
+    units = {name: METRICS[name].unit if name in METRICS else ends.get(name, "") for name in names}
+    return {name: unit for name, unit in units.items() if unit}
+
+
+def _categories_as(column: "pd.Series[Any]", today: Callable[[str], str]) -> "pd.Categorical":
+    """A column of categories under other names, which several may share; an empty name is a missing one."""
+    import numpy as np
+    import pandas as pd
+
+    used = column.cat.remove_unused_categories()
+    names = pd.Categorical([today(name) or None for name in used.cat.categories])
+    return names.take(np.asarray(used.cat.codes))
 
 
 def _typed(values: Sequence[Any]) -> "pd.Series[Any]":

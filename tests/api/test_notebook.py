@@ -4,13 +4,12 @@ import doctest
 import importlib
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import suite
 from suite.report.model.results import read_results
 from suite.statistics.paired import compare
-from tests.records.factory import build, in_launches, store
+from tests.records.factory import build, in_launches, store, with_readings
 from tests.report.quality_records import quality_record
 
 ROOT = Path(__file__).parents[2]
@@ -55,9 +54,15 @@ def test_a_run_by_default_has_the_value_of_a_swept_setting(tmp_path):
     default, named = build(settings={"lr": 0.1}), build(settings={"lr": 0.2}, extras={"lr": 0.2}, seq_len=64)
     store(tmp_path, default, named)
     runs = suite.load(tmp_path)
-    for frame in (runs.table(), runs.readings()):
+    for frame in (runs.table(), runs.cases()):
         assert frame.groupby("case_id").lr.first().to_dict() == {default.case.id: 0.1, named.case.id: 0.2}
     assert [record.case.id for record in runs.where(lr=0.1)] == [default.case.id]
+
+
+def test_a_setting_that_is_a_metric_too_has_its_value_where_the_metric_has_none(tmp_path):
+    store(tmp_path, with_readings(build(extras={"updates": 9}), "step", updates=4.0))
+    updates = suite.load(tmp_path).table().set_index("span").updates
+    assert (updates.pop("step"), *updates.unique()) == (4.0, 9.0)
 
 
 def test_runs_are_iterated_filtered_and_added(tmp_path):
@@ -138,8 +143,9 @@ def test_times_are_compared_and_drawn_by_their_ratio(tmp_path):
 def test_readings_are_every_reading(feedback):
     readings = feedback.readings()
     assert len(readings) == sum(len(one.record.readings) for one in read_results([FEEDBACK]).records)
-    assert {*readings["supervision"].dropna()} == {"outcome", "process"}
-    assert isinstance(readings.value.dtype, type(pd.Series([1.0]).dtype))
+    cases = feedback.cases()
+    assert {*readings.merge(cases, on="run").supervision} == {*cases.supervision} == {"outcome", "process"}
+    assert (readings.value.dtype, readings.launch.dtype, readings.metric.dtype) == ("float64", "Int64", "category")
 
 
 def test_a_notebook_shows_runs_as_a_table(feedback):

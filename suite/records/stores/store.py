@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from suite.configuration.untrusted import parse_json
 from suite.machine.privacy import scrubbed
 from suite.records import aliases
 from suite.records.aliases import span_today
-from suite.records.metrics import METRICS
 from suite.records.record import FILES, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
@@ -211,26 +210,6 @@ def _read_list(path: Path) -> Sequence[Withdrawal]:
 
 def _withdrawal_covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
     return next((entry for entry in entries if entry.covers(record)), None)
-
-
-def reading_rows(record: Record) -> Iterable[dict[str, Any]]:
-    """Yield a flat row for each reading, with its case, run and unit; without readings one row without a metric."""
-    common = {
-        "case_id": record.case.id,
-        "run_key": record.run_key,
-        "machine_id": record.environment.get("machine_id"),
-        "status": str(record.status),
-        "reason": record.reason,
-        "evidence": str(record.evidence),
-        **record.case.axes,
-    }
-    if not record.readings:
-        yield {**common, "metric": None}
-    names = [field.name for field in fields(Reading)]
-    for reading in record.readings:
-        metric = METRICS.get(reading.metric)
-        numbers = {name: getattr(reading, name) for name in names}
-        yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
 def read_file(path: Path) -> bytes:

@@ -106,7 +106,7 @@ class TableFile:
         import pyarrow as pa
 
         try:
-            columns = table.select(list(self.types)).cast(pa.schema(self._columns_as_read)).combine_chunks()
+            columns = table.select(list(self.types)).cast(self.schema_as_read).combine_chunks()
         except (KeyError, pa.ArrowException) as error:
             raise CorruptRecordError(f"{self.name} must have the columns {', '.join(self.types)}") from error
         (batch,) = columns.to_batches() or [pa.RecordBatch.from_pylist([], columns.schema)]
@@ -131,17 +131,17 @@ class TableFile:
         """The schema of today, and that of older files."""
         import pyarrow as pa
 
-        columns = self._columns_as_read
+        columns = self.schema_as_read
         older = [column for column in columns if column.name not in self.later]
-        return pa.schema(columns, self.schema.metadata), pa.schema(older, self.schema.metadata)
+        return columns.with_metadata(self.schema.metadata), pa.schema(older, self.schema.metadata)
 
-    @property
-    def _columns_as_read(self) -> "list[pa.Field]":
+    @functools.cached_property
+    def schema_as_read(self) -> "pa.Schema":
         """The columns with their types, where texts are numbers of a dictionary."""
         import pyarrow as pa
 
         text = pa.dictionary(pa.int32(), pa.string())
-        return [column.with_type(text) if self.types[column.name] == TEXT else column for column in self.schema]
+        return pa.schema([(name, text if kind == TEXT else kind) for name, kind in self.types.items()])
 
 
 # Most tables have the texts of the one before.

@@ -11,8 +11,8 @@ from typing import Any
 
 from suite.machine.plain_text import in_markdown, one_line
 from suite.records.derived import started_at
-from suite.records.record import Record
-from suite.records.stores.store import reading_rows
+from suite.records.metrics import METRICS
+from suite.records.record import Reading, Record
 from suite.report.blocks import Kind, Section, Table, Text
 from suite.report.model.results import Results
 from suite.report.model.run import scrub_recorded
@@ -32,7 +32,7 @@ def tables_csv(sections: Sequence[Section]) -> Iterator[str]:
 
 
 def readings_csv(results: Results) -> Iterator[str]:
-    """Yield the lines of a CSV of every reading, the label first, in the columns of `suite.load(...).readings()`."""
+    """Yield the lines of a CSV of every reading, the label first, with its case and its unit."""
     first = [next(iter(_reading_rows(label, record))) for label, record in results.all_records]
     columns = dict.fromkeys(name for row in first for name in row) or {"label": None}
     yield _csv_line(columns)
@@ -48,11 +48,25 @@ def _csv_line(cells: Iterable[Any]) -> str:
 
 
 def _reading_rows(label: str, record: Record) -> Iterable[dict[str, Any]]:
-    """The readings of a record as dictionaries, each with the label, the start and the scrubbed reason."""
-    fields = {"label": label, "started_at": started_at(record)}
-    reason = scrub_recorded(record.reason or "")
-    for row in reading_rows(record):
-        yield fields | row | {"reason": reason}
+    """The readings of a record as dictionaries, each with its case, run and unit; without readings one row without a
+    metric."""
+    common = {
+        "label": label,
+        "started_at": started_at(record),
+        "case_id": record.case.id,
+        "run_key": record.run_key,
+        "machine_id": record.environment.get("machine_id"),
+        "status": str(record.status),
+        "reason": scrub_recorded(record.reason or ""),
+        "evidence": str(record.evidence),
+        **record.case.axes,
+    }
+    if not record.readings:
+        yield {**common, "metric": None}
+    for reading in record.readings:
+        metric = METRICS.get(reading.metric)
+        numbers = {name: getattr(reading, name) for name in Reading.__slots__}
+        yield {**common, **numbers, "unit": metric.unit if metric else None}
 
 
 def _safe_cell(cell: Any) -> Any:
