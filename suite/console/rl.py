@@ -1,6 +1,6 @@
 """A run of reinforcement learning, as a terminal shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from suite.console.summary import HeadlineValue, Summary
 from suite.records import numbers
@@ -72,17 +72,20 @@ def summary(record: Record) -> Summary:
 
 def evaluated(record: Record, metric: str) -> dict[int, float]:
     """A metric's value at each evaluation, by the number of steps before it."""
-    return {reading.step: reading.value for reading in record.series(metric, EVALUATE)}
+    readings = record.series(metric, EVALUATE)
+    return dict(zip(readings.column("step"), readings.column("value"), strict=True))
 
 
 def cpu_s(record: Record, phase: str) -> float:
     """The process CPU seconds of a phase, over all steps."""
-    return sum(reading.process_cpu_s or 0.0 for reading in record.series("latency_s", phase))
+    times_s: list[float] = record.series("latency_s", phase).array("process_cpu_s", empty=0.0).tolist()
+    return sum(times_s)
 
 
 def step_total(record: Record, metric: str, span: str = STEP) -> float:
     """The sum of a metric's readings in a span, over all steps."""
-    return sum(reading.value for reading in record.series(metric, span))
+    values: Sequence[float] = record.series(metric, span).column("value")
+    return sum(values)
 
 
 def _stages(record: Record, accuracy: Mapping[int, float]) -> list[tuple[str, str]]:
