@@ -118,7 +118,7 @@ class Runs:
         Columns: `label`, `workload`, `case_id`, `run_key`, `machine_id`, `status`, `reason`, `evidence`, then one for
         each axis of the case and each further setting that any run names, with the value of each run.
         """
-        frame = _frame({"run": str(run.folder), **self._case(run)} for run in self._named(workload))
+        frame = _frame({"run": _run_name(run.folder), **self._case(run)} for run in self._named(workload))
         return frame.set_index("run") if len(frame) else frame
 
     def table(self, workload: str | None = None) -> "pd.DataFrame":
@@ -151,7 +151,7 @@ class Runs:
         for current in self._named(workload):
             with _damage_said(current):
                 batches = read_batches(READINGS, current.folder, current.record)
-                names.append(str(current.folder))
+                names.append(_run_name(current.folder))
                 tables.append(pa.Table.from_batches(batches, batches[0].schema if batches else tables[0].schema))
         counts = [table.num_rows for table in tables[1:]]
         # Older files have no launches.
@@ -226,7 +226,7 @@ class Runs:
                 settings = self._case(current)
                 both = {name: settings[name] for name in settings.keys() & METRICS.keys()}  # as `updates` of quality
                 for row in results(current.record):
-                    runs.append(str(current.folder))
+                    runs.append(_run_name(current.folder))
                     yield both | row
 
         frame = _frame(rows())
@@ -409,6 +409,11 @@ def _units(names: Iterable[str]) -> dict[str, str]:
     ends = dict.fromkeys(ENDS_S, METRICS[TIMED].unit)
     units = {name: METRICS[name].unit if name in METRICS else ends.get(name, "") for name in names}
     return {name: unit for name, unit in units.items() if unit}
+
+
+def _run_name(folder: Path) -> str:
+    """The path of a run's folder; pandas' texts are UTF-8, which a path need not be."""
+    return str(folder).encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def _categories_as(column: "pd.Series[Any]", today: Callable[[str], str]) -> "pd.Categorical":

@@ -1,5 +1,5 @@
-"""The doors at which strangers' data enters: records, archives that are merged, traces that are read, and candidates of
-the gate. Each yields attempts without end.
+"""The doors at which strangers' data enters: records, tables of a closed sweep, archives that are merged, traces that are
+read, and candidates of the gate. Each yields attempts without end.
 """
 
 import gzip
@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from suite.commands import traces
-from suite.records.stores.store import RECORD, SAMPLES, read_blocks
+from suite.records.stores.closed import MANIFEST
+from suite.records.stores.files import sha256
+from suite.records.stores.store import READINGS, RECORD, SAMPLES, read_file, read_record
 from tests.attention.test_ragged import settings
 from tests.gate.pytest_benchmark import cheats
 from tests.gate.repositories import repository
@@ -66,8 +68,8 @@ def records(chance: random.Random) -> Iterator[Attempt]:
             for number, original in enumerate(own_chance.sample(originals, AT_ONCE)):
                 place = hostile / f"{number}" / original.name
                 place.mkdir(parents=True)
-                for part in (RECORD, SAMPLES):
-                    (place / part).write_bytes(b"".join(read_blocks(original / part)))
+                (place / RECORD).write_bytes(read_file(original / RECORD))
+                mutations.rewritten(place, **{SAMPLES: READINGS.content(read_record(original).readings)})
                 mutations.by_chance(own_chance)(place)
 
         run = _load if name == "load" else command(*COMMANDS[name])
@@ -82,9 +84,36 @@ def _load() -> int:
 
     warnings.simplefilter("ignore")
     runs = suite.load("hostile")
-    for frame in (runs.table, runs.curves, runs.readings, runs._repr_html_):
+    for frame in (runs.cases, runs.table, runs.curves, runs.readings, runs._repr_html_):
         frame()
     return 0
+
+
+def tables(chance: random.Random) -> Iterator[Attempt]:
+    """Tables of a closed sweep, one of which is changed in its bytes, or the manifest in its values, read by a command.
+    Half the time the manifest vouches for the changed table."""
+    while True:
+        seed, name = chance.randrange(1 << 30), chance.choice(list(COMMANDS))
+
+        def prepare(folder: Path, seed: int = seed) -> None:
+            own_chance, hostile = random.Random(seed), folder / "hostile"
+            store(folder / "whole", build(), build(seq_len=8192))
+            store(hostile, build(attention="mha"), build(attention="mla"))
+            assert command("results", "pack", str(hostile), "--remove")() == 0
+            manifest = json.loads((hostile / MANIFEST).read_bytes())
+            if own_chance.random() < 0.3:
+                mutations.change_values(manifest, own_chance)
+            else:
+                table = own_chance.choice(list(manifest["tables"].values()))
+                changed = bytearray((hostile / table["file"]).read_bytes())
+                mutations.change_bytes(changed, own_chance)
+                (hostile / table["file"]).write_bytes(changed)
+                if own_chance.random() < 0.5:
+                    table["sha256"] = sha256(hostile / table["file"])
+            (hostile / MANIFEST).write_text(mutations.written(manifest))
+
+        run = _load if name == "load" else command(*COMMANDS[name])
+        yield Attempt(what=f"{name}, a table changed by seed {seed}", run=run, prepare=prepare)
 
 
 def archives(chance: random.Random) -> Iterator[Attempt]:
@@ -159,4 +188,4 @@ def candidates(chance: random.Random) -> Iterator[Attempt]:
             yield Attempt(what=what, run=run, prepare=prepare, codes=(3,))
 
 
-DOORS = {"records": records, "archives": archives, "traces": trace_files, "candidates": candidates}
+DOORS = {"records": records, "tables": tables, "archives": archives, "traces": trace_files, "candidates": candidates}
