@@ -1,5 +1,5 @@
-"""The doors at which strangers' data enters: records, tables of a closed sweep, archives that are merged, traces that are
-read, and candidates of the gate. Each yields attempts without end.
+"""The doors at which strangers' data enters: records, tables of a closed sweep, archives that are merged, traces that
+are read, and candidates of the gate. Each yields attempts without end.
 """
 
 import gzip
