@@ -30,9 +30,9 @@ from suite.records.stores.claim import alone_in, claim_new_folder
 from suite.records.stores.close import close_sweep
 from suite.records.stores.closed import closed_run, closed_sweep
 from suite.records.stores.files import write_whole
-from suite.records.stores.pack import PACK
+from suite.records.stores.old_zip import OLD_ZIP, unpack_old_zip
 from suite.records.stores.telemetry import SERIES, read_series
-from suite.records.stores.walk import Damage, closed_sweeps
+from suite.records.stores.walk import Damage, closed_sweeps, folders_below
 from suite.records.verify.copies import Copies
 from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
@@ -330,14 +330,21 @@ def _write_from_tables(run: store.StoredRecord, folder: Path) -> None:
 
 
 def pack(folders: Sequence[Path], *, remove: bool, compact: bool = False) -> int:
-    """Write the runs of each folder below these as tables there, which are read as the runs' folders are. Runs of an
-    older `runs.zip` are taken in. Returns 4 where a run is damaged, and packs nothing then, else 0.
+    """Write the runs of each folder below these as tables there, which are read as the runs' folders are. An older
+    `runs.zip` becomes run folders first. Returns 4 where a run is damaged, and packs nothing then, else 0.
 
-    `remove`: the run folders and the zip are removed, after all tables were read back. `compact`: with clocks of seven
+    `remove`: the run folders are removed, after all tables were read back. `compact`: with clocks of seven
     digits, and telemetry summed up by phase, device and quantity. Raises ValueError for a folder
     that is not there.
     """
     store.check_folders(folders)
+    for folder in [folder for root in folders for folder, names in folders_below(root, []) if OLD_ZIP in names]:
+        try:
+            with alone_in(folder):
+                unpack_old_zip(folder / OLD_ZIP)
+        except CorruptRecordError as error:
+            complain(f"suite results: nothing was packed: {folder}: {error}")
+            return BROKEN
     runs_by_parent: dict[Path, list[store.StoredRecord]] = defaultdict(list)
     faults = 0
     for run in store.each_run(folders):
@@ -378,7 +385,6 @@ def _pack_folder(parent: Path, runs: Sequence[store.StoredRecord], *, remove: bo
         for run in in_folders:
             if run not in left:
                 _remove_run(run.folder)
-        (parent / PACK).unlink(missing_ok=True)
     say(one_line(f"{parent}: {len(chosen)} runs in tables, {numbers.bytes_iec(nbytes)}{', folders removed' * remove}"))
     return True
 

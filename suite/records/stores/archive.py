@@ -7,7 +7,6 @@ is run. A run that is merged takes no more memory than that either.
 import gzip
 import io
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,6 @@ from pathlib import Path
 from suite.records.record import RECORD, SAMPLES, TELEMETRY, CorruptRecordError
 from suite.records.stores.closed import is_table
 from suite.records.stores.files import write_whole
-from suite.records.stores.pack import PACK
 from suite.records.stores.tables import decoded_bytes
 from suite.records.stores.walk import folders_below
 from suite.records.stores.withdrawn import WITHDRAWN
@@ -98,7 +96,7 @@ def check_size(source: Path) -> None:
     """Raise CorruptRecordError for a folder in which a run, a row group of a table, or a list of withdrawn runs would
     take more than LARGEST_BYTES of memory."""
     for folder, names in folders_below(source, []):
-        for files in ({RECORD, SAMPLES, TELEMETRY}, {WITHDRAWN}, {PACK}, *({name} for name in names if is_table(name))):
+        for files in ({RECORD, SAMPLES, TELEMETRY}, {WITHDRAWN}, *({name} for name in names if is_table(name))):
             if sum(_bytes_in_memory(folder / name) for name in files & names) > LARGEST_BYTES:
                 raise CorruptRecordError(f"{folder.name} would take more than {LARGEST_BYTES >> 20} MiB of memory")
 
@@ -107,11 +105,8 @@ def _bytes_in_memory(path: Path) -> int:
     """The most bytes that a file takes once it is read; 0 for one that cannot be, which whoever reads it names."""
     try:
         nbytes = path.lstat().st_size
-        if path.name == PACK:
-            with zipfile.ZipFile(path) as pack:
-                return sum(entry.file_size for entry in pack.infolist())
         if path.name in (RECORD, WITHDRAWN) or nbytes > LARGEST_BYTES:
             return nbytes * TEXT_GROWTH
         return decoded_bytes(path)
-    except (OSError, zipfile.BadZipFile):
+    except OSError:
         return 0

@@ -17,12 +17,11 @@ from suite.configuration.untrusted import parse_json
 from suite.machine.privacy import scrubbed
 from suite.records import aliases
 from suite.records.aliases import span_today
-from suite.records.record import FILES, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
+from suite.records.record import FILES, OVERRIDES, Columns, CorruptRecordError, Reading, Record, Rows, record_from_json
 from suite.records.record import RECORD as RECORD
 from suite.records.record import SAMPLES as SAMPLES
 from suite.records.stores.closed import closed_run
 from suite.records.stores.files import PART, file_blocks, write_whole
-from suite.records.stores.pack import packed_file, run_folder
 from suite.records.stores.tables import FLOAT, INT, TEXT, DecodedColumns, TableFile
 from suite.records.stores.walk import Damage, folders_below
 from suite.records.stores.withdrawn import WITHDRAWN, Withdrawal, withdrawals_in
@@ -213,8 +212,7 @@ def _withdrawal_covering(record: Record, entries: Iterable[Withdrawal]) -> Withd
 
 
 def read_file(path: Path) -> bytes:
-    """The content of a run's file: in its folder, in a closed sweep or in a pack. Raises CorruptRecordError for what is
-    no file."""
+    """The content of a run's file, in its folder or in a closed sweep. Raises CorruptRecordError for what is none."""
     return b"".join(read_blocks(path))
 
 
@@ -236,12 +234,12 @@ def read_blocks(path: Path) -> Iterator[bytes]:
 
 
 def _stored_file(path: Path) -> bytes | None:
-    """A run's file that lies in a closed sweep or a pack; None where it lies in its own folder, or nowhere."""
-    folder = run_folder(path)
+    """A run's file that lies in a closed sweep; None where it lies in its own folder, or nowhere."""
+    folder = path.parent.parent if path.parent.name == OVERRIDES.partition("/")[0] else path.parent
     if closed := closed_run(folder):
         _, run = closed
         return run.files.get(path.relative_to(folder).as_posix())
-    return packed_file(path)
+    return None
 
 
 def file_digest(path: Path) -> str:
@@ -253,9 +251,9 @@ def file_digest(path: Path) -> str:
 
 
 def has_record(folder: Path) -> bool:
-    """True if a run lies in this folder, or in a closed sweep or a pack in its place. A torn one has none; who reads
-    runs names it."""
+    """True if a run lies in this folder, or in a closed sweep in its place. A torn one has none; who reads runs
+    names it."""
     try:
-        return os.path.lexists(folder / RECORD) or bool(closed_run(folder) or packed_file(folder / RECORD))
+        return os.path.lexists(folder / RECORD) or closed_run(folder) is not None
     except CorruptRecordError:
         return False

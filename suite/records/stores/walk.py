@@ -1,4 +1,4 @@
-"""The walk over folders of results, which lists runs in folders of their own, in closed sweeps and in packs alike."""
+"""The walk over folders of results, which lists runs in folders of their own and in closed sweeps alike."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 from suite.records.record import RECORD, CorruptRecordError
 from suite.records.stores.closed import MANIFEST, ClosedSweep, closed_sweep
 from suite.records.stores.files import file_blocks
-from suite.records.stores.pack import PACK, packed_names
+from suite.records.stores.old_zip import OLD_ZIP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,48 +31,41 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
             with os.scandir(folder) as scan:
                 is_folder = {entry.name: entry.is_dir(follow_symlinks=False) for entry in scan}
         except OSError as error:
-            if names := _names_in_files(folder):
+            if names := _names_in_tables(folder):
                 yield folder, names
             else:
                 damaged.append(Damage(folder=folder, reason=f"the folder cannot be listed ({type(error).__name__})"))
             continue
         inner = {name for name in is_folder if is_folder[name]}
-        runs = _runs_in_files(folder, damaged)
+        runs = _runs_in_tables(folder, damaged)
+        if OLD_ZIP in is_folder:
+            reason = f"older versions kept runs in it; suite results pack {folder} makes tables of them"
+            damaged.append(Damage(folder=folder / OLD_ZIP, reason=reason))
         for name in sorted(runs.keys() & inner):
             if _is_another_run(folder / name):
                 reason = f"{MANIFEST} beside it names another run of this name, which is not read"
                 damaged.append(Damage(folder=folder / name, reason=reason))
         waiting += [folder / name for name in sorted(inner, reverse=True)]
         names = frozenset(is_folder)
-        yield folder, names if RECORD in names else _names_in_files(folder) or names
+        yield folder, names if RECORD in names else _names_in_tables(folder) or names
         for name in runs.keys() - inner:
             yield folder / name, runs[name]
 
 
-def _runs_in_files(folder: Path, damaged: list[Damage]) -> dict[str, frozenset[str]]:
-    """The files of each run that lies in the tables or the pack of a folder. What is not read goes into `damaged`."""
-    runs = dict[str, frozenset[str]]()
-    try:
-        runs |= packed_names(folder)
-    except CorruptRecordError as error:
-        damaged.append(Damage(folder=folder / PACK, reason=str(error)))
+def _runs_in_tables(folder: Path, damaged: list[Damage]) -> dict[str, frozenset[str]]:
+    """The files of each run that lies in the tables of a folder. Tables that are not read go into `damaged`."""
     try:
         if sweep := closed_sweep(folder):
-            runs |= {name: frozenset(run.files) for name, run in sweep.runs.items()}
+            return {name: frozenset(run.files) for name, run in sweep.runs.items()}
     except CorruptRecordError as error:
         damaged.append(Damage(folder=folder / MANIFEST, reason=str(error)))
-    return runs
+    return {}
 
 
-def _names_in_files(folder: Path) -> frozenset[str]:
-    """The files of one run in the tables or the pack beside its folder; none where it is not there, or they are torn,
-    which whoever lists them names."""
-    with suppress(CorruptRecordError):
-        sweep = closed_sweep(folder.parent)
-        if sweep and folder.name in sweep.runs:
-            return frozenset(sweep.runs[folder.name].files)
-        return packed_names(folder.parent).get(folder.name, frozenset())
-    return frozenset()
+def _names_in_tables(folder: Path) -> frozenset[str]:
+    """The files of one run in the tables beside its folder; none where it is not there, or they are torn, which whoever
+    lists them names."""
+    return _runs_in_tables(folder.parent, []).get(folder.name, frozenset())
 
 
 def _is_another_run(folder: Path) -> bool:

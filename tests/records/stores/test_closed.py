@@ -1,5 +1,5 @@
 """A closed sweep is read as the folders it stands for; one that is torn or tampered with is named and takes nothing
-along. So is the zip that sweeps were packed into before."""
+along. The zip that sweeps were packed into before becomes tables."""
 
 import itertools
 import json
@@ -17,7 +17,7 @@ from suite.commands.results import list_runs, merge, pack, show, verify
 from suite.records.record import OVERRIDES, RECORD
 from suite.records.stores.claim import WRITERS_LOCK, claim_folder
 from suite.records.stores.closed import MANIFEST, closed_sweep
-from suite.records.stores.pack import PACK
+from suite.records.stores.old_zip import OLD_ZIP
 from suite.records.stores.store import read_contents, read_file, write_record
 from suite.records.stores.telemetry import TelemetrySample, read_series
 from suite.records.stores.walk import folders_below
@@ -50,9 +50,9 @@ def names_in(folder):
 
 def zipped(folder):
     """Put the runs of a folder into a zip, as older versions did."""
-    with zipfile.ZipFile(folder / PACK, "w") as written:
+    with zipfile.ZipFile(folder / OLD_ZIP, "w") as written:
         for file in sorted(folder.rglob("*")):
-            if file.is_file() and file.name not in (PACK, WRITERS_LOCK):
+            if file.is_file() and file.name not in (OLD_ZIP, WRITERS_LOCK):
                 written.write(file, file.relative_to(folder).as_posix())
                 file.unlink()
     for run in folder.iterdir():
@@ -68,7 +68,8 @@ def test_tables_are_read_as_the_folders_and_zips_that_they_replace(sweep, is_zip
     records = [read_file(stored.folder / RECORD) for stored in before.stored]
     if is_zipped:
         zipped(sweep)
-        assert [stored.digest for stored in read_contents([sweep]).stored] == [run.digest for run in before.stored]
+        (damage,) = read_contents([sweep]).damaged
+        assert "suite results pack" in damage.reason
     assert pack([sweep.parent], remove=True) == 0
     assert names_in(sweep) == {MANIFEST, WRITERS_LOCK, *TABLES}
     after = read_contents([sweep])
@@ -223,19 +224,22 @@ def test_a_manifest_names_tables_of_its_own_folder_alone(closed, file):
 
 
 @pytest.mark.parametrize("name", ["../a/record.json", "/a/record.json", "a/b/record.json", "a/other.bin"])
-def test_a_zip_with_files_that_no_run_has_is_refused(tmp_path, name):
-    with zipfile.ZipFile(tmp_path / PACK, "w") as written:
+def test_a_zip_with_files_that_no_run_has_is_refused_and_stays(tmp_path, capsys, name):
+    with zipfile.ZipFile(tmp_path / OLD_ZIP, "w") as written:
         written.writestr(name, b"{}")
-    (damage,) = read_contents([tmp_path]).damaged
-    assert (damage.folder, damage.reason) == (tmp_path / PACK, f"{PACK} holds a file that no run has")
+    assert pack([tmp_path], remove=True) == 4
+    assert names_in(tmp_path) == {OLD_ZIP, WRITERS_LOCK}
+    assert f"{OLD_ZIP} holds a file that no run has" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", [PACK, MANIFEST])
-def test_a_link_is_neither_tables_nor_a_zip(closed, tmp_path, name):
+def test_a_link_is_neither_a_manifest_nor_a_zip(closed, tmp_path, capsys):
     (tmp_path / "link").mkdir()
-    (tmp_path / "link" / name).symlink_to(closed / MANIFEST)
+    (tmp_path / "link" / MANIFEST).symlink_to(closed / MANIFEST)
     (damage,) = read_contents([tmp_path / "link"]).damaged
-    assert damage.reason == f"{name} is a link"
+    assert damage.reason == f"{MANIFEST} is a link"
+    (tmp_path / "link" / OLD_ZIP).symlink_to(closed / MANIFEST)
+    assert pack([tmp_path / "link"], remove=True) == 4
+    assert f"{OLD_ZIP} is a link" in capsys.readouterr().err
 
 
 # --- folders that anybody may have made
