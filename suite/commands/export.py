@@ -18,7 +18,6 @@ from suite.records.derived import started_at
 from suite.records.record import RECORD, TIMINGS, Record, Status
 from suite.records.stores.claim import alone_in, locks_folder
 from suite.records.stores.store import check_folders, each_run, file_digest
-from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 
 DONE, BROKEN = 0, 4
@@ -49,7 +48,7 @@ def export(folders: Sequence[Path], to: str) -> int:
         with alone_in(locks_folder(to)):  # two at once would each make the tables, look first and write a run twice
             client = MlflowClient(tracking_uri=to)
             check_folders(folders)
-            for run in whole_runs(each_run(folders), Copies(), left_out):
+            for run in whole_runs(each_run(folders), left_out):
                 if not run.withdrawal:
                     num_written += _write(client, run.record, file_digest(run.folder / RECORD))
     except MlflowException as error:

@@ -33,7 +33,6 @@ from suite.records.stores.files import write_whole
 from suite.records.stores.old_zip import OLD_ZIP, unpack_old_zip
 from suite.records.stores.telemetry import SERIES, read_series
 from suite.records.stores.walk import Damage, closed_sweeps, folders_below
-from suite.records.verify.copies import Copies
 from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
 DONE, BROKEN = 0, 4
@@ -213,7 +212,6 @@ def verify(folders: Sequence[Path]) -> int:
     wrong, else 0."""
     store.check_folders(folders)
     faults = whole = readings = withdrawn = 0
-    copies = Copies()
     for sweep in closed_sweeps(folders):
         for reason in sweep.damaged_tables():
             faults += 1
@@ -222,7 +220,7 @@ def verify(folders: Sequence[Path]) -> int:
         if isinstance(run, Path):
             say(one_line(f"{run}: unfinished, not read; the command that began it completes it"))
             continue
-        reasons = reasons_against(run, copies)
+        reasons = reasons_against(run)
         faults += len(reasons)
         for reason in reasons:
             say(one_line(f"{run.folder}: {reason}"))
@@ -277,13 +275,8 @@ def _merge(sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> 
         return str(folder)
 
     num_copied, num_present, left_out = 0, 0, list[Path]()
-    # Digests of the runs that lie there, and their timings: none may come again.
-    digests, copies = set[str](), Copies()
-    for run in store.each_run([into]):
-        if isinstance(run, store.StoredRecord):
-            digests.add(run.digest)
-            copies.remember(run)
-    for run in whole_runs(chain(torn, store.each_run(sources)), copies, left_out, original_name):
+    digests = {run.digest for run in store.each_run([into]) if isinstance(run, store.StoredRecord)}
+    for run in whole_runs(chain(torn, store.each_run(sources)), left_out, original_name):
         if run.withdrawal:
             complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
         elif run.digest in digests:

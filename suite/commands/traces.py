@@ -20,7 +20,6 @@ from suite.machine.plain_text import say
 from suite.records.record import Status
 from suite.records.stores.files import write_whole
 from suite.records.stores.store import check_folders, each_run
-from suite.records.verify.copies import Copies
 from suite.records.verify.faults import whole_runs
 from suite.theory.layers.attention_plan import AttentionPlan
 from suite.theory.layers.flashinfer_bench import DTYPES, OPS, Kernel, definition_of, kernel_of, workload_of
@@ -144,7 +143,7 @@ def write(folders: Sequence[Path], to: Path) -> int:
     safetensors = _safetensors()
     check_folders(folders)
     faulty, foreign, added = list[Path](), 0, set[str]()
-    for run in whole_runs(each_run(folders), Copies(), faulty):
+    for run in whole_runs(each_run(folders), faulty):
         record = run.record
         if record.case.workload != "attention" or record.status is not Status.OK or run.withdrawal:
             continue

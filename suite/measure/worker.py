@@ -26,7 +26,6 @@ from typing import Any
 
 from suite.machine.limits import available_bytes, oom_kills
 from suite.machine.temporary import temporary_folder
-from suite.measure.stopped import StoppedWatch
 from suite.records.record import Status
 
 FORKS = sys.platform == "linux"
@@ -93,9 +92,8 @@ class CaseWorker:
     """Runs tasks one after another, each in a process of its own, or the persistent ones in one. Several workers side
     by side each have a thread of the parent.
 
-    `preload`: modules that the tasks will need, loaded once before the first fork. `say`: called, from any thread,
-    about a process that was stopped and with what a task announces. Use as a context manager: leaving it ends
-    processes that wait for a task.
+    `preload`: modules that the tasks will need, loaded once before the first fork. `say`: called with what a
+    task announces. Use as a context manager: leaving it ends processes that wait for a task.
     """
 
     def __init__(self, preload: Iterable[str] = (), say: Callable[[str], None] = print) -> None:
@@ -127,10 +125,9 @@ class CaseWorker:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        with StoppedWatch(self._processes, self._say, self._interrupted):
-            self._end_persistent()
-            while self._loaded:
-                self._loaded.pop().end()
+        self._end_persistent()
+        while self._loaded:
+            self._loaded.pop().end()
 
     def run(
         self, task: str, arguments: Mapping[str, Any], *, threads: int, stderr_log: Path, persistent: bool = False
@@ -144,26 +141,18 @@ class CaseWorker:
         if self._interrupted.is_set():
             raise TaskInterruptedError
         stderr_log.write_text("")
-        with StoppedWatch(self._processes, self._say, self._interrupted) as watch:
-            yield from self._run_watched(watch, (task, dict(arguments), threads, persistent, stderr_log))
-
-    def _run_watched(
-        self, watch: StoppedWatch, request: tuple[str, dict[str, Any], int, bool, Path]
-    ) -> Iterator[dict[str, Any]]:
-        """Send a request to a process and yield its messages; see `run`. `watch`: says why it gave a process up."""
-        *_, persistent, stderr_log = request
         kills_before = oom_kills()
         try:
             child = self._running = self._child_for_task(persistent)
         except _NotStartedError as error:
-            yield {"outcome": (Status.FAILED, next(iter(watch.given_up.values()), str(error))), "facts": {}}
+            yield {"outcome": (Status.FAILED, str(error)), "facts": {}}
             return
         if self._interrupted.is_set():  # while there was no process to end
             child.process.kill()
         finished = ends = False
         try:
             with suppress(BrokenPipeError):  # it died meanwhile: there is nothing to receive either
-                child.connection.send(request)
+                child.connection.send((task, dict(arguments), threads, persistent, stderr_log))
             while not finished:
                 try:
                     message = child.connection.recv()
@@ -184,16 +173,7 @@ class CaseWorker:
         if not finished:
             if self._interrupted.wait(A_MOMENT_S):
                 raise TaskInterruptedError
-            given_up = watch.given_up.get(child.process.pid or 0)
-            yield _death_message(child.process.exitcode, oom_kills() > kills_before, stderr_log, given_up)
-
-    def _processes(self) -> Mapping[int, str]:
-        """Names of the processes that are waited for, now or for a later task, by their process ids."""
-        # The fork server has no public name. Forks are started and waited for through it: both end when it does.
-        server = forkserver._forkserver._forkserver_pid if FORKS else None  # type: ignore[attr-defined]
-        children = [child for child in (self._running or self._persistent, *self._loaded) if child is not None]
-        names = [(server, "the fork server"), *((child.process.pid, "the worker") for child in children)]
-        return {number: name for number, name in names if number}
+            yield _death_message(child.process.exitcode, oom_kills() > kills_before, stderr_log)
 
     def interrupt(self) -> None:
         """End the task that runs, and every later one, from any thread: its `run` raises TaskInterruptedError."""
@@ -312,14 +292,10 @@ def _end_with_the_parent() -> None:
     threading.Thread(target=exit_after_it, daemon=True).start()
 
 
-def _death_message(
-    exit_code: int | None, memory_ran_out: bool, stderr_log: Path, given_up: str | None
-) -> dict[str, Any]:
-    """A dead process's last message: `outcome` with status and reason (`given_up` if any), and its last output."""
+def _death_message(exit_code: int | None, memory_ran_out: bool, stderr_log: Path) -> dict[str, Any]:
+    """A dead process's last message: `outcome` with status and reason, and its last output."""
     status, signal_number = Status.FAILED, -exit_code if exit_code is not None and exit_code < 0 else None
-    if given_up is not None:
-        reason = given_up
-    elif signal_number is None:
+    if signal_number is None:
         reason = f"the worker ended with exit code {exit_code} and no result"
     elif memory_ran_out and signal_number == getattr(signal, "SIGKILL", None):
         status, reason = Status.OUT_OF_MEMORY, "the system killed the worker because memory ran out"

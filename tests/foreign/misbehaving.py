@@ -3,8 +3,6 @@
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -178,19 +176,3 @@ class Exhausting(Behaving):
 class KilledInRealTime(Behaving):
     def work(self):
         os.kill(os.getpid(), 40)
-
-
-class Stopped(Behaving):
-    def work(self):
-        os.kill(os.getpid(), signal.SIGSTOP)
-
-
-class StoppedNowAndThen(Behaving):
-    """As cpulimit does it to a process, which computes between."""
-
-    def prepare(self):
-        super().prepare()
-        code = "import os, sys, time\nfor number in [19, 18] * 8: os.kill(int(sys.argv[1]), number); time.sleep(0.05)"
-        other = subprocess.Popen([sys.executable, "-S", "-c", code, str(os.getpid())])
-        while other.poll() is None:
-            self.values.sum()

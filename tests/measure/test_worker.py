@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
@@ -15,10 +14,10 @@ import psutil
 import pytest
 
 from suite.machine.temporary import remove_abandoned
-from suite.measure import child, stopped
+from suite.measure import child
 from suite.measure import worker as worker_module
 from suite.measure.rng import seed_of
-from suite.measure.worker import FORKS, CaseWorker, TaskInterruptedError, _run_child
+from suite.measure.worker import FORKS, CaseWorker, _run_child
 from suite.records.record import Status
 from suite.theory.layers.roofline import MeasuredCeilings
 
@@ -140,43 +139,9 @@ def test_a_server_without_what_loads_slowly_is_replaced_once(monkeypatch):
         assert {*preload, "suite.measure.child"} <= set(server._preload_modules)
 
 
-needs_stops = pytest.mark.skipif(sys.platform == "win32", reason="Windows stops no process")
-
-
-@pytest.fixture
-def impatient(monkeypatch, worker):
-    """Collect the worker's messages on stopped processes, with no time to wait."""
-    for name, seconds in (("LOOK_EVERY_S", 0.01), ("SAID_AFTER_S", 0.1), ("GIVEN_UP_AFTER_S", 0.2)):
-        monkeypatch.setattr(stopped, name, seconds)
-    said = []
-    monkeypatch.setattr(worker, "_say", said.append)
-    return said
-
-
-def stop_server():
-    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGSTOP)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has such signals")
 def test_a_signal_without_a_name_is_told_by_its_number(outcome_metric):
     assert outcome_metric("KilledInRealTime")[0] == (Status.FAILED, "the worker was killed by signal 40")
-
-
-@needs_stops
-def test_a_stopped_worker_is_given_up_and_the_next_case_runs(outcome_metric, impatient):
-    (status, reason), pid = outcome_metric("Stopped")
-    assert status is Status.FAILED
-    assert re.fullmatch(r"the worker was stopped for 0\.2\d* s and given up", reason)
-    assert impatient == [
-        f"the worker, process {pid}, has been stopped for 0.1 s: kill -CONT {pid} wakes it; after 0.2 s it is given up"
-    ]
-    assert outcome_metric("Behaving")[0] == (Status.OK, None)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="the numbers of these signals are Linux's")
-def test_a_worker_that_computes_between_stops_is_not_given_up(outcome_metric, impatient):
-    assert outcome_metric("StoppedNowAndThen")[0] == (Status.OK, None)
-    assert impatient == []
 
 
 @pytest.fixture
@@ -204,26 +169,6 @@ def done_without_torch(connection):
 def replaced(empty_server, monkeypatch):
     monkeypatch.setattr(worker_module, "_run_child", done_without_torch)
     return empty_server
-
-
-@needs_forks
-def test_a_stopped_fork_server_is_given_up_and_replaced(replaced, outcome_metric, impatient):
-    outcome_metric("Killed")
-    stop_server()
-    (status, reason), _ = outcome_metric("Behaving", started=False)
-    assert status is Status.FAILED
-    assert re.fullmatch(r"the fork server was stopped for 0\.2\d* s and given up", reason)
-    assert outcome_metric("Behaving")[0] == (Status.OK, None)
-
-
-@needs_forks
-@pytest.mark.usefixtures("empty_server")
-def test_an_interruption_waits_for_no_stopped_fork_server(worker, outcome_metric, impatient, monkeypatch):
-    monkeypatch.setattr(stopped, "GIVEN_UP_AFTER_S", 60.0)
-    stop_server()
-    threading.Timer(0.1, worker.interrupt).start()
-    with pytest.raises(TaskInterruptedError):
-        outcome_metric("Behaving")
 
 
 @needs_forks

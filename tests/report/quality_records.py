@@ -228,5 +228,4 @@ def in_memory(*records, **labelled) -> Results:
         all_records=[(label, record) for label, part in by_label.items() for record in part],
         damaged=[],
         unfinished=[],
-        judgements=[],
     )

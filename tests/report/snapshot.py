@@ -11,13 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from suite.gate.output.files import write_judgement
-from suite.gate.verdict import Outcome
 from suite.report.answers.answers import build_answers
 from suite.report.command import build_views
 from suite.report.model.results import read_results
 from suite.report.page.texts import load_texts
-from tests.gate.judgements import judgement, mixed, timing
 from tests.records.factory import REFERENCE, build, store
 from tests.report import quality_records
 from tests.report.attention.test_cache import capacity_record
@@ -69,7 +66,7 @@ def factors():
 
 
 def devices():
-    """What is projected, what fits, joules, and judgements of the gate."""
+    """What is projected, what fits, and joules."""
     records = [
         projected(variant, layer_s=layer_s) for variant, layer_s in (("mla", 2e-3), ("gqa", 3e-3), ("mha", 5e-3))
     ]
@@ -82,8 +79,6 @@ def devices():
             records.append(with_energy(priced, layer_j=rank * tokens * 1e-5, tokens=2.0))
     with tempfile.TemporaryDirectory() as folder:
         store(Path(folder) / "runs", *records)
-        for name, judged in (("older", judgement(timing(Outcome.SLOWER, 1.05), timing())), ("newer", mixed())):
-            write_judgement(judged, Path(folder) / "runs" / name, {})
         return shown(read_results([Path(folder) / "runs"]), without=CLOSED_FORMS)
 
 

@@ -33,7 +33,6 @@ import yaml
 
 from suite.configuration.untrusted import parse_json
 from suite.gate.command import THREADS, check_seconds
-from suite.gate.output.sentences import aligned
 from suite.gate.rules.decision import BEFORE, Benchmark, Sample
 from suite.gate.rules.tolerances import (
     MOST_NOISE,
@@ -58,6 +57,7 @@ from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
 from suite.records.stores.files import write_named, write_whole
 from suite.statistics.proportions import wilson
+from tools.benchmarks.rates import aligned
 
 # Files of the folder, and what ends the name of each run's samples.
 ABOUT, RUNS, TABLE = "error_rates.json", "runs.jsonl", ".csv.gz"
@@ -309,7 +309,14 @@ def table(runs: Sequence[Run]) -> list[str]:
         groups.setdefault(run["slowed"], []).append(run)
     rows = [HEAD, *(_row(slowed, group) for slowed, group in groups.items())]
     broken = [f"broken: {run['name']}: {reason}" for run in runs for reason in run["broken"].values()]
-    return [*aligned(rows), "", "in brackets: Wilson's 95% interval", *_smallest_slowdowns(runs), *broken]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        *(aligned(row, widths) for row in rows),
+        "",
+        "in brackets: Wilson's 95% interval",
+        *_smallest_slowdowns(runs),
+        *broken,
+    ]
 
 
 def _row(slowed: float, runs: Sequence[Run]) -> tuple[str, ...]:

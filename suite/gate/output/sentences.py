@@ -221,12 +221,6 @@ def first_of(texts: Sequence[str], most: int) -> str:
     return ", ".join([*texts[:most], *([f"and {more} more"] if more > 0 else [])])
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay rows of cells out as lines of text with aligned columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
 def finite(value: float | None) -> float | None:
     """A number, or None for infinity and NaN, which a file may hold."""
     return value if value is not None and math.isfinite(value) else None

@@ -1,26 +1,24 @@
 """Everything that can be wrong with a run that can be read: its name, its files, what it says of people, and whether
 any machine can have given it. `suite results verify`, `merge` and `export` ask here."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from suite.machine.environment import machine_id
 from suite.machine.plain_text import complain
+from suite.machine.privacy import Scrubber
 from suite.records.derived import FIRST_YEAR, started_at
 from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
 from suite.records.stores.walk import Damage
-from suite.records.verify.copies import Copies
 from suite.records.verify.rules import implausible_readings, implausible_series, impossible_timings
 
 
 def whole_runs(
-    runs: Iterable[StoredRecord | Damage | Path],
-    copies: Copies,
-    left_out: list[Path],
-    named: Callable[[Path], str] = str,
+    runs: Iterable[StoredRecord | Damage | Path], left_out: list[Path], named: Callable[[Path], str] = str
 ) -> Iterator[StoredRecord]:
     """Yield the runs without a fault, withdrawn ones too, and print why each other one is left out. `left_out`: takes
     the folders of those that are damaged or have a fault. `named`: how a folder is printed."""
@@ -28,7 +26,7 @@ def whole_runs(
         if isinstance(run, Path):
             complain(f"left out, unfinished: {named(run)}")
             continue
-        reasons = reasons_against(run, copies)
+        reasons = reasons_against(run)
         for reason in reasons:
             complain(f"left out{', damaged' if isinstance(run, Damage) else ''}: {named(run.folder)}: {reason}")
         if isinstance(run, Damage) or reasons:
@@ -37,19 +35,16 @@ def whole_runs(
             yield run
 
 
-def reasons_against(run: StoredRecord | Damage, copies: Copies) -> list[str]:
-    """Why a run is refused: a sentence for each fault, or why it cannot be read. `copies`: what the same command has
-    read so far, to which a whole run is added.
+def reasons_against(run: StoredRecord | Damage) -> list[str]:
+    """Why a run is refused: a sentence for each fault, or why it cannot be read.
 
     A run that was withdrawn is held to what its files and texts must be, and to nothing that its numbers say.
     """
     if isinstance(run, Damage):
         return [run.reason]
-    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run, copies)]
+    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
     if run.withdrawal is None:
-        faults += [*impossible_timings(run.record), *implausible_readings(run.record), *copies.faults(run)]
-        if not faults:
-            copies.remember(run)
+        faults += [*impossible_timings(run.record), *implausible_readings(run.record)]
     return faults
 
 
@@ -68,14 +63,20 @@ def file_faults(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
             yield str(error)
 
 
-def _private_parts(run: StoredRecord, copies: Copies) -> Iterator[str]:
+@functools.cache
+def _scrubber(is_ours: bool) -> Scrubber:
+    """Kept, since it remembers the texts that it has cleaned: most records of a folder share theirs."""
+    return Scrubber(is_ours=is_ours)
+
+
+def _private_parts(run: StoredRecord) -> Iterator[str]:
     """Yield a sentence for each part of a record, or its withdrawal, that holds a path, a secret or a private name."""
     record, withdrawal = run.record, run.withdrawal
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
     parts["case"] = {**record.case.axes, **record.case.extras}
     parts["why it was withdrawn"] = {"reason": withdrawal.reason if withdrawal else ""}
-    for name, part in copies.scrubbers[is_ours].clean_data(parts, is_free=False).items():
+    for name, part in _scrubber(is_ours).clean_data(parts, is_free=False).items():
         if part != parts[name]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"
 

@@ -63,6 +63,8 @@ GIB_OVER_GB = 1.1  # of a specified memory: a card that is sold with 80 GB shows
 AFTER_THE_END_S = 1.0  # the last sample is taken when a case has ended, and sources are asked one after the other
 BEGINNINGS_DIFFER_S = 3600.0  # the first sample is taken as a run begins; a clock may be set meanwhile
 COUNTER_LAG_S = 0.5  # a card's counter of joules is brought up to date ten times a second and more
+MANY, FEWEST_OF_MANY = 16, 3  # timings by a clock of nanoseconds, of which at least so many differ
+MANY_IN_TICKS = 100  # timings by a device's clock, half a microsecond a tick on some, that cannot all be equal
 
 Fault = tuple[int, str]
 """The number of a row, from 0, and what is wrong with it."""
@@ -155,17 +157,17 @@ def implausible_readings(record: Record) -> Iterator[str]:
             faults = sorted(rule(record))
         if faults:
             row, wrong = faults[0]
-            yield f"{named_row(record, row)}: {wrong}{and_more(faults)}"
+            yield f"{_named_row(record, row)}: {wrong}{_and_more(faults)}"
             if rule is _values_beyond_bounds:
                 return
 
 
-def and_more(faults: Sequence[object]) -> str:
+def _and_more(faults: Sequence[object]) -> str:
     """How many there are beside the first, as the end of its sentence."""
     return f"; and {numbers.count(len(faults) - 1)} more" if len(faults) > 1 else ""
 
 
-def named_row(record: Record, row: int) -> str:
+def _named_row(record: Record, row: int) -> str:
     """Where a reading stands: its file, the number of its row from 0, and what the row says it is."""
     reading = record.readings[row]
     launch = "" if reading.launch is None else f", launch {reading.launch}"
@@ -214,6 +216,17 @@ def _steps_that_do_not_follow(record: Record) -> Iterator[Fault]:
         steps = rows.column("step")
         for due in [due for due, step in enumerate(steps) if step != due][:1]:
             yield rows.places[due], f"step {steps[due]} stands where step {due} of the launch was due"
+
+
+def _timings_that_never_vary(record: Record) -> Iterator[Fault]:
+    """Find launches whose many timings have two values at most; by a device's clock, which is coarser, one."""
+    is_fine = str(record.provenance.get("clock")) in JUDGES
+    many, fewest = (MANY, FEWEST_OF_MANY) if is_fine else (MANY_IN_TICKS, 2)
+    for rows in record.timings.values():
+        different = len(set(rows.column("value")))
+        if len(rows) >= many and different < fewest:
+            values = "one value" if different == 1 else f"{different} values"
+            yield rows.places[0], f"the {len(rows)} timings from here on have {values}"
 
 
 def _launches_that_are_missing(record: Record) -> Iterator[Fault]:
@@ -267,6 +280,7 @@ READING_RULES: tuple[Callable[[Record], Iterator[Fault]], ...] = (
     _values_beyond_bounds,
     _clocks_that_disagree,
     _steps_that_do_not_follow,
+    _timings_that_never_vary,
     _launches_that_are_missing,
     _spans_longer_than_the_run,
     _more_energy_than_there_is,
@@ -325,7 +339,7 @@ def implausible_series(record: Record, folder: Path) -> Iterator[str]:
     for faults in map(sorted, [*rules, out_of_bounds]):
         if faults:
             row, wrong = faults[0]
-            yield f"{TELEMETRY} row {row}: {wrong}{and_more(faults)}"
+            yield f"{TELEMETRY} row {row}: {wrong}{_and_more(faults)}"
 
 
 def _time_faults(record: Record, samples: Rows[TelemetrySample]) -> Iterator[Fault]:

@@ -1,4 +1,4 @@
-"""Reads results folders: the record of each case that counts, all others, judgements, and what could not be read.
+"""Reads results folders: the record of each case that counts, all others, and what could not be read.
 
 Each machine of a folder has a label, and so have machines alike that shared a sweep: times of other machines never
 stand in one line or one median. A repeated arm, seed by seed, may have been spread over machines. What its runs learnt
@@ -15,16 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from suite.gate.output.files import JUDGEMENT, read_judgement
-from suite.gate.verdict import CorruptJudgementError, Judgement
 from suite.records.case import comparable
-from suite.records.derived import possible_time, started_at
+from suite.records.derived import started_at
 from suite.records.labels import distinct
 from suite.records.machine_classes import class_names
 from suite.records.machines import recorded_machine
 from suite.records.record import Record
 from suite.records.stores.store import Contents, StoredRecord, check_folders, read_contents
-from suite.records.stores.walk import Damage, folders_below
 from suite.report.blocks import Headline
 
 P = ParamSpec("P")
@@ -57,30 +54,15 @@ class LeftOut:
     withdrawn_on: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Judged:
-    """One judgement and where it lay."""
-
-    label: str
-    folder: Path
-    judgement: Judgement
-
-    @property
-    def at(self) -> str:
-        """When the judging began, as ISO text; empty where the judgement gives no time, or an impossible one."""
-        return possible_time(self.judgement.facts.get("started_at"))
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Results:
-    """The records and judgements of one page. Equal only to itself, so that sections can cache what they read of it."""
+    """The records of one page. Equal only to itself, so that sections can cache what they read of it."""
 
     labels: Sequence[str]
     records: Sequence[CurrentRecord]
     all_records: Sequence[tuple[str, Record]]  # label and record, the superseded ones included
     damaged: Sequence[LeftOut]
     unfinished: Sequence[LeftOut]
-    judgements: Sequence[Judged]  # the gate's, by label and the newest first
     withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
@@ -104,7 +86,7 @@ class Results:
         labels = {current.label for current in records}
         by_label: dict[str, Any] = {
             name: [item for item in getattr(self, name) if item.label in labels]
-            for name in ("damaged", "unfinished", "judgements", "withdrawn")
+            for name in ("damaged", "unfinished", "withdrawn")
         }
         return replace(
             self,
@@ -132,7 +114,7 @@ def cached_by_results(function: Callable[Concatenate[Results, P], T]) -> Callabl
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:
-    """Read every run and judgement below the folders, or below stores' URLs, which are copied to this machine first.
+    """Read every run below the folders, or below stores' URLs, which are copied to this machine first.
 
     `labels`: one for each folder; by default the folders' names, made distinct. `with_readings`: False leaves each
     record's readings unread, for a caller that reads them one by one. Raises ValueError for a missing folder and for
@@ -162,14 +144,12 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
 
 def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]) -> Results:
     """The results of one folder. `changed`: ids of cases whose records, in any folder, differ in their settings."""
-    judgements, unreadable = _judgements(label, folder)
-    damaged, labelled = [*contents.damaged, *unreadable], machine_labels(label, [run.record for run in contents.stored])
+    labelled = machine_labels(label, [run.record for run in contents.stored])
     withdrawn = list(_withdrawn_runs(label, contents, labelled))
     counts = Counter(name for name, _ in labelled)
-    is_of_judgements_alone = judgements and not (contents.stored or damaged or contents.unfinished or withdrawn)
     # A folder's own label only where something stands under it; the most records first.
     has_more = contents.damaged or contents.unfinished or any(run.label == label for run in withdrawn)
-    if has_more or (not counts and not is_of_judgements_alone):
+    if has_more or not counts:
         counts[label] += 0
     # A folder above the reference records, such as results/ itself, may hold one's own beside them.
     own_names = {
@@ -181,9 +161,8 @@ def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]
         labels=[name for name, _ in counts.most_common()],
         records=list(_newest_records(contents.stored, labelled, changed)),
         all_records=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
-        damaged=[LeftOut(label=label, name=damage.folder.name, reason=damage.reason) for damage in damaged],
+        damaged=[LeftOut(label=label, name=damage.folder.name, reason=damage.reason) for damage in contents.damaged],
         unfinished=[LeftOut(label=label, name=run.name) for run in contents.unfinished],
-        judgements=judgements,
         withdrawn=withdrawn,
         references=frozenset({name for name, _ in labelled} - own_names),
     )
@@ -221,28 +200,6 @@ def _newest_records(
             settings_changed=case_id in changed,
             is_of_one_machine=is_of_one_machine,
         )
-
-
-def _judgements(label: str, root: Path) -> tuple[list[Judged], list[Damage]]:
-    """Every judgement below a folder, the newest first, and a damage for each that could not be read.
-
-    Links are not followed; folders that cannot be listed are named by whoever looks for runs there.
-    """
-    judgements, damaged = [], []
-    for folder in sorted(folder for folder, names in folders_below(root, []) if JUDGEMENT in names):
-        try:
-            judgements.append(Judged(label=label, folder=folder, judgement=read_judgement(folder)))
-        except CorruptJudgementError as error:
-            damaged.append(Damage(folder=folder, reason=str(error)))
-    return sorted(judgements, key=lambda judged: (judged.at, judged.folder.name), reverse=True), damaged
-
-
-def newest_by_label(judgements: Sequence[Judged]) -> list[Judged]:
-    """The first judgement of each label: the newest, since `judgements` come as in Results."""
-    by_label: dict[str, Judged] = {}
-    for judged in judgements:
-        by_label.setdefault(judged.label, judged)
-    return list(by_label.values())
 
 
 SEED = "seed"

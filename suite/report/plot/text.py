@@ -26,8 +26,3 @@ def figure_text(text: Any) -> Any:
 def short_names(names: Iterable[str]) -> list[str]:
     """Names short enough to stand beside a plot, no two alike: rows of one name would fall together."""
     return distinct(shortened(name, LONGEST_ROW_NAME) for name in names)
-
-
-def ending(text: str, longest: int) -> str:
-    """A text of at most `longest` characters; a longer one loses its beginning: tests of a folder end differently."""
-    return text if len(text) <= longest else "…" + text[1 - longest :]

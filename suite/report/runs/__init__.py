@@ -1,1 +1,1 @@
-"""The chapter on the runs themselves: coverage, power, disturbances, the gate's judgements, origin of the numbers."""
+"""The chapter on the runs themselves: coverage, power, disturbances, origin of the numbers."""

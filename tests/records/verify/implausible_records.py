@@ -106,35 +106,15 @@ def scaled(reading: Reading, factor: float, **fields: object) -> Reading:
     return replace(reading, **found, **fields)
 
 
-def taking(given: Given, rows: Sequence[int], others: Sequence[Reading], factor: float = 1.0) -> Given:
-    """Return the run with the timings of some rows in the place of its own."""
+def constant(given: Given) -> Given:
+    """Return the run with the first timing of a launch in the place of all of them."""
 
     def change(readings: list[Reading]) -> None:
-        for row, other in zip(rows, others, strict=True):
-            readings[row] = scaled(other, factor, span=readings[row].span, launch=readings[row].launch)
-            readings[row] = replace(readings[row], step=given.record.readings[row].step)
+        first, *others = given.rows()
+        for row in others:
+            readings[row] = replace(readings[first], step=readings[row].step)
 
     return given.with_readings(change)
-
-
-def readings_of(given: Given, rows: Sequence[int]) -> list[Reading]:
-    return [given.record.readings[row] for row in rows]
-
-
-def constant(given: Given) -> Given:
-    rows = given.rows()
-    return taking(given, rows, [given.record.readings[rows[0]]] * len(rows))
-
-
-def repeated(given: Given) -> Given:
-    rows = given.rows()
-    return taking(given, rows[14:26], readings_of(given, rows[:12]))
-
-
-def kernel_from_layer(given: Given) -> Given:
-    layer, kernel = given.rows("layer"), given.rows("kernel")
-    size = min(len(layer), len(kernel))
-    return taking(given, kernel[:size], readings_of(given, layer[:size]), 0.71)
 
 
 def without_rows(given: Given, rows: Sequence[int]) -> Given:
@@ -215,12 +195,7 @@ ON_A_CPU: dict[str, tuple[Plant, str]] = {
         lambda run: without_rows(run, [*run.rows("layer", 1), *run.rows("kernel", 1)]),
         r"row \d+ .*: its span has timings of the launches 0, 2.*, and the record says \d",
     ),
-    "a block that comes again": (repeated, r"row \d+ .*: the 12 timings from here on are those from row \d+ on"),
     "a series that never varies": (constant, r"row \d+ .*: the \d+ timings from here on have one value"),
-    "a kernel made of its layer": (
-        kernel_from_layer,
-        r"row \d+ .*: the 16 timings from here on are this run's from row \d+ on, times ",
-    ),
     "timings longer than their run": (
         lambda run: run.with_facts(duration_s=0.01),
         r"row \d+ .*: wall_s of its span adds up to .* s, in a run of 0.01 s",
