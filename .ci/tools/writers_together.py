@@ -3,13 +3,13 @@
     .ci/tool writers_together --rounds 50     # prints a table
 
 In each round two processes of each writer (`suite results pack`, `merge`, `export` where MLflow is installed, a
-run, `suite gate accept`, learnt noise, `suite calibrate`) start at once, while another process reads
+run, `suite gate accept`, `suite calibrate`) start at once, while another process reads
 the results again and again. They call the commands' own functions in forked children, since a start of the command line
 costs a second; a third of them is killed with -9 at a random moment, and run again at the end, as people do.
 
 What a writer has done it says in a log once its function has returned, and not before. At the end no run may be lost or
 there twice, in MLflow too, everything that was said must be there, and nothing may be torn; the reader
-must see each run once whenever it looks. A person's list of withdrawn runs lies there as well.
+must see each run once whenever it looks.
 """
 
 import argparse
@@ -36,16 +36,13 @@ from suite.commands.calibrate import calibrate
 from suite.commands.export import export
 from suite.commands.results import merge, pack
 from suite.gate.rules.acceptances import accept, read_acceptances
-from suite.gate.rules.tolerances import read_noise
 from suite.records.record import Record
 from suite.records.stores.archive import pack as write_archive
 from suite.records.stores.claim import claim_folder
 from suite.records.stores.store import read_contents, write_record
-from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import newest_with_key
 from tests.commands.test_calibrate import records_of
 from tests.records.factory import build
-from tools.benchmarks.gate_error_rates import save_noise
 
 TODAY = datetime.date(2026, 3, 1)
 LONGEST_S = 1.5
@@ -54,7 +51,6 @@ KILLED = 1 / 3
 LONGEST_LINE = 240
 OF_EACH = 6
 """Runs of each source, and twice as many lie there before."""
-NOISE = [{("case", "layer", "latency_s"): share} for share in (0.01, 0.05)]
 STORED = ("run", "merge folder", "merge archive")
 """Writers that say runs of the results folder."""
 
@@ -100,9 +96,6 @@ def make(root: Path) -> World:
     write_runs(world.source, *(f"folder-{number}" for number in range(OF_EACH)))
     write_runs(world.packable, *(f"archive-{number}" for number in range(OF_EACH)))
     write_archive(world.packable, [], world.archive)
-    (world.results / WITHDRAWN).write_text(
-        f"- run: {run_of('before-0').run_key[:16]}\n  date: 2026-03-01\n  reason: Another job ran beside it.\n"
-    )
     for attention in ("mla", "gqa"):
         for number, record in enumerate(records_of(attention)):
             key = hashlib.sha256(f"{attention} {number}".encode()).hexdigest()
@@ -144,11 +137,6 @@ def _accept(world: World, number: int) -> None:
         world.log_done("accept", name)
 
 
-def _noise(world: World, number: int) -> None:
-    save_noise(world.noise, NOISE[number % 2], machine={}, made={})
-    world.log_done("noise", "a file")
-
-
 def _calibrate(world: World, number: int) -> None:
     assert calibrate([world.root / ("mla", "gqa")[number % 2]], out=world.calibration) == 0
     world.log_done("calibrate", "a file")
@@ -163,7 +151,6 @@ WRITERS: Mapping[str, Callable[[World, int], None]] = {
     "merge archive": _merge_archive,
     **({"export": _export} if find_spec("mlflow") else {}),
     "accept": _accept,
-    "noise": _noise,
     "calibrate": _calibrate,
 }
 
@@ -241,7 +228,7 @@ def look_on(world: World, number: int) -> None:
 def runs_in(folder: Path) -> tuple[Counter[str], list[str]]:
     """Count the runs of each name, and say what is damaged."""
     contents = read_contents([folder])
-    names = Counter(run.record.case.extras["name"] for run in (*contents.stored, *contents.withdrawn))
+    names = Counter(run.record.case.extras["name"] for run in contents.stored)
     return names, [f"{damage.folder.name}: {damage.reason}" for damage in contents.damaged]
 
 
@@ -300,8 +287,6 @@ def judge(world: World, tally: Tally, *, is_last: bool) -> None:
         tally.fault(name, "said and not there", sorted(things - counts.keys()))
         tally.fault(name, "there twice", [thing for thing, count in counts.items() if count > 1 and name in there])
         tally.count(name, "said done", len(things) if is_last else 0)
-    if logged["noise"]:
-        tally.fault("noise", "torn", [noise for noise in [read_noise(world.noise)] if noise not in NOISE])
     if logged["calibrate"]:
         texts = [(world.root / f"{name}.yaml").read_text() for name in ("mla", "gqa")]
         tally.fault("calibrate", "torn", {world.calibration.read_text()}.difference(texts))

@@ -30,7 +30,7 @@ NOT_IN_A_NAME = re.compile(r"[^\w. :/-]")
 
 def export(folders: Sequence[Path], to: str) -> int:
     """Write each whole run below the folders into MLflow, `to` being its tracking URI. One that is there already is not
-    written again, and a withdrawn one never. Returns 4 where a run is damaged or has a fault, which is left out.
+    written again. Returns 4 where a run is damaged or has a fault, which is left out.
 
     Raises ValueError where MLflow is not installed, does not know the URI or refuses a run.
     """
@@ -49,8 +49,7 @@ def export(folders: Sequence[Path], to: str) -> int:
             client = MlflowClient(tracking_uri=to)
             check_folders(folders)
             for run in whole_runs(each_run(folders), left_out):
-                if not run.withdrawal:
-                    num_written += _write(client, run.record, file_digest(run.folder / RECORD))
+                num_written += _write(client, run.record, file_digest(run.folder / RECORD))
     except MlflowException as error:
         raise ValueError(f"MLflow refused: {str(error).strip().splitlines()[0]}") from error
     say(f"{num_written} runs written, {len(left_out)} left out")

@@ -37,12 +37,12 @@ from suite.records.verify.faults import file_faults, reasons_against, whole_runs
 
 DONE, BROKEN = 0, 4
 SHORTEST_KEY, LONGEST_CELL = 4, 200
-DAMAGED, UNFINISHED, WITHDRAWN = "damaged", "unfinished", "withdrawn"
+DAMAGED, UNFINISHED = "damaged", "unfinished"
 
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A line of the list. Without a record for what cannot be read, or was withdrawn."""
+    """A line of the list. Without a record for what cannot be read."""
 
     folder: Path
     status: str
@@ -61,7 +61,7 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
 
     Raises ValueError for a folder that is not there or a status that does not exist.
     """
-    choices = [*map(str, Status), DAMAGED, UNFINISHED, WITHDRAWN]
+    choices = [*map(str, Status), DAMAGED, UNFINISHED]
     if status is not None and status not in choices:
         raise ValueError(f"status must be one of {', '.join(choices)}; got {status!r}")
     contents = _read(folders)
@@ -70,15 +70,14 @@ def list_runs(folders: Sequence[Path], *, status: str | None, as_json: bool) -> 
         *sorted(map(_listed, stored), key=_start),  # read in their own order: neighbours share a row group
         *(ListedRun(damage.folder, DAMAGED, damage.reason) for damage in contents.damaged),
         *(ListedRun(folder, UNFINISHED) for folder in contents.unfinished),
-        *(ListedRun(run.folder, WITHDRAWN, run.withdrawal.said) for run in contents.withdrawn if run.withdrawal),
     ]
     counts = Counter("runs" if run.stored else run.status for run in runs)
     runs = sorted((run for run in runs if status in (None, run.status)), key=lambda run: run.stored is None)
     if as_json:
         say(json_text([run.as_json() for run in runs]))
     else:
-        names = ("runs", DAMAGED, UNFINISHED, *([WITHDRAWN] if counts[WITHDRAWN] else []))
-        say(*(_list_lines(runs) if runs else ()), ", ".join(f"{counts[name]} {name}" for name in names))
+        sums = ", ".join(f"{counts[name]} {name}" for name in ("runs", DAMAGED, UNFINISHED))
+        say(*(_list_lines(runs) if runs else ()), sums)
     return BROKEN if counts[DAMAGED] else DONE
 
 
@@ -155,7 +154,7 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
     contents, is_key = _read(folders), len(name) >= SHORTEST_KEY
     runs = [
         run.folder
-        for run in (*contents.stored, *contents.withdrawn)
+        for run in contents.stored
         if run.folder.name == name or (is_key and run.record.run_key.startswith(name))
     ]
     if len(runs) > 1:
@@ -166,10 +165,8 @@ def find_run(name: str, folders: Sequence[Path]) -> Path:
         if damage.folder.name == name or (is_key and damage.folder.name.startswith(name)):
             raise CorruptRecordError(damage.reason)
     if is_key:
-        count = len(contents.stored) + len(contents.withdrawn)
-        raise ValueError(
-            f"none of {count} runs is the folder {name!r} or has a key that begins so; see suite results list"
-        )
+        none = f"none of {len(contents.stored)} runs is the folder {name!r} or has a key that begins so"
+        raise ValueError(f"{none}; see suite results list")
     raise ValueError(f"run must be a run's folder or the first {SHORTEST_KEY} or more digits of its key; got {name!r}")
 
 
@@ -181,7 +178,6 @@ def show(name: str, folders: Sequence[Path]) -> int:
     try:
         folder = find_run(name, folders)
         record = store.read_record(folder)
-        withdrawal = store.find_withdrawal(record, folder)
     except CorruptRecordError as error:
         complain(f"suite results: the run is damaged: {error}")
         return BROKEN
@@ -199,7 +195,6 @@ def show(name: str, folders: Sequence[Path]) -> int:
     }
     lines = [
         record.case.id,
-        *([row("withdrawn", withdrawal.said)] if withdrawal else []),
         *answer(record, str(record.status), summarise_record(record)),
         *(row(name, text) for name, text in facts.items()),
     ]
@@ -208,10 +203,9 @@ def show(name: str, folders: Sequence[Path]) -> int:
 
 
 def verify(folders: Sequence[Path]) -> int:
-    """Read every run whole, one at a time, and print what is wrong and what was withdrawn. Returns 4 where something is
-    wrong, else 0."""
+    """Read every run whole, one at a time, and print what is wrong. Returns 4 where something is, else 0."""
     store.check_folders(folders)
-    faults = whole = readings = withdrawn = 0
+    faults = whole = readings = 0
     for sweep in closed_sweeps(folders):
         for reason in sweep.damaged_tables():
             faults += 1
@@ -227,11 +221,7 @@ def verify(folders: Sequence[Path]) -> int:
         if isinstance(run, store.StoredRecord):
             readings += len(run.record.readings)
             whole += not reasons
-            if run.withdrawal:
-                withdrawn += 1
-                say(one_line(f"{run.folder}: {run.withdrawal.said}"))
-    and_withdrawn = f"; {withdrawn} withdrawn" if withdrawn else ""
-    print(f"{whole} runs with {numbers.count(readings)} readings are complete; {faults} faults{and_withdrawn}")
+    print(f"{whole} runs with {numbers.count(readings)} readings are complete; {faults} faults")
     return BROKEN if faults else DONE
 
 
@@ -239,8 +229,8 @@ def merge(sources: Sequence[Path], into: Path) -> int:
     """Copy every whole run of the sources, folders or archives, into one folder. Returns 4 where a source is damaged or
     has damaged runs, else 0.
 
-    A run that is there already, byte for byte, is not copied again, and nothing is overwritten. One that was withdrawn
-    stays behind. Raises ValueError for a source that is not there, and where `into` is a file.
+    A run that is there already, byte for byte, is not copied again, and nothing is overwritten. Raises
+    ValueError for a source that is not there, and where `into` is a file.
     """
     if into.exists() and not into.is_dir():
         raise ValueError(f"into must be a folder; got {str(into)!r}")
@@ -277,9 +267,7 @@ def _merge(sources: Mapping[Path, Path], torn: Sequence[Damage], into: Path) -> 
     num_copied, num_present, left_out = 0, 0, list[Path]()
     digests = {run.digest for run in store.each_run([into]) if isinstance(run, store.StoredRecord)}
     for run in whole_runs(chain(torn, store.each_run(sources)), left_out, original_name):
-        if run.withdrawal:
-            complain(f"left out, {run.withdrawal.said}: {original_name(run.folder)}")
-        elif run.digest in digests:
+        if run.digest in digests:
             num_present += 1
         else:
             _copy(run, into)

@@ -145,7 +145,7 @@ def write(folders: Sequence[Path], to: Path) -> int:
     faulty, foreign, added = list[Path](), 0, set[str]()
     for run in whole_runs(each_run(folders), faulty):
         record = run.record
-        if record.case.workload != "attention" or record.status is not Status.OK or run.withdrawal:
+        if record.case.workload != "attention" or record.status is not Status.OK:
             continue
         plan = AttentionPlan(record.settings)
         kernel = kernel_of(plan)

@@ -19,27 +19,19 @@ from suite.gate.pytest_benchmark import project
 from suite.gate.pytest_benchmark.comparison import SuiteComparison
 from suite.gate.rules.acceptances import ACCEPTED, CorruptAcceptancesError, accept, apply_file
 from suite.gate.rules.decision import LEAST_LAUNCHES
-from suite.gate.rules.tolerances import (
-    CorruptNoiseError,
-    Tolerances,
-    machine_kind,
-    noise_path,
-)
+from suite.gate.rules.tolerances import Tolerances
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.against import GateComparison, RevisionComparison
 from suite.gate.side_by_side.settings import settings_of
 from suite.gate.side_by_side.timing import most_launches
 from suite.gate.side_by_side.worker_client import FailedError, UnsupportedHereError, WorkerError, interpreter
 from suite.gate.verdict import BROKEN, PASSED, Judgement, Outcome, Verdict
-from suite.machine.environment import environment
+from suite.machine.environment import cpu_model, gpu_names, machine_id
 from suite.machine.plain_text import complain, one_line, say
 from suite.machine.signals import Interruptions
 from suite.machine.streams import ReaderLeftError, system_error_code, system_message
 from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
-
-# Threads of the cases whose noise is learnt and used; the gate's sweep runs on one.
-THREADS = 1
 
 
 def reported(judge: Callable[[], int]) -> int:
@@ -47,7 +39,7 @@ def reported(judge: Callable[[], int]) -> int:
     Without this a traceback would end with 1, which means slower."""
     try:
         return judge()
-    except (CorruptNoiseError, CorruptAcceptancesError, WorkerError, FailedError, UnsupportedHereError) as error:
+    except (CorruptAcceptancesError, WorkerError, FailedError, UnsupportedHereError) as error:
         complain(f"suite gate: {error}")
     except subprocess.CalledProcessError as error:
         lines = os.fsdecode(error.stderr or b"").strip().splitlines()
@@ -72,7 +64,7 @@ class RevisionRequest:
     python: Path | None
     seconds: float | None
     trust_settings: bool
-    """True if the working tree's tolerances, noise, acceptances and benchmarks judge, though the change alters them."""
+    """True if the working tree's tolerances, acceptances and benchmarks judge, though the change alters them."""
     inconclusive_fails: bool
     out: Path | None
 
@@ -88,11 +80,10 @@ class RevisionRequest:
                 _say(removed)
             before, after = revisions.before(top, self.against, folder), revisions.after(top, folder)
             settings = settings_of(before.folder, after.folder, top, sweep, is_trusted=self.trust_settings)
-            kind = machine_kind(environment(), THREADS)
             fields = {
                 "before": before,
                 "after": after,
-                "tolerances": Tolerances.load(settings.folder / noise_path(kind), settings.tolerances),
+                "tolerances": Tolerances.load(settings.tolerances),
                 "verdicts": settings.verdicts(),
                 "warnings": [*settings.warnings(top)],
             }
@@ -186,8 +177,7 @@ def _run(comparison: GateComparison) -> bool:
 def _finish(judgement: Judgement, out: Path | None, tables: Mapping[str, bytes]) -> int:
     """Write a judgement into its folder, print it, and hand it to GitHub if this runs there; returns the exit code."""
     # Times of two machines are no series, for whoever collects judgements over commits.
-    here = environment()
-    machine = {"machine": machine_kind(here, THREADS), "machine_id": here["machine_id"]}
+    machine = {"machine": ", ".join([cpu_model(), *gpu_names()]), "machine_id": machine_id()}
     judgement = replace(judgement, facts={**machine, **judgement.facts})
     folder = out or _new_folder(datetime.datetime.now(datetime.UTC))
     with alone_in(out) if out else nullcontext():  # a folder by the time is this process's own

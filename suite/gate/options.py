@@ -21,7 +21,7 @@ Trust = Annotated[
     bool,
     typer.Option(
         "--trust-candidate-settings",
-        help="Judge by the working tree's tolerances, noise, acceptances and benchmarks, even if changed.",
+        help="Judge by the working tree's tolerances, acceptances and benchmarks, even if changed.",
     ),
 ]
 Sweep = Annotated[str, typer.Option(help="Name of the sweep whose cases are compared.")]

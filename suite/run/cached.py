@@ -10,7 +10,7 @@ from suite.machine.plain_text import one_line
 from suite.records.derived import started_at
 from suite.records.record import REFUSED_UNRUN, CorruptRecordError, Record, Status
 from suite.records.stores.claim import run_folders
-from suite.records.stores.store import StoredRecord, each_run, find_withdrawal, has_record, read_record
+from suite.records.stores.store import StoredRecord, each_run, has_record, read_record
 from suite.records.stores.walk import Damage
 from suite.run.job import Job
 
@@ -22,7 +22,7 @@ ANSWERS = (Status.OK, Status.INCORRECT, Status.UNSUPPORTED)
 def find_cached_record(job: Job, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
     """The newest whole record of the job's run key, if it answers it.
 
-    A record that failed, ran out of memory, was cut short or was withdrawn does not; nor one that was refused unrun and
+    A record that failed, ran out of memory or was cut short does not; nor one that was refused unrun and
     would not be refused now. `notice`: told of a record that cannot be read.
     """
     newest = newest_with_key(job.run_key, folder, notice)
@@ -31,17 +31,16 @@ def find_cached_record(job: Job, folder: Path, notice: Notice | None = None) -> 
 
 
 def newest_with_key(run_key: str, folder: Path, notice: Notice | None = None) -> StoredRecord | None:
-    """The newest whole record of a run key that was not withdrawn, whatever became of it."""
+    """The newest whole record of a run key, whatever became of it."""
     existing = takewhile(lambda place: place.exists() or has_record(place), run_folders(folder, run_key))
     for run_folder in reversed(list(existing)):
         try:
             record = read_record(run_folder) if has_record(run_folder) else None
-            is_withdrawn = record is not None and find_withdrawal(record, run_folder) is not None
         except CorruptRecordError as error:
             if notice is not None:
                 notice(one_line(f"{run_folder}: damaged, so the case is run again: {error}"))
             continue
-        if record is not None and record.run_key == run_key and not is_withdrawn:
+        if record is not None and record.run_key == run_key:
             return StoredRecord(record=record, folder=run_folder)
     return None
 
@@ -53,12 +52,12 @@ def is_answer(record: Record, *, is_refused: bool) -> bool:
 
 
 def runs_by_case(folder: Path, notice: Notice) -> dict[str, list[StoredRecord]]:
-    """By case id, the runs directly in a folder that were not withdrawn, without readings, the newest first."""
+    """By case id, the runs directly in a folder, without readings, the newest first."""
     by_case = defaultdict[str, list[StoredRecord]](list)
     for run in each_run([folder], with_readings=False) if folder.is_dir() else ():
         if isinstance(run, Damage):
             notice(one_line(f"{run.folder}: damaged, so the case is run again: {run.reason}"))
-        elif isinstance(run, StoredRecord) and run.folder.parent == folder and run.withdrawal is None:
+        elif isinstance(run, StoredRecord) and run.folder.parent == folder:
             by_case[run.record.case.id].append(run)
     return {id: sorted(runs, key=_age, reverse=True) for id, runs in by_case.items()}
 

@@ -225,17 +225,14 @@ def test_a_case_that_kills_its_worker_is_broken_alone(tmp_path, monkeypatch):
 @needs_pipes
 def test_settings_that_differ_cannot_judge(tmp_path, monkeypatch):
     repo = light(tmp_path / "checkout", {"cases": {"one": GOOD}}, {"cases": {"one": GOOD}})
-    kind = (
-        repo.folder / "results/baseline/noise" / f"{command.machine_kind(command.environment(), command.THREADS)}.yaml"
-    )
-    repo.write({str(kind.relative_to(repo.folder)): "{schema: 1, noise: []}"})
+    repo.write({"results/baseline/accepted.yaml": "{schema: 1, accepted: []}"})
     monkeypatch.chdir(repo.folder)
     asked = ("--against", "HEAD", "--seconds", "1", "--out", str(tmp_path / "out"))
     assert called(monkeypatch, *asked) == 3
     assert outcomes(tmp_path / "out") == {"one": {"same"}, "settings": {"incomparable"}}
     repo.git("add", "--all")
-    repo.git("commit", "--quiet", "--message", "learnt")
-    repo.write({str(kind.relative_to(repo.folder)): "no noise"})
+    repo.git("commit", "--quiet", "--message", "accepted")
+    repo.write({"results/baseline/accepted.yaml": "nothing"})
     assert called(monkeypatch, *asked) == 3  # the committed one counts
     assert called(monkeypatch, *asked, "--trust-candidate-settings") == 4
 

@@ -11,7 +11,6 @@ from tools.benchmarks.gate_error_rates import (
     RUNS,
     ErrorRatePlan,
     PlannedRun,
-    learn_noise,
     read_runs,
     table,
 )
@@ -63,16 +62,6 @@ def test_a_torn_line_is_no_run_and_is_made_again(quick, tmp_path, complete):
     assert len(gate_error_rates.measure(PLAN, tmp_path, lambda text: None)) == len(read_runs(tmp_path)) == 9
     assert quick[9:] == quick[complete:9]
     assert (tmp_path / RUNS).read_text() == "".join(lines)
-
-
-def test_noise_is_the_95th_percentile_of_identical_runs():
-    others = [run(ratios=(1.5,), slowed=0.05), run(("broken",), ratios=(None,))]
-    runs = [run(("same", "faster"), index=n, ratios=(1 + n / 1000, 1 - n / 500)) for n in range(1, 21)]
-    assert learn_noise(runs + others) == {
-        ("case 0", "layer", "latency_s"): 0.019,
-        ("case 1", "layer", "latency_s"): 0.038,
-    }
-    assert learn_noise([]) == {}
 
 
 def cells(line):

@@ -8,7 +8,6 @@ import pytest
 from suite.machine.code import code_digest
 from suite.machine.environment import machine_id
 from suite.records.record import REFUSED_UNRUN, Status
-from suite.records.stores.withdrawn import WITHDRAWN
 from suite.run.cached import find_cached_record, find_on_any_machine, runs_by_case
 from suite.run.scheduler import SweepOutcome
 from tests.records.factory import build, store
@@ -68,14 +67,6 @@ def test_what_was_refused_for_want_of_room_is_asked_again(tmp_path):
     assert found(tmp_path, job, is_refused=True).record.status is Status.OK
 
 
-def test_a_withdrawn_record_of_another_machine_is_no_answer(tmp_path):
-    (job,) = jobs_of(*SMALL)
-    lying_there(tmp_path, job)
-    entry = f"- {{run: {job.run_key_on(ELSEWHERE, code_digest(job.settings))}, date: 2026-04-01, reason: It was hot.}}"
-    (tmp_path / WITHDRAWN).write_text(entry)
-    assert found(tmp_path, job) is None
-
-
 def test_a_damaged_record_is_named_and_does_not_answer(tmp_path):
     (job,) = jobs_of(*SMALL)
     lying_there(tmp_path, job)
@@ -98,20 +89,6 @@ def test_the_newest_whole_record_answers_unless_it_failed(tmp_path):
     assert f"{second.name}: damaged, so the case is run again: record.json cannot be read" in line
     store(tmp_path, build(status=Status.FAILED, reason="broke"))
     assert find_cached_record(job, tmp_path) is None
-
-
-def test_a_withdrawn_record_answers_no_case(tmp_path):
-    job = SimpleNamespace(run_key=build().run_key, refusal=None)
-    store(tmp_path, build(), build())
-    entry = f"- run: {build().run_key[:16]}\n  date: 2026-03-01\n  reason: It was noisy.\n"
-    (tmp_path / WITHDRAWN).write_text(entry)
-    assert find_cached_record(job, tmp_path) is None
-    (later,) = store(tmp_path, build(provenance={"started_at": "2026-03-02T00:00:00+00:00"}))
-    assert find_cached_record(job, tmp_path).folder == later
-    (tmp_path / WITHDRAWN).write_text("[")
-    told = []
-    assert find_cached_record(job, tmp_path, notice=told.append) is None
-    assert f"so the case is run again: {WITHDRAWN} is not YAML" in told[0]
 
 
 @pytest.mark.parametrize(

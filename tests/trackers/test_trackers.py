@@ -8,7 +8,6 @@ import pytest
 
 from suite.commands.export import export
 from suite.records.record import Reading
-from suite.records.stores.withdrawn import WITHDRAWN
 from tests.records.factory import build, store
 
 
@@ -52,13 +51,6 @@ def test_two_exports_at_once_write_each_run_once(results, tmp_path):
         "0 runs written, 1 left out",
         "2 runs written, 1 left out",
     ]
-
-
-def test_a_withdrawn_run_is_not_written(results, tmp_path, capsys):
-    entry = f"- run: {build().run_key[:16]}\n  date: 2026-03-01\n  reason: It was noisy.\n"
-    (results / WITHDRAWN).write_text(entry)
-    export([results], f"sqlite:///{tmp_path / 'mlflow.db'}")
-    assert capsys.readouterr().out.splitlines()[-1] == "0 runs written, 0 left out"
 
 
 def test_what_mlflow_does_not_know_is_refused(results):

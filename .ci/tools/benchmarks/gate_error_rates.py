@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -29,19 +29,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import yaml
-
 from suite.configuration.untrusted import parse_json
-from suite.gate.command import THREADS, check_seconds
+from suite.gate.command import check_seconds
 from suite.gate.rules.decision import BEFORE, Benchmark, Sample
 from suite.gate.rules.tolerances import (
-    MOST_NOISE,
-    NOISE_KEYS,
-    NOISE_SCHEMA,
-    Quantity,
     Tolerances,
-    machine_kind,
-    noise_path,
 )
 from suite.gate.side_by_side import revisions
 from suite.gate.side_by_side.pairing import check_can_be_timed, expanded_from
@@ -49,30 +41,22 @@ from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
 from suite.gate.side_by_side.rounds import csv_table
 from suite.gate.side_by_side.timing import TimingComparison
 from suite.gate.side_by_side.worker_client import FailedError
-from suite.gate.verdict import LATENCY
-from suite.machine.environment import commit, cpu_model, environment, source_digest
-from suite.machine.privacy import scrubbed
+from suite.machine.environment import commit, environment, source_digest
 from suite.machine.signals import Interruptions
 from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
-from suite.records.stores.files import write_named, write_whole
+from suite.records.stores.files import write_whole
 from suite.statistics.proportions import wilson
 from tools.benchmarks.rates import aligned
 
 # Files of the folder, and what ends the name of each run's samples.
 ABOUT, RUNS, TABLE = "error_rates.json", "runs.jsonl", ".csv.gz"
 SHARES = (0.03, 0.05, 0.10)
-# Fewer identical runs cannot show the difference that 19 of 20 stay below.
-FEWEST_TO_SAVE = 20
 HEAD = (
     *("slowdown", "runs", "runs with a slower timing", "slower timings", "faster timings"),
     *("same", "inconclusive", "median s", "longest s"),
 )
 MOST_OFTEN = 0.9
-ABOUT_NOISE = """\
-# The gate's own noise: the relative difference that identical code showed on this kind of machine.
-# Written by `.ci/tool benchmarks.gate_error_rates --save`; the gate's floor of a benchmark is never below its noise.
-"""
 BUSY = """
 import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0))).start()
@@ -290,17 +274,6 @@ def _run(
     }
 
 
-def learn_noise(runs: Iterable[Run]) -> dict[Quantity, float]:
-    """The noise of each benchmark: the relative difference that 19 of 20 runs of identical code stayed below."""
-    differences: dict[Quantity, list[float]] = {}
-    for run in runs:
-        for benchmark in () if run["slowed"] else run["benchmarks"]:
-            if benchmark["ratio"] is not None:
-                key = (benchmark["case"], benchmark["span"], LATENCY)
-                differences.setdefault(key, []).append(abs(benchmark["ratio"] - 1))
-    return {key: round(sorted(values)[int(0.95 * (len(values) - 1))], 4) for key, values in differences.items()}
-
-
 def table(runs: Sequence[Run]) -> list[str]:
     """Lay out false alarms and power as lines of text: a row for each injected slowdown. Below stand what the
     brackets mean, the smallest slowdown found by most runs, and a line for each broken case."""
@@ -362,37 +335,6 @@ def _smallest_slowdowns(runs: Sequence[Run]) -> list[str]:
     return [f"smallest injected slowdown that {MOST_OFTEN:.0%} of runs found: {counts}"]
 
 
-def save_noise(
-    path: Path, noise: Mapping[Quantity, float], *, machine: Mapping[str, Any], made: Mapping[str, Any]
-) -> None:
-    """Write noise to a YAML file over what is there, as shares. `machine`, `made`: facts on its origin."""
-    rows = [
-        {**dict(zip(NOISE_KEYS, quantity, strict=True)), "noise": float(share)} for quantity, share in noise.items()
-    ]
-    content = {"schema": NOISE_SCHEMA, "machine": scrubbed(dict(machine)), "made": scrubbed(dict(made)), "noise": rows}
-    text = ABOUT_NOISE + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_named(path, text.encode())
-
-
-def save_learnt_noise(runs: Sequence[Run], plan: ErrorRatePlan) -> None:
-    """Save the noise of the runs for this kind of machine, without that above MOST_NOISE, which is said."""
-    noise = learn_noise(runs)
-    for quantity in [quantity for quantity, share in noise.items() if share > MOST_NOISE]:
-        share = noise.pop(quantity)
-        print(f"{' '.join(quantity)} differs from itself by {share:.0%}, so time cannot judge it: not saved")
-    origin = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "runs": sum(not run["slowed"] for run in runs),
-        "seconds": plan.seconds,
-        "busy": plan.busy,
-        "source_digest": source_digest(),
-    }
-    path = noise_path(machine_kind(environment(), THREADS))
-    save_noise(path, noise, machine={"cpu": cpu_model(), "threads": THREADS}, made=origin)
-    print(f"Written: {path}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20, help="of identical code")
@@ -400,7 +342,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=30.0, help="the most measuring time of each")
     parser.add_argument("--sweep", default="gate")
     parser.add_argument("--busy", type=int, default=0, help="processes that each keep a CPU busy meanwhile")
-    parser.add_argument("--save", action="store_true", help="write each benchmark's noise")
     parser.add_argument("--out", type=Path, default=Path("results/gate/error_rates"))
     options = parser.parse_args()
     plan = ErrorRatePlan(
@@ -412,8 +353,6 @@ def main() -> int:
     )
     try:
         check_seconds(plan.seconds)
-        if options.save and plan.identical_runs < FEWEST_TO_SAVE:
-            raise ValueError(f"runs must be at least {FEWEST_TO_SAVE} with --save; got {plan.identical_runs}")
         with Interruptions():
             runs = measure(plan, options.out, partial(print, flush=True))
     except ValueError as error:
@@ -422,8 +361,6 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     print("", *table(runs), f"All runs and samples: {options.out}", sep="\n")
-    if options.save:
-        save_learnt_noise(runs, plan)
     return 4 if any(run["broken"] for run in runs) else 0
 
 

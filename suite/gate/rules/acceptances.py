@@ -14,13 +14,15 @@ from typing import Any
 
 import yaml
 
-from suite.configuration.values import clipped, given_text
-from suite.gate.rules.tolerances import matches, read_rows
+from suite.configuration.untrusted import parse_yaml
+from suite.configuration.values import clipped, given_text, whole_number
+from suite.gate.rules.tolerances import matches
 from suite.gate.verdict import Outcome, Verdict
 from suite.records.metrics import METRICS, Better
 from suite.records.numbers import times
+from suite.records.record import CorruptRecordError
 from suite.records.stores.claim import alone_in, locks_folder
-from suite.records.stores.files import write_named
+from suite.records.stores.files import read_plain, write_named
 
 ACCEPTED = Path("results/baseline/accepted.yaml")
 SCHEMA = 1
@@ -76,11 +78,14 @@ def read_acceptances(path: Path, today: datetime.date) -> list[Acceptance]:
     if not path.exists():
         return []
     try:
-        content = read_rows(path, "accepted", SCHEMA)
-        if content.keys() != {"schema", "accepted"}:
+        content = parse_yaml(read_plain(path))
+        if not isinstance(content, dict) or content.keys() != {"schema", "accepted"}:
             raise ValueError(f"it must hold schema and accepted, and nothing else; got {clipped(content)}")
+        whole_number(content, "schema", at_least=SCHEMA, at_most=SCHEMA)
+        if not isinstance(content["accepted"], list):
+            raise ValueError(f"accepted must be a list; got {clipped(content)}")
         entries = [_acceptance(entry, today) for entry in content["accepted"]]
-    except ValueError as error:
+    except (CorruptRecordError, ValueError) as error:
         raise CorruptAcceptancesError(f"{path.name} cannot be read ({error})") from error
     counts = Counter(entry.quantity for entry in entries)
     for entry in entries:

@@ -1,8 +1,4 @@
-"""Tolerances: the largest change that is no failure. People choose it, and the gate's own noise raises it.
-
-People choose in `conf/gate.yaml`. A benchmark whose own noise is larger than that would fail without a cause, so its
-noise, learnt by running identical code against itself on one kind of machine, raises its minimum effect.
-"""
+"""Tolerances: the largest change that is no failure, as people choose it in `conf/gate.yaml`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +8,7 @@ from typing import Any
 
 from suite.configuration.files import conf_dir
 from suite.configuration.untrusted import parse_yaml
-from suite.configuration.values import clipped, given_text, number_between, one_of, whole_number
+from suite.configuration.values import clipped, one_of
 from suite.records.metrics import METRICS
 from suite.records.record import CorruptRecordError
 from suite.records.stores.files import read_plain
@@ -20,13 +16,6 @@ from suite.records.stores.files import read_plain
 KEYS = ("floor", "target", "metrics", "cases", "operators")
 LINE_KEYS = ("case", "span", "metric", "floor", "target")
 FAIL, SHOW = "fail", "show"
-NOISE = Path("results/baseline/noise")
-NOISE_SCHEMA = 1
-NOISE_KEYS = ("case", "span", "metric")
-# A benchmark that differs from itself by more cannot be judged by time.
-MOST_NOISE = 0.2
-# Case, span and metric.
-Quantity = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,24 +47,22 @@ class Tolerances:
     default_equivalence_margin: float = 0.05
     metric_minimum_effects: Mapping[str, float] = field(default_factory=dict)
     lines: Sequence[ToleranceLine] = ()
-    noise: Mapping[Quantity, float] = field(default_factory=dict)
-    """Learnt on this kind of machine, by case, span and metric."""
     operators: str = FAIL
 
     @classmethod
-    def load(cls, noise: Path | None = None, path: Path | None = None) -> "Tolerances":
-        """Read the tolerances in `path`, or the suite's own conf/gate.yaml, and the learnt noise, which may not exist.
-        Raises ValueError for a file that cannot be read."""
+    def load(cls, path: Path | None = None) -> "Tolerances":
+        """Read the tolerances in `path`, or the suite's own conf/gate.yaml. Raises ValueError for a file that cannot be
+        read."""
         path = path or conf_dir() / "gate.yaml"
         try:
             settings = parse_yaml(read_plain(path))
         except (CorruptRecordError, ValueError) as error:
             raise ValueError(f"conf/gate.yaml cannot be read ({error})") from error
-        return cls.from_settings(settings, read_noise(noise) if noise is not None else {})
+        return cls.from_settings(settings)
 
     @classmethod
-    def from_settings(cls, settings: Any, noise: Mapping[Quantity, float] | None = None) -> "Tolerances":
-        """Make tolerances of the content of conf/gate.yaml and of noise. Raises ValueError for what is not allowed."""
+    def from_settings(cls, settings: Any) -> "Tolerances":
+        """Make tolerances of the content of conf/gate.yaml. Raises ValueError for what is not allowed."""
         settings = _object(settings, "conf/gate.yaml", KEYS)
         plain = {"floor": cls.default_minimum_effect, "target": cls.default_equivalence_margin, "operators": FAIL}
         plain |= settings
@@ -88,75 +75,25 @@ class Tolerances:
             default_equivalence_margin=_share(plain, "target"),
             metric_minimum_effects={name: _share(metrics, name, "metrics.") for name in metrics},
             lines=[_line(line, f"cases[{index}]") for index, line in enumerate(lines)],
-            noise=noise or {},
             operators=one_of(plain, "operators", (FAIL, SHOW)),
         )
 
     def tolerance(self, case: str, span: str, metric: str) -> Tolerance:
-        """The tolerance of one quantity: by the last matching line, else the metric's or the default. The minimum
-        effect is never below the benchmark's own noise, and the margin never below the minimum effect: what is allowed
-        need not be ruled out."""
+        """The tolerance of one quantity: by the last matching line, else the metric's or the default. The margin is
+        never below the minimum effect: what is allowed need not be ruled out."""
         effect = self.metric_minimum_effects.get(metric, self.default_minimum_effect)
         margin = self.default_equivalence_margin
         for line in self.lines:
             if all(map(matches, (line.case, line.span, line.metric), (case, span, metric))):
                 effect = effect if line.minimum_effect is None else line.minimum_effect
                 margin = margin if line.equivalence_margin is None else line.equivalence_margin
-        effect = max(effect, self.noise.get((case, span, metric), 0.0))
         return Tolerance(minimum_effect=effect, equivalence_margin=max(margin, effect))
-
-
-class CorruptNoiseError(ValueError):
-    """A file of learnt noise that cannot be read; the message says what is wrong with it."""
 
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a text matches a pattern, in which only `*` is special and stands for any text. fnmatch would read the
     brackets of `a.py::t[x-1]` as a choice of letters, so that the id would not match itself."""
     return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), text, re.DOTALL) is not None
-
-
-def machine_kind(environment: Mapping[str, Any], threads: int) -> str:
-    """A name for machines of one kind: the GPU if there is one, else CPU and threads, as `some-cpu-1-thread`."""
-    gpus = environment.get("gpus")
-    if isinstance(gpus, list | tuple) and gpus:
-        return _slug(" ".join(sorted({str(gpu) for gpu in gpus})))
-    return f"{_slug(str(environment.get('cpu') or 'unknown'))}-{threads}-thread{'' if threads == 1 else 's'}"
-
-
-def noise_path(kind: str) -> Path:
-    """The file of learnt noise for a kind of machine."""
-    return NOISE / f"{kind}.yaml"
-
-
-def read_noise(path: Path) -> dict[Quantity, float]:
-    """Read the noise by case, span and metric, as shares; empty if there is no file. Raises CorruptNoiseError."""
-    if not path.exists():
-        return {}
-    try:
-        noise: dict[Quantity, float] = {}
-        for row in read_rows(path, "noise", NOISE_SCHEMA)["noise"]:
-            if not isinstance(row, dict):
-                raise ValueError(f"noise must be a list of rows; got {clipped(row)}")
-            case, span, metric = (given_text(row, key) for key in NOISE_KEYS)
-            if (case, span, metric) in noise:
-                raise ValueError(f"case, span and metric must stand once; got {clipped(row)}")
-            noise[case, span, metric] = number_between(row, "noise", 0, MOST_NOISE)
-    except ValueError as error:
-        raise CorruptNoiseError(f"{path.name} is no file of noise ({error})") from error
-    return noise
-
-
-def read_rows(path: Path, name: str, schema: int) -> dict[str, Any]:
-    """The content of a YAML file of the gate, which must have this schema and a list `name`. Raises ValueError."""
-    try:
-        content = parse_yaml(read_plain(path))
-    except CorruptRecordError as error:
-        raise ValueError(str(error)) from error
-    if not isinstance(content, dict) or not isinstance(content.get(name), list):
-        raise ValueError(f"it must hold schema and {name}, a list; got {clipped(content)}")
-    whole_number(content, "schema", at_least=schema, at_most=schema)
-    return content
 
 
 def _line(content: Any, where: str) -> ToleranceLine:
@@ -202,7 +139,3 @@ def _share(content: Mapping[str, Any], name: str, where: str = "") -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1:
         raise ValueError(f"{where}{name} must be a share from 0 to below 1, where 0.02 is 2%; got {clipped(value)}")
     return float(value)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "unknown"

@@ -1,7 +1,7 @@
 """Settings by which a candidate is judged: the base revision's, so that a change cannot raise its own limits.
 
-They are the tolerances, the learnt noise, the acceptances, the sweep, and the judge itself where the one that runs lies
-in the checkout that it judges. What differs in any of them between the two revisions is named, and nothing is passed
+They are the tolerances, the acceptances, the sweep, and the judge itself where the one that runs lies in the checkout
+that it judges. What differs in any of them between the two revisions is named, and nothing is passed
 until somebody has said that the candidate's are meant.
 """
 
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from suite.gate.output.sentences import SETTINGS, first_of
 from suite.gate.rules.acceptances import ACCEPTED
-from suite.gate.rules.tolerances import NOISE
 from suite.gate.verdict import Outcome, Verdict
 
 TOLERANCES, JUDGE = Path("conf/gate.yaml"), Path("suite/gate")
@@ -69,7 +68,6 @@ def settings_of(before: Path, after: Path, checkout: Path, sweep: str | None, *,
     for about, names in (
         ("tolerances", {TOLERANCES} if any((tree / JUDGE).is_dir() for tree in trees) else ()),
         ("acceptances", {ACCEPTED}),
-        ("learnt noise", _found(trees, f"{NOISE}/*.yaml")),
         ("the sweep", _found(trees, f"**/sweep/{escape(sweep)}.yaml") if sweep else ()),
         ("the judge", _judge_files(trees, checkout.resolve())),
     ):

@@ -16,7 +16,6 @@ from suite.records.stores.closed import is_table
 from suite.records.stores.files import write_whole
 from suite.records.stores.tables import decoded_bytes
 from suite.records.stores.walk import folders_below
-from suite.records.stores.withdrawn import WITHDRAWN
 
 MOST_PACKED_BYTES = 16 << 20
 """A size that can be carried anywhere, as through a paste or a mail."""
@@ -93,10 +92,10 @@ class _Limited(io.RawIOBase):
 
 
 def check_size(source: Path) -> None:
-    """Raise CorruptRecordError for a folder in which a run, a row group of a table, or a list of withdrawn runs would
-    take more than LARGEST_BYTES of memory."""
+    """Raise CorruptRecordError for a folder in which a run, or a row group of a table, would take more
+    than LARGEST_BYTES of memory."""
     for folder, names in folders_below(source, []):
-        for files in ({RECORD, SAMPLES, TELEMETRY}, {WITHDRAWN}, *({name} for name in names if is_table(name))):
+        for files in ({RECORD, SAMPLES, TELEMETRY}, *({name} for name in names if is_table(name))):
             if sum(_bytes_in_memory(folder / name) for name in files & names) > LARGEST_BYTES:
                 raise CorruptRecordError(f"{folder.name} would take more than {LARGEST_BYTES >> 20} MiB of memory")
 
@@ -105,7 +104,7 @@ def _bytes_in_memory(path: Path) -> int:
     """The most bytes that a file takes once it is read; 0 for one that cannot be, which whoever reads it names."""
     try:
         nbytes = path.lstat().st_size
-        if path.name in (RECORD, WITHDRAWN) or nbytes > LARGEST_BYTES:
+        if path.name == RECORD or nbytes > LARGEST_BYTES:
             return nbytes * TEXT_GROWTH
         return decoded_bytes(path)
     except OSError:

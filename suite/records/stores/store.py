@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,6 @@ from suite.records.stores.closed import closed_run
 from suite.records.stores.files import PART, file_blocks, write_whole
 from suite.records.stores.tables import FLOAT, INT, TEXT, DecodedColumns, TableFile
 from suite.records.stores.walk import Damage, folders_below
-from suite.records.stores.withdrawn import WITHDRAWN, Withdrawal, withdrawals_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,9 +60,13 @@ READINGS = TableFile(
 class StoredRecord:
     record: Record
     folder: Path
-    withdrawal: Withdrawal | None = None
-    digest: str = ""
-    """Of the record without the digests of its files, where it was read among others: of two places, one run's."""
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the record without the digests of the files beside it, which tables do not keep: equal in two
+        places of one run. Raises CorruptRecordError as `read_file`."""
+        content = parse_json(read_file(self.folder / RECORD))
+        return hashlib.sha256(json.dumps(content | {"files": {}}).encode()).hexdigest()
 
     @property
     def name(self) -> str:
@@ -84,8 +88,6 @@ class Contents:
     stored: Sequence[StoredRecord] = ()
     damaged: Sequence[Damage] = ()
     unfinished: Sequence[Path] = ()
-    withdrawn: Sequence[StoredRecord] = ()
-    """Runs that count nowhere, and are named with the reason."""
 
 
 def write_record(record: Record, folder: Path, files: Mapping[str, bytes] = MappingProxyType({})) -> None:
@@ -107,20 +109,12 @@ def record_text(content: Mapping[str, Any]) -> bytes:
 
 def read_record(folder: Path, *, with_readings: bool = True) -> Record:
     """Read one run. Raises CorruptRecordError, with what is wrong, for a damaged or foreign folder."""
-    return _read_with_digest(folder, with_readings=with_readings)[0]
-
-
-def _read_with_digest(folder: Path, *, with_readings: bool) -> tuple[Record, str]:
-    """A run, and the sha256 of its record, without the digests of the files beside it: tables keep what they hold."""
     text = read_file(folder / RECORD)
     try:
-        content = parse_json(text)
-        record = record_from_json(content)
+        record = record_from_json(parse_json(text))
     except ValueError as error:
         raise CorruptRecordError(f"{RECORD} cannot be read: it {error}") from error
-    if with_readings:
-        record = replace(record, readings=read_readings(folder, record))
-    return record, hashlib.sha256(json.dumps(content | {"files": {}}).encode()).hexdigest()
+    return replace(record, readings=read_readings(folder, record)) if with_readings else record
 
 
 def read_readings(folder: Path, record: Record) -> Rows[Reading]:
@@ -154,61 +148,32 @@ def read_batches(table: TableFile, folder: Path, record: Record) -> "list[pa.Rec
 def read_contents(roots: Iterable[Path], *, with_readings: bool = True) -> Contents:
     """Every run below the given folders, in a stable order. Nothing found there stops the rest."""
     entries = list(each_run(roots, with_readings=with_readings))
-    runs = [entry for entry in entries if isinstance(entry, StoredRecord)]
     return Contents(
-        stored=[run for run in runs if run.withdrawal is None],
+        stored=[entry for entry in entries if isinstance(entry, StoredRecord)],
         damaged=[entry for entry in entries if isinstance(entry, Damage)],
         unfinished=[entry for entry in entries if isinstance(entry, Path)],
-        withdrawn=[run for run in runs if run.withdrawal],
     )
 
 
 def each_run(roots: Iterable[Path], *, with_readings: bool = True) -> Iterator[StoredRecord | Damage | Path]:
-    """Yield each run below the folders: a record, withdrawn or not, or a Damage, or the path of an unfinished one. The
-    same as `read_contents`, but nothing is kept. An entry of a list of withdrawals that names no run is damage too."""
+    """Yield each run below the folders: a record, or a Damage, or the path of an unfinished one. The same as
+    `read_contents`, but nothing is kept."""
     damaged: list[Damage] = []
     begun: dict[Path, frozenset[str]] = {}
-    lists: dict[Path, Sequence[Withdrawal]] = {}
-    covering = set[tuple[Path, Withdrawal]]()
     for folder, names in (entry for root in roots for entry in folders_below(root, damaged)):
         # Others' files end with PART too, where a process was killed; these names are of runs alone.
         begun |= {} if RUN_BEGUN.isdisjoint(names) else {folder: names}
-        try:
-            lists |= {folder: _read_list(folder / WITHDRAWN)} if WITHDRAWN in names else {}
-        except CorruptRecordError as error:
-            damaged.append(Damage(folder=folder / WITHDRAWN, reason=str(error)))
     yield from damaged
     for folder in sorted(begun):  # a disk lists folders in any order
         if RECORD not in begun[folder]:
             yield folder
             continue
         try:
-            record, digest = _read_with_digest(folder, with_readings=with_readings)
+            run = StoredRecord(record=read_record(folder, with_readings=with_readings), folder=folder)
         except CorruptRecordError as error:
             yield Damage(folder=folder, reason=str(error))
         else:
-            withdrawal = _withdrawal_covering(record, lists.get(folder.parent, ()))
-            covering |= {(folder.parent, withdrawal)} if withdrawal else set()
-            yield StoredRecord(record=record, folder=folder, withdrawal=withdrawal, digest=digest)
-    for folder, entry in ((folder, entry) for folder, entries in lists.items() for entry in entries):
-        if (folder, entry) not in covering:
-            yield Damage(folder=folder / WITHDRAWN, reason=f"no run here was begun before it was {entry.said}")
-
-
-def find_withdrawal(record: Record, folder: Path) -> Withdrawal | None:
-    """The withdrawal of a run in a folder, if the list beside it has one. Raises CorruptRecordError for a list
-    that cannot be read."""
-    path = folder.parent / WITHDRAWN
-    return _withdrawal_covering(record, _read_list(path)) if path.exists() else None
-
-
-def _read_list(path: Path) -> Sequence[Withdrawal]:
-    """The withdrawals in a list. Raises CorruptRecordError for one that cannot be read."""
-    return withdrawals_in(read_file(path))
-
-
-def _withdrawal_covering(record: Record, entries: Iterable[Withdrawal]) -> Withdrawal | None:
-    return next((entry for entry in entries if entry.covers(record)), None)
+            yield run
 
 
 def read_file(path: Path) -> bytes:

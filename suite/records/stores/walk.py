@@ -11,6 +11,9 @@ from suite.records.stores.closed import MANIFEST, ClosedSweep, closed_sweep
 from suite.records.stores.files import file_blocks
 from suite.records.stores.old_zip import OLD_ZIP
 
+WITHDRAWN = "withdrawn.yaml"
+"""Runs that an older version left out. Named rather than ignored, since they count again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Damage:
@@ -41,6 +44,9 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
         if OLD_ZIP in is_folder:
             reason = f"older versions kept runs in it; suite results pack {folder} makes tables of them"
             damaged.append(Damage(folder=folder / OLD_ZIP, reason=reason))
+        if WITHDRAWN in is_folder:
+            reason = "lists of withdrawn runs are read no more: move the runs that it names elsewhere, then remove it"
+            damaged.append(Damage(folder=folder / WITHDRAWN, reason=reason))
         for name in sorted(runs.keys() & inner):
             if _is_another_run(folder / name):
                 reason = f"{MANIFEST} beside it names another run of this name, which is not read"

@@ -9,7 +9,7 @@ from suite.machine.environment import machine_id
 from suite.machine.plain_text import complain
 from suite.machine.privacy import Scrubber
 from suite.records.derived import FIRST_YEAR, started_at
-from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Status
+from suite.records.record import RECORD, TELEMETRY, CorruptRecordError, Record, Status
 from suite.records.stores.claim import NAME_LENGTH
 from suite.records.stores.store import PRIVATE_PARTS, SAMPLES, StoredRecord, file_digest
 from suite.records.stores.telemetry import read_series
@@ -20,8 +20,8 @@ from suite.records.verify.rules import implausible_readings, implausible_series,
 def whole_runs(
     runs: Iterable[StoredRecord | Damage | Path], left_out: list[Path], named: Callable[[Path], str] = str
 ) -> Iterator[StoredRecord]:
-    """Yield the runs without a fault, withdrawn ones too, and print why each other one is left out. `left_out`: takes
-    the folders of those that are damaged or have a fault. `named`: how a folder is printed."""
+    """Yield the runs without a fault, and print why each other one is left out. `left_out`: takes the folders of those
+    that are damaged or have a fault. `named`: how a folder is printed."""
     for run in runs:
         if isinstance(run, Path):
             complain(f"left out, unfinished: {named(run)}")
@@ -36,16 +36,11 @@ def whole_runs(
 
 
 def reasons_against(run: StoredRecord | Damage) -> list[str]:
-    """Why a run is refused: a sentence for each fault, or why it cannot be read.
-
-    A run that was withdrawn is held to what its files and texts must be, and to nothing that its numbers say.
-    """
+    """Why a run is refused: a sentence for each fault, or why it cannot be read."""
     if isinstance(run, Damage):
         return [run.reason]
-    faults = [*_fact_faults(run), *file_faults(run, is_judged=run.withdrawal is None), *_private_parts(run)]
-    if run.withdrawal is None:
-        faults += [*impossible_timings(run.record), *implausible_readings(run.record)]
-    return faults
+    of_files = [*_fact_faults(run), *file_faults(run, is_judged=True), *_private_parts(run.record)]
+    return [*of_files, *impossible_timings(run.record), *implausible_readings(run.record)]
 
 
 def file_faults(run: StoredRecord, *, is_judged: bool = False) -> Iterator[str]:
@@ -69,13 +64,11 @@ def _scrubber(is_ours: bool) -> Scrubber:
     return Scrubber(is_ours=is_ours)
 
 
-def _private_parts(run: StoredRecord) -> Iterator[str]:
-    """Yield a sentence for each part of a record, or its withdrawal, that holds a path, a secret or a private name."""
-    record, withdrawal = run.record, run.withdrawal
+def _private_parts(record: Record) -> Iterator[str]:
+    """Yield a sentence for each part of a record that holds a path, a secret or a private name."""
     is_ours = record.environment.get("machine_id") == machine_id()
     parts = {name: getattr(record, name) for name in PRIVATE_PARTS}
     parts["case"] = {**record.case.axes, **record.case.extras}
-    parts["why it was withdrawn"] = {"reason": withdrawal.reason if withdrawal else ""}
     for name, part in _scrubber(is_ours).clean_data(parts, is_free=False).items():
         if part != parts[name]:
             yield f"{name} holds a path{', a name' * is_ours} or a secret{' of this machine' * is_ours}"

@@ -45,13 +45,11 @@ class CurrentRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """A folder that gave no record, or whose run was withdrawn and therefore counts nowhere."""
+    """A folder that gave no record."""
 
     label: str
     name: str  # the last part of its folder alone, since a path says who and where
-    reason: str = ""  # why, and by whom where a list of withdrawn runs says so
-    case_id: str = ""
-    withdrawn_on: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +61,6 @@ class Results:
     all_records: Sequence[tuple[str, Record]]  # label and record, the superseded ones included
     damaged: Sequence[LeftOut]
     unfinished: Sequence[LeftOut]
-    withdrawn: Sequence[LeftOut] = ()
     references: frozenset[str] = frozenset()
     """The labels of records that were committed below results/reference or results/baseline."""
     notes: Sequence[Headline] = ()  # on which folders were left out, and why
@@ -85,8 +82,7 @@ class Results:
             return self
         labels = {current.label for current in records}
         by_label: dict[str, Any] = {
-            name: [item for item in getattr(self, name) if item.label in labels]
-            for name in ("damaged", "unfinished", "withdrawn")
+            name: [item for item in getattr(self, name) if item.label in labels] for name in ("damaged", "unfinished")
         }
         return replace(
             self,
@@ -145,11 +141,9 @@ def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_re
 def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]) -> Results:
     """The results of one folder. `changed`: ids of cases whose records, in any folder, differ in their settings."""
     labelled = machine_labels(label, [run.record for run in contents.stored])
-    withdrawn = list(_withdrawn_runs(label, contents, labelled))
     counts = Counter(name for name, _ in labelled)
     # A folder's own label only where something stands under it; the most records first.
-    has_more = contents.damaged or contents.unfinished or any(run.label == label for run in withdrawn)
-    if has_more or not counts:
+    if contents.damaged or contents.unfinished or not counts:
         counts[label] += 0
     # A folder above the reference records, such as results/ itself, may hold one's own beside them.
     own_names = {
@@ -163,24 +157,8 @@ def _read_folder(label: str, folder: Path, contents: Contents, changed: Set[str]
         all_records=[(name, run.record) for (name, _), run in zip(labelled, contents.stored, strict=True)],
         damaged=[LeftOut(label=label, name=damage.folder.name, reason=damage.reason) for damage in contents.damaged],
         unfinished=[LeftOut(label=label, name=run.name) for run in contents.unfinished],
-        withdrawn=withdrawn,
         references=frozenset({name for name, _ in labelled} - own_names),
     )
-
-
-def _withdrawn_runs(label: str, contents: Contents, labelled: Sequence[tuple[str, bool]]) -> Iterable[LeftOut]:
-    """Yield the withdrawn runs, each under the label of its machine where that has one by its other runs."""
-    pairs = zip(contents.stored, labelled, strict=True)
-    labels_by_machine = {recorded_machine(run.record): name for run, (name, is_of_one) in pairs if is_of_one}
-    for run in contents.withdrawn:
-        if entry := run.withdrawal:
-            yield LeftOut(
-                label=labels_by_machine.get(recorded_machine(run.record), label),
-                name=run.folder.name,
-                case_id=run.record.case.id,
-                withdrawn_on=entry.date,
-                reason=f"{entry.reason} ({entry.by})" if entry.by else entry.reason,
-            )
 
 
 def _newest_records(

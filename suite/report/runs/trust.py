@@ -1,38 +1,26 @@
-"""The section on how far the runs can be trusted: what did not run and why, what got in the way of the rest, where and
-from which code they come, and whether the same cases came out the same elsewhere.
+"""The section on how far the runs can be trusted: what did not run and why, what got in the way of the rest, and
+where and from which code they come.
 
 A case that could not run is a row with a reason, never a gap.
 """
 
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from statistics import fmean
 from typing import Any
 
 from suite.machine.plain_text import shortened
 from suite.records import numbers
 from suite.records.derived import run_warnings, started_at
 from suite.records.record import Record, Status
-from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, dotted, joined, say, say_or, section
-from suite.report.evidence import contrast_verdict, difference
-from suite.report.model.by_setting import experiments_by, telling_settings, workload_design
+from suite.report.blocks import Headline, Joined, Kind, Say, Section, Table, Text, joined, say, say_or, section
 from suite.report.model.experiment import grouped
-from suite.report.model.formats import times_range
-from suite.report.model.labels import VARIANT, record_facets, variant_label
-from suite.report.model.outcome import outcome_metric
+from suite.report.model.labels import record_facets
 from suite.report.model.results import CurrentRecord, LeftOut, Results
-from suite.report.model.run import LABEL, Run, scrub_recorded
+from suite.report.model.run import scrub_recorded
 from suite.report.runs import devices
-from suite.report.runs.devices import name_parts, run_settings
 from suite.report.table import Column, column, part_columns, plain_title, table
-from suite.report.timings import record_timings
-from suite.statistics.intervals import median_ratio
-from suite.statistics.paired import TOLD_APART
 
 Reason = tuple[Status, str, str]
 """A status, why, and the label."""
@@ -42,8 +30,7 @@ Counts = tuple[str, Counter[str]]
 
 def build(results: Results) -> Section | None:
     """The section on trust, from every record and every folder that gave none; None without either."""
-    left_out = [*results.damaged, *results.unfinished, *results.withdrawn]
-    if not results.records and not left_out:
+    if not (results.records or results.damaged or results.unfinished):
         return None
     # Watching a run's memory slows it.
     num_tracked = sum(current.record.settings.get("track_memory") is True for current in results.records)
@@ -61,14 +48,12 @@ def build(results: Results) -> Section | None:
             devices.missing_table(results),
             fact_table(results),
             warning_table(results),
-            shared_table(results),
         ],
         headlines=[
             Headline(text=say(key, ran=numbers.count(ran), count=numbers.count(count))),
             devices.disturbance(results),
             origin(results),
             *results.notes,
-            shared_headline(results),
         ],
     )
 
@@ -85,7 +70,6 @@ def _count_table(results: Results) -> Table:
         ("column.superseded", superseded),
         ("column.damaged", Counter(unread.label for unread in results.damaged)),
         ("column.unfinished", Counter(unread.label for unread in results.unfinished)),
-        *([("column.withdrawn", Counter(run.label for run in results.withdrawn))] if results.withdrawn else []),
     ]
     name: Column[Counts] = column("column.runs", lambda row: say(row[0]))
     labels = [column(plain_title(label), itemgetter(label), numbers.count) for label in results.labels]
@@ -122,127 +106,16 @@ def _status_and_reason(current: CurrentRecord) -> Reason:
 
 
 def _left_out_tables(results: Results) -> list[Table]:
-    """Tables of the folders that gave no record: damaged, never ended, or withdrawn."""
+    """Tables of the folders that gave no record: damaged, or never ended."""
     columns: list[Column[LeftOut]] = [
         column("column.label", lambda run: run.label, facet="label"),
         column("column.folder", lambda run: run.name, kind=Kind.CODE),
     ]
     wrong: Column[LeftOut] = column("column.wrong", lambda run: scrub_recorded(run.reason), kind=Kind.LONG)
-    withdrawn: list[Column[LeftOut]] = [
-        column("trust.withdrawn_on", lambda run: run.withdrawn_on),
-        column("column.reason", lambda run: scrub_recorded(run.reason), kind=Kind.LONG),
-        column("column.case", lambda run: run.case_id, kind=Kind.CASE),
-    ]
     return [
         table(say("trust.damaged"), results.damaged, [*columns, wrong], note=say("trust.damaged_note")),
         table(say("trust.unfinished"), results.unfinished, columns, note=say("trust.unfinished_note")),
-        table(say("trust.withdrawn"), results.withdrawn, [*columns, *withdrawn], note=say("trust.withdrawn_note")),
     ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedCase:
-    """A timing or a score of one case under a label, beside the first label that has it."""
-
-    name: Text
-    labels: tuple[Text, Text]  # this one, and the first
-    ours: Text
-    theirs: Text
-    change: Text
-    verdict: Text
-    is_clear: bool
-    distance: float = 0.0  # the logarithm of a ratio; 0 of a score
-    pairs: int | None = None
-    settings: str = ""
-
-
-def shared_table(results: Results) -> Table:
-    """The table of the cases that several labels have, the clearly different and furthest apart first."""
-    rows = sorted(
-        [*_shared_timings(results), *_shared_scores(results)], key=lambda row: (not row.is_clear, -row.distance)
-    )
-    return table(
-        say("trust.shared"),
-        rows,
-        [
-            column("column.case", lambda row: row.name),
-            column("trust.compared", lambda row: say("trust.over", label=row.labels[0], first=row.labels[1])),
-            column("trust.ours", lambda row: row.ours, kind=Kind.NUMBER),
-            column("trust.theirs", lambda row: row.theirs, kind=Kind.NUMBER),
-            column("trust.change", lambda row: row.change, kind=Kind.NUMBER),
-            column("trust.verdict", lambda row: row.verdict),
-            column("column.count", lambda row: row.pairs, numbers.count, only_where_known=True),
-            column("column.settings", lambda row: row.settings, kind=Kind.CODE),
-        ],
-        note=say("trust.shared_note"),
-        folded=True,
-    )
-
-
-def shared_headline(results: Results) -> Headline | None:
-    """How many of the shared timings are clearly different; None where no label shares any."""
-    timings = list(_shared_timings(results))
-    counts = {"count": numbers.count(len(timings)), "clear": numbers.count(sum(row.is_clear for row in timings))}
-    return Headline(text=say("trust.shared_headline", **counts)) if timings else None
-
-
-def _shared_timings(results: Results) -> Iterable[SharedCase]:
-    """Yield each span's timing under a label beside the first label that has it, of cases that several labels timed."""
-    by_case = grouped((c for c in results.records if c.is_of_one_machine), lambda current: current.record.case.id)
-    several = [records for records in by_case.values() if len({current.label for current in records}) > 1]
-    timings = [
-        timing
-        for current in chain.from_iterable(several)
-        if outcome_metric(current.record.case.workload) is None  # others are run for a score
-        for timing in record_timings(current, current.record.case.workload)
-    ]
-    for cases in grouped(timings, lambda timing: (timing.record.case.id, timing.span)).values():
-        by_label = {timing.label: timing for timing in cases}
-        first, *rest = [by_label[label] for label in results.labels if label in by_label]
-        for timing in rest:
-            ratio = median_ratio(timing.interval, first.interval)
-            outcome = say("trust.clear" if ratio.is_clear else "trust.unclear")
-            change = say("trust.ratio", ratio=numbers.times(ratio.ratio), range=times_range(ratio.low, ratio.high))
-            is_repeated = 1 not in (timing.interval.launches, first.interval.launches)
-            span, variant = say_or(f"span.{timing.span}", timing.span), variant_label(timing.axis(VARIANT))
-            yield SharedCase(
-                name=dotted(variant, *name_parts(timing.record), timing.axis("dtype"), span),
-                labels=(timing.label, first.label),
-                ours=numbers.seconds(timing.interval.median),
-                theirs=numbers.seconds(first.interval.median),
-                change=change if is_repeated else numbers.times(ratio.ratio),
-                verdict=outcome if is_repeated else say("own.behind.one_launch"),
-                is_clear=is_repeated and ratio.is_clear,
-                distance=abs(math.log(ratio.ratio)),
-                settings=run_settings(timing),
-            )
-
-
-def _shared_scores(results: Results) -> Iterable[SharedCase]:
-    """Yield each label's scores beside the first label's, of workloads that several labels have."""
-    for workload, records in grouped(results.records, lambda current: current.record.case.workload).items():
-        outcome = outcome_metric(workload)
-        has_several_labels = len({current.label for current in records}) > 1
-        scored = [current for current in records if has_several_labels and outcome and outcome.scores(current.record)]
-        if outcome is None or len({current.label for current in scored}) < 2:
-            continue
-        experiments = experiments_by(scored, workload, LABEL, lambda current, key: Run(current=current, key=key))
-        several = [experiment for experiment in experiments if experiment.baseline and experiment.others]
-        names = telling_settings([experiment.key for experiment in several], workload_design(workload))
-        for experiment in several:
-            settings = ", ".join(f"{name}={value}" for name in names if (value := experiment.value(name)))
-            for pair in outcome.contrasts(experiment.others, experiment.arms[0]):
-                yield SharedCase(
-                    name=dotted(workload, pair.quantity.name),
-                    labels=(pair.arm.name, pair.other.name),
-                    ours=pair.quantity.text(fmean(pair.comparison.ours)),
-                    theirs=pair.quantity.text(fmean(pair.comparison.theirs)),
-                    change=difference(pair),
-                    verdict=contrast_verdict(pair),
-                    is_clear=pair.comparison.outcome in TOLD_APART,
-                    pairs=pair.comparison.pairs,
-                    settings=settings,
-                )
 
 
 LONGEST_FACT, LONGEST_IDENTIFIER = 400, 12

@@ -122,9 +122,9 @@ STRICT = Tolerances(default_minimum_effect=0.001, default_equivalence_margin=0.0
         (math.log(1.1), 0.01, LOOSE, Outcome.SAME),
         (0.0, 0.2, LOOSE, Outcome.SAME),
         (0.0, 0.01, STRICT, None),
-        # Learnt noise raises the minimum effect, of its own benchmark alone.
-        (math.log(1.055), 0.001, Tolerances(noise={("a", "layer", "latency_s"): 0.06}), Outcome.SAME),
-        (math.log(1.055), 0.001, Tolerances(noise={("b", "layer", "latency_s"): 0.06}), Outcome.SLOWER),
+        # A case's own floor raises the minimum effect, of that case alone.
+        (math.log(1.055), 0.001, Tolerances.from_settings({"cases": [{"case": "a", "floor": 0.06}]}), Outcome.SAME),
+        (math.log(1.055), 0.001, Tolerances.from_settings({"cases": [{"case": "b", "floor": 0.06}]}), Outcome.SLOWER),
     ],
 )
 def test_slower_is_above_the_minimum_effect_same_within_margin(middle, spread, tolerances, outcome):
@@ -179,8 +179,8 @@ def test_far_slower_is_called_however_few_the_launches(ratio, spread, launches, 
     assert closed.outcome is outcome
     assert (low > math.log(1.5) or high < -math.log(1.5)) is (outcome is not Outcome.INCONCLUSIVE)
     assert closed.launches == launches
-    if ratio == 2.1:  # which learnt noise may hide, where the launches are few
-        noisy = decisions(one, tolerances=Tolerances(noise={("a", "layer", "latency_s"): 0.1}))
+    if ratio == 2.1:  # which a larger floor may hide, where the launches are few
+        noisy = decisions(one, tolerances=Tolerances(default_minimum_effect=0.1))
         assert noisy.close(samples)[one].outcome is Outcome.INCONCLUSIVE
 
 

@@ -16,7 +16,6 @@ GATE = "suite/gate/__init__.py"
 JUDGING = {
     "conf/gate.yaml": "tolerances",
     "results/baseline/accepted.yaml": "acceptances",
-    "results/baseline/noise/a-processor-1-thread.yaml": "learnt noise",
     "conf/sweep/gate.yaml": "the sweep",
     "src/normed/conf/sweep/gate.yaml": "the sweep",
     "suite/gate/rules/decision.py": "the judge",

@@ -79,10 +79,9 @@ def test_an_archive_of_too_much_is_refused_in_time(tmp_path, monkeypatch):
         unpack(tmp_path / "bomb.tar.gz", tmp_path / "into")
 
 
-@pytest.mark.parametrize("name", ["record.json", "samples.parquet", "telemetry.parquet", "withdrawn.yaml"])
+@pytest.mark.parametrize("name", ["record.json", "samples.parquet", "telemetry.parquet"])
 def test_a_run_that_would_fill_the_memory_is_refused(tmp_path, name, monkeypatch, capsys):
     store(tmp_path / "sweep", build(), series=SERIES)
-    (tmp_path / "sweep" / "withdrawn.yaml").write_text(" " * 100)
     path = next((tmp_path / "sweep").rglob(name))
     if path.suffix == ".parquet":  # 200,000 equal rows take a few bytes each as Arrow writes them
         table = pq.read_table(path)
@@ -91,7 +90,7 @@ def test_a_run_that_would_fill_the_memory_is_refused(tmp_path, name, monkeypatch
     else:
         path.write_text(" " * (1 << 20))
     monkeypatch.setattr(archive, "LARGEST_BYTES", 16 << 20)
-    pack(tmp_path / "sweep", [tmp_path / "sweep" / "withdrawn.yaml"], tmp_path / "sweep.tar.gz")
+    pack(tmp_path / "sweep", [], tmp_path / "sweep.tar.gz")
     for source in (tmp_path / "sweep", tmp_path / "sweep.tar.gz"):
         assert merge([source], tmp_path / "all") == 4
         assert "would take more than 16 MiB of memory" in capsys.readouterr().err
