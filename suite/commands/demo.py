@@ -11,7 +11,6 @@ from typing import Any
 
 from suite.commands.run import DONE, INTERRUPTED, USAGE
 from suite.commands.run import main as run
-from suite.console.progress import SeveralSweeps
 from suite.console.table import say_folded
 from suite.machine.environment import machine_id
 from suite.machine.plain_text import say
@@ -88,11 +87,10 @@ def reproduce(*, again: bool = False) -> int:
         "If interrupted, the same command continues; --again measures everything again. "
         f"Records: {RESULTS_AGAIN}"
     )
-    several = SeveralSweeps([60.0 * sweep["minutes"] for sweep in deciding])
     for place, sweep in enumerate(deciding, start=1):
         minutes = numbers.duration(60.0 * sweep["minutes"])
         say_folded("", f"sweep {place} of {len(deciding)}: sweep={sweep['sweep']}, about {minutes}")
-        codes.append(run(sweep_arguments(sweep, RESULTS_AGAIN, again=again), several=several))
+        codes.append(run(sweep_arguments(sweep, RESULTS_AGAIN, again=again)))
         if codes[-1] == INTERRUPTED:
             say_folded(
                 "Interrupted. The same command continues from here; "

@@ -15,7 +15,7 @@ from typing import Any
 
 from suite.commands.ls import run_help
 from suite.configuration.values import true_or_false
-from suite.console.progress import SeveralSweeps, Terminal
+from suite.console.progress import Terminal
 from suite.console.summary import summary_by
 from suite.machine.plain_text import complain, json_text, one_line, say
 from suite.machine.streams import CommandFailedError, ReaderLeftError, run_guarded, system_message
@@ -35,10 +35,9 @@ JSON = "--json"
 Argv = Sequence[str]
 
 
-def main(argv: Argv | None = None, *, beside: Sequence[Argv] = (), several: SeveralSweeps | None = None) -> int:
+def main(argv: Argv | None = None, *, beside: Sequence[Argv] = ()) -> int:
     """Run the cases that the arguments name, by default the process's own, and return the exit code. `beside`: the
-    arguments of other sweeps, whose cases take turns with these. `several`: the times of a series of sweeps that this
-    one belongs to."""
+    arguments of other sweeps, whose cases take turns with these."""
     arguments = sys.argv[1:] if argv is None else argv
     try:
         if {"--help", "-h"} & set(arguments):
@@ -46,7 +45,7 @@ def main(argv: Argv | None = None, *, beside: Sequence[Argv] = (), several: Seve
             return DONE
         # With --json what people read goes to standard error.
         with redirect_stdout(sys.stderr) if JSON in arguments else nullcontext():
-            code, terminal = _run(arguments, beside, several)
+            code, terminal = _run(arguments, beside)
         if JSON in arguments and code != USAGE:
             say(json_text(terminal.as_json() if terminal is not None else []))
         return code
@@ -61,7 +60,7 @@ def main(argv: Argv | None = None, *, beside: Sequence[Argv] = (), several: Seve
         return INTERRUPTED
 
 
-def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None) -> tuple[int, Terminal | None]:
+def _run(arguments: Argv, beside: Sequence[Argv]) -> tuple[int, Terminal | None]:
     """Run the cases; return the exit code, and the Terminal that showed them. No Terminal where Hydra ran them or
     answered by itself, or where the arguments were refused, which is printed."""
     try:
@@ -90,7 +89,7 @@ def _run(arguments: Argv, beside: Sequence[Argv], several: SeveralSweeps | None)
         resume, wants_page = ([true_or_false(point.settings, key) for point in points] for key in ("resume", "report"))
         launcher = chosen_launcher(points)
         launcher.check(jobs)
-        terminal = _terminal(jobs, left, launcher, several)
+        terminal = _terminal(jobs, left, launcher)
     except REFUSALS as error:
         complain(f"suite run: {sentence(error)}")
         return USAGE, None
@@ -155,19 +154,13 @@ def objective_value(records: Sequence[Record], name: Any) -> float | None:
     return max(readings, key=lambda reading: reading.step).value
 
 
-def _terminal(
-    jobs: Sequence[Job],
-    points: Sequence[SweepPoint],
-    launcher: Launcher,
-    several: SeveralSweeps | None = None,
-) -> Terminal:
+def _terminal(jobs: Sequence[Job], points: Sequence[SweepPoint], launcher: Launcher) -> Terminal:
     """A terminal for these jobs. Raises ValueError for a workload whose summary cannot be loaded."""
     return Terminal(
         list({job.case.id: job.case for job in jobs}.values()),
         is_sweep=points[0].is_sweep,
         workers=lambda: launcher.workers,
         summaries={job.case.workload: summary_by(point.summary) for job, point in zip(jobs, points, strict=True)},
-        several=several,
     )
 
 

@@ -52,32 +52,6 @@ def remaining_s(waiting: Sequence[Case], done: Sequence[tuple[Case, float]]) -> 
     return len(waiting) * mean(times_s) if times_s else 0.0
 
 
-class SeveralSweeps:
-    """The time of sweeps that run one after the other, each with an estimate made beforehand.
-
-    Another machine is slower or faster than the one of the estimates by about one factor, so what the ended sweeps took
-    corrects the rest.
-    """
-
-    def __init__(self, expected_s: Sequence[float]) -> None:
-        self._expected_s, self._took_s = [*expected_s], list[float]()
-
-    def ended(self, took_s: float) -> None:
-        """Take what the current sweep's cases took; 0 where none ran here, which says nothing of the pace."""
-        self._took_s.append(took_s)
-
-    def left_s(self, own_left_s: float | None, *, undone: float) -> float:
-        """Seconds left of all sweeps; a later one takes its expected time at the pace so far.
-
-        `own_left_s`: of the current sweep, None while none of its cases is done; `undone`: the share of its cases that
-        wait.
-        """
-        ran = [pair for pair in zip(self._took_s, self._expected_s, strict=False) if pair[0] > 0]
-        pace = sum(took for took, _ in ran) / sum(expected for _, expected in ran) if ran else 1.0
-        current_s, *later_s = self._expected_s[len(self._took_s) :]
-        return (pace * current_s * undone if own_left_s is None else own_left_s) + pace * sum(later_s)
-
-
 # Seldom: the case that is measured shares the machine.
 REFRESHES_PER_S = 1
 PLAIN_PROGRESS_EVERY_S = 60
@@ -96,11 +70,10 @@ class Terminal:
         is_sweep: bool,
         workers: Callable[[], int] = lambda: 1,
         summaries: Mapping[str, Summarise] = MappingProxyType({}),
-        several: SeveralSweeps | None = None,
     ) -> None:
         """Take what is to run. `workers`: asks for the cases side by side, now. `summaries`: by workload; of others
-        those that the suite's own YAML names. `several`: where other sweeps follow this one."""
-        self._summaries, self._several, self._workers = summaries, several, workers
+        those that the suite's own YAML names."""
+        self._summaries, self._workers = summaries, workers
         self._waiting = {case.id: case for case in cases}
         self._total, self._is_sweep = len(cases), is_sweep
         settings = [case.settings for case in cases]
@@ -213,8 +186,6 @@ class Terminal:
         """Print a sweep's table, counts, reasons, warnings, main comparison and folder; nothing for a single case."""
         if not self._is_sweep:
             return
-        if self._several is not None:
-            self._several.ended(sum(cost_s(stored.record) for stored in self.records) / self._workers())
         # At the end, when no case is measured any more, the report's model may take its time to load.
         from suite.console.compare import by_machine, headline
 
@@ -266,15 +237,12 @@ class Terminal:
         return f"{self._total - len(self._waiting)} of {self._total} done"
 
     def _left(self) -> str:
-        """The estimate, as `; about 2 min left, all sweeps about 1 h 5 min`; empty before any case is done."""
+        """The estimate, as `; about 2 min left`; empty before any case is done."""
         done = [(stored.record.case, cost_s(stored.record)) for stored in self.records]
         left_s = remaining_s(list(self._waiting.values()), done)
-        own_s = None if left_s is None else left_s / max(1, min(self._workers(), len(self._waiting)))
-        texts = [] if own_s is None else [f"about {numbers.duration(own_s)} left"]
-        if self._several is not None:
-            all_s = self._several.left_s(own_s, undone=len(self._waiting) / self._total)
-            texts.append(f"all sweeps about {numbers.duration(all_s)}")
-        return f"; {', '.join(texts)}" if texts else ""
+        if left_s is None:
+            return ""
+        return f"; about {numbers.duration(left_s / max(1, min(self._workers(), len(self._waiting))))} left"
 
     def _reasons(self) -> list[str]:
         """Lines as `2 unsupported: triton needs CUDA`, the most frequent reason first, of cases that are not ok; at

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.console.progress import MOST_LOOKED_AT, SeveralSweeps, remaining_s
+from suite.console.progress import MOST_LOOKED_AT, remaining_s
 from suite.records.case import Case
 
 
@@ -29,13 +29,3 @@ LENGTHS = range(100 + MOST_LOOKED_AT)
 )
 def test_a_case_takes_what_those_most_like_it_took(waiting, done, seconds):
     assert remaining_s(waiting, done) == seconds
-
-
-def test_what_ended_sweeps_took_corrects_those_that_follow():
-    several = SeveralSweeps([60.0, 120.0, 600.0])
-    assert several.left_s(None, undone=1.0) == 780.0
-    assert several.left_s(10.0, undone=0.5) == 730.0
-    several.ended(120.0)
-    assert several.left_s(None, undone=0.5) == 120.0 + 1200.0
-    several.ended(0.0)  # none of its cases ran here, which says nothing of the pace
-    assert several.left_s(None, undone=1.0) == 1200.0

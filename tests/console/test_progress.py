@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from suite.console.progress import SeveralSweeps, Terminal
+from suite.console.progress import Terminal
 from suite.console.record import answer, value_marks
 from suite.console.summary import summarise_record
 from suite.records.record import Status
@@ -130,13 +130,6 @@ def test_a_line_now_and_then_says_how_far_it_is(capsys, monkeypatch):
     first, second = took(build(), 90.0), took(build(attention="gqa"), 30.0)
     swept(first, second)
     assert "1 of 2 done: 1 ok; about 1 min 30 s left" in capsys.readouterr().out
-    several = SeveralSweeps([120.0, 600.0])
-    with Terminal([first.case, second.case], is_sweep=True, several=several) as terminal:
-        terminal.started(first.case)
-        terminal.finished(first, Path("results") / "x")
-    assert "; about 1 min 30 s left, all sweeps about 11 min 30 s" in capsys.readouterr().out
-    terminal.summary(Path("results"))
-    assert several.left_s(0.0, undone=0.0) == 0.0
 
 
 def test_workloads_of_one_sweep_have_tables_of_their_own(capsys):

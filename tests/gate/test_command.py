@@ -90,7 +90,7 @@ def test_identical_code_passes_and_leaves_the_checkout_alone(tmp_path, monkeypat
     assert outcomes(tmp_path / "out") == {name: {"same"} for name in CASES}
     assert repo.digest() == digest
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        *("judgement.json", "summary.md", "junit.xml", "rounds.csv.gz", "surroundings.csv.gz", ".merge.lock"),
+        *("judgement.json", "summary.md", "junit.xml", "rounds.csv.gz", ".merge.lock"),
     }
     shown = capsys.readouterr().out
     assert "comparing the working tree with main" in shown

@@ -72,10 +72,9 @@ def test_records_come_back_with_the_facts_of_their_machine(cluster, tmp_path):
         assert record.environment["machine_id"] == machine_id()
         assert record.provenance["launcher"] == {"name": "ray", "workers": 2, "on_this_machine": 2}
         assert record.provenance["side_by_side"] == 2
-        shared = record.provenance["shared"]
-        assert shared["own_cores"] or shared["why"]
-        assert shared["watched_s"] > 0
-    owned = {tuple(record.provenance["shared"]["own_cores"]) for record in records} - {()}
+        cores = record.provenance["cores"]
+        assert cores["own"] or cores["why_none"]
+    owned = {tuple(record.provenance["cores"]["own"]) for record in records} - {()}
     assert len(owned) <= 2
     assert not (tmp_path / ".claims").exists()
 

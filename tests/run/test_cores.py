@@ -1,13 +1,11 @@
 """Cores that one worker holds alone, and what others did there meanwhile."""
 
 import os
-import subprocess
 import sys
-import time
 
 import pytest
 
-from suite.run.launchers.cores import Cores, CoreWatch, count_busy_s, hardware_threads, in_order, own_cores
+from suite.run.launchers.cores import hardware_threads, in_order, own_cores
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux, which pins and counts")
 STAT = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 100 20 30 4000 50 6 7 8 9 9\ncpu1 10 0 0 0 0 0 0 0 0 0\nintr 5\n"
@@ -48,48 +46,3 @@ def test_hardware_threads_of_one_core_are_taken_last(tmp_path):
         (tmp_path / f"cpu{cpu}" / "topology" / "thread_siblings_list").write_text(f"{listed}\n")
     assert in_order({0, 1, 2, 3}, tmp_path) == [0, 2, 1, 3]
     assert hardware_threads(7, tmp_path) == [7]
-
-
-@needs_linux
-def test_busy_time_is_all_but_idle_and_waiting(tmp_path):
-    (tmp_path / "stat").write_text(STAT)
-    ticks_per_s = os.sysconf("SC_CLK_TCK")
-    assert count_busy_s({0}, tmp_path / "stat") == (100 + 20 + 30 + 6 + 7 + 8) / ticks_per_s
-    assert count_busy_s({0, 1}, tmp_path / "stat") == 181 / ticks_per_s
-    assert count_busy_s({0, 5}, tmp_path / "stat") is None
-    assert count_busy_s({0}, tmp_path / "nothing") is None
-
-
-@needs_linux
-def test_others_on_a_core_are_told_and_the_own_work_is_not(monkeypatch):
-    cpu = max(os.sched_getaffinity(0))
-    busy = iter([10.0, 13.0])
-    monkeypatch.setattr("suite.run.launchers.cores.count_busy_s", lambda cpus: next(busy))
-    own = iter([1.0, 2.0])
-    clock = iter([100.0, 110.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    with CoreWatch(Cores(cpus=(cpu,)), lambda: next(own)) as watch:
-        pass
-    assert watch.facts == {"own_cores": [cpu], "watched_s": 10.0, "others_s": 2.0, "others_share": 0.2}
-    assert watch.warnings == ["other work was running on the cores of this case: 20% of their time"]
-
-
-@needs_linux
-def test_a_program_on_the_core_is_seen_by_the_kernels_count():
-    cpu = max(os.sched_getaffinity(0))
-    cores = Cores(cpus=(cpu,))
-    spin = "import time; end = time.monotonic() + 0.6\nwhile time.monotonic() < end: pass"
-    other = subprocess.Popen([sys.executable, "-S", "-c", spin])
-    cores.pin(other.pid)
-    with CoreWatch(cores, lambda: 0.0) as watch:
-        other.wait()
-    assert watch.facts["others_s"] > 0.2
-    assert "other work was running on the cores of this case" in watch.warnings[0]
-
-
-def test_what_cannot_be_counted_is_said_to_be_so():
-    with CoreWatch(Cores(cpus=(0,), why="too few"), lambda: None) as watch:
-        pass
-    assert watch.facts["others"] == "not counted"
-    assert watch.facts["why"] == "too few"
-    assert watch.warnings == []

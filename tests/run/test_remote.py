@@ -13,10 +13,9 @@ from suite.machine.environment import environment, source_digest
 from suite.records.record import OVERRIDES, Status
 from suite.run.compose.composer import compose
 from suite.run.job import job_of
-from suite.run.launchers.remote import Errand, RemoteAnswer, RemoteWorker, Terms, fork_server, others_on_gpus
+from suite.run.launchers.remote import Errand, RemoteAnswer, RemoteWorker, Terms, fork_server
 from tests.commands.test_run import ELSEWHERE
 from tests.forked import needs_forks
-from tests.records.factory import build
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a worker on a cluster is a fork, which needs Linux")
 TERMS = Terms(launcher="ray", device="cpu", threads=1, side_by_side=1, workers=3, resume=True, preload=[])
@@ -65,11 +64,9 @@ def test_a_record_comes_back_as_bytes_with_its_files(worker):
 def test_a_worker_stays_warm_and_its_forks_keep_to_its_cores(worker):
     shared = [measured(worker, job("workload=behaving", f"seq_len={n}")).measured.record for n in (1, 2)]
     for record in shared:
-        facts = record.provenance["shared"]
-        assert len(facts["own_cores"]) == 1 or facts["why"]
-        assert not facts["own_cores"] or os.sched_getaffinity(fork_server()) == {*facts["own_cores"]}
-        assert facts["watched_s"] > 0
-        assert 0 <= facts["others_share"] <= 1
+        facts = record.provenance["cores"]
+        assert len(facts["own"]) == 1 or facts["why_none"]
+        assert not facts["own"] or os.sched_getaffinity(fork_server()) == {*facts["own"]}
     assert "ceilings" in shared[0].provenance["durations_s"]
     assert "ceilings" not in shared[1].provenance["durations_s"]
 
@@ -96,10 +93,3 @@ def test_a_worker_that_ends_removes_its_temporary_folder(tmp_path, monkeypatch):
     assert list(tmp_path.glob("suite-worker*"))
     worker.close()
     assert not list(tmp_path.glob("suite-worker*"))
-
-
-def test_others_on_a_gpu_are_those_that_telemetry_saw():
-    devices = {"gpu0": {"used": True, "other_processes": 2}, "gpu1": {"used": False, "other_processes": 5}}
-    record = build(provenance={"telemetry": {"devices": devices}})
-    assert others_on_gpus(record) == {"other_processes": {"gpu0": 2}}
-    assert others_on_gpus(build())["others"] == "not counted"

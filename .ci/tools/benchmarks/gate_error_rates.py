@@ -14,6 +14,7 @@ import csv
 import gzip
 import json
 import math
+import os
 import random
 import subprocess
 import sys
@@ -250,8 +251,6 @@ def _run(
     )
     timing.run()
     write_whole(folder / f"{planned.name}{TABLE}", csv_table(Sample, timing.rounds.samples))
-    around = timing.rounds.surroundings
-    pressures = [surroundings.cpu_pressure for surroundings in around if surroundings.cpu_pressure is not None]
     closed = timing.decisions.close(timing.rounds.samples)
     columns = ("case", "span", "outcome", "ratio", "low", "high", "rounds", "launches")
     return {
@@ -261,8 +260,7 @@ def _run(
         "took_s": time.monotonic() - begun,
         "measured_s": timing.rounds.measured_s,
         "launches": timing.rounds.launches,
-        "load_1min": around[-1].load_1min if around else None,
-        "cpu_pressure": sum(pressures) / len(pressures) if pressures else None,
+        "load_1min": os.getloadavg()[0],
         "broken": timing.broken,
         "benchmarks": [
             {

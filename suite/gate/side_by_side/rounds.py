@@ -1,26 +1,20 @@
-"""Rounds of samples, one from each side in random order, and the state of the machine meanwhile."""
+"""Rounds of samples, one from each side in random order."""
 
 import csv
 import gzip
 import io
-import os
 import random
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from statistics import median
 from typing import Any
-
-import psutil
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
 from suite.gate.side_by_side.answers import UNEXPLAINED, BadAnswerError, checked_sample, unexplained_share
 from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient
 
-PRESSURE = Path("/proc/pressure/cpu")
-SAMPLES, SURROUNDINGS = "rounds.csv.gz", "surroundings.csv.gz"
+SAMPLES = "rounds.csv.gz"
 
 
 class BrokenSampleError(Exception):
@@ -32,21 +26,6 @@ class BrokenSampleError(Exception):
     def __init__(self, case: str, reason: str, *, is_disbelieved: bool = False) -> None:
         super().__init__(reason)
         self.case, self.reason, self.is_disbelieved = case, reason, is_disbelieved
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
-    """The machine at the end of a round; null where it does not say."""
-
-    launch: int
-    round: int
-    measured_s: float
-    """Measuring time so far, over all launches."""
-    load_1min: float | None
-    cpu_pressure: float | None
-    """Share of the last ten seconds in which somebody waited for a CPU."""
-    stolen_s: float | None
-    """CPU time that the host gave to others, since it started."""
 
 
 def csv_table(row: type, rows: Sequence[Any]) -> bytes:
@@ -70,7 +49,6 @@ class Rounds:
     least_s: Mapping[Benchmark, float] = field(default_factory=dict)
     """Times that no machine goes below, by the work that must be done."""
     samples: list[Sample] = field(default_factory=list)
-    surroundings: list[Surroundings] = field(default_factory=list)
     measured_s: float = 0.0
     launches: int = 0
     _number: int = 0
@@ -80,7 +58,7 @@ class Rounds:
 
     def take(self, workers: Sequence[WorkerClient], benchmarks: Sequence[Benchmark], *, seconds: float) -> None:
         """Take rounds for `seconds`, and until the launch or turn has LEAST_ROUNDS: a sample of each benchmark and
-        side. Benchmarks and sides are in random order. Adds to `samples`, `surroundings` and `measured_s`. Raises
+        side. Benchmarks and sides are in random order. Adds to `samples` and `measured_s`. Raises
         BrokenSampleError, also if a worker used far more CPU time than it reports; samples taken before are kept."""
         begun, before_s = time.monotonic(), self.measured_s
         while self._number < self._least or time.monotonic() - begun < seconds:
@@ -91,7 +69,6 @@ class Rounds:
                     for position, side in enumerate(self.order.sample((BEFORE, AFTER), 2))
                 ]
             self.measured_s = before_s + time.monotonic() - begun
-            self.surroundings.append(look_around(self.launches, self._number, self.measured_s))
             self._number += 1
         # Also where no round fitted: else a rest of the time that is too short would be asked for without end.
         self.measured_s = before_s + time.monotonic() - begun
@@ -138,21 +115,3 @@ class Rounds:
                     f"reports for its calls of {benchmark.span}"
                 )
                 raise BrokenSampleError(benchmark.case, reason, is_disbelieved=True)
-
-
-def look_around(launch: int, number: int, measured_s: float) -> Surroundings:
-    """Read the machine's load, CPU pressure and stolen time, for the end of round `number` of a launch."""
-    return Surroundings(
-        launch=launch,
-        round=number,
-        measured_s=measured_s,
-        load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        cpu_pressure=_pressure(),
-        stolen_s=getattr(psutil.cpu_times(), "steal", None),
-    )
-
-
-def _pressure(path: Path = PRESSURE) -> float | None:
-    with suppress(OSError, ValueError, IndexError):
-        return float(path.read_text().split("avg10=")[1].split()[0]) / 100
-    return None

@@ -22,7 +22,7 @@ from suite.gate.rules.decision import (
 )
 from suite.gate.rules.tolerances import Tolerance, Tolerances
 from suite.gate.side_by_side.revisions import BenchmarkCase, Revisions
-from suite.gate.side_by_side.rounds import SAMPLES, SURROUNDINGS, BrokenSampleError, Rounds, Surroundings, csv_table
+from suite.gate.side_by_side.rounds import SAMPLES, BrokenSampleError, Rounds, csv_table
 from suite.gate.side_by_side.worker_client import ANY_ERROR, SIDES, WorkerClient, WorkerError
 from suite.gate.verdict import LATENCY, Outcome, Verdict
 from suite.statistics.launches import Effect
@@ -128,13 +128,8 @@ class TimingComparison:
         ]
 
     def tables(self) -> dict[str, bytes]:
-        """The gzipped CSV tables of all samples and of the machine's state, by file name; none before any sample."""
-        if not self.rounds.samples:
-            return {}
-        return {
-            SAMPLES: csv_table(Sample, self.rounds.samples),
-            SURROUNDINGS: csv_table(Surroundings, self.rounds.surroundings),
-        }
+        """The gzipped CSV table of all samples, by its file's name; none before any sample."""
+        return {SAMPLES: csv_table(Sample, self.rounds.samples)} if self.rounds.samples else {}
 
     def _build_undecided(self, workers: Sequence[WorkerClient]) -> None:
         """Build each case that is still undecided on both sides, without examining its output. Raises BrokenSampleError

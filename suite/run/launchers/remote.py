@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from multiprocessing import forkserver
 from typing import Any
 
-import psutil
-
 from suite.machine.code import code_digest
 from suite.machine.environment import environment, source_digest
 from suite.machine.privacy import scrubbed
@@ -22,7 +20,7 @@ from suite.records.case import Case
 from suite.records.record import Record
 from suite.records.stores.store import PRIVATE_PARTS
 from suite.run.job import Job, planned
-from suite.run.launchers.cores import Cores, CoreWatch, own_cores
+from suite.run.launchers.cores import Cores, own_cores
 from suite.run.recorder import COMPLAINTS, MachineState, MeasuredCase, WorkerSlot, measure
 
 CPU = "cpu"
@@ -125,12 +123,8 @@ class RemoteWorker:
             forkserver.ensure_running()
             if (server := fork_server()) is not None:
                 self._cores.pin(server)
-        with CoreWatch(self._cores, _fork_server_s) as watch:
-            measured = measure(self._slot, job, complaints=self._folder / COMPLAINTS, shared=self._folder)
-        shared, warnings = watch.facts, watch.warnings
-        if self._terms.device != CPU:  # the record's telemetry warns by itself
-            shared, warnings = others_on_gpus(measured.record), []
-        record = self._with_facts(measured.record, shared, warnings)
+        measured = measure(self._slot, job, complaints=self._folder / COMPLAINTS, shared=self._folder)
+        record = self._with_facts(measured.record)
         return pickle.dumps(RemoteAnswer(measured=replace(measured, record=record), notices=self._take_notices()))
 
     def interrupt(self) -> None:
@@ -141,7 +135,7 @@ class RemoteWorker:
         """End the worker's processes, and give up its cores and its folder."""
         self._stack.close()
 
-    def _with_facts(self, record: Record, shared: Mapping[str, Any], warnings: Sequence[str]) -> Record:
+    def _with_facts(self, record: Record) -> Record:
         """The record with where it was run, and without the names and secrets of this machine."""
         terms, provenance = self._terms, dict(record.provenance)
         provenance["launcher"] = {
@@ -149,8 +143,8 @@ class RemoteWorker:
             "workers": terms.workers,
             "on_this_machine": terms.side_by_side,
         }
-        provenance["shared"] = shared
-        provenance["warnings"] = [*provenance["warnings"], *warnings]
+        if terms.device == CPU:  # who else is on a GPU is in the telemetry
+            provenance["cores"] = {"own": list(self._cores.cpus), "why_none": self._cores.why}
         content = replace(record, provenance=provenance).as_json()
         return replace(record, **scrubbed({part: content[part] for part in PRIVATE_PARTS}))
 
@@ -160,29 +154,7 @@ class RemoteWorker:
         return notices
 
 
-def others_on_gpus(record: Record) -> dict[str, Any]:
-    """By GPU, how many other processes computed on it during the case, as telemetry saw it, or why that is unknown."""
-    telemetry = record.provenance.get("telemetry", {})
-    used = {label: gpu for label, gpu in telemetry.get("devices", {}).items() if gpu.get("used")}
-    if not used:
-        return {"others": "not counted", "why": "telemetry saw no GPU that the case used"}
-    return {"other_processes": {label: gpu.get("other_processes", "not counted") for label, gpu in used.items()}}
-
-
 def fork_server() -> int | None:
     """The process id of the server from which all cases are forked; None before it has started."""
     number: int | None = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
     return number
-
-
-def _fork_server_s() -> float | None:
-    """The processor time of the fork server and all that it forked, so far; None without one."""
-    number = fork_server()
-    try:
-        server = psutil.Process(number) if number else None
-        processes = [] if server is None else [server, *server.children(recursive=True)]
-        times = [process.cpu_times() for process in processes]
-    except psutil.Error:
-        return None
-    # With the time of children that have ended.
-    return sum(time.user + time.system + time.children_user + time.children_system for time in times) if times else None

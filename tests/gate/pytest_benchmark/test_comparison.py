@@ -48,7 +48,7 @@ def judged(tmp_path_factory, warm_workers):
         given = ("--against", "HEAD", "--seconds", "3", "--python", sys.executable, "--out", str(folder / "out"))
         code = called(patched, "pytest", *given)
     assert repo.digest() == digest
-    assert {"rounds.csv.gz", "surroundings.csv.gz"} <= {path.name for path in (folder / "out").iterdir()}
+    assert "rounds.csv.gz" in {path.name for path in (folder / "out").iterdir()}
     judgement = read_judgement(folder / "out")
     return code, {verdict.case.removeprefix(FILE): verdict for verdict in judgement.verdicts}, judgement
 

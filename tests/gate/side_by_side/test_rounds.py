@@ -9,7 +9,6 @@ from dataclasses import asdict, replace
 import pytest
 
 from suite.gate.rules.decision import AFTER, BEFORE, LEAST_ROUNDS, Benchmark, Sample
-from suite.gate.side_by_side import rounds
 from suite.gate.side_by_side.rounds import BrokenSampleError, Rounds, csv_table
 from suite.gate.side_by_side.worker_client import SIDES, FailedError, Spent, UnsupportedHereError, WorkerError
 
@@ -112,8 +111,7 @@ def test_rounds_are_numbered_through_each_launch_and_timed(take, clock):
     taken = take(0, 1.5, launches=2, begins=lambda: setattr(clock, "now_s", clock.now_s + 50))
     expected = [(launch, number) for launch in (1, 2) for number in range(LEAST_ROUNDS + 2)]
     assert sorted({(sample.launch, sample.round) for sample in taken.samples}) == expected
-    assert [(around.launch, around.round) for around in taken.surroundings] == expected
-    assert [around.measured_s for around in taken.surroundings] == [*range(1, len(expected) + 1)]
+    assert taken.measured_s == len(expected)
 
 
 def test_a_rest_too_short_for_a_round_is_used_up():
@@ -135,16 +133,3 @@ def test_tables_have_every_digit_and_a_null_is_an_empty_cell(take):
         {name: "" if value is None else str(value) for name, value in asdict(sample).items()} for sample in samples
     ]
     assert float(rows[0]["wall_s"]) == 0.1 + 0.2
-
-
-@pytest.mark.parametrize(
-    ("content", "share"),
-    [
-        ("some avg10=12.34 avg60=5.00 avg300=1.00 total=7\nfull avg10=0.00 avg60=0.00 total=0\n", 0.1234),
-        *((text, None) for text in (None, "", "some avg60=1.00\n", "some avg10=\n", "some avg10=much avg60=1\n")),
-    ],
-)
-def test_pressure_is_the_share_of_the_last_ten_seconds(content, share, tmp_path):
-    if content is not None:
-        (tmp_path / "cpu").write_text(content)
-    assert rounds._pressure(tmp_path / "cpu") == (None if share is None else pytest.approx(share))
