@@ -71,18 +71,6 @@ class Runs:
         """The records with their readings, which are read one record at a time."""
         return (current.record for current in self._read(None))
 
-    def __add__(self, other: "Runs") -> "Runs":
-        """The runs of both, those in both once. Raises ValueError for two of one case under one label."""
-        ours, theirs = self._results, other._results
-        runs = list({current.folder.resolve(): current for current in (*ours.records, *theirs.records)}.values())
-        cases = {(current.label, current.record.case.id) for current in runs}
-        if len(cases) < len(runs):
-            raise ValueError(
-                "both have a run of the same case under one label; load the folders together: suite.load([A, B])"
-            )
-        labels = list(dict.fromkeys((*ours.labels, *theirs.labels)))
-        return Runs(replace(ours, labels=labels, records=runs, all_records=[(run.label, run.record) for run in runs]))
-
     def where(self, **settings: Any) -> "Runs":
         """The runs whose setting has this value, or one of a list: `where(attention="mla", seq_len=[64, 128])`.
 

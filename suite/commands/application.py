@@ -37,7 +37,6 @@ class Format(StrEnum):
     html = "html"
     markdown = "markdown"
     csv = "csv"
-    readings = "readings"
 
 
 class FailOn(StrEnum):
@@ -152,9 +151,7 @@ def application() -> typer.Typer:
             list[Path] | None, typer.Option(help="A folder of results. Default: all in results/. Can be repeated.")
         ] = None,
         label: Annotated[list[str] | None, typer.Option(help="The folder's name, once for each --results.")] = None,
-        format: Annotated[Format, typer.Option(help="The page, its tables as Markdown or CSV, or all readings.")] = (
-            Format.html
-        ),
+        format: Annotated[Format, typer.Option(help="The page, or its tables as Markdown or CSV.")] = (Format.html),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="The file to write. Default: in reports/.")] = None,
         overwrite: Annotated[

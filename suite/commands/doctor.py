@@ -25,22 +25,17 @@ from suite.machine.environment import (
     gpu_names,
     gpus,
     installed_version,
-    machine_id,
 )
 from suite.machine.installation import install_command
 from suite.machine.limits import available_bytes, cpu_limit, memory_limit_bytes, usable_cpus
 from suite.machine.plain_text import json_text, one_line, say
 from suite.machine.privacy import scrub
-from suite.records.derived import started_at
-from suite.records.record import Status
-from suite.records.stores.store import Contents, read_contents
 
 RUNS, CANNOT_RUN = 0, 3
 # A dtype that reaches less than this share of float32's rate has no hardware behind it on this CPU.
 SLOW_BELOW = 0.1
 PROBE_TIMEOUT_S = 120
 LABEL_WIDTH, NAME_WIDTH, LINE_WIDTH = 10, 14, 110
-RESULTS = Path("results")
 # Distribution and module of what only runs need.
 NEEDED_FOR_RUNS = {"torch": "torch", "hydra-core": "hydra"}
 
@@ -66,12 +61,10 @@ def examine(system: dict[str, Any]) -> dict[str, Any]:
     if torch_problem is not None:
         problems.insert(0, torch_problem)
     why_not = "; ".join(problems) or None
-    backends, (last_run, damaged) = _runnable("backend", torch and torch["backends"], why_not), _last_runs(RESULTS)
     return {
         **system,
         "torch": torch and {name: fact for name, fact in torch.items() if name not in ("backends", "workloads")},
-        "backends": {name: {**backend, "last_run": last_run.get(name)} for name, backend in backends.items()},
-        "damaged_runs": damaged,
+        "backends": _runnable("backend", torch and torch["backends"], why_not),
         "workloads": _runnable("workload", torch and torch["workloads"], why_not),
         "runs_possible": why_not is None,
         "why_no_runs": why_not,
@@ -145,11 +138,8 @@ def _run_lines(facts: dict[str, Any]) -> list[str]:
             rows.append((f"  {dtype}", f"{rate / 1e9:>7.1f} GFLOP/s, matrix product, one thread{remark}"))
     for group in ("backends", "workloads"):
         for place, (name, choice) in enumerate(facts[group].items()):
-            runs = "runs; no result from this machine yet" if choice.get("last_run", "") is None else "runs"
-            state = runs if choice["runs"] else f"does not run: {choice['why_not']}"
+            state = "runs" if choice["runs"] else f"does not run: {choice['why_not']}"
             rows.append(("" if place else group, f"{name:<{NAME_WIDTH}} {state}"))
-    if facts["damaged_runs"]:
-        rows.append(("results", f"{facts['damaged_runs']} damaged, and not read; suite results verify names them"))
     verdict = "this machine can run cases; try the smallest: suite run geometry=tiny seq_len=64 measure=smoke"
     if not facts["runs_possible"]:
         command = install_command("run")
@@ -171,19 +161,6 @@ def _gigabytes(nbytes: float) -> str:
 def _runnable(group: str, failures: dict[str, str | None] | None, why_not: str | None) -> dict[str, dict[str, Any]]:
     reasons = {name: why_not or (failures or {}).get(name) for name in choices(group)}
     return {name: {"runs": reason is None, "why_not": reason and scrub(reason)} for name, reason in reasons.items()}
-
-
-def _last_runs(results: Path) -> tuple[dict[str, str], int]:
-    """By backend, when it last gave a result on this machine, and how many records below the folder are damaged. A
-    backend that chose another one, as `auto` does, counts too."""
-    started_by_backend: dict[str, str] = {}
-    contents = read_contents([results], with_readings=False) if results.is_dir() else Contents()
-    for record in (stored.record for stored in contents.stored):
-        if record.status is Status.OK and record.environment.get("machine_id") == machine_id():
-            for name in (record.provenance.get("backend"), record.case.axes.get("backend")):
-                if isinstance(name, str) and (started := started_at(record)):
-                    started_by_backend[name] = max(started_by_backend.get(name, ""), started)
-    return started_by_backend, len(contents.damaged)
 
 
 def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:

@@ -22,7 +22,7 @@ from suite.report.model.results import KEPT, RESULTS, Results, read_results
 from suite.report.model.run import LABEL
 from suite.report.page.page import page
 from suite.report.page.texts import Texts, foreign_sections, load_texts
-from suite.report.page.written_tables import markdown, readings_csv, tables_csv
+from suite.report.page.written_tables import markdown, tables_csv
 from suite.theory.devices.calibration_file import calibrated_by
 
 DONE, BROKEN = 0, 4
@@ -196,5 +196,4 @@ WRITERS: dict[str, tuple[str, Callable[[Results, str, str], Iterable[str]]]] = {
     ),
     "markdown": ("index.md", _markdown),
     "csv": ("index.csv", lambda results, lang, _: tables_csv(render_sections(results, load_texts(lang)))),
-    "readings": ("readings.csv", lambda results, *_: readings_csv(results)),
 }

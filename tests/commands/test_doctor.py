@@ -1,5 +1,4 @@
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -13,11 +12,8 @@ from suite.commands import doctor as doctor_module
 from suite.commands.doctor import doctor, examine_system
 from suite.configuration.files import choices
 from suite.machine import environment as environment_module
-from suite.machine.environment import machine_id
 from suite.machine.nvml import find_gpus
-from suite.records.record import Status
 from tests.fake_nvml.driver import FIRST, SECOND, device, needs_gcc
-from tests.records import factory
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,37 +120,6 @@ def test_a_package_that_ends_the_probe_leaves_torch_known(monkeypatch, probed):
     reason = "unknown: a package that a backend needs ended the process that asked (exit code -11)"
     assert found["backends"] == dict.fromkeys(choices("backend"), reason)
     assert found["workloads"] == dict.fromkeys(choices("workload"), reason)
-
-
-@pytest.fixture
-def ran(monkeypatch, tmp_path):
-    """Records of three runs where the doctor looks: one here, one elsewhere, one without a result."""
-    monkeypatch.chdir(tmp_path)
-    here = {"machine_id": machine_id()}
-    for number, (backend, environment, status) in enumerate(
-        [("eager", here, Status.OK), ("sdpa", {}, Status.OK), ("flex", here, Status.UNSUPPORTED)]
-    ):
-        reason = None if status is Status.OK else "no compiler"
-        record = factory.build(environment=environment, status=status, reason=reason, provenance={"backend": backend})
-        factory.store(tmp_path / "results" / str(number), record)
-
-
-def test_runs_that_are_damaged_are_counted(probed, ran, tmp_path):
-    assert "damaged" not in as_text(examine())
-    (folder,) = factory.store(tmp_path / "results" / "torn", factory.build())
-    (folder / "record.json").write_text("{")
-    assert "1 damaged, and not read; suite results verify names them" in as_text(examine())
-
-
-def test_a_backend_that_never_gave_a_result_here_is_told_apart(probed, ran):
-    facts = examine()
-    assert facts["backends"]["eager"] == {"runs": True, "why_not": None, "last_run": "2026-03-01T10:00:00+00:00"}
-    assert facts["backends"]["auto"]["last_run"] is not None, "it chose eager"
-    for name in ("sdpa", "sdpa_folded"):
-        assert facts["backends"][name] == {"runs": True, "why_not": None, "last_run": None}
-    text = as_text(facts)
-    assert re.search(r"^ +eager +runs$", text, re.MULTILINE)
-    assert re.search(r"^ +sdpa +runs; no result from this machine yet$", text, re.MULTILINE)
 
 
 def test_an_absent_device_comes_before_any_other_refusal(probed):

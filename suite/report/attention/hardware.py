@@ -18,7 +18,6 @@ from suite.records.labels import differences, differing, written
 from suite.records.machines import plain_name
 from suite.records.record import Evidence
 from suite.report.attention.groups import axes_without, group_facets, group_titles, most_common_context, representatives
-from suite.report.attention.machines import build_tables as build_machine_tables
 from suite.report.blocks import Figure, Headline, Kind, Section, Table, Text, View, dotted, joined, say, section
 from suite.report.model.experiment import drop_settings, grouped
 from suite.report.model.labels import variant_sort_key, variant_style
@@ -93,7 +92,7 @@ def build(results: Results) -> Section | None:
         spans = by_span(times, lambda time: time.timing.span)
         tables += [_table(title, span, span_times, results, **subject) for span, span_times in spans.items()]
     published = table(say("published.table"), published_figures(), PUBLISHED, note=say("published.note"), folded=True)
-    tables += [*build_machine_tables(results), published, _errors_table(results)]
+    tables += [published, _errors_table(results)]
     shares = [figure.share for figure in published_figures()]
     low, middle, high = map(numbers.percent, (min(shares), median(shares), max(shares)))
     headline = Headline(text=say("published.headline", low=low, middle=middle, high=high))
