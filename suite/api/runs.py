@@ -14,7 +14,6 @@
 <24 runs of rl>
 """
 
-import html
 import math
 import warnings
 from collections import defaultdict
@@ -191,15 +190,10 @@ class Runs:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a line for each workload and label."""
-        lines = [
-            (name, label, str(len(runs)), str(sum(run.record.status is not Status.OK for run in runs)))
-            for name in self.workloads
-            for label in self.labels
-            if (runs := [current for current in self._named(name) if current.label == label])
-        ]
-        head = "".join(f"<th>{text}</th>" for text in ("workload", "label", "cases", "without a result"))
-        body = "".join(f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in line)}</tr>" for line in lines)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        cases = self.cases()
+        without = cases["status"].ne(Status.OK).groupby([cases["workload"], cases["label"]], sort=False)
+        counts = without.agg(["size", "sum"]).set_axis(["cases", "without a result"], axis="columns")
+        return str(counts.reset_index().to_html(index=False))
 
     def _results_frame(
         self, workload: str | None, results: Callable[[Record], Iterable[dict[str, Any]]]
@@ -375,19 +369,9 @@ def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
     """Rows as a frame: whole numbers stay whole, texts are Python's own, units stand in `attrs`."""
     import pandas as pd
 
-    columns: dict[str, list[Any]] = defaultdict(list)
-    count = 0
-    for count, row in enumerate(rows, 1):
-        for name, value in row.items():
-            values = columns[name]
-            if len(values) < count - 1:
-                values += [None] * (count - 1 - len(values))  # rows before that lack it
-            values.append(value)
-    for values in columns.values():
-        values += [None] * (count - len(values))
-    names = list(columns)
-    # A column of Python's objects is let go of as soon as it is one of pandas'.
-    frame = pd.DataFrame({name: _typed(columns.pop(name)) for name in names})
+    rows = list(rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    frame = pd.DataFrame({name: _typed([row.get(name) for row in rows]) for name in names})
     frame.attrs["units"] = _units(names)
     return frame
 

@@ -274,14 +274,7 @@ class ExpandedLatentAttention(LatentAttention):
 
 class ExpandedOnceLatentAttention(ExpandedLatentAttention):
     definition = ExpandedDefinition
-
-    @property
-    def cache_heads(self) -> int:
-        return self.shape.rotary_copies
-
-    @property
-    def cache_widths(self) -> tuple[int, ...]:
-        return (self.shape.latent_elements // self.cache_heads,)
+    cache_heads, cache_widths = AbsorbedLatentAttention.cache_heads, AbsorbedLatentAttention.cache_widths
 
     def cached_keys_and_values(
         self, latent_BSc: Tensor, k_r_BSr: Tensor, cache: Cache, new: slice

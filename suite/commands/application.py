@@ -154,9 +154,6 @@ def application() -> typer.Typer:
         format: Annotated[Format, typer.Option(help="The page, or its tables as Markdown or CSV.")] = (Format.html),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="The file to write. Default: in reports/.")] = None,
-        overwrite: Annotated[
-            bool, typer.Option("--overwrite", help="Replace a page that was made from other folders.")
-        ] = False,
         calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> int:
@@ -172,7 +169,6 @@ def application() -> typer.Typer:
             format=format.value,
             lang=lang.value,
             out=out,
-            overwrite=overwrite,
             calibration=calibration,
         )
         print(f"Written: {path}")

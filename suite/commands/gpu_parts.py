@@ -17,7 +17,6 @@ from typing import Any
 
 from suite.configuration.devices import why_no_cuda
 from suite.configuration.files import choices, read_yaml
-from suite.configuration.untrusted import parse_json
 from suite.lm.checkpoint.locate import PACKAGES, missing
 from suite.machine.plain_text import one_line, say
 from suite.machine.privacy import scrub
@@ -68,7 +67,7 @@ class Budget:
 def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
     """Run every part that the budget allows, print how each ended, pack all of it and return the exit code.
     `checkpoint`: the model that one of the parts trains."""
-    plan, earlier, ends, left_out = read_yaml("gpu.yaml"), _earlier_calls(out), list[Ended](), 0
+    plan, ends, left_out = read_yaml("gpu.yaml"), list[Ended](), 0
     try:
         facts = _examine(out, budget)
         if device == "cuda" and (why_not := _why_no_gpu(facts, budget)) is not None:
@@ -82,10 +81,10 @@ def run_parts(out: Path, budget: Budget, device: str, checkpoint: str) -> int:
             end = replace(_part(part, plan, out, budget, device, checkpoint), wall_s=budget.spent_s - begun_s)
             ends.append(end)
             say(one_line(f"{place}: {end.how}, {end.text}"))
-            # How each part ended, and what its runs warn of, beside what earlier calls wrote.
+            # How each part of this call ended, and what its runs warn of.
             parts = [{**asdict(ended), "text": scrub(ended.text)} for ended in ends]
-            call = {"budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}
-            write_whole(out / PARTS, (json.dumps({"schema": 1, "calls": [*earlier, call]}, indent=1) + "\n").encode())
+            call = {"schema": 1, "budget_s": budget.seconds, "wall_s": budget.spent_s, "parts": parts}
+            write_whole(out / PARTS, (json.dumps(call, indent=1) + "\n").encode())
             left_out = _pack_all(out)
     except KeyboardInterrupt:
         print("interrupted: what was recorded is kept")
@@ -204,13 +203,3 @@ def _count_runs(folder: Path) -> tuple[str, dict[str, int]]:
     text = ", ".join(f"{counts[name]} {name}" for name in (*Status, "damaged") if counts[name]) or "no run"
     warnings = (warning for stored in contents.stored for warning in run_warnings(stored.record))
     return text, dict(Counter(NUMBER.sub("#", warning) for warning in warnings))
-
-
-def _earlier_calls(out: Path) -> list[Any]:
-    """The calls that the folder's parts.json lists; none without it. Raises ValueError for a file that is not ours."""
-    try:
-        return list(parse_json((out / PARTS).read_bytes())["calls"])
-    except FileNotFoundError:
-        return []
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"out must be a folder of make gpu or a new one; its {PARTS} is of nothing known") from error

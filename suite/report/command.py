@@ -1,12 +1,9 @@
 """`suite report`: read results, build what was asked for, write it in one step."""
 
 import gc
-import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -27,9 +24,6 @@ from suite.theory.devices.calibration_file import calibrated_by
 
 DONE, BROKEN = 0, 4
 DEFAULT_VIEW = "trust"  # of sections of other packages that name none
-HEAD_BYTES = 1 << 14
-# Where a page carries the digest of the folders that it was made of.
-MADE_OF = re.compile(rb'<meta name="suite-folders" content="([0-9a-f]{16})">')
 
 
 @contextmanager
@@ -52,46 +46,28 @@ def report(
     format: str = "html",
     lang: str = "en",
     out: Path | None = None,
-    overwrite: bool = False,
     calibration: Path | None = None,
     read: Results | None = None,
 ) -> tuple[Path, int]:
     """Write the report; gives its path and the exit code: 4 where a run's folder is damaged, else 0.
 
     `labels` name the results folders in their order; without any, each folder's own name does. Without `results`,
-    `default_folders` are read. A page in the default place that was made of other folders is replaced only with
-    `overwrite`. `calibration`: a file of `suite calibrate`. `read`: the results, where they are in memory already.
-    Raises ValueError, in one sentence, for a format, language, folder, label or file that does not fit, and for such a
-    page.
+    `default_folders` are read. `calibration`: a file of `suite calibrate`. `read`: the results, where they are in
+    memory already. Raises ValueError, in one sentence, for a format, language, folder, label or file that does not fit.
     """
     if format not in WRITERS:
         raise ValueError(f"format must be one of {', '.join(WRITERS)}; got {format!r}")
     default, write = WRITERS[format]
     path = out or Path("reports") / default
-    # The same for the same folders in any order, and without naming a path.
-    places = sorted({os.path.realpath(folder) for folder in results or [RESULTS]})
-    made_of = sha256("\n".join(places).encode(errors="surrogateescape")).hexdigest()[:16]
     if path.exists() and not path.is_file():
         raise ValueError(f"out must be a file, not a folder or a device; got {str(path)!r}")
     load_texts(lang)  # refuses a language that is not there before anything is read
     read = read or read_results(results or default_folders(), labels)
-    is_page_of_others = format == "html" and path.exists() and _page_digest(path) != made_of
-    if out is None and not overwrite and is_page_of_others:
-        raise ValueError(
-            f"{path} is there and was made of other folders, or does not say of which: name another place with --out, "
-            "or replace it with --overwrite"
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     # A foreign record may hold half a surrogate pair, which UTF-8 cannot write.
     with calibrated_by(calibration):
-        write_named(path, (part.encode(errors="replace") for part in write(read, lang, made_of)))
+        write_named(path, (part.encode(errors="replace") for part in write(read, lang)))
     return path, BROKEN if read.damaged else DONE
-
-
-def _page_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        match = MADE_OF.search(file.read(HEAD_BYTES))
-    return match[1].decode() if match else ""
 
 
 def default_folders() -> list[Path]:
@@ -171,7 +147,7 @@ def render_sections(results: Results, texts: Texts) -> list[Section]:
     ]
 
 
-def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = "") -> str:
+def whole_page(results: Results, *, here: str, lang: str = "en") -> str:
     """The page as one HTML text. `here`: the id of the machine whose records are called this machine's."""
     return page(
         build_views(results, here),
@@ -179,21 +155,17 @@ def whole_page(results: Results, *, here: str, lang: str = "en", made_of: str = 
         answers=build_answers(results, here),
         decide=decide_data(),
         lang=lang,
-        made_of=made_of,
     )
 
 
-def _markdown(results: Results, lang: str, _: str) -> Iterable[str]:
+def _markdown(results: Results, lang: str) -> Iterable[str]:
     wanted = read_yaml("report.yaml")["markdown"]
     return [markdown([section for section in render_sections(results, load_texts(lang)) if section.id in wanted])]
 
 
-# By format: the file's default name, and what gives its text in parts, from results, language and folders' digest.
-WRITERS: dict[str, tuple[str, Callable[[Results, str, str], Iterable[str]]]] = {
-    "html": (
-        "index.html",
-        lambda results, lang, made_of: [whole_page(results, here=machine_id(), lang=lang, made_of=made_of)],
-    ),
+# By format: the file's default name, and what gives its text in parts, from results and language.
+WRITERS: dict[str, tuple[str, Callable[[Results, str], Iterable[str]]]] = {
+    "html": ("index.html", lambda results, lang: [whole_page(results, here=machine_id(), lang=lang)]),
     "markdown": ("index.md", _markdown),
-    "csv": ("index.csv", lambda results, lang, _: tables_csv(render_sections(results, load_texts(lang)))),
+    "csv": ("index.csv", lambda results, lang: tables_csv(render_sections(results, load_texts(lang)))),
 }

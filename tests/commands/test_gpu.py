@@ -128,16 +128,14 @@ def test_each_parts_seconds_and_warnings_are_packed(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_parts, "read_yaml", lambda name: SHORT)
     monkeypatch.setattr(gpu_parts, "_examine", lambda out, budget: {})
     monkeypatch.setattr(gpu_parts, "_part", part)
-    for _ in range(2):
-        assert run_parts(tmp_path, Budget(60), "cpu", SMOLLM2) == gpu_parts.INTERRUPTED
+    assert run_parts(tmp_path, Budget(60), "cpu", SMOLLM2) == gpu_parts.INTERRUPTED
     with tarfile.open(tmp_path / "gpu.tar.gz") as tar:
-        calls = json.load(tar.extractfile("parts.json"))["calls"]
-    assert [call["budget_s"] for call in calls] == [60, 60]
-    for call in calls:
-        (first,) = call["parts"]  # of the one that was cut off there is nothing yet
-        assert (first["name"], first["how"], first["warnings"]) == ("first", "done", {"gpu0 was throttled": 2})
-        assert 0 <= first["wall_s"] <= call["wall_s"] < 60
-        assert str(tmp_path) not in first["text"]
+        call = json.load(tar.extractfile("parts.json"))
+    assert call["budget_s"] == 60
+    (first,) = call["parts"]  # of the one that was cut off there is nothing yet
+    assert (first["name"], first["how"], first["warnings"]) == ("first", "done", {"gpu0 was throttled": 2})
+    assert 0 <= first["wall_s"] <= call["wall_s"] < 60
+    assert str(tmp_path) not in first["text"]
 
 
 def test_a_polite_kill_ends_the_part_that_runs(tmp_path, monkeypatch, capsys):
@@ -150,12 +148,6 @@ def test_a_polite_kill_ends_the_part_that_runs(tmp_path, monkeypatch, capsys):
     with heard(signal.SIGTERM):
         assert main(["--out", str(tmp_path), "--device", "cpu"]) == gpu_parts.INTERRUPTED
     assert capsys.readouterr().out.endswith("interrupted: what was recorded is kept\n")
-
-
-def test_a_foreign_file_of_parts_is_refused(tmp_path):
-    (tmp_path / "parts.json").write_text("[]")
-    with pytest.raises(ValueError, match="out must be a folder of make gpu or a new one"):
-        run_parts(tmp_path, Budget(60), "cpu", SMOLLM2)
 
 
 def test_a_python_lacking_something_hears_it_before_any_import(monkeypatch, capsys, tmp_path):

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import pytest
 
 from suite.gate.rules.decision import Benchmark
-from suite.statistics.proportions import wilson
 from tools.benchmarks import gate_error_rates
 from tools.benchmarks.gate_error_rates import (
     RUNS,
@@ -14,6 +13,7 @@ from tools.benchmarks.gate_error_rates import (
     read_runs,
     table,
 )
+from tools.benchmarks.proportions import wilson
 
 PLAN = ErrorRatePlan(sweep="gate", seconds=30.0, identical_runs=3, slowed_runs=2, busy=0)
 BENCHMARKS = [Benchmark(case="a", span="layer", clock="thread_cpu")]

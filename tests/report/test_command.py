@@ -2,7 +2,6 @@
 
 import csv
 import os
-from pathlib import Path
 
 import pytest
 
@@ -130,35 +129,6 @@ def test_a_page_replaces_no_pipe_and_follows_a_link(tmp_path):
     report([tmp_path / "results"], [], format="csv", out=tmp_path / "link")
     assert (tmp_path / "link").is_symlink()
     assert "latency_s" in (tmp_path / "page").read_text()
-
-
-def test_a_page_of_other_folders_is_not_replaced_unasked(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a", "b"):
-        store(tmp_path / name, build())
-    page, _ = report([Path("a")], [], format="html")
-    assert report([tmp_path / "a"], [])[0] == page
-    before = page.read_bytes()
-    with pytest.raises(ValueError, match=r"^reports.index.html is there .* --out, or replace it with --overwrite$"):
-        report([Path("b")], [])
-    with pytest.raises(ValueError, match="made of other folders"):
-        report([Path("a"), Path("b")], [])
-    assert page.read_bytes() == before
-    assert str(tmp_path).encode() not in before
-    report([Path("b")], [], overwrite=True)
-    assert report([Path("b")], [])[0] == page
-    assert report([Path("a")], [], out=page)[0] == page
-
-
-def test_an_unknown_page_stays_and_tables_are_written_again(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    store(tmp_path / "results" / "a", build())
-    (tmp_path / "reports").mkdir()
-    (tmp_path / "reports" / "index.html").write_text("<p>somebody's")
-    with pytest.raises(ValueError, match="does not say of which"):
-        report([], [])
-    path, _ = report([], [], format="csv")
-    assert report([], [], format="csv")[0] == path
 
 
 def test_the_page_of_all_results_stays_that_while_they_grow(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from suite.statistics.proportions import wilson
+from tools.benchmarks.proportions import wilson
 
 # Newcombe 1998, Statistics in Medicine 17, 857–872, table I, method 3: score, without continuity correction.
 PUBLISHED = [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0000, 0.1611), (1, 29, 0.0061, 0.1718)]

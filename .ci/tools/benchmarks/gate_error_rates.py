@@ -47,7 +47,7 @@ from suite.machine.signals import Interruptions
 from suite.machine.temporary import remove_abandoned, temporary_folder
 from suite.records.stores.claim import alone_in
 from suite.records.stores.files import write_whole
-from suite.statistics.proportions import wilson
+from tools.benchmarks.proportions import wilson
 from tools.benchmarks.rates import aligned
 
 # Files of the folder, and what ends the name of each run's samples.

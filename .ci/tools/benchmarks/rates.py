@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from suite.statistics.intervals import Interval
-from suite.statistics.proportions import wilson
+from tools.benchmarks.proportions import wilson
 
 
 def share(successes: int, trials: int, *, digits: int = 1, has_counts: bool = True) -> str:

@@ -25,8 +25,8 @@ from typing import Any
 
 from suite.gate.output.files import read_judgement
 from suite.gate.verdict import Outcome
-from suite.statistics.proportions import wilson
 from tools.benchmarks.gate_error_rates import busy
+from tools.benchmarks.proportions import wilson
 
 SLOWDOWNS = (0.05, 0.10)
 WHOLE = 100

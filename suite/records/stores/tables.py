@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from suite.machine.plain_text import one_line
-from suite.records.record import SCHEMA, Columns, CorruptRecordError, Rows, as_array
+from suite.records.record import SCHEMA, CorruptRecordError, Rows, as_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,10 +58,6 @@ class TableFile:
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_arrays(columns, schema=self.schema), buffer)
         return buffer.getvalue()
-
-    def columns_in(self, content: bytes) -> Columns:
-        """The values of every column, in their order. Raises CorruptRecordError for a file that is none of ours."""
-        return DecodedColumns(self, self.batches_in(content))
 
     def batches_in(self, content: bytes) -> "list[pa.RecordBatch]":
         """The rows of a file. Raises CorruptRecordError for one that is none of ours."""

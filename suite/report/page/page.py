@@ -52,12 +52,10 @@ def page(
     answers: Answers | None = None,
     decide: Any = None,
     lang: str = "en",
-    made_of: str = "",
 ) -> str:
     """Render the whole page as HTML that opens in the language `lang`.
 
     `views`: sections by view, not yet rendered. `decide`: the data of the chooser, None for a page without it.
-    `made_of`: a digest of the folders that it was asked for.
     """
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -75,7 +73,6 @@ def page(
     return environment.get_template("page.html").render(
         texts=languages[lang],
         version=__version__,
-        made_of=made_of,
         policy=policy([script, *sources]),
         style=Markup("".join(_asset("css", f"{name}.css") for name in STYLES)),
         frame=in_script(_frame(views, languages, lang)),

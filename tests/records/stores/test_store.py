@@ -14,6 +14,7 @@ from suite.records.derived import by_launch
 from suite.records.record import CorruptRecordError, Reading, Rows, Status
 from suite.records.stores.files import write_named, write_whole
 from suite.records.stores.store import LOCK, READINGS, RECORD, SAMPLES, read_contents, read_record, write_record
+from suite.records.stores.tables import DecodedColumns
 from tests.records.factory import build, store
 
 
@@ -180,7 +181,7 @@ def test_a_file_written_before_there_were_launches_reads_as_one(tmp_path):
     folder = store(tmp_path, build(latencies_s=(2e-3, 3e-3)))[0]
     table = pq.read_table(folder / SAMPLES).drop_columns("launch")
     pq.write_table(table, folder / SAMPLES)
-    rows = Rows(Reading, READINGS.columns_in((folder / SAMPLES).read_bytes()))
+    rows = Rows(Reading, DecodedColumns(READINGS, READINGS.batches_in((folder / SAMPLES).read_bytes())))
     assert {reading.launch for reading in rows} == {None}
     assert by_launch(rows.grouped("metric", "span")["latency_s", "layer"]) == [[2e-3, 3e-3]]
     launched = [replace(reading, launch=reading.step) for reading in rows]

@@ -11,6 +11,7 @@ import pytest
 from suite.records.record import CorruptRecordError, Reading, Rows
 from suite.records.stores import tables
 from suite.records.stores.store import READINGS
+from suite.records.stores.tables import DecodedColumns
 
 
 def readings(count):
@@ -19,7 +20,7 @@ def readings(count):
 
 def refused(content):
     with pytest.raises(CorruptRecordError) as error:
-        READINGS.columns_in(content)
+        DecodedColumns(READINGS, READINGS.batches_in(content))
     return str(error.value)
 
 
@@ -33,7 +34,7 @@ def test_a_table_reads_back_with_each_text_held_once(monkeypatch):
     monkeypatch.setattr(tables, "BATCH_ROWS", 100)
     written = readings(1000)
     written[7].wall_s = 0.5
-    read = Rows(Reading, READINGS.columns_in(READINGS.content(written)))
+    read = Rows(Reading, DecodedColumns(READINGS, READINGS.batches_in(READINGS.content(written))))
     assert read.array("wall_s", empty=-1.0).tolist() == [0.5 if place == 7 else -1.0 for place in range(1000)]
     assert read == written
     assert READINGS.content(read) == READINGS.content(written)
@@ -44,7 +45,7 @@ def test_rows_are_grouped_by_columns_in_their_order(monkeypatch):
     monkeypatch.setattr(tables, "BATCH_ROWS", 3)
     written = readings(7)
     written[4].metric, written[5].launch = "a", 1
-    rows = Rows(Reading, READINGS.columns_in(READINGS.content(written)))
+    rows = Rows(Reading, DecodedColumns(READINGS, READINGS.batches_in(READINGS.content(written))))
     by_metric_and_launch = [(key, list(group.places)) for key, group in rows.grouped("metric", "launch").items()]
     assert by_metric_and_launch == [
         (("m0", None), [0, 3, 6]),
@@ -62,7 +63,9 @@ def test_rows_are_grouped_by_columns_in_their_order(monkeypatch):
 def test_groups_of_many_texts_are_kept_apart():
     written = [Reading(step=0, span=f"s{k}", metric=f"m{k}", value=0.0) for k in range(300)]
     written.append(Reading(step=0, span="s218", metric="m136", value=0.0))  # the 65,536th pair, the first has number 0
-    groups = Rows(Reading, READINGS.columns_in(READINGS.content(written))).grouped("span", "metric")
+    groups = Rows(Reading, DecodedColumns(READINGS, READINGS.batches_in(READINGS.content(written)))).grouped(
+        "span", "metric"
+    )
     assert [list(group.places) for group in groups.values()] == [[place] for place in range(301)]
 
 
@@ -79,7 +82,7 @@ def test_no_flipped_bit_of_a_table_ends_the_process():
                 turned = bytearray(content)
                 turned[place // 8] ^= 1 << place % 8
                 with suppress(CorruptRecordError):
-                    READINGS.columns_in(bytes(turned))
+                    DecodedColumns(READINGS, READINGS.batches_in(bytes(turned)))
             os._exit(0)
         finally:
             os._exit(1)
