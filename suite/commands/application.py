@@ -154,6 +154,7 @@ def application() -> typer.Typer:
         format: Annotated[Format, typer.Option(help="The page, or its tables as Markdown or CSV.")] = (Format.html),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="The file to write. Default: in reports/.")] = None,
+        overwrite: Annotated[bool, typer.Option("--overwrite", hidden=True)] = False,
         calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> int:
@@ -161,6 +162,8 @@ def application() -> typer.Typer:
 
         from suite.report.command import report as write_report
 
+        if overwrite:
+            refuse_removed("report --overwrite")
         if show and format is not Format.html:
             raise ValueError(f"--open opens the HTML page and needs --format html; got {format.value!r}")
         path, code = write_report(

@@ -7,6 +7,7 @@ STORING = "keeping results in object stores (s3:// and others)"
 REMOVED = {
     STORING: "copy the folder with the store's own client, and read tables in a store by URL with pandas and fsspec",
     "results push": "publish the folder with the client of its place, such as aws, gsutil or hf",
+    "report --overwrite": "the page in reports/ is written anew, and --out names another place",
     "ls --watch": "each run shows its own progress, and Ray's dashboard shows a cluster's",
     "workload=rl_conformance": "suite/rl/README.md has its table of biases, which tests compute",
     "backend=sglang": "it never ran on a GPU; flash_mla and flashinfer decode absorbed MLA too",
