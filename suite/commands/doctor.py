@@ -11,14 +11,13 @@ import platform
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import psutil
 
 import suite
 from suite.configuration.devices import MEASURED
-from suite.configuration.files import choices, conf_dir
+from suite.configuration.files import PACKAGE, choices, conf_dir
 from suite.machine.environment import (
     RECORDED_PACKAGES,
     cpu_model,
@@ -78,7 +77,7 @@ def examine_system() -> dict[str, Any]:
         "suite": suite.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "configuration": "inside the package" if conf_dir().parent == _package_folder() else "beside the package",
+        "configuration": "inside the package" if conf_dir().parent == PACKAGE else "beside the package",
         "packages": {name: installed_version(name) for name in RECORDED_PACKAGES},
         "cpu": {
             "model": cpu_model(),
@@ -168,7 +167,7 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
     # -P: a torch.py in the working folder is none of the torch that runs would import.
     command = [sys.executable, "-P", "-m", "suite.commands.torch_probe"]
     # The child must find this very package, however this process found it.
-    path = os.pathsep.join(filter(None, [str(_package_folder().parent), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     try:
         ended = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, env=environment)
@@ -183,7 +182,3 @@ def _ask_torch() -> tuple[dict[str, Any] | None, str | None]:
         return {**json.loads(ended.stdout.splitlines()[0]), **packages}, None
     facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return facts, None
-
-
-def _package_folder() -> Path:
-    return Path(__file__).resolve().parents[1]

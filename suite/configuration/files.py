@@ -18,6 +18,8 @@ import yaml
 
 from suite.configuration.values import did_you_mean, one_of
 
+PACKAGE = Path(__file__).resolve().parents[1]
+"""The folder of this package; modules that may be moved ask here."""
 MOST_LISTED = 12
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Safe, and libyaml's where PyYAML was built with it."""
@@ -31,9 +33,8 @@ OF_ITS_RECORDS = ("summary", "judged_by", "outcome", "compared_by", "design")
 
 def conf_dir() -> Path:
     """The folder of configuration files: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+    inside = PACKAGE / "conf"
+    return inside if inside.is_dir() else PACKAGE.parent / "conf"
 
 
 @functools.cache
@@ -116,7 +117,7 @@ def in_phase(option: Mapping[str, Any], phase: str | None) -> dict[str, Any]:
     return {key: value for key, value in option.items() if key != "in_phase"} | dict(of_phases.get(phase, {}))
 
 
-TEXTS = Path(__file__).resolve().parents[1] / "texts"
+TEXTS = PACKAGE / "texts"
 
 
 @functools.cache

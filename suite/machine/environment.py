@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pynvml
 
-from suite.configuration.files import conf_dir
+from suite.configuration.files import PACKAGE, conf_dir
 from suite.machine.git import git
 from suite.machine.limits import cpu_limit, memory_limit_bytes, usable_cpus
 from suite.machine.nvml import FoundGpus, find_gpus
@@ -121,9 +121,8 @@ def _installation() -> str:
 @functools.cache
 def source_digest() -> str:
     """The sha256 over the package's Python and configuration files: right for dirty trees and for wheels."""
-    package = Path(__file__).resolve().parents[2]
     digest = hashlib.sha256()
-    for root, pattern in ((package, "*.py"), (conf_dir(), "*.yaml")):
+    for root, pattern in ((PACKAGE, "*.py"), (conf_dir(), "*.yaml")):
         for path in sorted(root.rglob(pattern)):
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
@@ -133,7 +132,7 @@ def source_digest() -> str:
 def commit() -> dict[str, Any]:
     """The commit of the checkout that this package lies in, and whether it was changed; of a bundle without git
     the commit that it was made of. Empty elsewhere."""
-    return read_commit(Path(__file__).resolve().parents[3])
+    return read_commit(PACKAGE.parent)
 
 
 def read_commit(root: Path) -> dict[str, Any]:

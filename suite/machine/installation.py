@@ -9,8 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from suite.configuration.files import PACKAGE
+
 NAME = "mla-grpo-suite"
-PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def install_command(extra: str, folder: str = "") -> str:

@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from suite.machine import environment
 from suite.machine.git import LOCAL_VARIABLES, git
 from tests.gate.repositories import repository
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -38,7 +41,9 @@ def test_the_variables_of_a_hook_lead_nowhere(repo, elsewhere):
 def test_the_commit_of_this_code_is_not_another_repositorys(elsewhere):
     environment.commit.cache_clear()
     try:
-        assert environment.commit().get("commit") != elsewhere.git("rev-parse", "HEAD")
+        found = environment.commit().get("commit")
+        assert found != elsewhere.git("rev-parse", "HEAD")
+        assert found == (git(ROOT, "rev-parse", "HEAD") if (ROOT / ".git").exists() else None)
     finally:
         environment.commit.cache_clear()
 

@@ -10,7 +10,7 @@ import pytest
 from suite.machine import installation
 from suite.machine.installation import install_command
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="quoted as for cmd.exe there")
 
 

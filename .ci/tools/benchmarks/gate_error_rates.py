@@ -1,12 +1,11 @@
 """The gate's own error rates on this machine: identical code against itself, and against itself made slower.
 
-    .ci/tool benchmarks.gate_error_rates [--runs 20] [--slowed-runs 5] [--seconds 30] [--busy 0] [--save] [--out FOLDER]
+    .ci/tool benchmarks.gate_error_rates [--runs 20] [--slowed-runs 5] [--seconds 30] [--busy 0] [--out FOLDER]
 
 Every run is the shipped gate's: fresh workers, the same analyses, the same rule. The injected slowdown is work on the
 same clock, a share of what each call took. Runs of all kinds take turns in random order, so that a machine that changes
 during the hours changes for all of them. Each is written as it ends, and the same command goes on where the last one
-was cut off. `--save` writes each benchmark's noise to results/baseline/noise, which raises the gate's floor of noisy
-ones on this kind of machine.
+was cut off.
 """
 
 import argparse

@@ -45,7 +45,7 @@ def folders_below(root: Path, damaged: list[Damage]) -> Iterator[tuple[Path, fro
             reason = f"older versions kept runs in it; suite results pack {folder} makes tables of them"
             damaged.append(Damage(folder=folder / OLD_ZIP, reason=reason))
         if WITHDRAWN in is_folder:
-            reason = "lists of withdrawn runs are read no more: move the runs that it names elsewhere, then remove it"
+            reason = "lists of withdrawn runs are no longer read; move the runs that it names elsewhere, and remove it"
             damaged.append(Damage(folder=folder / WITHDRAWN, reason=reason))
         for name in sorted(runs.keys() & inner):
             if _is_another_run(folder / name):
