@@ -190,7 +190,7 @@ class Runs:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: a line for each workload and label."""
-        cases = self.cases()
+        cases = self.cases().reindex(columns=["workload", "label", "status"])  # of no runs, too
         without = cases["status"].ne(Status.OK).groupby([cases["workload"], cases["label"]], sort=False)
         counts = without.agg(["size", "sum"]).set_axis(["cases", "without a result"], axis="columns")
         return str(counts.reset_index().to_html(index=False))

@@ -147,6 +147,7 @@ def test_readings_are_every_reading(feedback):
 def test_a_notebook_shows_runs_as_a_table(feedback):
     cells = re.findall(r"<td>(.*?)</td>", feedback._repr_html_())
     assert cells == ["rl", "cpu_rl_feedback", "80", "0"]
+    assert "without a result" in feedback.where(status="failed")._repr_html_()  # no runs
 
 
 def test_a_figure_is_chosen_by_what_it_is_about(tmp_path):
