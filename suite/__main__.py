@@ -49,9 +49,9 @@ def _command(arguments: list[str]) -> int:
         return _run(arguments[1:])
     else:
         from suite.commands.application import application
-        from suite.configuration.removed import refuse_stores
+        from suite.configuration.removed import refuse_arguments
 
-        refuse_stores(*arguments)
+        refuse_arguments(arguments)
         application()(arguments, prog_name="suite")
     return DONE
 

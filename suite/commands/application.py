@@ -11,7 +11,6 @@ from typing import Annotated, Any, ParamSpec
 import typer
 
 import suite
-from suite.configuration.removed import refuse_removed
 from suite.gate.options import gate_application
 from suite.machine.streams import run_or_complain
 
@@ -132,10 +131,7 @@ def application() -> typer.Typer:
     @add_command(app, "List the groups of settings, or the options of one group.")
     def ls(
         group: Annotated[str | None, typer.Argument(help="A group, for example geometry, sweep or algorithm.")] = None,
-        watch: Annotated[bool, typer.Option("--watch", hidden=True)] = False,
     ) -> int:
-        if watch:
-            refuse_removed("ls --watch")
         return call_command("ls.list_options", group)
 
     @add_command(app, 'Print shell completion: eval "$(suite completion bash)".')
@@ -154,7 +150,6 @@ def application() -> typer.Typer:
         format: Annotated[Format, typer.Option(help="The page, or its tables as Markdown or CSV.")] = (Format.html),
         lang: Annotated[Language, typer.Option(help="The page's language.")] = Language.en,
         out: Annotated[Path | None, typer.Option(help="The file to write. Default: in reports/.")] = None,
-        overwrite: Annotated[bool, typer.Option("--overwrite", hidden=True)] = False,
         calibration: Calibrated = None,
         show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     ) -> int:
@@ -162,8 +157,6 @@ def application() -> typer.Typer:
 
         from suite.report.command import report as write_report
 
-        if overwrite:
-            refuse_removed("report --overwrite")
         if show and format is not Format.html:
             raise ValueError(f"--open opens the HTML page and needs --format html; got {format.value!r}")
         path, code = write_report(
@@ -337,15 +330,6 @@ def _results() -> typer.Typer:
         ] = False,
     ) -> int:
         return call_command("results.pack", folders, remove=remove, compact=compact)
-
-    @add_command(
-        app,
-        "Say what takes its place.",
-        hidden=True,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )
-    def push() -> int:
-        refuse_removed("results push")
 
     @add_command(app, "Write verified runs into MLflow (a server or a file).")
     def export(

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from suite.configuration.removed import refuse_removed
-
 
 class Inconclusive(StrEnum):
     passes = "pass"
@@ -25,16 +23,6 @@ Trust = Annotated[
     ),
 ]
 Sweep = Annotated[str, typer.Option(help="Name of the sweep whose cases are compared.")]
-
-
-def _removed_option(name: str) -> Any:
-    """An option that left: no help shows it, and it is refused."""
-
-    def refuse(value: str | None) -> None:
-        if value is not None:
-            refuse_removed(name)
-
-    return typer.Option(name, hidden=True, callback=refuse)
 
 
 def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer:
@@ -69,9 +57,6 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         python: Annotated[
             Path | None, typer.Option(help="The Python that runs the cases. Default: the one that runs this command.")
         ] = None,
-        baseline: Annotated[str | None, _removed_option("--baseline")] = None,
-        candidate: Annotated[str | None, _removed_option("--candidate")] = None,
-        export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
         def command() -> int:
             if against is None:
@@ -117,8 +102,6 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
         ] = "",
         trust_settings: Trust = False,
         out: Out = None,
-        clock: Annotated[str | None, _removed_option("--clock")] = None,
-        export: Annotated[str | None, _removed_option("--export-benchmark-json")] = None,
     ) -> None:
         how = {
             "against": against,
@@ -145,12 +128,5 @@ def gate_application(finish: Callable[[Callable[[], int]], None]) -> typer.Typer
     ) -> None:
         entry = {"span": span, "metric": metric, "reason": reason, "ceiling": ceiling, "expires": expires}
         finish(lambda: run("gate_accept", {"case": case, **entry}))
-
-    any_arguments = {"allow_extra_args": True, "ignore_unknown_options": True}
-
-    @application.command("history", hidden=True, context_settings=any_arguments)
-    @application.command("selftest", hidden=True, context_settings=any_arguments)
-    def removed_command(context: typer.Context) -> None:
-        refuse_removed(f"gate {context.info_name}")
 
     return application

@@ -15,6 +15,10 @@ STORED = f"suite: {STORING} was removed: copy the folder"
     [
         ("results push results --to board", "suite: results push was removed: publish the folder"),
         ("ls --watch results", "suite: ls --watch was removed: each run shows"),
+        ("report --overwrite", "suite: report --overwrite was removed: the page"),
+        ("report --format readings --out readings.csv", "suite: report --format readings was removed: in Python"),
+        ("gate history --metric latency_s", "suite: gate history was removed: collect"),
+        ("gate pytest tests --clock=instructions", "suite: gate --clock was removed: the gate judges by time"),
         ("run workload=rl_conformance", "suite run: workload=rl_conformance was removed: suite/rl/README.md"),
         ("run -m backend=sdpa,sglang", "suite run: backend=sglang was removed: it never ran"),
         ("results list s3://me:secret@bucket/demo", STORED),
