@@ -76,9 +76,10 @@ def blocks_of(page: str) -> dict:
     blocks = {name: json.loads(gzip.decompress(base64.b64decode(content))) for name, content in packed}
     for name in [name[3:] for name in blocks if name.startswith("en/")]:
         blocks[f"zh/{name}"] = patched(blocks[f"en/{name}"], blocks.get(f"zh/{name}", {}))
-    numbers = blocks.pop("numbers", {"rows": ()})
-    for line, (shape, *values) in zip(blocks.get("runs", ()), numbers["rows"], strict=True):
-        line["numbers"] = [[*name, *rest] for name, rest in zip(numbers["names"][shape], values, strict=True)]
+    numbers = blocks.pop("numbers", {"tables": ()})
+    for line, table in zip(blocks.get("runs", ()), numbers["tables"], strict=True):
+        rows = zip(numbers["names"][table], numbers["columns"][table], strict=True)
+        line["numbers"] = [[*name, *column.pop(0)] for name, column in rows]
     return blocks
 
 

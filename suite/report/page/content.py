@@ -3,8 +3,8 @@
 What a reader can choose by, a facet, has a key: its English name as a figure may hold it, whatever the language. So an
 address works in each. `terms` says what it is called.
 
-A run's record stands in the page whole, its timings too, so that what is downloaded is what was recorded. Of the series
-that training leaves, hundreds of readings each, stands the last value: they are in the run's folder.
+A run's record stands in the page with its timings; numbers keep seven digits, and digests of files stay where the files
+are. Of the series that training leaves, hundreds of readings each, stands the last value: they are in the run's folder.
 """
 
 import json
@@ -192,28 +192,35 @@ def _first_names(names: Iterable[str], texts: Texts) -> str:
     return texts("page.and_more", names=listing, count=more) if more > 0 else listing
 
 
-MOST_READINGS = 1000  # readings up to which the timings of a run stand in the page
+MOST_READINGS = 500  # readings up to which the timings of a run stand in the page
 
 
 def runs_content(results: Results) -> dict[str, Any]:
-    """All runs as plain data, by block: `runs`, a line each; `numbers`, the values of each behind names that many have;
-    and `records`, whole, with the parts that they share held once."""
+    """All runs as plain data, by block: `runs`, a line each; `numbers`, one table for all runs of the same names;
+    and `records`, with the parts that they share held once."""
     pool = SharedObjects()
-    lines, rows, records = [], [], []
+    lines, records, tables = list[Any](), list[Any](), list[int]()
     names: dict[tuple[tuple[str, str], ...], int] = {}
+    columns: list[list[list[Any]]] = []
     machines = machine_names([record for _, record in results.all_records])
     for (label, record), machine in zip(results.all_records, machines, strict=True):
         lines.append(_run_line(label, record, machine))
         numbers = _number_rows(record)
         names_of_run = tuple((span, metric) for span, metric, *_ in numbers)
-        rows.append([names.setdefault(names_of_run, len(names)), *(values for _, _, *values in numbers)])
+        if names_of_run not in names:
+            names[names_of_run] = len(names)
+            columns.append([[] for _ in numbers])
+        tables.append(names[names_of_run])
+        for column, (_, _, *values) in zip(columns[tables[-1]], numbers, strict=True):
+            column.append(values)
         # Rows of span, metric and all values for repeated timings; none of a run of many steps.
         is_short = len(record.readings) <= MOST_READINGS
         timed = {name: repeats for name, repeats in record.by_span.items() if is_short and name[1] in TIMINGS}
         timings = [[*name, list(map(_json_number, repeats.column("value")))] for name, repeats in timed.items()]
-        records.append({"record": pool.put(record.as_json()), "readings": timings})
-    shared = {"pool": pool.values, "runs": records}
-    return {"runs": lines, "numbers": {"names": list(names), "rows": rows}, "records": shared}
+        without_digests = {name: part for name, part in record.as_json().items() if name != "files"}
+        records.append({"record": pool.put(without_digests), "readings": timings})
+    numbers_of_runs = {"names": list(names), "tables": tables, "columns": columns}
+    return {"runs": lines, "numbers": numbers_of_runs, "records": {"pool": pool.values, "runs": records}}
 
 
 def run_numbers(results: Results) -> dict[str, int]:
@@ -252,7 +259,7 @@ class SharedObjects:
         return {"@": self._places[recorded]}
 
     def _scrubbed(self, key: str, value: Any) -> Any:
-        return self._scrubber.clean_data({key: value}, is_free=False)[key]
+        return _in_seven_digits(self._scrubber.clean_data({key: value}, is_free=False)[key])
 
 
 def _digest(value: Any) -> bytes:
@@ -286,9 +293,21 @@ def _number_rows(record: Record) -> list[list[Any]]:
         elif launches := plausible_launches(repeats):
             interval = launched_interval(list(launches.values()))
             ends = [interval.low, interval.high] if interval.count > 1 else []
-            rows.append([span, metric, interval.count, interval.median, *ends])
+            rows.append([span, metric, interval.count, *map(_json_number, (interval.median, *ends))])
     return rows
 
 
 def _json_number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
+    """A number with seven digits, but a whole one as it is."""
+    if not math.isfinite(value):
+        return str(value)
+    return value if value.is_integer() else float(f"{value:.7g}")
+
+
+def _in_seven_digits(value: Any) -> Any:
+    """Plain data with every number in it as `_json_number` writes it."""
+    if isinstance(value, float):
+        return _json_number(value)
+    if isinstance(value, Mapping):
+        return {name: _in_seven_digits(part) for name, part in value.items()}
+    return list(map(_in_seven_digits, value)) if isinstance(value, list | tuple) else value

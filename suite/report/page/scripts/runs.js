@@ -17,10 +17,12 @@ const KINDS = { "page.context": "number", "span.layer": "number", "column.settin
 // All runs with their numbers, which stand apart: most views need none.
 const numberedRuns = once(async () => {
   const lines = (await block("runs")) ?? [];
-  const { names, rows } = await block("numbers");
+  const { names, tables, columns } = await block("numbers");
+  const read = names.map(() => 0); // rows of each table
   lines.forEach((line, place) => {
-    const [shape, ...values] = rows[place];
-    line.numbers = names[shape].map((name, at) => name.concat(values[at]));
+    const table = tables[place];
+    const row = read[table]++;
+    line.numbers = names[table].map((name, at) => name.concat(columns[table][at][row]));
   });
   return lines;
 });
