@@ -16,6 +16,7 @@
 
 import math
 import warnings
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -106,7 +107,7 @@ class Runs:
         each axis of the case and each further setting that any run names, with the value of each run.
         """
         frame = _frame({"run": _run_name(run.folder), **self._case(run)} for run in self._named(workload))
-        return frame.set_index("run") if len(frame) else frame
+        return frame.set_index(frame.pop("run").astype(str)) if len(frame) else frame
 
     def table(self, workload: str | None = None) -> "pd.DataFrame":
         """A row for each case and span: medians of what was timed, and what was noted.
@@ -203,18 +204,19 @@ class Runs:
 
         runs = list[str]()
 
-        def rows() -> Iterator[dict[str, Any]]:
+        def rows() -> Iterator[Mapping[str, Any]]:
             for current in self._read(workload):
-                settings = self._case(current)
-                both = {name: settings[name] for name in settings.keys() & METRICS.keys()}  # as `updates` of quality
                 for row in results(current.record):
                     runs.append(_run_name(current.folder))
-                    yield both | row
+                    yield row
 
         frame = _frame(rows())
         if runs:
             cases = self.cases(workload).loc[runs].reset_index()
-            frame = pd.concat([cases.drop(columns=frame.columns, errors="ignore"), frame], axis=1)
+            for name in frame.columns.intersection(cases.columns):  # settings that are metrics too, as `updates`
+                setting = pd.to_numeric(cases.pop(name).astype(object), errors="coerce")
+                frame[name] = frame[name].fillna(setting.astype("float64"))
+            frame = pd.concat([cases, frame], axis=1)
         frame.attrs["units"] = _units(frame.columns)
         return frame
 
@@ -366,13 +368,21 @@ def _rows(experiment: Experiment[Run], by: str, outcome: ScoredMetric) -> Iterat
 
 
 def _frame(rows: Iterable[Mapping[str, Any]]) -> "pd.DataFrame":
-    """Rows as a frame: whole numbers stay whole, texts are Python's own, units stand in `attrs`."""
+    """Rows as a frame: whole numbers stay whole, texts are categories, units stand in `attrs`."""
     import pandas as pd
 
-    rows = list(rows)
-    names = dict.fromkeys(name for row in rows for name in row)
-    frame = pd.DataFrame({name: _typed([row.get(name) for row in rows]) for name in names})
-    frame.attrs["units"] = _units(names)
+    columns: dict[str, tuple[array[int], list[Any]]] = defaultdict(lambda: (array("q"), []))
+    count = 0
+    for row in rows:
+        for name, value in row.items():
+            places, values = columns[name]
+            places.append(count)
+            values.append(value)
+        count += 1
+    frame = pd.DataFrame(index=pd.RangeIndex(count))
+    series = [_typed(values, places).reindex(frame.index).rename(name) for name, (places, values) in columns.items()]
+    frame = pd.concat([frame, *series], axis=1)
+    frame.attrs["units"] = _units(columns)
     return frame
 
 
@@ -398,15 +408,16 @@ def _categories_as(column: "pd.Series[Any]", today: Callable[[str], str]) -> "pd
     return names.take(np.asarray(used.cat.codes))
 
 
-def _typed(values: Sequence[Any]) -> "pd.Series[Any]":
-    """Values as a column whose dtype keeps whole numbers, truth values and missing ones apart; texts for the rest."""
+def _typed(values: Sequence[Any], rows: Sequence[int]) -> "pd.Series[Any]":
+    """Values of these rows as a column whose dtype keeps whole numbers, truth values and missing ones apart; texts for
+    the rest, as categories."""
     import pandas as pd
 
-    kinds = set(map(type, values)) - {type(None)}
+    kinds, index = set(map(type, values)) - {type(None)}, pd.Index(rows)
     if kinds == {int}:
-        return pd.Series(values, dtype="Int64")  # numpy's int64 has no missing value
+        return pd.Series(values, index, dtype="Int64")  # numpy's int64 has no missing value
     if kinds == {bool}:
-        return pd.Series(values, dtype="boolean")  # likewise
+        return pd.Series(values, index, dtype="boolean")  # likewise
     if kinds <= {int, float}:
-        return pd.Series(values, dtype="float64")
-    return pd.Series([value if value is None else str(value) for value in values], dtype="object")
+        return pd.Series(values, index, dtype="float64")
+    return pd.Series([value if value is None else str(value) for value in values], index, dtype="category")

@@ -110,7 +110,7 @@ def cached_by_results(function: Callable[Concatenate[Results, P], T]) -> Callabl
 
 
 def read_results(folders: Sequence[Path], labels: Sequence[str] = (), *, with_readings: bool = True) -> Results:
-    """Read every run below the folders, or below stores' URLs, which are copied to this machine first.
+    """Read every run below the folders.
 
     `labels`: one for each folder; by default the folders' names, made distinct. `with_readings`: False leaves each
     record's readings unread, for a caller that reads them one by one. Raises ValueError for a missing folder and for
