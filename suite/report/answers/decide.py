@@ -29,6 +29,7 @@ STANDINGS = {
     Conclusion.DEPENDS: (Standing.DEPENDS, Standing.DEPENDS),
     Conclusion.FEW: (Standing.UNTESTED, Standing.UNTESTED),
 }
+Answered = tuple[Question, PooledTrials]
 
 
 def answer_question(
@@ -40,14 +41,11 @@ def answer_question(
 
 
 def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]) -> ClaimVerdict | None:
-    """The verdict by the first question under `decides` on which there are trials; None where there are none.
-
-    The other questions are told and decide nothing, except that a supported claim gets the standing that one of them
-    names under `unless` for its own conclusion. Where its own number is why, that one leads.
-    """
+    """The verdict by the first question under `decides` on which there are trials; None where there are none. The other
+    questions are told and decide nothing, except as `outcome_within` says."""
     design = claim["trial"]
 
-    def answered(questions: Sequence[Question]) -> list[tuple[Question, PooledTrials]]:
+    def answered(questions: Sequence[Question]) -> list[Answered]:
         answers = ((question, answer_question(design, question, trials)) for question in questions)
         return [(question, answer) for question, answer in answers if answer is not None]
 
@@ -57,26 +55,21 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
     (question, answer), *stand_ins = deciding
     limits = [*stand_ins, *answered(design.get("beside", ()))]
     conclusion = answer.conclusion
-    outcome = STANDINGS[conclusion][question.get("supports") == "lower"]
+    alone = STANDINGS[conclusion][question.get("supports") == "lower"]
+    condition = design.get("depends_on") if alone == Standing.SUPPORTED else None
+    outcome, limited_by = outcome_within(alone, [] if condition else limits)
+    lead_question, lead_answer = question, answer
+    turned = [_beside("claim.unless", *limit) for limit in limited_by]
+    if limited_by and outcome in (Standing.EQUAL, Standing.CONTRADICTED):
+        # The words of these are for what the limiting question came to.
+        lead_question, lead_answer = limited_by[0]
+        turned = [_beside("claim.beside", question, answer)]
     # None of the settings in which two units differ that contradict each other can be ruled out.
     differing = [name for name in answer.over if len({trial.value(name) for trial in answer.contrary}) > 1]
     differing += [check.on for check in answer.undone_by]
-    dividing = [*dict.fromkeys("task" if name == DIGITS else name for name in differing)]
-    flips = _when_it_changes(answer)
-    turned = list[Text]()
-    lead_answer, lead_question = answer, question
-    if outcome == Standing.SUPPORTED and (setting := design.get("depends_on")):
-        outcome, dividing, flips = Standing.DEPENDS, [setting], say(f"answer.flips.{setting}")
-    is_limited = outcome == Standing.SUPPORTED
-    for limit, limiting in limits:
-        standings = limit.get("unless", {})
-        limited = Standing(standings.get(limiting.conclusion, standings.get("else", Standing.SUPPORTED)))
-        if is_limited and limited != Standing.SUPPORTED:
-            turned.append(_beside("claim.unless", limit, limiting))
-            outcome = limited if outcome == Standing.SUPPORTED else outcome
-            if limited == outcome and limited in (Standing.EQUAL, Standing.CONTRADICTED):
-                lead_answer, lead_question, turned = limiting, limit, [_beside("claim.beside", question, answer)]
-                break  # the words of this standing are for what this question came to
+    dividing, flips = ["task" if name == DIGITS else name for name in differing], _when_it_changes(answer)
+    if condition:
+        outcome, dividing, flips = Standing.DEPENDS, [condition], say(f"answer.flips.{condition}")
     # The lead links to the task that differs most, on which its section opens; the section on tiers has no other.
     furthest = max(lead_answer.tested or lead_answer.trials, key=lambda trial: abs(trial.comparison.mean))
     task = furthest.arms[0].value("task")
@@ -96,7 +89,7 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         answer=card_answer,
         card_lead=card_lead,
         evidence=[*_evidence(answer, _about(question)), *(_beside("claim.beside", *limit) for limit in limits)],
-        depends_on=joined("and", map(setting_name, dividing)),
+        depends_on=joined("and", map(setting_name, dict.fromkeys(dividing))),
         lead=replace(
             lead_answer.lead(measure, names_arms=lead_answer is answer),
             link={"task": task} if task not in ("", "tiers") and claim["section"] != "quality_tiers" else {},
@@ -108,6 +101,22 @@ def decide_by_trials(claim: Claim, trials: Callable[[Question], Sequence[Trial]]
         pairs=lead_answer.pairs,
         forests=[figure for figure in figures if figure],
     )
+
+
+def outcome_within(alone: Standing, limits: Sequence[Answered]) -> tuple[Standing, Sequence[Answered]]:
+    """The standing of a claim that its deciding question gives `alone`, and the other questions that limit it.
+
+    Only a supported claim is limited: it gets the standing that the first such question names under `unless` for its
+    own conclusion, or under `else` there for any other.
+    """
+    outcome, limited_by = alone, list[Answered]()
+    for question, answer in limits if alone == Standing.SUPPORTED else ():
+        standings = question.get("unless", {})
+        standing = Standing(standings.get(answer.conclusion, standings.get("else", Standing.SUPPORTED)))
+        if standing != Standing.SUPPORTED:
+            outcome = outcome if limited_by else standing
+            limited_by.append((question, answer))
+    return outcome, limited_by
 
 
 def _about(question: Question) -> Text:
